@@ -1,0 +1,285 @@
+//! One run against one server: its connections, and phases of publishing with a reading of the server on either side.
+//! Not a scenario: those say which connections and which load. The rule: a phase begins and ends with nothing in
+//! flight, so that all CPU between the two readings belongs to the deliveries between them.
+
+use anyhow::Result;
+use mio::Events;
+use serde_json::{Map, Value, json};
+
+use crate::clock::{self, SECOND};
+use crate::histogram::Histogram;
+use crate::stamp;
+use crate::stat::Stat;
+use crate::swarm::{Role, Swarm};
+use crate::tally::{Order, Tally};
+
+/// Handshakes in progress at a time. Half a thousand keeps every server's accept queue short.
+pub const WIDTH: usize = 256;
+
+/// What every scenario can be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// Port of the server on 127.0.0.1.
+    #[arg(long)]
+    pub port: u16,
+    /// The CPU this client keeps to.
+    #[arg(long)]
+    pub cpu: Option<usize>,
+    /// Seconds of the measured interval.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Seconds of the same load before it.
+    #[arg(long, default_value_t = 1.0)]
+    pub warmup: f64,
+    /// Seconds to wait, when nothing more is published, for what is still owed.
+    #[arg(long, default_value_t = 10.0)]
+    pub drain: f64,
+}
+
+/// When messages are published.
+#[derive(Debug, Clone, Copy)]
+pub enum Load {
+    /// This many are always in flight; a message is done when all its recipients have it.
+    Window(u64),
+    /// `burst` messages together, `rate` a second, by the clock, whatever has become of the earlier ones.
+    Paced {
+        /// Messages per second.
+        rate: f64,
+        /// Messages of the same instant.
+        burst: u64,
+    },
+}
+
+/// Who publishes what.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// When.
+    pub load: Load,
+    /// Bytes of a payload.
+    pub size: usize,
+    /// Rooms published to in turn through `/pubrooms`; `None` publishes to the one room through `/pub`.
+    pub rooms: Option<u64>,
+}
+
+/// What a phase has shown.
+#[derive(Debug)]
+pub struct Phase {
+    /// Latency of all deliveries.
+    pub latency: Histogram,
+    order: Order,
+    last: Histogram,
+    published: u64,
+    expected: u64,
+    deliveries: u64,
+    wall: u64,
+    client: f64,
+    events_per_wake: f64,
+    before: Stat,
+    after: Stat,
+}
+
+/// A server under test.
+#[derive(Debug)]
+pub struct Bench {
+    /// The connections.
+    pub swarm: Swarm,
+    /// What they received.
+    pub tally: Tally,
+    /// Connection to `/pub` that asks `STAT?`; it never publishes, so its questions wait behind nothing of ours.
+    control: usize,
+    publisher: Option<usize>,
+}
+
+impl Bench {
+    /// Opens the control connection.
+    ///
+    /// # Errors
+    /// The operator's: there is no server at the port.
+    pub fn new(common: &Common, rooms: u64) -> Result<Self> {
+        let mut swarm = Swarm::new(common.port)?;
+        let mut tally = Tally::new(rooms);
+        let (ids, _) = swarm.open([("/pub".to_owned(), Role::Talker)], 1, &mut tally)?;
+        Ok(Self { swarm, tally, control: ids[0], publisher: None })
+    }
+
+    /// Opens `count` readers of the one room, at [`WIDTH`] handshakes at a time.
+    ///
+    /// # Errors
+    /// As [`Swarm::open`].
+    pub fn readers(&mut self, count: usize) -> Result<Vec<usize>> {
+        let next = self.tally.next();
+        let wanted = (0..count).map(|_| ("/".to_owned(), Role::Reader(next)));
+        Ok(self.swarm.open(wanted, WIDTH, &mut self.tally)?.0)
+    }
+
+    /// A reading of the server.
+    ///
+    /// # Errors
+    /// As [`Stat::ask`].
+    pub fn stat(&mut self) -> Result<Stat> {
+        Stat::ask(&mut self.swarm, self.control, &mut self.tally)
+    }
+
+    /// Warms up and measures: `recipients` says how many connections the n-th message is owed to.
+    ///
+    /// # Errors
+    /// The server's: it does not answer any more.
+    pub fn measure(&mut self, common: &Common, plan: &Plan, recipients: u32) -> Result<Phase> {
+        self.publish(common.warmup, common.drain, plan, recipients)?;
+        self.tally.begin();
+        let before = self.stat()?;
+        let (start, cpu, (wakes, events)) = (clock::now(), clock::cpu(), self.swarm.wakes());
+        self.publish(common.seconds, common.drain, plan, recipients)?;
+        let (end, used) = (clock::now(), clock::cpu() - cpu);
+        let (woken, served) = self.swarm.wakes();
+        let after = self.stat()?;
+        Ok(Phase {
+            latency: self.tally.latency().clone(),
+            last: self.tally.last().clone(),
+            order: self.tally.order(),
+            published: self.tally.published(),
+            expected: self.tally.expected(),
+            deliveries: self.tally.deliveries(),
+            wall: self.tally.last_at().saturating_sub(start),
+            client: float(used) / float(end - start),
+            events_per_wake: float(served - events) / float((woken - wakes).max(1)),
+            before,
+            after,
+        })
+    }
+
+    /// Publishes for `seconds`, then waits up to `drain` more for the deliveries owed.
+    ///
+    /// # Errors
+    /// The poll's own.
+    pub fn publish(&mut self, seconds: f64, drain: f64, plan: &Plan, recipients: u32) -> Result<()> {
+        let publisher = self.publisher(plan)?;
+        let mut events = Events::with_capacity(1024);
+        let mut payload = Payload::new(plan);
+        let start = clock::now();
+        let end = start + clock::nanos(seconds);
+        let deadline = end + clock::nanos(drain);
+        let first = self.tally.published();
+        loop {
+            let now = clock::now();
+            let due = match plan.load {
+                Load::Window(width) if now < end => {
+                    for _ in self.tally.in_flight()..width {
+                        let number = self.tally.publish(recipients);
+                        self.swarm.say(publisher, payload.stamped(now, number));
+                    }
+                    end
+                }
+                Load::Paced { rate, burst } => loop {
+                    // The schedule, not the sending, is what latency counts from: a publisher that is held up must
+                    // not hide the wait of those who needed the message (coordinated omission).
+                    let sent = (self.tally.published() - first) / burst;
+                    let due = start + clock::nanos(float(sent * burst) / rate);
+                    if due >= end {
+                        break end;
+                    }
+                    if due > clock::now() {
+                        break due;
+                    }
+                    for _ in 0..burst {
+                        let number = self.tally.publish(recipients);
+                        self.swarm.say(publisher, payload.stamped(due, number));
+                    }
+                },
+                Load::Window(_) => deadline,
+            };
+            self.swarm.flush(publisher);
+            if now >= deadline || (now >= end && self.tally.in_flight() == 0) {
+                return Ok(());
+            }
+            let until = if now >= end { deadline } else { due };
+            self.swarm.turn(&mut events, until, &mut self.tally)?;
+        }
+    }
+
+    fn publisher(&mut self, plan: &Plan) -> Result<usize> {
+        if let Some(id) = self.publisher {
+            return Ok(id);
+        }
+        let path = if plan.rooms.is_some() { "/pubrooms" } else { "/pub" };
+        let id = self.swarm.open([(path.to_owned(), Role::Talker)], 1, &mut self.tally)?.0[0];
+        self.publisher = Some(id);
+        Ok(id)
+    }
+}
+
+impl Phase {
+    /// The phase under the names of the reports.
+    #[must_use]
+    pub fn json(&self) -> Map<String, Value> {
+        let cpu = self.after.cpu_since(&self.before);
+        let wall = float(self.wall.max(1)) / float(SECOND);
+        let value = json!({
+            "published": self.published,
+            "deliveries": self.deliveries,
+            "expected": self.expected,
+            "undelivered": self.expected.saturating_sub(self.deliveries),
+            "wall_s": round(wall, 3),
+            "deliveries_per_s": round(float(self.deliveries) / wall, 0),
+            "cpu_us_per_delivery": round(cpu * 1e6 / float(self.deliveries.max(1)), 4),
+            "server_cpu_s": round(cpu, 3),
+            "latency_us": self.latency.summary(),
+            "last_recipient_us": self.last.summary(),
+            "order": self.order,
+            "client_cpu": round(self.client, 3),
+            // Near 1 the client keeps pace, however busy it is: it finds one socket at a time, just served. Hundreds
+            // mean that sockets wait for the client.
+            "client_events_per_wake": round(self.events_per_wake, 1),
+            "saturated": self.client > 0.9,
+            "maxrss_kb": self.after.maxrss_kb,
+            "rss_kb": self.after.rss_kb,
+            "conns": self.after.extra.get("conns"),
+            "loop_late_ms": self.after.extra.get("loop_late_ms"),
+            "publish_us": self.after.extra.get("publish_us"),
+        });
+        let Value::Object(mut map) = value else { return Map::new() };
+        map.retain(|_, v| !v.is_null());
+        map
+    }
+}
+
+/// One payload, written over for each message; on `/pubrooms` the room's name goes before it.
+struct Payload {
+    bytes: Vec<u8>,
+    rooms: Option<u64>,
+    size: usize,
+}
+
+impl Payload {
+    fn new(plan: &Plan) -> Self {
+        let size = plan.size.max(stamp::SIZE);
+        Self { bytes: vec![b'.'; size], rooms: plan.rooms, size }
+    }
+
+    fn stamped(&mut self, sent: u64, number: u64) -> &[u8] {
+        if let Some(rooms) = self.rooms {
+            let name = (number % rooms).to_string();
+            self.bytes.clear();
+            self.bytes.extend_from_slice(&u16::try_from(name.len()).unwrap_or(0).to_be_bytes());
+            self.bytes.extend_from_slice(name.as_bytes());
+            self.bytes.resize(2 + name.len() + self.size, b'.');
+        }
+        let start = self.bytes.len() - self.size;
+        stamp::write(&mut self.bytes[start..], sent, number);
+        &self.bytes
+    }
+}
+
+/// A count as a number to divide.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts of a run fit in 52 bits")]
+pub fn float(count: u64) -> f64 {
+    count as f64
+}
+
+/// Decimals worth showing.
+#[must_use]
+pub fn round(value: f64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    (value * scale).round() / scale
+}

@@ -1,0 +1,15 @@
+//! What the load client and the naive server share. Not part of the Fanwire engine: the benches must not be able to
+//! inherit a mistake of the engine they measure, so nothing here is imported from it.
+
+pub mod clock;
+pub mod frame;
+pub mod handshake;
+pub mod histogram;
+pub mod machine;
+pub mod stamp;
+pub mod swarm;
+pub mod tally;
+
+pub mod bench;
+pub mod scenario;
+pub mod stat;

@@ -1,0 +1,103 @@
+//! One room, one publisher: in flight, bursts, and the very large room. Not the small rooms.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::bench::{Bench, Common, Load, Plan};
+
+/// A fixed number of messages in flight.
+#[derive(Debug, Args)]
+pub struct Inflight {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    room: Room,
+    /// Messages in flight.
+    #[arg(long, default_value_t = 1)]
+    window: u64,
+}
+
+/// Bursts by the clock.
+#[derive(Debug, Args)]
+pub struct Bursts {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(flatten)]
+    room: Room,
+    /// Messages per second.
+    #[arg(long, default_value_t = 200.0)]
+    rate: f64,
+    /// Messages of one instant.
+    #[arg(long, default_value_t = 20)]
+    burst: u64,
+}
+
+/// Single messages by the clock. The default is what 20,000 descriptors allow a server that needs two for each
+/// connection.
+#[derive(Debug, Args)]
+pub struct Stall {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Connections in the room.
+    #[arg(long, default_value_t = 9900)]
+    subscribers: usize,
+    /// Bytes of a payload.
+    #[arg(long, default_value_t = 128)]
+    size: usize,
+    /// Messages per second.
+    #[arg(long, default_value_t = 10.0)]
+    rate: f64,
+}
+
+#[derive(Debug, Args)]
+struct Room {
+    /// Connections in the room.
+    #[arg(long, default_value_t = 1000)]
+    subscribers: usize,
+    /// Bytes of a payload.
+    #[arg(long, default_value_t = 128)]
+    size: usize,
+}
+
+impl Inflight {
+    pub(super) fn run(&self) -> Result<Map<String, Value>> {
+        let Room { subscribers, size } = self.room;
+        let parameters = json!({"window": self.window, "subscribers": subscribers, "size": size});
+        let head = super::head("inflight", &self.common, parameters);
+        broadcast(head, &self.common, subscribers, &Plan { load: Load::Window(self.window), size, rooms: None })
+    }
+}
+
+impl Bursts {
+    pub(super) fn run(&self) -> Result<Map<String, Value>> {
+        let Room { subscribers, size } = self.room;
+        let (rate, burst) = (self.rate, self.burst.max(1));
+        let parameters = json!({"rate": rate, "burst": burst, "subscribers": subscribers, "size": size});
+        let head = super::head("bursts", &self.common, parameters);
+        broadcast(head, &self.common, subscribers, &Plan { load: Load::Paced { rate, burst }, size, rooms: None })
+    }
+}
+
+impl Stall {
+    pub(super) fn run(&self) -> Result<Map<String, Value>> {
+        let (subscribers, size, rate) = (self.subscribers, self.size, self.rate);
+        let parameters = json!({"rate": rate, "subscribers": subscribers, "size": size});
+        let head = super::head("stall", &self.common, parameters);
+        broadcast(head, &self.common, subscribers, &Plan { load: Load::Paced { rate, burst: 1 }, size, rooms: None })
+    }
+}
+
+fn broadcast(head: Map<String, Value>, common: &Common, subscribers: usize, plan: &Plan) -> Result<Map<String, Value>> {
+    let mut bench = Bench::new(common, 1)?;
+    let readers = bench.readers(subscribers)?;
+    // A refused reader is reported, and owed nothing: otherwise one refusal would stop a closed loop for good.
+    let alive = bench.swarm.alive(&readers);
+    let phase = bench.measure(common, plan, u32::try_from(alive)?)?;
+    let mut map = head;
+    map.extend(phase.json());
+    map.insert("refused".into(), (subscribers - alive).into());
+    map.insert("closed".into(), bench.swarm.closed().into());
+    bench.swarm.abort(&readers);
+    Ok(map)
+}

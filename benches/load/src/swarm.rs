@@ -1,0 +1,390 @@
+//! The client's connections and the one thread that serves them: open, read, write. Not a scenario: it does not know
+//! why it sends. The rule: one receive per readable socket and no allocation per message, for the client must outrun
+//! the server it measures.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::clock::{self, Alarm};
+use crate::tally::Tally;
+use crate::{frame, handshake};
+
+/// The one receive buffer. It bounds the size of a frame; reads of a busy run fill some tens of KB of it, which stay
+/// in the second-level cache.
+const BUFFER: usize = 1 << 20;
+const ALARM: Token = Token(usize::MAX);
+/// A connection that takes longer to open has failed.
+const OPEN_LIMIT: u64 = 60 * clock::SECOND;
+
+/// What a connection is for.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// Counts what it receives; its first message should have this number.
+    Reader(u64),
+    /// Sends messages of ours and keeps the replies.
+    Talker,
+    /// Never reads after the handshake.
+    Stalled,
+    /// Sends this block of frames over and over, as fast as the socket takes it.
+    Sink(Rc<[u8]>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Upgrading,
+    Open,
+    Closed,
+}
+
+#[derive(Debug)]
+struct Conn {
+    stream: TcpStream,
+    role: Role,
+    state: State,
+    started: u64,
+    /// Bytes of a frame (or head) that has not arrived whole.
+    carry: Vec<u8>,
+    out: Vec<u8>,
+    /// How much of `out`, or of a sink's block, the socket has taken.
+    sent: usize,
+}
+
+/// All connections of a run.
+#[derive(Debug)]
+pub struct Swarm {
+    poll: Poll,
+    alarm: Alarm,
+    address: SocketAddr,
+    conns: Vec<Conn>,
+    buffer: Box<[u8]>,
+    opened: Vec<u64>,
+    failed: usize,
+    closed: u64,
+    replies: VecDeque<Vec<u8>>,
+    sinks_on: bool,
+    wakes: u64,
+    events: u64,
+}
+
+impl Swarm {
+    /// No connections yet, to the server on `port` of the loopback.
+    ///
+    /// # Errors
+    /// The operator's: no descriptors left.
+    pub fn new(port: u16) -> Result<Self> {
+        let poll = Poll::new()?;
+        Ok(Self {
+            alarm: Alarm::new(poll.registry(), ALARM)?,
+            poll,
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            conns: Vec::new(),
+            buffer: vec![0; BUFFER].into(),
+            opened: Vec::new(),
+            failed: 0,
+            closed: 0,
+            replies: VecDeque::new(),
+            sinks_on: false,
+            wakes: 0,
+            events: 0,
+        })
+    }
+
+    /// Opens one connection per entry, at most `width` handshakes at a time, and returns the ids of those entered and
+    /// how many nanoseconds each finished handshake took.
+    ///
+    /// # Errors
+    /// The operator's: no descriptors or ports left, or no server. Single refusals are only counted.
+    pub fn open(
+        &mut self,
+        wanted: impl IntoIterator<Item = (String, Role)>,
+        width: usize,
+        tally: &mut Tally,
+    ) -> Result<(Vec<usize>, Vec<u64>)> {
+        let mut wanted = wanted.into_iter();
+        let mut ids = Vec::new();
+        let (opened, failed) = (self.opened.len(), self.failed);
+        let mut events = Events::with_capacity(1024);
+        let deadline = clock::now() + OPEN_LIMIT;
+        loop {
+            let mut pending = ids.len() - (self.opened.len() - opened) - (self.failed - failed);
+            while pending < width {
+                let Some((path, role)) = wanted.next() else { break };
+                ids.push(self.connect(&path, role)?);
+                pending += 1;
+            }
+            if pending == 0 {
+                break;
+            }
+            if clock::now() > deadline {
+                bail!("{pending} handshakes unanswered after a minute");
+            }
+            self.turn(&mut events, deadline, tally)?;
+        }
+        if self.opened.len() == opened && !ids.is_empty() {
+            bail!("no handshake succeeded with {}", self.address);
+        }
+        Ok((ids, self.opened[opened..].to_vec()))
+    }
+
+    /// Waits for events or for `until`, and serves what there is.
+    ///
+    /// # Errors
+    /// The poll's own; a connection's fault closes that connection only.
+    pub fn turn(&mut self, events: &mut Events, until: u64, tally: &mut Tally) -> Result<()> {
+        // A turn that is already due looks without waiting and without arming the timer.
+        let timeout = if until <= clock::now() {
+            Some(Duration::ZERO)
+        } else {
+            self.alarm.set(until)?;
+            None
+        };
+        match self.poll.poll(events, timeout) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other.context("poll")?,
+        }
+        self.wakes += 1;
+        for event in events.iter().filter(|event| event.token() != ALARM) {
+            self.events += 1;
+            self.serve(event, tally);
+        }
+        Ok(())
+    }
+
+    /// Queues one binary message on a talker; [`Swarm::flush`] sends it.
+    pub fn say(&mut self, id: usize, payload: &[u8]) {
+        frame::push_masked(&mut self.conns[id].out, frame::BINARY, payload);
+    }
+
+    /// Gives a connection's socket what it takes now; the rest follows when the socket is writable.
+    pub fn flush(&mut self, id: usize) {
+        let conn = &mut self.conns[id];
+        while conn.sent < conn.out.len() {
+            match conn.stream.write(&conn.out[conn.sent..]) {
+                Ok(n) => conn.sent += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.close(id),
+            }
+        }
+        conn.out.clear();
+        conn.sent = 0;
+    }
+
+    /// The oldest reply to a talker that nobody has taken yet.
+    pub fn reply(&mut self) -> Option<Vec<u8>> {
+        self.replies.pop_front()
+    }
+
+    /// Lets the sinks send, or makes them pause.
+    pub fn pour(&mut self, on: bool) {
+        self.sinks_on = on;
+        for id in 0..self.conns.len() {
+            self.serve_sink(id);
+        }
+    }
+
+    /// How many of these connections are open.
+    #[must_use]
+    pub fn alive(&self, ids: &[usize]) -> usize {
+        ids.iter().filter(|&&id| self.conns[id].state == State::Open).count()
+    }
+
+    /// Open connections the server has closed.
+    #[must_use]
+    pub fn closed(&self) -> u64 {
+        self.closed
+    }
+
+    /// How often the poll returned and how many events it brought, since the beginning.
+    #[must_use]
+    pub fn wakes(&self) -> (u64, u64) {
+        (self.wakes, self.events)
+    }
+
+    /// Handshakes that were refused.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.failed
+    }
+
+    /// Ends these connections at once, with a reset: thousands of sockets in TIME_WAIT would take the ports of the
+    /// next run.
+    pub fn abort(&mut self, ids: &[usize]) {
+        for &id in ids {
+            if self.conns[id].state != State::Closed {
+                _ = SockRef::from(&self.conns[id].stream).set_linger(Some(Duration::ZERO));
+                self.shut(id);
+            }
+        }
+    }
+
+    fn connect(&mut self, path: &str, role: Role) -> Result<usize> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).context("no descriptor left")?;
+        socket.set_tcp_nodelay(true)?;
+        match role {
+            Role::Stalled => {
+                // A reader far away: a small window, and the segment size of Ethernet. With the loopback's 64 KB
+                // segments the server's kernel would take 2.6 MB before it says "would block".
+                socket.set_recv_buffer_size(4096)?;
+                socket.set_tcp_mss(1460)?;
+            }
+            // Without a bound a thousand sinks could put gigabytes into the kernel ahead of a slow server.
+            Role::Sink(_) => { socket.set_send_buffer_size(65_536)?; socket.set_tcp_congestion(b"cubic")?; }
+            _ => {}
+        }
+        match socket.connect(&self.address.into()) {
+            Err(e) if e.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => Err(e).context("connect")?,
+            _ => {}
+        }
+        let id = self.conns.len();
+        let mut stream = TcpStream::from_std(socket.into());
+        self.poll.registry().register(&mut stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        let out = handshake::request(path);
+        let state = State::Connecting;
+        self.conns.push(Conn { stream, role, state, started: clock::now(), carry: Vec::new(), out, sent: 0 });
+        Ok(id)
+    }
+
+    fn serve(&mut self, event: &Event, tally: &mut Tally) {
+        let id = event.token().0;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.state == State::Connecting {
+            // The first event of a connect tells its outcome; a refused one fails in the write.
+            conn.state = State::Upgrading;
+            self.flush(id);
+        }
+        let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+        match self.conns[id].state {
+            State::Upgrading if readable => self.upgrade(id, event, tally),
+            State::Open if readable => self.read(id, event.is_read_closed() || event.is_error(), tally),
+            _ => {}
+        }
+        let conn = &self.conns[id];
+        if conn.state == State::Open && event.is_writable() {
+            if !conn.out.is_empty() {
+                self.flush(id);
+            }
+            self.serve_sink(id);
+        }
+    }
+
+    fn upgrade(&mut self, id: usize, event: &Event, tally: &mut Tally) {
+        let conn = &mut self.conns[id];
+        let mut part = [0; 2048];
+        loop {
+            match conn.stream.read(&mut part) {
+                Ok(0) => return self.close(id),
+                Ok(n) => conn.carry.extend_from_slice(&part[..n]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.close(id),
+            }
+            let Some(size) = handshake::head_size(&conn.carry) else {
+                if conn.carry.len() > handshake::LIMIT {
+                    return self.close(id);
+                }
+                continue;
+            };
+            if !handshake::accepted(&conn.carry[..size]) {
+                return self.close(id);
+            }
+            conn.state = State::Open;
+            self.opened.push(clock::now() - conn.started);
+            conn.carry.drain(..size);
+            if matches!(conn.role, Role::Stalled) {
+                _ = self.poll.registry().deregister(&mut conn.stream);
+                return;
+            }
+            if conn.carry.is_empty() {
+                conn.carry = Vec::new();
+            }
+            // Frames may have come with the head, and the edge for them will not come again.
+            return self.read(id, event.is_read_closed(), tally);
+        }
+    }
+
+    fn read(&mut self, id: usize, to_end: bool, tally: &mut Tally) {
+        let Self { conns, buffer, replies, .. } = self;
+        let conn = &mut conns[id];
+        let (mut ended, mut pings) = (false, Vec::new());
+        while !ended {
+            let kept = conn.carry.len();
+            buffer[..kept].copy_from_slice(&conn.carry);
+            let filled = match conn.stream.read(&mut buffer[kept..]) {
+                Ok(0) => return self.close(id),
+                Ok(n) => kept + n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return self.close(id),
+            };
+            // One clock reading per receive: all of its frames became ours at this instant.
+            let now = clock::now();
+            let used = frame::walk(&buffer[..filled], |first, payload| match (first & 0x0F, &mut conn.role) {
+                (frame::CLOSE, _) => ended = true,
+                (frame::PING, _) => pings.push(payload.to_vec()),
+                (frame::PONG, _) => {}
+                (_, Role::Reader(next)) => tally.deliver(id, next, payload, now),
+                (_, Role::Talker) => replies.push_back(payload.to_vec()),
+                (_, Role::Stalled | Role::Sink(_)) => {}
+            });
+            let Ok(used) = used else { return self.close(id) };
+            conn.carry.clear();
+            conn.carry.extend_from_slice(&buffer[used..filled]);
+            if conn.carry.len() == buffer.len() {
+                return self.close(id);
+            }
+            // epoll(7): a short read of a stream means it is drained. Only an end that came along needs one more.
+            if filled < buffer.len() && !to_end {
+                break;
+            }
+        }
+        if ended {
+            return self.close(id);
+        }
+        if !pings.is_empty() && !matches!(conn.role, Role::Sink(_)) {
+            pings.iter().for_each(|ping| frame::push_masked(&mut conn.out, frame::PONG, ping));
+            self.flush(id);
+        }
+    }
+
+    fn serve_sink(&mut self, id: usize) {
+        let conn = &mut self.conns[id];
+        let Role::Sink(block) = &conn.role else { return };
+        // A pause takes effect wherever the socket stands; the rest of a frame follows with the next start.
+        while self.sinks_on && conn.state == State::Open {
+            match conn.stream.write(&block[conn.sent..]) {
+                Ok(n) => conn.sent = (conn.sent + n) % block.len(),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.close(id),
+            }
+        }
+    }
+
+    fn close(&mut self, id: usize) {
+        match self.conns[id].state {
+            State::Open => self.closed += 1,
+            State::Connecting | State::Upgrading => self.failed += 1,
+            State::Closed => return,
+        }
+        self.shut(id);
+    }
+
+    /// The descriptor lives on until the run ends, so its token cannot come to mean another connection.
+    fn shut(&mut self, id: usize) {
+        let conn = &mut self.conns[id];
+        conn.state = State::Closed;
+        _ = self.poll.registry().deregister(&mut conn.stream);
+        _ = conn.stream.shutdown(std::net::Shutdown::Both);
+    }
+}

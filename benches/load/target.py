@@ -1,0 +1,111 @@
+"""Fanwire as a target of the load generator: `target.py PORT`.
+
+Every connection, on any path, is subscribed to one room, except `/pub` (each binary message is broadcast unchanged),
+`/pubrooms` (u16 length of a room's name, name, payload), `/rooms/NAME` (that room instead) and `/sink` (messages are
+counted). `STAT?` on a publisher's connection is answered with what the process has used. Prints READY, ends on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+import uvloop
+
+import fanwire
+
+ROOM = "all"
+LIMIT = 64 << 20
+
+
+class Usage:
+    """What the process used; lateness of the loop and the price of `publish` since the last question."""
+
+    def __init__(self) -> None:
+        self.late_ms: list[float] = []
+        self.publish_us: list[float] = []
+        self.inbound = 0
+
+    async def watch_loop(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.001)
+            if len(self.late_ms) < 1_000_000:
+                self.late_ms.append((time.monotonic() - before - 0.001) * 1e3)
+
+    def answer(self, conns: int) -> str:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        answer = {
+            "cpu_user": usage.ru_utime,
+            "cpu_sys": usage.ru_stime,
+            "maxrss_kb": usage.ru_maxrss,
+            "rss_kb": pages * resource.getpagesize() // 1024,
+            "conns": conns,
+            "inbound": self.inbound,
+            "loop_late_ms": _quantiles(self.late_ms),
+            "publish_us": _quantiles(self.publish_us),
+        }
+        self.late_ms, self.publish_us = [], []
+        return json.dumps(answer)
+
+
+def _quantiles(values: list[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    values.sort()
+    return {"p50": values[len(values) // 2], "p99": values[int(len(values) * 0.99)], "max": values[-1]}
+
+
+def main(port: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    config = fanwire.Config(
+        backlog=4096, connection_bytes=LIMIT, engine_bytes=16 * LIMIT, queue_bytes=LIMIT, ping_interval=0
+    )
+    server = fanwire.Server(port=port, config=config)
+    usage = Usage()
+
+    @server.on_connect
+    def subscribe(conn: fanwire.Connection) -> None:
+        path = conn.request.path
+        if path.startswith("/rooms/"):
+            conn.join(path.removeprefix("/rooms/"))
+        elif path not in ("/pub", "/pubrooms", "/sink"):
+            conn.join(ROOM)
+
+    @server.on_message
+    def message(conn: fanwire.Connection, data: bytes | str) -> None:
+        path = conn.request.path
+        if path == "/sink":
+            usage.inbound += 1
+        elif data == b"STAT?":
+            conn.send(usage.answer(server.stats()["connections"]))
+        elif path == "/pub":
+            before = time.perf_counter_ns()
+            server.publish(ROOM, data)
+            if len(usage.publish_us) < 1_000_000:
+                usage.publish_us.append((time.perf_counter_ns() - before) / 1e3)
+        elif path == "/pubrooms" and isinstance(data, bytes):
+            end = 2 + int.from_bytes(data[:2], "big")
+            server.publish(data[2:end].decode(), data[end:])
+
+    async def serve() -> None:
+        done = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, done.set)
+        watch = asyncio.ensure_future(usage.watch_loop())
+        async with server:
+            print("READY", flush=True)
+            await done.wait()
+            watch.cancel()
+
+    uvloop.run(serve())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,39 @@
+"""What can go wrong, sorted by who must act.
+
+::
+
+    ValueError, TypeError         the caller passed something that can never be accepted
+    Refused                       raised by `authenticate`: the peer is not let in
+    RuntimeError
+    └── EngineError               a bug in fanwire, the operator restarts the server
+        ├── EngineClosed          the caller used a server before its start, after its stop, or after a fork
+        └── Overloaded            the caller tries again later: a bounded queue is full, nothing was queued
+
+A connection that is already gone is no error: peers leave at any moment, so `send`, `join` and `close` on one
+do nothing.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fanwire._engine import EngineClosed, EngineError, Overloaded
+
+__all__ = ["EngineClosed", "EngineError", "Overloaded", "Refused"]
+
+
+class Refused(Exception):  # noqa: N818 - reads as what happens to the peer
+    """Raise it in `authenticate` to turn a peer away before the upgrade.
+
+    Args:
+        status: the HTTP status of the answer: 401, 403, 429 or 503.
+        reason: for the operator's log. The peer sees only the status.
+        retry_after: seconds after which the peer may try again (429 and 503), sent as `Retry-After`.
+    """
+
+    def __init__(self, status: int = 401, reason: str = "", *, retry_after: int | None = None) -> None:
+        if status not in (401, 403, 429, 503):
+            raise ValueError(f"a refusal has status 401, 403, 429 or 503, not {status}")
+        super().__init__(reason or HTTPStatus(status).phrase)
+        self.status = HTTPStatus(status)
+        self.retry_after = retry_after

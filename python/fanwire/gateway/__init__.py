@@ -1,0 +1,1 @@
+"""The way in: from an accepted transport to a connection, or to HTTP."""

@@ -1,0 +1,93 @@
+"""Plain HTTP on the same port: health, publishing from any language, and the application's own routes."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Collection
+
+from aiohttp import web
+
+from fanwire.errors import Overloaded
+
+__all__ = ["HttpSide"]
+
+
+class HttpSide:
+    """An aiohttp application with fanwire's routes.
+
+    * `GET /healthz`: 200 while the process works.
+    * `GET /readyz`: 200 while clients are let in, 503 before and after.
+    * `POST /rooms/NAME`: publishes the body to a room, `?key=` for a room of latest values; only with an API key, as
+      `Authorization: Bearer KEY`. Text and JSON bodies become text messages, others binary ones.
+
+    Args:
+        is_ready: whether clients are let in.
+        publish: takes a room, a body and a key; returns the sequence number.
+        api_keys: with none, publishing by HTTP is off.
+        max_body: bytes of a body.
+    """
+
+    def __init__(
+        self,
+        is_ready: Callable[[], bool],
+        publish: Callable[[str, bytes | str, str | None], int],
+        api_keys: Collection[str],
+        max_body: int,
+    ) -> None:
+        self._is_ready = is_ready
+        self._publish = publish
+        self._api_keys = [key.encode() for key in api_keys]
+        self.app = web.Application(client_max_size=max_body)
+        self.app.add_routes([
+            web.get("/healthz", self._healthz),
+            web.get("/readyz", self._readyz),
+            web.get("/rooms/{name}", self._only_upgrades),
+            web.post("/rooms/{name}", self._post),
+        ])  # fmt: skip
+        self._runner = web.AppRunner(self.app, access_log=None, keepalive_timeout=KEEPALIVE)
+
+    async def start(self) -> web.Server[web.Request]:
+        """Returns what makes a protocol for each peer."""
+        await self._runner.setup()
+        assert self._runner.server is not None  # noqa: S101 - set by setup()
+        return self._runner.server
+
+    async def stop(self) -> None:
+        """Ends all requests."""
+        await self._runner.cleanup()
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ready\n") if self._is_ready() else web.Response(status=503, text="not ready\n")
+
+    async def _only_upgrades(self, request: web.Request) -> web.Response:
+        headers = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        return web.Response(status=426, headers=headers, text="this is a WebSocket\n")
+
+    async def _post(self, request: web.Request) -> web.Response:
+        if not self._api_keys:
+            return web.Response(status=404, text="publishing by HTTP is off: the server has no API key\n")
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        # All are compared, in constant time, so that the time tells nothing of any.
+        matches = [hmac.compare_digest(key.encode(), known) for known in self._api_keys]
+        if scheme.lower() != "bearer" or not any(matches):
+            return web.Response(status=401, headers={"WWW-Authenticate": "Bearer"}, text="wrong or missing API key\n")
+        body: bytes | str = await request.read()
+        if request.content_type.startswith("text/") or request.content_type == "application/json":
+            try:
+                body = body.decode() if isinstance(body, bytes) else body
+            except UnicodeDecodeError:
+                return web.Response(status=400, text="the body is not UTF-8, as its type says\n")
+        try:
+            seq = self._publish(request.match_info["name"], body, request.query.get("key"))
+        except Overloaded as error:
+            return web.Response(status=503, headers={"Retry-After": "1"}, text=f"{error}\n")
+        except ValueError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        return web.json_response({"seq": seq})
+
+
+KEEPALIVE = 15.0
+"""Seconds an idle HTTP connection is kept."""

@@ -1,0 +1,319 @@
+"""A WebSocket: picows parses what comes in, the engine alone writes what goes out.
+
+picows writes on its own account, too (the 101, close frames on errors). It is given a transport that hands all
+of that to the engine's queue, and a socket that cannot be written to, so that no frame can be cut in half by
+another whatever picows does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
+from picows.picows import WSProtocol
+
+from fanwire.codes import CloseCode
+from fanwire.connection import Connection
+from fanwire.gateway.assembly import Assembly, Violation
+from fanwire.hub import Hub
+from fanwire.inbox import Inbox
+from fanwire.request import Request
+from fanwire.state import State
+
+__all__ = ["open_websocket"]
+
+logger = logging.getLogger("fanwire.gateway")
+
+
+def open_websocket(hub: Hub, transport: asyncio.Transport, request: Request, identity: Any, key: bytes, rest: bytes) -> None:
+    """Makes a connection of a transport whose upgrade request was accepted.
+
+    Args:
+        hub: where the connection goes.
+        transport: not being read at the moment.
+        request: the request, parsed and checked.
+        identity: who was let in.
+        key: the `Sec-WebSocket-Key` of the request.
+        rest: what followed the request.
+
+    Raises:
+        OSError: no descriptor is left for the engine.
+        EngineError: the engine is closed, or full.
+    """
+    engine = hub.engine
+    is_tls = transport.get_extra_info("ssl_object") is not None
+    if is_tls:
+        conn_id = engine.open_hosted(WINDOW)
+        transport.set_write_buffer_limits(high=WINDOW)
+    else:
+        conn_id = engine.open(transport.get_extra_info("socket").fileno())
+    carrier = WebSocket(hub, transport, Connection(engine, conn_id, request, identity), is_tls)
+    protocol = WSProtocol(
+        None,  # host and path: of a client
+        None,
+        False,  # a server
+        lambda request: carrier,
+        _LOG,
+        False,  # exceptions of handlers never reach picows
+        None,  # the front door has seen to the handshake's time
+        False,  # the engine pings and watches for pongs
+        0,
+        0,
+        WSAutoPingStrategy.PING_WHEN_IDLE,
+        False,  # the engine answers pings
+        hub.config.max_message,
+        None,
+        hub.config.read_buffer,
+    )
+    protocol.connection_made(_Way(carrier, transport))
+    transport.set_protocol(protocol)
+    # picows gets a head with nothing in it but what it has to answer; the real one was checked by the front door.
+    _feed(protocol, _HEAD % key)
+    _feed(protocol, rest)
+    if connection_is_up(carrier):
+        transport.resume_reading()
+
+
+def connection_is_up(carrier: WebSocket) -> bool:
+    """Whether its transport is still to be read: not if a handler or the first frames have ended it."""
+    return not carrier.transport.is_closing() and not carrier.is_paused
+
+
+class WebSocket(WSListener):  # type: ignore[misc]
+    """The frames of one connection. It is a picows listener and the hub's `Carrier`."""
+
+    __slots__ = (
+        "_assembly", "_hub", "_is_tls", "_is_write_paused", "_owed", "_peer_closed",
+        "connection", "inbox", "is_paused", "transport",
+    )  # fmt: skip
+
+    def __init__(self, hub: Hub, transport: asyncio.Transport, connection: Connection, is_tls: bool) -> None:
+        self._hub = hub
+        self._assembly = Assembly(hub.config.max_message)
+        self._is_tls = is_tls
+        self._is_write_paused = False
+        self._owed = 0
+        self._peer_closed = False
+        self.connection = connection
+        self.transport = transport
+        self.is_paused = False
+        self.inbox = Inbox(self, max_calls=hub.config.inbox_messages, max_bytes=hub.config.inbox_bytes)
+
+    # What picows calls.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The 101 is queued."""
+        self._hub.connected(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A whole frame has come."""
+        opcode = frame.msg_type
+        if self.connection.state is not State.OPEN and opcode != WSMsgType.CLOSE:
+            # After a close frame of ours, data on its way to us no longer counts.
+            return
+        try:
+            if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                raise Violation(CloseCode.PROTOCOL_ERROR, "reserved bit without an extension")
+            if opcode == WSMsgType.PING:
+                self._hub.engine.ping_received(self.connection.id, frame.get_payload_as_bytes())
+            elif opcode == WSMsgType.PONG:
+                self._hub.engine.pong_received(self.connection.id)
+            elif opcode == WSMsgType.CLOSE:
+                self._close_received(frame)
+            else:
+                message = self._assembly.add(opcode, frame.fin, frame.get_payload_as_bytes())
+                if message is not None:
+                    self._hub.received(self, message)
+        except Violation as violation:
+            self.fail(violation.code, violation.reason)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The transport is gone."""
+        self._hub.lost(self)
+
+    def pause_writing(self) -> None:
+        """The TLS transport holds as much as it should."""
+        self._is_write_paused = True
+
+    def resume_writing(self) -> None:
+        """It takes more: so may the engine."""
+        self._is_write_paused = False
+        self._grant()
+
+    # What the hub calls.
+
+    def abort(self) -> None:
+        """See `Carrier`."""
+        self.transport.abort()
+
+    def deliver(self, data: bytes) -> None:
+        """See `Carrier`."""
+        self.transport.write(data)
+        self._owed += len(data)
+        if not self._is_write_paused:
+            self._grant()
+
+    def finish(self) -> None:
+        """See `Carrier`."""
+        if self._peer_closed:
+            self.transport.close()
+        self._peer_closed = True
+
+    def pause_reading(self) -> None:
+        """See `Owner`."""
+        self.is_paused = True
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Owner`."""
+        self.is_paused = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def handler_failed(self, error: Exception) -> None:
+        """See `Owner`."""
+        self._hub.handler_failed(self.connection, error)
+
+    def spawn(self, work: Awaitable[Any]) -> object:
+        """See `Owner`."""
+        return self._hub.spawn(work)
+
+    # Closing.
+
+    def fail(self, code: int, reason: str) -> None:
+        """Fails the connection: a close frame at once, and nothing more is read (RFC 6455 section 7.1.7)."""
+        self._end(code, reason)
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, WSProtocol):
+            self.transport.set_protocol(_Deaf(protocol))
+
+    def picows_closes(self, payload: bytes, received: Any) -> None:
+        """picows has written a close frame: it found a violation. `received` is the peer's close, if one came first.
+
+        picows parses one frame ahead: what follows a close frame in the same read reaches it before we see the close,
+        and must not count (RFC 6455 section 5.5.1).
+        """
+        if received is not None and received.code < 5000:
+            self._end(int(received.code) or None, received.reason)
+        else:
+            self.fail(int.from_bytes(payload[:2], "big"), "")
+
+    def _close_received(self, frame: WSFrame) -> None:
+        code = int(frame.get_close_code()) or None
+        if code is not None and code >= 5000:
+            raise Violation(CloseCode.PROTOCOL_ERROR, "invalid close code")
+        self._end(code, frame.get_close_reason() or "")
+        if self._is_tls:
+            self.finish()
+
+    def _end(self, code: int | None, reason: str) -> None:
+        self._hub.engine.close(self.connection.id, code, reason, False)
+        self.connection.closing(code or CloseCode.NO_CODE, reason)
+
+    def _grant(self) -> None:
+        owed, self._owed = self._owed, 0
+        if owed:
+            self._hub.engine.grant(self.connection.id, owed)
+
+
+class _Way:
+    """The transport that picows sees: its writes join the engine's queue."""
+
+    __slots__ = ("_carrier", "_is_greeted", "_transport")
+
+    def __init__(self, carrier: WebSocket, transport: asyncio.Transport) -> None:
+        self._carrier = carrier
+        self._transport = transport
+        self._is_greeted = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return _NO_SOCKET if name == "socket" else self._transport.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        # Never 0: picows would call send() on the socket itself.
+        return 1
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        # Copied at once: picows reuses its buffer.
+        frame = bytes(data)
+        carrier = self._carrier
+        if not self._is_greeted:
+            self._is_greeted = True
+            carrier._hub.engine.send_raw(carrier.connection.id, frame)
+            return
+        protocol = self._transport.get_protocol()
+        handshake = protocol.transport.close_handshake if isinstance(protocol, WSProtocol) else None
+        carrier.picows_closes(frame[2:], handshake and handshake.recv)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        # After an error picows has written its close frame; the engine flushes that and ends, within its deadline.
+        pass
+
+    abort = close
+
+
+class _Deaf(asyncio.Protocol):
+    """What a failed connection is given to: hears nothing but the end."""
+
+    def __init__(self, protocol: WSProtocol) -> None:
+        self._protocol = protocol
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
+
+
+class _NoSocket:
+    """Stands for the socket where picows asks for one: takes options, has no descriptor."""
+
+    def fileno(self) -> int:
+        return -1
+
+    def setsockopt(self, *args: Any) -> None:
+        pass
+
+    def getsockopt(self, *args: Any) -> int:
+        return 0
+
+
+class _PeerLog(logging.LoggerAdapter):  # type: ignore[type-arg]
+    """What picows says of a peer, for debugging only: peers may do as they please without filling a log.
+
+    An adapter, because picows makes a logger of its own for each connection when given a logger.
+    """
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        if self.logger.isEnabledFor(logging.DEBUG):
+            self.logger.log(logging.DEBUG, msg, *args, **kwargs)
+
+
+def _feed(protocol: WSProtocol, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        buffer = protocol.get_buffer(-1)
+        size = min(len(buffer), len(view))
+        buffer[:size] = view[:size]
+        protocol.buffer_updated(size)
+        view = view[size:]
+
+
+WINDOW = 64 << 10
+"""Bytes that a TLS transport may hold: enough for a full pipe, little enough that what to drop is decided late."""
+
+_HEAD = (
+    b"GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n"
+)
+_NO_SOCKET = _NoSocket()
+_LOG = _PeerLog(logger, None)

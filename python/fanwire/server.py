@@ -1,0 +1,354 @@
+"""The server: one port, one engine, one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import ssl as ssl_module
+from collections.abc import AsyncIterator, Collection, Iterable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from fanwire._engine import Engine, EngineClosed
+from fanwire.codes import CloseCode
+from fanwire.config import Config
+from fanwire.connection import Connection
+from fanwire.envelope import encode
+from fanwire.gateway.front_door import Authenticate, Doorkeeper, FrontDoor
+from fanwire.gateway.http import HttpSide
+from fanwire.hub import Handler, Hub
+
+__all__ = ["Server"]
+
+H = TypeVar("H", bound=Handler)
+
+logger = logging.getLogger("fanwire")
+
+
+class Server:
+    """A broadcast server.
+
+    ::
+
+        server = fanwire.Server(port=8000)
+
+        @server.on_connect
+        def welcome(conn):
+            conn.join("prices")
+
+        async def main():
+            async with server:
+                while True:
+                    server.publish("prices", {"eur": 1.08})
+                    await asyncio.sleep(0.1)
+
+    Args:
+        host: the address to listen at.
+        port: the port; 0 takes any free one, see `Server.port`.
+        authenticate: gets the `Request` before the upgrade; returns the identity of who asks, or raises `Refused`.
+            May be a coroutine function. None lets everyone in, with the identity None.
+        origins: the values of `Origin` that browsers may come with, such as "https://example.com"; None: any.
+        ssl: a context of the server's side; clients then connect by wss.
+        api_keys: for `POST /rooms/NAME`; with none, publishing by HTTP is off.
+        config: limits and waits, see `Config`.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        *,
+        authenticate: Authenticate | None = None,
+        origins: Collection[str] | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        api_keys: Collection[str] = (),
+        config: Config | None = None,
+    ) -> None:
+        self.config = config or Config()
+        self.host = host
+        self._port = port
+        self._authenticate = authenticate
+        self._origins = origins
+        self._ssl = ssl
+        self._rules: list[tuple[str, str, int]] = []
+        self._handlers: dict[str, Handler] = {}
+        self._http = HttpSide(self._is_ready, self._publish_raw, api_keys, self.config.max_message)
+        self._engine: Engine | None = None
+        self._hub: Hub | None = None
+        self._keeper: Doorkeeper | None = None
+        self._listener: asyncio.Server | None = None
+
+    # Handlers. Each may be a function or a coroutine function; those of one connection run one after the other.
+
+    def on_connect(self, handler: H) -> H:
+        """Decorates what is called with each new `Connection`."""
+        return self._handle("on_connect", handler)
+
+    def on_message(self, handler: H) -> H:
+        """Decorates what is called with a `Connection` and each message it sends: bytes, or str of a text message."""
+        return self._handle("on_message", handler)
+
+    def on_disconnect(self, handler: H) -> H:
+        """Decorates what is called with each `Connection` that has ended; see its `close_code`."""
+        return self._handle("on_disconnect", handler)
+
+    def room(self, pattern: str, *, delivery: str = "reliable", max_keys: int = 100_000) -> None:
+        """Gives the rooms whose names match a pattern their settings. The first pattern that matches wins.
+
+        Args:
+            pattern: a name, in which `*` stands for any characters.
+            delivery: what happens to a message when its reader is slow: "reliable" (default: nothing is dropped, a
+                reader over its limit is closed with 4008 to reconnect), "latest" (a newer message replaces the
+                waiting one of the same key), "drop-oldest" or "drop-newest".
+            max_keys: how many keys a room of latest values may hold.
+
+        Raises:
+            ValueError: there is no such delivery class.
+        """
+        if delivery not in ("reliable", "latest", "drop-oldest", "drop-newest"):
+            raise ValueError(
+                f"{delivery!r} is no delivery class; choose reliable, latest, drop-oldest or drop-newest"
+            )
+        self._rules.append((pattern, delivery, max_keys))
+        if self._engine is not None:
+            self._engine.add_rule(pattern, delivery, max_keys)
+
+    # Publishing, from any thread.
+
+    def publish(
+        self,
+        room: str,
+        data: Any,
+        key: str | None = None,
+        exclude: Connection | Iterable[Connection] | None = None,
+        *,
+        delivery: str | None = None,
+    ) -> int:
+        """Sends a message to every member of a room. Returns at once, whoever is slow; may be called from any thread.
+
+        Args:
+            room: the room's name, 1 to 255 bytes of UTF-8.
+            data: bytes for a binary message, str for a text message, anything else as JSON.
+            key: in a room of latest values, what the message is the newest value of.
+            exclude: members that do not get it.
+            delivery: another delivery class than the room's.
+
+        Returns:
+            The message's sequence number in the room, from 1.
+
+        Raises:
+            TypeError: the data cannot be encoded.
+            ValueError: the name is too long, the message larger than may wait for one connection, or a key is given
+                though the delivery class is not "latest".
+            Overloaded: the engine cannot take more now; nothing was sent.
+            EngineClosed: the server is not running.
+        """
+        payload, is_text = encode(data)
+        if exclude is None:
+            return self.engine.publish(room, payload, is_text, key, (), delivery)
+        return self.engine.publish(room, payload, is_text, key, _ids(exclude), delivery)
+
+    def broadcast(
+        self,
+        data: Any,
+        exclude: Connection | Iterable[Connection] | None = None,
+        *,
+        delivery: str | None = None,
+    ) -> None:
+        """Sends a message to every connection, whatever rooms it is in. Arguments and errors are those of `publish`."""
+        payload, is_text = encode(data)
+        self.engine.broadcast(payload, is_text, _ids(exclude), delivery)
+
+    def forget(self, room: str, key: str) -> bool:
+        """Forgets the newest value of a key, so that joiners no longer get it; false when there was none."""
+        return self.engine.forget(room, key)
+
+    def members(self, room: str) -> int:
+        """How many members a room has."""
+        return self.engine.members(room)
+
+    def stats(self) -> dict[str, Any]:
+        """What the engine has done since its start; see `_engine.pyi` for the entries."""
+        return self.engine.stats()
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The connections that are there."""
+        return [carrier.connection for carrier in self._hub.carriers.values()] if self._hub else []
+
+    # Life.
+
+    async def start(self) -> None:
+        """Starts the engine and listens.
+
+        Raises:
+            OSError: the address is in use or may not be used.
+            RuntimeError: the server runs already.
+        """
+        if self._engine is not None:
+            raise RuntimeError("the server runs already")
+        config = self.config
+        engine = Engine(
+            shards=config.shard_count,
+            connection_bytes=config.connection_bytes,
+            engine_bytes=config.engine_bytes,
+            max_rooms=config.max_rooms,
+            queue_items=config.queue_items,
+            queue_bytes=config.queue_bytes,
+            unsent_bytes=config.unsent_bytes,
+            write_timeout=config.write_timeout,
+            ping_interval=config.ping_interval,
+            ping_timeout=config.ping_timeout,
+            close_timeout=config.close_timeout,
+            slow_code=CloseCode.SLOW_CONSUMER,
+        )
+        for rule in self._rules:
+            engine.add_rule(*rule)
+        hub = Hub(engine, config)
+        for name, handler in self._handlers.items():
+            setattr(hub, name, handler)
+        http = await self._http.start()
+        keeper = Doorkeeper(hub, http, self._authenticate, self._origins)
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(
+                lambda: FrontDoor(keeper),
+                self.host,
+                self._port,
+                ssl=self._ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=config.handshake_timeout if self._ssl else None,
+            )
+        except BaseException:
+            engine.shutdown(1.0)
+            raise
+        hub.start()
+        self._engine, self._hub, self._keeper = engine, hub, keeper
+
+    async def stop(self, timeout: float | None = None) -> bool:
+        """Lets nobody in any more, gives connections what waits for them, closes them with 1001, and ends.
+
+        Args:
+            timeout: seconds until those that have not closed are cut off; None: the configuration's `drain_timeout`.
+
+        Returns:
+            Whether all closed in time.
+        """
+        if self._engine is None or self._hub is None or self._listener is None or self._keeper is None:
+            return True
+        timeout = self.config.drain_timeout if timeout is None else timeout
+        self._keeper.is_open = False
+        self._listener.close()
+        all_closed = await self._hub.drain(timeout)
+        await self._hub.finish_tasks(1.0)
+        self._hub.stop()
+        self._engine.shutdown(1.0)
+        await self._http.stop()
+        self._engine = self._hub = self._listener = self._keeper = None
+        return all_closed
+
+    async def serve(self) -> None:
+        """Runs until SIGINT or SIGTERM, then stops. A second signal ends the process at once.
+
+        Raises:
+            EngineError: a thread of the engine has failed.
+        """
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def ask_to_stop(number: signal.Signals) -> None:
+            logger.info("%s: draining", number.name)
+            loop.remove_signal_handler(number)
+            done.set()
+
+        async with self:
+            assert self._hub is not None  # noqa: S101 - set by start()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, ask_to_stop, number)
+            waits = [asyncio.ensure_future(done.wait()), asyncio.ensure_future(self._hub.failed.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+                # A second signal must not wait for the drain.
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.remove_signal_handler(number)
+
+    def run(self) -> None:
+        """Runs `serve` on uvloop: the whole program of a server that only serves."""
+        import uvloop  # noqa: PLC0415 - not for those who bring their own loop
+
+        uvloop.run(self.serve())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """For `FastAPI(lifespan=server.lifespan)` and Starlette: the server runs, on its own port, while the app does."""
+        async with self:
+            yield
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def port(self) -> int:
+        """The port it listens at."""
+        if self._listener is not None and self._port == 0:
+            port: int = self._listener.sockets[0].getsockname()[1]
+            return port
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'wss' if self._ssl else 'ws'}://{host}:{self.port}"
+
+    @property
+    def http(self) -> web.Application:
+        """The aiohttp application on the same port; add routes before the start."""
+        return self._http.app
+
+    @property
+    def engine(self) -> Engine:
+        """The engine.
+
+        Raises:
+            EngineClosed: the server is not running.
+        """
+        if self._engine is None:
+            raise EngineClosed("the server is not running; start it with `async with server:`")
+        return self._engine
+
+    # Inside.
+
+    def _handle(self, name: str, handler: H) -> H:
+        if name in self._handlers:
+            raise ValueError(f"the server has a handler for {name} already")
+        self._handlers[name] = handler
+        if self._hub is not None:
+            setattr(self._hub, name, handler)
+        return handler
+
+    def _is_ready(self) -> bool:
+        return self._keeper is not None and self._keeper.is_open
+
+    def _publish_raw(self, room: str, body: bytes | str, key: str | None) -> int:
+        return self.engine.publish(room, body, False, key)
+
+
+def _ids(connections: Connection | Iterable[Connection] | None) -> list[int]:
+    if connections is None:
+        return []
+    if isinstance(connections, Connection):
+        return [connections.id]
+    return [connection.id for connection in connections]

@@ -1,0 +1,140 @@
+//! The thread of one shard: it takes commands, lets the shard write, waits for sockets and timers.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use mio::{Poll, Token};
+
+use crate::events::Events;
+use crate::link::Wire;
+use crate::queue::Queue;
+use crate::shard::{Command, Event, Shard};
+use crate::slots::{ConnId, Ids};
+
+/// What an engine's thread works on.
+#[derive(Debug)]
+pub struct Driver {
+    /// The state machine.
+    pub shard: Shard<Wire>,
+    /// Where its links register; also woken through.
+    pub poll: Poll,
+    /// What it is told.
+    pub queue: Arc<Queue<Command<Wire>>>,
+    /// What it tells.
+    pub events: Arc<Events>,
+    /// Where ids go back to when their connections have ended.
+    pub ids: Arc<Mutex<Ids>>,
+    /// Set when the thread has failed; every later call of the engine says so.
+    pub failure: Arc<OnceLock<String>>,
+    /// When the engine's clock started.
+    pub started: Instant,
+}
+
+impl Driver {
+    /// Runs until the queue is stopped or something panics. A panic ends this shard's connections and is told
+    /// as an event; it goes no further.
+    pub fn run(mut self) {
+        let result = catch_unwind(AssertUnwindSafe(|| self.work()));
+        let what = match result {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(panic) => Some(panic_text(&*panic)),
+        };
+        if let Some(what) = what {
+            // Stopped, so that nobody waits for a thread that is gone.
+            let _ = self.queue.stop();
+            let _ = self.failure.set(what.clone());
+            self.events.extend([Event::Failed { what }]);
+        }
+        // Dropping the shard closes its descriptors; a broken one may panic again on the way.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.shard.abort_all()));
+    }
+
+    fn work(&mut self) -> io::Result<()> {
+        let mut taken = Vec::new();
+        let mut pending = VecDeque::new();
+        let mut ready = mio::Events::with_capacity(1024);
+        let mut turns_since_poll = 0;
+        loop {
+            if pending.is_empty() {
+                if !self.queue.take(&mut taken) {
+                    return Ok(());
+                }
+                pending.extend(taken.drain(..));
+            }
+            let now_us = self.now_us();
+            let mut work = 0;
+            while work < APPLY_QUOTA
+                && let Some(command) = pending.pop_front()
+            {
+                work += self.shard.apply(command, now_us);
+            }
+            let is_busy = self.shard.flush(FLUSH_QUOTA, now_us) || !pending.is_empty();
+            let next_us = self.shard.tick(now_us);
+            self.shard.settle(now_us);
+            self.tell();
+
+            turns_since_poll += 1;
+            let wait = if is_busy {
+                if turns_since_poll < POLL_EVERY {
+                    continue;
+                }
+                Some(Duration::ZERO)
+            } else if self.queue.sleep() {
+                next_us.map(|next_us| Duration::from_micros(next_us.saturating_sub(now_us)))
+            } else {
+                continue;
+            };
+            turns_since_poll = 0;
+            match self.poll.poll(&mut ready, wait) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            for event in ready.iter().filter(|event| event.token() != WAKE) {
+                self.shard.writable(ConnId::from_u64(event.token().0 as u64));
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let (events, ended) = self.shard.take();
+        // Ids first: who hears that a connection was closed may expect its place to be free.
+        if !ended.is_empty() {
+            let mut ids = self.ids.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            for conn in ended {
+                ids.release(conn);
+            }
+        }
+        if !events.is_empty() {
+            self.events.extend(events);
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let thread = thread::current();
+    format!("panic in {}: {}", thread.name().unwrap_or("a thread"), text.unwrap_or("no message"))
+}
+
+/// The token of the waker; no connection has this id.
+pub const WAKE: Token = Token(0);
+
+/// Connections written to in one turn: about 0.2 ms of system calls, after which new messages are looked for,
+/// so that they still join the writes of the same round.
+const FLUSH_QUOTA: usize = 32;
+
+/// References queued in one turn: about 1 ms, so that a flood of messages cannot keep the thread from writing.
+const APPLY_QUOTA: usize = 65_536;
+
+/// Turns of a busy thread between looks at its sockets: 2 ms, in which a blocked one may wait.
+const POLL_EVERY: usize = 8;

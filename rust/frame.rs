@@ -1,0 +1,128 @@
+//! RFC 6455 frames as a server sends them: final, unmasked, never compressed. Pure functions on bytes.
+
+/// What a frame carries (RFC 6455 section 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Opcode {
+    /// A text message; the payload is UTF-8.
+    Text = 0x1,
+    /// A binary message.
+    Binary = 0x2,
+    /// The connection is closing.
+    Close = 0x8,
+    /// A heartbeat that asks for an answer.
+    Ping = 0x9,
+    /// The answer to a ping.
+    Pong = 0xA,
+}
+
+/// Longest payload of a control frame (RFC 6455 section 5.5).
+pub const CONTROL_PAYLOAD_MAX: usize = 125;
+
+/// Longest reason of a close frame: a control payload less the two bytes of the code.
+pub const CLOSE_REASON_MAX: usize = CONTROL_PAYLOAD_MAX - 2;
+
+/// One frame: header and payload in a single allocation, ready to be written.
+pub fn encode(opcode: Opcode, payload: &[u8]) -> Box<[u8]> {
+    let mut bytes = Vec::with_capacity(header_len(payload.len()) + payload.len());
+    bytes.push(FIN | opcode as u8);
+    // The length takes the fewest bytes that hold it: "the minimal number of bytes MUST be used" (5.2).
+    match payload.len() {
+        n @ 0..=125 => bytes.push(n as u8),
+        n @ 126..=0xFFFF => {
+            bytes.push(126);
+            bytes.extend_from_slice(&(n as u16).to_be_bytes());
+        }
+        n => {
+            bytes.push(127);
+            bytes.extend_from_slice(&(n as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(payload);
+    bytes.into_boxed_slice()
+}
+
+/// A control frame; a payload over 125 bytes is cut there.
+pub fn control(opcode: Opcode, payload: &[u8]) -> Box<[u8]> {
+    encode(opcode, &payload[..payload.len().min(CONTROL_PAYLOAD_MAX)])
+}
+
+/// A close frame. Without a code its payload is empty: 1005 says "no code" and must never be sent
+/// (RFC 6455 section 7.4.1). A reason over 123 bytes is cut at the last whole character.
+pub fn close(code: Option<u16>, reason: &str) -> Box<[u8]> {
+    let Some(code) = code else {
+        return encode(Opcode::Close, &[]);
+    };
+    let cut = (0..=reason.len().min(CLOSE_REASON_MAX)).rev().find(|&at| reason.is_char_boundary(at)).unwrap_or(0);
+    let mut payload = code.to_be_bytes().to_vec();
+    payload.extend_from_slice(&reason.as_bytes()[..cut]);
+    encode(Opcode::Close, &payload)
+}
+
+/// Whether an endpoint may put this code into a close frame (RFC 6455 section 7.4; 1012 to 1014 are
+/// in the IANA registry it founded).
+pub fn is_sendable_code(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+/// Bytes of the header for a payload of `len` bytes.
+pub fn header_len(len: usize) -> usize {
+    match len {
+        0..=125 => 2,
+        126..=0xFFFF => 4,
+        _ => 10,
+    }
+}
+
+const FIN: u8 = 0x80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_takes_the_fewest_bytes() {
+        for (len, header) in [
+            (0, vec![0x82, 0]),
+            (125, vec![0x82, 125]),
+            (126, vec![0x82, 126, 0, 126]),
+            (65_535, vec![0x82, 126, 0xFF, 0xFF]),
+            (65_536, vec![0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let frame = encode(Opcode::Binary, &vec![7; len]);
+            assert_eq!(frame[..header.len()], header[..], "length {len}");
+            assert_eq!(frame.len(), header_len(len) + len);
+            assert!(frame[header.len()..].iter().all(|&b| b == 7));
+        }
+    }
+
+    #[test]
+    fn control_payload_is_cut_at_125() {
+        assert_eq!(control(Opcode::Pong, &[0; 300]).len(), 2 + 125);
+        assert_eq!(*control(Opcode::Ping, b"hi"), [0x89, 2, b'h', b'i']);
+    }
+
+    #[test]
+    fn close_without_code_is_empty() {
+        assert_eq!(*close(None, "ignored"), [0x88, 0]);
+        assert_eq!(*close(Some(1001), "bye"), [0x88, 5, 0x03, 0xE9, b'b', b'y', b'e']);
+    }
+
+    #[test]
+    fn close_reason_is_cut_at_a_character() {
+        let frame = close(Some(1000), &"é".repeat(100));
+        // 123 bytes hold 61 two-byte characters and half of one, which must not be sent.
+        assert_eq!(frame.len(), 2 + 2 + 122);
+        assert!(std::str::from_utf8(&frame[4..]).is_ok());
+    }
+
+    #[test]
+    fn reserved_codes_are_not_sendable() {
+        for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
+            assert!(!is_sendable_code(code), "{code}");
+        }
+        for code in [1000, 1003, 1007, 1014, 3000, 4999] {
+            assert!(is_sendable_code(code), "{code}");
+        }
+    }
+}

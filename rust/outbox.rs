@@ -1,0 +1,451 @@
+//! One connection's outgoing queue. A pure value: it writes to a [`Sink`] and knows no socket.
+//!
+//! Three lanes, written in this order: control frames, reliable messages, droppable messages. Within a
+//! lane order holds. A frame that has begun to leave is finished first, whatever comes meanwhile: two
+//! frames must never mix on the wire (RFC 6455 section 5.4). A close frame leaves last.
+//!
+//! The queue is bounded in bytes. What happens at the bound is each message's own rule
+//! ([`Delivery`]); every message that does not leave is reported to the caller with a [`Drop`] reason.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::message::{Delivery, KeyId, Message};
+
+/// Where an outbox writes to: a socket, or a stand-in.
+pub trait Sink {
+    /// Writes as much as can be taken without waiting; `WouldBlock` when that is nothing.
+    fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// Why a message did not reach a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Drop {
+    /// A newer message with the same key took its place.
+    Replaced,
+    /// The oldest waiting message went, to make room.
+    Oldest,
+    /// There was no room for the new message.
+    Newest,
+    /// The whole engine was over its budget.
+    Budget,
+    /// The connection ended first.
+    Closed,
+}
+
+/// What became of a message handed to [`Outbox::push`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Push {
+    /// It waits, or has been dropped by its own rule and reported.
+    Done,
+    /// It must not be dropped and does not fit: the connection has to be closed.
+    Overflow,
+}
+
+/// How far [`Outbox::flush`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is left to write.
+    Empty,
+    /// The sink takes no more for now.
+    Blocked,
+    /// More waits than one write carries; the sink may take it.
+    More,
+    /// The close frame has left; nothing may follow it.
+    Closed,
+}
+
+/// What one flush wrote.
+#[derive(Debug, Clone, Copy)]
+pub struct Flushed {
+    /// How far it came.
+    pub progress: Progress,
+    /// Messages that left completely.
+    pub messages: usize,
+    /// Bytes written.
+    pub bytes: usize,
+    /// When the first of these messages was published.
+    pub oldest_us: Option<u64>,
+}
+
+/// The queue. See the module's head for its rules.
+#[derive(Debug)]
+pub struct Outbox {
+    begun: Option<Begun>,
+    control: VecDeque<Control>,
+    reliable: VecDeque<Arc<Message>>,
+    droppable: Droppable,
+    close: Close,
+    bytes: usize,
+    limit: usize,
+    allowance: usize,
+}
+
+impl Outbox {
+    /// An empty queue for at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            begun: None,
+            control: VecDeque::new(),
+            reliable: VecDeque::new(),
+            droppable: Droppable::default(),
+            close: Close::Open,
+            bytes: 0,
+            limit,
+            allowance: 0,
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.begun.is_none()
+            && self.control.is_empty()
+            && self.messages() == 0
+            && !matches!(self.close, Close::Queued(_))
+    }
+
+    /// Messages that wait and have not begun to leave.
+    pub fn messages(&self) -> usize {
+        self.reliable.len() + self.droppable.queue.len()
+    }
+
+    /// Bytes that wait, overhead included.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a close frame was queued or sent; nothing more is accepted then.
+    pub fn is_closing(&self) -> bool {
+        !matches!(self.close, Close::Open)
+    }
+
+    /// Queues a message by its rule.
+    pub fn push(&mut self, message: &Arc<Message>, dropped: &mut impl FnMut(&Message, Drop)) -> Push {
+        if self.is_closing() {
+            dropped(message, Drop::Closed);
+            return Push::Done;
+        }
+        match message.delivery {
+            Delivery::Reliable => {
+                if !self.make_room(message.cost(), dropped) {
+                    return Push::Overflow;
+                }
+                self.bytes += message.cost();
+                self.reliable.push_back(Arc::clone(message));
+            }
+            Delivery::Latest | Delivery::DropOldest => {
+                if let Some(old) = self.droppable.replace(message) {
+                    self.bytes = self.bytes + message.cost() - old.cost();
+                    dropped(&old, Drop::Replaced);
+                    // A value may be larger than the one it replaced.
+                    self.make_room(0, dropped);
+                } else if self.make_room(message.cost(), dropped) {
+                    self.bytes += message.cost();
+                    self.droppable.push(Arc::clone(message));
+                } else {
+                    dropped(message, Drop::Newest);
+                }
+            }
+            Delivery::DropNewest => {
+                if self.fits(message.cost()) {
+                    self.bytes += message.cost();
+                    self.droppable.push(Arc::clone(message));
+                } else {
+                    dropped(message, Drop::Newest);
+                }
+            }
+        }
+        Push::Done
+    }
+
+    /// Queues what a joiner has to have before the stream, beyond the limit if need be: it is bounded by
+    /// the room it comes from, and a part of it would be a gap. The limit is back when all has left.
+    pub fn push_snapshot(&mut self, snapshot: &[Arc<Message>], dropped: &mut impl FnMut(&Message, Drop)) -> Push {
+        self.allowance += snapshot.iter().map(|message| message.cost()).sum::<usize>();
+        for message in snapshot {
+            if self.push(message, dropped) == Push::Overflow {
+                return Push::Overflow;
+            }
+        }
+        Push::Done
+    }
+
+    /// Queues bytes that are no message (a handshake reply) ahead of all messages; false when they do not fit.
+    pub fn push_raw(&mut self, bytes: Box<[u8]>) -> bool {
+        if self.is_closing() || !self.fits(bytes.len()) {
+            return false;
+        }
+        // An empty frame would wait for a write of no bytes, over and over.
+        if !bytes.is_empty() {
+            self.push_control(Control { kind: Kind::Raw, bytes });
+        }
+        true
+    }
+
+    /// Queues a ping.
+    pub fn push_ping(&mut self, frame: Box<[u8]>) {
+        self.push_only(Control { kind: Kind::Ping, bytes: frame });
+    }
+
+    /// Queues a pong. Only the newest that has not begun to leave is kept: an endpoint "MAY elect to
+    /// send a Pong frame for only the most recently processed Ping" (RFC 6455 section 5.5.3), which bounds
+    /// what a flood of pings can make us hold.
+    pub fn push_pong(&mut self, frame: Box<[u8]>) {
+        self.push_only(Control { kind: Kind::Pong, bytes: frame });
+    }
+
+    /// Queues the close frame. With `flush` it leaves after all that waits; without, what has not begun
+    /// to leave is dropped. A second call can only withdraw the flush; the first close frame stays.
+    pub fn close(&mut self, frame: Box<[u8]>, flush: bool, dropped: &mut impl FnMut(&Message, Drop)) {
+        if !flush {
+            self.clear(Drop::Closed, dropped);
+        }
+        if !self.is_closing() {
+            self.close = Close::Queued(frame);
+        }
+    }
+
+    /// Drops what waits and has not begun to leave, handshake replies excepted.
+    pub fn clear(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
+        for message in self.reliable.drain(..) {
+            self.bytes -= message.cost();
+            dropped(&message, reason);
+        }
+        self.clear_droppable(reason, dropped);
+    }
+
+    /// Drops what may be dropped.
+    pub fn clear_droppable(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
+        while let Some(message) = self.droppable.pop() {
+            self.bytes -= message.cost();
+            dropped(&message, reason);
+        }
+    }
+
+    /// Writes what waits, as much as one call of the sink may carry.
+    pub fn flush(&mut self, sink: &mut impl Sink) -> io::Result<Flushed> {
+        let mut flushed = Flushed { progress: Progress::More, messages: 0, bytes: 0, oldest_us: None };
+        if !self.is_empty() {
+            // Zeroing a large array costs more than a small write's own work.
+            let (offered, result) = match self.messages() {
+                0..=7 => self.write::<12>(sink),
+                _ => self.write::<IOV_MAX>(sink),
+            };
+            match result {
+                Ok(written) => flushed.bytes = written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(flushed),
+                Err(error) => return Err(error),
+            }
+            self.advance(flushed.bytes, &mut flushed);
+            if flushed.bytes < offered {
+                flushed.progress = Progress::Blocked;
+                return Ok(flushed);
+            }
+        }
+        if self.is_empty() {
+            self.allowance = 0;
+            self.shrink();
+            flushed.progress = if self.is_closing() { Progress::Closed } else { Progress::Empty };
+        }
+        Ok(flushed)
+    }
+
+    /// Offers the next frames to the sink; returns the bytes offered and the sink's answer.
+    fn write<const N: usize>(&self, sink: &mut impl Sink) -> (usize, io::Result<usize>) {
+        let begun = self.begun.iter().map(|begun| &begun.frame.bytes()[begun.written..]);
+        let control = self.control.iter().map(|control| &*control.bytes);
+        let messages = self.reliable.iter().chain(&self.droppable.queue).map(|message| message.frame());
+        let close = match &self.close {
+            Close::Queued(frame) => Some(&**frame),
+            _ => None,
+        };
+        let mut bufs = [IoSlice::new(&[]); N];
+        let (mut count, mut offered) = (0, 0);
+        for bytes in begun.chain(control).chain(messages).chain(close).take(N) {
+            bufs[count] = IoSlice::new(bytes);
+            count += 1;
+            offered += bytes.len();
+            if offered >= WRITE_MAX {
+                break;
+            }
+        }
+        (offered, sink.write(&bufs[..count]))
+    }
+
+    /// Takes `written` bytes off the front, in the order in which [`Self::write`] offered them.
+    fn advance(&mut self, mut written: usize, flushed: &mut Flushed) {
+        while written > 0 {
+            let Some(mut next) = self.begun.take().or_else(|| self.pop()) else { return };
+            let left = next.frame.bytes().len() - next.written;
+            if written < left {
+                next.written += written;
+                self.begun = Some(next);
+                return;
+            }
+            written -= left;
+            self.bytes -= next.frame.cost();
+            if let Frame::Message(message) = &next.frame {
+                flushed.messages += 1;
+                flushed.oldest_us = flushed.oldest_us.or(Some(message.published_us));
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<Begun> {
+        let frame = if let Some(control) = self.control.pop_front() {
+            Frame::Own(control.bytes)
+        } else if let Some(message) = self.reliable.pop_front().or_else(|| self.droppable.pop()) {
+            Frame::Message(message)
+        } else if let Close::Queued(frame) = &mut self.close {
+            let frame = std::mem::take(frame);
+            self.close = Close::Sent;
+            self.bytes += frame.len();
+            Frame::Own(frame)
+        } else {
+            return None;
+        };
+        Some(Begun { frame, written: 0 })
+    }
+
+    fn push_only(&mut self, frame: Control) {
+        if self.is_closing() {
+            return;
+        }
+        if let Some(waiting) = self.control.iter_mut().find(|waiting| waiting.kind == frame.kind) {
+            self.bytes = self.bytes + frame.bytes.len() - waiting.bytes.len();
+            *waiting = frame;
+        } else {
+            self.push_control(frame);
+        }
+    }
+
+    fn push_control(&mut self, frame: Control) {
+        self.bytes += frame.bytes.len();
+        self.control.push_back(frame);
+    }
+
+    fn fits(&self, cost: usize) -> bool {
+        self.bytes + cost <= self.limit + self.allowance
+    }
+
+    /// Drops the oldest droppable messages until `cost` more bytes fit; false when that is not enough.
+    fn make_room(&mut self, cost: usize, dropped: &mut impl FnMut(&Message, Drop)) -> bool {
+        while !self.fits(cost) {
+            let Some(oldest) = self.droppable.pop() else { return false };
+            self.bytes -= oldest.cost();
+            dropped(&oldest, Drop::Oldest);
+        }
+        true
+    }
+
+    /// Gives memory back after a backlog; an idle connection keeps none.
+    fn shrink(&mut self) {
+        if self.reliable.capacity() > KEEP {
+            self.reliable.shrink_to(KEEP);
+        }
+        if self.droppable.queue.capacity() > KEEP {
+            self.droppable.queue.shrink_to(KEEP);
+            self.droppable.index = FxHashMap::default();
+        }
+    }
+}
+
+/// The droppable lane: a queue in which the waiting message of a key is found, and replaced, at once.
+#[derive(Debug, Default)]
+struct Droppable {
+    queue: VecDeque<Arc<Message>>,
+    /// How many messages have left the front; number of a place = this + its index in the queue.
+    gone: u64,
+    index: FxHashMap<KeyId, u64>,
+}
+
+impl Droppable {
+    fn push(&mut self, message: Arc<Message>) {
+        if let Some(key) = message.key {
+            self.index.insert(key, self.gone + self.queue.len() as u64);
+        }
+        self.queue.push_back(message);
+    }
+
+    /// Puts the message in the place of the waiting one with its key, and returns that one.
+    fn replace(&mut self, message: &Arc<Message>) -> Option<Arc<Message>> {
+        let place = *self.index.get(&message.key?)?;
+        let waiting = self.queue.get_mut((place - self.gone) as usize)?;
+        Some(std::mem::replace(waiting, Arc::clone(message)))
+    }
+
+    fn pop(&mut self) -> Option<Arc<Message>> {
+        let message = self.queue.pop_front()?;
+        if let Some(key) = message.key {
+            self.index.remove(&key);
+        }
+        self.gone += 1;
+        Some(message)
+    }
+}
+
+/// A frame that is being written.
+#[derive(Debug)]
+struct Begun {
+    frame: Frame,
+    written: usize,
+}
+
+#[derive(Debug)]
+enum Frame {
+    Message(Arc<Message>),
+    Own(Box<[u8]>),
+}
+
+impl Frame {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Message(message) => message.frame(),
+            Self::Own(bytes) => bytes,
+        }
+    }
+
+    fn cost(&self) -> usize {
+        match self {
+            Self::Message(message) => message.cost(),
+            Self::Own(bytes) => bytes.len(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Control {
+    kind: Kind,
+    bytes: Box<[u8]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Raw,
+    Ping,
+    Pong,
+}
+
+#[derive(Debug)]
+enum Close {
+    Open,
+    Queued(Box<[u8]>),
+    Sent,
+}
+
+/// Buffers in one vectored write. The kernel takes 1,024; past 256 its price per frame no longer falls.
+const IOV_MAX: usize = 256;
+
+/// Bytes in one write, about: enough to make the call itself cheap, and no long wait for the next connection.
+const WRITE_MAX: usize = 256 << 10;
+
+/// Places that an empty queue keeps for the next messages.
+const KEEP: usize = 64;
+
+#[cfg(test)]
+mod tests;

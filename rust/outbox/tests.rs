@@ -1,0 +1,106 @@
+//! What the tests of the outbox stand on: numbered messages, a sink that takes rations, a parser of frames.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod model;
+mod table;
+mod wire;
+
+use super::*;
+use crate::budget::Budget;
+use crate::frame::{self, Opcode};
+use crate::message::{Address, OVERHEAD};
+
+/// A message whose payload is its number and `extra` bytes more.
+fn message(seq: u64, delivery: Delivery, key: Option<KeyId>, extra: usize) -> Arc<Message> {
+    let mut payload = seq.to_be_bytes().to_vec();
+    payload.resize(8 + extra, seq as u8);
+    let address = Address { room: 1, seq, delivery, key };
+    Arc::new(Message::new(Opcode::Binary, &payload, address, seq, &Arc::new(Budget::new(usize::MAX))))
+}
+
+fn reliable(seq: u64) -> Arc<Message> {
+    message(seq, Delivery::Reliable, None, 0)
+}
+
+fn latest(seq: u64, key: KeyId) -> Arc<Message> {
+    message(seq, Delivery::Latest, Some(key), 0)
+}
+
+fn drop_oldest(seq: u64) -> Arc<Message> {
+    message(seq, Delivery::DropOldest, None, 0)
+}
+
+fn drop_newest(seq: u64) -> Arc<Message> {
+    message(seq, Delivery::DropNewest, None, 0)
+}
+
+/// What a message without extra bytes costs: header, number, overhead.
+const COST: usize = 2 + 8 + OVERHEAD;
+
+/// Takes so many bytes, then blocks.
+#[derive(Debug, Default)]
+struct Ration {
+    left: usize,
+    taken: Vec<u8>,
+}
+
+impl Ration {
+    fn unlimited() -> Self {
+        Self { left: usize::MAX, taken: Vec::new() }
+    }
+}
+
+impl Sink for Ration {
+    fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let before = self.taken.len();
+        for buf in bufs {
+            let take = buf.len().min(self.left);
+            self.taken.extend_from_slice(&buf[..take]);
+            self.left -= take;
+        }
+        Ok(self.taken.len() - before)
+    }
+}
+
+/// Flushes until the sink blocks or nothing is left; returns how far it came and the messages that left.
+fn flush(outbox: &mut Outbox, sink: &mut Ration) -> (Progress, usize) {
+    let mut messages = 0;
+    loop {
+        let flushed = outbox.flush(sink).unwrap();
+        messages += flushed.messages;
+        if flushed.progress != Progress::More {
+            return (flushed.progress, messages);
+        }
+    }
+}
+
+/// The frames in a stream of bytes, which has to end with a whole one.
+fn parse(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let (header, len) = match bytes[1] {
+            126 => (4, u16::from_be_bytes(bytes[2..4].try_into().unwrap()) as usize),
+            127 => (10, u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize),
+            len => (2, len as usize),
+        };
+        assert_eq!(bytes[0] & 0xF0, 0x80, "final, no reserved bit");
+        frames.push((bytes[0] & 0xF, bytes[header..header + len].to_vec()));
+        bytes = &bytes[header + len..];
+    }
+    frames
+}
+
+/// The numbers of the messages in a stream of bytes.
+fn seqs(bytes: &[u8]) -> Vec<u64> {
+    let number = |payload: Vec<u8>| u64::from_be_bytes(payload[..8].try_into().unwrap());
+    parse(bytes).into_iter().filter(|frame| frame.0 == 2).map(|frame| number(frame.1)).collect()
+}
+
+/// Collects what was reported as dropped.
+fn into(reports: &mut Vec<(u64, Drop)>) -> impl FnMut(&Message, Drop) {
+    |message, reason| reports.push((message.seq, reason))
+}

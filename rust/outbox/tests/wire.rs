@@ -1,0 +1,139 @@
+//! The exact bytes on the wire, wherever a write is cut off.
+
+use super::*;
+
+/// Something in every lane, pushed in another order than it has to leave in.
+fn full() -> (Outbox, Vec<u8>) {
+    let mut outbox = Outbox::new(1 << 20);
+    let mut none = |_: &Message, reason| panic!("dropped: {reason:?}");
+    let droppable = [latest(1, 7), drop_oldest(2), message(3, Delivery::DropNewest, None, 200)];
+    let reliable = [message(4, Delivery::Reliable, None, 200), reliable(5)];
+    for message in droppable.iter().chain(&reliable) {
+        assert_eq!(outbox.push(message, &mut none), Push::Done);
+    }
+    assert!(outbox.push_raw((*b"HTTP/1.1 101").into()));
+    outbox.push_pong(frame::control(Opcode::Pong, b"old"));
+    outbox.push_ping(frame::control(Opcode::Ping, b""));
+    outbox.push_pong(frame::control(Opcode::Pong, b"new"));
+    outbox.close(frame::close(Some(1001), "bye"), true, &mut none);
+
+    let mut stream = b"HTTP/1.1 101\x8A\x03new\x89\x00".to_vec();
+    for message in reliable.iter().chain(&droppable) {
+        stream.extend_from_slice(message.frame());
+    }
+    stream.extend_from_slice(&frame::close(Some(1001), "bye"));
+    (outbox, stream)
+}
+
+#[test]
+fn frames_leave_whole_and_in_order_however_small_the_writes() {
+    let total = full().1.len();
+    for ration in 1..=total {
+        let (mut outbox, stream) = full();
+        let mut sink = Ration::default();
+        let mut messages = 0;
+        let end = loop {
+            sink.left = ration;
+            let (progress, left) = flush(&mut outbox, &mut sink);
+            messages += left;
+            assert!(stream.starts_with(&sink.taken), "{ration} bytes at a time");
+            if progress != Progress::Blocked {
+                break progress;
+            }
+        };
+        assert_eq!((end, messages, outbox.bytes()), (Progress::Closed, 5, 0), "{ration} bytes at a time");
+        assert_eq!(sink.taken, stream, "{ration} bytes at a time");
+    }
+}
+
+#[test]
+fn a_begun_frame_is_finished_before_anything_else() {
+    let long = message(1, Delivery::Latest, Some(7), 150);
+    for cut in 0..=long.frame().len() {
+        let mut outbox = Outbox::new(1 << 20);
+        let mut dropped = Vec::new();
+        outbox.push(&long, &mut into(&mut dropped));
+        let mut sink = Ration { left: cut, ..Ration::default() };
+        flush(&mut outbox, &mut sink);
+        outbox.push_ping(frame::control(Opcode::Ping, b""));
+        outbox.push_pong(frame::control(Opcode::Pong, b"p"));
+        outbox.push(&latest(2, 7), &mut into(&mut dropped));
+        outbox.push(&reliable(3), &mut into(&mut dropped));
+        sink.left = usize::MAX;
+        assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Empty);
+        let opcodes: Vec<_> = parse(&sink.taken).iter().map(|frame| frame.0).collect();
+        if cut == 0 {
+            // It had not begun to leave, so the newer value took its place.
+            assert_eq!(dropped, [(1, Drop::Replaced)]);
+            assert_eq!((opcodes, seqs(&sink.taken)), (vec![9, 10, 2, 2], vec![3, 2]));
+        } else {
+            assert_eq!(dropped, [], "cut at {cut}");
+            assert_eq!((opcodes, seqs(&sink.taken)), (vec![2, 9, 10, 2, 2], vec![1, 3, 2]), "cut at {cut}");
+        }
+        assert_eq!(outbox.bytes(), 0);
+    }
+}
+
+#[test]
+fn a_begun_control_frame_is_finished_and_the_next_one_kept() {
+    let mut outbox = Outbox::new(1 << 20);
+    let mut sink = Ration { left: 3, ..Ration::default() };
+    outbox.push_pong(frame::control(Opcode::Pong, b"first"));
+    flush(&mut outbox, &mut sink);
+    for payload in [b"second", b"third!"] {
+        outbox.push_pong(frame::control(Opcode::Pong, payload));
+    }
+    sink.left = usize::MAX;
+    flush(&mut outbox, &mut sink);
+    assert_eq!(parse(&sink.taken), [(10, b"first".to_vec()), (10, b"third!".to_vec())]);
+}
+
+#[test]
+fn one_write_carries_a_bounded_number_of_frames_and_bytes() {
+    let mut outbox = Outbox::new(1 << 30);
+    for seq in 0..600 {
+        outbox.push(&reliable(seq), &mut |_, _| {});
+    }
+    let mut sink = Ration::unlimited();
+    let first = outbox.flush(&mut sink).unwrap();
+    assert_eq!((first.progress, first.messages, first.oldest_us), (Progress::More, IOV_MAX, Some(0)));
+    assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 600 - IOV_MAX));
+    assert_eq!(seqs(&sink.taken), (0..600).collect::<Vec<_>>());
+
+    for seq in 0..3 {
+        outbox.push(&message(seq, Delivery::Reliable, None, WRITE_MAX), &mut |_, _| {});
+    }
+    assert_eq!(outbox.flush(&mut sink).unwrap().messages, 1);
+    assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 2));
+}
+
+#[test]
+fn nothing_waits_means_nothing_is_written() {
+    struct Never;
+    impl Sink for Never {
+        fn write(&mut self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+            panic!("written to")
+        }
+    }
+    let mut outbox = Outbox::new(100);
+    assert_eq!(outbox.flush(&mut Never).unwrap().progress, Progress::Empty);
+    assert!(outbox.push_raw(Box::default()), "no bytes always fit");
+    assert!(outbox.is_empty());
+    assert_eq!(outbox.flush(&mut Never).unwrap().progress, Progress::Empty);
+}
+
+#[test]
+fn errors_of_the_sink_are_passed_on_except_an_interruption() {
+    struct Failing(ErrorKind);
+    impl Sink for Failing {
+        fn write(&mut self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+    }
+    let mut outbox = Outbox::new(1 << 10);
+    outbox.push(&reliable(1), &mut |_, _| {});
+    assert_eq!(outbox.flush(&mut Failing(ErrorKind::Interrupted)).unwrap().progress, Progress::More);
+    assert_eq!(outbox.flush(&mut Failing(ErrorKind::WouldBlock)).unwrap().progress, Progress::Blocked);
+    assert_eq!(outbox.flush(&mut Failing(ErrorKind::BrokenPipe)).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    assert_eq!(outbox.messages(), 1);
+}

@@ -1,0 +1,317 @@
+//! The border: one class, plain values, conversions and no decisions. Its contract, with every docstring, is
+//! `python/fanwire/_engine.pyi`, which stubtest holds against this module.
+//!
+//! Nothing here calls back into Python, and nothing panics into it: a panic becomes an `EngineError`.
+
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::{create_exception, intern};
+
+use crate::driver::panic_text;
+use crate::engine::{Draft, Engine, Settings};
+use crate::error::Error;
+use crate::frame::Opcode;
+use crate::message::Delivery;
+use crate::room::RoomSettings;
+use crate::shard::{Cause, Event, ShardSettings};
+use crate::slots::ConnId;
+use crate::stats::DROPS;
+
+create_exception!(fanwire._engine, EngineError, PyRuntimeError);
+create_exception!(fanwire._engine, EngineClosed, EngineError);
+create_exception!(fanwire._engine, Overloaded, EngineError);
+
+/// The native half of fanwire.
+#[pymodule(gil_used = false)]
+mod _engine {
+    #[pymodule_export]
+    use super::{EngineClosed, EngineError, Overloaded, PyEngine};
+}
+
+#[pyclass(name = "Engine", module = "fanwire._engine", frozen)]
+#[derive(Debug)]
+struct PyEngine(Engine);
+
+#[pymethods]
+impl PyEngine {
+    #[new]
+    #[pyo3(signature = (*, shards, connection_bytes, engine_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, slow_code))]
+    #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
+    fn new(
+        shards: usize,
+        connection_bytes: usize,
+        engine_bytes: usize,
+        max_rooms: usize,
+        queue_items: usize,
+        queue_bytes: usize,
+        unsent_bytes: u32,
+        write_timeout: f64,
+        ping_interval: f64,
+        ping_timeout: f64,
+        close_timeout: f64,
+        slow_code: u16,
+    ) -> PyResult<Self> {
+        let settings = Settings {
+            shards,
+            engine_bytes,
+            max_rooms,
+            queue_items,
+            queue_bytes,
+            unsent_bytes,
+            write_timeout: duration(write_timeout)?,
+            shard: ShardSettings {
+                connection_bytes,
+                ping_interval_us: micros(ping_interval)?,
+                ping_timeout_us: micros(ping_timeout)?,
+                close_timeout_us: micros(close_timeout)?,
+                slow_code,
+            },
+        };
+        guard(|| Engine::start(settings)).map(Self)
+    }
+
+    fn fileno(&self) -> RawFd {
+        self.0.fd()
+    }
+
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for event in guard(|| Ok(self.0.events()))? {
+            list.append(event_tuple(py, event)?)?;
+        }
+        Ok(list)
+    }
+
+    fn add_rule(&self, pattern: &str, delivery: &str, max_keys: usize) -> PyResult<()> {
+        let settings = RoomSettings { delivery: parse_delivery(delivery)?, max_keys };
+        guard(|| self.0.add_rule(pattern, settings))
+    }
+
+    fn rule(&self, room: &str) -> PyResult<Option<usize>> {
+        guard(|| Ok(self.0.rule(room)))
+    }
+
+    fn open(&self, fd: RawFd) -> PyResult<u64> {
+        if fd < 0 {
+            return Err(PyValueError::new_err(format!("{fd} is no file descriptor")));
+        }
+        // SAFETY: the caller keeps the descriptor open for the length of this call; the engine keeps only the
+        // duplicate made here.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        guard(|| self.0.open(borrowed.as_fd().try_clone_to_owned()?)).map(ConnId::as_u64)
+    }
+
+    fn open_hosted(&self, window: usize) -> PyResult<u64> {
+        guard(|| self.0.open_hosted(window)).map(ConnId::as_u64)
+    }
+
+    fn gone(&self, conn: u64) -> PyResult<()> {
+        guard(|| self.0.gone(ConnId::from_u64(conn)))
+    }
+
+    fn send_raw(&self, conn: u64, data: &[u8]) -> PyResult<()> {
+        guard(|| self.0.send_raw(ConnId::from_u64(conn), data))
+    }
+
+    #[pyo3(signature = (conn, payload, text=false, delivery=None))]
+    fn send(&self, conn: u64, payload: &Bound<'_, PyAny>, text: bool, delivery: Option<&str>) -> PyResult<()> {
+        let draft = draft(payload, text, None, delivery)?;
+        guard(|| self.0.send(ConnId::from_u64(conn), draft))
+    }
+
+    #[pyo3(signature = (payload, text=false, exclude=Vec::new(), delivery=None))]
+    fn broadcast(
+        &self,
+        payload: &Bound<'_, PyAny>,
+        text: bool,
+        exclude: Vec<u64>,
+        delivery: Option<&str>,
+    ) -> PyResult<()> {
+        let draft = draft(payload, text, None, delivery)?;
+        guard(|| self.0.broadcast(draft, &conn_ids(exclude)))
+    }
+
+    #[pyo3(signature = (room, payload, text=false, key=None, exclude=Vec::new(), delivery=None))]
+    fn publish(
+        &self,
+        room: &str,
+        payload: &Bound<'_, PyAny>,
+        text: bool,
+        key: Option<&str>,
+        exclude: Vec<u64>,
+        delivery: Option<&str>,
+    ) -> PyResult<u64> {
+        let draft = draft(payload, text, key, delivery)?;
+        guard(|| self.0.publish(room, draft, &conn_ids(exclude)))
+    }
+
+    fn join(&self, conn: u64, room: &str) -> PyResult<u64> {
+        guard(|| self.0.join(ConnId::from_u64(conn), room))
+    }
+
+    fn leave(&self, conn: u64, room: &str) -> PyResult<()> {
+        guard(|| self.0.leave(ConnId::from_u64(conn), room))
+    }
+
+    fn members(&self, room: &str) -> PyResult<usize> {
+        guard(|| Ok(self.0.members(room)))
+    }
+
+    fn forget(&self, room: &str, key: &str) -> PyResult<bool> {
+        guard(|| self.0.forget(room, key))
+    }
+
+    fn ping_received(&self, conn: u64, payload: &[u8]) -> PyResult<()> {
+        guard(|| self.0.ping_received(ConnId::from_u64(conn), payload))
+    }
+
+    fn pong_received(&self, conn: u64) -> PyResult<()> {
+        guard(|| self.0.pong_received(ConnId::from_u64(conn)))
+    }
+
+    #[pyo3(signature = (conn, code, reason="", flush=true))]
+    fn close(&self, conn: u64, code: Option<u16>, reason: &str, flush: bool) -> PyResult<()> {
+        guard(|| self.0.close(ConnId::from_u64(conn), code, reason, flush))
+    }
+
+    fn grant(&self, conn: u64, size: usize) -> PyResult<()> {
+        guard(|| self.0.grant(ConnId::from_u64(conn), size))
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let sum = |count: &dyn Fn(&crate::stats::Stats) -> u64| self.0.stats().map(count).sum::<u64>();
+        let (published, refused) = self.0.published();
+        let dict = PyDict::new(py);
+        dict.set_item("connections", sum(&|stats| stats.connections.value()))?;
+        dict.set_item("rooms", self.0.rooms())?;
+        dict.set_item("published", published)?;
+        dict.set_item("refused", refused)?;
+        dict.set_item("delivered", sum(&|stats| stats.delivered.value()))?;
+        dict.set_item("bytes", sum(&|stats| stats.bytes.value()))?;
+        dict.set_item("writes", sum(&|stats| stats.writes.value()))?;
+        dict.set_item("blocked", sum(&|stats| stats.blocked.value()))?;
+        dict.set_item("pings", sum(&|stats| stats.pings.value()))?;
+        dict.set_item("closed_slow", sum(&|stats| stats.slow.value()))?;
+        dict.set_item("closed_unanswered", sum(&|stats| stats.unanswered.value()))?;
+        dict.set_item("waiting_bytes", self.0.budget().used())?;
+        dict.set_item("waiting_bytes_limit", self.0.budget().limit())?;
+        let drops = PyDict::new(py);
+        for (reason, name) in DROPS {
+            drops.set_item(name, sum(&|stats| stats.drops[reason as usize].value()))?;
+        }
+        dict.set_item("drops", drops)?;
+        let mut latency: Vec<(u64, u64)> = Vec::new();
+        for stats in self.0.stats() {
+            for (place, (below, count)) in stats.latency.buckets().enumerate() {
+                match latency.get_mut(place) {
+                    Some(bucket) => bucket.1 += count,
+                    None => latency.push((below, count)),
+                }
+            }
+        }
+        dict.set_item("latency_us", latency)?;
+        Ok(dict)
+    }
+
+    fn shutdown(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let timeout = duration(timeout)?;
+        py.detach(|| guard(|| Ok(self.0.shutdown(timeout))))
+    }
+}
+
+/// Runs the engine's code; its errors become exceptions and so does a panic, which must not unwind into the
+/// interpreter: PyO3 would raise a `BaseException` that no handler expects.
+fn guard<R>(call: impl FnOnce() -> Result<R, Error>) -> PyResult<R> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(to_exception),
+        Err(panic) => Err(to_exception(Error::Failed(panic_text(&*panic)))),
+    }
+}
+
+fn to_exception(error: Error) -> PyErr {
+    let text = error.to_string();
+    match error {
+        Error::ShutDown | Error::Forked { .. } => EngineClosed::new_err(text),
+        Error::Invalid(_) => PyValueError::new_err(text),
+        Error::Overloaded { .. } => Overloaded::new_err(text),
+        Error::Failed(_) => EngineError::new_err(text),
+        Error::Io(error) => PyOSError::new_err((error.raw_os_error(), text)),
+    }
+}
+
+fn draft<'a>(
+    payload: &'a Bound<'_, PyAny>,
+    text: bool,
+    key: Option<&'a str>,
+    delivery: Option<&str>,
+) -> PyResult<Draft<'a>> {
+    let delivery = delivery.map(parse_delivery).transpose()?;
+    let (opcode, payload) = if let Ok(bytes) = payload.cast::<PyBytes>() {
+        (if text { Opcode::Text } else { Opcode::Binary }, bytes.as_bytes())
+    } else if let Ok(string) = payload.cast::<PyString>() {
+        (Opcode::Text, string.to_str()?.as_bytes())
+    } else {
+        let kind = payload.get_type();
+        return Err(PyTypeError::new_err(format!("payload must be bytes or str, not {}", kind.name()?)));
+    };
+    Ok(Draft { opcode, payload, key, delivery })
+}
+
+fn parse_delivery(name: &str) -> PyResult<Delivery> {
+    match name {
+        "reliable" => Ok(Delivery::Reliable),
+        "latest" => Ok(Delivery::Latest),
+        "drop-oldest" => Ok(Delivery::DropOldest),
+        "drop-newest" => Ok(Delivery::DropNewest),
+        _ => Err(PyValueError::new_err(format!(
+            "{name:?} is no delivery class; choose reliable, latest, drop-oldest or drop-newest"
+        ))),
+    }
+}
+
+fn conn_ids(numbers: Vec<u64>) -> Vec<ConnId> {
+    let mut conns: Vec<_> = numbers.into_iter().map(ConnId::from_u64).collect();
+    conns.sort_unstable();
+    conns
+}
+
+fn duration(seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| PyValueError::new_err(format!("{seconds} is no duration in seconds")))
+}
+
+fn micros(seconds: f64) -> PyResult<u64> {
+    Ok(duration(seconds)?.as_micros() as u64)
+}
+
+fn event_tuple<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyAny>> {
+    let tuple = match event {
+        Event::Closing { conn, cause } => {
+            (intern!(py, "closing"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()
+        }
+        Event::Closed { conn, cause } => {
+            (intern!(py, "closed"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()
+        }
+        Event::Data { conn, bytes } => {
+            (intern!(py, "data"), conn.as_u64(), PyBytes::new(py, &bytes)).into_pyobject(py)?.into_any()
+        }
+        Event::Finish { conn } => (intern!(py, "finish"), conn.as_u64(), "").into_pyobject(py)?.into_any(),
+        Event::Failed { what } => (intern!(py, "failed"), 0, what).into_pyobject(py)?.into_any(),
+    };
+    Ok(tuple)
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Slow => "slow",
+        Cause::Budget => "budget",
+        Cause::Unanswered => "unanswered",
+        Cause::CloseTimeout => "close timeout",
+        Cause::Reset => "reset",
+    }
+}

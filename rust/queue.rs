@@ -1,0 +1,86 @@
+//! The queue from any thread to one: many push, one takes everything at once and sleeps when there is
+//! nothing. Whether the taker sleeps is decided under the lock, so no push is ever overlooked and a taker
+//! that is awake is never woken.
+
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
+use std::mem;
+#[cfg(not(loom))]
+use std::sync::{Mutex, MutexGuard};
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Queue<T> {
+    inner: Mutex<Inner<T>>,
+    max_items: usize,
+    max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    items: Vec<T>,
+    bytes: usize,
+    is_asleep: bool,
+    is_stopped: bool,
+}
+
+impl<T> Queue<T> {
+    /// An empty queue that wants no more than `max_items` or `max_bytes`; see [`Self::is_full`].
+    pub fn new(max_items: usize, max_bytes: usize) -> Self {
+        let inner = Inner { items: Vec::new(), bytes: 0, is_asleep: false, is_stopped: false };
+        Self { inner: Mutex::new(inner), max_items, max_bytes }
+    }
+
+    /// Whether whatever can be refused should be. What must not be lost is pushed all the same, and is
+    /// bounded by the number of connections.
+    pub fn is_full(&self) -> bool {
+        let inner = self.lock();
+        inner.items.len() >= self.max_items || inner.bytes >= self.max_bytes
+    }
+
+    /// The limit on items.
+    pub fn max_items(&self) -> usize {
+        self.max_items
+    }
+
+    /// Adds an item; true when the taker sleeps and the caller has to wake it.
+    #[must_use = "a sleeping taker has to be woken"]
+    pub fn push(&self, item: T, bytes: usize) -> bool {
+        let mut inner = self.lock();
+        inner.items.push(item);
+        inner.bytes += bytes;
+        mem::take(&mut inner.is_asleep)
+    }
+
+    /// Tells the taker to stop; true when it sleeps and has to be woken.
+    #[must_use = "a sleeping taker has to be woken"]
+    pub fn stop(&self) -> bool {
+        let mut inner = self.lock();
+        inner.is_stopped = true;
+        mem::take(&mut inner.is_asleep)
+    }
+
+    /// Swaps all items into `into`, which must be empty; false once the queue was stopped.
+    pub fn take(&self, into: &mut Vec<T>) -> bool {
+        debug_assert!(into.is_empty());
+        let mut inner = self.lock();
+        mem::swap(&mut inner.items, into);
+        inner.bytes = 0;
+        !inner.is_stopped
+    }
+
+    /// Whether the taker may sleep now: from here on, the next push says that it has to be woken.
+    pub fn sleep(&self) -> bool {
+        let mut inner = self.lock();
+        inner.is_asleep = inner.items.is_empty() && !inner.is_stopped;
+        inner.is_asleep
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        // No code that can panic runs under this lock, so a poisoned one is as good as any.
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests;

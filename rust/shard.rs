@@ -1,0 +1,490 @@
+//! The state machine of one shard: commands in, writes to sinks, events out. It has no thread, no
+//! socket and no clock of its own: time comes in as microseconds since the engine started.
+//!
+//! Fan-out and writing are two steps. A command only queues references; [`Shard::flush`] then writes
+//! for a few connections and returns, so that what is published meanwhile joins the writes to come.
+//! Under load batches form by themselves, and nobody waits for one.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use crate::budget::Budget;
+use crate::frame::{self, Opcode};
+use crate::members::{Headcount, Members};
+use crate::message::{Message, RoomId};
+use crate::outbox::{Drop, Outbox, Progress, Push, Sink};
+use crate::slots::{ConnId, Slots};
+use crate::stats::Stats;
+
+/// The way out of one connection.
+pub trait Link: Sink {
+    /// Asks for [`Shard::writable`] once the link takes more.
+    fn arm(&mut self) -> io::Result<()>;
+    /// Says that nothing more will be written (FIN), after what was written.
+    fn finish(&mut self);
+    /// Ends the connection at once, without waiting for the peer (RST).
+    fn abort(&mut self);
+    /// Lets a link that is drained elsewhere take `bytes` more.
+    fn grant(&mut self, bytes: usize);
+}
+
+/// What a shard is told.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields say nothing but their names")]
+pub enum Command<L> {
+    /// A connection begins.
+    Open { conn: ConnId, link: L },
+    /// The peer is gone; nothing can be written any more.
+    Gone { conn: ConnId },
+    /// Bytes that are no message, ahead of all messages.
+    Raw { conn: ConnId, bytes: Box<[u8]> },
+    /// A message to one connection.
+    Send { conn: ConnId, message: Arc<Message> },
+    /// A message to the members of its room, less the sorted `except`.
+    Publish { message: Arc<Message>, except: Box<[ConnId]> },
+    /// A message to every connection, less the sorted `except`.
+    Broadcast { message: Arc<Message>, except: Box<[ConnId]> },
+    /// A membership begins, with what has to come before the stream.
+    Join { conn: ConnId, room: RoomId, headcount: Arc<Headcount>, snapshot: Box<[Arc<Message>]> },
+    /// A membership ends.
+    Leave { conn: ConnId, room: RoomId },
+    /// The peer has sent a ping.
+    Ping { conn: ConnId, payload: Box<[u8]> },
+    /// The peer has sent a pong.
+    Pong { conn: ConnId },
+    /// Close with this frame; `flush`: after all that waits.
+    Close { conn: ConnId, frame: Box<[u8]>, flush: bool },
+    /// See [`Link::grant`].
+    Grant { conn: ConnId, bytes: usize },
+}
+
+/// Why the engine ended a connection, or is about to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Its queue reached its limit with messages that must not be dropped.
+    Slow,
+    /// The whole engine was over its budget, and this connection held the most.
+    Budget,
+    /// No pong came in time.
+    Unanswered,
+    /// The closing handshake was not finished in time.
+    CloseTimeout,
+    /// The peer reset the connection, or another error of the link.
+    Reset,
+}
+
+/// What a shard tells.
+#[derive(Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say nothing but their names")]
+pub enum Event {
+    /// The engine has begun to close a connection on its own account.
+    Closing { conn: ConnId, cause: Cause },
+    /// The engine has ended a connection; its id is stale from now on.
+    Closed { conn: ConnId, cause: Cause },
+    /// Bytes for a link that is drained elsewhere.
+    Data { conn: ConnId, bytes: Box<[u8]> },
+    /// Such a link has had all its bytes.
+    Finish { conn: ConnId },
+    /// The shard's thread has panicked.
+    Failed { what: String },
+}
+
+/// What all connections of a shard have in common. Times in microseconds.
+#[derive(Debug, Clone)]
+pub struct ShardSettings {
+    /// Bytes that may wait for one connection.
+    pub connection_bytes: usize,
+    /// From one ping to the next; 0 sends none.
+    pub ping_interval_us: u64,
+    /// From a ping to its pong.
+    pub ping_timeout_us: u64,
+    /// From the first thought of closing to the end, however the peer behaves.
+    pub close_timeout_us: u64,
+    /// The close code for a connection that is too slow for its queue.
+    pub slow_code: u16,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Shard<L> {
+    index: usize,
+    settings: ShardSettings,
+    budget: Arc<Budget>,
+    stats: Arc<Stats>,
+    slots: Slots<Conn<L>>,
+    members: Members,
+    /// Connections with something to write; each stands here once.
+    dirty: VecDeque<ConnId>,
+    timers: BinaryHeap<Reverse<(u64, ConnId)>>,
+    /// References to messages in the outboxes of this shard.
+    references: usize,
+    /// How many of them the budget knows of.
+    counted: usize,
+    ended: Vec<ConnId>,
+    events: Vec<Event>,
+}
+
+#[derive(Debug)]
+struct Conn<L> {
+    link: L,
+    outbox: Outbox,
+    /// It stands in the list of those with something to write.
+    is_dirty: bool,
+    /// The link takes nothing until it says so.
+    is_blocked: bool,
+    /// A ping was sent and no pong has come.
+    is_pinged: bool,
+    /// When the next ping is due or, while closing, when the closing handshake has to be over.
+    due_us: u64,
+}
+
+impl<L: Link> Shard<L> {
+    /// A shard without connections.
+    pub fn new(index: usize, settings: ShardSettings, budget: Arc<Budget>, stats: Arc<Stats>) -> Self {
+        Self {
+            index,
+            settings,
+            budget,
+            stats,
+            slots: Slots::default(),
+            members: Members::new(index),
+            dirty: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            references: 0,
+            counted: 0,
+            ended: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes a command. Messages are queued here and written by [`Self::flush`]. Returns how many references
+    /// to messages it has handled, the measure of its work.
+    pub fn apply(&mut self, command: Command<L>, now_us: u64) -> usize {
+        match command {
+            Command::Open { conn, link } => self.open(conn, link, now_us),
+            Command::Gone { conn } => self.end(conn),
+            Command::Raw { conn, bytes } => {
+                if !self.with_outbox(conn, |outbox| outbox.push_raw(bytes)).unwrap_or(true) {
+                    self.close_slow(conn, Cause::Slow, now_us);
+                }
+            }
+            Command::Send { conn, message } => self.deliver(conn, &message, now_us),
+            Command::Publish { message, except } => {
+                let Self { members, slots, dirty, stats, references, .. } = self;
+                let mut slow = Vec::new();
+                let mut handled = 0;
+                for conn in members.of(message.room) {
+                    if except.binary_search(&conn).is_ok() {
+                        continue;
+                    }
+                    handled += 1;
+                    if let Some(slot) = slots.get_mut(conn)
+                        && slot.push(conn, &message, dirty, stats, references) == Push::Overflow
+                    {
+                        slow.push(conn);
+                    }
+                }
+                for conn in slow {
+                    self.close_slow(conn, Cause::Slow, now_us);
+                }
+                return handled;
+            }
+            Command::Broadcast { message, except } => {
+                let all: Vec<_> = self.slots.iter_mut(self.index).map(|(conn, _)| conn).collect();
+                let handled = all.len();
+                for conn in all.into_iter().filter(|conn| except.binary_search(conn).is_err()) {
+                    self.deliver(conn, &message, now_us);
+                }
+                return handled;
+            }
+            Command::Join { conn, room, headcount, snapshot } => {
+                if self.slots.get_mut(conn).is_none() {
+                    headcount.leave(self.index);
+                } else if self.members.join(room, conn, &headcount) && !snapshot.is_empty() {
+                    self.push_snapshot(conn, &snapshot, now_us);
+                    return snapshot.len();
+                }
+            }
+            Command::Leave { conn, room } => {
+                self.members.leave(room, conn);
+            }
+            Command::Ping { conn, payload } => {
+                self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
+            }
+            Command::Pong { conn } => {
+                if let Some(slot) = self.slots.get_mut(conn) {
+                    slot.is_pinged = false;
+                }
+            }
+            Command::Close { conn, frame, flush } => self.close(conn, frame, flush, now_us),
+            Command::Grant { conn, bytes } => {
+                if let Some(slot) = self.slots.get_mut(conn) {
+                    slot.link.grant(bytes);
+                    self.writable(conn);
+                }
+            }
+        }
+        1
+    }
+
+    /// Writes for at most `quota` connections; true when more have something to write.
+    pub fn flush(&mut self, quota: usize, now_us: u64) -> bool {
+        for _ in 0..quota {
+            let Some(conn) = self.dirty.pop_front() else { break };
+            self.flush_one(conn, now_us);
+        }
+        !self.dirty.is_empty()
+    }
+
+    /// The link of a connection takes more again.
+    pub fn writable(&mut self, conn: ConnId) {
+        if let Some(slot) = self.slots.get_mut(conn) {
+            slot.is_blocked = false;
+            slot.mark_dirty(conn, &mut self.dirty);
+        }
+    }
+
+    /// Does what is due: pings, missing pongs, late closes. Returns when it wants to be called again.
+    pub fn tick(&mut self, now_us: u64) -> Option<u64> {
+        loop {
+            let &Reverse((due_us, conn)) = self.timers.peek()?;
+            if due_us > now_us {
+                return Some(due_us);
+            }
+            self.timers.pop();
+            self.fire(conn, now_us);
+        }
+    }
+
+    /// Tells the budget what this turn has changed, and makes the slowest give way when it is over.
+    pub fn settle(&mut self, now_us: u64) {
+        if self.references > self.counted {
+            self.budget.add((self.references - self.counted) * REFERENCE_BYTES);
+        } else {
+            self.budget.subtract((self.counted - self.references) * REFERENCE_BYTES);
+        }
+        self.counted = self.references;
+        if self.budget.is_over() {
+            self.relieve(now_us);
+        }
+    }
+
+    /// Takes what is to be told since the last call, and the ids that may be used again.
+    pub fn take(&mut self) -> (Vec<Event>, Vec<ConnId>) {
+        (std::mem::take(&mut self.events), std::mem::take(&mut self.ended))
+    }
+
+    /// Ends every connection at once.
+    pub fn abort_all(&mut self) {
+        let all: Vec<_> = self.slots.iter_mut(self.index).map(|(conn, _)| conn).collect();
+        for conn in all {
+            if let Some(slot) = self.slots.get_mut(conn) {
+                slot.link.abort();
+            }
+            self.end(conn);
+        }
+        self.settle(0);
+    }
+
+    fn open(&mut self, conn: ConnId, link: L, now_us: u64) {
+        let outbox = Outbox::new(self.settings.connection_bytes);
+        let mut slot = Conn { link, outbox, is_dirty: false, is_blocked: false, is_pinged: false, due_us: now_us };
+        let interval_us = self.settings.ping_interval_us;
+        if interval_us > 0 {
+            // Connections that came together must not ping together: the first ping falls anywhere in the
+            // interval, by a hash of the id (Fibonacci hashing), and the others keep that phase.
+            let phase = conn.as_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            slot.due_us = now_us + 1 + ((u128::from(phase) * u128::from(interval_us)) >> 64) as u64;
+            self.timers.push(Reverse((slot.due_us, conn)));
+        }
+        self.slots.insert(conn, slot);
+        self.stats.connections.set(self.slots.len() as u64);
+    }
+
+    /// Forgets a connection; what waited for it is dropped, and its link with it.
+    fn end(&mut self, conn: ConnId) {
+        let Some(mut slot) = self.slots.remove(conn) else { return };
+        self.references -= slot.outbox.messages();
+        slot.outbox.clear(Drop::Closed, &mut |_, reason| self.stats.drops[reason as usize].add(1));
+        self.members.leave_all(conn);
+        self.ended.push(conn);
+        self.stats.connections.set(self.slots.len() as u64);
+    }
+
+    fn end_because(&mut self, conn: ConnId, cause: Cause) {
+        if let Some(slot) = self.slots.get_mut(conn) {
+            slot.link.abort();
+            self.end(conn);
+            self.events.push(Event::Closed { conn, cause });
+        }
+    }
+
+    fn deliver(&mut self, conn: ConnId, message: &Arc<Message>, now_us: u64) {
+        let Self { slots, dirty, stats, references, .. } = self;
+        if let Some(slot) = slots.get_mut(conn)
+            && slot.push(conn, message, dirty, stats, references) == Push::Overflow
+        {
+            self.close_slow(conn, Cause::Slow, now_us);
+        }
+    }
+
+    fn push_snapshot(&mut self, conn: ConnId, snapshot: &[Arc<Message>], now_us: u64) {
+        let stats = Arc::clone(&self.stats);
+        let pushed = self.with_outbox(conn, |outbox| {
+            outbox.push_snapshot(snapshot, &mut |_, reason| stats.drops[reason as usize].add(1))
+        });
+        if pushed == Some(Push::Overflow) {
+            self.close_slow(conn, Cause::Slow, now_us);
+        }
+    }
+
+    fn close(&mut self, conn: ConnId, frame: Box<[u8]>, flush: bool, now_us: u64) {
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        if !slot.outbox.is_closing() {
+            slot.due_us = now_us + self.settings.close_timeout_us;
+            self.timers.push(Reverse((slot.due_us, conn)));
+        }
+        let stats = Arc::clone(&self.stats);
+        self.with_outbox(conn, |outbox| {
+            outbox.close(frame, flush, &mut |_, reason| stats.drops[reason as usize].add(1));
+        });
+    }
+
+    /// Closes a connection that does not keep up. What waits for it is dropped: it would not read it either.
+    fn close_slow(&mut self, conn: ConnId, cause: Cause, now_us: u64) {
+        match self.slots.get_mut(conn) {
+            Some(slot) if !slot.outbox.is_closing() => {}
+            _ => return,
+        }
+        self.stats.slow.add(1);
+        self.events.push(Event::Closing { conn, cause });
+        let frame = frame::close(Some(self.settings.slow_code), "too slow, reconnect");
+        self.close(conn, frame, false, now_us);
+    }
+
+    fn fire(&mut self, conn: ConnId, now_us: u64) {
+        let ShardSettings { ping_interval_us, ping_timeout_us, .. } = self.settings;
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        if slot.outbox.is_closing() {
+            if now_us >= slot.due_us {
+                self.end_because(conn, Cause::CloseTimeout);
+            }
+        } else if slot.is_pinged {
+            self.stats.unanswered.add(1);
+            self.end_because(conn, Cause::Unanswered);
+        } else if now_us >= slot.due_us {
+            slot.is_pinged = true;
+            slot.due_us = now_us + ping_interval_us;
+            self.timers.push(Reverse((now_us + ping_timeout_us, conn)));
+            self.stats.pings.add(1);
+            self.with_outbox(conn, |outbox| outbox.push_ping(frame::control(Opcode::Ping, b"")));
+        } else {
+            let next = slot.due_us;
+            self.timers.push(Reverse((next, conn)));
+        }
+    }
+
+    fn flush_one(&mut self, conn: ConnId, now_us: u64) {
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        slot.is_dirty = false;
+        if slot.is_blocked {
+            return;
+        }
+        let flushed = match slot.outbox.flush(&mut slot.link) {
+            Ok(flushed) => flushed,
+            Err(_) => return self.end_because(conn, Cause::Reset),
+        };
+        self.references -= flushed.messages;
+        self.stats.writes.add(1);
+        self.stats.bytes.add(flushed.bytes as u64);
+        self.stats.delivered.add(flushed.messages as u64);
+        if let Some(published_us) = flushed.oldest_us {
+            self.stats.latency.record(now_us.saturating_sub(published_us));
+        }
+        match flushed.progress {
+            Progress::Empty => {}
+            Progress::More => slot.mark_dirty(conn, &mut self.dirty),
+            Progress::Closed if flushed.bytes > 0 => slot.link.finish(),
+            Progress::Closed => {}
+            Progress::Blocked => {
+                self.stats.blocked.add(1);
+                slot.is_blocked = true;
+                if slot.link.arm().is_err() {
+                    self.end_because(conn, Cause::Reset);
+                }
+            }
+        }
+    }
+
+    /// Changes the outbox of a connection and keeps the books; none when the id is stale.
+    fn with_outbox<R>(&mut self, conn: ConnId, change: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
+        let slot = self.slots.get_mut(conn)?;
+        let before = slot.outbox.messages();
+        let result = change(&mut slot.outbox);
+        self.references = self.references + slot.outbox.messages() - before;
+        if !slot.outbox.is_empty() {
+            slot.mark_dirty(conn, &mut self.dirty);
+        }
+        Some(result)
+    }
+
+    /// The engine is over its budget. Readers that keep up hold next to nothing, so the way back leads
+    /// through those that do not, the worst first: what may be dropped is dropped (what could be replaced
+    /// by key has been, on arrival), and only then are connections closed.
+    fn relieve(&mut self, now_us: u64) {
+        let mut worst: Vec<_> = self
+            .slots
+            .iter_mut(self.index)
+            .filter(|(_, slot)| slot.is_blocked && slot.outbox.messages() > 0)
+            .map(|(conn, slot)| (slot.outbox.bytes(), conn))
+            .collect();
+        worst.sort_unstable_by(|a, b| b.cmp(a));
+        let stats = Arc::clone(&self.stats);
+        for &(_, conn) in &worst {
+            if !self.budget.is_over() {
+                return;
+            }
+            self.with_outbox(conn, |outbox| {
+                outbox.clear_droppable(Drop::Budget, &mut |_, reason| stats.drops[reason as usize].add(1));
+            });
+        }
+        for &(_, conn) in &worst {
+            if !self.budget.is_over() {
+                return;
+            }
+            self.close_slow(conn, Cause::Budget, now_us);
+        }
+    }
+}
+
+impl<L> Conn<L> {
+    fn push(
+        &mut self,
+        conn: ConnId,
+        message: &Arc<Message>,
+        dirty: &mut VecDeque<ConnId>,
+        stats: &Stats,
+        references: &mut usize,
+    ) -> Push {
+        let before = self.outbox.messages();
+        let pushed = self.outbox.push(message, &mut |_, reason| stats.drops[reason as usize].add(1));
+        *references = *references + self.outbox.messages() - before;
+        self.mark_dirty(conn, dirty);
+        pushed
+    }
+
+    fn mark_dirty(&mut self, conn: ConnId, dirty: &mut VecDeque<ConnId>) {
+        if !self.is_dirty && !self.is_blocked {
+            self.is_dirty = true;
+            dirty.push_back(conn);
+        }
+    }
+}
+
+/// What one reference in a queue costs: its place, and its share of the key index.
+const REFERENCE_BYTES: usize = 16;
+
+#[cfg(test)]
+mod tests;

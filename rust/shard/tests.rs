@@ -1,0 +1,236 @@
+//! What the tests of the shard stand on: links that record, and a house of rooms around one shard.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod fanout;
+mod model;
+mod pressure;
+mod timers;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, IoSlice};
+use std::rc::Rc;
+
+use super::*;
+use crate::message::{Address, Delivery, KeyId};
+use crate::slots::Ids;
+
+/// A way out that records what it is told, and takes as many bytes as it is given room for.
+#[derive(Debug, Clone)]
+struct Fake(Rc<RefCell<Record>>);
+
+#[derive(Debug, Default)]
+struct Record {
+    room: usize,
+    taken: Vec<u8>,
+    calls: Vec<&'static str>,
+    is_reset: bool,
+}
+
+impl Sink for Fake {
+    fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut record = self.0.borrow_mut();
+        if record.is_reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        assert!(!record.calls.contains(&"finish") && !record.calls.contains(&"abort"), "written to after its end");
+        if record.room == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let before = record.taken.len();
+        for buf in bufs {
+            let take = buf.len().min(record.room);
+            record.taken.extend_from_slice(&buf[..take]);
+            record.room -= take;
+        }
+        Ok(record.taken.len() - before)
+    }
+}
+
+impl Link for Fake {
+    fn arm(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().calls.push("arm");
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.0.borrow_mut().calls.push("finish");
+    }
+
+    fn abort(&mut self) {
+        self.0.borrow_mut().calls.push("abort");
+    }
+
+    fn grant(&mut self, bytes: usize) {
+        let mut record = self.0.borrow_mut();
+        record.room += bytes;
+        record.calls.push("grant");
+    }
+}
+
+impl Fake {
+    fn calls(&self) -> Vec<&'static str> {
+        self.0.borrow().calls.clone()
+    }
+
+    fn give(&self, bytes: usize) {
+        self.0.borrow_mut().room = bytes;
+    }
+
+    fn reset(&self) {
+        self.0.borrow_mut().is_reset = true;
+    }
+
+    /// The frames taken so far: opcode and payload.
+    fn frames(&self) -> Vec<(u8, Vec<u8>)> {
+        let record = self.0.borrow();
+        let mut bytes = &record.taken[..];
+        let mut frames = Vec::new();
+        while !bytes.is_empty() {
+            let (header, len) = match bytes[1] {
+                126 => (4, u16::from_be_bytes(bytes[2..4].try_into().unwrap()) as usize),
+                len => (2, len as usize),
+            };
+            frames.push((bytes[0] & 0xF, bytes[header..header + len].to_vec()));
+            bytes = &bytes[header + len..];
+        }
+        frames
+    }
+
+    /// The numbers of the messages taken so far.
+    fn seqs(&self) -> Vec<u64> {
+        let number = |payload: Vec<u8>| u64::from_be_bytes(payload[..8].try_into().unwrap());
+        self.frames().into_iter().filter(|frame| frame.0 == 2).map(|frame| number(frame.1)).collect()
+    }
+}
+
+/// One shard with its rooms, its clock in the caller's hands.
+struct House {
+    shard: Shard<Fake>,
+    budget: Arc<Budget>,
+    stats: Arc<Stats>,
+    ids: Ids,
+    rooms: BTreeMap<RoomId, Arc<Headcount>>,
+    now_us: u64,
+}
+
+const SHARD: usize = 1;
+const SECOND: u64 = 1_000_000;
+const UNLIMITED: usize = usize::MAX;
+
+fn settings() -> ShardSettings {
+    ShardSettings {
+        connection_bytes: 10_000,
+        ping_interval_us: 0,
+        ping_timeout_us: 10 * SECOND,
+        close_timeout_us: 5 * SECOND,
+        slow_code: 4008,
+    }
+}
+
+impl House {
+    fn new() -> Self {
+        Self::with(settings(), UNLIMITED)
+    }
+
+    fn with(settings: ShardSettings, engine_bytes: usize) -> Self {
+        let budget = Arc::new(Budget::new(engine_bytes));
+        let stats = Arc::<Stats>::default();
+        let shard = Shard::new(SHARD, settings, Arc::clone(&budget), Arc::clone(&stats));
+        Self { shard, budget, stats, ids: Ids::new(SHARD), rooms: BTreeMap::new(), now_us: 0 }
+    }
+
+    fn apply(&mut self, command: Command<Fake>) -> usize {
+        self.shard.apply(command, self.now_us)
+    }
+
+    /// A connection whose link takes `room` bytes.
+    fn open(&mut self, room: usize) -> (ConnId, Fake) {
+        let conn = self.ids.take().unwrap();
+        let link = Fake(Rc::new(RefCell::new(Record { room, ..Record::default() })));
+        self.apply(Command::Open { conn, link: link.clone() });
+        (conn, link)
+    }
+
+    fn join(&mut self, conn: ConnId, room: RoomId) {
+        self.join_with(conn, room, &[]);
+    }
+
+    fn join_with(&mut self, conn: ConnId, room: RoomId, snapshot: &[Arc<Message>]) {
+        let headcount = Arc::clone(self.rooms.entry(room).or_insert_with(|| Arc::new(Headcount::new(2))));
+        headcount.join(SHARD);
+        self.apply(Command::Join { conn, room, headcount, snapshot: snapshot.into() });
+    }
+
+    /// An open connection that is a member of a room.
+    fn member(&mut self, room: RoomId, takes: usize) -> (ConnId, Fake) {
+        let (conn, link) = self.open(takes);
+        self.join(conn, room);
+        (conn, link)
+    }
+
+    fn headcount(&self, room: RoomId) -> usize {
+        assert_eq!(self.rooms[&room].total(), self.rooms[&room].in_shard(SHARD));
+        self.rooms[&room].total()
+    }
+
+    fn message(&self, room: RoomId, seq: u64, delivery: Delivery, key: Option<KeyId>, len: usize) -> Arc<Message> {
+        let mut payload = seq.to_be_bytes().to_vec();
+        payload.resize(len.max(8), 0);
+        let address = Address { room, seq, delivery, key };
+        Arc::new(Message::new(Opcode::Binary, &payload, address, self.now_us, &self.budget))
+    }
+
+    fn publish(&mut self, room: RoomId, seq: u64) -> usize {
+        self.publish_except(room, seq, &[])
+    }
+
+    fn publish_except(&mut self, room: RoomId, seq: u64, except: &[ConnId]) -> usize {
+        let message = self.message(room, seq, Delivery::Reliable, None, 8);
+        self.apply(Command::Publish { message, except: except.into() })
+    }
+
+    fn publish_as(&mut self, room: RoomId, seq: u64, delivery: Delivery, len: usize) {
+        let message = self.message(room, seq, delivery, None, len);
+        self.apply(Command::Publish { message, except: Box::default() });
+    }
+
+    /// One turn of the thread: write all, look at the clock, settle.
+    fn turn(&mut self) -> Option<u64> {
+        while self.shard.flush(3, self.now_us) {}
+        let next_us = self.shard.tick(self.now_us);
+        while self.shard.flush(3, self.now_us) {}
+        self.shard.settle(self.now_us);
+        while self.shard.flush(3, self.now_us) {}
+        next_us
+    }
+
+    /// The events since the last call; ids that have ended are given back.
+    fn events(&mut self) -> Vec<Event> {
+        let (events, ended) = self.shard.take();
+        for conn in ended {
+            self.ids.release(conn);
+        }
+        events
+    }
+
+    fn drops(&self, reason: Drop) -> u64 {
+        self.stats.drops[reason as usize].value()
+    }
+
+    /// Nothing is left of anything: memory, members, connections.
+    fn assert_empty(&mut self) {
+        self.shard.settle(self.now_us);
+        self.events();
+        assert_eq!((self.budget.used(), self.shard.references), (0, 0));
+        assert_eq!((self.shard.slots.len(), self.ids.len(), self.stats.connections.value()), (0, 0, 0));
+        for (room, headcount) in &self.rooms {
+            assert_eq!((headcount.total(), self.shard.members.of(*room).count()), (0, 0), "room {room}");
+        }
+    }
+}
+
+fn close_frame(code: u16) -> Box<[u8]> {
+    frame::close(Some(code), "")
+}
