@@ -1,1 +1,219 @@
-fn main() {}
+//! What one message costs on its way: framing, the outbox, the fan-out of a shard, a publish through the engine.
+//!
+//! `cargo bench --bench engine` takes less than a minute. No sockets: the links take everything, or count it, so
+//! that what is measured is our own work and not the kernel's.
+
+#![allow(missing_docs, clippy::expect_used)]
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use fanwire::budget::Budget;
+use fanwire::engine::{Draft, Engine, Settings};
+use fanwire::frame::{self, Opcode};
+use fanwire::members::Headcount;
+use fanwire::message::{Address, Delivery, Message};
+use fanwire::outbox::{Outbox, Progress, Sink};
+use fanwire::shard::{Command, Event, Link, Shard, ShardSettings};
+use fanwire::slots::Ids;
+use fanwire::stats::Stats;
+
+const PAYLOAD: [u8; 128] = [b'x'; 128];
+const ROOM: u64 = 1;
+
+/// Takes everything, unless its gate is shut.
+#[derive(Debug, Clone)]
+struct Null(Rc<Cell<bool>>);
+
+impl Sink for Null {
+    fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.0.get() { Ok(bufs.iter().map(|buf| buf.len()).sum()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+}
+
+impl Link for Null {
+    fn arm(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+    fn finish(&mut self) {}
+    fn abort(&mut self) {}
+    fn grant(&mut self, _: usize) {}
+}
+
+fn null() -> Null {
+    Null(Rc::new(Cell::new(true)))
+}
+
+fn message(seq: u64, delivery: Delivery, budget: &Arc<Budget>) -> Arc<Message> {
+    let address = Address { room: ROOM, seq, delivery, key: None };
+    Arc::new(Message::new(Opcode::Text, &PAYLOAD, address, 0, budget))
+}
+
+fn shard_settings() -> ShardSettings {
+    ShardSettings {
+        connection_bytes: 1 << 30,
+        ping_interval_us: 0,
+        ping_timeout_us: 10_000_000,
+        close_timeout_us: 10_000_000,
+        slow_code: 4008,
+    }
+}
+
+fn frames(c: &mut Criterion) {
+    let mut group = c.benchmark_group("frame/encode");
+    for len in [128, 64 << 10] {
+        let payload = vec![b'x'; len];
+        group.throughput(Throughput::Bytes(len as u64));
+        group.bench_function(len.to_string(), |b| b.iter(|| frame::encode(Opcode::Text, black_box(&payload))));
+    }
+}
+
+fn outboxes(c: &mut Criterion) {
+    let budget = Arc::new(Budget::new(usize::MAX));
+    let messages: Vec<_> = (0..64).map(|seq| message(seq, Delivery::Reliable, &budget)).collect();
+    let mut group = c.benchmark_group("outbox/push_and_flush");
+    for count in [1, 16, 64] {
+        let mut outbox = Outbox::new(1 << 30);
+        let mut sink = null();
+        group.throughput(Throughput::Elements(count as u64));
+        group.bench_function(count.to_string(), |b| {
+            b.iter(|| {
+                for message in &messages[..count] {
+                    black_box(outbox.push(message, &mut |_, _| {}));
+                }
+                assert!(matches!(outbox.flush(&mut sink), Ok(flushed) if flushed.progress == Progress::Empty));
+            });
+        });
+    }
+}
+
+/// A shard whose room has so many members.
+fn crowd(members: usize, budget: &Arc<Budget>) -> Shard<Null> {
+    let mut shard = Shard::new(0, shard_settings(), Arc::clone(budget), Arc::<Stats>::default());
+    let headcount = Arc::new(Headcount::new(1));
+    let mut ids = Ids::new(0);
+    for conn in (0..members).map_while(|_| ids.take()) {
+        shard.apply(Command::Open { conn, link: null() }, 0);
+        headcount.join(0);
+        shard.apply(Command::Join { conn, room: ROOM, headcount: Arc::clone(&headcount), snapshot: Box::default() }, 0);
+    }
+    shard
+}
+
+fn publish(shard: &mut Shard<Null>, message: &Arc<Message>) {
+    shard.apply(Command::Publish { message: Arc::clone(message), except: Box::default() }, 0);
+}
+
+fn write_all(shard: &mut Shard<Null>) {
+    while shard.flush(32, 0) {}
+}
+
+fn shards(c: &mut Criterion) {
+    let budget = Arc::new(Budget::new(usize::MAX));
+    let message = message(1, Delivery::Reliable, &budget);
+    let mut group = c.benchmark_group("shard/publish");
+    for members in [10, 1_000, 10_000] {
+        let mut shard = crowd(members, &budget);
+        group.throughput(Throughput::Elements(members as u64));
+        group.bench_function(format!("push/{members}"), |b| {
+            b.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                // Written after every 16 messages, off the clock, so that the queues have their usual length.
+                for chunk in (0..iterations).step_by(16) {
+                    let count = (iterations - chunk).min(16);
+                    let started = Instant::now();
+                    for _ in 0..count {
+                        publish(&mut shard, &message);
+                    }
+                    spent += started.elapsed();
+                    write_all(&mut shard);
+                }
+                spent
+            });
+        });
+        group.bench_function(format!("push_and_flush/{members}"), |b| {
+            b.iter(|| {
+                publish(&mut shard, &message);
+                write_all(&mut shard);
+            });
+        });
+        group.throughput(Throughput::Elements(16 * members as u64));
+        group.bench_function(format!("16_pushes_and_flush/{members}"), |b| {
+            b.iter(|| {
+                for _ in 0..16 {
+                    publish(&mut shard, &message);
+                }
+                write_all(&mut shard);
+            });
+        });
+    }
+}
+
+fn engines(c: &mut Criterion) {
+    let draft = Draft { opcode: Opcode::Text, payload: &PAYLOAD, key: None, delivery: None };
+    let mut group = c.benchmark_group("engine/publish");
+    for members in [0, 1_000] {
+        let settings = Settings {
+            shards: 1,
+            engine_bytes: 1 << 30,
+            max_rooms: 1_000,
+            queue_items: usize::MAX,
+            queue_bytes: usize::MAX,
+            unsent_bytes: 16 << 10,
+            write_timeout: Duration::from_secs(30),
+            shard: shard_settings(),
+        };
+        let engine = Engine::start(settings).expect("an engine starts");
+        for _ in 0..members {
+            let conn = engine.open_hosted(usize::MAX).expect("a connection opens");
+            engine.join(conn, "room").expect("a connection joins");
+        }
+        group.bench_function(format!("call/{members}"), |b| {
+            if members == 0 {
+                return b.iter(|| engine.publish("room", draft, &[]));
+            }
+            // What the caller pays, in batches between which the shard catches up and the host takes its bytes.
+            let publish = |()| engine.publish("room", draft, &[]);
+            b.iter_batched(|| catch_up(&engine, members), publish, BatchSize::NumIterations(64));
+        });
+        if members > 0 {
+            group.throughput(Throughput::Elements(64 * members));
+            group.bench_function(format!("64_until_delivered/{members}"), |b| {
+                b.iter(|| {
+                    for _ in 0..64 {
+                        let _ = engine.publish("room", draft, &[]);
+                    }
+                    catch_up(&engine, members);
+                });
+            });
+        }
+        engine.shutdown(Duration::from_secs(10));
+    }
+}
+
+/// Waits until all that was published has been handed over to each of the members.
+fn catch_up(engine: &Engine, members: u64) {
+    let delivered = || engine.stats().map(|stats| stats.delivered.value()).sum::<u64>();
+    while delivered() < engine.published().0 * members {
+        for event in engine.events() {
+            assert!(matches!(event, Event::Data { .. }), "{event:?}");
+        }
+        std::thread::yield_now();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1500))
+        .without_plots();
+    targets = frames, outboxes, shards, engines
+}
+criterion_main!(benches);

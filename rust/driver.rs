@@ -64,6 +64,9 @@ impl Driver {
                     return Ok(());
                 }
                 pending.extend(taken.drain(..));
+            } else if self.queue.is_stopped() {
+                // What is left of a long list would be dropped at its end all the same.
+                return Ok(());
             }
             let now_us = self.now_us();
             let mut work = 0;
@@ -78,21 +81,24 @@ impl Driver {
             self.tell();
 
             turns_since_poll += 1;
-            let wait = if is_busy {
+            let wait = if is_busy || !self.queue.sleep() {
+                // Sockets are looked at also when commands never cease, or a blocked one would wait for ever.
                 if turns_since_poll < POLL_EVERY {
                     continue;
                 }
                 Some(Duration::ZERO)
-            } else if self.queue.sleep() {
-                next_us.map(|next_us| Duration::from_micros(next_us.saturating_sub(now_us)))
             } else {
-                continue;
+                next_us.map(|next_us| Duration::from_micros(next_us.saturating_sub(now_us)))
             };
             turns_since_poll = 0;
             match self.poll.poll(&mut ready, wait) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
+            }
+            if wait != Some(Duration::ZERO) {
+                // Who woke us may have more to publish and share our core: let it, and the first write carries it all.
+                thread::yield_now();
             }
             for event in ready.iter().filter(|event| event.token() != WAKE) {
                 self.shard.writable(ConnId::from_u64(event.token().0 as u64));

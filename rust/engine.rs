@@ -518,3 +518,7 @@ const STRIPES: usize = 64;
 const ROOM_NAME_MAX: usize = 255;
 
 const NO_ROOM: RoomId = 0;
+
+// Not under loom, whose locks work only inside its models.
+#[cfg(all(test, not(loom)))]
+mod tests;

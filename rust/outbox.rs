@@ -226,6 +226,15 @@ impl Outbox {
         }
     }
 
+    /// Drops all that waits, for the connection has ended; a message of which only a part has left, too.
+    pub fn end(&mut self, dropped: &mut impl FnMut(&Message, Drop)) {
+        if let Some(Begun { frame: Frame::Message(message), .. }) = self.begun.take() {
+            self.bytes -= message.cost();
+            dropped(&message, Drop::Closed);
+        }
+        self.clear(Drop::Closed, dropped);
+    }
+
     /// Writes what waits, as much as one call of the sink may carry.
     pub fn flush(&mut self, sink: &mut impl Sink) -> io::Result<Flushed> {
         let mut flushed = Flushed { progress: Progress::More, messages: 0, bytes: 0, oldest_us: None };

@@ -60,6 +60,11 @@ impl<T> Queue<T> {
         mem::take(&mut inner.is_asleep)
     }
 
+    /// Whether the queue was stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.lock().is_stopped
+    }
+
     /// Swaps all items into `into`, which must be empty; false once the queue was stopped.
     pub fn take(&self, into: &mut Vec<T>) -> bool {
         debug_assert!(into.is_empty());

@@ -58,6 +58,9 @@ pub enum Command<L> {
     Close { conn: ConnId, frame: Box<[u8]>, flush: bool },
     /// See [`Link::grant`].
     Grant { conn: ConnId, bytes: usize },
+    /// What a test wants to happen on the thread.
+    #[cfg(test)]
+    Test(tests::Hook),
 }
 
 /// Why the engine ended a connection, or is about to.
@@ -225,6 +228,8 @@ impl<L: Link> Shard<L> {
                     self.writable(conn);
                 }
             }
+            #[cfg(test)]
+            Command::Test(hook) => (hook.0)(),
         }
         1
     }
@@ -260,12 +265,7 @@ impl<L: Link> Shard<L> {
 
     /// Tells the budget what this turn has changed, and makes the slowest give way when it is over.
     pub fn settle(&mut self, now_us: u64) {
-        if self.references > self.counted {
-            self.budget.add((self.references - self.counted) * REFERENCE_BYTES);
-        } else {
-            self.budget.subtract((self.counted - self.references) * REFERENCE_BYTES);
-        }
-        self.counted = self.references;
+        self.count();
         if self.budget.is_over() {
             self.relieve(now_us);
         }
@@ -307,7 +307,7 @@ impl<L: Link> Shard<L> {
     fn end(&mut self, conn: ConnId) {
         let Some(mut slot) = self.slots.remove(conn) else { return };
         self.references -= slot.outbox.messages();
-        slot.outbox.clear(Drop::Closed, &mut |_, reason| self.stats.drops[reason as usize].add(1));
+        slot.outbox.end(&mut |_, reason| self.stats.drops[reason as usize].add(1));
         self.members.leave_all(conn);
         self.ended.push(conn);
         self.stats.connections.set(self.slots.len() as u64);
@@ -392,11 +392,13 @@ impl<L: Link> Shard<L> {
         if slot.is_blocked {
             return;
         }
+        let before = slot.outbox.messages();
         let flushed = match slot.outbox.flush(&mut slot.link) {
             Ok(flushed) => flushed,
             Err(_) => return self.end_because(conn, Cause::Reset),
         };
-        self.references -= flushed.messages;
+        // Not what has left: a message that has begun to leave waits no more.
+        self.references -= before - slot.outbox.messages();
         self.stats.writes.add(1);
         self.stats.bytes.add(flushed.bytes as u64);
         self.stats.delivered.add(flushed.messages as u64);
@@ -430,6 +432,16 @@ impl<L: Link> Shard<L> {
         Some(result)
     }
 
+    /// Tells the budget how many references there are.
+    fn count(&mut self) {
+        if self.references > self.counted {
+            self.budget.add((self.references - self.counted) * REFERENCE_BYTES);
+        } else {
+            self.budget.subtract((self.counted - self.references) * REFERENCE_BYTES);
+        }
+        self.counted = self.references;
+    }
+
     /// The engine is over its budget. Readers that keep up hold next to nothing, so the way back leads
     /// through those that do not, the worst first: what may be dropped is dropped (what could be replaced
     /// by key has been, on arrival), and only then are connections closed.
@@ -449,12 +461,14 @@ impl<L: Link> Shard<L> {
             self.with_outbox(conn, |outbox| {
                 outbox.clear_droppable(Drop::Budget, &mut |_, reason| stats.drops[reason as usize].add(1));
             });
+            self.count();
         }
         for &(_, conn) in &worst {
             if !self.budget.is_over() {
                 return;
             }
             self.close_slow(conn, Cause::Budget, now_us);
+            self.count();
         }
     }
 }
@@ -487,4 +501,4 @@ impl<L> Conn<L> {
 const REFERENCE_BYTES: usize = 16;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -26,14 +26,14 @@ class Refused(Exception):  # noqa: N818 - reads as what happens to the peer
     """Raise it in `authenticate` to turn a peer away before the upgrade.
 
     Args:
-        status: the HTTP status of the answer: 401, 403, 429 or 503.
+        status: the HTTP status of the answer: 401, 403, 404, 429 or 503.
         reason: for the operator's log. The peer sees only the status.
         retry_after: seconds after which the peer may try again (429 and 503), sent as `Retry-After`.
     """
 
     def __init__(self, status: int = 401, reason: str = "", *, retry_after: int | None = None) -> None:
-        if status not in (401, 403, 429, 503):
-            raise ValueError(f"a refusal has status 401, 403, 429 or 503, not {status}")
+        if status not in (401, 403, 404, 429, 503):
+            raise ValueError(f"a refusal has status 401, 403, 404, 429 or 503, not {status}")
         super().__init__(reason or HTTPStatus(status).phrase)
         self.status = HTTPStatus(status)
         self.retry_after = retry_after

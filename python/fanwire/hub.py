@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fanwire._engine import Engine
@@ -14,11 +15,20 @@ from fanwire.connection import Connection
 from fanwire.inbox import Inbox, Owner
 from fanwire.state import State
 
-__all__ = ["Carrier", "Handler", "Hub"]
+__all__ = ["Carrier", "Handler", "Handlers", "Hub"]
 
 Handler = Callable[..., Awaitable[None] | None]
 
 logger = logging.getLogger("fanwire")
+
+
+@dataclass
+class Handlers:
+    """What the application wants to be called with."""
+
+    on_connect: Handler | None = None
+    on_message: Handler | None = None
+    on_disconnect: Handler | None = None
 
 
 class Carrier(Owner, Protocol):
@@ -40,13 +50,11 @@ class Carrier(Owner, Protocol):
 class Hub:
     """Keeps the connections, calls the application's handlers, and does what the engine's events ask for."""
 
-    def __init__(self, engine: Engine, config: Config) -> None:
+    def __init__(self, engine: Engine, config: Config, handlers: Handlers) -> None:
         self.engine = engine
         self.config = config
         self.carriers: dict[int, Carrier] = {}
-        self.on_connect: Handler | None = None
-        self.on_message: Handler | None = None
-        self.on_disconnect: Handler | None = None
+        self.handlers = handlers
         self.failed = asyncio.Event()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._idle = asyncio.Event()
@@ -75,14 +83,9 @@ class Hub:
         self.carriers[connection.id] = carrier
         self._idle.clear()
         connection.advance(State.OPEN)
-        if self.on_connect is not None:
-            carrier.inbox.put(self.on_connect, connection)
+        if self.handlers.on_connect is not None:
+            carrier.inbox.put(self.handlers.on_connect, connection)
         carrier.inbox.put(connection.request.forget_headers)
-
-    def received(self, carrier: Carrier, message: bytes | str) -> None:
-        """A client has sent a message."""
-        if self.on_message is not None:
-            carrier.inbox.put(self._message, carrier.connection, message, size=len(message))
 
     def lost(self, carrier: Carrier) -> None:
         """A client's transport is gone."""
@@ -94,8 +97,8 @@ class Hub:
         self.carriers.pop(connection.id, None)
         if not self.carriers:
             self._idle.set()
-        if self.on_disconnect is not None:
-            carrier.inbox.put(self.on_disconnect, connection)
+        if self.handlers.on_disconnect is not None:
+            carrier.inbox.put(self.handlers.on_disconnect, connection)
 
     def handler_failed(self, connection: Connection, error: Exception) -> None:
         """A handler of the application has raised; the others' connections never notice."""
@@ -126,12 +129,6 @@ class Hub:
             await asyncio.gather(*late, return_exceptions=True)
 
     # Inside.
-
-    def _message(self, connection: Connection, message: bytes | str) -> Awaitable[None] | None:
-        # What a client sent before it closed or was lost still counts.
-        if not connection.is_done and self.on_message is not None:
-            return self.on_message(connection, message)
-        return None
 
     def _take_events(self) -> None:
         for kind, conn_id, detail in self.engine.events():

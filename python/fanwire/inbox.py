@@ -37,9 +37,12 @@ class Inbox:
         owner: see `Owner`.
         max_calls: calls that may wait.
         max_bytes: their bytes, as given to `put`.
+
+    Attributes:
+        is_running: whether something is being awaited, so that calls have to wait.
     """
 
-    __slots__ = ("_bytes", "_calls", "_is_paused", "_is_running", "_max_bytes", "_max_calls", "_owner")
+    __slots__ = ("_bytes", "_calls", "_is_paused", "_max_bytes", "_max_calls", "_owner", "is_running")
 
     def __init__(self, owner: Owner, *, max_calls: int, max_bytes: int) -> None:
         self._owner = owner
@@ -48,18 +51,22 @@ class Inbox:
         # Made when first needed: an empty deque is 600 bytes, for every connection.
         self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...], int]] | None = None
         self._bytes = 0
-        self._is_running = False
         self._is_paused = False
+        self.is_running = False
 
     def put(self, call: Callable[..., Any], *args: Any, size: int = 0) -> None:
         """Runs the call, now or after those that wait. `size` is what it keeps in memory, in bytes."""
-        if self._is_running:
+        if self.is_running:
             self._queue(call, args, size)
             return
         pending = self._run(call, args)
         if pending is not None:
-            self._is_running = True
-            self._owner.spawn(self._work(pending))
+            self.wait_for(pending)
+
+    def wait_for(self, pending: Awaitable[Any]) -> None:
+        """Awaits what a call outside has returned; nothing may be running."""
+        self.is_running = True
+        self._owner.spawn(self._work(pending))
 
     def _queue(self, call: Callable[..., Any], args: tuple[Any, ...], size: int) -> None:
         if self._calls is None:
@@ -96,7 +103,7 @@ class Inbox:
                 self._resume_at_half()
                 pending = self._run(call, args)
         finally:
-            self._is_running = False
+            self.is_running = False
 
     def _resume_at_half(self) -> None:
         if self._is_paused and len(self._calls or ()) * 2 <= self._max_calls and self._bytes * 2 <= self._max_bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
@@ -17,7 +17,7 @@ class Head(NamedTuple):
     method: bytes
     target: bytes
     version: str
-    headers: list[tuple[bytes, bytes]]
+    headers: Sequence[tuple[bytes, bytes]]
 
 
 class Request:
@@ -30,6 +30,8 @@ class Request:
         is_secure: whether the connection speaks TLS.
     """
 
+    __slots__ = ("_raw", "is_secure", "path", "query_string", "remote")
+
     def __init__(self, head: Head, remote: str, is_secure: bool) -> None:
         path, _, self.query_string = head.target.decode("ascii").partition("?")
         self.path = unquote(path)
@@ -37,9 +39,9 @@ class Request:
         self.is_secure = is_secure
         self._raw = head.headers
 
-    @cached_property
+    @property
     def headers(self) -> CIMultiDictProxy[str]:
-        """The headers, by names without regard to case. Kept until `authenticate` and `on_connect` are done."""
+        """The headers, by names without regard to case. Gone once `authenticate` and `on_connect` are done."""
         headers = CIMultiDict((name.decode("ascii"), value.decode("ascii")) for name, value in self._raw)
         return CIMultiDictProxy(headers)
 
@@ -50,8 +52,7 @@ class Request:
 
     def forget_headers(self) -> None:
         """Gives the headers' memory back: a kilobyte or two for every connection that just sits there."""
-        self._raw = []
-        self.__dict__.pop("headers", None)
+        self._raw = ()
 
     def __repr__(self) -> str:
         # Without the query, which may hold a token.

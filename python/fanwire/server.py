@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -20,7 +20,7 @@ from fanwire.connection import Connection
 from fanwire.envelope import encode
 from fanwire.gateway.front_door import Authenticate, Doorkeeper, FrontDoor
 from fanwire.gateway.http import HttpSide
-from fanwire.hub import Handler, Hub
+from fanwire.hub import Handler, Handlers, Hub
 
 __all__ = ["Server"]
 
@@ -75,7 +75,7 @@ class Server:
         self._origins = origins
         self._ssl = ssl
         self._rules: list[tuple[str, str, int]] = []
-        self._handlers: dict[str, Handler] = {}
+        self._handlers = Handlers()
         self._http = HttpSide(self._is_ready, self._publish_raw, api_keys, self.config.max_message)
         self._engine: Engine | None = None
         self._hub: Hub | None = None
@@ -110,9 +110,7 @@ class Server:
             ValueError: there is no such delivery class.
         """
         if delivery not in ("reliable", "latest", "drop-oldest", "drop-newest"):
-            raise ValueError(
-                f"{delivery!r} is no delivery class; choose reliable, latest, drop-oldest or drop-newest"
-            )
+            raise ValueError(f"{delivery!r} is no delivery class; choose reliable, latest, drop-oldest or drop-newest")
         self._rules.append((pattern, delivery, max_keys))
         if self._engine is not None:
             self._engine.add_rule(pattern, delivery, max_keys)
@@ -208,9 +206,7 @@ class Server:
         )
         for rule in self._rules:
             engine.add_rule(*rule)
-        hub = Hub(engine, config)
-        for name, handler in self._handlers.items():
-            setattr(hub, name, handler)
+        hub = Hub(engine, config, self._handlers)
         http = await self._http.start()
         keeper = Doorkeeper(hub, http, self._authenticate, self._origins)
         try:
@@ -250,10 +246,14 @@ class Server:
         self._engine = self._hub = self._listener = self._keeper = None
         return all_closed
 
-    async def serve(self) -> None:
+    async def serve(self, *, ready: Callable[[], object] | None = None) -> None:
         """Runs until SIGINT or SIGTERM, then stops. A second signal ends the process at once.
 
+        Args:
+            ready: called once when the server listens, and a signal already stops it.
+
         Raises:
+            OSError: as `start`.
             EngineError: a thread of the engine has failed.
         """
         loop = asyncio.get_running_loop()
@@ -268,6 +268,8 @@ class Server:
             assert self._hub is not None  # noqa: S101 - set by start()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, ask_to_stop, number)
+            if ready is not None:
+                ready()
             waits = [asyncio.ensure_future(done.wait()), asyncio.ensure_future(self._hub.failed.wait())]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -280,13 +282,13 @@ class Server:
 
     def run(self) -> None:
         """Runs `serve` on uvloop: the whole program of a server that only serves."""
-        import uvloop  # noqa: PLC0415 - not for those who bring their own loop
+        import uvloop  # not for those who bring their own loop
 
         uvloop.run(self.serve())
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
-        """For `FastAPI(lifespan=server.lifespan)` and Starlette: the server runs, on its own port, while the app does."""
+        """Runs the server, on its own port, while an app does: `FastAPI(lifespan=server.lifespan)`, Starlette alike."""
         async with self:
             yield
 
@@ -332,11 +334,11 @@ class Server:
     # Inside.
 
     def _handle(self, name: str, handler: H) -> H:
-        if name in self._handlers:
+        if getattr(self._handlers, name) is not None:
             raise ValueError(f"the server has a handler for {name} already")
-        self._handlers[name] = handler
         if self._hub is not None:
-            setattr(self._hub, name, handler)
+            raise RuntimeError(f"{name} comes too late: the server runs already")
+        setattr(self._handlers, name, handler)
         return handler
 
     def _is_ready(self) -> bool:

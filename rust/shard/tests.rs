@@ -16,6 +16,15 @@ use super::*;
 use crate::message::{Address, Delivery, KeyId};
 use crate::slots::Ids;
 
+/// See [`Command::Test`].
+pub struct Hook(pub Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
+}
+
 /// A way out that records what it is told, and takes as many bytes as it is given room for.
 #[derive(Debug, Clone)]
 struct Fake(Rc<RefCell<Record>>);

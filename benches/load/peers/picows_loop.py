@@ -78,7 +78,7 @@ class Sink(Listener):
 
 
 def route(request: WSUpgradeRequest) -> WSListener:
-    """The listener of a path."""
+    """Choose the listener of a path."""
     path = request.path.decode()
     match path:
         case "/pub":

@@ -41,7 +41,7 @@ async def publisher(connection: ServerConnection) -> None:
 
 
 async def subscriber(connection: ServerConnection, room: str) -> None:
-    """A member of one room."""
+    """Serve a member of one room."""
     members = rooms.setdefault(room, set())
     members.add(connection)
     try:

@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::{self, SECOND};
 use crate::histogram::Histogram;
+use crate::link::Role;
 use crate::stamp;
 use crate::stat::Stat;
-use crate::swarm::{Role, Swarm};
+use crate::swarm::Swarm;
 use crate::tally::{Order, Tally};
 
 /// Handshakes in progress at a time. Half a thousand keeps every server's accept queue short.
@@ -120,7 +121,7 @@ impl Bench {
         Stat::ask(&mut self.swarm, self.control, &mut self.tally)
     }
 
-    /// Warms up and measures: `recipients` says how many connections the n-th message is owed to.
+    /// Warms up and measures: each message is owed to `recipients` connections.
     ///
     /// # Errors
     /// The server's: it does not answer any more.

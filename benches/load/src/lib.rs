@@ -5,6 +5,7 @@ pub mod clock;
 pub mod frame;
 pub mod handshake;
 pub mod histogram;
+pub mod link;
 pub mod machine;
 pub mod stamp;
 pub mod swarm;

@@ -14,8 +14,10 @@ pub struct Usage {
     pub cpu_user: f64,
     /// Seconds in the kernel.
     pub cpu_sys: f64,
-    /// Greatest resident size in KB.
-    pub maxrss_kb: i64,
+    /// Resident KB now; `None` where `/proc` does not say.
+    pub rss_kb: Option<u64>,
+    /// Greatest resident KB so far. Not `ru_maxrss`: that keeps the size of the process this one was forked from.
+    pub maxrss_kb: Option<u64>,
 }
 
 /// Keeps this process on one CPU.
@@ -45,17 +47,28 @@ pub fn raise_files() -> io::Result<u64> {
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a run fit in 52 bits")]
 pub fn usage() -> io::Result<Usage> {
     let used = getrusage(UsageWho::RUSAGE_SELF)?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
     Ok(Usage {
         cpu_user: used.user_time().num_microseconds() as f64 / 1e6,
         cpu_sys: used.system_time().num_microseconds() as f64 / 1e6,
-        maxrss_kb: used.max_rss(),
+        rss_kb: kilobytes(&status, "VmRSS:"),
+        maxrss_kb: kilobytes(&status, "VmHWM:"),
     })
 }
 
-/// Resident size now in KB; `None` where `/proc` does not say.
-#[must_use]
-pub fn resident_kb() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().trim_end_matches(" kB").trim().parse().ok()
+fn kilobytes(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_a_peak_at_least_its_size() {
+        let used = usage().ok();
+        let (now, peak) = (used.and_then(|u| u.rss_kb), used.and_then(|u| u.maxrss_kb));
+        assert!(now.is_some_and(|now| now > 0) && peak.is_some_and(|peak| peak > 0));
+    }
 }

@@ -3,18 +3,17 @@
 //! the server it measures.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 
 use crate::clock::{self, Alarm};
+use crate::link::{Link, Role, State};
 use crate::tally::Tally;
 use crate::{frame, handshake};
 
@@ -25,47 +24,13 @@ const ALARM: Token = Token(usize::MAX);
 /// A connection that takes longer to open has failed.
 const OPEN_LIMIT: u64 = 60 * clock::SECOND;
 
-/// What a connection is for.
-#[derive(Debug, Clone)]
-pub enum Role {
-    /// Counts what it receives; its first message should have this number.
-    Reader(u64),
-    /// Sends messages of ours and keeps the replies.
-    Talker,
-    /// Never reads after the handshake.
-    Stalled,
-    /// Sends this block of frames over and over, as fast as the socket takes it.
-    Sink(Rc<[u8]>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Connecting,
-    Upgrading,
-    Open,
-    Closed,
-}
-
-#[derive(Debug)]
-struct Conn {
-    stream: TcpStream,
-    role: Role,
-    state: State,
-    started: u64,
-    /// Bytes of a frame (or head) that has not arrived whole.
-    carry: Vec<u8>,
-    out: Vec<u8>,
-    /// How much of `out`, or of a sink's block, the socket has taken.
-    sent: usize,
-}
-
 /// All connections of a run.
 #[derive(Debug)]
 pub struct Swarm {
     poll: Poll,
     alarm: Alarm,
     address: SocketAddr,
-    conns: Vec<Conn>,
+    links: Vec<Link>,
     buffer: Box<[u8]>,
     opened: Vec<u64>,
     failed: usize,
@@ -87,7 +52,7 @@ impl Swarm {
             alarm: Alarm::new(poll.registry(), ALARM)?,
             poll,
             address: (Ipv4Addr::LOCALHOST, port).into(),
-            conns: Vec::new(),
+            links: Vec::new(),
             buffer: vec![0; BUFFER].into(),
             opened: Vec::new(),
             failed: 0,
@@ -162,22 +127,14 @@ impl Swarm {
 
     /// Queues one binary message on a talker; [`Swarm::flush`] sends it.
     pub fn say(&mut self, id: usize, payload: &[u8]) {
-        frame::push_masked(&mut self.conns[id].out, frame::BINARY, payload);
+        frame::push_masked(&mut self.links[id].out, frame::BINARY, payload);
     }
 
     /// Gives a connection's socket what it takes now; the rest follows when the socket is writable.
     pub fn flush(&mut self, id: usize) {
-        let conn = &mut self.conns[id];
-        while conn.sent < conn.out.len() {
-            match conn.stream.write(&conn.out[conn.sent..]) {
-                Ok(n) => conn.sent += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.close(id),
-            }
+        if self.links[id].flush().is_err() {
+            self.close(id);
         }
-        conn.out.clear();
-        conn.sent = 0;
     }
 
     /// The oldest reply to a talker that nobody has taken yet.
@@ -188,7 +145,7 @@ impl Swarm {
     /// Lets the sinks send, or makes them pause.
     pub fn pour(&mut self, on: bool) {
         self.sinks_on = on;
-        for id in 0..self.conns.len() {
+        for id in 0..self.links.len() {
             self.serve_sink(id);
         }
     }
@@ -196,7 +153,7 @@ impl Swarm {
     /// How many of these connections are open.
     #[must_use]
     pub fn alive(&self, ids: &[usize]) -> usize {
-        ids.iter().filter(|&&id| self.conns[id].state == State::Open).count()
+        ids.iter().filter(|&&id| self.links[id].state == State::Open).count()
     }
 
     /// Open connections the server has closed.
@@ -221,57 +178,38 @@ impl Swarm {
     /// next run.
     pub fn abort(&mut self, ids: &[usize]) {
         for &id in ids {
-            if self.conns[id].state != State::Closed {
-                _ = SockRef::from(&self.conns[id].stream).set_linger(Some(Duration::ZERO));
+            if self.links[id].state != State::Closed {
+                _ = SockRef::from(&self.links[id].stream).set_linger(Some(Duration::ZERO));
                 self.shut(id);
             }
         }
     }
 
     fn connect(&mut self, path: &str, role: Role) -> Result<usize> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).context("no descriptor left")?;
-        socket.set_tcp_nodelay(true)?;
-        match role {
-            Role::Stalled => {
-                // A reader far away: a small window, and the segment size of Ethernet. With the loopback's 64 KB
-                // segments the server's kernel would take 2.6 MB before it says "would block".
-                socket.set_recv_buffer_size(4096)?;
-                socket.set_tcp_mss(1460)?;
-            }
-            // Without a bound a thousand sinks could put gigabytes into the kernel ahead of a slow server.
-            Role::Sink(_) => { socket.set_send_buffer_size(65_536)?; socket.set_tcp_congestion(b"cubic")?; }
-            _ => {}
-        }
-        match socket.connect(&self.address.into()) {
-            Err(e) if e.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => Err(e).context("connect")?,
-            _ => {}
-        }
-        let id = self.conns.len();
-        let mut stream = TcpStream::from_std(socket.into());
-        self.poll.registry().register(&mut stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
-        let out = handshake::request(path);
-        let state = State::Connecting;
-        self.conns.push(Conn { stream, role, state, started: clock::now(), carry: Vec::new(), out, sent: 0 });
+        let mut link = Link::connect(self.address, path, role).context("connect: descriptors or ports")?;
+        let id = self.links.len();
+        self.poll.registry().register(&mut link.stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        self.links.push(link);
         Ok(id)
     }
 
     fn serve(&mut self, event: &Event, tally: &mut Tally) {
         let id = event.token().0;
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.state == State::Connecting {
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.state == State::Connecting {
             // The first event of a connect tells its outcome; a refused one fails in the write.
-            conn.state = State::Upgrading;
+            link.state = State::Upgrading;
             self.flush(id);
         }
         let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-        match self.conns[id].state {
+        match self.links[id].state {
             State::Upgrading if readable => self.upgrade(id, event, tally),
             State::Open if readable => self.read(id, event.is_read_closed() || event.is_error(), tally),
             _ => {}
         }
-        let conn = &self.conns[id];
-        if conn.state == State::Open && event.is_writable() {
-            if !conn.out.is_empty() {
+        let link = &self.links[id];
+        if link.state == State::Open && event.is_writable() {
+            if !link.out.is_empty() {
                 self.flush(id);
             }
             self.serve_sink(id);
@@ -279,34 +217,34 @@ impl Swarm {
     }
 
     fn upgrade(&mut self, id: usize, event: &Event, tally: &mut Tally) {
-        let conn = &mut self.conns[id];
+        let link = &mut self.links[id];
         let mut part = [0; 2048];
         loop {
-            match conn.stream.read(&mut part) {
+            match link.stream.read(&mut part) {
                 Ok(0) => return self.close(id),
-                Ok(n) => conn.carry.extend_from_slice(&part[..n]),
+                Ok(n) => link.carry.extend_from_slice(&part[..n]),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.close(id),
             }
-            let Some(size) = handshake::head_size(&conn.carry) else {
-                if conn.carry.len() > handshake::LIMIT {
+            let Some(size) = handshake::head_size(&link.carry) else {
+                if link.carry.len() > handshake::LIMIT {
                     return self.close(id);
                 }
                 continue;
             };
-            if !handshake::accepted(&conn.carry[..size]) {
+            if !handshake::accepted(&link.carry[..size]) {
                 return self.close(id);
             }
-            conn.state = State::Open;
-            self.opened.push(clock::now() - conn.started);
-            conn.carry.drain(..size);
-            if matches!(conn.role, Role::Stalled) {
-                _ = self.poll.registry().deregister(&mut conn.stream);
+            link.state = State::Open;
+            self.opened.push(clock::now() - link.started);
+            link.carry.drain(..size);
+            if matches!(link.role, Role::Stalled) {
+                _ = self.poll.registry().deregister(&mut link.stream);
                 return;
             }
-            if conn.carry.is_empty() {
-                conn.carry = Vec::new();
+            if link.carry.is_empty() {
+                link.carry = Vec::new();
             }
             // Frames may have come with the head, and the edge for them will not come again.
             return self.read(id, event.is_read_closed(), tally);
@@ -314,13 +252,13 @@ impl Swarm {
     }
 
     fn read(&mut self, id: usize, to_end: bool, tally: &mut Tally) {
-        let Self { conns, buffer, replies, .. } = self;
-        let conn = &mut conns[id];
+        let Self { links, buffer, replies, .. } = self;
+        let link = &mut links[id];
         let (mut ended, mut pings) = (false, Vec::new());
         while !ended {
-            let kept = conn.carry.len();
-            buffer[..kept].copy_from_slice(&conn.carry);
-            let filled = match conn.stream.read(&mut buffer[kept..]) {
+            let kept = link.carry.len();
+            buffer[..kept].copy_from_slice(&link.carry);
+            let filled = match link.stream.read(&mut buffer[kept..]) {
                 Ok(0) => return self.close(id),
                 Ok(n) => kept + n,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
@@ -329,7 +267,7 @@ impl Swarm {
             };
             // One clock reading per receive: all of its frames became ours at this instant.
             let now = clock::now();
-            let used = frame::walk(&buffer[..filled], |first, payload| match (first & 0x0F, &mut conn.role) {
+            let used = frame::walk(&buffer[..filled], |first, payload| match (first & 0x0F, &mut link.role) {
                 (frame::CLOSE, _) => ended = true,
                 (frame::PING, _) => pings.push(payload.to_vec()),
                 (frame::PONG, _) => {}
@@ -338,9 +276,9 @@ impl Swarm {
                 (_, Role::Stalled | Role::Sink(_)) => {}
             });
             let Ok(used) = used else { return self.close(id) };
-            conn.carry.clear();
-            conn.carry.extend_from_slice(&buffer[used..filled]);
-            if conn.carry.len() == buffer.len() {
+            link.carry.clear();
+            link.carry.extend_from_slice(&buffer[used..filled]);
+            if link.carry.len() == buffer.len() {
                 return self.close(id);
             }
             // epoll(7): a short read of a stream means it is drained. Only an end that came along needs one more.
@@ -351,28 +289,21 @@ impl Swarm {
         if ended {
             return self.close(id);
         }
-        if !pings.is_empty() && !matches!(conn.role, Role::Sink(_)) {
-            pings.iter().for_each(|ping| frame::push_masked(&mut conn.out, frame::PONG, ping));
+        if !pings.is_empty() && !matches!(link.role, Role::Sink(_)) {
+            pings.iter().for_each(|ping| frame::push_masked(&mut link.out, frame::PONG, ping));
             self.flush(id);
         }
     }
 
+    /// A pause takes effect wherever the socket stands; the rest of a frame follows with the next start.
     fn serve_sink(&mut self, id: usize) {
-        let conn = &mut self.conns[id];
-        let Role::Sink(block) = &conn.role else { return };
-        // A pause takes effect wherever the socket stands; the rest of a frame follows with the next start.
-        while self.sinks_on && conn.state == State::Open {
-            match conn.stream.write(&block[conn.sent..]) {
-                Ok(n) => conn.sent = (conn.sent + n) % block.len(),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.close(id),
-            }
+        if self.sinks_on && self.links[id].pour().is_err() {
+            self.close(id);
         }
     }
 
     fn close(&mut self, id: usize) {
-        match self.conns[id].state {
+        match self.links[id].state {
             State::Open => self.closed += 1,
             State::Connecting | State::Upgrading => self.failed += 1,
             State::Closed => return,
@@ -382,9 +313,9 @@ impl Swarm {
 
     /// The descriptor lives on until the run ends, so its token cannot come to mean another connection.
     fn shut(&mut self, id: usize) {
-        let conn = &mut self.conns[id];
-        conn.state = State::Closed;
-        _ = self.poll.registry().deregister(&mut conn.stream);
-        _ = conn.stream.shutdown(std::net::Shutdown::Both);
+        let link = &mut self.links[id];
+        link.state = State::Closed;
+        _ = self.poll.registry().deregister(&mut link.stream);
+        _ = link.stream.shutdown(std::net::Shutdown::Both);
     }
 }

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from inspect import isawaitable
 from typing import Any, cast
@@ -65,9 +65,9 @@ class FrontDoor(asyncio.Protocol):
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._is_complete = False
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self._timer: asyncio.TimerHandle
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Future[Any] | None = None
 
     # What the loop calls.
@@ -94,7 +94,7 @@ class FrontDoor(asyncio.Protocol):
                 self._refuse(HTTPStatus.BAD_REQUEST, str(error))
                 return
         if self._is_complete:
-            self._timer.cancel()
+            self._stop_timer()
             # Everything before `rest` is the head, but where a body follows it is longer than that.
             if self._is_websocket():
                 self._upgrade(rest)
@@ -109,7 +109,7 @@ class FrontDoor(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
-        self._timer.cancel()
+        self._stop_timer()
         if self._task is not None:
             self._task.cancel()
 
@@ -139,6 +139,7 @@ class FrontDoor(asyncio.Protocol):
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(bytes(self._received))
+        self._forget()
 
     def _upgrade(self, rest: bytes) -> None:
         try:
@@ -191,12 +192,25 @@ class FrontDoor(asyncio.Protocol):
         except (OSError, EngineError) as error:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "Retry-After: 1")
 
+        self._forget()
+
+    def _forget(self) -> None:
+        # uvloop keeps a transport's first protocol as long as the transport: a kilobyte of parser for nothing.
+        self._parser = None
+        self._received = bytearray()
+        self._headers = []
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _time_is_up(self) -> None:
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the head did not come in time")
 
     def _refuse(self, status: HTTPStatus, reason: str, *headers: str) -> None:
         """Answers with a status and ends. The reason is for the log: it may quote what a peer should not see."""
-        self._timer.cancel()
+        self._stop_timer()
         self._is_complete = True
         peer = self._transport.get_extra_info("peername")
         logger.info("%s refused with %d: %s", peer, status, reason)

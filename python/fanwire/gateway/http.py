@@ -46,7 +46,7 @@ class HttpSide:
         ])  # fmt: skip
         self._runner = web.AppRunner(self.app, access_log=None, keepalive_timeout=KEEPALIVE)
 
-    async def start(self) -> web.Server[web.Request]:
+    async def start(self) -> web.Server:
         """Returns what makes a protocol for each peer."""
         await self._runner.setup()
         assert self._runner.server is not None  # noqa: S101 - set by setup()
@@ -71,7 +71,8 @@ class HttpSide:
             return web.Response(status=404, text="publishing by HTTP is off: the server has no API key\n")
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         # All are compared, in constant time, so that the time tells nothing of any.
-        matches = [hmac.compare_digest(key.encode(), known) for known in self._api_keys]
+        given = key.encode(errors="surrogateescape")
+        matches = [hmac.compare_digest(given, known) for known in self._api_keys]
         if scheme.lower() != "bearer" or not any(matches):
             return web.Response(status=401, headers={"WWW-Authenticate": "Bearer"}, text="wrong or missing API key\n")
         body: bytes | str = await request.read()

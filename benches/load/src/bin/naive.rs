@@ -292,7 +292,7 @@ impl Server {
             "cpu_user": used.cpu_user,
             "cpu_sys": used.cpu_sys,
             "maxrss_kb": used.maxrss_kb,
-            "rss_kb": machine::resident_kb(),
+            "rss_kb": used.rss_kb,
             "conns": self.conns.len() - self.free.len(),
             "inbound": self.inbound,
         });

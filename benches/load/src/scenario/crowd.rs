@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::bench::{Bench, Common, float, round};
 use crate::clock::{self, SECOND};
 use crate::histogram::Histogram;
-use crate::swarm::Role;
+use crate::link::Role;
 
 /// A connect storm.
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::bench::{Bench, Common, WIDTH, float, round};
 use crate::clock::{self, SECOND};
 use crate::frame;
+use crate::link::Role;
 use crate::stat::Stat;
-use crate::swarm::Role;
 
 /// One write offers this much, made of whole frames.
 const BLOCK: usize = 65_536;

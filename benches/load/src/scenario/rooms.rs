@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::bench::{Bench, Common, Load, Plan, WIDTH, float};
-use crate::swarm::Role;
+use crate::link::Role;
 
 /// Many small rooms.
 #[derive(Debug, Args)]

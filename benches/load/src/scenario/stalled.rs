@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::bench::{Bench, Common, Load, Plan, WIDTH, float, round};
-use crate::swarm::Role;
+use crate::link::Role;
 
 /// Some readers that never read.
 #[derive(Debug, Args)]
@@ -36,10 +36,8 @@ impl Stalled {
         let readers = bench.readers(self.subscribers.saturating_sub(self.stalled))?;
         let recipients = u32::try_from(bench.swarm.alive(&readers))?;
         let without = bench.measure(common, &plan, recipients)?;
-        let next = bench.tally.next();
         let wanted = (0..self.stalled).map(|_| ("/".to_owned(), Role::Stalled));
         let (stalled, _) = bench.swarm.open(wanted, WIDTH, &mut bench.tally)?;
-        debug_assert_eq!(next, bench.tally.next());
         let with = bench.measure(common, &plan, recipients)?;
 
         let parameters = json!({

@@ -1,0 +1,167 @@
+"""Results as Markdown. Not a judge: it shows what failed and what was saturated beside every number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Shares of a core. Above it somebody else's work was on the machine while a number was taken.
+OTHERS = 0.10
+#: What the ratios compare with.
+BASES = ("naive", "picows")
+#: (rate, cost) of each kind of scenario, first that is present.
+RATES = ("deliveries_per_s", "handshakes_per_s", "messages_per_s")
+COSTS = ("cpu_us_per_delivery", "cpu_us_per_handshake", "cpu_us_per_message")
+#: Scenarios paced by a clock: everybody who keeps up has the same rate, so only the cost is compared.
+PACED = ("bursts", "stalled", "rooms", "stall")
+
+
+def table(results: dict[str, Any]) -> str:
+    """Write the whole document."""
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    lines = [
+        "# Load bench",
+        "",
+        f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']} (TCP {machine['congestion_control']}), "
+        f"{machine['date']}, commit {machine['commit'] or 'none'}.",
+        f"Python {machine['python']}, {versions}. Loopback; {machine['pinned']}.",
+        f"Command: `{machine['command']}`; the median of {results['repeat']} run(s) of each."
+        + (" **Quick run: only shows that it works.**" if results["quick"] else ""),
+        "",
+        "Latencies are in ms from the (scheduled) publish to receipt, of all deliveries; *last p99* is that of the "
+        "last recipient of each message. CPU is the server's, user and system, per delivery (handshake, message). "
+        "Ratios: rate relative to that server's, then how many times less CPU. *Client* is the load client's "
+        "utilisation of its core, in bold above 0.9: the rate may then be the client's limit and not the server's.",
+        "",
+        *(f"- **{name}**: {what}" for name, what in results["servers"].items()),
+        "",
+        "| scenario | server | rate/s | CPU µs | p50 | p99 | p99.9 | last p99 | "
+        + " | ".join(f"x {b}" for b in BASES)
+        + " | client | notes |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for name, scenario in results["scenarios"].items():
+        title = scenario["title"] if not results["quick"] else f"{name} (quick)"
+        for server in results["servers"]:
+            lines.append(row(title, name, server, results))
+            title = ""
+    return "\n".join(lines) + "\n"
+
+
+def row(title: str, name: str, server: str, results: dict[str, Any]) -> str:
+    found = median(results, name, server)
+    if found is None or "error" in found:
+        why = found["error"] if found else "not run"
+        return f"| {title} | {server} |" + " |" * 9 + f" **no result**: {why.replace('|', '/')} |"
+    # Null where nothing was delivered.
+    latency, last = found.get("latency_us") or {}, found.get("last_recipient_us") or {}
+    ratios = [ratio(name, found, median(results, name, base)) if base != server else "" for base in BASES]
+    cells = [
+        title,
+        server,
+        number(first(found, RATES)),
+        number(first(found, COSTS)),
+        *(millis(latency.get(key)) for key in ("p50", "p99", "p999")),
+        millis(last.get("p99")),
+        *ratios,
+        busy(found),
+        "; ".join(notes(found)),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def brief(found: dict[str, Any]) -> str:
+    """One run in one line, for the terminal."""
+    if "error" in found:
+        return f"NO RESULT: {found['error']}"
+    latency = found.get("latency_us") or {}
+    parts = [
+        f"{number(first(found, RATES)):>10}/s",
+        f"{number(first(found, COSTS)):>7} us",
+        f"p99 {millis(latency.get('p99')):>7} ms",
+        f"client {found.get('client_cpu', 0):.2f}",
+        "; ".join(notes(found)),
+    ]
+    return "  ".join(parts)
+
+
+def median(results: dict[str, Any], name: str, server: str) -> dict[str, Any] | None:
+    """Pick the run in the middle, by cost; a failed one only when all failed."""
+    runs = [run for run in results["runs"] if run["name"] == name and run["server"] == server]
+    good = sorted((run for run in runs if "error" not in run), key=lambda run: first(run, COSTS) or 0.0)
+    chosen: dict[str, Any] | None = good[len(good) // 2] if good else next(iter(runs), None)
+    if chosen is not None and good and len(good) < len(runs):
+        return {**chosen, "failed_runs": len(runs) - len(good)}
+    return chosen
+
+
+def ratio(name: str, found: dict[str, Any], base: dict[str, Any] | None) -> str:
+    """How many times the rate and how many times less CPU than a base."""
+    if base is None or "error" in base:
+        return ""
+    own, other = found.get("bytes_per_connection"), base.get("bytes_per_connection")
+    if own is not None and other is not None:
+        return f"{other / max(own, 1):.2g} less memory"
+    parts = []
+    rate, base_rate = first(found, RATES), first(base, RATES)
+    if rate and base_rate and name not in PACED:
+        parts.append(f"{rate / base_rate:.2f}")
+    cost, base_cost = first(found, COSTS), first(base, COSTS)
+    if cost and base_cost:
+        parts.append(f"{base_cost / cost:.2f} less CPU")
+    return ", ".join(parts)
+
+
+def notes(found: dict[str, Any]) -> list[str]:
+    """Whatever a reader must know beside the numbers."""
+    said = []
+    if "error" in found:
+        return [found["error"]]
+    if found.get("undelivered"):
+        share = 100 * found["undelivered"] / max(found["expected"], 1)
+        said.append(f"**{found['undelivered']:,} ({share:.2g} %) not delivered in time**")
+    said += [f"**{count:,} {kind.replace('_', ' ')}**" for kind, count in found.get("order", {}).items() if count]
+    for key in ("refused", "closed", "failed_runs"):
+        if found.get(key):
+            said.append(f"{found[key]} {key.replace('_', ' ')}")
+    if "p99_ratio" in found:
+        without = (found["without"].get("latency_us") or {}).get("p99")
+        said.append(f"p99 {found['p99_ratio']:g} times that without stalled readers ({millis(without)} ms)")
+    if found.get("saturated") and (each := found.get("client_events_per_wake")) is not None:
+        # One or two: the client is woken for each message as it comes. Many: sockets wait for the client.
+        said.append(f"client finds {each:g} sockets per wake-up")
+    if "bytes_per_connection" in found:
+        said.append(f"{found['bytes_per_connection'] / 1000:.2f} KB per connection")
+    elif "maxrss_kb" in found:
+        said.append(f"{found['maxrss_kb'] / 1024:.0f} MB peak")
+    if late := found.get("loop_late_ms"):
+        said.append(f"event loop late p99 {late.get('p99')} ms, max {late.get('max')} ms")
+    if took := found.get("publish_us"):
+        said.append(f"publish() p50 {took.get('p50')} µs, p99 {took.get('p99')} µs")
+    if found.get("others_cpu", 0) > OTHERS:
+        said.append(f"other processes used {found['others_cpu']:.2f} of a core meanwhile")
+    return said
+
+
+def first(found: dict[str, Any], keys: tuple[str, ...]) -> float | None:
+    return next((float(found[key]) for key in keys if found.get(key) is not None), None)
+
+
+def busy(found: dict[str, Any]) -> str:
+    used = found.get("client_cpu")
+    if used is None:
+        return ""
+    return f"**{used:.2f}**" if found.get("saturated") else f"{used:.2f}"
+
+
+def number(value: float | None) -> str:
+    """Three digits that count: 4.13, 0.151, 213,000."""
+    if value is None:
+        return ""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def millis(micros: float | None) -> str:
+    return "" if micros is None else number(micros / 1000)

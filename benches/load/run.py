@@ -1,0 +1,172 @@
+"""Run servers x scenarios side by side, and write the table, the raw results and the plots.
+
+The entry of ``make bench``. It measures nothing itself: the load client does. Rule: what failed is reported in its
+row, never left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shlex
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import click
+import plots
+import report
+from scenarios import SCENARIOS, Scenario
+from servers import BINARIES, ROOT, SERVERS, Running, Server, StartError, machine_cpu, running
+
+RESULTS = ROOT / "benches" / "results"
+SERVER_CPU, CLIENT_CPU = 0, 1
+#: Opening may take a minute, and so may each answer of an overloaded server; beyond this it is a hang.
+CLIENT_LIMIT = 240.0
+PACKAGES = ("picows", "uvloop", "websockets", "aiohttp", "fanwire")
+
+
+@click.command(context_settings={"max_content_width": 120})
+@click.option("--quick", is_flag=True, help="Two seconds each and smaller crowds: does everything work?")
+@click.option("--servers", "servers", default="all", help="Names with commas: " + ",".join(s.name for s in SERVERS))
+@click.option(
+    "--scenarios", "scenarios", default="all", help="Names with commas: " + ",".join(s.name for s in SCENARIOS)
+)
+@click.option("--seconds", type=float, default=None, help="Measured seconds of each.  [default: 5, quick 2]")
+@click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each; the median counts.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, help="Where results go.")
+@click.option("--build/--no-build", default=True, help="Build the load client first.")
+def main(
+    *, quick: bool, servers: str, scenarios: str, seconds: float | None, repeat: int, out: Path, build: bool
+) -> None:
+    """Compare Fanwire with its peers on this machine."""
+    chosen = [s for s in SERVERS if s.name in pick(servers, [s.name for s in SERVERS])]
+    asked = [s for s in SCENARIOS if s.name in pick(scenarios, [s.name for s in SCENARIOS])]
+    if build:
+        subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "fanwire-load"], cwd=ROOT, check=True)
+    seconds = seconds or (2.0 if quick else 5.0)
+    cpus = os.sched_getaffinity(0)
+    pinned = {SERVER_CPU, CLIENT_CPU} <= cpus
+    runs: list[dict[str, Any]] = []
+    # Servers inside, repeats outside: what drifts on the machine drifts for all of them.
+    for turn in range(repeat):
+        for scenario in asked:
+            for server in chosen:
+                found = measure(server, scenario, seconds=seconds, quick=quick, pinned=pinned)
+                runs.append({"server": server.name, "name": scenario.name, "turn": turn, **found})
+                click.echo(f"{scenario.name:12} {server.name:11} {report.brief(found)}", err=True)
+    results = {
+        "machine": machine(pinned=pinned),
+        "quick": quick,
+        "repeat": repeat,
+        "servers": {s.name: s.what for s in chosen},
+        "scenarios": {s.name: {"title": s.title, "command": s.command(quick=quick)} for s in asked},
+        "runs": runs,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / "table.md").write_text(report.table(results))
+    plots.draw(results, out)
+    click.echo(f"{out / 'table.md'}")
+
+
+def measure(server: Server, scenario: Scenario, *, seconds: float, quick: bool, pinned: bool) -> dict[str, Any]:
+    """One run; an ``error`` instead of numbers says why there are none."""
+    try:
+        with running(server, SERVER_CPU if pinned else None, watch=scenario.watch) as up:
+            return load(up, scenario, seconds=seconds, quick=quick, pinned=pinned)
+    except (StartError, OSError) as error:
+        return {"error": f"did not start: {error}"}
+
+
+def load(up: Running, scenario: Scenario, *, seconds: float, quick: bool, pinned: bool) -> dict[str, Any]:
+    """Let the load client loose on a server that listens."""
+    command = [str(BINARIES / "fanwire-load"), *scenario.command(quick=quick)]
+    command += ["--port", str(up.port), "--seconds", str(seconds)]
+    if pinned:
+        command += ["--cpu", str(CLIENT_CPU)]
+    before = machine_cpu(), up.cpu(), children_cpu(), time.monotonic()
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"the load client had no result after {CLIENT_LIMIT:.0f} s", "command": shlex.join(command)}
+    spent = machine_cpu() - before[0], up.cpu() - before[1], children_cpu() - before[2]
+    if done.returncode != 0:
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        server = up.complaint()
+        return {"error": " | ".join([*said[:1], *([f"server: {server}"] if server else [])])}
+    found: dict[str, Any] = json.loads(done.stdout)
+    found["command"] = shlex.join(command)
+    # What neither the server nor the client used. On two cores, more than a few hundredths spoil a number.
+    found["others_cpu"] = round(max(0.0, spent[0] - spent[1] - spent[2]) / (time.monotonic() - before[3]), 3)
+    return found
+
+
+def pick(wanted: str, known: list[str]) -> list[str]:
+    """Check the names of a comma list."""
+    if wanted == "all":
+        return known
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in known]:
+        raise click.BadParameter(f"{', '.join(unknown)}: known are {', '.join(known)}")
+    return names
+
+
+def children_cpu() -> float:
+    """CPU seconds of all children that have ended; the servers are still running when it is asked."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def machine(*, pinned: bool) -> dict[str, Any]:
+    """Describe what a reader needs to judge the numbers."""
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
+        "python": platform.python_version(),
+        "versions": {name: version for name in PACKAGES if (version := version_of(name))},
+        "commit": output("git", "rev-parse", "--short", "HEAD"),
+        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+        "command": shlex.join(["python", *(shorten(argument) for argument in sys.argv)]),
+        "pinned": f"server CPU {SERVER_CPU}, client CPU {CLIENT_CPU}" if pinned else "not pinned: too few CPUs",
+    }
+
+
+def cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def shorten(argument: str) -> str:
+    return argument.removeprefix(f"{ROOT}/")
+
+
+def read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def output(*command: str) -> str | None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The scenarios of a run and their sizes. Not their meaning: that is in the load client's sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One block of the table."""
+
+    name: str
+    title: str
+    arguments: tuple[str, ...]
+    #: What replaces the arguments with --quick.
+    quick: tuple[str, ...] | None = None
+    #: Whether a server with an event loop is asked how late its loop was; that costs it a thousand wake-ups a second.
+    watch: bool = False
+
+    def command(self, *, quick: bool) -> tuple[str, ...]:
+        """Give the arguments of the load client."""
+        return self.quick if quick and self.quick else self.arguments
+
+
+SCENARIOS = (
+    Scenario(
+        "inflight-1", "1,000 subscribers, one message in flight", ("inflight", "--window", "1", "--subscribers", "1000")
+    ),
+    Scenario(
+        "inflight-64",
+        "1,000 subscribers, 64 messages in flight",
+        ("inflight", "--window", "64", "--subscribers", "1000"),
+    ),
+    Scenario(
+        "bursts",
+        "1,000 subscribers, 200 messages/s in bursts of 20",
+        ("bursts", "--rate", "200", "--burst", "20", "--subscribers", "1000"),
+    ),
+    Scenario(
+        "stalled",
+        "1,000 subscribers, 10 of them never read, 100 messages/s of 1 KB",
+        ("stalled", "--stalled", "10", "--subscribers", "1000", "--rate", "100", "--size", "1024"),
+    ),
+    # Half of what a core of the client takes: in small rooms every delivery is a wake-up of its own, about 5 µs.
+    Scenario(
+        "rooms",
+        "1,000 rooms of 9, 10 messages/s each",
+        ("rooms", "--rooms", "1000", "--members", "9", "--hz", "10"),
+        ("rooms", "--rooms", "200", "--members", "9", "--hz", "10"),
+    ),
+    Scenario(
+        "stall",
+        "9,900 subscribers, 8 messages/s",
+        # A send() to each takes a core about 60 ms, so eight a second leave the naive loop half of its time.
+        ("stall", "--subscribers", "9900", "--rate", "8"),
+        ("stall", "--subscribers", "2000", "--rate", "20"),
+        watch=True,
+    ),
+    Scenario("storm", "5,000 connects", ("storm", "--subscribers", "5000"), ("storm", "--subscribers", "2000")),
+    Scenario("idle", "9,000 idle connections", ("idle", "--subscribers", "9000"), ("idle", "--subscribers", "2000")),
+    Scenario(
+        "inbound",
+        "1,000 clients sending 100-byte messages",
+        ("inbound", "--clients", "1000", "--size", "100"),
+        ("inbound", "--clients", "200", "--size", "100"),
+    ),
+)

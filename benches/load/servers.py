@@ -1,0 +1,173 @@
+"""The servers under test: how each is started, watched and ended. Not what is asked of them.
+
+Rule: a process started here is ended here, by its own id, within a deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BINARIES = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release"
+#: A server that imports half of PyPI listens within two seconds; ten are a hang.
+READY_LIMIT = 10.0
+#: After SIGTERM. Ten thousand connections are torn down in well under a second.
+END_LIMIT = 5.0
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Server:
+    """One row of the table: what is started with a port as its next argument."""
+
+    name: str
+    command: tuple[str, ...]
+    what: str
+    #: Whether it takes ``--watch`` and then reports how late its event loop was.
+    watches: bool = True
+
+
+def peer(file: str) -> tuple[str, ...]:
+    """Give the command of a Python server beside this file."""
+    return (sys.executable, str(HERE / file))
+
+
+NAIVE = str(BINARIES / "naive")
+SERVERS = (
+    Server("fanwire", peer("target.py"), "this project"),
+    Server("naive", (NAIVE,), "Rust, one thread, one send() per subscriber and message", watches=False),
+    Server(
+        "coalesce",
+        (NAIVE, "--coalesce"),
+        "the same, one send() per subscriber for all that one read brought",
+        watches=False,
+    ),
+    Server("picows", peer("peers/picows_loop.py"), "picows on uvloop, a loop of transport.send"),
+    Server("websockets", peer("peers/websockets_broadcast.py"), "websockets' broadcast() on asyncio"),
+    Server("aiohttp", peer("peers/aiohttp_loop.py"), "aiohttp on uvloop, a loop of send_bytes"),
+)
+
+
+class StartError(Exception):
+    """A server did not say READY; the operator reads why."""
+
+
+@dataclass
+class Running:
+    """A server that listens."""
+
+    port: int
+    process: subprocess.Popen[str]
+    log: IO[str]
+
+    def cpu(self) -> float:
+        """CPU seconds of the process and its threads so far; 0 once it is gone."""
+        return process_cpu(self.process.pid)
+
+    def complaint(self) -> str:
+        """Quote the last line it wrote to standard error, and how it ended."""
+        self.log.seek(0)
+        lines = [line.strip() for line in self.log.read()[-4000:].splitlines() if line.strip()]
+        code = self.process.poll()
+        ended = f"ended with {code}" if code is not None else ""
+        return "; ".join(part for part in (ended, lines[-1] if lines else "") if part)
+
+
+@contextlib.contextmanager
+def running(server: Server, cpu: int | None, *, watch: bool) -> Iterator[Running]:
+    """Start a server on a free port and one CPU, and end it afterwards.
+
+    Raises StartError when it does not say READY in time.
+    """
+    port = free_port()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.Popen(
+            [*server.command, str(port), *(["--watch"] if watch and server.watches else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # Between fork and exec, so that threads and imports are on that CPU too. This process has no threads.
+            preexec_fn=None if cpu is None else lambda: os.sched_setaffinity(0, {cpu}),
+        )
+        try:
+            up = Running(port, process, log)
+            if not said_ready(process):
+                raise StartError(up.complaint() or "no READY in time")
+            yield up
+        finally:
+            end(process)
+
+
+def said_ready(process: subprocess.Popen[str]) -> bool:
+    """Whether the line READY came within the limit."""
+    assert process.stdout is not None
+    deadline = time.monotonic() + READY_LIMIT
+    descriptor, said = process.stdout.fileno(), b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while b"READY\n" not in said:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return False
+            part = os.read(descriptor, 4096)
+            if not part:
+                # It has ended; wait a moment so that its exit code is known to the report.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(1.0)
+                return False
+            said += part
+    return True
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """SIGTERM, then SIGKILL after the deadline."""
+    process.terminate()
+    try:
+        process.wait(END_LIMIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def free_port() -> int:
+    """Find a port that nobody uses.
+
+    Below the ephemeral range, where one of ten thousand client sockets could have it.
+    """
+    for port in random.sample(range(20_000, 32_000), 50):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise StartError("no free port among 50 tried")
+
+
+def process_cpu(pid: int) -> float:
+    """User and system seconds of a process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def machine_cpu() -> float:
+    """Seconds all CPUs of the machine have been busy or stolen."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
+    return (user + nice + system + irq + softirq + steal) / TICK

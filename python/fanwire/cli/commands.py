@@ -1,0 +1,186 @@
+"""The commands: options and arguments in, one call out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import uvloop
+
+from fanwire.cli import serve as serving
+from fanwire.cli.address import room_url
+from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.publish import publish as publish_lines
+from fanwire.cli.publish import read_lines
+from fanwire.cli.settings import Settings, parse_room, parse_settings
+from fanwire.cli.subscribe import subscribe as subscribe_lines
+
+__all__ = ["main"]
+
+
+class ApiKey(click.ParamType):
+    """A key that `Authorization: Bearer` can carry (RFC 6750 section 2.1)."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Takes what is not empty and has no space."""
+        text = str(value)
+        if not text or not text.isascii() or not text.isprintable() or " " in text:
+            # Not quoted: it may be a real key with a typing error.
+            self.fail("a key is of ASCII characters without spaces, and not empty", param, ctx)
+        return text
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fanwire")
+def main() -> None:
+    """Publish once, every subscriber."""
+
+
+@main.command()
+@click.option("--host", help="Address to listen at.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any free one.  [default: 8000]")
+@click.option("--config", type=click.Path(dir_okay=False), help="TOML file; options given here win over it.")
+@click.option(
+    "--api-key",
+    "api_keys",
+    type=ApiKey(),
+    multiple=True,
+    envvar="FANWIRE_API_KEY",
+    show_envvar=True,
+    help="Key for publishing by HTTP, which is off without one. May be repeated.",
+)
+@click.option("--origin", "origins", multiple=True, help="Origin that browsers may come from; all without one. May be repeated.")
+@click.option("--room", "rooms", metavar="PATTERN=DELIVERY", multiple=True, help="Delivery class of the rooms that match. May be repeated.")
+@click.option("--tls-cert", type=click.Path(), help="Certificate chain, PEM.")
+@click.option("--tls-key", type=click.Path(), help="Its private key, PEM, without a password.")
+@click.option("--shards", type=click.IntRange(0), help="Writing threads; 0 chooses.  [default: 0]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+def serve(
+    config: str | None, origins: tuple[str, ...], api_keys: tuple[str, ...], rooms: tuple[str, ...], shards: int | None, **given: Any
+) -> None:
+    """Serves rooms: a WebSocket to /rooms/NAME subscribes to that room, POST /rooms/NAME publishes to it.
+
+    Anyone who reaches the port may subscribe; only holders of an API key publish. What subscribers send is ignored.
+
+    DELIVERY is what happens when a reader is slow: reliable (nothing is dropped, a reader over its limit is closed to
+    reconnect), latest (a newer message replaces the waiting one of the same key), drop-oldest or drop-newest. The first
+    PATTERN that matches wins, those given here before those of the file; `*` stands for any characters.
+
+    The soft limit of open files is raised to the hard one. SIGINT and SIGTERM close every connection with 1001 after
+    what waits for it, within the file's limits.drain_timeout; a second signal ends the process at once.
+    """
+    settings = load_settings(config) if config is not None else Settings()
+    given = {name: value for name, value in given.items() if value is not None}
+    if api_keys:
+        given["api_keys"] = list(api_keys)
+    if origins:
+        given["origins"] = list(origins)
+    try:
+        rules = [parse_room(text) for text in rooms]
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--room") from error
+    serving.run(
+        msgspec.structs.replace(
+            settings,
+            server=msgspec.structs.replace(settings.server, **given),
+            limits=settings.limits if shards is None else msgspec.structs.replace(settings.limits, shards=shards),
+            rooms=rules + settings.rooms,
+        )
+    )
+
+
+def load_settings(path: str) -> Settings:
+    """Reads a settings file; the files it names are found from its own folder.
+
+    Raises:
+        Misuse: it cannot be read, or says something wrong.
+    """
+    try:
+        settings = parse_settings(Path(path).read_bytes())
+    except OSError as error:
+        raise Misuse(f"{path}: {serving.reason_of(error)}") from error
+    except ValueError as error:
+        raise Misuse(f"{path}: {error}") from error
+    table = settings.server
+    found = {
+        name: str(Path(path).parent / value)
+        for name, value in (("tls_cert", table.tls_cert), ("tls_key", table.tls_key))
+        if value is not None
+    }
+    return msgspec.structs.replace(settings, server=msgspec.structs.replace(table, **found))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option("--api-key", type=ApiKey(), envvar="FANWIRE_API_KEY", show_envvar=True, help="One of the server's keys.")
+@click.option("--key", help="In a room of latest values, what every line is the newest value of.")
+@click.option("--text/--binary", "is_text", default=True, show_default=True, help="Kind of the messages.")
+@click.option("--quiet", is_flag=True, help="No count at the end.")
+def publish(name: str, url: str, api_key: str | None, key: str | None, is_text: bool, quiet: bool) -> None:
+    """Publishes each line of the standard input as one message to the room NAME, in order, as it comes.
+
+    Ends with exit code 1 at the first line that the server does not take; one that is overloaded is asked again for up
+    to a minute.
+    """
+    target = room_url(url, name, websocket=False)
+    try:
+        count = uvloop.run(publish_lines(target, read_lines(sys.stdin.fileno()), api_key=api_key, key=key, is_text=is_text))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    if not quiet:
+        click.echo(f"published {count} message{'s' if count != 1 else ''} to {name}", err=True)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--url", default="ws://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option("--count", type=click.IntRange(1), help="End after so many messages.")
+@click.option("--raw", "is_raw", is_flag=True, help="Binary messages as they are, not as base64.")
+@click.option("--quiet", is_flag=True, help="No line on the standard error when subscribed.")
+def subscribe(name: str, url: str, count: int | None, is_raw: bool, quiet: bool) -> None:
+    """Prints each message of the room NAME as a line.
+
+    Ends with exit code 0 after --count messages and on Ctrl-C, and with 1 when the server closes the connection.
+    """
+    target = room_url(url, name, websocket=True)
+    out = click.get_binary_stream("stdout")
+
+    def joined() -> None:
+        if not quiet:
+            click.echo(f"subscribed to {name} at {url}", err=True)
+
+    try:
+        uvloop.run(subscribe_lines(target, out, count=count, is_raw=is_raw, joined=joined))
+    except KeyboardInterrupt:
+        # How one ends it.
+        return
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 takes any free one.")
+@click.option("--open/--no-open", "is_opened", default=False, show_default=True, help="Open the page in a browser.")
+def demo(port: int, is_opened: bool) -> None:
+    """Shows live rooms on a page: this machine's own readings, 20 times a second. Loopback only."""
+    try:
+        from fanwire.demo.app import Demo  # noqa: PLC0415 - needs an extra
+    except ModuleNotFoundError as error:
+        if error.name != "psutil":
+            raise
+        raise Failure("the demo needs psutil: pip install 'fanwire[demo]'") from error
+
+    app = Demo(port)
+
+    def ready() -> None:
+        app.begin()
+        click.echo(f"the demo is at {app.page}")
+        if is_opened:
+            click.launch(app.page)
+
+    serving.raise_file_limit()
+    serving.run_server(app.server, ready)

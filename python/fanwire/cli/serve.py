@@ -1,0 +1,149 @@
+"""A server of rooms by name: `/rooms/NAME` subscribes, `POST /rooms/NAME` publishes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import uvloop
+
+from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.settings import ServerTable, Settings
+from fanwire.connection import Connection
+from fanwire.errors import Overloaded, Refused
+from fanwire.request import Request
+from fanwire.server import Server
+
+__all__ = ["build_server", "room_of", "run", "run_server"]
+
+logger = logging.getLogger("fanwire")
+
+
+def run(settings: Settings) -> None:
+    """Serves until a signal.
+
+    Raises:
+        Failure: it cannot start.
+    """
+    logging.basicConfig(
+        level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    raise_file_limit()
+    server = build_server(settings)
+    run_server(server, lambda: click.echo(f"fanwire listens at {server.url}"))
+
+
+def run_server(server: Server, ready: Callable[[], object]) -> None:
+    """Runs a server on uvloop, its failures to start told as such.
+
+    Raises:
+        Failure: it cannot start.
+    """
+    is_up = False
+
+    def note_ready() -> None:
+        nonlocal is_up
+        is_up = True
+        ready()
+
+    try:
+        uvloop.run(server.serve(ready=note_ready))
+    except (OSError, ValueError) as error:
+        if is_up:
+            raise
+        if isinstance(error, ValueError):
+            raise Misuse(str(error)) from error
+        raise Failure(f"cannot listen at {server.host}:{server.port}: {reason_of(error)}") from error
+    except KeyboardInterrupt:
+        # A second Ctrl-C, or one before the server was up. The shell's number for it, without a word.
+        raise SystemExit(130) from None
+
+
+def build_server(settings: Settings) -> Server:
+    """The server that the settings ask for, not yet started.
+
+    Raises:
+        Failure: the certificate cannot be used.
+        Misuse: a certificate without its key, or the reverse.
+    """
+    table = settings.server
+    server = Server(
+        table.host,
+        table.port,
+        authenticate=room_of,
+        origins=table.origins,
+        ssl=tls_context(table),
+        api_keys=table.api_keys,
+        config=settings.limits,
+    )
+    for room in settings.rooms:
+        server.room(room.pattern, delivery=room.delivery, max_keys=room.max_keys)
+
+    @server.on_connect
+    def subscribe(conn: Connection) -> None:
+        try:
+            conn.join(conn.identity)
+        except Overloaded as error:
+            logger.warning("%r: %s", conn, error)
+            conn.close(1013, "try again later")
+
+    return server
+
+
+def room_of(request: Request) -> str:
+    """The room that a request is for.
+
+    Raises:
+        Refused: 404, it is for none.
+    """
+    prefix, room = request.path[: len(ROOMS)], request.path[len(ROOMS) :]
+    if prefix != ROOMS or not 1 <= len(room.encode()) <= ROOM_MAX:
+        raise Refused(404, f"no room: {request.path!r}")
+    return room
+
+
+def tls_context(table: ServerTable) -> ssl.SSLContext | None:
+    """What makes a TLS server of it; None without a certificate."""
+    if table.tls_cert is None and table.tls_key is None:
+        return None
+    if table.tls_cert is None or table.tls_key is None:
+        raise Misuse("a certificate needs its key and the reverse: give both tls_cert and tls_key, or neither")
+    for path in (table.tls_cert, table.tls_key):
+        try:
+            # OpenSSL's own error does not say which file.
+            Path(path).open("rb").close()
+        except OSError as error:
+            raise Failure(f"cannot read {path}: {reason_of(error)}") from error
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        # The password: OpenSSL would ask at the terminal for one.
+        context.load_cert_chain(table.tls_cert, table.tls_key, password="")
+    except ssl.SSLError as error:
+        raise Failure(f"cannot use {table.tls_cert} with {table.tls_key}: {error}") from error
+    return context
+
+
+def raise_file_limit() -> None:
+    """Raises the soft limit of open files to the hard one: each connection takes two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        # macOS calls its hard limit infinite and allows less.
+        logger.warning("the limit of open files stays at %d", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says, without the wordings that loops wrap around it."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
+
+
+ROOMS = "/rooms/"
+
+ROOM_MAX = 255
+"""Bytes of a room's name, as `Server.publish` has it."""

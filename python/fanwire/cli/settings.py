@@ -1,0 +1,91 @@
+"""What `fanwire serve` can be told, and the TOML file that tells it. Pure: bytes in, values out.
+
+::
+
+    [server]
+    host = "0.0.0.0"
+    port = 8000
+    origins = ["https://example.com"]
+    api_keys = ["..."]
+
+    [limits]                    # the fields of fanwire.Config
+    ping_interval = 20.0
+
+    [[rooms]]                   # the first pattern that matches wins
+    pattern = "quotes.*"
+    delivery = "latest"
+    max_keys = 1000
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from fanwire.config import Config
+
+__all__ = ["ServerTable", "Settings", "parse_room", "parse_settings"]
+
+Delivery = Literal["reliable", "latest", "drop-oldest", "drop-newest"]
+
+
+class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[server]`."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    origins: list[str] | None = None
+    api_keys: list[Annotated[str, Meta(min_length=1)]] = []
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of the tables `[[rooms]]`."""
+
+    pattern: Annotated[str, Meta(min_length=1)]
+    delivery: Delivery = "reliable"
+    max_keys: Annotated[int, Meta(ge=1)] = 100_000
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    server: ServerTable = ServerTable()
+    limits: Config = Config()
+    rooms: list[Room] = []
+
+
+def parse_settings(text: bytes) -> Settings:
+    """Reads a settings file.
+
+    Raises:
+        ValueError: it is no TOML, or a field is unknown or has a wrong value; one line that names the field.
+    """
+    try:
+        return msgspec.toml.decode(text, type=Settings)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at ")
+        path = path.strip("`").removeprefix("$").removeprefix(".")
+        raise ValueError(f"{path}: {what}" if path else what) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"this is no TOML: {error}") from error
+
+
+def parse_room(text: str) -> Room:
+    """Reads `PATTERN=DELIVERY`.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    pattern, separator, delivery = text.rpartition("=")
+    if not separator or not pattern:
+        raise ValueError(f"{text!r} is not PATTERN=DELIVERY, such as 'quotes.*=latest'")
+    try:
+        return msgspec.convert({"pattern": pattern, "delivery": delivery}, Room)
+    except msgspec.ValidationError as error:
+        choices = "reliable, latest, drop-oldest or drop-newest"
+        raise ValueError(f"{delivery!r} is no delivery class; choose {choices}") from error

@@ -1,0 +1,178 @@
+"""The demo's server: the page, its rooms, and what feeds them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from importlib.resources import files
+from typing import Any
+
+from aiohttp import web
+
+from fanwire.connection import Connection
+from fanwire.demo.readings import Readings, Window
+from fanwire.errors import EngineClosed, Overloaded, Refused
+from fanwire.request import Request
+from fanwire.server import Server
+
+__all__ = ["ROOMS", "Demo", "Statistics", "quantile"]
+
+logger = logging.getLogger("fanwire.demo")
+
+ROOMS = (
+    "machine.cpu",
+    "machine.memory",
+    "machine.network",
+    "machine.disk",
+    "machine.load",
+    "machine.rooms",
+    "engine.stats",
+)
+
+
+class Demo:
+    """A server with a page at `/`, and one task that feeds its rooms. All rooms are of latest values.
+
+    Attributes:
+        server: to be run by whoever made the demo.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.server = Server("127.0.0.1", port, authenticate=self._room_of)
+        self._html = files("fanwire.demo").joinpath("page.html").read_bytes()
+        self._feeding: asyncio.Task[None] | None = None
+        for room in ROOMS:
+            self.server.room(room, delivery="latest", max_keys=KEYS_MAX)
+        self.server.on_connect(self._subscribe)
+        self.server.http.router.add_get("/", self._page)
+
+    @property
+    def page(self) -> str:
+        """Where the page is, once the server listens."""
+        return f"http://127.0.0.1:{self.server.port}/"
+
+    def begin(self) -> None:
+        """Begins to feed the rooms; it ends with the server."""
+        self._feeding = asyncio.ensure_future(self._feed())
+        self._feeding.add_done_callback(_tell)
+
+    # What comes in.
+
+    async def _page(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._html, content_type="text/html", charset="utf-8", headers=HEADERS)
+
+    def _room_of(self, request: Request) -> str:
+        # Any page of the web may open a socket to 127.0.0.1 in its visitor's browser; none but ours gets readings.
+        ours = {f"http://{host}:{self.server.port}" for host in ("127.0.0.1", "localhost")}
+        if request.headers.get("Origin", self.page.rstrip("/")) not in ours:
+            raise Refused(403, "another site's page")
+        room = request.path.removeprefix("/rooms/")
+        if room not in ROOMS:
+            raise Refused(404, f"no room: {request.path!r}")
+        return room
+
+    def _subscribe(self, conn: Connection) -> None:
+        conn.join(conn.identity)
+
+    # What goes out.
+
+    async def _feed(self) -> None:
+        loop = asyncio.get_running_loop()
+        readings, statistics = Readings(), Statistics()
+        due, tick = loop.time(), 0
+        while True:
+            try:
+                for room, key, data in readings.sample():
+                    self._publish(room, key, data)
+                if tick % (RATE // STATS_RATE) == 0:
+                    for room in ROOMS:
+                        self._publish("machine.rooms", room, {"room": room, "members": self.server.members(room)})
+                    self._publish("engine.stats", "engine", statistics.of(time.monotonic(), self.server.stats()))
+            except EngineClosed:
+                return
+            tick += 1
+            # Ticks that were missed, on a laptop that slept, are not made up for.
+            due = max(due + 1 / RATE, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    def _publish(self, room: str, key: str, data: dict[str, Any]) -> None:
+        try:
+            # The page measures latency against this: same machine, same clock.
+            self.server.publish(room, {"t": time.time() * 1e3, **data}, key=key)
+        except Overloaded as error:
+            logger.warning("a reading of %s is left out: %s", room, error)
+
+
+class Statistics:
+    """The engine's counts, with what they grew by per second."""
+
+    def __init__(self) -> None:
+        self._counts = Window(STATS_WINDOW)
+        self._latency = Window(STATS_WINDOW)
+
+    def of(self, now: float, stats: dict[str, Any]) -> dict[str, Any]:
+        """What the page shows of the engine's statistics."""
+        counted = {name: float(stats[name]) for name in ("published", "delivered", "bytes", "writes")}
+        _, latency = self._latency.add(now, {str(below): float(count) for below, count in stats["latency_us"]})
+        buckets = [(int(below), count) for below, count in latency.items()]
+        return {
+            **{name: stats[name] for name in SHOWN},
+            "per_second": {name: round(rate, 1) for name, rate in self._counts.rates(now, counted).items()},
+            "p50_us": quantile(buckets, 0.5),
+            "p99_us": quantile(buckets, 0.99),
+        }
+
+
+def quantile(buckets: list[tuple[int, float]], share: float) -> int | None:
+    """The upper bound of the bucket in which the share of all counts is reached; None without counts."""
+    rest = share * sum(count for _, count in buckets)
+    if rest <= 0:
+        return None
+    for below, count in buckets:
+        rest -= count
+        if rest <= 0:
+            return below
+    return buckets[-1][0]
+
+
+def _tell(feeding: asyncio.Task[None]) -> None:
+    if not feeding.cancelled() and (error := feeding.exception()) is not None:
+        logger.error("the readings have ended", exc_info=error)
+
+
+RATE = 20
+"""Readings a second."""
+
+STATS_RATE = 2
+"""The same of the engine's own."""
+
+STATS_WINDOW = 4
+"""Samples that the engine's rates are taken over: two seconds."""
+
+KEYS_MAX = 4096
+"""Keys of a room: more cores than any machine has."""
+
+SHOWN = (
+    "connections",
+    "rooms",
+    "published",
+    "refused",
+    "delivered",
+    "bytes",
+    "writes",
+    "blocked",
+    "closed_slow",
+    "waiting_bytes",
+    "waiting_bytes_limit",
+    "drops",
+)
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    # Nothing from anywhere else. Not every browser takes 'self' for ws.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}

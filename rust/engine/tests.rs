@@ -1,0 +1,135 @@
+//! What the tests of the engine stand on: real threads, socket pairs for connections, a deadline for every wait.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod ends;
+mod limits;
+mod order;
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::sync::Barrier;
+
+use super::*;
+use crate::shard::tests::Hook;
+
+/// No wait takes longer than this before its test fails; a working engine needs a fraction.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn settings(shards: usize) -> Settings {
+    Settings {
+        shards,
+        engine_bytes: 1 << 30,
+        max_rooms: 10_000,
+        queue_items: 1 << 20,
+        queue_bytes: 1 << 30,
+        unsent_bytes: 16 << 10,
+        write_timeout: DEADLINE,
+        shard: ShardSettings {
+            connection_bytes: 64 << 20,
+            ping_interval_us: 0,
+            ping_timeout_us: 10_000_000,
+            close_timeout_us: 10_000_000,
+            slow_code: 4008,
+        },
+    }
+}
+
+fn start(shards: usize) -> Engine {
+    Engine::start(settings(shards)).unwrap()
+}
+
+fn draft(payload: &[u8]) -> Draft<'_> {
+    Draft { opcode: Opcode::Binary, payload, key: None, delivery: None }
+}
+
+/// The far end of a connection. A read that has to wait longer than the deadline fails.
+struct Client {
+    conn: ConnId,
+    stream: std::io::BufReader<UnixStream>,
+}
+
+fn connect(engine: &Engine) -> Client {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_read_timeout(Some(DEADLINE)).unwrap();
+    Client { conn: engine.open(ours.into()).unwrap(), stream: std::io::BufReader::new(theirs) }
+}
+
+fn member(engine: &Engine, room: &str) -> Client {
+    let client = connect(engine);
+    engine.join(client.conn, room).unwrap();
+    client
+}
+
+impl Client {
+    /// The next frame: opcode and payload.
+    fn frame(&mut self) -> (u8, Vec<u8>) {
+        let mut header = [0; 2];
+        self.stream.read_exact(&mut header).unwrap();
+        let len = match header[1] {
+            126 => {
+                let mut len = [0; 2];
+                self.stream.read_exact(&mut len).unwrap();
+                u16::from_be_bytes(len) as usize
+            }
+            len => len as usize,
+        };
+        let mut payload = vec![0; len];
+        self.stream.read_exact(&mut payload).unwrap();
+        (header[0] & 0xF, payload)
+    }
+
+    /// The number at the head of the next message.
+    fn number(&mut self) -> u64 {
+        u64::from_be_bytes(self.frame().1[..8].try_into().unwrap())
+    }
+
+    /// Reads to the end of the stream.
+    fn end(&mut self) {
+        let mut sink = vec![0; 64 << 10];
+        loop {
+            match self.stream.read(&mut sink) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// Looks again and again until it is so.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits for events until one answers.
+fn wait_event<T>(engine: &Engine, mut find: impl FnMut(Event) -> Option<T>) -> T {
+    let mut found = None;
+    wait_until("an event came", || {
+        found = found.take().or_else(|| engine.events().into_iter().find_map(&mut find));
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+/// Does something on the thread of a shard.
+fn on_thread(queue: &Queue<Command<Wire>>, hook: impl FnOnce() + Send + 'static) -> bool {
+    queue.push(Command::Test(Hook(Box::new(hook))), 0)
+}
+
+/// Makes a shard stand still until the returned barrier is met once more.
+fn stall(engine: &Engine, shard: usize) -> Arc<Barrier> {
+    let barrier = Arc::new(Barrier::new(2));
+    let theirs = Arc::clone(&barrier);
+    let shard = &engine.shards[shard];
+    if on_thread(&shard.queue, move || drop((theirs.wait(), theirs.wait()))) {
+        shard.wake();
+    }
+    barrier.wait();
+    barrier
+}

@@ -1,0 +1,119 @@
+//! What is refused, and that a refusal changes nothing.
+
+use super::*;
+
+#[test]
+fn a_publish_to_a_full_queue_is_refused_and_takes_no_number() {
+    for (queue_items, queue_bytes) in [(10, usize::MAX), (usize::MAX, 10 * (8 + OVERHEAD))] {
+        let engine = Engine::start(Settings { queue_items, queue_bytes, ..settings(1) }).unwrap();
+        let mut client = member(&engine, "room");
+        let barrier = stall(&engine, 0);
+        for seq in 1..=10u64 {
+            assert_eq!(engine.publish("room", draft(&seq.to_be_bytes()), &[]).unwrap(), seq);
+        }
+        let overloaded = |result| matches!(result, Err(Error::Overloaded { limit, .. }) if limit == queue_items);
+        for _ in 0..3 {
+            assert!(overloaded(engine.publish("room", draft(&[0; 8]), &[])));
+        }
+        assert!(overloaded(engine.send(client.conn, draft(&[0; 8])).map(|()| 0)));
+        assert!(overloaded(engine.broadcast(draft(&[0; 8]), &[]).map(|()| 0)));
+        assert!(overloaded(engine.join(client.conn, "other")));
+        assert_eq!((engine.published(), engine.members("other")), ((10, 6), 0));
+        // Nobody is there to be reached through the full queue.
+        assert_eq!(engine.publish("empty", draft(b""), &[]).unwrap(), 1);
+        // What must not be lost is taken all the same.
+        engine.send_raw(client.conn, b"").unwrap();
+        engine.pong_received(client.conn).unwrap();
+
+        barrier.wait();
+        for seq in 1..=10 {
+            assert_eq!(client.number(), seq);
+        }
+        assert_eq!(engine.publish("room", draft(&11u64.to_be_bytes()), &[]).unwrap(), 11);
+        assert_eq!(client.number(), 11);
+    }
+}
+
+#[test]
+fn rooms_are_limited_and_those_without_members_make_way() {
+    // One room in each part of the table.
+    let engine = Engine::start(Settings { max_rooms: STRIPES, ..settings(1) }).unwrap();
+    engine.add_rule("latest.*", RoomSettings { delivery: Delivery::Latest, max_keys: 1 }).unwrap();
+    let client = member(&engine, "held");
+    let same = |prefix: &str| {
+        let names = (0..).map(|n| format!("{prefix}.{n}"));
+        names.into_iter().find(|name| std::ptr::eq(engine.stripe(name), engine.stripe("held"))).unwrap()
+    };
+    let (other, values) = (same("other"), same("latest"));
+    let is_full = || matches!(engine.publish(&other, draft(b""), &[]), Err(Error::Overloaded { limit: STRIPES, .. }));
+    assert!(is_full());
+    assert!(matches!(engine.join(client.conn, &other), Err(Error::Overloaded { .. })));
+    assert_eq!((engine.members(&other), engine.rooms()), (0, 1));
+    engine.publish("held", draft(b""), &[]).unwrap();
+
+    engine.leave(client.conn, "held").unwrap();
+    wait_until("it has left", || engine.members("held") == 0);
+    assert_eq!(engine.publish(&other, draft(b""), &[]).unwrap(), 1);
+    // A room that holds values does not make way until they are forgotten.
+    engine.publish(&values, draft(b"x"), &[]).unwrap();
+    assert!(is_full());
+    assert!(engine.forget(&values, "").unwrap());
+    assert!(!is_full());
+    assert_eq!(engine.rooms(), 1);
+}
+
+#[test]
+fn keys_are_limited_and_a_refused_one_takes_no_number() {
+    let engine = start(1);
+    engine.add_rule("q", RoomSettings { delivery: Delivery::Latest, max_keys: 2 }).unwrap();
+    let publish = |key| engine.publish("q", Draft { key, ..draft(b"x") }, &[]);
+    assert_eq!((publish(Some("a")).unwrap(), publish(None).unwrap()), (1, 2));
+    assert!(matches!(publish(Some("b")), Err(Error::Overloaded { limit: 2, .. })));
+    assert!(engine.forget("q", "a").unwrap());
+    assert_eq!(publish(Some("b")).unwrap(), 3);
+}
+
+#[test]
+fn what_can_never_be_accepted_is_invalid() {
+    let engine = start(1);
+    let conn = member(&engine, "room").conn;
+    let invalid = |result| matches!(result, Err(Error::Invalid(_)));
+    let huge = vec![0; 64 << 20];
+    assert!(invalid(engine.publish("room", draft(&huge), &[]).map(drop)));
+    assert!(invalid(engine.send(conn, draft(&huge))));
+    assert!(invalid(engine.broadcast(draft(&huge), &[])));
+    assert!(invalid(engine.publish("room", Draft { key: Some("k"), ..draft(b"") }, &[]).map(drop)));
+    assert!(invalid(engine.publish("", draft(b""), &[]).map(drop)));
+    assert!(invalid(engine.join(conn, &"x".repeat(256)).map(drop)));
+    assert!(invalid(engine.close(conn, Some(1005), "", true)));
+    assert!(invalid(Engine::start(settings(0)).map(drop)));
+    assert!(invalid(Engine::start(settings(MAX_SHARDS + 1)).map(drop)));
+    assert_eq!(engine.publish("room", draft(b""), &[]).unwrap(), 1, "none of them took a number");
+}
+
+#[test]
+fn stale_ids_are_no_ops() {
+    let engine = start(2);
+    let old = member(&engine, "room");
+    engine.gone(old.conn).unwrap();
+    wait_until("it has ended", || engine.members("room") == 0 && engine.stats().all(|s| s.connections.value() == 0));
+    wait_until("its place is free", || engine.shards.iter().all(|shard| lock(&shard.ids).is_empty()));
+    let mut new: Vec<_> = (0..2).map(|_| connect(&engine)).collect();
+    for conn in [old.conn, ConnId::from_u64(0), ConnId::from_u64(u64::MAX)] {
+        engine.join(conn, "room").unwrap();
+        engine.leave(conn, "room").unwrap();
+        engine.send_raw(conn, b"raw").unwrap();
+        engine.send(conn, draft(b"message")).unwrap();
+        engine.ping_received(conn, b"").unwrap();
+        engine.pong_received(conn).unwrap();
+        engine.grant(conn, 1).unwrap();
+        engine.close(conn, None, "", false).unwrap();
+        engine.gone(conn).unwrap();
+    }
+    engine.broadcast(draft(&7u64.to_be_bytes()), &[]).unwrap();
+    for client in &mut new {
+        assert_eq!(client.number(), 7, "the first and only thing it hears");
+    }
+    wait_until("no join has stuck", || engine.members("room") == 0);
+    assert_eq!(engine.events(), []);
+}

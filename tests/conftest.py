@@ -1,0 +1,26 @@
+"""What holds for every test: the helpers can be imported, and no error goes to a log unseen."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "logs_errors: errors in the log are part of what is tested")
+
+
+@pytest.fixture(autouse=True)
+def no_errors_logged(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """An exception in a callback of the loop is only logged: without this it would pass for success."""
+    yield
+    if request.node.get_closest_marker("logs_errors") is None:
+        records = [record for when in ("setup", "call") for record in caplog.get_records(when)]
+        errors = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+        assert not errors, errors

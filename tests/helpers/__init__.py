@@ -1,0 +1,1 @@
+"""What the tests share: waits with a deadline, peers at the level of bytes, servers that keep a book."""

@@ -1,0 +1,74 @@
+"""Servers with short waits that keep a book of what their handlers saw, and clients for them."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+import fanwire
+from helpers.wait import DEADLINE, until, within
+from helpers.wire import Peer
+
+QUICK = {"drain_timeout": 2.0, "close_timeout": 2.0}
+
+
+class Book(fanwire.Server):
+    """A server at a free port that notes what happens. A path such as `/a,b` joins the rooms a and b."""
+
+    def __init__(self, config: dict[str, Any] | None = None, **options: Any) -> None:
+        super().__init__(port=0, config=fanwire.Config(**{**QUICK, **(config or {})}), **options)
+        self.opened: list[fanwire.Connection] = []
+        self.heard: list[bytes | str] = []
+        self.closed: list[fanwire.Connection] = []
+        self.on_connect(self._note_opened)
+        self.on_disconnect(self.closed.append)
+
+    def listens(self) -> Book:
+        """Notes messages, too."""
+        self.on_message(lambda conn, message: self.heard.append(message))
+        return self
+
+    def _note_opened(self, conn: fanwire.Connection) -> None:
+        self.opened.append(conn)
+        for room in filter(None, conn.request.path.strip("/").split(",")):
+            conn.join(room)
+
+    async def ended(self, count: int = 1) -> fanwire.Connection:
+        """Waits for that many connections to have ended; returns the last of them."""
+        await until(lambda: len(self.closed) >= count, f"{count} connections have ended")
+        return self.closed[-1]
+
+    async def has_stat(self, name: str, least: int) -> int:
+        """Waits for a count of the engine's to be at least so much."""
+
+        def value() -> int:
+            stats = self.stats()
+            return stats["drops"].get(name, 0) if name in stats["drops"] else stats[name]
+
+        await until(lambda: value() >= least, f"{name} is at least {least}")
+        return value()
+
+    async def dial(self, *, rcvbuf: int | None = None, context: ssl.SSLContext | None = None) -> Peer:
+        """A peer that has only connected."""
+        return await Peer.dial("127.0.0.1", self.port, rcvbuf=rcvbuf, context=context)
+
+    async def peer(self, path: str = "/", *, rcvbuf: int | None = None, context: ssl.SSLContext | None = None) -> Peer:
+        """A peer that was let in."""
+        peer = await self.dial(rcvbuf=rcvbuf, context=context)
+        try:
+            return await peer.upgrade(path)
+        except BaseException:
+            peer.close()
+            raise
+
+    def client(self, path: str = "/", **options: Any) -> connect:
+        """An independent client, to be awaited or entered."""
+        options = {"max_queue": None, "close_timeout": DEADLINE, **options}
+        return connect(self.url + path, compression=None, proxy=None, open_timeout=DEADLINE, **options)
+
+
+async def take(client: ClientConnection, count: int) -> list[bytes | str]:
+    """The next messages of a client."""
+    return [await within(client.recv()) for _ in range(count)]
