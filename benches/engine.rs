@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use fanwire::budget::Budget;
+use fanwire::command::{Command, Event};
 use fanwire::engine::{Draft, Engine, Settings};
 use fanwire::frame::{self, Opcode};
 use fanwire::members::Headcount;
 use fanwire::message::{Address, Delivery, Message};
 use fanwire::outbox::{Outbox, Progress, Sink};
-use fanwire::shard::{Command, Event, Link, Shard, ShardSettings};
+use fanwire::shard::{Link, Shard, ShardSettings};
 use fanwire::slots::Ids;
 use fanwire::stats::Stats;
 

@@ -8,10 +8,11 @@ use std::{io, thread};
 
 use mio::{Poll, Token};
 
+use crate::command::{Command, Event};
 use crate::events::Events;
 use crate::link::Wire;
 use crate::queue::Queue;
-use crate::shard::{Command, Event, Shard};
+use crate::shard::Shard;
 use crate::slots::{ConnId, Ids};
 
 /// What an engine's thread works on.

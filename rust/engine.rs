@@ -1,8 +1,6 @@
 //! The engine: rooms, shards and their threads. Every method may be called from any thread, and none waits
 //! for a reader; only [`Engine::shutdown`] waits, for the threads, up to a deadline.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -13,16 +11,17 @@ use std::{io, process};
 use mio::{Poll, Registry, Waker};
 
 use crate::budget::Budget;
+use crate::command::{Command, Event};
 use crate::driver::{Driver, WAKE};
 use crate::error::Error;
 use crate::events::Events;
 use crate::frame::{self, Opcode};
 use crate::link::{HostLink, SocketLink, Wire};
-use crate::members::Headcount;
 use crate::message::{Address, Delivery, Message, OVERHEAD, RoomId};
 use crate::queue::Queue;
-use crate::room::{Room, RoomSettings, Rules};
-use crate::shard::{Command, Event, Shard, ShardSettings};
+use crate::room::RoomSettings;
+use crate::rooms::{Entry, Rooms};
+use crate::shard::{Shard, ShardSettings};
 use crate::slots::{ConnId, Ids, MAX_SHARDS};
 use crate::stats::Stats;
 
@@ -67,11 +66,7 @@ pub struct Engine {
     budget: Arc<Budget>,
     events: Arc<Events>,
     shards: Vec<Handle>,
-    rules: Mutex<Rules>,
-    stripes: Box<[Mutex<Stripe>]>,
-    hasher: RandomState,
-    /// Source of room ids and key ids; 0 is none of them.
-    next_id: AtomicU64,
+    rooms: Rooms,
     published: AtomicU64,
     refused: AtomicU64,
     is_shut_down: AtomicBool,
@@ -91,16 +86,6 @@ struct Handle {
     stats: Arc<Stats>,
 }
 
-/// A part of the rooms, by hash of the name, so that publishers in different rooms seldom meet at a lock.
-#[derive(Debug, Default)]
-struct Stripe(HashMap<Box<str>, Entry>);
-
-#[derive(Debug)]
-struct Entry {
-    room: Room,
-    headcount: Arc<Headcount>,
-}
-
 impl Engine {
     /// Starts the threads.
     pub fn start(settings: Settings) -> Result<Self, Error> {
@@ -114,10 +99,7 @@ impl Engine {
             budget,
             events,
             shards: Vec::new(),
-            rules: Mutex::default(),
-            stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
-            next_id: AtomicU64::new(1),
+            rooms: Rooms::new(settings.max_rooms, settings.shards),
             published: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             is_shut_down: AtomicBool::new(false),
@@ -145,16 +127,11 @@ impl Engine {
     }
 
     /// Gives every room that matches `pattern` these settings, unless an earlier pattern matches it. Rooms
-    /// that exist keep theirs. Returns the number of the rule.
+    /// that exist keep theirs.
     pub fn add_rule(&self, pattern: &str, settings: RoomSettings) -> Result<(), Error> {
         self.check()?;
-        lock(&self.rules).add(pattern, settings);
+        self.rooms.add_rule(pattern, settings);
         Ok(())
-    }
-
-    /// The number of the rule that a room falls under.
-    pub fn rule(&self, room: &str) -> Option<usize> {
-        lock(&self.rules).find(room).1
     }
 
     /// Takes a connection by its socket. The descriptor is the engine's own from here on.
@@ -206,38 +183,8 @@ impl Engine {
     pub fn publish(&self, name: &str, draft: Draft<'_>, except: &[ConnId]) -> Result<u64, Error> {
         self.check_size(draft)?;
         let mut wake = Vec::new();
-        let seq = {
-            let mut stripe = lock(self.stripe(name));
-            let Entry { room, headcount } = self.entry(&mut stripe, name)?;
-            let delivery = draft.delivery.unwrap_or(room.settings().delivery);
-            if draft.key.is_some() && delivery != Delivery::Latest {
-                return Err(Error::Invalid(format!(
-                    "a key needs the delivery class `latest`; room {name:?} has another one"
-                )));
-            }
-            let shards = || self.shards.iter().enumerate().filter(|&(index, _)| headcount.in_shard(index) > 0);
-            self.refuse_if_full(shards().map(|(_, shard)| shard))?;
-            let key_name = draft.key.unwrap_or_default();
-            let key = match delivery {
-                Delivery::Latest => Some(room.key(key_name, || self.next_id.fetch_add(1, Relaxed))?),
-                _ => None,
-            };
-            let address = Address { room: room.id(), seq: room.advance(), delivery, key };
-            if key.is_some() || shards().next().is_some() {
-                let message = self.build(draft, address);
-                for (index, shard) in shards() {
-                    let command = Command::Publish { message: Arc::clone(&message), except: except.into() };
-                    if shard.queue.push(command, draft.payload.len() + OVERHEAD) {
-                        wake.push(index);
-                    }
-                }
-                if key.is_some() {
-                    room.keep(key_name, &message);
-                }
-            }
-            address.seq
-        };
-        // Not under the lock: a system call, after which the woken thread may have the processor.
+        let seq = self.rooms.with(name, |entry| self.queue(entry, name, draft, except, &mut wake))?;
+        // Not under the room's lock: a system call, after which the woken thread may have the processor.
         for index in wake {
             self.shards[index].wake();
         }
@@ -251,34 +198,35 @@ impl Engine {
         let shard = self.shard_of(conn);
         self.refuse_if_full(shard)?;
         let Some(shard) = shard else { return Ok(0) };
-        let mut stripe = lock(self.stripe(name));
-        let Entry { room, headcount } = self.entry(&mut stripe, name)?;
-        let snapshot: Box<[_]> = match room.settings().delivery {
-            Delivery::Latest => room.snapshot().into(),
-            _ => Box::default(),
-        };
-        headcount.join(conn.shard());
-        shard.push(Command::Join { conn, room: room.id(), headcount: Arc::clone(headcount), snapshot }, 0);
-        Ok(room.seq())
+        self.rooms.with(name, |Entry { room, headcount }| {
+            let snapshot: Box<[_]> = match room.settings().delivery {
+                Delivery::Latest => room.snapshot().into(),
+                _ => Box::default(),
+            };
+            headcount.join(conn.shard());
+            shard.push(Command::Join { conn, room: room.id(), headcount: Arc::clone(headcount), snapshot }, 0);
+            Ok(room.seq())
+        })
     }
 
     /// Ends a membership.
     pub fn leave(&self, conn: ConnId, name: &str) -> Result<(), Error> {
         self.check()?;
-        let stripe = lock(self.stripe(name));
-        let Some(Entry { room, .. }) = stripe.0.get(name) else { return Ok(()) };
-        self.tell(conn, Command::Leave { conn, room: room.id() }, 0)
+        match self.rooms.find(name, |entry| entry.room.id()) {
+            Some(room) => self.tell(conn, Command::Leave { conn, room }, 0),
+            None => Ok(()),
+        }
     }
 
     /// How many members a room has.
     pub fn members(&self, name: &str) -> usize {
-        lock(self.stripe(name)).0.get(name).map_or(0, |entry| entry.headcount.total())
+        self.rooms.find(name, |entry| entry.headcount.total()).unwrap_or_default()
     }
 
     /// Forgets the newest value of a key; false when there was none.
     pub fn forget(&self, name: &str, key: &str) -> Result<bool, Error> {
         self.check()?;
-        Ok(lock(self.stripe(name)).0.get_mut(name).is_some_and(|entry| entry.room.forget(key)))
+        Ok(self.rooms.find(name, |entry| entry.room.forget(key)).unwrap_or_default())
     }
 
     /// The peer has sent a ping; it is answered.
@@ -317,7 +265,7 @@ impl Engine {
 
     /// Rooms that exist.
     pub fn rooms(&self) -> usize {
-        self.stripes.iter().map(|stripe| lock(stripe).0.len()).sum()
+        self.rooms.len()
     }
 
     /// Bytes that wait, and how many may.
@@ -430,6 +378,44 @@ impl Engine {
         Ok(())
     }
 
+    /// Numbers a message and queues it, under its room's lock; adds the shards that have to be woken to `wake`.
+    fn queue(
+        &self,
+        Entry { room, headcount }: &mut Entry,
+        name: &str,
+        draft: Draft<'_>,
+        except: &[ConnId],
+        wake: &mut Vec<usize>,
+    ) -> Result<u64, Error> {
+        let delivery = draft.delivery.unwrap_or(room.settings().delivery);
+        if draft.key.is_some() && delivery != Delivery::Latest {
+            return Err(Error::Invalid(format!(
+                "a key needs the delivery class `latest`; room {name:?} has another one"
+            )));
+        }
+        let shards = || self.shards.iter().enumerate().filter(|&(index, _)| headcount.in_shard(index) > 0);
+        self.refuse_if_full(shards().map(|(_, shard)| shard))?;
+        let key_name = draft.key.unwrap_or_default();
+        let key = match delivery {
+            Delivery::Latest => Some(room.key(key_name, || self.rooms.new_id())?),
+            _ => None,
+        };
+        let address = Address { room: room.id(), seq: room.advance(), delivery, key };
+        if key.is_some() || shards().next().is_some() {
+            let message = self.build(draft, address);
+            for (index, shard) in shards() {
+                let command = Command::Publish { message: Arc::clone(&message), except: except.into() };
+                if shard.queue.push(command, draft.payload.len() + OVERHEAD) {
+                    wake.push(index);
+                }
+            }
+            if key.is_some() {
+                room.keep(key_name, &message);
+            }
+        }
+        Ok(address.seq)
+    }
+
     /// A message that belongs to no room.
     fn message(&self, draft: Draft<'_>) -> Result<Arc<Message>, Error> {
         self.check_size(draft)?;
@@ -459,32 +445,6 @@ impl Engine {
     fn shard_of(&self, conn: ConnId) -> Option<&Handle> {
         self.shards.get(conn.shard())
     }
-
-    fn stripe(&self, name: &str) -> &Mutex<Stripe> {
-        &self.stripes[self.hasher.hash_one(name) as usize % STRIPES]
-    }
-
-    fn entry<'a>(&self, stripe: &'a mut Stripe, name: &str) -> Result<&'a mut Entry, Error> {
-        if !stripe.0.contains_key(name) {
-            if name.is_empty() || name.len() > ROOM_NAME_MAX {
-                let len = name.len();
-                return Err(Error::Invalid(format!("a room's name has 1 to {ROOM_NAME_MAX} bytes, not {len}")));
-            }
-            let limit = self.settings.max_rooms;
-            if stripe.0.len() >= limit.div_ceil(STRIPES) {
-                // A room without members and values has nothing to lose but its number.
-                stripe.0.retain(|_, entry| entry.headcount.total() > 0 || entry.room.holds_values());
-                if stripe.0.len() >= limit.div_ceil(STRIPES) {
-                    return Err(Error::Overloaded { what: "the number of rooms", limit });
-                }
-            }
-            let id: RoomId = self.next_id.fetch_add(1, Relaxed);
-            let room = Room::new(id, lock(&self.rules).find(name).0);
-            let headcount = Arc::new(Headcount::new(self.shards.len()));
-            stripe.0.insert(name.into(), Entry { room, headcount });
-        }
-        stripe.0.get_mut(name).ok_or_else(|| Error::Failed("a room vanished".into()))
-    }
 }
 
 impl Drop for Engine {
@@ -510,12 +470,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these locks guard is consistent at every point where code under them could panic.
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
-
-/// Parts of the room table.
-const STRIPES: usize = 64;
-
-/// Bytes of a room's name: what fits a NATS subject once encoded, with room to spare.
-const ROOM_NAME_MAX: usize = 255;
 
 const NO_ROOM: RoomId = 0;
 

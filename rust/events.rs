@@ -5,7 +5,7 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard};
 
-use crate::shard::Event;
+use crate::command::Event;
 
 /// Events that wait for the host. Each connection has at most a few, so their number is bounded by that of
 /// the connections.
@@ -98,7 +98,7 @@ fn read(fd: impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::Cause;
+    use crate::command::Cause;
     use crate::slots::ConnId;
 
     fn closed(number: u64) -> Event {

@@ -2,27 +2,29 @@
 //! reference, and written with one vectored write per socket by threads that never hold the
 //! interpreter.
 //!
-//! The files below stand in the order of their dependencies; each imports only those above it.
-//! First the pure parts, which know no socket, no thread and no clock: [`frame`], [`message`],
-//! [`outbox`], [`room`], [`members`], [`slots`], [`stats`], and the state machine that joins them,
-//! [`shard`]. Then the edge: [`queue`] and [`events`] between threads, [`link`] (the ways out), the thread itself
-//! in [`driver`], and [`engine`], which owns it all. The border to Python is a Cargo feature; without
-//! it, nothing here can name PyO3.
+//! The files below stand in the order of their dependencies; each imports only those above it. First the
+//! pure parts, which know no socket, no thread and no clock, from [`frame`] to the state machine that
+//! joins them, [`shard`]. Then the edge: [`queue`] and [`events`] between threads, [`link`] (the ways out),
+//! the thread itself in [`driver`], the table of [`rooms`], and [`engine`], which owns it all. The border
+//! to Python is a Cargo feature; without it, nothing here can name PyO3.
 
-pub mod budget;
-pub mod driver;
-pub mod engine;
 pub mod error;
-pub mod events;
+pub mod budget;
 pub mod frame;
-pub mod link;
-pub mod members;
 pub mod message;
+pub mod lane;
 pub mod outbox;
-#[cfg(feature = "python")]
-mod python;
-pub mod queue;
 pub mod room;
-pub mod shard;
+pub mod members;
 pub mod slots;
 pub mod stats;
+pub mod command;
+pub mod shard;
+pub mod queue;
+pub mod events;
+pub mod link;
+pub mod driver;
+pub mod rooms;
+pub mod engine;
+#[cfg(feature = "python")]
+mod python;

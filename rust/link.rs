@@ -10,9 +10,10 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use socket2::Socket;
 
+use crate::command::Event;
 use crate::events::Events;
 use crate::outbox::Sink;
-use crate::shard::{Event, Link};
+use crate::shard::Link;
 use crate::slots::ConnId;
 
 /// A way out.

@@ -11,9 +11,8 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
-use crate::message::{Delivery, KeyId, Message};
+use crate::lane::Lane;
+use crate::message::{Delivery, Message};
 
 /// Where an outbox writes to: a socket, or a stand-in.
 pub trait Sink {
@@ -77,8 +76,8 @@ pub struct Flushed {
 pub struct Outbox {
     begun: Option<Begun>,
     control: VecDeque<Control>,
-    reliable: VecDeque<Arc<Message>>,
-    droppable: Droppable,
+    reliable: Lane,
+    droppable: Lane,
     close: Close,
     bytes: usize,
     limit: usize,
@@ -91,8 +90,8 @@ impl Outbox {
         Self {
             begun: None,
             control: VecDeque::new(),
-            reliable: VecDeque::new(),
-            droppable: Droppable::default(),
+            reliable: Lane::default(),
+            droppable: Lane::default(),
             close: Close::Open,
             bytes: 0,
             limit,
@@ -110,7 +109,7 @@ impl Outbox {
 
     /// Messages that wait and have not begun to leave.
     pub fn messages(&self) -> usize {
-        self.reliable.len() + self.droppable.queue.len()
+        self.reliable.len() + self.droppable.len()
     }
 
     /// Bytes that wait, overhead included.
@@ -135,7 +134,7 @@ impl Outbox {
                     return Push::Overflow;
                 }
                 self.bytes += message.cost();
-                self.reliable.push_back(Arc::clone(message));
+                self.reliable.push(Arc::clone(message));
             }
             Delivery::Latest | Delivery::DropOldest => {
                 if let Some(old) = self.droppable.replace(message) {
@@ -188,14 +187,14 @@ impl Outbox {
 
     /// Queues a ping.
     pub fn push_ping(&mut self, frame: Box<[u8]>) {
-        self.push_only(Control { kind: Kind::Ping, bytes: frame });
+        self.push_at_most(1, Control { kind: Kind::Ping, bytes: frame });
     }
 
-    /// Queues a pong. Only the newest that has not begun to leave is kept: an endpoint "MAY elect to
-    /// send a Pong frame for only the most recently processed Ping" (RFC 6455 section 5.5.3), which bounds
-    /// what a flood of pings can make us hold.
+    /// Queues a pong. At most [`PONGS_MAX`] wait, and then the oldest goes: an endpoint "MAY elect to send a Pong
+    /// frame for only the most recently processed Ping" (RFC 6455 section 5.5.3), which bounds what a flood of pings
+    /// can make us hold.
     pub fn push_pong(&mut self, frame: Box<[u8]>) {
-        self.push_only(Control { kind: Kind::Pong, bytes: frame });
+        self.push_at_most(PONGS_MAX, Control { kind: Kind::Pong, bytes: frame });
     }
 
     /// Queues the close frame. With `flush` it leaves after all that waits; without, what has not begun
@@ -211,7 +210,7 @@ impl Outbox {
 
     /// Drops what waits and has not begun to leave, handshake replies excepted.
     pub fn clear(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
-        for message in self.reliable.drain(..) {
+        while let Some(message) = self.reliable.pop() {
             self.bytes -= message.cost();
             dropped(&message, reason);
         }
@@ -258,7 +257,8 @@ impl Outbox {
         }
         if self.is_empty() {
             self.allowance = 0;
-            self.shrink();
+            self.reliable.shrink();
+            self.droppable.shrink();
             flushed.progress = if self.is_closing() { Progress::Closed } else { Progress::Empty };
         }
         Ok(flushed)
@@ -268,7 +268,7 @@ impl Outbox {
     fn write<const N: usize>(&self, sink: &mut impl Sink) -> (usize, io::Result<usize>) {
         let begun = self.begun.iter().map(|begun| &begun.frame.bytes()[begun.written..]);
         let control = self.control.iter().map(|control| &*control.bytes);
-        let messages = self.reliable.iter().chain(&self.droppable.queue).map(|message| message.frame());
+        let messages = self.reliable.iter().chain(self.droppable.iter()).map(|message| message.frame());
         let close = match &self.close {
             Close::Queued(frame) => Some(&**frame),
             _ => None,
@@ -308,7 +308,7 @@ impl Outbox {
     fn pop(&mut self) -> Option<Begun> {
         let frame = if let Some(control) = self.control.pop_front() {
             Frame::Own(control.bytes)
-        } else if let Some(message) = self.reliable.pop_front().or_else(|| self.droppable.pop()) {
+        } else if let Some(message) = self.reliable.pop().or_else(|| self.droppable.pop()) {
             Frame::Message(message)
         } else if let Close::Queued(frame) = &mut self.close {
             let frame = std::mem::take(frame);
@@ -321,16 +321,18 @@ impl Outbox {
         Some(Begun { frame, written: 0 })
     }
 
-    fn push_only(&mut self, frame: Control) {
+    fn push_at_most(&mut self, most: usize, frame: Control) {
         if self.is_closing() {
             return;
         }
-        if let Some(waiting) = self.control.iter_mut().find(|waiting| waiting.kind == frame.kind) {
-            self.bytes = self.bytes + frame.bytes.len() - waiting.bytes.len();
-            *waiting = frame;
-        } else {
-            self.push_control(frame);
+        let mut waiting = self.control.iter().enumerate().filter(|(_, waiting)| waiting.kind == frame.kind);
+        let oldest = waiting.next().map(|(place, _)| place);
+        if waiting.count() + 1 >= most
+            && let Some(oldest) = oldest.and_then(|place| self.control.remove(place))
+        {
+            self.bytes -= oldest.bytes.len();
         }
+        self.push_control(frame);
     }
 
     fn push_control(&mut self, frame: Control) {
@@ -350,51 +352,6 @@ impl Outbox {
             dropped(&oldest, Drop::Oldest);
         }
         true
-    }
-
-    /// Gives memory back after a backlog; an idle connection keeps none.
-    fn shrink(&mut self) {
-        if self.reliable.capacity() > KEEP {
-            self.reliable.shrink_to(KEEP);
-        }
-        if self.droppable.queue.capacity() > KEEP {
-            self.droppable.queue.shrink_to(KEEP);
-            self.droppable.index = FxHashMap::default();
-        }
-    }
-}
-
-/// The droppable lane: a queue in which the waiting message of a key is found, and replaced, at once.
-#[derive(Debug, Default)]
-struct Droppable {
-    queue: VecDeque<Arc<Message>>,
-    /// How many messages have left the front; number of a place = this + its index in the queue.
-    gone: u64,
-    index: FxHashMap<KeyId, u64>,
-}
-
-impl Droppable {
-    fn push(&mut self, message: Arc<Message>) {
-        if let Some(key) = message.key {
-            self.index.insert(key, self.gone + self.queue.len() as u64);
-        }
-        self.queue.push_back(message);
-    }
-
-    /// Puts the message in the place of the waiting one with its key, and returns that one.
-    fn replace(&mut self, message: &Arc<Message>) -> Option<Arc<Message>> {
-        let place = *self.index.get(&message.key?)?;
-        let waiting = self.queue.get_mut((place - self.gone) as usize)?;
-        Some(std::mem::replace(waiting, Arc::clone(message)))
-    }
-
-    fn pop(&mut self) -> Option<Arc<Message>> {
-        let message = self.queue.pop_front()?;
-        if let Some(key) = message.key {
-            self.index.remove(&key);
-        }
-        self.gone += 1;
-        Some(message)
     }
 }
 
@@ -447,14 +404,14 @@ enum Close {
     Sent,
 }
 
+/// Pongs that may wait: more than any client has pings under way that wants them answered.
+const PONGS_MAX: usize = 16;
+
 /// Buffers in one vectored write. The kernel takes 1,024; past 256 its price per frame no longer falls.
 const IOV_MAX: usize = 256;
 
 /// Bytes in one write, about: enough to make the call itself cheap, and no long wait for the next connection.
 const WRITE_MAX: usize = 256 << 10;
-
-/// Places that an empty queue keeps for the next messages.
-const KEEP: usize = 64;
 
 #[cfg(test)]
 mod tests;

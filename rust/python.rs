@@ -12,13 +12,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use pyo3::{create_exception, intern};
 
+use crate::command::{Cause, Event};
 use crate::driver::panic_text;
 use crate::engine::{Draft, Engine, Settings};
 use crate::error::Error;
 use crate::frame::Opcode;
 use crate::message::Delivery;
 use crate::room::RoomSettings;
-use crate::shard::{Cause, Event, ShardSettings};
+use crate::shard::ShardSettings;
 use crate::slots::ConnId;
 use crate::stats::DROPS;
 
@@ -90,10 +91,6 @@ impl PyEngine {
     fn add_rule(&self, pattern: &str, delivery: &str, max_keys: usize) -> PyResult<()> {
         let settings = RoomSettings { delivery: parse_delivery(delivery)?, max_keys };
         guard(|| self.0.add_rule(pattern, settings))
-    }
-
-    fn rule(&self, room: &str) -> PyResult<Option<usize>> {
-        guard(|| Ok(self.0.rule(room)))
     }
 
     fn open(&self, fd: RawFd) -> PyResult<u64> {

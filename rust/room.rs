@@ -32,12 +32,10 @@ impl Rules {
         self.0.push((pattern.into(), settings));
     }
 
-    /// The settings for a room, and the number of the rule they come from (none: the defaults).
-    pub fn find(&self, name: &str) -> (RoomSettings, Option<usize>) {
-        match self.0.iter().position(|(pattern, _)| matches(pattern, name)) {
-            Some(rule) => (self.0[rule].1, Some(rule)),
-            None => (RoomSettings::default(), None),
-        }
+    /// The settings for a room; the defaults where no pattern matches.
+    pub fn find(&self, name: &str) -> RoomSettings {
+        let rule = self.0.iter().find(|(pattern, _)| matches(pattern, name));
+        rule.map_or_else(RoomSettings::default, |&(_, settings)| settings)
     }
 }
 
@@ -180,10 +178,10 @@ mod tests {
         let mut rules = Rules::default();
         let latest = RoomSettings { delivery: Delivery::Latest, max_keys: 3 };
         rules.add("q.*", latest);
-        rules.add("*", RoomSettings { delivery: Delivery::DropOldest, ..latest });
-        assert_eq!(rules.find("q.eur"), (latest, Some(0)));
-        assert_eq!(rules.find("x").1, Some(1));
-        assert_eq!(Rules::default().find("x"), (RoomSettings::default(), None));
+        let oldest = RoomSettings { delivery: Delivery::DropOldest, ..latest };
+        rules.add("*", oldest);
+        assert_eq!((rules.find("q.eur"), rules.find("x")), (latest, oldest));
+        assert_eq!(Rules::default().find("x"), RoomSettings::default());
     }
 
     #[test]

@@ -82,9 +82,6 @@ class Engine:
             EngineClosed: after `shutdown`, or in a forked process.
         """
 
-    def rule(self, room: str) -> int | None:
-        """The number of the rule, from 0, that a room falls under; None: the defaults."""
-
     def open(self, fd: int) -> int:
         """Takes a connection by its connected socket, and returns its id. The engine keeps a duplicate.
 

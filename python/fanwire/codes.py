@@ -46,4 +46,9 @@ def should_reconnect(code: int) -> bool:
     return code in _RECONNECT or 4000 <= code < 4500
 
 
+def is_valid(code: int) -> bool:
+    """Whether a close frame may carry this code (RFC 6455 section 7.4; 1012 to 1014 by the registry it founded)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
 _RECONNECT = {1001, 1005, 1006, 1011, 1012, 1013, 1014}

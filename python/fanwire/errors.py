@@ -22,7 +22,7 @@ from fanwire._engine import EngineClosed, EngineError, Overloaded
 __all__ = ["EngineClosed", "EngineError", "Overloaded", "Refused"]
 
 
-class Refused(Exception):  # noqa: N818 - reads as what happens to the peer
+class Refused(Exception):
     """Raise it in `authenticate` to turn a peer away before the upgrade.
 
     Args:

@@ -127,7 +127,10 @@ fn stall(engine: &Engine, shard: usize) -> Arc<Barrier> {
     let barrier = Arc::new(Barrier::new(2));
     let theirs = Arc::clone(&barrier);
     let shard = &engine.shards[shard];
-    if on_thread(&shard.queue, move || drop((theirs.wait(), theirs.wait()))) {
+    if on_thread(&shard.queue, move || {
+        theirs.wait();
+        theirs.wait();
+    }) {
         shard.wake();
     }
     barrier.wait();

@@ -9,6 +9,7 @@ mod wire;
 use super::*;
 use crate::budget::Budget;
 use crate::frame::{self, Opcode};
+use crate::message::KeyId;
 use crate::message::{Address, OVERHEAD};
 
 /// A message whose payload is its number and `extra` bytes more.

@@ -7,6 +7,8 @@ mod model;
 mod pressure;
 mod timers;
 
+use crate::members::Headcount;
+use crate::message::RoomId;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IoSlice};

@@ -150,13 +150,14 @@ class Peer:
                 return code, payload[2:].decode()
 
     async def end(self) -> bytes:
-        """Reads to the end of the connection, by FIN or RST; returns what came before."""
+        """Reads to the end of the connection, by FIN or RST, and ends it, too; returns what came before."""
         rest = bytearray()
         try:
             while data := await within(self.reader.read(1 << 16)):
                 rest += data
         except (ConnectionError, ssl.SSLError):
             pass
+        self.close()
         return bytes(rest)
 
     def reset(self) -> None:

@@ -21,18 +21,13 @@ from fanwire.cli.subscribe import subscribe as subscribe_lines
 __all__ = ["main"]
 
 
-class ApiKey(click.ParamType):
-    """A key that `Authorization: Bearer` can carry (RFC 6750 section 2.1)."""
-
-    name = "key"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Takes what is not empty and has no space."""
-        text = str(value)
-        if not text or not text.isascii() or not text.isprintable() or " " in text:
+def check_key(ctx: click.Context, param: click.Parameter, value: str | tuple[str, ...] | None) -> Any:
+    """Takes what `Authorization: Bearer` can carry (RFC 6750 section 2.1), and nothing empty."""
+    for key in (value,) if isinstance(value, str) else value or ():
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
             # Not quoted: it may be a real key with a typing error.
-            self.fail("a key is of ASCII characters without spaces, and not empty", param, ctx)
-        return text
+            raise click.BadParameter("a key is of ASCII characters without spaces, and not empty")
+    return value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,20 +43,33 @@ def main() -> None:
 @click.option(
     "--api-key",
     "api_keys",
-    type=ApiKey(),
+    callback=check_key,
     multiple=True,
     envvar="FANWIRE_API_KEY",
     show_envvar=True,
     help="Key for publishing by HTTP, which is off without one. May be repeated.",
 )
-@click.option("--origin", "origins", multiple=True, help="Origin that browsers may come from; all without one. May be repeated.")
-@click.option("--room", "rooms", metavar="PATTERN=DELIVERY", multiple=True, help="Delivery class of the rooms that match. May be repeated.")
+@click.option(
+    "--origin", "origins", multiple=True, help="Origin that browsers may come from; all without one. May be repeated."
+)
+@click.option(
+    "--room",
+    "rooms",
+    metavar="PATTERN=DELIVERY",
+    multiple=True,
+    help="Delivery class of the rooms that match. May be repeated.",
+)
 @click.option("--tls-cert", type=click.Path(), help="Certificate chain, PEM.")
 @click.option("--tls-key", type=click.Path(), help="Its private key, PEM, without a password.")
 @click.option("--shards", type=click.IntRange(0), help="Writing threads; 0 chooses.  [default: 0]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 def serve(
-    config: str | None, origins: tuple[str, ...], api_keys: tuple[str, ...], rooms: tuple[str, ...], shards: int | None, **given: Any
+    config: str | None,
+    origins: tuple[str, ...],
+    api_keys: tuple[str, ...],
+    rooms: tuple[str, ...],
+    shards: int | None,
+    **given: Any,
 ) -> None:
     """Serves rooms: a WebSocket to /rooms/NAME subscribes to that room, POST /rooms/NAME publishes to it.
 
@@ -118,7 +126,9 @@ def load_settings(path: str) -> Settings:
 @main.command()
 @click.argument("name")
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server.")
-@click.option("--api-key", type=ApiKey(), envvar="FANWIRE_API_KEY", show_envvar=True, help="One of the server's keys.")
+@click.option(
+    "--api-key", callback=check_key, envvar="FANWIRE_API_KEY", show_envvar=True, help="One of the server's keys."
+)
 @click.option("--key", help="In a room of latest values, what every line is the newest value of.")
 @click.option("--text/--binary", "is_text", default=True, show_default=True, help="Kind of the messages.")
 @click.option("--quiet", is_flag=True, help="No count at the end.")
@@ -130,7 +140,9 @@ def publish(name: str, url: str, api_key: str | None, key: str | None, is_text: 
     """
     target = room_url(url, name, websocket=False)
     try:
-        count = uvloop.run(publish_lines(target, read_lines(sys.stdin.fileno()), api_key=api_key, key=key, is_text=is_text))
+        count = uvloop.run(
+            publish_lines(target, read_lines(sys.stdin.fileno()), api_key=api_key, key=key, is_text=is_text)
+        )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     if not quiet:
@@ -149,26 +161,27 @@ def subscribe(name: str, url: str, count: int | None, is_raw: bool, quiet: bool)
     Ends with exit code 0 after --count messages and on Ctrl-C, and with 1 when the server closes the connection.
     """
     target = room_url(url, name, websocket=True)
-    out = click.get_binary_stream("stdout")
 
     def joined() -> None:
         if not quiet:
             click.echo(f"subscribed to {name} at {url}", err=True)
 
     try:
-        uvloop.run(subscribe_lines(target, out, count=count, is_raw=is_raw, joined=joined))
+        uvloop.run(subscribe_lines(target, sys.stdout.buffer, count=count, is_raw=is_raw, joined=joined))
     except KeyboardInterrupt:
         # How one ends it.
         return
 
 
 @main.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 takes any free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 takes any free one."
+)
 @click.option("--open/--no-open", "is_opened", default=False, show_default=True, help="Open the page in a browser.")
 def demo(port: int, is_opened: bool) -> None:
     """Shows live rooms on a page: this machine's own readings, 20 times a second. Loopback only."""
     try:
-        from fanwire.demo.app import Demo  # noqa: PLC0415 - needs an extra
+        from fanwire.demo.app import Demo
     except ModuleNotFoundError as error:
         if error.name != "psutil":
             raise

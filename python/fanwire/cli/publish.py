@@ -84,7 +84,7 @@ async def read_lines(fd: int) -> AsyncIterator[bytes]:
         *lines, rest = chunk.split(b"\n")
         for line in lines:
             if begun:
-                line = bytes(begun) + line  # noqa: PLW2901 - its first part came earlier
+                line = bytes(begun) + line
                 begun.clear()
             yield line
         begun += rest

@@ -113,12 +113,13 @@ def tls_context(table: ServerTable) -> ssl.SSLContext | None:
         return None
     if table.tls_cert is None or table.tls_key is None:
         raise Misuse("a certificate needs its key and the reverse: give both tls_cert and tls_key, or neither")
-    for path in (table.tls_cert, table.tls_key):
-        try:
-            # OpenSSL's own error does not say which file.
+    path = table.tls_cert
+    try:
+        # OpenSSL's own error does not say which file.
+        for path in (table.tls_cert, table.tls_key):
             Path(path).open("rb").close()
-        except OSError as error:
-            raise Failure(f"cannot read {path}: {reason_of(error)}") from error
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {reason_of(error)}") from error
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         # The password: OpenSSL would ask at the terminal for one.

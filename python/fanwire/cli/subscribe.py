@@ -6,7 +6,7 @@ import asyncio
 import base64
 import os
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
@@ -18,7 +18,12 @@ __all__ = ["subscribe"]
 
 
 async def subscribe(
-    url: str, out: BinaryIO, *, count: int | None = None, is_raw: bool = False, joined: Callable[[], object] | None = None
+    url: str,
+    out: BinaryIO,
+    *,
+    count: int | None = None,
+    is_raw: bool = False,
+    joined: Callable[[], object] | None = None,
 ) -> None:
     """Writes each message as a line, until there were `count` or the reader of `out` is gone.
 
@@ -32,12 +37,9 @@ async def subscribe(
     Raises:
         Failure: no connection, or the server has ended it.
     """
-
-    def listen() -> Lines:
-        return Lines(out, count, is_raw)
-
+    lines = Lines(out, count, is_raw)
     try:
-        transport, lines = await ws_connect(listen, url, max_frame_size=MESSAGE_MAX)
+        transport, _ = await ws_connect(lambda: lines, url, max_frame_size=MESSAGE_MAX)
     except WSError as error:
         response = getattr(error, "response", None)
         status = getattr(response, "status", None)
@@ -65,7 +67,7 @@ async def subscribe(
         raise Failure(f"closed by the server: {lines.close_code:d} {lines.close_reason}".rstrip())
 
 
-class Lines(WSListener):  # type: ignore[misc]
+class Lines(WSListener):
     """What comes over one connection, as lines."""
 
     def __init__(self, out: BinaryIO, count: int | None, is_raw: bool) -> None:
@@ -87,13 +89,17 @@ class Lines(WSListener):  # type: ignore[misc]
         """A frame has come."""
         if self.is_done:
             return
-        if frame.msg_type == WSMsgType.CLOSE:
-            self.close_code = int(frame.get_close_code()) or CloseCode.NO_CODE
+        # Both are integers, whatever picows' own stubs say.
+        opcode: Any = frame.msg_type
+        if opcode == WSMsgType.CLOSE:
+            code: Any = frame.get_close_code()
+            self.close_code = int(code) or CloseCode.NO_CODE
             self.close_reason = frame.get_close_reason() or ""
-            transport.send_close(frame.get_close_code())
+            # picows would write a code 0 for none.
+            transport.send_close(code or WSCloseCode.OK)
             transport.disconnect()
-        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
-            message = self._assembly.add(frame.msg_type, frame.fin, frame.get_payload_as_bytes())
+        elif opcode in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            message = self._assembly.add(opcode, frame.fin, frame.get_payload_as_bytes())
             if message is not None:
                 self._add(message)
 
@@ -111,10 +117,9 @@ class Lines(WSListener):  # type: ignore[misc]
             self._finish()
 
     def _add(self, message: bytes | str) -> None:
-        if isinstance(message, str):
-            line = message.encode()
-        else:
-            line = message if self._is_raw else base64.b64encode(message)
+        if isinstance(message, bytes) and not self._is_raw:
+            message = base64.b64encode(message)
+        line = message.encode() if isinstance(message, str) else message
         if not self._batch:
             # After all frames that were read together.
             asyncio.get_running_loop().call_soon(self.flush)

@@ -1,4 +1,4 @@
-"""This machine's readings. The only import of psutil."""
+"""What this machine tells of itself. The only import of psutil."""
 
 from __future__ import annotations
 

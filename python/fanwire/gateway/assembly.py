@@ -15,7 +15,7 @@ __all__ = ["Assembly", "Violation"]
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 
 
-class Violation(Exception):  # noqa: N818 - names what the peer did
+class Violation(Exception):
     """The peer broke a rule and its connection must be failed with this code (RFC 6455 section 7.1.7)."""
 
     def __init__(self, code: CloseCode, reason: str) -> None:

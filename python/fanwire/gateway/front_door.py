@@ -93,15 +93,15 @@ class FrontDoor(asyncio.Protocol):
             if not self._is_complete:
                 self._refuse(HTTPStatus.BAD_REQUEST, str(error))
                 return
-        if self._is_complete:
+        if self._is_complete and not self._is_websocket():
+            # What has come may be longer than the head: a body follows it. The HTTP server has limits of its own.
             self._stop_timer()
-            # Everything before `rest` is the head, but where a body follows it is longer than that.
-            if self._is_websocket():
-                self._upgrade(rest)
-            else:
-                self._hand_over()
-        elif len(self._received) > self._keeper.hub.config.max_head or len(self._headers) > MAX_HEADERS:
+            self._hand_over()
+        elif len(self._received) - len(rest) > self._keeper.hub.config.max_head or len(self._headers) > MAX_HEADERS:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too large a head")
+        elif self._is_complete:
+            self._stop_timer()
+            self._upgrade(rest)
 
     def eof_received(self) -> bool:
         """The peer has given up."""
@@ -177,6 +177,11 @@ class FrontDoor(asyncio.Protocol):
         except asyncio.TimeoutError:
             logger.warning("authenticate took too long for %r", request)
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "authenticate took too long", "Retry-After: 1")
+        except asyncio.CancelledError:
+            # The peer has left, or the server ends: then nobody else would ever answer this one.
+            if not self._transport.is_closing():
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", "Retry-After: 1")
+            raise
         except Exception:
             logger.exception("authenticate failed for %r", request)
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "authenticate failed")
@@ -186,6 +191,10 @@ class FrontDoor(asyncio.Protocol):
 
     def _let_in(self, request: Request, identity: Any, key: bytes, rest: bytes) -> None:
         if self._transport.is_closing():
+            return
+        if not self._keeper.is_open:
+            # The drain began while the application thought, and has closed those who were in.
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", "Retry-After: 1")
             return
         try:
             open_websocket(self._keeper.hub, self._transport, request, identity, key, rest)
@@ -228,7 +237,7 @@ class FrontDoor(asyncio.Protocol):
         asyncio.get_running_loop().call_later(self._keeper.hub.config.close_timeout, self._transport.abort)
 
 
-class _Bad(Exception):  # noqa: N818 - a verdict on a request
+class _Bad(Exception):
     def __init__(self, status: HTTPStatus, reason: str, *headers: str) -> None:
         super().__init__(reason)
         self.status = status

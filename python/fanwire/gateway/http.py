@@ -44,7 +44,9 @@ class HttpSide:
             web.get("/rooms/{name}", self._only_upgrades),
             web.post("/rooms/{name}", self._post),
         ])  # fmt: skip
-        self._runner = web.AppRunner(self.app, access_log=None, keepalive_timeout=KEEPALIVE)
+        self._runner = web.AppRunner(
+            self.app, access_log=None, keepalive_timeout=KEEPALIVE, shutdown_timeout=SHUTDOWN
+        )
 
     async def start(self) -> web.Server:
         """Returns what makes a protocol for each peer."""
@@ -92,3 +94,6 @@ class HttpSide:
 
 KEEPALIVE = 15.0
 """Seconds an idle HTTP connection is kept."""
+
+SHUTDOWN = 1.0
+"""Seconds a request has to end when the server stops; aiohttp's default of 60 would outlast every supervisor."""

@@ -15,7 +15,7 @@ from typing import Any
 from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
-from fanwire.codes import CloseCode
+from fanwire.codes import CloseCode, is_valid
 from fanwire.connection import Connection
 from fanwire.gateway.assembly import Assembly, Violation
 from fanwire.hub import Handler, Hub
@@ -215,17 +215,19 @@ class WebSocket(WSListener):
         picows parses one frame ahead: what follows a close frame in the same read reaches it before we see the close,
         and must not count (RFC 6455 section 5.5.1).
         """
-        if received is not None and received.code < 5000:
-            self._end(int(received.code) or None, received.reason)
+        if received is not None and is_valid(int(received.code)):
+            self._end(int(received.code), received.reason or "")
+        elif received is not None and not received.code:
+            self._end(None, "")
         else:
             self.fail(int.from_bytes(payload[:2], "big"), "")
 
     def _close_received(self, frame: WSFrame) -> None:
         payload = frame.get_payload_as_bytes()
         code = int.from_bytes(payload[:2], "big") if payload else None
-        if code is not None and code >= 5000:
+        if code is not None and not is_valid(code):
             raise Violation(CloseCode.PROTOCOL_ERROR, "invalid close code")
-        # picows has checked the rest: no code below 1000 or reserved, a reason of UTF-8.
+        # picows has checked that the reason is UTF-8.
         self._end(code, payload[2:].decode())
         if self._is_tls:
             self.finish()

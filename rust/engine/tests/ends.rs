@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::AsRawFd;
 
 use super::*;
-use crate::shard::Cause;
+use crate::command::Cause;
 
 #[test]
 fn close_sends_what_waits_then_the_frame_then_fin() {

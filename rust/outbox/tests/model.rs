@@ -1,5 +1,6 @@
 //! Random histories: whatever happens, every message has exactly one fate, and the order holds.
 
+use crate::message::KeyId;
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -139,8 +140,8 @@ impl Model {
         let begun = matches!(&self.outbox.begun, Some(Begun { frame: Frame::Message(_), .. }));
         let gone: usize = self.known.iter().map(|known| known.reports.len() + known.overflowed as usize).sum();
         assert_eq!(self.known.len(), self.written + gone + self.outbox.messages() + begun as usize);
-        // A ping, a pong, and one more that has begun to leave, may come on top of the limit.
-        assert!(self.outbox.bytes() <= LIMIT + self.snapshot_bytes + 3 * CONTROL_MAX);
+        // A ping, the pongs, and one more that has begun to leave, may come on top of the limit.
+        assert!(self.outbox.bytes() <= LIMIT + self.snapshot_bytes + (PONGS_MAX + 2) * CONTROL_MAX);
     }
 
     /// What holds when all was flushed.

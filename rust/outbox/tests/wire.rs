@@ -17,7 +17,7 @@ fn full() -> (Outbox, Vec<u8>) {
     outbox.push_pong(frame::control(Opcode::Pong, b"new"));
     outbox.close(frame::close(Some(1001), "bye"), true, &mut none);
 
-    let mut stream = b"HTTP/1.1 101\x8A\x03new\x89\x00".to_vec();
+    let mut stream = b"HTTP/1.1 101\x8A\x03old\x89\x00\x8A\x03new".to_vec();
     for message in reliable.iter().chain(&droppable) {
         stream.extend_from_slice(message.frame());
     }
@@ -75,17 +75,18 @@ fn a_begun_frame_is_finished_before_anything_else() {
 }
 
 #[test]
-fn a_begun_control_frame_is_finished_and_the_next_one_kept() {
+fn a_begun_pong_is_finished_and_the_newest_are_kept() {
     let mut outbox = Outbox::new(1 << 20);
     let mut sink = Ration { left: 3, ..Ration::default() };
     outbox.push_pong(frame::control(Opcode::Pong, b"first"));
     flush(&mut outbox, &mut sink);
-    for payload in [b"second", b"third!"] {
-        outbox.push_pong(frame::control(Opcode::Pong, payload));
+    for n in 0..PONGS_MAX as u8 + 3 {
+        outbox.push_pong(frame::control(Opcode::Pong, &[n]));
     }
     sink.left = usize::MAX;
     flush(&mut outbox, &mut sink);
-    assert_eq!(parse(&sink.taken), [(10, b"first".to_vec()), (10, b"third!".to_vec())]);
+    let newest = (3..PONGS_MAX as u8 + 3).map(|n| (10, vec![n]));
+    assert_eq!(parse(&sink.taken), [(10, b"first".to_vec())].into_iter().chain(newest).collect::<Vec<_>>());
 }
 
 #[test]

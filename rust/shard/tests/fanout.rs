@@ -89,7 +89,7 @@ fn a_ping_of_the_peer_is_answered() {
     house.apply(Command::Ping { conn, payload: (*b"one").into() });
     house.apply(Command::Ping { conn, payload: (*b"two").into() });
     house.turn();
-    assert_eq!(link.frames(), [(10, b"two".to_vec())]);
+    assert_eq!(link.frames(), [(10, b"one".to_vec()), (10, b"two".to_vec())]);
 }
 
 #[test]

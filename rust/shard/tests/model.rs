@@ -1,5 +1,6 @@
 //! Random histories: every member receives exactly what was published between its join and its leave.
 
+use crate::message::RoomId;
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
