@@ -84,6 +84,8 @@ impl Driver {
             turns_since_poll += 1;
             let wait = if is_busy || !self.queue.sleep() {
                 // Sockets are looked at also when commands never cease, or a blocked one would wait for ever.
+                // The host's loop may share our core, and has less to do than we: it goes first, every turn.
+                thread::yield_now();
                 if turns_since_poll < POLL_EVERY {
                     continue;
                 }
