@@ -138,6 +138,8 @@ def notes(found: dict[str, Any]) -> list[str]:
         said.append(f"event loop late p99 {late.get('p99')} ms, max {late.get('max')} ms")
     if took := found.get("publish_us"):
         said.append(f"publish() p50 {took.get('p50')} µs, p99 {took.get('p99')} µs")
+    if found.get("packets_dropped"):
+        said.append(f"the machine dropped {found['packets_dropped']} packets: latencies hold retransmissions")
     if found.get("others_cpu", 0) > OTHERS:
         said.append(f"other processes used {found['others_cpu']:.2f} of a core meanwhile")
     return said

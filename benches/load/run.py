@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import resource
 import shlex
 import subprocess
-import sys
 import time
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import click
 import plots
 import report
+from machine import ROOT, children_cpu, describe, machine_cpu, packets_dropped
 from scenarios import SCENARIOS, Scenario
-from servers import BINARIES, ROOT, SERVERS, Running, Server, StartError, machine_cpu, running
+from servers import BINARIES, SERVERS, Running, Server, StartError, running
 
 RESULTS = ROOT / "benches" / "results"
 SERVER_CPU, CLIENT_CPU = 0, 1
 #: Opening may take a minute, and so may each answer of an overloaded server; beyond this it is a hang.
 CLIENT_LIMIT = 240.0
-PACKAGES = ("picows", "uvloop", "websockets", "aiohttp", "fanwire")
 
 
 @click.command(context_settings={"max_content_width": 120})
@@ -62,7 +57,9 @@ def main(
                 runs.append({"server": server.name, "name": scenario.name, "turn": turn, **found})
                 click.echo(f"{scenario.name:12} {server.name:11} {report.brief(found)}", err=True)
     results = {
-        "machine": machine(pinned=pinned),
+        "machine": describe(
+            pinned=f"server CPU {SERVER_CPU}, client CPU {CLIENT_CPU}" if pinned else "not pinned: too few CPUs"
+        ),
         "quick": quick,
         "repeat": repeat,
         "servers": {s.name: s.what for s in chosen},
@@ -91,7 +88,7 @@ def load(up: Running, scenario: Scenario, *, seconds: float, quick: bool, pinned
     command += ["--port", str(up.port), "--seconds", str(seconds)]
     if pinned:
         command += ["--cpu", str(CLIENT_CPU)]
-    before = machine_cpu(), up.cpu(), children_cpu(), time.monotonic()
+    before, dropped = (machine_cpu(), up.cpu(), children_cpu(), time.monotonic()), packets_dropped()
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_LIMIT, check=False)
     except subprocess.TimeoutExpired:
@@ -105,6 +102,7 @@ def load(up: Running, scenario: Scenario, *, seconds: float, quick: bool, pinned
     found["command"] = shlex.join(command)
     # What neither the server nor the client used. On two cores, more than a few hundredths spoil a number.
     found["others_cpu"] = round(max(0.0, spent[0] - spent[1] - spent[2]) / (time.monotonic() - before[3]), 3)
+    found["packets_dropped"] = packets_dropped() - dropped
     return found
 
 
@@ -116,56 +114,6 @@ def pick(wanted: str, known: list[str]) -> list[str]:
     if unknown := [name for name in names if name not in known]:
         raise click.BadParameter(f"{', '.join(unknown)}: known are {', '.join(known)}")
     return names
-
-
-def children_cpu() -> float:
-    """CPU seconds of all children that have ended; the servers are still running when it is asked."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def machine(*, pinned: bool) -> dict[str, Any]:
-    """Describe what a reader needs to judge the numbers."""
-    return {
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
-        "python": platform.python_version(),
-        "versions": {name: version for name in PACKAGES if (version := version_of(name))},
-        "commit": output("git", "rev-parse", "--short", "HEAD"),
-        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
-        "command": shlex.join(["python", *(shorten(argument) for argument in sys.argv)]),
-        "pinned": f"server CPU {SERVER_CPU}, client CPU {CLIENT_CPU}" if pinned else "not pinned: too few CPUs",
-    }
-
-
-def cpu_model() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def version_of(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def shorten(argument: str) -> str:
-    return argument.removeprefix(f"{ROOT}/")
-
-
-def read(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return "unknown"
-
-
-def output(*command: str) -> str | None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
 
 
 if __name__ == "__main__":

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from machine import ROOT, process_cpu
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 BINARIES = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "release"
 #: A server that imports half of PyPI listens within two seconds; ten are a hang.
 READY_LIMIT = 10.0
 #: After SIGTERM. Ten thousand connections are torn down in well under a second.
 END_LIMIT = 5.0
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -155,19 +155,3 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise StartError("no free port among 50 tried")
-
-
-def process_cpu(pid: int) -> float:
-    """User and system seconds of a process."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def machine_cpu() -> float:
-    """Seconds all CPUs of the machine have been busy or stolen."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
-    return (user + nice + system + irq + softirq + steal) / TICK

@@ -1,0 +1,93 @@
+"""The machine: what it is, what it has used, and what its kernel dropped. Not a server and not a result."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PACKAGES = ("picows", "uvloop", "websockets", "aiohttp", "fanwire")
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def describe(*, pinned: str) -> dict[str, Any]:
+    """Describe what a reader needs to judge the numbers."""
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
+        "python": platform.python_version(),
+        "versions": {name: version for name in PACKAGES if (version := version_of(name))},
+        "commit": output("git", "rev-parse", "--short", "HEAD"),
+        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+        "command": shlex.join(["python", *(shorten(argument) for argument in sys.argv)]),
+        "pinned": pinned,
+    }
+
+
+def cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def shorten(argument: str) -> str:
+    return argument.removeprefix(f"{ROOT}/")
+
+
+def read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def output(*command: str) -> str | None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+def process_cpu(pid: int) -> float:
+    """User and system seconds of a process."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def machine_cpu() -> float:
+    """Seconds all CPUs of the machine have been busy or stolen."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = fields[:8]
+    return (user + nice + system + irq + softirq + steal) / TICK
+
+
+def children_cpu() -> float:
+    """CPU seconds of all children that have ended; the servers are still running when it is asked."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def packets_dropped() -> int:
+    """Packets the kernel threw away because a CPU's receive queue was full (``netdev_max_backlog``).
+
+    Loopback loses packets too, when the machine is overloaded; each costs a retransmission 200 ms later or more.
+    """
+    lines = Path("/proc/net/softnet_stat").read_text().splitlines()
+    return sum(int(line.split()[1], 16) for line in lines)

@@ -1,0 +1,63 @@
+"""What `publish` costs its caller, and what encoding costs, in the interpreter's own thread.
+
+    pytest benches/micro --benchmark-only
+
+The members are real connections whose frames the engine hands over as events, which nobody takes: the price of the
+call must not depend on them, and no socket's noise is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import fanwire
+from fanwire.envelope import encode
+
+PAYLOAD = b"x" * 128
+QUOTE = {"symbol": "EURUSD", "bid": 1.0841, "ask": 1.0843, "ts": 1_700_000_000_123, "venue": "LD4", "depth": [1, 2, 3]}
+
+
+@pytest.fixture(scope="module", params=[0, 10, 10_000], ids=lambda members: f"{members} members")
+def server(request: pytest.FixtureRequest) -> Iterator[fanwire.Server]:
+    """A running server with a room of so many members."""
+    loop = asyncio.new_event_loop()
+    # No queue limit is met, and what waits for a member is bounded by its delivery class.
+    server = fanwire.Server(port=0, config=fanwire.Config(connection_bytes=4096, queue_items=10_000_000))
+    server.room("*", delivery="drop-newest")
+    loop.run_until_complete(server.start())
+    for _ in range(request.param):
+        server.engine.join(server.engine.open_hosted(0), "room")
+    yield server
+    loop.run_until_complete(server.stop(0))
+    loop.close()
+
+
+def test_publish_bytes(benchmark: Any, server: fanwire.Server) -> None:
+    """128 bytes that are ready."""
+    call(benchmark, server, PAYLOAD)
+
+
+def test_publish_dict(benchmark: Any, server: fanwire.Server) -> None:
+    """A small dict, as JSON."""
+    call(benchmark, server, QUOTE)
+
+
+@pytest.mark.parametrize("data", [PAYLOAD, "x" * 128, QUOTE], ids=["bytes", "str", "dict"])
+def test_encode(benchmark: Any, data: Any) -> None:
+    """What `publish` does before the engine."""
+    benchmark(encode, data)
+
+
+def call(benchmark: Any, server: fanwire.Server, data: Any) -> None:
+    """Measures calls one by one; the median is the figure, for now and then the engine takes the core."""
+
+    def publish() -> None:
+        with contextlib.suppress(fanwire.Overloaded):
+            server.publish("room", data)
+
+    benchmark.pedantic(publish, rounds=20_000, warmup_rounds=1000)
