@@ -87,7 +87,7 @@ $(VENV)/pip: | tools
 
 # The virtual environment has what the demo needs, or what developers need; either has the engine of these sources.
 $(VENV)/engine: $(RUST) | $(VENV)/pip
-	. $(BIN)/activate && maturin develop --quiet --release --extras demo
+	. $(BIN)/activate && PIP_QUIET=1 maturin develop --quiet --release --extras demo
 	touch $@
 
 $(VENV)/demo: $(VENV)/engine

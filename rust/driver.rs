@@ -76,9 +76,11 @@ impl Driver {
             {
                 work += self.shard.apply(command, now_us);
             }
+            // Before the writes: a ping that was queued after them would wait for whatever wakes this thread next.
+            self.shard.tick(now_us);
             let is_busy = self.shard.flush(FLUSH_QUOTA, now_us) || !pending.is_empty();
-            let next_us = self.shard.tick(now_us);
             self.shard.settle(now_us);
+            let next_us = self.shard.next_due_us();
             self.tell();
 
             turns_since_poll += 1;

@@ -200,6 +200,11 @@ impl<L: Link> Shard<L> {
         }
     }
 
+    /// When [`Self::tick`] has something to do next.
+    pub fn next_due_us(&self) -> Option<u64> {
+        self.timers.peek().map(|&Reverse((due_us, _))| due_us)
+    }
+
     /// Tells the budget what this turn has changed, and makes the slowest give way when it is over.
     pub fn settle(&mut self, now_us: u64) {
         self.count();

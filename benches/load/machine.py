@@ -1,4 +1,4 @@
-"""The machine: what it is, what it has used, and what its kernel dropped. Not a server and not a result."""
+"""The machine: what it is, what it has used, and what its network went through. Not a server and not a result."""
 
 from __future__ import annotations
 
@@ -84,10 +84,14 @@ def children_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def packets_dropped() -> int:
-    """Packets the kernel threw away because a CPU's receive queue was full (``netdev_max_backlog``).
+def network() -> dict[str, int]:
+    """Count what makes latencies that no server has caused, since the machine started.
 
-    Loopback loses packets too, when the machine is overloaded; each costs a retransmission 200 ms later or more.
+    ``packets_dropped``: a CPU's receive queue was full (``netdev_max_backlog``); an overloaded loopback does that.
+    ``tcp_timeouts``: a sender had no acknowledgement and began again, after 200 ms or more.
     """
-    lines = Path("/proc/net/softnet_stat").read_text().splitlines()
-    return sum(int(line.split()[1], 16) for line in lines)
+    softnet = Path("/proc/net/softnet_stat").read_text().splitlines()
+    dropped = sum(int(line.split()[1], 16) for line in softnet)
+    rows = [line.split() for line in Path("/proc/net/netstat").read_text().splitlines() if line.startswith("TcpExt:")]
+    extended = dict(zip(rows[0], rows[1], strict=True)) if len(rows) == 2 else {}
+    return {"packets_dropped": dropped, "tcp_timeouts": int(extended.get("TCPTimeouts", 0))}

@@ -139,7 +139,10 @@ def notes(found: dict[str, Any]) -> list[str]:
     if took := found.get("publish_us"):
         said.append(f"publish() p50 {took.get('p50')} µs, p99 {took.get('p99')} µs")
     if found.get("packets_dropped"):
-        said.append(f"the machine dropped {found['packets_dropped']} packets: latencies hold retransmissions")
+        said.append(f"the machine dropped {found['packets_dropped']} packets meanwhile")
+    # Stalled readers are probed by timeouts as a matter of course.
+    if found.get("tcp_timeouts") and "p99_ratio" not in found:
+        said.append(f"{found['tcp_timeouts']} TCP timeouts on the machine meanwhile")
     if found.get("others_cpu", 0) > OTHERS:
         said.append(f"other processes used {found['others_cpu']:.2f} of a core meanwhile")
     return said

@@ -17,7 +17,7 @@ from typing import Any
 import click
 import plots
 import report
-from machine import ROOT, children_cpu, describe, machine_cpu, packets_dropped
+from machine import ROOT, children_cpu, describe, machine_cpu, network
 from scenarios import SCENARIOS, Scenario
 from servers import BINARIES, SERVERS, Running, Server, StartError, running
 
@@ -88,7 +88,7 @@ def load(up: Running, scenario: Scenario, *, seconds: float, quick: bool, pinned
     command += ["--port", str(up.port), "--seconds", str(seconds)]
     if pinned:
         command += ["--cpu", str(CLIENT_CPU)]
-    before, dropped = (machine_cpu(), up.cpu(), children_cpu(), time.monotonic()), packets_dropped()
+    before, counts = (machine_cpu(), up.cpu(), children_cpu(), time.monotonic()), network()
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_LIMIT, check=False)
     except subprocess.TimeoutExpired:
@@ -102,7 +102,7 @@ def load(up: Running, scenario: Scenario, *, seconds: float, quick: bool, pinned
     found["command"] = shlex.join(command)
     # What neither the server nor the client used. On two cores, more than a few hundredths spoil a number.
     found["others_cpu"] = round(max(0.0, spent[0] - spent[1] - spent[2]) / (time.monotonic() - before[3]), 3)
-    found["packets_dropped"] = packets_dropped() - dropped
+    found.update({name: count - counts[name] for name, count in network().items()})
     return found
 
 

@@ -125,7 +125,8 @@ def tls_context(table: ServerTable) -> ssl.SSLContext | None:
         # The password: OpenSSL would ask at the terminal for one.
         context.load_cert_chain(table.tls_cert, table.tls_key, password="")
     except ssl.SSLError as error:
-        raise Failure(f"cannot use {table.tls_cert} with {table.tls_key}: {error}") from error
+        wanted = "a certificate and its own key, both PEM, the key without a password"
+        raise Failure(f"{table.tls_cert} and {table.tls_key} are not {wanted}: {error}") from error
     return context
 
 
