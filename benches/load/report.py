@@ -30,13 +30,13 @@ def table(results: dict[str, Any]) -> str:
         "",
         "Latencies are in ms from the (scheduled) publish to receipt, of all deliveries; *last p99* is that of the "
         "last recipient of each message. CPU is the server's, user and system, per delivery (handshake, message). "
-        "Ratios: rate relative to that server's, then how many times less CPU. *Client* is the load client's "
-        "utilisation of its core, in bold above 0.9: the rate may then be the client's limit and not the server's.",
+        "Ratios: how many times that server's rate, and by what its CPU (or memory) is divided. *Client* is the load "
+        "client's utilisation of its core, in bold above 0.9: the rate may then be the client's limit.",
         "",
         *(f"- **{name}**: {what}" for name, what in results["servers"].items()),
         "",
         "| scenario | server | rate/s | CPU µs | p50 | p99 | p99.9 | last p99 | "
-        + " | ".join(f"x {b}" for b in BASES)
+        + " | ".join(f"to {b}" for b in BASES)
         + " | client | notes |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
@@ -101,14 +101,14 @@ def ratio(name: str, found: dict[str, Any], base: dict[str, Any] | None) -> str:
         return ""
     own, other = found.get("bytes_per_connection"), base.get("bytes_per_connection")
     if own is not None and other is not None:
-        return f"{other / max(own, 1):.2g} less memory"
+        return f"memory / {number(other / max(own, 1))}"
     parts = []
     rate, base_rate = first(found, RATES), first(base, RATES)
     if rate and base_rate and name not in PACED:
-        parts.append(f"{rate / base_rate:.2f}")
+        parts.append(f"{number(rate / base_rate)} x rate")
     cost, base_cost = first(found, COSTS), first(base, COSTS)
     if cost and base_cost:
-        parts.append(f"{base_cost / cost:.2f} less CPU")
+        parts.append(f"CPU / {number(base_cost / cost)}")
     return ", ".join(parts)
 
 
@@ -135,9 +135,9 @@ def notes(found: dict[str, Any]) -> list[str]:
     elif "maxrss_kb" in found:
         said.append(f"{found['maxrss_kb'] / 1024:.0f} MB peak")
     if late := found.get("loop_late_ms"):
-        said.append(f"event loop late p99 {late.get('p99')} ms, max {late.get('max')} ms")
+        said.append(f"event loop late p99 {number(late.get('p99'))} ms, max {number(late.get('max'))} ms")
     if took := found.get("publish_us"):
-        said.append(f"publish() p50 {took.get('p50')} µs, p99 {took.get('p99')} µs")
+        said.append(f"publish() p50 {number(took.get('p50'))} µs, p99 {number(took.get('p99'))} µs")
     if found.get("packets_dropped"):
         said.append(f"the machine dropped {found['packets_dropped']} packets meanwhile")
     # Stalled readers are probed by timeouts as a matter of course.

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -117,4 +119,6 @@ def pick(wanted: str, known: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    # Python's own answer to SIGTERM would skip every `finally` and leave a server behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     main()

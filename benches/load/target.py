@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
 import fanwire
+import uvloop
 
 ROOM = "all"
 LIMIT = 64 << 20
+MEMORY = ("VmHWM", "VmRSS")
 
 
 class Usage:
@@ -42,12 +42,16 @@ class Usage:
 
     def answer(self, stats: dict[str, Any]) -> str:
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        lines = Path("/proc/self/status").read_text().splitlines()
+        memory = {
+            name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines) if name in MEMORY
+        }
         answer = {
             "cpu_user": usage.ru_utime,
             "cpu_sys": usage.ru_stime,
-            "maxrss_kb": usage.ru_maxrss,
-            "rss_kb": pages * resource.getpagesize() // 1024,
+            # Not ru_maxrss, which keeps the size of the process this one was forked from.
+            "maxrss_kb": memory["VmHWM"],
+            "rss_kb": memory["VmRSS"],
             "conns": stats["connections"],
             "inbound": self.inbound,
             "writes": stats["writes"],

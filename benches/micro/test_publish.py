@@ -13,9 +13,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 import fanwire
+import pytest
 from fanwire.envelope import encode
 
 PAYLOAD = b"x" * 128

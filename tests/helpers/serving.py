@@ -32,8 +32,9 @@ class Book(fanwire.Server):
 
     def _note_opened(self, conn: fanwire.Connection) -> None:
         self.opened.append(conn)
-        for room in filter(None, conn.request.path.strip("/").split(",")):
-            conn.join(room)
+        rooms = filter(None, conn.request.path.strip("/").split(","))
+        # The number before its first message, of each room.
+        conn.metadata["joined"] = {room: conn.join(room) for room in rooms}
 
     async def ended(self, count: int = 1) -> fanwire.Connection:
         """Waits for that many connections to have ended; returns the last of them."""

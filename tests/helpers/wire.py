@@ -160,6 +160,14 @@ class Peer:
         self.close()
         return bytes(rest)
 
+    def stall(self) -> None:
+        """From now on nothing is read from the kernel, until `resume`."""
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    def resume(self) -> None:
+        """Ends `stall`."""
+        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
+
     def reset(self) -> None:
         """Ends the connection with an RST."""
         linger = struct.pack("ii", 1, 0)

@@ -133,7 +133,7 @@ async def test_what_is_dropped_is_counted(delivery: str) -> None:
         await publish(server, fast, range(published, published + 200))
         published += 200
         dropped = server.stats()["drops"]
-        assert dropped[reason] >= 200
+        assert dropped[reason] > 100
         got = []
         while len(got) < published - dropped[reason]:
             got.append(number_of(await stalled.message()))
@@ -167,13 +167,18 @@ async def test_over_the_engines_budget_the_slowest_goes_first() -> None:
     server = Book({"engine_bytes": 1 << 20, "unsent_bytes": 4096})
     async with server, await server.peer(rcvbuf=4096) as small, await server.peer(rcvbuf=4096) as large:
         few, many = server.opened
-        for conn, messages in ((few, 300), (many, 500)):
+        small.stall()
+        large.stall()
+        for stalled, (conn, messages) in enumerate([(few, 300), (many, 500)], 1):
             for number in range(messages):
                 conn.send(payload(number))
-        await server.has_stat("blocked", 2)
+            await server.has_stat("blocked", stalled)
         assert not server.stats()["closed_slow"]
         for number in range(300, 600):
             few.send(payload(number))
+        await server.has_stat("closed_slow", 1)
+        small.resume()
+        large.resume()
         assert (await large.closed())[0] == 4008
         await large.end()
         ended = await server.ended()

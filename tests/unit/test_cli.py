@@ -1,0 +1,292 @@
+"""The command line without a network: what is typed or written in a file becomes settings, or one clear line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fanwire.cli.publish as publishing
+import fanwire.cli.serve as serving
+import pytest
+from click.testing import CliRunner, Result
+from fanwire.cli import main
+from fanwire.cli.address import room_url
+from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.publish import read_lines
+from fanwire.cli.serve import build_server, room_of
+from fanwire.cli.settings import Settings, parse_room, parse_settings
+from fanwire.errors import Refused
+from fanwire.request import Head, Request
+
+FILE = """
+[server]
+host = "0.0.0.0"
+port = 9000
+origins = ["https://one.example"]
+api_keys = ["from-file"]
+log_level = "error"
+[limits]
+shards = 3
+drain_timeout = 2
+[[rooms]]
+pattern = "quotes.*"
+delivery = "latest"
+max_keys = 7
+"""
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """What the command would have served with."""
+    monkeypatch.delenv("FANWIRE_API_KEY", raising=False)
+    seen: list[Settings] = []
+    monkeypatch.setattr(serving, "run", seen.append)
+    return seen
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "fanwire.toml"
+    path.write_text(FILE)
+    return path
+
+
+def run(*args: str, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(main, args, env=env)
+
+
+def test_serve_without_options_takes_the_defaults(settings: list[Settings]) -> None:
+    assert run("serve").exit_code == 0
+    assert settings == [Settings()]
+    assert (settings[0].server.host, settings[0].server.port) == ("127.0.0.1", 8000)
+
+
+def test_a_file_is_read(settings: list[Settings], file: Path) -> None:
+    assert run("serve", "--config", str(file)).exit_code == 0
+    (read,) = settings
+    assert (read.server.host, read.server.port, read.server.log_level) == ("0.0.0.0", 9000, "error")
+    assert (read.server.origins, read.server.api_keys) == (["https://one.example"], ["from-file"])
+    assert (read.limits.shards, read.limits.drain_timeout) == (3, 2.0)
+    assert [(room.pattern, room.delivery, room.max_keys) for room in read.rooms] == [("quotes.*", "latest", 7)]
+
+
+def test_options_win_over_the_file(settings: list[Settings], file: Path) -> None:
+    options = ["--host", "::1", "--port", "0", "--api-key", "a", "--api-key", "b", "--origin", "https://two.example"]
+    options += ["--shards", "1", "--log-level", "debug", "--room", "a=b*=drop-oldest"]
+    result = run("serve", "--config", str(file), *options)
+    assert result.exit_code == 0, result.output
+    (read,) = settings
+    assert (read.server.host, read.server.port, read.server.log_level) == ("::1", 0, "debug")
+    assert (read.server.api_keys, read.server.origins) == (["a", "b"], ["https://two.example"])
+    assert read.limits.shards == 1
+    assert read.limits.drain_timeout == 2.0  # what no option speaks of stays
+    # The first pattern that matches wins, so those of the options come first.
+    assert [(room.pattern, room.delivery) for room in read.rooms] == [("a=b*", "drop-oldest"), ("quotes.*", "latest")]
+
+
+def test_keys_come_from_the_environment(settings: list[Settings], file: Path) -> None:
+    env = {"FANWIRE_API_KEY": "one two"}
+    assert run("serve", "--config", str(file), env=env).exit_code == 0
+    assert run("serve", "--api-key", "typed", env=env).exit_code == 0
+    assert [read.server.api_keys for read in settings] == [["one", "two"], ["typed"]]
+
+
+def test_certificates_are_found_from_the_folder_of_the_file(settings: list[Settings], tmp_path: Path) -> None:
+    path = tmp_path / "fanwire.toml"
+    path.write_text('[server]\ntls_cert = "cert.pem"\ntls_key = "/etc/key.pem"\n')
+    assert run("serve", "--config", str(path)).exit_code == 0
+    assert settings[0].server.tls_cert == str(tmp_path / "cert.pem")
+    assert settings[0].server.tls_key == "/etc/key.pem"
+
+
+WRONG_FILES = [
+    ("[server]\nport = 70000", "server.port: Expected `int` <= 65535"),
+    ('[server]\nport = "x"', "server.port: Expected `int`, got `str`"),
+    ("[server]\nprot = 1", "server: Object contains unknown field `prot`"),
+    ('[server]\napi_keys = [""]', "server.api_keys[...]: Expected `str` of length >= 1"),
+    ('[server]\nlog_level = "loud"', "server.log_level: Invalid enum value 'loud'"),
+    ("[limits]\nmax_head = 1", "limits: max_head must be at least 1024, not 1"),
+    ("[limits]\nmax_heads = 1", "limits: Object contains unknown field `max_heads`"),
+    ('[[rooms]]\npattern = "a"\ndelivery = "fast"', "rooms[...].delivery: Invalid enum value 'fast'"),
+    ("[[rooms]]\nmax_keys = 1", "rooms[...]: Object missing required field `pattern`"),
+    ('[[rooms]]\npattern = "a"\nmax_keys = 0', "rooms[...].max_keys: Expected `int` >= 1"),
+    ("[sever]", "Object contains unknown field `sever`"),
+    ("[server", "this is no TOML: "),
+]
+
+
+@pytest.mark.parametrize(("text", "error"), WRONG_FILES, ids=[error for _, error in WRONG_FILES])
+def test_a_wrong_file_is_one_line_that_names_the_field(
+    text: str, error: str, settings: list[Settings], tmp_path: Path
+) -> None:
+    path = tmp_path / "fanwire.toml"
+    path.write_text(text)
+    result = run("serve", "--config", str(path))
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: {path}: {error}")
+    assert not settings
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="this is no TOML"):
+        parse_settings(b"\xff\xfe")
+    result = run("serve", "--config", str(tmp_path / "missing"))
+    assert result.exit_code == 2
+    assert result.stderr == f"Error: {tmp_path / 'missing'}: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (["--port", "65536"], "--port"),
+        (["--shards", "-1"], "--shards"),
+        (["--room", "quotes"], "'quotes' is not PATTERN=DELIVERY"),
+        (["--room", "=latest"], "'=latest' is not PATTERN=DELIVERY"),
+        (["--room", "quotes=fast"], "'fast' is no delivery class"),
+        (["--api-key", ""], "--api-key"),
+        (["--api-key", "two words"], "--api-key"),
+        (["--log-level", "loud"], "--log-level"),
+    ],
+)
+def test_a_wrong_option_is_named(args: list[str], error: str, settings: list[Settings]) -> None:
+    result = run("serve", *args)
+    assert result.exit_code == 2
+    assert error in result.stderr
+    assert not settings
+
+
+def test_a_wrong_key_is_not_repeated(settings: list[Settings]) -> None:
+    assert "secret" not in run("serve", "--api-key", "my secret").output
+
+
+def test_certificate_and_key_go_together(tmp_path: Path) -> None:
+    result = run("serve", "--tls-cert", "cert.pem")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "tls_key" in result.stderr
+
+
+def test_an_unreadable_certificate_is_named(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_text("no certificate")
+    result = run("serve", "--tls-cert", str(cert), "--tls-key", str(key))
+    assert (result.exit_code, result.stderr) == (1, f"Error: cannot read {key}: No such file or directory\n")
+    key.write_text("no key")
+    result = run("serve", "--tls-cert", str(cert), "--tls-key", str(key))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {cert} and {key} are not a certificate and its own key")
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["publish"], ["subscribe"], ["demo"]])
+def test_help_is_there(command: list[str]) -> None:
+    assert run(*command, "--help").exit_code == 0
+
+
+def test_help_says_that_the_limit_of_open_files_is_raised() -> None:
+    assert "open files" in run("serve", "--help").output
+
+
+def test_parse_room_takes_the_last_equals_sign() -> None:
+    assert parse_room("a=b=latest").pattern == "a=b"
+
+
+def test_a_server_gets_what_the_settings_say() -> None:
+    server = build_server(parse_settings(FILE.encode()))
+    assert (server.host, server.port, server.config.shards) == ("0.0.0.0", 9000, 3)
+    with pytest.raises(ValueError, match="handler"):
+        server.on_connect(print)  # it subscribes there
+
+
+@pytest.mark.parametrize(
+    ("target", "room"),
+    [
+        (b"/rooms/prices", "prices"),
+        (b"/rooms/prices?token=x", "prices"),
+        (b"/rooms/a%2Fb%20%C3%BC", "a/b ü"),
+        (b"/rooms/" + b"x" * 255, "x" * 255),
+    ],
+)
+def test_the_path_names_the_room(target: bytes, room: str) -> None:
+    assert room_of(Request(Head(b"GET", target, "1.1", []), "", False)) == room
+
+
+@pytest.mark.parametrize(
+    "target", [b"/", b"/rooms", b"/rooms/", b"/Rooms/a", b"/x/rooms/a", b"/rooms/" + b"%C3%BC" * 128]
+)
+def test_any_other_path_is_not_found(target: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        room_of(Request(Head(b"GET", target, "1.1", []), "", False))
+    assert refused.value.status == 404
+
+
+@pytest.mark.parametrize(
+    ("base", "websocket", "url"),
+    [
+        ("http://h:1", False, "http://h:1/rooms/a%2Fb%C3%BC"),
+        ("http://h:1/", True, "ws://h:1/rooms/a%2Fb%C3%BC"),
+        ("wss://h/sub/", False, "https://h/sub/rooms/a%2Fb%C3%BC"),
+        ("https://h", True, "wss://h/rooms/a%2Fb%C3%BC"),
+    ],
+)
+def test_room_url(base: str, websocket: bool, url: str) -> None:
+    assert room_url(base, "a/bü", websocket=websocket) == url
+
+
+@pytest.mark.parametrize("base", ["127.0.0.1:8000", "ftp://h", "ws://", "", "localhost"])
+def test_what_is_no_url_is_told(base: str) -> None:
+    with pytest.raises(Misuse, match="no URL"):
+        room_url(base, "a", websocket=True)
+    assert run("subscribe", "a", "--url", base).exit_code == 2
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    read, write = os.pipe()
+    yield read, write
+    os.close(read)
+
+
+async def test_lines_come_whole_however_they_are_cut(pipe: tuple[int, int]) -> None:
+    read, write = pipe
+    lines = read_lines(read)
+    os.write(write, b"one\nt")
+    assert await anext(lines) == b"one"
+    os.write(write, b"w")
+    os.write(write, b"o\n\nthr")
+    assert [await anext(lines), await anext(lines)] == [b"two", b""]
+    os.write(write, b"ee")
+    os.close(write)
+    # The last one has no end, and is one all the same.
+    assert [line async for line in lines] == [b"three"]
+
+
+async def test_no_lines_of_nothing(pipe: tuple[int, int]) -> None:
+    os.close(pipe[1])
+    assert [line async for line in read_lines(pipe[0])] == []
+
+
+async def test_files_are_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b"".join(b"%d\n" % n for n in range(50_000)))
+    with path.open("rb") as file:
+        assert [line async for line in read_lines(file.fileno())] == [b"%d" % n for n in range(50_000)]
+
+
+async def test_a_line_without_end_has_an_end(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "LINE_MAX", 1000)
+    os.write(pipe[1], b"x" * 2000)
+    with pytest.raises(Failure, match="longer than 1000"):
+        await anext(read_lines(pipe[0]))
+    os.close(pipe[1])
+
+
+def test_the_demo_without_psutil_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("fanwire.demo")]:
+        monkeypatch.delitem(sys.modules, name)
+    missing: Any = None
+    monkeypatch.setitem(sys.modules, "psutil", missing)
+    result = run("demo", "--port", "0")
+    assert (result.exit_code, result.stderr) == (1, "Error: the demo needs psutil: pip install 'fanwire[demo]'\n")
