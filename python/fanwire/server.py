@@ -81,6 +81,7 @@ class Server:
         self._hub: Hub | None = None
         self._keeper: Doorkeeper | None = None
         self._listener: asyncio.Server | None = None
+        self._stopping: asyncio.Future[bool] | None = None
 
     # Handlers. Each may be a function or a coroutine function; those of one connection run one after the other.
 
@@ -220,6 +221,7 @@ class Server:
             )
         except BaseException:
             engine.shutdown(1.0)
+            await self._http.stop()
             raise
         hub.start()
         self._engine, self._hub, self._keeper = engine, hub, keeper
@@ -233,18 +235,13 @@ class Server:
         Returns:
             Whether all closed in time.
         """
-        if self._engine is None or self._hub is None or self._listener is None or self._keeper is None:
-            return True
-        timeout = self.config.drain_timeout if timeout is None else timeout
-        self._keeper.is_open = False
-        self._listener.close()
-        all_closed = await self._hub.drain(timeout)
-        await self._hub.finish_tasks(1.0)
-        self._hub.stop()
-        self._engine.shutdown(1.0)
-        await self._http.stop()
-        self._engine = self._hub = self._listener = self._keeper = None
-        return all_closed
+        if self._stopping is None:
+            if self._engine is None or self._hub is None or self._listener is None or self._keeper is None:
+                return True
+            timeout = self.config.drain_timeout if timeout is None else timeout
+            stop = self._stop(self._engine, self._hub, self._listener, self._keeper, timeout)
+            self._stopping = asyncio.ensure_future(stop)
+        return await asyncio.shield(self._stopping)
 
     async def serve(self, *, ready: Callable[[], object] | None = None) -> None:
         """Runs until SIGINT or SIGTERM, then stops. A second signal ends the process at once.
@@ -332,6 +329,20 @@ class Server:
         return self._engine
 
     # Inside.
+
+    async def _stop(
+        self, engine: Engine, hub: Hub, listener: asyncio.Server, keeper: Doorkeeper, timeout: float
+    ) -> bool:
+        keeper.is_open = False
+        listener.close()
+        all_closed = await hub.drain(timeout)
+        await hub.finish_tasks(1.0)
+        keeper.close()
+        hub.stop()
+        engine.shutdown(1.0)
+        await self._http.stop()
+        self._engine = self._hub = self._listener = self._keeper = self._stopping = None
+        return all_closed
 
     def _handle(self, name: str, handler: H) -> H:
         if getattr(self._handlers, name) is not None:

@@ -54,6 +54,12 @@ class Doorkeeper:
         self.authenticate = authenticate
         self.origins = None if origins is None else frozenset(origins)
         self.is_open = True
+        self.waiting: set[FrontDoor] = set()
+
+    def close(self) -> None:
+        """Cuts off those whose head is still not complete."""
+        for door in list(self.waiting):
+            door.abort()
 
 
 class FrontDoor(asyncio.Protocol):
@@ -75,6 +81,7 @@ class FrontDoor(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A peer was accepted."""
         self._transport = cast("asyncio.Transport", transport)
+        self._keeper.waiting.add(self)
         timeout = self._keeper.hub.config.handshake_timeout
         self._timer = asyncio.get_running_loop().call_later(timeout, self._time_is_up)
 
@@ -110,8 +117,15 @@ class FrontDoor(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
         self._stop_timer()
+        self._keeper.waiting.discard(self)
         if self._task is not None:
             self._task.cancel()
+
+    # What the doorkeeper calls.
+
+    def abort(self) -> None:
+        """Ends the transport."""
+        self._transport.abort()
 
     # What the parser calls.
 
@@ -205,6 +219,7 @@ class FrontDoor(asyncio.Protocol):
 
     def _forget(self) -> None:
         # uvloop keeps a transport's first protocol as long as the transport: a kilobyte of parser for nothing.
+        self._keeper.waiting.discard(self)
         self._parser = None
         self._received = bytearray()
         self._headers = []
