@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fanwire._engine import Engine
+from fanwire._engine import Engine, EngineError
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
@@ -55,7 +56,7 @@ class Hub:
         self.config = config
         self.carriers: dict[int, Carrier] = {}
         self.handlers = handlers
-        self.failed = asyncio.Event()
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -93,7 +94,9 @@ class Hub:
         if connection.close_code is None:
             connection.close_code = CloseCode.ABNORMAL
         connection.advance(State.CLOSED)
-        self.engine.gone(connection.id)
+        with contextlib.suppress(EngineError):
+            # Of an engine that has ended there is nothing to take back.
+            self.engine.gone(connection.id)
         self.carriers.pop(connection.id, None)
         if not self.carriers:
             self._idle.set()
@@ -110,13 +113,19 @@ class Hub:
     async def drain(self, timeout: float) -> bool:
         """Closes every connection with 1001 after what waits for it; false if some had to be cut off."""
         for carrier in list(self.carriers.values()):
-            carrier.connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
+            if self.failed.done():
+                carrier.abort()
+            else:
+                carrier.connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
         try:
             await asyncio.wait_for(self._idle.wait(), timeout)
         except asyncio.TimeoutError:
             logger.warning("%d connections did not close within %g s and are cut off", len(self.carriers), timeout)
             for carrier in list(self.carriers.values()):
                 carrier.abort()
+            # The application hears of their ends, too, which come as soon as the loop turns.
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), 1.0)
             return False
         return True
 
@@ -134,7 +143,8 @@ class Hub:
         for kind, conn_id, detail in self.engine.events():
             if kind == "failed":
                 logger.critical("the engine failed: %s", detail)
-                self.failed.set()
+                if not self.failed.done():
+                    self.failed.set_result(detail)
                 continue
             carrier = self.carriers.get(conn_id)
             if carrier is None:

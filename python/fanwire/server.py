@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from fanwire._engine import Engine, EngineClosed
+from fanwire._engine import Engine, EngineClosed, EngineError
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
@@ -55,6 +55,9 @@ class Server:
         ssl: a context of the server's side; clients then connect by wss.
         api_keys: for `POST /rooms/NAME`; with none, publishing by HTTP is off.
         config: limits and waits, see `Config`.
+
+    Raises:
+        ValueError: an API key is empty.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class Server:
         api_keys: Collection[str] = (),
         config: Config | None = None,
     ) -> None:
+        if not all(api_keys):
+            raise ValueError("an API key must not be empty: it would let everyone publish")
         self.config = config or Config()
         self.host = host
         self._port = port
@@ -267,12 +272,14 @@ class Server:
                 loop.add_signal_handler(number, ask_to_stop, number)
             if ready is not None:
                 ready()
-            waits = [asyncio.ensure_future(done.wait()), asyncio.ensure_future(self._hub.failed.wait())]
+            failed, stopped = self._hub.failed, asyncio.ensure_future(done.wait())
+            ends: list[asyncio.Future[Any]] = [failed, stopped]
             try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if failed.done():
+                    raise EngineError(failed.result())
             finally:
-                for wait in waits:
-                    wait.cancel()
+                stopped.cancel()
                 # A second signal must not wait for the drain.
                 for number in (signal.SIGINT, signal.SIGTERM):
                     loop.remove_signal_handler(number)

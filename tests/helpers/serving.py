@@ -11,7 +11,8 @@ import fanwire
 from helpers.wait import DEADLINE, until, within
 from helpers.wire import Peer
 
-QUICK = {"drain_timeout": 2.0, "close_timeout": 2.0}
+QUICK = {"drain_timeout": 2.0, "close_timeout": 2.0, "ping_interval": 0}
+"""Without pings, which may come at any moment and would be in the way of reading frame by frame."""
 
 
 class Book(fanwire.Server):

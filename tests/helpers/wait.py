@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEADLINE = 5.0
+DEADLINE = 20.0
 """Seconds after which something that should happen at once counts as not happening. Generous: machines are busy."""
 
 

@@ -17,7 +17,7 @@ from helpers.wait import until, within
 from helpers.wire import BINARY, CLOSE, FIN, close_frame, request
 
 ROOMS = ("a", "b", "c", "d")
-LIVES = int(os.environ.get("FANWIRE_STORM", "600"))
+LIVES = int(os.environ.get("FANWIRE_STORM", "2000"))
 AT_ONCE = 16
 
 

@@ -1,0 +1,55 @@
+"""Python programs of their own, for what ends or limits a process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from types import TracebackType
+
+from helpers.wait import DEADLINE
+
+TESTS = Path(__file__).parents[1]
+
+
+class Script:
+    """A running program. Its first line of output is awaited as its port."""
+
+    def __init__(self, code: str, *arguments: str) -> None:
+        prelude = f"import sys; sys.path.insert(0, {str(TESTS)!r})\n"
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(code), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        """The next line of its output. The test's own timeout is the deadline."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"it has ended: {self.process.communicate(timeout=DEADLINE)}")
+        return line.strip()
+
+    def end(self) -> tuple[int, str, str]:
+        """Waits for its end: status, output and errors."""
+        out, err = self.process.communicate(timeout=DEADLINE)
+        return self.process.returncode, out, err
+
+    def __enter__(self) -> Script:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def run(code: str, *arguments: str) -> tuple[int, str, str]:
+    """Runs a program to its end."""
+    with Script(code, *arguments) as script:
+        return script.end()

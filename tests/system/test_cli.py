@@ -1,0 +1,229 @@
+"""The commands as processes: a server, its subscribers and its publishers."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from fanwire.cli.failure import Failure
+from fanwire.cli.publish import ATTEMPTS, publish
+from helpers.program import Program
+from helpers.wait import DEADLINE, within
+from helpers.wire import request
+
+KEY = "secret"
+
+
+@pytest.fixture
+def server() -> Iterator[Program]:
+    with Program("serve", "--port", "0", "--api-key", KEY, "--room", "latest.*=latest") as program:
+        yield program
+
+
+@pytest.fixture
+def url(server: Program) -> str:
+    return server.url()
+
+
+def subscriber(room: str, url: str, *options: str) -> Program:
+    """A subscriber whose messages come from now on."""
+    program = Program("subscribe", room, "--url", url, *options)
+    assert program.err.next() == f"subscribed to {room} at {url}"
+    return program
+
+
+def publisher(room: str, url: str, *options: str, key: str = KEY) -> Program:
+    return Program("publish", room, "--url", url, *options, env={"FANWIRE_API_KEY": key})
+
+
+def test_lines_arrive_in_order(url: str) -> None:
+    lines = [f"line {n}" for n in range(2000)]
+    with subscriber("a/b ü", url, "--count", "2000") as reader, publisher("a/b ü", url) as writer:
+        writer.feed("\n".join(lines).encode(), end=True)
+        assert writer.exit_code() == 0
+        assert writer.err.rest() == ["published 2000 messages to a/b ü"]
+        assert reader.exit_code() == 0
+        assert reader.out.rest() == lines
+
+
+def test_a_line_leaves_as_soon_as_it_is_complete(url: str) -> None:
+    with subscriber("a", url) as reader, publisher("a", url, "--quiet") as writer:
+        for line in ("one", "", "two"):
+            writer.feed(f"{line}\r\n".encode())
+            assert reader.out.next() == line
+        writer.feed(b"", end=True)
+        assert (writer.exit_code(), writer.err.rest()) == (0, [])
+
+
+def test_binary_messages_are_shown_as_base64_or_raw(url: str) -> None:
+    with subscriber("a", url, "--count", "2") as coded, subscriber("a", url, "--count", "2", "--raw") as raw:
+        with publisher("a", url, "--binary") as writer:
+            writer.feed(b"\x00\xff\r\nraw", end=True)
+            assert writer.exit_code() == 0
+        assert coded.out.rest() == ["AP8N", "cmF3"]
+        assert raw.out.rest() == ["\x00\\xff\r", "raw"]
+
+
+def test_who_joins_a_room_of_latest_values_gets_the_newest_of_each_key(url: str) -> None:
+    for key in ("a", "b"):
+        with publisher("latest.x", url, "--key", key) as writer:
+            writer.feed(f"old {key}\nnew {key}\n".encode(), end=True)
+            assert writer.exit_code() == 0
+    with subscriber("latest.x", url, "--count", "2") as reader:
+        assert sorted(reader.out.rest()) == ["new a", "new b"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains(server: Program, url: str, number: signal.Signals) -> None:
+    with subscriber("a", url) as reader, publisher("a", url) as writer:
+        writer.feed(b"last words\n", end=True)
+        assert writer.exit_code() == 0
+        server.kill(number)
+        assert server.exit_code() == 0
+        assert reader.exit_code() == 1
+        assert reader.out.rest() == ["last words"]
+        assert reader.err.rest() == ["Error: closed by the server: 1001 the server is shutting down"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
+def test_a_second_signal_ends_at_once(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    config = tmp_path / "patient.toml"
+    config.write_text("[limits]\ndrain_timeout = 3600.0\nclose_timeout = 3600.0\n")
+    with Program("serve", "--port", "0", "--config", str(config)) as server:
+        parts = urlsplit(server.url())
+        # It is told to close, and never answers.
+        with socket.create_connection((parts.hostname, parts.port), DEADLINE) as peer:
+            peer.sendall(request("/rooms/a"))
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += peer.recv(4096)
+            server.kill(number)
+            assert peer.recv(2)[:1] == b"\x88"
+            server.kill(number)
+            assert server.exit_code() == code
+        assert not [line for line in server.err.rest() if "Traceback" in line]
+
+
+def test_ctrl_c_ends_a_subscriber_well(url: str) -> None:
+    with subscriber("a", url) as reader:
+        reader.kill(signal.SIGINT)
+        assert (reader.exit_code(), reader.err.rest()) == (0, [])
+
+
+def test_a_reader_that_has_seen_enough_ends_a_subscriber_well(url: str) -> None:
+    # As in `fanwire subscribe a | head -1`: nobody reads its lines.
+    command = [sys.executable, "-m", "fanwire", "subscribe", "a", "--url", url]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader,
+        publisher("a", url) as writer,
+    ):
+        assert reader.stdout is not None
+        assert reader.stderr is not None
+        assert reader.stderr.readline().startswith("subscribed")
+        reader.stdout.close()
+        writer.feed(b"one\n", end=True)
+        assert reader.wait(DEADLINE) == 0
+        assert reader.stderr.read() == ""
+
+
+def test_a_wrong_key_is_one_line(url: str) -> None:
+    with publisher("a", url, key="wrong") as writer:
+        writer.feed(b"one\ntwo\n", end=True)
+        assert writer.exit_code() == 1
+        assert writer.err.rest() == ["Error: line 1 was not published: 401 wrong or missing API key"]
+
+
+def test_a_line_that_is_not_taken_is_named(url: str) -> None:
+    with publisher("a", url) as writer:
+        writer.feed(b"fine\n\xff\nnever sent\n", end=True)
+        assert writer.exit_code() == 1
+        (line,) = writer.err.rest()
+        assert line.startswith("Error: line 2 was not published: 400 ")
+
+
+def test_nobody_there_is_one_line() -> None:
+    with socket.socket() as silent:
+        # Bound, so that nobody else takes the port, and not listening.
+        silent.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with publisher("a", f"http://{address}") as writer:
+            writer.feed(b"one\n", end=True)
+            assert writer.exit_code() == 1
+            assert writer.err.rest() == [
+                f"Error: line 1 was not published: cannot connect to {address}: Connection refused"
+            ]
+        with Program("subscribe", "a", "--url", f"ws://{address}") as reader:
+            assert reader.exit_code() == 1
+            assert reader.err.rest() == [f"Error: cannot connect to ws://{address}/rooms/a: Connection refused"]
+
+
+@pytest.mark.parametrize("path", ["/x", "/x/rooms"])
+def test_any_other_path_is_not_found(url: str, path: str) -> None:
+    with Program("subscribe", "a", "--url", url + path) as reader:
+        assert reader.exit_code() == 1
+        assert reader.err.rest() == [f"Error: {url}{path}/rooms/a: 404 Not Found"]
+
+
+def test_an_address_in_use_is_one_line(url: str) -> None:
+    with Program("serve", "--port", str(urlsplit(url).port)) as second:
+        assert second.exit_code() == 1
+        assert second.err.rest() == [f"Error: cannot listen at {urlsplit(url).netloc}: Address already in use"]
+
+
+def test_a_wrong_file_is_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "wrong.toml"
+    config.write_text("[limits]\nshards = -1\n")
+    with Program("serve", "--port", "0", "--config", str(config)) as server:
+        assert server.exit_code() == 2
+        assert server.err.rest() == [f"Error: {config}: limits: shards must be at least 0, not -1"]
+
+
+def test_what_only_the_engine_refuses_is_one_line() -> None:
+    with Program("serve", "--port", "0", "--shards", "100000") as server:
+        assert server.exit_code() == 2
+        (line,) = server.err.rest()
+        assert line.startswith("Error: shards must be")
+
+
+@asynccontextmanager
+async def overloaded(times: int) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that is, for so many requests; and the bodies it was sent."""
+    bodies: list[bytes] = []
+
+    async def answer(asked: web.Request) -> web.Response:
+        bodies.append(await asked.read())
+        if len(bodies) <= times:
+            return web.Response(status=503, headers={"Retry-After": "0"}, text="full\n")
+        return web.Response(text="{}")
+
+    app = web.Application()
+    app.router.add_post("/rooms/a", answer)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/rooms/a")), bodies
+
+
+async def lines(*texts: bytes) -> AsyncIterator[bytes]:
+    for text in texts:
+        yield text
+
+
+async def test_an_overloaded_server_is_asked_again() -> None:
+    async with overloaded(ATTEMPTS - 1) as (url, bodies):
+        assert await within(publish(url, lines(b"one", b"two"))) == 2
+    assert bodies == [b"one"] * ATTEMPTS + [b"two"]
+
+
+async def test_not_for_ever() -> None:
+    async with overloaded(1000) as (url, bodies):
+        with pytest.raises(Failure, match="line 1 was not published: 503 full"):
+            await within(publish(url, lines(b"one", b"two")))
+    assert bodies == [b"one"] * ATTEMPTS
