@@ -46,7 +46,8 @@ check: $(VENV)/dev ## formatting, lints and types
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/mypy benches/load tests/autobahn
+	$(BIN)/mypy benches/load/run.py benches/load/target.py benches/micro
+	$(BIN)/mypy tests/autobahn/run.py tests/autobahn/server.py
 	MYPYPATH=python $(BIN)/stubtest fanwire._engine
 
 .PHONY: format

@@ -23,9 +23,24 @@ use crate::shard::ShardSettings;
 use crate::slots::ConnId;
 use crate::stats::DROPS;
 
-create_exception!(fanwire._engine, EngineError, PyRuntimeError);
-create_exception!(fanwire._engine, EngineClosed, EngineError);
-create_exception!(fanwire._engine, Overloaded, EngineError);
+create_exception!(
+    fanwire._engine,
+    EngineError,
+    PyRuntimeError,
+    "The engine has failed. Raised by every call after one of its threads has panicked: a bug in fanwire."
+);
+create_exception!(
+    fanwire._engine,
+    EngineClosed,
+    EngineError,
+    "The engine was shut down, or belongs to the process that this one was forked from."
+);
+create_exception!(
+    fanwire._engine,
+    Overloaded,
+    EngineError,
+    "A bounded queue or table is full. Nothing was queued and no sequence number was taken; try again later."
+);
 
 /// The native half of fanwire.
 #[pymodule(gil_used = false)]

@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import fanwire
 import uvloop
+
+import fanwire
 
 ROOM = "all"
 LIMIT = 64 << 20

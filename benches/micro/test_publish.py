@@ -13,8 +13,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import fanwire
 import pytest
+
+import fanwire
 from fanwire.envelope import encode
 
 PAYLOAD = b"x" * 128

@@ -91,6 +91,8 @@ class Hub:
     def lost(self, carrier: Carrier) -> None:
         """A client's transport is gone."""
         connection = carrier.connection
+        # Why the engine has ended it may be known already and not heard yet.
+        self._take_events()
         if connection.close_code is None:
             connection.close_code = CloseCode.ABNORMAL
         connection.advance(State.CLOSED)

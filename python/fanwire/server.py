@@ -216,14 +216,21 @@ class Server:
         http = await self._http.start()
         keeper = Doorkeeper(hub, http, self._authenticate, self._origins)
         try:
-            self._listener = await asyncio.get_running_loop().create_server(
+            loop = asyncio.get_running_loop()
+            # asyncio takes the number also for how often to try to accept per turn, and at the limit of open files
+            # logs as many errors a second. uvloop does not.
+            is_asyncio = isinstance(loop, asyncio.BaseEventLoop)
+            self._listener = await loop.create_server(
                 lambda: FrontDoor(keeper),
                 self.host,
                 self._port,
                 ssl=self._ssl,
-                backlog=config.backlog,
+                backlog=1 if is_asyncio else config.backlog,
                 ssl_handshake_timeout=config.handshake_timeout if self._ssl else None,
             )
+            for listening in self._listener.sockets if is_asyncio else ():
+                with listening.dup() as sock:
+                    sock.listen(config.backlog)
         except BaseException:
             engine.shutdown(1.0)
             await self._http.stop()

@@ -71,12 +71,12 @@ def install(python27: str) -> Path:
     if not program.exists():
         pip = ["-m", "pip", "--disable-pip-version-check", "--quiet", "--retries", "10", "install"]
         subprocess.run([sys.executable, "-m", "venv", CACHE / "virtualenv"], check=True)
-        virtualenv = CACHE / "virtualenv" / "bin" / "python"
+        virtualenv = str(CACHE / "virtualenv" / "bin" / "python")
         # The last version that makes environments for 2.7.
         subprocess.run([virtualenv, *pip, "virtualenv<20.22"], check=True)
-        subprocess.run([virtualenv, "-m", "virtualenv", "--quiet", "-p", python27, CACHE / "wstest"], check=True)
+        subprocess.run([virtualenv, "-m", "virtualenv", "--quiet", "-p", python27, str(CACHE / "wstest")], check=True)
         quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}
-        suite = [CACHE / "wstest" / "bin" / "python", *pip, "autobahntestsuite==25.10.1"]
+        suite = [str(CACHE / "wstest" / "bin" / "python"), *pip, "autobahntestsuite==25.10.1"]
         subprocess.run(suite, check=True, env=quiet, stderr=subprocess.DEVNULL)
     return program
 
@@ -98,7 +98,7 @@ def run(wstest: Path, cases: list[str]) -> dict[str, list[str]]:
         }
         (REPORT / "spec.json").write_text(json.dumps(spec))
         with (REPORT / "wstest.log").open("w") as log:
-            command = [wstest, "-m", "fuzzingclient", "-s", REPORT / "spec.json"]
+            command = [str(wstest), "-m", "fuzzingclient", "-s", str(REPORT / "spec.json")]
             subprocess.run(command, stdout=log, stderr=log, timeout=SECONDS, check=True)
     finally:
         server.terminate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,16 +15,22 @@ TESTS = Path(__file__).parents[1]
 
 
 class Script:
-    """A running program. Its first line of output is awaited as its port."""
+    """A running program."""
 
     def __init__(self, code: str, *arguments: str) -> None:
         prelude = f"import sys; sys.path.insert(0, {str(TESTS)!r})\n"
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(code), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        # A process started in the background by a shell ignores Ctrl-C, and its children would, too.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(code), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def line(self) -> str:
         """The next line of its output. The test's own timeout is the deadline."""
@@ -32,6 +39,12 @@ class Script:
         if not line:
             raise AssertionError(f"it has ended: {self.process.communicate(timeout=DEADLINE)}")
         return line.strip()
+
+    def say(self, line: str) -> None:
+        """A line of its input, which ends with `end`."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
 
     def end(self) -> tuple[int, str, str]:
         """Waits for its end: status, output and errors."""
@@ -46,7 +59,7 @@ class Script:
     ) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+            self.process.communicate()
 
 
 def run(code: str, *arguments: str) -> tuple[int, str, str]:

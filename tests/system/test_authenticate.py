@@ -6,11 +6,11 @@ import asyncio
 import logging
 
 import pytest
-
-import fanwire
 from helpers.serving import Book, take
 from helpers.wait import until, within
 from helpers.wire import FIN, TEXT, close_frame, request
+
+import fanwire
 
 
 async def test_the_identity_may_take_a_while() -> None:

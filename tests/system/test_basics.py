@@ -7,12 +7,12 @@ import logging
 
 import orjson
 import pytest
-from websockets.exceptions import ConnectionClosed
-
-import fanwire
 from helpers.serving import Book, take
 from helpers.wait import until, within
 from helpers.wire import BINARY, FIN, TEXT, close_frame, frame
+from websockets.exceptions import ConnectionClosed
+
+import fanwire
 
 
 async def test_members_get_what_is_published_and_others_do_not() -> None:
@@ -92,11 +92,29 @@ async def test_join_tells_the_number_before_the_first_message() -> None:
         (b"x" * 65_536, BINARY, b"x" * 65_536),
         (b"x" * 1_000_000, BINARY, b"x" * 1_000_000),
     ],
-    ids=["str", "empty str", "bytes", "bytearray", "memoryview", "dict", "None", "int", "125", "126", "65535", "65536", "1 MB"],
+    ids=[
+        "str",
+        "empty str",
+        "bytes",
+        "bytearray",
+        "memoryview",
+        "dict",
+        "None",
+        "int",
+        "125",
+        "126",
+        "65535",
+        "65536",
+        "1 MB",
+    ],
 )
 async def test_payloads_arrive_byte_for_byte(data: object, opcode: int, payload: bytes) -> None:
     async with Book() as server, await server.peer("/a") as peer:
-        for send in (lambda: server.publish("a", data), lambda: server.broadcast(data), lambda: server.opened[0].send(data)):
+        for send in (
+            lambda: server.publish("a", data),
+            lambda: server.broadcast(data),
+            lambda: server.opened[0].send(data),
+        ):
             send()
             assert await peer.frame() == (FIN | opcode, payload)
 
@@ -186,6 +204,17 @@ async def test_handlers_may_be_coroutines_and_run_in_order() -> None:
         assert calls == ["connect", "begin 1", "end 1", "begin 2", "end 2", 1000]
 
 
+async def test_what_a_plain_handler_returns_does_not_matter() -> None:
+    server = fanwire.Server(port=0)
+    server.on_connect(lambda conn: conn.join("a"))
+    server.on_message(lambda conn, message: server.publish("a", message))
+    server.on_disconnect(lambda conn: "bye")
+    async with server, Book.client(server) as client:  # type: ignore[arg-type]
+        for number in range(3):
+            await client.send(str(number))
+        assert await take(client, 3) == ["0", "1", "2"]
+
+
 async def test_connections_do_not_wait_for_each_others_handlers() -> None:
     server = fanwire.Server(port=0)
     gate = asyncio.Event()
@@ -208,6 +237,7 @@ async def test_messages_right_before_the_close_reach_the_handler() -> None:
     async with Book().listens() as server, await server.peer() as peer:
         await peer.send(*(frame(TEXT, b"%d" % number) for number in range(100)), close_frame(1000))
         assert await peer.closed() == (1000, "")
+        await peer.end()
         await server.ended()
         assert server.heard == [str(number) for number in range(100)]
 

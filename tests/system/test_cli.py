@@ -14,11 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from fanwire.cli.failure import Failure
-from fanwire.cli.publish import ATTEMPTS, publish
 from helpers.program import Program
 from helpers.wait import DEADLINE, within
 from helpers.wire import request
+
+from fanwire.cli.failure import Failure
+from fanwire.cli.publish import ATTEMPTS, publish
 
 KEY = "secret"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
-
-import fanwire
 from helpers.serving import Book, take
 from helpers.wait import until, within
 from helpers.wire import CLOSE, FIN, PING, TEXT, close_frame, frame
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+
+import fanwire
 
 
 async def test_the_application_closes_after_what_waits() -> None:

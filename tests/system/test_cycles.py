@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
-
 from helpers.serving import Book
 from helpers.wait import until, within
 from helpers.wire import FIN, TEXT, close_frame, frame, request
@@ -86,7 +86,7 @@ async def test_memory_and_descriptors_stay_flat() -> None:
         memory, files, objects = process.memory_info().rss, descriptors(), len(gc.get_objects())
         await within(run(server, CYCLES), 60 + CYCLES / 100)
         grown = process.memory_info().rss - memory
-        print(f"{CYCLES} cycles: {memory >> 10} KiB before, {grown / 1024:+.0f} KiB after; {files} files")
+        sys.stdout.write(f"{CYCLES} cycles: {memory >> 10} KiB, {grown / 1024:+.0f} KiB after; {files} files\n")
         assert descriptors() == files
         assert grown < GROWTH
         assert abs(len(gc.get_objects()) - objects) < 1000

@@ -12,12 +12,13 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from fanwire.demo.app import ROOMS, Statistics, quantile
-from fanwire.demo.readings import Readings, Window
 from helpers.program import Program
 from helpers.wait import DEADLINE
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+
+from fanwire.demo.app import ROOMS, Statistics, quantile
+from fanwire.demo.readings import Readings, Window
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from helpers.serving import Book, take
 from helpers.wait import until, within
 from helpers.wire import ACCEPT, FIN, HEAD, KEY, TEXT, Peer, Response, close_frame, frame, request

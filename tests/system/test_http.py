@@ -7,7 +7,6 @@ import json
 
 import pytest
 from aiohttp import web
-
 from helpers.serving import Book, take
 from helpers.wait import until, within
 from helpers.wire import BINARY, FIN, TEXT, Peer, Response, close_frame
@@ -38,7 +37,12 @@ async def test_paths(path: str, status: int) -> None:
 
 
 async def test_not_ready_while_it_drains() -> None:
-    async with Book() as server, await server.peer() as member, await server.dial() as probe, await server.dial() as late:
+    async with (
+        Book() as server,
+        await server.peer() as member,
+        await server.dial() as probe,
+        await server.dial() as late,
+    ):
         assert (await say(probe, "GET", "/readyz")).status == 200
         stop = asyncio.ensure_future(server.stop())
         await member.closed()

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 from fastapi import FastAPI
+from helpers.serving import Book, take
+from helpers.wait import within
 from starlette.types import Message
 
 import fanwire
-from helpers.serving import Book, take
-from helpers.wait import until, within
 
 
 async def test_fastapi_starts_and_stops_it() -> None:
@@ -42,9 +42,13 @@ async def test_fastapi_starts_and_stops_it() -> None:
 
 async def test_an_error_of_the_application_stops_it_too() -> None:
     server = Book()
-    with pytest.raises(LookupError):
+
+    async def fail() -> None:
         async with server.lifespan(None):
-            await until(lambda: server.port)
+            assert server.publish("a", "x") == 1
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
     with pytest.raises(fanwire.EngineClosed):
         server.publish("a", "x")

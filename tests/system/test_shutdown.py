@@ -9,13 +9,13 @@ import socket
 import threading
 
 import pytest
-from websockets.asyncio.client import connect
-
-import fanwire
 from helpers.script import Script, run
 from helpers.serving import Book, take
 from helpers.wait import until, within
 from helpers.wire import request
+from websockets.asyncio.client import connect
+
+import fanwire
 
 
 async def test_what_was_published_before_the_stop_arrives_before_the_end() -> None:
@@ -172,7 +172,7 @@ async def test_a_signal_drains(loop: str, number: signal.Signals) -> None:
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 async def test_a_second_signal_ends_at_once(loop: str) -> None:
-    from helpers.wire import Peer  # noqa: PLC0415
+    from helpers.wire import Peer
 
     with Script(SERVE, "600", loop) as script:
         port = int(await asyncio.to_thread(script.line))

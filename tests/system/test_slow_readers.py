@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
-from websockets.asyncio.client import ClientConnection
-
 from helpers.serving import Book, take
 from helpers.wait import until, within
 from helpers.wire import BINARY, FIN, PING, Peer, close_frame
+from websockets.asyncio.client import ClientConnection
 
 SMALL = {"connection_bytes": 64 << 10, "unsent_bytes": 4096}
 BATCH = 10
@@ -211,7 +210,8 @@ async def test_no_pong_ends_it() -> None:
         await peer.end()
         ended = await server.ended()
         assert ended.close_code == 1006
-        assert "pong" in ended.close_reason
+        # The socket's end may be seen before the event that says why.
+        assert ended.close_reason in ("", "no pong within ping_timeout")
         assert server.stats()["closed_unanswered"] == 1
 
 

@@ -10,11 +10,11 @@ import threading
 import time
 
 import pytest
-
-import fanwire
 from helpers.serving import Book
 from helpers.wait import until, within
 from helpers.wire import BINARY, CLOSE, FIN, close_frame, request
+
+import fanwire
 
 ROOMS = ("a", "b", "c", "d")
 LIVES = int(os.environ.get("FANWIRE_STORM", "2000"))

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-import fanwire
 from helpers.serving import Book, take
 from helpers.wait import within
+
+import fanwire
 
 THREADS = 8
 EACH = 500
@@ -33,7 +33,7 @@ async def test_every_client_sees_the_one_order(shards: int) -> None:
         with ThreadPoolExecutor(THREADS) as pool:
             await within(asyncio.gather(*(loop.run_in_executor(pool, work, thread) for thread in range(THREADS))))
         # Unique, without gaps, and rising for each thread.
-        assert sorted(sum(seqs, [])) == list(range(1, THREADS * EACH + 1))
+        assert sorted(seq for mine in seqs for seq in mine) == list(range(1, THREADS * EACH + 1))
         assert all(mine == sorted(mine) for mine in seqs)
         by_seq = {seq: f"{thread}/{number}" for thread in range(THREADS) for number, seq in enumerate(seqs[thread])}
         expected = [by_seq[seq] for seq in range(1, THREADS * EACH + 1)]

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 import psutil
 import pytest
-
 from helpers.serving import Book, take
 from helpers.wait import until
 from helpers.wire import BINARY, CLOSE, CONT, FIN, PING, PONG, TEXT, Peer, close_frame, frame
@@ -149,7 +148,7 @@ async def test_a_flood_of_pings_from_one_who_never_reads_costs_nothing() -> None
 
 
 async def test_a_flood_of_pings_from_one_who_reads_is_answered() -> None:
-    async with with_bystander() as (server, peer):
+    async with with_bystander() as (_, peer):
         await peer.send(*(frame(PING, b"%d" % number) for number in range(5000)), close_frame(1000))
         seen = []
         while True:

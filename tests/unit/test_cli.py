@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fanwire.cli.publish as publishing
-import fanwire.cli.serve as serving
 import pytest
 from click.testing import CliRunner, Result
+
+import fanwire.cli.publish as publishing
+import fanwire.cli.serve as serving
 from fanwire.cli import main
 from fanwire.cli.address import room_url
 from fanwire.cli.failure import Failure, Misuse

@@ -44,9 +44,7 @@ class HttpSide:
             web.get("/rooms/{name}", self._only_upgrades),
             web.post("/rooms/{name}", self._post),
         ])  # fmt: skip
-        self._runner = web.AppRunner(
-            self.app, access_log=None, keepalive_timeout=KEEPALIVE, shutdown_timeout=SHUTDOWN
-        )
+        self._runner = web.AppRunner(self.app, access_log=None, keepalive_timeout=KEEPALIVE, shutdown_timeout=SHUTDOWN)
 
     async def start(self) -> web.Server:
         """Returns what makes a protocol for each peer."""

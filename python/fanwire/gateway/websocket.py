@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from inspect import isawaitable
 from typing import Any
 
 from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
@@ -142,7 +143,7 @@ class WebSocket(WSListener):
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             self.handler_failed(error)
         else:
-            if pending is not None:
+            if pending is not None and isawaitable(pending):
                 self.inbox.wait_for(pending)
 
     def _deliver(self, handler: Handler, message: bytes | str) -> Any:
@@ -205,6 +206,8 @@ class WebSocket(WSListener):
     def fail(self, code: int, reason: str) -> None:
         """Fails the connection: a close frame at once, and nothing more is read (RFC 6455 section 7.1.7)."""
         self._end(code, reason)
+        # A close frame of the peer's would not be heard. Without TLS the engine's FIN tells it to end.
+        self._peer_closed = True
         protocol = self.transport.get_protocol()
         if isinstance(protocol, WSProtocol):
             self.transport.set_protocol(_Deaf(protocol))

@@ -1,0 +1,71 @@
+"""The public names, line by line, and a test for every module."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import fanwire
+
+PUBLIC = [
+    "CloseCode",
+    "Config",
+    "Connection",
+    "EngineClosed",
+    "EngineError",
+    "Overloaded",
+    "Refused",
+    "Request",
+    "Server",
+    "State",
+]
+TESTS = Path(__file__).parents[1]
+ELSEWHERE = {
+    "fanwire.connection": "system/test_basics.py: every method needs an engine",
+    "fanwire.hub": "system/test_basics.py and test_shutdown.py: it is where engine and sockets meet",
+    "fanwire.server": "system/: composition, tested as a whole",
+    "fanwire.gateway.http": "system/test_http.py",
+    "fanwire.gateway.websocket": "system/test_violations.py and test_tls.py: it is picows and a transport",
+    "fanwire.__main__": "system/test_cli.py",
+}
+BY_PACKAGE = {"fanwire.cli": "unit/test_cli.py", "fanwire.demo": "system/test_demo.py"}
+
+
+def modules() -> list[str]:
+    found = [module.name for module in pkgutil.walk_packages(fanwire.__path__, "fanwire.")]
+    return sorted(name for name in found if name != "fanwire._engine")
+
+
+def test_the_public_names() -> None:
+    assert fanwire.__all__ == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_and_what_it_offers_is_described(name: str) -> None:
+    thing = getattr(fanwire, name)
+    assert thing.__doc__
+    for attribute, value in vars(thing).items():
+        if attribute.startswith("_") or not (inspect.isfunction(value) or isinstance(value, property)):
+            continue
+        assert inspect.getdoc(value), f"{name}.{attribute}"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_module_says_what_it_is_and_is_tested(name: str) -> None:
+    if name != "fanwire.__main__":
+        assert importlib.import_module(name).__doc__
+    package = next((path for prefix, path in BY_PACKAGE.items() if f"{name}.".startswith(f"{prefix}.")), None)
+    if package is not None:
+        assert (TESTS / package).exists()
+    elif name not in ELSEWHERE and not hasattr(importlib.import_module(name), "__path__"):
+        assert (TESTS / "unit" / f"test_{name.rpartition('.')[2]}.py").exists()
+
+
+def test_what_is_tested_elsewhere_exists() -> None:
+    assert set(ELSEWHERE) <= set(modules())
+    for place in ELSEWHERE.values():
+        assert (TESTS / place.split(":")[0].split(" and ")[0]).exists()

@@ -1,0 +1,175 @@
+"""The queue of one connection's calls, with a stand-in for the connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from helpers.wait import until, within
+
+from fanwire.inbox import Inbox
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Future[Any]] = []
+        self.events: list[str] = []
+        self.errors: list[Exception] = []
+
+    def pause_reading(self) -> None:
+        self.events.append("pause")
+
+    def resume_reading(self) -> None:
+        self.events.append("resume")
+
+    def handler_failed(self, error: Exception) -> None:
+        self.errors.append(error)
+
+    def spawn(self, work: Awaitable[Any]) -> object:
+        self.tasks.append(asyncio.ensure_future(work))
+        return self.tasks[-1]
+
+
+def make(max_calls: int = 8, max_bytes: int = 1000) -> tuple[Owner, Inbox]:
+    owner = Owner()
+    return owner, Inbox(owner, max_calls=max_calls, max_bytes=max_bytes)
+
+
+async def test_plain_functions_run_at_once_and_without_a_task() -> None:
+    owner, inbox = make()
+    calls: list[int] = []
+    for number in range(3):
+        inbox.put(calls.append, number)
+        assert calls[-1] == number
+    assert not owner.tasks
+    assert not inbox.is_running
+
+
+async def test_calls_wait_for_the_awaitable_before_them_and_keep_their_order() -> None:
+    owner, inbox = make()
+    gate = asyncio.Event()
+    calls: list[int] = []
+
+    async def slow(number: int) -> None:
+        await gate.wait()
+        calls.append(number)
+
+    inbox.put(slow, 1)
+    inbox.put(calls.append, 2)
+    inbox.put(slow, 3)
+    inbox.put(calls.append, 4)
+    assert inbox.is_running
+    assert calls == []
+    gate.set()
+    await within(asyncio.gather(*owner.tasks))
+    assert calls == [1, 2, 3, 4]
+    assert len(owner.tasks) == 1
+    assert not inbox.is_running
+    # It is idle again: at once.
+    inbox.put(calls.append, 5)
+    assert calls[-1] == 5
+
+
+async def test_a_future_is_awaited_too_and_other_values_are_not() -> None:
+    owner, inbox = make()
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    inbox.put(lambda: "text")
+    inbox.put(lambda: 7)
+    assert not owner.tasks
+    inbox.put(lambda: future)
+    assert inbox.is_running
+    future.set_result(None)
+    await within(owner.tasks[0])
+
+
+async def test_what_raises_is_told_and_the_rest_still_runs() -> None:
+    owner, inbox = make()
+    calls: list[int] = []
+
+    async def slow_failure() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("later")
+
+    def failure() -> None:
+        raise ValueError("at once")
+
+    inbox.put(failure)
+    inbox.put(slow_failure)
+    inbox.put(failure)
+    inbox.put(calls.append, 1)
+    await within(asyncio.gather(*owner.tasks))
+    assert [str(error) for error in owner.errors] == ["at once", "later", "at once"]
+    assert calls == [1]
+
+
+async def test_it_pauses_at_the_limit_of_calls_and_resumes_at_half() -> None:
+    owner, inbox = make(max_calls=4)
+    gates = [asyncio.Event() for _ in range(6)]
+    begun: list[int] = []
+
+    async def slow(number: int) -> None:
+        begun.append(number)
+        await gates[number].wait()
+
+    for number in range(4):
+        inbox.put(slow, number)
+    assert owner.events == []
+    inbox.put(slow, 4)
+    assert owner.events == ["pause"]
+    # What was read already still comes, and pauses nothing twice.
+    inbox.put(slow, 5)
+    assert owner.events == ["pause"]
+    for number in range(3):
+        assert owner.events == ["pause"]
+        gates[number].set()
+        await until(lambda number=number: number + 1 in begun)
+    assert owner.events == ["pause", "resume"]
+    for gate in gates:
+        gate.set()
+    await within(asyncio.gather(*owner.tasks))
+    assert begun == list(range(6))
+    assert owner.events == ["pause", "resume"]
+
+
+async def test_it_pauses_at_the_limit_of_bytes() -> None:
+    owner, inbox = make(max_bytes=100)
+    gate = asyncio.Event()
+
+    async def slow() -> None:
+        await gate.wait()
+
+    inbox.put(slow, size=1000)
+    inbox.put(slow, size=99)
+    assert owner.events == []
+    inbox.put(slow, size=1)
+    assert owner.events == ["pause"]
+    gate.set()
+    await within(asyncio.gather(*owner.tasks))
+    assert owner.events == ["pause", "resume"]
+
+
+async def test_plain_functions_behind_an_awaitable_let_others_in_between() -> None:
+    owner, inbox = make(max_calls=1000)
+    order: list[str] = []
+    inbox.put(asyncio.sleep, 0)
+    for _ in range(100):
+        inbox.put(order.append, "inbox")
+
+    async def other() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+            order.append("other")
+
+    await within(asyncio.gather(*owner.tasks, other()))
+    assert order.index("other") < 10
+
+
+async def test_cancelled_it_ends() -> None:
+    owner, inbox = make()
+    inbox.put(asyncio.Event().wait)
+    await asyncio.sleep(0)
+    owner.tasks[0].cancel()
+    await asyncio.wait(owner.tasks)
+    assert not inbox.is_running
+    assert owner.errors == []
