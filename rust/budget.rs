@@ -29,9 +29,9 @@ impl Budget {
         self.limit
     }
 
-    /// Whether more is in use than allowed.
-    pub fn is_over(&self) -> bool {
-        self.used() > self.limit
+    /// Whether more is in use than allowed, `aside` bytes not counted.
+    pub fn is_over(&self, aside: usize) -> bool {
+        self.used() > self.limit.saturating_add(aside)
     }
 
     /// Counts `bytes` more.

@@ -59,8 +59,10 @@ impl Driver {
         let mut pending = VecDeque::new();
         let mut ready = mio::Events::with_capacity(1024);
         let mut turns_since_poll = 0;
+        let mut pending_bytes = 0;
         loop {
             if pending.is_empty() {
+                pending_bytes = self.queue.bytes();
                 if !self.queue.take(&mut taken) {
                     return Ok(());
                 }
@@ -79,7 +81,10 @@ impl Driver {
             // Before the writes: a ping that was queued after them would wait for whatever wakes this thread next.
             self.shard.tick(now_us);
             let is_busy = self.shard.flush(FLUSH_QUOTA, now_us) || !pending.is_empty();
-            self.shard.settle(now_us);
+            if pending.is_empty() {
+                pending_bytes = 0;
+            }
+            self.shard.settle(now_us, pending_bytes + self.queue.bytes());
             let next_us = self.shard.next_due_us();
             self.tell();
 

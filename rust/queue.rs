@@ -65,6 +65,11 @@ impl<T> Queue<T> {
         self.lock().is_stopped
     }
 
+    /// Bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// Swaps all items into `into`, which must be empty; false once the queue was stopped.
     pub fn take(&self, into: &mut Vec<T>) -> bool {
         debug_assert!(into.is_empty());

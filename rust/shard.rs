@@ -206,10 +206,11 @@ impl<L: Link> Shard<L> {
     }
 
     /// Tells the budget what this turn has changed, and makes the slowest give way when it is over.
-    pub fn settle(&mut self, now_us: u64) {
+    /// `queued` bytes are still on their way here: nobody's fault, and bounded on their own.
+    pub fn settle(&mut self, now_us: u64, queued: usize) {
         self.count();
-        if self.budget.is_over() {
-            self.relieve(now_us);
+        if self.budget.is_over(queued) {
+            self.relieve(now_us, queued);
         }
     }
 
@@ -227,7 +228,7 @@ impl<L: Link> Shard<L> {
             }
             self.end(conn);
         }
-        self.settle(0);
+        self.count();
     }
 
     fn open(&mut self, conn: ConnId, link: L, now_us: u64) {
@@ -387,7 +388,7 @@ impl<L: Link> Shard<L> {
     /// The engine is over its budget. Readers that keep up hold next to nothing, so the way back leads
     /// through those that do not, the worst first: what may be dropped is dropped (what could be replaced
     /// by key has been, on arrival), and only then are connections closed.
-    fn relieve(&mut self, now_us: u64) {
+    fn relieve(&mut self, now_us: u64, queued: usize) {
         let mut worst: Vec<_> = self
             .slots
             .iter_mut(self.index)
@@ -397,7 +398,7 @@ impl<L: Link> Shard<L> {
         worst.sort_unstable_by(|a, b| b.cmp(a));
         let stats = Arc::clone(&self.stats);
         for &(_, conn) in &worst {
-            if !self.budget.is_over() {
+            if !self.budget.is_over(queued) {
                 return;
             }
             self.with_outbox(conn, |outbox| {
@@ -406,11 +407,13 @@ impl<L: Link> Shard<L> {
             self.count();
         }
         for &(_, conn) in &worst {
-            if !self.budget.is_over() {
+            if !self.budget.is_over(queued) {
                 return;
             }
-            self.close_slow(conn, Cause::Budget, now_us);
-            self.count();
+            if self.slots.get_mut(conn).is_some_and(|slot| slot.outbox.messages() > 0) {
+                self.close_slow(conn, Cause::Budget, now_us);
+                self.count();
+            }
         }
     }
 }

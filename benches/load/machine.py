@@ -46,6 +46,11 @@ def version_of(package: str) -> str | None:
         return None
 
 
+def shown(command: list[str]) -> str:
+    """Give a command as a reader elsewhere can use it: paths from the project's root."""
+    return shlex.join(shorten(argument) for argument in command)
+
+
 def shorten(argument: str) -> str:
     return argument.removeprefix(f"{ROOT}/")
 

@@ -30,7 +30,7 @@ def table(results: dict[str, Any]) -> str:
         "",
         "Latencies are in ms from the (scheduled) publish to receipt, of all deliveries; *last p99* is that of the "
         "last recipient of each message. CPU is the server's, user and system, per delivery (handshake, message). "
-        "Ratios: how many times that server's rate, and by what its CPU (or memory) is divided. *Client* is the load "
+        "Ratios: how many times that server's rate, and its CPU or memory. *Client* is the load "
         "client's utilisation of its core, in bold above 0.9: the rate may then be the client's limit.",
         "",
         *(f"- **{name}**: {what}" for name, what in results["servers"].items()),
@@ -96,19 +96,19 @@ def median(results: dict[str, Any], name: str, server: str) -> dict[str, Any] | 
 
 
 def ratio(name: str, found: dict[str, Any], base: dict[str, Any] | None) -> str:
-    """How many times the rate and how many times less CPU than a base."""
+    """How many times the rate and how many times the CPU of a base."""
     if base is None or "error" in base:
         return ""
     own, other = found.get("bytes_per_connection"), base.get("bytes_per_connection")
     if own is not None and other is not None:
-        return f"memory / {number(other / max(own, 1))}"
+        return f"{number(own / max(other, 1))} x memory"
     parts = []
     rate, base_rate = first(found, RATES), first(base, RATES)
     if rate and base_rate and name not in PACED:
         parts.append(f"{number(rate / base_rate)} x rate")
     cost, base_cost = first(found, COSTS), first(base, COSTS)
     if cost and base_cost:
-        parts.append(f"CPU / {number(base_cost / cost)}")
+        parts.append(f"{number(cost / base_cost)} x CPU")
     return ", ".join(parts)
 
 

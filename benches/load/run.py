@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 import click
 import plots
 import report
-from machine import ROOT, children_cpu, describe, machine_cpu, network
+from machine import ROOT, children_cpu, describe, machine_cpu, network, shown
 from scenarios import SCENARIOS, Scenario
 from servers import BINARIES, SERVERS, Running, Server, StartError, running
 
@@ -94,14 +93,14 @@ def load(up: Running, scenario: Scenario, *, seconds: float, quick: bool, pinned
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=CLIENT_LIMIT, check=False)
     except subprocess.TimeoutExpired:
-        return {"error": f"the load client had no result after {CLIENT_LIMIT:.0f} s", "command": shlex.join(command)}
+        return {"error": f"the load client had no result after {CLIENT_LIMIT:.0f} s", "command": shown(command)}
     spent = machine_cpu() - before[0], up.cpu() - before[1], children_cpu() - before[2]
     if done.returncode != 0:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         server = up.complaint()
         return {"error": " | ".join([*said[:1], *([f"server: {server}"] if server else [])])}
     found: dict[str, Any] = json.loads(done.stdout)
-    found["command"] = shlex.join(command)
+    found["command"] = shown(command)
     # What neither the server nor the client used. On two cores, more than a few hundredths spoil a number.
     found["others_cpu"] = round(max(0.0, spent[0] - spent[1] - spent[2]) / (time.monotonic() - before[3]), 3)
     found.update({name: count - counts[name] for name, count in network().items()})

@@ -212,7 +212,7 @@ impl House {
         while self.shard.flush(3, self.now_us) {}
         let next_us = self.shard.tick(self.now_us);
         while self.shard.flush(3, self.now_us) {}
-        self.shard.settle(self.now_us);
+        self.shard.settle(self.now_us, 0);
         while self.shard.flush(3, self.now_us) {}
         next_us
     }
@@ -232,7 +232,7 @@ impl House {
 
     /// Nothing is left of anything: memory, members, connections.
     fn assert_empty(&mut self) {
-        self.shard.settle(self.now_us);
+        self.shard.settle(self.now_us, 0);
         self.events();
         assert_eq!((self.budget.used(), self.shard.references), (0, 0));
         assert_eq!((self.shard.slots.len(), self.ids.len(), self.stats.connections.value()), (0, 0, 0));

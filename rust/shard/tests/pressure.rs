@@ -125,7 +125,7 @@ fn over_the_budget_what_may_be_dropped_goes_first_from_the_worst() {
     assert_eq!(house.drops(Drop::Budget), 30);
     let left: Vec<_> = slow.iter().map(|&(conn, _)| waiting(&mut house, conn)).collect();
     assert_eq!((left, house.events()), (vec![1, 21, 31], vec![]));
-    assert!(!house.budget.is_over());
+    assert!(!house.budget.is_over(0));
     house.publish(1, 2);
     house.turn();
     assert_eq!(fast.seqs(), [1, 2]);
@@ -159,7 +159,7 @@ fn shared_messages_count_once_and_relief_stops_when_it_is_enough() {
     }
     house.turn();
     let dropped = house.drops(Drop::Budget);
-    assert!(!house.budget.is_over());
+    assert!(!house.budget.is_over(0));
     assert!((4_000..=6_000).contains(&dropped), "{dropped} of 10,000 dropped, where about half is enough");
     assert_eq!((house.events(), house.stats.slow.value()), (vec![], 0));
     assert_eq!(fast.seqs().len(), 11);
@@ -175,7 +175,7 @@ fn readers_that_keep_up_are_not_touched_when_others_fill_the_budget() {
     let mut house = House::with(settings(), 1_000);
     let (_, fast) = house.member(1, UNLIMITED);
     let held: Vec<_> = (0..10).map(|seq| house.message(9, seq, Delivery::Reliable, None, 1_000)).collect();
-    assert!(house.budget.is_over());
+    assert!(house.budget.is_over(0));
     for seq in 1..=20 {
         house.publish_as(1, seq, Delivery::DropOldest, 8);
         house.turn();
@@ -184,4 +184,31 @@ fn readers_that_keep_up_are_not_touched_when_others_fill_the_budget() {
     drop(held);
     house.shard.abort_all();
     house.assert_empty();
+}
+
+#[test]
+fn what_is_still_queued_is_nobodys_fault() {
+    let (mut house, slow, _) = crowd(80_000, Delivery::Reliable);
+    let queued: Vec<_> = (0..50).map(|seq| house.message(9, seq, Delivery::Reliable, None, 1_000)).collect();
+    assert!(house.budget.is_over(0));
+    let now_us = house.now_us;
+    house.shard.settle(now_us, queued.iter().map(|message| message.cost()).sum());
+    assert_eq!(house.events(), []);
+    house.shard.settle(now_us, 0);
+    assert_eq!(house.events()[0], Event::Closing { conn: slow[0].0, cause: Cause::Budget });
+}
+
+#[test]
+fn nobody_is_closed_who_holds_nothing() {
+    let mut house = House::with(settings(), 50_000);
+    let (conn, _) = house.member(1, 0);
+    for seq in 0..10 {
+        house.publish_as(1, seq, Delivery::DropOldest, 100);
+    }
+    house.turn();
+    assert_eq!(waiting(&mut house, conn), 10);
+    let _held: Vec<_> = (0..90).map(|seq| house.message(9, seq, Delivery::Reliable, None, 1_000)).collect();
+    house.turn();
+    // What may be dropped was, and it was not enough; there is nothing that closing would free.
+    assert_eq!((waiting(&mut house, conn), house.drops(Drop::Budget), house.events()), (0, 10, vec![]));
 }
