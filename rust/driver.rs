@@ -80,6 +80,8 @@ impl Driver {
             }
             // Before the writes: a ping that was queued after them would wait for whatever wakes this thread next.
             self.shard.tick(now_us);
+            // Also before: when a peer answers a close frame, the host has to know already why it was sent.
+            self.tell();
             let is_busy = self.shard.flush(FLUSH_QUOTA, now_us) || !pending.is_empty();
             if pending.is_empty() {
                 pending_bytes = 0;

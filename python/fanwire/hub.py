@@ -63,7 +63,7 @@ class Hub:
 
     def start(self) -> None:
         """Begins to listen to the engine."""
-        asyncio.get_running_loop().add_reader(self.engine.fileno(), self._take_events)
+        asyncio.get_running_loop().add_reader(self.engine.fileno(), self.take_events)
 
     def stop(self) -> None:
         """Listens no more."""
@@ -92,7 +92,7 @@ class Hub:
         """A client's transport is gone."""
         connection = carrier.connection
         # Why the engine has ended it may be known already and not heard yet.
-        self._take_events()
+        self.take_events()
         if connection.close_code is None:
             connection.close_code = CloseCode.ABNORMAL
         connection.advance(State.CLOSED)
@@ -139,9 +139,8 @@ class Hub:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    # Inside.
-
-    def _take_events(self) -> None:
+    def take_events(self) -> None:
+        """Does what the engine asks for. Also called before a peer's end is looked at, which may have a cause there."""
         for kind, conn_id, detail in self.engine.events():
             if kind == "failed":
                 logger.critical("the engine failed: %s", detail)

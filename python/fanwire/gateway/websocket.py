@@ -230,6 +230,8 @@ class WebSocket(WSListener):
         code = int.from_bytes(payload[:2], "big") if payload else None
         if code is not None and not is_valid(code):
             raise Violation(CloseCode.PROTOCOL_ERROR, "invalid close code")
+        # It may answer a close of the engine's that was not heard of yet.
+        self._hub.take_events()
         # picows has checked that the reason is UTF-8.
         self._end(code, payload[2:].decode())
         if self._is_tls:
