@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use fanwire::budget::Budget;
 use fanwire::command::{Command, Event};
-use fanwire::engine::{Draft, Engine, Settings};
+use fanwire::engine::{Draft, Engine, Entrance, Settings, Way};
+use fanwire::envelope::{Encoding, Kind};
 use fanwire::frame::{self, Opcode};
 use fanwire::members::Headcount;
-use fanwire::message::{Address, Delivery, Message};
+use fanwire::message::{About, Delivery, Message, Role};
 use fanwire::outbox::{Outbox, Progress, Sink};
 use fanwire::shard::{Link, Shard, ShardSettings};
-use fanwire::slots::Ids;
+use fanwire::slots::{ConnId, Ids};
 use fanwire::stats::Stats;
 
 const PAYLOAD: [u8; 128] = [b'x'; 128];
@@ -44,6 +45,7 @@ impl Link for Null {
     fn finish(&mut self) {}
     fn abort(&mut self) {}
     fn grant(&mut self, _: usize) {}
+    fn serve(&mut self, _: ConnId) {}
 }
 
 fn null() -> Null {
@@ -51,13 +53,15 @@ fn null() -> Null {
 }
 
 fn message(seq: u64, delivery: Delivery, budget: &Arc<Budget>) -> Arc<Message> {
-    let address = Address { room: ROOM, seq, delivery, key: None };
-    Arc::new(Message::new(Opcode::Text, &PAYLOAD, address, 0, budget))
+    let about = About::place(ROOM, seq, delivery);
+    Arc::new(Message::new(Role::Data, Kind::Text, &PAYLOAD, about, 0, budget))
 }
 
 fn shard_settings() -> ShardSettings {
     ShardSettings {
         connection_bytes: 1 << 30,
+        replay_bytes: 1 << 30,
+        started_ms: 0,
         ping_interval_us: 0,
         ping_timeout_us: 10_000_000,
         close_timeout_us: 10_000_000,
@@ -79,7 +83,7 @@ fn outboxes(c: &mut Criterion) {
     let messages: Vec<_> = (0..64).map(|seq| message(seq, Delivery::Reliable, &budget)).collect();
     let mut group = c.benchmark_group("outbox/push_and_flush");
     for count in [1, 16, 64] {
-        let mut outbox = Outbox::new(1 << 30);
+        let mut outbox = Outbox::new(1 << 30, Encoding::Raw);
         let mut sink = null();
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(count.to_string(), |b| {
@@ -99,9 +103,9 @@ fn crowd(members: usize, budget: &Arc<Budget>) -> Shard<Null> {
     let headcount = Arc::new(Headcount::new(1));
     let mut ids = Ids::new(0);
     for conn in (0..members).map_while(|_| ids.take()) {
-        shard.apply(Command::Open { conn, link: null() }, 0);
+        shard.apply(Command::Open { conn, link: null(), encoding: Encoding::Raw }, 0);
         headcount.join(0);
-        shard.apply(Command::Join { conn, room: ROOM, headcount: Arc::clone(&headcount), snapshot: Box::default() }, 0);
+        shard.apply(Command::Join { conn, room: ROOM, headcount: Arc::clone(&headcount), before: Box::default() }, 0);
     }
     shard
 }
@@ -156,12 +160,14 @@ fn shards(c: &mut Criterion) {
 }
 
 fn engines(c: &mut Criterion) {
-    let draft = Draft { opcode: Opcode::Text, payload: &PAYLOAD, key: None, delivery: None };
+    let (kind, role) = (Kind::Text, Role::Data);
+    let draft = Draft { kind, payload: &PAYLOAD, role, id: None, ack: false, key: None, delivery: None };
     let mut group = c.benchmark_group("engine/publish");
     for members in [0, 1_000] {
         let settings = Settings {
             shards: 1,
             engine_bytes: 1 << 30,
+            history_bytes: 1 << 30,
             max_rooms: 1_000,
             queue_items: usize::MAX,
             queue_bytes: usize::MAX,
@@ -171,8 +177,8 @@ fn engines(c: &mut Criterion) {
         };
         let engine = Engine::start(settings).expect("an engine starts");
         for _ in 0..members {
-            let conn = engine.open_hosted(usize::MAX).expect("a connection opens");
-            engine.join(conn, "room").expect("a connection joins");
+            let conn = engine.open(Way::Hosted { window: usize::MAX }, Encoding::Raw).expect("a connection opens");
+            engine.join(conn, "room", Entrance::default(), None).expect("a connection joins");
         }
         group.bench_function(format!("call/{members}"), |b| {
             if members == 0 {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::envelope::Encoding;
 use crate::members::Headcount;
 use crate::message::{Message, RoomId};
 use crate::slots::ConnId;
@@ -10,8 +11,23 @@ use crate::slots::ConnId;
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields say nothing but their names")]
 pub enum Command<L> {
-    /// A connection begins.
-    Open { conn: ConnId, link: L },
+    /// A connection begins; one that speaks in envelopes has a session.
+    Open { conn: ConnId, link: L, encoding: Encoding },
+    /// A session goes on over another link, `as_new` by its name, after the first `received` messages. The link begins
+    /// with `accepted`. When the session cannot go on the link begins with `refused` and is the connection `as_new`.
+    Resume {
+        conn: ConnId,
+        link: L,
+        as_new: ConnId,
+        encoding: Encoding,
+        received: u64,
+        accepted: Box<[u8]>,
+        refused: Box<[u8]>,
+    },
+    /// The link of a session is lost, if it still is this one; the session goes on without.
+    Park { conn: ConnId, link: ConnId },
+    /// The peer has received so many messages of its session.
+    Received { conn: ConnId, count: u64 },
     /// The peer is gone; nothing can be written any more.
     Gone { conn: ConnId },
     /// Bytes that are no message, ahead of all messages.
@@ -22,8 +38,8 @@ pub enum Command<L> {
     Publish { message: Arc<Message>, except: Box<[ConnId]> },
     /// A message to every connection, less the sorted `except`.
     Broadcast { message: Arc<Message>, except: Box<[ConnId]> },
-    /// A membership begins, with what has to come before the stream.
-    Join { conn: ConnId, room: RoomId, headcount: Arc<Headcount>, snapshot: Box<[Arc<Message>]> },
+    /// A membership begins, with what has to come before the stream. Sessions get that also when it has begun already.
+    Join { conn: ConnId, room: RoomId, headcount: Arc<Headcount>, before: Box<[Arc<Message>]> },
     /// A membership ends.
     Leave { conn: ConnId, room: RoomId },
     /// The peer has sent a ping.
@@ -54,7 +70,8 @@ pub enum Cause {
     Reset,
 }
 
-/// What a shard tells.
+/// What a shard tells. A connection is named by its link here: by its id or, once its session has gone on over
+/// another link, by the id that this was given ([`Command::Resume`]); a session without a link by its id.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields say nothing but their names")]
 pub enum Event {
@@ -62,6 +79,12 @@ pub enum Event {
     Closing { conn: ConnId, cause: Cause },
     /// The engine has ended a connection; its id is stale from now on.
     Closed { conn: ConnId, cause: Cause },
+    /// The link of a session was lost; the session goes on without.
+    Parked { conn: ConnId, cause: Cause },
+    /// A session goes on over this link.
+    Resumed { conn: ConnId, link: ConnId },
+    /// A session cannot go on; the link is a connection of its own.
+    Refused { conn: ConnId, link: ConnId },
     /// Bytes for a link that is drained elsewhere.
     Data { conn: ConnId, bytes: Box<[u8]> },
     /// Such a link has had all its bytes.

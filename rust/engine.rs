@@ -5,7 +5,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{io, process};
 
 use mio::{Poll, Registry, Waker};
@@ -13,13 +13,15 @@ use mio::{Poll, Registry, Waker};
 use crate::budget::Budget;
 use crate::command::{Command, Event};
 use crate::driver::{Driver, WAKE};
+use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
 use crate::events::Events;
-use crate::frame::{self, Opcode};
+use crate::frame;
 use crate::link::{HostLink, SocketLink, Wire};
-use crate::message::{Address, Delivery, Message, OVERHEAD, RoomId};
+use crate::members::Headcount;
+use crate::message::{About, Delivery, Message, OVERHEAD, Role, RoomId};
 use crate::queue::Queue;
-use crate::room::RoomSettings;
+use crate::room::{Position, Room, RoomSettings, Unrecovered};
 use crate::rooms::{Entry, Rooms};
 use crate::shard::{Shard, ShardSettings};
 use crate::slots::{ConnId, Ids, MAX_SHARDS};
@@ -32,6 +34,8 @@ pub struct Settings {
     pub shards: usize,
     /// Bytes that may wait for all connections together.
     pub engine_bytes: usize,
+    /// Bytes that all rooms together may keep in their histories.
+    pub history_bytes: usize,
     /// Rooms that may exist at once.
     pub max_rooms: usize,
     /// Commands that may wait for one shard.
@@ -49,14 +53,51 @@ pub struct Settings {
 /// What a message is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct Draft<'a> {
-    /// Text or binary.
-    pub opcode: Opcode,
-    /// The payload; of a text message, UTF-8.
+    /// What the payload is.
+    pub kind: Kind,
+    /// The payload.
     pub payload: &'a [u8],
+    /// What it is to a session: data, or something else.
+    pub role: Role,
+    /// A name that is more than its place; of a message to one connection.
+    pub id: Option<&'a str>,
+    /// The receiver has to say when it has processed it.
+    pub ack: bool,
     /// What it replaces in a room of latest values; there, none stands for "".
     pub key: Option<&'a str>,
     /// Another delivery class than its room's.
     pub delivery: Option<Delivery>,
+}
+
+/// What a session is told when it joins.
+#[derive(Debug, Clone, Copy)]
+pub struct JoinReply<'a> {
+    /// The message that asked for it.
+    pub re: Option<&'a str>,
+    /// Members of a JSON object to stand in the payload, each behind a comma.
+    pub extra: &'a str,
+    /// They hold the state at the position that the session joins from.
+    pub is_state: bool,
+}
+
+/// From where a membership is wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Entrance {
+    /// What came after this comes first.
+    pub since: Option<Position>,
+    /// There is no joining without all of that.
+    pub only_whole: bool,
+    /// The connection is a member already, and wants what it has missed.
+    pub again: bool,
+}
+
+/// Where a membership has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// The newest message before the stream.
+    pub position: Position,
+    /// Whether all that came after the position asked for is on its way; if none was, as if it was too old.
+    pub recovered: Result<(), Unrecovered>,
 }
 
 /// The engine. See the module's head.
@@ -67,6 +108,9 @@ pub struct Engine {
     events: Arc<Events>,
     shards: Vec<Handle>,
     rooms: Rooms,
+    /// The numbering of messages to no room, and the last number.
+    epoch: u64,
+    numbered: AtomicU64,
     published: AtomicU64,
     refused: AtomicU64,
     is_shut_down: AtomicBool,
@@ -95,11 +139,16 @@ impl Engine {
         let budget = Arc::new(Budget::new(settings.engine_bytes));
         let events = Arc::new(Events::new()?);
         let started = Instant::now();
+        let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let settings = Settings { shard: ShardSettings { started_ms, ..settings.shard }, ..settings };
+        let rooms = Rooms::new(settings.max_rooms, settings.shards, settings.history_bytes);
         let mut engine = Self {
             budget,
             events,
             shards: Vec::new(),
-            rooms: Rooms::new(settings.max_rooms, settings.shards),
+            epoch: rooms.new_epoch(),
+            numbered: AtomicU64::new(0),
+            rooms,
             published: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             is_shut_down: AtomicBool::new(false),
@@ -134,22 +183,49 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes a connection by its socket. The descriptor is the engine's own from here on.
-    pub fn open(&self, fd: OwnedFd) -> Result<ConnId, Error> {
-        self.open_with(|conn, shard, settings| {
-            let registry = Arc::clone(&shard.registry);
-            let link = SocketLink::new(fd, conn, registry, settings.unsent_bytes, settings.write_timeout)?;
-            Ok(Wire::Socket(link))
-        })
+    /// Takes a connection, which has a session if it speaks in envelopes.
+    pub fn open(&self, way: Way, encoding: Encoding) -> Result<ConnId, Error> {
+        self.check()?;
+        let Some(shard) = self.shards.iter().min_by_key(|shard| lock(&shard.ids).len()) else {
+            return Err(Error::Invalid("the engine has no shards".into()));
+        };
+        let (conn, link) = self.link(way, shard)?;
+        shard.push(Command::Open { conn, link, encoding }, 0);
+        Ok(conn)
     }
 
-    /// Takes a connection that the host writes to: its bytes come as events, `window` at a time.
-    pub fn open_hosted(&self, window: usize) -> Result<ConnId, Error> {
-        let events = Arc::clone(&self.events);
-        self.open_with(|conn, _, _| Ok(Wire::Host(HostLink::new(conn, events, window))))
+    /// Goes on with the session of a connection over another link, after the first `received` messages of it. The link
+    /// begins with the bytes of `greeting` and the message `accepted`. Where the session cannot go on the message is
+    /// `refused`, and the link is a connection of its own by the id that is returned. [`Event::Resumed`] or [`Event::Refused`] says which.
+    pub fn resume(
+        &self,
+        conn: ConnId,
+        way: Way,
+        encoding: Encoding,
+        received: u64,
+        [greeting, accepted, refused]: [&[u8]; 3],
+    ) -> Result<ConnId, Error> {
+        self.check()?;
+        let Some(shard) = self.shard_of(conn) else {
+            return Err(Error::Invalid(format!("{conn:?} is no connection")));
+        };
+        let (as_new, link) = self.link(way, shard)?;
+        let [accepted, refused] = [accepted, refused].map(|text| [greeting, &encoding.frame(text)].concat().into());
+        shard.push(Command::Resume { conn, link, as_new, encoding, received, accepted, refused }, 0);
+        Ok(as_new)
     }
 
-    /// The peer of a connection is gone.
+    /// The link of a session is lost; the session goes on without one until it is resumed, or [`Self::gone`].
+    pub fn park(&self, conn: ConnId, link: ConnId) -> Result<(), Error> {
+        self.tell(conn, Command::Park { conn, link }, 0)
+    }
+
+    /// The peer has received so many messages of its session.
+    pub fn received(&self, conn: ConnId, count: u64) -> Result<(), Error> {
+        self.tell(conn, Command::Received { conn, count }, 0)
+    }
+
+    /// The peer of a connection is gone, and its session with it.
     pub fn gone(&self, conn: ConnId) -> Result<(), Error> {
         self.tell(conn, Command::Gone { conn }, 0)
     }
@@ -157,6 +233,21 @@ impl Engine {
     /// Sends bytes that are no message, such as a handshake reply, ahead of all messages.
     pub fn send_raw(&self, conn: ConnId, bytes: &[u8]) -> Result<(), Error> {
         self.tell(conn, Command::Raw { conn, bytes: bytes.into() }, bytes.len())
+    }
+
+    /// Sends a whole envelope to a session, ahead of all messages and not counted among them.
+    pub fn send_control(&self, conn: ConnId, encoding: Encoding, envelope: &[u8]) -> Result<(), Error> {
+        self.tell(conn, Command::Raw { conn, bytes: encoding.frame(envelope) }, envelope.len())
+    }
+
+    /// Sends a whole envelope to a session. Never refused, for it answers a message that was taken; what waits is
+    /// bounded by the messages that are read, and by the connection's limit.
+    pub fn send_envelope(&self, conn: ConnId, encoding: Encoding, envelope: &[u8]) -> Result<(), Error> {
+        let kind = if encoding == Encoding::Json { Kind::Text } else { Kind::Binary };
+        let draft =
+            Draft { kind, payload: envelope, role: Role::Whole, id: None, ack: false, key: None, delivery: None };
+        let message = self.message(draft)?;
+        self.tell(conn, Command::Send { conn, message }, envelope.len() + OVERHEAD)
     }
 
     /// Sends a message to one connection.
@@ -183,30 +274,67 @@ impl Engine {
     pub fn publish(&self, name: &str, draft: Draft<'_>, except: &[ConnId]) -> Result<u64, Error> {
         self.check_size(draft)?;
         let mut wake = Vec::new();
-        let seq = self.rooms.with(name, |entry| self.queue(entry, name, draft, except, &mut wake))?;
-        // Not under the room's lock: a system call, after which the woken thread may have the processor.
-        for index in wake {
-            self.shards[index].wake();
-        }
+        let seq = self.rooms.with(name, self.now_us(), |entry| self.queue(entry, draft, except, &mut wake))?;
+        self.wake(wake);
         self.published.fetch_add(1, Relaxed);
         Ok(seq)
     }
 
-    /// Makes a connection a member of a room; returns the number of the last message before it. In a room of
-    /// latest values it gets the newest of every key first and then the stream, with nothing between.
-    pub fn join(&self, conn: ConnId, name: &str) -> Result<u64, Error> {
+    /// Makes a connection a member of a room. What came after `since` comes first, if all of that is kept; otherwise, in a
+    /// room of latest values, the newest of every key. Then comes the stream, with nothing between and nothing twice.
+    ///
+    /// A session gets a `joined` message ahead of all that, by `reply`.
+    pub fn join(
+        &self,
+        conn: ConnId,
+        name: &str,
+        Entrance { since, only_whole, again }: Entrance,
+        reply: Option<JoinReply<'_>>,
+    ) -> Result<Joined, Error> {
         let shard = self.shard_of(conn);
         self.refuse_if_full(shard)?;
-        let Some(shard) = shard else { return Ok(0) };
-        self.rooms.with(name, |Entry { room, headcount }| {
-            let snapshot: Box<[_]> = match room.settings().delivery {
-                Delivery::Latest => room.snapshot().into(),
-                _ => Box::default(),
+        let now_us = self.now_us();
+        self.rooms.with(name, now_us, |Entry { room, headcount }| {
+            let max = room.settings().max_members;
+            if !again && headcount.total() >= max {
+                return Err(Error::Full { what: "the room", limit: max });
+            }
+            let position = room.position();
+            let found = since.map_or(Err(Unrecovered::History), |since| room.since(since, now_us, self.rooms.kept()));
+            let joined = Joined { position, recovered: found.as_ref().map(|_| ()).map_err(|&why| why) };
+            let (Some(shard), false) = (shard, only_whole && found.is_err()) else { return Ok(joined) };
+            let mut before = match found {
+                Ok(missed) => missed,
+                Err(_) if room.settings().delivery == Delivery::Latest => room.snapshot(),
+                Err(_) => Vec::new(),
             };
+            if let Some(reply) = reply {
+                before.insert(0, self.joined(room, since, joined, reply));
+            }
             headcount.join(conn.shard());
-            shard.push(Command::Join { conn, room: room.id(), headcount: Arc::clone(headcount), snapshot }, 0);
-            Ok(room.seq())
+            let headcount = Arc::clone(headcount);
+            shard.push(Command::Join { conn, room: room.id(), headcount, before: before.into() }, 0);
+            Ok(joined)
         })
+    }
+
+    /// Where a room is now; makes the room if need be.
+    pub fn position(&self, name: &str) -> Result<Position, Error> {
+        self.check()?;
+        self.rooms.with(name, self.now_us(), |entry| Ok(entry.room.position()))
+    }
+
+    /// Tells the sessions in a room of an event, which has no number of its own and is not kept.
+    pub fn notify(&self, name: &str, label: &'static str, payload: &str, except: &[ConnId]) -> Result<(), Error> {
+        self.check()?;
+        let mut wake = Vec::new();
+        self.rooms.find(name, |Entry { room, headcount }| {
+            let about = self.about(room, Delivery::Reliable, Some(self.next_id("e")));
+            let message = self.build(Role::Event(label), Kind::Json, payload.as_bytes(), about);
+            self.spread(&message, headcount, except, &mut wake);
+        });
+        self.wake(wake);
+        Ok(())
     }
 
     /// Ends a membership.
@@ -226,7 +354,7 @@ impl Engine {
     /// Forgets the newest value of a key; false when there was none.
     pub fn forget(&self, name: &str, key: &str) -> Result<bool, Error> {
         self.check()?;
-        Ok(self.rooms.find(name, |entry| entry.room.forget(key)).unwrap_or_default())
+        Ok(self.rooms.find(name, |entry| entry.room.forget(key, self.rooms.kept())).unwrap_or_default())
     }
 
     /// The peer has sent a ping; it is answered.
@@ -271,6 +399,11 @@ impl Engine {
     /// Bytes that wait, and how many may.
     pub fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// Bytes that rooms keep for those who come later.
+    pub fn kept(&self) -> &Budget {
+        self.rooms.kept()
     }
 
     /// What each shard has done.
@@ -333,6 +466,7 @@ impl Engine {
             events: Arc::clone(&self.events),
             ids: Arc::clone(&handle.ids),
             failure: Arc::clone(&self.failure),
+            kept: Arc::clone(self.rooms.kept()),
             started: self.started,
         };
         let thread = thread::Builder::new().name(format!("fanwire-{index}")).spawn(|| driver.run())?;
@@ -341,21 +475,24 @@ impl Engine {
         Ok(())
     }
 
-    fn open_with(&self, link: impl FnOnce(ConnId, &Handle, &Settings) -> io::Result<Wire>) -> Result<ConnId, Error> {
-        self.check()?;
-        let shard = self.shards.iter().min_by_key(|shard| lock(&shard.ids).len());
-        let conn = shard.and_then(|shard| lock(&shard.ids).take().map(|conn| (conn, shard)));
-        let Some((conn, shard)) = conn else {
+    fn link(&self, way: Way, shard: &Handle) -> Result<(ConnId, Wire), Error> {
+        let Some(id) = lock(&shard.ids).take() else {
             return Err(Error::Overloaded { what: "the table of connections", limit: 1 << 22 });
         };
-        match link(conn, shard, &self.settings) {
-            Ok(link) => shard.push(Command::Open { conn, link }, 0),
+        let link = match way {
+            Way::Hosted { window } => Ok(Wire::Host(HostLink::new(id, Arc::clone(&self.events), window))),
+            Way::Socket(fd) => {
+                let Settings { unsent_bytes, write_timeout, .. } = self.settings;
+                SocketLink::new(fd, id, Arc::clone(&shard.registry), unsent_bytes, write_timeout).map(Wire::Socket)
+            }
+        };
+        match link {
+            Ok(link) => Ok((id, link)),
             Err(error) => {
-                lock(&shard.ids).release(conn);
-                return Err(error.into());
+                lock(&shard.ids).release(id);
+                Err(error.into())
             }
         }
-        Ok(conn)
     }
 
     fn tell(&self, conn: ConnId, command: Command<Wire>, bytes: usize) -> Result<(), Error> {
@@ -382,50 +519,113 @@ impl Engine {
     fn queue(
         &self,
         Entry { room, headcount }: &mut Entry,
-        name: &str,
         draft: Draft<'_>,
         except: &[ConnId],
         wake: &mut Vec<usize>,
     ) -> Result<u64, Error> {
         let delivery = draft.delivery.unwrap_or(room.settings().delivery);
         if draft.key.is_some() && delivery != Delivery::Latest {
+            let name = room.name();
             return Err(Error::Invalid(format!(
                 "a key needs the delivery class `latest`; room {name:?} has another one"
             )));
         }
+        let has_members = headcount.total() > 0;
         let shards = || self.shards.iter().enumerate().filter(|&(index, _)| headcount.in_shard(index) > 0);
         self.refuse_if_full(shards().map(|(_, shard)| shard))?;
-        let key_name = draft.key.unwrap_or_default();
         let key = match delivery {
-            Delivery::Latest => Some(room.key(key_name, || self.rooms.new_id())?),
+            Delivery::Latest => Some(room.key(draft.key.unwrap_or_default(), || self.rooms.new_id())?),
             _ => None,
         };
-        let address = Address { room: room.id(), seq: room.advance(), delivery, key };
-        if key.is_some() || shards().next().is_some() {
-            let message = self.build(draft, address);
-            for (index, shard) in shards() {
-                let command = Command::Publish { message: Arc::clone(&message), except: except.into() };
-                if shard.queue.push(command, draft.payload.len() + OVERHEAD) {
-                    wake.push(index);
-                }
-            }
-            if key.is_some() {
-                room.keep(key_name, &message);
+        let seq = room.advance();
+        let is_kept = key.is_some() || room.settings().history > 0;
+        if is_kept || has_members {
+            let mut about = self.about(room, delivery, None);
+            (about.key, about.key_name) = key.unzip();
+            let message = self.build(draft.role, draft.kind, draft.payload, about);
+            self.spread(&message, headcount, except, wake);
+            if is_kept {
+                room.keep(&message, self.rooms.kept());
             }
         }
-        Ok(address.seq)
+        Ok(seq)
+    }
+
+    /// Queues a message for the members of its room, under the room's lock.
+    fn spread(&self, message: &Arc<Message>, headcount: &Headcount, except: &[ConnId], wake: &mut Vec<usize>) {
+        for (index, shard) in self.shards.iter().enumerate().filter(|&(index, _)| headcount.in_shard(index) > 0) {
+            let command = Command::Publish { message: Arc::clone(message), except: except.into() };
+            if shard.queue.push(command, message.cost(Encoding::Raw)) {
+                wake.push(index);
+            }
+        }
+    }
+
+    /// Not under a room's lock: a system call, after which the woken thread may have the processor.
+    fn wake(&self, shards: Vec<usize>) {
+        for index in shards {
+            self.shards[index].wake();
+        }
     }
 
     /// A message that belongs to no room.
     fn message(&self, draft: Draft<'_>) -> Result<Arc<Message>, Error> {
         self.check_size(draft)?;
         let delivery = draft.delivery.unwrap_or(Delivery::Reliable);
-        Ok(self.build(draft, Address { room: NO_ROOM, seq: 0, delivery, key: None }))
+        let about = About {
+            epoch: self.epoch,
+            ts_ms: self.now_ms(),
+            id: draft.id.map(Box::from),
+            ack: draft.ack,
+            ..About::place(NO_ROOM, self.numbered.fetch_add(1, Relaxed) + 1, delivery)
+        };
+        Ok(self.build(draft.role, draft.kind, draft.payload, about))
     }
 
-    fn build(&self, draft: Draft<'_>, address: Address) -> Arc<Message> {
-        let now_us = self.started.elapsed().as_micros() as u64;
-        Arc::new(Message::new(draft.opcode, draft.payload, address, now_us, &self.budget))
+    /// The answer to a session that joins.
+    fn joined(&self, room: &Room, since: Option<Position>, joined: Joined, reply: JoinReply<'_>) -> Arc<Message> {
+        let mut about = self.about(room, Delivery::Reliable, Some(self.next_id("j")));
+        about.re = reply.re.map(Box::from);
+        let recovered = joined.recovered.is_ok() && !reply.is_state;
+        if let (true, Some(since)) = (reply.is_state, since) {
+            about.seq = since.seq;
+        }
+        let reason = match joined.recovered {
+            Err(why) if since.is_some() => format!(r#","reason":"{}""#, unrecovered_name(why)),
+            _ => String::new(),
+        };
+        let payload = format!(
+            r#"{{"epoch":"{:x}","recovered":{recovered}{reason},"delivery":"{}"{}}}"#,
+            joined.position.epoch,
+            delivery_name(room.settings().delivery),
+            reply.extra,
+        );
+        self.build(Role::Event("joined"), Kind::Json, payload.as_bytes(), about)
+    }
+
+    /// What stands on a message of a room: by its present place, unless it has a name of its own.
+    fn about(&self, room: &Room, delivery: Delivery, id: Option<Box<str>>) -> About {
+        let Position { epoch, seq } = room.position();
+        let room_name = Some(Arc::clone(room.name()));
+        About { epoch, room_name, ts_ms: self.now_ms(), id, ..About::place(room.id(), seq, delivery) }
+    }
+
+    /// A name for a message that has no place.
+    fn next_id(&self, prefix: &str) -> Box<str> {
+        format!("{prefix}{:x}-{}", self.epoch, self.numbered.fetch_add(1, Relaxed) + 1).into()
+    }
+
+    fn build(&self, role: Role, kind: Kind, payload: &[u8], about: About) -> Arc<Message> {
+        Arc::new(Message::new(role, kind, payload, about, self.now_us(), &self.budget))
+    }
+
+    fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+
+    /// Milliseconds since 1970 by a clock that never jumps: it follows the world's as of the engine's start.
+    fn now_ms(&self) -> u64 {
+        self.settings.shard.started_ms + self.started.elapsed().as_millis() as u64
     }
 
     fn check_size(&self, draft: Draft<'_>) -> Result<(), Error> {
@@ -469,6 +669,37 @@ impl Handle {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these locks guard is consistent at every point where code under them could panic.
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The way out of a new connection.
+#[derive(Debug)]
+pub enum Way {
+    /// Its socket. The descriptor is the engine's own from here on.
+    Socket(OwnedFd),
+    /// The host writes: bytes come as events, `window` at a time.
+    Hosted {
+        /// Bytes.
+        window: usize,
+    },
+}
+
+/// The name of a delivery class, for people and protocols.
+pub fn delivery_name(delivery: Delivery) -> &'static str {
+    match delivery {
+        Delivery::Reliable => "reliable",
+        Delivery::Latest => "latest",
+        Delivery::DropOldest => "drop-oldest",
+        Delivery::DropNewest => "drop-newest",
+    }
+}
+
+/// The name of a reason, for people and protocols.
+pub fn unrecovered_name(why: Unrecovered) -> &'static str {
+    match why {
+        Unrecovered::Epoch => "epoch",
+        Unrecovered::History => "history",
+        Unrecovered::Position => "position",
+    }
 }
 
 const NO_ROOM: RoomId = 0;

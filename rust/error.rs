@@ -31,6 +31,14 @@ pub enum Error {
         /// Its limit.
         limit: usize,
     },
+    /// The caller may try again when somebody has left.
+    #[error("{what} is full: it takes {limit}")]
+    Full {
+        /// What is full.
+        what: &'static str,
+        /// Its limit.
+        limit: usize,
+    },
     /// A thread of the engine panicked. It is a bug in fanwire; the operator restarts the server.
     #[error("the engine failed: {0}; this is a bug in fanwire, restart the server")]
     Failed(String),

@@ -24,10 +24,17 @@ pub const CLOSE_REASON_MAX: usize = CONTROL_PAYLOAD_MAX - 2;
 
 /// One frame: header and payload in a single allocation, ready to be written.
 pub fn encode(opcode: Opcode, payload: &[u8]) -> Box<[u8]> {
-    let mut bytes = Vec::with_capacity(header_len(payload.len()) + payload.len());
+    let mut bytes = header(opcode, payload.len());
+    bytes.extend_from_slice(payload);
+    bytes.into_boxed_slice()
+}
+
+/// The header of a frame, with room for its payload of `len` bytes.
+pub fn header(opcode: Opcode, len: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(header_len(len) + len);
     bytes.push(FIN | opcode as u8);
     // The length takes the fewest bytes that hold it: "the minimal number of bytes MUST be used" (5.2).
-    match payload.len() {
+    match len {
         n @ 0..=125 => bytes.push(n as u8),
         n @ 126..=0xFFFF => {
             bytes.push(126);
@@ -38,8 +45,7 @@ pub fn encode(opcode: Opcode, payload: &[u8]) -> Box<[u8]> {
             bytes.extend_from_slice(&(n as u64).to_be_bytes());
         }
     }
-    bytes.extend_from_slice(payload);
-    bytes.into_boxed_slice()
+    bytes
 }
 
 /// A control frame; a payload over 125 bytes is cut there.

@@ -35,7 +35,7 @@ impl Lane {
 
     /// Adds a message at the end. None with its key may wait; see [`Self::replace`].
     pub fn push(&mut self, message: Arc<Message>) {
-        if let Some(key) = message.key {
+        if let Some(key) = message.key() {
             self.places.insert(key, self.gone + self.queue.len() as u64);
         }
         self.queue.push_back(message);
@@ -43,7 +43,7 @@ impl Lane {
 
     /// Puts the message in the place of the waiting one with its key, and returns that one.
     pub fn replace(&mut self, message: &Arc<Message>) -> Option<Arc<Message>> {
-        let place = *self.places.get(&message.key?)?;
+        let place = *self.places.get(&message.key()?)?;
         let waiting = self.queue.get_mut((place - self.gone) as usize)?;
         Some(mem::replace(waiting, Arc::clone(message)))
     }
@@ -51,7 +51,7 @@ impl Lane {
     /// Takes the oldest message.
     pub fn pop(&mut self) -> Option<Arc<Message>> {
         let message = self.queue.pop_front()?;
-        if let Some(key) = message.key {
+        if let Some(key) = message.key() {
             self.places.remove(&key);
         }
         self.gone += 1;

@@ -11,12 +11,15 @@
 pub mod error;
 pub mod budget;
 pub mod frame;
+pub mod envelope;
 pub mod message;
 pub mod lane;
+pub mod replay;
 pub mod outbox;
 pub mod room;
 pub mod members;
 pub mod slots;
+pub mod skips;
 pub mod stats;
 pub mod command;
 pub mod shard;

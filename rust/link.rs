@@ -65,6 +65,14 @@ impl Link for Wire {
             Self::Host(link) => link.window += bytes,
         }
     }
+
+    fn serve(&mut self, conn: ConnId) {
+        match self {
+            Self::Socket(link) => link.token = Token(conn.as_u64() as usize),
+            // Its events name the link.
+            Self::Host(_) => {}
+        }
+    }
 }
 
 /// A socket, by a descriptor of our own: the host's may be closed at any moment, and its number given to

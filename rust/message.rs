@@ -1,9 +1,10 @@
-//! One published message, shared by everything that still has to send it.
+//! One published message, shared by everything that still has to send it, in every wire form that was asked for.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::budget::Budget;
-use crate::frame::{self, Opcode};
+use crate::envelope::{Encoding, Envelope, Id, Kind};
+use crate::frame;
 
 /// Which room a message belongs to; never reused while the engine lives. 0 is "no room": a message
 /// to one connection or to all.
@@ -26,18 +27,29 @@ pub enum Delivery {
     DropNewest,
 }
 
-/// A message in wire form. It is built once and never changes; queues hold references to it.
+/// What a message is to those who speak in envelopes, and to those who do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Data: the payload as it is, or in an envelope.
+    Data,
+    /// An envelope already, or bytes for a connection that knows what they are: as it is to everybody.
+    Whole,
+    /// An event of this type: an envelope, and nothing to those who have none.
+    Event(&'static str),
+}
+
+/// A message. It never changes; queues hold references to it. Each of its wire forms is built when the first
+/// connection that speaks it has to have it, and shared from then on.
 #[derive(Debug)]
 pub struct Message {
+    /// Header and payload: the raw form, and where the payload is kept.
     frame: Box<[u8]>,
-    /// The room it was published to.
-    pub room: RoomId,
-    /// Its place in that room, from 1.
-    pub seq: u64,
-    /// What may happen to it.
-    pub delivery: Delivery,
-    /// What it replaces, in a room of the latest values.
-    pub key: Option<KeyId>,
+    json: OnceLock<Box<[u8]>>,
+    msgpack: OnceLock<Box<[u8]>>,
+    role: Role,
+    kind: Kind,
+    header: u8,
+    about: About,
     /// When it was published, in microseconds since the engine started.
     pub published_us: u64,
     budget: Arc<Budget>,
@@ -45,43 +57,143 @@ pub struct Message {
 
 impl Message {
     /// Frames `payload` once for all who will receive it.
-    pub fn new(opcode: Opcode, payload: &[u8], address: Address, published_us: u64, budget: &Arc<Budget>) -> Self {
-        let frame = frame::encode(opcode, payload);
+    pub fn new(role: Role, kind: Kind, payload: &[u8], about: About, published_us: u64, budget: &Arc<Budget>) -> Self {
+        let frame = frame::encode(kind.opcode(), payload);
         budget.add(frame.len() + OVERHEAD);
-        let Address { room, seq, delivery, key } = address;
-        Self { frame, room, seq, delivery, key, published_us, budget: Arc::clone(budget) }
+        let header = frame::header_len(payload.len()) as u8;
+        let (json, msgpack) = (OnceLock::new(), OnceLock::new());
+        Self { frame, json, msgpack, role, kind, header, about, published_us, budget: Arc::clone(budget) }
     }
 
-    /// The bytes to write: header and payload.
-    pub fn frame(&self) -> &[u8] {
-        &self.frame
+    /// The bytes to write to a connection: header and payload, or header and envelope.
+    pub fn frame(&self, encoding: Encoding) -> &[u8] {
+        match encoding {
+            _ if self.role == Role::Whole => &self.frame,
+            Encoding::Raw => &self.frame,
+            Encoding::Json => self.json.get_or_init(|| self.counted(self.envelope().json())),
+            Encoding::Msgpack => self.msgpack.get_or_init(|| self.counted(self.envelope().msgpack())),
+        }
     }
 
     /// What it counts for in the queue of one connection: its bytes, and what a small one costs besides.
     /// Without the second part a limit in bytes would allow millions of empty messages.
-    pub fn cost(&self) -> usize {
-        self.frame.len() + OVERHEAD
+    pub fn cost(&self, encoding: Encoding) -> usize {
+        self.frame(encoding).len() + OVERHEAD
+    }
+
+    /// Bytes that it holds, in all its forms.
+    pub fn size(&self) -> usize {
+        let forms = [&self.json, &self.msgpack];
+        self.frame.len() + forms.iter().filter_map(|form| form.get()).map(|form| form.len()).sum::<usize>() + OVERHEAD
+    }
+
+    /// What keeping it for those who come later is taken to cost: the payload, and one envelope around it, which may
+    /// be built when it is kept already.
+    pub fn kept_size(&self) -> usize {
+        2 * self.frame.len() + OVERHEAD
+    }
+
+    /// Whether a connection with this encoding gets it at all.
+    pub fn speaks(&self, encoding: Encoding) -> bool {
+        encoding != Encoding::Raw || !matches!(self.role, Role::Event(_))
+    }
+
+    /// Whether it is data, which has a place of its own in its room.
+    pub fn is_data(&self) -> bool {
+        self.role == Role::Data
+    }
+
+    /// Where it belongs and how it may be treated.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// See [`About::room`].
+    pub fn room(&self) -> RoomId {
+        self.about.room
+    }
+
+    /// See [`About::seq`].
+    pub fn seq(&self) -> u64 {
+        self.about.seq
+    }
+
+    /// See [`About::delivery`].
+    pub fn delivery(&self) -> Delivery {
+        self.about.delivery
+    }
+
+    /// See [`About::key`].
+    pub fn key(&self) -> Option<KeyId> {
+        self.about.key
+    }
+
+    fn envelope(&self) -> Envelope<'_> {
+        let About { epoch, seq, id, .. } = &self.about;
+        let label = match self.role {
+            Role::Event(label) => label,
+            Role::Data | Role::Whole => "message",
+        };
+        Envelope {
+            label,
+            id: id.as_deref().map_or(Id::Numbered(*epoch, *seq), Id::Given),
+            ts_ms: self.about.ts_ms,
+            re: self.about.re.as_deref(),
+            room: self.about.room_name.as_deref(),
+            seq: self.about.room_name.as_ref().map(|_| *seq),
+            key: self.about.key_name.as_deref().filter(|key| !key.is_empty()),
+            ack: self.about.ack,
+            kind: self.kind,
+            payload: &self.frame[self.header as usize..],
+        }
+    }
+
+    fn counted(&self, form: Box<[u8]>) -> Box<[u8]> {
+        self.budget.add(form.len());
+        form
     }
 }
 
 impl Drop for Message {
     fn drop(&mut self) {
-        self.budget.subtract(self.frame.len() + OVERHEAD);
+        self.budget.subtract(self.size());
     }
 }
 
-/// Where a message belongs and how it may be treated.
-#[derive(Debug, Clone, Copy)]
-pub struct Address {
-    /// See [`Message::room`].
+/// Where a message belongs, and how it may be treated.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The room it was published to.
     pub room: RoomId,
-    /// See [`Message::seq`].
+    /// Its place in that room, from 1; of a message to no room, its place among those.
     pub seq: u64,
-    /// See [`Message::delivery`].
+    /// The numbering that `seq` belongs to.
+    pub epoch: u64,
+    /// What may happen to it.
     pub delivery: Delivery,
-    /// See [`Message::key`].
+    /// What it replaces, in a room of the latest values.
     pub key: Option<KeyId>,
+    /// The name of the room.
+    pub room_name: Option<Arc<str>>,
+    /// The name of the key.
+    pub key_name: Option<Arc<str>>,
+    /// When it was published, in milliseconds since 1970.
+    pub ts_ms: u64,
+    /// The name of the message that it answers.
+    pub re: Option<Box<str>>,
+    /// Its own name, where numbering and number are not enough.
+    pub id: Option<Box<str>>,
+    /// The receiver has to say when it has processed it.
+    pub ack: bool,
 }
 
-/// Bytes of one message besides its frame: the two allocations and their bookkeeping.
-pub const OVERHEAD: usize = 128;
+impl About {
+    /// A place in a room, and nothing else.
+    pub fn place(room: RoomId, seq: u64, delivery: Delivery) -> Self {
+        let (key, room_name, key_name, id, re) = (None, None, None, None, None);
+        Self { room, seq, epoch: 0, delivery, key, room_name, key_name, ts_ms: 0, id, re, ack: false }
+    }
+}
+
+/// Bytes of one message besides its wire forms: the allocations and their bookkeeping.
+pub const OVERHEAD: usize = 256;

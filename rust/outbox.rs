@@ -4,6 +4,9 @@
 //! lane order holds. A frame that has begun to leave is finished first, whatever comes meanwhile: two
 //! frames must never mix on the wire (RFC 6455 section 5.4). A close frame leaves last.
 //!
+//! The outbox of a session also keeps what it has sent ([`Replay`]), and after a lost connection writes again,
+//! ahead of both lanes of messages, what its peer has missed.
+//!
 //! The queue is bounded in bytes. What happens at the bound is each message's own rule
 //! ([`Delivery`]); every message that does not leave is reported to the caller with a [`Drop`] reason.
 
@@ -11,8 +14,11 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
+use crate::envelope::Encoding;
+use crate::frame::{self, Opcode};
 use crate::lane::Lane;
 use crate::message::{Delivery, Message};
+use crate::replay::Replay;
 
 /// Where an outbox writes to: a socket, or a stand-in.
 pub trait Sink {
@@ -82,11 +88,13 @@ pub struct Outbox {
     bytes: usize,
     limit: usize,
     allowance: usize,
+    encoding: Encoding,
+    replay: Option<Box<Replay>>,
 }
 
 impl Outbox {
-    /// An empty queue for at most `limit` bytes.
-    pub fn new(limit: usize) -> Self {
+    /// An empty queue for at most `limit` bytes of messages in this encoding.
+    pub fn new(limit: usize, encoding: Encoding) -> Self {
         Self {
             begun: None,
             control: VecDeque::new(),
@@ -96,7 +104,25 @@ impl Outbox {
             bytes: 0,
             limit,
             allowance: 0,
+            encoding,
+            replay: None,
         }
+    }
+
+    /// The same for a session: at most `replay_limit` bytes of what was sent are kept until acknowledged.
+    pub fn of_session(limit: usize, encoding: Encoding, replay_limit: usize) -> Self {
+        let replay = Some(Box::new(Replay::new(replay_limit, encoding)));
+        Self { replay, ..Self::new(limit, encoding) }
+    }
+
+    /// How its messages are written.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// What was sent and may have to be sent again, of a session.
+    pub fn replay(&mut self) -> Option<&mut Replay> {
+        self.replay.as_deref_mut()
     }
 
     /// Whether nothing waits.
@@ -109,7 +135,12 @@ impl Outbox {
 
     /// Messages that wait and have not begun to leave.
     pub fn messages(&self) -> usize {
-        self.reliable.len() + self.droppable.len()
+        self.reliable.len() + self.droppable.len() + self.replay.as_ref().map_or(0, |replay| replay.pending())
+    }
+
+    /// Messages that it refers to.
+    pub fn references(&self) -> usize {
+        self.reliable.len() + self.droppable.len() + self.replay.as_ref().map_or(0, |replay| replay.len())
     }
 
     /// Bytes that wait, overhead included.
@@ -128,30 +159,31 @@ impl Outbox {
             dropped(message, Drop::Closed);
             return Push::Done;
         }
-        match message.delivery {
+        let cost = message.cost(self.encoding);
+        match message.delivery() {
             Delivery::Reliable => {
-                if !self.make_room(message.cost(), dropped) {
+                if !self.make_room(cost, dropped) {
                     return Push::Overflow;
                 }
-                self.bytes += message.cost();
+                self.bytes += cost;
                 self.reliable.push(Arc::clone(message));
             }
             Delivery::Latest | Delivery::DropOldest => {
                 if let Some(old) = self.droppable.replace(message) {
-                    self.bytes = self.bytes + message.cost() - old.cost();
+                    self.bytes = self.bytes + cost - old.cost(self.encoding);
                     dropped(&old, Drop::Replaced);
                     // A value may be larger than the one it replaced.
                     self.make_room(0, dropped);
-                } else if self.make_room(message.cost(), dropped) {
-                    self.bytes += message.cost();
+                } else if self.make_room(cost, dropped) {
+                    self.bytes += cost;
                     self.droppable.push(Arc::clone(message));
                 } else {
                     dropped(message, Drop::Newest);
                 }
             }
             Delivery::DropNewest => {
-                if self.fits(message.cost()) {
-                    self.bytes += message.cost();
+                if self.fits(cost) {
+                    self.bytes += cost;
                     self.droppable.push(Arc::clone(message));
                 } else {
                     dropped(message, Drop::Newest);
@@ -164,7 +196,7 @@ impl Outbox {
     /// Queues what a joiner has to have before the stream, beyond the limit if need be: it is bounded by
     /// the room it comes from, and a part of it would be a gap. The limit is back when all has left.
     pub fn push_snapshot(&mut self, snapshot: &[Arc<Message>], dropped: &mut impl FnMut(&Message, Drop)) -> Push {
-        self.allowance += snapshot.iter().map(|message| message.cost()).sum::<usize>();
+        self.allowance += snapshot.iter().map(|message| message.cost(self.encoding)).sum::<usize>();
         for message in snapshot {
             if self.push(message, dropped) == Push::Overflow {
                 return Push::Overflow;
@@ -197,6 +229,16 @@ impl Outbox {
         self.push_at_most(PONGS_MAX, Control { kind: Kind::Pong, bytes: frame });
     }
 
+    /// Queues a heartbeat that the peer's program sees, of a session.
+    pub fn push_heartbeat(&mut self) {
+        let frame = match self.encoding {
+            Encoding::Raw => return,
+            Encoding::Json => frame::encode(Opcode::Text, br#"{"type":"ping"}"#),
+            Encoding::Msgpack => frame::encode(Opcode::Binary, b"\x81\xa4type\xa4ping"),
+        };
+        self.push_at_most(1, Control { kind: Kind::Heartbeat, bytes: frame });
+    }
+
     /// Queues the close frame. With `flush` it leaves after all that waits; without, what has not begun
     /// to leave is dropped. A second call can only withdraw the flush; the first close frame stays.
     pub fn close(&mut self, frame: Box<[u8]>, flush: bool, dropped: &mut impl FnMut(&Message, Drop)) {
@@ -211,27 +253,51 @@ impl Outbox {
     /// Drops what waits and has not begun to leave, handshake replies excepted.
     pub fn clear(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
         while let Some(message) = self.reliable.pop() {
-            self.bytes -= message.cost();
+            self.bytes -= message.cost(self.encoding);
             dropped(&message, reason);
         }
         self.clear_droppable(reason, dropped);
+        self.replay = None;
     }
 
     /// Drops what may be dropped.
     pub fn clear_droppable(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
         while let Some(message) = self.droppable.pop() {
-            self.bytes -= message.cost();
+            self.bytes -= message.cost(self.encoding);
             dropped(&message, reason);
         }
     }
 
     /// Drops all that waits, for the connection has ended; a message of which only a part has left, too.
     pub fn end(&mut self, dropped: &mut impl FnMut(&Message, Drop)) {
-        if let Some(Begun { frame: Frame::Message(message), .. }) = self.begun.take() {
-            self.bytes -= message.cost();
+        if let Some(Begun { frame: Frame::Message(message), is_again: false, .. }) = self.begun.take() {
+            self.bytes -= message.cost(self.encoding);
             dropped(&message, Drop::Closed);
         }
         self.clear(Drop::Closed, dropped);
+    }
+
+    /// The link is lost and the session goes on: messages stay, what belonged to the link goes.
+    pub fn park(&mut self) {
+        for control in self.control.drain(..) {
+            self.bytes -= control.bytes.len();
+        }
+        match self.begun.take() {
+            Some(Begun { frame: Frame::Message(message), is_again: false, .. }) => {
+                self.bytes -= message.cost(self.encoding);
+                if let Some(replay) = &mut self.replay {
+                    replay.interrupted(message);
+                }
+            }
+            // It is still where it was taken from.
+            Some(Begun { frame: Frame::Message(_), .. }) | None => {}
+            Some(Begun { frame: Frame::Own(bytes), .. }) => self.bytes -= bytes.len(),
+        }
+    }
+
+    /// Goes on over another link after the first `received` messages of the session; false when that is not possible.
+    pub fn resume(&mut self, received: u64) -> bool {
+        !self.is_closing() && self.replay.as_mut().is_some_and(|replay| replay.rewind(received))
     }
 
     /// Writes what waits, as much as one call of the sink may carry.
@@ -266,9 +332,13 @@ impl Outbox {
 
     /// Offers the next frames to the sink; returns the bytes offered and the sink's answer.
     fn write<const N: usize>(&self, sink: &mut impl Sink) -> (usize, io::Result<usize>) {
-        let begun = self.begun.iter().map(|begun| &begun.frame.bytes()[begun.written..]);
+        let begun = self.begun.iter().map(|begun| &begun.frame.bytes(self.encoding)[begun.written..]);
         let control = self.control.iter().map(|control| &*control.bytes);
-        let messages = self.reliable.iter().chain(self.droppable.iter()).map(|message| message.frame());
+        // What is being written again is still the first that is pending.
+        let skip = usize::from(self.begun.as_ref().is_some_and(|begun| begun.is_again));
+        let again = self.replay.iter().flat_map(|replay| replay.iter_pending().skip(skip));
+        let messages = again.chain(self.reliable.iter()).chain(self.droppable.iter());
+        let messages = messages.map(|message| message.frame(self.encoding));
         let close = match &self.close {
             Close::Queued(frame) => Some(&**frame),
             _ => None,
@@ -290,24 +360,38 @@ impl Outbox {
     fn advance(&mut self, mut written: usize, flushed: &mut Flushed) {
         while written > 0 {
             let Some(mut next) = self.begun.take().or_else(|| self.pop()) else { return };
-            let left = next.frame.bytes().len() - next.written;
+            let left = next.frame.bytes(self.encoding).len() - next.written;
             if written < left {
                 next.written += written;
                 self.begun = Some(next);
                 return;
             }
             written -= left;
-            self.bytes -= next.frame.cost();
-            if let Frame::Message(message) = &next.frame {
-                flushed.messages += 1;
-                flushed.oldest_us = flushed.oldest_us.or(Some(message.published_us));
+            match next.frame {
+                Frame::Own(bytes) => self.bytes -= bytes.len(),
+                Frame::Message(message) => {
+                    flushed.messages += 1;
+                    if next.is_again {
+                        self.replay.iter_mut().for_each(|replay| replay.wrote_pending());
+                        continue;
+                    }
+                    flushed.oldest_us = flushed.oldest_us.or(Some(message.published_us));
+                    self.bytes -= message.cost(self.encoding);
+                    if let Some(replay) = &mut self.replay {
+                        replay.wrote(message);
+                    }
+                }
             }
         }
     }
 
     fn pop(&mut self) -> Option<Begun> {
+        let mut is_again = false;
         let frame = if let Some(control) = self.control.pop_front() {
             Frame::Own(control.bytes)
+        } else if let Some(message) = self.replay.as_ref().and_then(|replay| replay.first_pending()) {
+            is_again = true;
+            Frame::Message(Arc::clone(message))
         } else if let Some(message) = self.reliable.pop().or_else(|| self.droppable.pop()) {
             Frame::Message(message)
         } else if let Close::Queued(frame) = &mut self.close {
@@ -318,7 +402,7 @@ impl Outbox {
         } else {
             return None;
         };
-        Some(Begun { frame, written: 0 })
+        Some(Begun { frame, written: 0, is_again })
     }
 
     fn push_at_most(&mut self, most: usize, frame: Control) {
@@ -341,14 +425,16 @@ impl Outbox {
     }
 
     fn fits(&self, cost: usize) -> bool {
-        self.bytes + cost <= self.limit + self.allowance
+        // A message that was let in may be larger in its envelope. It must not wait for room that can never be.
+        let is_alone = self.encoding != Encoding::Raw && self.messages() == 0;
+        self.bytes + cost <= self.limit + self.allowance || is_alone
     }
 
     /// Drops the oldest droppable messages until `cost` more bytes fit; false when that is not enough.
     fn make_room(&mut self, cost: usize, dropped: &mut impl FnMut(&Message, Drop)) -> bool {
         while !self.fits(cost) {
             let Some(oldest) = self.droppable.pop() else { return false };
-            self.bytes -= oldest.cost();
+            self.bytes -= oldest.cost(self.encoding);
             dropped(&oldest, Drop::Oldest);
         }
         true
@@ -360,6 +446,8 @@ impl Outbox {
 struct Begun {
     frame: Frame,
     written: usize,
+    /// It was sent before, and stays where it is kept until it is written.
+    is_again: bool,
 }
 
 #[derive(Debug)]
@@ -369,17 +457,10 @@ enum Frame {
 }
 
 impl Frame {
-    fn bytes(&self) -> &[u8] {
+    fn bytes(&self, encoding: Encoding) -> &[u8] {
         match self {
-            Self::Message(message) => message.frame(),
+            Self::Message(message) => message.frame(encoding),
             Self::Own(bytes) => bytes,
-        }
-    }
-
-    fn cost(&self) -> usize {
-        match self {
-            Self::Message(message) => message.cost(),
-            Self::Own(bytes) => bytes.len(),
         }
     }
 }
@@ -395,6 +476,7 @@ enum Kind {
     Raw,
     Ping,
     Pong,
+    Heartbeat,
 }
 
 #[derive(Debug)]
@@ -414,4 +496,4 @@ const IOV_MAX: usize = 256;
 const WRITE_MAX: usize = 256 << 10;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,11 +14,11 @@ use pyo3::{create_exception, intern};
 
 use crate::command::{Cause, Event};
 use crate::driver::panic_text;
-use crate::engine::{Draft, Engine, Settings};
+use crate::engine::{Draft, Engine, Entrance, JoinReply, Joined, Settings, Way, unrecovered_name};
+use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
-use crate::frame::Opcode;
-use crate::message::Delivery;
-use crate::room::RoomSettings;
+use crate::message::{Delivery, Role};
+use crate::room::{Position, RoomSettings};
 use crate::shard::ShardSettings;
 use crate::slots::ConnId;
 use crate::stats::DROPS;
@@ -41,12 +41,13 @@ create_exception!(
     EngineError,
     "A bounded queue or table is full. Nothing was queued and no sequence number was taken; try again later."
 );
+create_exception!(fanwire._engine, RoomFull, EngineError, "The room has as many members as it may have.");
 
 /// The native half of fanwire.
 #[pymodule(gil_used = false)]
 mod _engine {
     #[pymodule_export]
-    use super::{EngineClosed, EngineError, Overloaded, PyEngine};
+    use super::{EngineClosed, EngineError, Overloaded, PyEngine, RoomFull};
 }
 
 #[pyclass(name = "Engine", module = "fanwire._engine", frozen)]
@@ -56,12 +57,14 @@ struct PyEngine(Engine);
 #[pymethods]
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (*, shards, connection_bytes, engine_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, slow_code))]
+    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, slow_code))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn new(
         shards: usize,
         connection_bytes: usize,
+        replay_bytes: usize,
         engine_bytes: usize,
+        history_bytes: usize,
         max_rooms: usize,
         queue_items: usize,
         queue_bytes: usize,
@@ -75,6 +78,7 @@ impl PyEngine {
         let settings = Settings {
             shards,
             engine_bytes,
+            history_bytes,
             max_rooms,
             queue_items,
             queue_bytes,
@@ -82,6 +86,8 @@ impl PyEngine {
             write_timeout: duration(write_timeout)?,
             shard: ShardSettings {
                 connection_bytes,
+                replay_bytes,
+                started_ms: 0,
                 ping_interval_us: micros(ping_interval)?,
                 ping_timeout_us: micros(ping_timeout)?,
                 close_timeout_us: micros(close_timeout)?,
@@ -103,23 +109,53 @@ impl PyEngine {
         Ok(list)
     }
 
-    fn add_rule(&self, pattern: &str, delivery: &str, max_keys: usize) -> PyResult<()> {
-        let settings = RoomSettings { delivery: parse_delivery(delivery)?, max_keys };
+    #[pyo3(signature = (pattern, *, delivery, max_keys, max_members, history, history_bytes, history_age))]
+    #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
+    fn add_rule(
+        &self,
+        pattern: &str,
+        delivery: &str,
+        max_keys: usize,
+        max_members: usize,
+        history: usize,
+        history_bytes: usize,
+        history_age: f64,
+    ) -> PyResult<()> {
+        let (delivery, history_age_us) = (parse_delivery(delivery)?, micros(history_age)?);
+        let settings = RoomSettings { delivery, max_keys, max_members, history, history_bytes, history_age_us };
         guard(|| self.0.add_rule(pattern, settings))
     }
 
-    fn open(&self, fd: RawFd) -> PyResult<u64> {
-        if fd < 0 {
-            return Err(PyValueError::new_err(format!("{fd} is no file descriptor")));
-        }
-        // SAFETY: the caller keeps the descriptor open for the length of this call; the engine keeps only the
-        // duplicate made here.
-        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-        guard(|| self.0.open(borrowed.as_fd().try_clone_to_owned()?)).map(ConnId::as_u64)
+    #[pyo3(signature = (fd, encoding="raw", window=0))]
+    fn open(&self, fd: Option<RawFd>, encoding: &str, window: usize) -> PyResult<u64> {
+        let (way, encoding) = (way(fd, window)?, parse_encoding(encoding)?);
+        guard(|| self.0.open(way, encoding)).map(ConnId::as_u64)
     }
 
-    fn open_hosted(&self, window: usize) -> PyResult<u64> {
-        guard(|| self.0.open_hosted(window)).map(ConnId::as_u64)
+    #[pyo3(signature = (conn, fd, encoding, received, greeting, accepted, refused, window=0))]
+    #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
+    fn resume(
+        &self,
+        conn: u64,
+        fd: Option<RawFd>,
+        encoding: &str,
+        received: u64,
+        greeting: &[u8],
+        accepted: &[u8],
+        refused: &[u8],
+        window: usize,
+    ) -> PyResult<u64> {
+        let (way, encoding) = (way(fd, window)?, parse_encoding(encoding)?);
+        guard(|| self.0.resume(ConnId::from_u64(conn), way, encoding, received, [greeting, accepted, refused]))
+            .map(ConnId::as_u64)
+    }
+
+    fn park(&self, conn: u64, link: u64) -> PyResult<()> {
+        guard(|| self.0.park(ConnId::from_u64(conn), ConnId::from_u64(link)))
+    }
+
+    fn received(&self, conn: u64, count: u64) -> PyResult<()> {
+        guard(|| self.0.received(ConnId::from_u64(conn), count))
     }
 
     fn gone(&self, conn: u64) -> PyResult<()> {
@@ -130,40 +166,96 @@ impl PyEngine {
         guard(|| self.0.send_raw(ConnId::from_u64(conn), data))
     }
 
-    #[pyo3(signature = (conn, payload, text=false, delivery=None))]
-    fn send(&self, conn: u64, payload: &Bound<'_, PyAny>, text: bool, delivery: Option<&str>) -> PyResult<()> {
-        let draft = draft(payload, text, None, delivery)?;
+    #[pyo3(signature = (conn, payload, json=false, delivery=None, id=None, ack=false))]
+    fn send(
+        &self,
+        conn: u64,
+        payload: &Bound<'_, PyAny>,
+        json: bool,
+        delivery: Option<&str>,
+        id: Option<&str>,
+        ack: bool,
+    ) -> PyResult<()> {
+        let draft = Draft { id, ack, ..draft(payload, json, None, delivery)? };
         guard(|| self.0.send(ConnId::from_u64(conn), draft))
     }
 
-    #[pyo3(signature = (payload, text=false, exclude=Vec::new(), delivery=None))]
+    fn send_control(&self, conn: u64, encoding: &str, envelope: &[u8]) -> PyResult<()> {
+        let encoding = parse_encoding(encoding)?;
+        guard(|| self.0.send_control(ConnId::from_u64(conn), encoding, envelope))
+    }
+
+    fn send_envelope(&self, conn: u64, encoding: &str, envelope: &[u8]) -> PyResult<()> {
+        let encoding = parse_encoding(encoding)?;
+        guard(|| self.0.send_envelope(ConnId::from_u64(conn), encoding, envelope))
+    }
+
+    #[pyo3(signature = (payload, json=false, exclude=Vec::new(), delivery=None))]
     fn broadcast(
         &self,
         payload: &Bound<'_, PyAny>,
-        text: bool,
+        json: bool,
         exclude: Vec<u64>,
         delivery: Option<&str>,
     ) -> PyResult<()> {
-        let draft = draft(payload, text, None, delivery)?;
+        let draft = draft(payload, json, None, delivery)?;
         guard(|| self.0.broadcast(draft, &conn_ids(exclude)))
     }
 
-    #[pyo3(signature = (room, payload, text=false, key=None, exclude=Vec::new(), delivery=None))]
+    #[pyo3(signature = (room, payload, json=false, key=None, exclude=Vec::new(), delivery=None))]
     fn publish(
         &self,
         room: &str,
         payload: &Bound<'_, PyAny>,
-        text: bool,
+        json: bool,
         key: Option<&str>,
         exclude: Vec<u64>,
         delivery: Option<&str>,
     ) -> PyResult<u64> {
-        let draft = draft(payload, text, key, delivery)?;
+        let draft = draft(payload, json, key, delivery)?;
         guard(|| self.0.publish(room, draft, &conn_ids(exclude)))
     }
 
-    fn join(&self, conn: u64, room: &str) -> PyResult<u64> {
-        guard(|| self.0.join(ConnId::from_u64(conn), room))
+    fn notify(&self, room: &str, event: &str, payload: &str, exclude: Vec<u64>) -> PyResult<()> {
+        let label = match event {
+            "member_joined" => "member_joined",
+            "member_left" => "member_left",
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "{event:?} is no event; choose member_joined or member_left"
+                )));
+            }
+        };
+        guard(|| self.0.notify(room, label, payload, &conn_ids(exclude)))
+    }
+
+    #[pyo3(signature = (conn, room, since=None, *, reply=false, re=None, extra="", is_state=false, only_whole=false, again=false))]
+    #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
+    fn join(
+        &self,
+        conn: u64,
+        room: &str,
+        since: Option<(String, u64)>,
+        reply: bool,
+        re: Option<&str>,
+        extra: &str,
+        is_state: bool,
+        only_whole: bool,
+        again: bool,
+    ) -> PyResult<(String, u64, Option<&'static str>)> {
+        // What is no epoch is one that no room has.
+        let parse = |epoch: String| u64::from_str_radix(&epoch, 16).unwrap_or(u64::MAX);
+        let since = since.map(|(epoch, seq)| Position { epoch: parse(epoch), seq });
+        let reply = reply.then_some(JoinReply { re, extra, is_state });
+        let entrance = Entrance { since, only_whole, again };
+        let joined = guard(|| self.0.join(ConnId::from_u64(conn), room, entrance, reply))?;
+        let Joined { position: Position { epoch, seq }, recovered } = joined;
+        Ok((format!("{epoch:x}"), seq, recovered.err().map(unrecovered_name)))
+    }
+
+    fn position(&self, room: &str) -> PyResult<(String, u64)> {
+        let Position { epoch, seq } = guard(|| self.0.position(room))?;
+        Ok((format!("{epoch:x}"), seq))
     }
 
     fn leave(&self, conn: u64, room: &str) -> PyResult<()> {
@@ -210,6 +302,7 @@ impl PyEngine {
         dict.set_item("pings", sum(&|stats| stats.pings.value()))?;
         dict.set_item("closed_slow", sum(&|stats| stats.slow.value()))?;
         dict.set_item("closed_unanswered", sum(&|stats| stats.unanswered.value()))?;
+        dict.set_item("history_bytes", self.0.kept().used())?;
         dict.set_item("waiting_bytes", self.0.budget().used())?;
         dict.set_item("waiting_bytes_limit", self.0.budget().limit())?;
         let drops = PyDict::new(py);
@@ -251,6 +344,7 @@ fn to_exception(error: Error) -> PyErr {
         Error::ShutDown | Error::Forked { .. } => EngineClosed::new_err(text),
         Error::Invalid(_) => PyValueError::new_err(text),
         Error::Overloaded { .. } => Overloaded::new_err(text),
+        Error::Full { .. } => RoomFull::new_err(text),
         Error::Failed(_) => EngineError::new_err(text),
         Error::Io(error) => PyOSError::new_err((error.raw_os_error(), text)),
     }
@@ -258,20 +352,42 @@ fn to_exception(error: Error) -> PyErr {
 
 fn draft<'a>(
     payload: &'a Bound<'_, PyAny>,
-    text: bool,
+    json: bool,
     key: Option<&'a str>,
     delivery: Option<&str>,
 ) -> PyResult<Draft<'a>> {
     let delivery = delivery.map(parse_delivery).transpose()?;
-    let (opcode, payload) = if let Ok(bytes) = payload.cast::<PyBytes>() {
-        (if text { Opcode::Text } else { Opcode::Binary }, bytes.as_bytes())
+    let (kind, payload) = if let Ok(bytes) = payload.cast::<PyBytes>() {
+        (if json { Kind::Json } else { Kind::Binary }, bytes.as_bytes())
     } else if let Ok(string) = payload.cast::<PyString>() {
-        (Opcode::Text, string.to_str()?.as_bytes())
+        (if json { Kind::Json } else { Kind::Text }, string.to_str()?.as_bytes())
     } else {
         let kind = payload.get_type();
         return Err(PyTypeError::new_err(format!("payload must be bytes or str, not {}", kind.name()?)));
     };
-    Ok(Draft { opcode, payload, key, delivery })
+    Ok(Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery })
+}
+
+fn way(fd: Option<RawFd>, window: usize) -> PyResult<Way> {
+    match fd {
+        None => Ok(Way::Hosted { window }),
+        Some(fd) if fd < 0 => Err(PyValueError::new_err(format!("{fd} is no file descriptor"))),
+        Some(fd) => {
+            // SAFETY: the caller keeps the descriptor open for the length of this call; the engine keeps only the
+            // duplicate made here.
+            let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+            Ok(Way::Socket(borrowed.as_fd().try_clone_to_owned()?))
+        }
+    }
+}
+
+fn parse_encoding(name: &str) -> PyResult<Encoding> {
+    match name {
+        "raw" => Ok(Encoding::Raw),
+        "json" => Ok(Encoding::Json),
+        "msgpack" => Ok(Encoding::Msgpack),
+        _ => Err(PyValueError::new_err(format!("{name:?} is no encoding; choose raw, json or msgpack"))),
+    }
 }
 
 fn parse_delivery(name: &str) -> PyResult<Delivery> {
@@ -308,6 +424,15 @@ fn event_tuple<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyAny>
         }
         Event::Closed { conn, cause } => {
             (intern!(py, "closed"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()
+        }
+        Event::Parked { conn, cause } => {
+            (intern!(py, "parked"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()
+        }
+        Event::Resumed { conn, link } => {
+            (intern!(py, "resumed"), link.as_u64(), conn.as_u64()).into_pyobject(py)?.into_any()
+        }
+        Event::Refused { conn, link } => {
+            (intern!(py, "refused"), link.as_u64(), conn.as_u64()).into_pyobject(py)?.into_any()
         }
         Event::Data { conn, bytes } => {
             (intern!(py, "data"), conn.as_u64(), PyBytes::new(py, &bytes)).into_pyobject(py)?.into_any()

@@ -1,9 +1,10 @@
-//! A room's own memory: its sequence and, in a room of latest values, the newest message of each key.
+//! A room's own memory: its sequence, its history and, in a room of latest values, the newest message of each key.
 //! Pure; who is in the room is [`crate::members`]' business.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::budget::Budget;
 use crate::error::Error;
 use crate::message::{Delivery, KeyId, Message, RoomId};
 
@@ -14,11 +15,26 @@ pub struct RoomSettings {
     pub delivery: Delivery,
     /// How many keys a room of latest values may hold.
     pub max_keys: usize,
+    /// How many members it may have.
+    pub max_members: usize,
+    /// How many messages its history keeps; 0: it has none.
+    pub history: usize,
+    /// How many bytes of messages its history keeps.
+    pub history_bytes: usize,
+    /// For how long its history keeps a message, in microseconds.
+    pub history_age_us: u64,
 }
 
 impl Default for RoomSettings {
     fn default() -> Self {
-        Self { delivery: Delivery::Reliable, max_keys: MAX_KEYS }
+        Self {
+            delivery: Delivery::Reliable,
+            max_keys: MAX_KEYS,
+            max_members: usize::MAX,
+            history: 0,
+            history_bytes: usize::MAX,
+            history_age_us: u64::MAX,
+        }
     }
 }
 
@@ -39,13 +55,36 @@ impl Rules {
     }
 }
 
-/// A room's sequence and newest values.
+/// A place in a room's numbering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Which numbering.
+    pub epoch: u64,
+    /// The number of a message; 0 is before the first.
+    pub seq: u64,
+}
+
+/// Why a room cannot give what came after a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unrecovered {
+    /// The position is of another numbering.
+    Epoch,
+    /// Some of it is no longer kept.
+    History,
+    /// The position is newer than the room.
+    Position,
+}
+
+/// A room's numbering, history and newest values.
 #[derive(Debug)]
 pub struct Room {
     id: RoomId,
+    name: Arc<str>,
+    epoch: u64,
     settings: RoomSettings,
     seq: u64,
-    latest: HashMap<Box<str>, Latest>,
+    latest: HashMap<Arc<str>, Latest>,
+    history: History,
 }
 
 #[derive(Debug)]
@@ -54,10 +93,18 @@ struct Latest {
     message: Option<Arc<Message>>,
 }
 
+/// The last messages, without a hole, oldest first.
+#[derive(Debug, Default)]
+struct History {
+    messages: VecDeque<Arc<Message>>,
+    bytes: usize,
+}
+
 impl Room {
     /// A room in which nothing was published yet.
-    pub fn new(id: RoomId, settings: RoomSettings) -> Self {
-        Self { id, settings, seq: 0, latest: HashMap::new() }
+    pub fn new(id: RoomId, name: &str, epoch: u64, settings: RoomSettings) -> Self {
+        let (latest, history) = (HashMap::new(), History::default());
+        Self { id, name: name.into(), epoch, settings, seq: 0, latest, history }
     }
 
     /// Its id.
@@ -65,32 +112,38 @@ impl Room {
         self.id
     }
 
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// Its settings.
     pub fn settings(&self) -> RoomSettings {
         self.settings
     }
 
-    /// The number of the newest message; 0 before the first.
-    pub fn seq(&self) -> u64 {
-        self.seq
+    /// Its numbering and the number of its newest message.
+    pub fn position(&self) -> Position {
+        Position { epoch: self.epoch, seq: self.seq }
     }
 
-    /// Whether it holds values that a joiner would get.
-    pub fn holds_values(&self) -> bool {
-        !self.latest.is_empty()
+    /// Whether it holds anything that a joiner could get.
+    pub fn holds_anything(&mut self, now_us: u64, kept: &Budget) -> bool {
+        self.age(now_us, kept);
+        !self.latest.is_empty() || !self.history.messages.is_empty()
     }
 
     /// The id of a key, from `next` when it is new. Fails when the room has as many keys as it may have.
-    pub fn key(&mut self, key: &str, next: impl FnOnce() -> KeyId) -> Result<KeyId, Error> {
-        if let Some(latest) = self.latest.get(key) {
-            return Ok(latest.id);
+    pub fn key(&mut self, key: &str, next: impl FnOnce() -> KeyId) -> Result<(KeyId, Arc<str>), Error> {
+        if let Some((name, latest)) = self.latest.get_key_value(key) {
+            return Ok((latest.id, Arc::clone(name)));
         }
         if self.latest.len() >= self.settings.max_keys {
             return Err(Error::Overloaded { what: "the number of keys in the room", limit: self.settings.max_keys });
         }
-        let id = next();
-        self.latest.insert(key.into(), Latest { id, message: None });
-        Ok(id)
+        let (id, name) = (next(), Arc::<str>::from(key));
+        self.latest.insert(Arc::clone(&name), Latest { id, message: None });
+        Ok((id, name))
     }
 
     /// Takes the next number.
@@ -99,23 +152,86 @@ impl Room {
         self.seq
     }
 
-    /// Keeps a message as the newest of its key.
-    pub fn keep(&mut self, key: &str, message: &Arc<Message>) {
-        if let Some(latest) = self.latest.get_mut(key) {
-            latest.message = Some(Arc::clone(message));
+    /// Keeps a message for those who come later: in the history, and as the newest of its key. `kept` counts what is
+    /// kept so in all rooms; over its limit the room that publishes gives back what it takes.
+    pub fn keep(&mut self, message: &Arc<Message>, kept: &Budget) {
+        if let Some(key) = &message.about().key_name
+            && let Some(latest) = self.latest.get_mut(&**key)
+        {
+            kept.add(message.kept_size());
+            if let Some(old) = latest.message.replace(Arc::clone(message)) {
+                kept.subtract(old.kept_size());
+            }
+        }
+        if self.settings.history > 0 {
+            self.history.push(Arc::clone(message), kept);
+            while self.history.messages.len() > self.settings.history
+                || self.history.bytes > self.settings.history_bytes
+            {
+                self.history.pop(kept);
+            }
+            self.age(message.published_us, kept);
+            let mut freed = 0;
+            while kept.is_over(0) && freed < message.kept_size() {
+                freed += self.history.pop(kept);
+            }
         }
     }
 
     /// Forgets a key, so that joiners no longer get its value; false when it was not there.
-    pub fn forget(&mut self, key: &str) -> bool {
-        self.latest.remove(key).is_some()
+    pub fn forget(&mut self, key: &str, kept: &Budget) -> bool {
+        let Some(latest) = self.latest.remove(key) else { return false };
+        if let Some(message) = latest.message {
+            kept.subtract(message.kept_size());
+        }
+        true
+    }
+
+    /// Every message after a position, oldest first, if all of them are kept.
+    pub fn since(&mut self, from: Position, now_us: u64, kept: &Budget) -> Result<Vec<Arc<Message>>, Unrecovered> {
+        if from.epoch != self.epoch {
+            return Err(Unrecovered::Epoch);
+        }
+        if from.seq > self.seq {
+            return Err(Unrecovered::Position);
+        }
+        self.age(now_us, kept);
+        let missed = (self.seq - from.seq) as usize;
+        match self.history.messages.len().checked_sub(missed) {
+            Some(start) => Ok(self.history.messages.range(start..).cloned().collect()),
+            None => Err(Unrecovered::History),
+        }
     }
 
     /// The newest message of every key, oldest first: what a joiner has to have before the stream.
     pub fn snapshot(&self) -> Vec<Arc<Message>> {
         let mut messages: Vec<_> = self.latest.values().filter_map(|latest| latest.message.clone()).collect();
-        messages.sort_unstable_by_key(|message| message.seq);
+        messages.sort_unstable_by_key(|message| message.seq());
         messages
+    }
+
+    /// Forgets what has become too old.
+    fn age(&mut self, now_us: u64, kept: &Budget) {
+        let oldest_us = now_us.saturating_sub(self.settings.history_age_us);
+        while self.history.messages.front().is_some_and(|message| message.published_us < oldest_us) {
+            self.history.pop(kept);
+        }
+    }
+}
+
+impl History {
+    fn push(&mut self, message: Arc<Message>, kept: &Budget) {
+        self.bytes += message.kept_size();
+        kept.add(message.kept_size());
+        self.messages.push_back(message);
+    }
+
+    /// Forgets the oldest message; returns the bytes that were freed.
+    fn pop(&mut self, kept: &Budget) -> usize {
+        let size = self.messages.pop_front().map_or(0, |message| message.kept_size());
+        self.bytes -= size;
+        kept.subtract(size);
+        size
     }
 }
 
@@ -143,14 +259,44 @@ pub const MAX_KEYS: usize = 100_000;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::budget::Budget;
-    use crate::frame::Opcode;
-    use crate::message::Address;
+    #![allow(clippy::unwrap_used)]
 
-    fn message(room: &mut Room, key: KeyId) -> Arc<Message> {
-        let address = Address { room: room.id(), seq: room.advance(), delivery: Delivery::Latest, key: Some(key) };
-        Arc::new(Message::new(Opcode::Binary, b"x", address, 0, &Arc::new(Budget::new(1 << 20))))
+    use super::*;
+    use crate::envelope::Kind;
+    use crate::message::{About, Role};
+
+    const LATEST: RoomSettings = RoomSettings {
+        delivery: Delivery::Latest,
+        max_keys: 2,
+        max_members: usize::MAX,
+        history: 0,
+        history_bytes: usize::MAX,
+        history_age_us: u64::MAX,
+    };
+
+    /// Publishes a message at a time and returns what it costs to keep.
+    fn publish(room: &mut Room, key: Option<&str>, now_us: u64, kept: &Budget) -> usize {
+        let key = key.map(|key| room.key(key, || key.len() as u64).unwrap());
+        let place = About::place(room.id(), room.advance(), room.settings().delivery);
+        let about = About {
+            key: key.as_ref().map(|key| key.0),
+            room_name: Some(Arc::clone(room.name())),
+            key_name: key.map(|key| key.1),
+            ..place
+        };
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let message = Arc::new(Message::new(Role::Data, Kind::Binary, b"x", about, now_us, &budget));
+        room.keep(&message, kept);
+        message.kept_size()
+    }
+
+    fn since(room: &mut Room, seq: u64, now_us: u64, kept: &Budget) -> Result<Vec<u64>, Unrecovered> {
+        let messages = room.since(Position { epoch: 7, seq }, now_us, kept)?;
+        Ok(messages.iter().map(|message| message.seq()).collect())
+    }
+
+    fn unlimited() -> Budget {
+        Budget::new(usize::MAX)
     }
 
     #[test]
@@ -176,35 +322,96 @@ mod tests {
     #[test]
     fn first_rule_wins() {
         let mut rules = Rules::default();
-        let latest = RoomSettings { delivery: Delivery::Latest, max_keys: 3 };
-        rules.add("q.*", latest);
-        let oldest = RoomSettings { delivery: Delivery::DropOldest, ..latest };
+        rules.add("q.*", LATEST);
+        let oldest = RoomSettings { delivery: Delivery::DropOldest, ..LATEST };
         rules.add("*", oldest);
-        assert_eq!((rules.find("q.eur"), rules.find("x")), (latest, oldest));
+        assert_eq!((rules.find("q.eur"), rules.find("x")), (LATEST, oldest));
         assert_eq!(Rules::default().find("x"), RoomSettings::default());
     }
 
     #[test]
     fn snapshot_has_the_newest_of_each_key_oldest_first() {
-        let mut room = Room::new(1, RoomSettings { delivery: Delivery::Latest, max_keys: 2 });
-        let a = room.key("a", || 10).unwrap();
-        let b = room.key("b", || 11).unwrap();
-        assert_eq!((a, b, room.key("a", || 12).unwrap()), (10, 11, 10));
-        for (name, id) in [("a", a), ("b", b), ("a", a)] {
-            let message = message(&mut room, id);
-            room.keep(name, &message);
-        }
-        let seqs: Vec<_> = room.snapshot().iter().map(|message| message.seq).collect();
+        let (mut room, kept) = (Room::new(1, "q", 7, LATEST), unlimited());
+        let sizes: Vec<_> = ["a", "bb", "a"].map(|key| publish(&mut room, Some(key), 0, &kept)).into();
+        let seqs: Vec<_> = room.snapshot().iter().map(|message| message.seq()).collect();
         assert_eq!(seqs, [2, 3]);
+        assert_eq!(kept.used(), sizes[1] + sizes[2]);
     }
 
     #[test]
     fn keys_are_bounded_and_can_be_forgotten() {
-        let mut room = Room::new(1, RoomSettings { delivery: Delivery::Latest, max_keys: 1 });
-        room.key("a", || 1).unwrap();
+        let (mut room, kept) = (Room::new(1, "q", 7, RoomSettings { max_keys: 1, ..LATEST }), unlimited());
+        publish(&mut room, Some("a"), 0, &kept);
         assert!(matches!(room.key("b", || 2), Err(Error::Overloaded { limit: 1, .. })));
-        assert!(room.forget("a"));
-        assert!(!room.forget("a"));
-        assert_eq!(room.key("b", || 2).unwrap(), 2);
+        assert!(room.holds_anything(0, &kept));
+        assert!(room.forget("a", &kept));
+        assert!(!room.forget("a", &kept));
+        assert!(!room.holds_anything(0, &kept));
+        assert_eq!(kept.used(), 0);
+        assert_eq!(room.key("b", || 2).unwrap().0, 2);
+    }
+
+    #[test]
+    fn history_gives_exactly_what_came_after_a_position() {
+        let settings = RoomSettings { history: 3, ..RoomSettings::default() };
+        let (mut room, kept) = (Room::new(1, "r", 7, settings), unlimited());
+        assert_eq!(since(&mut room, 0, 0, &kept), Ok(vec![]));
+        for _ in 0..5 {
+            publish(&mut room, None, 0, &kept);
+        }
+        for (seq, expected) in [
+            (5, Ok(vec![])),
+            (3, Ok(vec![4, 5])),
+            (2, Ok(vec![3, 4, 5])),
+            (1, Err(Unrecovered::History)),
+            (0, Err(Unrecovered::History)),
+            (6, Err(Unrecovered::Position)),
+        ] {
+            assert_eq!(since(&mut room, seq, 0, &kept), expected, "{seq}");
+        }
+        assert_eq!(room.since(Position { epoch: 8, seq: 5 }, 0, &kept).unwrap_err(), Unrecovered::Epoch);
+    }
+
+    #[test]
+    fn without_history_only_those_who_missed_nothing_recover() {
+        let (mut room, kept) = (Room::new(1, "r", 7, RoomSettings::default()), unlimited());
+        publish(&mut room, None, 0, &kept);
+        assert_eq!(since(&mut room, 1, 0, &kept), Ok(vec![]));
+        assert_eq!(since(&mut room, 0, 0, &kept), Err(Unrecovered::History));
+        assert_eq!(kept.used(), 0);
+    }
+
+    #[test]
+    fn history_is_bounded_by_bytes_and_age() {
+        let settings = RoomSettings { history: 100, history_age_us: 10, ..RoomSettings::default() };
+        let (mut room, kept) = (Room::new(1, "r", 7, settings), unlimited());
+        let size = (0..4).map(|now_us| publish(&mut room, None, now_us * 5, &kept)).max().unwrap();
+        assert_eq!(since(&mut room, 1, 15, &kept), Ok(vec![2, 3, 4]));
+        assert_eq!(since(&mut room, 1, 16, &kept), Err(Unrecovered::History));
+        assert_eq!(kept.used(), 2 * size);
+        assert!(!room.holds_anything(100, &kept));
+        assert_eq!(kept.used(), 0);
+
+        let settings = RoomSettings { history: 100, history_bytes: 2 * size, ..RoomSettings::default() };
+        let mut room = Room::new(2, "s", 7, settings);
+        for _ in 0..4 {
+            publish(&mut room, None, 0, &kept);
+        }
+        assert_eq!((since(&mut room, 2, 0, &kept), kept.used()), (Ok(vec![3, 4]), 2 * size));
+    }
+
+    #[test]
+    fn over_the_limit_of_all_rooms_the_one_that_publishes_gives_back() {
+        let settings = RoomSettings { history: 100, ..RoomSettings::default() };
+        let (mut quiet, mut busy) = (Room::new(1, "q", 7, settings), Room::new(2, "b", 7, settings));
+        let size = publish(&mut quiet, None, 0, &unlimited());
+        let kept = Budget::new(3 * size);
+        kept.add(size);
+        for _ in 0..10 {
+            publish(&mut busy, None, 0, &kept);
+        }
+        assert_eq!(since(&mut busy, 8, 0, &kept), Ok(vec![9, 10]));
+        assert_eq!(since(&mut quiet, 0, 0, &kept), Ok(vec![1]));
+        assert_eq!(kept.used(), 3 * size);
     }
 }

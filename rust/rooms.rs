@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::budget::Budget;
 use crate::error::Error;
 use crate::members::Headcount;
 use crate::room::{Room, RoomSettings, Rules};
@@ -22,6 +23,10 @@ pub struct Rooms {
     limit: usize,
     next_sweep: AtomicUsize,
     shards: usize,
+    /// Bytes that rooms keep for those who come later.
+    kept: Arc<Budget>,
+    /// What the rooms' numberings are told apart by, also from those of other engines.
+    epochs: RandomState,
 }
 
 /// A room, and how many members it has where.
@@ -36,8 +41,9 @@ pub struct Entry {
 type Stripe = HashMap<Box<str>, Entry>;
 
 impl Rooms {
-    /// An empty table for at most `limit` rooms, whose members are in so many shards.
-    pub fn new(limit: usize, shards: usize) -> Self {
+    /// An empty table for at most `limit` rooms, whose members are in so many shards, and which keep about
+    /// `kept_bytes` in their histories.
+    pub fn new(limit: usize, shards: usize, kept_bytes: usize) -> Self {
         Self {
             rules: Mutex::default(),
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
@@ -47,6 +53,8 @@ impl Rooms {
             limit,
             next_sweep: AtomicUsize::new(0),
             shards,
+            kept: Arc::new(Budget::new(kept_bytes)),
+            epochs: RandomState::new(),
         }
     }
 
@@ -65,6 +73,16 @@ impl Rooms {
         self.len() == 0
     }
 
+    /// Bytes that rooms keep for those who come later.
+    pub fn kept(&self) -> &Arc<Budget> {
+        &self.kept
+    }
+
+    /// A number for a numbering, short enough to stand on every message.
+    pub fn new_epoch(&self) -> u64 {
+        self.epochs.hash_one(self.new_id()) >> EPOCH_SHIFT
+    }
+
     /// An id that no room and no key has had.
     pub fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Relaxed)
@@ -76,7 +94,12 @@ impl Rooms {
     }
 
     /// Does something to a room under its lock; makes the room if need be.
-    pub fn with<R>(&self, name: &str, act: impl FnOnce(&mut Entry) -> Result<R, Error>) -> Result<R, Error> {
+    pub fn with<R>(
+        &self,
+        name: &str,
+        now_us: u64,
+        act: impl FnOnce(&mut Entry) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let mut stripe = lock(self.stripe(name));
         if let Some(entry) = stripe.get_mut(name) {
             return act(entry);
@@ -86,25 +109,25 @@ impl Rooms {
             return Err(Error::Invalid(format!("a room's name has 1 to {NAME_MAX} bytes, not {len}")));
         }
         if self.len() >= self.limit {
-            self.sweep(&mut stripe);
+            self.sweep(&mut stripe, now_us);
             if self.len() >= self.limit {
                 return Err(Error::Overloaded { what: "the number of rooms", limit: self.limit });
             }
         }
-        let room = Room::new(self.new_id(), lock(&self.rules).find(name));
+        let room = Room::new(self.new_id(), name, self.new_epoch(), lock(&self.rules).find(name));
         self.count.fetch_add(1, Relaxed);
         act(stripe.entry(name.into()).or_insert(Entry { room, headcount: Arc::new(Headcount::new(self.shards)) }))
     }
 
-    /// Forgets rooms without members and values, which have nothing to lose but their number: in the stripe that the
+    /// Forgets rooms without members, history and values, which have nothing to lose but their number: in the stripe that the
     /// caller has locked, and in the next few that nobody is using, so that no call pays for the whole table.
-    fn sweep(&self, stripe: &mut Stripe) {
-        let mut freed = forget_idle(stripe);
+    fn sweep(&self, stripe: &mut Stripe, now_us: u64) {
+        let mut freed = forget_idle(stripe, now_us, &self.kept);
         for _ in 0..SWEEP {
             let next = self.next_sweep.fetch_add(1, Relaxed) % STRIPES;
             // Never waits: two that held one stripe each would wait for each other.
             if let Ok(mut other) = self.stripes[next].try_lock() {
-                freed += forget_idle(&mut other);
+                freed += forget_idle(&mut other, now_us, &self.kept);
             }
         }
         self.count.fetch_sub(freed, Relaxed);
@@ -116,9 +139,9 @@ impl Rooms {
 }
 
 /// Forgets the rooms that nothing depends on; returns how many.
-fn forget_idle(stripe: &mut Stripe) -> usize {
+fn forget_idle(stripe: &mut Stripe, now_us: u64, kept: &Budget) -> usize {
     let before = stripe.len();
-    stripe.retain(|_, entry| entry.headcount.total() > 0 || entry.room.holds_values());
+    stripe.retain(|_, entry| entry.headcount.total() > 0 || entry.room.holds_anything(now_us, kept));
     before - stripe.len()
 }
 
@@ -132,6 +155,9 @@ const STRIPES: usize = 64;
 
 /// Further parts that one call looks through for rooms to forget.
 const SWEEP: usize = 4;
+
+/// Leaves 40 bits of an epoch: ten hexadecimal digits. Two numberings of one room are alike once in a trillion.
+const EPOCH_SHIFT: u32 = 24;
 
 /// Bytes of a room's name: what fits a NATS subject once encoded, with room to spare.
 const NAME_MAX: usize = 255;

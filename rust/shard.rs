@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::command::{Cause, Command, Event};
+use crate::envelope::{Encoding, Kind};
 use crate::frame::{self, Opcode};
 use crate::members::Members;
-use crate::message::Message;
+use crate::message::{About, Delivery, Message, Role};
 use crate::outbox::{Drop, Outbox, Progress, Push, Sink};
+use crate::skips::{Skip, Skips};
 use crate::slots::{ConnId, Slots};
-use crate::stats::Stats;
+use crate::stats::{DROPS, Stats};
 
 /// The way out of one connection.
 pub trait Link: Sink {
@@ -29,6 +31,8 @@ pub trait Link: Sink {
     fn abort(&mut self);
     /// Lets a link that is drained elsewhere take `bytes` more.
     fn grant(&mut self, bytes: usize);
+    /// Says by which id [`Shard::writable`] is to be called; before the first call of [`Self::arm`].
+    fn serve(&mut self, conn: ConnId);
 }
 
 /// What all connections of a shard have in common. Times in microseconds.
@@ -36,6 +40,10 @@ pub trait Link: Sink {
 pub struct ShardSettings {
     /// Bytes that may wait for one connection.
     pub connection_bytes: usize,
+    /// Bytes that a session keeps of what was sent and not acknowledged.
+    pub replay_bytes: usize,
+    /// What the clock of the world said when the engine's started, in milliseconds since 1970.
+    pub started_ms: u64,
     /// From one ping to the next; 0 sends none.
     pub ping_interval_us: u64,
     /// From a ping to its pong.
@@ -68,11 +76,15 @@ pub struct Shard<L> {
 
 #[derive(Debug)]
 struct Conn<L> {
-    link: L,
+    /// None: the session is parked.
+    link: Option<L>,
+    /// See [`Event`].
+    link_id: ConnId,
     outbox: Outbox,
+    skips: Skips,
     /// It stands in the list of those with something to write.
     is_dirty: bool,
-    /// The link takes nothing until it says so.
+    /// The link takes nothing until it says so, or there is none.
     is_blocked: bool,
     /// A ping was sent and no pong has come.
     is_pinged: bool,
@@ -103,7 +115,22 @@ impl<L: Link> Shard<L> {
     /// to messages it has handled, the measure of its work.
     pub fn apply(&mut self, command: Command<L>, now_us: u64) -> usize {
         match command {
-            Command::Open { conn, link } => self.open(conn, link, now_us),
+            Command::Open { conn, link, encoding } => self.open(conn, link, encoding, now_us),
+            Command::Resume { conn, link, as_new, encoding, received, accepted, refused } => {
+                self.resume(conn, link, as_new, encoding, received, [accepted, refused], now_us);
+            }
+            Command::Park { conn, link } => {
+                if self.slots.get_mut(conn).is_some_and(|slot| slot.link_id == link) {
+                    self.park(conn);
+                }
+            }
+            Command::Received { conn, count } => {
+                if let Some(slot) = self.slots.get_mut(conn) {
+                    let before = slot.outbox.references();
+                    slot.outbox.replay().into_iter().for_each(|replay| replay.acknowledge(count));
+                    self.references = self.references + slot.outbox.references() - before;
+                }
+            }
             Command::Gone { conn } => self.end(conn),
             Command::Raw { conn, bytes } => {
                 if !self.with_outbox(conn, |outbox| outbox.push_raw(bytes)).unwrap_or(true) {
@@ -115,8 +142,11 @@ impl<L: Link> Shard<L> {
                 let Self { members, slots, dirty, stats, references, .. } = self;
                 let mut slow = Vec::new();
                 let mut handled = 0;
-                for conn in members.of(message.room) {
+                for conn in members.of(message.room()) {
                     if except.binary_search(&conn).is_ok() {
+                        if let Some(slot) = slots.get_mut(conn) {
+                            slot.skip(conn, &message, dirty);
+                        }
                         continue;
                     }
                     handled += 1;
@@ -139,12 +169,15 @@ impl<L: Link> Shard<L> {
                 }
                 return handled;
             }
-            Command::Join { conn, room, headcount, snapshot } => {
-                if self.slots.get_mut(conn).is_none() {
+            Command::Join { conn, room, headcount, before } => {
+                let Some(slot) = self.slots.get_mut(conn) else {
                     headcount.leave(self.index);
-                } else if self.members.join(room, conn, &headcount) && !snapshot.is_empty() {
-                    self.push_snapshot(conn, &snapshot, now_us);
-                    return snapshot.len();
+                    return 1;
+                };
+                let is_session = slot.outbox.encoding() != Encoding::Raw;
+                if (self.members.join(room, conn, &headcount) || is_session) && !before.is_empty() {
+                    self.push_snapshot(conn, &before, now_us);
+                    return before.len();
                 }
             }
             Command::Leave { conn, room } => {
@@ -160,8 +193,8 @@ impl<L: Link> Shard<L> {
             }
             Command::Close { conn, frame, flush } => self.close(conn, frame, flush, now_us),
             Command::Grant { conn, bytes } => {
-                if let Some(slot) = self.slots.get_mut(conn) {
-                    slot.link.grant(bytes);
+                if let Some(link) = self.slots.get_mut(conn).and_then(|slot| slot.link.as_mut()) {
+                    link.grant(bytes);
                     self.writable(conn);
                 }
             }
@@ -182,7 +215,9 @@ impl<L: Link> Shard<L> {
 
     /// The link of a connection takes more again.
     pub fn writable(&mut self, conn: ConnId) {
-        if let Some(slot) = self.slots.get_mut(conn) {
+        if let Some(slot) = self.slots.get_mut(conn)
+            && slot.link.is_some()
+        {
             slot.is_blocked = false;
             slot.mark_dirty(conn, &mut self.dirty);
         }
@@ -223,17 +258,29 @@ impl<L: Link> Shard<L> {
     pub fn abort_all(&mut self) {
         let all: Vec<_> = self.slots.iter_mut(self.index).map(|(conn, _)| conn).collect();
         for conn in all {
-            if let Some(slot) = self.slots.get_mut(conn) {
-                slot.link.abort();
+            if let Some(link) = self.slots.get_mut(conn).and_then(|slot| slot.link.as_mut()) {
+                link.abort();
             }
             self.end(conn);
         }
         self.count();
     }
 
-    fn open(&mut self, conn: ConnId, link: L, now_us: u64) {
-        let outbox = Outbox::new(self.settings.connection_bytes);
-        let mut slot = Conn { link, outbox, is_dirty: false, is_blocked: false, is_pinged: false, due_us: now_us };
+    fn open(&mut self, conn: ConnId, link: L, encoding: Encoding, now_us: u64) {
+        let limit = self.settings.connection_bytes;
+        let mut slot = Conn {
+            link: Some(link),
+            link_id: conn,
+            outbox: match encoding {
+                Encoding::Raw => Outbox::new(limit, encoding),
+                _ => Outbox::of_session(limit, encoding, self.settings.replay_bytes),
+            },
+            skips: Skips::new(encoding != Encoding::Raw),
+            is_dirty: false,
+            is_blocked: false,
+            is_pinged: false,
+            due_us: now_us,
+        };
         let interval_us = self.settings.ping_interval_us;
         if interval_us > 0 {
             // Connections that came together must not ping together: the first ping falls anywhere in the
@@ -249,7 +296,7 @@ impl<L: Link> Shard<L> {
     /// Forgets a connection; what waited for it is dropped, and its link with it.
     fn end(&mut self, conn: ConnId) {
         let Some(mut slot) = self.slots.remove(conn) else { return };
-        self.references -= slot.outbox.messages();
+        self.references -= slot.outbox.references();
         slot.outbox.end(&mut |_, reason| self.stats.drops[reason as usize].add(1));
         self.members.leave_all(conn);
         self.ended.push(conn);
@@ -257,11 +304,73 @@ impl<L: Link> Shard<L> {
     }
 
     fn end_because(&mut self, conn: ConnId, cause: Cause) {
-        if let Some(slot) = self.slots.get_mut(conn) {
-            slot.link.abort();
-            self.end(conn);
-            self.events.push(Event::Closed { conn, cause });
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        let name = slot.name(conn);
+        if let Some(link) = &mut slot.link {
+            link.abort();
         }
+        self.end(conn);
+        self.events.push(Event::Closed { conn: name, cause });
+    }
+
+    /// The link failed. It takes the connection with it, unless there is a session, which waits for the next link.
+    fn lose(&mut self, conn: ConnId, cause: Cause) {
+        match self.slots.get_mut(conn) {
+            Some(slot) if slot.outbox.encoding() != Encoding::Raw && !slot.outbox.is_closing() => {
+                let name = slot.name(conn);
+                self.park(conn);
+                self.events.push(Event::Parked { conn: name, cause });
+            }
+            _ => self.end_because(conn, cause),
+        }
+    }
+
+    fn park(&mut self, conn: ConnId) {
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        let Some(mut link) = slot.link.take() else { return };
+        link.abort();
+        slot.is_blocked = true;
+        slot.is_pinged = false;
+        let before = slot.outbox.references();
+        slot.outbox.park();
+        self.references = self.references + slot.outbox.references() - before;
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of a command")]
+    fn resume(
+        &mut self,
+        conn: ConnId,
+        mut link: L,
+        as_new: ConnId,
+        encoding: Encoding,
+        received: u64,
+        [accepted, refused]: [Box<[u8]>; 2],
+        now_us: u64,
+    ) {
+        // The peer may be back before we have noticed that it was away.
+        self.park(conn);
+        let Some(slot) = self.slots.get_mut(conn) else {
+            return self.refuse(conn, link, as_new, encoding, refused, now_us);
+        };
+        let before = slot.outbox.references();
+        if slot.outbox.encoding() != encoding || !slot.outbox.resume(received) {
+            return self.refuse(conn, link, as_new, encoding, refused, now_us);
+        }
+        self.references = self.references + slot.outbox.references() - before;
+        link.serve(conn);
+        slot.link = Some(link);
+        slot.link_id = as_new;
+        slot.is_blocked = false;
+        slot.outbox.push_raw(accepted);
+        slot.mark_dirty(conn, &mut self.dirty);
+        self.ended.push(as_new);
+        self.events.push(Event::Resumed { conn, link: as_new });
+    }
+
+    fn refuse(&mut self, conn: ConnId, link: L, as_new: ConnId, encoding: Encoding, reply: Box<[u8]>, now_us: u64) {
+        self.open(as_new, link, encoding, now_us);
+        self.with_outbox(as_new, |outbox| outbox.push_raw(reply));
+        self.events.push(Event::Refused { conn, link: as_new });
     }
 
     fn deliver(&mut self, conn: ConnId, message: &Arc<Message>, now_us: u64) {
@@ -274,11 +383,15 @@ impl<L: Link> Shard<L> {
     }
 
     fn push_snapshot(&mut self, conn: ConnId, snapshot: &[Arc<Message>], now_us: u64) {
-        let stats = Arc::clone(&self.stats);
-        let pushed = self.with_outbox(conn, |outbox| {
-            outbox.push_snapshot(snapshot, &mut |_, reason| stats.drops[reason as usize].add(1))
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        let Conn { outbox, skips, .. } = slot;
+        let before = outbox.references();
+        let pushed = outbox.push_snapshot(snapshot, &mut |message, reason| {
+            drop_message(&self.stats, skips, message, reason);
         });
-        if pushed == Some(Push::Overflow) {
+        self.references = self.references + outbox.references() - before;
+        slot.mark_dirty(conn, &mut self.dirty);
+        if pushed == Push::Overflow {
             self.close_slow(conn, Cause::Slow, now_us);
         }
     }
@@ -297,12 +410,15 @@ impl<L: Link> Shard<L> {
 
     /// Closes a connection that does not keep up. What waits for it is dropped: it would not read it either.
     fn close_slow(&mut self, conn: ConnId, cause: Cause, now_us: u64) {
-        match self.slots.get_mut(conn) {
-            Some(slot) if !slot.outbox.is_closing() => {}
+        let name = match self.slots.get_mut(conn) {
+            Some(slot) if !slot.outbox.is_closing() => slot.name(conn),
             _ => return,
-        }
+        };
         self.stats.slow.add(1);
-        self.events.push(Event::Closing { conn, cause });
+        if self.slots.get_mut(conn).is_some_and(|slot| slot.link.is_none()) {
+            return self.end_because(conn, cause);
+        }
+        self.events.push(Event::Closing { conn: name, cause });
         let frame = frame::close(Some(self.settings.slow_code), "too slow, reconnect");
         self.close(conn, frame, false, now_us);
     }
@@ -316,13 +432,23 @@ impl<L: Link> Shard<L> {
             }
         } else if slot.is_pinged {
             self.stats.unanswered.add(1);
-            self.end_because(conn, Cause::Unanswered);
+            if slot.outbox.encoding() != Encoding::Raw {
+                // A session goes on, and so does its timer.
+                self.timers.push(Reverse((slot.due_us, conn)));
+            }
+            self.lose(conn, Cause::Unanswered);
+        } else if now_us >= slot.due_us && slot.link.is_none() {
+            slot.due_us = now_us + ping_interval_us;
+            self.timers.push(Reverse((slot.due_us, conn)));
         } else if now_us >= slot.due_us {
             slot.is_pinged = true;
             slot.due_us = now_us + ping_interval_us;
             self.timers.push(Reverse((now_us + ping_timeout_us, conn)));
             self.stats.pings.add(1);
-            self.with_outbox(conn, |outbox| outbox.push_ping(frame::control(Opcode::Ping, b"")));
+            self.with_outbox(conn, |outbox| {
+                outbox.push_ping(frame::control(Opcode::Ping, b""));
+                outbox.push_heartbeat();
+            });
         } else {
             let next = slot.due_us;
             self.timers.push(Reverse((next, conn)));
@@ -332,16 +458,14 @@ impl<L: Link> Shard<L> {
     fn flush_one(&mut self, conn: ConnId, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         slot.is_dirty = false;
-        if slot.is_blocked {
-            return;
-        }
-        let before = slot.outbox.messages();
-        let flushed = match slot.outbox.flush(&mut slot.link) {
+        let (false, Some(link)) = (slot.is_blocked, &mut slot.link) else { return };
+        let before = slot.outbox.references();
+        let flushed = match slot.outbox.flush(link) {
             Ok(flushed) => flushed,
-            Err(_) => return self.end_because(conn, Cause::Reset),
+            Err(_) => return self.lose(conn, Cause::Reset),
         };
-        // Not what has left: a message that has begun to leave waits no more.
-        self.references -= before - slot.outbox.messages();
+        // Not what has left: a message that has begun to leave waits no more, and a session keeps it.
+        self.references = self.references + slot.outbox.references() - before;
         self.stats.writes.add(u64::from(flushed.bytes > 0 || flushed.progress == Progress::Blocked));
         self.stats.bytes.add(flushed.bytes as u64);
         self.stats.delivered.add(flushed.messages as u64);
@@ -349,26 +473,45 @@ impl<L: Link> Shard<L> {
             self.stats.latency.record(now_us.saturating_sub(published_us));
         }
         match flushed.progress {
-            Progress::Empty => {}
+            Progress::Empty if slot.skips.is_empty() => {}
+            Progress::Empty => self.tell_skips(conn, now_us),
             Progress::More => slot.mark_dirty(conn, &mut self.dirty),
-            Progress::Closed if flushed.bytes > 0 => slot.link.finish(),
+            Progress::Closed if flushed.bytes > 0 => link.finish(),
             Progress::Closed => {}
             Progress::Blocked => {
                 self.stats.blocked.add(1);
                 slot.is_blocked = true;
-                if slot.link.arm().is_err() {
-                    self.end_because(conn, Cause::Reset);
+                if link.arm().is_err() {
+                    self.lose(conn, Cause::Reset);
                 }
             }
+        }
+    }
+
+    /// Tells a connection that has caught up what it did not get.
+    fn tell_skips(&mut self, conn: ConnId, now_us: u64) {
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        let ts_ms = self.settings.started_ms + now_us / 1000;
+        for (place, Skip { room, name, reason, count, first, last }) in slot.skips.take().into_iter().enumerate() {
+            let payload = format!(r#"{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}"#);
+            let about = About {
+                room_name: Some(name),
+                ts_ms,
+                id: Some(format!("k{:x}-{now_us:x}-{place}", conn.as_u64()).into()),
+                ..About::place(room, last, Delivery::Reliable)
+            };
+            let role = Role::Event("skipped");
+            let notice = Message::new(role, Kind::Json, payload.as_bytes(), about, now_us, &self.budget);
+            self.deliver(conn, &Arc::new(notice), now_us);
         }
     }
 
     /// Changes the outbox of a connection and keeps the books; none when the id is stale.
     fn with_outbox<R>(&mut self, conn: ConnId, change: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
         let slot = self.slots.get_mut(conn)?;
-        let before = slot.outbox.messages();
+        let before = slot.outbox.references();
         let result = change(&mut slot.outbox);
-        self.references = self.references + slot.outbox.messages() - before;
+        self.references = self.references + slot.outbox.references() - before;
         if !slot.outbox.is_empty() {
             slot.mark_dirty(conn, &mut self.dirty);
         }
@@ -389,6 +532,7 @@ impl<L: Link> Shard<L> {
     /// through those that do not, the worst first: what may be dropped is dropped (what could be replaced
     /// by key has been, on arrival), and only then are connections closed.
     fn relieve(&mut self, now_us: u64, queued: usize) {
+        self.forget_sent(queued);
         let mut worst: Vec<_> = self
             .slots
             .iter_mut(self.index)
@@ -401,9 +545,13 @@ impl<L: Link> Shard<L> {
             if !self.budget.is_over(queued) {
                 return;
             }
-            self.with_outbox(conn, |outbox| {
-                outbox.clear_droppable(Drop::Budget, &mut |_, reason| stats.drops[reason as usize].add(1));
-            });
+            if let Some(Conn { outbox, skips, .. }) = self.slots.get_mut(conn) {
+                let before = outbox.references();
+                outbox.clear_droppable(Drop::Budget, &mut |message, reason| {
+                    drop_message(&stats, skips, message, reason);
+                });
+                self.references = self.references + outbox.references() - before;
+            }
             self.count();
         }
         for &(_, conn) in &worst {
@@ -418,7 +566,51 @@ impl<L: Link> Shard<L> {
     }
 }
 
+impl<L: Link> Shard<L> {
+    /// What sessions keep of what was sent is given up first: that hurts only those who lose their connection now, and
+    /// they are told.
+    fn forget_sent(&mut self, queued: usize) {
+        let sent = |slot: &mut Conn<L>| slot.outbox.replay().map_or(0, |replay| replay.bytes());
+        let mut most: Vec<_> = self
+            .slots
+            .iter_mut(self.index)
+            .map(|(conn, slot)| (sent(slot), conn))
+            .filter(|&(bytes, _)| bytes > 0)
+            .collect();
+        most.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, conn) in most {
+            if !self.budget.is_over(queued) {
+                return;
+            }
+            self.with_outbox(conn, |outbox| outbox.replay().into_iter().for_each(|replay| replay.forget()));
+            self.count();
+        }
+    }
+}
+
+/// Counts a message that is not sent: for the operator, and for the connection that does not get it.
+fn drop_message(stats: &Stats, skips: &mut Skips, message: &Message, reason: Drop) {
+    stats.drops[reason as usize].add(1);
+    // An end is no secret to a connection.
+    if reason != Drop::Closed {
+        skips.note(message, DROPS[reason as usize].1);
+    }
+}
+
 impl<L> Conn<L> {
+    /// See [`Event`].
+    fn name(&self, conn: ConnId) -> ConnId {
+        if self.link.is_some() { self.link_id } else { conn }
+    }
+
+    /// The publisher does not want it to have a message.
+    fn skip(&mut self, conn: ConnId, message: &Message, dirty: &mut VecDeque<ConnId>) {
+        if self.outbox.encoding() != Encoding::Raw && message.is_data() {
+            self.skips.note(message, "excluded");
+            self.mark_dirty(conn, dirty);
+        }
+    }
+
     fn push(
         &mut self,
         conn: ConnId,
@@ -427,9 +619,13 @@ impl<L> Conn<L> {
         stats: &Stats,
         references: &mut usize,
     ) -> Push {
-        let before = self.outbox.messages();
-        let pushed = self.outbox.push(message, &mut |_, reason| stats.drops[reason as usize].add(1));
-        *references = *references + self.outbox.messages() - before;
+        if !message.speaks(self.outbox.encoding()) {
+            return Push::Done;
+        }
+        let Self { outbox, skips, .. } = self;
+        let before = outbox.references();
+        let pushed = outbox.push(message, &mut |message, reason| drop_message(stats, skips, message, reason));
+        *references = *references + outbox.references() - before;
         self.mark_dirty(conn, dirty);
         pushed
     }

@@ -8,7 +8,7 @@ any moment, so that race is normal.
 from collections.abc import Sequence
 from typing import Any, final
 
-__all__ = ["Engine", "EngineClosed", "EngineError", "Overloaded"]
+__all__ = ["Engine", "EngineClosed", "EngineError", "Overloaded", "RoomFull"]
 
 class EngineError(RuntimeError):
     """The engine has failed. Raised by every call after one of its threads has panicked: a bug in fanwire."""
@@ -19,14 +19,19 @@ class EngineClosed(EngineError):
 class Overloaded(EngineError):
     """A bounded queue or table is full. Nothing was queued and no sequence number was taken; try again later."""
 
+class RoomFull(EngineError):
+    """The room has as many members as it may have."""
+
 @final
 class Engine:
     """Rooms, connections and the threads that write to them.
 
     Args:
         shards: writing threads, 1 to 1,024. A connection belongs to one of them for its life.
-        connection_bytes: may wait for one connection, 128 bytes of overhead per message included.
+        connection_bytes: may wait for one connection, 256 bytes of overhead per message included.
+        replay_bytes: a session keeps of what was sent and not acknowledged, overhead included.
         engine_bytes: may wait for all connections; a shared message counts once, plus 16 bytes for each reference.
+        history_bytes: all rooms together keep in their histories.
         max_rooms: rooms at once.
         queue_items: publishes and sends that may wait for one shard.
         queue_bytes: bytes of the same.
@@ -47,7 +52,9 @@ class Engine:
         *,
         shards: int,
         connection_bytes: int,
+        replay_bytes: int,
         engine_bytes: int,
+        history_bytes: int,
         max_rooms: int,
         queue_items: int,
         queue_bytes: int,
@@ -62,41 +69,103 @@ class Engine:
         """The descriptor that is readable while `events` has something: an eventfd, a pipe where there is none."""
 
     def events(self) -> list[tuple[str, int, Any]]:
-        """What has happened since the last call, as `(kind, connection, detail)`.
+        """What has happened since the last call, as `(kind, link, detail)`.
+
+        A connection is named by its link: its id or, after `resume`, what that returned. A session without a link is
+        named by its id.
 
         * `"closing"`: the engine has begun to close a connection; the detail says why: `"slow"` or `"budget"`.
-        * `"closed"`: it has ended one, whose id is stale now: `"unanswered"`, `"close timeout"` or `"reset"`. The host
-          has to end its transport.
-        * `"data"`: bytes to write to a hosted connection.
-        * `"finish"`: a hosted connection has had all its bytes.
-        * `"failed"`: a thread has panicked; the detail is a text, the connection 0.
+        * `"closed"`: it has ended one, whose id is stale now: `"unanswered"`, `"close timeout"` or `"reset"`, and of a
+          parked session `"slow"` or `"budget"`. The host has to end its transport.
+        * `"parked"`: the link of a session is lost, for the same reasons; the host has to end its transport.
+        * `"resumed"`: a session goes on over the link; the detail is the session's id.
+        * `"refused"`: it cannot; the link is a connection of its own; the detail is the id of the session.
+        * `"data"`: bytes to write to a hosted link.
+        * `"finish"`: a hosted link has had all its bytes.
+        * `"failed"`: a thread has panicked; the detail is a text, the link 0.
         """
 
-    def add_rule(self, pattern: str, delivery: str, max_keys: int) -> None:
+    def add_rule(
+        self,
+        pattern: str,
+        *,
+        delivery: str,
+        max_keys: int,
+        max_members: int,
+        history: int,
+        history_bytes: int,
+        history_age: float,
+    ) -> None:
         """Gives rooms that match a pattern their settings, unless an earlier pattern does. `*` is any characters.
 
         Rooms that exist keep the settings they have.
+
+        Args:
+            pattern: of names.
+            delivery: the class of their messages.
+            max_keys: keys of a room of latest values.
+            max_members: members of a room.
+            history: messages kept for those who come back; 0 keeps none.
+            history_bytes: bytes of the same.
+            history_age: for how long, in seconds.
 
         Raises:
             ValueError: there is no such delivery class.
             EngineClosed: after `shutdown`, or in a forked process.
         """
 
-    def open(self, fd: int) -> int:
+    def open(self, fd: int | None, encoding: str = "raw", window: int = 0) -> int:
         """Takes a connection by its connected socket, and returns its id. The engine keeps a duplicate.
 
         Sets `TCP_NODELAY`, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`. From here on only the engine writes to it.
 
+        Args:
+            fd: the socket; None: the host writes, what it gets by `"data"` events.
+            encoding: "raw": messages as they are; "json" or "msgpack": in envelopes, and the connection has a session.
+            window: bytes that are under way to the host at most, until it calls `grant`.
+
         Raises:
-            ValueError: the number is negative.
+            ValueError: the number is negative, or there is no such encoding.
             OSError: it is no socket, or no descriptor is left.
             Overloaded: four million connections per shard are there.
             EngineClosed: after `shutdown`, or in a forked process.
         """
 
-    def open_hosted(self, window: int) -> int:
-        """Takes a connection that the host writes to, and returns its id. At most `window` bytes are under way to the
-        host until it calls `grant`. Raises as `open`."""
+    def resume(
+        self,
+        conn: int,
+        fd: int | None,
+        encoding: str,
+        received: int,
+        greeting: bytes,
+        accepted: bytes,
+        refused: bytes,
+        window: int = 0,
+    ) -> int:
+        """Goes on with a session over another link, and returns the link's id. `"resumed"` or `"refused"` follows.
+
+        The link it had is ended. What the client has not received comes again, then what has waited.
+
+        Args:
+            conn: the session's connection.
+            fd: as in `open`.
+            encoding: as in `open`, and the one that the session has.
+            received: how many messages of the session the client has received.
+            greeting: bytes that the link begins with.
+            accepted: an envelope that follows when the session goes on.
+            refused: one that follows when it cannot, because some of what is missing is not kept; the link is a
+                connection of its own then, by the id returned. The session is for the host to end.
+            window: as in `open`.
+
+        Raises: as `open`.
+        """
+
+    def park(self, conn: int, link: int) -> None:
+        """The link of a session is lost. The session stays in its rooms, and its messages wait, until `resume` or
+        `gone`. Does nothing if the session has another link by now."""
+
+    def received(self, conn: int, count: int) -> None:
+        """The client has received so many messages of its session; they need not be kept."""
 
     def gone(self, conn: int) -> None:
         """The peer is gone: what waits is dropped, memberships end, the id becomes stale."""
@@ -104,14 +173,24 @@ class Engine:
     def send_raw(self, conn: int, data: bytes) -> None:
         """Sends bytes that are no frame, such as a handshake reply, ahead of all messages."""
 
-    def send(self, conn: int, payload: bytes | str, text: bool = False, delivery: str | None = None) -> None:
+    def send(
+        self,
+        conn: int,
+        payload: bytes | str,
+        json: bool = False,
+        delivery: str | None = None,
+        id: str | None = None,
+        ack: bool = False,
+    ) -> None:
         """Sends a message to one connection.
 
         Args:
             conn: its id.
             payload: bytes for a binary message, str for a text message.
-            text: the bytes are UTF-8 and make a text message.
+            json: the payload is a JSON document, and makes a text message.
             delivery: its delivery class; None: "reliable".
+            id: the message's name in its envelope; None: one is made.
+            ack: the envelope asks for an acknowledgement.
 
         Raises:
             TypeError: the payload is neither bytes nor str.
@@ -120,8 +199,15 @@ class Engine:
             EngineClosed: after `shutdown`, or in a forked process.
         """
 
+    def send_envelope(self, conn: int, encoding: str, envelope: bytes) -> None:
+        """Sends a whole envelope to a session, as a message like any other. Never refused as `Overloaded`:
+        it answers a message that was taken. Raises otherwise as `send`."""
+
+    def send_control(self, conn: int, encoding: str, envelope: bytes) -> None:
+        """Sends a whole envelope to a session, ahead of all messages, not counted and not sent again."""
+
     def broadcast(
-        self, payload: bytes | str, text: bool = False, exclude: Sequence[int] = ..., delivery: str | None = None
+        self, payload: bytes | str, json: bool = False, exclude: Sequence[int] = ..., delivery: str | None = None
     ) -> None:
         """Sends a message to every connection except some. Arguments and errors are those of `send`."""
 
@@ -129,7 +215,7 @@ class Engine:
         self,
         room: str,
         payload: bytes | str,
-        text: bool = False,
+        json: bool = False,
         key: str | None = None,
         exclude: Sequence[int] = ...,
         delivery: str | None = None,
@@ -141,7 +227,7 @@ class Engine:
         Args:
             room: its name, 1 to 255 bytes of UTF-8.
             payload: bytes for a binary message, str for a text message.
-            text: the bytes are UTF-8 and make a text message.
+            json: the payload is a JSON document, and makes a text message.
             key: with the delivery class "latest", what the message replaces; None is the key "".
             exclude: ids of members that do not get it.
             delivery: another delivery class than the room's.
@@ -154,11 +240,58 @@ class Engine:
             EngineClosed: after `shutdown`, or in a forked process.
         """
 
-    def join(self, conn: int, room: str) -> int:
-        """Makes a connection a member; returns the sequence number of the last message before it.
+    def notify(self, room: str, event: str, payload: str, exclude: Sequence[int]) -> None:
+        """Tells the sessions in a room of an event: "member_joined" or "member_left", with a payload of JSON. It takes
+        no number and is not kept. Does nothing where there is no such room.
 
-        In a room of latest values the member gets the newest message of every key, and then the stream: one step, with
-        nothing between. Those messages may pass `connection_bytes`. Raises as `publish`.
+        Raises:
+            ValueError: there is no such event.
+        """
+
+    def join(
+        self,
+        conn: int,
+        room: str,
+        since: tuple[str, int] | None = None,
+        *,
+        reply: bool = False,
+        re: str | None = None,
+        extra: str = "",
+        is_state: bool = False,
+        only_whole: bool = False,
+        again: bool = False,
+    ) -> tuple[str, int, str | None]:
+        """Makes a connection a member.
+
+        What came after `since` comes first, if all of that is kept; otherwise, in a room of latest values, the newest
+        message of every key. Then comes the stream: one step, with nothing missing or doubled between. What comes first
+        may pass `connection_bytes`.
+
+        Args:
+            conn: its id.
+            room: the room's name.
+            since: epoch and sequence number of the last message it has.
+            reply: a session gets a `joined` message ahead of all that.
+            re: the id of the message that this answers.
+            extra: members of a JSON object for the reply's payload, each behind a comma.
+            is_state: `extra` has the state at `since`.
+            only_whole: when what came after `since` is not kept, nothing is done.
+            again: the connection is a member already, and wants what it has missed.
+
+        Returns:
+            The room's epoch, the sequence number of its newest message, and why what came after `since` cannot be had:
+            "epoch", "history" or "position", also "history" without `since`; None if it comes.
+
+        Raises:
+            RoomFull: it has as many members as it may have.
+            ValueError, Overloaded, EngineClosed: as `publish`.
+        """
+
+    def position(self, room: str) -> tuple[str, int]:
+        """A room's epoch and the sequence number of its newest message. Makes the room if need be.
+
+        Raises:
+            ValueError, Overloaded, EngineClosed: as `publish`.
         """
 
     def leave(self, conn: int, room: str) -> None:
@@ -198,7 +331,8 @@ class Engine:
         Returns:
             `connections` and `rooms` now; `published` and `refused` messages; `delivered` messages and `bytes`, handed
             to the kernel or the TLS layer; `writes`, and how many of them were `blocked`; `pings`; connections
-            `closed_slow` and `closed_unanswered`; `waiting_bytes` of `waiting_bytes_limit`; `drops` by reason
+            `closed_slow` and `closed_unanswered`; `waiting_bytes` of `waiting_bytes_limit`; `history_bytes`, kept by
+            rooms; `drops` by reason
             (`replaced`, `oldest`, `newest`, `budget`, `closed`); `latency_us`: pairs of an upper bound in
             microseconds and how often a write's oldest message was younger than that, but not than the bound before.
         """

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod ends;
+mod history;
 mod limits;
 mod order;
 
@@ -20,6 +21,7 @@ fn settings(shards: usize) -> Settings {
     Settings {
         shards,
         engine_bytes: 1 << 30,
+        history_bytes: 1 << 30,
         max_rooms: 10_000,
         queue_items: 1 << 20,
         queue_bytes: 1 << 30,
@@ -27,6 +29,8 @@ fn settings(shards: usize) -> Settings {
         write_timeout: DEADLINE,
         shard: ShardSettings {
             connection_bytes: 64 << 20,
+            replay_bytes: 64 << 20,
+            started_ms: 0,
             ping_interval_us: 0,
             ping_timeout_us: 10_000_000,
             close_timeout_us: 10_000_000,
@@ -40,7 +44,7 @@ fn start(shards: usize) -> Engine {
 }
 
 fn draft(payload: &[u8]) -> Draft<'_> {
-    Draft { opcode: Opcode::Binary, payload, key: None, delivery: None }
+    Draft { kind: Kind::Binary, payload, role: Role::Data, id: None, ack: false, key: None, delivery: None }
 }
 
 /// The far end of a connection. A read that has to wait longer than the deadline fails.
@@ -52,13 +56,20 @@ struct Client {
 fn connect(engine: &Engine) -> Client {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
-    Client { conn: engine.open(ours.into()).unwrap(), stream: std::io::BufReader::new(theirs) }
+    Client {
+        conn: engine.open(Way::Socket(ours.into()), Encoding::Raw).unwrap(),
+        stream: std::io::BufReader::new(theirs),
+    }
 }
 
 fn member(engine: &Engine, room: &str) -> Client {
     let client = connect(engine);
-    engine.join(client.conn, room).unwrap();
+    join(engine, client.conn, room).unwrap();
     client
+}
+
+fn join(engine: &Engine, conn: ConnId, room: &str) -> Result<u64, Error> {
+    engine.join(conn, room, Entrance::default(), None).map(|joined| joined.position.seq)
 }
 
 impl Client {

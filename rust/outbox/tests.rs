@@ -8,19 +8,20 @@ mod wire;
 
 use super::*;
 use crate::budget::Budget;
+use crate::envelope::Kind as EnvelopeKind;
 use crate::frame::{self, Opcode};
 use crate::message::KeyId;
-use crate::message::{Address, OVERHEAD};
+use crate::message::{About, OVERHEAD, Role};
 
 /// A message whose payload is its number and `extra` bytes more.
 fn message(seq: u64, delivery: Delivery, key: Option<KeyId>, extra: usize) -> Arc<Message> {
     let mut payload = seq.to_be_bytes().to_vec();
     payload.resize(8 + extra, seq as u8);
-    let address = Address { room: 1, seq, delivery, key };
-    Arc::new(Message::new(Opcode::Binary, &payload, address, seq, &Arc::new(Budget::new(usize::MAX))))
+    let about = About { key, ..About::place(1, seq, delivery) };
+    Arc::new(Message::new(Role::Data, EnvelopeKind::Binary, &payload, about, seq, &Arc::new(Budget::new(usize::MAX))))
 }
 
-fn reliable(seq: u64) -> Arc<Message> {
+pub fn reliable(seq: u64) -> Arc<Message> {
     message(seq, Delivery::Reliable, None, 0)
 }
 
@@ -103,5 +104,5 @@ fn seqs(bytes: &[u8]) -> Vec<u64> {
 
 /// Collects what was reported as dropped.
 fn into(reports: &mut Vec<(u64, Drop)>) -> impl FnMut(&Message, Drop) {
-    |message, reason| reports.push((message.seq, reason))
+    |message, reason| reports.push((message.seq(), reason))
 }

@@ -5,6 +5,7 @@
 mod fanout;
 mod model;
 mod pressure;
+mod sessions;
 mod timers;
 
 use crate::members::Headcount;
@@ -15,7 +16,7 @@ use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use super::*;
-use crate::message::{Address, Delivery, KeyId};
+use crate::message::KeyId;
 use crate::slots::Ids;
 
 /// See [`Command::Test`].
@@ -78,9 +79,18 @@ impl Link for Fake {
         record.room += bytes;
         record.calls.push("grant");
     }
+
+    fn serve(&mut self, _: ConnId) {
+        self.0.borrow_mut().calls.push("serve");
+    }
 }
 
 impl Fake {
+    /// Takes so many bytes.
+    fn new(room: usize) -> Self {
+        Self(Rc::new(RefCell::new(Record { room, ..Record::default() })))
+    }
+
     fn calls(&self) -> Vec<&'static str> {
         self.0.borrow().calls.clone()
     }
@@ -132,7 +142,9 @@ const UNLIMITED: usize = usize::MAX;
 
 fn settings() -> ShardSettings {
     ShardSettings {
-        connection_bytes: 10_000,
+        connection_bytes: 20_000,
+        replay_bytes: 10_000,
+        started_ms: 1_700_000_000_000,
         ping_interval_us: 0,
         ping_timeout_us: 10 * SECOND,
         close_timeout_us: 5 * SECOND,
@@ -158,9 +170,13 @@ impl House {
 
     /// A connection whose link takes `room` bytes.
     fn open(&mut self, room: usize) -> (ConnId, Fake) {
+        self.open_as(room, Encoding::Raw)
+    }
+
+    fn open_as(&mut self, room: usize, encoding: Encoding) -> (ConnId, Fake) {
         let conn = self.ids.take().unwrap();
-        let link = Fake(Rc::new(RefCell::new(Record { room, ..Record::default() })));
-        self.apply(Command::Open { conn, link: link.clone() });
+        let link = Fake::new(room);
+        self.apply(Command::Open { conn, link: link.clone(), encoding });
         (conn, link)
     }
 
@@ -171,7 +187,7 @@ impl House {
     fn join_with(&mut self, conn: ConnId, room: RoomId, snapshot: &[Arc<Message>]) {
         let headcount = Arc::clone(self.rooms.entry(room).or_insert_with(|| Arc::new(Headcount::new(2))));
         headcount.join(SHARD);
-        self.apply(Command::Join { conn, room, headcount, snapshot: snapshot.into() });
+        self.apply(Command::Join { conn, room, headcount, before: snapshot.into() });
     }
 
     /// An open connection that is a member of a room.
@@ -189,8 +205,9 @@ impl House {
     fn message(&self, room: RoomId, seq: u64, delivery: Delivery, key: Option<KeyId>, len: usize) -> Arc<Message> {
         let mut payload = seq.to_be_bytes().to_vec();
         payload.resize(len.max(8), 0);
-        let address = Address { room, seq, delivery, key };
-        Arc::new(Message::new(Opcode::Binary, &payload, address, self.now_us, &self.budget))
+        let name = Some(format!("room {room}").into());
+        let about = About { key, room_name: name, ..About::place(room, seq, delivery) };
+        Arc::new(Message::new(Role::Data, Kind::Binary, &payload, about, self.now_us, &self.budget))
     }
 
     fn publish(&mut self, room: RoomId, seq: u64) -> usize {

@@ -60,14 +60,14 @@ fn shutdown_in_the_middle_of_a_burst_ends_in_time() {
     for result in [
         engine.check(),
         engine.add_rule("*", settings),
-        engine.open(ours.into()).map(drop),
-        engine.open_hosted(1).map(drop),
+        engine.open(Way::Socket(ours.into()), Encoding::Raw).map(drop),
+        engine.open(Way::Hosted { window: 1 }, Encoding::Raw).map(drop),
         engine.gone(conn),
         engine.send_raw(conn, b""),
         engine.send(conn, draft(b"")),
         engine.broadcast(draft(b""), &[]),
         engine.publish("room", draft(b""), &[]).map(drop),
-        engine.join(conn, "room").map(drop),
+        join(&engine, conn, "room").map(drop),
         engine.leave(conn, "room"),
         engine.forget("room", "").map(drop),
         engine.ping_received(conn, b""),
@@ -84,8 +84,8 @@ fn shutdown_does_not_wait_for_what_was_not_yet_queued() {
     // Twenty thousand messages for each of two thousand readers, of which nobody reads one.
     let engine = start(1);
     for _ in 0..2_000 {
-        let conn = engine.open_hosted(0).unwrap();
-        engine.join(conn, "room").unwrap();
+        let conn = engine.open(Way::Hosted { window: 0 }, Encoding::Raw).unwrap();
+        join(&engine, conn, "room").unwrap();
     }
     let barrier = stall(&engine, 0);
     for _ in 0..20_000 {
@@ -137,8 +137,8 @@ fn connections_give_their_descriptors_back() {
     for round in 0..2_000 {
         let (ours, theirs) = UnixStream::pair().unwrap();
         sockets.insert(fs::read_link(format!("/proc/self/fd/{}", ours.as_raw_fd())).unwrap());
-        let conn = engine.open(ours.into()).unwrap();
-        engine.join(conn, "room").unwrap();
+        let conn = engine.open(Way::Socket(ours.into()), Encoding::Raw).unwrap();
+        join(&engine, conn, "room").unwrap();
         if round % 10 == 0 {
             // Too much for the socket, so that it is also registered for writing.
             engine.send(conn, draft(&vec![0; 1 << 20])).unwrap();

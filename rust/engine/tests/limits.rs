@@ -17,7 +17,7 @@ fn a_publish_to_a_full_queue_is_refused_and_takes_no_number() {
         }
         assert!(overloaded(engine.send(client.conn, draft(&[0; 8])).map(|()| 0)));
         assert!(overloaded(engine.broadcast(draft(&[0; 8]), &[]).map(|()| 0)));
-        assert!(overloaded(engine.join(client.conn, "other")));
+        assert!(overloaded(join(&engine, client.conn, "other")));
         assert_eq!((engine.published(), engine.members("other")), ((10, 6), 0));
         // Nobody is there to be reached through the full queue.
         assert_eq!(engine.publish("empty", draft(b""), &[]).unwrap(), 1);
@@ -37,13 +37,15 @@ fn a_publish_to_a_full_queue_is_refused_and_takes_no_number() {
 #[test]
 fn rooms_are_limited_and_those_without_members_make_way() {
     let engine = Engine::start(Settings { max_rooms: 1, ..settings(1) }).unwrap();
-    engine.add_rule("values", RoomSettings { delivery: Delivery::Latest, max_keys: 1 }).unwrap();
+    engine
+        .add_rule("values", RoomSettings { delivery: Delivery::Latest, max_keys: 1, ..RoomSettings::default() })
+        .unwrap();
     let client = member(&engine, "held");
     let publish = |name| engine.publish(name, draft(b"x"), &[]);
     for _ in 0..100 {
         assert!(matches!(publish("other"), Err(Error::Overloaded { limit: 1, .. })));
     }
-    assert!(matches!(engine.join(client.conn, "other"), Err(Error::Overloaded { .. })));
+    assert!(matches!(join(&engine, client.conn, "other"), Err(Error::Overloaded { .. })));
     assert_eq!((engine.members("other"), engine.rooms()), (0, 1));
     publish("held").unwrap();
 
@@ -61,7 +63,7 @@ fn rooms_are_limited_and_those_without_members_make_way() {
 #[test]
 fn keys_are_limited_and_a_refused_one_takes_no_number() {
     let engine = start(1);
-    engine.add_rule("q", RoomSettings { delivery: Delivery::Latest, max_keys: 2 }).unwrap();
+    engine.add_rule("q", RoomSettings { delivery: Delivery::Latest, max_keys: 2, ..RoomSettings::default() }).unwrap();
     let publish = |key| engine.publish("q", Draft { key, ..draft(b"x") }, &[]);
     assert_eq!((publish(Some("a")).unwrap(), publish(None).unwrap()), (1, 2));
     assert!(matches!(publish(Some("b")), Err(Error::Overloaded { limit: 2, .. })));
@@ -80,7 +82,7 @@ fn what_can_never_be_accepted_is_invalid() {
     assert!(invalid(engine.broadcast(draft(&huge), &[])));
     assert!(invalid(engine.publish("room", Draft { key: Some("k"), ..draft(b"") }, &[]).map(drop)));
     assert!(invalid(engine.publish("", draft(b""), &[]).map(drop)));
-    assert!(invalid(engine.join(conn, &"x".repeat(256)).map(drop)));
+    assert!(invalid(join(&engine, conn, &"x".repeat(256)).map(drop)));
     assert!(invalid(engine.close(conn, Some(1005), "", true)));
     assert!(invalid(Engine::start(settings(0)).map(drop)));
     assert!(invalid(Engine::start(settings(MAX_SHARDS + 1)).map(drop)));
@@ -96,7 +98,7 @@ fn stale_ids_are_no_ops() {
     wait_until("its place is free", || engine.shards.iter().all(|shard| lock(&shard.ids).is_empty()));
     let mut new: Vec<_> = (0..2).map(|_| connect(&engine)).collect();
     for conn in [old.conn, ConnId::from_u64(0), ConnId::from_u64(u64::MAX)] {
-        engine.join(conn, "room").unwrap();
+        join(&engine, conn, "room").unwrap();
         engine.leave(conn, "room").unwrap();
         engine.send_raw(conn, b"raw").unwrap();
         engine.send(conn, draft(b"message")).unwrap();

@@ -46,7 +46,9 @@ fn every_member_sees_one_order_whichever_threads_publish() {
 /// other; hands each with the number of its join to `read`.
 fn join_while_publishing(count: u64, key: fn(u64) -> u64, read: fn(Client, u64) -> ()) {
     let engine = start(2);
-    engine.add_rule("q.*", RoomSettings { delivery: Delivery::Latest, max_keys: 10_000 }).unwrap();
+    engine
+        .add_rule("q.*", RoomSettings { delivery: Delivery::Latest, max_keys: 10_000, ..RoomSettings::default() })
+        .unwrap();
     thread::scope(|scope| {
         let engine = &engine;
         scope.spawn(move || {
@@ -60,7 +62,7 @@ fn join_while_publishing(count: u64, key: fn(u64) -> u64, read: fn(Client, u64) 
             // The joins are spread over the burst by what has been published, not by time.
             wait_until("enough was published", || engine.published().0 >= count * nth / 20);
             let client = connect(engine);
-            let seq = engine.join(client.conn, "q.all").unwrap();
+            let seq = join(engine, client.conn, "q.all").unwrap();
             scope.spawn(move || read(client, seq));
         }
     });
@@ -153,7 +155,7 @@ fn those_excepted_and_those_elsewhere_hear_nothing() {
 #[test]
 fn a_hosted_connection_gets_as_many_bytes_as_it_was_granted() {
     let engine = start(1);
-    let conn = engine.open_hosted(5).unwrap();
+    let conn = engine.open(Way::Hosted { window: 5 }, Encoding::Raw).unwrap();
     engine.send_raw(conn, b"head").unwrap();
     engine.send(conn, draft(b"payload")).unwrap();
     engine.close(conn, Some(1000), "", true).unwrap();

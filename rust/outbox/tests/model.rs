@@ -70,13 +70,13 @@ impl Model {
                 let message = self.message(delivery, key, extra);
                 let mut reports = Vec::new();
                 let pushed = self.outbox.push(&message, &mut into(&mut reports));
-                self.known[message.seq as usize].overflowed = pushed == Push::Overflow;
+                self.known[message.seq() as usize].overflowed = pushed == Push::Overflow;
                 assert!(pushed == Push::Done || delivery == Delivery::Reliable);
                 self.note(reports, &[message]);
             }
             Op::Snapshot { keys } => {
                 let snapshot: Vec<_> = (0..keys).map(|key| self.message(Delivery::Latest, Some(key), 0)).collect();
-                self.snapshot_bytes += snapshot.iter().map(|message| message.cost()).sum::<usize>();
+                self.snapshot_bytes += snapshot.iter().map(|message| message.cost(Encoding::Raw)).sum::<usize>();
                 let mut reports = Vec::new();
                 assert_eq!(self.outbox.push_snapshot(&snapshot, &mut into(&mut reports)), Push::Done);
                 self.note(reports, &snapshot);
@@ -118,8 +118,8 @@ impl Model {
         for (seq, reason) in reports {
             if reason == Drop::Replaced {
                 let Known { key, place, .. } = self.known[seq as usize];
-                let by = pushed.iter().find(|message| message.key == key).expect("replaced by its own key");
-                self.known[by.seq as usize].place = place;
+                let by = pushed.iter().find(|message| message.key() == key).expect("replaced by its own key");
+                self.known[by.seq() as usize].place = place;
             }
             self.known[seq as usize].reports.push(reason);
         }
@@ -185,7 +185,7 @@ proptest! {
     #[test]
     fn every_message_has_one_fate_and_lanes_keep_their_order(ops in prop::collection::vec(op(), 1..120)) {
         let mut model = Model {
-            outbox: Outbox::new(LIMIT),
+            outbox: Outbox::new(LIMIT, Encoding::Raw),
             sink: Ration::default(),
             known: Vec::new(),
             newest: HashMap::new(),

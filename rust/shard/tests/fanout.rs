@@ -64,7 +64,7 @@ fn raw_bytes_go_ahead_of_messages() {
     house.turn();
     assert_eq!(link.frames()[0], (1, b"101".to_vec()));
     // Bytes that cannot wait cannot be lost either.
-    house.apply(Command::Raw { conn, bytes: vec![0; 20_000].into() });
+    house.apply(Command::Raw { conn, bytes: vec![0; 30_000].into() });
     assert_eq!(house.events(), [Event::Closing { conn, cause: Cause::Slow }]);
 }
 
@@ -156,8 +156,8 @@ fn whatever_ends_a_connection_ends_its_memberships() {
         }),
         ("slow, then the deadline", |house, _, link| {
             link.give(0);
-            house.publish_as(1, 9, Delivery::Reliable, 9_000);
-            house.publish_as(1, 10, Delivery::Reliable, 9_000);
+            house.publish_as(1, 9, Delivery::Reliable, 12_000);
+            house.publish_as(1, 10, Delivery::Reliable, 12_000);
             house.turn();
             house.now_us += 5 * SECOND;
             house.turn();

@@ -38,14 +38,14 @@ fn overflow_closes_with_the_slow_code_and_hurts_nobody_else() {
     let mut house = House::new();
     let (slow, slow_link) = house.member(1, 5);
     let (_, fast_link) = house.member(1, UNLIMITED);
-    // 138 bytes each with overhead; 10,000 may wait, and one more has begun to leave.
+    // 266 bytes each with overhead; 20,000 may wait, and one more has begun to leave.
     let mut published = 0;
     while house.stats.slow.value() == 0 {
         published += 1;
         house.publish(1, published);
         house.turn();
     }
-    assert_eq!(published, 10_000 / 138 + 1);
+    assert_eq!(published, 20_000 / 266 + 1);
     assert_eq!(house.events(), [Event::Closing { conn: slow, cause: Cause::Slow }]);
     assert_eq!(fast_link.seqs(), (1..=published).collect::<Vec<_>>());
     // The begun message is finished, what waited is dropped, the close frame follows.
@@ -192,7 +192,7 @@ fn what_is_still_queued_is_nobodys_fault() {
     let queued: Vec<_> = (0..50).map(|seq| house.message(9, seq, Delivery::Reliable, None, 1_000)).collect();
     assert!(house.budget.is_over(0));
     let now_us = house.now_us;
-    house.shard.settle(now_us, queued.iter().map(|message| message.cost()).sum());
+    house.shard.settle(now_us, queued.iter().map(|message| message.cost(Encoding::Raw)).sum());
     assert_eq!(house.events(), []);
     house.shard.settle(now_us, 0);
     assert_eq!(house.events()[0], Event::Closing { conn: slow[0].0, cause: Cause::Budget });

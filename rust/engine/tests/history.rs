@@ -1,0 +1,154 @@
+//! Rooms with a past: joins with a position, snapshots, histories, events; many joiners while it is published.
+
+use super::*;
+
+fn with_history(engine: &Engine, history: usize) {
+    engine.add_rule("h.*", RoomSettings { history, ..RoomSettings::default() }).unwrap();
+}
+
+fn session(engine: &Engine) -> Client {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_read_timeout(Some(DEADLINE)).unwrap();
+    let conn = engine.open(Way::Socket(ours.into()), Encoding::Json).unwrap();
+    Client { conn, stream: std::io::BufReader::new(theirs) }
+}
+
+impl Client {
+    fn envelope(&mut self) -> serde_json::Value {
+        serde_json::from_slice(&self.frame().1).unwrap()
+    }
+}
+
+const REPLY: JoinReply<'_> = JoinReply { re: Some("c1"), extra: "", is_state: false };
+
+#[test]
+fn a_join_with_a_position_gets_what_came_after_it_and_then_the_stream() {
+    let engine = start(2);
+    with_history(&engine, 3);
+    for number in 0..5 {
+        engine.publish("h.a", draft(&[number]), &[]).unwrap();
+    }
+    let position = engine.position("h.a").unwrap();
+    assert_eq!(position.seq, 5);
+    let at = |seq| Some(Position { seq, ..position });
+    for (since, expected, seqs) in [
+        (at(5), Ok(()), vec![]),
+        (at(2), Ok(()), vec![3, 4, 5]),
+        (at(1), Err(Unrecovered::History), vec![]),
+        (at(6), Err(Unrecovered::Position), vec![]),
+        (Some(Position { epoch: 1, seq: 5 }), Err(Unrecovered::Epoch), vec![]),
+        (None, Err(Unrecovered::History), vec![]),
+    ] {
+        let mut client = session(&engine);
+        let joined = engine.join(client.conn, "h.a", Entrance { since, ..Entrance::default() }, Some(REPLY)).unwrap();
+        assert_eq!(joined.recovered, expected);
+        let reply = client.envelope();
+        assert_eq!((&reply["type"], &reply["re"], &reply["seq"]), (&"joined".into(), &"c1".into(), &5.into()));
+        assert_eq!(reply["payload"]["epoch"], format!("{:x}", position.epoch));
+        assert_eq!(reply["payload"]["recovered"], expected.is_ok());
+        assert_eq!(reply["payload"].get("reason").is_some(), expected.is_err() && since.is_some());
+        for seq in seqs {
+            assert_eq!(client.envelope()["seq"], seq);
+        }
+    }
+}
+
+#[test]
+fn a_join_from_a_state_needs_what_came_after_it() {
+    let engine = start(1);
+    with_history(&engine, 2);
+    for number in 0..5 {
+        engine.publish("h.a", draft(&[number]), &[]).unwrap();
+    }
+    let Position { epoch, .. } = engine.position("h.a").unwrap();
+    let mut client = session(&engine);
+    let reply = JoinReply { extra: r#","snapshot":[1]"#, is_state: true, ..REPLY };
+    let at = |seq| Entrance { since: Some(Position { epoch, seq }), only_whole: true, again: false };
+    let joined = engine.join(client.conn, "h.a", at(2), Some(reply)).unwrap();
+    assert_eq!((joined.recovered, engine.members("h.a")), (Err(Unrecovered::History), 0));
+    engine.join(client.conn, "h.a", at(3), Some(reply)).unwrap();
+    let reply = client.envelope();
+    assert_eq!((&reply["seq"], &reply["payload"]["recovered"]), (&3.into(), &false.into()));
+    assert_eq!(reply["payload"]["snapshot"], serde_json::json!([1]));
+    assert_eq!((client.envelope()["seq"].clone(), client.envelope()["seq"].clone()), (4.into(), 5.into()));
+}
+
+#[test]
+fn a_full_room_takes_nobody_but_those_who_are_in_it() {
+    let engine = start(2);
+    engine.add_rule("small", RoomSettings { max_members: 2, ..RoomSettings::default() }).unwrap();
+    let clients: Vec<_> = (0..3).map(|_| connect(&engine)).collect();
+    join(&engine, clients[0].conn, "small").unwrap();
+    join(&engine, clients[1].conn, "small").unwrap();
+    assert!(matches!(join(&engine, clients[2].conn, "small"), Err(Error::Full { limit: 2, .. })));
+    engine.join(clients[1].conn, "small", Entrance { again: true, ..Entrance::default() }, None).unwrap();
+    engine.leave(clients[0].conn, "small").unwrap();
+    wait_until("there is room", || join(&engine, clients[2].conn, "small").is_ok());
+}
+
+#[test]
+fn an_event_reaches_sessions_and_takes_no_number() {
+    let engine = start(1);
+    let mut client = session(&engine);
+    join(&engine, client.conn, "r").unwrap();
+    let mut raw = member(&engine, "r");
+    engine.notify("r", "member_joined", r#"{"id":"7"}"#, &[]).unwrap();
+    engine.publish("r", draft(&1u64.to_be_bytes()), &[]).unwrap();
+    let event = client.envelope();
+    assert_eq!((&event["type"], &event["payload"]["id"]), (&"member_joined".into(), &"7".into()));
+    assert_eq!(client.envelope()["seq"], 1);
+    assert_eq!(raw.number(), 1);
+}
+
+#[test]
+fn joiners_with_a_position_miss_nothing_while_two_threads_publish() {
+    let engine = Arc::new(start(2));
+    with_history(&engine, 100_000);
+    for _ in 0..3 {
+        engine.publish("h.a", draft(b"0"), &[]).unwrap();
+    }
+    let Position { epoch, .. } = engine.position("h.a").unwrap();
+    const EACH: u64 = 5_000;
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..EACH).for_each(|_| assert!(engine.publish("h.a", draft(b"x"), &[]).is_ok())));
+        }
+        for reader in 0..20 {
+            let engine = &engine;
+            scope.spawn(move || {
+                let mut client = session(engine);
+                let from = reader % 3;
+                let since = Some(Position { epoch, seq: from });
+                engine.join(client.conn, "h.a", Entrance { since, ..Entrance::default() }, Some(REPLY)).unwrap();
+                assert_eq!(client.envelope()["payload"]["recovered"], true);
+                for expected in from + 1..=2 * EACH + 3 {
+                    assert_eq!(client.envelope()["seq"], expected);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_session_resumes_over_another_socket() {
+    let engine = start(2);
+    let mut first = session(&engine);
+    join(&engine, first.conn, "r").unwrap();
+    for _ in 0..3 {
+        engine.publish("r", draft(b"x"), &[]).unwrap();
+    }
+    assert_eq!(first.envelope()["seq"], 1);
+    engine.park(first.conn, first.conn).unwrap();
+    engine.publish("r", draft(b"x"), &[]).unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_read_timeout(Some(DEADLINE)).unwrap();
+    let hello = [&b""[..], br#"{"type":"welcome"}"#, b""];
+    let way = Way::Socket(ours.into());
+    let link = engine.resume(first.conn, way, Encoding::Json, 1, hello).unwrap();
+    let mut second = Client { conn: link, stream: std::io::BufReader::new(theirs) };
+    assert_eq!(second.envelope()["type"], "welcome");
+    for seq in 2..=4 {
+        assert_eq!(second.envelope()["seq"], seq);
+    }
+    wait_event(&engine, |event| (event == Event::Resumed { conn: first.conn, link }).then_some(()));
+}

@@ -1,0 +1,354 @@
+//! Envelopes as a server writes them (docs/protocol.md), framed. Pure functions on bytes.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::frame::{self, Opcode};
+
+/// How a connection wants its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// The publisher's bytes and nothing else.
+    Raw,
+    /// An envelope of JSON in a text message.
+    Json,
+    /// An envelope of MessagePack in a binary message.
+    Msgpack,
+}
+
+impl Encoding {
+    /// The frame of a whole envelope.
+    pub fn frame(self, envelope: &[u8]) -> Box<[u8]> {
+        frame::encode(if self == Self::Json { Opcode::Text } else { Opcode::Binary }, envelope)
+    }
+}
+
+/// What a payload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
+    /// A JSON document.
+    Json,
+}
+
+impl Kind {
+    /// The frame that carries such a payload as it is.
+    pub fn opcode(self) -> Opcode {
+        match self {
+            Self::Binary => Opcode::Binary,
+            Self::Text | Self::Json => Opcode::Text,
+        }
+    }
+}
+
+/// The name of one message.
+#[derive(Debug, Clone, Copy)]
+pub enum Id<'a> {
+    /// By whoever sent it.
+    Given(&'a str),
+    /// By its numbering and its place in it.
+    Numbered(u64, u64),
+}
+
+/// One message with all that stands on it. Absent fields are left out.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the fields are those of the protocol")]
+pub struct Envelope<'a> {
+    pub label: &'a str,
+    pub id: Id<'a>,
+    pub ts_ms: u64,
+    pub re: Option<&'a str>,
+    pub room: Option<&'a str>,
+    pub seq: Option<u64>,
+    pub key: Option<&'a str>,
+    pub ack: bool,
+    pub kind: Kind,
+    pub payload: &'a [u8],
+}
+
+impl Envelope<'_> {
+    /// The frame of a JSON envelope.
+    pub fn json(&self) -> Box<[u8]> {
+        let mut out = Framed::new(self.payload.len());
+        let buf = &mut out.0;
+        buf.extend_from_slice(b"{\"type\":\"");
+        buf.extend_from_slice(self.label.as_bytes());
+        buf.extend_from_slice(b"\",\"id\":");
+        match self.id {
+            Id::Given(id) => push_json_string(buf, id),
+            Id::Numbered(epoch, seq) => {
+                buf.push(b'"');
+                push_hex(buf, epoch);
+                buf.push(b'-');
+                push_decimal(buf, seq);
+                buf.push(b'"');
+            }
+        }
+        buf.extend_from_slice(b",\"ts\":");
+        push_decimal(buf, self.ts_ms);
+        for (name, value) in [(&b",\"re\":"[..], self.re), (b",\"room\":", self.room), (b",\"key\":", self.key)] {
+            if let Some(value) = value {
+                buf.extend_from_slice(name);
+                push_json_string(buf, value);
+            }
+        }
+        if let Some(seq) = self.seq {
+            buf.extend_from_slice(b",\"seq\":");
+            push_decimal(buf, seq);
+        }
+        if self.ack {
+            buf.extend_from_slice(b",\"ack\":true");
+        }
+        match self.kind {
+            Kind::Json => {
+                buf.extend_from_slice(b",\"payload\":");
+                buf.extend_from_slice(self.payload);
+            }
+            Kind::Text => {
+                buf.extend_from_slice(b",\"payload\":");
+                push_json_string(buf, &String::from_utf8_lossy(self.payload));
+            }
+            Kind::Binary => {
+                buf.extend_from_slice(b",\"encoding\":\"base64\",\"payload\":\"");
+                buf.extend_from_slice(BASE64.encode(self.payload).as_bytes());
+                buf.push(b'"');
+            }
+        }
+        buf.push(b'}');
+        out.finish(Opcode::Text)
+    }
+
+    /// The frame of a MessagePack envelope.
+    pub fn msgpack(&self) -> Box<[u8]> {
+        let mut out = Framed::new(self.payload.len());
+        self.write_msgpack(&mut out.0);
+        out.finish(Opcode::Binary)
+    }
+
+    fn write_msgpack(&self, buf: &mut Vec<u8>) {
+        let optional = [("re", self.re), ("room", self.room), ("key", self.key)];
+        let fields = 4
+            + optional.iter().filter(|(_, value)| value.is_some()).count()
+            + usize::from(self.seq.is_some())
+            + usize::from(self.ack);
+        // Writing to a vector cannot fail, so the results of all of these say nothing.
+        let _ = rmp::encode::write_map_len(buf, fields as u32);
+        push_pair(buf, "type", self.label);
+        match self.id {
+            Id::Given(id) => push_pair(buf, "id", id),
+            Id::Numbered(epoch, seq) => push_pair(buf, "id", &format!("{epoch:x}-{seq}")),
+        }
+        let _ = rmp::encode::write_str(buf, "ts");
+        let _ = rmp::encode::write_uint(buf, self.ts_ms);
+        for (name, value) in optional {
+            if let Some(value) = value {
+                push_pair(buf, name, value);
+            }
+        }
+        if let Some(seq) = self.seq {
+            let _ = rmp::encode::write_str(buf, "seq");
+            let _ = rmp::encode::write_uint(buf, seq);
+        }
+        if self.ack {
+            let _ = rmp::encode::write_str(buf, "ack");
+            let _ = rmp::encode::write_bool(buf, true);
+        }
+        let _ = rmp::encode::write_str(buf, "payload");
+        match self.kind {
+            Kind::Json => push_transcoded(buf, self.payload),
+            Kind::Text => drop(rmp::encode::write_str(buf, &String::from_utf8_lossy(self.payload))),
+            Kind::Binary => drop(rmp::encode::write_bin(buf, self.payload)),
+        }
+    }
+}
+
+/// Bytes behind a place for the frame's header, so that the payload is written once and never moved: nearly every
+/// envelope has 126 to 65,535 bytes, and a header of four.
+struct Framed(Vec<u8>);
+
+impl Framed {
+    fn new(payload: usize) -> Self {
+        let mut buf = Vec::with_capacity(HEADER + ENVELOPE + payload);
+        buf.extend_from_slice(&[0; HEADER]);
+        Self(buf)
+    }
+
+    fn finish(mut self, opcode: Opcode) -> Box<[u8]> {
+        let len = self.0.len() - HEADER;
+        let mut header = frame::header(opcode, len);
+        if header.len() == HEADER {
+            self.0[..HEADER].copy_from_slice(&header);
+        } else {
+            header.extend_from_slice(&self.0[HEADER..]);
+            self.0 = header;
+        }
+        self.0.into_boxed_slice()
+    }
+}
+
+fn push_pair(buf: &mut Vec<u8>, name: &str, value: &str) {
+    let _ = rmp::encode::write_str(buf, name);
+    let _ = rmp::encode::write_str(buf, value);
+}
+
+/// JSON as MessagePack. What is no JSON, against the publisher's word, becomes the text that it is.
+fn push_transcoded(buf: &mut Vec<u8>, json: &[u8]) {
+    let start = buf.len();
+    let mut from = serde_json::Deserializer::from_slice(json);
+    let mut to = rmp_serde::Serializer::new(&mut *buf);
+    if serde_transcode::transcode(&mut from, &mut to)
+        .and_then(|()| from.end().map_err(serde::ser::Error::custom))
+        .is_err()
+    {
+        buf.truncate(start);
+        let _ = rmp::encode::write_str(buf, &String::from_utf8_lossy(json));
+    }
+}
+
+fn push_json_string(buf: &mut Vec<u8>, text: &str) {
+    // Writing to a vector cannot fail.
+    let _ = serde_json::to_writer(buf, text);
+}
+
+fn push_decimal(buf: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    buf.extend_from_slice(&digits[at..]);
+}
+
+fn push_hex(buf: &mut Vec<u8>, number: u64) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+    buf.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (4 * digit)) as usize & 0xF]));
+}
+
+/// Bytes of the usual frame header.
+const HEADER: usize = 4;
+
+/// Bytes of an envelope around its payload, usually.
+const ENVELOPE: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PLAIN: Envelope<'_> = Envelope {
+        label: "message",
+        id: Id::Numbered(0x5f, 7),
+        ts_ms: 1_700_000_000_000,
+        re: None,
+        room: None,
+        seq: None,
+        key: None,
+        ack: false,
+        kind: Kind::Json,
+        payload: b"null",
+    };
+
+    /// The document in a frame.
+    fn payload(frame: &[u8]) -> &[u8] {
+        match frame[1] {
+            126 => &frame[4..],
+            127 => &frame[10..],
+            len => {
+                assert_eq!(frame.len(), 2 + len as usize);
+                &frame[2..]
+            }
+        }
+    }
+
+    fn from_json(frame: &[u8]) -> Value {
+        assert_eq!(frame[0], 0x81);
+        serde_json::from_slice(payload(frame)).unwrap()
+    }
+
+    fn from_msgpack(frame: &[u8]) -> Value {
+        assert_eq!(frame[0], 0x82);
+        rmp_serde::from_slice(payload(frame)).unwrap()
+    }
+
+    #[test]
+    fn absent_fields_are_left_out() {
+        let expected = json!({"type": "message", "id": "5f-7", "ts": 1_700_000_000_000_u64, "payload": null});
+        assert_eq!(from_json(&PLAIN.json()), expected);
+        assert_eq!(from_msgpack(&PLAIN.msgpack()), expected);
+    }
+
+    #[test]
+    fn all_fields() {
+        let envelope = Envelope {
+            id: Id::Given("a\"b"),
+            re: Some("c1"),
+            room: Some("r\u{e9}\n"),
+            seq: Some(u64::MAX),
+            key: Some("eur"),
+            ack: true,
+            kind: Kind::Text,
+            payload: "\u{1F600} \"quoted\"".as_bytes(),
+            ..PLAIN
+        };
+        let expected = json!({
+            "type": "message", "id": "a\"b", "ts": 1_700_000_000_000_u64, "re": "c1", "room": "r\u{e9}\n", "key": "eur",
+            "seq": u64::MAX, "ack": true, "payload": "\u{1F600} \"quoted\"",
+        });
+        assert_eq!(from_json(&envelope.json()), expected);
+        assert_eq!(from_msgpack(&envelope.msgpack()), expected);
+    }
+
+    #[test]
+    fn bytes_are_base64_in_json_and_bytes_in_msgpack() {
+        let envelope = Envelope { kind: Kind::Binary, payload: &[0, 255, 1], ..PLAIN };
+        let value = from_json(&envelope.json());
+        assert_eq!((&value["encoding"], &value["payload"]), (&json!("base64"), &json!("AP8B")));
+        let frame = envelope.msgpack();
+        assert!(frame.ends_with(&[0xC4, 3, 0, 255, 1]));
+    }
+
+    #[test]
+    fn a_payload_that_is_no_json_stays_text_in_msgpack() {
+        for payload in [&b"{\"a\":"[..], b"1 2", b""] {
+            let value = from_msgpack(&Envelope { payload, ..PLAIN }.msgpack());
+            assert_eq!(value["payload"], json!(std::str::from_utf8(payload).unwrap()));
+        }
+    }
+
+    #[test]
+    fn headers_of_every_length() {
+        for len in [0, 10, 100, 1_000, 70_000] {
+            let text = vec![b'x'; len];
+            let envelope = Envelope { kind: Kind::Text, payload: &text, ..PLAIN };
+            assert_eq!(from_json(&envelope.json())["payload"].as_str().unwrap().len(), len);
+            assert_eq!(from_msgpack(&envelope.msgpack())["payload"].as_str().unwrap().len(), len);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_encodings_say_the_same(number: i64, text in ".*", room in ".{1,40}", seq: u64, epoch: u64) {
+            let payload = json!({"n": number, "t": text, "list": [1.5, true, null, {"deep": [[]]}]});
+            let bytes = payload.to_string();
+            let envelope = Envelope {
+                id: Id::Numbered(epoch, seq), room: Some(&room), seq: Some(seq), payload: bytes.as_bytes(), ..PLAIN
+            };
+            let value = from_json(&envelope.json());
+            prop_assert_eq!(&value["payload"], &payload);
+            prop_assert_eq!(&value["id"], &json!(format!("{epoch:x}-{seq}")));
+            prop_assert_eq!(value, from_msgpack(&envelope.msgpack()));
+        }
+    }
+}

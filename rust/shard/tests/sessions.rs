@@ -1,0 +1,280 @@
+//! Sessions: parked, resumed, refused, told what they did not get.
+
+use super::*;
+
+const JSON: Encoding = Encoding::Json;
+
+/// What a client has: the numbers in its messages, in the order in which they came over one link.
+fn numbers(link: &Fake) -> Vec<u64> {
+    texts(link)
+        .iter()
+        .filter(|text| text.contains(r#""type":"message""#))
+        .map(|text| number(text, r#""seq":"#))
+        .collect()
+}
+
+fn texts(link: &Fake) -> Vec<String> {
+    let frames = link.frames().into_iter().filter(|frame| frame.0 == 1);
+    frames.map(|(_, payload)| String::from_utf8(payload).unwrap()).collect()
+}
+
+fn number(text: &str, after: &str) -> u64 {
+    let at = text.find(after).unwrap() + after.len();
+    text[at..].chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+}
+
+impl House {
+    /// A session that is a member of room 1.
+    fn session(&mut self, takes: usize) -> (ConnId, Fake) {
+        let (conn, link) = self.open_as(takes, JSON);
+        self.join(conn, 1);
+        (conn, link)
+    }
+
+    fn park(&mut self, conn: ConnId, link: ConnId) {
+        self.apply(Command::Park { conn, link });
+    }
+
+    /// Comes back after so many messages; the id of the new link, and the link.
+    fn resume(&mut self, conn: ConnId, received: u64, takes: usize) -> (ConnId, Fake) {
+        let as_new = self.ids.take().unwrap();
+        let link = Fake::new(takes);
+        let [accepted, refused] = [&b"yes"[..], b"no"].map(|text| frame::encode(Opcode::Pong, text));
+        let (encoding, made) = (JSON, link.clone());
+        self.apply(Command::Resume { conn, link: made, as_new, encoding, received, accepted, refused });
+        self.turn();
+        (as_new, link)
+    }
+}
+
+fn greeting(link: &Fake) -> Vec<u8> {
+    link.frames().remove(0).1
+}
+
+#[test]
+fn a_session_gets_exactly_what_it_missed_over_its_next_link() {
+    let mut house = House::new();
+    let (conn, first) = house.session(UNLIMITED);
+    for seq in 1..=3 {
+        house.publish(1, seq);
+    }
+    house.turn();
+    house.park(conn, conn);
+    assert_eq!(first.calls(), ["abort"]);
+    for seq in 4..=5 {
+        house.publish(1, seq);
+    }
+    house.turn();
+    assert_eq!((numbers(&first), house.headcount(1)), (vec![1, 2, 3], 1));
+    let (link, second) = house.resume(conn, 2, UNLIMITED);
+    assert_eq!(house.events(), [Event::Resumed { conn, link }]);
+    assert_eq!((greeting(&second), numbers(&second)), (b"yes".to_vec(), vec![3, 4, 5]));
+    house.publish(1, 6);
+    house.turn();
+    assert_eq!(numbers(&second), [3, 4, 5, 6]);
+    house.apply(Command::Gone { conn });
+    house.assert_empty();
+}
+
+#[test]
+fn a_message_that_left_in_part_comes_again_as_a_whole() {
+    let size = {
+        let mut house = House::new();
+        let (_, link) = house.session(UNLIMITED);
+        house.publish(1, 1);
+        house.turn();
+        link.0.borrow().taken.len()
+    };
+    for cut in 0..size {
+        let mut house = House::new();
+        let (conn, first) = house.session(size + cut);
+        house.publish(1, 1);
+        house.publish(1, 2);
+        house.turn();
+        house.publish(1, 3);
+        // Cut also while it comes again, behind the greeting.
+        let (_, second) = house.resume(conn, 1, 5 + cut);
+        let (_, third) = house.resume(conn, 1, UNLIMITED);
+        assert_eq!(numbers(&third), [2, 3], "cut at {cut}");
+        assert!(first.calls().contains(&"abort") && second.calls().contains(&"abort"));
+        house.apply(Command::Gone { conn });
+        house.assert_empty();
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_not_kept() {
+    let mut house = House::new();
+    let (conn, _) = house.session(UNLIMITED);
+    for seq in 1..=5 {
+        house.publish(1, seq);
+    }
+    house.turn();
+    assert_eq!(house.shard.references, 5);
+    house.apply(Command::Received { conn, count: 4 });
+    assert_eq!(house.shard.references, 1);
+    let (link, refused) = house.resume(conn, 3, UNLIMITED);
+    assert_eq!(house.events(), [Event::Refused { conn, link }]);
+    assert_eq!(greeting(&refused), b"no");
+    // The link is a connection of its own, and the old one is for the host to end.
+    house.apply(Command::Send { conn: link, message: house.message(0, 9, Delivery::Reliable, None, 8) });
+    house.turn();
+    assert_eq!(texts(&refused).len(), 1);
+    house.apply(Command::Gone { conn });
+    house.apply(Command::Gone { conn: link });
+    house.assert_empty();
+}
+
+#[test]
+fn sessions_that_are_not_there_any_more_are_refused() {
+    let mut house = House::new();
+    let (conn, _) = house.session(UNLIMITED);
+    house.apply(Command::Gone { conn });
+    house.events();
+    let (link, _) = house.resume(conn, 0, UNLIMITED);
+    assert_eq!(house.events(), [Event::Refused { conn, link }]);
+    let (raw, _) = house.open(UNLIMITED);
+    let (other, _) = house.resume(raw, 0, UNLIMITED);
+    assert_eq!(house.events(), [Event::Refused { conn: raw, link: other }]);
+}
+
+#[test]
+fn an_error_of_the_link_parks_a_session() {
+    let mut house = House::new();
+    let (conn, link) = house.session(UNLIMITED);
+    link.reset();
+    house.publish(1, 1);
+    house.turn();
+    assert_eq!(house.events(), [Event::Parked { conn, cause: Cause::Reset }]);
+    let (second, link) = house.resume(conn, 0, UNLIMITED);
+    assert_eq!(numbers(&link), [1]);
+    // A late word about the first link does nothing to the second.
+    house.park(conn, conn);
+    house.publish(1, 2);
+    house.turn();
+    assert_eq!(numbers(&link), [1, 2]);
+    house.events();
+    house.park(conn, second);
+    house.publish(1, 3);
+    house.turn();
+    assert_eq!(numbers(&link), [1, 2]);
+}
+
+#[test]
+fn a_missing_pong_parks_a_session_which_is_pinged_again_when_it_is_back() {
+    let mut house = House::with(ShardSettings { ping_interval_us: 30 * SECOND, ..settings() }, UNLIMITED);
+    let (conn, _) = house.session(UNLIMITED);
+    while house.stats.unanswered.value() == 0 {
+        house.now_us = house.turn().unwrap();
+    }
+    assert_eq!(house.events(), [Event::Parked { conn, cause: Cause::Unanswered }]);
+    house.now_us += 600 * SECOND;
+    house.turn();
+    assert_eq!(house.events(), []);
+    let (_, link) = house.resume(conn, 0, UNLIMITED);
+    house.now_us += 30 * SECOND;
+    house.turn();
+    assert!(link.frames().iter().any(|frame| frame.0 == 9));
+    assert!(texts(&link).contains(&r#"{"type":"ping"}"#.to_string()));
+    house.apply(Command::Pong { conn });
+    house.now_us += 20 * SECOND;
+    house.turn();
+    house.apply(Command::Gone { conn });
+    house.assert_empty();
+}
+
+#[test]
+fn a_parked_session_over_its_limit_ends_and_the_host_is_told() {
+    let mut house = House::new();
+    let (conn, _) = house.session(UNLIMITED);
+    house.park(conn, conn);
+    for seq in 1..=100 {
+        house.publish(1, seq);
+    }
+    house.turn();
+    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Slow }]);
+    house.assert_empty();
+}
+
+#[test]
+fn a_session_that_was_closed_for_being_slow_is_not_resumed() {
+    let mut house = House::new();
+    let (conn, _) = house.session(0);
+    for seq in 1..=100 {
+        house.publish(1, seq);
+    }
+    house.turn();
+    assert_eq!(house.events(), [Event::Closing { conn, cause: Cause::Slow }]);
+    let (link, _) = house.resume(conn, 0, UNLIMITED);
+    assert_eq!(house.events(), [Event::Refused { conn, link }]);
+}
+
+#[test]
+fn what_was_skipped_is_told_when_the_rest_has_left() {
+    let mut house = House::new();
+    let (conn, link) = house.session(0);
+    for seq in 1..=4 {
+        let message = house.message(1, seq, Delivery::Latest, Some(7), 8);
+        house.apply(Command::Publish { message, except: Box::default() });
+    }
+    house.turn();
+    house.publish_except(1, 5, &[conn]);
+    house.turn();
+    assert_eq!(texts(&link).len(), 0);
+    link.give(UNLIMITED);
+    house.shard.writable(conn);
+    house.turn();
+    let texts = texts(&link);
+    assert_eq!(texts.len(), 3);
+    assert!(texts[0].contains(r#""seq":4"#));
+    assert!(texts[1].contains(r#"{"reason":"replaced","count":3,"first":1,"last":3}"#) && texts[1].contains("room 1"));
+    assert!(texts[2].contains(r#"{"reason":"excluded","count":1,"first":5,"last":5}"#));
+}
+
+#[test]
+fn raw_connections_get_no_events() {
+    let mut house = House::new();
+    let (_, raw) = house.member(1, UNLIMITED);
+    let (conn, link) = house.session(UNLIMITED);
+    let about = About { room_name: Some("room 1".into()), ..About::place(1, 0, Delivery::Reliable) };
+    let message = Arc::new(Message::new(Role::Event("member_left"), Kind::Json, b"{}", about, 0, &house.budget));
+    house.apply(Command::Publish { message, except: Box::default() });
+    house.turn();
+    assert_eq!((raw.frames().len(), texts(&link).len()), (0, 1));
+    house.apply(Command::Gone { conn });
+}
+
+#[test]
+fn each_encoding_is_built_once_and_only_where_it_is_spoken() {
+    let mut house = House::new();
+    let (_, _raw) = house.member(1, UNLIMITED);
+    let message = house.message(1, 1, Delivery::Reliable, None, 8);
+    let raw_size = message.size();
+    house.apply(Command::Publish { message: Arc::clone(&message), except: Box::default() });
+    house.turn();
+    assert_eq!(message.size(), raw_size);
+    let links: Vec<_> = (0..3).map(|_| house.session(UNLIMITED).1).collect();
+    house.apply(Command::Publish { message: Arc::clone(&message), except: Box::default() });
+    house.turn();
+    let json_size = message.size();
+    assert_eq!(json_size - raw_size, links[0].0.borrow().taken.len());
+    assert!(links.iter().all(|link| link.0.borrow().taken == links[0].0.borrow().taken));
+    assert_eq!(message.frame(JSON).as_ptr(), message.frame(JSON).as_ptr());
+    assert_eq!(message.size(), json_size);
+}
+
+#[test]
+fn over_the_budget_what_sessions_keep_of_the_past_goes_first() {
+    let mut house = House::with(settings(), 4_000);
+    let (conn, _) = house.session(UNLIMITED);
+    let (_, blocked) = house.member(2, 0);
+    for seq in 1..=20 {
+        house.publish(1, seq);
+    }
+    house.publish(2, 1);
+    house.turn();
+    assert_eq!((house.events(), house.shard.references), (vec![], 1));
+    assert!(!blocked.calls().contains(&"abort"));
+    let (link, _) = house.resume(conn, 19, UNLIMITED);
+    assert_eq!(house.events(), [Event::Refused { conn, link }]);
+}
