@@ -3,7 +3,8 @@
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
-from fanwire.errors import EngineClosed, EngineError, Overloaded, Refused
+from fanwire.errors import EngineClosed, EngineError, Overloaded, Refused, RoomFull
+from fanwire.policy import Snapshot
 from fanwire.request import Request
 from fanwire.server import Server
 from fanwire.state import State
@@ -17,6 +18,8 @@ __all__ = [
     "Overloaded",
     "Refused",
     "Request",
+    "RoomFull",
     "Server",
+    "Snapshot",
     "State",
 ]

@@ -24,11 +24,34 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     help only where one core cannot make the system calls for all connections."""
 
     connection_bytes: int = 1 << 20
-    """May wait for one connection, 128 bytes of overhead per message included. Beyond it each message's delivery
+    """May wait for one connection, 256 bytes of overhead per message included. Beyond it each message's delivery
     class decides. 1 MiB is some seconds of a busy room."""
 
     engine_bytes: int = 256 << 20
     """May wait for all connections together, a shared message counted once. Beyond it the slowest give way."""
+
+    replay_bytes: int = 1 << 20
+    """A session keeps of what was sent and not acknowledged, overhead included: what waits in the kernel on both
+    sides, and `ack_frames` messages more. A shared message costs nothing extra while others keep it, too."""
+
+    history_bytes: int = 256 << 20
+    """All rooms together keep in their histories. Beyond it a room that publishes forgets its oldest messages."""
+
+    grace: float = 30.0
+    """A session waits so long for its client to come back. 30 s cover a tunnel and a change of network."""
+
+    max_parked: int = 100_000
+    """Sessions that wait for their clients at once; more end the one that has waited longest."""
+
+    ack_frames: int = 512
+    """Clients acknowledge after so many messages: often enough to keep `replay_bytes` small, seldom enough to cost
+    next to nothing."""
+
+    ack_bytes: int = 64 << 10
+    """Or after so many bytes."""
+
+    ack_attempts: int = 5
+    """How often a message sent with `ack=True` is sent before its sender is told that it was not acknowledged."""
 
     max_rooms: int = 100_000
     """Rooms at once; about 200 bytes each. Rooms without members or values are forgotten first."""
@@ -78,6 +101,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     backlog: int = 4096
     """Connections that the kernel may hold before they are accepted; `net.core.somaxconn` may lower it."""
 
+    drain_spread: float = 5.0
+    """When the server stops, sessions are told to come back at some moment within so long, so that whoever takes over
+    does not get all of them at once."""
+
     drain_timeout: float = 10.0
     """What `stop` gives connections to take what waits for them and close."""
 
@@ -97,6 +124,13 @@ _LEAST: dict[str, float] = {
     "shards": 0,
     "connection_bytes": 4096,
     "engine_bytes": 1 << 20,
+    "replay_bytes": 0,
+    "history_bytes": 0,
+    "grace": 0,
+    "max_parked": 0,
+    "ack_frames": 1,
+    "ack_bytes": 1,
+    "ack_attempts": 1,
     "max_rooms": 1,
     "queue_items": 1,
     "queue_bytes": 4096,
@@ -112,6 +146,7 @@ _LEAST: dict[str, float] = {
     "inbox_bytes": 1,
     "read_buffer": 2048,
     "backlog": 1,
+    "drain_spread": 0,
     "drain_timeout": 0,
 }
 

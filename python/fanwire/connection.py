@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from fanwire._engine import Engine
 from fanwire.codes import CloseCode
 from fanwire.envelope import encode
+from fanwire.inbox import Inbox
 from fanwire.request import Request
+from fanwire.session import Session
 from fanwire.state import TRANSITIONS, State
+
+if TYPE_CHECKING:
+    from fanwire.desk import Desk
+    from fanwire.memberships import Memberships
 
 __all__ = ["Connection"]
 
 
 class Connection:
-    """A client that was let in.
+    """A client that was let in. One that has a session stays the same connection when it comes back after a loss.
 
     Its methods may be called from any thread, never wait for the client, and do nothing once it is gone.
 
@@ -22,24 +29,37 @@ class Connection:
         id: names this connection, and no other while the server runs.
         identity: what `authenticate` returned; None without it.
         request: path, query and address the client came with.
+        session: its session; None of a client without a subprotocol.
         state: where it stands, see `State`.
+        info: what the members of rooms with presence are told of it, anything that orjson takes; set before `join`.
+        rooms: the rooms it is in.
         close_code: the code of the first close frame, whichever side sent it; 1006 when there was none, None while
             the connection is open.
         close_reason: the text with it.
     """
 
     __slots__ = (
-        "_engine", "_metadata", "close_code", "close_reason", "id", "identity", "is_done", "request", "state",
+        "_engine", "_metadata", "_services", "close_code", "close_reason", "id", "identity", "inbox", "info", "is_done",
+        "link", "request", "rooms", "session", "state",
     )  # fmt: skip
 
-    def __init__(self, engine: Engine, conn_id: int, request: Request, identity: Any) -> None:
+    def __init__(
+        self, engine: Engine, services: Services, conn_id: int, request: Request, identity: Any, session: Session | None
+    ) -> None:
         self._engine = engine
+        self._services = services
         self._metadata: dict[str, Any] | None = None
         # The application has closed it: what the client has sent before is no longer delivered.
         self.is_done = False
         self.id = conn_id
+        # What the engine calls its present transport, and the calls of its handlers.
+        self.link = conn_id
+        self.inbox: Inbox | None = None
         self.identity = identity
+        self.info: Any = None
         self.request = request
+        self.rooms: set[str] = set()
+        self.session = session
         self.state = State.CONNECTING
         self.close_code: int | None = None
         self.close_reason = ""
@@ -51,42 +71,66 @@ class Connection:
             self._metadata = {}
         return self._metadata
 
+    @property
+    def is_parked(self) -> bool:
+        """Whether the client is away, and may come back."""
+        return self.state is State.PARKED
+
     def join(self, room: str) -> int:
-        """Makes the client a member of a room.
+        """Makes the client a member of a room, whatever the room's policy says of clients' own wishes.
 
         In a room of latest values it gets the newest value of every key first and then the stream, with nothing
-        missing or doubled between.
+        missing or doubled between. A client with a session is told by a `joined` message.
 
         Returns:
             The sequence number of the last message before the client's first.
 
         Raises:
             ValueError: the name is empty or longer than 255 bytes.
+            RoomFull: the room has as many members as it may have.
             Overloaded: the engine cannot take more now.
         """
-        return self._engine.join(self.id, room)
+        return self._services.memberships.join(self, room)[1]
 
     def leave(self, room: str) -> None:
         """Ends the membership. Messages already queued are still delivered."""
-        self._engine.leave(self.id, room)
+        if self._services.memberships.leave(self, room):
+            self._services.desk.tell(self, "left", room=room)
 
-    def send(self, data: Any, *, delivery: str | None = None) -> None:
+    @overload
+    def send(self, data: Any, *, delivery: str | None = None, ack: Literal[False] = False) -> None: ...
+    @overload
+    def send(self, data: Any, *, ack: Literal[True], timeout: float = 5.0) -> Coroutine[Any, Any, None]: ...
+    def send(
+        self, data: Any, *, delivery: str | None = None, ack: bool = False, timeout: float = 5.0
+    ) -> Coroutine[Any, Any, None] | None:
         """Sends a message to this client alone.
 
         Args:
             data: bytes for a binary message, str for a text message, anything else as JSON.
             delivery: "reliable" (default), "drop-oldest" or "drop-newest": what happens when the client is slow.
+            ack: returns a coroutine that ends when the client has processed the message. It is sent again, by the same
+                id, when no acknowledgement comes in time, and once the client is back after a loss.
+            timeout: seconds, for each attempt; their number is the configuration's `ack_attempts`.
 
         Raises:
-            TypeError: the data cannot be encoded.
+            TypeError: the data cannot be encoded; `ack` for a client that has no session, which cannot acknowledge.
             ValueError: it is larger than may wait for one connection.
             Overloaded: the engine cannot take more now.
+            asyncio.TimeoutError: from the coroutine: not acknowledged.
+            ConnectionError: from the coroutine: the session has ended before.
         """
-        payload, is_text = encode(data)
-        self._engine.send(self.id, payload, is_text, delivery)
+        payload, is_json = encode(data)
+        if not ack:
+            self._engine.send(self.id, payload, is_json, delivery)
+            return None
+        if self.session is None:
+            raise TypeError("a client without a session cannot acknowledge: it offered no subprotocol")
+        attempts = self._services.ack_attempts
+        return self._services.desk.send_until_acked(self, self.session, payload, is_json, timeout, attempts)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Closes the connection after all that waits for it, within the server's `close_timeout`.
+        """Closes the connection after all that waits for it, within the server's `close_timeout`. Its session ends.
 
         Args:
             code: a code that may be sent: 1000 to 1003, 1007 to 1014, 3000 to 4999 (RFC 6455 section 7.4).
@@ -112,5 +156,25 @@ class Connection:
         self.state = state
         return True
 
+    def positions(self) -> dict[str, tuple[str, int]]:
+        """Where the rooms it is in are now: epoch and sequence number."""
+        return {room: self._engine.position(room) for room in list(self.rooms)}
+
     def __repr__(self) -> str:
         return f"<Connection {self.id:#x} {self.state.value} {self.request.path!r}>"
+
+
+class Services:
+    """What connections use of their server.
+
+    Attributes:
+        memberships: joins and leaves.
+        desk: speaks to sessions.
+        ack_attempts: how often a message is sent before it counts as not acknowledged.
+    """
+
+    __slots__ = ("ack_attempts", "desk", "memberships")
+
+    memberships: Memberships
+    desk: Desk
+    ack_attempts: int

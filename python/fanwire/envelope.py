@@ -10,7 +10,7 @@ __all__ = ["encode"]
 
 
 def encode(data: Any) -> tuple[bytes | str, bool]:
-    """Returns the payload for `data`, and whether bytes among them are text.
+    """Returns the payload for `data`, and whether it is a JSON document.
 
     `bytes`, `bytearray` and `memoryview` become a binary message and `str` a text message, unchanged; everything
     else becomes a text message of JSON by orjson.

@@ -7,7 +7,8 @@
     RuntimeError
     └── EngineError               a bug in fanwire, the operator restarts the server
         ├── EngineClosed          the caller used a server before its start, after its stop, or after a fork
-        └── Overloaded            the caller tries again later: a bounded queue is full, nothing was queued
+        ├── Overloaded            the caller tries again later: a bounded queue is full, nothing was queued
+        └── RoomFull              the caller tries again when a member has left
 
 A connection that is already gone is no error: peers leave at any moment, so `send`, `join` and `close` on one
 do nothing.
@@ -17,9 +18,9 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fanwire._engine import EngineClosed, EngineError, Overloaded
+from fanwire._engine import EngineClosed, EngineError, Overloaded, RoomFull
 
-__all__ = ["EngineClosed", "EngineError", "Overloaded", "Refused"]
+__all__ = ["EngineClosed", "EngineError", "Overloaded", "Refused", "RoomFull"]
 
 
 class Refused(Exception):

@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
+import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fanwire._engine import Engine, EngineError
 from fanwire.codes import CloseCode
 from fanwire.config import Config
-from fanwire.connection import Connection
+from fanwire.connection import Connection, Services
+from fanwire.desk import Desk, Method
 from fanwire.inbox import Inbox, Owner
+from fanwire.memberships import Memberships
+from fanwire.policy import Policies
+from fanwire.session import Session
+from fanwire.sessions import Sessions
 from fanwire.state import State
+from fanwire.store import SessionStore
 
 __all__ = ["Carrier", "Handler", "Handlers", "Hub"]
 
@@ -30,16 +38,33 @@ class Handlers:
     on_connect: Handler | None = None
     on_message: Handler | None = None
     on_disconnect: Handler | None = None
+    on_join: Handler | None = None
+    on_leave: Handler | None = None
+    methods: dict[str, Method] = field(default_factory=dict)
 
 
 class Carrier(Owner, Protocol):
-    """What carries a connection: its transport, as the hub needs it."""
+    """What carries a connection: its transport, as the hub needs it.
+
+    Attributes:
+        connection: what it carries. While the engine decides whether a session can go on over it, that session's.
+        link: what the engine calls it.
+        inbox: the calls of the connection's handlers.
+        fresh: the session that begins if the one asked for cannot go on.
+        is_lost: its transport is gone.
+    """
 
     connection: Connection
+    link: int
     inbox: Inbox
+    fresh: Session | None
+    is_lost: bool
 
     def abort(self) -> None:
         """Ends the transport at once."""
+
+    def begin(self) -> None:
+        """Reads, from here on."""
 
     def deliver(self, data: bytes) -> None:
         """Writes bytes from the engine, where the loop writes."""
@@ -51,12 +76,25 @@ class Carrier(Owner, Protocol):
 class Hub:
     """Keeps the connections, calls the application's handlers, and does what the engine's events ask for."""
 
-    def __init__(self, engine: Engine, config: Config, handlers: Handlers) -> None:
+    def __init__(
+        self, engine: Engine, config: Config, handlers: Handlers, policies: Policies, store: SessionStore
+    ) -> None:
         self.engine = engine
         self.config = config
         self.carriers: dict[int, Carrier] = {}
+        self.connections: dict[int, Connection] = {}
         self.handlers = handlers
+        self.sessions = Sessions(store, config.grace, config.max_parked, self.spawn, self._give_up)
+        self.memberships = Memberships(engine, policies, self._changed)
+        self.desk = Desk(engine, policies, self.memberships, handlers.methods, handlers.on_message)
+        self.services = Services()
+        self.services.memberships = self.memberships
+        self.services.desk = self.desk
+        self.services.ack_attempts = config.ack_attempts
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._is_draining = False
         self._tasks: set[asyncio.Future[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -81,29 +119,98 @@ class Hub:
     def connected(self, carrier: Carrier) -> None:
         """A client was let in."""
         connection = carrier.connection
-        self.carriers[connection.id] = carrier
+        self.carriers[carrier.link] = carrier
+        self.connections[connection.id] = connection
         self._idle.clear()
         connection.advance(State.OPEN)
+        if connection.session is not None:
+            self.sessions.add(connection.session, connection)
         if self.handlers.on_connect is not None:
             carrier.inbox.put(self.handlers.on_connect, connection)
         carrier.inbox.put(connection.request.forget_headers)
+
+    def returning(self, carrier: Carrier) -> None:
+        """A client wants to go on with the session of the carrier's connection; the engine will say whether it can."""
+        connection = carrier.connection
+        old = self.carriers.pop(connection.link, None)
+        connection.link = carrier.link
+        self.carriers[carrier.link] = carrier
+        if connection.session is not None:
+            # No grace runs out while the engine decides.
+            self.sessions.resume(connection.session)
+        self._idle.clear()
+        if old is not None:
+            # Its end is no longer the connection's.
+            old.is_lost = True
+            old.abort()
+
+    def silence(self, connection: Connection) -> None:
+        """The client is about to come back over another transport: what the old one still brings does not count."""
+        old = self.carriers.get(connection.link)
+        if old is not None:
+            old.is_lost = True
+            old.abort()
 
     def lost(self, carrier: Carrier) -> None:
         """A client's transport is gone."""
         connection = carrier.connection
         # Why the engine has ended it may be known already and not heard yet.
         self.take_events()
+        if connection.link != carrier.link:
+            return
+        carrier.is_lost = True
+        if carrier.fresh is not None:
+            # The engine has still to say what it was the transport of.
+            self._park(connection, carrier.link)
+            return
+        self.carriers.pop(carrier.link, None)
+        session = connection.session
+        if connection.close_code is None and session is not None and not self._is_draining and self.config.grace > 0:
+            if self.sessions.park(connection, session):
+                self._park(connection, carrier.link)
+                connection.advance(State.PARKED)
+            self._look_idle()
+            return
+        self._ended(connection, "closed")
+
+    def _park(self, connection: Connection, link: int) -> None:
+        with contextlib.suppress(EngineError):
+            self.engine.park(connection.id, link)
+
+    def _ended(self, connection: Connection, reason: str) -> None:
+        """A connection is over, and its session with it."""
+        if self.connections.pop(connection.id, None) is None:
+            return
         if connection.close_code is None:
             connection.close_code = CloseCode.ABNORMAL
         connection.advance(State.CLOSED)
         with contextlib.suppress(EngineError):
             # Of an engine that has ended there is nothing to take back.
             self.engine.gone(connection.id)
-        self.carriers.pop(connection.id, None)
+        if connection.session is not None:
+            self.sessions.end(connection.session, connection, reason)
+        with contextlib.suppress(EngineError):
+            self.memberships.ended(connection)
+        self._look_idle()
+        if self.handlers.on_disconnect is not None and connection.inbox is not None:
+            connection.inbox.put(self.handlers.on_disconnect, connection)
+
+    def _look_idle(self) -> None:
         if not self.carriers:
             self._idle.set()
-        if self.handlers.on_disconnect is not None:
-            carrier.inbox.put(self.handlers.on_disconnect, connection)
+
+    def _give_up(self, connection: Connection, reason: str) -> None:
+        """A session has waited long enough."""
+        self._ended(connection, reason)
+
+    def _changed(self, connection: Connection, room: str, has_joined: bool) -> None:
+        handler = self.handlers.on_join if has_joined else self.handlers.on_leave
+        if handler is None or connection.inbox is None:
+            return
+        if threading.get_ident() == self._thread:
+            connection.inbox.put(handler, connection, room)
+        else:
+            self._loop.call_soon_threadsafe(connection.inbox.put, handler, connection, room)
 
     def handler_failed(self, connection: Connection, error: Exception) -> None:
         """A handler of the application has raised; the others' connections never notice."""
@@ -114,11 +221,20 @@ class Hub:
 
     async def drain(self, timeout: float) -> bool:
         """Closes every connection with 1001 after what waits for it; false if some had to be cut off."""
+        self._is_draining = True
+        for connection in list(self.connections.values()):
+            if connection.is_parked:
+                self._ended(connection, "closed")
         for carrier in list(self.carriers.values()):
             if self.failed.done():
                 carrier.abort()
-            else:
-                carrier.connection.close(CloseCode.GOING_AWAY, "the server is shutting down")
+                continue
+            reason = "the server is shutting down"
+            # Not all at once: whoever takes over has to let them in.
+            after_ms = int(random.uniform(0, self.config.drain_spread) * 1000)  # noqa: S311 - spreads load, hides nothing
+            payload = {"code": 1001, "reason": reason, "reconnect": True, "after_ms": after_ms}
+            self.desk.tell(carrier.connection, "closing", payload=payload)
+            carrier.connection.close(CloseCode.GOING_AWAY, reason)
         try:
             await asyncio.wait_for(self._idle.wait(), timeout)
         except asyncio.TimeoutError:
@@ -141,28 +257,73 @@ class Hub:
 
     def take_events(self) -> None:
         """Does what the engine asks for. Also called before a peer's end is looked at, which may have a cause there."""
-        for kind, conn_id, detail in self.engine.events():
+        for kind, link, detail in self.engine.events():
             if kind == "failed":
                 logger.critical("the engine failed: %s", detail)
                 if not self.failed.done():
                     self.failed.set_result(detail)
                 continue
-            carrier = self.carriers.get(conn_id)
-            if carrier is None:
-                # Its transport was lost while the event was under way.
-                continue
-            if kind == "data":
+            carrier = self.carriers.get(link)
+            if kind == "refused":
+                self._refused(carrier, link, detail)
+            elif carrier is None:
+                # Its transport was lost while the event was under way, or it names a parked session.
+                parked = self.connections.get(link)
+                if kind == "closed" and parked is not None and parked.is_parked:
+                    logger.info("%r has ended: %s", parked, _CAUSES[detail])
+                    self._ended(parked, "overflow")
+            elif kind == "data":
                 carrier.deliver(detail)
             elif kind == "finish":
                 carrier.finish()
+            elif kind == "resumed":
+                self._resumed(carrier)
+            elif kind == "parked":
+                logger.info("%r is parked: %s", carrier.connection, _CAUSES[detail])
+                carrier.abort()
             elif kind == "closing":
                 logger.info("%r is closed: %s", carrier.connection, _CAUSES[detail])
                 carrier.connection.closing(CloseCode.SLOW_CONSUMER, _CAUSES[detail])
+                session = carrier.connection.session
+                if session is not None:
+                    session.end("overflow")
             else:
                 connection = carrier.connection
                 logger.info("%r has ended: %s", connection, _CAUSES[detail])
                 connection.close_reason = connection.close_reason or _CAUSES[detail]
+                connection.close_code = connection.close_code or CloseCode.ABNORMAL
                 carrier.abort()
+
+    def _resumed(self, carrier: Carrier) -> None:
+        connection = carrier.connection
+        carrier.fresh = None
+        connection.advance(State.OPEN)
+        if connection.inbox is not None:
+            carrier.inbox = connection.inbox
+            carrier.inbox.move(carrier)
+        connection.inbox = carrier.inbox
+        if carrier.is_lost:
+            self.lost(carrier)
+        else:
+            carrier.begin()
+
+    def _refused(self, carrier: Carrier | None, link: int, conn_id: int) -> None:
+        """A session cannot go on; the link is a connection of its own, with the session that was made for this."""
+        old = self.connections.get(conn_id)
+        if carrier is None or carrier.fresh is None or carrier.is_lost:
+            self.engine.gone(link)
+            self.carriers.pop(link, None)
+        if old is not None and old.link == link:
+            self._ended(old, "overflow")
+        if carrier is not None and carrier.fresh is not None and not carrier.is_lost:
+            before = carrier.connection
+            carrier.connection = Connection(
+                self.engine, self.services, link, before.request, before.identity, carrier.fresh
+            )  # fmt: skip
+            carrier.connection.inbox = carrier.inbox
+            carrier.fresh = None
+            self.connected(carrier)
+            carrier.begin()
 
 
 _CAUSES = {

@@ -54,6 +54,12 @@ class Inbox:
         self._is_paused = False
         self.is_running = False
 
+    def move(self, owner: Owner) -> None:
+        """Gives the calls that wait to another owner: a client that was away has another transport now."""
+        self._owner = owner
+        if self._is_paused:
+            owner.pause_reading()
+
     def put(self, call: Callable[..., Any], *args: Any, size: int = 0) -> None:
         """Runs the call, now or after those that wait. `size` is what it keeps in memory, in bytes."""
         if self.is_running:

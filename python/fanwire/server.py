@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -17,10 +17,13 @@ from fanwire._engine import Engine, EngineClosed, EngineError
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
+from fanwire.desk import RESERVED, Method
 from fanwire.envelope import encode
 from fanwire.gateway.front_door import Authenticate, Doorkeeper, FrontDoor
 from fanwire.gateway.http import HttpSide
 from fanwire.hub import Handler, Handlers, Hub
+from fanwire.policy import Policies, RoomPolicy, Rule, Snapshot
+from fanwire.store import MemoryStore, SessionStore
 
 __all__ = ["Server"]
 
@@ -54,6 +57,7 @@ class Server:
         origins: the values of `Origin` that browsers may come with, such as "https://example.com"; None: any.
         ssl: a context of the server's side; clients then connect by wss.
         api_keys: for `POST /rooms/NAME`; with none, publishing by HTTP is off.
+        sessions: where records of sessions are kept; None: in this process.
         config: limits and waits, see `Config`.
 
     Raises:
@@ -69,6 +73,7 @@ class Server:
         origins: Collection[str] | None = None,
         ssl: ssl_module.SSLContext | None = None,
         api_keys: Collection[str] = (),
+        sessions: SessionStore | None = None,
         config: Config | None = None,
     ) -> None:
         if not all(api_keys):
@@ -79,7 +84,8 @@ class Server:
         self._authenticate = authenticate
         self._origins = origins
         self._ssl = ssl
-        self._rules: list[tuple[str, str, int]] = []
+        self._policies = Policies()
+        self._store = sessions or MemoryStore(self.config.max_parked)
         self._handlers = Handlers()
         self._http = HttpSide(self._is_ready, self._publish_raw, api_keys, self.config.max_message)
         self._engine: Engine | None = None
@@ -102,8 +108,66 @@ class Server:
         """Decorates what is called with each `Connection` that has ended; see its `close_code`."""
         return self._handle("on_disconnect", handler)
 
-    def room(self, pattern: str, *, delivery: str = "reliable", max_keys: int = 100_000) -> None:
+    def on_join(self, handler: H) -> H:
+        """Decorates what is called with each `Connection` that has joined a room, and the room's name."""
+        return self._handle("on_join", handler)
+
+    def on_leave(self, handler: H) -> H:
+        """Decorates what is called with each `Connection` that has left a room, if only by its end, and the name."""
+        return self._handle("on_leave", handler)
+
+    def on(self, type: str, schema: Any = None) -> Callable[[H], H]:
+        """Decorates what is called with a `Connection` and the payload of each message of a type, from a client with a
+        session. What the handler returns is the payload of the reply.
+
+        ::
+
+            @server.on("order", Order)
+            def place(conn, order):
+                return {"id": book.add(order)}
+
+        Args:
+            type: the type, none of the protocol's own.
+            schema: what the payload has to be before the handler sees it: a type that msgspec knows (a `Struct`, a
+                dataclass, `list[int]`...) or a pydantic model. The client is told which field is wrong. None: anything.
+
+        Raises:
+            ValueError: the type is the protocol's own, or has a handler already.
+            RuntimeError: the server runs already.
+        """
+        if type in RESERVED:
+            raise ValueError(f"{type!r} is a type of the protocol; choose another")
+        if type in self._handlers.methods:
+            raise ValueError(f"there is a handler for {type!r} already")
+        if self._hub is not None:
+            raise RuntimeError(f"the handler for {type!r} comes too late: the server runs already")
+
+        def declare(handler: H) -> H:
+            self._handlers.methods[type] = Method(handler, schema)
+            return handler
+
+        return declare
+
+    def room(
+        self,
+        pattern: str,
+        *,
+        delivery: str = "reliable",
+        max_keys: int = 100_000,
+        max_members: int = 1_000_000,
+        history: int = 0,
+        history_bytes: int = 16 << 20,
+        history_age: float = 300.0,
+        join: Rule = True,
+        publish: Rule = False,
+        presence: bool = False,
+        schema: Any = None,
+        snapshot: Callable[[str], Snapshot | Awaitable[Snapshot]] | None = None,
+    ) -> None:
         """Gives the rooms whose names match a pattern their settings. The first pattern that matches wins.
+
+        Rooms that match none are the application's own: clients can neither join them nor publish there, and are in
+        them only by `Connection.join`.
 
         Args:
             pattern: a name, in which `*` stands for any characters.
@@ -111,15 +175,31 @@ class Server:
                 reader over its limit is closed with 4008 to reconnect), "latest" (a newer message replaces the
                 waiting one of the same key), "drop-oldest" or "drop-newest".
             max_keys: how many keys a room of latest values may hold.
+            max_members: how many members a room may have.
+            history: how many messages are kept for clients that come back; 0 keeps none.
+            history_bytes: how many bytes of messages are kept, payload and one envelope counted.
+            history_age: for how many seconds.
+            join: whether clients may join: True, False, or a function of the `Connection` and the room's name.
+            publish: the same for publishing.
+            presence: members are told who else is there, joins and leaves.
+            schema: what clients may publish, as in `on`.
+            snapshot: returns, or is a coroutine function that returns, the room's state as a `Snapshot`. Joiners get it
+                and then what came after it, so the room needs a history that covers the time this takes.
 
         Raises:
-            ValueError: there is no such delivery class.
+            ValueError: there is no such delivery class, or a snapshot is given without a history.
         """
         if delivery not in ("reliable", "latest", "drop-oldest", "drop-newest"):
             raise ValueError(f"{delivery!r} is no delivery class; choose reliable, latest, drop-oldest or drop-newest")
-        self._rules.append((pattern, delivery, max_keys))
+        if snapshot is not None and history == 0:
+            raise ValueError("a room with a snapshot needs a history, for what is published while the snapshot is made")
+        policy = RoomPolicy(
+            pattern, delivery, max_keys, max_members, history, history_bytes, history_age, join, publish, presence,
+            schema, snapshot,
+        )  # fmt: skip
+        self._policies.add(policy)
         if self._engine is not None:
-            self._engine.add_rule(pattern, delivery, max_keys)
+            _add_rule(self._engine, policy)
 
     # Publishing, from any thread.
 
@@ -151,10 +231,10 @@ class Server:
             Overloaded: the engine cannot take more now; nothing was sent.
             EngineClosed: the server is not running.
         """
-        payload, is_text = encode(data)
+        payload, is_json = encode(data)
         if exclude is None:
-            return self.engine.publish(room, payload, is_text, key, (), delivery)
-        return self.engine.publish(room, payload, is_text, key, _ids(exclude), delivery)
+            return self.engine.publish(room, payload, is_json, key, (), delivery)
+        return self.engine.publish(room, payload, is_json, key, _ids(exclude), delivery)
 
     def broadcast(
         self,
@@ -164,8 +244,8 @@ class Server:
         delivery: str | None = None,
     ) -> None:
         """Sends a message to every connection, whatever rooms it is in. Arguments and errors are those of `publish`."""
-        payload, is_text = encode(data)
-        self.engine.broadcast(payload, is_text, _ids(exclude), delivery)
+        payload, is_json = encode(data)
+        self.engine.broadcast(payload, is_json, _ids(exclude), delivery)
 
     def forget(self, room: str, key: str) -> bool:
         """Forgets the newest value of a key, so that joiners no longer get it; false when there was none."""
@@ -181,8 +261,8 @@ class Server:
 
     @property
     def connections(self) -> list[Connection]:
-        """The connections that are there."""
-        return [carrier.connection for carrier in self._hub.carriers.values()] if self._hub else []
+        """The connections that are there, and those whose clients may still come back."""
+        return list(self._hub.connections.values()) if self._hub else []
 
     # Life.
 
@@ -199,7 +279,9 @@ class Server:
         engine = Engine(
             shards=config.shard_count,
             connection_bytes=config.connection_bytes,
+            replay_bytes=config.replay_bytes,
             engine_bytes=config.engine_bytes,
+            history_bytes=config.history_bytes,
             max_rooms=config.max_rooms,
             queue_items=config.queue_items,
             queue_bytes=config.queue_bytes,
@@ -210,9 +292,9 @@ class Server:
             close_timeout=config.close_timeout,
             slow_code=CloseCode.SLOW_CONSUMER,
         )
-        for rule in self._rules:
-            engine.add_rule(*rule)
-        hub = Hub(engine, config, self._handlers)
+        for policy in self._policies:
+            _add_rule(engine, policy)
+        hub = Hub(engine, config, self._handlers, self._policies, self._store)
         http = await self._http.start()
         keeper = Doorkeeper(hub, http, self._authenticate, self._origins)
         try:
@@ -369,8 +451,20 @@ class Server:
     def _is_ready(self) -> bool:
         return self._keeper is not None and self._keeper.is_open
 
-    def _publish_raw(self, room: str, body: bytes | str, key: str | None) -> int:
-        return self.engine.publish(room, body, False, key)
+    def _publish_raw(self, room: str, body: bytes | str, is_json: bool, key: str | None) -> int:
+        return self.engine.publish(room, body, is_json, key)
+
+
+def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
+    engine.add_rule(
+        policy.pattern,
+        delivery=policy.delivery,
+        max_keys=policy.max_keys,
+        max_members=policy.max_members,
+        history=policy.history,
+        history_bytes=policy.history_bytes,
+        history_age=policy.history_age,
+    )
 
 
 def _ids(connections: Connection | Iterable[Connection] | None) -> list[int]:

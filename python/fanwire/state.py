@@ -14,6 +14,8 @@ class State(Enum):
     """The request is accepted, the 101 has not left yet."""
     OPEN = "open"
     """Messages flow."""
+    PARKED = "parked"
+    """The transport was lost; the session waits for its client to come back."""
     CLOSING = "closing"
     """A close frame was queued or received; no message is accepted any more."""
     CLOSED = "closed"
@@ -22,7 +24,8 @@ class State(Enum):
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.CONNECTING: frozenset({State.OPEN, State.CLOSED}),
-    State.OPEN: frozenset({State.CLOSING, State.CLOSED}),
+    State.OPEN: frozenset({State.PARKED, State.CLOSING, State.CLOSED}),
+    State.PARKED: frozenset({State.OPEN, State.CLOSING, State.CLOSED}),
     State.CLOSING: frozenset({State.CLOSED}),
     State.CLOSED: frozenset(),
 }

@@ -249,6 +249,6 @@ async def test_a_message_that_can_never_fit_is_an_error_of_the_caller() -> None:
         ):
             with pytest.raises(ValueError, match="65536"):
                 call()
-        largest = bytes((64 << 10) - 4 - 128)
+        largest = bytes((64 << 10) - 4 - 256)
         assert server.publish("a", largest) == 1
         assert await take(client, 1) == [largest]

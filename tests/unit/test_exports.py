@@ -20,7 +20,9 @@ PUBLIC = [
     "Overloaded",
     "Refused",
     "Request",
+    "RoomFull",
     "Server",
+    "Snapshot",
     "State",
 ]
 TESTS = Path(__file__).parents[1]

@@ -11,8 +11,12 @@ from fanwire.state import TRANSITIONS, State
 ALLOWED = {
     (State.CONNECTING, State.OPEN),
     (State.CONNECTING, State.CLOSED),
+    (State.OPEN, State.PARKED),
     (State.OPEN, State.CLOSING),
     (State.OPEN, State.CLOSED),
+    (State.PARKED, State.OPEN),
+    (State.PARKED, State.CLOSING),
+    (State.PARKED, State.CLOSED),
     (State.CLOSING, State.CLOSED),
 }
 
@@ -25,4 +29,4 @@ def test_ways(before: State, after: State) -> None:
 def test_every_state_has_its_line_and_all_ways_end() -> None:
     assert set(TRANSITIONS) == set(State)
     assert [state for state in State if not TRANSITIONS[state]] == [State.CLOSED]
-    assert [state.value for state in State] == ["connecting", "open", "closing", "closed"]
+    assert [state.value for state in State] == ["connecting", "open", "parked", "closing", "closed"]

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from http import HTTPStatus
 from inspect import isawaitable
 from typing import Any, cast
@@ -23,6 +23,8 @@ from fanwire.errors import Refused
 from fanwire.gateway.websocket import open_websocket
 from fanwire.hub import Hub
 from fanwire.request import Head, Request
+from fanwire.sessions import Claim, owner_of
+from fanwire.wire import SUBPROTOCOLS, Codec
 
 __all__ = ["Authenticate", "Doorkeeper", "FrontDoor"]
 
@@ -157,6 +159,7 @@ class FrontDoor(asyncio.Protocol):
 
     def _upgrade(self, rest: bytes) -> None:
         try:
+            codec = chosen_codec(self._headers)
             key = check_upgrade(self._parser.get_method(), self._parser.get_http_version(), self._target, self._headers)
         except _Bad as bad:
             self._refuse(bad.status, str(bad), *bad.headers)
@@ -176,11 +179,13 @@ class FrontDoor(asyncio.Protocol):
         request = Request(head, remote, is_secure)
         self._transport.pause_reading()
         if self._keeper.authenticate is None:
-            self._let_in(request, None, key, rest)
+            self._claim(request, None, key, rest, codec)
         else:
-            self._task = self._keeper.hub.spawn(self._ask(self._keeper.authenticate, request, key, rest))
+            self._task = self._keeper.hub.spawn(self._ask(self._keeper.authenticate, request, key, rest, codec))
 
-    async def _ask(self, authenticate: Authenticate, request: Request, key: bytes, rest: bytes) -> None:
+    async def _ask(
+        self, authenticate: Authenticate, request: Request, key: bytes, rest: bytes, codec: Codec | None
+    ) -> None:
         try:
             identity = authenticate(request)
             if isawaitable(identity):
@@ -201,9 +206,37 @@ class FrontDoor(asyncio.Protocol):
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "authenticate failed")
         else:
             self._task = None
-            self._let_in(request, identity, key, rest)
+            self._claim(request, identity, key, rest, codec)
 
-    def _let_in(self, request: Request, identity: Any, key: bytes, rest: bytes) -> None:
+    def _claim(self, request: Request, identity: Any, key: bytes, rest: bytes, codec: Codec | None) -> None:
+        """Looks for the session that a client wants to go on with."""
+        claim: Claim | Awaitable[Claim] = Claim()
+        if codec is not None and "session=" in request.query_string:
+            query = request.query
+            received = query.get("received", "")
+            # What is no count makes the session one that cannot be resumed.
+            count = int(received) if received.isdecimal() and len(received) < 19 else 1 << 62
+            claim = self._keeper.hub.sessions.claim(query["session"], count, owner_of(identity), codec)
+        if isinstance(claim, Claim):
+            self._let_in(request, identity, key, rest, codec, claim)
+        else:
+            self._task = self._keeper.hub.spawn(self._await_claim(claim, request, identity, key, rest, codec))
+
+    async def _await_claim(
+        self, claim: Awaitable[Claim], request: Request, identity: Any, key: bytes, rest: bytes, codec: Codec | None
+    ) -> None:
+        try:
+            found = await asyncio.wait_for(claim, self._keeper.hub.config.handshake_timeout)
+        except Exception:
+            # A store that fails must not keep anybody out; without its session a client starts anew, and is told.
+            logger.exception("the session store failed for %r", request)
+            found = Claim(reason="unknown")
+        self._task = None
+        self._let_in(request, identity, key, rest, codec, found)
+
+    def _let_in(
+        self, request: Request, identity: Any, key: bytes, rest: bytes, codec: Codec | None, claim: Claim
+    ) -> None:
         if self._transport.is_closing():
             return
         if not self._keeper.is_open:
@@ -211,7 +244,7 @@ class FrontDoor(asyncio.Protocol):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", "Retry-After: 1")
             return
         try:
-            open_websocket(self._keeper.hub, self._transport, request, identity, key, rest)
+            open_websocket(self._keeper.hub, self._transport, request, identity, key, rest, codec, claim)
         except (OSError, EngineError) as error:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "Retry-After: 1")
 
@@ -257,6 +290,17 @@ class _Bad(Exception):
         super().__init__(reason)
         self.status = status
         self.headers = headers
+
+
+def chosen_codec(headers: list[tuple[bytes, bytes]]) -> Codec | None:
+    """The first of the subprotocols offered that we speak (RFC 6455 section 4.2.2); None if there is none."""
+    for name, value in headers:
+        if name.lower() == b"sec-websocket-protocol":
+            for offer in value.split(b","):
+                codec = SUBPROTOCOLS.get(offer.strip().decode("latin-1"))
+                if codec is not None:
+                    return codec
+    return None
 
 
 def check_upgrade(method: bytes, version: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:

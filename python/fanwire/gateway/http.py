@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Collection
 
+import orjson
 from aiohttp import web
 
 from fanwire.errors import Overloaded
@@ -22,7 +23,7 @@ class HttpSide:
 
     Args:
         is_ready: whether clients are let in.
-        publish: takes a room, a body and a key; returns the sequence number.
+        publish: takes a room, a body, whether it is JSON, and a key; returns the sequence number.
         api_keys: with none, publishing by HTTP is off.
         max_body: bytes of a body.
     """
@@ -30,7 +31,7 @@ class HttpSide:
     def __init__(
         self,
         is_ready: Callable[[], bool],
-        publish: Callable[[str, bytes | str, str | None], int],
+        publish: Callable[[str, bytes | str, bool, str | None], int],
         api_keys: Collection[str],
         max_body: int,
     ) -> None:
@@ -82,7 +83,11 @@ class HttpSide:
             except UnicodeDecodeError:
                 return web.Response(status=400, text="the body is not UTF-8, as its type says\n")
         try:
-            seq = self._publish(request.match_info["name"], body, request.query.get("key"))
+            is_json = request.content_type == "application/json"
+            if is_json:
+                # Subscribers get it as a part of a document of their own, which it must not break.
+                orjson.loads(body)
+            seq = self._publish(request.match_info["name"], body, is_json, request.query.get("key"))
         except Overloaded as error:
             return web.Response(status=503, headers={"Retry-After": "1"}, text=f"{error}\n")
         except ValueError as error:

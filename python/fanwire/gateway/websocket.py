@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+import time
 from collections.abc import Awaitable
 from inspect import isawaitable
 from typing import Any
@@ -17,12 +19,16 @@ from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTranspo
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from fanwire.codes import CloseCode, is_valid
+from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.gateway.assembly import Assembly, Violation
 from fanwire.hub import Handler, Hub
 from fanwire.inbox import Inbox
 from fanwire.request import Request
+from fanwire.session import Session
+from fanwire.sessions import Claim, owner_of
 from fanwire.state import State
+from fanwire.wire import Codec, Incoming
 
 __all__ = ["open_websocket"]
 
@@ -30,9 +36,16 @@ logger = logging.getLogger("fanwire.gateway")
 
 
 def open_websocket(
-    hub: Hub, transport: asyncio.Transport, request: Request, identity: Any, key: bytes, rest: bytes
+    hub: Hub,
+    transport: asyncio.Transport,
+    request: Request,
+    identity: Any,
+    key: bytes,
+    rest: bytes,
+    codec: Codec | None,
+    claim: Claim,
 ) -> None:
-    """Makes a connection of a transport whose upgrade request was accepted.
+    """Makes a connection of a transport whose upgrade request was accepted, or goes on with one over it.
 
     Args:
         hub: where the connection goes.
@@ -41,19 +54,15 @@ def open_websocket(
         identity: who was let in.
         key: the `Sec-WebSocket-Key` of the request.
         rest: what followed the request.
+        codec: how the client's session speaks; None: it has none.
+        claim: the session that it wants to go on with.
 
     Raises:
         OSError: no descriptor is left for the engine.
         EngineError: the engine is closed, or full.
     """
-    engine = hub.engine
     is_tls = transport.get_extra_info("ssl_object") is not None
-    if is_tls:
-        conn_id = engine.open_hosted(WINDOW)
-        transport.set_write_buffer_limits(high=WINDOW)
-    else:
-        conn_id = engine.open(transport.get_extra_info("socket").fileno())
-    carrier = WebSocket(hub, transport, Connection(engine, conn_id, request, identity), is_tls)
+    carrier = WebSocket(hub, transport, is_tls, rest)
     protocol = _Parser(
         None,  # host and path: of a client
         None,
@@ -71,24 +80,87 @@ def open_websocket(
         None,
         hub.config.read_buffer,
     )
-    protocol.connection_made(_Way(carrier, transport))
-    transport.set_protocol(protocol)
+    way = _Way(carrier, transport)
+    protocol.connection_made(way)
     # picows gets a head with nothing in it but what it has to answer; the real one was checked by the front door.
     _feed(protocol, _HEAD % key)
-    _feed(protocol, rest)
-    if not carrier.is_paused:
-        carrier.resume_reading()
+    greeting = way.greeting
+    if codec is not None:
+        greeting = greeting[:-2] + f"Sec-WebSocket-Protocol: {codec.subprotocol}\r\n\r\n".encode()
+    fd, window = (None, WINDOW) if is_tls else (transport.get_extra_info("socket").fileno(), 0)
+    if claim.connection is not None and codec is not None:
+        _go_on(hub, carrier, claim.connection, claim.received, codec, greeting, fd, window, owner_of(identity))
+    else:
+        session = None if codec is None else Session(owner_of(identity), codec, claim.lineage)
+        conn_id = carrier.link = hub.engine.open(fd, "raw" if codec is None else codec.name, window)
+        carrier.connection = Connection(hub.engine, hub.services, conn_id, request, identity, session)
+        carrier.connection.inbox = carrier.inbox
+        hub.engine.send_raw(conn_id, greeting)
+        if session is not None and codec is not None:
+            hub.engine.send_control(conn_id, codec.name, welcome(hub.config, session, None, claim.reason))
+    if is_tls:
+        transport.set_write_buffer_limits(high=WINDOW)
+    transport.set_protocol(protocol)
+    if carrier.fresh is None:
+        hub.connected(carrier)
+        carrier.begin()
+    else:
+        hub.returning(carrier)
+
+
+def _go_on(
+    hub: Hub,
+    carrier: WebSocket,
+    connection: Connection,
+    received: int,
+    codec: Codec,
+    greeting: bytes,
+    fd: int | None,
+    window: int,
+    owner: str,
+) -> None:
+    """Asks the engine to go on with a session over this transport."""
+    session = connection.session
+    assert session is not None  # noqa: S101 - only sessions can be claimed
+    # What the old transport has brought by now is all that the client will be told of.
+    hub.silence(connection)
+    carrier.fresh = Session(owner, codec, session.lineage)
+    accepted = welcome(hub.config, session, session.received)
+    refused = welcome(hub.config, carrier.fresh, None, "overflow")
+    carrier.connection = connection
+    carrier.link = hub.engine.resume(connection.id, fd, codec.name, received, greeting, accepted, refused, window)
+
+
+def welcome(config: Config, session: Session, received: int | None, reason: str | None = None) -> bytes:
+    """The first message to a client with a session; `received` is for one that goes on."""
+    payload = {
+        "session": session.id,
+        "resumed": received is not None,
+        "received": received or 0,
+        "heartbeat_ms": int(config.ping_interval * 1000),
+        "grace_ms": int(config.grace * 1000),
+        "ack_frames": config.ack_frames,
+        "ack_bytes": config.ack_bytes,
+        "max_message": config.max_message,
+    }
+    if reason is not None:
+        payload["reason"] = reason
+    ts = time.time_ns() // 1_000_000
+    return session.codec.encode({"type": "welcome", "id": secrets.token_hex(8), "ts": ts, "payload": payload})
 
 
 class WebSocket(WSListener):
     """The frames of one connection. It is a picows listener and the hub's `Carrier`."""
 
     __slots__ = (
-        "_assembly", "_hub", "_is_tls", "_is_write_paused", "_on_message", "_owed", "_peer_closed",
-        "connection", "inbox", "is_paused", "transport",
+        "_assembly", "_hub", "_is_tls", "_is_write_paused", "_on_message", "_owed", "_peer_closed", "_rest",
+        "connection", "fresh", "inbox", "is_lost", "is_paused", "link", "transport",
     )  # fmt: skip
 
-    def __init__(self, hub: Hub, transport: asyncio.Transport, connection: Connection, is_tls: bool) -> None:
+    connection: Connection
+    link: int
+
+    def __init__(self, hub: Hub, transport: asyncio.Transport, is_tls: bool, rest: bytes) -> None:
         self._hub = hub
         self._assembly = Assembly(hub.config.max_message)
         self._is_tls = is_tls
@@ -96,16 +168,14 @@ class WebSocket(WSListener):
         self._on_message = hub.handlers.on_message
         self._owed = 0
         self._peer_closed = False
-        self.connection = connection
+        self._rest = rest
+        self.fresh: Session | None = None
         self.transport = transport
+        self.is_lost = False
         self.is_paused = False
         self.inbox = Inbox(self, max_calls=hub.config.inbox_messages, max_bytes=hub.config.inbox_bytes)
 
     # What picows calls.
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """The 101 is queued."""
-        self._hub.connected(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A whole frame has come."""
@@ -131,6 +201,10 @@ class WebSocket(WSListener):
             self.fail(violation.code, violation.reason)
 
     def _received(self, message: bytes | str) -> None:
+        session = self.connection.session
+        if session is not None:
+            self._heard(session, message)
+            return
         handler = self._on_message
         # After a close frame, whichever side sent it, data no longer counts.
         if self.connection.state is not OPEN or handler is None:
@@ -145,6 +219,16 @@ class WebSocket(WSListener):
         else:
             if pending is not None and isawaitable(pending):
                 self.inbox.wait_for(pending)
+
+    def _heard(self, session: Session, frame: bytes | str) -> None:
+        if self.connection.state is not OPEN or self.is_lost:
+            return
+        incoming = self._hub.desk.arrived(self.connection, session, frame)
+        if incoming is not None:
+            self.inbox.put(self._handle, session, incoming, size=len(frame))
+
+    def _handle(self, session: Session, incoming: Incoming) -> Any:
+        return None if self.connection.is_done else self._hub.desk.handle(self.connection, session, incoming)
 
     def _deliver(self, handler: Handler, message: bytes | str) -> Any:
         # What a client sent before it closed or was lost still counts; not so once the application has closed.
@@ -169,6 +253,15 @@ class WebSocket(WSListener):
         """See `Carrier`."""
         self.transport.abort()
 
+    def begin(self) -> None:
+        """See `Carrier`."""
+        protocol = self.transport.get_protocol()
+        if isinstance(protocol, WSProtocol) and self._rest:
+            rest, self._rest = self._rest, b""
+            _feed(protocol, rest)
+        if not self.is_paused:
+            self.resume_reading()
+
     def deliver(self, data: bytes) -> None:
         """See `Carrier`."""
         self.transport.write(data)
@@ -185,7 +278,8 @@ class WebSocket(WSListener):
     def pause_reading(self) -> None:
         """See `Owner`."""
         self.is_paused = True
-        self.transport.pause_reading()
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """See `Owner`."""
@@ -264,12 +358,12 @@ class _Parser(WSProtocol):  # type: ignore[misc]
 class _Way:
     """The transport that picows sees: its writes join the engine's queue."""
 
-    __slots__ = ("_carrier", "_is_greeted", "_transport")
+    __slots__ = ("_carrier", "_transport", "greeting")
 
     def __init__(self, carrier: WebSocket, transport: asyncio.Transport) -> None:
         self._carrier = carrier
         self._transport = transport
-        self._is_greeted = False
+        self.greeting = b""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         # Addresses are for picows' log alone, and uvloop would keep them.
@@ -282,14 +376,12 @@ class _Way:
     def write(self, data: bytes | bytearray | memoryview) -> None:
         # Copied at once: picows reuses its buffer.
         frame = bytes(data)
-        carrier = self._carrier
-        if not self._is_greeted:
-            self._is_greeted = True
-            carrier._hub.engine.send_raw(carrier.connection.id, frame)
+        if not self.greeting:
+            self.greeting = frame
             return
         protocol = self._transport.get_protocol()
         handshake = protocol.transport.close_handshake if isinstance(protocol, WSProtocol) else None
-        carrier.picows_closes(frame[2:], handshake and handshake.recv)
+        self._carrier.picows_closes(frame[2:], handshake and handshake.recv)
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()

@@ -1,0 +1,306 @@
+"""What a session's messages ask for, and what it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any
+
+import msgspec
+import orjson
+
+from fanwire._engine import Engine, EngineError, Overloaded, RoomFull
+from fanwire.connection import Connection
+from fanwire.memberships import LISTED, Memberships, member
+from fanwire.policy import Policies, RoomPolicy, allows
+from fanwire.seen import Seen
+from fanwire.session import Session
+from fanwire.wire import Incoming, Refusal, encode_payload
+
+__all__ = ["Desk", "Method"]
+
+logger = logging.getLogger("fanwire")
+
+
+class Method(msgspec.Struct, frozen=True):
+    """A type of message that the application has declared."""
+
+    handler: Callable[[Connection, Any], Any]
+    schema: Any = None
+
+
+class Since(msgspec.Struct):
+    """Where a client wants to go on from."""
+
+    epoch: str
+    seq: int
+
+
+class Join(msgspec.Struct):
+    """The payload of `join`."""
+
+    since: Since | None = None
+
+
+class Desk:
+    """Does what clients ask for, by type.
+
+    Args:
+        engine: publishes and sends.
+        policies: what each room allows.
+        memberships: joins and leaves.
+        methods: the application's own types.
+        on_message: gets the payload of messages of the type `message`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        policies: Policies,
+        memberships: Memberships,
+        methods: dict[str, Method],
+        on_message: Callable[..., Any] | None,
+    ) -> None:
+        self._engine = engine
+        self._policies = policies
+        self._memberships = memberships
+        self._methods = {**methods}
+        if on_message is not None:
+            self._methods.setdefault("message", Method(on_message))
+        self._seen = Seen()
+        self._own = {
+            "join": self._join, "leave": self._leave, "publish": self._publish, "presence": self._presence,
+            "ack": self._ack,
+        }  # fmt: skip
+        # Ids of what is sent from here; the engine makes those of its own messages.
+        self._ids = map(f"{secrets.token_hex(4)}-{{}}".format, itertools.count(1))
+
+    def arrived(self, connection: Connection, session: Session, frame: bytes | str) -> Incoming | None:
+        """Takes a message as it comes: counts it, and answers at once what is about the connection itself. Returns what
+        is left for `handle`."""
+        incoming = None
+        try:
+            incoming = session.hear(frame)
+        except Refusal as refusal:
+            self._refuse(connection, session, None, refusal)
+        else:
+            if incoming.type in ABOUT_LINK:
+                self._about_link(connection, session, incoming)
+                return None
+        if session.is_report_due:
+            self._engine.send_control(connection.id, session.codec.name, session.report())
+        return incoming
+
+    def handle(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
+        """Does what a message asks for, and answers."""
+        own = self._own.get(incoming.type)
+        try:
+            if own is not None:
+                result = own(connection, session, incoming)
+            else:
+                method = self._methods.get(incoming.type)
+                if method is None:
+                    raise Refusal("unknown_type", f"there is no type {incoming.type!r}")
+                payload = session.codec.payload(incoming, method.schema)
+                result = method.handler(connection, payload)
+                if not isawaitable(result):
+                    self._reply(connection, session, incoming, result)
+        except Exception as error:  # noqa: BLE001 - a handler of the application may raise anything
+            self._failed(connection, session, incoming, error)
+            return None
+        return self._finish(connection, session, incoming, result, own is None) if isawaitable(result) else None
+
+    def tell(self, connection: Connection, type: str, **fields: Any) -> None:
+        """Sends a message of the protocol to a session; fields that are None are left out."""
+        session = connection.session
+        if session is None:
+            return
+        envelope = {"type": type, "id": next(self._ids), "ts": time.time_ns() // 1_000_000, **fields}
+        self._engine.send_envelope(connection.id, session.codec.name, session.codec.encode(envelope))
+
+    async def send_until_acked(
+        self, connection: Connection, session: Session, payload: bytes | str, json: bool, timeout: float, attempts: int
+    ) -> None:
+        """Sends a message, and again after each `timeout` in which the client was there and did not acknowledge it.
+
+        Raises:
+            asyncio.TimeoutError: it was sent `attempts` times.
+            ConnectionError: the session has ended.
+        """
+        name = next(self._ids)
+        acked = session.acks[name] = asyncio.get_running_loop().create_future()
+        try:
+            for _ in range(attempts):
+                if session.ended is not None:
+                    break
+                self._engine.send(connection.id, payload, json, None, name, True)
+                while True:
+                    done, _ = await asyncio.wait([acked], timeout=timeout)
+                    # While the client is away nothing is lost: its session keeps the message.
+                    if done or not connection.is_parked:
+                        break
+                if acked.cancelled():
+                    break
+                if done:
+                    return
+            else:
+                raise asyncio.TimeoutError(f"not acknowledged after {attempts} times {timeout:g} s")
+        finally:
+            session.acks.pop(name, None)
+        raise ConnectionError(f"the session has ended ({session.ended}) before the client acknowledged")
+
+    # The protocol's own types.
+
+    def _about_link(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+        if incoming.type == "ping":
+            for envelope in (session.codec.encode({"type": "pong"}), session.report()):
+                self._engine.send_control(connection.id, session.codec.name, envelope)
+        elif incoming.type == "received":
+            try:
+                count = session.codec.payload(incoming, Count).count
+            except Refusal as refusal:
+                self._refuse(connection, session, incoming, refusal)
+            else:
+                self._engine.received(connection.id, count)
+
+    def _join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
+        room, policy = self._room(incoming)
+        if not allows(policy.join, connection, room):
+            raise Refusal("forbidden", f"room {room!r} is not open to this client")
+        since = session.codec.payload(incoming, Join | None)
+        position = since and since.since and (since.since.epoch, since.since.seq)
+        if policy.snapshot is not None:
+            return self._join_from_state(connection, policy, room, position, incoming.id)
+        self._memberships.join(connection, room, since=position, re=incoming.id)
+        return None
+
+    async def _join_from_state(
+        self, connection: Connection, policy: RoomPolicy, room: str, since: tuple[str, int] | None, re: str | None
+    ) -> None:
+        assert policy.snapshot is not None  # noqa: S101 - the caller has looked
+        reason = ""
+        if since is not None:
+            _, _, why = self._memberships.join(connection, room, since=since, re=re, only_whole=True)
+            if why is None:
+                return
+            reason = f',"reason":"{why}"'
+        for _ in range(STATE_ATTEMPTS):
+            epoch, _ = self._engine.position(room)
+            state = policy.snapshot(room)
+            data, seq = await state if isawaitable(state) else state
+            extra = f'{reason},"snapshot":{orjson.dumps(data).decode()}'
+            _, _, why = self._memberships.join(
+                connection, room, since=(epoch, seq), re=re, extra=extra, is_state=True, only_whole=True
+            )
+            if why is None:
+                return
+        raise Refusal("overloaded", "the room moves faster than its state can be had", retry=True, retry_after=1.0)
+
+    def _leave(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+        room, _ = self._room(incoming)
+        if not self._memberships.leave(connection, room):
+            raise Refusal("not_joined", f"the client is not in room {room!r}")
+        if incoming.id is not None:
+            self.tell(connection, "left", re=incoming.id, room=room)
+
+    def _publish(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+        room, policy = self._room(incoming)
+        # Those who are nobody in particular are told apart by where their sessions began.
+        owner = session.owner or session.lineage
+        seq = None if incoming.id is None else self._seen.find(owner, incoming.id)
+        if seq is None:
+            if not allows(policy.publish, connection, room):
+                raise Refusal("forbidden", f"this client may not publish to room {room!r}")
+            value = session.codec.payload(incoming)
+            if policy.schema is not None:
+                session.codec.payload(incoming, policy.schema)
+            is_json = session.codec.is_text and len(incoming.payload) > 0
+            data, json = encode_payload(value, bytes(incoming.payload) if is_json else None)
+            try:
+                seq = self._engine.publish(room, data, json, incoming.key)
+            except ValueError as error:
+                raise Refusal("bad_message", str(error)) from error
+            if incoming.id is not None:
+                self._seen.note(owner, incoming.id, seq)
+        if incoming.id is not None:
+            self.tell(connection, "reply", re=incoming.id, room=room, seq=seq)
+
+    def _presence(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+        room, policy = self._room(incoming)
+        if not policy.presence or not allows(policy.join, connection, room):
+            raise Refusal("forbidden", f"who is in room {room!r} is not told")
+        members = self._memberships.present(room)
+        listed = [member(*item) for item in list(members.items())[:LISTED]]
+        if incoming.id is not None:
+            payload = {"count": len(members), "members": listed}
+            self.tell(connection, "reply", re=incoming.id, room=room, payload=payload)
+
+    def _ack(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+        waiting = session.acks.get(incoming.re or "")
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    def _room(self, incoming: Incoming) -> tuple[str, RoomPolicy]:
+        if incoming.room is None:
+            raise Refusal("bad_message", f"{incoming.type} needs a room", path="$.room")
+        return incoming.room, self._policies.of(incoming.room)
+
+    # Answers.
+
+    async def _finish(
+        self, connection: Connection, session: Session, incoming: Incoming, pending: Awaitable[Any], is_answered: bool
+    ) -> None:
+        try:
+            result = await pending
+            if is_answered:
+                self._reply(connection, session, incoming, result)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(connection, session, incoming, error)
+
+    def _reply(self, connection: Connection, session: Session, incoming: Incoming, result: Any) -> None:
+        if incoming.id is not None:
+            self.tell(connection, "reply", re=incoming.id, payload=result)
+
+    def _failed(self, connection: Connection, session: Session, incoming: Incoming, error: Exception) -> None:
+        if isinstance(error, Refusal):
+            refusal = error
+        elif isinstance(error, Overloaded):
+            refusal = Refusal("overloaded", "the server cannot take more now", retry=True, retry_after=1.0)
+        elif isinstance(error, RoomFull):
+            refusal = Refusal("room_full", f"room {incoming.room!r} is full", retry=True)
+        else:
+            logger.error("a handler of %r failed for %r", incoming.type, connection, exc_info=error)
+            refusal = Refusal("internal", "the server failed to do this")
+        self._refuse(connection, session, incoming, refusal)
+
+    def _refuse(self, connection: Connection, session: Session, incoming: Incoming | None, refusal: Refusal) -> None:
+        fields = {} if incoming is None else {"re": incoming.id, "room": incoming.room}
+        try:
+            self.tell(connection, "error", **fields, payload=refusal.payload())
+        except EngineError:
+            # The engine is gone, and with it whom to tell.
+            logger.debug("%r cannot be told: %s", connection, refusal)
+
+
+class Count(msgspec.Struct):
+    """The payload of `received`."""
+
+    count: int
+
+
+RESERVED = frozenset({
+    "welcome", "ping", "pong", "received", "join", "leave", "publish", "presence", "ack", "message", "joined", "left",
+    "reply", "error", "skipped", "member_joined", "member_left", "closing",
+})  # fmt: skip
+"""Types that an application cannot declare."""
+
+ABOUT_LINK = frozenset({"ping", "pong", "received"})
+"""Types that are answered at once, however many messages wait for slow handlers."""
+
+STATE_ATTEMPTS = 3
+"""How often a room's state is asked for, when its history has moved on while it was made."""

@@ -1,0 +1,116 @@
+"""Who is in which room, as sessions and applications see it. May be used from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from fanwire._engine import Engine
+from fanwire.connection import Connection
+from fanwire.policy import Policies
+
+__all__ = ["Memberships"]
+
+
+class Memberships:
+    """Joins and leaves, with presence in the rooms that have it.
+
+    Args:
+        engine: where the memberships are.
+        policies: of the rooms.
+        changed: called after a connection has joined (True) or left (False) a room.
+    """
+
+    def __init__(
+        self, engine: Engine, policies: Policies, changed: Callable[[Connection, str, bool], None]
+    ) -> None:  # fmt: skip
+        self._engine = engine
+        self._policies = policies
+        self._changed = changed
+        # A list of members and the events that follow it must fit together, so all that is one step.
+        self._lock = threading.RLock()
+        self._present: dict[str, dict[int, Any]] = {}
+
+    def join(
+        self,
+        connection: Connection,
+        room: str,
+        *,
+        since: tuple[str, int] | None = None,
+        re: str | None = None,
+        extra: str = "",
+        is_state: bool = False,
+        only_whole: bool = False,
+    ) -> tuple[str, int, str | None]:
+        """Makes a connection a member; see `Engine.join`. Members of rooms with presence hear of it."""
+        with self._lock:
+            again = room in connection.rooms
+            is_present = self._policies.of(room).presence
+            if is_present:
+                members = {**self._present.get(room, {}), connection.id: connection.info}
+                extra += f',"count":{len(members)},"members":{_dump(members)}'
+            position = self._engine.join(
+                connection.id, room, since, reply=connection.session is not None, re=re, extra=extra,
+                is_state=is_state, only_whole=only_whole, again=again,
+            )  # fmt: skip
+            if again or (only_whole and position[2] is not None):
+                return position
+            connection.rooms.add(room)
+            if is_present:
+                self._present.setdefault(room, {})[connection.id] = connection.info
+                self._notify(room, "member_joined", connection)
+        self._changed(connection, room, True)
+        return position
+
+    def leave(self, connection: Connection, room: str) -> bool:
+        """Ends a membership; false if there was none."""
+        with self._lock:
+            if room not in connection.rooms:
+                return False
+            connection.rooms.discard(room)
+            self._engine.leave(connection.id, room)
+            self._leave_presence(connection, room)
+        self._changed(connection, room, False)
+        return True
+
+    def ended(self, connection: Connection) -> None:
+        """A connection has ended, and the engine knows."""
+        while connection.rooms:
+            room = connection.rooms.pop()
+            with self._lock:
+                self._leave_presence(connection, room)
+            self._changed(connection, room, False)
+
+    def present(self, room: str) -> dict[int, Any]:
+        """The members of a room with presence: what is told of each, by connection."""
+        with self._lock:
+            return dict(self._present.get(room, {}))
+
+    def _leave_presence(self, connection: Connection, room: str) -> None:
+        members = self._present.get(room)
+        if members is None or members.pop(connection.id, self) is self:
+            return
+        if members:
+            self._notify(room, "member_left", connection)
+        else:
+            del self._present[room]
+
+    def _notify(self, room: str, event: str, connection: Connection) -> None:
+        payload = orjson.dumps(member(connection.id, connection.info)).decode()
+        self._engine.notify(room, event, payload, [connection.id])
+
+
+def member(conn_id: int, info: Any) -> dict[str, Any]:
+    """What a room is told of a member."""
+    return {"id": f"{conn_id:x}", "info": info}
+
+
+def _dump(members: dict[int, Any]) -> str:
+    return orjson.dumps([member(*item) for item in list(members.items())[:LISTED]]).decode()
+
+
+LISTED = 1000
+"""Members in a list; in larger rooms the count is what matters."""

@@ -1,0 +1,111 @@
+"""One client's session: the part of its protocol that outlives connections. Pure: no transport, no clock."""
+
+from __future__ import annotations
+
+import secrets
+from enum import Enum
+from typing import Any
+
+from fanwire.wire import Codec, Incoming, Refusal
+
+__all__ = ["Phase", "Session"]
+
+
+class Phase(Enum):
+    """Where a session stands."""
+
+    LIVE = "live"
+    """It has a connection."""
+    PARKED = "parked"
+    """It waits for its client to come back."""
+    ENDED = "ended"
+    """It is over."""
+
+
+TRANSITIONS = {
+    Phase.LIVE: {Phase.LIVE, Phase.PARKED, Phase.ENDED},
+    Phase.PARKED: {Phase.LIVE, Phase.ENDED},
+    Phase.ENDED: set(),
+}
+"""LIVE to LIVE: the client is back before the server has noticed that it was away."""
+
+
+class Session:
+    """A session.
+
+    Attributes:
+        id: names it to its client, and to nobody else: who knows it, and is the same identity, may resume it.
+        owner: whose it is.
+        lineage: the id of the first in the row of sessions that this one continues, after such as could not be resumed.
+        codec: how it speaks.
+        received: counted messages of the client so far.
+        phase: see `Phase`.
+        ended: why it is over, in the words of docs/protocol.md.
+        acks: what waits for the client's acknowledgement, by the message's id.
+    """
+
+    __slots__ = ("_told", "acks", "codec", "ended", "id", "lineage", "owner", "phase", "received")
+
+    def __init__(self, owner: str, codec: Codec, lineage: str | None = None) -> None:
+        # 192 bits: guessing is hopeless at any rate.
+        self.id = secrets.token_urlsafe(24)
+        self.owner = owner
+        self.lineage = lineage or self.id
+        self.codec = codec
+        self.received = 0
+        self.phase = Phase.LIVE
+        self.ended: str | None = None
+        self.acks: dict[str, Any] = {}
+        self._told = 0
+
+    def hear(self, frame: bytes | str) -> Incoming:
+        """Takes a message of the client's and counts it.
+
+        Raises:
+            Refusal: it is no envelope. It counts all the same, as it does for the client.
+        """
+        try:
+            incoming = self.codec.decode(frame)
+        except Refusal:
+            self.received += 1
+            raise
+        if incoming.type not in UNCOUNTED:
+            self.received += 1
+        return incoming
+
+    @property
+    def is_report_due(self) -> bool:
+        """Whether the client should be told how many of its messages have come."""
+        return self.received - self._told >= REPORT_EVERY
+
+    def report(self) -> bytes:
+        """The message that tells it."""
+        self._told = self.received
+        return self.codec.encode({"type": "received", "payload": {"count": self.received}})
+
+    def move(self, phase: Phase) -> bool:
+        """Goes to a phase, if there is a way."""
+        if phase not in TRANSITIONS[self.phase]:
+            return False
+        self.phase = phase
+        return True
+
+    def end(self, reason: str) -> bool:
+        """Ends it, if it has not ended; the first reason stays."""
+        if not self.move(Phase.ENDED):
+            return False
+        self.ended = reason
+        return True
+
+    def why_not(self, owner: str, codec: Codec) -> str | None:
+        """Why whoever asks cannot resume it; None if it may. Another's session is as unknown as none."""
+        if self.owner != owner or self.codec is not codec:
+            return "unknown"
+        return self.ended
+
+
+UNCOUNTED = frozenset({"welcome", "ping", "pong", "received"})
+"""Types that neither side counts."""
+
+REPORT_EVERY = 32
+"""Counted messages after which the client is told, so that it need not keep them."""

@@ -1,0 +1,156 @@
+"""All sessions of a server: who may resume which, and how long they wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import Any, NamedTuple
+
+from fanwire.connection import Connection
+from fanwire.session import Phase, Session
+from fanwire.store import Record, SessionStore
+from fanwire.wire import Codec
+
+__all__ = ["Claim", "Sessions", "owner_of"]
+
+
+class Claim(NamedTuple):
+    """What became of the wish to resume a session.
+
+    Attributes:
+        connection: the connection whose session may go on; None: a new one begins.
+        reason: why it is a new one; None if none was asked for.
+        lineage: what the new one continues.
+        received: how many messages the client has received.
+    """
+
+    connection: Connection | None = None
+    reason: str | None = None
+    lineage: str | None = None
+    received: int = 0
+
+
+class Sessions:
+    """The table of sessions. On the loop's thread only.
+
+    Args:
+        store: where the records go.
+        grace: seconds that a session waits.
+        max_parked: sessions that wait at once; beyond it the one that has waited longest ends.
+        spawn: runs what a store wants to be awaited.
+        expired: called with the connection of a session that has waited too long.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        grace: float,
+        max_parked: int,
+        spawn: Callable[[Awaitable[Any]], object],
+        expired: Callable[[Connection, str], None],
+    ) -> None:
+        self._store = store
+        self._grace = grace
+        self._max_parked = max_parked
+        self._spawn = spawn
+        self._expired = expired
+        self._connections: dict[str, Connection] = {}
+        self._parked: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    @property
+    def parked(self) -> int:
+        """Sessions that wait for their clients."""
+        return len(self._parked)
+
+    def add(self, session: Session, connection: Connection) -> None:
+        """A session has begun."""
+        self._connections[session.id] = connection
+
+    def claim(self, id: str, received: int, owner: str, codec: Codec) -> Claim | Awaitable[Claim]:
+        """Looks for a session that its client wants to go on with."""
+        connection = self._connections.get(id)
+        session = None if connection is None else connection.session
+        if connection is None or session is None:
+            record = self._store.load(id)
+            if isawaitable(record):
+                return self._claim_record(record, owner)
+            return _claim_of(record, owner)
+        reason = session.why_not(owner, codec)
+        if reason is None and connection.close_code is not None:
+            reason = "closed"
+        if reason is not None:
+            lineage = session.lineage if session.owner == owner else None
+            return Claim(reason=reason, lineage=lineage)
+        return Claim(connection, received=received)
+
+    def park(self, connection: Connection, session: Session) -> bool:
+        """The client is away. False if the session has ended."""
+        if not session.move(Phase.PARKED):
+            return False
+        loop = asyncio.get_running_loop()
+        self._parked[session.id] = loop.call_later(self._grace, self._expired, connection, "expired")
+        self._save(session, connection, self._grace + RETENTION)
+        if len(self._parked) > self._max_parked:
+            oldest = self._connections[next(iter(self._parked))]
+            self._expired(oldest, "overflow")
+        return True
+
+    def resume(self, session: Session) -> None:
+        """The client is back."""
+        session.move(Phase.LIVE)
+        self._stop_timer(session)
+
+    def end(self, session: Session, connection: Connection, reason: str) -> None:
+        """The session is over; for a while it is remembered why."""
+        if session.end(reason):
+            self._stop_timer(session)
+            self._connections.pop(session.id, None)
+            self._save(session, connection, RETENTION)
+            for pending in session.acks.values():
+                pending.cancel()
+
+    def _stop_timer(self, session: Session) -> None:
+        timer = self._parked.pop(session.id, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _save(self, session: Session, connection: Connection, ttl: float) -> None:
+        rooms = {} if session.ended else connection.positions()
+        record = Record(
+            id=session.id, owner=session.owner, lineage=session.lineage, ended=session.ended, rooms=rooms
+        )  # fmt: skip
+        saved = self._store.save(record, ttl)
+        if isawaitable(saved):
+            self._spawn(saved)
+
+    async def _claim_record(self, record: Awaitable[Record | None], owner: str) -> Claim:
+        return _claim_of(await record, owner)
+
+
+def _claim_of(record: Record | None, owner: str) -> Claim:
+    if record is None or record.owner != owner:
+        return Claim(reason="unknown")
+    return Claim(reason=record.ended or "other node", lineage=record.lineage)
+
+
+def owner_of(identity: Any) -> str:
+    """Whose a session is: what stays the same of an identity when it authenticates again.
+
+    That is its `subject`, or "sub" or "id", as an attribute or a key; of a str or int itself; "" of None.
+    """
+    if identity is None:
+        return ""
+    for name in ("subject", "sub", "id"):
+        value = identity.get(name) if isinstance(identity, Mapping) else getattr(identity, name, None)
+        if value is not None:
+            return str(value)
+    return str(identity)
+
+
+RETENTION = 600.0
+"""Seconds for which it is remembered why a session ended: longer than any client waits between two attempts."""
