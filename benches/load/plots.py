@@ -48,7 +48,10 @@ def chart(results: dict[str, Any], path: Path, title: str, key: str, scale: floa
             [at + offset for at in range(len(groups))], heights, width, label=server, color=COLOURS.get(server)
         )
         # A missing bar says so: a failed run must not look like a very small number.
-        texts = [report.number(height) if height else "no result" for height in heights]
+        texts = [
+            report.number(height) if height else missing(results, name, server)
+            for name, height in zip(groups, heights, strict=True)
+        ]
         axes.bar_label(bars, labels=texts, rotation=90, padding=2, fontsize=7)
     axes.set_yscale("log")
     axes.margins(y=0.18)
@@ -58,6 +61,10 @@ def chart(results: dict[str, Any], path: Path, title: str, key: str, scale: floa
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def missing(results: dict[str, Any], name: str, server: str) -> str:
+    return "" if report.median(results, name, server) is None else "no result"
 
 
 def value(results: dict[str, Any], name: str, server: str, key: str) -> float | None:

@@ -42,7 +42,8 @@ def table(results: dict[str, Any]) -> str:
     ]
     for name, scenario in results["scenarios"].items():
         title = scenario["title"] if not results["quick"] else f"{name} (quick)"
-        for server in results["servers"]:
+        asked = {run["server"] for run in results["runs"] if run["name"] == name}
+        for server in (s for s in results["servers"] if s in asked):
             lines.append(row(title, name, server, results))
             title = ""
     return "\n".join(lines) + "\n"

@@ -53,7 +53,7 @@ def main(
     # Servers inside, repeats outside: what drifts on the machine drifts for all of them.
     for turn in range(repeat):
         for scenario in asked:
-            for server in chosen:
+            for server in (s for s in chosen if s.sessions or not scenario.sessions):
                 found = measure(server, scenario, seconds=seconds, quick=quick, pinned=pinned)
                 runs.append({"server": server.name, "name": scenario.name, "turn": turn, **found})
                 click.echo(f"{scenario.name:12} {server.name:11} {report.brief(found)}", err=True)

@@ -16,6 +16,8 @@ class Scenario:
     quick: tuple[str, ...] | None = None
     #: Whether a server with an event loop is asked how late its loop was; that costs it a thousand wake-ups a second.
     watch: bool = False
+    #: Whether its readers have sessions, which only some servers offer; the others are not asked.
+    sessions: bool = False
 
     def command(self, *, quick: bool) -> tuple[str, ...]:
         """Give the arguments of the load client."""
@@ -30,6 +32,16 @@ SCENARIOS = (
         "inflight-64",
         "1,000 subscribers, 64 messages in flight",
         ("inflight", "--window", "64", "--subscribers", "1000"),
+    ),
+    # The same with sessions: what does an envelope cost beside raw bytes?
+    *(
+        Scenario(
+            f"envelope-64{suffix}",
+            f"1,000 {name} sessions, 64 messages in flight",
+            ("inflight", "--window", "64", "--subscribers", "1000", "--subprotocol", f"fanwire.v1.{name}"),
+            sessions=True,
+        )
+        for suffix, name in (("", "json"), ("-msgpack", "msgpack"))
     ),
     Scenario(
         "bursts",

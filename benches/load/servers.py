@@ -38,6 +38,8 @@ class Server:
     what: str
     #: Whether it takes ``--watch`` and then reports how late its event loop was.
     watches: bool = True
+    #: Whether it speaks `fanwire.v1.json` and `fanwire.v1.msgpack`.
+    sessions: bool = False
 
 
 def peer(file: str) -> tuple[str, ...]:
@@ -47,7 +49,7 @@ def peer(file: str) -> tuple[str, ...]:
 
 NAIVE = str(BINARIES / "naive")
 SERVERS = (
-    Server("fanwire", peer("target.py"), "this project"),
+    Server("fanwire", peer("target.py"), "this project", sessions=True),
     Server("naive", (NAIVE,), "Rust, one thread, one send() per subscriber and message", watches=False),
     Server(
         "coalesce",

@@ -1,6 +1,6 @@
 """Fanwire as a target of the load generator: `target.py PORT [--watch]`.
 
-Every connection, on any path, is subscribed to one room, except `/pub` (each binary message is broadcast unchanged),
+Every connection without a session, on any path, is subscribed to one room, except `/pub` (each binary message is broadcast unchanged),
 `/pubrooms` (u16 length of a room's name, name, payload), `/rooms/NAME` (that room instead) and `/sink` (messages are
 counted). `STAT?` on a publisher's connection is answered with what the process has used. Prints READY, ends on SIGTERM.
 With `--watch` the answer tells how late the loop was, which costs a thousand wake-ups a second.
@@ -78,11 +78,14 @@ def main(port: int, watch: bool) -> None:
         backlog=4096, connection_bytes=LIMIT, engine_bytes=16 * LIMIT, queue_bytes=LIMIT, ping_interval=0
     )
     server = fanwire.Server(port=port, config=config)
+    server.room("*")
     usage = Usage()
 
     @server.on_connect
     def subscribe(conn: fanwire.Connection) -> None:
         path = conn.request.path
+        if conn.session is not None:
+            return  # it joins by itself
         if path.startswith("/rooms/"):
             conn.join(path.removeprefix("/rooms/"))
         elif path not in ("/pub", "/pubrooms", "/sink"):

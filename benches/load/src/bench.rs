@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::{self, SECOND};
 use crate::histogram::Histogram;
 use crate::link::Role;
+use crate::session::{Session, Sessions};
 use crate::stamp;
 use crate::stat::Stat;
 use crate::swarm::Swarm;
@@ -16,6 +17,9 @@ use crate::tally::{Order, Tally};
 
 /// Handshakes in progress at a time. Half a thousand keeps every server's accept queue short.
 pub const WIDTH: usize = 256;
+
+/// What the one room is called where its name is needed: by sessions.
+const ROOM: &str = "all";
 
 /// What every scenario can be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -107,9 +111,9 @@ impl Bench {
     ///
     /// # Errors
     /// As [`Swarm::open`].
-    pub fn readers(&mut self, count: usize) -> Result<Vec<usize>> {
+    pub fn readers(&mut self, count: usize, sessions: Sessions) -> Result<Vec<usize>> {
         let next = self.tally.next();
-        let wanted = (0..count).map(|_| ("/".to_owned(), Role::Reader(next)));
+        let wanted = (0..count).map(|_| reader(sessions, None, next));
         Ok(self.swarm.open(wanted, WIDTH, &mut self.tally)?.0)
     }
 
@@ -242,6 +246,17 @@ impl Phase {
         map.retain(|_, v| !v.is_null());
         map
     }
+}
+
+/// Path and role of a reader of room `name`, or of the one room: a session joins it itself, on the same path.
+#[must_use]
+pub fn reader(sessions: Sessions, name: Option<&str>, next: u64) -> (String, Role) {
+    let path = name.map_or_else(|| "/".to_owned(), |name| format!("/rooms/{name}"));
+    let role = match sessions.subprotocol {
+        Some(protocol) => Role::Session(Session::new(protocol, name.unwrap_or(ROOM), next)),
+        None => Role::Reader(next),
+    };
+    (path, role)
 }
 
 /// One payload, written over for each message; on `/pubrooms` the room's name goes before it.

@@ -5,6 +5,8 @@ use std::fmt;
 
 /// Opcode of a continuation frame.
 pub const CONTINUATION: u8 = 0x0;
+/// Opcode of a text frame.
+pub const TEXT: u8 = 0x1;
 /// Opcode of a binary frame.
 pub const BINARY: u8 = 0x2;
 /// Opcode of a close frame.

@@ -10,12 +10,13 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// No head of a handshake here is longer; one that is ends the connection.
 pub const LIMIT: usize = 8192;
 
-/// A client's request for `path`.
+/// A client's request for `path`, with the subprotocol it wants.
 #[must_use]
-pub fn request(path: &str) -> Vec<u8> {
+pub fn request(path: &str, subprotocol: Option<&str>) -> Vec<u8> {
+    let wanted = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
     format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {NONCE}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: {NONCE}\r\nSec-WebSocket-Version: 13\r\n{wanted}\r\n"
     )
     .into_bytes()
 }
@@ -26,11 +27,13 @@ pub fn head_size(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|w| w == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// Whether `head` is the 101 that answers [`request`].
+/// Whether `head` is the 101 that answers [`request`] with the same subprotocol.
 #[must_use]
-pub fn accepted(head: &[u8]) -> bool {
+pub fn accepted(head: &[u8], subprotocol: Option<&str>) -> bool {
     let Ok(text) = std::str::from_utf8(head) else { return false };
-    text.starts_with("HTTP/1.1 101") && header(text, "sec-websocket-accept") == Some(ACCEPT)
+    text.starts_with("HTTP/1.1 101")
+        && header(text, "sec-websocket-accept") == Some(ACCEPT)
+        && header(text, "sec-websocket-protocol") == subprotocol
 }
 
 /// The path and the 101 for a client's `head`; `None` when it asks for no WebSocket.
@@ -59,16 +62,18 @@ mod tests {
 
     #[test]
     fn our_request_is_answered_and_our_answer_is_accepted() {
-        let (path, reply) = response(&request("/rooms/7")).unwrap_or_default();
+        let (path, reply) = response(&request("/rooms/7", None)).unwrap_or_default();
         assert_eq!(path, "/rooms/7");
         assert_eq!(head_size(&reply), Some(reply.len()));
-        assert!(accepted(&reply));
+        assert!(accepted(&reply, None));
+        // A server that knows no subprotocols speaks raw, which a session cannot.
+        assert!(!accepted(&reply, Some("a")));
     }
 
     #[test]
     fn a_refusal_a_wrong_accept_and_a_cut_head_are_none() {
-        assert!(!accepted(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"));
-        assert!(!accepted(b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: AAAA\r\n\r\n"));
+        assert!(!accepted(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", None));
+        assert!(!accepted(b"HTTP/1.1 101 X\r\nSec-WebSocket-Accept: AAAA\r\n\r\n", None));
         assert_eq!(head_size(b"HTTP/1.1 101 X\r\n\r"), None);
         assert!(response(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").is_none());
     }

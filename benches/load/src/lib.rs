@@ -7,6 +7,7 @@ pub mod handshake;
 pub mod histogram;
 pub mod link;
 pub mod machine;
+pub mod session;
 pub mod stamp;
 pub mod swarm;
 pub mod tally;

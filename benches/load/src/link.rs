@@ -8,6 +8,7 @@ use std::rc::Rc;
 use mio::net::TcpStream;
 use socket2::{Domain, Socket, Type};
 
+use crate::session::Session;
 use crate::{clock, handshake};
 
 /// What a connection is for.
@@ -15,6 +16,8 @@ use crate::{clock, handshake};
 pub enum Role {
     /// Counts what it receives; its first message should have this number.
     Reader(u64),
+    /// The same as a session, open once it has joined its room.
+    Session(Session),
     /// Sends messages of ours and keeps the replies.
     Talker,
     /// Never reads after the handshake.
@@ -23,11 +26,21 @@ pub enum Role {
     Sink(Rc<[u8]>),
 }
 
+impl Role {
+    pub(crate) fn subprotocol(&self) -> Option<&'static str> {
+        match self {
+            Self::Session(session) => Some(session.protocol.name()),
+            _ => None,
+        }
+    }
+}
+
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Connecting,
     Upgrading,
+    Joining,
     Open,
     Closed,
 }
@@ -66,19 +79,20 @@ impl Link {
             }
             // Without a bound a thousand sinks could put gigabytes into the kernel ahead of a slow server.
             Role::Sink(_) => socket.set_send_buffer_size(65_536)?,
-            Role::Reader(_) | Role::Talker => {}
+            Role::Reader(_) | Role::Session(_) | Role::Talker => {}
         }
         match socket.connect(&address.into()) {
             Err(e) if e.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => return Err(e),
             _ => {}
         }
+        let out = handshake::request(path, role.subprotocol());
         Ok(Self {
             stream: TcpStream::from_std(socket.into()),
             role,
             state: State::Connecting,
             started: clock::now(),
             carry: Vec::new(),
-            out: handshake::request(path),
+            out,
             sent: 0,
         })
     }

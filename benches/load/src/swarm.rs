@@ -14,6 +14,7 @@ use socket2::SockRef;
 
 use crate::clock::{self, Alarm};
 use crate::link::{Link, Role, State};
+use crate::session::Seen;
 use crate::tally::Tally;
 use crate::{frame, handshake};
 
@@ -204,11 +205,13 @@ impl Swarm {
         let readable = event.is_readable() || event.is_read_closed() || event.is_error();
         match self.links[id].state {
             State::Upgrading if readable => self.upgrade(id, event, tally),
-            State::Open if readable => self.read(id, event.is_read_closed() || event.is_error(), tally),
+            State::Joining | State::Open if readable => {
+                self.read(id, event.is_read_closed() || event.is_error(), tally)
+            }
             _ => {}
         }
         let link = &self.links[id];
-        if link.state == State::Open && event.is_writable() {
+        if matches!(link.state, State::Joining | State::Open) && event.is_writable() {
             if !link.out.is_empty() {
                 self.flush(id);
             }
@@ -233,11 +236,15 @@ impl Swarm {
                 }
                 continue;
             };
-            if !handshake::accepted(&link.carry[..size]) {
+            if !handshake::accepted(&link.carry[..size], link.role.subprotocol()) {
                 return self.close(id);
             }
-            link.state = State::Open;
-            self.opened.push(clock::now() - link.started);
+            if matches!(link.role, Role::Session(_)) {
+                link.state = State::Joining;
+            } else {
+                link.state = State::Open;
+                self.opened.push(clock::now() - link.started);
+            }
             link.carry.drain(..size);
             if matches!(link.role, Role::Stalled) {
                 _ = self.poll.registry().deregister(&mut link.stream);
@@ -252,19 +259,23 @@ impl Swarm {
     }
 
     fn read(&mut self, id: usize, to_end: bool, tally: &mut Tally) {
-        let Self { links, buffer, replies, .. } = self;
+        let Self { links, buffer, replies, opened, .. } = self;
         let link = &mut links[id];
-        let (mut ended, mut pings) = (false, Vec::new());
+        let mut fresh = link.state == State::Joining;
+        let (mut ended, mut pings, waiting) = (false, Vec::new(), link.out.len());
         while !ended {
             let kept = link.carry.len();
             buffer[..kept].copy_from_slice(&link.carry);
             let filled = match link.stream.read(&mut buffer[kept..]) {
                 Ok(0) => return self.close(id),
                 Ok(n) => kept + n,
+                // A greeting that came with the head may be all there is for now.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && fresh && kept > 0 => kept,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return self.close(id),
             };
+            fresh = false;
             // One clock reading per receive: all of its frames became ours at this instant.
             let now = clock::now();
             let used = frame::walk(&buffer[..filled], |first, payload| match (first & 0x0F, &mut link.role) {
@@ -272,6 +283,18 @@ impl Swarm {
                 (frame::PING, _) => pings.push(payload.to_vec()),
                 (frame::PONG, _) => {}
                 (_, Role::Reader(next)) => tally.deliver(id, next, payload, now),
+                (_, Role::Session(session)) => match session.take(first, payload, &mut link.out) {
+                    // What has no stamp is entered as nobody's.
+                    Ok(Seen::Message(stamp)) => {
+                        tally.deliver(id, &mut session.next, stamp.as_ref().map_or(&[], |s| &s[..]), now);
+                    }
+                    Ok(Seen::Joined) => {
+                        link.state = State::Open;
+                        opened.push(now - link.started);
+                    }
+                    Ok(Seen::Other) => {}
+                    Err(_) => ended = true,
+                },
                 (_, Role::Talker) => replies.push_back(payload.to_vec()),
                 (_, Role::Stalled | Role::Sink(_)) => {}
             });
@@ -291,6 +314,8 @@ impl Swarm {
         }
         if !pings.is_empty() && !matches!(link.role, Role::Sink(_)) {
             pings.iter().for_each(|ping| frame::push_masked(&mut link.out, frame::PONG, ping));
+        }
+        if link.out.len() > waiting {
             self.flush(id);
         }
     }
@@ -305,7 +330,7 @@ impl Swarm {
     fn close(&mut self, id: usize) {
         match self.links[id].state {
             State::Open => self.closed += 1,
-            State::Connecting | State::Upgrading => self.failed += 1,
+            State::Connecting | State::Upgrading | State::Joining => self.failed += 1,
             State::Closed => return,
         }
         self.shut(id);

@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::bench::{Bench, Common, Load, Plan};
+use crate::session::Sessions;
 
 /// A fixed number of messages in flight.
 #[derive(Debug, Args)]
@@ -48,6 +49,8 @@ pub struct Stall {
     /// Messages per second.
     #[arg(long, default_value_t = 10.0)]
     rate: f64,
+    #[command(flatten)]
+    sessions: Sessions,
 }
 
 #[derive(Debug, Args)]
@@ -58,39 +61,67 @@ struct Room {
     /// Bytes of a payload.
     #[arg(long, default_value_t = 128)]
     size: usize,
+    #[command(flatten)]
+    sessions: Sessions,
 }
 
 impl Inflight {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
-        let Room { subscribers, size } = self.room;
-        let parameters = json!({"window": self.window, "subscribers": subscribers, "size": size});
+        let Room { subscribers, size, sessions } = self.room;
+        let parameters =
+            json!({"window": self.window, "subscribers": subscribers, "size": size, "subprotocol": sessions.name()});
         let head = super::head("inflight", &self.common, parameters);
-        broadcast(head, &self.common, subscribers, &Plan { load: Load::Window(self.window), size, rooms: None })
+        broadcast(
+            head,
+            &self.common,
+            subscribers,
+            sessions,
+            &Plan { load: Load::Window(self.window), size, rooms: None },
+        )
     }
 }
 
 impl Bursts {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
-        let Room { subscribers, size } = self.room;
+        let Room { subscribers, size, sessions } = self.room;
         let (rate, burst) = (self.rate, self.burst.max(1));
-        let parameters = json!({"rate": rate, "burst": burst, "subscribers": subscribers, "size": size});
+        let parameters = json!({"rate": rate, "burst": burst, "subscribers": subscribers, "size": size, "subprotocol": sessions.name()});
         let head = super::head("bursts", &self.common, parameters);
-        broadcast(head, &self.common, subscribers, &Plan { load: Load::Paced { rate, burst }, size, rooms: None })
+        broadcast(
+            head,
+            &self.common,
+            subscribers,
+            sessions,
+            &Plan { load: Load::Paced { rate, burst }, size, rooms: None },
+        )
     }
 }
 
 impl Stall {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
-        let (subscribers, size, rate) = (self.subscribers, self.size, self.rate);
-        let parameters = json!({"rate": rate, "subscribers": subscribers, "size": size});
+        let Self { subscribers, size, rate, sessions, .. } = *self;
+        let parameters =
+            json!({"rate": rate, "subscribers": subscribers, "size": size, "subprotocol": sessions.name()});
         let head = super::head("stall", &self.common, parameters);
-        broadcast(head, &self.common, subscribers, &Plan { load: Load::Paced { rate, burst: 1 }, size, rooms: None })
+        broadcast(
+            head,
+            &self.common,
+            subscribers,
+            sessions,
+            &Plan { load: Load::Paced { rate, burst: 1 }, size, rooms: None },
+        )
     }
 }
 
-fn broadcast(head: Map<String, Value>, common: &Common, subscribers: usize, plan: &Plan) -> Result<Map<String, Value>> {
+fn broadcast(
+    head: Map<String, Value>,
+    common: &Common,
+    subscribers: usize,
+    sessions: Sessions,
+    plan: &Plan,
+) -> Result<Map<String, Value>> {
     let mut bench = Bench::new(common, 1)?;
-    let readers = bench.readers(subscribers)?;
+    let readers = bench.readers(subscribers, sessions)?;
     // A refused reader is reported, and owed nothing: otherwise one refusal would stop a closed loop for good.
     let alive = bench.swarm.alive(&readers);
     let phase = bench.measure(common, plan, u32::try_from(alive)?)?;

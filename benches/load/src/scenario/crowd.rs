@@ -5,10 +5,10 @@ use clap::Args;
 use mio::Events;
 use serde_json::{Map, Value, json};
 
-use crate::bench::{Bench, Common, float, round};
+use crate::bench::{Bench, Common, float, reader, round};
 use crate::clock::{self, SECOND};
 use crate::histogram::Histogram;
-use crate::link::Role;
+use crate::session::Sessions;
 
 /// A connect storm.
 #[derive(Debug, Args)]
@@ -21,6 +21,8 @@ pub struct Storm {
     /// Handshakes in progress at a time.
     #[arg(long, default_value_t = 256)]
     width: usize,
+    #[command(flatten)]
+    sessions: Sessions,
 }
 
 /// Connections that do nothing.
@@ -34,6 +36,8 @@ pub struct Idle {
     /// Seconds to wait before the second reading.
     #[arg(long, default_value_t = 2.0)]
     settle: f64,
+    #[command(flatten)]
+    sessions: Sessions,
 }
 
 impl Storm {
@@ -41,7 +45,7 @@ impl Storm {
         let mut bench = Bench::new(&self.common, 1)?;
         let before = bench.stat()?;
         let (start, cpu) = (clock::now(), clock::cpu());
-        let wanted = (0..self.subscribers).map(|_| ("/".to_owned(), Role::Reader(0)));
+        let wanted = (0..self.subscribers).map(|_| reader(self.sessions, None, 0));
         let (ids, opened) = bench.swarm.open(wanted, self.width.max(1), &mut bench.tally)?;
         let (wall, used) = (clock::now() - start, clock::cpu() - cpu);
         let after = bench.stat()?;
@@ -50,7 +54,10 @@ impl Storm {
         opened.iter().for_each(|&nanos| latency.record(nanos));
         let done = opened.len() as u64;
         let client = float(used) / float(wall);
-        let mut map = super::head("storm", &self.common, json!({"subscribers": self.subscribers, "width": self.width}));
+        let parameters = json!({
+            "subscribers": self.subscribers, "width": self.width, "subprotocol": self.sessions.name(),
+        });
+        let mut map = super::head("storm", &self.common, parameters);
         let Value::Object(found) = json!({
             "handshakes": done,
             "handshakes_per_s": round(float(done) * float(SECOND) / float(wall), 0),
@@ -75,7 +82,7 @@ impl Idle {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
         let mut bench = Bench::new(&self.common, 1)?;
         let before = bench.stat()?;
-        let ids = bench.readers(self.subscribers)?;
+        let ids = bench.readers(self.subscribers, self.sessions)?;
         let mut events = Events::with_capacity(64);
         let until = clock::now() + clock::nanos(self.settle);
         while clock::now() < until {
@@ -85,7 +92,9 @@ impl Idle {
         let alive = bench.swarm.alive(&ids);
         let grown = float(after.resident_kb()) - float(before.resident_kb());
 
-        let parameters = json!({"subscribers": self.subscribers, "settle": self.settle});
+        let parameters = json!({
+            "subscribers": self.subscribers, "settle": self.settle, "subprotocol": self.sessions.name(),
+        });
         let mut map = super::head("idle", &self.common, parameters);
         let Value::Object(found) = json!({
             "connections": alive,

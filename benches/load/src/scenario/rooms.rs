@@ -4,8 +4,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::bench::{Bench, Common, Load, Plan, WIDTH, float};
-use crate::link::Role;
+use crate::bench::{Bench, Common, Load, Plan, WIDTH, float, reader};
+use crate::session::Sessions;
 
 /// Many small rooms.
 #[derive(Debug, Args)]
@@ -24,6 +24,8 @@ pub struct Rooms {
     /// Bytes of a payload.
     #[arg(long, default_value_t = 128)]
     size: usize,
+    #[command(flatten)]
+    sessions: Sessions,
 }
 
 impl Rooms {
@@ -31,7 +33,10 @@ impl Rooms {
         let (common, rooms) = (&self.common, self.rooms.max(1));
         let mut bench = Bench::new(common, rooms)?;
         // Message n goes to room n modulo rooms, so the first of a room carries the room's own number.
-        let wanted = (0..rooms * self.members).map(|i| (format!("/rooms/{}", i % rooms), Role::Reader(i % rooms)));
+        let wanted = (0..rooms * self.members).map(|i| {
+            let room = i % rooms;
+            reader(self.sessions, Some(&room.to_string()), room)
+        });
         let (readers, _) = bench.swarm.open(wanted, WIDTH, &mut bench.tally)?;
         let refused = readers.len() - bench.swarm.alive(&readers);
         anyhow::ensure!(refused == 0, "{refused} of {} members were refused", readers.len());
@@ -39,7 +44,10 @@ impl Rooms {
         let load = Load::Paced { rate: self.hz * float(rooms), burst: 1 };
         let plan = Plan { load, size: self.size, rooms: Some(rooms) };
         let phase = bench.measure(common, &plan, u32::try_from(self.members)?)?;
-        let parameters = json!({"rooms": rooms, "members": self.members, "hz": self.hz, "size": self.size});
+        let parameters = json!({
+            "rooms": rooms, "members": self.members, "hz": self.hz, "size": self.size,
+            "subprotocol": self.sessions.name(),
+        });
         let mut map = super::head("rooms", common, parameters);
         map.extend(phase.json());
         map.insert("closed".into(), bench.swarm.closed().into());

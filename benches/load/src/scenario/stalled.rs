@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::bench::{Bench, Common, Load, Plan, WIDTH, float, round};
 use crate::link::Role;
+use crate::session::Sessions;
 
 /// Some readers that never read.
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ impl Stalled {
         let common = &self.common;
         let plan = Plan { load: Load::Paced { rate: self.rate, burst: 1 }, size: self.size, rooms: None };
         let mut bench = Bench::new(common, 1)?;
-        let readers = bench.readers(self.subscribers.saturating_sub(self.stalled))?;
+        let readers = bench.readers(self.subscribers.saturating_sub(self.stalled), Sessions::default())?;
         let recipients = u32::try_from(bench.swarm.alive(&readers))?;
         let without = bench.measure(common, &plan, recipients)?;
         let wanted = (0..self.stalled).map(|_| ("/".to_owned(), Role::Stalled));

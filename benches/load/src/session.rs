@@ -1,0 +1,464 @@
+//! The reader's end of a session (docs/protocol.md): join, count, acknowledge, answer pings. Pure: bytes in, bytes out.
+//! Not a parser of envelopes and not a client that resumes. The rule: a `message` costs a comparison at either end of
+//! where the last one had its payload, and no allocation; only what is rare is searched.
+
+use std::rc::Rc;
+
+use crate::frame;
+use crate::stamp;
+
+/// The `id` of the one message that wants an answer.
+const JOIN: &str = "join";
+/// No field that a server writes before the payload is longer; beyond it nothing is looked for.
+const HEAD: usize = 1024;
+
+/// A subprotocol of Fanwire's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocol {
+    /// Text messages of JSON.
+    #[value(name = "fanwire.v1.json")]
+    Json,
+    /// Binary messages of MessagePack.
+    #[value(name = "fanwire.v1.msgpack")]
+    Msgpack,
+}
+
+/// What a scenario whose readers may have sessions can be told.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Sessions {
+    /// The readers ask for this subprotocol and join their rooms themselves.
+    #[arg(long)]
+    pub subprotocol: Option<Protocol>,
+}
+
+impl Sessions {
+    /// The subprotocol's name; `None` without sessions.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        self.subprotocol.map(Protocol::name)
+    }
+}
+
+/// What a frame of the server's was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// A message of the room, with the stamp in its payload; it has none if it is not one of ours.
+    Message(Option<[u8; stamp::SIZE]>),
+    /// The room is joined.
+    Joined,
+    /// Nothing to act upon.
+    Other,
+}
+
+/// The server broke the protocol, or refused the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Greeting,
+    Joining,
+    Joined,
+}
+
+/// One session.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The number its next message should have.
+    pub next: u64,
+    room: Rc<str>,
+    stage: Stage,
+    /// Where the last message's payload began.
+    at: usize,
+    counted: u64,
+    frames: u64,
+    bytes: u64,
+    ack_frames: u64,
+    ack_bytes: u64,
+}
+
+impl Protocol {
+    /// Its name in the handshake.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "fanwire.v1.json",
+            Self::Msgpack => "fanwire.v1.msgpack",
+        }
+    }
+
+    fn opcode(self) -> u8 {
+        match self {
+            Self::Json => frame::TEXT,
+            Self::Msgpack => frame::BINARY,
+        }
+    }
+
+    /// What a value of the key `name` comes after.
+    fn key(self, name: &str) -> Vec<u8> {
+        match self {
+            Self::Json => format!("\"{name}\":").into_bytes(),
+            Self::Msgpack => text(name),
+        }
+    }
+
+    fn join(self, room: &str) -> Vec<u8> {
+        match self {
+            Self::Json => serde_json::json!({"type": "join", "id": JOIN, "room": room}).to_string().into_bytes(),
+            Self::Msgpack => {
+                let words = ["type", "join", "id", JOIN, "room", room];
+                [vec![0x83], words.map(text).concat()].concat()
+            }
+        }
+    }
+
+    fn received(self, count: u64) -> Vec<u8> {
+        match self {
+            Self::Json => format!(r#"{{"type":"received","payload":{{"count":{count}}}}}"#).into_bytes(),
+            Self::Msgpack => {
+                let words = [text("type"), text("received"), text("payload")].concat();
+                [&[0x82], &words[..], &[0x81], &text("count"), &[0xCF], &count.to_be_bytes()].concat()
+            }
+        }
+    }
+
+    fn pong(self) -> Vec<u8> {
+        match self {
+            Self::Json => br#"{"type":"pong"}"#.to_vec(),
+            Self::Msgpack => [vec![0x81], text("type"), text("pong")].concat(),
+        }
+    }
+
+    /// The `type` of an envelope. Fanwire writes it first, but the protocol does not promise that.
+    fn kind(self, envelope: &[u8]) -> Option<&[u8]> {
+        let rest = &envelope[after(envelope, &self.key("type"))?..];
+        match self {
+            Self::Json => rest.strip_prefix(b"\"")?.split(|&b| b == b'"').next(),
+            Self::Msgpack => match *rest.first()? {
+                short @ 0xA0..=0xBF => rest.get(1..1 + usize::from(short & 0x1F)),
+                _ => None,
+            },
+        }
+    }
+
+    /// An unsigned number of the payload.
+    fn number(self, envelope: &[u8], name: &str) -> Option<u64> {
+        let rest = &envelope[after(envelope, &self.key(name))?..];
+        match self {
+            Self::Json => {
+                let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+                std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
+            }
+            Self::Msgpack => match *rest.first()? {
+                small @ 0..0x80 => Some(u64::from(small)),
+                form @ 0xCC..=0xCF => {
+                    let bytes = rest.get(1..1 + (1 << (form - 0xCC)))?;
+                    Some(bytes.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
+                }
+                _ => None,
+            },
+        }
+    }
+}
+
+impl Session {
+    /// A session to be, in which the first message of `room` should have the number `next`.
+    #[must_use]
+    pub fn new(protocol: Protocol, room: &str, next: u64) -> Self {
+        Self {
+            protocol,
+            next,
+            room: room.into(),
+            stage: Stage::Greeting,
+            at: 0,
+            counted: 0,
+            frames: 0,
+            bytes: 0,
+            // What `welcome` says takes their place.
+            ack_frames: 512,
+            ack_bytes: 65_536,
+        }
+    }
+
+    /// Takes one frame, whose first byte is `first`; what is to be answered goes to the end of `out`.
+    ///
+    /// # Errors
+    /// [`Refused`] is the server's doing; the connection is of no further use.
+    #[inline]
+    pub fn take(&mut self, first: u8, envelope: &[u8], out: &mut Vec<u8>) -> Result<Seen, Refused> {
+        if first != 0x80 | self.protocol.opcode() {
+            return Err(Refused);
+        }
+        let message = match self.protocol {
+            Protocol::Json => envelope.starts_with(br#"{"type":"message""#),
+            // The byte before is the map's, whose size varies.
+            Protocol::Msgpack => envelope.get(1..).is_some_and(|rest| rest.starts_with(b"\xA4type\xA7message")),
+        };
+        if !message || self.stage == Stage::Greeting {
+            return self.rare(envelope, out);
+        }
+        self.count(envelope, out);
+        Ok(Seen::Message(self.stamp(envelope)))
+    }
+
+    #[cold]
+    fn rare(&mut self, envelope: &[u8], out: &mut Vec<u8>) -> Result<Seen, Refused> {
+        let kind = self.protocol.kind(envelope).ok_or(Refused)?;
+        match (kind, self.stage) {
+            (b"welcome", Stage::Greeting) => {
+                self.ack_frames = self.protocol.number(envelope, "ack_frames").unwrap_or(self.ack_frames).max(1);
+                self.ack_bytes = self.protocol.number(envelope, "ack_bytes").unwrap_or(self.ack_bytes).max(1);
+                self.stage = Stage::Joining;
+                frame::push_masked(out, self.protocol.opcode(), &self.protocol.join(&self.room));
+                return Ok(Seen::Other);
+            }
+            (_, Stage::Greeting) | (b"welcome", _) | (b"error", Stage::Joining) => return Err(Refused),
+            (b"pong" | b"received", _) => return Ok(Seen::Other),
+            (b"ping", _) => {
+                frame::push_masked(out, self.protocol.opcode(), &self.protocol.pong());
+                self.acknowledge(out);
+                return Ok(Seen::Other);
+            }
+            _ => {}
+        }
+        self.count(envelope, out);
+        match (kind, self.stage) {
+            (b"message", _) => Ok(Seen::Message(self.stamp(envelope))),
+            (b"joined", Stage::Joining) => {
+                self.stage = Stage::Joined;
+                Ok(Seen::Joined)
+            }
+            _ => Ok(Seen::Other),
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, envelope: &[u8], out: &mut Vec<u8>) {
+        self.counted += 1;
+        self.frames += 1;
+        self.bytes += envelope.len() as u64;
+        if self.frames >= self.ack_frames || self.bytes >= self.ack_bytes {
+            self.acknowledge(out);
+        }
+    }
+
+    #[cold]
+    fn acknowledge(&mut self, out: &mut Vec<u8>) {
+        (self.frames, self.bytes) = (0, 0);
+        frame::push_masked(out, self.protocol.opcode(), &self.protocol.received(self.counted));
+    }
+
+    /// The stamp at the beginning of the payload, which is bytes: base64 in JSON.
+    #[inline]
+    fn stamp(&mut self, envelope: &[u8]) -> Option<[u8; stamp::SIZE]> {
+        let key: &[u8] = match self.protocol {
+            Protocol::Json => b"\"payload\":",
+            Protocol::Msgpack => b"\xA7payload",
+        };
+        // The head of an envelope only changes its length with the number of digits in it.
+        if envelope.get(..self.at).is_none_or(|head| !head.ends_with(key)) {
+            self.at = after(envelope, key)?;
+        }
+        let rest = &envelope[self.at..];
+        match self.protocol {
+            Protocol::Json => base64(rest.strip_prefix(b"\"")?.first_chunk()?),
+            Protocol::Msgpack => {
+                let size = 1 << rest.first()?.checked_sub(0xC4).filter(|&form| form < 3)?;
+                rest.get(1 + size..)?.first_chunk().copied()
+            }
+        }
+    }
+}
+
+/// Where what follows the first `key` begins.
+fn after(envelope: &[u8], key: &[u8]) -> Option<usize> {
+    let head = &envelope[..envelope.len().min(HEAD)];
+    head.windows(key.len()).position(|part| part == key).map(|at| at + key.len())
+}
+
+/// A short string of MessagePack. A room of a bench has a name of a few bytes; the length is cut to what fits.
+fn text(word: &str) -> Vec<u8> {
+    let size = u8::try_from(word.len()).unwrap_or(u8::MAX);
+    let mut out = if size < 32 { vec![0xA0 | size] } else { vec![0xD9, size] };
+    out.extend_from_slice(&word.as_bytes()[..usize::from(size)]);
+    out
+}
+
+/// The first 16 bytes of what 22 characters of base64 (RFC 4648 4) stand for; the last has four bits too many.
+#[inline]
+fn base64(text: &[u8; 22]) -> Option<[u8; stamp::SIZE]> {
+    let mut sum = 0u128;
+    let mut wrong = 0;
+    for &letter in &text[..21] {
+        let value = VALUES[usize::from(letter)];
+        wrong |= value;
+        sum = sum << 6 | u128::from(value & 63);
+    }
+    let last = VALUES[usize::from(text[21])];
+    // 21 letters are 126 bits.
+    sum = sum << 2 | u128::from(last >> 4 & 3);
+    (wrong | last < 64).then(|| sum.to_be_bytes())
+}
+
+const VALUES: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [0xFF; 256];
+    let mut value = 0;
+    while value < 64 {
+        values[alphabet[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [Protocol; 2] = [Protocol::Json, Protocol::Msgpack];
+    const WELCOME: &str = r#"{"type":"welcome","payload":{"ack_frames":3,"ack_bytes":1000}}"#;
+
+    fn first(protocol: Protocol) -> u8 {
+        0x80 | protocol.opcode()
+    }
+
+    /// An envelope of nothing but strings; a payload of bytes last, as text where the protocol has no bytes.
+    fn envelope(protocol: Protocol, fields: &[(&str, &str)], payload: Option<&[u8; 16]>) -> Vec<u8> {
+        match protocol {
+            Protocol::Json => {
+                let mut parts: Vec<_> = fields.iter().map(|(name, word)| format!(r#""{name}":"{word}""#)).collect();
+                parts.extend(payload.map(|bytes| format!(r#""encoding":"base64","payload":"{}""#, encoded(bytes))));
+                format!("{{{}}}", parts.join(",")).into_bytes()
+            }
+            Protocol::Msgpack => {
+                let count = u8::try_from(fields.len()).unwrap() + u8::from(payload.is_some());
+                let mut out = vec![0x80 | count];
+                fields.iter().for_each(|(name, word)| out.extend([text(name), text(word)].concat()));
+                if let Some(bytes) = payload {
+                    out.extend([&text("payload"), &[0xC4, 16][..], bytes].concat());
+                }
+                out
+            }
+        }
+    }
+
+    fn encoded(bytes: &[u8; 16]) -> String {
+        let letter = |at: usize| {
+            let sum = u128::from_be_bytes(*bytes);
+            let value = if at < 21 { sum >> (122 - 6 * at) & 63 } else { (sum & 3) << 4 };
+            char::from(u8::try_from(VALUES.iter().position(|&v| u128::from(v) == value).unwrap()).unwrap())
+        };
+        (0..22).map(letter).chain("==".chars()).collect()
+    }
+
+    fn welcome(protocol: Protocol) -> Vec<u8> {
+        match protocol {
+            Protocol::Json => WELCOME.into(),
+            Protocol::Msgpack => {
+                let words = [text("type"), text("welcome"), text("payload")].concat();
+                let numbers = [text("ack_frames"), vec![3], text("ack_bytes"), vec![0xCD, 0x03, 0xE8]].concat();
+                [&[0x82], &words[..], &[0x82], &numbers].concat()
+            }
+        }
+    }
+
+    fn said(out: &mut Vec<u8>) -> Vec<Vec<u8>> {
+        let mut seen = Vec::new();
+        let used = frame::walk_masked(out, |_, payload| seen.push(payload.to_vec()));
+        assert_eq!(used, Ok(out.len()));
+        out.clear();
+        seen
+    }
+
+    fn joined(protocol: Protocol) -> Session {
+        let (mut session, mut out) = (Session::new(protocol, "all", 0), Vec::new());
+        assert_eq!(session.take(first(protocol), &welcome(protocol), &mut out), Ok(Seen::Other));
+        assert_eq!(said(&mut out), [protocol.join("all")]);
+        let answer = envelope(protocol, &[("type", "joined"), ("re", JOIN), ("room", "all")], None);
+        assert_eq!(session.take(first(protocol), &answer, &mut out), Ok(Seen::Joined));
+        assert!(out.is_empty());
+        session
+    }
+
+    #[test]
+    fn base64_agrees_with_the_rfc() {
+        // "abcdefghijklmnop", by coreutils.
+        assert_eq!(base64(b"YWJjZGVmZ2hpamtsbW5vcA"), Some(*b"abcdefghijklmnop"));
+        assert_eq!(base64(b"/////////////////////w"), Some([0xFF; 16]));
+        assert_eq!(base64(b"YWJjZGVmZ2hpamts\"W5vcA"), None);
+    }
+
+    #[test]
+    fn what_is_said_is_the_protocols() {
+        assert_eq!(Protocol::Json.join("a"), br#"{"id":"join","room":"a","type":"join"}"#);
+        assert_eq!(Protocol::Json.received(512), br#"{"type":"received","payload":{"count":512}}"#);
+        assert_eq!(Protocol::Msgpack.join("a"), b"\x83\xA4type\xA4join\xA2id\xA4join\xA4room\xA1a");
+        let received = b"\x82\xA4type\xA8received\xA7payload\x81\xA5count\xCF\0\0\0\0\0\0\x02\0";
+        assert_eq!(Protocol::Msgpack.received(512), received);
+    }
+
+    #[test]
+    fn stamps_are_found_wherever_the_payload_moves() {
+        for protocol in BOTH {
+            let (mut session, mut out) = (joined(protocol), Vec::new());
+            for seq in ["9", "10", "9", "100000"] {
+                for fields in [[("type", "message"), ("seq", seq)], [("seq", seq), ("type", "message")]] {
+                    let message = envelope(protocol, &fields, Some(b"abcdefghijklmnop"));
+                    let seen = session.take(first(protocol), &message, &mut out);
+                    assert_eq!(seen, Ok(Seen::Message(Some(*b"abcdefghijklmnop"))));
+                }
+            }
+            let foreign = envelope(protocol, &[("type", "message"), ("payload", "short")], None);
+            assert_eq!(session.take(first(protocol), &foreign, &mut out), Ok(Seen::Message(None)));
+        }
+    }
+
+    #[test]
+    fn counted_messages_are_acknowledged_by_number_and_by_bytes() {
+        for protocol in BOTH {
+            let (mut session, mut out) = (joined(protocol), Vec::new());
+            let message = envelope(protocol, &[("type", "message")], Some(&[7; 16]));
+            let left = envelope(protocol, &[("type", "left")], None);
+            let received = envelope(protocol, &[("type", "received")], None);
+            for bytes in [&message, &received, &left] {
+                assert!(said(&mut out).is_empty());
+                assert!(session.take(first(protocol), bytes, &mut out).is_ok());
+            }
+            // `joined`, `message` and `left`, of which welcome wants three.
+            assert_eq!(said(&mut out), [protocol.received(3)]);
+            let long = "x".repeat(200);
+            let fields = [("type", "message"); 1].into_iter().chain([("key", long.as_str()); 5]).collect::<Vec<_>>();
+            let seen = session.take(first(protocol), &envelope(protocol, &fields, None), &mut out);
+            assert_eq!(seen, Ok(Seen::Message(None)));
+            assert_eq!(said(&mut out), [protocol.received(4)]);
+        }
+    }
+
+    #[test]
+    fn a_ping_is_answered_with_pong_and_received_and_is_not_counted() {
+        for protocol in BOTH {
+            let (mut session, mut out) = (joined(protocol), Vec::new());
+            let ping = envelope(protocol, &[("type", "ping")], None);
+            assert_eq!(session.take(first(protocol), &ping, &mut out), Ok(Seen::Other));
+            assert_eq!(said(&mut out), [protocol.pong(), protocol.received(1)]);
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_greet_or_refuses_the_room_is_left() {
+        for protocol in BOTH {
+            let mut out = Vec::new();
+            let fields = [("type", "message")];
+            let message = envelope(protocol, &fields, Some(&[0; 16]));
+            let mut session = Session::new(protocol, "all", 0);
+            assert_eq!(session.take(first(protocol), &message, &mut out), Err(Refused));
+            assert_eq!(session.take(first(protocol) ^ 3, &welcome(protocol), &mut out), Err(Refused));
+            assert_eq!(session.take(first(protocol), &welcome(protocol), &mut out), Ok(Seen::Other));
+            let error = envelope(protocol, &[("type", "error")], None);
+            assert_eq!(session.take(first(protocol), &error, &mut out), Err(Refused));
+            assert_eq!(session.take(first(protocol), b"", &mut out), Err(Refused));
+        }
+    }
+}
