@@ -13,6 +13,7 @@ use crate::command::{Command, Event};
 use crate::events::Events;
 use crate::link::Wire;
 use crate::queue::Queue;
+use crate::runs;
 use crate::shard::Shard;
 use crate::slots::{ConnId, Ids};
 
@@ -31,6 +32,8 @@ pub struct Driver {
     pub ids: Arc<Mutex<Ids>>,
     /// Set when the thread has failed; every later call of the engine says so.
     pub failure: Arc<OnceLock<String>>,
+    /// Counts what is built here.
+    pub budget: Arc<Budget>,
     /// Bytes that rooms keep on purpose, which nobody's slowness explains.
     pub kept: Arc<Budget>,
     /// When the engine's clock started.
@@ -77,7 +80,7 @@ impl Driver {
             let now_us = self.now_us();
             let mut work = 0;
             while work < APPLY_QUOTA
-                && let Some(command) = pending.pop_front()
+                && let Some(command) = runs::next(&mut pending, |room| self.shard.members(room), &self.budget)
             {
                 work += self.shard.apply(command, now_us);
             }

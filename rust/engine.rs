@@ -460,7 +460,8 @@ impl Engine {
         };
         let budget = Arc::clone(&self.budget);
         let driver = Driver {
-            shard: Shard::new(index, settings.shard.clone(), budget, Arc::clone(&handle.stats)),
+            shard: Shard::new(index, settings.shard.clone(), Arc::clone(&budget), Arc::clone(&handle.stats)),
+            budget,
             poll,
             queue: Arc::clone(&handle.queue),
             events: Arc::clone(&self.events),

@@ -7,6 +7,7 @@ use crate::frame::{self, Opcode};
 
 /// How a connection wants its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Encoding {
     /// The publisher's bytes and nothing else.
     Raw,

@@ -22,6 +22,7 @@ pub mod slots;
 pub mod skips;
 pub mod stats;
 pub mod command;
+pub mod runs;
 pub mod shard;
 pub mod queue;
 pub mod events;

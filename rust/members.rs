@@ -95,6 +95,11 @@ impl Members {
         self.rooms.get(&room).into_iter().flat_map(|(members, _)| members.iter().copied())
     }
 
+    /// How many members a room has.
+    pub fn count(&self, room: RoomId) -> usize {
+        self.rooms.get(&room).map_or(0, |(members, _)| members.len())
+    }
+
     fn take_out(&mut self, room: RoomId, conn: ConnId) {
         let Some((members, headcount)) = self.rooms.get_mut(&room) else { return };
         members.swap_remove(&conn);

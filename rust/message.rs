@@ -40,12 +40,15 @@ pub enum Role {
 
 /// A message. It never changes; queues hold references to it. Each of its wire forms is built when the first
 /// connection that speaks it has to have it, and shared from then on.
+///
+/// Messages that go the same way one after the other may be joined into one, whose forms are theirs in a row: what is
+/// done per message and reader is done once for all of them.
 #[derive(Debug)]
 pub struct Message {
-    /// Header and payload: the raw form, and where the payload is kept.
-    frame: Box<[u8]>,
-    json: OnceLock<Box<[u8]>>,
-    msgpack: OnceLock<Box<[u8]>>,
+    /// By [`Encoding`]. The raw form of a single message is there from the start: it is where the payload is kept.
+    forms: [OnceLock<Box<[u8]>>; 3],
+    /// What was joined; empty for a single message.
+    parts: Box<[Arc<Message>]>,
     role: Role,
     kind: Kind,
     header: u8,
@@ -61,18 +64,37 @@ impl Message {
         let frame = frame::encode(kind.opcode(), payload);
         budget.add(frame.len() + OVERHEAD);
         let header = frame::header_len(payload.len()) as u8;
-        let (json, msgpack) = (OnceLock::new(), OnceLock::new());
-        Self { frame, json, msgpack, role, kind, header, about, published_us, budget: Arc::clone(budget) }
+        let forms = [OnceLock::from(frame), OnceLock::new(), OnceLock::new()];
+        Self { forms, parts: Box::default(), role, kind, header, about, published_us, budget: Arc::clone(budget) }
+    }
+
+    /// Joins single messages of data, of one room and without keys, in their order.
+    pub fn join(parts: Vec<Arc<Message>>, budget: &Arc<Budget>) -> Option<Self> {
+        let (first, last) = (parts.first()?, parts.last()?);
+        budget.add(OVERHEAD);
+        let (kind, published_us, about) = (first.kind, first.published_us, last.about.clone());
+        let (forms, parts, budget) = (Default::default(), parts.into(), Arc::clone(budget));
+        Some(Self { forms, parts, role: Role::Data, kind, header: 0, about, published_us, budget })
+    }
+
+    /// The messages that it is made of, itself if it is a single one.
+    pub fn parts(self: &Arc<Self>) -> &[Arc<Message>] {
+        if self.parts.is_empty() { std::slice::from_ref(self) } else { &self.parts }
+    }
+
+    /// How many messages it is made of.
+    pub fn count(&self) -> usize {
+        self.parts.len().max(1)
     }
 
     /// The bytes to write to a connection: header and payload, or header and envelope.
     pub fn frame(&self, encoding: Encoding) -> &[u8] {
-        match encoding {
-            _ if self.role == Role::Whole => &self.frame,
-            Encoding::Raw => &self.frame,
-            Encoding::Json => self.json.get_or_init(|| self.counted(self.envelope().json())),
-            Encoding::Msgpack => self.msgpack.get_or_init(|| self.counted(self.envelope().msgpack())),
-        }
+        let encoding = if self.role == Role::Whole { Encoding::Raw } else { encoding };
+        self.forms[encoding as usize].get_or_init(|| {
+            let form = self.build(encoding);
+            self.budget.add(form.len());
+            form
+        })
     }
 
     /// What it counts for in the queue of one connection: its bytes, and what a small one costs besides.
@@ -83,14 +105,13 @@ impl Message {
 
     /// Bytes that it holds, in all its forms.
     pub fn size(&self) -> usize {
-        let forms = [&self.json, &self.msgpack];
-        self.frame.len() + forms.iter().filter_map(|form| form.get()).map(|form| form.len()).sum::<usize>() + OVERHEAD
+        self.forms.iter().filter_map(OnceLock::get).map(|form| form.len()).sum::<usize>() + OVERHEAD
     }
 
     /// What keeping it for those who come later is taken to cost: the payload, and one envelope around it, which may
     /// be built when it is kept already.
     pub fn kept_size(&self) -> usize {
-        2 * self.frame.len() + OVERHEAD
+        2 * self.frame(Encoding::Raw).len() + OVERHEAD
     }
 
     /// Whether a connection with this encoding gets it at all.
@@ -128,6 +149,19 @@ impl Message {
         self.about.key
     }
 
+    fn build(&self, encoding: Encoding) -> Box<[u8]> {
+        if !self.parts.is_empty() {
+            let frames: Vec<_> = self.parts.iter().map(|part| part.frame(encoding)).collect();
+            return frames.concat().into();
+        }
+        match encoding {
+            Encoding::Json => self.envelope().json(),
+            Encoding::Msgpack => self.envelope().msgpack(),
+            // A single message has had it from the start.
+            Encoding::Raw => Box::default(),
+        }
+    }
+
     fn envelope(&self) -> Envelope<'_> {
         let About { epoch, seq, id, .. } = &self.about;
         let label = match self.role {
@@ -144,13 +178,8 @@ impl Message {
             key: self.about.key_name.as_deref().filter(|key| !key.is_empty()),
             ack: self.about.ack,
             kind: self.kind,
-            payload: &self.frame[self.header as usize..],
+            payload: &self.frame(Encoding::Raw)[self.header as usize..],
         }
-    }
-
-    fn counted(&self, form: Box<[u8]>) -> Box<[u8]> {
-        self.budget.add(form.len());
-        form
     }
 }
 

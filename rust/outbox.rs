@@ -283,15 +283,16 @@ impl Outbox {
             self.bytes -= control.bytes.len();
         }
         match self.begun.take() {
-            Some(Begun { frame: Frame::Message(message), is_again: false, .. }) => {
-                self.bytes -= message.cost(self.encoding);
+            Some(Begun { frame: Frame::Message(message), is_again, written }) => {
+                if !is_again {
+                    self.bytes -= message.cost(self.encoding);
+                }
                 if let Some(replay) = &mut self.replay {
-                    replay.interrupted(message);
+                    replay.interrupted(message, written, is_again);
                 }
             }
-            // It is still where it was taken from.
-            Some(Begun { frame: Frame::Message(_), .. }) | None => {}
             Some(Begun { frame: Frame::Own(bytes), .. }) => self.bytes -= bytes.len(),
+            None => {}
         }
     }
 
@@ -370,15 +371,16 @@ impl Outbox {
             match next.frame {
                 Frame::Own(bytes) => self.bytes -= bytes.len(),
                 Frame::Message(message) => {
-                    flushed.messages += 1;
+                    flushed.messages += message.count();
                     if next.is_again {
                         self.replay.iter_mut().for_each(|replay| replay.wrote_pending());
                         continue;
                     }
                     flushed.oldest_us = flushed.oldest_us.or(Some(message.published_us));
-                    self.bytes -= message.cost(self.encoding);
+                    let cost = message.cost(self.encoding);
+                    self.bytes -= cost;
                     if let Some(replay) = &mut self.replay {
-                        replay.wrote(message);
+                        replay.wrote(message, cost);
                     }
                 }
             }

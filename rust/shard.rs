@@ -15,7 +15,7 @@ use crate::command::{Cause, Command, Event};
 use crate::envelope::{Encoding, Kind};
 use crate::frame::{self, Opcode};
 use crate::members::Members;
-use crate::message::{About, Delivery, Message, Role};
+use crate::message::{About, Delivery, Message, Role, RoomId};
 use crate::outbox::{Drop, Outbox, Progress, Push, Sink};
 use crate::skips::{Skip, Skips};
 use crate::slots::{ConnId, Slots};
@@ -204,6 +204,11 @@ impl<L: Link> Shard<L> {
         1
     }
 
+    /// How many members a room has here.
+    pub fn members(&self, room: RoomId) -> usize {
+        self.members.count(room)
+    }
+
     /// Writes for at most `quota` connections; true when more have something to write.
     pub fn flush(&mut self, quota: usize, now_us: u64) -> bool {
         for _ in 0..quota {
@@ -297,7 +302,7 @@ impl<L: Link> Shard<L> {
     fn end(&mut self, conn: ConnId) {
         let Some(mut slot) = self.slots.remove(conn) else { return };
         self.references -= slot.outbox.references();
-        slot.outbox.end(&mut |_, reason| self.stats.drops[reason as usize].add(1));
+        slot.outbox.end(&mut |message, reason| self.stats.drops[reason as usize].add(message.count() as u64));
         self.members.leave_all(conn);
         self.ended.push(conn);
         self.stats.connections.set(self.slots.len() as u64);
@@ -404,7 +409,7 @@ impl<L: Link> Shard<L> {
         }
         let stats = Arc::clone(&self.stats);
         self.with_outbox(conn, |outbox| {
-            outbox.close(frame, flush, &mut |_, reason| stats.drops[reason as usize].add(1));
+            outbox.close(frame, flush, &mut |message, reason| stats.drops[reason as usize].add(message.count() as u64));
         });
     }
 
@@ -590,7 +595,7 @@ impl<L: Link> Shard<L> {
 
 /// Counts a message that is not sent: for the operator, and for the connection that does not get it.
 fn drop_message(stats: &Stats, skips: &mut Skips, message: &Message, reason: Drop) {
-    stats.drops[reason as usize].add(1);
+    stats.drops[reason as usize].add(message.count() as u64);
     // An end is no secret to a connection.
     if reason != Drop::Closed {
         skips.note(message, DROPS[reason as usize].1);

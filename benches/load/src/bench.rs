@@ -39,6 +39,9 @@ pub struct Common {
     /// Seconds to wait, when nothing more is published, for what is still owed.
     #[arg(long, default_value_t = 10.0)]
     pub drain: f64,
+    /// Never sleep, so that waking the client is not on the server's account.
+    #[arg(long)]
+    pub spin: bool,
 }
 
 /// When messages are published.
@@ -102,6 +105,9 @@ impl Bench {
     /// The operator's: there is no server at the port.
     pub fn new(common: &Common, rooms: u64) -> Result<Self> {
         let mut swarm = Swarm::new(common.port)?;
+        if common.spin {
+            swarm.spin();
+        }
         let mut tally = Tally::new(rooms);
         let (ids, _) = swarm.open([("/pub".to_owned(), Role::Talker)], 1, &mut tally)?;
         Ok(Self { swarm, tally, control: ids[0], publisher: None })

@@ -40,6 +40,7 @@ pub struct Swarm {
     sinks_on: bool,
     wakes: u64,
     events: u64,
+    spins: bool,
 }
 
 impl Swarm {
@@ -62,6 +63,7 @@ impl Swarm {
             sinks_on: false,
             wakes: 0,
             events: 0,
+            spins: false,
         })
     }
 
@@ -108,7 +110,7 @@ impl Swarm {
     /// The poll's own; a connection's fault closes that connection only.
     pub fn turn(&mut self, events: &mut Events, until: u64, tally: &mut Tally) -> Result<()> {
         // A turn that is already due looks without waiting and without arming the timer.
-        let timeout = if until <= clock::now() {
+        let timeout = if self.spins || until <= clock::now() {
             Some(Duration::ZERO)
         } else {
             self.alarm.set(until)?;
@@ -124,6 +126,11 @@ impl Swarm {
             self.serve(event, tally);
         }
         Ok(())
+    }
+
+    /// Never sleeps from here on: a sleeper is woken by whoever sends to it, on the sender's account.
+    pub fn spin(&mut self) {
+        self.spins = true;
     }
 
     /// Queues one binary message on a talker; [`Swarm::flush`] sends it.
