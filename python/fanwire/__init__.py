@@ -1,5 +1,17 @@
 """Fanwire: publish once, every subscriber, off the interpreter."""
 
+from fanwire.client import (
+    Client,
+    ClientClosed,
+    ClientError,
+    ClientState,
+    ConnectionFailed,
+    Gap,
+    Message,
+    RequestFailed,
+    Room,
+    connect,
+)
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
@@ -10,16 +22,26 @@ from fanwire.server import Server
 from fanwire.state import State
 
 __all__ = [
+    "Client",
+    "ClientClosed",
+    "ClientError",
+    "ClientState",
     "CloseCode",
     "Config",
     "Connection",
+    "ConnectionFailed",
     "EngineClosed",
     "EngineError",
+    "Gap",
+    "Message",
     "Overloaded",
     "Refused",
     "Request",
+    "RequestFailed",
+    "Room",
     "RoomFull",
     "Server",
     "Snapshot",
     "State",
+    "connect",
 ]

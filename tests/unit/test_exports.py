@@ -12,18 +12,28 @@ import pytest
 import fanwire
 
 PUBLIC = [
+    "Client",
+    "ClientClosed",
+    "ClientError",
+    "ClientState",
     "CloseCode",
     "Config",
     "Connection",
+    "ConnectionFailed",
     "EngineClosed",
     "EngineError",
+    "Gap",
+    "Message",
     "Overloaded",
     "Refused",
     "Request",
+    "RequestFailed",
+    "Room",
     "RoomFull",
     "Server",
     "Snapshot",
     "State",
+    "connect",
 ]
 TESTS = Path(__file__).parents[1]
 ELSEWHERE = {
@@ -33,8 +43,15 @@ ELSEWHERE = {
     "fanwire.gateway.http": "system/test_http.py",
     "fanwire.gateway.websocket": "system/test_violations.py and test_tls.py: it is picows and a transport",
     "fanwire.__main__": "system/test_cli.py",
+    "fanwire.desk": "system/test_sessions.py: every answer needs an engine",
+    "fanwire.memberships": "system/test_rooms.py",
+    "fanwire.sessions": "system/test_sessions.py: timers and connections",
 }
-BY_PACKAGE = {"fanwire.cli": "unit/test_cli.py", "fanwire.demo": "system/test_demo.py"}
+BY_PACKAGE = {
+    "fanwire.client": "unit/test_client_machine.py",
+    "fanwire.cli": "unit/test_cli.py",
+    "fanwire.demo": "system/test_demo.py",
+}
 
 
 def modules() -> list[str]:

@@ -326,6 +326,10 @@ class WebSocket(WSListener):
             raise Violation(CloseCode.PROTOCOL_ERROR, "invalid close code")
         # It may answer a close of the engine's that was not heard of yet.
         self._hub.take_events()
+        if code in RECONNECTS and self.connection.session is not None and self.connection.state is OPEN:
+            # The client means to come back, so its session waits: as if the transport had been lost.
+            self.transport.abort()
+            return
         # picows has checked that the reason is UTF-8.
         self._end(code, payload[2:].decode())
         if self._is_tls:
@@ -445,6 +449,9 @@ def _feed(protocol: WSProtocol, data: bytes) -> None:
 
 READ_MAX = 32 << 10
 """Bytes read at a time: some hundred small messages, and they stay in the processor's cache."""
+
+RECONNECTS = range(4000, 4500)
+"""Close codes by which one side says that the client comes back, see `fanwire.codes`."""
 
 WINDOW = 64 << 10
 """Bytes that a TLS transport may hold: enough for a full pipe, little enough that what to drop is decided late."""

@@ -1,0 +1,24 @@
+"""A client of the protocol in docs/protocol.md, that comes back by itself and goes on where it was."""
+
+from fanwire.client.client import Client, Messages, connect
+from fanwire.client.errors import ClientClosed, ClientError, ConnectionFailed, RequestFailed
+from fanwire.client.message import Gap, Member, Message, Position, Skipped
+from fanwire.client.room import Room
+from fanwire.client.state import ClientState
+
+__all__ = [
+    "Client",
+    "ClientClosed",
+    "ClientError",
+    "ClientState",
+    "ConnectionFailed",
+    "Gap",
+    "Member",
+    "Message",
+    "Messages",
+    "Position",
+    "RequestFailed",
+    "Room",
+    "Skipped",
+    "connect",
+]

@@ -1,0 +1,169 @@
+"""What the machine wants done. Plain values: the client does them in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fanwire.client.errors import ClientError, RequestFailed
+from fanwire.client.message import Gap, Member, Message, Skipped
+from fanwire.client.state import ClientState
+
+__all__ = [
+    "Action",
+    "Close",
+    "Complained",
+    "Connect",
+    "Deliver",
+    "Drop",
+    "GapFound",
+    "Joined",
+    "Left",
+    "MemberChanged",
+    "Reject",
+    "Resolve",
+    "Send",
+    "StateChanged",
+    "Told",
+]
+
+
+@dataclass(frozen=True)
+class Send:
+    """Give a frame to the connection: str as text, bytes as binary."""
+
+    frame: bytes | str
+
+
+@dataclass(frozen=True)
+class Connect:
+    """Connect after so many seconds, with these fields in the query of the URL. There is no connection now."""
+
+    query: dict[str, str]
+    delay: float
+
+
+@dataclass(frozen=True)
+class Drop:
+    """End the connection at once, with this code if it can still be sent. Nothing more is heard of it."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Close:
+    """Begin the closing handshake, or end the attempt to connect. `lost` says when it is done."""
+
+    code: int
+
+
+@dataclass(frozen=True)
+class StateChanged:
+    """The client is in another state.
+
+    Attributes:
+        error: why it is CLOSED; None: its own side wanted it.
+    """
+
+    state: ClientState
+    error: ClientError | None = None
+
+
+@dataclass(frozen=True)
+class Resolve:
+    """Answer a call. The value is the number of a publish, the payload of a request, None otherwise."""
+
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Reject:
+    """Fail a call."""
+
+    key: str
+    error: ClientError
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The stream of a room begins, or goes on after it had to be joined again.
+
+    Attributes:
+        seq: the number after which the stream continues.
+        snapshot: `UNSET` where there is none.
+        members: id to info; None where the room has no presence.
+    """
+
+    room: str
+    epoch: str
+    seq: int
+    delivery: str
+    snapshot: Any
+    members: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Left:
+    """No more messages of the room. `error` says why, if that was not wanted."""
+
+    room: str
+    error: ClientError | None = None
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """A message for the application; with `ack` it is to be told as `processed`."""
+
+    message: Message
+    ack: bool = False
+
+
+@dataclass(frozen=True)
+class GapFound:
+    """Messages of the room were missed. The next message carries it, too."""
+
+    room: str
+    gap: Gap
+
+
+@dataclass(frozen=True)
+class Told:
+    """The server keeps messages from this client."""
+
+    room: str
+    skipped: Skipped
+
+
+@dataclass(frozen=True)
+class MemberChanged:
+    """Somebody came or left."""
+
+    room: str
+    member: Member
+
+
+@dataclass(frozen=True)
+class Complained:
+    """An error of the server that answers nothing."""
+
+    error: RequestFailed
+
+
+Action = (
+    Send
+    | Connect
+    | Drop
+    | Close
+    | StateChanged
+    | Resolve
+    | Reject
+    | Joined
+    | Left
+    | Deliver
+    | GapFound
+    | Told
+    | MemberChanged
+    | Complained
+)

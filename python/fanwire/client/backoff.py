@@ -1,0 +1,76 @@
+"""How long to wait before the next attempt to connect. Pure: the clock and the dice are arguments.
+
+Full jitter (uniform between 0 and a bound that doubles) spreads the clients that one failing server has lost better
+than any jitter around a fixed delay, for the same number of attempts.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+__all__ = ["Backoff"]
+
+AT_ONCE = 0.2
+"""Seconds within which the first attempt comes: nobody notices, and thousands that were cut together do not arrive
+in the same millisecond."""
+SETTLED = 5.0
+"""Seconds that a connection must have been open before its loss is a new event. A server that accepts and drops is
+failing, however often it accepts."""
+MAX_DOUBLINGS = 64
+"""2 to this power is beyond every cap, and still a float."""
+
+
+class Backoff:
+    """The delays of one client.
+
+    Args:
+        random: the dice.
+        base: seconds; the bound of the second attempt, doubled with each one after it.
+        cap: seconds; the bound grows no further.
+        max_attempts: failures one after the other before giving up; None: never.
+
+    Attributes:
+        failures: how many there were since the last connection that lasted.
+    """
+
+    __slots__ = ("_base", "_cap", "_max_attempts", "_opened", "_random", "failures")
+
+    def __init__(self, random: Random, *, base: float = 1.0, cap: float = 60.0, max_attempts: int | None = 20) -> None:
+        if base <= 0 or cap < base:
+            raise ValueError(f"base and cap of a backoff are 0 < base <= cap, not {base:g} and {cap:g}")
+        if max_attempts is not None and max_attempts < 1:
+            raise ValueError(f"max_attempts is at least 1, or None, not {max_attempts}")
+        self._random = random
+        self._base = base
+        self._cap = cap
+        self._max_attempts = max_attempts
+        self._opened: float | None = None
+        self.failures = 0
+
+    def opened(self, now: float) -> None:
+        """The server has said welcome."""
+        self._opened = now
+
+    def failed(self, now: float, after: float | None = None) -> float | None:
+        """An attempt has failed, or the connection was lost.
+
+        Args:
+            now: seconds of a clock that never goes back.
+            after: seconds that the server asked for; they take the place of the computed ones.
+
+        Returns:
+            Seconds to wait; None: there were too many failures, give up.
+        """
+        if self._opened is not None and now - self._opened >= SETTLED:
+            self.failures = 0
+        self._opened = None
+        self.failures += 1
+        if self._max_attempts is not None and self.failures > self._max_attempts:
+            return None
+        if after is not None:
+            # All clients of a draining server are told the same.
+            return after + self._random.uniform(0, max(AT_ONCE, after / 10))
+        if self.failures == 1:
+            return self._random.uniform(0, AT_ONCE)
+        doublings = min(self.failures - 2, MAX_DOUBLINGS)
+        return self._random.uniform(0, min(self._cap, self._base * 2.0**doublings))

@@ -1,0 +1,483 @@
+"""The client as an application sees it: calls and their answers, rooms and their queues."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import ssl as tls
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from random import SystemRandom
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from msgspec import UNSET
+
+from fanwire.client import actions as do
+from fanwire.client.backoff import Backoff
+from fanwire.client.codec import Codec
+from fanwire.client.driver import Driver, Token
+from fanwire.client.errors import ClientClosed
+from fanwire.client.machine import Machine
+from fanwire.client.message import Message, Position
+from fanwire.client.room import Room
+from fanwire.client.state import ClientState
+from fanwire.client.stream import Stream
+
+__all__ = ["Client", "Messages", "connect"]
+
+logger = logging.getLogger("fanwire.client")
+
+MAX_QUEUE = 1024
+"""Messages of a room that wait for the application: at 1 KiB each a megabyte, and some tenths of a second of a busy
+room. Beyond that the server holds them, under its own limits."""
+OPEN_TIMEOUT = 10.0
+"""Seconds for the upgrade."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds for the server's side of the closing handshake."""
+
+T = TypeVar("T")
+
+
+def connect(
+    url: str,
+    *,
+    token: Token | None = None,
+    encoding: str = "json",
+    max_attempts: int | None = 20,
+    heartbeat: float | None = None,
+    ssl: tls.SSLContext | None = None,
+    headers: Mapping[str, str] | None = None,
+    max_queue: int = MAX_QUEUE,
+    open_timeout: float = OPEN_TIMEOUT,
+    close_timeout: float = CLOSE_TIMEOUT,
+) -> Client:
+    """Makes a client, to be entered (`async with`), which connects it.
+
+    It comes back by itself when the connection is lost, with all rooms, and goes on where it was.
+
+    Args:
+        url: ws:// or wss://.
+        token: sent as `Authorization: Bearer`; a function (or a coroutine function) is called before every attempt.
+        encoding: "json" or "msgpack".
+        max_attempts: failures to connect, one after the other, before giving up; None: never.
+        heartbeat: seconds of silence until the server is asked for a sign of life, and twice as long until the
+            connection counts as lost; None: as the server says.
+        ssl: for wss; None: the system's certificates.
+        headers: more for the upgrade.
+        max_queue: messages that wait for the application, of each room and of those to this client alone. When one
+            queue is full, nothing is read from the connection until it is half empty, or a call wants an answer. An
+            application that calls and calls, and takes no messages, loses the oldest at 16 times as many (8,192 at
+            least), with a gap.
+        open_timeout: seconds for the upgrade.
+        close_timeout: seconds for the server to answer a close.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    return Client(
+        url,
+        token=token,
+        encoding=encoding,
+        max_attempts=max_attempts,
+        heartbeat=heartbeat,
+        ssl=ssl,
+        headers=headers,
+        max_queue=max_queue,
+        open_timeout=open_timeout,
+        close_timeout=close_timeout,
+    )
+
+
+class Client:
+    """One session with a server, across lost connections. See `connect` for the arguments.
+
+    All of it belongs to the loop that it was entered in.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: Token | None,
+        encoding: str,
+        max_attempts: int | None,
+        heartbeat: float | None,
+        ssl: tls.SSLContext | None,
+        headers: Mapping[str, str] | None,
+        max_queue: int,
+        open_timeout: float,
+        close_timeout: float,
+    ) -> None:
+        if urlsplit(url).scheme not in ("ws", "wss"):
+            raise ValueError(f"a url begins with ws:// or wss://, not {url!r}")
+        if heartbeat is not None and heartbeat <= 0:
+            raise ValueError(f"heartbeat is more than 0 seconds, not {heartbeat:g}")
+        if max_queue < 1:
+            raise ValueError(f"max_queue is at least 1, not {max_queue}")
+        self._max_queue = max_queue
+        self._close_timeout = close_timeout
+        codec = Codec(encoding)
+        # Jitter need not be secret, but forked processes must not share their dice.
+        backoff = Backoff(SystemRandom(), max_attempts=max_attempts)
+        self._machine = Machine(codec, backoff, name=secrets.token_hex(6), heartbeat=heartbeat)
+        self._loop: asyncio.AbstractEventLoop
+        # All but the loop.
+        self._drive = partial(
+            Driver,
+            self._machine,
+            codec,
+            self,
+            url=url,
+            token=token,
+            ssl=ssl,
+            headers=headers or {},
+            open_timeout=open_timeout,
+        )
+        self._driver: Driver
+        self._calls: dict[str, asyncio.Future[Any]] = {}
+        self._writable = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._is_entered = False
+        self._rooms: dict[str, Room] = {}
+        self._full: set[object] = set()
+        self._direct: Stream[tuple[Message, bool]] = Stream(self, max_queue)
+        # One for all: who stops to iterate and begins anew has processed what it had.
+        self._messages = Messages(self._direct, self._processed)
+        self._is_direct_wanted = False
+        self._dropped = 0
+        self._state_callbacks: list[Callable[[ClientState], object]] = []
+        self._room_callbacks: list[Callable[[Room], object]] = []
+
+    @property
+    def state(self) -> ClientState:
+        """Where it stands."""
+        return self._machine.state
+
+    @property
+    def session(self) -> str:
+        """The id of the session; "" while there is none."""
+        return self._machine.session.id
+
+    @property
+    def rooms(self) -> dict[str, Room]:
+        """The rooms that are joined, by name."""
+        return dict(self._rooms)
+
+    def on_state(self, callback: Callable[[ClientState], object]) -> Callable[[ClientState], object]:
+        """Has it called with each new state; it must not wait. Can be a decorator."""
+        self._state_callbacks.append(callback)
+        return callback
+
+    def on_room(self, callback: Callable[[Room], object]) -> Callable[[Room], object]:
+        """Has it called with each room that the server joins of its own accord. Without it such rooms are ignored."""
+        self._room_callbacks.append(callback)
+        return callback
+
+    async def __aenter__(self) -> Client:
+        """Connects, and waits for the welcome.
+
+        Raises:
+            ConnectionFailed: there will be no connection.
+        """
+        if self._is_entered:
+            raise RuntimeError("a client is entered once")
+        self._is_entered = True
+        self._loop = asyncio.get_running_loop()
+        self._driver = self._drive(self._loop)
+        self._machine.start()
+        try:
+            self._driver.perform()
+            while self.state is ClientState.CONNECTING:
+                await self._next_change()
+        except BaseException:
+            await self._driver.finish()
+            raise
+        if self.state is ClientState.CLOSED:
+            await self._driver.finish()
+            raise self._machine.error or ClientClosed()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the session, with code 1000. Calls that wait raise `ClientClosed`, iterations end."""
+        if not self._is_entered:
+            return
+        self._machine.close()
+        self._driver.perform()
+        deadline = self._loop.time() + self._close_timeout
+        try:
+            while self.state is not ClientState.CLOSED and self._loop.time() < deadline:
+                await asyncio.wait_for(self._next_change(), max(0.0, deadline - self._loop.time()))
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            await self._driver.finish()
+
+    async def join(self, room: str, since: Position | tuple[str, int] | None = None) -> Room:
+        """Joins a room.
+
+        Args:
+            room: its name, 1 to 255 bytes.
+            since: where to go on, from `Room.position`; None: only what is new.
+
+        Raises:
+            RequestFailed: the server refuses.
+            ValueError: it is joined already.
+            ClientError: the client is closed, or has given up.
+        """
+        await self._until_writable()
+        key = self._machine.join(room, None if since is None else Position(*since))
+        joined = Room(self, room, self._max_queue)
+        self._rooms[room] = joined
+        try:
+            await self._answer(key)
+        except BaseException:
+            if self._rooms.get(room) is joined:
+                del self._rooms[room]
+            joined.end(None)
+            is_over = self.state in (ClientState.CLOSING, ClientState.CLOSED)
+            if self._machine.rooms.is_joined(room) and not is_over:
+                # Cancelled: nobody is there for what the server may already be sending.
+                self._machine.leave(room)
+                self._driver.perform()
+            raise
+        return joined
+
+    async def leave(self, name: str) -> None:
+        """Leaves a room; the same as `Room.leave`."""
+        await self._until_writable()
+        await self._answer(self._machine.leave(name))
+
+    async def publish(self, room: str, data: Any, key: str | None = None) -> int:
+        """Publishes to a room, once, even if the connection is lost before the answer.
+
+        Args:
+            room: its name. It need not be joined.
+            data: bytes, or what the encoding can hold.
+            key: in a room of latest values, what this is the newest value of.
+
+        Returns:
+            The number of the message in the room.
+
+        Raises:
+            RequestFailed: the server refuses.
+            TypeError, ValueError: the data cannot be encoded, or is too large.
+            ClientError: the client is closed, or has given up; whether it was published is then unknown.
+        """
+        await self._until_writable()
+        seq: int = await self._answer(self._machine.publish(room, data, key))
+        return seq
+
+    async def request(self, kind: str, payload: Any = UNSET) -> Any:
+        """Sends a message of a type that the application declares, and returns the payload of the reply.
+
+        It is sent again, with the same id, when the session could not be resumed.
+
+        Raises:
+            RequestFailed: the server, or its handler, refuses.
+            TypeError, ValueError: the payload cannot be encoded or is too large, or the type is the protocol's own.
+            ClientError: the client is closed, or has given up.
+        """
+        await self._until_writable()
+        return await self._answer(self._machine.request(kind, payload))
+
+    async def presence(self, room: str) -> dict[str, Any]:
+        """Who is in a room: {"count": 2, "members": [{"id": ..., "info": ...}]}.
+
+        Raises:
+            RequestFailed: the server refuses.
+            ClientError: the client is closed, or has given up.
+        """
+        await self._until_writable()
+        answer: dict[str, Any] = await self._answer(self._machine.request("presence", room=room))
+        return answer
+
+    def messages(self) -> Messages:
+        """What is sent to this client alone. A message counts as processed once the next one is asked for.
+
+        Until this is called the newest `max_queue` messages are kept; from then on a full queue stops the reading.
+        """
+        self._is_direct_wanted = True
+        return self._messages
+
+    # What streams call.
+
+    def stream_filled(self, stream: object) -> None:
+        """See `fanwire.client.stream.Owner`."""
+        if stream is self._direct and not self._is_direct_wanted:
+            return
+        self._full.add(stream)
+        self._read_or_not()
+
+    def stream_drained(self, stream: object) -> None:
+        """See `fanwire.client.stream.Owner`."""
+        self._full.discard(stream)
+        self._read_or_not()
+
+    # What the driver calls.
+
+    def act(self, action: do.Action) -> None:
+        """See `fanwire.client.driver.Owner`."""
+        _DO[type(action)](self, action)
+
+    def performed(self) -> None:
+        """See `fanwire.client.driver.Owner`."""
+        if not self._machine.is_full and not self._writable.is_set():
+            self._writable.set()
+
+    def _do_state(self, action: do.StateChanged) -> None:
+        self._changed.set()
+        # Only now: the welcome must not wait for the application.
+        self._read_or_not()
+        if action.state is ClientState.CLOSED:
+            self._writable.set()
+            self._direct.end(action.error)
+        self._tell(self._state_callbacks, action.state)
+
+    def _do_resolve(self, action: do.Resolve) -> None:
+        future = self._calls.pop(action.key, None)
+        if future is not None and not future.done():
+            future.set_result(action.value)
+
+    def _do_reject(self, action: do.Reject) -> None:
+        future = self._calls.pop(action.key, None)
+        if future is not None and not future.done():
+            future.set_exception(action.error)
+
+    def _do_joined(self, action: do.Joined) -> None:
+        room = self._rooms.get(action.room)
+        is_new = room is None
+        if room is None:
+            if not self._room_callbacks:
+                return
+            room = self._rooms[action.room] = Room(self, action.room, self._max_queue)
+        room.joined(action)
+        if is_new:
+            self._tell(self._room_callbacks, room)
+
+    def _do_left(self, action: do.Left) -> None:
+        room = self._rooms.pop(action.room, None)
+        if room is not None:
+            room.end(action.error)
+
+    def _do_deliver(self, action: do.Deliver) -> None:
+        message = action.message
+        if message.room is not None:
+            room = self._rooms.get(message.room)
+            if room is not None:
+                room.put(message)
+            return
+        if not self._is_direct_wanted and len(self._direct) >= self._max_queue:
+            if not self._dropped:
+                logger.warning("messages to this client are dropped: nobody iterates over Client.messages()")
+            self._dropped += 1
+            self._direct.drop_oldest()
+        self._direct.put((message, action.ack))
+
+    def _do_gap(self, action: do.GapFound) -> None:
+        room = self._rooms.get(action.room)
+        if room is not None:
+            self._tell(room.gap_found(), action.gap)
+
+    def _do_told(self, action: do.Told) -> None:
+        room = self._rooms.get(action.room)
+        if room is not None:
+            self._tell(room.told(), action.skipped)
+
+    def _do_member(self, action: do.MemberChanged) -> None:
+        room = self._rooms.get(action.room)
+        if room is not None:
+            self._tell(room.member_changed(action.member), action.member)
+
+    def _do_complained(self, action: do.Complained) -> None:
+        logger.warning("the server says: %s", action.error)
+
+    # Waiting.
+
+    async def _answer(self, key: str) -> Any:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._calls[key] = future
+        self._read_or_not()
+        self._driver.perform()
+        try:
+            return await future
+        finally:
+            self._calls.pop(key, None)
+            self._read_or_not()
+
+    async def _until_writable(self) -> None:
+        if not self._is_entered:
+            raise RuntimeError("a client is used within `async with`")
+        while self._machine.is_full and self.state is not ClientState.CLOSED:
+            self._writable.clear()
+            await self._writable.wait()
+
+    async def _next_change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _processed(self, key: str) -> None:
+        self._machine.processed(key)
+        self._driver.perform()
+
+    def _tell(self, callbacks: Iterable[Callable[[T], object]], value: T) -> None:
+        for callback in list(callbacks):
+            _call(callback, value)
+
+    def _read_or_not(self) -> None:
+        # Who waits for an answer may be the one who would empty the queue: the answer must come.
+        self._driver.read(not self._full or bool(self._calls))
+
+
+class Messages:
+    """What is sent to one client alone, to be iterated over from one task."""
+
+    __slots__ = ("_last", "_processed", "_stream")
+
+    def __init__(self, stream: Stream[tuple[Message, bool]], processed: Callable[[str], None]) -> None:
+        self._stream = stream
+        self._processed = processed
+        self._last: str | None = None
+
+    def __aiter__(self) -> Messages:
+        return self
+
+    async def __anext__(self) -> Message:
+        last, self._last = self._last, None
+        if last is not None:
+            self._processed(last)
+        message, is_acked = await self._stream.next()
+        self._last = message.id if is_acked else None
+        return message
+
+
+class _Does(Protocol):
+    def __call__(self, client: Client, action: Any, /) -> None: ...
+
+
+def _call(callback: Callable[[T], object], value: T) -> None:
+    try:
+        callback(value)
+    except Exception:
+        logger.exception("a callback of the application failed")
+
+
+_DO: dict[type, _Does] = {
+    do.StateChanged: Client._do_state,
+    do.Resolve: Client._do_resolve,
+    do.Reject: Client._do_reject,
+    do.Joined: Client._do_joined,
+    do.Left: Client._do_left,
+    do.Deliver: Client._do_deliver,
+    do.GapFound: Client._do_gap,
+    do.Told: Client._do_told,
+    do.MemberChanged: Client._do_member,
+    do.Complained: Client._do_complained,
+}

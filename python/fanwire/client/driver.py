@@ -1,0 +1,236 @@
+"""The machine at work: one connection at a time, timers, and the tasks that connect. Everything else is the owner's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl as tls
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import Protocol
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from fanwire.client.actions import Action, Close, Connect, Drop, Send
+from fanwire.client.codec import Codec
+from fanwire.client.link import Link, Unreachable
+from fanwire.client.machine import Machine
+from fanwire.client.state import ClientState
+from fanwire.codes import CloseCode
+
+__all__ = ["Driver", "Owner", "Token"]
+
+logger = logging.getLogger("fanwire.client")
+
+Token = str | Callable[[], str | Awaitable[str]]
+
+
+class Owner(Protocol):
+    """Who the machine works for."""
+
+    def act(self, action: Action) -> None:
+        """Does what is not about the connection."""
+
+    def performed(self) -> None:
+        """All that was to be done is done."""
+
+
+class Driver:
+    """Tells the machine what happens, and does what it wants.
+
+    Args:
+        machine: the machine, not started.
+        codec: its encoding.
+        owner: see `Owner`.
+        loop: the running loop.
+        url: with its query, to which that of a session is added.
+        token: see `fanwire.client.connect`.
+        ssl: for wss; None: the system's certificates.
+        headers: of the upgrade.
+        open_timeout: seconds for the upgrade.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        codec: Codec,
+        owner: Owner,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        url: str,
+        token: Token | None,
+        ssl: tls.SSLContext | None,
+        headers: Mapping[str, str],
+        open_timeout: float,
+    ) -> None:
+        self._machine = machine
+        self._codec = codec
+        self._owner = owner
+        self._loop = loop
+        self._url = url
+        self._token = token
+        self._ssl = ssl
+        self._headers = dict(headers)
+        self._open_timeout = open_timeout
+        self._link: Link | None = None
+        self._is_paused = False
+        self._is_performing = False
+        self._dial: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        # One for each connection: the current one, and some before it that have not yet come to their end.
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def perform(self) -> None:
+        """Does what the machine wants now."""
+        if self._is_performing:
+            # A callback has called; the loop below sees to that, too.
+            return
+        self._is_performing = True
+        try:
+            while actions := self._machine.take():
+                for action in actions:
+                    self._act(action)
+        finally:
+            self._is_performing = False
+        self._owner.performed()
+        self._set_alarm()
+
+    def read(self, is_wanted: bool) -> None:
+        """Whether messages are wanted. There must always be a reason that ends why not."""
+        if self._link is None or is_wanted is not self._is_paused or self._machine.state is not ClientState.OPEN:
+            return
+        self._is_paused = not is_wanted
+        if is_wanted:
+            self._machine.resumed(self._loop.time())
+            self._link.resume_reading()
+            self._set_alarm()
+        else:
+            self._machine.paused()
+            self._link.pause_reading()
+
+    async def finish(self) -> None:
+        """Leaves nothing behind, whatever has happened."""
+        for timer in (self._dial, self._alarm):
+            if timer is not None:
+                timer.cancel()
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
+        if self._machine.state is not ClientState.CLOSED:
+            self._machine.close()
+            self._machine.lost(CloseCode.ABNORMAL, "", self._loop.time())
+            self.perform()
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # What the link tells.
+
+    def link_opened(self, link: Link) -> None:
+        """See `fanwire.client.link.Owner`."""
+        if link is self._link:
+            self._is_paused = False
+            self._machine.opened(self._loop.time())
+            self.perform()
+
+    def link_received(self, link: Link, message: bytes | str) -> None:
+        """See `fanwire.client.link.Owner`."""
+        if link is self._link:
+            self._machine.received(message, self._loop.time())
+            self.perform()
+
+    def link_violated(self, link: Link, code: int, reason: str) -> None:
+        """See `fanwire.client.link.Owner`."""
+        if link is self._link:
+            self._machine.violated(code, reason, self._loop.time())
+            self.perform()
+
+    def link_lost(self, link: Link) -> None:
+        """See `fanwire.client.link.Owner`."""
+        if link is self._link:
+            self._link = None
+            self._machine.lost(link.close_code, link.close_reason, self._loop.time())
+            self.perform()
+
+    # What the machine wants.
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, Send):
+            if self._link is not None:
+                self._link.send(action.frame)
+        elif isinstance(action, Connect):
+            self._link = None
+            self._dial = self._loop.call_later(action.delay, self._dials, action.query)
+        elif isinstance(action, Drop):
+            if self._link is not None:
+                logger.warning("connection to %s dropped: %s", self._url, action.reason)
+                self._link.drop(action.code, action.reason)
+                self._link = None
+        elif isinstance(action, Close):
+            self._close(action.code)
+        else:
+            self._owner.act(action)
+
+    def _close(self, code: int) -> None:
+        if self._dial is not None:
+            self._dial.cancel()
+        if self._link is not None:
+            # A server that is read can be heard to close.
+            self._link.resume_reading()
+            self._link.close(code)
+
+    def _dials(self, query: dict[str, str]) -> None:
+        self._dial = None
+        task = self._loop.create_task(self._connect(query))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, query: dict[str, str]) -> None:
+        link = self._link = Link(self, self._codec)
+        try:
+            headers = await self._authorized()
+            if self._link is link:
+                await link.connect(_with_query(self._url, query), headers, self._ssl, self._open_timeout)
+                await link.ended()
+        except Exception as error:  # noqa: BLE001 - a token's function may raise anything, and may be luckier next time
+            if self._link is link:
+                self._link = None
+                self._unreachable(error)
+
+    def _unreachable(self, error: Exception) -> None:
+        logger.warning("cannot connect to %s: %s", self._url, str(error) or repr(error))
+        now = self._loop.time()
+        if not isinstance(error, Unreachable):
+            self._machine.lost(CloseCode.ABNORMAL, repr(error), now)
+        elif error.is_final:
+            self._machine.refused_protocol(str(error))
+        elif error.status is not None:
+            self._machine.refused(error.status, error.retry_after, now, is_renewable=callable(self._token))
+        else:
+            self._machine.lost(CloseCode.ABNORMAL, str(error), now)
+        self.perform()
+
+    async def _authorized(self) -> dict[str, str]:
+        token = self._token() if callable(self._token) else self._token
+        value = await token if isawaitable(token) else token
+        return self._headers if value is None else {**self._headers, "Authorization": f"Bearer {value}"}
+
+    def _set_alarm(self) -> None:
+        deadline = self._machine.deadline
+        if deadline is None:
+            return
+        # Each message puts the heartbeat off; a timer that rings too early costs less than one set anew every time.
+        if self._alarm is None or self._alarm.when() > deadline:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = self._loop.call_at(deadline, self._rings)
+
+    def _rings(self) -> None:
+        self._alarm = None
+        self._machine.tick(self._loop.time())
+        self.perform()
+
+
+def _with_query(url: str, query: dict[str, str]) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, urlencode(query)]))))

@@ -1,0 +1,80 @@
+"""What can go wrong for a client, sorted by who must act.
+
+::
+
+    ValueError, TypeError         the caller passed something that can never be accepted
+    Exception
+    └── ClientError
+        ├── RequestFailed         the server answered with an error; `code` and `retry` say what to do
+        ├── ClientClosed          the caller used a client that it has closed
+        └── ConnectionFailed      the client has given up; `code` or `status` say who must act
+
+A lost connection is none of these: the client comes back by itself.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ClientClosed", "ClientError", "ConnectionFailed", "ProtocolError", "RequestFailed"]
+
+
+class ClientError(Exception):
+    """What a client raises on its own account."""
+
+
+class RequestFailed(ClientError):
+    """The server did not do it. The connection goes on.
+
+    Attributes:
+        code: one of the codes of the protocol, such as "forbidden".
+        text: for people.
+        retry: whether the same can succeed later.
+        path: the field that was wrong, such as "$.since.seq"; None where the error is not about a field.
+        retry_after_ms: when to try again, in milliseconds; None: the server does not say.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        text: str = "",
+        *,
+        retry: bool = False,
+        path: str | None = None,
+        retry_after_ms: int | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {text}" if text else code)
+        self.code = code
+        self.text = text
+        self.retry = retry
+        self.path = path
+        self.retry_after_ms = retry_after_ms
+
+
+class ClientClosed(ClientError):
+    """The client was closed by its own side."""
+
+    def __init__(self) -> None:
+        super().__init__("the client is closed")
+
+
+class ConnectionFailed(ClientError):
+    """There is no connection and the client no longer tries.
+
+    Attributes:
+        code: the close code that ended it; None if it ended otherwise.
+        reason: the text with it, or what happened.
+        status: the HTTP status that the upgrade was refused with; None if it was not.
+    """
+
+    def __init__(self, reason: str, *, code: int | None = None, status: int | None = None) -> None:
+        number = code if code is not None else status
+        super().__init__(reason if number is None else f"{number} {reason}".rstrip())
+        self.code = code
+        self.reason = reason
+        self.status = status
+
+
+class ProtocolError(Exception):
+    """The server sent what the protocol does not allow: the session is given up and a new one is begun.
+
+    For the client's own modules; an application sees at most the `ConnectionFailed` it ends in.
+    """

@@ -1,0 +1,249 @@
+"""One WebSocket: picows, and nothing of the session."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl as tls
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows.url import WSParsedURL
+
+from fanwire.client.codec import Codec
+from fanwire.codes import CloseCode, is_valid
+from fanwire.gateway.assembly import Assembly, Violation
+
+__all__ = ["MESSAGE_MAX", "Link", "Owner", "Unreachable"]
+
+MESSAGE_MAX = 64 << 20
+"""Bytes of a message; a server sends at most what may wait for one connection, 1 MiB unless told otherwise."""
+FLUSH_TIMEOUT = 2.0
+"""Seconds for the close frame to leave, once the connection no longer counts."""
+
+
+class Unreachable(Exception):
+    """No WebSocket came about.
+
+    Attributes:
+        status: the HTTP status of the server's answer; None: there was none.
+        retry_after: seconds, from its `Retry-After`; None: it had none.
+        is_final: whether the same will happen again: the server does not speak the protocol.
+    """
+
+    def __init__(
+        self, reason: str, *, status: int | None = None, retry_after: float | None = None, is_final: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.retry_after = retry_after
+        self.is_final = is_final
+
+
+class Owner(Protocol):
+    """What a link tells."""
+
+    def link_opened(self, link: Link) -> None:
+        """Messages may come and go."""
+
+    def link_received(self, link: Link, message: bytes | str) -> None:
+        """A whole message has come."""
+
+    def link_violated(self, link: Link, code: int, reason: str) -> None:
+        """The server broke RFC 6455."""
+
+    def link_lost(self, link: Link) -> None:
+        """The connection is gone; `close_code` and `close_reason` say how."""
+
+
+class Link(WSListener):
+    """A connection, from the attempt to the end.
+
+    Args:
+        owner: see `Owner`.
+        codec: whose subprotocol is offered.
+
+    Attributes:
+        close_code: of the server's close frame, 1006 while there was none, 1005 if it had none.
+        close_reason: the text with it.
+    """
+
+    def __init__(self, owner: Owner, codec: Codec) -> None:
+        self._owner: Owner | None = owner
+        self._subprotocol = codec.subprotocol
+        self._assembly = Assembly(MESSAGE_MAX)
+        self._transport: WSTransport | None = None
+        self._socket: socket.socket | None = None
+        self._is_refused = False
+        self.close_code: int = CloseCode.ABNORMAL
+        self.close_reason = ""
+
+    async def connect(
+        self, url: str, headers: Mapping[str, str], ssl: tls.SSLContext | None, open_timeout: float
+    ) -> None:
+        """Connects. The owner is told `link_opened`, perhaps even messages, before this returns.
+
+        Raises:
+            Unreachable: it did not come about.
+        """
+        head = {**headers, "Sec-WebSocket-Protocol": self._subprotocol}
+        connecting = ws_connect(
+            lambda: self,
+            url,
+            ssl_context=ssl,
+            extra_headers=head,
+            max_redirects=0,
+            max_frame_size=MESSAGE_MAX,
+            websocket_handshake_timeout=open_timeout,
+            socket_factory=self._reach,
+        )
+        try:
+            await asyncio.wait_for(connecting, 2 * open_timeout)
+        except WSError as error:
+            response = getattr(error, "response", None)
+            if response is None or int(response.status) == 101:
+                raise Unreachable(str(error)) from error
+            after = _seconds(response.headers.get("Retry-After"), time.time())
+            raise Unreachable(str(error), status=int(response.status), retry_after=after) from error
+        except asyncio.TimeoutError as error:
+            raise Unreachable("no answer in time") from error
+        except OSError as error:
+            raise Unreachable(str(error)) from error
+        finally:
+            if self._socket is not None and self._transport is None:
+                # picows shows its transport to nobody before the upgrade. Its own timeout would end it, but not before
+                # the loop may be gone.
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+        if self._is_refused:
+            raise Unreachable(f"the server does not speak {self._subprotocol}", is_final=True)
+
+    async def ended(self) -> None:
+        """Waits for the end of the connection, of which the owner is told."""
+        if self._transport is not None:
+            # What picows has to say of a broken frame was told as a lost connection.
+            with suppress(WSError):
+                await self._transport.wait_disconnected()
+
+    def send(self, frame: bytes | str) -> None:
+        """Writes a message."""
+        if self._transport is not None:
+            if isinstance(frame, str):
+                self._transport.send(WSMsgType.TEXT, frame.encode())
+            else:
+                self._transport.send(WSMsgType.BINARY, frame)
+
+    def close(self, code: int) -> None:
+        """Begins the closing handshake; the owner is told when it is done."""
+        if self._transport is not None:
+            self._transport.send_close(_code(code))
+
+    def drop(self, code: int, reason: str = "") -> None:
+        """Ends it; the owner hears no more of it."""
+        self._owner = None
+        transport = self._transport
+        if transport is None or transport.is_disconnected:
+            return
+        transport.send_close(_code(code), reason.encode()[:123].decode(errors="ignore").encode())
+        transport.disconnect()
+        # A server that does not read would keep it open forever.
+        asyncio.get_running_loop().call_later(FLUSH_TIMEOUT, transport.underlying_transport.abort)
+
+    def abort(self) -> None:
+        """Ends it without a word."""
+        self._owner = None
+        if self._transport is not None:
+            self._transport.underlying_transport.abort()
+
+    def pause_reading(self) -> None:
+        """Stops; what was read already still comes."""
+        if self._transport is not None and not self._transport.underlying_transport.is_closing():
+            self._transport.underlying_transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Goes on."""
+        if self._transport is not None and not self._transport.underlying_transport.is_closing():
+            self._transport.underlying_transport.resume_reading()
+
+    async def _reach(self, url: WSParsedURL) -> socket.socket:
+        """Makes a TCP connection, to the first of the host's addresses that takes it."""
+        loop = asyncio.get_running_loop()
+        failure = OSError(f"{url.host} has no address")
+        for family, kind, protocol, _, address in await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, protocol)
+            sock.setblocking(False)
+            try:
+                await loop.sock_connect(sock, address)
+            except OSError as error:
+                sock.close()
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                self._socket = sock
+                return sock
+        raise failure
+
+    # What picows calls.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The upgrade is done."""
+        self._transport = transport
+        if self._owner is None:
+            transport.underlying_transport.abort()
+        elif transport.response.headers.get("Sec-WebSocket-Protocol") != self._subprotocol:
+            self._is_refused = True
+            self.drop(CloseCode.PROTOCOL_ERROR, "no subprotocol")
+        else:
+            self._owner.link_opened(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A frame has come."""
+        # Both are integers, whatever picows' own stubs say.
+        opcode: Any = frame.msg_type
+        if opcode == WSMsgType.CLOSE:
+            code: Any = frame.get_close_code()
+            self.close_code = int(code) or CloseCode.NO_CODE
+            self.close_reason = frame.get_close_reason() or ""
+            if not transport.is_close_frame_sent:
+                # picows would write a code 0 for none.
+                transport.send_close(_code(self.close_code if is_valid(self.close_code) else CloseCode.NORMAL))
+            transport.disconnect()
+        elif self._owner is not None and opcode in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            try:
+                message = self._assembly.add(int(opcode), frame.fin, frame.get_payload_as_bytes())
+            except Violation as violation:
+                self._owner.link_violated(self, violation.code, violation.reason)
+                return
+            if message is not None:
+                self._owner.link_received(self, message)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The transport is gone."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.link_lost(self)
+
+
+def _code(code: int) -> WSCloseCode:
+    # An integer to picows, an enumeration to its stubs.
+    value: Any = int(code)
+    close_code: WSCloseCode = value
+    return close_code
+
+
+def _seconds(text: str | None, now: float) -> float | None:
+    """`Retry-After`: seconds or a date (RFC 9110 section 10.2.3)."""
+    if text is None:
+        return None
+    if text.strip().isascii() and text.strip().isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except ValueError:
+        return None

@@ -1,0 +1,480 @@
+"""The client's side of the protocol (docs/protocol.md) as a state machine. Pure: no socket, no clock, no dice.
+
+What happens is told to it by a method each; what is to be done about it is then in `take`. The rule it keeps: what a
+server sends is checked before it is believed, and what cannot be right ends the session, never the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from fanwire.client.actions import (
+    Action,
+    Close,
+    Complained,
+    Connect,
+    Deliver,
+    Drop,
+    Reject,
+    Resolve,
+    Send,
+    StateChanged,
+)
+from fanwire.client.backoff import Backoff
+from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, Welcome, convert
+from fanwire.client.errors import ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
+from fanwire.client.membership import message_of, seq_of
+from fanwire.client.message import Position
+from fanwire.client.questions import Question, Questions
+from fanwire.client.receipts import Receipts
+from fanwire.client.rooms import Rooms
+from fanwire.client.session import MAX_BYTES, MAX_FRAMES, Session, size_of
+from fanwire.client.state import TRANSITIONS, ClientState
+from fanwire.codes import CloseCode, should_reconnect
+
+__all__ = ["Machine"]
+
+WELCOME = 10.0
+"""Seconds for the server's first message."""
+HEARTBEAT = 25.0
+"""Seconds of silence before the first welcome says how many."""
+SILENT = 4000
+"""The code for a server that is not heard: any code but 1000 and 1001, which would end the session."""
+RESERVED = frozenset({"join", "leave", "publish", "presence", "ack", "received", "ping", "pong"})
+"""Types that are not the application's."""
+
+
+class Machine:
+    """One client, across all its connections.
+
+    Args:
+        codec: the encoding.
+        backoff: the delays.
+        name: begins the ids of this client, and of no other: ids are what publishing once rests on.
+        heartbeat: seconds of silence until a ping, twice as long until the connection is given up; None: as the
+            server says.
+        max_frames: own messages that may wait for the server, sent or not. See `is_full`.
+        max_bytes: of them.
+
+    Attributes:
+        state: where it stands.
+        error: why it is CLOSED; None: its own side wanted it.
+        session: id and counts.
+        rooms: what is joined or being joined.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        backoff: Backoff,
+        *,
+        name: str,
+        heartbeat: float | None = None,
+        max_frames: int = MAX_FRAMES,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._codec = codec
+        self._backoff = backoff
+        self._name = name
+        self._own_heartbeat = heartbeat
+        self._heartbeat = HEARTBEAT if heartbeat is None else heartbeat
+        self._max_message: int | None = None
+        self._count = 0
+        self._actions: list[Action] = []
+        self._questions = Questions(max_frames, max_bytes)
+        self._receipts = Receipts()
+        self._closing: Closing | None = None
+        # Whether there is a connection, and whether it was welcomed.
+        self._is_linked = False
+        self._is_renewed = False
+        self._is_paused = False
+        self._is_pinged = False
+        self._heard = 0.0
+        self.state = ClientState.CONNECTING
+        self.error: ClientError | None = None
+        self.session = Session(max_frames, max_bytes)
+        self.rooms = Rooms(self._actions, self._questions, self._ask)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a caller should wait before it gives the machine more. Nothing is refused because of it."""
+        return self.session.is_full or self._questions.is_full
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `tick`, at the latest; None: not because of time."""
+        if not self._is_linked or self._is_paused or self.state is ClientState.CLOSING:
+            return None
+        if self.state is not ClientState.OPEN:
+            return self._heard + WELCOME
+        heartbeat = self._heard + self._heartbeat * (2 if self._is_pinged else 1)
+        deadline = self.rooms.deadline
+        return heartbeat if deadline is None else min(heartbeat, deadline)
+
+    def take(self) -> list[Action]:
+        """What is to be done, in this order. It is told once."""
+        actions = self._actions[:]
+        # The rooms add to the same list.
+        self._actions.clear()
+        return actions
+
+    # What happens.
+
+    def start(self) -> None:
+        """Begins."""
+        self._connect(0.0)
+
+    def opened(self, now: float) -> None:
+        """The connection that was asked for is there."""
+        if self.state is ClientState.CLOSED:
+            return
+        self._is_linked = True
+        self._is_pinged = self._is_paused = False
+        self._heard = now
+        self._closing = None
+
+    def refused(self, status: int, retry_after: float | None, now: float, *, is_renewable: bool = False) -> None:
+        """The upgrade was answered with an HTTP status that is not 101.
+
+        Args:
+            status: that one.
+            retry_after: seconds, as the server says; None: it does not.
+            now: the time.
+            is_renewable: whether the next attempt has a new token.
+        """
+        if self.state is ClientState.CLOSED:
+            return
+        if status == 401 and is_renewable and not self._is_renewed:
+            # Tokens run out while a client is away. With a new one it is once more the server's turn, and only once.
+            self._is_renewed = True
+            self._connect(0.0)
+        elif status == 429 or status >= 500:
+            self._down(f"the server answered {status}", now, retry_after)
+        else:
+            self._fail(ConnectionFailed("the server refuses the upgrade", status=status))
+
+    def refused_protocol(self, reason: str) -> None:
+        """The upgrade came about, but not with this protocol: nor will it next time."""
+        if self.state is not ClientState.CLOSED:
+            self._fail(ConnectionFailed(reason))
+
+    def lost(self, code: int, reason: str, now: float) -> None:
+        """The connection is gone, or there was none in the end (1006).
+
+        Args:
+            code: of the close frame, 1006 if there was none, 1005 if it had none.
+            reason: the text with it, or what happened.
+            now: the time.
+        """
+        if self.state is ClientState.CLOSED:
+            return
+        if self.state is ClientState.CLOSING:
+            self._end()
+            return
+        closing = self._closing
+        if closing is not None and not closing.reconnect:
+            self._fail(ConnectionFailed(closing.reason, code=closing.code))
+        elif closing is not None:
+            after = None if closing.after_ms is None else closing.after_ms / 1000
+            self._down(f"{closing.code} {closing.reason}", now, after)
+        elif should_reconnect(code):
+            self._down(f"{code} {reason}", now)
+        else:
+            self._fail(ConnectionFailed(reason, code=code))
+
+    def received(self, frame: bytes | str, now: float) -> None:
+        """A whole message has come."""
+        if not self._is_linked or self.state in (ClientState.CLOSING, ClientState.CLOSED):
+            return
+        self._heard = now
+        self._is_pinged = False
+        try:
+            envelope = self._codec.decode(frame)
+            if self.state is not ClientState.OPEN:
+                self._on_welcome(envelope, now)
+                return
+            if envelope.type not in UNCOUNTED:
+                self.session.counted(size_of(frame))
+            handler = _HANDLERS.get(envelope.type)
+            if handler is not None:
+                handler(self, envelope, now)
+            if self.session.is_ack_due:
+                self._tell()
+        except ProtocolError as error:
+            self.violated(CloseCode.PROTOCOL_ERROR, str(error), now)
+
+    def violated(self, code: int, reason: str, now: float) -> None:
+        """The server broke a rule: a session whose counts cannot be trusted is not resumed."""
+        if self.state in (ClientState.CLOSING, ClientState.CLOSED):
+            return
+        self.session.forget()
+        self._actions.append(Drop(code, reason))
+        self._down(f"the server broke the protocol: {reason}", now)
+
+    def tick(self, now: float) -> None:
+        """Some time has passed."""
+        if not self._is_linked or self._is_paused or self.state in (ClientState.CLOSING, ClientState.CLOSED):
+            return
+        # Compared as `deadline` is computed: a difference may be smaller by a rounding.
+        if now >= self._heard + (2 * self._heartbeat if self.state is ClientState.OPEN else WELCOME):
+            self._actions.append(Drop(SILENT, "no sign of life"))
+            self.lost(CloseCode.ABNORMAL, "no sign of life", now)
+            return
+        if self.state is not ClientState.OPEN:
+            return
+        if now >= self._heard + self._heartbeat and not self._is_pinged:
+            self._is_pinged = True
+            self._send(Envelope("ping"))
+        self.rooms.tick(now)
+
+    def paused(self) -> None:
+        """Nothing is read any more, because the application is slow: silence means nothing."""
+        self._is_paused = True
+
+    def resumed(self, now: float) -> None:
+        """It is read again: every grace begins anew."""
+        self._is_paused = False
+        self._heard = now
+        self.rooms.postpone(now)
+
+    # What the application wants. Each returns the id that `Resolve` or `Reject` will name.
+
+    def join(self, room: str, since: Position | None = None) -> str:
+        """Asks for a room.
+
+        Raises:
+            ValueError: it is joined, or the name is empty or longer than 255 bytes.
+            ClientError: it is over.
+        """
+        self._check()
+        return self.rooms.join(room, since)
+
+    def leave(self, room: str) -> str:
+        """Asks not to get a room's messages any more.
+
+        Raises:
+            ValueError: it is not joined, or being left.
+            ClientError: it is over.
+        """
+        self._check()
+        return self.rooms.leave(room)
+
+    def publish(self, room: str, payload: Any, key: str | None = None) -> str:
+        """Publishes: once, however often the connection is lost meanwhile.
+
+        Raises:
+            TypeError, ValueError: the payload cannot be encoded, or is too large.
+            ClientError: it is over.
+        """
+        self._check()
+        return self._ask("publish", room, payload, UNSET if key is None else key)
+
+    def request(self, kind: str, payload: Any = UNSET, room: str | None = None) -> str:
+        """Sends a message of the application's own type, or "presence".
+
+        Raises:
+            TypeError, ValueError: the payload cannot be encoded or is too large, or the type is the protocol's.
+            ClientError: it is over.
+        """
+        self._check()
+        if kind in RESERVED and kind != "presence":
+            raise ValueError(f"{kind!r} is a type of the protocol")
+        return self._ask(kind, room, payload)
+
+    def processed(self, key: str) -> None:
+        """The application has processed the message with this id that was delivered with `ack`."""
+        if self._receipts.processed(key) and self.state not in (ClientState.CLOSING, ClientState.CLOSED):
+            self._push(self._codec.encode(Envelope("ack", re=key)))
+
+    def close(self) -> None:
+        """Ends it: with the connection's closing handshake if there is one."""
+        if self.state in (ClientState.CLOSING, ClientState.CLOSED):
+            return
+        is_linked = self._is_linked
+        if is_linked:
+            self._become(ClientState.CLOSING)
+        self._actions.append(Close(CloseCode.NORMAL))
+        if not is_linked:
+            self._end()
+
+    # Messages, by type.
+
+    def _on_welcome(self, envelope: Envelope, now: float) -> None:
+        if envelope.type != "welcome":
+            raise ProtocolError(f"{envelope.type} before welcome")
+        welcome = convert(envelope, Welcome)
+        self.session.welcomed(welcome)
+        self._max_message = welcome.max_message
+        if self._own_heartbeat is None:
+            self._heartbeat = welcome.heartbeat_ms / 1000
+        self._is_renewed = False
+        self._backoff.opened(now)
+        self._become(ClientState.OPEN)
+        if welcome.resumed:
+            self.rooms.postpone(now)
+        else:
+            self._begin_again()
+        self._flush()
+
+    def _begin_again(self) -> None:
+        """The server knows nothing of rooms and questions: first all rooms, then the questions in their order."""
+        for frame in self.rooms.begin_again():
+            self.session.push(frame)
+        for _, question in self._questions:
+            if question.kind not in ("join", "rejoin"):
+                self.session.push(question.frame)
+
+    def _on_message(self, envelope: Envelope, now: float) -> None:
+        if envelope.room is not UNSET:
+            self.rooms.message(envelope.room, envelope, now)
+            return
+        key = None if envelope.ack is not True or envelope.id is UNSET else envelope.id
+        if key is None or self._receipts.arrived(key):
+            self._actions.append(Deliver(message_of(envelope, 0, None), key is not None))
+        elif self._receipts.is_processed(key):
+            self._push(self._codec.encode(Envelope("ack", re=key)))
+
+    def _on_joined(self, envelope: Envelope, now: float) -> None:
+        self.rooms.joined(envelope, now)
+
+    def _on_left(self, envelope: Envelope, now: float) -> None:
+        self.rooms.left(envelope)
+
+    def _on_reply(self, envelope: Envelope, now: float) -> None:
+        if envelope.re is UNSET:
+            raise ProtocolError("reply without re")
+        question = self._questions.find(envelope.re)
+        if question is None:
+            return
+        value = None if envelope.payload is UNSET else envelope.payload
+        if question.kind == "publish":
+            # Checked first: what is not an answer must not count as one.
+            value = seq_of(envelope)
+        self._questions.answered(envelope.re)
+        self._actions.append(Resolve(envelope.re, value))
+
+    def _on_error(self, envelope: Envelope, now: float) -> None:
+        info = convert(envelope, ErrorInfo)
+        error = RequestFailed(
+            info.code, info.text, retry=info.retry, path=info.path, retry_after_ms=info.retry_after_ms
+        )
+        question = None if envelope.re is UNSET else self._questions.answered(envelope.re)
+        if envelope.re is UNSET or question is None:
+            self._actions.append(Complained(error))
+        elif question.kind in ("join", "rejoin", "leave"):
+            self.rooms.failed(envelope.re, question, error, now)
+        else:
+            self._actions.append(Reject(envelope.re, error))
+
+    def _on_skipped(self, envelope: Envelope, now: float) -> None:
+        self.rooms.skipped(envelope)
+
+    def _on_member(self, envelope: Envelope, now: float) -> None:
+        self.rooms.member(envelope)
+
+    def _on_closing(self, envelope: Envelope, now: float) -> None:
+        self._closing = convert(envelope, Closing)
+
+    def _on_received(self, envelope: Envelope, now: float) -> None:
+        self.session.acknowledged(convert(envelope, Count).count)
+
+    def _on_ping(self, envelope: Envelope, now: float) -> None:
+        self._send(Envelope("pong"))
+        self._tell()
+
+    def _on_second_welcome(self, envelope: Envelope, now: float) -> None:
+        raise ProtocolError("a second welcome")
+
+    # What follows.
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.state in (ClientState.CLOSING, ClientState.CLOSED):
+            raise ClientClosed
+
+    def _ask(self, kind: str, room: str | None, payload: Any = UNSET, key: str | UnsetType = UNSET) -> str:
+        if room is not None and not 1 <= len(room.encode()) <= 255:
+            raise ValueError(f"the name of a room has 1 to 255 bytes, not {len(room.encode())}")
+        self._count += 1
+        name = f"{self._name}-{self._count}"
+        frame = self._codec.encode(
+            Envelope(kind, id=name, room=UNSET if room is None else room, key=key, payload=payload)
+        )
+        size = size_of(frame)
+        # A join is the machine's as well as the application's, and the former has nobody to tell.
+        if kind != "join" and self._max_message is not None and size > self._max_message:
+            raise ValueError(f"a message has at most {self._max_message} bytes, not {size}")
+        self._questions.asked(name, Question(kind, room or "", frame))
+        self._push(frame)
+        return name
+
+    def _push(self, frame: bytes | str) -> None:
+        self.session.push(frame)
+        if self.state is ClientState.OPEN:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._actions += [Send(frame) for frame in self.session.unsent()]
+
+    def _send(self, envelope: Envelope) -> None:
+        self._actions.append(Send(self._codec.encode(envelope)))
+
+    def _tell(self) -> None:
+        self._send(Envelope("received", payload={"count": self.session.told()}))
+
+    def _down(self, reason: str, now: float, after: float | None = None) -> None:
+        self._is_linked = False
+        delay = self._backoff.failed(now, after)
+        if delay is None:
+            times = self._backoff.failures - 1
+            self._fail(ConnectionFailed(f"given up after {times} attempts: {reason.rstrip()}"))
+            return
+        if self.state is ClientState.OPEN:
+            self._become(ClientState.RECONNECTING)
+        self._connect(delay)
+
+    def _connect(self, delay: float) -> None:
+        query = {"session": self.session.id, "received": str(self.session.received)} if self.session.id else {}
+        self._actions.append(Connect(query, delay))
+
+    def _fail(self, error: ClientError) -> None:
+        self.error = error
+        self._end()
+
+    def _end(self) -> None:
+        self._is_linked = False
+        self._become(ClientState.CLOSED)
+        error = self.error or ClientClosed()
+        for key, question in self._questions:
+            if question.kind != "rejoin":
+                self._actions.append(Reject(key, error))
+        self._questions.clear()
+        self.rooms.end(self.error)
+        self.session.forget()
+
+    def _become(self, state: ClientState) -> None:
+        if state is not self.state and state in TRANSITIONS[self.state]:
+            self.state = state
+            self._actions.append(StateChanged(state, self.error))
+
+
+UNCOUNTED = frozenset({"welcome", "ping", "pong", "received"})
+
+_HANDLERS: dict[str, Callable[[Machine, Envelope, float], None]] = {
+    "welcome": Machine._on_second_welcome,
+    "message": Machine._on_message,
+    "joined": Machine._on_joined,
+    "left": Machine._on_left,
+    "reply": Machine._on_reply,
+    "error": Machine._on_error,
+    "skipped": Machine._on_skipped,
+    "member_joined": Machine._on_member,
+    "member_left": Machine._on_member,
+    "closing": Machine._on_closing,
+    "received": Machine._on_received,
+    "ping": Machine._on_ping,
+}

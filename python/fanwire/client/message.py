@@ -1,0 +1,93 @@
+"""What an application gets: messages, and what is told of those it does not get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+__all__ = ["Gap", "Member", "Message", "Position", "Skipped"]
+
+
+class Position(NamedTuple):
+    """Where a reader of a room stands. It can be stored, and given to `join` as `since` another day.
+
+    Attributes:
+        epoch: names the numbering.
+        seq: the number of the last message that need not come again.
+    """
+
+    epoch: str
+    seq: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Messages of a room that were missed and do not come any more.
+
+    Attributes:
+        reason: the server's: "epoch", "history", "position" (see the protocol), "budget" and the like; or "unhealed":
+            the client noticed and could not get them; or "slow": the application did not take them in time.
+        after: the number of the last message before the gap.
+        upto: the number of the last message in the gap. Where the reason is "epoch" it counts in the new numbering.
+        snapshot: the state of the room at `upto`, where the application supplies one; else None.
+    """
+
+    reason: str
+    after: int
+    upto: int
+    snapshot: Any = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message of a room, or to this client alone.
+
+    Attributes:
+        data: what was published: bytes, or what JSON or MessagePack can hold.
+        room: None: to this client alone.
+        seq: its number in the room; 0 outside of rooms.
+        id: what the server calls it; "" if it did not say.
+        ts: when it was sent, milliseconds since 1970; 0 if the server did not say.
+        key: in a room of latest values: what it is the newest value of.
+        gap: what is missing between the message before and this one; None: nothing.
+    """
+
+    data: Any
+    room: str | None = None
+    seq: int = 0
+    id: str = ""
+    ts: int = 0
+    key: str | None = None
+    gap: Gap | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Messages that the server has kept from this client, by the rules of the room.
+
+    Attributes:
+        reason: "replaced", "oldest", "newest", "budget" or "excluded".
+        count: how many.
+        first: the lowest of their numbers.
+        last: the highest; between the two there may be others that did come.
+    """
+
+    reason: str
+    count: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """Somebody came to a room, or left it.
+
+    Attributes:
+        id: of the member.
+        info: what the application tells of it.
+        is_here: True: it came.
+    """
+
+    id: str
+    info: Any
+    is_here: bool

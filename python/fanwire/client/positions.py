@@ -1,0 +1,167 @@
+"""The numbers of one room that have come, and those that should have. Pure.
+
+A number is *missing* when a higher one has come before it, *excused* when the server has said that it will not come,
+and a duplicate when it is neither missing nor new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fanwire.client.message import Position
+
+__all__ = ["GRACE", "MAX_RANGES", "Missing", "Positions"]
+
+GRACE = 1.0
+"""Seconds for a missing number to be explained by `skipped`, which comes once the server has caught up."""
+MAX_RANGES = 64
+"""Ranges kept of each sort. One bad moment of a server makes one range; with more the oldest is given up."""
+
+
+@dataclass
+class Missing:
+    """Numbers that should have come, `first` to `last`.
+
+    Attributes:
+        deadline: when to do something about it.
+        is_asked: whether the room was joined again for it.
+    """
+
+    first: int
+    last: int
+    deadline: float
+    is_asked: bool = False
+
+
+class Positions:
+    """Where a client stands in a room.
+
+    Args:
+        epoch: names the numbering.
+        seq: the number after which the stream continues.
+        is_complete: whether every number is expected (reliable delivery). If not, only the highest is kept.
+
+    Attributes:
+        highest: the highest number that has come.
+    """
+
+    __slots__ = ("_excused", "_given_up", "_is_complete", "_missing", "epoch", "highest")
+
+    def __init__(self, epoch: str, seq: int, *, is_complete: bool = True) -> None:
+        self.epoch = epoch
+        self.highest = seq
+        self._is_complete = is_complete
+        self._missing: list[Missing] = []
+        # What there was no place for, as one range from its lowest to its highest.
+        self._given_up: Missing | None = None
+        self._excused: list[tuple[int, int]] = []
+
+    @property
+    def since(self) -> Position:
+        """Everything up to here has come or was excused."""
+        if self._missing:
+            return Position(self.epoch, self._missing[0].first - 1)
+        seq = self.highest
+        for first, last in self._excused:
+            if first <= seq + 1:
+                seq = max(seq, last)
+        return Position(self.epoch, seq)
+
+    @property
+    def deadline(self) -> float | None:
+        """When `due` has something to say; None: nothing is missing."""
+        if self._given_up is not None:
+            return self._given_up.deadline
+        return min((gap.deadline for gap in self._missing), default=None)
+
+    def continues(self, epoch: str, is_complete: bool) -> bool:
+        """Whether this is the same numbering, kept in the same way."""
+        return self.epoch == epoch and self._is_complete == is_complete
+
+    def arrived(self, seq: int, now: float) -> bool:
+        """A message has come; returns whether it is new to the application."""
+        if not self._is_complete:
+            self.highest = max(self.highest, seq)
+            return True
+        if seq == self.highest + 1 and not self._excused:
+            self.highest = seq
+            return True
+        if seq > self.highest:
+            for first, last in _outside(self.highest + 1, seq - 1, self._excused):
+                self._missing.append(Missing(first, last, now + GRACE))
+            self._bound()
+            self.highest = seq
+            self._excused = [(first, last) for first, last in self._excused if last > seq]
+            return True
+        if not self._remove(seq, seq):
+            return False
+        # What was asked for is coming: a long answer is no missing one.
+        for gap in self._missing:
+            gap.deadline = now + GRACE
+        return True
+
+    def excuse(self, first: int, last: int) -> None:
+        """The numbers will not come (though some of them may have, and some still may)."""
+        if not self._is_complete:
+            return
+        self._remove(first, last)
+        if last > self.highest:
+            # Not taken for arrived: if one of them does come, it is new.
+            self._excused.append((max(first, self.highest + 1), last))
+            self._excused.sort()
+            if len(self._excused) > MAX_RANGES:
+                (low, _), (_, high), *rest = self._excused
+                self._excused = [(low, high), *rest]
+
+    def asked(self, now: float) -> None:
+        """The room was joined again, and all that is missing will come if it ever does."""
+        for gap in self._missing:
+            gap.is_asked = True
+            gap.deadline = now + GRACE
+
+    def postpone(self, now: float) -> None:
+        """Nothing could come meanwhile: each grace begins again."""
+        for gap in self._missing:
+            gap.deadline = now + GRACE
+
+    def due(self, now: float) -> tuple[bool, list[Missing]]:
+        """Returns whether to join again, and what is given up, having been asked for in vain."""
+        lost = [gap for gap in self._missing if gap.is_asked and gap.deadline <= now]
+        self._missing = [gap for gap in self._missing if not (gap.is_asked and gap.deadline <= now)]
+        if self._given_up is not None:
+            lost.insert(0, self._given_up)
+            self._given_up = None
+        return any(gap.deadline <= now for gap in self._missing), lost
+
+    def _bound(self) -> None:
+        if len(self._missing) > MAX_RANGES:
+            # The oldest: closest to what history no longer has.
+            oldest = self._missing.pop(0)
+            first = oldest.first if self._given_up is None else self._given_up.first
+            self._given_up = Missing(first, oldest.last, oldest.deadline)
+
+    def _remove(self, first: int, last: int) -> bool:
+        left: list[Missing] = []
+        is_changed = False
+        for gap in self._missing:
+            if gap.last < first or gap.first > last:
+                left.append(gap)
+                continue
+            is_changed = True
+            for low, high in _outside(gap.first, gap.last, [(first, last)]):
+                left.append(Missing(low, high, gap.deadline, gap.is_asked))
+        self._missing = left
+        return is_changed
+
+
+def _outside(first: int, last: int, ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The parts of `first` to `last` that are in none of the ranges, which are sorted."""
+    for low, high in ranges:
+        if low > last:
+            break
+        if low > first:
+            yield first, low - 1
+        first = max(first, high + 1)
+    if first <= last:
+        yield first, last

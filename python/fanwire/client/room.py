@@ -1,0 +1,160 @@
+"""A room as an application sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from msgspec import UNSET
+
+from fanwire.client.actions import Joined
+from fanwire.client.message import Gap, Member, Message, Position, Skipped
+from fanwire.client.stream import Owner as StreamOwner
+from fanwire.client.stream import Stream
+
+__all__ = ["Owner", "Room"]
+
+HARD_LIMIT = 16
+"""Times the limit of a queue that it may have when reading must go on, because a call waits for its answer. What the
+server sends before that answer is rarely more than what it lets wait for one connection."""
+
+ONE_READ = 8192
+"""Messages that may come at once, after reading has stopped: 256 KiB of the smallest envelopes are some 4,000."""
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Owner(StreamOwner, Protocol):
+    """Whose room it is."""
+
+    def leave(self, name: str) -> Awaitable[None]:
+        """Ends the membership."""
+
+
+class Room:
+    """A room that was joined. Iterate over it for its messages, from one task.
+
+    A message that was late, because the server had left it out, comes after higher ones; `seq` tells. Nothing comes
+    twice in a room with reliable delivery, and what does not come at all is told by `Message.gap`.
+
+    Attributes:
+        name: of the room.
+        delivery: its class: "reliable", "latest", "drop-oldest" or "drop-newest".
+        members: id to info; None where the room has no presence.
+        snapshot: the state that the stream continues from, where the application supplies one; else None.
+        epoch: names the numbering of `seq`.
+        seq: the number of the last message that was taken, or that the stream continues from.
+    """
+
+    __slots__ = (
+        "_gap_callbacks", "_lost", "_member_callbacks", "_most", "_owner", "_received_epoch", "_skipped_callbacks",
+        "_stream", "delivery", "epoch", "members", "name", "seq", "snapshot",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, name: str, limit: int) -> None:
+        self._owner = owner
+        self._stream: Stream[tuple[str, Message]] = Stream(owner, limit)
+        self._most = max(HARD_LIMIT * limit, ONE_READ)
+        self._lost: Gap | None = None
+        self._gap_callbacks: list[Callable[[Gap], object]] = []
+        self._skipped_callbacks: list[Callable[[Skipped], object]] = []
+        self._member_callbacks: list[Callable[[Member], object]] = []
+        self._received_epoch = ""
+        self.name = name
+        self.delivery = ""
+        self.members: dict[str, Any] | None = None
+        self.snapshot: Any = None
+        self.epoch = ""
+        self.seq = 0
+
+    @property
+    def position(self) -> Position:
+        """What to store, and to give to `join` as `since` another day, to go on after the last message taken."""
+        return Position(self.epoch, self.seq)
+
+    async def leave(self) -> None:
+        """Ends the membership, and the iteration with it once what came before is taken.
+
+        Raises:
+            ClientError: it is over anyway, or the server refuses.
+        """
+        await self._owner.leave(self.name)
+
+    def on_gap(self, callback: Callable[[Gap], object]) -> Callable[[Gap], object]:
+        """Has it called as soon as messages are known to be missed; it must not wait. Can be a decorator."""
+        return _added(self._gap_callbacks, callback)
+
+    def on_skipped(self, callback: Callable[[Skipped], object]) -> Callable[[Skipped], object]:
+        """Has it called when the server tells what it left out; it must not wait. Can be a decorator."""
+        return _added(self._skipped_callbacks, callback)
+
+    def on_member(self, callback: Callable[[Member], object]) -> Callable[[Member], object]:
+        """Has it called when somebody comes or leaves; it must not wait. Can be a decorator."""
+        return _added(self._member_callbacks, callback)
+
+    def __aiter__(self) -> Room:
+        return self
+
+    async def __anext__(self) -> Message:
+        epoch, message = await self._stream.next()
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            if message.gap is not None:
+                lost = replace(message.gap, after=lost.after)
+            message = replace(message, gap=lost)
+        # The newest values at the beginning have numbers from before it.
+        self.seq = max(self.seq, message.seq) if epoch == self.epoch else message.seq
+        self.epoch = epoch
+        return message
+
+    def __repr__(self) -> str:
+        return f"<Room {self.name!r} {self.epoch}:{self.seq}>"
+
+    # What the client calls.
+
+    def joined(self, action: Joined) -> None:
+        """The stream begins, or begins again."""
+        if not self._received_epoch:
+            # Later it is for the messages, some of which may still wait here, to say where the application is.
+            self.epoch, self.seq = action.epoch, action.seq
+        self._received_epoch = action.epoch
+        self.delivery = action.delivery
+        self.members = action.members
+        if action.snapshot is not UNSET:
+            self.snapshot = action.snapshot
+
+    def put(self, message: Message) -> None:
+        """A message has come."""
+        if len(self._stream) >= self._most:
+            _, oldest = self._stream.drop_oldest()
+            first = oldest.seq - 1 if oldest.gap is None else oldest.gap.after
+            self._lost = Gap("slow", first if self._lost is None else self._lost.after, oldest.seq)
+        self._stream.put((self._received_epoch, message))
+
+    def member_changed(self, member: Member) -> list[Callable[[Member], object]]:
+        """Somebody came or left; returns whom to tell."""
+        if self.members is None:
+            self.members = {}
+        if member.is_here:
+            self.members[member.id] = member.info
+        else:
+            self.members.pop(member.id, None)
+        return self._member_callbacks
+
+    def gap_found(self) -> list[Callable[[Gap], object]]:
+        """Returns whom to tell of a gap."""
+        return self._gap_callbacks
+
+    def told(self) -> list[Callable[[Skipped], object]]:
+        """Returns whom to tell of what was skipped."""
+        return self._skipped_callbacks
+
+    def end(self, error: Exception | None) -> None:
+        """No more messages come."""
+        self._stream.end(error)
+
+
+def _added(callbacks: list[F], callback: F) -> F:
+    callbacks.append(callback)
+    return callback

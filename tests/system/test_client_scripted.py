@@ -1,0 +1,453 @@
+"""The client over real sockets, against a server of another make that follows a script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import pytest
+from helpers.wait import until, within
+from helpers.wire import TEXT, accept_of, frame
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from fanwire.client import (
+    ClientClosed,
+    ClientState,
+    ConnectionFailed,
+    Gap,
+    Member,
+    Position,
+    RequestFailed,
+    Room,
+    Skipped,
+    connect,
+)
+from fanwire.client.room import ONE_READ
+
+WELCOME = {"session": "S", "resumed": False, "received": 0, "heartbeat_ms": 25_000, "grace_ms": 30_000}
+JOINED = {"epoch": "e", "recovered": False, "delivery": "reliable"}
+
+
+class Peer:
+    """A connection of the client's, as the script sees it."""
+
+    def __init__(self, socket: ServerConnection) -> None:
+        self.socket = socket
+        assert socket.request is not None
+        self.headers = socket.request.headers
+        self.query = {name: values[0] for name, values in parse_qs(urlsplit(socket.request.path).query).items()}
+        self.is_text = socket.subprotocol == "fanwire.v1.json"
+
+    async def say(self, kind: str, **fields: Any) -> None:
+        envelope = {"type": kind, **fields}
+        await self.socket.send(json.dumps(envelope) if self.is_text else msgspec.msgpack.encode(envelope))
+
+    async def hear(self) -> dict[str, Any]:
+        data = await within(self.socket.recv())
+        found: dict[str, Any] = json.loads(data) if self.is_text else msgspec.msgpack.decode(data)  # type: ignore[arg-type]
+        return found
+
+    async def let_in(self, seq: int = 0) -> dict[str, Any]:
+        join = await self.hear()
+        assert join["type"] == "join"
+        await self.say("joined", re=join["id"], room=join["room"], seq=seq, payload=JOINED)
+        return join
+
+    def cut(self) -> None:
+        self.socket.transport.abort()
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+@asynccontextmanager
+async def scripted(*scripts: Script, refusals: list[Response] | None = None, **options: Any) -> AsyncIterator[str]:
+    """A server whose connections each follow a script; yields its URL. Scripts that raise fail the test."""
+    left = list(scripts)
+    failures: list[BaseException] = []
+
+    async def handle(socket: ServerConnection) -> None:
+        try:
+            await left.pop(0)(Peer(socket))
+            await socket.wait_closed()
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    def refuse(socket: ServerConnection, request: Request) -> Response | None:
+        return refusals.pop(0) if refusals else None
+
+    async with serve(
+        handle, "127.0.0.1", 0, subprotocols=["fanwire.v1.json", "fanwire.v1.msgpack"], process_request=refuse,
+        compression=None, **options,
+    ) as server:  # fmt: skip
+        port = server.sockets[0].getsockname()[1]
+        yield f"{'wss' if options.get('ssl') else 'ws'}://localhost:{port}/path?a=1"
+        server.close(close_connections=False)
+    assert not failures, failures
+    assert not left, "a connection that did not come"
+
+
+async def idle(peer: Peer) -> None:
+    await peer.say("welcome", payload=WELCOME)
+
+
+def no_tasks_left() -> None:
+    left = [task for task in asyncio.all_tasks() if "fanwire" in repr(task.get_coro())]
+    assert not left, left
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+async def test_a_cut_connection_is_resumed(encoding: str) -> None:
+    states: list[ClientState] = []
+
+    async def first(peer: Peer) -> None:
+        assert peer.query == {"a": "1"}
+        assert peer.headers["Authorization"] == "Bearer t1"
+        await peer.say("welcome", payload=WELCOME)
+        await peer.let_in(seq=4)
+        for seq in (5, 6):
+            await peer.say("message", room="prices", seq=seq, payload={"n": seq}, ts=9)
+        publish = await peer.hear()
+        assert (publish["type"], publish["payload"]) == ("publish", "mine")
+        peer.cut()
+
+    async def second(peer: Peer) -> None:
+        assert peer.query == {"a": "1", "session": "S", "received": "3"}
+        assert peer.headers["Authorization"] == "Bearer t2"
+        await peer.say("welcome", payload={**WELCOME, "resumed": True, "received": 1})
+        publish = await peer.hear()
+        await peer.say("message", room="prices", seq=7, payload={"n": 7})
+        await peer.say("reply", re=publish["id"], room="prices", seq=7)
+
+    tokens = iter(["t1", "t2"])
+
+    async def token() -> str:
+        return next(tokens)
+
+    async with scripted(first, second) as url:
+        async with connect(url, encoding=encoding, token=token) as client:
+            client.on_state(states.append)
+            assert (client.state, client.session) == (ClientState.OPEN, "S")
+            room = await within(client.join("prices"))
+            assert (room.position, room.delivery) == (Position("e", 4), "reliable")
+            assert [(await within(anext(room))).data for _ in range(2)] == [{"n": 5}, {"n": 6}]
+            assert await within(client.publish("prices", "mine")) == 7
+            message = await within(anext(room))
+            assert (message.seq, message.data, message.gap) == (7, {"n": 7}, None)
+            assert room.position == ("e", 7)
+        assert client.state is ClientState.CLOSED
+    assert states == [ClientState.RECONNECTING, ClientState.OPEN, ClientState.CLOSING, ClientState.CLOSED]
+    with pytest.raises(StopAsyncIteration):
+        await within(anext(room))
+    no_tasks_left()
+
+
+async def test_a_new_session_goes_on_with_a_gap() -> None:
+    async def first(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.let_in(seq=4)
+        peer.cut()
+
+    async def second(peer: Peer) -> None:
+        await peer.say("welcome", payload={**WELCOME, "session": "T", "reason": "expired"})
+        join = await peer.let_in(seq=9)
+        assert join["payload"] == {"since": {"epoch": "e", "seq": 4}}
+        await peer.say("message", room="r", seq=10, payload=10)
+
+    gaps: list[Any] = []
+    async with scripted(first, second) as url, connect(url) as client:
+        room = await within(client.join("r"))
+        room.on_gap(gaps.append)
+        message = await within(anext(room))
+        assert (message.seq, message.gap) == (10, gaps[0])
+        assert (message.gap.after, message.gap.upto) == (4, 9)
+        assert client.session == "T"
+
+
+async def test_calls_and_their_errors() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        request = await peer.hear()
+        await peer.say("reply", re=request["id"], payload=sum(request["payload"]))
+        request = await peer.hear()
+        error = {"code": "overloaded", "text": "later", "retry": True, "retry_after_ms": 5}
+        await peer.say("error", re=request["id"], payload=error)
+        request = await peer.hear()
+        await peer.say("reply", re=request["id"], payload={"count": 0, "members": []})
+        join = await peer.hear()
+        await peer.say("error", re=join["id"], payload={"code": "forbidden", "text": "no", "retry": False})
+        await peer.hear()
+
+    async with scripted(script) as url:
+        async with connect(url) as client:
+            assert await within(client.request("sum", [1, 2])) == 3
+            with pytest.raises(RequestFailed, match="overloaded: later") as caught:
+                await within(client.request("sum"))
+            assert (caught.value.retry, caught.value.retry_after_ms) == (True, 5)
+            assert await within(client.presence("r")) == {"count": 0, "members": []}
+            with pytest.raises(RequestFailed, match="forbidden"):
+                await within(client.join("r"))
+            assert client.rooms == {}
+            waiting = asyncio.ensure_future(client.request("never"))
+            await asyncio.sleep(0)
+        with pytest.raises(ClientClosed):
+            await within(waiting)
+        with pytest.raises(ClientClosed):
+            await client.join("r")
+
+
+async def test_messages_to_this_client_are_acknowledged_when_the_next_is_asked_for() -> None:
+    heard = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        for number in range(2):
+            await peer.say("message", id=f"m{number}", ack=True, payload=number)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(peer.socket.recv(), 0.1)
+        heard.set()
+        assert await peer.hear() == {"type": "ack", "re": "m0"}
+        await peer.say("message", id="m2", payload=2)
+
+    async with scripted(script) as url, connect(url) as client:
+        messages = client.messages()
+        assert (await within(anext(messages))).data == 0
+        await within(heard.wait())
+        assert (await within(anext(messages))).data == 1
+        assert (await within(anext(messages))).data == 2
+
+
+async def test_a_slow_application_stops_the_reading_and_is_not_disconnected() -> None:
+    count = 3000
+
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload={**WELCOME, "ack_frames": 1_000_000, "ack_bytes": 1 << 40})
+        await peer.let_in()
+        for seq in range(1, count + 1):
+            await peer.say("message", room="r", seq=seq, payload="x" * 1000)
+
+    async with scripted(script) as url, connect(url, max_queue=10, heartbeat=0.05) as client:
+        room = await within(client.join("r"))
+        await asyncio.sleep(0.3)
+        assert len(room._stream) < count / 2
+        for seq in range(1, count + 1):
+            assert (await within(anext(room))).seq == seq
+        assert client.state is ClientState.OPEN
+
+
+async def test_who_takes_messages_may_wait_for_answers_however_full_the_queue_is() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.let_in()
+        for seq in range(1, 101):
+            await peer.say("message", room="r", seq=seq, payload=0)
+        for seq in range(101, 110):
+            publish = await peer.hear()
+            await peer.say("message", room="r", seq=seq, payload=0)
+            await peer.say("reply", re=publish["id"], room="r", seq=seq)
+
+    async with scripted(script) as url, connect(url, max_queue=10) as client:
+        room = await within(client.join("r"))
+        await asyncio.sleep(0.1)
+        for seq in range(1, 10):
+            assert (await within(anext(room))).seq == seq
+            assert await within(client.publish("r", seq)) == 100 + seq
+        for seq in range(10, 110):
+            assert (await within(anext(room))).seq == seq
+
+
+async def test_who_takes_no_messages_but_calls_and_calls_loses_the_oldest() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload={**WELCOME, "ack_frames": 10_000, "ack_bytes": 1 << 30})
+        await peer.let_in()
+        for seq in range(1, ONE_READ + 101):
+            await peer.say("message", room="r", seq=seq, payload=0)
+        publish = await peer.hear()
+        await peer.say("reply", re=publish["id"], room="r", seq=ONE_READ + 101)
+
+    async with scripted(script) as url, connect(url, max_queue=2) as client:
+        room = await within(client.join("r"))
+        await within(client.publish("r", 1))
+        message = await within(anext(room))
+        assert (message.seq, message.gap) == (101, Gap("slow", 0, 100))
+        for seq in range(102, ONE_READ + 101):
+            message = await within(anext(room))
+            assert (message.seq, message.gap) == (seq, None)
+
+
+async def test_a_close_code_that_says_so_ends_everything() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.let_in()
+        await peer.socket.close(4500, "banned")
+
+    async with scripted(script) as url, connect(url) as client:
+        room = await within(client.join("r"))
+        for what in (anext(room), anext(client.messages()), client.publish("r", 1)):
+            with pytest.raises(ConnectionFailed, match="4500 banned"):
+                await within(what)
+        assert client.state is ClientState.CLOSED
+    no_tasks_left()
+
+
+async def test_a_server_that_does_not_answer_a_close_is_left() -> None:
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line.split(": ")[1] for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key"))
+        answer = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+        answer += [f"Sec-WebSocket-Accept: {accept_of(key)}", "Sec-WebSocket-Protocol: fanwire.v1.json", "", ""]
+        welcome = json.dumps({"type": "welcome", "payload": WELCOME}).encode()
+        writer.write("\r\n".join(answer).encode() + frame(TEXT, welcome, mask=False))
+        while await reader.read(1000):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(deaf, "127.0.0.1", 0) as server:
+        client = connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", close_timeout=0.1)
+        await within(client.__aenter__())
+        assert client.state is ClientState.OPEN
+        await within(client.close())
+        assert client.state is ClientState.CLOSED
+    no_tasks_left()
+
+
+@pytest.mark.logs_errors
+async def test_callbacks_are_told_and_one_that_fails_harms_nobody() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.say("joined", room="given", seq=1, payload={**JOINED, "members": [{"id": "1", "info": "Ann"}]})
+        await peer.say("message", room="given", seq=2, payload=2)
+        await peer.say("member_joined", room="given", seq=2, payload={"id": "2", "info": "Bob"})
+        await peer.say("member_left", room="given", seq=2, payload={"id": "1"})
+        payload = {"reason": "excluded", "count": 1, "first": 3, "last": 3}
+        await peer.say("skipped", room="given", payload=payload)
+        await peer.say("left", room="given")
+
+    rooms: list[Room] = []
+    told: list[Any] = []
+
+    def arrived(room: Room) -> None:
+        rooms.append(room)
+        room.on_member(told.append)
+        room.on_skipped(told.append)
+        raise RuntimeError("of the application")
+
+    async with scripted(script) as url:
+        client = connect(url)
+        client.on_room(arrived)
+        async with client:
+            await until(lambda: len(told) == 3)
+            assert told == [Member("2", "Bob", True), Member("1", None, False), Skipped("excluded", 1, 3, 3)]
+            assert [(message.seq, rooms[0].members) async for message in rooms[0]] == [(2, {"2": "Bob"})]
+            assert client.rooms == {}
+
+
+async def test_refusals() -> None:
+    def refusal(status: HTTPStatus, **headers: str) -> Response:
+        from websockets.datastructures import Headers
+
+        return Response(status, status.phrase, Headers(headers), b"")
+
+    later = [refusal(HTTPStatus.TOO_MANY_REQUESTS, **{"Retry-After": "0"}), refusal(HTTPStatus.UNAUTHORIZED)]
+    tokens: list[str] = []
+
+    def token() -> str:
+        tokens.append("t")
+        return "t"
+
+    async with scripted(idle, refusals=later) as url, connect(url, token=token) as client:
+        assert client.state is ClientState.OPEN
+        assert len(tokens) == 3
+    async with scripted(refusals=[refusal(HTTPStatus.FORBIDDEN)]) as url:
+        with pytest.raises(ConnectionFailed, match="403") as caught:
+            await within(connect(url).__aenter__())
+        assert caught.value.status == 403
+    no_tasks_left()
+
+
+async def test_a_server_without_the_protocol() -> None:
+    async def nothing(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    async with serve(nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ConnectionFailed, match=r"does not speak fanwire\.v1\.json"):
+            await within(connect(f"ws://127.0.0.1:{port}/").__aenter__())
+    no_tasks_left()
+
+
+async def test_nobody_there() -> None:
+    async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+    with pytest.raises(ConnectionFailed, match="given up after 1 attempts"):
+        await within(connect(f"ws://127.0.0.1:{port}/", max_attempts=1).__aenter__())
+    no_tasks_left()
+
+
+async def test_cancelled_while_the_server_says_nothing() -> None:
+    ended = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            pass
+        writer.close()
+        ended.set()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        client = connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        with pytest.raises(asyncio.TimeoutError):
+            await within(client.__aenter__(), 0.1)
+        assert client.state is ClientState.CLOSED
+        no_tasks_left()
+        await within(ended.wait())
+
+
+async def test_garbage_begins_a_new_session() -> None:
+    async def first(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.socket.send("{garbage")
+
+    async def second(peer: Peer) -> None:
+        assert peer.query == {"a": "1"}
+        await peer.say("welcome", payload={**WELCOME, "session": "T"})
+
+    async with scripted(first, second) as url, connect(url) as client:
+        await until(lambda: client.session == "T")
+
+
+@pytest.mark.logs_errors
+@pytest.mark.parametrize("data", [b"\x81\x7e\x00\x01x", b"\x81\x02\xff\xff", b"\x80\x01x", b"\x83\x00"])
+async def test_a_server_that_breaks_the_framing_is_left_for_a_new_connection(data: bytes) -> None:
+    async def first(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        peer.socket.transport.write(data)
+
+    async def second(peer: Peer) -> None:
+        await peer.say("welcome", payload={**WELCOME, "resumed": "session" in peer.query, "session": "S"})
+        await peer.say("message", payload="again")
+
+    async with scripted(first, second) as url, connect(url) as client:
+        assert (await within(anext(client.messages()))).data == "again"
+
+
+async def test_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    server, trusting = tls
+    async with scripted(idle, ssl=server) as url, connect(url, ssl=trusting) as client:
+        assert client.state is ClientState.OPEN
+
+
+@pytest.mark.parametrize(
+    "options", [{"heartbeat": 0}, {"max_queue": 0}, {"encoding": "xml"}, {"max_attempts": 0}, {"url": "http://x/"}]
+)
+def test_arguments_out_of_range(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        connect(**{"url": "ws://localhost/", **options})

@@ -1,0 +1,91 @@
+"""Delays: their bounds, their spread, and when they begin anew. The dice are loaded or seeded."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanwire.client.backoff import AT_ONCE, SETTLED, Backoff
+
+
+class Highest(Random):
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class Lowest(Random):
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
+def test_the_bound_doubles_up_to_the_cap() -> None:
+    backoff = Backoff(Highest(), base=1, cap=60)
+    assert [backoff.failed(0) for _ in range(10)] == [AT_ONCE, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_the_jitter_is_full() -> None:
+    backoff = Backoff(Lowest())
+    assert [backoff.failed(0) for _ in range(5)] == [0] * 5
+
+
+def test_it_gives_up_after_so_many_failures() -> None:
+    backoff = Backoff(Highest(), max_attempts=3)
+    assert [backoff.failed(0) is None for _ in range(5)] == [False, False, False, True, True]
+
+
+def test_without_a_limit_it_never_gives_up_and_never_overflows() -> None:
+    backoff = Backoff(Highest(), max_attempts=None)
+    assert [backoff.failed(0) for _ in range(5000)][-1] == 60
+
+
+@pytest.mark.parametrize(("after", "least", "most"), [(0.0, 0.0, 0.2), (1.0, 1.0, 1.2), (30.0, 30.0, 33.0)])
+def test_what_the_server_says_takes_the_place_of_the_computed_delay(after: float, least: float, most: float) -> None:
+    assert Backoff(Lowest()).failed(0, after) == pytest.approx(least)
+    assert Backoff(Highest()).failed(0, after) == pytest.approx(most)
+
+
+def test_a_connection_that_lasted_begins_anew() -> None:
+    backoff = Backoff(Highest())
+    for _ in range(5):
+        backoff.failed(0)
+    backoff.opened(100)
+    assert backoff.failed(100 + SETTLED) == AT_ONCE
+    assert backoff.failures == 1
+
+
+def test_a_server_that_accepts_and_drops_is_failing() -> None:
+    backoff = Backoff(Highest(), max_attempts=4)
+    delays = []
+    for number in range(5):
+        backoff.opened(number * 10.0)
+        delays.append(backoff.failed(number * 10.0 + SETTLED - 0.1))
+    assert delays == [AT_ONCE, 1, 2, 4, None]
+
+
+def test_how_long_it_was_open_counts_once() -> None:
+    backoff = Backoff(Highest())
+    backoff.opened(0)
+    assert [backoff.failed(100), backoff.failed(200), backoff.failed(300)] == [AT_ONCE, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "match"), [({"base": 0}, "base"), ({"cap": 0.5}, "cap"), ({"max_attempts": 0}, "max")]
+)
+def test_arguments_out_of_range(options: dict[str, float], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        Backoff(Random(), **options)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 2**32), st.lists(st.none() | st.floats(0, 1000), max_size=30))
+def test_every_delay_is_within_its_bound(seed: int, afters: list[float | None]) -> None:
+    backoff = Backoff(Random(seed), max_attempts=None)
+    for after in afters:
+        delay = backoff.failed(0, after)
+        assert delay is not None
+        if after is None:
+            assert 0 <= delay <= 60
+        else:
+            assert after <= delay <= after * 1.1 + AT_ONCE

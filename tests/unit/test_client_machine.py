@@ -1,0 +1,866 @@
+"""The client's protocol, rule by rule, driven through frames: no socket, no clock."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from fanwire.client import actions as do
+from fanwire.client.backoff import Backoff
+from fanwire.client.codec import Codec
+from fanwire.client.errors import ClientClosed, ConnectionFailed, RequestFailed
+from fanwire.client.machine import WELCOME, Machine
+from fanwire.client.membership import MAX_RETRIES
+from fanwire.client.message import Gap, Member, Message, Position, Skipped
+from fanwire.client.positions import GRACE, MAX_RANGES
+from fanwire.client.receipts import MAX_REMEMBERED
+from fanwire.client.state import TRANSITIONS, ClientState
+
+SELDOM = {"heartbeat_ms": 25_000, "grace_ms": 30_000, "ack_frames": 512, "ack_bytes": 65_536, "max_message": 1 << 20}
+
+
+class Driver:
+    """A machine, its time, and the server's side by hand."""
+
+    def __init__(self, encoding: str = "json", *, max_attempts: int | None = 20, **options: Any) -> None:
+        self.encoding = encoding
+        self.now = 100.0
+        self.ids = itertools.count(1)
+        self.machine = Machine(Codec(encoding), Backoff(Random(1), max_attempts=max_attempts), name="c", **options)
+        self.machine.start()
+        self.begun = self.machine.take()
+
+    def take(self) -> list[do.Action]:
+        return self.machine.take()
+
+    def open(self) -> list[do.Action]:
+        self.machine.opened(self.now)
+        return self.take()
+
+    def welcome(self, *, resumed: bool = False, received: int = 0, session: str = "S", **more: Any) -> list[do.Action]:
+        payload = {"session": session, "resumed": resumed, "received": received, **SELDOM, **more}
+        return self.hear("welcome", payload=payload)
+
+    def up(self, **more: Any) -> Driver:
+        self.open()
+        self.welcome(**more)
+        return self
+
+    def hear(self, kind: str, **fields: Any) -> list[do.Action]:
+        return self.raw({"type": kind, "id": f"s{next(self.ids)}", "ts": 1, **fields})
+
+    def raw(self, envelope: Any) -> list[do.Action]:
+        text = json.dumps(envelope, ensure_ascii=False) if self.encoding == "json" else msgspec.msgpack.encode(envelope)
+        return self.frame(text)
+
+    def frame(self, frame: bytes | str) -> list[do.Action]:
+        self.machine.received(frame, self.now)
+        return self.take()
+
+    def lose(self, code: int = 1006, reason: str = "") -> list[do.Action]:
+        self.machine.lost(code, reason, self.now)
+        return self.take()
+
+    def wait(self, seconds: float) -> list[do.Action]:
+        self.now += seconds
+        self.machine.tick(self.now)
+        return self.take()
+
+    def joined(self, room: str = "r", seq: int = 0, *, epoch: str = "e", **payload: Any) -> str:
+        """Joins and is let in; returns the id."""
+        key = self.machine.join(room)
+        self.take()
+        self.answer_join(key, room, seq, epoch=epoch, **payload)
+        return key
+
+    def answer_join(self, key: str, room: str, seq: int, *, epoch: str = "e", **payload: Any) -> list[do.Action]:
+        payload = {"epoch": epoch, "recovered": False, "delivery": "reliable", **payload}
+        return self.hear("joined", re=key, room=room, seq=seq, payload=payload)
+
+    def message(self, seq: int, room: str = "r", **more: Any) -> list[do.Action]:
+        return self.hear("message", room=room, seq=seq, payload=seq, **more)
+
+
+def sent(actions: list[do.Action]) -> list[dict[str, Any]]:
+    return [parse(action.frame) for action in actions if isinstance(action, do.Send)]
+
+
+def parse(frame: bytes | str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(frame) if isinstance(frame, str) else msgspec.msgpack.decode(frame)
+    return found
+
+
+def seqs(actions: list[do.Action]) -> list[int]:
+    return [action.message.seq for action in actions if isinstance(action, do.Deliver)]
+
+
+def only(actions: list[do.Action], kind: type) -> list[Any]:
+    return [action for action in actions if isinstance(action, kind)]
+
+
+# Beginning and coming back.
+
+
+def test_the_first_connection_asks_for_no_session() -> None:
+    assert Driver().begun == [do.Connect({}, 0.0)]
+
+
+def test_the_welcome_opens() -> None:
+    driver = Driver()
+    assert driver.open() == []
+    assert driver.machine.state is ClientState.CONNECTING
+    assert driver.welcome() == [do.StateChanged(ClientState.OPEN)]
+    assert driver.machine.session.id == "S"
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+def test_a_lost_connection_is_resumed_with_what_was_received(encoding: str) -> None:
+    driver = Driver(encoding).up()
+    driver.joined()
+    driver.message(1)
+    driver.hear("something-new", payload={"a": 1})
+    for kind in ("ping", "pong"):
+        driver.hear(kind)
+    driver.hear("received", payload={"count": 1})
+    actions = driver.lose()
+    assert actions[0] == do.StateChanged(ClientState.RECONNECTING)
+    (connect,) = only(actions, do.Connect)
+    assert connect.query == {"session": "S", "received": "3"}
+    assert 0 <= connect.delay <= 0.2
+
+
+def test_a_resumed_session_gets_again_what_the_server_lacks_with_the_same_bytes() -> None:
+    driver = Driver().up()
+    keys = [driver.machine.publish("r", number) for number in range(4)]
+    frames = [action.frame for action in only(driver.take(), do.Send)]
+    assert len(frames) == 4
+    driver.hear("received", payload={"count": 1})
+    driver.lose()
+    late = driver.machine.publish("r", 4)
+    assert driver.take() == []
+    driver.open()
+    again = [action.frame for action in only(driver.welcome(resumed=True, received=2), do.Send)]
+    assert again[:2] == frames[2:]
+    assert [parse(frame)["id"] for frame in again] == [*keys[2:], late]
+    assert driver.hear("reply", re=keys[0], room="r", seq=1) == [do.Resolve(keys[0], 1)]
+
+
+def test_a_new_session_joins_again_first_and_then_asks_again_in_order() -> None:
+    driver = Driver().up()
+    driver.joined("a", 7, epoch="x")
+    driver.message(8, "a")
+    first = driver.machine.publish("a", 1)
+    asked = driver.machine.request("sum", [1, 2])
+    join = driver.machine.join("b", Position("y", 3))
+    left = driver.machine.leave("a")
+    driver.take()
+    done = driver.machine.publish("a", 2)
+    driver.take()
+    driver.hear("reply", re=done, room="a", seq=9)
+    driver.lose()
+    driver.open()
+    actions = driver.welcome(session="T", reason="expired")
+    assert only(actions, do.Resolve) == [do.Resolve(left, None)]
+    assert only(actions, do.Left) == [do.Left("a")]
+    frames = sent(actions)
+    assert [(frame["type"], frame["id"]) for frame in frames] == [("join", join), ("publish", first), ("sum", asked)]
+    assert frames[0]["payload"] == {"since": {"epoch": "y", "seq": 3}}
+    # Both counts begin again.
+    assert only(driver.lose(), do.Connect)[0].query == {"session": "T", "received": "0"}
+
+
+def test_a_room_is_joined_again_from_where_it_was() -> None:
+    driver = Driver().up()
+    driver.joined("a", 7, epoch="x")
+    driver.message(8, "a")
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    assert (frame["type"], frame["room"], frame["payload"]) == ("join", "a", {"since": {"epoch": "x", "seq": 8}})
+    actions = driver.answer_join(frame["id"], "a", 10, epoch="x", recovered=True)
+    assert actions == [do.Joined("a", "x", 8, "reliable", msgspec.UNSET, None)]
+    assert seqs(driver.message(8, "a") + driver.message(9, "a") + driver.message(10, "a")) == [9, 10]
+
+
+@pytest.mark.parametrize("reason", ["epoch", "history", "position"])
+def test_what_cannot_be_recovered_is_a_gap_in_front_of_the_next_message(reason: str) -> None:
+    driver = Driver().up()
+    driver.joined("a", 7, epoch="x")
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    actions = driver.answer_join(frame["id"], "a", 3, epoch="z", reason=reason, snapshot={"all": 1})
+    gap = Gap(reason, 7, 3, {"all": 1})
+    assert actions == [do.Joined("a", "z", 3, "reliable", {"all": 1}, None), do.GapFound("a", gap)]
+    (deliver,) = driver.message(4, "a")
+    assert isinstance(deliver, do.Deliver)
+    assert deliver.message == Message(4, "a", 4, deliver.message.id, 1, None, gap)
+    (deliver,) = driver.message(5, "a")
+    assert isinstance(deliver, do.Deliver)
+    assert deliver.message.gap is None
+
+
+def test_two_gaps_before_one_message_are_one() -> None:
+    driver = Driver().up()
+    driver.joined("a", 7)
+    for session, seq in (("T", 20), ("U", 30)):
+        driver.lose()
+        driver.open()
+        (frame,) = sent(driver.welcome(session=session))
+        driver.answer_join(frame["id"], "a", seq, reason="history")
+    (deliver,) = only(driver.message(31, "a"), do.Deliver)
+    assert deliver.message.gap == Gap("history", 7, 30)
+
+
+def test_a_first_join_has_no_gap_but_one_with_since_may() -> None:
+    driver = Driver().up()
+    key = driver.machine.join("a", Position("old", 5))
+    driver.take()
+    actions = driver.answer_join(key, "a", 9, epoch="new", reason="epoch")
+    assert only(actions, do.GapFound) == [do.GapFound("a", Gap("epoch", 5, 9))]
+    key = driver.machine.join("b")
+    driver.take()
+    assert only(driver.answer_join(key, "b", 9), do.GapFound) == []
+
+
+def test_a_room_that_is_forbidden_later_ends_with_that_error() -> None:
+    driver = Driver().up()
+    driver.joined("a")
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    (left,) = driver.hear("error", re=frame["id"], payload={"code": "forbidden", "text": "no", "retry": False})
+    assert isinstance(left, do.Left)
+    assert isinstance(left.error, RequestFailed)
+    assert (left.room, left.error.code) == ("a", "forbidden")
+    assert "a" not in driver.machine.rooms
+
+
+def test_a_room_that_cannot_be_joined_again_now_is_tried_later_and_not_forever() -> None:
+    driver = Driver().up()
+    driver.joined("a")
+    driver.lose()
+    driver.open()
+    frames = sent(driver.welcome(session="T"))
+    error = {"code": "overloaded", "text": "", "retry": True, "retry_after_ms": 500}
+    for _ in range(MAX_RETRIES):
+        assert driver.hear("error", re=frames[0]["id"], payload=error) == []
+        assert driver.wait(0.4) == []
+        frames = sent(driver.wait(0.2))
+        assert [frame["type"] for frame in frames] == ["join"]
+    assert only(driver.hear("error", re=frames[0]["id"], payload=error), do.Left)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"session": "other", "resumed": True, "received": 0},
+        {"session": "S", "resumed": True, "received": 2},
+        {"session": "S", "resumed": True, "received": -1},
+        {"session": "T", "resumed": False, "received": 1},
+        {"session": "S", "resumed": True, "received": "0"},
+        {"session": "T", "resumed": False, "received": 0, "ack_frames": 0},
+        {},
+        None,
+        [],
+    ],
+)
+def test_a_welcome_that_cannot_be_ends_the_session(payload: Any) -> None:
+    driver = Driver().up()
+    driver.machine.publish("r", 1)
+    driver.take()
+    driver.lose()
+    driver.open()
+    actions = driver.hear("welcome", payload=payload)
+    assert only(actions, do.Drop)[0].code == 1002
+    assert only(actions, do.Connect)[0].query == {}
+    driver.open()
+    assert [frame["type"] for frame in sent(driver.welcome(session="U"))] == ["publish"]
+
+
+def test_a_resumed_session_that_was_never_begun() -> None:
+    driver = Driver()
+    driver.open()
+    assert only(driver.welcome(resumed=True), do.Drop)
+
+
+def test_what_the_server_acknowledged_it_cannot_lack() -> None:
+    driver = Driver().up()
+    driver.machine.publish("r", 1)
+    driver.hear("received", payload={"count": 1})
+    driver.lose()
+    driver.open()
+    assert only(driver.welcome(resumed=True, received=0), do.Drop)
+
+
+# Counting.
+
+
+def test_it_acknowledges_after_so_many_frames() -> None:
+    driver = Driver().up(ack_frames=3)
+    driver.joined()
+    assert sent(driver.message(1)) == []
+    assert sent(driver.message(2)) == [{"type": "received", "payload": {"count": 3}}]
+    assert sent(driver.message(3) + driver.message(4)) == []
+    assert sent(driver.message(5)) == [{"type": "received", "payload": {"count": 6}}]
+
+
+def test_it_acknowledges_after_so_many_bytes() -> None:
+    driver = Driver().up(ack_bytes=1000)
+    assert sent(driver.hear("message", payload="ä" * 400)) == []
+    assert sent(driver.hear("message", payload="x" * 900)) == [{"type": "received", "payload": {"count": 2}}]
+    assert sent(driver.hear("message", payload="x")) == []
+
+
+def test_a_ping_is_answered_with_pong_and_the_count() -> None:
+    driver = Driver().up()
+    driver.hear("message", payload=1)
+    assert sent(driver.raw({"type": "ping"})) == [{"type": "pong"}, {"type": "received", "payload": {"count": 1}}]
+
+
+def test_own_frames_are_kept_until_acknowledged_and_answered() -> None:
+    driver = Driver(max_frames=3).up()
+    keys = [driver.machine.publish("r", 0) for _ in range(3)]
+    assert driver.machine.is_full
+    driver.hear("received", payload={"count": 3})
+    assert driver.machine.is_full
+    driver.hear("reply", re=keys[0], seq=1)
+    assert not driver.machine.is_full
+
+
+def test_own_frames_are_bounded_by_bytes_too() -> None:
+    driver = Driver(max_bytes=100).up()
+    key = driver.machine.publish("r", "x" * 100)
+    assert driver.machine.is_full
+    driver.hear("reply", re=key, seq=1)
+    assert driver.machine.is_full
+    driver.hear("received", payload={"count": 1})
+    assert not driver.machine.is_full
+
+
+@pytest.mark.parametrize("count", [2, 10**30])
+def test_the_server_cannot_acknowledge_what_was_never_sent(count: int) -> None:
+    driver = Driver().up()
+    driver.machine.publish("r", 1)
+    driver.take()
+    assert only(driver.hear("received", payload={"count": count}), do.Drop)
+
+
+def test_an_old_count_says_nothing() -> None:
+    driver = Driver().up()
+    driver.machine.publish("r", 1)
+    driver.take()
+    for count in (1, 0, -5):
+        assert driver.hear("received", payload={"count": count}) == []
+
+
+# Rooms.
+
+
+def test_the_answer_to_a_join() -> None:
+    driver = Driver().up()
+    key = driver.machine.join("r")
+    assert sent(driver.take()) == [{"type": "join", "id": key, "room": "r"}]
+    members = [{"id": "1", "info": {"name": "Ann"}}, {"id": "2"}]
+    actions = driver.answer_join(key, "r", 5, snapshot=[1], members=members)
+    joined = do.Joined("r", "e", 5, "reliable", [1], {"1": {"name": "Ann"}, "2": None})
+    assert actions == [joined, do.Resolve(key, None)]
+
+
+def test_a_join_that_fails_leaves_no_room() -> None:
+    driver = Driver().up()
+    key = driver.machine.join("r")
+    error = {"code": "invalid_payload", "text": "t", "retry": False, "path": "$.since.seq"}
+    (reject,) = only(driver.hear("error", re=key, payload=error), do.Reject)
+    assert reject.key == key
+    assert (reject.error.code, reject.error.text, reject.error.path) == ("invalid_payload", "t", "$.since.seq")
+    assert driver.machine.join("r")
+
+
+def test_leaving() -> None:
+    driver = Driver().up()
+    driver.joined()
+    key = driver.machine.leave("r")
+    driver.take()
+    # What was under way still comes.
+    assert seqs(driver.message(1)) == [1]
+    assert driver.hear("left", re=key, room="r") == [do.Resolve(key, None), do.Left("r")]
+    assert driver.message(2) == []
+
+
+def test_leaving_what_is_not_joined_is_done_and_other_errors_are_none_of_it() -> None:
+    driver = Driver().up()
+    driver.joined()
+    key = driver.machine.leave("r")
+    driver.take()
+    assert only(driver.hear("error", re=key, payload={"code": "overloaded", "retry": True}), do.Reject)
+    key = driver.machine.leave("r")
+    driver.take()
+    assert driver.hear("error", re=key, payload={"code": "not_joined"}) == [do.Resolve(key, None), do.Left("r")]
+
+
+def test_the_server_may_join_and_leave_for_the_client() -> None:
+    driver = Driver().up()
+    payload = {"epoch": "e", "recovered": False, "delivery": "reliable"}
+    assert only(driver.hear("joined", room="r", seq=2, payload=payload), do.Joined)
+    assert seqs(driver.message(3)) == [3]
+    assert driver.hear("left", room="r") == [do.Left("r")]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256, "ä" * 128])
+def test_names_of_rooms_have_a_length(name: str) -> None:
+    machine = Driver().up().machine
+    with pytest.raises(ValueError, match="255"):
+        machine.join(name)
+    with pytest.raises(ValueError, match="255"):
+        machine.publish(name, 1)
+
+
+def test_a_room_is_joined_once() -> None:
+    machine = Driver().machine
+    machine.join("r")
+    with pytest.raises(ValueError, match="joined already"):
+        machine.join("r")
+    machine.leave("r")
+    with pytest.raises(ValueError, match="not joined"):
+        machine.leave("r")
+
+
+# Numbers, in rooms with reliable delivery.
+
+
+def test_duplicates_are_not_delivered() -> None:
+    driver = Driver().up()
+    driver.joined(seq=5)
+    assert [seqs(driver.message(seq)) for seq in (5, 6, 6, 7, 6, 7)] == [[], [6], [], [7], [], []]
+
+
+def test_what_is_missing_is_asked_for_after_a_grace() -> None:
+    driver = Driver().up()
+    driver.joined()
+    assert seqs(driver.message(1) + driver.message(4)) == [1, 4]
+    assert driver.wait(GRACE / 2) == []
+    (frame,) = sent(driver.wait(GRACE / 2))
+    assert (frame["type"], frame["payload"]) == ("join", {"since": {"epoch": "e", "seq": 1}})
+    assert driver.wait(GRACE) == []
+    driver.answer_join(frame["id"], "r", 4, recovered=True)
+    found = [seqs(driver.message(seq)) for seq in (2, 3, 4, 5)]
+    assert found == [[2], [3], [], [5]]
+    assert driver.wait(2 * GRACE) == []
+
+
+def test_what_cannot_be_had_again_is_a_gap() -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.message(4)
+    (frame,) = sent(driver.wait(GRACE))
+    actions = driver.answer_join(frame["id"], "r", 4, reason="history")
+    assert only(actions, do.GapFound) == [do.GapFound("r", Gap("history", 0, 4))]
+    (deliver,) = only(driver.message(5), do.Deliver)
+    assert deliver.message.gap == Gap("history", 0, 4)
+
+
+def test_what_does_not_come_though_promised_is_a_gap() -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.message(4)
+    (frame,) = sent(driver.wait(GRACE))
+    driver.answer_join(frame["id"], "r", 4, recovered=True)
+    driver.message(2)
+    assert driver.wait(GRACE) == [
+        do.GapFound("r", Gap("unhealed", 0, 1)),
+        do.GapFound("r", Gap("unhealed", 2, 3)),
+    ]
+    (deliver,) = only(driver.message(5), do.Deliver)
+    assert deliver.message.gap == Gap("unhealed", 0, 3)
+    assert driver.wait(GRACE) == []
+
+
+@pytest.mark.parametrize(("first", "last", "left"), [(2, 3, None), (1, 9, None), (2, 2, 2), (3, 3, 1)])
+def test_what_was_skipped_is_not_missing(first: int, last: int, left: int | None) -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.message(1)
+    driver.message(4)
+    payload = {"reason": "excluded", "count": 1, "first": first, "last": last}
+    told = do.Told("r", Skipped("excluded", 1, first, last))
+    assert driver.hear("skipped", room="r", payload=payload) == [told]
+    frames = sent(driver.wait(GRACE))
+    assert [frame["payload"]["since"]["seq"] for frame in frames] == ([] if left is None else [left])
+
+
+def test_what_will_be_skipped_is_not_missing_but_may_come() -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.hear("skipped", room="r", payload={"reason": "excluded", "count": 2, "first": 1, "last": 3})
+    assert seqs(driver.message(2) + driver.message(4)) == [2, 4]
+    assert driver.wait(GRACE) == []
+    # And it is not asked for again.
+    driver.hear("skipped", room="r", payload={"reason": "excluded", "count": 2, "first": 5, "last": 6})
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    assert frame["payload"]["since"]["seq"] == 6
+
+
+def test_what_was_dropped_in_a_reliable_room_is_a_gap() -> None:
+    driver = Driver().up()
+    driver.joined()
+    actions = driver.hear("skipped", room="r", payload={"reason": "budget", "count": 2, "first": 1, "last": 2})
+    assert only(actions, do.GapFound) == [do.GapFound("r", Gap("budget", 0, 2))]
+
+
+def test_missing_ranges_are_bounded() -> None:
+    driver = Driver().up()
+    driver.joined()
+    for seq in range(2, 2 * (MAX_RANGES + 3) + 1, 2):
+        driver.message(seq)
+    actions = driver.wait(GRACE)
+    assert only(actions, do.GapFound) == [do.GapFound("r", Gap("unhealed", 0, 5))]
+    assert [frame["payload"]["since"]["seq"] for frame in sent(actions)] == [6]
+
+
+def test_while_nothing_is_read_nothing_is_missing() -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.message(2)
+    driver.machine.paused()
+    assert driver.machine.deadline is None
+    assert driver.wait(1000) == []
+    driver.machine.resumed(driver.now)
+    assert driver.wait(GRACE / 2) == []
+    assert [frame["type"] for frame in sent(driver.wait(GRACE))] == ["join"]
+
+
+@pytest.mark.parametrize("delivery", ["latest", "drop-oldest", "drop-newest"])
+def test_in_other_rooms_numbers_may_be_missing(delivery: str) -> None:
+    driver = Driver().up()
+    driver.joined(seq=5, delivery=delivery)
+    found = [seqs(driver.message(seq, key="k")) for seq in (2, 4, 9, 9)]
+    assert found == [[2], [4], [9], [9]]
+    assert driver.wait(10 * GRACE) == []
+    actions = driver.hear("skipped", room="r", payload={"reason": "oldest", "count": 3, "first": 6, "last": 8})
+    assert actions == [do.Told("r", Skipped("oldest", 3, 6, 8))]
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    assert frame["payload"] == {"since": {"epoch": "e", "seq": 9}}
+
+
+def test_newest_values_that_may_not_all_have_come_are_asked_for_anew() -> None:
+    driver = Driver().up()
+    driver.joined(seq=5, delivery="latest")
+    driver.message(2, key="a")
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    assert "payload" not in frame
+    assert only(driver.answer_join(frame["id"], "r", 5, delivery="latest"), do.GapFound) == []
+
+
+@pytest.mark.parametrize("seq", [1, 2])
+def test_members_come_and_go_whether_or_not_they_take_up_numbers(seq: int) -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.message(1)
+    payload = {"id": "m", "info": 7}
+    assert driver.hear("member_joined", room="r", seq=seq, payload=payload) == [
+        do.MemberChanged("r", Member("m", 7, True))
+    ]
+    assert driver.hear("member_left", room="r", seq=seq, payload=payload) == [
+        do.MemberChanged("r", Member("m", 7, False))
+    ]
+    assert seqs(driver.message(seq + 1)) == [seq + 1]
+    assert driver.wait(GRACE) == []
+
+
+# Messages to this client alone.
+
+
+def test_an_ack_is_sent_once_the_message_is_processed_and_again_for_a_duplicate() -> None:
+    driver = Driver().up()
+    envelope = {"type": "message", "id": "m1", "ack": True, "payload": "x"}
+    assert driver.raw(envelope) == [do.Deliver(Message("x", id="m1"), ack=True)]
+    assert driver.raw(envelope) == []
+    driver.machine.processed("m1")
+    assert sent(driver.take()) == [{"type": "ack", "re": "m1"}]
+    driver.machine.processed("m1")
+    assert driver.take() == []
+    assert sent(driver.raw(envelope)) == [{"type": "ack", "re": "m1"}]
+
+
+def test_an_ack_is_a_counted_frame() -> None:
+    driver = Driver().up()
+    driver.raw({"type": "message", "id": "m1", "ack": True, "payload": "x"})
+    driver.lose()
+    driver.machine.processed("m1")
+    assert driver.take() == []
+    driver.open()
+    assert sent(driver.welcome(resumed=True)) == [{"type": "ack", "re": "m1"}]
+
+
+def test_remembered_ids_are_bounded() -> None:
+    driver = Driver().up()
+    for number in range(MAX_REMEMBERED + 1):
+        driver.raw({"type": "message", "id": f"m{number}", "ack": True, "payload": 0})
+    assert only(driver.raw({"type": "message", "id": "m0", "ack": True, "payload": 0}), do.Deliver)
+    assert driver.raw({"type": "message", "id": f"m{MAX_REMEMBERED}", "ack": True, "payload": 0}) == []
+
+
+def test_bytes_travel_in_both_encodings() -> None:
+    json_driver = Driver().up()
+    json_driver.machine.publish("r", b"\x00\xff")
+    (frame,) = sent(json_driver.take())
+    assert (frame["payload"], frame["encoding"]) == ("AP8=", "base64")
+    (deliver,) = json_driver.raw({"type": "message", "payload": "AP8=", "encoding": "base64"})
+    assert isinstance(deliver, do.Deliver)
+    assert deliver.message.data == b"\x00\xff"
+    binary_driver = Driver("msgpack").up()
+    binary_driver.machine.publish("r", b"\x00\xff")
+    (frame,) = sent(binary_driver.take())
+    assert (frame["payload"], "encoding" in frame) == (b"\x00\xff", False)
+    (deliver,) = binary_driver.raw({"type": "message", "payload": b"\x00\xff"})
+    assert isinstance(deliver, do.Deliver)
+    assert deliver.message.data == b"\x00\xff"
+
+
+# Calls.
+
+
+def test_answers_of_all_sorts() -> None:
+    driver = Driver().up()
+    publish = driver.machine.publish("r", {"a": 1}, "k")
+    request = driver.machine.request("sum", [1, 2])
+    empty = driver.machine.request("nothing")
+    presence = driver.machine.request("presence", room="r")
+    frames = sent(driver.take())
+    assert frames[0] == {"type": "publish", "id": publish, "room": "r", "key": "k", "payload": {"a": 1}}
+    assert frames[1] == {"type": "sum", "id": request, "payload": [1, 2]}
+    assert driver.hear("reply", re=request, payload=3) == [do.Resolve(request, 3)]
+    assert driver.hear("reply", re=publish, room="r", seq=9) == [do.Resolve(publish, 9)]
+    assert driver.hear("reply", re=empty) == [do.Resolve(empty, None)]
+    assert driver.hear("reply", re=presence, payload={"count": 0}) == [do.Resolve(presence, {"count": 0})]
+    assert driver.hear("reply", re=publish, room="r", seq=9) == []
+
+
+def test_an_error_that_answers_nothing_is_told() -> None:
+    (action,) = Driver().up().hear("error", payload={"code": "bad_message", "text": "t", "retry": False})
+    assert isinstance(action, do.Complained)
+    assert str(action.error) == "bad_message: t"
+
+
+def test_what_cannot_be_encoded_or_is_too_large_is_the_callers_error_and_leaves_nothing() -> None:
+    driver = Driver().up(max_message=100)
+    with pytest.raises(TypeError):
+        driver.machine.publish("r", object())
+    with pytest.raises(ValueError, match="100 bytes"):
+        driver.machine.publish("r", "x" * 100)
+    with pytest.raises(ValueError, match="type of the protocol"):
+        driver.machine.request("publish", 1)
+    assert driver.take() == []
+    assert not driver.machine.is_full
+
+
+# What a server must not send.
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "", "{", "[]", "null", "1", '"x"', "{}", b"{}", '{"type":1}', '{"type":"message","room":"r"}',
+        '{"type":"message","room":"r","seq":-1}', '{"type":"message","room":"r","seq":"1"}',
+        '{"type":"message","payload":"*","encoding":"base64"}', '{"type":"message","payload":1,"encoding":"base64"}',
+        '{"type":"message","payload":"","encoding":"rot13"}', '{"type":"message","id":7}',
+        '{"type":"joined"}', '{"type":"joined","room":"r"}', '{"type":"left"}', '{"type":"reply"}',
+        '{"type":"skipped","room":"r","payload":{"reason":"x","count":1,"first":3,"last":2}}',
+        '{"type":"skipped","room":"r"}', '{"type":"member_joined","room":"r"}', '{"type":"error"}',
+        '{"type":"received"}', '{"type":"closing"}', '{"type":"welcome","payload":{"session":"S","resumed":false}}',
+        "[" * 100_000, '{"type":"x","payload":' + "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_what_is_not_the_protocol_ends_the_session_and_not_the_client(frame: bytes | str) -> None:
+    driver = Driver().up()
+    driver.joined()
+    actions = driver.frame(frame)
+    assert [type(action) for action in actions] == [do.Drop, do.StateChanged, do.Connect]
+    assert only(actions, do.Drop)[0].code == 1002
+    assert only(actions, do.Connect)[0].query == {}
+    assert driver.message(1) == []
+
+
+def test_something_before_the_welcome() -> None:
+    driver = Driver()
+    driver.open()
+    assert only(driver.hear("message", payload=1), do.Drop)
+
+
+def test_an_answer_that_is_none_leaves_the_question() -> None:
+    driver = Driver().up()
+    publish = driver.machine.publish("r", 1)
+    join = driver.machine.join("r")
+    driver.take()
+    assert only(driver.hear("reply", re=publish, room="r"), do.Drop)
+    driver.open()
+    assert [frame["id"] for frame in sent(driver.welcome(session="T"))] == [join, publish]
+    assert only(driver.hear("joined", re=join, room="r", payload={"epoch": "e"}), do.Drop)
+    driver.open()
+    assert [frame["id"] for frame in sent(driver.welcome(session="U"))] == [join, publish]
+
+
+def test_unknown_fields_and_types_are_ignored() -> None:
+    driver = Driver().up()
+    assert driver.raw({"type": "news", "id": "1", "colour": "red"}) == []
+    assert driver.raw({"type": "left", "re": "nobody", "room": "r"}) == []
+    assert driver.message(1, "elsewhere") == []
+
+
+# Signs of life.
+
+
+@pytest.mark.parametrize(("own", "seconds"), [(None, 25.0), (5.0, 5.0)])
+def test_silence_is_answered_with_a_ping_and_then_with_a_new_connection(own: float | None, seconds: float) -> None:
+    driver = Driver(heartbeat=own).up()
+    assert driver.machine.deadline == driver.now + seconds
+    assert driver.wait(seconds - 0.1) == []
+    assert sent(driver.wait(0.1)) == [{"type": "ping"}]
+    assert driver.wait(seconds / 2) == []
+    driver.hear("pong")
+    assert sent(driver.wait(seconds)) == [{"type": "ping"}]
+    actions = driver.wait(seconds)
+    assert [type(action) for action in actions] == [do.Drop, do.StateChanged, do.Connect]
+    # Not a code that ends the session.
+    assert only(actions, do.Drop)[0].code == 4000
+    assert only(actions, do.Connect)[0].query == {"session": "S", "received": "0"}
+
+
+def test_a_server_that_does_not_say_welcome() -> None:
+    driver = Driver()
+    driver.open()
+    assert driver.machine.deadline == driver.now + WELCOME
+    assert [type(action) for action in driver.wait(WELCOME)] == [do.Drop, do.Connect]
+
+
+# The end.
+
+
+@pytest.mark.parametrize(
+    ("code", "comes_back"),
+    [(1000, False), (1001, True), (1002, False), (1005, True), (1006, True), (1008, False), (1011, True),
+     (1012, True), (4008, True), (4499, True), (4500, False), (4999, False)],
+)  # fmt: skip
+def test_the_close_code_says_whether_to_come_back(code: int, comes_back: bool) -> None:
+    driver = Driver().up()
+    actions = driver.lose(code, "because")
+    if comes_back:
+        assert only(actions, do.Connect)
+        return
+    assert driver.machine.state is ClientState.CLOSED
+    (changed,) = only(actions, do.StateChanged)
+    assert isinstance(changed.error, ConnectionFailed)
+    assert (changed.error.code, changed.error.reason, str(changed.error)) == (code, "because", f"{code} because")
+
+
+def test_closing_says_it_better() -> None:
+    driver = Driver().up()
+    payload = {"code": 1001, "reason": "restart", "reconnect": True, "after_ms": 3000}
+    assert driver.hear("closing", payload=payload) == []
+    assert 3 <= only(driver.lose(1000), do.Connect)[0].delay <= 3.3
+    driver.up(session="T")
+    driver.hear("closing", payload={"code": 1001, "reason": "for good", "reconnect": False})
+    (changed,) = driver.lose(1001)
+    assert isinstance(changed, do.StateChanged)
+    assert str(changed.error) == "1001 for good"
+
+
+def test_the_end_fails_what_waits() -> None:
+    driver = Driver().up()
+    driver.joined()
+    publish, join = driver.machine.publish("r", 1), driver.machine.join("s")
+    driver.take()
+    actions = driver.lose(4500, "banned")
+    assert [action.key for action in only(actions, do.Reject)] == [publish, join]
+    assert [(action.room, str(action.error)) for action in only(actions, do.Left)] == [
+        ("r", "4500 banned"), ("s", "4500 banned")
+    ]  # fmt: skip
+    with pytest.raises(ConnectionFailed, match="4500 banned"):
+        driver.machine.publish("r", 1)
+    for actions in (driver.open(), driver.message(1), driver.lose(), driver.wait(100)):
+        assert actions == []
+    driver.machine.close()
+    assert driver.take() == []
+
+
+def test_it_gives_up() -> None:
+    driver = Driver(max_attempts=2)
+    assert only(driver.lose(reason="refused"), do.Connect)
+    assert only(driver.lose(reason="refused"), do.Connect)
+    assert driver.machine.state is ClientState.CONNECTING
+    driver.lose(reason="refused")
+    assert str(driver.machine.error) == "given up after 2 attempts: 1006 refused"
+
+
+@pytest.mark.parametrize(("status", "is_renewable", "outcome"), [
+    (401, False, "fail"), (401, True, "now"), (403, True, "fail"), (404, False, "fail"), (400, False, "fail"),
+    (302, False, "fail"), (429, False, "later"), (503, False, "later"), (500, False, "later"),
+])  # fmt: skip
+def test_refusals(status: int, is_renewable: bool, outcome: str) -> None:
+    driver = Driver()
+    driver.machine.refused(status, 7.0, driver.now, is_renewable=is_renewable)
+    actions = driver.take()
+    if outcome == "fail":
+        assert isinstance(driver.machine.error, ConnectionFailed)
+        assert driver.machine.error.status == status
+    else:
+        (connect,) = only(actions, do.Connect)
+        assert connect.delay == 0 if outcome == "now" else 7 <= connect.delay <= 7.7
+
+
+def test_a_new_token_is_tried_once_for_each_welcome() -> None:
+    driver = Driver()
+    for _ in range(2):
+        driver.machine.refused(401, None, driver.now, is_renewable=True)
+        assert only(driver.take(), do.Connect)
+        driver.up()
+        driver.lose()
+    for _ in range(2):
+        driver.machine.refused(401, None, driver.now, is_renewable=True)
+    assert driver.machine.state is ClientState.CLOSED
+
+
+def test_closing_with_a_connection_waits_for_it() -> None:
+    driver = Driver().up()
+    driver.joined()
+    key = driver.machine.publish("r", 1)
+    driver.take()
+    driver.machine.close()
+    assert driver.take() == [do.StateChanged(ClientState.CLOSING), do.Close(1000)]
+    assert driver.machine.deadline is None
+    assert driver.message(1) == []
+    with pytest.raises(ClientClosed):
+        driver.machine.join("s")
+    actions = driver.lose(1000)
+    assert actions[0] == do.StateChanged(ClientState.CLOSED)
+    assert [action.key for action in only(actions, do.Reject)] == [key]
+    assert isinstance(only(actions, do.Reject)[0].error, ClientClosed)
+    assert only(actions, do.Left) == [do.Left("r")]
+    assert driver.machine.error is None
+
+
+def test_closing_without_a_connection_is_at_once() -> None:
+    driver = Driver().up()
+    driver.lose()
+    driver.machine.close()
+    assert driver.take() == [do.Close(1000), do.StateChanged(ClientState.CLOSED)]
+    assert driver.open() == []
+
+
+def test_the_table_of_states() -> None:
+    assert set(TRANSITIONS) == set(ClientState)
+    assert [state for state in ClientState if not TRANSITIONS[state]] == [ClientState.CLOSED]
+    assert ClientState.CONNECTING not in set().union(*TRANSITIONS.values())
+    assert all(ClientState.CLOSED in ways for state, ways in TRANSITIONS.items() if state is not ClientState.CLOSED)

@@ -1,0 +1,418 @@
+"""The client against a small, honest server, with the connection cut at any frame in either direction.
+
+Whatever happens, an application sees every message of a reliable room once and in order, or a gap at that place; and
+every publish is processed once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from fanwire.client import actions as do
+from fanwire.client.backoff import Backoff
+from fanwire.client.codec import Codec
+from fanwire.client.machine import Machine
+from fanwire.client.message import Gap, Message
+from fanwire.client.state import ClientState
+
+ROOMS = ("a", "b")
+HISTORY = 6
+RING = 8
+UNCOUNTED = ("welcome", "ping", "pong", "received")
+
+
+@dataclass
+class Entry:
+    epoch: str
+    seq: int
+    data: int
+    is_excluded: bool
+
+
+@dataclass
+class Session:
+    name: str
+    received: int = 0
+    # Counted frames sent or waiting, the last of them is number `sent`.
+    ring: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=RING))
+    sent: int = 0
+    rooms: set[str] = field(default_factory=set)
+    # Numbers that this client is not going to get and has not been told of, by room.
+    untold: list[tuple[str, int]] = field(default_factory=list)
+
+
+class Connection:
+    """What is under way between a client and a server; a cut loses it."""
+
+    def __init__(self) -> None:
+        self.to_server: deque[str] = deque()
+        self.to_client: deque[str] = deque()
+        self.session: Session | None = None
+
+
+class Server:
+    """The other side of docs/protocol.md, without limits where the client has no part in them."""
+
+    def __init__(self) -> None:
+        self.numbers = itertools.count(1)
+        self.sessions: dict[str, Session] = {}
+        self.connections: dict[str, Connection] = {}
+        self.ledger: dict[str, list[Entry]] = {room: [] for room in ROOMS}
+        self.epochs = dict.fromkeys(ROOMS, "e0")
+        self.kept: dict[str, list[Entry]] = {room: [] for room in ROOMS}
+        self.seen: dict[str, int] = {}
+        self.unrecovered = 0
+
+    def accept(self, connection: Connection, query: dict[str, str]) -> None:
+        session = self.sessions.get(query.get("session", ""))
+        have = int(query.get("received", "0"))
+        is_resumed = session is not None and session.sent - len(session.ring) <= have
+        if session is None or not is_resumed:
+            if session is not None:
+                self.expire(session.name)
+            session = Session(f"S{next(self.numbers)}")
+            self.sessions[session.name] = session
+        self.connections[session.name] = connection
+        connection.session = session
+        welcome = {"session": session.name, "resumed": is_resumed, "received": session.received, "ack_frames": 3}
+        self.write(connection, {"type": "welcome", "payload": welcome})
+        if is_resumed:
+            missed = session.sent - have
+            for frame in list(session.ring)[len(session.ring) - missed :]:
+                self.write(connection, frame)
+
+    def write(self, connection: Connection, frame: dict[str, Any]) -> None:
+        connection.to_client.append(json.dumps(frame))
+
+    def send(self, session: Session, frame: dict[str, Any]) -> None:
+        """A counted frame: kept, and written if somebody is there."""
+        session.ring.append(frame)
+        session.sent += 1
+        if session.name in self.connections:
+            self.write(self.connections[session.name], frame)
+
+    def expire(self, name: str) -> None:
+        self.sessions.pop(name, None)
+        connection = self.connections.pop(name, None)
+        if connection is not None:
+            connection.session = None
+
+    def park(self, connection: Connection) -> None:
+        session = connection.session
+        if session is not None and self.connections.get(session.name) is connection:
+            del self.connections[session.name]
+        connection.session = None
+
+    def forget_everything(self) -> None:
+        for name in list(self.sessions):
+            self.expire(name)
+        for room in ROOMS:
+            self.epochs[room] = f"e{next(self.numbers)}"
+            self.kept[room] = []
+
+    def publish(self, room: str, data: int, *, is_excluded: bool = False) -> int:
+        kept = self.kept[room]
+        seq = kept[-1].seq + 1 if kept else 1
+        entry = Entry(self.epochs[room], seq, data, is_excluded)
+        kept.append(entry)
+        del kept[:-HISTORY]
+        self.ledger[room].append(entry)
+        for session in list(self.sessions.values()):
+            if room in session.rooms:
+                self.hand_out(session, room, entry)
+        return seq
+
+    def hand_out(self, session: Session, room: str, entry: Entry) -> None:
+        if entry.is_excluded:
+            session.untold.append((room, entry.seq))
+        else:
+            self.send(session, {"type": "message", "room": room, "seq": entry.seq, "payload": entry.data})
+
+    def tell(self) -> None:
+        """It has caught up with what it left out."""
+        for session in self.sessions.values():
+            for room, seq in session.untold:
+                payload = {"reason": "excluded", "count": 1, "first": seq, "last": seq}
+                self.send(session, {"type": "skipped", "room": room, "payload": payload})
+            session.untold.clear()
+
+    def read(self, connection: Connection) -> None:
+        frame = json.loads(connection.to_server.popleft())
+        session = connection.session
+        if session is None or self.connections.get(session.name) is not connection:
+            return
+        if frame["type"] in UNCOUNTED:
+            if frame["type"] == "received":
+                while session.sent - len(session.ring) < frame["payload"]["count"]:
+                    session.ring.popleft()
+            if frame["type"] == "ping":
+                self.write(connection, {"type": "pong"})
+            return
+        session.received += 1
+        self.handle(session, frame)
+        if session.received % 2 == 0:
+            self.write(connection, {"type": "received", "payload": {"count": session.received}})
+
+    def handle(self, session: Session, frame: dict[str, Any]) -> None:
+        room = frame["room"]
+        if frame["type"] == "publish":
+            if frame["id"] not in self.seen:
+                self.seen[frame["id"]] = self.publish(room, frame["payload"])
+            self.send(session, {"type": "reply", "re": frame["id"], "room": room, "seq": self.seen[frame["id"]]})
+        elif frame["type"] == "leave":
+            session.rooms.discard(room)
+            self.send(session, {"type": "left", "re": frame["id"], "room": room})
+        else:
+            self.join(session, frame, room)
+
+    def join(self, session: Session, frame: dict[str, Any], room: str) -> None:
+        session.rooms.add(room)
+        kept = self.kept[room]
+        seq = kept[-1].seq if kept else 0
+        payload: dict[str, Any] = {"epoch": self.epochs[room], "recovered": False, "delivery": "reliable"}
+        since = frame.get("payload", {}).get("since")
+        if since is not None:
+            if since["epoch"] != payload["epoch"]:
+                payload["reason"] = "epoch"
+            elif since["seq"] > seq:
+                payload["reason"] = "position"
+            elif since["seq"] < (kept[0].seq - 1 if kept else 0):
+                payload["reason"] = "history"
+            else:
+                payload["recovered"] = True
+            self.unrecovered += not payload["recovered"]
+        self.send(session, {"type": "joined", "re": frame["id"], "room": room, "seq": seq, "payload": payload})
+        if payload["recovered"]:
+            for entry in kept:
+                if entry.seq > since["seq"]:
+                    self.hand_out(session, room, entry)
+
+
+class Model(RuleBasedStateMachine):
+    """Client, network and server; the rules are what can happen next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.server = Server()
+        self.connection: Connection | None = None
+        # Cut at the client's side only: the server has not noticed.
+        self.ghosts: list[Connection] = []
+        self.wanted: do.Connect | None = None
+        self.data = itertools.count(1)
+        self.got: dict[str, list[Message]] = {room: [] for room in ROOMS}
+        self.begun: dict[str, int] = {}
+        self.gaps: list[Gap] = []
+        self.published: dict[str, int] = {}
+        self.resolved: dict[str, Any] = {}
+        self.joins: dict[str, str] = {}
+        backoff = Backoff(Random(0), max_attempts=None)
+        self.machine = Machine(Codec("json"), backoff, name="c", heartbeat=1e6)
+
+    @initialize()
+    def start(self) -> None:
+        self.machine.start()
+        for room in ROOMS:
+            self.joins[self.machine.join(room)] = room
+        self.perform()
+
+    def perform(self) -> None:
+        for action in self.machine.take():
+            if isinstance(action, do.Send):
+                assert self.connection is not None
+                assert isinstance(action.frame, str)
+                self.connection.to_server.append(action.frame)
+            elif isinstance(action, do.Drop):
+                # The one thing an honest server can be dropped for: its welcome took too long.
+                assert action.reason == "no sign of life"
+                assert self.connection is not None
+                self.ghosts.append(self.connection)
+                self.connection = None
+            elif isinstance(action, do.Connect):
+                assert self.connection is None or self.connection in self.ghosts
+                self.wanted = action
+            elif isinstance(action, do.Deliver):
+                assert action.message.room is not None
+                self.got[action.message.room].append(action.message)
+            elif isinstance(action, do.Joined):
+                self.begun.setdefault(action.room, self.index(action.room, action.epoch, action.seq))
+            elif isinstance(action, do.GapFound):
+                self.gaps.append(action.gap)
+            elif isinstance(action, do.Resolve):
+                assert action.key not in self.resolved
+                self.resolved[action.key] = action.value
+            else:
+                # An honest server gives no cause for anything else.
+                assert isinstance(action, (do.StateChanged, do.Told)), action
+
+    def index(self, room: str, epoch: str, seq: int) -> int:
+        """Where in the ledger the numbers after this one begin."""
+        ledger = self.server.ledger[room]
+        for place, entry in enumerate(ledger):
+            if entry.epoch == epoch and entry.seq > seq:
+                return place
+        return len(ledger)
+
+    @rule(room=st.sampled_from(ROOMS))
+    def publish(self, room: str) -> None:
+        data = next(self.data)
+        self.published[self.machine.publish(room, data)] = data
+        self.perform()
+
+    @rule(room=st.sampled_from(ROOMS), count=st.integers(1, 4), is_excluded=st.sampled_from([False, False, True]))
+    def others_publish(self, room: str, count: int, is_excluded: bool) -> None:
+        for _ in range(count):
+            self.server.publish(room, next(self.data), is_excluded=is_excluded)
+
+    @rule()
+    def server_tells(self) -> None:
+        self.server.tell()
+
+    @precondition(lambda self: self.wanted is not None)
+    @rule()
+    def connect(self) -> None:
+        assert self.wanted is not None
+        self.now += self.wanted.delay
+        self.connection = Connection()
+        self.server.accept(self.connection, self.wanted.query)
+        self.wanted = None
+        self.machine.opened(self.now)
+        self.perform()
+
+    @precondition(lambda self: self.wanted is not None)
+    @rule()
+    def connect_but_the_answer_is_lost(self) -> None:
+        """The server has a connection of which the client never hears."""
+        assert self.wanted is not None
+        query, self.wanted = self.wanted.query, None
+        ghost = Connection()
+        self.server.accept(ghost, query)
+        self.ghosts.append(ghost)
+        self.machine.lost(1006, "", self.now)
+        self.perform()
+
+    @precondition(lambda self: self.connection is not None and self.connection.to_server)
+    @rule(count=st.integers(1, 5))
+    def server_reads(self, count: int) -> None:
+        connection = self.connection
+        assert connection is not None
+        for _ in range(min(count, len(connection.to_server))):
+            self.server.read(connection)
+
+    @precondition(lambda self: self.connection is not None and self.connection.to_client)
+    @rule(count=st.integers(1, 5))
+    def client_reads(self, count: int) -> None:
+        for _ in range(count):
+            if self.connection is not None and self.connection.to_client:
+                self.machine.received(self.connection.to_client.popleft(), self.now)
+                self.perform()
+
+    @precondition(lambda self: self.connection is not None)
+    @rule(is_noticed=st.booleans())
+    def cut(self, is_noticed: bool) -> None:
+        connection, self.connection = self.connection, None
+        assert connection is not None
+        if is_noticed:
+            self.server.park(connection)
+        else:
+            self.ghosts.append(connection)
+        self.machine.lost(1006, "", self.now)
+        self.perform()
+
+    @precondition(lambda self: self.ghosts)
+    @rule()
+    def server_reads_what_was_under_way(self) -> None:
+        ghost = self.ghosts[0]
+        if ghost.to_server:
+            self.server.read(ghost)
+        else:
+            self.server.park(self.ghosts.pop(0))
+
+    @precondition(lambda self: self.connection is None)
+    @rule()
+    def sessions_expire(self) -> None:
+        for name in list(self.server.sessions):
+            self.server.expire(name)
+
+    @precondition(lambda self: self.connection is None)
+    @rule()
+    def server_starts_again(self) -> None:
+        self.server.forget_everything()
+
+    @rule(seconds=st.sampled_from([0.1, 0.6, 1.1]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.machine.tick(self.now)
+        self.perform()
+
+    @invariant()
+    def every_message_once_and_in_order_or_a_gap(self) -> None:
+        for room in ROOMS:
+            self.check(room)
+
+    def check(self, room: str) -> None:
+        expected = [entry for entry in self.server.ledger[room] if not entry.is_excluded]
+        places = {entry.data: place for place, entry in enumerate(expected)}
+        if room not in self.begun:
+            assert not self.got[room]
+            return
+        before = sum(not entry.is_excluded for entry in self.server.ledger[room][: self.begun[room]]) - 1
+        # What has come, as far as nothing is missing that is being asked for.
+        for message in self.got[room]:
+            place = places[message.data]
+            if message.gap is None:
+                assert place == before + 1, (room, message, before)
+            else:
+                assert place > before
+            before = place
+
+    @invariant()
+    def no_gap_without_a_cause(self) -> None:
+        assert len(self.gaps) <= self.server.unrecovered
+        assert all(gap.reason != "unhealed" for gap in self.gaps)
+
+    def settle(self) -> None:
+        """From here on nothing fails."""
+        for _ in range(200):
+            if self.wanted is not None:
+                self.connect()
+            connection = self.connection
+            assert connection is not None
+            while connection.to_server or connection.to_client:
+                self.server_reads(100) if connection.to_server else self.client_reads(100)
+            self.server.tell()
+            if not connection.to_server and not connection.to_client:
+                return
+        raise AssertionError("they do not come to an end")
+
+    def teardown(self) -> None:
+        if self.wanted is None and self.connection is None:
+            return
+        self.settle()
+        assert self.machine.state is ClientState.OPEN
+        for room in ROOMS:
+            self.server.publish(room, next(self.data))
+        self.settle()
+        for room in ROOMS:
+            # A new message makes every gap before it known, and nothing after it is missing.
+            self.check(room)
+            assert self.got[room][-1].data == self.server.ledger[room][-1].data
+        assert set(self.resolved) == set(self.published) | set(self.joins)
+        processed = [entry.data for ledger in self.server.ledger.values() for entry in ledger]
+        for key, data in self.published.items():
+            assert processed.count(data) == 1
+            assert self.resolved[key] == self.server.seen[key]
+        assert not self.machine.is_full
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)

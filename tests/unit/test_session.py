@@ -1,0 +1,58 @@
+"""One session as a state machine: counts, phases, and who may resume it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from fanwire.session import REPORT_EVERY, TRANSITIONS, UNCOUNTED, Phase, Session
+from fanwire.wire import JSON, MSGPACK, Refusal
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(Phase, Phase)))
+def test_ways(before: Phase, after: Phase) -> None:
+    session = Session("o", JSON)
+    session.phase = before
+    assert session.move(after) == (after in TRANSITIONS[before])
+    assert session.phase is (after if after in TRANSITIONS[before] else before)
+
+
+def test_messages_count_except_those_about_the_connection() -> None:
+    session = Session("o", JSON)
+    for name in (*UNCOUNTED, "join", "nonsense"):
+        assert session.hear(json.dumps({"type": name})).type == name
+    assert session.received == 2
+    for bad in ("{", "[]", b"\x80"):
+        with pytest.raises(Refusal):
+            session.hear(bad)
+    assert session.received == 5, "for the client it was a message like any other"
+
+
+def test_a_report_is_due_now_and_then() -> None:
+    session = Session("o", JSON)
+    for number in range(1, 2 * REPORT_EVERY + 1):
+        session.hear('{"type":"x"}')
+        assert session.is_report_due == (number % REPORT_EVERY == 0)
+        if session.is_report_due:
+            assert json.loads(session.report()) == {"type": "received", "payload": {"count": number}}
+
+
+def test_only_its_owner_may_resume_it_and_only_until_it_ends() -> None:
+    session = Session("o", JSON)
+    assert session.why_not("o", JSON) is None
+    assert session.why_not("other", JSON) == "unknown"
+    assert session.why_not("o", MSGPACK) == "unknown"
+    assert session.end("expired")
+    assert not session.end("closed")
+    assert session.why_not("o", JSON) == "expired"
+    assert session.why_not("other", JSON) == "unknown"
+
+
+def test_names_cannot_be_guessed_and_say_where_a_row_began() -> None:
+    first = Session("o", JSON)
+    second = Session("o", JSON, first.lineage)
+    assert len({Session("o", JSON).id for _ in range(1000)}) == 1000
+    assert len(first.id) == 32
+    assert (first.lineage, second.lineage) == (first.id, first.id)
