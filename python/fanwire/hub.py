@@ -19,7 +19,6 @@ from fanwire.desk import Desk, Method
 from fanwire.inbox import Inbox, Owner
 from fanwire.memberships import Memberships
 from fanwire.policy import Policies
-from fanwire.session import Session
 from fanwire.sessions import Sessions
 from fanwire.state import State
 from fanwire.store import SessionStore
@@ -50,14 +49,14 @@ class Carrier(Owner, Protocol):
         connection: what it carries. While the engine decides whether a session can go on over it, that session's.
         link: what the engine calls it.
         inbox: the calls of the connection's handlers.
-        fresh: the session that begins if the one asked for cannot go on.
+        fresh: what it carries if the session asked for cannot go on; None once that is decided.
         is_lost: its transport is gone.
     """
 
     connection: Connection
     link: int
     inbox: Inbox
-    fresh: Session | None
+    fresh: Connection | None
     is_lost: bool
 
     def abort(self) -> None:
@@ -316,10 +315,7 @@ class Hub:
         if old is not None and old.link == link:
             self._ended(old, "overflow")
         if carrier is not None and carrier.fresh is not None and not carrier.is_lost:
-            before = carrier.connection
-            carrier.connection = Connection(
-                self.engine, self.services, link, before.request, before.identity, carrier.fresh
-            )  # fmt: skip
+            carrier.connection = carrier.fresh
             carrier.connection.inbox = carrier.inbox
             carrier.fresh = None
             self.connected(carrier)

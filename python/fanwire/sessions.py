@@ -83,10 +83,10 @@ class Sessions:
         reason = session.why_not(owner, codec)
         if reason is None and connection.close_code is not None:
             reason = "closed"
+        lineage = session.lineage if session.owner == owner else None
         if reason is not None:
-            lineage = session.lineage if session.owner == owner else None
             return Claim(reason=reason, lineage=lineage)
-        return Claim(connection, received=received)
+        return Claim(connection, lineage=lineage, received=received)
 
     def park(self, connection: Connection, session: Session) -> bool:
         """The client is away. False if the session has ended."""

@@ -12,6 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
@@ -88,16 +89,27 @@ def open_websocket(
     if codec is not None:
         greeting = greeting[:-2] + f"Sec-WebSocket-Protocol: {codec.subprotocol}\r\n\r\n".encode()
     fd, window = (None, WINDOW) if is_tls else (transport.get_extra_info("socket").fileno(), 0)
-    if claim.connection is not None and codec is not None:
-        _go_on(hub, carrier, claim.connection, claim.received, codec, greeting, fd, window, owner_of(identity))
+    session = None if codec is None else Session(owner_of(identity), codec, claim.lineage)
+    make = partial(Connection, hub.engine, hub.services, request=request, identity=identity, session=session)
+    if claim.connection is not None and claim.connection.session is not None and session is not None:
+        going_on = claim.connection.session
+        # What the old transport has brought by now is all that the client will be told of.
+        hub.silence(claim.connection)
+        accepted = welcome(hub.config, going_on, going_on.received)
+        refused = welcome(hub.config, session, None, "overflow")
+        carrier.connection = claim.connection
+        carrier.link = hub.engine.resume(
+            claim.connection.id, fd, session.codec.name, claim.received, greeting, accepted, refused, window
+        )
+        carrier.fresh = make(carrier.link)
     else:
-        session = None if codec is None else Session(owner_of(identity), codec, claim.lineage)
-        conn_id = carrier.link = hub.engine.open(fd, "raw" if codec is None else codec.name, window)
-        carrier.connection = Connection(hub.engine, hub.services, conn_id, request, identity, session)
+        carrier.link = hub.engine.open(fd, "raw" if session is None else session.codec.name, window)
+        carrier.connection = make(carrier.link)
         carrier.connection.inbox = carrier.inbox
-        hub.engine.send_raw(conn_id, greeting)
-        if session is not None and codec is not None:
-            hub.engine.send_control(conn_id, codec.name, welcome(hub.config, session, None, claim.reason))
+        hub.engine.send_raw(carrier.link, greeting)
+        if session is not None:
+            first = welcome(hub.config, session, None, claim.reason)
+            hub.engine.send_control(carrier.link, session.codec.name, first)
     if is_tls:
         transport.set_write_buffer_limits(high=WINDOW)
     transport.set_protocol(protocol)
@@ -106,29 +118,6 @@ def open_websocket(
         carrier.begin()
     else:
         hub.returning(carrier)
-
-
-def _go_on(
-    hub: Hub,
-    carrier: WebSocket,
-    connection: Connection,
-    received: int,
-    codec: Codec,
-    greeting: bytes,
-    fd: int | None,
-    window: int,
-    owner: str,
-) -> None:
-    """Asks the engine to go on with a session over this transport."""
-    session = connection.session
-    assert session is not None  # noqa: S101 - only sessions can be claimed
-    # What the old transport has brought by now is all that the client will be told of.
-    hub.silence(connection)
-    carrier.fresh = Session(owner, codec, session.lineage)
-    accepted = welcome(hub.config, session, session.received)
-    refused = welcome(hub.config, carrier.fresh, None, "overflow")
-    carrier.connection = connection
-    carrier.link = hub.engine.resume(connection.id, fd, codec.name, received, greeting, accepted, refused, window)
 
 
 def welcome(config: Config, session: Session, received: int | None, reason: str | None = None) -> bytes:
@@ -169,7 +158,7 @@ class WebSocket(WSListener):
         self._owed = 0
         self._peer_closed = False
         self._rest = rest
-        self.fresh: Session | None = None
+        self.fresh: Connection | None = None
         self.transport = transport
         self.is_lost = False
         self.is_paused = False
