@@ -9,8 +9,8 @@ OTHERS = 0.10
 #: What the ratios compare with.
 BASES = ("naive", "picows")
 #: (rate, cost) of each kind of scenario, first that is present.
-RATES = ("deliveries_per_s", "handshakes_per_s", "messages_per_s")
-COSTS = ("cpu_us_per_delivery", "cpu_us_per_handshake", "cpu_us_per_message")
+RATES = ("deliveries_per_s", "handshakes_per_s", "messages_per_s", "snapshot_values_per_s")
+COSTS = ("cpu_us_per_delivery", "cpu_us_per_handshake", "cpu_us_per_message", "cpu_us_per_return")
 #: Scenarios paced by a clock: everybody who keeps up has the same rate, so only the cost is compared.
 PACED = ("bursts", "stalled", "rooms", "stall")
 
@@ -125,6 +125,10 @@ def notes(found: dict[str, Any]) -> list[str]:
     for key in ("refused", "closed", "failed_runs"):
         if found.get(key):
             said.append(f"{found[key]} {key.replace('_', ' ')}")
+    if "last_back_s" in found:
+        said.append(f"{found['complete']:,} of {found['clients']:,} back, the last after {found['last_back_s']:g} s")
+    if "settled_s" in found:
+        said.append(f"{found['complete']:,} of {found['joiners']:,} snapshots whole; {found['told_of']:,} replaced")
     if "p99_ratio" in found:
         without = (found["without"].get("latency_us") or {}).get("p99")
         said.append(f"p99 {found['p99_ratio']:g} times that without stalled readers ({millis(without)} ms)")

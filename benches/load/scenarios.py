@@ -77,4 +77,20 @@ SCENARIOS = (
         ("inbound", "--clients", "1000", "--size", "100"),
         ("inbound", "--clients", "200", "--size", "100"),
     ),
+    Scenario(
+        "reconnect",
+        "9,900 JSON sessions cut off at once, 8 messages/s; times are from the cut to complete",
+        ("reconnect", "--clients", "9900", "--rate", "8"),
+        ("reconnect", "--clients", "2000", "--rate", "8"),
+        watch=True,
+        sessions=True,
+    ),
+    Scenario(
+        "latest-join",
+        "200 JSON sessions join 10,000 latest values, 5,000 changes/s; times are from joining to the whole snapshot",
+        ("latest-join", "--keys", "10000", "--joiners", "200", "--rate", "5000"),
+        ("latest-join", "--keys", "2000", "--joiners", "50", "--rate", "2000"),
+        watch=True,
+        sessions=True,
+    ),
 )

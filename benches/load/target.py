@@ -1,8 +1,9 @@
 """Fanwire as a target of the load generator: `target.py PORT [--watch]`.
 
-Every connection without a session, on any path, is subscribed to one room, except `/pub` (each binary message is broadcast unchanged),
-`/pubrooms` (u16 length of a room's name, name, payload), `/rooms/NAME` (that room instead) and `/sink` (messages are
-counted). `STAT?` on a publisher's connection is answered with what the process has used. Prints READY, ends on SIGTERM.
+Every connection without a session, on any path, is subscribed to one room, except `/pub` (each binary message is
+broadcast unchanged), `/pubrooms` (u16 length of a room's name, name, payload), `/publatest` (u16 length of a key, key,
+payload, for the room `latest` of latest values), `/rooms/NAME` (that room instead) and `/sink` (messages are counted).
+`STAT?` on a publisher's connection is answered with what the process has used. Prints READY, ends on SIGTERM.
 With `--watch` the answer tells how late the loop was, which costs a thousand wake-ups a second.
 """
 
@@ -78,6 +79,7 @@ def main(port: int, watch: bool) -> None:
         backlog=4096, connection_bytes=LIMIT, engine_bytes=16 * LIMIT, queue_bytes=LIMIT, ping_interval=0
     )
     server = fanwire.Server(port=port, config=config)
+    server.room("latest*", delivery="latest")
     server.room("*")
     usage = Usage()
 
@@ -88,7 +90,7 @@ def main(port: int, watch: bool) -> None:
             return  # it joins by itself
         if path.startswith("/rooms/"):
             conn.join(path.removeprefix("/rooms/"))
-        elif path not in ("/pub", "/pubrooms", "/sink"):
+        elif path not in ("/pub", "/pubrooms", "/publatest", "/sink"):
             conn.join(ROOM)
 
     @server.on_message
@@ -106,6 +108,9 @@ def main(port: int, watch: bool) -> None:
         elif path == "/pubrooms" and isinstance(data, bytes):
             end = 2 + int.from_bytes(data[:2], "big")
             server.publish(data[2:end].decode(), data[end:])
+        elif path == "/publatest" and isinstance(data, bytes):
+            end = 2 + int.from_bytes(data[:2], "big")
+            server.publish("latest", data[end:], key=data[2:end].decode())
 
     async def serve() -> None:
         done = asyncio.Event()

@@ -44,7 +44,7 @@ class Session:
         acks: what waits for the client's acknowledgement, by the message's id.
     """
 
-    __slots__ = ("_told", "acks", "codec", "ended", "id", "lineage", "owner", "phase", "received")
+    __slots__ = ("_told", "_untold_bytes", "acks", "codec", "ended", "id", "lineage", "owner", "phase", "received")
 
     def __init__(self, owner: str, codec: Codec, lineage: str | None = None) -> None:
         # 192 bits: guessing is hopeless at any rate.
@@ -57,6 +57,7 @@ class Session:
         self.ended: str | None = None
         self.acks: dict[str, Any] = {}
         self._told = 0
+        self._untold_bytes = 0
 
     def hear(self, frame: bytes | str) -> Incoming:
         """Takes a message of the client's and counts it.
@@ -64,6 +65,7 @@ class Session:
         Raises:
             Refusal: it is no envelope. It counts all the same, as it does for the client.
         """
+        self._untold_bytes += len(frame)
         try:
             incoming = self.codec.decode(frame)
         except Refusal:
@@ -76,11 +78,12 @@ class Session:
     @property
     def is_report_due(self) -> bool:
         """Whether the client should be told how many of its messages have come."""
-        return self.received - self._told >= REPORT_EVERY
+        return self.received - self._told >= REPORT_EVERY or self._untold_bytes >= REPORT_BYTES
 
     def report(self) -> bytes:
         """The message that tells it."""
         self._told = self.received
+        self._untold_bytes = 0
         return self.codec.encode({"type": "received", "payload": {"count": self.received}})
 
     def move(self, phase: Phase) -> bool:
@@ -109,3 +112,6 @@ UNCOUNTED = frozenset({"welcome", "ping", "pong", "received"})
 
 REPORT_EVERY = 32
 """Counted messages after which the client is told, so that it need not keep them."""
+
+REPORT_BYTES = 64 << 10
+"""Or bytes of messages."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import socket
 import subprocess
@@ -10,13 +12,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from helpers.program import Program
 from helpers.wait import DEADLINE, within
 from helpers.wire import request
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from fanwire.cli.failure import Failure
 from fanwire.cli.publish import ATTEMPTS, publish
@@ -84,15 +87,48 @@ def test_who_joins_a_room_of_latest_values_gets_the_newest_of_each_key(url: str)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains(server: Program, url: str, number: signal.Signals) -> None:
+def test_a_signal_drains_and_subscribers_try_to_come_back(server: Program, url: str, number: signal.Signals) -> None:
     with subscriber("a", url) as reader, publisher("a", url) as writer:
         writer.feed(b"last words\n", end=True)
         assert writer.exit_code() == 0
         server.kill(number)
         assert server.exit_code() == 0
-        assert reader.exit_code() == 1
-        assert reader.out.rest() == ["last words"]
-        assert reader.err.rest() == ["Error: closed by the server: 1001 the server is shutting down"]
+        assert reader.out.next() == "last words"
+        assert reader.process.poll() is None
+        reader.kill(signal.SIGINT)
+        assert (reader.exit_code(), reader.err.rest()) == (0, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_subscriber_survives_a_restart_of_the_server(number: signal.Signals, tmp_path: Path) -> None:
+    config = tmp_path / "quick.toml"
+    config.write_text("[limits]\ndrain_spread = 0.0\n")
+    options = ("serve", "--config", str(config), "--api-key", KEY)
+    with Program(*options, "--port", "0") as first:
+        url = first.url()
+        reader = Program("subscribe", "a", "--url", url, "--verbose")
+        with reader:
+            assert re.fullmatch(r"session \S+ is new", reader.err.next())
+            assert re.fullmatch(r"joined a at \w+:0, reliable", reader.err.next())
+            assert reader.err.next() == f"subscribed to a at {url}"
+            with publisher("a", url) as writer:
+                writer.feed(b"before\n", end=True)
+                assert writer.exit_code() == 0
+            assert reader.out.next() == "before"
+            first.kill(number)
+            first.exit_code()
+            assert re.fullmatch(r"reconnecting, a at \w+:1", reader.err.until("reconnecting"))
+            with Program(*options, "--port", str(urlsplit(url).port)) as second:
+                second.url()
+                assert re.fullmatch(r"session \S+ is new", reader.err.until("session"))
+                assert reader.err.until("gap") == "gap in a: begun anew after 1, goes on after 0 (epoch)"
+                with publisher("a", url) as writer:
+                    writer.feed(b"after\n", end=True)
+                    assert writer.exit_code() == 0
+                assert reader.out.next() == "after"
+                reader.kill(signal.SIGINT)
+                assert reader.exit_code() == 0
+                assert "closing, a at" in "".join(reader.err.rest())
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
@@ -138,17 +174,45 @@ def test_a_reader_that_has_seen_enough_ends_a_subscriber_well(url: str) -> None:
 
 def test_a_wrong_key_is_one_line(url: str) -> None:
     with publisher("a", url, key="wrong") as writer:
+        assert writer.exit_code() == 1
+        assert writer.err.rest() == [f"Error: {url}/: 401 Unauthorized"]
+
+
+def test_who_has_no_key_does_not_publish(url: str) -> None:
+    with Program("publish", "a", "--url", url) as writer:
         writer.feed(b"one\ntwo\n", end=True)
         assert writer.exit_code() == 1
-        assert writer.err.rest() == ["Error: line 1 was not published: 401 wrong or missing API key"]
+        reason = "forbidden: this client may not publish to room 'a'"
+        assert writer.err.rest() == [f"Error: line 1 was not published: {reason}"]
 
 
-def test_a_line_that_is_not_taken_is_named(url: str) -> None:
-    with publisher("a", url) as writer:
-        writer.feed(b"fine\n\xff\nnever sent\n", end=True)
+def test_a_line_that_is_not_taken_is_named_at_once(url: str) -> None:
+    with subscriber("a", url, "--count", "1") as reader, publisher("a", url) as writer:
+        writer.feed(b"fine\n\xff\n")
         assert writer.exit_code() == 1
-        (line,) = writer.err.rest()
-        assert line.startswith("Error: line 2 was not published: 400 ")
+        assert writer.err.rest() == ["Error: line 2 was not published: it is no UTF-8; --binary takes any bytes"]
+        assert reader.out.rest() == ["fine"]
+
+
+def test_verbose_tells_of_the_session_of_a_publisher(url: str) -> None:
+    with publisher("a", url, "--verbose") as writer:
+        writer.feed(b"one\n", end=True)
+        assert writer.exit_code() == 0
+        session, *rest = writer.err.rest()
+        assert re.fullmatch(r"session \S+ is new", session)
+        assert rest == ["closing", "closed", "published 1 message to a"]
+
+
+def test_documents_are_shown_as_json(url: str) -> None:
+    with subscriber("a", url, "--count", "1") as reader:
+        post = Request(
+            f"{url.replace('ws', 'http', 1)}/rooms/a", b'{"eur": [1.08, null, 123456789012345678901234567890]}'
+        )
+        post.add_header("Authorization", f"Bearer {KEY}")
+        post.add_header("Content-Type", "application/json")
+        with urlopen(post, timeout=DEADLINE) as answer:
+            assert answer.status == 200
+        assert reader.out.rest() == ['{"eur":[1.08,null,123456789012345678901234567890]}']
 
 
 def test_nobody_there_is_one_line() -> None:
@@ -156,22 +220,17 @@ def test_nobody_there_is_one_line() -> None:
         # Bound, so that nobody else takes the port, and not listening.
         silent.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with publisher("a", f"http://{address}") as writer:
-            writer.feed(b"one\n", end=True)
-            assert writer.exit_code() == 1
-            assert writer.err.rest() == [
-                f"Error: line 1 was not published: cannot connect to {address}: Connection refused"
-            ]
-        with Program("subscribe", "a", "--url", f"ws://{address}") as reader:
-            assert reader.exit_code() == 1
-            assert reader.err.rest() == [f"Error: cannot connect to ws://{address}/rooms/a: Connection refused"]
+        for program in (publisher("a", f"http://{address}"), Program("subscribe", "a", "--url", f"ws://{address}")):
+            with program:
+                assert program.exit_code() == 1
+                assert program.err.rest() == [f"Error: ws://{address}/: Connection refused"]
 
 
-@pytest.mark.parametrize("path", ["/x", "/x/rooms"])
+@pytest.mark.parametrize("path", ["/x", "/x/rooms", "/rooms/"])
 def test_any_other_path_is_not_found(url: str, path: str) -> None:
     with Program("subscribe", "a", "--url", url + path) as reader:
         assert reader.exit_code() == 1
-        assert reader.err.rest() == [f"Error: {url}{path}/rooms/a: 404 Not Found"]
+        assert reader.err.rest() == [f"Error: {url}{path}: 404 Not Found"]
 
 
 def test_an_address_in_use_is_one_line(url: str) -> None:
@@ -196,20 +255,24 @@ def test_what_only_the_engine_refuses_is_one_line() -> None:
 
 
 @asynccontextmanager
-async def overloaded(times: int) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that is, for so many requests; and the bodies it was sent."""
-    bodies: list[bytes] = []
+async def overloaded(times: int) -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that is, for so many messages; and the messages it was sent."""
+    heard: list[str] = []
 
-    async def answer(asked: web.Request) -> web.Response:
-        bodies.append(await asked.read())
-        if len(bodies) <= times:
-            return web.Response(status=503, headers={"Retry-After": "0"}, text="full\n")
-        return web.Response(text="{}")
+    async def handle(peer: ServerConnection) -> None:
+        await peer.send(json.dumps({"type": "welcome", "payload": {"session": "S", "resumed": False}}))
+        async for frame in peer:
+            message = json.loads(frame)
+            heard.append(message["payload"])
+            error = {"code": "overloaded", "text": "full", "retry": True, "retry_after_ms": 0}
+            answer = {"type": "reply", "seq": len(heard)}
+            if len(heard) <= times:
+                answer = {"type": "error", "payload": error}
+            await peer.send(json.dumps({"re": message["id"], "room": "a", **answer}))
 
-    app = web.Application()
-    app.router.add_post("/rooms/a", answer)
-    async with TestServer(app) as server:
-        yield str(server.make_url("/rooms/a")), bodies
+    protocol = Subprotocol("fanwire.v1.json")
+    async with serve(handle, "127.0.0.1", 0, subprotocols=[protocol], close_timeout=1.0) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", heard
 
 
 async def lines(*texts: bytes) -> AsyncIterator[bytes]:
@@ -218,13 +281,19 @@ async def lines(*texts: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_an_overloaded_server_is_asked_again() -> None:
-    async with overloaded(ATTEMPTS - 1) as (url, bodies):
-        assert await within(publish(url, lines(b"one", b"two"))) == 2
-    assert bodies == [b"one"] * ATTEMPTS + [b"two"]
+    async with overloaded(ATTEMPTS - 1) as (url, heard):
+        assert await within(publish(url, "a", lines(b"one"))) == 1
+    assert heard == ["one"] * ATTEMPTS
+
+
+async def test_what_an_overloaded_server_refuses_is_sent_again_in_order() -> None:
+    async with overloaded(2) as (url, heard):
+        assert await within(publish(url, "a", lines(b"one", b"two"))) == 2
+    assert heard == ["one", "two", "one", "two"]
 
 
 async def test_not_for_ever() -> None:
-    async with overloaded(1000) as (url, bodies):
-        with pytest.raises(Failure, match="line 1 was not published: 503 full"):
-            await within(publish(url, lines(b"one", b"two")))
-    assert bodies == [b"one"] * ATTEMPTS
+    async with overloaded(1000) as (url, heard):
+        with pytest.raises(Failure, match="line 1 was not published: overloaded: full"):
+            await within(publish(url, "a", lines(b"one")))
+    assert heard == ["one"] * ATTEMPTS

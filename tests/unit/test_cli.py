@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import fanwire.cli.publish as publishing
+import fanwire.cli.lines as reading
 import fanwire.cli.serve as serving
 from fanwire.cli import main
-from fanwire.cli.address import room_url
+from fanwire.cli.address import check_room, server_url
 from fanwire.cli.failure import Failure, Misuse
-from fanwire.cli.publish import read_lines
-from fanwire.cli.serve import build_server, room_of
-from fanwire.cli.settings import Settings, parse_room, parse_settings
+from fanwire.cli.lines import read_lines
+from fanwire.cli.serve import Identity, build_server, identity_of
+from fanwire.cli.settings import Room, Settings, parse_room, parse_settings
 from fanwire.errors import Refused
 from fanwire.request import Head, Request
 
@@ -36,6 +36,11 @@ drain_timeout = 2
 pattern = "quotes.*"
 delivery = "latest"
 max_keys = 7
+max_members = 8
+history = 0
+history_bytes = 9
+history_age = 1.5
+presence = true
 """
 
 
@@ -71,7 +76,18 @@ def test_a_file_is_read(settings: list[Settings], file: Path) -> None:
     assert (read.server.host, read.server.port, read.server.log_level) == ("0.0.0.0", 9000, "error")
     assert (read.server.origins, read.server.api_keys) == (["https://one.example"], ["from-file"])
     assert (read.limits.shards, read.limits.drain_timeout) == (3, 2.0)
-    assert [(room.pattern, room.delivery, room.max_keys) for room in read.rooms] == [("quotes.*", "latest", 7)]
+    assert read.rooms == [
+        Room(
+            pattern="quotes.*",
+            delivery="latest",
+            max_keys=7,
+            max_members=8,
+            history=0,
+            history_bytes=9,
+            history_age=1.5,
+            presence=True,
+        )
+    ]
 
 
 def test_options_win_over_the_file(settings: list[Settings], file: Path) -> None:
@@ -114,6 +130,8 @@ WRONG_FILES = [
     ('[[rooms]]\npattern = "a"\ndelivery = "fast"', "rooms[0].delivery: Invalid enum value 'fast'"),
     ("[[rooms]]\nmax_keys = 1", "rooms[0]: Object missing required field `pattern`"),
     ('[[rooms]]\npattern = "a"\nmax_keys = 0', "rooms[0].max_keys: Expected `int` >= 1"),
+    ('[[rooms]]\npattern = "a"\nhistory = -1', "rooms[0].history: Expected `int` >= 0"),
+    ('[[rooms]]\npattern = "a"\nhistory_age = 0', "rooms[0].history_age: Expected `float` > 0"),
     ("[sever]", "Object contains unknown field `sever`"),
     ("[server", "this is no TOML: "),
 ]
@@ -201,6 +219,13 @@ def test_a_server_gets_what_the_settings_say() -> None:
         server.on_connect(print)  # it subscribes there
 
 
+SESSION = [(b"Sec-WebSocket-Protocol", b"other, fanwire.v1.json")]
+
+
+def identity(target: bytes, headers: list[tuple[bytes, bytes]], keys: list[str]) -> Identity:
+    return identity_of(Request(Head(b"GET", target, "1.1", headers), "", False), keys)
+
+
 @pytest.mark.parametrize(
     ("target", "room"),
     [
@@ -211,7 +236,7 @@ def test_a_server_gets_what_the_settings_say() -> None:
     ],
 )
 def test_the_path_names_the_room(target: bytes, room: str) -> None:
-    assert room_of(Request(Head(b"GET", target, "1.1", []), "", False)) == room
+    assert identity(target, [], []) == Identity("", room)
 
 
 @pytest.mark.parametrize(
@@ -219,28 +244,61 @@ def test_the_path_names_the_room(target: bytes, room: str) -> None:
 )
 def test_any_other_path_is_not_found(target: bytes) -> None:
     with pytest.raises(Refused) as refused:
-        room_of(Request(Head(b"GET", target, "1.1", []), "", False))
+        identity(target, [], [])
+    assert refused.value.status == 404
+
+
+@pytest.mark.parametrize("target", [b"/", b"/?session=x&received=1", b"/rooms/prices"])
+def test_a_session_names_its_rooms_itself(target: bytes) -> None:
+    assert identity(target, SESSION, []) == Identity("", "")
+
+
+def test_a_session_has_a_path_all_the_same() -> None:
+    with pytest.raises(Refused) as refused:
+        identity(b"/x", SESSION, [])
     assert refused.value.status == 404
 
 
 @pytest.mark.parametrize(
-    ("base", "websocket", "url"),
+    ("authorization", "subject"), [(b"Bearer one", "key 1"), (b"bearer two", "key 2"), (b"Basic eDp5", "")]
+)
+def test_a_key_makes_a_publisher(authorization: bytes, subject: str) -> None:
+    headers = [*SESSION, (b"Authorization", authorization)]
+    assert identity(b"/", headers, ["one", "two"]).subject == subject
+
+
+@pytest.mark.parametrize("keys", [[], ["one"]])
+def test_a_wrong_key_is_refused(keys: list[str]) -> None:
+    with pytest.raises(Refused) as refused:
+        identity(b"/", [*SESSION, (b"Authorization", b"Bearer on")], keys)
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
     [
-        ("http://h:1", False, "http://h:1/rooms/a%2Fb%C3%BC"),
-        ("http://h:1/", True, "ws://h:1/rooms/a%2Fb%C3%BC"),
-        ("wss://h/sub/", False, "https://h/sub/rooms/a%2Fb%C3%BC"),
-        ("https://h", True, "wss://h/rooms/a%2Fb%C3%BC"),
+        ("http://h:1", "ws://h:1/"),
+        ("ws://h:1/", "ws://h:1/"),
+        ("https://h/sub?a=b#c", "wss://h/sub?a=b"),
+        ("wss://[::1]:2", "wss://[::1]:2/"),
     ],
 )
-def test_room_url(base: str, websocket: bool, url: str) -> None:
-    assert room_url(base, "a/bü", websocket=websocket) == url
+def test_server_url(base: str, url: str) -> None:
+    assert server_url(base) == url
 
 
-@pytest.mark.parametrize("base", ["127.0.0.1:8000", "ftp://h", "ws://", "", "localhost"])
+@pytest.mark.parametrize("base", ["127.0.0.1:8000", "ftp://h", "ws://", "", "localhost", "ws://h:x"])
 def test_what_is_no_url_is_told(base: str) -> None:
     with pytest.raises(Misuse, match="no URL"):
-        room_url(base, "a", websocket=True)
+        server_url(base)
     assert run("subscribe", "a", "--url", base).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["", "ü" * 128])
+def test_what_is_no_name_is_told(name: str) -> None:
+    with pytest.raises(Misuse, match="1 to 255 bytes"):
+        check_room(name)
+    assert run("subscribe", name).exit_code == 2
 
 
 @pytest.fixture
@@ -277,7 +335,7 @@ async def test_files_are_read_too(tmp_path: Path) -> None:
 
 
 async def test_a_line_without_end_has_an_end(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "LINE_MAX", 1000)
+    monkeypatch.setattr(reading, "LINE_MAX", 1000)
     os.write(pipe[1], b"x" * 2000)
     with pytest.raises(Failure, match="longer than 1000"):
         await anext(read_lines(pipe[0]))

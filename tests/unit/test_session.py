@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from fanwire.session import REPORT_EVERY, TRANSITIONS, UNCOUNTED, Phase, Session
+from fanwire.session import REPORT_BYTES, REPORT_EVERY, TRANSITIONS, UNCOUNTED, Phase, Session
 from fanwire.wire import JSON, MSGPACK, Refusal
 
 
@@ -37,6 +37,14 @@ def test_a_report_is_due_now_and_then() -> None:
         assert session.is_report_due == (number % REPORT_EVERY == 0)
         if session.is_report_due:
             assert json.loads(session.report()) == {"type": "received", "payload": {"count": number}}
+
+
+def test_a_report_is_due_also_after_a_few_large_messages() -> None:
+    session = Session("o", JSON)
+    session.hear(json.dumps({"type": "x", "payload": "x" * REPORT_BYTES}))
+    assert session.is_report_due
+    session.report()
+    assert not session.is_report_due
 
 
 def test_only_its_owner_may_resume_it_and_only_until_it_ends() -> None:

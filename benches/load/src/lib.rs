@@ -1,7 +1,10 @@
 //! What the load client and the naive server share. Not part of the Fanwire engine: the benches must not be able to
 //! inherit a mistake of the engine they measure, so nothing here is imported from it.
 
+pub mod book;
+pub mod client;
 pub mod clock;
+pub mod envelope;
 pub mod frame;
 pub mod handshake;
 pub mod histogram;
@@ -13,5 +16,6 @@ pub mod swarm;
 pub mod tally;
 
 pub mod bench;
+pub mod pace;
 pub mod scenario;
 pub mod stat;

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use mio::net::TcpStream;
 use socket2::{Domain, Socket, Type};
 
-use crate::session::Session;
+use crate::client::Client;
+use crate::session::{Protocol, Session};
 use crate::{clock, handshake};
 
 /// What a connection is for.
@@ -18,6 +19,8 @@ pub enum Role {
     Reader(u64),
     /// The same as a session, open once it has joined its room.
     Session(Session),
+    /// A session that may come back, open once it is greeted; its scenario says when it joins.
+    Client(Box<Client>),
     /// Sends messages of ours and keeps the replies.
     Talker,
     /// Never reads after the handshake.
@@ -30,6 +33,7 @@ impl Role {
     pub(crate) fn subprotocol(&self) -> Option<&'static str> {
         match self {
             Self::Session(session) => Some(session.protocol.name()),
+            Self::Client(_) => Some(Protocol::Json.name()),
             _ => None,
         }
     }
@@ -37,11 +41,16 @@ impl Role {
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
+    /// No connection yet.
     Connecting,
+    /// The handshake is under way.
     Upgrading,
+    /// A session is greeted or joins.
     Joining,
+    /// It does what it is for.
     Open,
+    /// Refused, ended or cut.
     Closed,
 }
 
@@ -79,7 +88,7 @@ impl Link {
             }
             // Without a bound a thousand sinks could put gigabytes into the kernel ahead of a slow server.
             Role::Sink(_) => socket.set_send_buffer_size(65_536)?,
-            Role::Reader(_) | Role::Session(_) | Role::Talker => {}
+            Role::Reader(_) | Role::Session(_) | Role::Client(_) | Role::Talker => {}
         }
         match socket.connect(&address.into()) {
             Err(e) if e.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => return Err(e),

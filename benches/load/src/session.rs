@@ -288,7 +288,7 @@ fn text(word: &str) -> Vec<u8> {
 
 /// The first 16 bytes of what 22 characters of base64 (RFC 4648 4) stand for; the last has four bits too many.
 #[inline]
-fn base64(text: &[u8; 22]) -> Option<[u8; stamp::SIZE]> {
+pub(crate) fn base64(text: &[u8; 22]) -> Option<[u8; stamp::SIZE]> {
     let mut sum = 0u128;
     let mut wrong = 0;
     for &letter in &text[..21] {

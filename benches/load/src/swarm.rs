@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mio::event::Event;
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::client::Client;
 use crate::clock::{self, Alarm};
 use crate::link::{Link, Role, State};
 use crate::session::Seen;
@@ -193,6 +195,58 @@ impl Swarm {
         }
     }
 
+    /// The client on a connection; `None` when that is for something else.
+    #[must_use]
+    pub fn client(&self, id: usize) -> Option<&Client> {
+        match &self.links[id].role {
+            Role::Client(client) => Some(client),
+            _ => None,
+        }
+    }
+
+    /// Queues one text message; [`Swarm::flush`] sends it.
+    pub fn write(&mut self, id: usize, text: &[u8]) {
+        frame::push_masked(&mut self.links[id].out, frame::TEXT, text);
+    }
+
+    /// How far a connection has come.
+    #[must_use]
+    pub fn state(&self, id: usize) -> State {
+        self.links[id].state
+    }
+
+    /// Closes a connection without a close frame, and its descriptor: with a reset, or as a process does that ends.
+    ///
+    /// # Errors
+    /// The operator's: no descriptors left.
+    pub fn cut(&mut self, id: usize, reset: bool) -> Result<()> {
+        let link = &mut self.links[id];
+        if reset {
+            _ = SockRef::from(&link.stream).set_linger(Some(Duration::ZERO));
+        }
+        // A socket that was never connected takes its place; with the last descriptor its events end, too.
+        link.stream = TcpStream::from_std(Socket::new(Domain::IPV4, Type::STREAM, None)?.into());
+        link.state = State::Closed;
+        Ok(())
+    }
+
+    /// Begins a new connection in the place of one that is closed, for its client. Only between two turns.
+    ///
+    /// # Errors
+    /// The operator's: no descriptors or ports left.
+    pub fn again(&mut self, id: usize) -> Result<()> {
+        let role = std::mem::replace(&mut self.links[id].role, Role::Stalled);
+        let Role::Client(mut client) = role else { bail!("connection {id} has no client") };
+        let path = client.away();
+        // The old descriptor first, so that there are never more than one for each client.
+        self.cut(id, true)?;
+        let mut link =
+            Link::connect(self.address, &path, Role::Client(client)).context("connect: descriptors or ports")?;
+        self.poll.registry().register(&mut link.stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        self.links[id] = link;
+        Ok(())
+    }
+
     fn connect(&mut self, path: &str, role: Role) -> Result<usize> {
         let mut link = Link::connect(self.address, path, role).context("connect: descriptors or ports")?;
         let id = self.links.len();
@@ -246,7 +300,7 @@ impl Swarm {
             if !handshake::accepted(&link.carry[..size], link.role.subprotocol()) {
                 return self.close(id);
             }
-            if matches!(link.role, Role::Session(_)) {
+            if matches!(link.role, Role::Session(_) | Role::Client(_)) {
                 link.state = State::Joining;
             } else {
                 link.state = State::Open;
@@ -300,6 +354,14 @@ impl Swarm {
                         opened.push(now - link.started);
                     }
                     Ok(Seen::Other) => {}
+                    Err(_) => ended = true,
+                },
+                (_, Role::Client(client)) => match client.take(first, payload, now, &mut link.out) {
+                    Ok(true) => {
+                        link.state = State::Open;
+                        opened.push(now - link.started);
+                    }
+                    Ok(false) => {}
                     Err(_) => ended = true,
                 },
                 (_, Role::Talker) => replies.push_back(payload.to_vec()),

@@ -1,27 +1,41 @@
-"""Where a room is: from what was typed to a URL."""
+"""Where a server is: from what was typed to a URL."""
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from fanwire.cli.failure import Misuse
 
-__all__ = ["room_url"]
+__all__ = ["check_room", "server_url"]
+
+SCHEMES = {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}
+
+ROOM_MAX = 255
+"""Bytes of a room's name, as the protocol has it."""
 
 
-def room_url(base: str, room: str, *, websocket: bool) -> str:
-    """The URL of a room at a server; http and ws mean the same server, so either is taken for either.
+def server_url(base: str) -> str:
+    """The URL of a server's sessions; http and ws mean the same server, so either is taken for either.
 
     Raises:
         Misuse: the base is no such URL.
     """
-    parts = urlsplit(base)
-    if parts.scheme not in SECURE or not parts.netloc:
-        raise Misuse(f"{base!r} is no URL of a server, such as {'ws' if websocket else 'http'}://127.0.0.1:8000")
-    if not room:
-        raise Misuse("a room's name is not empty")
-    scheme = ("ws" if websocket else "http") + ("s" if SECURE[parts.scheme] else "")
-    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/rooms/{quote(room, safe='')}"
+    try:
+        parts = urlsplit(base)
+        is_there = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_there = False
+    if not is_there or parts.scheme not in SCHEMES:
+        raise Misuse(f"{base!r} is no URL of a server, such as ws://127.0.0.1:8000")
+    return urlunsplit((SCHEMES[parts.scheme], parts.netloc, parts.path or "/", parts.query, ""))
 
 
-SECURE = {"http": False, "ws": False, "https": True, "wss": True}
+def check_room(name: str) -> str:
+    """Returns the name of a room.
+
+    Raises:
+        Misuse: it is none.
+    """
+    if not 1 <= len(name.encode(errors="replace")) <= ROOM_MAX:
+        raise Misuse(f"a room's name has 1 to {ROOM_MAX} bytes")
+    return name

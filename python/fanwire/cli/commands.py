@@ -11,10 +11,10 @@ import msgspec
 import uvloop
 
 from fanwire.cli import serve as serving
-from fanwire.cli.address import room_url
+from fanwire.cli.address import check_room, server_url
 from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.lines import read_lines
 from fanwire.cli.publish import publish as publish_lines
-from fanwire.cli.publish import read_lines
 from fanwire.cli.settings import Settings, parse_room, parse_settings
 from fanwire.cli.subscribe import subscribe as subscribe_lines
 
@@ -47,7 +47,7 @@ def main() -> None:
     multiple=True,
     envvar="FANWIRE_API_KEY",
     show_envvar=True,
-    help="Key for publishing by HTTP, which is off without one. May be repeated.",
+    help="Key for publishing, which nobody may without one. May be repeated.",
 )
 @click.option(
     "--origin", "origins", multiple=True, help="Origin that browsers may come from; all without one. May be repeated."
@@ -71,9 +71,11 @@ def serve(
     shards: int | None,
     **given: Any,
 ) -> None:
-    """Serves rooms: a WebSocket to /rooms/NAME subscribes to that room, POST /rooms/NAME publishes to it.
+    """Serves rooms, to sessions (`fanwire subscribe`, `fanwire publish`, fanwire.connect) and to any WebSocket: one to
+    /rooms/NAME subscribes to that room, POST /rooms/NAME publishes to it.
 
-    Anyone who reaches the port may subscribe; only holders of an API key publish. What subscribers send is ignored.
+    Anyone who reaches the port may subscribe; only holders of an API key publish. Rooms keep their newest messages,
+    1,000 unless the file says otherwise, for sessions that were away.
 
     DELIVERY is what happens when a reader is slow: reliable (nothing is dropped, a reader over its limit is closed to
     reconnect), latest (a newer message replaces the waiting one of the same key), drop-oldest or drop-newest. The first
@@ -132,21 +134,25 @@ def load_settings(path: str) -> Settings:
 @click.option("--key", help="In a room of latest values, what every line is the newest value of.")
 @click.option("--text/--binary", "is_text", default=True, show_default=True, help="Kind of the messages.")
 @click.option("--quiet", is_flag=True, help="No count at the end.")
-def publish(name: str, url: str, api_key: str | None, key: str | None, is_text: bool, quiet: bool) -> None:
+@click.option("--verbose", is_flag=True, help="Tell of sessions and attempts to connect on the standard error.")
+def publish(
+    name: str, url: str, api_key: str | None, key: str | None, is_text: bool, quiet: bool, verbose: bool
+) -> None:
     """Publishes each line of the standard input as one message to the room NAME, in order, as it comes.
+
+    Up to 64 lines are under way at once. Comes back by itself when the connection is lost, and publishes nothing twice.
 
     Ends with exit code 1 at the first line that the server does not take; one that is overloaded is asked again for up
     to a minute.
     """
-    target = room_url(url, name, websocket=False)
+    lines = read_lines(sys.stdin.fileno())
+    options: dict[str, Any] = {"api_key": api_key, "key": key, "is_text": is_text, "tell": tell if verbose else None}
     try:
-        count = uvloop.run(
-            publish_lines(target, read_lines(sys.stdin.fileno()), api_key=api_key, key=key, is_text=is_text)
-        )
+        count = uvloop.run(publish_lines(server_url(url), check_room(name), lines, **options))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     if not quiet:
-        click.echo(f"published {count} message{'s' if count != 1 else ''} to {name}", err=True)
+        tell(f"published {count} message{'s' if count != 1 else ''} to {name}")
 
 
 @main.command()
@@ -155,22 +161,31 @@ def publish(name: str, url: str, api_key: str | None, key: str | None, is_text: 
 @click.option("--count", type=click.IntRange(1), help="End after so many messages.")
 @click.option("--raw", "is_raw", is_flag=True, help="Binary messages as they are, not as base64.")
 @click.option("--quiet", is_flag=True, help="No line on the standard error when subscribed.")
-def subscribe(name: str, url: str, count: int | None, is_raw: bool, quiet: bool) -> None:
-    """Prints each message of the room NAME as a line.
+@click.option("--verbose", is_flag=True, help="Tell of sessions, positions and what is skipped on the standard error.")
+def subscribe(name: str, url: str, count: int | None, is_raw: bool, quiet: bool, verbose: bool) -> None:
+    """Prints each message of the room NAME as a line: text as it is, bytes as base64, anything else as JSON.
 
-    Ends with exit code 0 after --count messages and on Ctrl-C, and with 1 when the server closes the connection.
+    Comes back by itself when the connection is lost, and goes on where it was; what was missed meanwhile and is no
+    longer kept is told on the standard error.
+
+    Ends with exit code 0 after --count messages and on Ctrl-C, and with 1 when there is no connection and will be none.
     """
-    target = room_url(url, name, websocket=True)
 
     def joined() -> None:
         if not quiet:
-            click.echo(f"subscribed to {name} at {url}", err=True)
+            tell(f"subscribed to {name} at {url}")
 
+    options: dict[str, Any] = {"count": count, "is_raw": is_raw, "joined": joined, "tell": tell if verbose else None}
     try:
-        uvloop.run(subscribe_lines(target, sys.stdout.buffer, count=count, is_raw=is_raw, joined=joined))
+        uvloop.run(subscribe_lines(server_url(url), check_room(name), sys.stdout.buffer, missed=tell, **options))
     except KeyboardInterrupt:
         # How one ends it.
         return
+
+
+def tell(line: str) -> None:
+    """Writes a line for people."""
+    click.echo(line, err=True)
 
 
 @main.command()

@@ -1,143 +1,156 @@
-"""Lines to messages: each line of a descriptor becomes one message, in order, as it comes."""
+"""Lines to messages: each line becomes one message, in order, as it comes."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import threading
 from collections.abc import AsyncIterator
 
-import aiohttp
-from yarl import URL
-
 from fanwire.cli.failure import Failure
+from fanwire.cli.reach import Tell, reach, reason_of
+from fanwire.client import Client, ClientError, ConnectionFailed, RequestFailed
 
-__all__ = ["publish", "read_lines"]
+__all__ = ["publish"]
 
+IN_FLIGHT = 64
+"""Lines that wait for their answers at once: enough for 1,000 lines a second at 60 ms to the server and back."""
 
-async def publish(
-    url: str, lines: AsyncIterator[bytes], *, api_key: str | None = None, key: str | None = None, is_text: bool = True
-) -> int:
-    """Posts each line as a message, one after the other; returns how many.
-
-    One request at a time is what keeps their order, over one connection that stays.
-
-    Raises:
-        Failure: a message was not taken; those before it were.
-    """
-    headers = {"Content-Type": "text/plain; charset=utf-8" if is_text else "application/octet-stream"}
-    if api_key is not None:
-        headers["Authorization"] = f"Bearer {api_key}"
-    # Encoded already: yarl would take the %2F of a room's name for a slash.
-    target = URL(url, encoded=True)
-    if key is not None:
-        target = target.with_query({"key": key})
-    count = 0
-    # Less than the server keeps an idle connection: it never closes one just as we write.
-    connector = aiohttp.TCPConnector(limit=1, keepalive_timeout=KEEPALIVE)
-    timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
-        async for line in lines:
-            body = line.removesuffix(b"\r") if is_text else line
-            try:
-                await _post(session, target, body)
-            except Failure as failure:
-                raise Failure(f"line {count + 1} was not published: {failure.message}") from failure
-            count += 1
-    return count
-
-
-async def _post(session: aiohttp.ClientSession, url: URL, body: bytes) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            async with session.post(url, data=body) as response:
-                if response.status == 200:
-                    return
-                answer = (await response.text(errors="replace")).strip()[:ANSWER_MAX]
-                if response.status != 503 or attempt == ATTEMPTS:
-                    raise Failure(f"{response.status} {answer or response.reason}")
-                wait = _seconds(response.headers.get("Retry-After", ""))
-        except aiohttp.ClientConnectorError as error:
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.os_error)
-            raise Failure(f"cannot connect to {url.host}:{url.port}: {reason}") from error
-        except asyncio.TimeoutError as error:
-            raise Failure(f"no answer within {ANSWER_TIMEOUT:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Failure(str(error) or type(error).__name__) from error
-        await asyncio.sleep(wait)
-
-
-def _seconds(retry_after: str) -> float:
-    # It may be a date, too (RFC 9110 section 10.2.3), which fanwire never sends.
-    return min(float(retry_after), RETRY_AFTER_MAX) if retry_after.isdecimal() else 1.0
-
-
-async def read_lines(fd: int) -> AsyncIterator[bytes]:
-    """The lines of a descriptor, without their ends, as soon as each is complete.
-
-    Raises:
-        Failure: a line is longer than `LINE_MAX`, or the descriptor cannot be read.
-    """
-    begun = bytearray()
-    while chunk := await _read(fd):
-        *lines, rest = chunk.split(b"\n")
-        for line in lines:
-            if begun:
-                line = bytes(begun) + line
-                begun.clear()
-            yield line
-        begun += rest
-        if len(begun) > LINE_MAX:
-            raise Failure(f"a line is longer than {LINE_MAX} bytes")
-    if begun:
-        yield bytes(begun)
-
-
-async def _read(fd: int) -> bytes:
-    # Loops can wait for pipes and terminals, but not for files. A thread can for all, and as a daemon with no lock
-    # of Python's it keeps nobody who wants to leave; an executor would be waited for.
-    loop = asyncio.get_running_loop()
-    chunk: asyncio.Future[bytes] = loop.create_future()
-
-    def settle(result: bytes | OSError) -> None:
-        if chunk.done():
-            return
-        if isinstance(result, OSError):
-            chunk.set_exception(result)
-        else:
-            chunk.set_result(result)
-
-    def read() -> None:
-        result: bytes | OSError
-        try:
-            result = os.read(fd, CHUNK)
-        except OSError as error:
-            result = error
-        with contextlib.suppress(RuntimeError):
-            # The loop is closed: nobody waits any more.
-            loop.call_soon_threadsafe(settle, result)
-
-    threading.Thread(target=read, name="fanwire-lines", daemon=True).start()
-    try:
-        return await chunk
-    except OSError as error:
-        raise Failure(f"cannot read the lines: {os.strerror(error.errno or 0)}") from error
-
-
-CHUNK = 64 << 10
-"""Bytes read at a time: what a pipe holds."""
-
-LINE_MAX = 16 << 20
-"""Bytes of a line; a server takes 1 MiB unless told otherwise."""
-
-KEEPALIVE = 10.0
-ANSWER_TIMEOUT = 30.0
-
-ANSWER_MAX = 200
-"""Characters of an error's text: enough for a sentence, too little for somebody's error page."""
+SMALL = 1 << 10
+"""Bytes of a line that others may follow before it is answered. The client keeps a MiB of what the server has not
+counted; so many lines of this size fit, however they are escaped, and none waits for room while another overtakes."""
 
 ATTEMPTS = 6
 RETRY_AFTER_MAX = 10.0
 """A message is tried so often, with at most so many seconds between: a minute, then the server is not overloaded but
 broken."""
+
+
+async def publish(
+    url: str,
+    room: str,
+    lines: AsyncIterator[bytes],
+    *,
+    api_key: str | None = None,
+    key: str | None = None,
+    is_text: bool = True,
+    tell: Tell | None = None,
+) -> int:
+    """Publishes each line as a message; returns how many.
+
+    Their order is that of the lines, but for one that an overloaded server refuses: it comes after those that were
+    under way already.
+
+    Args:
+        url: of the server.
+        room: the name of the room.
+        lines: without their ends.
+        api_key: one of the server's.
+        key: in a room of latest values, what each line is the newest value of.
+        is_text: the messages are text, not binary.
+        tell: is told how the connection does; None: nobody is.
+
+    Raises:
+        Failure: there is no connection, or a message was not taken; those before it were.
+    """
+    async with reach(url, token=api_key, tell=tell) as client:
+        window = Window(client, room, key, is_text)
+        sending = asyncio.ensure_future(window.send_all(lines))
+        try:
+            count = await window.answers()
+            await sending
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            await window.close()
+        return count
+
+
+class Window:
+    """The messages under way, a bounded number.
+
+    Args:
+        client: publishes.
+        room: where.
+        key: what each is the newest value of.
+        is_text: the messages are text.
+    """
+
+    def __init__(self, client: Client, room: str, key: str | None, is_text: bool) -> None:
+        self._client = client
+        self._room = room
+        self._key = key
+        self._is_text = is_text
+        self._under_way: asyncio.Queue[tuple[bytes, asyncio.Task[int]] | None] = asyncio.Queue(IN_FLIGHT)
+        # The server is overloaded: what waits is sent again before anything new.
+        self._is_behind = False
+
+    async def send_all(self, lines: AsyncIterator[bytes]) -> None:
+        """Sends each line; `answers` ends once all are answered.
+
+        Raises:
+            Failure: the lines cannot be read.
+        """
+        try:
+            async for line in lines:
+                is_small = len(line) <= SMALL
+                if self._is_behind or not is_small:
+                    await self._under_way.join()
+                    self._is_behind = False
+                await self._under_way.put((line, asyncio.ensure_future(self._send(line))))
+                if not is_small:
+                    await self._under_way.join()
+        finally:
+            await self._under_way.put(None)
+
+    async def answers(self) -> int:
+        """Takes the answers in the order of the lines; returns how many there were.
+
+        Raises:
+            Failure: a message was not taken.
+        """
+        count = 0
+        while (item := await self._under_way.get()) is not None:
+            line, sending = item
+            try:
+                await self._taken(line, sending)
+            except Failure as failure:
+                raise Failure(f"line {count + 1} was not published: {failure.message}") from failure
+            finally:
+                self._under_way.task_done()
+            count += 1
+        return count
+
+    async def close(self) -> None:
+        """Waits for no more answers."""
+        tasks = []
+        while not self._under_way.empty():
+            item = self._under_way.get_nowait()
+            if item is not None:
+                tasks.append(item[1])
+                item[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _taken(self, line: bytes, sending: asyncio.Task[int]) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await (sending if attempt == 1 else self._send(line))
+            except RequestFailed as error:
+                if not error.retry or attempt == ATTEMPTS:
+                    raise Failure(str(error)) from error
+                wait = 1.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
+            except ConnectionFailed as error:
+                raise Failure(reason_of(error)) from error
+            except (ClientError, ValueError) as error:
+                raise Failure(str(error)) from error
+            else:
+                return
+            self._is_behind = True
+            await asyncio.sleep(min(wait, RETRY_AFTER_MAX))
+
+    async def _send(self, line: bytes) -> int:
+        if not self._is_text:
+            return await self._client.publish(self._room, line, self._key)
+        try:
+            text = line.removesuffix(b"\r").decode()
+        except UnicodeDecodeError as error:
+            raise ValueError("it is no UTF-8; --binary takes any bytes") from error
+        return await self._client.publish(self._room, text, self._key)

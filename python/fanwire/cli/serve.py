@@ -1,25 +1,28 @@
-"""A server of rooms by name: `/rooms/NAME` subscribes, `POST /rooms/NAME` publishes."""
+"""A server of rooms by name, for sessions and for clients that know of none. Publishing takes an API key."""
 
 from __future__ import annotations
 
+import hmac
 import logging
 import os
 import resource
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import uvloop
 
 from fanwire.cli.failure import Failure, Misuse
-from fanwire.cli.settings import ServerTable, Settings
+from fanwire.cli.settings import Room, ServerTable, Settings
 from fanwire.connection import Connection
-from fanwire.errors import Overloaded, Refused
+from fanwire.errors import Overloaded, Refused, RoomFull
 from fanwire.request import Request
 from fanwire.server import Server
+from fanwire.wire import SUBPROTOCOLS
 
-__all__ = ["build_server", "room_of", "run", "run_server"]
+__all__ = ["Identity", "build_server", "identity_of", "run", "run_server"]
 
 logger = logging.getLogger("fanwire")
 
@@ -75,36 +78,86 @@ def build_server(settings: Settings) -> Server:
     server = Server(
         table.host,
         table.port,
-        authenticate=room_of,
+        authenticate=lambda request: identity_of(request, table.api_keys),
         origins=table.origins,
         ssl=tls_context(table),
         api_keys=table.api_keys,
         config=settings.limits,
     )
-    for room in settings.rooms:
-        server.room(room.pattern, delivery=room.delivery, max_keys=room.max_keys)
+    for room in [*settings.rooms, Room(pattern="*")]:
+        server.room(
+            room.pattern,
+            delivery=room.delivery,
+            max_keys=room.max_keys,
+            max_members=room.max_members,
+            history=room.history,
+            history_bytes=room.history_bytes,
+            history_age=room.history_age,
+            join=True,
+            publish=may_publish,
+            presence=room.presence,
+        )
 
     @server.on_connect
     def subscribe(conn: Connection) -> None:
+        if conn.session is not None:
+            # It says itself what it wants to join.
+            return
         try:
-            conn.join(conn.identity)
-        except Overloaded as error:
+            conn.join(conn.identity.room)
+        except (Overloaded, RoomFull) as error:
             logger.warning("%r: %s", conn, error)
             conn.close(1013, "try again later")
 
     return server
 
 
-def room_of(request: Request) -> str:
-    """The room that a request is for.
+class Identity(NamedTuple):
+    """Who a client is.
+
+    Attributes:
+        subject: stays the same when the client comes back: "" of a subscriber, who is nobody in particular; else the
+            place of its API key among the server's.
+        room: what a client without a session subscribes to; "" of one with a session.
+    """
+
+    subject: str
+    room: str
+
+
+def identity_of(request: Request, api_keys: Collection[str]) -> Identity:
+    """Who asks for a connection.
 
     Raises:
-        Refused: 404, it is for none.
+        Refused: 404, the path is no room's; 401, the API key is wrong.
     """
-    prefix, room = request.path[: len(ROOMS)], request.path[len(ROOMS) :]
+    offers = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
+    has_session = any(offer.strip() in SUBPROTOCOLS for offer in offers.split(","))
+    room = "" if has_session and request.path == "/" else room_of(request.path)
+    return Identity(subject_of(request.headers.get("Authorization"), api_keys), "" if has_session else room)
+
+
+def room_of(path: str) -> str:
+    prefix, room = path[: len(ROOMS)], path[len(ROOMS) :]
     if prefix != ROOMS or not 1 <= len(room.encode()) <= ROOM_MAX:
-        raise Refused(404, f"no room: {request.path!r}")
+        raise Refused(404, f"no room: {path!r}")
     return room
+
+
+def subject_of(authorization: str | None, api_keys: Collection[str]) -> str:
+    scheme, _, key = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer":
+        # What a proxy in front asks for is between it and the client.
+        return ""
+    # All are compared, in constant time, so that the time tells nothing of any.
+    matches = [hmac.compare_digest(key.strip().encode(), known.encode()) for known in api_keys]
+    if not any(matches):
+        raise Refused(401, "wrong API key")
+    return f"key {matches.index(True) + 1}"
+
+
+def may_publish(conn: Connection, room: str) -> bool:
+    return bool(conn.identity.subject)
 
 
 def tls_context(table: ServerTable) -> ssl.SSLContext | None:

@@ -15,6 +15,7 @@
     pattern = "quotes.*"
     delivery = "latest"
     max_keys = 1000
+    history = 0                 # messages kept for subscribers that come back
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from msgspec import Meta
 
 from fanwire.config import Config
 
-__all__ = ["ServerTable", "Settings", "parse_room", "parse_settings"]
+__all__ = ["Room", "ServerTable", "Settings", "parse_room", "parse_settings"]
+
+HISTORY = 1000
+"""Messages of a room that are kept for those who come back: half a minute, the grace of a session, at 30 a second."""
 
 Delivery = Literal["reliable", "latest", "drop-oldest", "drop-newest"]
 
@@ -44,11 +48,16 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of the tables `[[rooms]]`."""
+    """One of the tables `[[rooms]]`; see `Server.room` for the fields."""
 
     pattern: Annotated[str, Meta(min_length=1)]
     delivery: Delivery = "reliable"
     max_keys: Annotated[int, Meta(ge=1)] = 100_000
+    max_members: Annotated[int, Meta(ge=1)] = 1_000_000
+    history: Annotated[int, Meta(ge=0)] = HISTORY
+    history_bytes: Annotated[int, Meta(ge=0)] = 16 << 20
+    history_age: Annotated[float, Meta(gt=0)] = 300.0
+    presence: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,107 +1,135 @@
-"""Messages to lines. It does not come back when the connection ends; a client that does is another module's."""
+"""Messages to lines. It goes on where it was when the connection was lost, and says what it has missed."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import os
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+import msgspec
 
 from fanwire.cli.failure import Failure
-from fanwire.codes import CloseCode
-from fanwire.gateway.assembly import Assembly, Violation
+from fanwire.cli.reach import Tell, reach
+from fanwire.client import Gap, RequestFailed, Room, Skipped
 
 __all__ = ["subscribe"]
 
 
 async def subscribe(
     url: str,
+    name: str,
     out: BinaryIO,
     *,
+    missed: Tell,
     count: int | None = None,
     is_raw: bool = False,
     joined: Callable[[], object] | None = None,
+    tell: Tell | None = None,
 ) -> None:
-    """Writes each message as a line, until there were `count` or the reader of `out` is gone.
+    """Writes each message of a room as a line, until there were `count` or the reader of `out` is gone.
 
     Args:
-        url: of a room.
+        url: of the server.
+        name: of the room.
         out: where the lines go, flushed once for all that came together.
+        missed: is told what does not come any more.
         count: None: no end.
         is_raw: binary messages as they are, not as base64.
         joined: called once the room's messages come.
+        tell: is told how the connection does; None: nobody is.
 
     Raises:
-        Failure: no connection, or the server has ended it.
+        Failure: there is no connection, or the server lets nobody in.
     """
-    lines = Lines(out, count, is_raw)
+    async with reach(url, tell=tell) as client:
+        try:
+            room = await client.join(name)
+            _watch(room, missed, tell)
+            if joined is not None:
+                joined()
+            lines = Lines(out, count, is_raw)
+            await _take(room, lines)
+        except RequestFailed as error:
+            raise Failure(f"{name}: {error}") from error
+        if not lines.is_done:
+            raise Failure(f"{name}: the server has ended the membership")
+
+
+async def _take(room: Room, lines: Lines) -> None:
+    taking = asyncio.ensure_future(_take_all(room, lines))
+    # The reader of the lines may leave while no message comes.
+    lines.on_done = taking.cancel
     try:
-        transport, _ = await ws_connect(lambda: lines, url, max_frame_size=MESSAGE_MAX)
-    except WSError as error:
-        response = getattr(error, "response", None)
-        status = getattr(response, "status", None)
-        raise Failure(f"{url}: {status.value} {status.phrase}" if status else f"{url}: {error}") from error
-    except asyncio.TimeoutError as error:
-        raise Failure(f"{url}: no answer in time") from error
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise Failure(f"cannot connect to {url}: {reason}") from error
-    if joined is not None:
-        joined()
-    try:
-        await transport.wait_disconnected()
-    except Violation as violation:
-        raise Failure(f"the server broke the protocol: {violation.reason}") from violation
-    except WSError as error:
-        raise Failure(f"the server broke the protocol: {error}") from error
+        await asyncio.wait([taking])
     finally:
-        if not transport.is_disconnected:
+        if not taking.done():
             # Ctrl-C.
-            transport.send_close(WSCloseCode.OK)
-            transport.disconnect()
+            taking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await taking
         lines.flush()
-    if not lines.is_done:
-        raise Failure(f"closed by the server: {lines.close_code:d} {lines.close_reason}".rstrip())
+    if not taking.cancelled():
+        taking.result()
 
 
-class Lines(WSListener):
-    """What comes over one connection, as lines."""
+async def _take_all(room: Room, lines: Lines) -> None:
+    async for message in room:
+        lines.add(message.data)
+        if lines.is_done:
+            return
+
+
+def _watch(room: Room, missed: Tell, tell: Tell | None) -> None:
+    @room.on_gap
+    def gap_found(gap: Gap) -> None:
+        if gap.reason == "epoch":
+            missed(f"gap in {room.name}: begun anew after {gap.after}, goes on after {gap.upto} (epoch)")
+        else:
+            missed(f"gap in {room.name}: missed what came after {gap.after}, up to {gap.upto} ({gap.reason})")
+
+    if tell is None:
+        return
+    tell(f"joined {room.name} at {room.epoch}:{room.seq}, {room.delivery}")
+
+    @room.on_skipped
+    def told(skipped: Skipped) -> None:
+        tell(f"skipped in {room.name}: {skipped.count} from {skipped.first} to {skipped.last} ({skipped.reason})")
+
+
+class Lines:
+    """What has come, as lines.
+
+    Attributes:
+        is_done: no more lines are wanted.
+        on_done: called when that is so for another reason than the count.
+    """
 
     def __init__(self, out: BinaryIO, count: int | None, is_raw: bool) -> None:
         self._out = out
         self._left = count
         self._is_raw = is_raw
-        self._assembly = Assembly(MESSAGE_MAX)
         self._batch: list[bytes] = []
-        self._transport: WSTransport
         self.is_done = False
-        self.close_code: int = CloseCode.ABNORMAL
-        self.close_reason = ""
+        self.on_done: Callable[[], object] | None = None
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """The room's messages come from here on."""
-        self._transport = transport
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """A frame has come."""
-        if self.is_done:
-            return
-        # Both are integers, whatever picows' own stubs say.
-        opcode: Any = frame.msg_type
-        if opcode == WSMsgType.CLOSE:
-            code: Any = frame.get_close_code()
-            self.close_code = int(code) or CloseCode.NO_CODE
-            self.close_reason = frame.get_close_reason() or ""
-            # picows would write a code 0 for none.
-            transport.send_close(code or WSCloseCode.OK)
-            transport.disconnect()
-        elif opcode in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
-            message = self._assembly.add(opcode, frame.fin, frame.get_payload_as_bytes())
-            if message is not None:
-                self._add(message)
+    def add(self, data: Any) -> None:
+        """Takes a message, to be written with all that came together with it."""
+        if isinstance(data, bytes) and not self._is_raw:
+            data = base64.b64encode(data)
+        if isinstance(data, str):
+            line = data.encode()
+        else:
+            # Not orjson: a document may hold integers of any length.
+            line = data if isinstance(data, bytes) else msgspec.json.encode(data)
+        if not self._batch:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._batch.append(line + b"\n")
+        if self._left is not None:
+            self._left -= 1
+            self.is_done = self._left == 0
 
     def flush(self) -> None:
         """Writes what has come."""
@@ -114,26 +142,6 @@ class Lines(WSListener):
         except BrokenPipeError:
             # `fanwire subscribe prices | head -1` has seen enough. What Python would still flush goes nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
-            self._finish()
-
-    def _add(self, message: bytes | str) -> None:
-        if isinstance(message, bytes) and not self._is_raw:
-            message = base64.b64encode(message)
-        line = message.encode() if isinstance(message, str) else message
-        if not self._batch:
-            # After all frames that were read together.
-            asyncio.get_running_loop().call_soon(self.flush)
-        self._batch.append(line + b"\n")
-        if self._left is not None:
-            self._left -= 1
-            if self._left == 0:
-                self._finish()
-
-    def _finish(self) -> None:
-        self.is_done = True
-        self._transport.send_close(WSCloseCode.OK)
-        self._transport.disconnect()
-
-
-MESSAGE_MAX = 64 << 20
-"""Bytes of a message; a server sends at most what may wait for one connection, 1 MiB unless told otherwise."""
+            self.is_done = True
+            if self.on_done is not None:
+                self.on_done()

@@ -56,8 +56,8 @@ class Welcome(Struct):
     reason: str = ""
 
     def __post_init__(self) -> None:
-        numbers = (self.heartbeat_ms, self.ack_frames, self.ack_bytes, self.max_message)
-        if self.received < 0 or min(numbers) < 1:
+        numbers = (self.ack_frames, self.ack_bytes, self.max_message)
+        if min(self.received, self.heartbeat_ms) < 0 or min(numbers) < 1:
             raise ValueError("a number of the welcome is out of range")
 
 

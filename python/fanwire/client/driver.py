@@ -192,6 +192,9 @@ class Driver:
             if self._link is link:
                 await link.connect(_with_query(self._url, query), headers, self._ssl, self._open_timeout)
                 await link.ended()
+            if self._link is link:
+                # It was gone before it was there: cut between the upgrade and its first word.
+                self.link_lost(link)
         except Exception as error:  # noqa: BLE001 - a token's function may raise anything, and may be luckier next time
             if self._link is link:
                 self._link = None

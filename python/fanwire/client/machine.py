@@ -151,7 +151,8 @@ class Machine:
             # Tokens run out while a client is away. With a new one it is once more the server's turn, and only once.
             self._is_renewed = True
             self._connect(0.0)
-        elif status == 429 or status >= 500:
+        elif status in (408, 425, 429) or status >= 500:
+            # 408: a network that swallowed half of the request; it says nothing of the client.
             self._down(f"the server answered {status}", now, retry_after)
         else:
             self._fail(ConnectionFailed("the server refuses the upgrade", status=status))
@@ -309,7 +310,8 @@ class Machine:
         self.session.welcomed(welcome)
         self._max_message = welcome.max_message
         if self._own_heartbeat is None:
-            self._heartbeat = welcome.heartbeat_ms / 1000
+            # A server that sends none is asked all the same.
+            self._heartbeat = welcome.heartbeat_ms / 1000 or HEARTBEAT
         self._is_renewed = False
         self._backoff.opened(now)
         self._become(ClientState.OPEN)

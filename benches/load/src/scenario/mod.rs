@@ -3,6 +3,8 @@
 mod broadcast;
 mod crowd;
 mod inbound;
+mod latest;
+mod reconnect;
 mod rooms;
 mod stalled;
 
@@ -31,6 +33,10 @@ pub enum Scenario {
     Idle(crowd::Idle),
     /// Messages from clients to the server.
     Inbound(inbound::Inbound),
+    /// All clients of a room lose their connections at the same moment and come back.
+    Reconnect(reconnect::Reconnect),
+    /// Sessions that join a large room of latest values while it changes.
+    LatestJoin(latest::LatestJoin),
 }
 
 impl Scenario {
@@ -48,6 +54,8 @@ impl Scenario {
             Self::Storm(s) => s.run(),
             Self::Idle(s) => s.run(),
             Self::Inbound(s) => s.run(),
+            Self::Reconnect(s) => s.run(),
+            Self::LatestJoin(s) => s.run(),
         }
     }
 
@@ -63,6 +71,8 @@ impl Scenario {
             Self::Storm(s) => &s.common,
             Self::Idle(s) => &s.common,
             Self::Inbound(s) => &s.common,
+            Self::Reconnect(s) => &s.common,
+            Self::LatestJoin(s) => &s.common,
         }
     }
 }

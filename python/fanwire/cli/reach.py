@@ -1,0 +1,93 @@
+"""To a server, as a command goes there: told at once when there is none, and back again when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from fanwire.cli.failure import Failure
+from fanwire.client import Client, ClientState, ConnectionFailed, connect
+
+__all__ = ["Tell", "reach", "reason_of"]
+
+Tell = Callable[[str], object]
+"""Takes what is to be told, a line each time."""
+
+ATTEMPTS = 100
+"""To come back, one after the other: most of an hour and a half, in which somebody looks after the server."""
+
+FIRST = "given up after 1 attempts: "
+
+
+@asynccontextmanager
+async def reach(url: str, *, token: str | None = None, tell: Tell | None = None) -> AsyncIterator[Client]:
+    """A client that is connected, and comes back when the connection is lost.
+
+    Args:
+        url: of the server.
+        token: an API key.
+        tell: is told each state and session, and each attempt that fails; None: nobody is.
+
+    Raises:
+        Failure: there is no connection.
+    """
+    log = logging.getLogger("fanwire.client")
+    # Without any handler Python itself would write warnings to the standard error.
+    handler = logging.NullHandler() if tell is None else _Told(tell)
+    log.addHandler(handler)
+    try:
+        # A client that has patience with a server that is restarted would have it with a typing error, too. This one
+        # has none, and what it finds out costs one round trip.
+        async with connect(url, token=token, max_attempts=1):
+            pass
+        client = connect(url, token=token, max_attempts=ATTEMPTS)
+        if tell is not None:
+            _watch(client, tell)
+        async with client:
+            yield client
+    except ConnectionFailed as error:
+        raise Failure(f"{url}: {reason_of(error)}") from error
+    finally:
+        log.removeHandler(handler)
+
+
+def reason_of(error: ConnectionFailed) -> str:
+    """Why there is no connection, for who wants one."""
+    if error.status is not None:
+        return f"{error.status} {HTTPStatus(error.status).phrase}" if error.status in _STATUSES else str(error.status)
+    found = re.search(r"\[Errno (\d+)\]", str(error))
+    if found is not None:
+        # What the system says, without the wordings that loops wrap around it.
+        return os.strerror(int(found[1]))
+    # 1006 is what is reported where there was no close frame, and says nothing to people.
+    return str(error).removeprefix(FIRST).removeprefix("1006 ")
+
+
+def _watch(client: Client, tell: Tell) -> None:
+    session = ""
+
+    @client.on_state
+    def changed(state: ClientState) -> None:
+        nonlocal session
+        if state is ClientState.OPEN:
+            tell(f"session {client.session} {'resumed' if client.session == session else 'is new'}")
+            session = client.session
+        else:
+            rooms = "".join(f", {room.name} at {room.epoch}:{room.seq}" for room in client.rooms.values())
+            tell(f"{state.value}{rooms}")
+
+
+class _Told(logging.Handler):
+    def __init__(self, tell: Tell) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
+
+
+_STATUSES = frozenset(HTTPStatus)
