@@ -112,17 +112,22 @@ impl<L: Link> Shard<L> {
     }
 
     /// Takes a command. Messages are queued here and written by [`Self::flush`]. Returns how many references
-    /// to messages it has handled, the measure of its work.
+    /// to messages it has handled, the measure of its work; what makes system calls counts as [`CALLS_WORK`].
     pub fn apply(&mut self, command: Command<L>, now_us: u64) -> usize {
         match command {
-            Command::Open { conn, link, encoding } => self.open(conn, link, encoding, now_us),
+            Command::Open { conn, link, encoding } => {
+                self.open(conn, link, encoding, now_us);
+                return CALLS_WORK;
+            }
             Command::Resume { conn, link, as_new, encoding, received, accepted, refused } => {
                 self.resume(conn, link, as_new, encoding, received, [accepted, refused], now_us);
+                return CALLS_WORK;
             }
             Command::Park { conn, link } => {
                 if self.slots.get_mut(conn).is_some_and(|slot| slot.link_id == link) {
                     self.park(conn);
                 }
+                return CALLS_WORK;
             }
             Command::Received { conn, count } => {
                 if let Some(slot) = self.slots.get_mut(conn) {
@@ -131,7 +136,10 @@ impl<L: Link> Shard<L> {
                     self.references = self.references + slot.outbox.references() - before;
                 }
             }
-            Command::Gone { conn } => self.end(conn),
+            Command::Gone { conn } => {
+                self.end(conn);
+                return CALLS_WORK;
+            }
             Command::Raw { conn, bytes } => {
                 if !self.with_outbox(conn, |outbox| outbox.push_raw(bytes)).unwrap_or(true) {
                     self.close_slow(conn, Cause::Slow, now_us);
@@ -642,6 +650,9 @@ impl<L> Conn<L> {
         }
     }
 }
+
+/// A few system calls, in references: some microseconds. When thousands come or go at once the thread yields in between.
+const CALLS_WORK: usize = 512;
 
 /// What one reference in a queue costs: its place, and its share of the key index.
 const REFERENCE_BYTES: usize = 16;

@@ -21,6 +21,7 @@ from typing import Any
 import uvloop
 
 import fanwire
+from fanwire.collector import calm
 
 ROOM = "all"
 LIMIT = 64 << 20
@@ -122,6 +123,8 @@ def main(port: int, watch: bool) -> None:
         if watching is not None:
             watching.cancel()
 
+    # As `Server.run` does.
+    calm()
     uvloop.run(serve())
 
 

@@ -22,6 +22,7 @@ from fanwire.policy import Policies
 from fanwire.sessions import Sessions
 from fanwire.state import State
 from fanwire.store import SessionStore
+from fanwire.turns import Turns
 
 __all__ = ["Carrier", "Handler", "Handlers", "Hub"]
 
@@ -94,6 +95,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._is_draining = False
+        self.turns = Turns(self._loop)
         self._tasks: set[asyncio.Future[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -151,13 +153,16 @@ class Hub:
             old.abort()
 
     def lost(self, carrier: Carrier) -> None:
-        """A client's transport is gone."""
+        """A client's transport is gone. What follows has its turn: thousands may be lost at once."""
+        carrier.is_lost = True
+        self.turns.put(self._lost, carrier)
+
+    def _lost(self, carrier: Carrier) -> None:
         connection = carrier.connection
         # Why the engine has ended it may be known already and not heard yet.
         self.take_events()
         if connection.link != carrier.link:
             return
-        carrier.is_lost = True
         if carrier.fresh is not None:
             # The engine has still to say what it was the transport of.
             self._park(connection, carrier.link)
@@ -191,8 +196,12 @@ class Hub:
         with contextlib.suppress(EngineError):
             self.memberships.ended(connection)
         self._look_idle()
-        if self.handlers.on_disconnect is not None and connection.inbox is not None:
-            connection.inbox.put(self.handlers.on_disconnect, connection)
+        inbox, connection.inbox = connection.inbox, None
+        if inbox is not None:
+            if self.handlers.on_disconnect is not None:
+                inbox.put(self.handlers.on_disconnect, connection)
+            # Without this the transport and its calls would hold each other until the collector comes by.
+            inbox.move(_Nobody(self, connection))
 
     def _look_idle(self) -> None:
         if not self.carriers:
@@ -302,7 +311,7 @@ class Hub:
             carrier.inbox.move(carrier)
         connection.inbox = carrier.inbox
         if carrier.is_lost:
-            self.lost(carrier)
+            self._lost(carrier)
         else:
             carrier.begin()
 
@@ -320,6 +329,28 @@ class Hub:
             carrier.fresh = None
             self.connected(carrier)
             carrier.begin()
+
+
+class _Nobody(Owner):
+    """Owns the calls of a connection that has ended."""
+
+    def __init__(self, hub: Hub, connection: Connection) -> None:
+        self._hub = hub
+        self._connection = connection
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self) -> None:
+        """Nor will it be."""
+
+    def handler_failed(self, error: Exception) -> None:
+        """See `Owner`."""
+        self._hub.handler_failed(self._connection, error)
+
+    def spawn(self, work: Awaitable[Any]) -> object:
+        """See `Owner`."""
+        return self._hub.spawn(work)
 
 
 _CAUSES = {

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from fanwire._engine import Engine, EngineClosed, EngineError
 from fanwire.codes import CloseCode
+from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.desk import RESERVED, Method
@@ -374,9 +375,10 @@ class Server:
                     loop.remove_signal_handler(number)
 
     def run(self) -> None:
-        """Runs `serve` on uvloop: the whole program of a server that only serves."""
+        """Runs `serve` on uvloop: the whole program of a server that only serves. See `fanwire.collector`."""
         import uvloop  # not for those who bring their own loop
 
+        calm()
         uvloop.run(self.serve())
 
     @contextlib.asynccontextmanager

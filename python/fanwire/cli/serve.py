@@ -16,6 +16,7 @@ import uvloop
 
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.settings import Room, ServerTable, Settings
+from fanwire.collector import calm
 from fanwire.connection import Connection
 from fanwire.errors import Overloaded, Refused, RoomFull
 from fanwire.request import Request
@@ -55,6 +56,7 @@ def run_server(server: Server, ready: Callable[[], object]) -> None:
         ready()
 
     try:
+        calm()
         uvloop.run(server.serve(ready=note_ready))
     except (OSError, ValueError) as error:
         if is_up:

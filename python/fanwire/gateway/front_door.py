@@ -179,7 +179,7 @@ class FrontDoor(asyncio.Protocol):
         request = Request(head, remote, is_secure)
         self._transport.pause_reading()
         if self._keeper.authenticate is None:
-            self._claim(request, None, key, rest, codec)
+            self._keeper.hub.turns.put(self._claim, request, None, key, rest, codec)
         else:
             self._task = self._keeper.hub.spawn(self._ask(self._keeper.authenticate, request, key, rest, codec))
 
@@ -206,7 +206,7 @@ class FrontDoor(asyncio.Protocol):
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "authenticate failed")
         else:
             self._task = None
-            self._claim(request, identity, key, rest, codec)
+            self._keeper.hub.turns.put(self._claim, request, identity, key, rest, codec)
 
     def _claim(self, request: Request, identity: Any, key: bytes, rest: bytes, codec: Codec | None) -> None:
         """Looks for the session that a client wants to go on with."""

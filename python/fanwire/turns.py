@@ -1,0 +1,65 @@
+"""Work that may wait a moment, done in slices: when thousands of clients come or go at once, the loop still serves the
+others in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Turns"]
+
+logger = logging.getLogger("fanwire")
+
+
+class Turns:
+    """A queue of calls, of which each turn of the loop makes as many as fit its slice, at least one.
+
+    Bounded by what puts calls in: each connection has at most two here, for its beginning and its end.
+
+    Args:
+        loop: whose turns they are.
+        clock: seconds, never going back.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+
+    def put(self, call: Callable[..., object], *args: Any) -> None:
+        """Makes the call soon, after those that wait."""
+        if not self._calls:
+            self._loop.call_soon(self._turn)
+        self._calls.append((call, args))
+
+    def finish(self) -> None:
+        """Makes all calls that wait."""
+        while self._calls:
+            self._next()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def _turn(self) -> None:
+        end = self._clock() + SLICE
+        while self._calls:
+            self._next()
+            if self._calls and self._clock() >= end:
+                self._loop.call_soon(self._turn)
+                return
+
+    def _next(self) -> None:
+        call, args = self._calls.popleft()
+        try:
+            call(*args)
+        except Exception:
+            # One connection's fault must not keep the others waiting.
+            logger.exception("%r failed", call)
+
+
+SLICE = 0.002
+"""Seconds of a turn: some ten handshakes, and little beside the 50 ms in which a person notices nothing."""

@@ -1,0 +1,19 @@
+"""The collector is calmed, and can be put back."""
+
+from __future__ import annotations
+
+import gc
+
+from fanwire.collector import THRESHOLDS, calm
+
+
+def test_full_collections_become_rare() -> None:
+    before = gc.get_threshold()
+    try:
+        calm()
+        assert gc.get_threshold() == THRESHOLDS
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -1,0 +1,52 @@
+"""Calls in slices: in order, none lost, and the loop's other work in between."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fanwire.turns import SLICE, Turns
+
+
+async def test_calls_are_made_in_order_and_the_loop_goes_on_between_slices() -> None:
+    now = 0.0
+    seen: list[object] = []
+
+    def work(number: int) -> None:
+        nonlocal now
+        now += SLICE / 2
+        seen.append(number)
+
+    turns = Turns(asyncio.get_running_loop(), clock=lambda: now)
+    for number in range(6):
+        turns.put(work, number)
+    while turns:
+        await asyncio.sleep(0)
+        seen.append("loop")
+    assert [item for item in seen if item != "loop"] == list(range(6))
+    # Two fit a slice.
+    assert seen.index("loop") <= 2
+    assert seen.count("loop") >= 3
+
+
+async def test_what_is_put_by_a_call_comes_after_those_that_wait() -> None:
+    seen: list[str] = []
+    turns = Turns(asyncio.get_running_loop())
+    turns.put(lambda: (seen.append("a"), turns.put(seen.append, "c")))
+    turns.put(seen.append, "b")
+    turns.finish()
+    assert (seen, len(turns)) == (["a", "b", "c"], 0)
+    turns.put(seen.append, "d")
+    await asyncio.sleep(0.01)
+    assert seen[-1] == "d"
+
+
+@pytest.mark.logs_errors
+async def test_a_call_that_fails_keeps_nobody_waiting() -> None:
+    seen: list[int] = []
+    turns = Turns(asyncio.get_running_loop())
+    turns.put(lambda: 1 / 0)
+    turns.put(seen.append, 1)
+    turns.finish()
+    assert seen == [1]
