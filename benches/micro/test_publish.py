@@ -19,10 +19,17 @@ import fanwire
 from fanwire.envelope import encode
 
 PAYLOAD = b"x" * 128
-QUOTE = {"symbol": "EURUSD", "bid": 1.0841, "ask": 1.0843, "ts": 1_700_000_000_123, "venue": "LD4", "depth": [1, 2, 3]}
+QUOTE = {
+    "symbol": "EURUSD", "bid": 1.0841, "ask": 1.0843, "ts": 1_700_000_000_123, "venue": "LD4", "depth": [1, 2, 3],
+    "note": "x" * 96,
+}  # fmt: skip
+"""200 bytes of JSON."""
 
 
-@pytest.fixture(scope="module", params=[0, 10, 10_000], ids=lambda members: f"{members} members")
+MEMBERS = [(0, "raw"), (10, "raw"), (10_000, "raw"), (10, "json"), (10, "msgpack")]
+
+
+@pytest.fixture(scope="module", params=MEMBERS, ids=lambda members: f"{members[0]} {members[1]} members")
 def server(request: pytest.FixtureRequest) -> Iterator[fanwire.Server]:
     """A running server with a room of so many members."""
     loop = asyncio.new_event_loop()
@@ -30,8 +37,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[fanwire.Server]:
     server = fanwire.Server(port=0, config=fanwire.Config(connection_bytes=4096, queue_items=10_000_000))
     server.room("*", delivery="drop-newest")
     loop.run_until_complete(server.start())
-    for _ in range(request.param):
-        server.engine.join(server.engine.open_hosted(0), "room")
+    for _ in range(request.param[0]):
+        server.engine.join(server.engine.open(None, request.param[1]), "room")
     yield server
     loop.run_until_complete(server.stop(0))
     loop.close()
@@ -43,7 +50,7 @@ def test_publish_bytes(benchmark: Any, server: fanwire.Server) -> None:
 
 
 def test_publish_dict(benchmark: Any, server: fanwire.Server) -> None:
-    """A small dict, as JSON."""
+    """A dict, as 200 bytes of JSON."""
     call(benchmark, server, QUOTE)
 
 

@@ -23,6 +23,6 @@ def calm() -> None:
     gc.set_threshold(*THRESHOLDS)
 
 
-THRESHOLDS = (5_000, 5, 10_000)
-"""New objects until a young collection, young ones until a middle one (25,000 objects, 10 ms), middle ones until a
-full one (at some 250 million new objects)."""
+THRESHOLDS = (2_000, 2, 100_000)
+"""New objects until a young collection, young ones until a middle one (6,000 objects, a few milliseconds), middle
+ones until a full one (at some 400 million new objects)."""

@@ -806,7 +806,8 @@ def test_it_gives_up() -> None:
 
 @pytest.mark.parametrize(("status", "is_renewable", "outcome"), [
     (401, False, "fail"), (401, True, "now"), (403, True, "fail"), (404, False, "fail"), (400, False, "fail"),
-    (302, False, "fail"), (408, False, "later"), (425, False, "later"), (429, False, "later"), (503, False, "later"), (500, False, "later"),
+    (302, False, "fail"), (408, False, "later"), (425, False, "later"), (429, False, "later"), (503, False, "later"),
+    (500, False, "later"),
 ])  # fmt: skip
 def test_refusals(status: int, is_renewable: bool, outcome: str) -> None:
     driver = Driver()
