@@ -33,6 +33,11 @@ SCENARIOS = (
         "1,000 subscribers, 64 messages in flight",
         ("inflight", "--window", "64", "--subscribers", "1000"),
     ),
+    Scenario(
+        "inflight-64-290",
+        "the same, 290 bytes: as large as a JSON envelope of them",
+        ("inflight", "--window", "64", "--subscribers", "1000", "--size", "290"),
+    ),
     # The same with sessions: what does an envelope cost beside raw bytes?
     *(
         Scenario(

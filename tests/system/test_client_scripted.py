@@ -388,7 +388,7 @@ async def test_a_server_without_the_protocol() -> None:
 async def test_nobody_there() -> None:
     async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-    with pytest.raises(ConnectionFailed, match="given up after 1 attempts"):
+    with pytest.raises(ConnectionFailed, match="given up after 1 attempt:"):
         await within(connect(f"ws://127.0.0.1:{port}/", max_attempts=1).__aenter__())
     no_tasks_left()
 

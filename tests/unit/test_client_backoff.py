@@ -31,9 +31,15 @@ def test_the_jitter_is_full() -> None:
     assert [backoff.failed(0) for _ in range(5)] == [0] * 5
 
 
-def test_it_gives_up_after_so_many_failures() -> None:
+def test_it_gives_up_after_so_many_attempts() -> None:
     backoff = Backoff(Highest(), max_attempts=3)
-    assert [backoff.failed(0) is None for _ in range(5)] == [False, False, False, True, True]
+    assert [backoff.failed(0) is None for _ in range(4)] == [False, False, True, True]
+    assert backoff.attempts == 4
+    # A loss is no attempt.
+    backoff = Backoff(Highest(), max_attempts=3)
+    backoff.opened(0)
+    assert [backoff.failed(9) is None for _ in range(4)] == [False, False, False, True]
+    assert backoff.attempts == 3
 
 
 def test_without_a_limit_it_never_gives_up_and_never_overflows() -> None:
@@ -89,3 +95,12 @@ def test_every_delay_is_within_its_bound(seed: int, afters: list[float | None]) 
             assert 0 <= delay <= 60
         else:
             assert after <= delay <= after * 1.1 + AT_ONCE
+
+
+def test_the_first_connection_has_attempts_of_its_own() -> None:
+    backoff = Backoff(Random(1), max_attempts=None, first_attempts=2)
+    assert backoff.failed(0.0) is not None
+    assert backoff.failed(1.0) is None
+    backoff = Backoff(Random(1), max_attempts=None, first_attempts=1)
+    backoff.opened(0.0)
+    assert all(backoff.failed(float(second)) is not None for second in range(100))

@@ -798,7 +798,6 @@ def test_the_end_fails_what_waits() -> None:
 def test_it_gives_up() -> None:
     driver = Driver(max_attempts=2)
     assert only(driver.lose(reason="refused"), do.Connect)
-    assert only(driver.lose(reason="refused"), do.Connect)
     assert driver.machine.state is ClientState.CONNECTING
     driver.lose(reason="refused")
     assert str(driver.machine.error) == "given up after 2 attempts: 1006 refused"

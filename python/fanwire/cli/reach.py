@@ -20,7 +20,7 @@ Tell = Callable[[str], object]
 ATTEMPTS = 100
 """To come back, one after the other: most of an hour and a half, in which somebody looks after the server."""
 
-FIRST = "given up after 1 attempts: "
+FIRST = "given up after 1 attempt: "
 
 
 @asynccontextmanager
@@ -40,11 +40,8 @@ async def reach(url: str, *, token: str | None = None, tell: Tell | None = None)
     handler = logging.NullHandler() if tell is None else _Told(tell)
     log.addHandler(handler)
     try:
-        # A client that has patience with a server that is restarted would have it with a typing error, too. This one
-        # has none, and what it finds out costs one round trip.
-        async with connect(url, token=token, max_attempts=1):
-            pass
-        client = connect(url, token=token, max_attempts=ATTEMPTS)
+        # Patience with a server that is restarted, and none with a typing error.
+        client = connect(url, token=token, max_attempts=ATTEMPTS, first_attempts=1)
         if tell is not None:
             _watch(client, tell)
         async with client:

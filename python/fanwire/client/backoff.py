@@ -27,15 +27,24 @@ class Backoff:
         random: the dice.
         base: seconds; the bound of the second attempt, doubled with each one after it.
         cap: seconds; the bound grows no further.
-        max_attempts: failures one after the other before giving up; None: never.
+        max_attempts: attempts that fail one after the other before giving up; None: never.
+        first_attempts: attempts at the first connection of all; None: as `max_attempts` has it.
 
     Attributes:
         failures: how many there were since the last connection that lasted.
     """
 
-    __slots__ = ("_base", "_cap", "_max_attempts", "_opened", "_random", "failures")
+    __slots__ = ("_base", "_cap", "_first_attempts", "_max_attempts", "_opened", "_random", "_was_open", "failures")
 
-    def __init__(self, random: Random, *, base: float = 1.0, cap: float = 60.0, max_attempts: int | None = 20) -> None:
+    def __init__(
+        self,
+        random: Random,
+        *,
+        base: float = 1.0,
+        cap: float = 60.0,
+        max_attempts: int | None = 20,
+        first_attempts: int | None = None,
+    ) -> None:
         if base <= 0 or cap < base:
             raise ValueError(f"base and cap of a backoff are 0 < base <= cap, not {base:g} and {cap:g}")
         if max_attempts is not None and max_attempts < 1:
@@ -44,11 +53,19 @@ class Backoff:
         self._base = base
         self._cap = cap
         self._max_attempts = max_attempts
+        self._first_attempts = first_attempts
+        self._was_open = False
         self._opened: float | None = None
         self.failures = 0
 
+    @property
+    def attempts(self) -> int:
+        """Attempts that have failed, of those that `failures` counts: the first of them may be a loss."""
+        return self.failures - self._was_open
+
     def opened(self, now: float) -> None:
         """The server has said welcome."""
+        self._was_open = True
         self._opened = now
 
     def failed(self, now: float, after: float | None = None) -> float | None:
@@ -65,7 +82,9 @@ class Backoff:
             self.failures = 0
         self._opened = None
         self.failures += 1
-        if self._max_attempts is not None and self.failures > self._max_attempts:
+        if not self._was_open and self._first_attempts is not None and self.failures >= self._first_attempts:
+            return None
+        if self._max_attempts is not None and self.attempts >= self._max_attempts:
             return None
         if after is not None:
             # All clients of a draining server are told the same.

@@ -47,6 +47,7 @@ def connect(
     token: Token | None = None,
     encoding: str = "json",
     max_attempts: int | None = 20,
+    first_attempts: int | None = None,
     heartbeat: float | None = None,
     ssl: tls.SSLContext | None = None,
     headers: Mapping[str, str] | None = None,
@@ -62,7 +63,9 @@ def connect(
         url: ws:// or wss://.
         token: sent as `Authorization: Bearer`; a function (or a coroutine function) is called before every attempt.
         encoding: "json" or "msgpack".
-        max_attempts: failures to connect, one after the other, before giving up; None: never.
+        max_attempts: attempts to connect that fail, one after the other, before giving up; None: never.
+        first_attempts: attempts at the first connection of all; None: as `max_attempts` has it. With 1, a server that
+            is not there is an error at once.
         heartbeat: seconds of silence until the server is asked for a sign of life, and twice as long until the
             connection counts as lost; None: as the server says.
         ssl: for wss; None: the system's certificates.
@@ -82,6 +85,7 @@ def connect(
         token=token,
         encoding=encoding,
         max_attempts=max_attempts,
+        first_attempts=first_attempts,
         heartbeat=heartbeat,
         ssl=ssl,
         headers=headers,
@@ -104,6 +108,7 @@ class Client:
         token: Token | None,
         encoding: str,
         max_attempts: int | None,
+        first_attempts: int | None,
         heartbeat: float | None,
         ssl: tls.SSLContext | None,
         headers: Mapping[str, str] | None,
@@ -121,7 +126,7 @@ class Client:
         self._close_timeout = close_timeout
         codec = Codec(encoding)
         # Jitter need not be secret, but forked processes must not share their dice.
-        backoff = Backoff(SystemRandom(), max_attempts=max_attempts)
+        backoff = Backoff(SystemRandom(), max_attempts=max_attempts, first_attempts=first_attempts)
         self._machine = Machine(codec, backoff, name=secrets.token_hex(6), heartbeat=heartbeat)
         self._loop: asyncio.AbstractEventLoop
         # All but the loop.
@@ -139,6 +144,7 @@ class Client:
         self._driver: Driver
         self._calls: dict[str, asyncio.Future[Any]] = {}
         self._writable = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._is_entered = False
         self._rooms: dict[str, Room] = {}
@@ -415,9 +421,11 @@ class Client:
     async def _until_writable(self) -> None:
         if not self._is_entered:
             raise RuntimeError("a client is used within `async with`")
-        while self._machine.is_full and self.state is not ClientState.CLOSED:
-            self._writable.clear()
-            await self._writable.wait()
+        # One after the other, or a later call would overtake those that wait.
+        async with self._turn:
+            while self._machine.is_full and self.state is not ClientState.CLOSED:
+                self._writable.clear()
+                await self._writable.wait()
 
     async def _next_change(self) -> None:
         self._changed.clear()

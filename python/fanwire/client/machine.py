@@ -432,8 +432,9 @@ class Machine:
         self._is_linked = False
         delay = self._backoff.failed(now, after)
         if delay is None:
-            times = self._backoff.failures - 1
-            self._fail(ConnectionFailed(f"given up after {times} attempts: {reason.rstrip()}"))
+            times = self._backoff.attempts
+            plural = "" if times == 1 else "s"
+            self._fail(ConnectionFailed(f"given up after {times} attempt{plural}: {reason.rstrip()}"))
             return
         if self.state is ClientState.OPEN:
             self._become(ClientState.RECONNECTING)
