@@ -69,7 +69,14 @@ async def test_it_goes_on_where_it_was() -> None:
 
 
 async def test_after_the_grace_period_history_fills_the_gap() -> None:
-    server = Book({"grace": 0.0})
+    is_open = True
+
+    def authenticate(request: fanwire.Request) -> str:
+        if not is_open:
+            raise Refused(503, retry_after=0)
+        return "ann"
+
+    server = Book({"grace": 0.0}, authenticate=authenticate)
     server.room("kept", history=100)
     server.room("lost")
     async with server, fanwire.connect(server.url) as client:
@@ -80,9 +87,13 @@ async def test_after_the_grace_period_history_fills_the_gap() -> None:
             server.publish(room, 1)
         assert [(await take(room, 1))[0].seq for room in (kept, lost)] == [1, 1]
         first = client.session
+        is_open = False
         cut_all(server)
+        await server.ended()
+        await until(lambda: server.members("lost") == 0)
         for room in ("kept", "lost"):
             server.publish(room, 2)
+        is_open = True
         await until(lambda: client.session not in ("", first) and server.members("lost") == 1)
         for room in ("kept", "lost"):
             server.publish(room, 3)
