@@ -5,7 +5,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use std::{io, process};
 
 use mio::{Poll, Registry, Waker};
@@ -19,9 +19,10 @@ use crate::events::Events;
 use crate::frame;
 use crate::link::{HostLink, SocketLink, Wire};
 use crate::members::Headcount;
-use crate::message::{About, Delivery, Message, OVERHEAD, Role, RoomId};
+use crate::message::{Delivery, Message, OVERHEAD, Role};
+use crate::mint::{Draft, JoinReply, Joined, Mint};
 use crate::queue::Queue;
-use crate::room::{Position, Room, RoomSettings, Unrecovered};
+use crate::room::{Position, RoomSettings, Unrecovered};
 use crate::rooms::{Entry, Rooms};
 use crate::shard::{Shard, ShardSettings};
 use crate::slots::{ConnId, Ids, MAX_SHARDS};
@@ -50,36 +51,6 @@ pub struct Settings {
     pub shard: ShardSettings,
 }
 
-/// What a message is made of.
-#[derive(Debug, Clone, Copy)]
-pub struct Draft<'a> {
-    /// What the payload is.
-    pub kind: Kind,
-    /// The payload.
-    pub payload: &'a [u8],
-    /// What it is to a session: data, or something else.
-    pub role: Role,
-    /// A name that is more than its place; of a message to one connection.
-    pub id: Option<&'a str>,
-    /// The receiver has to say when it has processed it.
-    pub ack: bool,
-    /// What it replaces in a room of latest values; there, none stands for "".
-    pub key: Option<&'a str>,
-    /// Another delivery class than its room's.
-    pub delivery: Option<Delivery>,
-}
-
-/// What a session is told when it joins.
-#[derive(Debug, Clone, Copy)]
-pub struct JoinReply<'a> {
-    /// The message that asked for it.
-    pub re: Option<&'a str>,
-    /// Members of a JSON object to stand in the payload, each behind a comma.
-    pub extra: &'a str,
-    /// They hold the state at the position that the session joins from.
-    pub is_state: bool,
-}
-
 /// From where a membership is wanted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Entrance {
@@ -91,15 +62,6 @@ pub struct Entrance {
     pub again: bool,
 }
 
-/// Where a membership has begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Joined {
-    /// The newest message before the stream.
-    pub position: Position,
-    /// Whether all that came after the position asked for is on its way; if none was, as if it was too old.
-    pub recovered: Result<(), Unrecovered>,
-}
-
 /// The engine. See the module's head.
 #[derive(Debug)]
 pub struct Engine {
@@ -108,15 +70,12 @@ pub struct Engine {
     events: Arc<Events>,
     shards: Vec<Handle>,
     rooms: Rooms,
-    /// The numbering of messages to no room, and the last number.
-    epoch: u64,
-    numbered: AtomicU64,
+    mint: Mint,
     published: AtomicU64,
     refused: AtomicU64,
     is_shut_down: AtomicBool,
     failure: Arc<OnceLock<String>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    started: Instant,
     owner: u32,
 }
 
@@ -138,23 +97,21 @@ impl Engine {
         }
         let budget = Arc::new(Budget::new(settings.engine_bytes));
         let events = Arc::new(Events::new()?);
-        let started = Instant::now();
-        let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        let settings = Settings { shard: ShardSettings { started_ms, ..settings.shard }, ..settings };
         let rooms = Rooms::new(settings.max_rooms, settings.shards, settings.history_bytes);
+        let mint = Mint::new(rooms.new_epoch(), settings.shard.connection_bytes, Arc::clone(&budget));
+        let settings =
+            Settings { shard: ShardSettings { started_ms: mint.started_ms(), ..settings.shard }, ..settings };
         let mut engine = Self {
             budget,
             events,
             shards: Vec::new(),
-            epoch: rooms.new_epoch(),
-            numbered: AtomicU64::new(0),
+            mint,
             rooms,
             published: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             is_shut_down: AtomicBool::new(false),
             failure: Arc::default(),
             threads: Mutex::default(),
-            started,
             owner: process::id(),
             settings,
         };
@@ -246,20 +203,23 @@ impl Engine {
         let kind = if encoding == Encoding::Json { Kind::Text } else { Kind::Binary };
         let draft =
             Draft { kind, payload: envelope, role: Role::Whole, id: None, ack: false, key: None, delivery: None };
-        let message = self.message(draft)?;
+        self.check()?;
+        let message = self.mint.message(draft)?;
         self.tell(conn, Command::Send { conn, message }, envelope.len() + OVERHEAD)
     }
 
     /// Sends a message to one connection.
     pub fn send(&self, conn: ConnId, draft: Draft<'_>) -> Result<(), Error> {
-        let message = self.message(draft)?;
+        self.check()?;
+        let message = self.mint.message(draft)?;
         self.refuse_if_full(self.shard_of(conn))?;
         self.tell(conn, Command::Send { conn, message }, draft.payload.len() + OVERHEAD)
     }
 
     /// Sends a message to every connection except some.
     pub fn broadcast(&self, draft: Draft<'_>, except: &[ConnId]) -> Result<(), Error> {
-        let message = self.message(draft)?;
+        self.check()?;
+        let message = self.mint.message(draft)?;
         self.refuse_if_full(&self.shards)?;
         for shard in &self.shards {
             let command = Command::Broadcast { message: Arc::clone(&message), except: except.into() };
@@ -272,9 +232,10 @@ impl Engine {
     /// Sends a message to the members of a room except some, sorted; returns its number in the room. Every
     /// member sees the messages of a room in the order of their numbers, whichever threads published them.
     pub fn publish(&self, name: &str, draft: Draft<'_>, except: &[ConnId]) -> Result<u64, Error> {
-        self.check_size(draft)?;
+        self.check()?;
+        self.mint.check(draft)?;
         let mut wake = Vec::new();
-        let seq = self.rooms.with(name, self.now_us(), |entry| self.queue(entry, draft, except, &mut wake))?;
+        let seq = self.rooms.with(name, self.mint.now_us(), |entry| self.queue(entry, draft, except, &mut wake))?;
         self.wake(wake);
         self.published.fetch_add(1, Relaxed);
         Ok(seq)
@@ -293,7 +254,7 @@ impl Engine {
     ) -> Result<Joined, Error> {
         let shard = self.shard_of(conn);
         self.refuse_if_full(shard)?;
-        let now_us = self.now_us();
+        let now_us = self.mint.now_us();
         self.rooms.with(name, now_us, |Entry { room, headcount }| {
             let max = room.settings().max_members;
             if !again && headcount.total() >= max {
@@ -309,7 +270,7 @@ impl Engine {
                 Err(_) => Vec::new(),
             };
             if let Some(reply) = reply {
-                before.insert(0, self.joined(room, since, joined, reply));
+                before.insert(0, self.mint.joined(room, since, joined, reply));
             }
             headcount.join(conn.shard());
             let headcount = Arc::clone(headcount);
@@ -321,7 +282,7 @@ impl Engine {
     /// Where a room is now; makes the room if need be.
     pub fn position(&self, name: &str) -> Result<Position, Error> {
         self.check()?;
-        self.rooms.with(name, self.now_us(), |entry| Ok(entry.room.position()))
+        self.rooms.with(name, self.mint.now_us(), |entry| Ok(entry.room.position()))
     }
 
     /// Tells the sessions in a room of an event, which has no number of its own and is not kept.
@@ -329,8 +290,8 @@ impl Engine {
         self.check()?;
         let mut wake = Vec::new();
         self.rooms.find(name, |Entry { room, headcount }| {
-            let about = self.about(room, Delivery::Reliable, Some(self.next_id("e")));
-            let message = self.build(Role::Event(label), Kind::Json, payload.as_bytes(), about);
+            let about = self.mint.about(room, Delivery::Reliable, Some(self.mint.next_id("e")));
+            let message = self.mint.build(Role::Event(label), Kind::Json, payload.as_bytes(), about);
             self.spread(&message, headcount, except, &mut wake);
         });
         self.wake(wake);
@@ -468,7 +429,7 @@ impl Engine {
             ids: Arc::clone(&handle.ids),
             failure: Arc::clone(&self.failure),
             kept: Arc::clone(self.rooms.kept()),
-            started: self.started,
+            started: self.mint.started(),
         };
         let thread = thread::Builder::new().name(format!("fanwire-{index}")).spawn(|| driver.run())?;
         lock(&self.threads).push(thread);
@@ -541,9 +502,9 @@ impl Engine {
         let seq = room.advance();
         let is_kept = key.is_some() || room.settings().history > 0;
         if is_kept || has_members {
-            let mut about = self.about(room, delivery, None);
+            let mut about = self.mint.about(room, delivery, None);
             (about.key, about.key_name) = key.unzip();
-            let message = self.build(draft.role, draft.kind, draft.payload, about);
+            let message = self.mint.build(draft.role, draft.kind, draft.payload, about);
             self.spread(&message, headcount, except, wake);
             if is_kept {
                 room.keep(&message, self.rooms.kept());
@@ -567,80 +528,6 @@ impl Engine {
         for index in shards {
             self.shards[index].wake();
         }
-    }
-
-    /// A message that belongs to no room.
-    fn message(&self, draft: Draft<'_>) -> Result<Arc<Message>, Error> {
-        self.check_size(draft)?;
-        let delivery = draft.delivery.unwrap_or(Delivery::Reliable);
-        let about = About {
-            epoch: self.epoch,
-            ts_ms: self.now_ms(),
-            id: draft.id.map(Box::from),
-            ack: draft.ack,
-            ..About::place(NO_ROOM, self.numbered.fetch_add(1, Relaxed) + 1, delivery)
-        };
-        Ok(self.build(draft.role, draft.kind, draft.payload, about))
-    }
-
-    /// The answer to a session that joins.
-    fn joined(&self, room: &Room, since: Option<Position>, joined: Joined, reply: JoinReply<'_>) -> Arc<Message> {
-        let mut about = self.about(room, Delivery::Reliable, Some(self.next_id("j")));
-        about.re = reply.re.map(Box::from);
-        let recovered = joined.recovered.is_ok() && !reply.is_state;
-        if let (true, Some(since)) = (reply.is_state, since) {
-            about.seq = since.seq;
-        }
-        let reason = match joined.recovered {
-            Err(why) if since.is_some() => format!(r#","reason":"{}""#, unrecovered_name(why)),
-            _ => String::new(),
-        };
-        let payload = format!(
-            r#"{{"epoch":"{:x}","recovered":{recovered}{reason},"delivery":"{}"{}}}"#,
-            joined.position.epoch,
-            delivery_name(room.settings().delivery),
-            reply.extra,
-        );
-        self.build(Role::Event("joined"), Kind::Json, payload.as_bytes(), about)
-    }
-
-    /// What stands on a message of a room: by its present place, unless it has a name of its own.
-    fn about(&self, room: &Room, delivery: Delivery, id: Option<Box<str>>) -> About {
-        let Position { epoch, seq } = room.position();
-        let room_name = Some(Arc::clone(room.name()));
-        About { epoch, room_name, ts_ms: self.now_ms(), id, ..About::place(room.id(), seq, delivery) }
-    }
-
-    /// A name for a message that has no place.
-    fn next_id(&self, prefix: &str) -> Box<str> {
-        format!("{prefix}{:x}-{}", self.epoch, self.numbered.fetch_add(1, Relaxed) + 1).into()
-    }
-
-    fn build(&self, role: Role, kind: Kind, payload: &[u8], about: About) -> Arc<Message> {
-        Arc::new(Message::new(role, kind, payload, about, self.now_us(), &self.budget))
-    }
-
-    fn now_us(&self) -> u64 {
-        self.started.elapsed().as_micros() as u64
-    }
-
-    /// Milliseconds since 1970 by a clock that never jumps: it follows the world's as of the engine's start.
-    fn now_ms(&self) -> u64 {
-        self.settings.shard.started_ms + self.started.elapsed().as_millis() as u64
-    }
-
-    fn check_size(&self, draft: Draft<'_>) -> Result<(), Error> {
-        self.check()?;
-        let cost = frame::header_len(draft.payload.len()) + draft.payload.len() + OVERHEAD;
-        let limit = self.settings.shard.connection_bytes;
-        if cost > limit {
-            return Err(Error::Invalid(format!(
-                "a message of {} bytes can never be sent: with its overhead it takes {cost}, and {limit} may wait \
-                 for one connection",
-                draft.payload.len()
-            )));
-        }
-        Ok(())
     }
 
     fn shard_of(&self, conn: ConnId) -> Option<&Handle> {
@@ -683,27 +570,6 @@ pub enum Way {
         window: usize,
     },
 }
-
-/// The name of a delivery class, for people and protocols.
-pub fn delivery_name(delivery: Delivery) -> &'static str {
-    match delivery {
-        Delivery::Reliable => "reliable",
-        Delivery::Latest => "latest",
-        Delivery::DropOldest => "drop-oldest",
-        Delivery::DropNewest => "drop-newest",
-    }
-}
-
-/// The name of a reason, for people and protocols.
-pub fn unrecovered_name(why: Unrecovered) -> &'static str {
-    match why {
-        Unrecovered::Epoch => "epoch",
-        Unrecovered::History => "history",
-        Unrecovered::Position => "position",
-    }
-}
-
-const NO_ROOM: RoomId = 0;
 
 // Not under loom, whose locks work only inside its models.
 #[cfg(all(test, not(loom)))]

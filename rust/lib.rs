@@ -29,6 +29,7 @@ pub mod events;
 pub mod link;
 pub mod driver;
 pub mod rooms;
+pub mod mint;
 pub mod engine;
 #[cfg(feature = "python")]
 mod python;

@@ -27,6 +27,16 @@ pub enum Delivery {
     DropNewest,
 }
 
+/// The name of a delivery class, for people and protocols.
+pub fn delivery_name(delivery: Delivery) -> &'static str {
+    match delivery {
+        Delivery::Reliable => "reliable",
+        Delivery::Latest => "latest",
+        Delivery::DropOldest => "drop-oldest",
+        Delivery::DropNewest => "drop-newest",
+    }
+}
+
 /// What a message is to those who speak in envelopes, and to those who do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

@@ -14,11 +14,12 @@ use pyo3::{create_exception, intern};
 
 use crate::command::{Cause, Event};
 use crate::driver::panic_text;
-use crate::engine::{Draft, Engine, Entrance, JoinReply, Joined, Settings, Way, unrecovered_name};
+use crate::engine::{Engine, Entrance, Settings, Way};
 use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
 use crate::message::{Delivery, Role};
-use crate::room::{Position, RoomSettings};
+use crate::mint::{Draft, JoinReply, Joined};
+use crate::room::{Position, RoomSettings, unrecovered_name};
 use crate::shard::ShardSettings;
 use crate::slots::ConnId;
 use crate::stats::DROPS;

@@ -75,6 +75,15 @@ pub enum Unrecovered {
     Position,
 }
 
+/// The name of a reason, for people and protocols.
+pub fn unrecovered_name(why: Unrecovered) -> &'static str {
+    match why {
+        Unrecovered::Epoch => "epoch",
+        Unrecovered::History => "history",
+        Unrecovered::Position => "position",
+    }
+}
+
 /// A room's numbering, history and newest values.
 #[derive(Debug)]
 pub struct Room {

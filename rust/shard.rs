@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::command::{Cause, Command, Event};
-use crate::envelope::{Encoding, Kind};
+use crate::envelope::Encoding;
 use crate::frame::{self, Opcode};
 use crate::members::Members;
-use crate::message::{About, Delivery, Message, Role, RoomId};
+use crate::message::{Message, RoomId};
 use crate::outbox::{Drop, Outbox, Progress, Push, Sink};
-use crate::skips::{Skip, Skips};
+use crate::skips::Skips;
 use crate::slots::{ConnId, Slots};
 use crate::stats::{DROPS, Stats};
 
@@ -326,66 +326,6 @@ impl<L: Link> Shard<L> {
         self.events.push(Event::Closed { conn: name, cause });
     }
 
-    /// The link failed. It takes the connection with it, unless there is a session, which waits for the next link.
-    fn lose(&mut self, conn: ConnId, cause: Cause) {
-        match self.slots.get_mut(conn) {
-            Some(slot) if slot.outbox.encoding() != Encoding::Raw && !slot.outbox.is_closing() => {
-                let name = slot.name(conn);
-                self.park(conn);
-                self.events.push(Event::Parked { conn: name, cause });
-            }
-            _ => self.end_because(conn, cause),
-        }
-    }
-
-    fn park(&mut self, conn: ConnId) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let Some(mut link) = slot.link.take() else { return };
-        link.abort();
-        slot.is_blocked = true;
-        slot.is_pinged = false;
-        let before = slot.outbox.references();
-        slot.outbox.park();
-        self.references = self.references + slot.outbox.references() - before;
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the fields of a command")]
-    fn resume(
-        &mut self,
-        conn: ConnId,
-        mut link: L,
-        as_new: ConnId,
-        encoding: Encoding,
-        received: u64,
-        [accepted, refused]: [Box<[u8]>; 2],
-        now_us: u64,
-    ) {
-        // The peer may be back before we have noticed that it was away.
-        self.park(conn);
-        let Some(slot) = self.slots.get_mut(conn) else {
-            return self.refuse(conn, link, as_new, encoding, refused, now_us);
-        };
-        let before = slot.outbox.references();
-        if slot.outbox.encoding() != encoding || !slot.outbox.resume(received) {
-            return self.refuse(conn, link, as_new, encoding, refused, now_us);
-        }
-        self.references = self.references + slot.outbox.references() - before;
-        link.serve(conn);
-        slot.link = Some(link);
-        slot.link_id = as_new;
-        slot.is_blocked = false;
-        slot.outbox.push_raw(accepted);
-        slot.mark_dirty(conn, &mut self.dirty);
-        self.ended.push(as_new);
-        self.events.push(Event::Resumed { conn, link: as_new });
-    }
-
-    fn refuse(&mut self, conn: ConnId, link: L, as_new: ConnId, encoding: Encoding, reply: Box<[u8]>, now_us: u64) {
-        self.open(as_new, link, encoding, now_us);
-        self.with_outbox(as_new, |outbox| outbox.push_raw(reply));
-        self.events.push(Event::Refused { conn, link: as_new });
-    }
-
     fn deliver(&mut self, conn: ConnId, message: &Arc<Message>, now_us: u64) {
         let Self { slots, dirty, stats, references, .. } = self;
         if let Some(slot) = slots.get_mut(conn)
@@ -501,24 +441,6 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Tells a connection that has caught up what it did not get.
-    fn tell_skips(&mut self, conn: ConnId, now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let ts_ms = self.settings.started_ms + now_us / 1000;
-        for (place, Skip { room, name, reason, count, first, last }) in slot.skips.take().into_iter().enumerate() {
-            let payload = format!(r#"{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}"#);
-            let about = About {
-                room_name: Some(name),
-                ts_ms,
-                id: Some(format!("k{:x}-{now_us:x}-{place}", conn.as_u64()).into()),
-                ..About::place(room, last, Delivery::Reliable)
-            };
-            let role = Role::Event("skipped");
-            let notice = Message::new(role, Kind::Json, payload.as_bytes(), about, now_us, &self.budget);
-            self.deliver(conn, &Arc::new(notice), now_us);
-        }
-    }
-
     /// Changes the outbox of a connection and keeps the books; none when the id is stale.
     fn with_outbox<R>(&mut self, conn: ConnId, change: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
         let slot = self.slots.get_mut(conn)?;
@@ -579,28 +501,6 @@ impl<L: Link> Shard<L> {
     }
 }
 
-impl<L: Link> Shard<L> {
-    /// What sessions keep of what was sent is given up first: that hurts only those who lose their connection now, and
-    /// they are told.
-    fn forget_sent(&mut self, queued: usize) {
-        let sent = |slot: &mut Conn<L>| slot.outbox.replay().map_or(0, |replay| replay.bytes());
-        let mut most: Vec<_> = self
-            .slots
-            .iter_mut(self.index)
-            .map(|(conn, slot)| (sent(slot), conn))
-            .filter(|&(bytes, _)| bytes > 0)
-            .collect();
-        most.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, conn) in most {
-            if !self.budget.is_over(queued) {
-                return;
-            }
-            self.with_outbox(conn, |outbox| outbox.replay().into_iter().for_each(|replay| replay.forget()));
-            self.count();
-        }
-    }
-}
-
 /// Counts a message that is not sent: for the operator, and for the connection that does not get it.
 fn drop_message(stats: &Stats, skips: &mut Skips, message: &Message, reason: Drop) {
     stats.drops[reason as usize].add(message.count() as u64);
@@ -657,5 +557,6 @@ const CALLS_WORK: usize = 512;
 /// What one reference in a queue costs: its place, and its share of the key index.
 const REFERENCE_BYTES: usize = 16;
 
+mod sessions;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -16,7 +16,8 @@ use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use super::*;
-use crate::message::KeyId;
+use crate::envelope::Kind;
+use crate::message::{About, Delivery, KeyId, Role};
 use crate::slots::Ids;
 
 /// See [`Command::Test`].

@@ -1,0 +1,110 @@
+//! What a shard does for sessions: they outlive their links, and are told what they did not get.
+
+use std::sync::Arc;
+
+use crate::command::{Cause, Event};
+use crate::envelope::{Encoding, Kind};
+use crate::message::{About, Delivery, Message, Role};
+use crate::shard::{Conn, Link, Shard};
+use crate::skips::Skip;
+use crate::slots::ConnId;
+
+impl<L: Link> Shard<L> {
+    /// The link failed. It takes the connection with it, unless there is a session, which waits for the next link.
+    pub(super) fn lose(&mut self, conn: ConnId, cause: Cause) {
+        match self.slots.get_mut(conn) {
+            Some(slot) if slot.outbox.encoding() != Encoding::Raw && !slot.outbox.is_closing() => {
+                let name = slot.name(conn);
+                self.park(conn);
+                self.events.push(Event::Parked { conn: name, cause });
+            }
+            _ => self.end_because(conn, cause),
+        }
+    }
+
+    pub(super) fn park(&mut self, conn: ConnId) {
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        let Some(mut link) = slot.link.take() else { return };
+        link.abort();
+        slot.is_blocked = true;
+        slot.is_pinged = false;
+        let before = slot.outbox.references();
+        slot.outbox.park();
+        self.references = self.references + slot.outbox.references() - before;
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of a command")]
+    pub(super) fn resume(
+        &mut self,
+        conn: ConnId,
+        mut link: L,
+        as_new: ConnId,
+        encoding: Encoding,
+        received: u64,
+        [accepted, refused]: [Box<[u8]>; 2],
+        now_us: u64,
+    ) {
+        // The peer may be back before we have noticed that it was away.
+        self.park(conn);
+        let Some(slot) = self.slots.get_mut(conn) else {
+            return self.refuse(conn, link, as_new, encoding, refused, now_us);
+        };
+        let before = slot.outbox.references();
+        if slot.outbox.encoding() != encoding || !slot.outbox.resume(received) {
+            return self.refuse(conn, link, as_new, encoding, refused, now_us);
+        }
+        self.references = self.references + slot.outbox.references() - before;
+        link.serve(conn);
+        slot.link = Some(link);
+        slot.link_id = as_new;
+        slot.is_blocked = false;
+        slot.outbox.push_raw(accepted);
+        slot.mark_dirty(conn, &mut self.dirty);
+        self.ended.push(as_new);
+        self.events.push(Event::Resumed { conn, link: as_new });
+    }
+
+    fn refuse(&mut self, conn: ConnId, link: L, as_new: ConnId, encoding: Encoding, reply: Box<[u8]>, now_us: u64) {
+        self.open(as_new, link, encoding, now_us);
+        self.with_outbox(as_new, |outbox| outbox.push_raw(reply));
+        self.events.push(Event::Refused { conn, link: as_new });
+    }
+
+    /// Tells a connection that has caught up what it did not get.
+    pub(super) fn tell_skips(&mut self, conn: ConnId, now_us: u64) {
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        let ts_ms = self.settings.started_ms + now_us / 1000;
+        for (place, Skip { room, name, reason, count, first, last }) in slot.skips.take().into_iter().enumerate() {
+            let payload = format!(r#"{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}"#);
+            let about = About {
+                room_name: Some(name),
+                ts_ms,
+                id: Some(format!("k{:x}-{now_us:x}-{place}", conn.as_u64()).into()),
+                ..About::place(room, last, Delivery::Reliable)
+            };
+            let role = Role::Event("skipped");
+            let notice = Message::new(role, Kind::Json, payload.as_bytes(), about, now_us, &self.budget);
+            self.deliver(conn, &Arc::new(notice), now_us);
+        }
+    }
+
+    /// What sessions keep of what was sent is given up first: that hurts only those who lose their connection now, and
+    /// they are told.
+    pub(super) fn forget_sent(&mut self, queued: usize) {
+        let sent = |slot: &mut Conn<L>| slot.outbox.replay().map_or(0, |replay| replay.bytes());
+        let mut most: Vec<_> = self
+            .slots
+            .iter_mut(self.index)
+            .map(|(conn, slot)| (sent(slot), conn))
+            .filter(|&(bytes, _)| bytes > 0)
+            .collect();
+        most.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, conn) in most {
+            if !self.budget.is_over(queued) {
+                return;
+            }
+            self.with_outbox(conn, |outbox| outbox.replay().into_iter().for_each(|replay| replay.forget()));
+            self.count();
+        }
+    }
+}
