@@ -34,6 +34,11 @@ impl Budget {
         self.used() > self.limit.saturating_add(aside)
     }
 
+    /// Whether more than seven eighths of what is allowed are in use, `aside` bytes not counted.
+    pub fn is_near(&self, aside: usize) -> bool {
+        self.used() > (self.limit - self.limit / 8).saturating_add(aside)
+    }
+
     /// Counts `bytes` more.
     pub fn add(&self, bytes: usize) {
         self.used.fetch_add(bytes, Relaxed);

@@ -30,7 +30,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     engine_bytes: int = 256 << 20
     """May wait for all connections together, a shared message counted once. Beyond it the slowest give way."""
 
-    replay_bytes: int = 1 << 20
+    replay_bytes: int = 2 << 20
     """A session keeps of what was sent and not acknowledged, overhead included: what waits in the kernel on both
     sides, and `ack_frames` messages more. A shared message costs nothing extra while others keep it, too."""
 
@@ -43,10 +43,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_parked: int = 100_000
     """Sessions that wait for their clients at once; more end the one that has waited longest."""
 
-    ack_frames: int = 2048
-    """Clients acknowledge after so many messages, each of which costs the server about as much as 100 deliveries."""
+    ack_frames: int = 4096
+    """Clients acknowledge after so many messages. An acknowledgement costs the server as much as 100 deliveries, and
+    only frees memory: a client that comes back says exactly what it has."""
 
-    ack_bytes: int = 256 << 10
+    ack_bytes: int = 512 << 10
     """Or after so many bytes: a quarter of `replay_bytes`, so that what is under way fits, too."""
 
     ack_attempts: int = 5

@@ -100,7 +100,8 @@ impl<L: Link> Shard<L> {
             .collect();
         most.sort_unstable_by(|a, b| b.cmp(a));
         for (_, conn) in most {
-            if !self.budget.is_over(queued) {
+            // Well below the limit: this looks at every connection, and must not be done again at once.
+            if !self.budget.is_near(queued) {
                 return;
             }
             self.with_outbox(conn, |outbox| outbox.replay().into_iter().for_each(|replay| replay.forget()));
