@@ -277,9 +277,9 @@ class Hub:
             elif carrier is None:
                 # Its transport was lost while the event was under way, or it names a parked session.
                 parked = self.connections.get(link)
-                if kind == "closed" and parked is not None and parked.is_parked:
+                if kind == "closed" and parked is not None:
                     logger.info("%r has ended: %s", parked, _CAUSES[detail])
-                    self._ended(parked, "overflow")
+                    self._ended(parked, "overflow" if parked.is_parked else "closed")
             elif kind == "data":
                 carrier.deliver(detail)
             elif kind == "finish":

@@ -177,6 +177,33 @@ async def test_without_grace_nothing_is_parked() -> None:
             assert second.welcome["reason"] == "closed"
 
 
+async def test_the_application_can_close_one_who_is_away() -> None:
+    async with Book({"close_timeout": 0.05}) as server:
+        first = await Talk.open(server, "/a")
+        first.cut()
+        await parked(server)
+        server.opened[0].close(4500, "banned")
+        ended = await server.ended()
+        assert (ended.close_code, ended.state) == (4500, State.CLOSED)
+        async with await Talk.open(server, after=first) as second:
+            assert second.welcome["reason"] == "closed"
+
+
+async def test_the_end_of_a_transport_that_was_left_is_not_the_sessions() -> None:
+    async with Book() as server:
+        first = await Talk.open(server, "/a")
+        await first.hear("joined")
+        # The server may read the old one's close frame after the new one's request.
+        closing = asyncio.ensure_future(first.socket.close(1000))
+        async with await Talk.open(server, after=first) as second:
+            if second.welcome["resumed"]:
+                server.publish("a", "1")
+                assert await second.seqs(1) == [1]
+            else:
+                assert second.welcome["reason"] == "closed"
+        await within(closing)
+
+
 async def test_too_much_for_one_who_is_away_is_an_overflow() -> None:
     async with Book({"connection_bytes": 8192}) as server:
         first = await Talk.open(server, "/a")

@@ -111,8 +111,6 @@ pub struct Values {
     delivered: u64,
     /// Values as of joining that came.
     snapshot: u64,
-    /// The greatest number that came.
-    top: u64,
     /// What `skipped` told of, values as of joining included: how many, and first and last of each telling.
     told: u64,
     ranges: Vec<(u64, u64)>,
@@ -140,8 +138,6 @@ pub struct ValueFaults {
     pub foreign: u64,
     /// `skipped` with more than its range holds.
     pub odd_skips: u64,
-    /// Deliveries after that of a greater number, both from after joining: a snapshot has no order.
-    pub out_of_order: u64,
 }
 
 impl Values {
@@ -174,8 +170,6 @@ impl Values {
             self.snapshot += 1;
             return;
         }
-        self.faults.out_of_order += u64::from(seq < self.top);
-        self.top = self.top.max(seq);
         let (word, bit) = self.place(seq);
         if self.came.len() <= word {
             self.came.resize(word + 1, 0);
@@ -264,7 +258,6 @@ impl ValueFaults {
             stale: self.stale + other.stale,
             foreign: self.foreign + other.foreign,
             odd_skips: self.odd_skips + other.odd_skips,
-            out_of_order: self.out_of_order + other.out_of_order,
         }
     }
 }
@@ -338,7 +331,6 @@ mod tests {
             stale: 1,
             foreign: 2,
             odd_skips: 1,
-            out_of_order: 1,
             told_too_many: 0,
         };
         assert_eq!(found, wanted);

@@ -168,6 +168,9 @@ class WebSocket(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A whole frame has come."""
+        if self.is_lost:
+            # The client has another transport by now, and this one's end must not be taken for its own.
+            return
         try:
             # Each attribute of a frame is a conversion (the opcode 0.13 µs), so none is read twice.
             opcode = frame.msg_type
@@ -325,6 +328,8 @@ class WebSocket(WSListener):
             self.finish()
 
     def _end(self, code: int | None, reason: str) -> None:
+        if self.is_lost:
+            return
         self._hub.engine.close(self.connection.id, code, reason, False)
         self.connection.closing(code or CloseCode.NO_CODE, reason)
 
