@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
@@ -20,6 +21,7 @@ from fanwire.memberships import LISTED, Memberships, member
 from fanwire.policy import Policies, RoomPolicy, allows
 from fanwire.seen import Seen
 from fanwire.session import Session
+from fanwire.turns import Turns
 from fanwire.wire import Incoming, Refusal, encode_payload
 
 __all__ = ["Desk", "Method"]
@@ -55,6 +57,7 @@ class Desk:
         policies: what each room allows.
         memberships: joins and leaves.
         methods: the application's own types.
+        turns: where what takes long waits for its turn.
         on_message: gets the payload of messages of the type `message`.
     """
 
@@ -64,11 +67,13 @@ class Desk:
         policies: Policies,
         memberships: Memberships,
         methods: dict[str, Method],
+        turns: Turns,
         on_message: Callable[..., Any] | None,
     ) -> None:
         self._engine = engine
         self._policies = policies
         self._memberships = memberships
+        self._turns = turns
         self._methods = {**methods}
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
@@ -176,8 +181,26 @@ class Desk:
         position = since and since.since and (since.since.epoch, since.since.seq)
         if policy.snapshot is not None:
             return self._join_from_state(connection, policy, room, position, incoming.id)
-        self._memberships.join(connection, room, since=position, re=incoming.id)
+        join = partial(self._memberships.join, connection, room, since=position, re=incoming.id)
+        if policy.delivery == "latest":
+            # Collecting the newest of ten thousand keys takes a millisecond, and many may join at once.
+            return self._in_turn(join)
+        join()
         return None
+
+    async def _in_turn(self, call: Callable[[], Any]) -> None:
+        done = asyncio.get_running_loop().create_future()
+
+        def run() -> None:
+            if done.cancelled():
+                return
+            try:
+                done.set_result(call())
+            except Exception as error:  # noqa: BLE001 - whoever waits has it
+                done.set_exception(error)
+
+        self._turns.put(run)
+        await done
 
     async def _join_from_state(
         self, connection: Connection, policy: RoomPolicy, room: str, since: tuple[str, int] | None, re: str | None

@@ -86,16 +86,16 @@ class Hub:
         self.handlers = handlers
         self.sessions = Sessions(store, config.grace, config.max_parked, self.spawn, self._give_up)
         self.memberships = Memberships(engine, policies, self._changed)
-        self.desk = Desk(engine, policies, self.memberships, handlers.methods, handlers.on_message)
+        self._loop = asyncio.get_running_loop()
+        self.turns = Turns(self._loop)
+        self.desk = Desk(engine, policies, self.memberships, handlers.methods, self.turns, handlers.on_message)
         self.services = Services()
         self.services.memberships = self.memberships
         self.services.desk = self.desk
         self.services.ack_attempts = config.ack_attempts
-        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._loop = asyncio.get_running_loop()
+        self.failed: asyncio.Future[str] = self._loop.create_future()
         self._thread = threading.get_ident()
         self._is_draining = False
-        self.turns = Turns(self._loop)
         self._tasks: set[asyncio.Future[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
