@@ -169,13 +169,13 @@ class Hub:
             return
         self.carriers.pop(carrier.link, None)
         session = connection.session
-        if connection.close_code is None and session is not None and not self._is_draining and self.config.grace > 0:
-            if self.sessions.park(connection, session):
-                self._park(connection, carrier.link)
-                connection.advance(State.PARKED)
+        may_return = connection.close_code is None and not self._is_draining and self.config.grace > 0
+        if may_return and session is not None and self.sessions.park(connection, session):
+            self._park(connection, carrier.link)
+            connection.advance(State.PARKED)
             self._look_idle()
-            return
-        self._ended(connection, "closed")
+        else:
+            self._ended(connection, "closed")
 
     def _park(self, connection: Connection, link: int) -> None:
         with contextlib.suppress(EngineError):
@@ -292,9 +292,8 @@ class Hub:
             elif kind == "closing":
                 logger.info("%r is closed: %s", carrier.connection, _CAUSES[detail])
                 carrier.connection.closing(CloseCode.SLOW_CONSUMER, _CAUSES[detail])
-                session = carrier.connection.session
-                if session is not None:
-                    session.end("overflow")
+                if carrier.connection.session is not None:
+                    self.sessions.end(carrier.connection.session, carrier.connection, "overflow")
             else:
                 connection = carrier.connection
                 logger.info("%r has ended: %s", connection, _CAUSES[detail])
@@ -305,6 +304,10 @@ class Hub:
     def _resumed(self, carrier: Carrier) -> None:
         connection = carrier.connection
         carrier.fresh = None
+        if connection.id not in self.connections:
+            # It has ended while the engine decided.
+            carrier.abort()
+            return
         connection.advance(State.OPEN)
         if connection.inbox is not None:
             carrier.inbox = connection.inbox

@@ -11,6 +11,7 @@ import orjson
 from fanwire._engine import Engine
 from fanwire.connection import Connection
 from fanwire.policy import Policies
+from fanwire.state import State
 
 __all__ = ["Memberships"]
 
@@ -56,7 +57,8 @@ class Memberships:
                 connection.id, room, since, reply=connection.session is not None, re=re, extra=extra,
                 is_state=is_state, only_whole=only_whole, again=again,
             )  # fmt: skip
-            if again or (only_whole and position[2] is not None):
+            # Of one that has ended nothing is noted: nobody would ever take it back.
+            if again or connection.state is State.CLOSED or (only_whole and position[2] is not None):
                 return position
             connection.rooms.add(room)
             if is_present:
@@ -78,10 +80,11 @@ class Memberships:
 
     def ended(self, connection: Connection) -> None:
         """A connection has ended, and the engine knows."""
-        while connection.rooms:
-            room = connection.rooms.pop()
-            with self._lock:
+        with self._lock:
+            rooms, connection.rooms = connection.rooms, set()
+            for room in rooms:
                 self._leave_presence(connection, room)
+        for room in rooms:
             self._changed(connection, room, False)
 
     def present(self, room: str) -> dict[int, Any]:

@@ -292,6 +292,17 @@ async def test_members_of_a_room_with_presence_know_of_each_other() -> None:
         ]  # fmt: skip
 
 
+async def test_who_has_left_joins_nothing() -> None:
+    server = Book()
+    server.room("p", presence=True)
+    async with server, await Talk.open(server) as talk:
+        gone = await Talk.open(server)
+        await gone.close()
+        (await server.ended()).join("p")
+        joined = (await talk.ask("join", room="p"))["payload"]
+        assert (joined["count"], server.closed[0].rooms) == (1, set())
+
+
 async def test_joins_from_other_threads() -> None:
     server = Book()
     server.room("p", presence=True)

@@ -216,6 +216,21 @@ async def test_too_much_for_one_who_is_away_is_an_overflow() -> None:
             assert second.welcome["reason"] == "overflow"
 
 
+async def test_a_session_that_was_too_slow_leaves_nothing_behind() -> None:
+    async with Book({"connection_bytes": 8192, "unsent_bytes": 4096}) as server:
+        first = await Talk.open(server, "/a", max_queue=1)
+        while not server.opened[0].close_code:
+            server.publish("a", bytes(4000))
+            await asyncio.sleep(0)
+        assert server.opened[0].close_code == 4008
+        first.cut()
+        await server.ended()
+        assert server._hub is not None
+        assert len(server._hub.sessions) == 0
+        async with await Talk.open(server, after=first) as second:
+            assert second.welcome["reason"] == "overflow"
+
+
 async def test_what_is_no_longer_kept_is_an_overflow_and_the_connection_goes_on_as_a_new_one() -> None:
     async with Book({"replay_bytes": 1000}) as server:
         first = await Talk.open(server, "/a")
