@@ -168,12 +168,12 @@ class Hub:
             self._park(connection, carrier.link)
             return
         self.carriers.pop(carrier.link, None)
+        self._look_idle()
         session = connection.session
         may_return = connection.close_code is None and not self._is_draining and self.config.grace > 0
         if may_return and session is not None and self.sessions.park(connection, session):
             self._park(connection, carrier.link)
             connection.advance(State.PARKED)
-            self._look_idle()
         else:
             self._ended(connection, "closed")
 
