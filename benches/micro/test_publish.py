@@ -34,7 +34,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[fanwire.Server]:
     """A running server with a room of so many members."""
     loop = asyncio.new_event_loop()
     # No queue limit is met, and what waits for a member is bounded by its delivery class.
-    server = fanwire.Server(port=0, config=fanwire.Config(connection_bytes=4096, queue_items=10_000_000))
+    server = fanwire.Server(port=0, insecure=True, config=fanwire.Config(connection_bytes=4096, queue_items=10_000_000))
     server.room("*", delivery="drop-newest")
     loop.run_until_complete(server.start())
     for _ in range(request.param[0]):

@@ -16,6 +16,7 @@ from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import EngineClosed, EngineError, Overloaded, Refused, RoomFull
+from fanwire.identity import Identity
 from fanwire.policy import Snapshot
 from fanwire.request import Request
 from fanwire.server import Server
@@ -33,6 +34,7 @@ __all__ = [
     "EngineClosed",
     "EngineError",
     "Gap",
+    "Identity",
     "Message",
     "Overloaded",
     "Refused",

@@ -32,8 +32,16 @@ class CloseCode(IntEnum):
     """A message was larger than the server takes."""
     INTERNAL_ERROR = 1011
     """A handler of the application failed."""
+    TRY_AGAIN_LATER = 1013
+    """The server can take no more now."""
+    RECONNECT = 4000
+    """The peer is asked to come back, and its session goes on."""
     SLOW_CONSUMER = 4008
     """More waited for the peer than may, and it must not be dropped; come back and go on from there."""
+    TOKEN_EXPIRED = 4501
+    """The peer's token has expired, and no new one has come."""
+    REVOKED = 4502
+    """The peer is no longer let in."""
 
     @property
     def should_reconnect(self) -> bool:

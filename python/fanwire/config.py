@@ -1,11 +1,13 @@
 """Every limit and wait of a server, each with its default and the reason for it.
 
-Sizes are in bytes, durations in seconds.
+Sizes are in bytes, durations in seconds, rates per second. A rate comes with a burst: so much may come at once after a
+silence. A limit marked with 0 as "none" is off at 0.
 """
 
 from __future__ import annotations
 
 import os
+import re
 
 import msgspec
 
@@ -89,6 +91,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_message: int = 1 << 20
     """Bytes of a message from a client, all fragments together; more is answered with close code 1009."""
 
+    max_fragments: int = 131_072
+    """Fragments of one message: twice what the largest that the Autobahn suite sends has. Empty ones add no bytes."""
+
+    message_timeout: float = 30.0
+    """From the first fragment of a message to its last; then the connection is closed with 1008."""
+
+    inbound_bytes: int = 128 << 20
+    """Bytes of all unfinished messages and of all messages that wait for handlers. Beyond it a fragmented message
+    is answered with 1013, and whoever has messages waiting is no longer read."""
+
     inbox_messages: int = 64
     """Messages of one client that may wait for an asynchronous handler before its socket is no longer read."""
 
@@ -101,6 +113,77 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     backlog: int = 4096
     """Connections that the kernel may hold before they are accepted; `net.core.somaxconn` may lower it."""
 
+    max_connections: int = 100_000
+    """Connections at once, from their first byte on; more are answered with 503. 0: none, the system's limit of open
+    files alone. 100,000 idle ones take a gigabyte."""
+
+    max_http_connections: int = 1_000
+    """Of those that speak plain HTTP: health checks, publishers, scrapers."""
+
+    max_user_connections: int = 100
+    """Connections of one subject, parked sessions counted; the oldest of these gives way first, then the answer is 429.
+    A person has a few devices, with some tabs each. 0: none. Clients without an identity are not counted."""
+
+    max_address_connections: int = 4_096
+    """Connections from one address, or one /64 network of IPv6; more are answered with 429. An office, or a proxy that
+    nobody has named in `trusted_proxies`, fits. 0: none."""
+
+    handshake_rate: float = 2_000.0
+    """New connections; more are answered with 503. About what one core authenticates. 0: none."""
+
+    handshake_burst: int = 10_000
+    """As many clients as may lose their connections together and come back at once."""
+
+    address_handshake_rate: float = 200.0
+    """New connections from one address, as in `max_address_connections`; more are answered with 429. 0: none."""
+
+    address_handshake_burst: int = 2_000
+    """An office that comes back at once."""
+
+    message_rate: float = 1_000.0
+    """Messages of one client. A session is told `rate_limited`, and the message is not done; a client without one is
+    not read for as long. 0: none."""
+
+    message_burst: int = 2_000
+    """Two seconds' worth: what a client sends again after it was away."""
+
+    byte_rate: float = float(4 << 20)
+    """Bytes of the same: at 32 Mbit/s a client is no longer interactive. 0: none."""
+
+    byte_burst: int = 8 << 20
+    """Some messages of the largest size."""
+
+    ping_rate: float = 10.0
+    """Pings and pongs of one client; what is more is not answered. Libraries send one in 20 s. 0: none."""
+
+    ping_burst: int = 100
+    """A library that makes up for a pause of the machine's."""
+
+    max_refused: int = 1_000
+    """Messages and pings over their rates until the connection is closed with 1008; ten a second are forgiven."""
+
+    max_rooms_per_connection: int = 128
+    """Rooms that a client may be in by its own wish, not counting `Connection.join` of the application. 0: none."""
+
+    room_name: str = r"[\w:/@+=~#!,'()&-]+(\.[\w:/@+=~#!,'()&-]+)*"
+    """What a client may call a room, a regular expression for the whole name: parts with dots between, of letters and
+    digits of any script and a few signs. No space, no control character, no wildcard, and no `$`, which other systems
+    reserve. All names have at most 255 bytes."""
+
+    max_age: float = 0.0
+    """Seconds until a connection is asked to come back, a tenth more or less by chance; sessions lose nothing by it.
+    0: never. For rolling load onto new nodes, where an hour or a day is usual."""
+
+    token_notice: float = 60.0
+    """Seconds before an identity expires in which its client is asked for a new token; of short lives at most half."""
+
+    token_grace: float = 10.0
+    """Seconds from there to the end of the connection: for clocks that differ, and a last attempt."""
+
+    dry_run: bool = False
+    """Whether limits of clients are only counted, not enforced: for finding out what they should be. What protects
+    the process itself (bytes, fragments, waits) is enforced all the same."""
+
     drain_spread: float = 5.0
     """When the server stops, sessions are told to come back at some moment within so long, so that whoever takes over
     does not get all of them at once."""
@@ -111,8 +194,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if value < least:
+            # Not `<`, which is false of what is no number.
+            if not value >= least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
+        try:
+            re.compile(self.room_name)
+        except re.error as error:
+            raise ValueError(f"room_name is no regular expression: {error}") from error
 
     @property
     def shard_count(self) -> int:
@@ -142,6 +230,28 @@ _LEAST: dict[str, float] = {
     "handshake_timeout": 0.01,
     "max_head": 1024,
     "max_message": 1,
+    "max_fragments": 1,
+    "message_timeout": 0.01,
+    "inbound_bytes": 4096,
+    "max_connections": 0,
+    "max_http_connections": 1,
+    "max_user_connections": 0,
+    "max_address_connections": 0,
+    "handshake_rate": 0,
+    "handshake_burst": 1,
+    "address_handshake_rate": 0,
+    "address_handshake_burst": 1,
+    "message_rate": 0,
+    "message_burst": 1,
+    "byte_rate": 0,
+    "byte_burst": 1,
+    "ping_rate": 0,
+    "ping_burst": 1,
+    "max_refused": 1,
+    "max_rooms_per_connection": 0,
+    "max_age": 0,
+    "token_notice": 0,
+    "token_grace": 0,
     "inbox_messages": 1,
     "inbox_bytes": 1,
     "read_buffer": 2048,

@@ -16,6 +16,7 @@ from fanwire.state import TRANSITIONS, State
 if TYPE_CHECKING:
     from fanwire.desk import Desk
     from fanwire.memberships import Memberships
+    from fanwire.rights import Answers
 
 __all__ = ["Connection"]
 
@@ -39,8 +40,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_engine", "_metadata", "_services", "close_code", "close_reason", "id", "identity", "inbox", "info", "is_done",
-        "link", "request", "rooms", "session", "state",
+        "_engine", "_metadata", "_services", "answers", "close_code", "close_reason", "id", "identity", "inbox", "info",
+        "is_done", "link", "request", "rooms", "session", "state", "wished",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +60,9 @@ class Connection:
         self.info: Any = None
         self.request = request
         self.rooms: set[str] = set()
+        # Those it is in by its own wish, and what `authorize` has answered for it.
+        self.wished: set[str] | None = None
+        self.answers: Answers | None = None
         self.session = session
         self.state = State.CONNECTING
         self.close_code: int | None = None

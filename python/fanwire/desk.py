@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import re as regex
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -17,8 +18,11 @@ import orjson
 
 from fanwire._engine import Engine, EngineError, Overloaded, RoomFull
 from fanwire.connection import Connection
+from fanwire.limits import Limits
 from fanwire.memberships import LISTED, Memberships, member
-from fanwire.policy import Policies, RoomPolicy, allows
+from fanwire.policy import Policies, RoomPolicy
+from fanwire.renewal import Renewal
+from fanwire.rights import Rights
 from fanwire.seen import Seen
 from fanwire.session import Session
 from fanwire.turns import Turns
@@ -56,6 +60,8 @@ class Desk:
         engine: publishes and sends.
         policies: what each room allows.
         memberships: joins and leaves.
+        rights: who may do what.
+        limits: how much of it.
         methods: the application's own types.
         turns: where what takes long waits for its turn.
         on_message: gets the payload of messages of the type `message`.
@@ -66,6 +72,8 @@ class Desk:
         engine: Engine,
         policies: Policies,
         memberships: Memberships,
+        rights: Rights,
+        limits: Limits,
         methods: dict[str, Method],
         turns: Turns,
         on_message: Callable[..., Any] | None,
@@ -73,21 +81,27 @@ class Desk:
         self._engine = engine
         self._policies = policies
         self._memberships = memberships
+        self._rights = rights
+        self._limits = limits
+        self._is_name = regex.compile(limits.config.room_name).fullmatch
         self._turns = turns
+        self.renewal: Renewal
         self._methods = {**methods}
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
         self._seen = Seen()
         self._own = {
             "join": self._join, "leave": self._leave, "publish": self._publish, "presence": self._presence,
-            "ack": self._ack,
+            "ack": self._ack, "token": self._token,
         }  # fmt: skip
         # Ids of what is sent from here; the engine makes those of its own messages.
         self._ids = map(f"{secrets.token_hex(4)}-{{}}".format, itertools.count(1))
 
-    def arrived(self, connection: Connection, session: Session, frame: bytes | str) -> Incoming | None:
+    def arrived(
+        self, connection: Connection, session: Session, frame: bytes | str, wait: float | None = None
+    ) -> Incoming | None:
         """Takes a message as it comes: counts it, and answers at once what is about the connection itself. Returns what
-        is left for `handle`."""
+        is left for `handle`. With a `wait` nothing is: the client is too fast, by so many seconds."""
         incoming = None
         try:
             incoming = session.hear(frame)
@@ -95,8 +109,13 @@ class Desk:
             self._refuse(connection, session, None, refusal)
         else:
             if incoming.type in ABOUT_LINK:
-                self._about_link(connection, session, incoming)
+                if wait is None:
+                    self._about_link(connection, session, incoming)
                 return None
+            if wait is not None:
+                too_fast = Refusal("rate_limited", "too much in too short a time", retry=True, retry_after=wait)
+                self._refuse(connection, session, incoming, too_fast)
+                incoming = None
         if session.is_report_due:
             self._engine.send_control(connection.id, session.codec.name, session.report())
         return incoming
@@ -175,13 +194,41 @@ class Desk:
 
     def _join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         room, policy = self._room(incoming)
-        if not allows(policy.join, connection, room):
-            raise Refusal("forbidden", f"room {room!r} is not open to this client")
+        is_full = len(connection.rooms) >= self._limits.config.max_rooms_per_connection > 0
+        if is_full and room not in connection.rooms and self._limits.over("max_rooms_per_connection"):
+            raise Refusal("room_limit", f"the client is in {len(connection.rooms)} rooms, and may be in no more")
         since = session.codec.payload(incoming, Join | None)
         position = since and since.since and (since.since.epoch, since.since.seq)
+        actions = ["join", *(["presence"] if policy.presence else []), *(["history"] if position else [])]
+        granted = self._rights.granted(connection, policy, room, actions)
+        enter = partial(self._enter, connection, policy, room, position, incoming.id)
+        return self._once_granted(granted, enter) if isawaitable(granted) else enter(granted)
+
+    async def _once_granted(
+        self, granted: Awaitable[frozenset[str]], then: Callable[[frozenset[str]], Awaitable[None] | None]
+    ) -> None:
+        more = then(await granted)
+        if more is not None:
+            await more
+
+    def _enter(
+        self,
+        connection: Connection,
+        policy: RoomPolicy,
+        room: str,
+        since: tuple[str, int] | None,
+        re: str | None,
+        granted: frozenset[str],
+    ) -> Awaitable[None] | None:
+        if "join" not in granted:
+            raise Refusal("forbidden", f"room {room!r} is not open to this client")
+        join = partial(self._memberships.join, connection, room, re=re, sees="presence" in granted, by_wish=True)
+        if since is not None and "history" not in granted:
+            since = None
+            join.keywords["extra"] = ',"reason":"forbidden"'
         if policy.snapshot is not None:
-            return self._join_from_state(connection, policy, room, position, incoming.id)
-        join = partial(self._memberships.join, connection, room, since=position, re=incoming.id)
+            return self._join_from_state(policy, room, since, join)
+        join.keywords["since"] = since
         if policy.delivery == "latest":
             # Collecting the newest of ten thousand keys takes a millisecond, and many may join at once.
             return self._in_turn(join)
@@ -203,12 +250,12 @@ class Desk:
         await done
 
     async def _join_from_state(
-        self, connection: Connection, policy: RoomPolicy, room: str, since: tuple[str, int] | None, re: str | None
+        self, policy: RoomPolicy, room: str, since: tuple[str, int] | None, join: partial[Any]
     ) -> None:
         assert policy.snapshot is not None  # noqa: S101 - the caller has looked
-        reason = ""
+        reason = join.keywords.get("extra", "")
         if since is not None:
-            _, _, why = self._memberships.join(connection, room, since=since, re=re, only_whole=True)
+            _, _, why = join(since=since, only_whole=True)
             if why is None:
                 return
             reason = f',"reason":"{why}"'
@@ -217,9 +264,7 @@ class Desk:
             state = policy.snapshot(room)
             data, seq = await state if isawaitable(state) else state
             extra = f'{reason},"snapshot":{orjson.dumps(data).decode()}'
-            _, _, why = self._memberships.join(
-                connection, room, since=(epoch, seq), re=re, extra=extra, is_state=True, only_whole=True
-            )
+            _, _, why = join(since=(epoch, seq), extra=extra, is_state=True, only_whole=True)
             if why is None:
                 return
         raise Refusal("overloaded", "the room moves faster than its state can be had", retry=True, retry_after=1.0)
@@ -231,37 +276,62 @@ class Desk:
         if incoming.id is not None:
             self.tell(connection, "left", re=incoming.id, room=room)
 
-    def _publish(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+    def _publish(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         room, policy = self._room(incoming)
         # Those who are nobody in particular are told apart by where their sessions began.
         owner = session.owner or session.lineage
         seq = None if incoming.id is None else self._seen.find(owner, incoming.id)
-        if seq is None:
-            if not allows(policy.publish, connection, room):
-                raise Refusal("forbidden", f"this client may not publish to room {room!r}")
-            value = session.codec.payload(incoming)
-            if policy.schema is not None:
-                session.codec.payload(incoming, policy.schema)
-            is_json = session.codec.is_text and len(incoming.payload) > 0
-            data, json = encode_payload(value, bytes(incoming.payload) if is_json else None)
-            try:
-                seq = self._engine.publish(room, data, json, incoming.key)
-            except ValueError as error:
-                raise Refusal("bad_message", str(error)) from error
-            if incoming.id is not None:
-                self._seen.note(owner, incoming.id, seq)
+        if seq is not None:
+            self.tell(connection, "reply", re=incoming.id, room=room, seq=seq)
+            return None
+        granted = self._rights.granted(connection, policy, room, ("publish",))
+        publish = partial(self._publish_now, connection, session, incoming, policy, room, owner)
+        return self._once_granted(granted, publish) if isawaitable(granted) else publish(granted)
+
+    def _publish_now(
+        self,
+        connection: Connection,
+        session: Session,
+        incoming: Incoming,
+        policy: RoomPolicy,
+        room: str,
+        owner: str,
+        granted: frozenset[str],
+    ) -> None:
+        if not granted:
+            raise Refusal("forbidden", f"this client may not publish to room {room!r}")
+        value = session.codec.payload(incoming)
+        if policy.schema is not None:
+            session.codec.payload(incoming, policy.schema)
+        is_json = session.codec.is_text and len(incoming.payload) > 0
+        data, json = encode_payload(value, bytes(incoming.payload) if is_json else None)
+        try:
+            seq = self._engine.publish(room, data, json, incoming.key)
+        except ValueError as error:
+            raise Refusal("bad_message", str(error)) from error
         if incoming.id is not None:
+            self._seen.note(owner, incoming.id, seq)
             self.tell(connection, "reply", re=incoming.id, room=room, seq=seq)
 
-    def _presence(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+    def _presence(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         room, policy = self._room(incoming)
-        if not policy.presence or not allows(policy.join, connection, room):
+        granted = self._rights.granted(connection, policy, room, ("join", "presence") if policy.presence else ())
+        tell = partial(self._tell_presence, connection, incoming, room)
+        return self._once_granted(granted, tell) if isawaitable(granted) else tell(granted)
+
+    def _tell_presence(self, connection: Connection, incoming: Incoming, room: str, granted: frozenset[str]) -> None:
+        if len(granted) < 2:
             raise Refusal("forbidden", f"who is in room {room!r} is not told")
         members = self._memberships.present(room)
         listed = [member(*item) for item in list(members.items())[:LISTED]]
         if incoming.id is not None:
             payload = {"count": len(members), "members": listed}
             self.tell(connection, "reply", re=incoming.id, room=room, payload=payload)
+
+    async def _token(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+        payload = await self.renewal.renew(connection, session, incoming)
+        if incoming.id is not None:
+            self.tell(connection, "reply", re=incoming.id, payload=payload)
 
     def _ack(self, connection: Connection, session: Session, incoming: Incoming) -> None:
         waiting = session.acks.get(incoming.re or "")
@@ -271,6 +341,8 @@ class Desk:
     def _room(self, incoming: Incoming) -> tuple[str, RoomPolicy]:
         if incoming.room is None:
             raise Refusal("bad_message", f"{incoming.type} needs a room", path="$.room")
+        if self._is_name(incoming.room) is None and self._limits.over("room_name"):
+            raise Refusal("bad_room", "this is no name of a room here", path="$.room")
         return incoming.room, self._policies.of(incoming.room)
 
     # Answers.
@@ -295,6 +367,7 @@ class Desk:
         elif isinstance(error, Overloaded):
             refusal = Refusal("overloaded", "the server cannot take more now", retry=True, retry_after=1.0)
         elif isinstance(error, RoomFull):
+            self._limits.count("max_members")
             refusal = Refusal("room_full", f"room {incoming.room!r} is full", retry=True)
         else:
             logger.error("a handler of %r failed for %r", incoming.type, connection, exc_info=error)
@@ -318,7 +391,7 @@ class Count(msgspec.Struct):
 
 RESERVED = frozenset({
     "welcome", "ping", "pong", "received", "join", "leave", "publish", "presence", "ack", "message", "joined", "left",
-    "reply", "error", "skipped", "member_joined", "member_left", "closing",
+    "reply", "error", "skipped", "member_joined", "member_left", "closing", "token", "token_expiring", "token_expired",
 })  # fmt: skip
 """Types that an application cannot declare."""
 

@@ -12,17 +12,26 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fanwire._engine import Engine, EngineError
+from fanwire.admission import Ticket
+from fanwire.authentication import Authentication
 from fanwire.codes import CloseCode
-from fanwire.config import Config
 from fanwire.connection import Connection, Services
 from fanwire.desk import Desk, Method
+from fanwire.errors import Refused
 from fanwire.inbox import Inbox, Owner
+from fanwire.lifetimes import Lifetimes
+from fanwire.limits import Limits
 from fanwire.memberships import Memberships
+from fanwire.pace import Rates
 from fanwire.policy import Policies
+from fanwire.renewal import Renewal
+from fanwire.rights import Rights
 from fanwire.sessions import Sessions
 from fanwire.state import State
 from fanwire.store import SessionStore
 from fanwire.turns import Turns
+from fanwire.users import Users
+from fanwire.warden import Warden
 
 __all__ = ["Carrier", "Handler", "Handlers", "Hub"]
 
@@ -52,6 +61,7 @@ class Carrier(Owner, Protocol):
         inbox: the calls of the connection's handlers.
         fresh: what it carries if the session asked for cannot go on; None once that is decided.
         is_lost: its transport is gone.
+        ticket: its place among all.
     """
 
     connection: Connection
@@ -59,6 +69,7 @@ class Carrier(Owner, Protocol):
     inbox: Inbox
     fresh: Connection | None
     is_lost: bool
+    ticket: Ticket
 
     def abort(self) -> None:
         """Ends the transport at once."""
@@ -77,10 +88,20 @@ class Hub:
     """Keeps the connections, calls the application's handlers, and does what the engine's events ask for."""
 
     def __init__(
-        self, engine: Engine, config: Config, handlers: Handlers, policies: Policies, store: SessionStore
+        self,
+        engine: Engine,
+        limits: Limits,
+        handlers: Handlers,
+        policies: Policies,
+        store: SessionStore,
+        rights: Rights,
+        authentication: Authentication,
     ) -> None:
+        config = limits.config
         self.engine = engine
         self.config = config
+        self.limits = limits
+        self.rates = Rates(config)
         self.carriers: dict[int, Carrier] = {}
         self.connections: dict[int, Connection] = {}
         self.handlers = handlers
@@ -88,7 +109,18 @@ class Hub:
         self.memberships = Memberships(engine, policies, self._changed)
         self._loop = asyncio.get_running_loop()
         self.turns = Turns(self._loop)
-        self.desk = Desk(engine, policies, self.memberships, handlers.methods, self.turns, handlers.on_message)
+        self.desk = Desk(
+            engine, policies, self.memberships, rights, limits, handlers.methods, self.turns, handlers.on_message
+        )
+        self.warden = Warden(
+            engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,
+            self._cut,
+        )  # fmt: skip
+        self.users = Users()
+        self.lifetimes = Lifetimes(config, self.warden)
+        self.desk.renewal = Renewal(authentication, self.lifetimes, lambda renewed: self.warden.recheck([renewed]))
+        # Who was sent away, and when: one that was authenticated before must not come in after.
+        self._dismissed: dict[str, float] = {}
         self.services = Services()
         self.services.memberships = self.memberships
         self.services.desk = self.desk
@@ -115,7 +147,30 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # What the gateway tells.
+    # What the gateway asks and tells.
+
+    def make_room(self, subject: str, asked_at: float, going_on: Connection | None) -> None:
+        """Somebody is about to be let in: the subject's parked sessions give way if there are too many.
+
+        Args:
+            subject: whose it is; "" of nobody's.
+            asked_at: when it was authenticated, of the loop's clock.
+            going_on: the connection whose session it wants to go on with.
+
+        Raises:
+            Refused: 429, it has as many connections as it may have; 401, it was sent away meanwhile.
+        """
+        if self._dismissed.get(subject, asked_at) > asked_at:
+            raise Refused(401, f"{subject!r} was disconnected while it came in")
+        most = self.config.max_user_connections
+        if going_on is not None or not subject or not most or self.users.count(subject) < most:
+            return
+        if not self.limits.over("max_user_connections"):
+            return
+        parked = next((connection for connection in self.users.of(subject) if connection.is_parked), None)
+        if parked is None:
+            raise Refused(429, f"{subject!r} has as many connections as max_user_connections", retry_after=5)
+        self._ended(parked, "overflow")
 
     def connected(self, carrier: Carrier) -> None:
         """A client was let in."""
@@ -124,6 +179,8 @@ class Hub:
         self.connections[connection.id] = connection
         self._idle.clear()
         connection.advance(State.OPEN)
+        self.users.add(connection)
+        self.lifetimes.begin(connection)
         if connection.session is not None:
             self.sessions.add(connection.session, connection)
         if self.handlers.on_connect is not None:
@@ -155,6 +212,7 @@ class Hub:
     def lost(self, carrier: Carrier) -> None:
         """A client's transport is gone. What follows has its turn: thousands may be lost at once."""
         carrier.is_lost = True
+        carrier.ticket.leave()
         self.turns.put(self._lost, carrier)
 
     def _lost(self, carrier: Carrier) -> None:
@@ -173,6 +231,7 @@ class Hub:
         may_return = connection.close_code is None and not self._is_draining and self.config.grace > 0
         if may_return and session is not None and self.sessions.park(connection, session):
             self._park(connection, carrier.link)
+            self.lifetimes.end(connection)
             connection.advance(State.PARKED)
         else:
             self._ended(connection, "closed")
@@ -188,6 +247,8 @@ class Hub:
         if connection.close_code is None:
             connection.close_code = CloseCode.ABNORMAL
         connection.advance(State.CLOSED)
+        self.users.discard(connection)
+        self.lifetimes.end(connection)
         with contextlib.suppress(EngineError):
             # Of an engine that has ended there is nothing to take back.
             self.engine.gone(connection.id)
@@ -209,6 +270,8 @@ class Hub:
 
     def _give_up(self, connection: Connection, reason: str) -> None:
         """A session has waited long enough."""
+        if reason == "overflow":
+            self.limits.count("max_parked")
         self._ended(connection, reason)
 
     def _changed(self, connection: Connection, room: str, has_joined: bool) -> None:
@@ -226,6 +289,36 @@ class Hub:
         connection.close(CloseCode.INTERNAL_ERROR, "internal error")
 
     # What the server asks for.
+
+    def call(self, name: str, *args: Any) -> None:
+        """Calls one of the next three on the loop's thread: at once if this is it, otherwise as soon as it can."""
+        method = getattr(self, name)
+        if threading.get_ident() == self._thread:
+            method(*args)
+        else:
+            self._loop.call_soon_threadsafe(method, *args)
+
+    def disconnect_user(self, subject: str, reason: str) -> None:
+        """Ends all of a subject's connections and sessions."""
+        now = self._loop.time()
+        if len(self._dismissed) >= DISMISSED_MAX:
+            # Nobody is on the way in for that long.
+            old = now - 3 * self.config.handshake_timeout
+            self._dismissed = {name: when for name, when in self._dismissed.items() if when > old}
+        self._dismissed[subject] = now
+        for connection in self.users.of(subject):
+            self.warden.dismiss(connection, CloseCode.REVOKED, reason)
+
+    def revoke(self, session: str | Connection, reason: str) -> None:
+        """Ends one session."""
+        connection = session if isinstance(session, Connection) else self.sessions.find(session)
+        if connection is not None and connection.id in self.connections:
+            self.warden.dismiss(connection, CloseCode.REVOKED, reason)
+
+    def reauthorize(self, subject: str | None) -> None:
+        """Asks again what a subject's connections, or all, may do."""
+        of = list(self.connections.values()) if subject is None else self.users.of(subject)
+        self.warden.recheck(of)
 
     async def drain(self, timeout: float) -> bool:
         """Closes every connection with 1001 after what waits for it; false if some had to be cut off."""
@@ -292,6 +385,7 @@ class Hub:
             elif kind == "closing":
                 logger.info("%r is closed: %s", carrier.connection, _CAUSES[detail])
                 carrier.connection.closing(CloseCode.SLOW_CONSUMER, _CAUSES[detail])
+                self.limits.count("engine_bytes" if detail == "budget" else "connection_bytes")
                 if carrier.connection.session is not None:
                     self.sessions.end(carrier.connection.session, carrier.connection, "overflow")
             else:
@@ -301,14 +395,26 @@ class Hub:
                 connection.close_code = connection.close_code or CloseCode.ABNORMAL
                 carrier.abort()
 
+    def _cut(self, connection: Connection, link: int) -> None:
+        """Ends a connection's transport, if it is still that one; its session waits."""
+        carrier = self.carriers.get(link)
+        if carrier is not None and connection.link == link and connection.state is State.OPEN:
+            carrier.abort()
+
     def _resumed(self, carrier: Carrier) -> None:
-        connection = carrier.connection
+        connection, fresh = carrier.connection, carrier.fresh
         carrier.fresh = None
         if connection.id not in self.connections:
             # It has ended while the engine decided.
             carrier.abort()
             return
         connection.advance(State.OPEN)
+        if fresh is not None:
+            # The same subject, as it has authenticated now: what it may do can be something else.
+            connection.identity, connection.request = fresh.identity, fresh.request
+            connection.request.forget_headers()
+        self.lifetimes.begin(connection)
+        self.warden.recheck([connection])
         if connection.inbox is not None:
             carrier.inbox = connection.inbox
             carrier.inbox.move(carrier)
@@ -355,6 +461,9 @@ class _Nobody(Owner):
         """See `Owner`."""
         return self._hub.spawn(work)
 
+
+DISMISSED_MAX = 10_000
+"""Subjects that are remembered as sent away, until those on their way in must have arrived."""
 
 _CAUSES = {
     "slow": "more waits for it than connection_bytes allows",

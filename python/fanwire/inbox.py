@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any, Protocol
 
+from fanwire.limits import Held
+
 __all__ = ["Inbox", "Owner"]
 
 
@@ -37,15 +39,17 @@ class Inbox:
         owner: see `Owner`.
         max_calls: calls that may wait.
         max_bytes: their bytes, as given to `put`.
+        held: where the bytes of all inboxes are counted.
 
     Attributes:
         is_running: whether something is being awaited, so that calls have to wait.
     """
 
-    __slots__ = ("_bytes", "_calls", "_is_paused", "_max_bytes", "_max_calls", "_owner", "is_running")
+    __slots__ = ("_bytes", "_calls", "_held", "_is_paused", "_max_bytes", "_max_calls", "_owner", "is_running")
 
-    def __init__(self, owner: Owner, *, max_calls: int, max_bytes: int) -> None:
+    def __init__(self, owner: Owner, *, max_calls: int, max_bytes: int, held: Held) -> None:
         self._owner = owner
+        self._held = held
         self._max_calls = max_calls
         self._max_bytes = max_bytes
         # Made when first needed: an empty deque is 600 bytes, for every connection.
@@ -79,7 +83,9 @@ class Inbox:
             self._calls = deque()
         self._calls.append((call, args, size))
         self._bytes += size
-        if not self._is_paused and (len(self._calls) >= self._max_calls or self._bytes >= self._max_bytes):
+        self._held.bytes += size
+        is_full = len(self._calls) >= self._max_calls or self._bytes >= self._max_bytes or self._held.is_full
+        if is_full and not self._is_paused:
             self._is_paused = True
             self._owner.pause_reading()
 
@@ -106,12 +112,16 @@ class Inbox:
                     return
                 call, args, size = self._calls.popleft()
                 self._bytes -= size
+                self._held.bytes -= size
                 self._resume_at_half()
                 pending = self._run(call, args)
         finally:
             self.is_running = False
 
     def _resume_at_half(self) -> None:
-        if self._is_paused and len(self._calls or ()) * 2 <= self._max_calls and self._bytes * 2 <= self._max_bytes:
+        if not self._is_paused or len(self._calls or ()) * 2 > self._max_calls or self._bytes * 2 > self._max_bytes:
+            return
+        # While others hold too much, one that holds nothing may still go on.
+        if not self._held.is_full or not self._calls:
             self._is_paused = False
             self._owner.resume_reading()

@@ -34,6 +34,8 @@ class Memberships:
         # A list of members and the events that follow it must fit together, so all that is one step.
         self._lock = threading.RLock()
         self._present: dict[str, dict[int, Any]] = {}
+        # Members that are not told who else is there.
+        self._blind: dict[str, set[int]] = {}
 
     def join(
         self,
@@ -45,22 +47,38 @@ class Memberships:
         extra: str = "",
         is_state: bool = False,
         only_whole: bool = False,
+        sees: bool = True,
+        by_wish: bool = False,
     ) -> tuple[str, int, str | None]:
-        """Makes a connection a member; see `Engine.join`. Members of rooms with presence hear of it."""
+        """Makes a connection a member; see `Engine.join`. Members of rooms with presence hear of it, and one that
+        `sees` is told who is there. `by_wish`: it has asked for it itself, and has to leave when its right ends."""
         with self._lock:
             again = room in connection.rooms
             is_present = self._policies.of(room).presence
             if is_present:
-                members = {**self._present.get(room, {}), connection.id: connection.info}
-                extra += f',"count":{len(members)},"members":{_dump(members)}'
-            position = self._engine.join(
-                connection.id, room, since, reply=connection.session is not None, re=re, extra=extra,
-                is_state=is_state, only_whole=only_whole, again=again,
-            )  # fmt: skip
+                if sees:
+                    members = {**self._present.get(room, {}), connection.id: connection.info}
+                    extra += f',"count":{len(members)},"members":{_dump(members)}'
+                # Before the engine knows the member: no event may come in between.
+                self._set_blind(connection, room, not sees)
+            try:
+                position = self._engine.join(
+                    connection.id, room, since, reply=connection.session is not None, re=re, extra=extra,
+                    is_state=is_state, only_whole=only_whole, again=again,
+                )  # fmt: skip
+            except BaseException:
+                self._set_blind(connection, room, False)
+                raise
             # Of one that has ended nothing is noted: nobody would ever take it back.
             if again or connection.state is State.CLOSED or (only_whole and position[2] is not None):
+                if not again:
+                    self._set_blind(connection, room, False)
                 return position
             connection.rooms.add(room)
+            if by_wish:
+                if connection.wished is None:
+                    connection.wished = set()
+                connection.wished.add(room)
             if is_present:
                 self._present.setdefault(room, {})[connection.id] = connection.info
                 self._notify(room, "member_joined", connection)
@@ -73,6 +91,8 @@ class Memberships:
             if room not in connection.rooms:
                 return False
             connection.rooms.discard(room)
+            if connection.wished is not None:
+                connection.wished.discard(room)
             self._engine.leave(connection.id, room)
             self._leave_presence(connection, room)
         self._changed(connection, room, False)
@@ -94,6 +114,7 @@ class Memberships:
 
     def _leave_presence(self, connection: Connection, room: str) -> None:
         members = self._present.get(room)
+        self._set_blind(connection, room, False)
         if members is None or members.pop(connection.id, self) is self:
             return
         if members:
@@ -103,7 +124,15 @@ class Memberships:
 
     def _notify(self, room: str, event: str, connection: Connection) -> None:
         payload = orjson.dumps(member(connection.id, connection.info)).decode()
-        self._engine.notify(room, event, payload, [connection.id])
+        self._engine.notify(room, event, payload, [connection.id, *self._blind.get(room, ())])
+
+    def _set_blind(self, connection: Connection, room: str, is_blind: bool) -> None:
+        if is_blind:
+            self._blind.setdefault(room, set()).add(connection.id)
+        elif room in self._blind:
+            self._blind[room].discard(connection.id)
+            if not self._blind[room]:
+                del self._blind[room]
 
 
 def member(conn_id: int, info: Any) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["Policies", "RoomPolicy", "Rule", "Snapshot", "allows"]
+from fanwire.identity import scopes_of, subject_of
+
+__all__ = ["Policies", "RoomPolicy", "Rule", "Snapshot", "parse_rule"]
 
 
 class Snapshot(NamedTuple):
@@ -22,8 +24,12 @@ class Snapshot(NamedTuple):
     seq: int
 
 
-Rule = bool | Callable[..., bool]
-"""Whether something is allowed: for all, or by a function of a connection and a room's name."""
+Rule = bool | str | Callable[..., bool] | None
+"""Who is allowed something in the rooms of a pattern: True, everybody; False, nobody; "identified", whoever has an
+identity; "scope:NAME", whose identity has that scope; "subject", whose subject stands in the room's name where the
+pattern has its `*`; or a function of a connection and a room's name. None leaves it to `authorize`."""
+
+Check = bool | Callable[..., bool] | None
 
 
 class RoomPolicy(NamedTuple):
@@ -36,14 +42,24 @@ class RoomPolicy(NamedTuple):
     history: int = 0
     history_bytes: int = 16 << 20
     history_age: float = 300.0
-    join: Rule = True
-    publish: Rule = False
+    join: Check = None
+    publish: Check = None
     presence: bool = False
     schema: Any = None
     snapshot: Callable[[str], Snapshot | Awaitable[Snapshot]] | None = None
+    see_members: Check = None
+    see_history: Check = None
+
+    def rule(self, action: str) -> Check:
+        """Who may do this: one of `rights.ACTIONS`."""
+        if action == "join":
+            return self.join
+        if action == "publish":
+            return self.publish
+        return self.see_members if action == "presence" else self.see_history
 
 
-CLOSED = RoomPolicy("*", join=False)
+CLOSED = RoomPolicy("*", join=False, publish=False, see_members=False, see_history=False)
 """Of rooms that the server has said nothing of: the application may use them, clients may not."""
 
 
@@ -68,6 +84,27 @@ class Policies:
         return next((policy for pattern, policy in self._policies if pattern.fullmatch(room)), CLOSED)
 
 
-def allows(rule: Rule, connection: Any, room: str) -> bool:
-    """Whether a connection may do what the rule is about."""
-    return bool(rule(connection, room)) if callable(rule) else rule
+def parse_rule(rule: Rule, pattern: str) -> Check:
+    """What a rule says, as something to ask.
+
+    Raises:
+        ValueError: it says nothing that is known.
+    """
+    if not isinstance(rule, str):
+        return rule
+    kind, _, name = rule.partition(":")
+    if rule == "identified":
+        return lambda connection, room: bool(subject_of(connection.identity))
+    if kind == "scope" and name:
+        return lambda connection, room: name in scopes_of(connection.identity)
+    if rule == "subject":
+        before, star, after = pattern.partition("*")
+        if not star or "*" in after:
+            raise ValueError(f"the rule 'subject' needs a pattern with one `*` for the subject, not {pattern!r}")
+
+        def is_own(connection: Any, room: str) -> bool:
+            subject = subject_of(connection.identity)
+            return bool(subject) and room == f"{before}{subject}{after}"
+
+        return is_own
+    raise ValueError(f"{rule!r} is no rule; choose True, False, 'identified', 'subject', 'scope:NAME' or a function")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-__all__ = ["Request"]
+from fanwire.errors import Refused
+
+__all__ = ["Head", "Request"]
 
 
 class Head(NamedTuple):
@@ -23,21 +26,36 @@ class Head(NamedTuple):
 class Request:
     """What a peer asked for before it became a connection.
 
+    Args:
+        head: the request head, checked to be ASCII.
+        remote: the client's address, behind proxies that are trusted the one they name.
+        is_secure: whether the client speaks TLS, to us or to a trusted proxy.
+        is_origin_allowed: whether cookies may be believed, see `cookie`.
+
     Attributes:
         path: the path, percent-decoded, without the query.
-        query_string: what follows the first `?`, as it came.
-        remote: the peer's address, "" where there is none.
-        is_secure: whether the connection speaks TLS.
+        query_string: what follows the first `?`, as it came, but without a parameter `token`.
+        remote: the client's address, "" where there is none.
+        is_secure: whether the client speaks TLS.
+        renewal: the new token of a client that is connected already; None of one that wants to be.
     """
 
-    __slots__ = ("_raw", "is_secure", "path", "query_string", "remote")
+    __slots__ = ("_is_origin_allowed", "_query_token", "_raw", "is_secure", "path", "query_string", "remote", "renewal")
 
-    def __init__(self, head: Head, remote: str, is_secure: bool) -> None:
-        path, _, self.query_string = head.target.decode("ascii").partition("?")
+    def __init__(self, head: Head, remote: str, is_secure: bool, is_origin_allowed: bool = False) -> None:
+        path, _, query = head.target.decode("ascii").partition("?")
         self.path = unquote(path)
         self.remote = remote
         self.is_secure = is_secure
+        self.renewal: str | None = None
+        self._is_origin_allowed = is_origin_allowed
         self._raw = head.headers
+        self._query_token: str | None = None
+        if "token" in query or "%" in query:
+            # What is no longer in the query cannot get into a log with it.
+            self._query_token = dict(_fields(query)).get("token")
+            query = "&".join(part for part in query.split("&") if not any(name == "token" for name, _ in _fields(part)))
+        self.query_string = query
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -47,13 +65,103 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters, percent-decoded; of a repeated one, the last."""
-        return dict(parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=100))
+        """The query's parameters, percent-decoded, without `token`; of a repeated one, the last."""
+        return dict(_fields(self.query_string))
+
+    # Credentials. They are gone with the headers.
+
+    @property
+    def bearer(self) -> str | None:
+        """The token of `Authorization: Bearer` (RFC 6750 section 2.1)."""
+        scheme, _, token = self._header(b"authorization").partition(" ")
+        return token.strip() or None if scheme.lower() == "bearer" else None
+
+    @property
+    def query_token(self) -> str | None:
+        """The query's parameter `token`. Proxies before us may log it all the same."""
+        return self._query_token
+
+    @property
+    def subprotocol_token(self) -> str | None:
+        """The token in an offer `fanwire.token.TOKEN`, percent-decoded: the way of browsers, which set no headers."""
+        for offer in self._header(b"sec-websocket-protocol").split(","):
+            name = offer.strip()
+            if name.startswith(TOKEN_OFFER):
+                return unquote(name.removeprefix(TOKEN_OFFER)) or None
+        return None
+
+    def cookie(self, name: str) -> str | None:
+        """A cookie's value; None if there is no such cookie.
+
+        A browser sends cookies with the request of any page, so they are believed only where the page is of an origin
+        that is let in: the server's own, or one of its `origins` (RFC 6455 section 10.2).
+
+        Raises:
+            Refused: 403, there is the cookie, and the page is of another origin or does not say.
+        """
+        cookies: SimpleCookie = SimpleCookie()
+        try:
+            cookies.load(self._header(b"cookie", "; "))
+        except CookieError:
+            return None
+        if name not in cookies:
+            return None
+        if not self._is_origin_allowed:
+            raise Refused(403, f"cookie {name} with an origin that is not let in")
+        return cookies[name].value
+
+    def credential(self, sources: Sequence[str]) -> str | None:
+        """The first token found.
+
+        Args:
+            sources: where to look, in this order: "header" (`Authorization: Bearer`), "subprotocol", "query" and
+                "cookie:NAME".
+
+        Raises:
+            Refused: as `cookie`.
+        """
+        if self.renewal is not None:
+            return self.renewal
+        for source in sources:
+            kind, _, name = source.partition(":")
+            found = self.cookie(name) if kind == "cookie" else getattr(self, _SOURCES[kind])
+            if found:
+                return str(found)
+        return None
+
+    def with_token(self, token: str) -> Request:
+        """The same request with this token as `Authorization: Bearer` and no other credential: how a client that is
+        connected shows a new one."""
+        line = f"Bearer {token}".encode("ascii", errors="replace")
+        head = Head(b"GET", b"/", "1.1", [(b"Authorization", line)])
+        renewed = Request(head, self.remote, self.is_secure)
+        renewed.path, renewed.query_string = self.path, self.query_string
+        renewed.renewal = token
+        return renewed
 
     def forget_headers(self) -> None:
         """Gives the headers' memory back: a kilobyte or two for every connection that just sits there."""
         self._raw = ()
+        self._query_token = None
+
+    def _header(self, name: bytes, separator: str = ", ") -> str:
+        return separator.join(value.decode("ascii") for key, value in self._raw if key.lower() == name)
 
     def __repr__(self) -> str:
-        # Without the query, which may hold a token.
+        # Without the query, which may hold a session's id.
         return f"<Request {self.path!r} from {self.remote or 'nowhere'}>"
+
+
+def _fields(query: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError:
+        return []
+
+
+MAX_FIELDS = 100
+"""Fields of a query; one with more has none."""
+
+TOKEN_OFFER = "fanwire.token."  # noqa: S105 - the prefix of one
+
+_SOURCES = {"header": "bearer", "subprotocol": "subprotocol_token", "query": "query_token"}

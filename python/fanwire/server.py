@@ -12,18 +12,25 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from fanwire._engine import Engine, EngineClosed, EngineError
+from fanwire.authentication import Authenticate, Authentication
 from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.desk import RESERVED, Method
 from fanwire.envelope import encode
-from fanwire.gateway.front_door import Authenticate, Doorkeeper, FrontDoor
+from fanwire.gateway.doorkeeper import Doorkeeper
+from fanwire.gateway.front_door import FrontDoor
 from fanwire.gateway.http import HttpSide
 from fanwire.hub import Handler, Handlers, Hub
-from fanwire.policy import Policies, RoomPolicy, Rule, Snapshot
+from fanwire.limits import Limits
+from fanwire.metrics import Metrics
+from fanwire.policy import Policies, RoomPolicy, Rule, Snapshot, parse_rule
+from fanwire.proxies import Proxies
+from fanwire.rights import Authorize, Rights
 from fanwire.store import MemoryStore, SessionStore
 
 __all__ = ["Server"]
@@ -38,7 +45,7 @@ class Server:
 
     ::
 
-        server = fanwire.Server(port=8000)
+        server = fanwire.Server(port=8000, insecure=True)  # lets everyone in
 
         @server.on_connect
         def welcome(conn):
@@ -54,15 +61,22 @@ class Server:
         host: the address to listen at.
         port: the port; 0 takes any free one, see `Server.port`.
         authenticate: gets the `Request` before the upgrade; returns the identity of who asks, or raises `Refused`.
-            May be a coroutine function. None lets everyone in, with the identity None.
-        origins: the values of `Origin` that browsers may come with, such as "https://example.com"; None: any.
+            May be a coroutine function. `fanwire.auth` has some ready-made.
+        authorize: gets an identity, an action ("join", "publish", "presence" or "history") and a room's name, where the
+            room's own rules allow it; returns whether it is allowed. May be a coroutine function. Its answers are kept
+            for each connection, for five minutes or until `reauthorize`.
+        insecure: lets everyone in without `authenticate`, with the identity None.
+        origins: the values of `Origin` that browsers may come with, such as "https://example.com"; None: any, but
+            cookies are believed only of pages of the server's own.
+        hosts: the names by which clients may call the server in `Host`, such as "example.com"; None: any.
+        trusted_proxies: addresses or networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         ssl: a context of the server's side; clients then connect by wss.
-        api_keys: for `POST /rooms/NAME`; with none, publishing by HTTP is off.
+        api_keys: for `POST /rooms/NAME` and `GET /metrics`, which are off with none.
         sessions: where records of sessions are kept; None: in this process.
         config: limits and waits, see `Config`.
 
     Raises:
-        ValueError: an API key is empty.
+        ValueError: there is neither `authenticate` nor `insecure`; an API key is empty; a proxy has no address.
     """
 
     def __init__(
@@ -71,7 +85,11 @@ class Server:
         port: int = 8000,
         *,
         authenticate: Authenticate | None = None,
+        authorize: Authorize | None = None,
+        insecure: bool = False,
         origins: Collection[str] | None = None,
+        hosts: Collection[str] | None = None,
+        trusted_proxies: Collection[str] = (),
         ssl: ssl_module.SSLContext | None = None,
         api_keys: Collection[str] = (),
         sessions: SessionStore | None = None,
@@ -79,16 +97,25 @@ class Server:
     ) -> None:
         if not all(api_keys):
             raise ValueError("an API key must not be empty: it would let everyone publish")
+        if authenticate is None and not insecure:
+            raise ValueError("who may connect? give the server `authenticate`, or `insecure=True` to let everyone in")
         self.config = config or Config()
         self.host = host
         self._port = port
-        self._authenticate = authenticate
+        self._authentication = Authentication(authenticate, self.config.handshake_timeout, self.config.token_grace)
+        self._metrics = Metrics(self._engine_stats, self._gauges)
+        self._limits = Limits(self.config, lambda limit: self._metrics.limit_exceeded.labels(limit).inc())
+        self._rights = Rights(authorize, self.config.handshake_timeout)
         self._origins = origins
+        self._hosts = hosts
+        self._proxies = Proxies(trusted_proxies)
         self._ssl = ssl
         self._policies = Policies()
         self._store = sessions or MemoryStore(self.config.max_parked)
         self._handlers = Handlers()
-        self._http = HttpSide(self._is_ready, self._publish_raw, api_keys, self.config.max_message)
+        self._http = HttpSide(
+            self._is_ready, self._publish_raw, api_keys, self._metrics.registry, self.config.max_message
+        )
         self._engine: Engine | None = None
         self._hub: Hub | None = None
         self._keeper: Doorkeeper | None = None
@@ -159,9 +186,11 @@ class Server:
         history: int = 0,
         history_bytes: int = 16 << 20,
         history_age: float = 300.0,
-        join: Rule = True,
-        publish: Rule = False,
+        join: Rule = None,
+        publish: Rule = None,
         presence: bool = False,
+        see_members: Rule = None,
+        see_history: Rule = None,
         schema: Any = None,
         snapshot: Callable[[str], Snapshot | Awaitable[Snapshot]] | None = None,
     ) -> None:
@@ -180,23 +209,29 @@ class Server:
             history: how many messages are kept for clients that come back; 0 keeps none.
             history_bytes: how many bytes of messages are kept, payload and one envelope counted.
             history_age: for how many seconds.
-            join: whether clients may join: True, False, or a function of the `Connection` and the room's name.
-            publish: the same for publishing.
+            join: who may join: True or False; "identified", whoever has an identity; "scope:NAME", whose identity has
+                that scope; "subject", whose subject stands in the name where the pattern has its `*`; or a function of
+                the `Connection` and the room's name. `authorize` is asked as well. None: `authorize` alone or, without
+                it, everybody.
+            publish: the same for publishing; None without `authorize`: nobody.
             presence: members are told who else is there, joins and leaves.
+            see_members: the same as `join`, for those who want to be told.
+            see_history: the same, for those who want messages from before they joined.
             schema: what clients may publish, as in `on`.
             snapshot: returns, or is a coroutine function that returns, the room's state as a `Snapshot`. Joiners get it
                 and then what came after it, so the room needs a history that covers the time this takes.
 
         Raises:
-            ValueError: there is no such delivery class, or a snapshot is given without a history.
+            ValueError: there is no such delivery class or rule, or a snapshot is given without a history.
         """
         if delivery not in ("reliable", "latest", "drop-oldest", "drop-newest"):
             raise ValueError(f"{delivery!r} is no delivery class; choose reliable, latest, drop-oldest or drop-newest")
         if snapshot is not None and history == 0:
             raise ValueError("a room with a snapshot needs a history, for what is published while the snapshot is made")
         policy = RoomPolicy(
-            pattern, delivery, max_keys, max_members, history, history_bytes, history_age, join, publish, presence,
-            schema, snapshot,
+            pattern, delivery, max_keys, max_members, history, history_bytes, history_age, parse_rule(join, pattern),
+            parse_rule(publish, pattern), presence, schema, snapshot, parse_rule(see_members, pattern),
+            parse_rule(see_history, pattern),
         )  # fmt: skip
         self._policies.add(policy)
         if self._engine is not None:
@@ -260,6 +295,34 @@ class Server:
         """What the engine has done since its start; see `_engine.pyi` for the entries."""
         return self.engine.stats()
 
+    # Who may stay, from any thread.
+
+    def disconnect_user(self, subject: str, *, reason: str = "") -> None:
+        """Ends all connections and sessions of a subject, with close code 4502, on which clients do not come back.
+
+        Whoever is on the way in is turned away, too. Somebody who authenticates afterwards is let in again: make sure
+        that `authenticate` says no before you call this.
+
+        Args:
+            subject: the identity's subject, see `Identity`.
+            reason: told to the clients; at most 123 bytes of UTF-8.
+        """
+        self._on_loop("disconnect_user", subject, reason)
+
+    def revoke(self, session: str | Connection, *, reason: str = "") -> None:
+        """Ends one session, given by its id or its connection, with close code 4502. It cannot be resumed."""
+        self._on_loop("revoke", session, reason)
+
+    def reauthorize(self, subject: str | None = None) -> None:
+        """Forgets what `authorize` has answered, for one subject or for all, and asks again about the rooms that
+        clients have joined by their own wish: whoever may no longer be there leaves, and is told `left`."""
+        self._on_loop("reauthorize", subject)
+
+    @property
+    def metrics(self) -> CollectorRegistry:
+        """What the server counts, as a registry of `prometheus_client`; the same as `GET /metrics`."""
+        return self._metrics.registry
+
     @property
     def connections(self) -> list[Connection]:
         """The connections that are there, and those whose clients may still come back."""
@@ -295,9 +358,17 @@ class Server:
         )
         for policy in self._policies:
             _add_rule(engine, policy)
-        hub = Hub(engine, config, self._handlers, self._policies, self._store)
+        hub = Hub(engine, self._limits, self._handlers, self._policies, self._store, self._rights, self._authentication)
         http = await self._http.start()
-        keeper = Doorkeeper(hub, http, self._authenticate, self._origins)
+        keeper = Doorkeeper(
+            hub,
+            http,
+            self._authentication,
+            origins=self._origins,
+            hosts=self._hosts,
+            proxies=self._proxies,
+            metrics=self._metrics,
+        )
         try:
             loop = asyncio.get_running_loop()
             # asyncio takes the number also for how often to try to accept per turn, and at the limit of open files
@@ -449,6 +520,27 @@ class Server:
             raise RuntimeError(f"{name} comes too late: the server runs already")
         setattr(self._handlers, name, handler)
         return handler
+
+    def _on_loop(self, name: str, *args: Any) -> None:
+        hub = self._hub
+        if hub is None:
+            raise EngineClosed("the server is not running; start it with `async with server:`")
+        hub.call(name, *args)
+
+    def _engine_stats(self) -> dict[str, Any]:
+        return {} if self._engine is None else self._engine.stats()
+
+    def _gauges(self) -> dict[str, int]:
+        hub, keeper = self._hub, self._keeper
+        if hub is None or keeper is None:
+            return {}
+        return {
+            "connections": len(hub.carriers),
+            "handshaking_connections": len(keeper.waiting),
+            "http_connections": len(keeper.http.connections),
+            "parked_sessions": hub.sessions.parked,
+            "inbound_bytes": hub.limits.inbound.bytes,
+        }
 
     def _is_ready(self) -> bool:
         return self._keeper is not None and self._keeper.is_open

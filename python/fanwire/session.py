@@ -6,6 +6,7 @@ import secrets
 from enum import Enum
 from typing import Any
 
+from fanwire.meter import Meter
 from fanwire.wire import Codec, Incoming, Refusal
 
 __all__ = ["Phase", "Session"]
@@ -42,9 +43,12 @@ class Session:
         phase: see `Phase`.
         ended: why it is over, in the words of docs/protocol.md.
         acks: what waits for the client's acknowledgement, by the message's id.
+        renewals: how often it shows new tokens; None as long as it has not.
     """
 
-    __slots__ = ("_told", "_untold_bytes", "acks", "codec", "ended", "id", "lineage", "owner", "phase", "received")
+    __slots__ = (
+        "_told", "_untold_bytes", "acks", "codec", "ended", "id", "lineage", "owner", "phase", "received", "renewals",
+    )  # fmt: skip
 
     def __init__(self, owner: str, codec: Codec, lineage: str | None = None) -> None:
         # 192 bits: guessing is hopeless at any rate.
@@ -56,6 +60,7 @@ class Session:
         self.phase = Phase.LIVE
         self.ended: str | None = None
         self.acks: dict[str, Any] = {}
+        self.renewals: Meter | None = None
         self._told = 0
         self._untold_bytes = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from fanwire.session import Phase, Session
 from fanwire.store import Record, SessionStore
 from fanwire.wire import Codec
 
-__all__ = ["Claim", "Sessions", "owner_of"]
+__all__ = ["Claim", "Sessions"]
 
 
 class Claim(NamedTuple):
@@ -70,6 +70,10 @@ class Sessions:
     def add(self, session: Session, connection: Connection) -> None:
         """A session has begun."""
         self._connections[session.id] = connection
+
+    def find(self, id: str) -> Connection | None:
+        """The connection of a session; None if there is no such session here, or not any more."""
+        return self._connections.get(id)
 
     def claim(self, id: str, received: int, owner: str, codec: Codec) -> Claim | Awaitable[Claim]:
         """Looks for a session that its client wants to go on with."""
@@ -136,20 +140,6 @@ def _claim_of(record: Record | None, owner: str) -> Claim:
     if record is None or record.owner != owner:
         return Claim(reason="unknown")
     return Claim(reason=record.ended or "other node", lineage=record.lineage)
-
-
-def owner_of(identity: Any) -> str:
-    """Whose a session is: what stays the same of an identity when it authenticates again.
-
-    That is its `subject`, or "sub" or "id", as an attribute or a key; of a str or int itself; "" of None.
-    """
-    if identity is None:
-        return ""
-    for name in ("subject", "sub", "id"):
-        value = identity.get(name) if isinstance(identity, Mapping) else getattr(identity, name, None)
-        if value is not None:
-            return str(value)
-    return str(identity)
 
 
 RETENTION = 600.0

@@ -17,7 +17,7 @@ class Record(msgspec.Struct, kw_only=True):
 
     id: str
     owner: str
-    """Whose it is, see `sessions.owner_of`."""
+    """Whose it is, see `identity.subject_of`."""
     lineage: str
     """The id of the first in the row of sessions that this one continues."""
     ended: str | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import orjson
 
-__all__ = ["JSON", "MSGPACK", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "encode_payload"]
+__all__ = ["JSON", "MSGPACK", "RAW", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "encode_payload"]
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Room = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -158,3 +158,7 @@ def _path(error: Exception) -> str:
 JSON = Codec("json", is_text=True)
 MSGPACK = Codec("msgpack", is_text=False)
 SUBPROTOCOLS = {codec.subprotocol: codec for codec in (JSON, MSGPACK)}
+
+RAW = "fanwire.v1.raw"
+"""The subprotocol of clients without a session. They need not name it, but a browser that offers anything, such as a
+token, wants one of its offers to be taken."""

@@ -19,6 +19,7 @@ class Book(fanwire.Server):
     """A server at a free port that notes what happens. A path such as `/a,b` joins the rooms a and b."""
 
     def __init__(self, config: dict[str, Any] | None = None, **options: Any) -> None:
+        options.setdefault("insecure", "authenticate" not in options)
         super().__init__(port=0, config=fanwire.Config(**{**QUICK, **(config or {})}), **options)
         self.opened: list[fanwire.Connection] = []
         self.heard: list[bytes | str] = []

@@ -171,7 +171,7 @@ async def test_a_joiner_gets_the_newest_value_of_each_key_then_the_stream() -> N
 
 
 async def test_handlers_may_be_coroutines_and_run_in_order() -> None:
-    server = fanwire.Server(port=0)
+    server = fanwire.Server(port=0, insecure=True)
     calls: list[object] = []
     gates = [asyncio.Event() for _ in range(3)]
 
@@ -205,7 +205,7 @@ async def test_handlers_may_be_coroutines_and_run_in_order() -> None:
 
 
 async def test_what_a_plain_handler_returns_does_not_matter() -> None:
-    server = fanwire.Server(port=0)
+    server = fanwire.Server(port=0, insecure=True)
     server.on_connect(lambda conn: conn.join("a"))
     server.on_message(lambda conn, message: server.publish("a", message))
     server.on_disconnect(lambda conn: "bye")
@@ -216,7 +216,7 @@ async def test_what_a_plain_handler_returns_does_not_matter() -> None:
 
 
 async def test_connections_do_not_wait_for_each_others_handlers() -> None:
-    server = fanwire.Server(port=0)
+    server = fanwire.Server(port=0, insecure=True)
     gate = asyncio.Event()
 
     @server.on_message

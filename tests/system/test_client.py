@@ -232,7 +232,7 @@ async def test_a_server_that_stops_is_waited_for_and_found_again() -> None:
         room = await client.join("a")
         first.publish("a", 1)
         await take(room, 1)
-    second = fanwire.Server(port=port, config=first.config)
+    second = fanwire.Server(port=port, insecure=True, config=first.config)
     second.room("a", history=10)
     async with second:
         await until(lambda: second.members("a") == 1)

@@ -33,7 +33,7 @@ async def test_the_application_closes_after_what_waits() -> None:
 
 @pytest.mark.parametrize("moment", ["connect", "message"])
 async def test_a_handler_may_close(moment: str) -> None:
-    server = fanwire.Server(port=0)
+    server = fanwire.Server(port=0, insecure=True)
     if moment == "connect":
         server.on_connect(lambda conn: conn.close(1008, "no"))
     else:

@@ -29,7 +29,7 @@ class Loud(Book):
     """A book of numbers only: one of connections would be the leak that is looked for."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__({"address_handshake_rate": 0})
         self.listens()
 
     def forget(self) -> None:  # type: ignore[override]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,12 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 
 async def test_the_conversation() -> None:
-    server = Book({"ping_interval": 0.05, "ping_timeout": 0.05})
+    async def authenticate(request: fanwire.Request) -> fanwire.Identity:
+        # At first for a moment, with a new token for an hour.
+        return fanwire.Identity(subject="alice", expires=time.time() + (3600 if request.renewal else 0.1))
+
+    config = {"ping_interval": 0.05, "ping_timeout": 0.05, "token_grace": 20.0}
+    server = Book(config, authenticate=authenticate)
     server.room("prices", history=10, publish=True, presence=True)
     server.on("order")(lambda conn, payload: {"accepted": True})
     server.on_message(lambda conn, payload: None)
@@ -81,6 +87,8 @@ async def test_the_conversation() -> None:
         got.append({"type": "welcome", "id": "", "ts": 0, "payload": talk.welcome})
         listening = asyncio.ensure_future(hear(talk))
         for side, message in EXAMPLES:
+            if message["type"] == "token":
+                await until(lambda: any(one["type"] == "token_expired" for one in got))
             if side == ">":
                 await within(talk.socket.send(json.dumps(message)))
             if message["type"] == "presence":

@@ -108,7 +108,7 @@ async def test_a_port_in_use_is_an_error_and_no_obstacle_later() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
-        server = fanwire.Server(port=sock.getsockname()[1])
+        server = fanwire.Server(port=sock.getsockname()[1], insecure=True)
         for _ in range(2):
             with pytest.raises(OSError, match="in use"):
                 await server.start()
@@ -130,7 +130,7 @@ SERVE = """
     import asyncio, logging
     import fanwire
     logging.basicConfig(level=logging.WARNING)
-    server = fanwire.Server(port=0, config=fanwire.Config(drain_timeout=float(sys.argv[1])))
+    server = fanwire.Server(port=0, insecure=True, config=fanwire.Config(drain_timeout=float(sys.argv[1])))
 
     @server.on_connect
     def welcome(conn):
@@ -189,7 +189,7 @@ EXIT = """
     import asyncio, threading
     import fanwire
 
-    server = fanwire.Server(port=0)
+    server = fanwire.Server(port=0, insecure=True)
     server.on_connect(lambda conn: conn.join("a"))
 
     async def main():

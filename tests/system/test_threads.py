@@ -62,7 +62,7 @@ async def test_joins_and_leaves_from_other_threads() -> None:
 
 
 async def test_publish_within_handlers() -> None:
-    server = fanwire.Server(port=0)
+    server = fanwire.Server(port=0, insecure=True)
 
     @server.on_connect
     def welcome(conn: fanwire.Connection) -> None:

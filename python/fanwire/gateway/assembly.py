@@ -14,6 +14,9 @@ __all__ = ["Assembly", "Violation"]
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 
+MAX_FRAGMENTS = 131_072
+"""See `Config.max_fragments`."""
+
 
 class Violation(Exception):
     """The peer broke a rule and its connection must be failed with this code (RFC 6455 section 7.1.7)."""
@@ -29,12 +32,15 @@ class Assembly:
 
     Args:
         max_message: bytes of a message, all fragments together.
+        max_fragments: how many those may be. Empty ones add no bytes.
     """
 
-    __slots__ = ("_buffer", "_decoder", "_max_message")
+    __slots__ = ("_buffer", "_count", "_decoder", "_max_fragments", "_max_message")
 
-    def __init__(self, max_message: int) -> None:
+    def __init__(self, max_message: int, max_fragments: int = MAX_FRAGMENTS) -> None:
         self._max_message = max_message
+        self._max_fragments = max_fragments
+        self._count = 0
         # Both exist only while a fragmented message is under way. The buffer grows in one piece, so that
         # tiny fragments cost no more than their bytes.
         self._buffer: bytearray | None = None
@@ -44,6 +50,11 @@ class Assembly:
     def is_open(self) -> bool:
         """Whether a fragmented message is under way."""
         return self._buffer is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes of it so far."""
+        return 0 if self._buffer is None else len(self._buffer)
 
     def add(self, opcode: int, fin: bool, payload: bytes) -> bytes | str | None:
         """Takes a data frame; returns the message that it ends, if it does.
@@ -66,6 +77,9 @@ class Assembly:
 
     def _continue(self, buffer: bytearray, fin: bool, payload: bytes) -> bytes | str | None:
         self._check_size(len(buffer) + len(payload))
+        self._count += 1
+        if self._count > self._max_fragments:
+            raise Violation(CloseCode.TOO_BIG, f"a message has at most {self._max_fragments} fragments")
         buffer += payload
         if self._decoder is not None:
             # Only to fail as soon as a byte is wrong, not after a megabyte more.
@@ -77,6 +91,7 @@ class Assembly:
             return None
         is_text = self._decoder is not None
         self._buffer = self._decoder = None
+        self._count = 0
         return buffer.decode() if is_text else bytes(buffer)
 
     def _check_size(self, size: int) -> None:

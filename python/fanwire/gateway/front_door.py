@@ -8,60 +8,26 @@ application thinks.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
-from collections.abc import Awaitable, Callable, Collection
+import time
+from collections.abc import Awaitable
 from http import HTTPStatus
-from inspect import isawaitable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import httptools
 
-from fanwire._engine import EngineError
-from fanwire.errors import Refused
+from fanwire.admission import Ticket
+from fanwire.errors import EngineError, Refused
+from fanwire.gateway.doorkeeper import Doorkeeper
+from fanwire.gateway.upgrade import BadUpgrade, Upgrade, check_upgrade
 from fanwire.gateway.websocket import open_websocket
-from fanwire.hub import Hub
+from fanwire.identity import subject_of
 from fanwire.request import Head, Request
-from fanwire.sessions import Claim, owner_of
-from fanwire.wire import SUBPROTOCOLS, Codec
+from fanwire.sessions import Claim
 
-__all__ = ["Authenticate", "Doorkeeper", "FrontDoor"]
-
-Authenticate = Callable[[Request], Any]
+__all__ = ["FrontDoor"]
 
 logger = logging.getLogger("fanwire.gateway")
-
-
-class Doorkeeper:
-    """What all front doors of a server have in common.
-
-    Args:
-        hub: where connections go.
-        http: makes a protocol for a peer that speaks plain HTTP.
-        authenticate: returns the identity of who asks, or raises `Refused`; may be a coroutine function.
-        origins: the values of `Origin` that are let in, compared exactly; None lets every one in. A request without
-            the header is no browser's and is let in.
-    """
-
-    def __init__(
-        self,
-        hub: Hub,
-        http: Callable[[], asyncio.Protocol],
-        authenticate: Authenticate | None,
-        origins: Collection[str] | None,
-    ) -> None:
-        self.hub = hub
-        self.http = http
-        self.authenticate = authenticate
-        self.origins = None if origins is None else frozenset(origins)
-        self.is_open = True
-        self.waiting: set[FrontDoor] = set()
-
-    def close(self) -> None:
-        """Cuts off those whose head is still not complete."""
-        for door in list(self.waiting):
-            door.abort()
 
 
 class FrontDoor(asyncio.Protocol):
@@ -75,6 +41,9 @@ class FrontDoor(asyncio.Protocol):
         self._is_complete = False
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
+        self._peer = ""
+        self._ticket: Ticket | None = None
+        self._refusal: Refused | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Future[Any] | None = None
 
@@ -83,13 +52,28 @@ class FrontDoor(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A peer was accepted."""
         self._transport = cast("asyncio.Transport", transport)
-        self._keeper.waiting.add(self)
-        timeout = self._keeper.hub.config.handshake_timeout
+        keeper = self._keeper
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        timeout = keeper.hub.config.handshake_timeout
+        now = time.monotonic()
+        try:
+            self._ticket = keeper.admission.arrive(now)
+            if not keeper.proxies.trusts(self._peer):
+                keeper.admission.locate(self._ticket, self._peer, now)
+        except Refused as refused:
+            # Told once it has asked: an answer to what was not read is lost in the reset that follows it.
+            self._refusal = refused
+            timeout = min(timeout, REFUSED_TIMEOUT)
+        keeper.waiting.add(self)
         self._timer = asyncio.get_running_loop().call_later(timeout, self._time_is_up)
 
     def data_received(self, data: bytes) -> None:
         """A part of the head has come."""
         if self._is_complete:
+            return
+        if self._refusal is not None:
+            self._turn_away(self._refusal)
             return
         self._received += data
         rest = b""
@@ -120,6 +104,7 @@ class FrontDoor(asyncio.Protocol):
         """The transport is gone."""
         self._stop_timer()
         self._keeper.waiting.discard(self)
+        self._leave()
         if self._task is not None:
             self._task.cancel()
 
@@ -151,6 +136,10 @@ class FrontDoor(asyncio.Protocol):
         )
 
     def _hand_over(self) -> None:
+        if not self._keeper.takes_http():
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "as many as max_http_connections", "Retry-After: 1")
+            return
+        self._leave()
         protocol = self._keeper.http()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
@@ -158,97 +147,103 @@ class FrontDoor(asyncio.Protocol):
         self._forget()
 
     def _upgrade(self, rest: bytes) -> None:
+        keeper = self._keeper
+        head = Head(self._parser.get_method(), self._target, self._parser.get_http_version(), self._headers)
+        is_tls = self._transport.get_extra_info("ssl_object") is not None
         try:
-            codec = chosen_codec(self._headers)
-            key = check_upgrade(self._parser.get_method(), self._parser.get_http_version(), self._target, self._headers)
-        except _Bad as bad:
+            upgrade = check_upgrade(head)
+            request = keeper.request(head, upgrade, self._peer, is_tls)
+            if self._ticket is not None and not self._ticket.address:
+                keeper.admission.locate(self._ticket, request.remote, time.monotonic())
+        except BadUpgrade as bad:
             self._refuse(bad.status, str(bad), *bad.headers)
             return
-        origins = self._keeper.origins
-        origin = next((value for name, value in self._headers if name.lower() == b"origin"), None)
-        if origins is not None and origin is not None and origin.decode() not in origins:
-            self._refuse(HTTPStatus.FORBIDDEN, f"origin {origin.decode()} is not among those let in")
-            return
-        if not self._keeper.is_open:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", "Retry-After: 1")
-            return
-        peer = self._transport.get_extra_info("peername")
-        remote = peer[0] if isinstance(peer, tuple) else ""
-        is_secure = self._transport.get_extra_info("ssl_object") is not None
-        head = Head(self._parser.get_method(), self._target, self._parser.get_http_version(), self._headers)
-        request = Request(head, remote, is_secure)
-        self._transport.pause_reading()
-        if self._keeper.authenticate is None:
-            self._keeper.hub.turns.put(self._claim, request, None, key, rest, codec)
-        else:
-            self._task = self._keeper.hub.spawn(self._ask(self._keeper.authenticate, request, key, rest, codec))
-
-    async def _ask(
-        self, authenticate: Authenticate, request: Request, key: bytes, rest: bytes, codec: Codec | None
-    ) -> None:
-        try:
-            identity = authenticate(request)
-            if isawaitable(identity):
-                identity = await asyncio.wait_for(identity, self._keeper.hub.config.handshake_timeout)
         except Refused as refused:
-            retry = [] if refused.retry_after is None else [f"Retry-After: {refused.retry_after}"]
-            self._refuse(refused.status, str(refused), *retry)
+            self._turn_away(refused)
+            return
+        if not keeper.is_open:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, "Retry-After: 1")
+            return
+        self._transport.pause_reading()
+        asked = _Asked(request, upgrade, rest, asyncio.get_running_loop().time())
+        if keeper.authentication.is_open:
+            keeper.hub.turns.put(self._claim, asked, None)
+        else:
+            self._task = keeper.hub.spawn(self._ask(asked))
+
+    async def _ask(self, asked: _Asked) -> None:
+        request = asked.request
+        try:
+            identity = await self._keeper.authentication.ask(request)
+        except Refused as refused:
+            self._turn_away(refused)
         except asyncio.TimeoutError:
             logger.warning("authenticate took too long for %r", request)
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "authenticate took too long", "Retry-After: 1")
         except asyncio.CancelledError:
             # The peer has left, or the server ends: then nobody else would ever answer this one.
             if not self._transport.is_closing():
-                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", "Retry-After: 1")
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, "Retry-After: 1")
             raise
         except Exception:
             logger.exception("authenticate failed for %r", request)
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "authenticate failed")
         else:
             self._task = None
-            self._keeper.hub.turns.put(self._claim, request, identity, key, rest, codec)
+            self._keeper.hub.turns.put(self._claim, asked, identity)
 
-    def _claim(self, request: Request, identity: Any, key: bytes, rest: bytes, codec: Codec | None) -> None:
+    def _claim(self, asked: _Asked, identity: Any) -> None:
         """Looks for the session that a client wants to go on with."""
         claim: Claim | Awaitable[Claim] = Claim()
-        if codec is not None and "session=" in request.query_string:
-            query = request.query
+        codec = asked.upgrade.codec
+        if codec is not None and "session=" in asked.request.query_string:
+            query = asked.request.query
             received = query.get("received", "")
             # What is no count makes the session one that cannot be resumed.
-            count = int(received) if received.isdecimal() and len(received) < 19 else 1 << 62
-            claim = self._keeper.hub.sessions.claim(query["session"], count, owner_of(identity), codec)
+            is_count = received.isascii() and received.isdecimal() and len(received) < 19
+            count = int(received) if is_count else 1 << 62
+            claim = self._keeper.hub.sessions.claim(query.get("session", ""), count, subject_of(identity), codec)
         if isinstance(claim, Claim):
-            self._let_in(request, identity, key, rest, codec, claim)
+            self._let_in(asked, identity, claim)
         else:
-            self._task = self._keeper.hub.spawn(self._await_claim(claim, request, identity, key, rest, codec))
+            self._task = self._keeper.hub.spawn(self._await_claim(claim, asked, identity))
 
-    async def _await_claim(
-        self, claim: Awaitable[Claim], request: Request, identity: Any, key: bytes, rest: bytes, codec: Codec | None
-    ) -> None:
+    async def _await_claim(self, claim: Awaitable[Claim], asked: _Asked, identity: Any) -> None:
         try:
             found = await asyncio.wait_for(claim, self._keeper.hub.config.handshake_timeout)
         except Exception:
             # A store that fails must not keep anybody out; without its session a client starts anew, and is told.
-            logger.exception("the session store failed for %r", request)
+            logger.exception("the session store failed for %r", asked.request)
             found = Claim(reason="unknown")
         self._task = None
-        self._let_in(request, identity, key, rest, codec, found)
+        self._let_in(asked, identity, found)
 
-    def _let_in(
-        self, request: Request, identity: Any, key: bytes, rest: bytes, codec: Codec | None, claim: Claim
-    ) -> None:
-        if self._transport.is_closing():
+    def _let_in(self, asked: _Asked, identity: Any, claim: Claim) -> None:
+        if self._transport.is_closing() or self._ticket is None:
             return
         if not self._keeper.is_open:
             # The drain began while the application thought, and has closed those who were in.
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "the server is shutting down", "Retry-After: 1")
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, "Retry-After: 1")
             return
+        hub = self._keeper.hub
+        ticket, self._ticket = self._ticket, None
         try:
-            open_websocket(self._keeper.hub, self._transport, request, identity, key, rest, codec, claim)
+            hub.make_room(subject_of(identity), asked.at, claim.connection)
+            open_websocket(hub, self._transport, asked.request, asked.upgrade, identity, asked.rest, claim, ticket)
+        except Refused as refused:
+            ticket.leave()
+            self._turn_away(refused)
         except (OSError, EngineError) as error:
+            ticket.leave()
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "Retry-After: 1")
-
+        else:
+            self._keeper.accepted()
         self._forget()
+
+    def _leave(self) -> None:
+        if self._ticket is not None:
+            self._ticket.leave()
+            self._ticket = None
 
     def _forget(self) -> None:
         # uvloop keeps a transport's first protocol as long as the transport: a kilobyte of parser for nothing.
@@ -263,14 +258,21 @@ class FrontDoor(asyncio.Protocol):
             self._timer = None
 
     def _time_is_up(self) -> None:
+        if self._refusal is not None:
+            # It has not even asked.
+            self._transport.abort()
+            return
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the head did not come in time")
+
+    def _turn_away(self, refused: Refused) -> None:
+        retry = [] if refused.retry_after is None else [f"Retry-After: {refused.retry_after}"]
+        self._refuse(refused.status, str(refused), *retry)
 
     def _refuse(self, status: HTTPStatus, reason: str, *headers: str) -> None:
         """Answers with a status and ends. The reason is for the log: it may quote what a peer should not see."""
         self._stop_timer()
         self._is_complete = True
-        peer = self._transport.get_extra_info("peername")
-        logger.info("%s refused with %d: %s", peer, status, reason)
+        self._keeper.refused(self._transport, status, reason)
         body = f"{status.phrase}\n"
         lines = [
             f"HTTP/1.1 {status.value} {status.phrase}",
@@ -279,64 +281,35 @@ class FrontDoor(asyncio.Protocol):
             "Connection: close",
             *headers,
         ]
+        if status is HTTPStatus.UNAUTHORIZED:
+            # RFC 9110 section 15.5.2 wants one.
+            lines.append("WWW-Authenticate: Bearer")
         self._transport.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
         self._transport.close()
         # A peer that does not read must not keep the transport.
         asyncio.get_running_loop().call_later(self._keeper.hub.config.close_timeout, self._transport.abort)
 
 
-class _Bad(Exception):
-    def __init__(self, status: HTTPStatus, reason: str, *headers: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.headers = headers
+class _Asked(NamedTuple):
+    """What a client asks for, while it waits.
 
+    Attributes:
+        request: as the application sees it.
+        upgrade: as the protocol has it.
+        rest: what followed the head.
+        at: when, of the loop's clock.
+    """
 
-def chosen_codec(headers: list[tuple[bytes, bytes]]) -> Codec | None:
-    """The first of the subprotocols offered that we speak (RFC 6455 section 4.2.2); None if there is none."""
-    for name, value in headers:
-        if name.lower() == b"sec-websocket-protocol":
-            for offer in value.split(b","):
-                codec = SUBPROTOCOLS.get(offer.strip().decode("latin-1"))
-                if codec is not None:
-                    return codec
-    return None
-
-
-def check_upgrade(method: bytes, version: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Checks a request against RFC 6455 section 4.2.1 and returns its key."""
-    by_name: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        if not value.isascii():
-            raise _Bad(HTTPStatus.BAD_REQUEST, "a header is not ASCII")
-        by_name.setdefault(name.lower(), []).append(value)
-
-    def one(name: str) -> bytes:
-        values = by_name.get(name.lower().encode(), [])
-        if len(values) != 1:
-            raise _Bad(HTTPStatus.BAD_REQUEST, f"{len(values)} headers {name}, not one")
-        return values[0]
-
-    if method != b"GET" or version != "1.1":
-        raise _Bad(HTTPStatus.BAD_REQUEST, "an upgrade is a GET of HTTP/1.1")
-    if not target.isascii():
-        raise _Bad(HTTPStatus.BAD_REQUEST, "the path is not ASCII")
-    if b"transfer-encoding" in by_name or by_name.get(b"content-length", [b"0"]) != [b"0"]:
-        # What follows would be a body to one reader and frames to another: request smuggling.
-        raise _Bad(HTTPStatus.BAD_REQUEST, "an upgrade has no body")
-    one("Host")
-    if len(by_name.get(b"origin", [])) > 1:
-        raise _Bad(HTTPStatus.BAD_REQUEST, "more than one header Origin")
-    if one("Sec-WebSocket-Version") != b"13":
-        raise _Bad(HTTPStatus.UPGRADE_REQUIRED, "not version 13", "Sec-WebSocket-Version: 13", "Upgrade: websocket")
-    key = one("Sec-WebSocket-Key")
-    try:
-        if len(base64.b64decode(key, validate=True)) != 16:
-            raise _Bad(HTTPStatus.BAD_REQUEST, "the key is not of 16 bytes")
-    except binascii.Error:
-        raise _Bad(HTTPStatus.BAD_REQUEST, "the key is not base64") from None
-    return key
+    request: Request
+    upgrade: Upgrade
+    rest: bytes
+    at: float
 
 
 MAX_HEADERS = 100
 """A browser sends about 15."""
+
+REFUSED_TIMEOUT = 1.0
+"""Seconds in which one who is refused in any case has to ask, to be told why."""
+
+SHUTTING_DOWN = "the server is shutting down"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 
 import orjson
 from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
 from fanwire.errors import Overloaded
 
@@ -18,13 +20,15 @@ class HttpSide:
 
     * `GET /healthz`: 200 while the process works.
     * `GET /readyz`: 200 while clients are let in, 503 before and after.
+    * `GET /metrics`: what the server counts, for Prometheus; only with an API key.
     * `POST /rooms/NAME`: publishes the body to a room, `?key=` for a room of latest values; only with an API key, as
       `Authorization: Bearer KEY`. Text and JSON bodies become text messages, others binary ones.
 
     Args:
         is_ready: whether clients are let in.
         publish: takes a room, a body, whether it is JSON, and a key; returns the sequence number.
-        api_keys: with none, publishing by HTTP is off.
+        api_keys: with none, publishing by HTTP and metrics are off.
+        registry: of the metrics.
         max_body: bytes of a body.
     """
 
@@ -33,15 +37,18 @@ class HttpSide:
         is_ready: Callable[[], bool],
         publish: Callable[[str, bytes | str, bool, str | None], int],
         api_keys: Collection[str],
+        registry: CollectorRegistry,
         max_body: int,
     ) -> None:
         self._is_ready = is_ready
         self._publish = publish
         self._api_keys = [key.encode() for key in api_keys]
+        self._registry = registry
         self.app = web.Application(client_max_size=max_body)
         self.app.add_routes([
             web.get("/healthz", self._healthz),
             web.get("/readyz", self._readyz),
+            web.get("/metrics", self._metrics),
             web.get("/rooms/{name}", self._only_upgrades),
             web.post("/rooms/{name}", self._post),
         ])  # fmt: skip
@@ -67,15 +74,17 @@ class HttpSide:
         headers = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
         return web.Response(status=426, headers=headers, text="this is a WebSocket\n")
 
+    async def _metrics(self, request: web.Request) -> web.Response:
+        refusal = self._refusal(request, "metrics are")
+        if refusal is not None:
+            return refusal
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
     async def _post(self, request: web.Request) -> web.Response:
-        if not self._api_keys:
-            return web.Response(status=404, text="publishing by HTTP is off: the server has no API key\n")
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        # All are compared, in constant time, so that the time tells nothing of any.
-        given = key.encode(errors="surrogateescape")
-        matches = [hmac.compare_digest(given, known) for known in self._api_keys]
-        if scheme.lower() != "bearer" or not any(matches):
-            return web.Response(status=401, headers={"WWW-Authenticate": "Bearer"}, text="wrong or missing API key\n")
+        refusal = self._refusal(request, "publishing by HTTP is")
+        if refusal is not None:
+            return refusal
         body: bytes | str = await request.read()
         if request.content_type.startswith("text/") or request.content_type == "application/json":
             try:
@@ -93,6 +102,17 @@ class HttpSide:
         except ValueError as error:
             return web.Response(status=400, text=f"{error}\n")
         return web.json_response({"seq": seq})
+
+    def _refusal(self, request: web.Request, what: str) -> web.Response | None:
+        if not self._api_keys:
+            return web.Response(status=404, text=f"{what} off: the server has no API key\n")
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        # All are compared, in constant time, so that the time tells nothing of any.
+        given = key.encode(errors="surrogateescape")
+        matches = [hmac.compare_digest(given, known) for known in self._api_keys]
+        if scheme.lower() != "bearer" or not any(matches):
+            return web.Response(status=401, headers={"WWW-Authenticate": "Bearer"}, text="wrong or missing API key\n")
+        return None
 
 
 KEEPALIVE = 15.0

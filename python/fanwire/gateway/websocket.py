@@ -10,26 +10,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable
+from time import monotonic, time_ns
 from typing import Any
 
 from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
 from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
+from fanwire.admission import Ticket
 from fanwire.codes import CloseCode, is_valid
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.gateway.assembly import Assembly, Violation
+from fanwire.gateway.upgrade import Upgrade
 from fanwire.hub import Handler, Hub
+from fanwire.identity import subject_of
 from fanwire.inbox import Inbox
+from fanwire.pace import Pace
 from fanwire.request import Request
 from fanwire.session import Session
-from fanwire.sessions import Claim, owner_of
+from fanwire.sessions import Claim
 from fanwire.state import State
-from fanwire.wire import Codec, Incoming
+from fanwire.wire import Incoming
 
 __all__ = ["open_websocket"]
 
@@ -40,30 +44,30 @@ def open_websocket(
     hub: Hub,
     transport: asyncio.Transport,
     request: Request,
+    upgrade: Upgrade,
     identity: Any,
-    key: bytes,
     rest: bytes,
-    codec: Codec | None,
     claim: Claim,
+    ticket: Ticket,
 ) -> None:
     """Makes a connection of a transport whose upgrade request was accepted, or goes on with one over it.
 
     Args:
         hub: where the connection goes.
         transport: not being read at the moment.
-        request: the request, parsed and checked.
+        request: the request, as the application sees it.
+        upgrade: the same, as the protocol has it.
         identity: who was let in.
-        key: the `Sec-WebSocket-Key` of the request.
         rest: what followed the request.
-        codec: how the client's session speaks; None: it has none.
         claim: the session that it wants to go on with.
+        ticket: its place among all, given back when the transport is gone.
 
     Raises:
         OSError: no descriptor is left for the engine.
         EngineError: the engine is closed, or full.
     """
     is_tls = transport.get_extra_info("ssl_object") is not None
-    carrier = WebSocket(hub, transport, is_tls, rest)
+    carrier = WebSocket(hub, transport, is_tls, rest, ticket)
     protocol = _Parser(
         None,  # host and path: of a client
         None,
@@ -81,15 +85,16 @@ def open_websocket(
         None,
         hub.config.read_buffer,
     )
+    protocol.widest, protocol.widened = 0, carrier.widened
     way = _Way(carrier, transport)
     protocol.connection_made(way)
     # picows gets a head with nothing in it but what it has to answer; the real one was checked by the front door.
-    _feed(protocol, _HEAD % key)
-    greeting = way.greeting
-    if codec is not None:
-        greeting = greeting[:-2] + f"Sec-WebSocket-Protocol: {codec.subprotocol}\r\n\r\n".encode()
+    _feed(protocol, _HEAD % upgrade.key)
+    greeting, codec = way.greeting, upgrade.codec
+    if upgrade.subprotocol is not None:
+        greeting = greeting[:-2] + f"Sec-WebSocket-Protocol: {upgrade.subprotocol}\r\n\r\n".encode()
     fd, window = (None, WINDOW) if is_tls else (transport.get_extra_info("socket").fileno(), 0)
-    session = None if codec is None else Session(owner_of(identity), codec, claim.lineage)
+    session = None if codec is None else Session(subject_of(identity), codec, claim.lineage)
     make = partial(Connection, hub.engine, hub.services, request=request, identity=identity, session=session)
     if claim.connection is not None and claim.connection.session is not None and session is not None:
         going_on = claim.connection.session
@@ -134,7 +139,7 @@ def welcome(config: Config, session: Session, received: int | None, reason: str 
     }
     if reason is not None:
         payload["reason"] = reason
-    ts = time.time_ns() // 1_000_000
+    ts = time_ns() // 1_000_000
     return session.codec.encode({"type": "welcome", "id": secrets.token_hex(8), "ts": ts, "payload": payload})
 
 
@@ -142,16 +147,23 @@ class WebSocket(WSListener):
     """The frames of one connection. It is a picows listener and the hub's `Carrier`."""
 
     __slots__ = (
-        "_assembly", "_hub", "_is_tls", "_is_write_paused", "_on_message", "_owed", "_peer_closed", "_rest",
-        "connection", "fresh", "inbox", "is_lost", "is_paused", "link", "transport",
+        "_assembly", "_held", "_hub", "_is_slowed", "_is_tls", "_is_write_paused", "_on_message", "_owed", "_pace",
+        "_peer_closed", "_rest", "_unfinished", "connection", "fresh", "inbox", "is_lost", "is_paused", "link",
+        "ticket", "transport",
     )  # fmt: skip
 
     connection: Connection
     link: int
 
-    def __init__(self, hub: Hub, transport: asyncio.Transport, is_tls: bool, rest: bytes) -> None:
+    def __init__(self, hub: Hub, transport: asyncio.Transport, is_tls: bool, rest: bytes, ticket: Ticket) -> None:
         self._hub = hub
-        self._assembly = Assembly(hub.config.max_message)
+        self._assembly = Assembly(hub.config.max_message, hub.config.max_fragments)
+        self._pace = Pace(hub.rates)
+        # Bytes of its that are counted in `hub.limits.inbound`, but those of its inbox.
+        self._held = 0
+        self._unfinished: asyncio.TimerHandle | None = None
+        self._is_slowed = False
+        self.ticket = ticket
         self._is_tls = is_tls
         self._is_write_paused = False
         self._on_message = hub.handlers.on_message
@@ -162,7 +174,8 @@ class WebSocket(WSListener):
         self.transport = transport
         self.is_lost = False
         self.is_paused = False
-        self.inbox = Inbox(self, max_calls=hub.config.inbox_messages, max_bytes=hub.config.inbox_bytes)
+        held = hub.limits.inbound
+        self.inbox = Inbox(self, max_calls=hub.config.inbox_messages, max_bytes=hub.config.inbox_bytes, held=held)
 
     # What picows calls.
 
@@ -179,24 +192,46 @@ class WebSocket(WSListener):
             if opcode is BINARY and frame.fin and not self._assembly.is_open:
                 self._received(frame.get_payload_as_bytes())
             elif opcode in _DATA:
-                message = self._assembly.add(opcode.value, frame.fin, frame.get_payload_as_bytes())
-                if message is not None:
-                    self._received(message)
+                self._continue(opcode.value, frame.fin, frame.get_payload_as_bytes())
             elif opcode is WSMsgType.CLOSE:
                 self._close_received(frame)
-            elif self.connection.state is OPEN:
+            elif self.connection.state is OPEN and self._may_ping():
                 if opcode is WSMsgType.PING:
                     self._hub.engine.ping_received(self.connection.id, frame.get_payload_as_bytes())
                 else:
                     self._hub.engine.pong_received(self.connection.id)
         except Violation as violation:
+            if violation.code == CloseCode.TOO_BIG:
+                self._hub.limits.count("max_message")
             self.fail(violation.code, violation.reason)
+
+    def _continue(self, opcode: int, fin: bool, payload: bytes) -> None:
+        """A text message, or a part of a message."""
+        assembly = self._assembly
+        before = assembly.size
+        is_part = not fin or assembly.is_open
+        message = assembly.add(opcode, fin, payload)
+        if is_part:
+            self._hold(assembly.size - before)
+            over = self._pace.part(len(payload), monotonic())
+            if over is not None and self._hub.limits.over("byte_rate"):
+                self._slow_down(over)
+            if not assembly.is_open:
+                self._stop_waiting()
+            elif self._unfinished is None:
+                loop = asyncio.get_running_loop()
+                self._unfinished = loop.call_later(self._hub.config.message_timeout, self._too_late)
+        if message is not None:
+            self._received(message)
 
     def _received(self, message: bytes | str) -> None:
         session = self.connection.session
         if session is not None:
             self._heard(session, message)
             return
+        over = self._pace.flow(len(message), monotonic())
+        if over is not None and self._hub.limits.over(over[0]):
+            self._slow_down(over[1])
         handler = self._on_message
         # After a close frame, whichever side sent it, data no longer counts.
         if self.connection.state is not OPEN or handler is None:
@@ -215,7 +250,12 @@ class WebSocket(WSListener):
     def _heard(self, session: Session, frame: bytes | str) -> None:
         if self.connection.state is not OPEN or self.is_lost:
             return
-        incoming = self._hub.desk.arrived(self.connection, session, frame)
+        wait = None
+        over = self._pace.message(len(frame), monotonic())
+        if over is not None and self._hub.limits.over(over[0]):
+            wait = over[1]
+            self._count_refusal()
+        incoming = self._hub.desk.arrived(self.connection, session, frame, wait)
         if incoming is not None:
             self.inbox.put(self._handle, session, incoming, size=len(frame))
 
@@ -228,6 +268,8 @@ class WebSocket(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """The transport is gone."""
+        self._stop_waiting()
+        self._hold(-self._held)
         self._hub.lost(self)
 
     def pause_writing(self) -> None:
@@ -254,6 +296,54 @@ class WebSocket(WSListener):
         if not self.is_paused:
             self.resume_reading()
 
+    # What limits ask for.
+
+    def _may_ping(self) -> bool:
+        if self._pace.ping(monotonic()) or not self._hub.limits.over("ping_rate"):
+            return True
+        self._count_refusal()
+        return False
+
+    def _count_refusal(self) -> None:
+        if not self._pace.refused(monotonic()) and self._hub.limits.over("max_refused"):
+            self.fail(CloseCode.POLICY, "too much in too short a time")
+
+    def _slow_down(self, seconds: float) -> None:
+        """Reads nothing for a while: a client that cannot be told has to wait, and loses nothing."""
+        if self._is_slowed or self.is_lost or self.transport.is_closing():
+            return
+        self._is_slowed = True
+        self.transport.pause_reading()
+        asyncio.get_running_loop().call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_slowed = False
+        if not self.is_paused:
+            self.resume_reading()
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        inbound = self._hub.limits.inbound
+        inbound.bytes += size
+        if size > 0 and inbound.is_full:
+            self._hub.limits.count("inbound_bytes")
+            # Not at once: the parser may be in the middle of it.
+            asyncio.get_running_loop().call_soon(self.fail, CloseCode.TRY_AGAIN_LATER, "the server is short of memory")
+
+    def widened(self, size: int) -> None:
+        """The parser's buffer has grown, for a large message, and stays so."""
+        if not self.is_lost:
+            self._hold(size)
+
+    def _too_late(self) -> None:
+        self._hub.limits.count("message_timeout")
+        self.fail(CloseCode.POLICY, "a message was not finished in time")
+
+    def _stop_waiting(self) -> None:
+        if self._unfinished is not None:
+            self._unfinished.cancel()
+            self._unfinished = None
+
     def deliver(self, data: bytes) -> None:
         """See `Carrier`."""
         self.transport.write(data)
@@ -276,7 +366,7 @@ class WebSocket(WSListener):
     def resume_reading(self) -> None:
         """See `Owner`."""
         self.is_paused = False
-        if not self.transport.is_closing():
+        if not self._is_slowed and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def handler_failed(self, error: Exception) -> None:
@@ -346,10 +436,18 @@ class _Parser(WSProtocol):  # type: ignore[misc]
     megabytes. With reads of at most `READ_MAX` it stops at twice that, except for a single large message.
     """
 
-    __slots__ = ()
+    __slots__ = ("widened", "widest")
+
+    widened: Callable[[int], None]
+    widest: int
 
     def get_buffer(self, size_hint: int) -> memoryview:
         view: memoryview = super().get_buffer(size_hint)
+        free = len(view)
+        if free > self.widest and free > READ_MAX:
+            # The buffer has doubled, so half of it is free.
+            self.widened(2 * (free - self.widest))
+            self.widest = free
         return view[:READ_MAX]
 
 

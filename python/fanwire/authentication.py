@@ -1,0 +1,56 @@
+"""Asking the application who a client is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import Any
+
+from fanwire.errors import Refused
+from fanwire.identity import expiry_of
+from fanwire.request import Request
+
+__all__ = ["Authenticate", "Authentication"]
+
+Authenticate = Callable[[Request], Any]
+
+
+class Authentication:
+    """The application's `authenticate`, with bounds.
+
+    Args:
+        authenticate: returns an identity, or a `Refused`, or raises one; may be a coroutine function. None: everybody
+            is let in, with the identity None.
+        timeout: seconds that it may take.
+        leeway: seconds by which an identity may have expired: clocks differ.
+    """
+
+    def __init__(self, authenticate: Authenticate | None, timeout: float, leeway: float) -> None:
+        self._authenticate = authenticate
+        self._timeout = timeout
+        self._leeway = leeway
+
+    async def ask(self, request: Request) -> Any:
+        """Who asks.
+
+        Raises:
+            Refused: nobody who is let in.
+            asyncio.TimeoutError: it took too long.
+            Exception: whatever else the application raises.
+        """
+        identity = None if self._authenticate is None else self._authenticate(request)
+        if isawaitable(identity):
+            identity = await asyncio.wait_for(identity, self._timeout)
+        if isinstance(identity, Refused):
+            raise identity
+        expires = expiry_of(identity)
+        if expires is not None and time.time() >= expires + self._leeway:
+            raise Refused(401, "the identity has expired")
+        return identity
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody is let in."""
+        return self._authenticate is None

@@ -1,0 +1,64 @@
+"""Who a client is, as the ready-made authenticators say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+__all__ = ["Identity", "expiry_of", "scopes_of", "subject_of"]
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """An identity. `authenticate` may return anything else as well; what fanwire reads of it is what is here."""
+
+    subject: str
+    """Whose connection it is: what `Server.disconnect_user` names, what a session is bound to, and what a renewed token
+    has to name, too."""
+
+    expires: float | None = None
+    """When it ends, in seconds since 1970 (wall clock); None: never."""
+
+    scopes: frozenset[str] = frozenset()
+    """What it may do, for the rules `scope:NAME` of `Server.room`."""
+
+    claims: Mapping[str, Any] = {}
+    """All that its token says, checked."""
+
+
+def subject_of(identity: Any) -> str:
+    """Whose a session is: what stays the same of an identity when it authenticates again.
+
+    That is its `subject`, or "sub" or "id", as an attribute or a key; of a str or int itself; "" of None.
+    """
+    if identity is None:
+        return ""
+    for name in ("subject", "sub", "id"):
+        value = _field(identity, name)
+        if value is not None:
+            return str(value)
+    return str(identity)
+
+
+def expiry_of(identity: Any) -> float | None:
+    """When an identity ends: its `expires` or "exp", as an attribute or a key, in seconds since 1970."""
+    for name in ("expires", "exp"):
+        value = _field(identity, name)
+        if isinstance(value, (int, float)):
+            return float(value)
+    return None
+
+
+def scopes_of(identity: Any) -> frozenset[str]:
+    """What an identity may do: its `scopes`, or "scope" as OAuth writes it, with spaces between (RFC 8693)."""
+    value = _field(identity, "scopes")
+    if value is None:
+        value = _field(identity, "scope")
+    if isinstance(value, str):
+        return frozenset(value.split())
+    return frozenset(value) if isinstance(value, (list, tuple, set, frozenset)) else frozenset()
+
+
+def _field(identity: Any, name: str) -> Any:
+    return identity.get(name) if isinstance(identity, Mapping) else getattr(identity, name, None)

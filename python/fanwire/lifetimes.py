@@ -1,0 +1,141 @@
+"""How long connections live: until their identity expires, or they are to come back. On the loop's thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from fanwire.config import Config
+from fanwire.connection import Connection
+from fanwire.identity import expiry_of
+from fanwire.state import State
+
+__all__ = ["Lifetimes", "Owner"]
+
+
+class Owner(Protocol):
+    """Who tells clients."""
+
+    def expiring(self, connection: Connection, seconds: float) -> None:
+        """The identity ends in so many seconds; a new token is welcome."""
+
+    def expired(self, connection: Connection) -> None:
+        """It has ended; the grace runs."""
+
+    def end_expired(self, connection: Connection) -> None:
+        """The grace is over, too."""
+
+    def aged(self, connection: Connection) -> None:
+        """The connection should be made anew."""
+
+
+class Lifetimes:
+    """One timer for each connection that has an end.
+
+    Expiry is a moment of the wall clock, which may jump; timers run by a clock that does not. So a timer only looks
+    again, at the latest after `LOOK` seconds.
+
+    Args:
+        config: the waits.
+        owner: is told.
+        wall: seconds since 1970.
+    """
+
+    def __init__(self, config: Config, owner: Owner, wall: Callable[[], float] = time.time) -> None:
+        self._config = config
+        self._owner = owner
+        self._wall = wall
+        self._loop = asyncio.get_running_loop()
+        self._lives: dict[int, _Life] = {}
+
+    def begin(self, connection: Connection) -> None:
+        """A connection is there, or is back with another transport or another identity: its life begins anew."""
+        self.end(connection)
+        expires = expiry_of(connection.identity)
+        age = self._config.max_age
+        if expires is None and not age:
+            return
+        life = self._lives[connection.id] = _Life(expires)
+        if expires is not None:
+            life.notice = min(self._config.token_notice, max(0.0, expires - self._wall()) / 2)
+        if age:
+            # Those who came together must not be sent away together.
+            life.aged_at = self._loop.time() + age * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
+        self._look(connection, life)
+
+    def renewed(self, connection: Connection) -> None:
+        """It has a new identity over the same transport, which grows no younger by that."""
+        old = self._lives.get(connection.id)
+        self.begin(connection)
+        life = self._lives.get(connection.id)
+        if old is not None and life is not None and old.aged_at is not None:
+            life.aged_at = old.aged_at
+
+    def end(self, connection: Connection) -> None:
+        """It is gone, or waits for its client, who will have to show a token."""
+        life = self._lives.pop(connection.id, None)
+        if life is not None and life.timer is not None:
+            life.timer.cancel()
+
+    def expires_in(self, connection: Connection) -> float | None:
+        """Seconds until its identity ends; None: it does not."""
+        expires = expiry_of(connection.identity)
+        return None if expires is None else expires - self._wall()
+
+    def _look(self, connection: Connection, life: _Life) -> None:
+        """Does what is due, and sets the timer to what is next."""
+        life.timer = None
+        if connection.state is not State.OPEN:
+            self.end(connection)
+            return
+        now = self._loop.time()
+        waits = [LOOK]
+        if life.expires is not None:
+            left = life.expires - self._wall()
+            if left <= -self._config.token_grace:
+                self.end(connection)
+                self._owner.end_expired(connection)
+                return
+            if left <= 0:
+                if not life.is_expired:
+                    life.is_expired = life.is_told = True
+                    self._owner.expired(connection)
+                waits.append(left + self._config.token_grace)
+            elif left <= life.notice:
+                if not life.is_told:
+                    life.is_told = True
+                    self._owner.expiring(connection, left)
+                waits.append(left)
+            else:
+                waits.append(left - life.notice)
+        if life.aged_at is not None:
+            if now >= life.aged_at:
+                life.aged_at = None
+                self._owner.aged(connection)
+            else:
+                waits.append(life.aged_at - now)
+        if self._lives.get(connection.id) is life:
+            # A clock that is a little coarse must not make it look twice.
+            life.timer = self._loop.call_later(min(waits) + TICK, self._look, connection, life)
+
+
+class _Life:
+    __slots__ = ("aged_at", "expires", "is_expired", "is_told", "notice", "timer")
+
+    def __init__(self, expires: float | None) -> None:
+        self.expires = expires
+        self.notice = 0.0
+        self.aged_at: float | None = None
+        self.is_told = False
+        self.is_expired = False
+        self.timer: asyncio.TimerHandle | None = None
+
+
+LOOK = 3600.0
+"""Seconds between two looks at the wall clock."""
+
+TICK = 0.001
+"""Seconds by which timers of the loop may come too early."""

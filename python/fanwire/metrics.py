@@ -1,0 +1,100 @@
+"""What a server counts, in the words of Prometheus (https://prometheus.io/docs/practices/naming/)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+__all__ = ["Metrics"]
+
+
+class Metrics:
+    """One server's metrics, in a registry of its own: a process may run several.
+
+    Args:
+        stats: returns what the engine has done, see `_engine.pyi`; empty while there is no engine.
+        gauges: returns numbers of the host's, by name.
+
+    Attributes:
+        registry: for an application's own exposition.
+        limit_exceeded: `fanwire_limit_exceeded_total`, by the limit's field in `Config`.
+        handshakes: `fanwire_handshakes_total`, by the HTTP status they were answered with.
+    """
+
+    def __init__(self, stats: Callable[[], dict[str, Any]], gauges: Callable[[], dict[str, int]]) -> None:
+        self.registry = CollectorRegistry()
+        self.limit_exceeded = Counter(
+            "fanwire_limit_exceeded",
+            "How often a limit was passed, enforced or not (dry_run).",
+            ["limit"],
+            registry=self.registry,
+        )
+        self.handshakes = Counter(
+            "fanwire_handshakes", "Upgrade requests, by what they were answered.", ["status"], registry=self.registry
+        )
+        self.registry.register(_Host(stats, gauges))
+
+
+class _Host(Collector):
+    """What is read when it is asked for, and costs nothing meanwhile."""
+
+    def __init__(self, stats: Callable[[], dict[str, Any]], gauges: Callable[[], dict[str, int]]) -> None:
+        self._stats = stats
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        """What a scrape gets."""
+        for name, value in self._gauges().items():
+            yield GaugeMetricFamily(f"fanwire_{name}", _GAUGES[name], value=value)
+        stats = self._stats()
+        if not stats:
+            return
+        for name, text in _ENGINE_GAUGES.items():
+            yield GaugeMetricFamily(f"fanwire_{name}", text, value=stats[name])
+        for name, text in _ENGINE_COUNTERS.items():
+            yield CounterMetricFamily(f"fanwire_{name}", text, value=stats[_NAMES.get(name, name)])
+        drops = CounterMetricFamily("fanwire_dropped_messages", "Messages dropped, by reason.", labels=["reason"])
+        for reason, count in stats["drops"].items():
+            drops.add_metric([reason], count)
+        yield drops
+
+
+_GAUGES = {
+    "connections": "Clients that are connected.",
+    "handshaking_connections": "Connections that have not yet been answered.",
+    "http_connections": "Connections that speak plain HTTP.",
+    "parked_sessions": "Sessions that wait for their clients.",
+    "inbound_bytes": "Bytes of unfinished messages, and of messages that wait for handlers.",
+}
+
+_ENGINE_GAUGES = {
+    "rooms": "Rooms that exist.",
+    "waiting_bytes": "Bytes that wait to be written.",
+    "history_bytes": "Bytes that rooms keep for those who come back.",
+}
+
+_ENGINE_COUNTERS = {
+    "published_messages": "Messages published.",
+    "refused_messages": "Messages that a full queue did not take.",
+    "delivered_messages": "Messages handed to the kernel, one for each receiver.",
+    "delivered_bytes": "Bytes of the same.",
+    "writes": "System calls that wrote.",
+    "blocked_writes": "Those that the kernel did not take whole.",
+    "pings": "Pings sent.",
+    "unanswered_pings": "Connections that ended because no pong came.",
+}
+
+_NAMES = {
+    "published_messages": "published",
+    "refused_messages": "refused",
+    "delivered_messages": "delivered",
+    "delivered_bytes": "bytes",
+    "blocked_writes": "blocked",
+    "unanswered_pings": "closed_unanswered",
+}
+"""What the engine calls them."""

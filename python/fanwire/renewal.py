@@ -1,0 +1,80 @@
+"""A new token in place of one that runs out: the connection goes on as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from fanwire.authentication import Authentication
+from fanwire.connection import Connection
+from fanwire.errors import Refused
+from fanwire.identity import subject_of
+from fanwire.lifetimes import Lifetimes
+from fanwire.meter import Meter, Rate
+from fanwire.session import Session
+from fanwire.wire import Incoming, Refusal
+
+__all__ = ["Renewal", "Token"]
+
+
+class Token(msgspec.Struct):
+    """The payload of `token`."""
+
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
+
+
+class Renewal:
+    """Answers messages of the type `token`.
+
+    Args:
+        authentication: says whose the new token is.
+        lifetimes: has to know until when it is good.
+        renewed: is called with a connection that has another identity now.
+    """
+
+    def __init__(
+        self, authentication: Authentication, lifetimes: Lifetimes, renewed: Callable[[Connection], object]
+    ) -> None:
+        self._authentication = authentication
+        self._lifetimes = lifetimes
+        self._renewed = renewed
+
+    async def renew(self, connection: Connection, session: Session, incoming: Incoming) -> dict[str, Any]:
+        """Takes the token of a message; returns the payload of its answer.
+
+        Raises:
+            Refusal: the token is not let in, or is another's.
+        """
+        token = session.codec.payload(incoming, Token).token
+        # A signature is dear to check, and one token in a minute is plenty.
+        meter = session.renewals = session.renewals or Meter()
+        wait = meter.take(ATTEMPTS, time.monotonic())
+        if wait:
+            raise Refusal("rate_limited", "too many tokens", retry=True, retry_after=wait)
+        if not token.isascii() or not token.isprintable():
+            raise Refusal("unauthorized", UNKNOWN)
+        try:
+            identity = await self._authentication.ask(connection.request.with_token(token))
+        except Refused as refused:
+            # Why is for the operator alone; see `hub`, which logs refusals of messages.
+            raise Refusal("unauthorized", UNKNOWN) from refused
+        except asyncio.TimeoutError:
+            raise Refusal("overloaded", "authenticate took too long", retry=True, retry_after=1.0) from None
+        if subject_of(identity) != subject_of(connection.identity):
+            # Neither is told which: the one may have been stolen.
+            raise Refusal("unauthorized", UNKNOWN)
+        connection.identity = identity
+        self._lifetimes.renewed(connection)
+        self._renewed(connection)
+        left = self._lifetimes.expires_in(connection)
+        return {"expires_in_ms": None if left is None else max(0, int(left * 1000))}
+
+
+ATTEMPTS = Rate(0.5, 10)
+"""Tokens that one session may show: one in two seconds, ten at once."""
+
+UNKNOWN = "the token is not one of this client's, or no longer good"

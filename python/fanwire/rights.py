@@ -1,0 +1,136 @@
+"""What a client may do in which room: the room's own rules, and what the application answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
+from typing import Any
+
+from fanwire.connection import Connection
+from fanwire.errors import Refused
+from fanwire.policy import RoomPolicy
+
+__all__ = ["ACTIONS", "Authorize", "Rights"]
+
+Authorize = Callable[[Any, str, str], Any]
+"""Takes an identity, an action and a room; returns, perhaps after a while, whether that is allowed."""
+
+ACTIONS = ("join", "publish", "presence", "history")
+"""What is asked for: to be a member; to publish; to be told who is there; to get messages from before one joined."""
+
+
+class Rights:
+    """Decides. Both the room's rule and the application have to allow it.
+
+    Args:
+        authorize: the application; None: the rules alone decide.
+        timeout: seconds that it may take.
+    """
+
+    def __init__(self, authorize: Authorize | None, timeout: float) -> None:
+        self._authorize = authorize
+        self._timeout = timeout
+
+    def granted(
+        self, connection: Connection, policy: RoomPolicy, room: str, actions: Sequence[str]
+    ) -> frozenset[str] | Awaitable[frozenset[str]]:
+        """Which of the actions are allowed; an awaitable only if the application has to be waited for.
+
+        Raises:
+            Exception: whatever the application raises, but `Refused`, which is a no.
+        """
+        open_actions = [action for action in actions if self._rule_allows(connection, policy, room, action)]
+        if self._authorize is None:
+            return frozenset(open_actions)
+        known = connection.answers
+        if known is None:
+            known = connection.answers = Answers()
+        now = time.monotonic()
+        unknown = [action for action in open_actions if known.find(action, room, now) is None]
+        for place, action in enumerate(unknown):
+            answer = self._ask(self._authorize, connection.identity, action, room)
+            if isawaitable(answer):
+                return self._wait(connection, room, open_actions, unknown[place:], answer)
+            known.note(action, room, bool(answer), now)
+        return frozenset(action for action in open_actions if known.find(action, room, now))
+
+    async def _wait(
+        self,
+        connection: Connection,
+        room: str,
+        open_actions: Sequence[str],
+        unknown: Sequence[str],
+        answer: Awaitable[Any],
+    ) -> frozenset[str]:
+        assert self._authorize is not None  # noqa: S101 - the caller has asked it
+        # Those known already are looked up now: they may be too old when the others are here.
+        known = connection.answers or Answers()
+        now = time.monotonic()
+        granted = {action for action in open_actions if known.find(action, room, now)}
+        identity = connection.identity
+        for place, action in enumerate(unknown):
+            if place:
+                found = self._ask(self._authorize, identity, action, room)
+                answer = found if isawaitable(found) else _ready(found)
+            allowed = await asyncio.wait_for(_answered(answer), self._timeout)
+            # An answer about another identity, or from before `reauthorize`, is not kept.
+            if connection.answers is known:
+                known.note(action, room, allowed, time.monotonic())
+            if allowed:
+                granted.add(action)
+        return frozenset(granted)
+
+    def _rule_allows(self, connection: Connection, policy: RoomPolicy, room: str, action: str) -> bool:
+        rule = policy.rule(action)
+        if rule is None:
+            # Without anybody to ask, clients read where they may, and do not write.
+            return self._authorize is not None or action != "publish"
+        return rule(connection, room) if callable(rule) else rule
+
+    def _ask(self, authorize: Authorize, identity: Any, action: str, room: str) -> Any:
+        try:
+            return authorize(identity, action, room)
+        except Refused:
+            return False
+
+
+async def _answered(answer: Awaitable[Any]) -> bool:
+    try:
+        allowed = await answer
+    except Refused:
+        return False
+    return bool(allowed) and not isinstance(allowed, Refused)
+
+
+async def _ready(answer: Any) -> Any:
+    return answer
+
+
+class Answers:
+    """What the application has answered for one connection: bounded, and for a while."""
+
+    __slots__ = ("_answers",)
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], tuple[bool, float]] = {}
+
+    def find(self, action: str, room: str, now: float) -> bool | None:
+        """Whether it was allowed; None: that is not known, or not any more."""
+        answer = self._answers.get((action, room))
+        return None if answer is None or now >= answer[1] else answer[0]
+
+    def note(self, action: str, room: str, allowed: bool, now: float) -> None:
+        """Keeps an answer."""
+        if len(self._answers) >= MAX_ANSWERS:
+            # The oldest: rooms come from clients.
+            self._answers.pop(next(iter(self._answers)))
+        self._answers[action, room] = (allowed, now + AGE)
+
+
+MAX_ANSWERS = 512
+"""Answers kept of one connection: four for each room that it may be in."""
+
+AGE = 300.0
+"""Seconds for which an answer holds, if nobody withdraws it by `Server.reauthorize`."""
