@@ -120,9 +120,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_http_connections: int = 1_000
     """Of those that speak plain HTTP: health checks, publishers, scrapers."""
 
-    max_user_connections: int = 100
+    max_user_connections: int = 1_000
     """Connections of one subject, parked sessions counted; the oldest of these gives way first, then the answer is 429.
-    A person has a few devices, with some tabs each. 0: none. Clients without an identity are not counted."""
+    A person has a few devices with some tabs each, an API key may serve a fleet. 0: none. Clients without an identity
+    are not counted."""
 
     max_address_connections: int = 4_096
     """Connections from one address, or one /64 network of IPv6; more are answered with 429. An office, or a proxy that
@@ -160,7 +161,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A library that makes up for a pause of the machine's."""
 
     max_refused: int = 1_000
-    """Messages and pings over their rates until the connection is closed with 1008; ten a second are forgiven."""
+    """Messages and pings over their rates until the connection is closed with 1008; `message_rate` a second are
+    forgiven, so that those who send twice as much for long are."""
 
     max_rooms_per_connection: int = 128
     """Rooms that a client may be in by its own wish, not counting `Connection.join` of the application. 0: none."""

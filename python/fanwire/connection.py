@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from fanwire._engine import Engine
@@ -16,7 +17,8 @@ from fanwire.state import TRANSITIONS, State
 if TYPE_CHECKING:
     from fanwire.desk import Desk
     from fanwire.memberships import Memberships
-    from fanwire.rights import Answers
+    from fanwire.policy import Policies
+    from fanwire.rights import Answers, Rights
 
 __all__ = ["Connection"]
 
@@ -96,6 +98,19 @@ class Connection:
         """
         return self._services.memberships.join(self, room)[1]
 
+    async def may(self, action: str, room: str) -> bool:
+        """Whether the room's rules and `authorize` let the client do something of its own accord.
+
+        Args:
+            action: "join", "publish", "presence" or "history".
+            room: the room's name.
+
+        Raises:
+            Exception: whatever `authorize` raises.
+        """
+        granted = self._services.rights.granted(self, self._services.policies.of(room), room, (action,))
+        return action in (await granted if isawaitable(granted) else granted)
+
     def leave(self, room: str) -> None:
         """Ends the membership. Messages already queued are still delivered."""
         if self._services.memberships.leave(self, room):
@@ -174,11 +189,15 @@ class Services:
     Attributes:
         memberships: joins and leaves.
         desk: speaks to sessions.
+        rights: says who may do what.
+        policies: of the rooms.
         ack_attempts: how often a message is sent before it counts as not acknowledged.
     """
 
-    __slots__ = ("ack_attempts", "desk", "memberships")
+    __slots__ = ("ack_attempts", "desk", "memberships", "policies", "rights")
 
     memberships: Memberships
     desk: Desk
+    rights: Rights
+    policies: Policies
     ack_attempts: int

@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 from fanwire._engine import Engine, EngineError
@@ -101,7 +102,8 @@ class Hub:
         self.engine = engine
         self.config = config
         self.limits = limits
-        self.rates = Rates(config)
+        # Of identities there are a handful of kinds.
+        self.rates = lru_cache(maxsize=64)(lambda times: Rates(config, times))
         self.carriers: dict[int, Carrier] = {}
         self.connections: dict[int, Connection] = {}
         self.handlers = handlers
@@ -124,6 +126,8 @@ class Hub:
         self.services = Services()
         self.services.memberships = self.memberships
         self.services.desk = self.desk
+        self.services.rights = rights
+        self.services.policies = policies
         self.services.ack_attempts = config.ack_attempts
         self.failed: asyncio.Future[str] = self._loop.create_future()
         self._thread = threading.get_ident()

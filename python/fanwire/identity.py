@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Identity", "expiry_of", "scopes_of", "subject_of"]
+__all__ = ["Identity", "expiry_of", "rate_of", "scopes_of", "subject_of"]
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +22,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     scopes: frozenset[str] = frozenset()
     """What it may do, for the rules `scope:NAME` of `Server.room`."""
+
+    rate: float = 1.0
+    """How many times `message_rate` and `byte_rate` its clients may send, such as 10 for a feed; 0: without a limit."""
 
     claims: Mapping[str, Any] = {}
     """All that its token says, checked."""
@@ -58,6 +61,12 @@ def scopes_of(identity: Any) -> frozenset[str]:
     if isinstance(value, str):
         return frozenset(value.split())
     return frozenset(value) if isinstance(value, (list, tuple, set, frozenset)) else frozenset()
+
+
+def rate_of(identity: Any) -> float:
+    """How many times the usual rates an identity may send: its `rate`, as an attribute or a key, or once."""
+    value = _field(identity, "rate")
+    return float(value) if isinstance(value, (int, float)) and value >= 0 else 1.0
 
 
 def _field(identity: Any, name: str) -> Any:

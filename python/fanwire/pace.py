@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fanwire.config import Config
 from fanwire.meter import Meter, Rate
 
@@ -9,52 +11,62 @@ __all__ = ["Pace", "Rates"]
 
 
 class Rates:
-    """What a configuration allows each client."""
+    """What a configuration allows each client.
 
-    __slots__ = ("bytes", "messages", "pings", "refused")
+    Args:
+        config: the rates.
+        times: how many times those of messages and bytes this client may send; 0: as much as it likes.
+    """
 
-    def __init__(self, config: Config) -> None:
-        self.messages = Rate(config.message_rate, config.message_burst)
-        self.bytes = Rate(config.byte_rate, config.byte_burst)
+    __slots__ = ("bytes", "bytes_drawn", "messages", "messages_drawn", "pings", "refused")
+
+    def __init__(self, config: Config, times: float = 1.0) -> None:
+        self.messages, self.messages_drawn = _drawn(times * config.message_rate, times * config.message_burst)
+        self.bytes, self.bytes_drawn = _drawn(times * config.byte_rate, times * config.byte_burst)
         self.pings = Rate(config.ping_rate, config.ping_burst)
-        self.refused = Rate(FORGIVEN, config.max_refused)
+        # One that sends twice as much as it may, although it is told, does not listen.
+        self.refused = Rate(max(FORGIVEN, times * config.message_rate), config.max_refused)
 
 
 class Pace:
-    """One client's buckets."""
+    """One client's buckets. Those of messages and bytes are drawn on some at a time: most messages then cost two
+    subtractions and no look at the clock."""
 
-    __slots__ = ("_bytes", "_messages", "_pings", "_rates", "_refused")
+    __slots__ = ("_bytes", "_bytes_left", "_messages", "_messages_left", "_pings", "_rates", "_refused")
 
     def __init__(self, rates: Rates) -> None:
         self._rates = rates
         self._bytes = Meter()
+        self._bytes_left = 0.0
         self._messages = Meter()
+        self._messages_left = 0.0
         self._pings = Meter()
         self._refused = Meter()
 
-    def message(self, size: int, now: float) -> tuple[str, float] | None:
+    def message(self, size: int, clock: Callable[[], float]) -> tuple[str, float] | None:
         """A message of so many bytes has come. None: it is within the rates; otherwise the limit that it is over, and
-        the seconds until it is not. It then counts for nothing."""
-        wait = self._messages.take(self._rates.messages, now)
-        if wait:
-            return "message_rate", wait
-        # Behind the other: a message that was refused has still cost its bytes, and they are the dearer part.
-        wait = self._bytes.take(self._rates.bytes, now, size)
-        return ("byte_rate", wait) if wait else None
+        the seconds after which it is worth while to try again. It then counts for nothing."""
+        if self._messages_left <= 0 or self._bytes_left <= 0:
+            over = self._draw(clock())
+            if over is not None:
+                return over
+        self._messages_left -= 1
+        self._bytes_left -= size
+        return None
 
-    def flow(self, size: int, now: float) -> tuple[str, float] | None:
+    def flow(self, size: int, clock: Callable[[], float]) -> tuple[str, float] | None:
         """The same for a client that cannot be told: the message counts in any case, and the seconds are those for
         which nothing more should be read."""
-        messages = self._messages.charge(self._rates.messages, now)
-        wait = self._bytes.charge(self._rates.bytes, now, size)
-        if wait > messages:
-            return "byte_rate", wait
-        return ("message_rate", messages) if messages else None
+        self._messages_left -= 1
+        self._bytes_left -= size
+        return None if self._messages_left >= 0 and self._bytes_left >= 0 else self._overdraw(clock())
 
-    def part(self, size: int, now: float) -> float | None:
+    def part(self, size: int, clock: Callable[[], float]) -> float | None:
         """A fragment of so many bytes has come, whose message is counted when it is whole. The seconds for which
         nothing more should be read; None: go on."""
-        return self._bytes.charge(self._rates.bytes, now, size + PART) or None
+        self._bytes_left -= size + PART
+        over = None if self._bytes_left >= 0 else self._overdraw(clock())
+        return over and over[1]
 
     def ping(self, now: float) -> bool:
         """A ping or pong has come. Whether it is within its rate."""
@@ -64,9 +76,57 @@ class Pace:
         """Something over its rate was refused. Whether that is still borne."""
         return not self._refused.take(self._rates.refused, now)
 
+    def _draw(self, now: float) -> tuple[str, float] | None:
+        rates = self._rates
+        if self._messages_left <= 0:
+            wait = self._messages.take(rates.messages, now, rates.messages_drawn)
+            if wait:
+                return "message_rate", wait + rates.messages.depth / SOME
+            self._messages_left += rates.messages_drawn
+        if self._bytes_left <= 0:
+            # A large message is paid for with the next one.
+            amount = rates.bytes_drawn - self._bytes_left
+            wait = self._bytes.take(rates.bytes, now, amount)
+            if wait:
+                return "byte_rate", wait + rates.bytes.depth / SOME
+            self._bytes_left += amount
+        return None
+
+    def _overdraw(self, now: float) -> tuple[str, float] | None:
+        rates = self._rates
+        messages = size = 0.0
+        if self._messages_left < 0:
+            messages = self._messages.charge(rates.messages, now, rates.messages_drawn)
+            self._messages_left += rates.messages_drawn
+        if self._bytes_left < 0:
+            amount = rates.bytes_drawn - self._bytes_left
+            size = self._bytes.charge(rates.bytes, now, amount)
+            self._bytes_left += amount
+        if not messages and not size:
+            return None
+        return ("byte_rate", size) if size > messages else ("message_rate", messages)
+
+
+def _drawn(rate: float, burst: float) -> tuple[Rate, float]:
+    """A bucket, and how much of it is drawn at a time. What is drawn and the bucket together hold the burst."""
+    if rate <= 0:
+        return Rate(0, 0), UNLIMITED
+    drawn = max(1.0, burst // DRAWS)
+    # Whoever finds anything in the bucket may draw: a half is little enough, and more than any error of rounding.
+    return Rate(rate, burst - drawn + 0.5), drawn
+
+
+DRAWS = 16
+"""Times that a burst is drawn in."""
+
+UNLIMITED = 1e12
+"""Drawn where there is no limit."""
 
 PART = 256
 """Bytes that a fragment counts for besides its own: what it costs to look at it."""
 
+SOME = 10
+"""The part of a burst that there is room for again when a client is told to try again."""
+
 FORGIVEN = 10.0
-"""Refusals a second that count for nothing in the long run: a client that is now and then too fast is no attacker."""
+"""Refusals a second that count for nothing in the long run, at least: who is now and then too fast is no attacker."""

@@ -26,7 +26,7 @@ from fanwire.connection import Connection
 from fanwire.gateway.assembly import Assembly, Violation
 from fanwire.gateway.upgrade import Upgrade
 from fanwire.hub import Handler, Hub
-from fanwire.identity import subject_of
+from fanwire.identity import rate_of, subject_of
 from fanwire.inbox import Inbox
 from fanwire.pace import Pace
 from fanwire.request import Request
@@ -67,7 +67,7 @@ def open_websocket(
         EngineError: the engine is closed, or full.
     """
     is_tls = transport.get_extra_info("ssl_object") is not None
-    carrier = WebSocket(hub, transport, is_tls, rest, ticket)
+    carrier = WebSocket(hub, transport, is_tls, rest, ticket, rate_of(identity))
     protocol = _Parser(
         None,  # host and path: of a client
         None,
@@ -155,10 +155,12 @@ class WebSocket(WSListener):
     connection: Connection
     link: int
 
-    def __init__(self, hub: Hub, transport: asyncio.Transport, is_tls: bool, rest: bytes, ticket: Ticket) -> None:
+    def __init__(
+        self, hub: Hub, transport: asyncio.Transport, is_tls: bool, rest: bytes, ticket: Ticket, rate: float
+    ) -> None:
         self._hub = hub
         self._assembly = Assembly(hub.config.max_message, hub.config.max_fragments)
-        self._pace = Pace(hub.rates)
+        self._pace = Pace(hub.rates(rate))
         # Bytes of its that are counted in `hub.limits.inbound`, but those of its inbox.
         self._held = 0
         self._unfinished: asyncio.TimerHandle | None = None
@@ -213,7 +215,7 @@ class WebSocket(WSListener):
         message = assembly.add(opcode, fin, payload)
         if is_part:
             self._hold(assembly.size - before)
-            over = self._pace.part(len(payload), monotonic())
+            over = self._pace.part(len(payload), monotonic)
             if over is not None and self._hub.limits.over("byte_rate"):
                 self._slow_down(over)
             if not assembly.is_open:
@@ -229,7 +231,7 @@ class WebSocket(WSListener):
         if session is not None:
             self._heard(session, message)
             return
-        over = self._pace.flow(len(message), monotonic())
+        over = self._pace.flow(len(message), monotonic)
         if over is not None and self._hub.limits.over(over[0]):
             self._slow_down(over[1])
         handler = self._on_message
@@ -251,7 +253,7 @@ class WebSocket(WSListener):
         if self.connection.state is not OPEN or self.is_lost:
             return
         wait = None
-        over = self._pace.message(len(frame), monotonic())
+        over = self._pace.message(len(frame), monotonic)
         if over is not None and self._hub.limits.over(over[0]):
             wait = over[1]
             self._count_refusal()
