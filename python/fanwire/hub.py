@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -158,7 +159,7 @@ class Hub:
 
         Args:
             subject: whose it is; "" of nobody's.
-            asked_at: when it was authenticated, of the loop's clock.
+            asked_at: when it asked, by the monotonic clock (that of uvloop stands still within a turn).
             going_on: the connection whose session it wants to go on with.
 
         Raises:
@@ -304,7 +305,7 @@ class Hub:
 
     def disconnect_user(self, subject: str, reason: str) -> None:
         """Ends all of a subject's connections and sessions."""
-        now = self._loop.time()
+        now = time.monotonic()
         if len(self._dismissed) >= DISMISSED_MAX:
             # Nobody is on the way in for that long.
             old = now - 3 * self.config.handshake_timeout

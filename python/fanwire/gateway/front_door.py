@@ -165,7 +165,7 @@ class FrontDoor(asyncio.Protocol):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, "Retry-After: 1")
             return
         self._transport.pause_reading()
-        asked = _Asked(request, upgrade, rest, asyncio.get_running_loop().time())
+        asked = _Asked(request, upgrade, rest, time.monotonic())
         if keeper.authentication.is_open:
             keeper.hub.turns.put(self._claim, asked, None)
         else:
@@ -297,7 +297,7 @@ class _Asked(NamedTuple):
         request: as the application sees it.
         upgrade: as the protocol has it.
         rest: what followed the head.
-        at: when, of the loop's clock.
+        at: when, by the monotonic clock.
     """
 
     request: Request
