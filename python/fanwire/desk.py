@@ -5,28 +5,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import re as regex
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from inspect import isawaitable
 from typing import Any
 
 import msgspec
-import orjson
 
 from fanwire._engine import Engine, EngineError, Overloaded, RoomFull
 from fanwire.connection import Connection
 from fanwire.limits import Limits
-from fanwire.memberships import LISTED, Memberships, member
-from fanwire.policy import Policies, RoomPolicy
+from fanwire.memberships import Memberships
+from fanwire.policy import Policies
 from fanwire.renewal import Renewal
 from fanwire.rights import Rights
-from fanwire.seen import Seen
+from fanwire.room_desk import RoomDesk
 from fanwire.session import Session
 from fanwire.turns import Turns
-from fanwire.wire import Incoming, Refusal, encode_payload
+from fanwire.wire import Incoming, Refusal
 
 __all__ = ["Desk", "Method"]
 
@@ -38,19 +35,6 @@ class Method(msgspec.Struct, frozen=True):
 
     handler: Callable[[Connection, Any], Any]
     schema: Any = None
-
-
-class Since(msgspec.Struct):
-    """Where a client wants to go on from."""
-
-    epoch: str
-    seq: int
-
-
-class Join(msgspec.Struct):
-    """The payload of `join`."""
-
-    since: Since | None = None
 
 
 class Desk:
@@ -79,19 +63,14 @@ class Desk:
         on_message: Callable[..., Any] | None,
     ) -> None:
         self._engine = engine
-        self._policies = policies
-        self._memberships = memberships
-        self._rights = rights
         self._limits = limits
-        self._is_name = regex.compile(limits.config.room_name).fullmatch
-        self._turns = turns
         self.renewal: Renewal
         self._methods = {**methods}
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
-        self._seen = Seen()
+        rooms = RoomDesk(engine, policies, memberships, rights, limits, turns, self.tell)
         self._own = {
-            "join": self._join, "leave": self._leave, "publish": self._publish, "presence": self._presence,
+            "join": rooms.join, "leave": rooms.leave, "publish": rooms.publish, "presence": rooms.presence,
             "ack": self._ack, "token": self._token,
         }  # fmt: skip
         # Ids of what is sent from here; the engine makes those of its own messages.
@@ -192,142 +171,6 @@ class Desk:
             else:
                 self._engine.received(connection.id, count)
 
-    def _join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
-        room, policy = self._room(incoming)
-        is_full = len(connection.rooms) >= self._limits.config.max_rooms_per_connection > 0
-        if is_full and room not in connection.rooms and self._limits.over("max_rooms_per_connection"):
-            raise Refusal("room_limit", f"the client is in {len(connection.rooms)} rooms, and may be in no more")
-        since = session.codec.payload(incoming, Join | None)
-        position = since and since.since and (since.since.epoch, since.since.seq)
-        actions = ["join", *(["presence"] if policy.presence else []), *(["history"] if position else [])]
-        granted = self._rights.granted(connection, policy, room, actions)
-        enter = partial(self._enter, connection, policy, room, position, incoming.id)
-        return self._once_granted(granted, enter) if isawaitable(granted) else enter(granted)
-
-    async def _once_granted(
-        self, granted: Awaitable[frozenset[str]], then: Callable[[frozenset[str]], Awaitable[None] | None]
-    ) -> None:
-        more = then(await granted)
-        if more is not None:
-            await more
-
-    def _enter(
-        self,
-        connection: Connection,
-        policy: RoomPolicy,
-        room: str,
-        since: tuple[str, int] | None,
-        re: str | None,
-        granted: frozenset[str],
-    ) -> Awaitable[None] | None:
-        if "join" not in granted:
-            raise Refusal("forbidden", f"room {room!r} is not open to this client")
-        join = partial(self._memberships.join, connection, room, re=re, sees="presence" in granted, by_wish=True)
-        if since is not None and "history" not in granted:
-            since = None
-            join.keywords["extra"] = ',"reason":"forbidden"'
-        if policy.snapshot is not None:
-            return self._join_from_state(policy, room, since, join)
-        join.keywords["since"] = since
-        if policy.delivery == "latest":
-            # Collecting the newest of ten thousand keys takes a millisecond, and many may join at once.
-            return self._in_turn(join)
-        join()
-        return None
-
-    async def _in_turn(self, call: Callable[[], Any]) -> None:
-        done = asyncio.get_running_loop().create_future()
-
-        def run() -> None:
-            if done.cancelled():
-                return
-            try:
-                done.set_result(call())
-            except Exception as error:  # noqa: BLE001 - whoever waits has it
-                done.set_exception(error)
-
-        self._turns.put(run)
-        await done
-
-    async def _join_from_state(
-        self, policy: RoomPolicy, room: str, since: tuple[str, int] | None, join: partial[Any]
-    ) -> None:
-        assert policy.snapshot is not None  # noqa: S101 - the caller has looked
-        reason = join.keywords.get("extra", "")
-        if since is not None:
-            _, _, why = join(since=since, only_whole=True)
-            if why is None:
-                return
-            reason = f',"reason":"{why}"'
-        for _ in range(STATE_ATTEMPTS):
-            epoch, _ = self._engine.position(room)
-            state = policy.snapshot(room)
-            data, seq = await state if isawaitable(state) else state
-            extra = f'{reason},"snapshot":{orjson.dumps(data).decode()}'
-            _, _, why = join(since=(epoch, seq), extra=extra, is_state=True, only_whole=True)
-            if why is None:
-                return
-        raise Refusal("overloaded", "the room moves faster than its state can be had", retry=True, retry_after=1.0)
-
-    def _leave(self, connection: Connection, session: Session, incoming: Incoming) -> None:
-        room, _ = self._room(incoming)
-        if not self._memberships.leave(connection, room):
-            raise Refusal("not_joined", f"the client is not in room {room!r}")
-        if incoming.id is not None:
-            self.tell(connection, "left", re=incoming.id, room=room)
-
-    def _publish(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
-        room, policy = self._room(incoming)
-        # Those who are nobody in particular are told apart by where their sessions began.
-        owner = session.owner or session.lineage
-        seq = None if incoming.id is None else self._seen.find(owner, incoming.id)
-        if seq is not None:
-            self.tell(connection, "reply", re=incoming.id, room=room, seq=seq)
-            return None
-        granted = self._rights.granted(connection, policy, room, ("publish",))
-        publish = partial(self._publish_now, connection, session, incoming, policy, room, owner)
-        return self._once_granted(granted, publish) if isawaitable(granted) else publish(granted)
-
-    def _publish_now(
-        self,
-        connection: Connection,
-        session: Session,
-        incoming: Incoming,
-        policy: RoomPolicy,
-        room: str,
-        owner: str,
-        granted: frozenset[str],
-    ) -> None:
-        if not granted:
-            raise Refusal("forbidden", f"this client may not publish to room {room!r}")
-        value = session.codec.payload(incoming)
-        if policy.schema is not None:
-            session.codec.payload(incoming, policy.schema)
-        is_json = session.codec.is_text and len(incoming.payload) > 0
-        data, json = encode_payload(value, bytes(incoming.payload) if is_json else None)
-        try:
-            seq = self._engine.publish(room, data, json, incoming.key)
-        except ValueError as error:
-            raise Refusal("bad_message", str(error)) from error
-        if incoming.id is not None:
-            self._seen.note(owner, incoming.id, seq)
-            self.tell(connection, "reply", re=incoming.id, room=room, seq=seq)
-
-    def _presence(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
-        room, policy = self._room(incoming)
-        granted = self._rights.granted(connection, policy, room, ("join", "presence") if policy.presence else ())
-        tell = partial(self._tell_presence, connection, incoming, room)
-        return self._once_granted(granted, tell) if isawaitable(granted) else tell(granted)
-
-    def _tell_presence(self, connection: Connection, incoming: Incoming, room: str, granted: frozenset[str]) -> None:
-        if len(granted) < 2:
-            raise Refusal("forbidden", f"who is in room {room!r} is not told")
-        members = self._memberships.present(room)
-        listed = [member(*item) for item in list(members.items())[:LISTED]]
-        if incoming.id is not None:
-            payload = {"count": len(members), "members": listed}
-            self.tell(connection, "reply", re=incoming.id, room=room, payload=payload)
-
     async def _token(self, connection: Connection, session: Session, incoming: Incoming) -> None:
         payload = await self.renewal.renew(connection, session, incoming)
         if incoming.id is not None:
@@ -337,13 +180,6 @@ class Desk:
         waiting = session.acks.get(incoming.re or "")
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
-
-    def _room(self, incoming: Incoming) -> tuple[str, RoomPolicy]:
-        if incoming.room is None:
-            raise Refusal("bad_message", f"{incoming.type} needs a room", path="$.room")
-        if self._is_name(incoming.room) is None and self._limits.over("room_name"):
-            raise Refusal("bad_room", "this is no name of a room here", path="$.room")
-        return incoming.room, self._policies.of(incoming.room)
 
     # Answers.
 
@@ -397,6 +233,3 @@ RESERVED = frozenset({
 
 ABOUT_LINK = frozenset({"ping", "pong", "received"})
 """Types that are answered at once, however many messages wait for slow handlers."""
-
-STATE_ATTEMPTS = 3
-"""How often a room's state is asked for, when its history has moved on while it was made."""

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import random
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,7 +18,6 @@ from fanwire.authentication import Authentication
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection, Services
 from fanwire.desk import Desk, Method
-from fanwire.errors import Refused
 from fanwire.inbox import Inbox, Owner
 from fanwire.lifetimes import Lifetimes
 from fanwire.limits import Limits
@@ -119,11 +117,9 @@ class Hub:
             engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,
             self._cut,
         )  # fmt: skip
-        self.users = Users()
+        self.users = Users(limits)
         self.lifetimes = Lifetimes(config, self.warden)
         self.desk.renewal = Renewal(authentication, self.lifetimes, lambda renewed: self.warden.recheck([renewed]))
-        # Who was sent away, and when: one that was authenticated before must not come in after.
-        self._dismissed: dict[str, float] = {}
         self.services = Services()
         self.services.memberships = self.memberships
         self.services.desk = self.desk
@@ -154,28 +150,11 @@ class Hub:
 
     # What the gateway asks and tells.
 
-    def make_room(self, subject: str, asked_at: float, going_on: Connection | None) -> None:
-        """Somebody is about to be let in: the subject's parked sessions give way if there are too many.
-
-        Args:
-            subject: whose it is; "" of nobody's.
-            asked_at: when it asked, by the monotonic clock (that of uvloop stands still within a turn).
-            going_on: the connection whose session it wants to go on with.
-
-        Raises:
-            Refused: 429, it has as many connections as it may have; 401, it was sent away meanwhile.
-        """
-        if self._dismissed.get(subject, asked_at) > asked_at:
-            raise Refused(401, f"{subject!r} was disconnected while it came in")
-        most = self.config.max_user_connections
-        if going_on is not None or not subject or not most or self.users.count(subject) < most:
-            return
-        if not self.limits.over("max_user_connections"):
-            return
-        parked = next((connection for connection in self.users.of(subject) if connection.is_parked), None)
-        if parked is None:
-            raise Refused(429, f"{subject!r} has as many connections as max_user_connections", retry_after=5)
-        self._ended(parked, "overflow")
+    def make_room(self, subject: str, asked_at: float) -> None:
+        """Somebody is about to be let in; see `Users.who_gives_way`."""
+        parked = self.users.who_gives_way(subject, asked_at)
+        if parked is not None:
+            self._ended(parked, "overflow")
 
     def connected(self, carrier: Carrier) -> None:
         """A client was let in."""
@@ -283,10 +262,7 @@ class Hub:
         handler = self.handlers.on_join if has_joined else self.handlers.on_leave
         if handler is None or connection.inbox is None:
             return
-        if threading.get_ident() == self._thread:
-            connection.inbox.put(handler, connection, room)
-        else:
-            self._loop.call_soon_threadsafe(connection.inbox.put, handler, connection, room)
+        self.on_loop(connection.inbox.put, handler, connection, room)
 
     def handler_failed(self, connection: Connection, error: Exception) -> None:
         """A handler of the application has raised; the others' connections never notice."""
@@ -295,23 +271,16 @@ class Hub:
 
     # What the server asks for.
 
-    def call(self, name: str, *args: Any) -> None:
-        """Calls one of the next three on the loop's thread: at once if this is it, otherwise as soon as it can."""
-        method = getattr(self, name)
+    def on_loop(self, call: Callable[..., object], *args: Any) -> None:
+        """Makes a call on the loop's thread: at once if this is it, otherwise as soon as it can be."""
         if threading.get_ident() == self._thread:
-            method(*args)
+            call(*args)
         else:
-            self._loop.call_soon_threadsafe(method, *args)
+            self._loop.call_soon_threadsafe(call, *args)
 
     def disconnect_user(self, subject: str, reason: str) -> None:
         """Ends all of a subject's connections and sessions."""
-        now = time.monotonic()
-        if len(self._dismissed) >= DISMISSED_MAX:
-            # Nobody is on the way in for that long.
-            old = now - 3 * self.config.handshake_timeout
-            self._dismissed = {name: when for name, when in self._dismissed.items() if when > old}
-        self._dismissed[subject] = now
-        for connection in self.users.of(subject):
+        for connection in self.users.dismiss(subject):
             self.warden.dismiss(connection, CloseCode.REVOKED, reason)
 
     def revoke(self, session: str | Connection, reason: str) -> None:
@@ -466,9 +435,6 @@ class _Nobody(Owner):
         """See `Owner`."""
         return self._hub.spawn(work)
 
-
-DISMISSED_MAX = 10_000
-"""Subjects that are remembered as sent away, until those on their way in must have arrived."""
 
 _CAUSES = {
     "slow": "more waits for it than connection_bytes allows",

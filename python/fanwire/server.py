@@ -7,40 +7,38 @@ import contextlib
 import logging
 import signal
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from fanwire._engine import Engine, EngineClosed, EngineError
+from fanwire.application import Application
 from fanwire.authentication import Authenticate, Authentication
 from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
-from fanwire.desk import RESERVED, Method
 from fanwire.envelope import encode
 from fanwire.gateway.doorkeeper import Doorkeeper
 from fanwire.gateway.front_door import FrontDoor
 from fanwire.gateway.http import HttpSide
-from fanwire.hub import Handler, Handlers, Hub
+from fanwire.hub import Hub
 from fanwire.limits import Limits
 from fanwire.metrics import Metrics
-from fanwire.policy import Policies, RoomPolicy, Rule, Snapshot, parse_rule
+from fanwire.policy import RoomPolicy
 from fanwire.proxies import Proxies
 from fanwire.rights import Authorize, Rights
 from fanwire.store import MemoryStore, SessionStore
 
 __all__ = ["Server"]
 
-H = TypeVar("H", bound=Handler)
-
 logger = logging.getLogger("fanwire")
 
 
-class Server:
+class Server(Application):
     """A broadcast server.
 
     ::
@@ -99,6 +97,7 @@ class Server:
             raise ValueError("an API key must not be empty: it would let everyone publish")
         if authenticate is None and not insecure:
             raise ValueError("who may connect? give the server `authenticate`, or `insecure=True` to let everyone in")
+        super().__init__()
         self.config = config or Config()
         self.host = host
         self._port = port
@@ -110,9 +109,7 @@ class Server:
         self._hosts = hosts
         self._proxies = Proxies(trusted_proxies)
         self._ssl = ssl
-        self._policies = Policies()
         self._store = sessions or MemoryStore(self.config.max_parked)
-        self._handlers = Handlers()
         self._http = HttpSide(
             self._is_ready, self._publish_raw, api_keys, self._metrics.registry, self.config.max_message
         )
@@ -121,121 +118,6 @@ class Server:
         self._keeper: Doorkeeper | None = None
         self._listener: asyncio.Server | None = None
         self._stopping: asyncio.Future[bool] | None = None
-
-    # Handlers. Each may be a function or a coroutine function; those of one connection run one after the other.
-
-    def on_connect(self, handler: H) -> H:
-        """Decorates what is called with each new `Connection`."""
-        return self._handle("on_connect", handler)
-
-    def on_message(self, handler: H) -> H:
-        """Decorates what is called with a `Connection` and each message it sends: bytes, or str of a text message."""
-        return self._handle("on_message", handler)
-
-    def on_disconnect(self, handler: H) -> H:
-        """Decorates what is called with each `Connection` that has ended; see its `close_code`."""
-        return self._handle("on_disconnect", handler)
-
-    def on_join(self, handler: H) -> H:
-        """Decorates what is called with each `Connection` that has joined a room, and the room's name."""
-        return self._handle("on_join", handler)
-
-    def on_leave(self, handler: H) -> H:
-        """Decorates what is called with each `Connection` that has left a room, if only by its end, and the name."""
-        return self._handle("on_leave", handler)
-
-    def on(self, type: str, schema: Any = None) -> Callable[[H], H]:
-        """Decorates what is called with a `Connection` and the payload of each message of a type, from a client with a
-        session. What the handler returns is the payload of the reply.
-
-        ::
-
-            @server.on("order", Order)
-            def place(conn, order):
-                return {"id": book.add(order)}
-
-        Args:
-            type: the type, none of the protocol's own.
-            schema: what the payload has to be before the handler sees it: a type that msgspec knows (a `Struct`, a
-                dataclass, `list[int]`...) or a pydantic model. The client is told which field is wrong. None: anything.
-
-        Raises:
-            ValueError: the type is the protocol's own, or has a handler already.
-            RuntimeError: the server runs already.
-        """
-        if type in RESERVED:
-            raise ValueError(f"{type!r} is a type of the protocol; choose another")
-        if type in self._handlers.methods:
-            raise ValueError(f"there is a handler for {type!r} already")
-        if self._hub is not None:
-            raise RuntimeError(f"the handler for {type!r} comes too late: the server runs already")
-
-        def declare(handler: H) -> H:
-            self._handlers.methods[type] = Method(handler, schema)
-            return handler
-
-        return declare
-
-    def room(
-        self,
-        pattern: str,
-        *,
-        delivery: str = "reliable",
-        max_keys: int = 100_000,
-        max_members: int = 1_000_000,
-        history: int = 0,
-        history_bytes: int = 16 << 20,
-        history_age: float = 300.0,
-        join: Rule = None,
-        publish: Rule = None,
-        presence: bool = False,
-        see_members: Rule = None,
-        see_history: Rule = None,
-        schema: Any = None,
-        snapshot: Callable[[str], Snapshot | Awaitable[Snapshot]] | None = None,
-    ) -> None:
-        """Gives the rooms whose names match a pattern their settings. The first pattern that matches wins.
-
-        Rooms that match none are the application's own: clients can neither join them nor publish there, and are in
-        them only by `Connection.join`.
-
-        Args:
-            pattern: a name, in which `*` stands for any characters.
-            delivery: what happens to a message when its reader is slow: "reliable" (default: nothing is dropped, a
-                reader over its limit is closed with 4008 to reconnect), "latest" (a newer message replaces the
-                waiting one of the same key), "drop-oldest" or "drop-newest".
-            max_keys: how many keys a room of latest values may hold.
-            max_members: how many members a room may have.
-            history: how many messages are kept for clients that come back; 0 keeps none.
-            history_bytes: how many bytes of messages are kept, payload and one envelope counted.
-            history_age: for how many seconds.
-            join: who may join: True or False; "identified", whoever has an identity; "scope:NAME", whose identity has
-                that scope; "subject", whose subject stands in the name where the pattern has its `*`; or a function of
-                the `Connection` and the room's name. `authorize` is asked as well. None: `authorize` alone or, without
-                it, everybody.
-            publish: the same for publishing; None without `authorize`: nobody.
-            presence: members are told who else is there, joins and leaves.
-            see_members: the same as `join`, for those who want to be told.
-            see_history: the same, for those who want messages from before they joined.
-            schema: what clients may publish, as in `on`.
-            snapshot: returns, or is a coroutine function that returns, the room's state as a `Snapshot`. Joiners get it
-                and then what came after it, so the room needs a history that covers the time this takes.
-
-        Raises:
-            ValueError: there is no such delivery class or rule, or a snapshot is given without a history.
-        """
-        if delivery not in ("reliable", "latest", "drop-oldest", "drop-newest"):
-            raise ValueError(f"{delivery!r} is no delivery class; choose reliable, latest, drop-oldest or drop-newest")
-        if snapshot is not None and history == 0:
-            raise ValueError("a room with a snapshot needs a history, for what is published while the snapshot is made")
-        policy = RoomPolicy(
-            pattern, delivery, max_keys, max_members, history, history_bytes, history_age, parse_rule(join, pattern),
-            parse_rule(publish, pattern), presence, schema, snapshot, parse_rule(see_members, pattern),
-            parse_rule(see_history, pattern),
-        )  # fmt: skip
-        self._policies.add(policy)
-        if self._engine is not None:
-            _add_rule(self._engine, policy)
 
     # Publishing, from any thread.
 
@@ -307,16 +189,19 @@ class Server:
             subject: the identity's subject, see `Identity`.
             reason: told to the clients; at most 123 bytes of UTF-8.
         """
-        self._on_loop("disconnect_user", subject, reason)
+        hub = self._running_hub
+        hub.on_loop(hub.disconnect_user, subject, reason)
 
     def revoke(self, session: str | Connection, *, reason: str = "") -> None:
         """Ends one session, given by its id or its connection, with close code 4502. It cannot be resumed."""
-        self._on_loop("revoke", session, reason)
+        hub = self._running_hub
+        hub.on_loop(hub.revoke, session, reason)
 
     def reauthorize(self, subject: str | None = None) -> None:
         """Forgets what `authorize` has answered, for one subject or for all, and asks again about the rooms that
         clients have joined by their own wish: whoever may no longer be there leaves, and is told `left`."""
-        self._on_loop("reauthorize", subject)
+        hub = self._running_hub
+        hub.on_loop(hub.reauthorize, subject)
 
     @property
     def metrics(self) -> CollectorRegistry:
@@ -494,7 +379,7 @@ class Server:
             EngineClosed: the server is not running.
         """
         if self._engine is None:
-            raise EngineClosed("the server is not running; start it with `async with server:`")
+            raise EngineClosed(NOT_RUNNING)
         return self._engine
 
     # Inside.
@@ -513,19 +398,19 @@ class Server:
         self._engine = self._hub = self._listener = self._keeper = self._stopping = None
         return all_closed
 
-    def _handle(self, name: str, handler: H) -> H:
-        if getattr(self._handlers, name) is not None:
-            raise ValueError(f"the server has a handler for {name} already")
-        if self._hub is not None:
-            raise RuntimeError(f"{name} comes too late: the server runs already")
-        setattr(self._handlers, name, handler)
-        return handler
+    @property
+    def _is_running(self) -> bool:
+        return self._engine is not None
 
-    def _on_loop(self, name: str, *args: Any) -> None:
-        hub = self._hub
-        if hub is None:
-            raise EngineClosed("the server is not running; start it with `async with server:`")
-        hub.call(name, *args)
+    def _room_added(self, policy: RoomPolicy) -> None:
+        if self._engine is not None:
+            _add_rule(self._engine, policy)
+
+    @property
+    def _running_hub(self) -> Hub:
+        if self._hub is None:
+            raise EngineClosed(NOT_RUNNING)
+        return self._hub
 
     def _engine_stats(self) -> dict[str, Any]:
         return {} if self._engine is None else self._engine.stats()
@@ -567,3 +452,6 @@ def _ids(connections: Connection | Iterable[Connection] | None) -> list[int]:
     if isinstance(connections, Connection):
         return [connections.id]
     return [connection.id for connection in connections]
+
+
+NOT_RUNNING = "the server is not running; start it with `async with server:`"

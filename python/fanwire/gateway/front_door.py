@@ -19,8 +19,8 @@ import httptools
 from fanwire.admission import Ticket
 from fanwire.errors import EngineError, Refused
 from fanwire.gateway.doorkeeper import Doorkeeper
+from fanwire.gateway.opening import open_websocket
 from fanwire.gateway.upgrade import BadUpgrade, Upgrade, check_upgrade
-from fanwire.gateway.websocket import open_websocket
 from fanwire.identity import subject_of
 from fanwire.request import Head, Request
 from fanwire.sessions import Claim
@@ -228,7 +228,8 @@ class FrontDoor(asyncio.Protocol):
         hub = self._keeper.hub
         ticket, self._ticket = self._ticket, None
         try:
-            hub.make_room(subject_of(identity), asked.at, claim.connection)
+            if claim.connection is None:
+                hub.make_room(subject_of(identity), asked.at)
             open_websocket(hub, self._transport, asked.request, asked.upgrade, identity, asked.rest, claim, ticket)
         except Refused as refused:
             ticket.leave()

@@ -1,146 +1,28 @@
-"""A WebSocket: picows parses what comes in, the engine alone writes what goes out.
-
-picows writes on its own account, too (the 101, close frames on errors). It is given a transport that hands all
-of that to the engine's queue, and a socket that cannot be written to, so that no frame can be cut in half by
-another whatever picows does.
-"""
+"""A WebSocket: the parser's frames become messages, and the engine alone writes what goes out."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable
 from inspect import isawaitable
-from time import monotonic, time_ns
+from time import monotonic
 from typing import Any
 
-from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
-from picows.picows import WSProtocol  # type: ignore[attr-defined]
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from fanwire.admission import Ticket
 from fanwire.codes import CloseCode, is_valid
-from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.gateway.assembly import Assembly, Violation
-from fanwire.gateway.upgrade import Upgrade
+from fanwire.gateway.parser import Deaf, Parser, feed
 from fanwire.hub import Handler, Hub
-from fanwire.identity import rate_of, subject_of
 from fanwire.inbox import Inbox
 from fanwire.pace import Pace
-from fanwire.request import Request
 from fanwire.session import Session
-from fanwire.sessions import Claim
 from fanwire.state import State
 from fanwire.wire import Incoming
 
-__all__ = ["open_websocket"]
-
-logger = logging.getLogger("fanwire.gateway")
-
-
-def open_websocket(
-    hub: Hub,
-    transport: asyncio.Transport,
-    request: Request,
-    upgrade: Upgrade,
-    identity: Any,
-    rest: bytes,
-    claim: Claim,
-    ticket: Ticket,
-) -> None:
-    """Makes a connection of a transport whose upgrade request was accepted, or goes on with one over it.
-
-    Args:
-        hub: where the connection goes.
-        transport: not being read at the moment.
-        request: the request, as the application sees it.
-        upgrade: the same, as the protocol has it.
-        identity: who was let in.
-        rest: what followed the request.
-        claim: the session that it wants to go on with.
-        ticket: its place among all, given back when the transport is gone.
-
-    Raises:
-        OSError: no descriptor is left for the engine.
-        EngineError: the engine is closed, or full.
-    """
-    is_tls = transport.get_extra_info("ssl_object") is not None
-    carrier = WebSocket(hub, transport, is_tls, rest, ticket, rate_of(identity))
-    protocol = _Parser(
-        None,  # host and path: of a client
-        None,
-        False,  # a server
-        lambda request: carrier,
-        _LOG,
-        False,  # exceptions of handlers never reach picows
-        None,  # the front door has seen to the handshake's time
-        False,  # the engine pings and watches for pongs
-        0,
-        0,
-        WSAutoPingStrategy.PING_WHEN_IDLE,
-        False,  # the engine answers pings
-        hub.config.max_message,
-        None,
-        hub.config.read_buffer,
-    )
-    protocol.widest, protocol.widened = 0, carrier.widened
-    way = _Way(carrier, transport)
-    protocol.connection_made(way)
-    # picows gets a head with nothing in it but what it has to answer; the real one was checked by the front door.
-    _feed(protocol, _HEAD % upgrade.key)
-    greeting, codec = way.greeting, upgrade.codec
-    if upgrade.subprotocol is not None:
-        greeting = greeting[:-2] + f"Sec-WebSocket-Protocol: {upgrade.subprotocol}\r\n\r\n".encode()
-    fd, window = (None, WINDOW) if is_tls else (transport.get_extra_info("socket").fileno(), 0)
-    session = None if codec is None else Session(subject_of(identity), codec, claim.lineage)
-    make = partial(Connection, hub.engine, hub.services, request=request, identity=identity, session=session)
-    if claim.connection is not None and claim.connection.session is not None and session is not None:
-        going_on = claim.connection.session
-        # What the old transport has brought by now is all that the client will be told of.
-        hub.silence(claim.connection)
-        accepted = welcome(hub.config, going_on, going_on.received)
-        refused = welcome(hub.config, session, None, "overflow")
-        carrier.connection = claim.connection
-        carrier.link = hub.engine.resume(
-            claim.connection.id, fd, session.codec.name, claim.received, greeting, accepted, refused, window
-        )
-        carrier.fresh = make(carrier.link)
-    else:
-        carrier.link = hub.engine.open(fd, "raw" if session is None else session.codec.name, window)
-        carrier.connection = make(carrier.link)
-        carrier.connection.inbox = carrier.inbox
-        hub.engine.send_raw(carrier.link, greeting)
-        if session is not None:
-            first = welcome(hub.config, session, None, claim.reason)
-            hub.engine.send_control(carrier.link, session.codec.name, first)
-    if is_tls:
-        transport.set_write_buffer_limits(high=WINDOW)
-    transport.set_protocol(protocol)
-    if carrier.fresh is None:
-        hub.connected(carrier)
-        carrier.begin()
-    else:
-        hub.returning(carrier)
-
-
-def welcome(config: Config, session: Session, received: int | None, reason: str | None = None) -> bytes:
-    """The first message to a client with a session; `received` is for one that goes on."""
-    payload = {
-        "session": session.id,
-        "resumed": received is not None,
-        "received": received or 0,
-        "heartbeat_ms": int(config.ping_interval * 1000),
-        "grace_ms": int(config.grace * 1000),
-        "ack_frames": config.ack_frames,
-        "ack_bytes": config.ack_bytes,
-        "max_message": config.max_message,
-    }
-    if reason is not None:
-        payload["reason"] = reason
-    ts = time_ns() // 1_000_000
-    return session.codec.encode({"type": "welcome", "id": secrets.token_hex(8), "ts": ts, "payload": payload})
+__all__ = ["WebSocket"]
 
 
 class WebSocket(WSListener):
@@ -292,9 +174,9 @@ class WebSocket(WSListener):
     def begin(self) -> None:
         """See `Carrier`."""
         protocol = self.transport.get_protocol()
-        if isinstance(protocol, WSProtocol) and self._rest:
+        if isinstance(protocol, Parser) and self._rest:
             rest, self._rest = self._rest, b""
-            _feed(protocol, rest)
+            feed(protocol, rest)
         if not self.is_paused:
             self.resume_reading()
 
@@ -387,8 +269,8 @@ class WebSocket(WSListener):
         # A close frame of the peer's would not be heard. Without TLS the engine's FIN tells it to end.
         self._peer_closed = True
         protocol = self.transport.get_protocol()
-        if isinstance(protocol, WSProtocol):
-            self.transport.set_protocol(_Deaf(protocol))
+        if isinstance(protocol, Parser):
+            self.transport.set_protocol(Deaf(protocol))
 
     def picows_closes(self, payload: bytes, received: Any) -> None:
         """picows has written a close frame: it found a violation. `received` is the peer's close, if one came first.
@@ -431,131 +313,9 @@ class WebSocket(WSListener):
             self._hub.engine.grant(self.connection.id, owed)
 
 
-class _Parser(WSProtocol):  # type: ignore[misc]
-    """picows' parser, with a bound on its buffer.
-
-    It doubles its buffer whenever a read fills it, and keeps it: a client that sends faster than we read would own
-    megabytes. With reads of at most `READ_MAX` it stops at twice that, except for a single large message.
-    """
-
-    __slots__ = ("widened", "widest")
-
-    widened: Callable[[int], None]
-    widest: int
-
-    def get_buffer(self, size_hint: int) -> memoryview:
-        view: memoryview = super().get_buffer(size_hint)
-        free = len(view)
-        if free > self.widest and free > READ_MAX:
-            # The buffer has doubled, so half of it is free.
-            self.widened(2 * (free - self.widest))
-            self.widest = free
-        return view[:READ_MAX]
-
-
-class _Way:
-    """The transport that picows sees: its writes join the engine's queue."""
-
-    __slots__ = ("_carrier", "_transport", "greeting")
-
-    def __init__(self, carrier: WebSocket, transport: asyncio.Transport) -> None:
-        self._carrier = carrier
-        self._transport = transport
-        self.greeting = b""
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        # Addresses are for picows' log alone, and uvloop would keep them.
-        return _NO_SOCKET if name == "socket" else default
-
-    def get_write_buffer_size(self) -> int:
-        # Never 0: picows would call send() on the socket itself.
-        return 1
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        # Copied at once: picows reuses its buffer.
-        frame = bytes(data)
-        if not self.greeting:
-            self.greeting = frame
-            return
-        protocol = self._transport.get_protocol()
-        handshake = protocol.transport.close_handshake if isinstance(protocol, WSProtocol) else None
-        self._carrier.picows_closes(frame[2:], handshake and handshake.recv)
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def close(self) -> None:
-        # After an error picows has written its close frame; the engine flushes that and ends, within its deadline.
-        pass
-
-    abort = close
-
-
-class _Deaf(asyncio.Protocol):
-    """What a failed connection is given to: hears nothing but the end."""
-
-    def __init__(self, protocol: WSProtocol) -> None:
-        self._protocol = protocol
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._protocol.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._protocol.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._protocol.resume_writing()
-
-
-class _NoSocket:
-    """Stands for the socket where picows asks for one: takes options, has no descriptor."""
-
-    def fileno(self) -> int:
-        return -1
-
-    def setsockopt(self, *args: Any) -> None:
-        pass
-
-    def getsockopt(self, *args: Any) -> int:
-        return 0
-
-
-class _PeerLog(logging.LoggerAdapter):  # type: ignore[type-arg]
-    """What picows says of a peer, for debugging only: peers may do as they please without filling a log.
-
-    An adapter, because picows makes a logger of its own for each connection when given a logger.
-    """
-
-    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
-        if self.logger.isEnabledFor(logging.DEBUG):
-            self.logger.log(logging.DEBUG, msg, *args, **kwargs)
-
-
-def _feed(protocol: WSProtocol, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        buffer = protocol.get_buffer(-1)
-        size = min(len(buffer), len(view))
-        buffer[:size] = view[:size]
-        protocol.buffer_updated(size)
-        view = view[size:]
-
-
-READ_MAX = 32 << 10
-"""Bytes read at a time: some hundred small messages, and they stay in the processor's cache."""
-
 RECONNECTS = range(4000, 4500)
 """Close codes by which one side says that the client comes back, see `fanwire.codes`."""
 
-WINDOW = 64 << 10
-"""Bytes that a TLS transport may hold: enough for a full pipe, little enough that what to drop is decided late."""
-
-_HEAD = (
-    b"GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n"
-)
 OPEN = State.OPEN
 BINARY = WSMsgType.BINARY
 _DATA = (WSMsgType.TEXT, BINARY, WSMsgType.CONTINUATION)
-_NO_SOCKET = _NoSocket()
-_LOG = _PeerLog(logger, None)

@@ -1,0 +1,111 @@
+"""How a WebSocket begins: as a connection of its own, or as one that goes on with a session."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from functools import partial
+from typing import Any
+
+from fanwire.admission import Ticket
+from fanwire.config import Config
+from fanwire.connection import Connection
+from fanwire.gateway.parser import make_parser
+from fanwire.gateway.upgrade import Upgrade
+from fanwire.gateway.websocket import WebSocket
+from fanwire.hub import Hub
+from fanwire.identity import rate_of, subject_of
+from fanwire.request import Request
+from fanwire.session import Session
+from fanwire.sessions import Claim
+
+__all__ = ["open_websocket"]
+
+
+def open_websocket(
+    hub: Hub,
+    transport: asyncio.Transport,
+    request: Request,
+    upgrade: Upgrade,
+    identity: Any,
+    rest: bytes,
+    claim: Claim,
+    ticket: Ticket,
+) -> None:
+    """Makes a connection of a transport whose upgrade request was accepted, or goes on with one over it.
+
+    Args:
+        hub: where the connection goes.
+        transport: not being read at the moment.
+        request: the request, as the application sees it.
+        upgrade: the same, as the protocol has it.
+        identity: who was let in.
+        rest: what followed the request.
+        claim: the session that it wants to go on with.
+        ticket: its place among all, given back when the transport is gone.
+
+    Raises:
+        OSError: no descriptor is left for the engine.
+        EngineError: the engine is closed, or full.
+    """
+    is_tls = transport.get_extra_info("ssl_object") is not None
+    carrier = WebSocket(hub, transport, is_tls, rest, ticket, rate_of(identity))
+    parser, greeting = make_parser(
+        carrier, transport, upgrade.key, max_message=hub.config.max_message, read_buffer=hub.config.read_buffer
+    )
+    codec = upgrade.codec
+    if upgrade.subprotocol is not None:
+        greeting = greeting[:-2] + f"Sec-WebSocket-Protocol: {upgrade.subprotocol}\r\n\r\n".encode()
+    fd, window = (None, WINDOW) if is_tls else (transport.get_extra_info("socket").fileno(), 0)
+    session = None if codec is None else Session(subject_of(identity), codec, claim.lineage)
+    make = partial(Connection, hub.engine, hub.services, request=request, identity=identity, session=session)
+    if claim.connection is not None and claim.connection.session is not None and session is not None:
+        going_on = claim.connection.session
+        # What the old transport has brought by now is all that the client will be told of.
+        hub.silence(claim.connection)
+        accepted = welcome(hub.config, going_on, going_on.received)
+        refused = welcome(hub.config, session, None, "overflow")
+        carrier.connection = claim.connection
+        carrier.link = hub.engine.resume(
+            claim.connection.id, fd, session.codec.name, claim.received, greeting, accepted, refused, window
+        )
+        carrier.fresh = make(carrier.link)
+    else:
+        carrier.link = hub.engine.open(fd, "raw" if session is None else session.codec.name, window)
+        carrier.connection = make(carrier.link)
+        carrier.connection.inbox = carrier.inbox
+        hub.engine.send_raw(carrier.link, greeting)
+        if session is not None:
+            first = welcome(hub.config, session, None, claim.reason)
+            hub.engine.send_control(carrier.link, session.codec.name, first)
+    if is_tls:
+        transport.set_write_buffer_limits(high=WINDOW)
+    transport.set_protocol(parser)
+    if carrier.fresh is None:
+        hub.connected(carrier)
+        carrier.begin()
+    else:
+        hub.returning(carrier)
+
+
+def welcome(config: Config, session: Session, received: int | None, reason: str | None = None) -> bytes:
+    """The first message to a client with a session; `received` is for one that goes on."""
+    payload = {
+        "session": session.id,
+        "resumed": received is not None,
+        "received": received or 0,
+        "heartbeat_ms": int(config.ping_interval * 1000),
+        "grace_ms": int(config.grace * 1000),
+        "ack_frames": config.ack_frames,
+        "ack_bytes": config.ack_bytes,
+        "max_message": config.max_message,
+    }
+    if reason is not None:
+        payload["reason"] = reason
+    ts = time.time_ns() // 1_000_000
+    return session.codec.encode({"type": "welcome", "id": secrets.token_hex(8), "ts": ts, "payload": payload})
+
+
+WINDOW = 64 << 10
+"""Bytes that a TLS transport may hold: enough for a full pipe, little enough that what to drop is decided late."""

@@ -1,0 +1,192 @@
+"""picows, kept from writing: it parses what comes in, and whatever it wants to write goes elsewhere.
+
+picows writes on its own account (the 101, close frames on errors). It is given a transport that hands all of that over,
+and a socket that cannot be written to, so that no frame can be cut in half by another whatever picows does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from picows import WSAutoPingStrategy
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
+
+__all__ = ["Deaf", "Parser", "feed", "make_parser"]
+
+logger = logging.getLogger("fanwire.gateway")
+
+
+class Listener(Protocol):
+    """Who is told what has come, besides the frames."""
+
+    def widened(self, size: int) -> None:
+        """The parser's buffer has grown by so many bytes, for a large message, and stays so."""
+
+    def picows_closes(self, payload: bytes, received: Any) -> None:
+        """picows has written a close frame: it found a violation. `received` is the peer's close, if one came first."""
+
+
+def make_parser(
+    listener: Listener, transport: asyncio.Transport, key: bytes, *, max_message: int, read_buffer: int
+) -> tuple[Parser, bytes]:
+    """A parser that has seen the request, and the 101 that it answers.
+
+    Args:
+        listener: a `WSListener`, too, which gets the frames.
+        transport: the peer's.
+        key: the `Sec-WebSocket-Key` of the request.
+        max_message: bytes of a frame.
+        read_buffer: bytes of its buffer at first.
+    """
+    parser = Parser(
+        None,  # host and path: of a client
+        None,
+        False,  # a server
+        lambda request: listener,
+        _LOG,
+        False,  # exceptions of handlers never reach picows
+        None,  # the front door has seen to the handshake's time
+        False,  # the engine pings and watches for pongs
+        0,
+        0,
+        WSAutoPingStrategy.PING_WHEN_IDLE,
+        False,  # the engine answers pings
+        max_message,
+        None,
+        read_buffer,
+    )
+    parser.widest, parser.widened = 0, listener.widened
+    way = _Way(listener, transport)
+    parser.connection_made(way)
+    # It gets a head with nothing in it but what it has to answer; the real one was checked by the front door.
+    feed(parser, _HEAD % key)
+    return parser, way.greeting
+
+
+class Parser(WSProtocol):  # type: ignore[misc]
+    """picows' parser, with a bound on its buffer.
+
+    It doubles its buffer whenever a read fills it, and keeps it: a client that sends faster than we read would own
+    megabytes. With reads of at most `READ_MAX` it stops at twice that, except for a single large message.
+    """
+
+    __slots__ = ("widened", "widest")
+
+    widened: Callable[[int], None]
+    widest: int
+
+    def get_buffer(self, size_hint: int) -> memoryview:
+        """Where the loop reads to."""
+        view: memoryview = super().get_buffer(size_hint)
+        free = len(view)
+        if free > self.widest and free > READ_MAX:
+            # The buffer has doubled, so half of it is free.
+            self.widened(2 * (free - self.widest))
+            self.widest = free
+        return view[:READ_MAX]
+
+
+class _Way:
+    """The transport that picows sees: its writes join the engine's queue."""
+
+    __slots__ = ("_listener", "_transport", "greeting")
+
+    def __init__(self, listener: Listener, transport: asyncio.Transport) -> None:
+        self._listener = listener
+        self._transport = transport
+        self.greeting = b""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        # Addresses are for picows' log alone, and uvloop would keep them.
+        return _NO_SOCKET if name == "socket" else default
+
+    def get_write_buffer_size(self) -> int:
+        # Never 0: picows would call send() on the socket itself.
+        return 1
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        # Copied at once: picows reuses its buffer.
+        frame = bytes(data)
+        if not self.greeting:
+            self.greeting = frame
+            return
+        protocol = self._transport.get_protocol()
+        handshake = protocol.transport.close_handshake if isinstance(protocol, WSProtocol) else None
+        self._listener.picows_closes(frame[2:], handshake and handshake.recv)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        # After an error picows has written its close frame; the engine flushes that and ends, within its deadline.
+        pass
+
+    abort = close
+
+
+class Deaf(asyncio.Protocol):
+    """What a failed connection is given to: hears nothing but the end."""
+
+    def __init__(self, protocol: WSProtocol) -> None:
+        self._protocol = protocol
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """It holds as much as it should."""
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It takes more."""
+        self._protocol.resume_writing()
+
+
+class _NoSocket:
+    """Stands for the socket where picows asks for one: takes options, has no descriptor."""
+
+    def fileno(self) -> int:
+        return -1
+
+    def setsockopt(self, *args: Any) -> None:
+        pass
+
+    def getsockopt(self, *args: Any) -> int:
+        return 0
+
+
+class _PeerLog(logging.LoggerAdapter):  # type: ignore[type-arg]
+    """What picows says of a peer, for debugging only: peers may do as they please without filling a log.
+
+    An adapter, because picows makes a logger of its own for each connection when given a logger.
+    """
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        if self.logger.isEnabledFor(logging.DEBUG):
+            self.logger.log(logging.DEBUG, msg, *args, **kwargs)
+
+
+def feed(protocol: WSProtocol, data: bytes) -> None:
+    """Has it parse bytes that did not come from its transport."""
+    view = memoryview(data)
+    while view:
+        buffer = protocol.get_buffer(-1)
+        size = min(len(buffer), len(view))
+        buffer[:size] = view[:size]
+        protocol.buffer_updated(size)
+        view = view[size:]
+
+
+READ_MAX = 32 << 10
+"""Bytes read at a time: some hundred small messages, and they stay in the processor's cache."""
+
+_HEAD = (
+    b"GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n"
+)
+_NO_SOCKET = _NoSocket()
+_LOG = _PeerLog(logger, None)

@@ -1,0 +1,229 @@
+"""What a session's messages ask of rooms: to join, leave, publish, and be told who is there."""
+
+from __future__ import annotations
+
+import asyncio
+import re as regex
+from collections.abc import Awaitable, Callable
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+
+import msgspec
+import orjson
+
+from fanwire._engine import Engine
+from fanwire.connection import Connection
+from fanwire.limits import Limits
+from fanwire.memberships import LISTED, Memberships, member
+from fanwire.policy import Policies, RoomPolicy
+from fanwire.rights import Rights
+from fanwire.seen import Seen
+from fanwire.session import Session
+from fanwire.turns import Turns
+from fanwire.wire import Incoming, Refusal, encode_payload
+
+__all__ = ["RoomDesk"]
+
+
+class Since(msgspec.Struct):
+    """Where a client wants to go on from."""
+
+    epoch: str
+    seq: int
+
+
+class Join(msgspec.Struct):
+    """The payload of `join`."""
+
+    since: Since | None = None
+
+
+class RoomDesk:
+    """Does what clients ask of rooms. Each public method takes a connection, its session and a message, and returns
+    what has to be awaited, if anything.
+
+    Args:
+        engine: publishes.
+        policies: what each room allows.
+        memberships: joins and leaves.
+        rights: who may do what.
+        limits: how much of it.
+        turns: where what takes long waits for its turn.
+        tell: sends a message of the protocol to a session.
+
+    Raises, from each method:
+        Refusal: it is not done.
+        RoomFull, Overloaded: as the engine has it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        policies: Policies,
+        memberships: Memberships,
+        rights: Rights,
+        limits: Limits,
+        turns: Turns,
+        tell: Callable[..., None],
+    ) -> None:
+        self._engine = engine
+        self._policies = policies
+        self._memberships = memberships
+        self._rights = rights
+        self._limits = limits
+        self._turns = turns
+        self._tell = tell
+        self._is_name = regex.compile(limits.config.room_name).fullmatch
+        self._seen = Seen()
+
+    def join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
+        """Makes the client a member, from a position on if it names one."""
+        room, policy = self._room(incoming)
+        is_full = len(connection.rooms) >= self._limits.config.max_rooms_per_connection > 0
+        if is_full and room not in connection.rooms and self._limits.over("max_rooms_per_connection"):
+            raise Refusal("room_limit", f"the client is in {len(connection.rooms)} rooms, and may be in no more")
+        since = session.codec.payload(incoming, Join | None)
+        position = since and since.since and (since.since.epoch, since.since.seq)
+        actions = ["join", *(["presence"] if policy.presence else []), *(["history"] if position else [])]
+        granted = self._rights.granted(connection, policy, room, actions)
+        enter = partial(self._enter, connection, policy, room, position, incoming.id)
+        return self._once_granted(granted, enter) if isawaitable(granted) else enter(granted)
+
+    async def _once_granted(
+        self, granted: Awaitable[frozenset[str]], then: Callable[[frozenset[str]], Awaitable[None] | None]
+    ) -> None:
+        more = then(await granted)
+        if more is not None:
+            await more
+
+    def _enter(
+        self,
+        connection: Connection,
+        policy: RoomPolicy,
+        room: str,
+        since: tuple[str, int] | None,
+        re: str | None,
+        granted: frozenset[str],
+    ) -> Awaitable[None] | None:
+        if "join" not in granted:
+            raise Refusal("forbidden", f"room {room!r} is not open to this client")
+        join = partial(self._memberships.join, connection, room, re=re, sees="presence" in granted, by_wish=True)
+        if since is not None and "history" not in granted:
+            since = None
+            join.keywords["extra"] = ',"reason":"forbidden"'
+        if policy.snapshot is not None:
+            return self._join_from_state(policy, room, since, join)
+        join.keywords["since"] = since
+        if policy.delivery == "latest":
+            # Collecting the newest of ten thousand keys takes a millisecond, and many may join at once.
+            return self._in_turn(join)
+        join()
+        return None
+
+    async def _in_turn(self, call: Callable[[], Any]) -> None:
+        done = asyncio.get_running_loop().create_future()
+
+        def run() -> None:
+            if done.cancelled():
+                return
+            try:
+                done.set_result(call())
+            except Exception as error:  # noqa: BLE001 - whoever waits has it
+                done.set_exception(error)
+
+        self._turns.put(run)
+        await done
+
+    async def _join_from_state(
+        self, policy: RoomPolicy, room: str, since: tuple[str, int] | None, join: partial[Any]
+    ) -> None:
+        assert policy.snapshot is not None  # noqa: S101 - the caller has looked
+        reason = join.keywords.get("extra", "")
+        if since is not None:
+            _, _, why = join(since=since, only_whole=True)
+            if why is None:
+                return
+            reason = f',"reason":"{why}"'
+        for _ in range(STATE_ATTEMPTS):
+            epoch, _ = self._engine.position(room)
+            state = policy.snapshot(room)
+            data, seq = await state if isawaitable(state) else state
+            extra = f'{reason},"snapshot":{orjson.dumps(data).decode()}'
+            _, _, why = join(since=(epoch, seq), extra=extra, is_state=True, only_whole=True)
+            if why is None:
+                return
+        raise Refusal("overloaded", "the room moves faster than its state can be had", retry=True, retry_after=1.0)
+
+    def leave(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+        """Ends a membership."""
+        room, _ = self._room(incoming)
+        if not self._memberships.leave(connection, room):
+            raise Refusal("not_joined", f"the client is not in room {room!r}")
+        if incoming.id is not None:
+            self._tell(connection, "left", re=incoming.id, room=room)
+
+    def publish(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
+        """Publishes, once for each id."""
+        room, policy = self._room(incoming)
+        # Those who are nobody in particular are told apart by where their sessions began.
+        owner = session.owner or session.lineage
+        seq = None if incoming.id is None else self._seen.find(owner, incoming.id)
+        if seq is not None:
+            self._tell(connection, "reply", re=incoming.id, room=room, seq=seq)
+            return None
+        granted = self._rights.granted(connection, policy, room, ("publish",))
+        publish = partial(self._publish_now, connection, session, incoming, policy, room, owner)
+        return self._once_granted(granted, publish) if isawaitable(granted) else publish(granted)
+
+    def _publish_now(
+        self,
+        connection: Connection,
+        session: Session,
+        incoming: Incoming,
+        policy: RoomPolicy,
+        room: str,
+        owner: str,
+        granted: frozenset[str],
+    ) -> None:
+        if not granted:
+            raise Refusal("forbidden", f"this client may not publish to room {room!r}")
+        value = session.codec.payload(incoming)
+        if policy.schema is not None:
+            session.codec.payload(incoming, policy.schema)
+        is_json = session.codec.is_text and len(incoming.payload) > 0
+        data, json = encode_payload(value, bytes(incoming.payload) if is_json else None)
+        try:
+            seq = self._engine.publish(room, data, json, incoming.key)
+        except ValueError as error:
+            raise Refusal("bad_message", str(error)) from error
+        if incoming.id is not None:
+            self._seen.note(owner, incoming.id, seq)
+            self._tell(connection, "reply", re=incoming.id, room=room, seq=seq)
+
+    def presence(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
+        """Tells who is there."""
+        room, policy = self._room(incoming)
+        granted = self._rights.granted(connection, policy, room, ("join", "presence") if policy.presence else ())
+        tell = partial(self._tell_presence, connection, incoming, room)
+        return self._once_granted(granted, tell) if isawaitable(granted) else tell(granted)
+
+    def _tell_presence(self, connection: Connection, incoming: Incoming, room: str, granted: frozenset[str]) -> None:
+        if len(granted) < 2:
+            raise Refusal("forbidden", f"who is in room {room!r} is not told")
+        members = self._memberships.present(room)
+        listed = [member(*item) for item in list(members.items())[:LISTED]]
+        if incoming.id is not None:
+            payload = {"count": len(members), "members": listed}
+            self._tell(connection, "reply", re=incoming.id, room=room, payload=payload)
+
+    def _room(self, incoming: Incoming) -> tuple[str, RoomPolicy]:
+        if incoming.room is None:
+            raise Refusal("bad_message", f"{incoming.type} needs a room", path="$.room")
+        if self._is_name(incoming.room) is None and self._limits.over("room_name"):
+            raise Refusal("bad_room", "this is no name of a room here", path="$.room")
+        return incoming.room, self._policies.of(incoming.room)
+
+
+STATE_ATTEMPTS = 3
+"""How often a room's state is asked for, when its history has moved on while it was made."""
