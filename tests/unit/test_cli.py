@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from click.testing import CliRunner, Result
 
 import fanwire.cli.lines as reading
 import fanwire.cli.serve as serving
 from fanwire.cli import main
+from fanwire.cli.access import access, room_of
 from fanwire.cli.address import check_room, server_url
+from fanwire.cli.commands import load_settings
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.lines import read_lines
-from fanwire.cli.serve import Identity, build_server, identity_of
-from fanwire.cli.settings import Room, Settings, parse_room, parse_settings
+from fanwire.cli.serve import build_server
+from fanwire.cli.settings import JWTTable, Room, ServerTable, Settings, parse_room, parse_settings
 from fanwire.errors import Refused
 from fanwire.request import Head, Request
 
@@ -129,6 +134,8 @@ WRONG_FILES = [
     ("[limits]\nmax_heads = 1", "limits: Object contains unknown field `max_heads`"),
     ('[[rooms]]\npattern = "a"\ndelivery = "fast"', "rooms[0].delivery: Invalid enum value 'fast'"),
     ("[[rooms]]\nmax_keys = 1", "rooms[0]: Object missing required field `pattern`"),
+    ("[jwt]\nkey = 'a'", "jwt: Object missing required field `algorithms`"),
+    ("[jwt]\nkey = 'a'\nalgorithms = []", "jwt.algorithms: Expected `array` of length >= 1"),
     ('[[rooms]]\npattern = "a"\nmax_keys = 0', "rooms[0].max_keys: Expected `int` >= 1"),
     ('[[rooms]]\npattern = "a"\nhistory = -1', "rooms[0].history: Expected `int` >= 0"),
     ('[[rooms]]\npattern = "a"\nhistory_age = 0', "rooms[0].history_age: Expected `float` > 0"),
@@ -183,7 +190,7 @@ def test_a_wrong_key_is_not_repeated(settings: list[Settings]) -> None:
 
 
 def test_certificate_and_key_go_together(tmp_path: Path) -> None:
-    result = run("serve", "--tls-cert", "cert.pem")
+    result = run("serve", "--insecure", "--tls-cert", "cert.pem")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "tls_key" in result.stderr
 
@@ -191,10 +198,10 @@ def test_certificate_and_key_go_together(tmp_path: Path) -> None:
 def test_an_unreadable_certificate_is_named(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     cert.write_text("no certificate")
-    result = run("serve", "--tls-cert", str(cert), "--tls-key", str(key))
+    result = run("serve", "--insecure", "--tls-cert", str(cert), "--tls-key", str(key))
     assert (result.exit_code, result.stderr) == (1, f"Error: cannot read {key}: No such file or directory\n")
     key.write_text("no key")
-    result = run("serve", "--tls-cert", str(cert), "--tls-key", str(key))
+    result = run("serve", "--insecure", "--tls-cert", str(cert), "--tls-key", str(key))
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: {cert} and {key} are not a certificate and its own key")
 
@@ -222,8 +229,16 @@ def test_a_server_gets_what_the_settings_say() -> None:
 SESSION = [(b"Sec-WebSocket-Protocol", b"other, fanwire.v1.json")]
 
 
-def identity(target: bytes, headers: list[tuple[bytes, bytes]], keys: list[str]) -> Identity:
-    return identity_of(Request(Head(b"GET", target, "1.1", headers), "", False), keys)
+PLAIN: list[tuple[bytes, bytes]] = []
+
+
+def ask(settings: Settings, target: bytes = b"/rooms/a", headers: list[tuple[bytes, bytes]] = PLAIN) -> Any:
+    """Who the server of these settings says that somebody is."""
+    return asyncio.run(access(settings)(Request(Head(b"GET", target, "1.1", headers), "", False)))
+
+
+def with_keys(*keys: str, insecure: bool = False) -> Settings:
+    return Settings(server=ServerTable(api_keys=list(keys), insecure=insecure))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +251,8 @@ def identity(target: bytes, headers: list[tuple[bytes, bytes]], keys: list[str])
     ],
 )
 def test_the_path_names_the_room(target: bytes, room: str) -> None:
-    assert identity(target, [], []) == Identity("", room)
+    assert room_of(Request(Head(b"GET", target, "1.1", []), "", False)) == room
+    assert ask(with_keys(insecure=True), target) is None
 
 
 @pytest.mark.parametrize(
@@ -244,34 +260,91 @@ def test_the_path_names_the_room(target: bytes, room: str) -> None:
 )
 def test_any_other_path_is_not_found(target: bytes) -> None:
     with pytest.raises(Refused) as refused:
-        identity(target, [], [])
+        ask(with_keys(insecure=True), target)
     assert refused.value.status == 404
 
 
 @pytest.mark.parametrize("target", [b"/", b"/?session=x&received=1", b"/rooms/prices"])
 def test_a_session_names_its_rooms_itself(target: bytes) -> None:
-    assert identity(target, SESSION, []) == Identity("", "")
+    assert ask(with_keys(insecure=True), target, SESSION) is None
 
 
 def test_a_session_has_a_path_all_the_same() -> None:
     with pytest.raises(Refused) as refused:
-        identity(b"/x", SESSION, [])
+        ask(with_keys(insecure=True), b"/x", SESSION)
     assert refused.value.status == 404
 
 
-@pytest.mark.parametrize(
-    ("authorization", "subject"), [(b"Bearer one", "key 1"), (b"bearer two", "key 2"), (b"Basic eDp5", "")]
-)
+@pytest.mark.parametrize(("authorization", "subject"), [(b"Bearer one", "key 1"), (b"bearer two", "key 2")])
 def test_a_key_makes_a_publisher(authorization: bytes, subject: str) -> None:
-    headers = [*SESSION, (b"Authorization", authorization)]
-    assert identity(b"/", headers, ["one", "two"]).subject == subject
+    for settings in (with_keys("one", "two"), with_keys("one", "two", insecure=True)):
+        identity = ask(settings, b"/", [*SESSION, (b"Authorization", authorization)])
+        assert (identity.subject, identity.scopes, identity.rate) == (subject, {"publish"}, 0)
 
 
-@pytest.mark.parametrize("keys", [[], ["one"]])
-def test_a_wrong_key_is_refused(keys: list[str]) -> None:
+@pytest.mark.parametrize("insecure", [False, True])
+def test_a_wrong_key_is_refused(insecure: bool) -> None:
     with pytest.raises(Refused) as refused:
-        identity(b"/", [*SESSION, (b"Authorization", b"Bearer on")], keys)
+        ask(with_keys("one", insecure=insecure), b"/", [*SESSION, (b"Authorization", b"Bearer on")])
     assert refused.value.status == 401
+
+
+def test_nobody_is_let_in_without_a_key_unless_it_is_said() -> None:
+    with pytest.raises(Refused) as refused:
+        ask(with_keys("one"))
+    assert refused.value.status == 401
+    assert ask(with_keys("one", insecure=True)) is None
+    # What a proxy in front asks for is between it and the client.
+    assert ask(with_keys("one", insecure=True), headers=[(b"Authorization", b"Basic eDp5")]) is None
+
+
+def test_a_server_that_would_let_nobody_in_does_not_start() -> None:
+    result = run("serve")
+    wanted = "who may connect? give API keys (--api-key), keys of tokens (--jwt-key), or --insecure"
+    assert (result.exit_code, result.stderr) == (2, f"Error: {wanted}\n")
+
+
+def test_tokens(tmp_path: Path) -> None:
+    secret = "k" * 32
+    (tmp_path / "secret").write_text(secret)
+    path = tmp_path / "fanwire.toml"
+    path.write_text('[jwt]\nkey = "secret"\nalgorithms = ["HS256"]\naudience = "us"\ncredentials = ["query"]\n')
+    settings = load_settings(str(path))
+    claims = {"sub": "alice", "exp": time.time() + 60, "aud": "us", "scope": "publish other"}
+    token = jwt.encode(claims, secret, "HS256")
+    identity = ask(settings, b"/rooms/a?token=" + token.encode())
+    assert (identity.subject, identity.scopes, identity.expires) == ("alice", {"publish", "other"}, claims["exp"])
+    for wrong in (b"", b"?token=" + jwt.encode({**claims, "aud": "them"}, secret, "HS256").encode()):
+        with pytest.raises(Refused) as refused:
+            ask(settings, b"/rooms/a" + wrong)
+        assert refused.value.status == 401
+
+
+def test_options_for_tokens(settings: list[Settings], tmp_path: Path) -> None:
+    path = tmp_path / "fanwire.toml"
+    path.write_text('[jwt]\nkey = "https://example.com/keys"\nalgorithms = ["ES256"]\nleeway = 3\n')
+    options = ["--jwt-algorithm", "RS256", "--jwt-algorithm", "EdDSA", "--jwt-issuer", "it", "--insecure"]
+    options += ["--trusted-proxy", "10.0.0.0/8"]
+    assert run("serve", "--config", str(path), *options).exit_code == 0
+    (read,) = settings
+    assert read.jwt == JWTTable(key="https://example.com/keys", algorithms=["RS256", "EdDSA"], issuer="it", leeway=3.0)
+    assert (read.server.insecure, read.server.trusted_proxies) == (True, ["10.0.0.0/8"])
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "error"),
+    [
+        (["--jwt-key", "missing"], 2, "tokens need both --jwt-key and --jwt-algorithm, such as ES256"),
+        (["--jwt-key", "missing", "--jwt-algorithm", "ES256"], 1, "cannot read missing: No such file or directory"),
+        (["--jwt-key", __file__, "--jwt-algorithm", "none"], 2, "jwt: "),
+        (["--jwt-key", "ftp://x/y", "--jwt-algorithm", "ES256"], 2, "jwt: "),
+        (["--insecure", "--trusted-proxy", "proxy"], 2, "trusted_proxies are addresses or networks"),
+    ],
+)
+def test_wrong_options_for_tokens_are_one_line(args: list[str], code: int, error: str) -> None:
+    result = run("serve", *args)
+    assert (result.exit_code, result.stderr.count("\n")) == (code, 1), result.output
+    assert error in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from fanwire.cli.address import check_room, server_url
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.lines import read_lines
 from fanwire.cli.publish import publish as publish_lines
-from fanwire.cli.settings import Settings, parse_room, parse_settings
+from fanwire.cli.settings import JWTTable, Settings, parse_room, parse_settings
 from fanwire.cli.subscribe import subscribe as subscribe_lines
 
 __all__ = ["main"]
@@ -47,7 +47,21 @@ def main() -> None:
     multiple=True,
     envvar="FANWIRE_API_KEY",
     show_envvar=True,
-    help="Key for publishing, which nobody may without one. May be repeated.",
+    help="Key whose holders subscribe and publish. May be repeated.",
+)
+@click.option("--insecure", is_flag=True, help="Let everyone subscribe who shows neither key nor token.")
+@click.option(
+    "--jwt-key", metavar="FILE|URL", help="Keys of tokens: PEM, JWKS or secret in a file, or the URL of a JWKS."
+)
+@click.option("--jwt-algorithm", "jwt_algorithms", multiple=True, help="Algorithm of tokens. May be repeated.")
+@click.option("--jwt-audience", help="Audience that tokens must be for.")
+@click.option("--jwt-issuer", help="Issuer that tokens must be from.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    metavar="NETWORK",
+    multiple=True,
+    help="Proxies whose X-Forwarded-For is believed. May be repeated.",
 )
 @click.option(
     "--origin", "origins", multiple=True, help="Origin that browsers may come from; all without one. May be repeated."
@@ -69,13 +83,21 @@ def serve(
     api_keys: tuple[str, ...],
     rooms: tuple[str, ...],
     shards: int | None,
+    insecure: bool,
+    jwt_key: str | None,
+    jwt_algorithms: tuple[str, ...],
+    jwt_audience: str | None,
+    jwt_issuer: str | None,
+    trusted_proxies: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Serves rooms, to sessions (`fanwire subscribe`, `fanwire publish`, fanwire.connect) and to any WebSocket: one to
     /rooms/NAME subscribes to that room, POST /rooms/NAME publishes to it.
 
-    Anyone who reaches the port may subscribe; only holders of an API key publish. Rooms keep their newest messages,
-    1,000 unless the file says otherwise, for sessions that were away.
+    Holders of an API key subscribe and publish. Holders of a token (a JWT) subscribe, and publish if it has the scope
+    "publish", unless the file says otherwise of a room. Without either there is no server, but with --insecure: then
+    anyone who reaches the port may subscribe. Rooms keep their newest messages, 1,000 unless the file says otherwise,
+    for sessions that were away.
 
     DELIVERY is what happens when a reader is slow: reliable (nothing is dropped, a reader over its limit is closed to
     reconnect), latest (a newer message replaces the waiting one of the same key), drop-oldest or drop-newest. The first
@@ -90,6 +112,20 @@ def serve(
         given["api_keys"] = list(api_keys)
     if origins:
         given["origins"] = list(origins)
+    if trusted_proxies:
+        given["trusted_proxies"] = list(trusted_proxies)
+    if insecure:
+        given["insecure"] = True
+    tokens = {
+        name: value
+        for name, value in (
+            ("key", jwt_key),
+            ("algorithms", list(jwt_algorithms)),
+            ("audience", jwt_audience),
+            ("issuer", jwt_issuer),
+        )
+        if value
+    }
     try:
         rules = [parse_room(text) for text in rooms]
     except ValueError as error:
@@ -99,9 +135,24 @@ def serve(
             settings,
             server=msgspec.structs.replace(settings.server, **given),
             limits=settings.limits if shards is None else msgspec.structs.replace(settings.limits, shards=shards),
+            jwt=jwt_table(settings.jwt, tokens),
             rooms=rules + settings.rooms,
         )
     )
+
+
+def jwt_table(table: JWTTable | None, given: dict[str, Any]) -> JWTTable | None:
+    """The table with what was given by options in place of its own.
+
+    Raises:
+        Misuse: something is missing.
+    """
+    if not given:
+        return table
+    try:
+        return msgspec.convert({**({} if table is None else msgspec.structs.asdict(table)), **given}, JWTTable)
+    except msgspec.ValidationError as error:
+        raise Misuse("tokens need both --jwt-key and --jwt-algorithm, such as ES256") from error
 
 
 def load_settings(path: str) -> Settings:
@@ -122,14 +173,17 @@ def load_settings(path: str) -> Settings:
         for name, value in (("tls_cert", table.tls_cert), ("tls_key", table.tls_key))
         if value is not None
     }
-    return msgspec.structs.replace(settings, server=msgspec.structs.replace(table, **found))
+    jwt = settings.jwt
+    if jwt is not None and "://" not in jwt.key:
+        jwt = msgspec.structs.replace(jwt, key=str(Path(path).parent / jwt.key))
+    return msgspec.structs.replace(settings, server=msgspec.structs.replace(table, **found), jwt=jwt)
 
 
 @main.command()
 @click.argument("name")
 @click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server.")
 @click.option(
-    "--api-key", callback=check_key, envvar="FANWIRE_API_KEY", show_envvar=True, help="One of the server's keys."
+    "--api-key", callback=check_key, envvar="FANWIRE_API_KEY", show_envvar=True, help="A key or token of the server's."
 )
 @click.option("--key", help="In a room of latest values, what every line is the newest value of.")
 @click.option("--text/--binary", "is_text", default=True, show_default=True, help="Kind of the messages.")
@@ -158,11 +212,16 @@ def publish(
 @main.command()
 @click.argument("name")
 @click.option("--url", default="ws://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option(
+    "--api-key", callback=check_key, envvar="FANWIRE_API_KEY", show_envvar=True, help="A key or token of the server's."
+)
 @click.option("--count", type=click.IntRange(1), help="End after so many messages.")
 @click.option("--raw", "is_raw", is_flag=True, help="Binary messages as they are, not as base64.")
 @click.option("--quiet", is_flag=True, help="No line on the standard error when subscribed.")
 @click.option("--verbose", is_flag=True, help="Tell of sessions, positions and what is skipped on the standard error.")
-def subscribe(name: str, url: str, count: int | None, is_raw: bool, quiet: bool, verbose: bool) -> None:
+def subscribe(
+    name: str, url: str, api_key: str | None, count: int | None, is_raw: bool, quiet: bool, verbose: bool
+) -> None:
     """Prints each message of the room NAME as a line: text as it is, bytes as base64, anything else as JSON.
 
     Comes back by itself when the connection is lost, and goes on where it was; what was missed meanwhile and is no
@@ -175,7 +234,9 @@ def subscribe(name: str, url: str, count: int | None, is_raw: bool, quiet: bool,
         if not quiet:
             tell(f"subscribed to {name} at {url}")
 
-    options: dict[str, Any] = {"count": count, "is_raw": is_raw, "joined": joined, "tell": tell if verbose else None}
+    options: dict[str, Any] = {
+        "api_key": api_key, "count": count, "is_raw": is_raw, "joined": joined, "tell": tell if verbose else None,
+    }  # fmt: skip
     try:
         uvloop.run(subscribe_lines(server_url(url), check_room(name), sys.stdout.buffer, missed=tell, **options))
     except KeyboardInterrupt:

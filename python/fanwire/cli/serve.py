@@ -1,29 +1,28 @@
-"""A server of rooms by name, for sessions and for clients that know of none. Publishing takes an API key."""
+"""A server of rooms by name, for sessions and for clients that know of none."""
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 import resource
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import click
+import msgspec
 import uvloop
 
+from fanwire.cli.access import access, room_of
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.settings import Room, ServerTable, Settings
+from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.connection import Connection
-from fanwire.errors import Overloaded, Refused, RoomFull
-from fanwire.request import Request
+from fanwire.errors import Overloaded, RoomFull
 from fanwire.server import Server
-from fanwire.wire import SUBPROTOCOLS
 
-__all__ = ["Identity", "build_server", "identity_of", "run", "run_server"]
+__all__ = ["build_server", "run", "run_server"]
 
 logger = logging.getLogger("fanwire")
 
@@ -38,7 +37,10 @@ def run(settings: Settings) -> None:
         level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     raise_file_limit()
-    server = build_server(settings)
+    try:
+        server = build_server(settings)
+    except ValueError as error:
+        raise Misuse(str(error)) from error
     run_server(server, lambda: click.echo(f"fanwire listens at {server.url}"))
 
 
@@ -73,93 +75,39 @@ def build_server(settings: Settings) -> Server:
     """The server that the settings ask for, not yet started.
 
     Raises:
-        Failure: the certificate cannot be used.
-        Misuse: a certificate without its key, or the reverse.
+        Failure: a certificate or key cannot be used.
+        Misuse: a certificate without its key, or the reverse; nobody would be let in; a rule that is none.
     """
     table = settings.server
     server = Server(
         table.host,
         table.port,
-        authenticate=lambda request: identity_of(request, table.api_keys),
+        authenticate=access(settings),
         origins=table.origins,
+        hosts=table.hosts,
+        trusted_proxies=table.trusted_proxies,
         ssl=tls_context(table),
         api_keys=table.api_keys,
         config=settings.limits,
     )
     for room in [*settings.rooms, Room(pattern="*")]:
-        server.room(
-            room.pattern,
-            delivery=room.delivery,
-            max_keys=room.max_keys,
-            max_members=room.max_members,
-            history=room.history,
-            history_bytes=room.history_bytes,
-            history_age=room.history_age,
-            join=True,
-            publish=may_publish,
-            presence=room.presence,
-        )
-
-    @server.on_connect
-    def subscribe(conn: Connection) -> None:
-        if conn.session is not None:
-            # It says itself what it wants to join.
-            return
-        try:
-            conn.join(conn.identity.room)
-        except (Overloaded, RoomFull) as error:
-            logger.warning("%r: %s", conn, error)
-            conn.close(1013, "try again later")
-
+        server.room(**msgspec.structs.asdict(room))
+    # One with a session says itself what it wants to join.
+    server.on_connect(lambda conn: subscribe(conn) if conn.session is None else None)
     return server
 
 
-class Identity(NamedTuple):
-    """Who a client is.
-
-    Attributes:
-        subject: stays the same when the client comes back: "" of a subscriber, who is nobody in particular; else the
-            place of its API key among the server's.
-        room: what a client without a session subscribes to; "" of one with a session.
-    """
-
-    subject: str
-    room: str
-
-
-def identity_of(request: Request, api_keys: Collection[str]) -> Identity:
-    """Who asks for a connection.
-
-    Raises:
-        Refused: 404, the path is no room's; 401, the API key is wrong.
-    """
-    offers = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
-    has_session = any(offer.strip() in SUBPROTOCOLS for offer in offers.split(","))
-    room = "" if has_session and request.path == "/" else room_of(request.path)
-    return Identity(subject_of(request.headers.get("Authorization"), api_keys), "" if has_session else room)
-
-
-def room_of(path: str) -> str:
-    prefix, room = path[: len(ROOMS)], path[len(ROOMS) :]
-    if prefix != ROOMS or not 1 <= len(room.encode()) <= ROOM_MAX:
-        raise Refused(404, f"no room: {path!r}")
-    return room
-
-
-def subject_of(authorization: str | None, api_keys: Collection[str]) -> str:
-    scheme, _, key = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer":
-        # What a proxy in front asks for is between it and the client.
-        return ""
-    # All are compared, in constant time, so that the time tells nothing of any.
-    matches = [hmac.compare_digest(key.strip().encode(), known.encode()) for known in api_keys]
-    if not any(matches):
-        raise Refused(401, "wrong API key")
-    return f"key {matches.index(True) + 1}"
-
-
-def may_publish(conn: Connection, room: str) -> bool:
-    return bool(conn.identity.subject)
+async def subscribe(conn: Connection) -> None:
+    """Makes a client without a session a member of the room in its path."""
+    room = room_of(conn.request)
+    if not await conn.may("join", room):
+        conn.close(CloseCode.POLICY, "this room is not open to you")
+        return
+    try:
+        conn.join(room)
+    except (Overloaded, RoomFull) as error:
+        logger.warning("%r: %s", conn, error)
+        conn.close(CloseCode.TRY_AGAIN_LATER, "try again later")
 
 
 def tls_context(table: ServerTable) -> ssl.SSLContext | None:
@@ -198,9 +146,3 @@ def raise_file_limit() -> None:
 def reason_of(error: OSError) -> str:
     """What the system says, without the wordings that loops wrap around it."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
-
-
-ROOMS = "/rooms/"
-
-ROOM_MAX = 255
-"""Bytes of a room's name, as `Server.publish` has it."""

@@ -6,7 +6,15 @@
     host = "0.0.0.0"
     port = 8000
     origins = ["https://example.com"]
-    api_keys = ["..."]
+    api_keys = ["..."]          # their holders publish
+    insecure = false            # whether whoever shows no key and no token may subscribe
+    trusted_proxies = ["10.0.0.0/8"]
+
+    [jwt]                       # holders of a token subscribe, and with the scope "publish" publish
+    key = "public.pem"          # PEM, a JWKS file or its URL, or a file with a secret
+    algorithms = ["ES256"]
+    issuer = "https://login.example.com"
+    audience = "fanwire"
 
     [limits]                    # the fields of fanwire.Config
     ping_interval = 20.0
@@ -16,6 +24,7 @@
     delivery = "latest"
     max_keys = 1000
     history = 0                 # messages kept for subscribers that come back
+    publish = "scope:quotes"    # or true, false, "identified", "subject"; join, see_members, see_history alike
 """
 
 from __future__ import annotations
@@ -27,7 +36,7 @@ from msgspec import Meta
 
 from fanwire.config import Config
 
-__all__ = ["Room", "ServerTable", "Settings", "parse_room", "parse_settings"]
+__all__ = ["JWTTable", "Room", "ServerTable", "Settings", "parse_room", "parse_settings"]
 
 HISTORY = 1000
 """Messages of a room that are kept for those who come back: half a minute, the grace of a session, at 30 a second."""
@@ -41,10 +50,24 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     origins: list[str] | None = None
+    hosts: list[str] | None = None
+    trusted_proxies: list[str] = []
+    insecure: bool = False
     api_keys: list[Annotated[str, Meta(min_length=1)]] = []
     tls_cert: str | None = None
     tls_key: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class JWTTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[jwt]`; see `fanwire.auth.JWT` for the fields."""
+
+    key: Annotated[str, Meta(min_length=1)]
+    algorithms: Annotated[list[str], Meta(min_length=1)]
+    audience: str | None = None
+    issuer: str | None = None
+    leeway: Annotated[float, Meta(ge=0)] = 10.0
+    credentials: tuple[str, ...] = ("header", "subprotocol")
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +81,10 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     history_bytes: Annotated[int, Meta(ge=0)] = 16 << 20
     history_age: Annotated[float, Meta(gt=0)] = 300.0
     presence: bool = False
+    join: bool | str = True
+    publish: bool | str = "scope:publish"
+    see_members: bool | str = True
+    see_history: bool | str = True
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     server: ServerTable = ServerTable()
     limits: Config = Config()
+    jwt: JWTTable | None = None
     rooms: list[Room] = []
 
 

@@ -24,6 +24,7 @@ async def subscribe(
     out: BinaryIO,
     *,
     missed: Tell,
+    api_key: str | None = None,
     count: int | None = None,
     is_raw: bool = False,
     joined: Callable[[], object] | None = None,
@@ -36,6 +37,7 @@ async def subscribe(
         name: of the room.
         out: where the lines go, flushed once for all that came together.
         missed: is told what does not come any more.
+        api_key: one of the server's, or a token.
         count: None: no end.
         is_raw: binary messages as they are, not as base64.
         joined: called once the room's messages come.
@@ -44,7 +46,7 @@ async def subscribe(
     Raises:
         Failure: there is no connection, or the server lets nobody in.
     """
-    async with reach(url, tell=tell) as client:
+    async with reach(url, token=api_key, tell=tell) as client:
         try:
             room = await client.join(name)
             _watch(room, missed, tell)

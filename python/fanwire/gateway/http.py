@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Callable, Collection
 
@@ -52,7 +53,9 @@ class HttpSide:
             web.get("/rooms/{name}", self._only_upgrades),
             web.post("/rooms/{name}", self._post),
         ])  # fmt: skip
-        self._runner = web.AppRunner(self.app, access_log=None, keepalive_timeout=KEEPALIVE, shutdown_timeout=SHUTDOWN)
+        self._runner = web.AppRunner(
+            self.app, access_log=None, keepalive_timeout=KEEPALIVE, shutdown_timeout=SHUTDOWN, lingering_time=LINGERING
+        )
 
     async def start(self) -> web.Server:
         """Returns what makes a protocol for each peer."""
@@ -85,7 +88,10 @@ class HttpSide:
         refusal = self._refusal(request, "publishing by HTTP is")
         if refusal is not None:
             return refusal
-        body: bytes | str = await request.read()
+        try:
+            body: bytes | str = await asyncio.wait_for(request.read(), BODY_TIMEOUT)
+        except asyncio.TimeoutError:
+            return web.Response(status=408, headers={"Connection": "close"}, text="the body did not come in time\n")
         if request.content_type.startswith("text/") or request.content_type == "application/json":
             try:
                 body = body.decode() if isinstance(body, bytes) else body
@@ -117,6 +123,12 @@ class HttpSide:
 
 KEEPALIVE = 15.0
 """Seconds an idle HTTP connection is kept."""
+
+BODY_TIMEOUT = 30.0
+"""Seconds for a body: one of a MiB at 300 kbit/s."""
+
+LINGERING = 2.0
+"""Seconds for which a body is read that nobody wants, so that its sender sees the answer."""
 
 SHUTDOWN = 1.0
 """Seconds a request has to end when the server stops; aiohttp's default of 60 would outlast every supervisor."""
