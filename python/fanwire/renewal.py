@@ -57,6 +57,7 @@ class Renewal:
             raise Refusal("rate_limited", "too many tokens", retry=True, retry_after=wait)
         if not token.isascii() or not token.isprintable():
             raise Refusal("unauthorized", UNKNOWN)
+        link = connection.link
         try:
             identity = await self._authentication.ask(connection.request.with_token(token))
         except Refused as refused:
@@ -67,9 +68,11 @@ class Renewal:
         if subject_of(identity) != subject_of(connection.identity):
             # Neither is told which: the one may have been stolen.
             raise Refusal("unauthorized", UNKNOWN)
-        connection.identity = identity
-        self._lifetimes.renewed(connection)
-        self._renewed(connection)
+        if connection.link == link:
+            # Otherwise it has come back meanwhile, with a token that it has shown later than this one.
+            connection.identity = identity
+            self._lifetimes.renewed(connection)
+            self._renewed(connection)
         left = self._lifetimes.expires_in(connection)
         return {"expires_in_ms": None if left is None else max(0, int(left * 1000))}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re as regex
 from functools import lru_cache
 from typing import Annotated, Any
@@ -55,7 +56,7 @@ class Refusal(Exception):
         if self.path is not None:
             payload["path"] = self.path
         if self.retry_after is not None:
-            payload["retry_after_ms"] = int(self.retry_after * 1000)
+            payload["retry_after_ms"] = math.ceil(self.retry_after * 1000)
         return payload
 
 

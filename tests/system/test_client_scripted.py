@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -372,6 +375,267 @@ async def test_refusals() -> None:
             await within(connect(url).__aenter__())
         assert caught.value.status == 403
     no_tasks_left()
+
+
+UNAUTHORIZED = {"code": "unauthorized", "text": "no", "retry": False}
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+@pytest.mark.parametrize("is_coroutine", [True, False])
+async def test_a_token_that_runs_out_is_renewed_and_the_connection_goes_on(encoding: str, is_coroutine: bool) -> None:
+    numbers = itertools.count(1)
+    taken = asyncio.Event()
+    states: list[ClientState] = []
+
+    async def script(peer: Peer) -> None:
+        assert peer.headers["Authorization"] == "Bearer t1"
+        await peer.say("welcome", payload=WELCOME)
+        await peer.say("token_expiring", payload={"expires_in_ms": 60_000})
+        token = await peer.hear()
+        assert token == {"type": "token", "id": token["id"], "payload": {"token": "t2"}}
+        await peer.say("error", re=token["id"], payload=UNAUTHORIZED)
+        # What was refused is tried again, and the grace is short.
+        await peer.say("token_expired", payload={"grace_ms": 10_000})
+        token = await peer.hear()
+        assert (token["type"], token["payload"]) == ("token", {"token": "t3"})
+        await peer.say("reply", re=token["id"], payload={"expires_in_ms": None})
+        taken.set()
+        await peer.let_in()
+
+    def token() -> str:
+        return f"t{next(numbers)}"
+
+    async def later() -> str:
+        await asyncio.sleep(0)
+        return token()
+
+    function = later if is_coroutine else token
+    async with scripted(script) as url, connect(url, encoding=encoding, token=function) as client:
+        client.on_state(states.append)
+        await within(taken.wait())
+        # Nobody is harmed by it.
+        await within(client.join("r"))
+    assert next(numbers) == 4
+    assert states == [ClientState.CLOSING, ClientState.CLOSED]
+    no_tasks_left()
+
+
+async def test_a_function_that_fails_or_hangs_is_called_again_one_call_at_a_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[str] = []
+    running = 0
+
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        for _ in range(3):
+            await peer.say("token_expiring", payload={"expires_in_ms": 60_000})
+        token = await peer.hear()
+        assert (token["type"], token["payload"]) == ("token", {"token": "at last"})
+        await peer.say("reply", re=token["id"], payload={"expires_in_ms": None})
+        calls.append("taken")
+
+    async def token() -> str:
+        nonlocal running
+        running += 1
+        assert running == 1
+        try:
+            calls.append("called")
+            if len(calls) == 2:
+                raise RuntimeError("nobody there")
+            if len(calls) == 3:
+                await asyncio.sleep(3600)
+        finally:
+            running -= 1
+        return "at last"
+
+    async with scripted(script) as url, connect(url, token=token, open_timeout=0.5):
+        await until(lambda: "taken" in calls)
+    assert calls == ["called"] * 4 + ["taken"]
+    told = [record.message for record in caplog.records if record.message.startswith("no new token")]
+    assert [message.split(": ", 1)[1] for message in told] == ["nobody there", "the token's function takes too long"]
+    no_tasks_left()
+
+
+async def test_a_function_that_hangs_is_left_with_the_client() -> None:
+    is_left = asyncio.Event()
+    hangs = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await idle(peer)
+        await peer.say("token_expired", payload={"grace_ms": 10_000})
+
+    async def token() -> str:
+        if not hangs.is_set():
+            hangs.set()
+            return "t1"
+        try:
+            hangs.clear()
+            await asyncio.sleep(3600)
+        finally:
+            is_left.set()
+        raise AssertionError("it has slept for an hour")
+
+    async with scripted(script) as url, connect(url, token=token):
+        await until(lambda: not hangs.is_set())
+    assert is_left.is_set()
+    no_tasks_left()
+
+
+async def test_a_connection_lost_during_a_renewal_shows_the_next_token_at_the_upgrade() -> None:
+    numbers = itertools.count(1)
+    is_cut = asyncio.Event()
+
+    async def first(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.say("token_expiring", payload={"expires_in_ms": 60_000})
+        assert (await peer.hear())["payload"] == {"token": "t2"}
+        publish = await peer.hear()
+        assert publish["type"] == "publish"
+        peer.cut()
+        is_cut.set()
+
+    async def second(peer: Peer) -> None:
+        assert peer.headers["Authorization"] == "Bearer t3"
+        # It has got neither.
+        await peer.say("welcome", payload={**WELCOME, "resumed": True})
+        publish = await peer.hear()
+        assert publish["type"] == "publish"
+        await peer.say("error", re="nobody's", payload=UNAUTHORIZED)
+        await peer.say("reply", re=publish["id"], room="r", seq=1)
+
+    sent = asyncio.Event()
+
+    async def token() -> str:
+        if (number := next(numbers)) == 2:
+            sent.set()
+        return f"t{number}"
+
+    async with scripted(first, second) as url, connect(url, token=token) as client:
+        await within(sent.wait())
+        await asyncio.sleep(0)
+        assert await within(client.publish("r", 1)) == 1
+        assert is_cut.is_set()
+
+
+@pytest.mark.parametrize("token", ["secret", None])
+async def test_a_token_that_is_no_function_cannot_be_renewed(
+    token: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.say("token_expiring", payload={"expires_in_ms": 60_000})
+        await peer.say("token_expired", payload={"grace_ms": 10_000})
+        # It has heard both.
+        await peer.say("ping")
+        assert (await peer.hear())["type"] == "pong"
+        await peer.socket.close(4501)
+
+    async with scripted(script) as url, connect(f"{url}&token=secret", token=token) as client:
+        with pytest.raises(ConnectionFailed, match="4501 the token has expired") as caught:
+            await within(anext(client.messages()))
+        assert caught.value.code == 4501
+    told = [record.message for record in caplog.records if "wants a new token" in record.message]
+    assert len(told) == 1
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+async def test_who_is_asked_to_come_back_closes_resumes_and_misses_nothing(
+    encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    states: list[ClientState] = []
+    is_gone = asyncio.Event()
+    times = 2
+
+    async def leaves(peer: Peer, received: int) -> None:
+        """Asks it to come back, and goes on sending: it is not heard any more, and comes again."""
+        payload = {"code": 4000, "reason": "please reconnect", "reconnect": True, "after_ms": 0}
+        await peer.say("closing", payload=payload)
+        for seq in range(100, 200):
+            await peer.say("message", room="r", seq=seq, payload=seq)
+        await within(peer.socket.wait_closed())
+        assert peer.socket.close_code == 4000
+        is_gone.set()
+
+    async def first(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.let_in()
+        assert (await peer.hear())["type"] == "publish"
+        await peer.say("message", room="r", seq=1, payload=1)
+        await leaves(peer, 3)
+
+    async def again(peer: Peer, number: int) -> None:
+        # Of `joined`, and of a message and `closing` each time.
+        received = 1 + 2 * number
+        assert peer.query == {"a": "1", "session": "S", "received": str(received)}
+        await peer.say("welcome", payload={**WELCOME, "resumed": True, "received": 1})
+        publish = await peer.hear()
+        assert publish["type"] == "publish"
+        await peer.say("message", room="r", seq=1 + number, payload=1 + number)
+        if number < times:
+            await leaves(peer, received)
+        else:
+            await peer.say("reply", re=publish["id"], room="r", seq=9)
+
+    scripts = [first, *(partial(again, number=number) for number in range(1, times + 1))]
+    async with scripted(*scripts) as url, connect(url, encoding=encoding, max_attempts=1) as client:
+        client.on_state(states.append)
+        room = await within(client.join("r"))
+        publish = asyncio.ensure_future(client.publish("r", "mine"))
+        for seq in range(1, times + 2):
+            message = await within(anext(room))
+            assert (message.seq, message.gap) == (seq, None)
+        assert await within(publish) == 9
+        assert states == [ClientState.RECONNECTING, ClientState.OPEN] * times
+        assert client.session == "S"
+    assert is_gone.is_set()
+    # Nothing is wrong with it.
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    no_tasks_left()
+
+
+async def test_who_is_asked_to_come_back_waits_as_long_as_the_server_says() -> None:
+    async def first(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        payload = {"code": 4000, "reason": "", "reconnect": True, "after_ms": 300}
+        await peer.say("closing", payload=payload)
+        await within(peer.socket.wait_closed())
+        left.append(asyncio.get_running_loop().time())
+
+    async def second(peer: Peer) -> None:
+        left.append(asyncio.get_running_loop().time())
+        await peer.say("welcome", payload={**WELCOME, "resumed": True})
+        await peer.say("message", payload="again")
+
+    left: list[float] = []
+    async with scripted(first, second) as url, connect(url) as client:
+        assert (await within(anext(client.messages()))).data == "again"
+    assert len(left) == 2
+
+
+async def test_rooms_that_are_refused_for_the_rate_are_joined_again() -> None:
+    async def first(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        for _ in range(2):
+            await peer.let_in()
+        peer.cut()
+
+    async def second(peer: Peer) -> None:
+        await peer.say("welcome", payload={**WELCOME, "session": "T", "reason": "expired"})
+        for _ in range(2):
+            join = await peer.hear()
+            error = {"code": "rate_limited", "text": "", "retry": True, "retry_after_ms": 10}
+            await peer.say("error", re=join["id"], payload=error)
+        rooms = [(await peer.let_in())["room"] for _ in range(2)]
+        for room in rooms:
+            await peer.say("message", room=room, seq=1, payload=1)
+
+    async with scripted(first, second) as url, connect(url) as client:
+        rooms = [await within(client.join(name)) for name in ("a", "b")]
+        for room in rooms:
+            assert (await within(anext(room))).seq == 1
+        assert sorted(client.rooms) == ["a", "b"]
 
 
 async def test_a_server_without_the_protocol() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.client.backoff import AT_ONCE, SETTLED, Backoff
+from fanwire.client.backoff import AT_ONCE, MAX_AFTER, SETTLED, Backoff
 
 
 class Highest(Random):
@@ -104,3 +104,37 @@ def test_the_first_connection_has_attempts_of_its_own() -> None:
     backoff = Backoff(Random(1), max_attempts=None, first_attempts=1)
     backoff.opened(0.0)
     assert all(backoff.failed(float(second)) is not None for second in range(100))
+
+
+def test_no_server_keeps_a_client_away_for_ever() -> None:
+    for after in (MAX_AFTER + 1, float("inf")):
+        assert Backoff(Lowest()).failed(0, after) == MAX_AFTER
+        assert Backoff(Highest()).asked(0, after) == pytest.approx(MAX_AFTER * 1.1)
+
+
+def test_who_is_asked_to_come_back_has_not_failed() -> None:
+    backoff = Backoff(Highest(), max_attempts=2)
+    for number in range(50):
+        backoff.opened(number * 10.0)
+        assert backoff.asked(number * 10.0 + SETTLED, 1.0) == pytest.approx(1 + AT_ONCE)
+        assert backoff.attempts == 0
+    # The attempts after it count as after any loss.
+    assert [backoff.failed(1000) is None for _ in range(2)] == [False, True]
+
+
+def test_who_is_asked_again_and_again_takes_more_time_and_never_gives_up() -> None:
+    backoff = Backoff(Highest(), base=1, max_attempts=1)
+    for number in range(50):
+        backoff.opened(number * 0.1)
+        assert backoff.asked(number * 0.1) == 1
+        assert backoff.attempts == 0
+
+
+def test_failures_before_the_server_asks_are_still_failures() -> None:
+    backoff = Backoff(Highest(), max_attempts=3)
+    backoff.opened(0)
+    assert [backoff.failed(1), backoff.failed(2)] == [AT_ONCE, 1]
+    backoff.opened(3)
+    assert backoff.asked(3.5) == 1
+    assert backoff.failed(4) == 2
+    assert backoff.failed(5) is None

@@ -14,11 +14,14 @@ from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
 from fanwire.client.codec import Codec
 from fanwire.client.errors import ClientClosed, ConnectionFailed, RequestFailed
-from fanwire.client.machine import WELCOME, Machine
+from fanwire.client.heartbeat import WELCOME
+from fanwire.client.machine import Machine
 from fanwire.client.membership import MAX_RETRIES
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
 from fanwire.client.positions import GRACE, MAX_RANGES
 from fanwire.client.receipts import MAX_REMEMBERED
+from fanwire.client.renewal import CAP, PAUSE, Renewal
+from fanwire.client.rooms import PACE
 from fanwire.client.state import TRANSITIONS, ClientState
 
 SELDOM = {"heartbeat_ms": 25_000, "grace_ms": 30_000, "ack_frames": 512, "ack_bytes": 65_536, "max_message": 1 << 20}
@@ -31,7 +34,8 @@ class Driver:
         self.encoding = encoding
         self.now = 100.0
         self.ids = itertools.count(1)
-        self.machine = Machine(Codec(encoding), Backoff(Random(1), max_attempts=max_attempts), name="c", **options)
+        backoff = Backoff(Random(1), max_attempts=max_attempts)
+        self.machine = Machine(Codec(encoding), backoff, Renewal(Random(1)), name="c", **options)
         self.machine.start()
         self.begun = self.machine.take()
 
@@ -70,6 +74,14 @@ class Driver:
         self.now += seconds
         self.machine.tick(self.now)
         return self.take()
+
+    def wait_for_retry(self) -> list[do.Action]:
+        """As long as there is something to wait for, with a server that is not silent."""
+        for _ in range(1000):
+            self.raw({"type": "pong"})
+            if found := self.wait(5):
+                return found
+        raise AssertionError("nothing in more than an hour")
 
     def joined(self, room: str = "r", seq: int = 0, *, epoch: str = "e", **payload: Any) -> str:
         """Joins and is let in; returns the id."""
@@ -254,6 +266,103 @@ def test_a_room_that_cannot_be_joined_again_now_is_tried_later_and_not_forever()
         frames = sent(driver.wait(0.2))
         assert [frame["type"] for frame in frames] == ["join"]
     assert only(driver.hear("error", re=frames[0]["id"], payload=error), do.Left)
+
+
+RATE_LIMITED = {"code": "rate_limited", "text": "", "retry": True, "retry_after_ms": 500}
+
+
+def test_rooms_that_are_refused_for_the_rate_come_again_one_by_one_and_none_is_lost() -> None:
+    driver = Driver().up()
+    rooms = [f"r{number}" for number in range(MAX_RETRIES + 5)]
+    for room in rooms:
+        driver.joined(room)
+    driver.lose()
+    driver.open()
+    for frame in sent(driver.welcome(session="T")):
+        assert driver.hear("error", re=frame["id"], payload=RATE_LIMITED) == []
+    asked: list[str] = []
+    refused = 0
+    while len(asked) < len(rooms):
+        frames = sent(driver.wait(0.5))
+        assert len(frames) <= 1, "one of them for each time that the server asks for"
+        for frame in frames:
+            if refused < 2 * MAX_RETRIES:
+                # However often: the last of them comes after all others, and again.
+                refused += 1
+                driver.hear("error", re=frame["id"], payload=RATE_LIMITED)
+            else:
+                driver.answer_join(frame["id"], frame["room"], 0, recovered=True)
+                asked.append(frame["room"])
+    assert sorted(asked) == sorted(rooms)
+    assert all(room in driver.machine.rooms for room in rooms)
+
+
+def test_a_rate_that_asks_for_no_wait_is_not_asked_without_end() -> None:
+    driver = Driver().up()
+    for room in ("a", "b"):
+        driver.joined(room)
+    driver.lose()
+    driver.open()
+    for frame in sent(driver.welcome(session="T")):
+        driver.hear("error", re=frame["id"], payload={**RATE_LIMITED, "retry_after_ms": 0})
+    assert driver.machine.deadline == driver.now + PACE
+    assert [len(sent(driver.wait(PACE))) for _ in range(3)] == [1, 1, 0]
+
+
+def test_the_rate_of_a_session_that_is_gone_holds_nothing_up() -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    driver.hear("error", re=frame["id"], payload={**RATE_LIMITED, "retry_after_ms": 100_000})
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="U"))
+    driver.hear("error", re=frame["id"], payload=RATE_LIMITED)
+    assert [frame["type"] for frame in sent(driver.wait(0.6))] == ["join"]
+
+
+@pytest.mark.parametrize("code", ["room_limit", "bad_room", "room_full", "unauthorized"])
+def test_a_room_that_is_refused_for_good_ends_with_that_error(code: str) -> None:
+    driver = Driver().up()
+    driver.joined("a")
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    (left,) = driver.hear("error", re=frame["id"], payload={"code": code, "text": "no", "retry": False})
+    assert isinstance(left, do.Left)
+    assert str(left.error) == f"{code}: no"
+    key = driver.machine.join("a")
+    (reject,) = only(driver.hear("error", re=key, payload={"code": code, "text": "no", "retry": False}), do.Reject)
+    assert (reject.key, reject.error.code, reject.error.retry) == (key, code, False)
+
+
+def test_a_wait_that_is_none_becomes_none_for_ever() -> None:
+    for after in (-5, 10**400):
+        driver = Driver().up()
+        driver.joined()
+        driver.lose()
+        driver.open()
+        (frame,) = sent(driver.welcome(session="T"))
+        payload = {"code": "overloaded", "retry": True, "retry_after_ms": after}
+        assert driver.hear("error", re=frame["id"], payload=payload) == []
+        assert [frame["type"] for frame in sent(driver.wait_for_retry())] == ["join"]
+
+
+def test_a_room_that_is_being_left_is_not_joined_again() -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    driver.hear("error", re=frame["id"], payload=RATE_LIMITED)
+    key = driver.machine.leave("r")
+    driver.take()
+    assert driver.wait(1) == []
+    assert only(driver.hear("error", re=key, payload=RATE_LIMITED), do.Reject)
+    # It was not left, and is due.
+    assert [frame["type"] for frame in sent(driver.wait(0))] == ["join"]
 
 
 @pytest.mark.parametrize(
@@ -649,9 +758,22 @@ def test_answers_of_all_sorts() -> None:
 
 
 def test_an_error_that_answers_nothing_is_told() -> None:
-    (action,) = Driver().up().hear("error", payload={"code": "bad_message", "text": "t", "retry": False})
+    driver = Driver().up()
+    (action,) = driver.hear("error", payload={"code": "bad_message", "text": "t", "retry": False})
     assert isinstance(action, do.Complained)
     assert str(action.error) == "bad_message: t"
+    # One that answers what nobody waits for any more is nobody's.
+    assert driver.hear("error", re="c-99", payload={"code": "overloaded", "retry": True}) == []
+
+
+def test_a_call_that_comes_too_fast_is_told_when_it_may_come_again() -> None:
+    driver = Driver().up()
+    for key in (driver.machine.publish("r", 1), driver.machine.request("sum", [1]), driver.machine.join("r")):
+        (reject,) = only(driver.hear("error", re=key, payload=RATE_LIMITED), do.Reject)
+        assert (reject.key, reject.error.code) == (key, "rate_limited")
+        assert (reject.error.retry, reject.error.retry_after_ms) == (True, 500)
+    assert driver.wait(10) == []
+    assert driver.machine.state is ClientState.OPEN
 
 
 def test_what_cannot_be_encoded_or_is_too_large_is_the_callers_error_and_leaves_nothing() -> None:
@@ -775,6 +897,325 @@ def test_closing_says_it_better() -> None:
     (changed,) = driver.lose(1001)
     assert isinstance(changed, do.StateChanged)
     assert str(changed.error) == "1001 for good"
+
+
+def test_what_was_said_of_a_connection_is_not_said_of_the_attempts_after_it() -> None:
+    driver = Driver().up()
+    driver.hear("closing", payload={"code": 1001, "reason": "restart", "reconnect": True, "after_ms": 3000})
+    assert only(driver.lose(1001), do.Connect)[0].delay >= 3
+    assert only(driver.lose(), do.Connect)[0].delay <= 1
+
+
+@pytest.mark.parametrize("after", [-(10**400), -1, 10**400])
+def test_a_wait_that_is_none_does_not_end_the_program(after: int) -> None:
+    for code in (1001, 4000):
+        driver = Driver().up()
+        actions = driver.hear("closing", payload={"code": code, "reconnect": True, "after_ms": after})
+        (connect,) = only(actions or driver.lose(1001), do.Connect)
+        assert 0 <= connect.delay <= 3600 * 1.1
+
+
+@pytest.mark.parametrize(("code", "text"), [(4501, "token has expired"), (4502, "no longer lets")])
+def test_who_is_sent_away_for_good_is_told_why(code: int, text: str) -> None:
+    driver = Driver().up()
+    (changed,) = driver.lose(code)
+    assert isinstance(changed, do.StateChanged)
+    assert isinstance(changed.error, ConnectionFailed)
+    assert changed.error.code == code
+    assert text in changed.error.reason
+    assert str(changed.error) == f"{code} {changed.error.reason}"
+    driver = Driver().up()
+    (changed,) = driver.lose(code, "moved to another desk")
+    assert isinstance(changed, do.StateChanged)
+    assert str(changed.error) == f"{code} moved to another desk"
+
+
+# Asked to come back.
+
+COME_BACK = {"code": 4000, "reason": "please reconnect", "reconnect": True, "after_ms": 2000}
+
+
+def test_who_is_asked_to_come_back_goes_at_once_and_resumes() -> None:
+    driver = Driver().up(ack_frames=2)
+    driver.joined()
+    driver.message(1)
+    publish = driver.machine.publish("r", "mine")
+    (frame,) = only(driver.take(), do.Send)
+    driver.now += 60
+    actions = driver.hear("closing", payload=COME_BACK)
+    assert actions[:2] == [
+        do.Drop(4000, "please reconnect", is_asked=True),
+        do.StateChanged(ClientState.RECONNECTING),
+    ]
+    (connect,) = actions[2:]
+    assert isinstance(connect, do.Connect)
+    assert connect.query == {"session": "S", "received": "3"}
+    assert 2 <= connect.delay <= 2.2
+    # What was under way does not count: it comes again.
+    assert driver.message(2) == []
+    assert driver.machine.deadline is None
+    driver.open()
+    assert only(driver.welcome(resumed=True, received=1), do.Send) == [do.Send(frame.frame)]
+    assert seqs(driver.message(2)) == [2]
+    assert driver.hear("reply", re=publish, room="r", seq=3) == [do.Resolve(publish, 3)]
+
+
+def test_what_is_given_meanwhile_waits() -> None:
+    driver = Driver().up()
+    driver.hear("closing", payload=COME_BACK)
+    key = driver.machine.publish("r", 1)
+    assert driver.take() == []
+    driver.open()
+    assert [frame["id"] for frame in sent(driver.welcome(resumed=True))] == [key]
+
+
+def test_coming_back_is_no_failure() -> None:
+    driver = Driver(max_attempts=1)
+    for _ in range(50):
+        driver.up(resumed=driver.machine.session.id == "S")
+        assert only(driver.hear("closing", payload={**COME_BACK, "after_ms": 0}), do.Connect)
+    # What then fails is one.
+    driver.lose()
+    assert str(driver.machine.error) == "given up after 1 attempt: 1006"
+
+
+def test_a_session_that_is_gone_meanwhile_is_begun_anew() -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.hear("closing", payload=COME_BACK)
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T", reason="expired"))
+    assert (frame["type"], frame["payload"]) == ("join", {"since": {"epoch": "e", "seq": 0}})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{"code": 1001, "reconnect": True}, {"code": 4008, "reconnect": True}, {"code": 4000, "reconnect": False}],
+)
+def test_any_other_closing_waits_for_the_close_frame(payload: dict[str, Any]) -> None:
+    driver = Driver().up()
+    driver.joined()
+    assert driver.hear("closing", payload=payload) == []
+    assert seqs(driver.message(1)) == [1]
+    assert driver.machine.state is ClientState.OPEN
+
+
+def test_a_client_that_closes_is_not_asked_to_come_back() -> None:
+    driver = Driver().up()
+    driver.machine.close()
+    driver.take()
+    assert driver.hear("closing", payload=COME_BACK) == []
+
+
+# New tokens.
+
+
+def wants(driver: Driver, kind: str = "token_expiring") -> None:
+    assert driver.hear(kind, payload={"expires_in_ms": 60_000, "grace_ms": 10_000}) == [do.Renew()]
+
+
+def renew(driver: Driver, token: str = "new") -> str:
+    driver.machine.renewed(token)
+    (frame,) = sent(driver.take())
+    assert frame == {"type": "token", "id": frame["id"], "payload": {"token": token}}
+    key: str = frame["id"]
+    return key
+
+
+UNAUTHORIZED = {"code": "unauthorized", "text": "no", "retry": False}
+
+
+@pytest.mark.parametrize("encoding", ["json", "msgpack"])
+@pytest.mark.parametrize("kind", ["token_expiring", "token_expired"])
+def test_a_token_that_runs_out_is_renewed_in_place(encoding: str, kind: str) -> None:
+    driver = Driver(encoding).up()
+    wants(driver, kind)
+    key = renew(driver)
+    assert driver.hear("reply", re=key, payload={"expires_in_ms": None}) == []
+    assert driver.wait(20) == []
+    assert not driver.machine.is_full
+    wants(driver, kind)
+
+
+def test_an_attempt_is_not_begun_twice() -> None:
+    driver = Driver().up()
+    wants(driver)
+    for kind in ("token_expiring", "token_expired"):
+        assert driver.hear(kind) == []
+    key = renew(driver)
+    assert driver.hear("token_expiring") == []
+    driver.machine.renewed("another")
+    driver.machine.renewal_failed(driver.now)
+    assert driver.take() == []
+    assert driver.hear("reply", re=key) == []
+    assert driver.wait(20) == []
+
+
+def test_a_refused_token_is_tried_again_for_as_long_as_the_server_has_us() -> None:
+    driver = Driver().up()
+    wants(driver)
+    for _ in range(20):
+        driver.now += PAUSE
+        (told,) = driver.hear("error", re=renew(driver), payload=UNAUTHORIZED)
+        assert isinstance(told, do.Complained)
+        assert driver.wait_for_retry() == [do.Renew()]
+    assert driver.hear("reply", re=renew(driver)) == []
+
+
+def test_a_function_that_fails_is_called_again() -> None:
+    driver = Driver().up()
+    wants(driver)
+    for _ in range(20):
+        driver.machine.renewal_failed(driver.now)
+        assert driver.take() == []
+        assert driver.machine.deadline is not None
+        assert driver.now <= driver.machine.deadline <= driver.now + CAP
+        assert driver.wait_for_retry() == [do.Renew()]
+
+
+def test_a_token_that_cannot_be_sent_counts_as_none() -> None:
+    driver = Driver().up(max_message=100)
+    wants(driver)
+    with pytest.raises(ValueError, match="100 bytes"):
+        driver.machine.renewed("x" * 100)
+    driver.machine.renewal_failed(driver.now)
+    assert driver.take() == []
+    assert driver.wait_for_retry() == [do.Renew()]
+
+
+def test_the_server_says_when_to_try_again() -> None:
+    driver = Driver().up()
+    wants(driver)
+    driver.hear("error", re=renew(driver), payload={**RATE_LIMITED, "retry_after_ms": 7000})
+    assert driver.wait(6.9) == []
+    assert driver.wait(1) == [do.Renew()]
+
+
+def test_one_that_has_expired_is_tried_at_once_whatever_the_delay() -> None:
+    driver = Driver().up()
+    wants(driver)
+    driver.hear("error", re=renew(driver), payload={**RATE_LIMITED, "retry_after_ms": 20_000})
+    assert driver.wait(5) == []
+    wants(driver, "token_expired")
+    # And once more, where it was under way already.
+    assert driver.hear("token_expired") == []
+    driver.machine.renewal_failed(driver.now)
+    assert driver.wait(PAUSE) == [do.Renew()]
+
+
+def test_a_server_that_wants_one_after_the_other_gets_them_one_by_one() -> None:
+    driver = Driver().up()
+    wants(driver)
+    for kind in ("token_expiring", "token_expired") * 5:
+        assert driver.hear("reply", re=renew(driver)) == []
+        assert driver.hear(kind) == []
+        assert driver.wait(PAUSE * 0.9) == []
+        assert driver.wait(PAUSE * 0.2) == [do.Renew()]
+
+
+@pytest.mark.parametrize("received", [0, 1])
+def test_a_token_is_not_sent_again_over_another_connection(received: int) -> None:
+    driver = Driver().up()
+    before = driver.machine.publish("r", 1)
+    driver.hear("received", payload={"count": 1})
+    wants(driver)
+    key = renew(driver)
+    after = [driver.machine.publish("r", number) for number in (2, 3)]
+    driver.lose()
+    driver.open()
+    again = sent(driver.welcome(resumed=True, received=1 + received))
+    # The upgrade has shown another; the count goes on without it if the server does not have it.
+    assert [frame["id"] for frame in again] == after
+    assert driver.hear("received", payload={"count": 3 + received}) == []
+    # An answer to it is no longer waited for, whatever it says.
+    assert driver.hear("reply", re=key, payload={"expires_in_ms": 5}) == []
+    assert driver.hear("error", re=key, payload=UNAUTHORIZED) == []
+    for name in (before, *after):
+        driver.hear("reply", re=name, seq=1)
+    assert driver.machine.session.unsent() == []
+    driver.lose()
+    driver.open()
+    assert sent(driver.welcome(resumed=True, received=3 + received)) == []
+    wants(driver)
+
+
+def test_the_server_cannot_have_what_was_taken_back() -> None:
+    driver = Driver().up()
+    wants(driver)
+    renew(driver)
+    driver.lose()
+    driver.open()
+    driver.welcome(resumed=True, received=0)
+    assert only(driver.hear("received", payload={"count": 1}), do.Drop)
+
+
+def test_a_new_session_knows_nothing_of_an_old_token() -> None:
+    driver = Driver(max_frames=1).up()
+    wants(driver)
+    key = renew(driver)
+    driver.lose()
+    driver.open()
+    assert sent(driver.welcome(session="T")) == []
+    assert not driver.machine.is_full
+    assert driver.hear("error", re=key, payload=UNAUTHORIZED) == []
+    assert driver.wait(20) == []
+
+
+def test_what_the_function_returns_too_late_is_not_sent() -> None:
+    driver = Driver().up()
+    wants(driver)
+    driver.lose()
+    driver.machine.renewed("late")
+    driver.open()
+    assert sent(driver.welcome(resumed=True)) == []
+    driver.machine.renewed("later")
+    driver.machine.renewal_failed(driver.now)
+    assert driver.take() == []
+    assert driver.wait(20) == []
+
+
+def test_a_retry_is_for_its_connection_only() -> None:
+    driver = Driver().up()
+    wants(driver)
+    driver.machine.renewal_failed(driver.now)
+    driver.lose()
+    driver.open()
+    assert driver.machine.deadline == driver.now + WELCOME
+    driver.welcome(resumed=True)
+    assert driver.wait(20) == []
+
+
+def test_a_slow_application_does_not_lose_its_token() -> None:
+    driver = Driver().up()
+    wants(driver)
+    driver.machine.paused()
+    driver.machine.renewal_failed(driver.now)
+    assert driver.machine.deadline is not None
+    assert driver.wait(PAUSE + 1) == [do.Renew()]
+    renew(driver)
+    assert driver.machine.deadline is None
+
+
+def test_the_end_of_a_client_ends_its_renewal() -> None:
+    driver = Driver().up()
+    wants(driver)
+    driver.machine.close()
+    driver.take()
+    driver.machine.renewed("late")
+    driver.machine.renewal_failed(driver.now)
+    assert driver.take() == []
+    assert driver.machine.deadline is None
+    driver = Driver().up()
+    wants(driver)
+    renew(driver)
+    (changed,) = driver.lose(4501, "token expired")
+    assert isinstance(changed, do.StateChanged)
+    assert str(changed.error) == "4501 token expired"
+
+
+def test_the_type_is_the_protocols_own() -> None:
+    with pytest.raises(ValueError, match="type of the protocol"):
+        Driver().up().machine.request("token", {"token": "t"})
 
 
 def test_the_end_fails_what_waits() -> None:

@@ -1,7 +1,7 @@
 """The client against a small, honest server, with the connection cut at any frame in either direction.
 
-Whatever happens, an application sees every message of a reliable room once and in order, or a gap at that place; and
-every publish is processed once.
+Whatever happens, an application sees every message of a reliable room once and in order, or a gap at that place; every
+publish is processed once; and no connection is shown a token that was fetched for another.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fanwire.client.backoff import Backoff
 from fanwire.client.codec import Codec
 from fanwire.client.machine import Machine
 from fanwire.client.message import Gap, Message
+from fanwire.client.renewal import Renewal
 from fanwire.client.state import ClientState
 
 ROOMS = ("a", "b")
@@ -57,6 +58,8 @@ class Connection:
         self.to_server: deque[str] = deque()
         self.to_client: deque[str] = deque()
         self.session: Session | None = None
+        # Tokens that the client has returned while this was its connection.
+        self.tokens: set[str] = set()
 
 
 class Server:
@@ -71,6 +74,8 @@ class Server:
         self.kept: dict[str, list[Entry]] = {room: [] for room in ROOMS}
         self.seen: dict[str, int] = {}
         self.unrecovered = 0
+        self.takes_tokens = True
+        self.taken: list[str] = []
 
     def accept(self, connection: Connection, query: dict[str, str]) -> None:
         session = self.sessions.get(query.get("session", ""))
@@ -158,9 +163,23 @@ class Server:
                 self.write(connection, {"type": "pong"})
             return
         session.received += 1
-        self.handle(session, frame)
+        if frame["type"] == "token":
+            self.renew(connection, session, frame)
+        else:
+            self.handle(session, frame)
         if session.received % 2 == 0:
             self.write(connection, {"type": "received", "payload": {"count": session.received}})
+
+    def renew(self, connection: Connection, session: Session, frame: dict[str, Any]) -> None:
+        token = frame["payload"]["token"]
+        assert token in connection.tokens, "a token of another connection"
+        assert token not in self.taken, "a token twice"
+        if self.takes_tokens:
+            self.taken.append(token)
+            self.send(session, {"type": "reply", "re": frame["id"], "payload": {"expires_in_ms": 1}})
+        else:
+            payload = {"code": "unauthorized", "text": "", "retry": False}
+            self.send(session, {"type": "error", "re": frame["id"], "payload": payload})
 
     def handle(self, session: Session, frame: dict[str, Any]) -> None:
         room = frame["room"]
@@ -215,8 +234,11 @@ class Model(RuleBasedStateMachine):
         self.published: dict[str, int] = {}
         self.resolved: dict[str, Any] = {}
         self.joins: dict[str, str] = {}
+        # Calls of the application's function that have not returned.
+        self.calls = 0
+        self.renewal = Renewal(Random(0))
         backoff = Backoff(Random(0), max_attempts=None)
-        self.machine = Machine(Codec("json"), backoff, name="c", heartbeat=1e6)
+        self.machine = Machine(Codec("json"), backoff, self.renewal, name="c", heartbeat=1e6)
 
     @initialize()
     def start(self) -> None:
@@ -232,11 +254,14 @@ class Model(RuleBasedStateMachine):
                 assert isinstance(action.frame, str)
                 self.connection.to_server.append(action.frame)
             elif isinstance(action, do.Drop):
-                # The one thing an honest server can be dropped for: its welcome took too long.
-                assert action.reason == "no sign of life"
+                # The one thing an honest server can be dropped for unasked: its welcome took too long.
+                assert action.is_asked or action.reason == "no sign of life"
                 assert self.connection is not None
                 self.ghosts.append(self.connection)
                 self.connection = None
+            elif isinstance(action, do.Renew):
+                assert self.connection is not None
+                self.calls += 1
             elif isinstance(action, do.Connect):
                 assert self.connection is None or self.connection in self.ghosts
                 self.wanted = action
@@ -250,6 +275,8 @@ class Model(RuleBasedStateMachine):
             elif isinstance(action, do.Resolve):
                 assert action.key not in self.resolved
                 self.resolved[action.key] = action.value
+            elif isinstance(action, do.Complained):
+                assert action.error.code == "unauthorized"
             else:
                 # An honest server gives no cause for anything else.
                 assert isinstance(action, (do.StateChanged, do.Told)), action
@@ -276,6 +303,38 @@ class Model(RuleBasedStateMachine):
     @rule()
     def server_tells(self) -> None:
         self.server.tell()
+
+    @precondition(lambda self: self.connection is not None and self.connection.session is not None)
+    @rule(kind=st.sampled_from(["token_expiring", "token_expired"]))
+    def server_wants_a_token(self, kind: str) -> None:
+        assert self.connection is not None
+        assert self.connection.session is not None
+        self.server.send(self.connection.session, {"type": kind, "payload": {}})
+
+    @precondition(lambda self: self.connection is not None and self.connection.session is not None)
+    @rule(after=st.sampled_from([0, 700]))
+    def server_asks_to_come_back(self, after: int) -> None:
+        assert self.connection is not None
+        assert self.connection.session is not None
+        payload = {"code": 4000, "reason": "", "reconnect": True, "after_ms": after}
+        self.server.send(self.connection.session, {"type": "closing", "payload": payload})
+
+    @rule(takes=st.booleans())
+    def server_takes_tokens(self, takes: bool) -> None:
+        self.server.takes_tokens = takes
+
+    @precondition(lambda self: self.calls)
+    @rule(has_one=st.booleans())
+    def the_function_returns(self, has_one: bool) -> None:
+        self.calls -= 1
+        if has_one:
+            token = f"t{next(self.data)}"
+            if self.connection is not None:
+                self.connection.tokens.add(token)
+            self.machine.renewed(token)
+        else:
+            self.machine.renewal_failed(self.now)
+        self.perform()
 
     @precondition(lambda self: self.wanted is not None)
     @rule()
@@ -382,15 +441,21 @@ class Model(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """From here on nothing fails."""
+        self.server.takes_tokens = True
         for _ in range(200):
             if self.wanted is not None:
                 self.connect()
+            if self.renewal.deadline is not None and self.machine.state is ClientState.OPEN:
+                self.wait(max(0.0, self.renewal.deadline - self.now))
+            while self.calls:
+                self.the_function_returns(True)
             connection = self.connection
             assert connection is not None
-            while connection.to_server or connection.to_client:
+            while self.connection is connection and (connection.to_server or connection.to_client):
                 self.server_reads(100) if connection.to_server else self.client_reads(100)
             self.server.tell()
-            if not connection.to_server and not connection.to_client:
+            is_quiet = not connection.to_server and not connection.to_client and not self.calls
+            if self.connection is connection and is_quiet and self.renewal.deadline is None:
                 return
         raise AssertionError("they do not come to an end")
 
@@ -412,6 +477,9 @@ class Model(RuleBasedStateMachine):
             assert processed.count(data) == 1
             assert self.resolved[key] == self.server.seen[key]
         assert not self.machine.is_full
+        # Whatever was refused or failed, the last attempt has succeeded.
+        assert not self.renewal.is_asked
+        assert self.renewal.forget() == ""
 
 
 TestModel = Model.TestCase

@@ -21,6 +21,7 @@ __all__ = [
     "Left",
     "MemberChanged",
     "Reject",
+    "Renew",
     "Resolve",
     "Send",
     "StateChanged",
@@ -45,10 +46,15 @@ class Connect:
 
 @dataclass(frozen=True)
 class Drop:
-    """End the connection at once, with this code if it can still be sent. Nothing more is heard of it."""
+    """End the connection at once, with this code if it can still be sent. Nothing more is heard of it.
+
+    Attributes:
+        is_asked: whether the server has asked for it. Otherwise something is wrong with it.
+    """
 
     code: int
     reason: str
+    is_asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,11 @@ class Close:
     """Begin the closing handshake, or end the attempt to connect. `lost` says when it is done."""
 
     code: int
+
+
+@dataclass(frozen=True)
+class Renew:
+    """Call the application for a new token; `renewed` or `renewal_failed` says what came of it."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,7 @@ Action = (
     | Connect
     | Drop
     | Close
+    | Renew
     | StateChanged
     | Resolve
     | Reject

@@ -20,6 +20,10 @@ MAX_DOUBLINGS = 64
 """2 to this power is beyond every cap, and still a float."""
 
 
+MAX_AFTER = 3600.0
+"""Seconds that a server can keep a client away: a number that is no wait must not become one for ever."""
+
+
 class Backoff:
     """The delays of one client.
 
@@ -78,18 +82,43 @@ class Backoff:
         Returns:
             Seconds to wait; None: there were too many failures, give up.
         """
-        if self._opened is not None and now - self._opened >= SETTLED:
-            self.failures = 0
-        self._opened = None
+        self._lost(now)
         self.failures += 1
         if not self._was_open and self._first_attempts is not None and self.failures >= self._first_attempts:
             return None
         if self._max_attempts is not None and self.attempts >= self._max_attempts:
             return None
         if after is not None:
-            # All clients of a draining server are told the same.
-            return after + self._random.uniform(0, max(AT_ONCE, after / 10))
+            return self._after(after, AT_ONCE)
         if self.failures == 1:
             return self._random.uniform(0, AT_ONCE)
         doublings = min(self.failures - 2, MAX_DOUBLINGS)
         return self._random.uniform(0, min(self._cap, self._base * 2.0**doublings))
+
+    def asked(self, now: float, after: float = 0.0) -> float:
+        """The server has asked to come back over another connection: no failure, and no attempt.
+
+        Args:
+            now: seconds of a clock that never goes back.
+            after: seconds that the server asked for.
+
+        Returns:
+            Seconds to wait.
+        """
+        has_settled = self._lost(now)
+        # A loss, as far as the attempts after it are concerned.
+        self.failures = max(1, self.failures)
+        # One that asks again and again is obeyed, but not as fast as it can ask.
+        return self._after(after, AT_ONCE if has_settled else self._base)
+
+    def _lost(self, now: float) -> bool:
+        has_settled = self._opened is not None and now - self._opened >= SETTLED
+        if has_settled:
+            self.failures = 0
+        self._opened = None
+        return has_settled
+
+    def _after(self, seconds: float, spread: float) -> float:
+        # All clients of a draining server are told the same.
+        seconds = min(seconds, MAX_AFTER)
+        return seconds + self._random.uniform(0, max(spread, seconds / 10))

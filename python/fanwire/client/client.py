@@ -22,6 +22,7 @@ from fanwire.client.driver import Driver, Token
 from fanwire.client.errors import ClientClosed
 from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
+from fanwire.client.renewal import Renewal
 from fanwire.client.room import Room
 from fanwire.client.state import ClientState
 from fanwire.client.stream import Stream
@@ -34,7 +35,7 @@ MAX_QUEUE = 1024
 """Messages of a room that wait for the application: at 1 KiB each a megabyte, and some tenths of a second of a busy
 room. Beyond that the server holds them, under its own limits."""
 OPEN_TIMEOUT = 10.0
-"""Seconds for the upgrade."""
+"""Seconds for the upgrade, and for the token before it."""
 CLOSE_TIMEOUT = 5.0
 """Seconds for the server's side of the closing handshake."""
 
@@ -61,7 +62,10 @@ def connect(
 
     Args:
         url: ws:// or wss://.
-        token: sent as `Authorization: Bearer`; a function (or a coroutine function) is called before every attempt.
+        token: sent as `Authorization: Bearer`. A function (or a coroutine function) is called before every attempt to
+            connect, and when the server says that the token runs out: the new one takes its place, and the connection
+            goes on. There is one call at a time; one that fails is tried again. A token that is no function cannot be
+            renewed, and the client ends with the code 4501 when it is no longer good.
         encoding: "json" or "msgpack".
         max_attempts: attempts to connect that fail, one after the other, before giving up; None: never.
         first_attempts: attempts at the first connection of all; None: as `max_attempts` has it. With 1, a server that
@@ -74,7 +78,7 @@ def connect(
             queue is full, nothing is read from the connection until it is half empty, or a call wants an answer. An
             application that calls and calls, and takes no messages, loses the oldest at 16 times as many (8,192 at
             least), with a gap.
-        open_timeout: seconds for the upgrade.
+        open_timeout: seconds for the upgrade, and for a call of `token`.
         close_timeout: seconds for the server to answer a close.
 
     Raises:
@@ -126,8 +130,9 @@ class Client:
         self._close_timeout = close_timeout
         codec = Codec(encoding)
         # Jitter need not be secret, but forked processes must not share their dice.
-        backoff = Backoff(SystemRandom(), max_attempts=max_attempts, first_attempts=first_attempts)
-        self._machine = Machine(codec, backoff, name=secrets.token_hex(6), heartbeat=heartbeat)
+        dice = SystemRandom()
+        backoff = Backoff(dice, max_attempts=max_attempts, first_attempts=first_attempts)
+        self._machine = Machine(codec, backoff, Renewal(dice), name=secrets.token_hex(6), heartbeat=heartbeat)
         self._loop: asyncio.AbstractEventLoop
         # All but the loop.
         self._drive = partial(

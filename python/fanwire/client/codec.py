@@ -26,6 +26,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+MAX_MS = 3_600_000
+"""Milliseconds that a server can ask to wait, as `backoff.MAX_AFTER` has it. JSON's integers have no end, floats do."""
+
 
 class Envelope(Struct, omit_defaults=True):
     """One message of the protocol; absent fields are `UNSET`."""
@@ -101,6 +104,9 @@ class ErrorInfo(Struct):
     path: str | None = None
     retry_after_ms: int | None = None
 
+    def __post_init__(self) -> None:
+        self.retry_after_ms = _bounded(self.retry_after_ms)
+
 
 class Closing(Struct):
     """The payload of `closing`."""
@@ -109,6 +115,9 @@ class Closing(Struct):
     reason: str = ""
     reconnect: bool = True
     after_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        self.after_ms = _bounded(self.after_ms)
 
 
 class Count(Struct):
@@ -184,6 +193,10 @@ def convert(envelope: Envelope, kind: type[T]) -> T:
         return msgspec.convert(payload, kind)
     except (msgspec.ValidationError, ValueError) as error:
         raise ProtocolError(f"payload of {envelope.type}: {error}") from error
+
+
+def _bounded(milliseconds: int | None) -> int | None:
+    return None if milliseconds is None else min(max(0, milliseconds), MAX_MS)
 
 
 def _from_base64(envelope: Envelope) -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as tls
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from inspect import isawaitable
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from fanwire.client.actions import Action, Close, Connect, Drop, Send
+from fanwire.client.actions import Action, Close, Connect, Drop, Renew, Send
 from fanwire.client.codec import Codec
 from fanwire.client.link import Link, Unreachable
 from fanwire.client.machine import Machine
@@ -46,7 +46,7 @@ class Driver:
         token: see `fanwire.client.connect`.
         ssl: for wss; None: the system's certificates.
         headers: of the upgrade.
-        open_timeout: seconds for the upgrade.
+        open_timeout: seconds for the upgrade, and for a call of the token's function.
     """
 
     def __init__(
@@ -67,7 +67,12 @@ class Driver:
         self._owner = owner
         self._loop = loop
         self._url = url
+        # For the log: the query may hold a secret.
+        self._place = urlunsplit(urlsplit(url)._replace(query=""))
         self._token = token
+        # What a token is made from is often good for one call: two at once would spoil it for each other.
+        self._token_turn = asyncio.Lock()
+        self._is_warned = False
         self._ssl = ssl
         self._headers = dict(headers)
         self._open_timeout = open_timeout
@@ -76,7 +81,8 @@ class Driver:
         self._is_performing = False
         self._dial: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        # One for each connection: the current one, and some before it that have not yet come to their end.
+        # One for each connection: the current one, and some before it that have not yet come to their end. And those
+        # that call for a new token.
         self._tasks: set[asyncio.Task[None]] = set()
 
     def perform(self) -> None:
@@ -163,11 +169,14 @@ class Driver:
             self._dial = self._loop.call_later(action.delay, self._dials, action.query)
         elif isinstance(action, Drop):
             if self._link is not None:
-                logger.warning("connection to %s dropped: %s", self._url, action.reason)
+                level = logging.INFO if action.is_asked else logging.WARNING
+                logger.log(level, "connection to %s dropped: %s", self._place, action.reason)
                 self._link.drop(action.code, action.reason)
                 self._link = None
         elif isinstance(action, Close):
             self._close(action.code)
+        elif isinstance(action, Renew):
+            self._renews()
         else:
             self._owner.act(action)
 
@@ -181,7 +190,10 @@ class Driver:
 
     def _dials(self, query: dict[str, str]) -> None:
         self._dial = None
-        task = self._loop.create_task(self._connect(query))
+        self._spawn(self._connect(query))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -201,7 +213,7 @@ class Driver:
                 self._unreachable(error)
 
     def _unreachable(self, error: Exception) -> None:
-        logger.warning("cannot connect to %s: %s", self._url, str(error) or repr(error))
+        logger.warning("cannot connect to %s: %s", self._place, str(error) or repr(error))
         now = self._loop.time()
         if not isinstance(error, Unreachable):
             self._machine.lost(CloseCode.ABNORMAL, repr(error), now)
@@ -214,9 +226,33 @@ class Driver:
         self.perform()
 
     async def _authorized(self) -> dict[str, str]:
-        token = self._token() if callable(self._token) else self._token
-        value = await token if isawaitable(token) else token
-        return self._headers if value is None else {**self._headers, "Authorization": f"Bearer {value}"}
+        token = await self._fetch(self._token) if callable(self._token) else self._token
+        return self._headers if token is None else {**self._headers, "Authorization": f"Bearer {token}"}
+
+    def _renews(self) -> None:
+        if callable(self._token):
+            self._spawn(self._renew(self._token))
+        elif not self._is_warned:
+            self._is_warned = True
+            logger.warning("%s wants a new token, and there is no function to call for one", self._place)
+
+    async def _renew(self, function: Callable[[], str | Awaitable[str]]) -> None:
+        try:
+            self._machine.renewed(await self._fetch(function))
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.warning("no new token for %s: %s", self._place, str(error) or repr(error))
+            self._machine.renewal_failed(self._loop.time())
+        self.perform()
+
+    async def _fetch(self, function: Callable[[], str | Awaitable[str]]) -> str:
+        async with self._token_turn:
+            token = function()
+            if not isawaitable(token):
+                return token
+            try:
+                return await asyncio.wait_for(token, self._open_timeout)
+            except asyncio.TimeoutError as error:
+                raise asyncio.TimeoutError("the token's function takes too long") from error
 
     def _set_alarm(self) -> None:
         deadline = self._machine.deadline

@@ -14,7 +14,15 @@ A lost connection is none of these: the client comes back by itself.
 
 from __future__ import annotations
 
+from fanwire.codes import CloseCode
+
 __all__ = ["ClientClosed", "ClientError", "ConnectionFailed", "ProtocolError", "RequestFailed"]
+
+MEANINGS: dict[int | None, str] = {
+    CloseCode.TOKEN_EXPIRED: "the token has expired, and no new one was taken",
+    CloseCode.REVOKED: "the server no longer lets this client in",
+}
+"""What a close code says where the server adds no word of its own."""
 
 
 class ClientError(Exception):
@@ -67,6 +75,7 @@ class ConnectionFailed(ClientError):
 
     def __init__(self, reason: str, *, code: int | None = None, status: int | None = None) -> None:
         number = code if code is not None else status
+        reason = reason or MEANINGS.get(code, "")
         super().__init__(reason if number is None else f"{number} {reason}".rstrip())
         self.code = code
         self.reason = reason

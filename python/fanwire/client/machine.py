@@ -9,27 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from fanwire.client.actions import (
-    Action,
-    Close,
-    Complained,
-    Connect,
-    Deliver,
-    Drop,
-    Reject,
-    Resolve,
-    Send,
-    StateChanged,
-)
+from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
 from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, Welcome, convert
 from fanwire.client.errors import ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
+from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
 from fanwire.client.message import Position
-from fanwire.client.questions import Question, Questions
+from fanwire.client.outgoing import Outgoing
+from fanwire.client.questions import Questions
 from fanwire.client.receipts import Receipts
+from fanwire.client.renewal import Renewal
 from fanwire.client.rooms import Rooms
 from fanwire.client.session import MAX_BYTES, MAX_FRAMES, Session, size_of
 from fanwire.client.state import TRANSITIONS, ClientState
@@ -37,13 +29,7 @@ from fanwire.codes import CloseCode, should_reconnect
 
 __all__ = ["Machine"]
 
-WELCOME = 10.0
-"""Seconds for the server's first message."""
-HEARTBEAT = 25.0
-"""Seconds of silence before the first welcome says how many."""
-SILENT = 4000
-"""The code for a server that is not heard: any code but 1000 and 1001, which would end the session."""
-RESERVED = frozenset({"join", "leave", "publish", "presence", "ack", "received", "ping", "pong"})
+RESERVED = frozenset({"join", "leave", "publish", "presence", "ack", "token", "received", "ping", "pong"})
 """Types that are not the application's."""
 
 
@@ -53,6 +39,7 @@ class Machine:
     Args:
         codec: the encoding.
         backoff: the delays.
+        renewal: when there has to be a new token.
         name: begins the ids of this client, and of no other: ids are what publishing once rests on.
         heartbeat: seconds of silence until a ping, twice as long until the connection is given up; None: as the
             server says.
@@ -70,6 +57,7 @@ class Machine:
         self,
         codec: Codec,
         backoff: Backoff,
+        renewal: Renewal,
         *,
         name: str,
         heartbeat: float | None = None,
@@ -78,25 +66,19 @@ class Machine:
     ) -> None:
         self._codec = codec
         self._backoff = backoff
-        self._name = name
-        self._own_heartbeat = heartbeat
-        self._heartbeat = HEARTBEAT if heartbeat is None else heartbeat
-        self._max_message: int | None = None
-        self._count = 0
-        self._actions: list[Action] = []
+        self._renewal = renewal
+        self._heartbeat = Heartbeat(heartbeat)
+        self._actions: list[do.Action] = []
         self._questions = Questions(max_frames, max_bytes)
         self._receipts = Receipts()
         self._closing: Closing | None = None
-        # Whether there is a connection, and whether it was welcomed.
+        # Whether there is a connection.
         self._is_linked = False
-        self._is_renewed = False
-        self._is_paused = False
-        self._is_pinged = False
-        self._heard = 0.0
         self.state = ClientState.CONNECTING
         self.error: ClientError | None = None
         self.session = Session(max_frames, max_bytes)
-        self.rooms = Rooms(self._actions, self._questions, self._ask)
+        self._out = Outgoing(codec, self._actions, self._questions, self.session, name=name)
+        self.rooms = Rooms(self._actions, self._questions, self._out.ask)
 
     @property
     def is_full(self) -> bool:
@@ -106,15 +88,16 @@ class Machine:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`, at the latest; None: not because of time."""
-        if not self._is_linked or self._is_paused or self.state is ClientState.CLOSING:
+        if not self._is_linked or self.state is ClientState.CLOSING:
             return None
-        if self.state is not ClientState.OPEN:
-            return self._heard + WELCOME
-        heartbeat = self._heard + self._heartbeat * (2 if self._is_pinged else 1)
-        deadline = self.rooms.deadline
-        return heartbeat if deadline is None else min(heartbeat, deadline)
+        deadline = self._heartbeat.deadline
+        if self.state is ClientState.OPEN:
+            deadline = _sooner(deadline, self._renewal.deadline)
+            if not self._heartbeat.is_paused:
+                deadline = _sooner(deadline, self.rooms.deadline)
+        return deadline
 
-    def take(self) -> list[Action]:
+    def take(self) -> list[do.Action]:
         """What is to be done, in this order. It is told once."""
         actions = self._actions[:]
         # The rooms add to the same list.
@@ -132,8 +115,7 @@ class Machine:
         if self.state is ClientState.CLOSED:
             return
         self._is_linked = True
-        self._is_pinged = self._is_paused = False
-        self._heard = now
+        self._heartbeat.opened(now)
         self._closing = None
 
     def refused(self, status: int, retry_after: float | None, now: float, *, is_renewable: bool = False) -> None:
@@ -147,9 +129,7 @@ class Machine:
         """
         if self.state is ClientState.CLOSED:
             return
-        if status == 401 and is_renewable and not self._is_renewed:
-            # Tokens run out while a client is away. With a new one it is once more the server's turn, and only once.
-            self._is_renewed = True
+        if status == 401 and is_renewable and self._renewal.refused():
             self._connect(0.0)
         elif status in (408, 425, 429) or status >= 500:
             # 408: a network that swallowed half of the request; it says nothing of the client.
@@ -175,7 +155,8 @@ class Machine:
         if self.state is ClientState.CLOSING:
             self._end()
             return
-        closing = self._closing
+        # It was said of this connection, and not of the attempts that follow.
+        closing, self._closing = self._closing, None
         if closing is not None and not closing.reconnect:
             self._fail(ConnectionFailed(closing.reason, code=closing.code))
         elif closing is not None:
@@ -190,8 +171,7 @@ class Machine:
         """A whole message has come."""
         if not self._is_linked or self.state in (ClientState.CLOSING, ClientState.CLOSED):
             return
-        self._heard = now
-        self._is_pinged = False
+        self._heartbeat.heard(now)
         try:
             envelope = self._codec.decode(frame)
             if self.state is not ClientState.OPEN:
@@ -202,8 +182,8 @@ class Machine:
             handler = _HANDLERS.get(envelope.type)
             if handler is not None:
                 handler(self, envelope, now)
-            if self.session.is_ack_due:
-                self._tell()
+            if self.session.is_ack_due and self._is_linked:
+                self._out.tell()
         except ProtocolError as error:
             self.violated(CloseCode.PROTOCOL_ERROR, str(error), now)
 
@@ -212,34 +192,48 @@ class Machine:
         if self.state in (ClientState.CLOSING, ClientState.CLOSED):
             return
         self.session.forget()
-        self._actions.append(Drop(code, reason))
+        self._actions.append(do.Drop(code, reason))
         self._down(f"the server broke the protocol: {reason}", now)
 
     def tick(self, now: float) -> None:
         """Some time has passed."""
-        if not self._is_linked or self._is_paused or self.state in (ClientState.CLOSING, ClientState.CLOSED):
+        if not self._is_linked or self.state in (ClientState.CLOSING, ClientState.CLOSED):
             return
-        # Compared as `deadline` is computed: a difference may be smaller by a rounding.
-        if now >= self._heard + (2 * self._heartbeat if self.state is ClientState.OPEN else WELCOME):
-            self._actions.append(Drop(SILENT, "no sign of life"))
+        if self._heartbeat.is_over(now):
+            # Not 1000 or 1001, which would end the session.
+            self._actions.append(do.Drop(CloseCode.RECONNECT, "no sign of life"))
             self.lost(CloseCode.ABNORMAL, "no sign of life", now)
-            return
-        if self.state is not ClientState.OPEN:
-            return
-        if now >= self._heard + self._heartbeat and not self._is_pinged:
-            self._is_pinged = True
-            self._send(Envelope("ping"))
-        self.rooms.tick(now)
+        elif self.state is ClientState.OPEN:
+            if self._heartbeat.asks(now):
+                self._out.send("ping")
+            if self._renewal.begins(now):
+                self._actions.append(do.Renew())
+            if not self._heartbeat.is_paused:
+                self.rooms.tick(now)
 
     def paused(self) -> None:
         """Nothing is read any more, because the application is slow: silence means nothing."""
-        self._is_paused = True
+        self._heartbeat.is_paused = True
 
     def resumed(self, now: float) -> None:
         """It is read again: every grace begins anew."""
-        self._is_paused = False
-        self._heard = now
+        self._heartbeat.resumed(now)
         self.rooms.postpone(now)
+
+    def renewed(self, token: str) -> None:
+        """The application has returned the token that `Renew` asked for.
+
+        Raises:
+            TypeError, ValueError: it cannot be sent, and counts as none; say `renewal_failed`.
+        """
+        # What comes too late is of no use: the next upgrade asks for one itself.
+        if self.state is ClientState.OPEN and self._renewal.is_asked:
+            self._renewal.sent(self._out.ask("token", None, {"token": token}))
+
+    def renewal_failed(self, now: float) -> None:
+        """The application has none."""
+        if self._renewal.is_asked:
+            self._renewal.failed(now)
 
     # What the application wants. Each returns the id that `Resolve` or `Reject` will name.
 
@@ -271,7 +265,7 @@ class Machine:
             ClientError: it is over.
         """
         self._check()
-        return self._ask("publish", room, payload, UNSET if key is None else key)
+        return self._out.ask("publish", room, payload, UNSET if key is None else key)
 
     def request(self, kind: str, payload: Any = UNSET, room: str | None = None) -> str:
         """Sends a message of the application's own type, or "presence".
@@ -283,12 +277,12 @@ class Machine:
         self._check()
         if kind in RESERVED and kind != "presence":
             raise ValueError(f"{kind!r} is a type of the protocol")
-        return self._ask(kind, room, payload)
+        return self._out.ask(kind, room, payload)
 
     def processed(self, key: str) -> None:
         """The application has processed the message with this id that was delivered with `ack`."""
         if self._receipts.processed(key) and self.state not in (ClientState.CLOSING, ClientState.CLOSED):
-            self._push(self._codec.encode(Envelope("ack", re=key)))
+            self._out.acknowledge(key)
 
     def close(self) -> None:
         """Ends it: with the connection's closing handshake if there is one."""
@@ -297,7 +291,7 @@ class Machine:
         is_linked = self._is_linked
         if is_linked:
             self._become(ClientState.CLOSING)
-        self._actions.append(Close(CloseCode.NORMAL))
+        self._actions.append(do.Close(CloseCode.NORMAL))
         if not is_linked:
             self._end()
 
@@ -308,18 +302,19 @@ class Machine:
             raise ProtocolError(f"{envelope.type} before welcome")
         welcome = convert(envelope, Welcome)
         self.session.welcomed(welcome)
-        self._max_message = welcome.max_message
-        if self._own_heartbeat is None:
-            # A server that sends none is asked all the same.
-            self._heartbeat = welcome.heartbeat_ms / 1000 or HEARTBEAT
-        self._is_renewed = False
+        self._out.max_message = welcome.max_message
+        self._heartbeat.welcomed(welcome.heartbeat_ms / 1000)
         self._backoff.opened(now)
         self._become(ClientState.OPEN)
+        token = self._questions.answered(self._renewal.forget())
+        if token is not None:
+            # The upgrade has shown a newer one, whose place it must not take.
+            self.session.withdraw(token.frame)
         if welcome.resumed:
             self.rooms.postpone(now)
         else:
             self._begin_again()
-        self._flush()
+        self._out.flush()
 
     def _begin_again(self) -> None:
         """The server knows nothing of rooms and questions: first all rooms, then the questions in their order."""
@@ -335,9 +330,9 @@ class Machine:
             return
         key = None if envelope.ack is not True or envelope.id is UNSET else envelope.id
         if key is None or self._receipts.arrived(key):
-            self._actions.append(Deliver(message_of(envelope, 0, None), key is not None))
+            self._actions.append(do.Deliver(message_of(envelope, 0, None), key is not None))
         elif self._receipts.is_processed(key):
-            self._push(self._codec.encode(Envelope("ack", re=key)))
+            self._out.acknowledge(key)
 
     def _on_joined(self, envelope: Envelope, now: float) -> None:
         self.rooms.joined(envelope, now)
@@ -356,20 +351,29 @@ class Machine:
             # Checked first: what is not an answer must not count as one.
             value = seq_of(envelope)
         self._questions.answered(envelope.re)
-        self._actions.append(Resolve(envelope.re, value))
+        if question.kind == "token":
+            self._renewal.done()
+        else:
+            self._actions.append(do.Resolve(envelope.re, value))
 
     def _on_error(self, envelope: Envelope, now: float) -> None:
         info = convert(envelope, ErrorInfo)
-        error = RequestFailed(
-            info.code, info.text, retry=info.retry, path=info.path, retry_after_ms=info.retry_after_ms
-        )
-        question = None if envelope.re is UNSET else self._questions.answered(envelope.re)
-        if envelope.re is UNSET or question is None:
-            self._actions.append(Complained(error))
+        after = info.retry_after_ms
+        error = RequestFailed(info.code, info.text, retry=info.retry, path=info.path, retry_after_ms=after)
+        if envelope.re is UNSET:
+            self._actions.append(do.Complained(error))
+            return
+        question = self._questions.answered(envelope.re)
+        if question is None:
+            # Nobody waits for it any more.
+            return
+        if question.kind == "token":
+            self._actions.append(do.Complained(error))
+            self._renewal.failed(now, None if after is None else after / 1000)
         elif question.kind in ("join", "rejoin", "leave"):
             self.rooms.failed(envelope.re, question, error, now)
         else:
-            self._actions.append(Reject(envelope.re, error))
+            self._actions.append(do.Reject(envelope.re, error))
 
     def _on_skipped(self, envelope: Envelope, now: float) -> None:
         self.rooms.skipped(envelope)
@@ -378,14 +382,25 @@ class Machine:
         self.rooms.member(envelope)
 
     def _on_closing(self, envelope: Envelope, now: float) -> None:
-        self._closing = convert(envelope, Closing)
+        closing = convert(envelope, Closing)
+        if closing.code == CloseCode.RECONNECT and closing.reconnect:
+            # What the server sends meanwhile comes over the next connection.
+            self._actions.append(do.Drop(CloseCode.RECONNECT, closing.reason, is_asked=True))
+            self._away(self._backoff.asked(now, (closing.after_ms or 0) / 1000))
+        else:
+            self._closing = closing
+
+    def _on_token_expiring(self, envelope: Envelope, now: float) -> None:
+        self._renewal.wanted(now, is_late=envelope.type == "token_expired")
+        if self._renewal.begins(now):
+            self._actions.append(do.Renew())
 
     def _on_received(self, envelope: Envelope, now: float) -> None:
         self.session.acknowledged(convert(envelope, Count).count)
 
     def _on_ping(self, envelope: Envelope, now: float) -> None:
-        self._send(Envelope("pong"))
-        self._tell()
+        self._out.send("pong")
+        self._out.tell()
 
     def _on_second_welcome(self, envelope: Envelope, now: float) -> None:
         raise ProtocolError("a second welcome")
@@ -398,51 +413,24 @@ class Machine:
         if self.state in (ClientState.CLOSING, ClientState.CLOSED):
             raise ClientClosed
 
-    def _ask(self, kind: str, room: str | None, payload: Any = UNSET, key: str | UnsetType = UNSET) -> str:
-        if room is not None and not 1 <= len(room.encode()) <= 255:
-            raise ValueError(f"the name of a room has 1 to 255 bytes, not {len(room.encode())}")
-        self._count += 1
-        name = f"{self._name}-{self._count}"
-        frame = self._codec.encode(
-            Envelope(kind, id=name, room=UNSET if room is None else room, key=key, payload=payload)
-        )
-        size = size_of(frame)
-        # A join is the machine's as well as the application's, and the former has nobody to tell.
-        if kind != "join" and self._max_message is not None and size > self._max_message:
-            raise ValueError(f"a message has at most {self._max_message} bytes, not {size}")
-        self._questions.asked(name, Question(kind, room or "", frame))
-        self._push(frame)
-        return name
-
-    def _push(self, frame: bytes | str) -> None:
-        self.session.push(frame)
-        if self.state is ClientState.OPEN:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._actions += [Send(frame) for frame in self.session.unsent()]
-
-    def _send(self, envelope: Envelope) -> None:
-        self._actions.append(Send(self._codec.encode(envelope)))
-
-    def _tell(self) -> None:
-        self._send(Envelope("received", payload={"count": self.session.told()}))
-
     def _down(self, reason: str, now: float, after: float | None = None) -> None:
-        self._is_linked = False
         delay = self._backoff.failed(now, after)
         if delay is None:
             times = self._backoff.attempts
             plural = "" if times == 1 else "s"
             self._fail(ConnectionFailed(f"given up after {times} attempt{plural}: {reason.rstrip()}"))
-            return
+        else:
+            self._away(delay)
+
+    def _away(self, delay: float) -> None:
+        self._is_linked = False
         if self.state is ClientState.OPEN:
             self._become(ClientState.RECONNECTING)
         self._connect(delay)
 
     def _connect(self, delay: float) -> None:
         query = {"session": self.session.id, "received": str(self.session.received)} if self.session.id else {}
-        self._actions.append(Connect(query, delay))
+        self._actions.append(do.Connect(query, delay))
 
     def _fail(self, error: ClientError) -> None:
         self.error = error
@@ -453,8 +441,8 @@ class Machine:
         self._become(ClientState.CLOSED)
         error = self.error or ClientClosed()
         for key, question in self._questions:
-            if question.kind != "rejoin":
-                self._actions.append(Reject(key, error))
+            if question.kind not in ("rejoin", "token"):
+                self._actions.append(do.Reject(key, error))
         self._questions.clear()
         self.rooms.end(self.error)
         self.session.forget()
@@ -462,7 +450,14 @@ class Machine:
     def _become(self, state: ClientState) -> None:
         if state is not self.state and state in TRANSITIONS[self.state]:
             self.state = state
-            self._actions.append(StateChanged(state, self.error))
+            self._out.is_open = state is ClientState.OPEN
+            self._actions.append(do.StateChanged(state, self.error))
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 UNCOUNTED = frozenset({"welcome", "ping", "pong", "received"})
@@ -478,6 +473,8 @@ _HANDLERS: dict[str, Callable[[Machine, Envelope, float], None]] = {
     "member_joined": Machine._on_member,
     "member_left": Machine._on_member,
     "closing": Machine._on_closing,
+    "token_expiring": Machine._on_token_expiring,
+    "token_expired": Machine._on_token_expiring,
     "received": Machine._on_received,
     "ping": Machine._on_ping,
 }

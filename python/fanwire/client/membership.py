@@ -67,6 +67,9 @@ class Membership:
     @property
     def deadline(self) -> float | None:
         """When `due` has something to say."""
+        if self.is_leaving:
+            # A join behind the leave would outlive it.
+            return None
         if self.retry_at is not None:
             return self.retry_at
         # While an answer is awaited there is nothing to ask, and nothing to give up.

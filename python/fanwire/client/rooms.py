@@ -18,6 +18,9 @@ __all__ = ["Rooms"]
 
 RETRY = 1.0
 """Seconds before a room is joined again, where the server says "later" and not when."""
+PACE = 0.02
+"""Seconds between two rooms that are joined again, at least, once the server has refused one for its rate: 128, as many
+as it allows unless told otherwise, take less than three."""
 
 
 class Rooms:
@@ -29,7 +32,7 @@ class Rooms:
         ask: sends a message of a type, about a room, with a payload; returns its id.
     """
 
-    __slots__ = ("_actions", "_ask", "_due", "_questions", "_rooms")
+    __slots__ = ("_actions", "_ask", "_due", "_next_retry", "_questions", "_rooms")
 
     def __init__(self, actions: list[Action], questions: Questions, ask: Callable[[str, str, Any], str]) -> None:
         self._actions = actions
@@ -38,6 +41,8 @@ class Rooms:
         self._rooms: dict[str, Membership] = {}
         # Rooms with a deadline: few, while there may be many rooms.
         self._due: dict[str, Membership] = {}
+        # When the last of those comes that were refused for the rate.
+        self._next_retry = 0.0
 
     def __contains__(self, name: str) -> bool:
         return name in self._rooms
@@ -83,6 +88,7 @@ class Rooms:
             raise ValueError(f"{name!r} is not joined")
         key = self._ask("leave", name, UNSET)
         room.is_leaving = True
+        self._watch(room)
         return key
 
     # What the server sends.
@@ -153,6 +159,7 @@ class Rooms:
                 self._rooms.pop(question.room, None)
             elif room is not None:
                 room.is_leaving = False
+                self._watch(room)
             self._actions.append(Reject(key, error))
 
     # What happens.
@@ -163,6 +170,7 @@ class Rooms:
         Rooms that were joined before are asked for here.
         """
         self._due.clear()
+        self._next_retry = 0.0
         for key, question in self._questions:
             if question.kind == "rejoin":
                 self._questions.answered(key)
@@ -205,12 +213,18 @@ class Rooms:
 
     def _rejoin_failed(self, room: Membership, error: RequestFailed, now: float) -> None:
         room.join_key = ""
-        room.retries += 1
-        if error.retry and room.retries <= MAX_RETRIES:
-            room.retry_at = now + (RETRY if error.retry_after_ms is None else error.retry_after_ms / 1000)
-            self._watch(room)
+        after = RETRY if error.retry_after_ms is None else error.retry_after_ms / 1000
+        if error.code == "rate_limited" and error.retry:
+            # The rate is the client's and not the room's: were all to come again at once, all but the first would be
+            # refused again, and a client that is refused too often is closed. So they queue, however long that takes.
+            room.retry_at = self._next_retry = max(now, self._next_retry) + max(PACE, after)
+        elif error.retry and room.retries < MAX_RETRIES:
+            room.retries += 1
+            room.retry_at = now + after
         else:
             self._end(room.room, error)
+            return
+        self._watch(room)
 
     def _watch(self, room: Membership) -> None:
         if room.deadline is not None:

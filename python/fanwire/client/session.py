@@ -101,6 +101,12 @@ class Session:
         self._frames.append(frame)
         self._bytes += size_of(frame)
 
+    def withdraw(self, frame: bytes | str) -> None:
+        """Takes back a frame that the server lacks, right after `welcomed`: as if it had never been pushed."""
+        if frame in self._frames:
+            self._frames.remove(frame)
+            self._bytes -= size_of(frame)
+
     def unsent(self) -> list[bytes | str]:
         """The frames to give to the socket now, in order."""
         first = self._sent - self._base

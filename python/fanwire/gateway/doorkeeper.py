@@ -123,5 +123,5 @@ class Doorkeeper:
         logger.info("%s refused with %d: %s", peer, status, reason)
 
 
-LOG_RATE = Rate(10, 100)
+LOG_RATE = Rate(1, 50)
 """Lines about refusals."""

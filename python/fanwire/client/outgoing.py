@@ -1,0 +1,87 @@
+"""What a client sends: questions, what is counted without being one, and what is not counted. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from fanwire.client.actions import Action, Send
+from fanwire.client.codec import Codec, Envelope
+from fanwire.client.questions import Question, Questions
+from fanwire.client.session import Session, size_of
+
+__all__ = ["Outgoing"]
+
+
+class Outgoing:
+    """Own messages, on their way through the session to the connection.
+
+    Args:
+        codec: the encoding.
+        actions: where what is to be done is added.
+        questions: what the server has not answered.
+        session: counts them, and keeps them.
+        name: begins the ids.
+
+    Attributes:
+        is_open: whether there is a connection for them. What is counted waits for one, what is not needs one.
+        max_message: bytes of the largest that the server takes; None: it has not said yet.
+    """
+
+    __slots__ = ("_actions", "_codec", "_count", "_name", "_questions", "_session", "is_open", "max_message")
+
+    def __init__(
+        self, codec: Codec, actions: list[Action], questions: Questions, session: Session, *, name: str
+    ) -> None:
+        self._codec = codec
+        self._actions = actions
+        self._questions = questions
+        self._session = session
+        self._name = name
+        self._count = 0
+        self.is_open = False
+        self.max_message: int | None = None
+
+    def ask(self, kind: str, room: str | None, payload: Any = UNSET, key: str | UnsetType = UNSET) -> str:
+        """Sends what wants an answer; returns its id.
+
+        Raises:
+            TypeError, ValueError: it cannot be encoded, or something of it is too long.
+        """
+        if room is not None and not 1 <= len(room.encode()) <= 255:
+            raise ValueError(f"the name of a room has 1 to 255 bytes, not {len(room.encode())}")
+        self._count += 1
+        name = f"{self._name}-{self._count}"
+        frame = self._codec.encode(
+            Envelope(kind, id=name, room=UNSET if room is None else room, key=key, payload=payload)
+        )
+        size = size_of(frame)
+        # A join is the machine's as well as the application's, and the former has nobody to tell.
+        if kind != "join" and self.max_message is not None and size > self.max_message:
+            raise ValueError(f"a message has at most {self.max_message} bytes, not {size}")
+        self._questions.asked(name, Question(kind, room or "", frame))
+        self._push(frame)
+        return name
+
+    def acknowledge(self, key: str) -> None:
+        """Tells that the message with this id was processed."""
+        self._push(self._codec.encode(Envelope("ack", re=key)))
+
+    def send(self, kind: str) -> None:
+        """Sends what is not counted."""
+        self._actions.append(Send(self._codec.encode(Envelope(kind))))
+
+    def tell(self) -> None:
+        """Tells how much was received."""
+        envelope = Envelope("received", payload={"count": self._session.told()})
+        self._actions.append(Send(self._codec.encode(envelope)))
+
+    def flush(self) -> None:
+        """Gives to the connection what was not given to it."""
+        self._actions += [Send(frame) for frame in self._session.unsent()]
+
+    def _push(self, frame: bytes | str) -> None:
+        self._session.push(frame)
+        if self.is_open:
+            self.flush()
