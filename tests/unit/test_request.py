@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.request import Head, Request
+from fanwire.errors import Refused
+from fanwire.request import Head, Request, check_sources
 
 
-def make(target: bytes, *headers: tuple[bytes, bytes]) -> Request:
-    return Request(Head(b"GET", target, "1.1", list(headers)), "192.0.2.1", False)
+def make(target: bytes, *headers: tuple[bytes, bytes], is_origin_allowed: bool = False) -> Request:
+    return Request(Head(b"GET", target, "1.1", list(headers)), "192.0.2.1", False, is_origin_allowed)
+
+
+def browser(*cookies: str) -> Request:
+    return make(b"/", *((b"Cookie", line.encode()) for line in cookies), is_origin_allowed=True)
 
 
 @pytest.mark.parametrize(
@@ -33,10 +38,11 @@ def test_target(target: bytes, path: str, query_string: str, query: dict[str, st
     assert (request.path, request.query_string, request.query) == (path, query_string, query)
 
 
-def test_too_many_parameters_are_an_error_and_no_work() -> None:
+@pytest.mark.parametrize("more", [b"", b"&token=t", b"&%74oken=t", b"&%"])
+def test_of_too_many_parameters_nothing_is_left(more: bytes) -> None:
     assert len(make(b"/?" + b"&".join(b"a%d=1" % number for number in range(100))).query) == 100
-    with pytest.raises(ValueError, match="fields"):
-        _ = make(b"/?" + b"a=1&" * 100 + b"a=1").query
+    request = make(b"/a?" + b"a=1&" * 100 + b"a=1" + more)
+    assert (request.path, request.query_string, request.query, request.query_token) == ("/a", "", {}, None)
 
 
 def test_headers_have_no_case_and_may_repeat() -> None:
@@ -57,4 +63,188 @@ def test_forgotten_headers_are_gone_and_all_else_stays() -> None:
 
 
 def test_its_text_does_not_tell_the_query() -> None:
-    assert repr(make(b"/a?token=secret")) == "<Request '/a' from 192.0.2.1>"
+    assert repr(make(b"/a?token=secret&b=c")) == "<Request '/a' from 192.0.2.1>"
+
+
+# Credentials.
+
+
+@pytest.mark.parametrize(
+    ("query", "token", "rest"),
+    [
+        (b"token=t", "t", ""),
+        (b"a=1&token=t&b=2", "t", "a=1&b=2"),
+        (b"token=t&a=1", "t", "a=1"),
+        (b"a=1&token=", None, "a=1"),
+        (b"token", None, ""),
+        (b"token=a&token=b", "b", ""),
+        (b"%74oken=t", "t", ""),
+        (b"%74%6F%6B%65%6E=t&a=%20", "t", "a=%20"),
+        (b"token=a%20b+c%3D%26=d", "a b c=&=d", ""),
+        (b"token=%FF", "\ufffd", ""),
+        (b"Token=t", None, "Token=t"),
+        (b"xtoken=t&token2=u", None, "xtoken=t&token2=u"),
+        (b"a=token=t", None, "a=token=t"),
+        (b"a=token%3Dt", None, "a=token%3Dt"),
+        (b"?token=t", None, "?token=t"),
+        (b"a=1;token=t", None, "a=1;token=t"),
+        (b"a=%&&b", None, "a=%&&b"),
+        (b"token%00=t", None, "token%00=t"),
+    ],
+)
+def test_the_token_of_the_query_is_not_in_the_query(query: bytes, token: str | None, rest: str) -> None:
+    request = make(b"/a?" + query)
+    assert (request.query_token, request.query_string) == (token, rest)
+    assert "token" not in request.query
+    assert (request.credential(["query"]), request.credential(["header", "subprotocol"])) == (token, None)
+    request.forget_headers()
+    assert request.query_token is None
+
+
+@pytest.mark.parametrize(
+    ("line", "token"),
+    [
+        (b"Bearer t", "t"),
+        (b"bearer t", "t"),
+        (b"BEARER   t  ", "t"),
+        (b"Bearer a.b-c_d~e+f/g==", "a.b-c_d~e+f/g=="),
+        (b"Bearer a b", "a b"),
+        (b"XBearer t", None),
+        (b"Bearer", None),
+        (b"Bearer ", None),
+        (b"Basic dXNlcjpwYXNz", None),
+        (b"Bearer\tt", None),
+        (b"Bearert", None),
+        (b"t", None),
+        (b"", None),
+        (b"Digest Bearer t", None),
+    ],
+)
+def test_the_token_of_the_header(line: bytes, token: str | None) -> None:
+    request = make(b"/", (b"AUTHORIZATION", line))
+    assert request.bearer == token
+    assert request.credential(["header"]) == token
+    request.forget_headers()
+    assert request.bearer is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "token"),
+    [
+        ([b"fanwire.token.t"], "t"),
+        ([b"fanwire.v1.json, fanwire.token.a.b.c"], "a.b.c"),
+        ([b" fanwire.token.t ,fanwire.v1.json"], "t"),
+        ([b"fanwire.v1.json", b"fanwire.token.t"], "t"),
+        ([b"fanwire.token.a, fanwire.token.b"], "a"),
+        ([b"fanwire.token.a%20b%3D%2C"], "a b=,"),
+        ([b"fanwire.token.a/b="], "a/b="),
+        ([b"fanwire.token."], None),
+        ([b"fanwire.token"], None),
+        ([b"Fanwire.Token.t"], None),
+        ([b"xfanwire.token.t"], None),
+        ([b"fanwire.v1.json"], None),
+        ([], None),
+    ],
+)
+def test_the_token_among_the_subprotocols(lines: list[bytes], token: str | None) -> None:
+    request = make(b"/", *((b"Sec-WebSocket-Protocol", line) for line in lines))
+    assert request.subprotocol_token == token
+    assert request.credential(["subprotocol"]) == token
+    request.forget_headers()
+    assert request.subprotocol_token is None
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("sid=s", "s"),
+        ("a=b; sid=s; c=d", "s"),
+        ("a=b;sid=s", "s"),
+        (" sid = s ", "s"),
+        ("sid=a=b==", "a=b=="),
+        ("sid=", ""),
+        ("sid=one; sid=two", "one"),
+        ('sid="s"', "s"),
+        ('sid="a\\"b\\\\c\\054d\\073"', 'a"b\\c,d;'),
+        ('sid="', '"'),
+        ('sid=""', ""),
+        ("sid=a b", "a b"),
+        # One that http.cookies does not like must not hide the others.
+        ('x[y]={"a": 1}; ?@=1; =; ;; sid=s', "s"),
+        ("sid", None),
+        ("Sid=s", None),
+        ("xsid=s; sidx=s; a=sid=s", None),
+        ("", None),
+    ],
+)
+def test_cookies(line: str, value: str | None) -> None:
+    request = browser(line)
+    assert request.cookie("sid") == value
+    assert request.credential(["cookie:sid"]) == (value or None)
+    assert browser("a=b", line).cookie("sid") == value
+    assert browser("sid=first", line).cookie("sid") == "first"
+    request.forget_headers()
+    assert request.cookie("sid") is None
+
+
+def test_a_cookie_that_takes_long_to_unquote_elsewhere() -> None:
+    for inside in ('\\"', "\\\\", "\\054", "\\"):
+        assert browser('sid="' + inside * (16_000 // len(inside)) + '"').cookie("sid")
+
+
+def test_cookies_are_believed_of_an_origin_that_is_let_in() -> None:
+    request = make(b"/", (b"Cookie", b"sid=s"))
+    for ask in (lambda: request.cookie("sid"), lambda: request.credential(["header", "cookie:sid"])):
+        with pytest.raises(Refused, match="sid") as refused:
+            ask()
+        assert refused.value.status == 403
+    # One who shows something else, or no such cookie, is not asked where it comes from.
+    assert request.cookie("other") is None
+    assert (
+        make(b"/", (b"Cookie", b"sid=s"), (b"Authorization", b"Bearer t")).credential(["header", "cookie:sid"]) == "t"
+    )
+
+
+def test_the_first_source_that_has_something_counts() -> None:
+    headers = [
+        (b"Authorization", b"Bearer h"),
+        (b"Sec-WebSocket-Protocol", b"fanwire.token.s"),
+        (b"Cookie", b"c=c; e="),
+    ]
+    request = make(b"/?token=q", *headers, is_origin_allowed=True)
+    sources = {"header": "h", "subprotocol": "s", "query": "q", "cookie:c": "c"}
+    for source, token in sources.items():
+        assert request.credential([source]) == token
+        assert request.credential(["cookie:none", "cookie:e", source, *sources]) == token
+    assert request.credential([]) is None
+
+
+def test_a_renewal_has_its_token_and_no_other_credential() -> None:
+    headers = [(b"Authorization", b"Bearer h"), (b"Sec-WebSocket-Protocol", b"fanwire.token.s"), (b"Cookie", b"c=c")]
+    request = make(b"/a%20b?token=q&x=y", *headers, is_origin_allowed=True)
+    assert request.renewal is None
+    renewed = request.with_token("new")
+    assert (renewed.path, renewed.query, renewed.remote) == ("/a b", {"x": "y"}, "192.0.2.1")
+    assert (renewed.renewal, renewed.bearer, renewed.is_secure) == ("new", "new", False)
+    assert (renewed.query_token, renewed.subprotocol_token, renewed.cookie("c")) == (None, None, None)
+    assert dict(renewed.headers) == {"Authorization": "Bearer new"}
+    for source in ("header", "subprotocol", "query", "cookie:c"):
+        assert renewed.credential([source]) == "new"
+    # As after the handshake, when the headers are gone.
+    request.forget_headers()
+    assert request.with_token("new").credential(["header"]) == "new"
+
+
+@pytest.mark.parametrize("token", ["", "a b", "\u00fc", "\ud800", "a\r\nX: y", "x" * 100_000])
+def test_a_renewal_with_any_text(token: str) -> None:
+    renewed = make(b"/").with_token(token)
+    assert renewed.renewal == token
+    assert renewed.credential(["header"]) == token
+    assert len(renewed.headers) == 1
+
+
+def test_sources() -> None:
+    assert check_sources(["header", "cookie:a"]) == ("header", "cookie:a")
+    for sources in ([], "header", ["body"], ["cookie"], ["cookie:"], ["header:x"], ["header", "Header"]):
+        with pytest.raises(ValueError, match="credential"):
+            check_sources(sources)

@@ -1,0 +1,23 @@
+"""Ready-made authenticators: what `Server(authenticate=...)` can be given.
+
+::
+
+    from fanwire.auth import JWT, ApiKeys, Chain, Keys
+
+    keys = Keys.url("https://login.example.com/.well-known/jwks.json")
+    users = JWT(keys, algorithms=["ES256"], issuer="https://login.example.com", audience="fanwire")
+    feeds = ApiKeys({"feed": os.environ["FEED_KEY"]})
+    server = fanwire.Server(authenticate=Chain(users, feeds))
+
+Each is an object to be called with a `Request`; it returns an `Identity` or raises `Refused`. Its reason tells the
+operator what is wrong, and never quotes a credential. `fanwire` itself does not import this package: the cryptography
+behind it takes 50 ms to load.
+"""
+
+from fanwire.auth.api_keys import ApiKeys
+from fanwire.auth.chain import Chain
+from fanwire.auth.cookie import CookieSession
+from fanwire.auth.jwt import JWT
+from fanwire.auth.keys import Keys
+
+__all__ = ["JWT", "ApiKeys", "Chain", "CookieSession", "Keys"]

@@ -1,0 +1,88 @@
+"""Static keys, for programs of the operator's own."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections.abc import Collection, Mapping, Sequence
+
+from fanwire.errors import Refused
+from fanwire.identity import Identity
+from fanwire.request import Request, check_sources
+
+__all__ = ["ApiKeys"]
+
+logger = logging.getLogger("fanwire.auth")
+
+
+class ApiKeys:
+    """Lets in whoever shows one of these keys; its name is the subject, and it never expires.
+
+    Args:
+        keys: by name, each a key of printable ASCII without spaces, or a key and the scopes of who holds it.
+        rate: see `Identity.rate`.
+        credentials: where keys are looked for, see `Request.credential`.
+
+    Raises:
+        ValueError: there are no keys, two names have the same, or one cannot be sent.
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[str, str | tuple[str, Collection[str]]],
+        *,
+        rate: float = 1.0,
+        credentials: Sequence[str] = ("header", "subprotocol"),
+    ) -> None:
+        self._credentials = check_sources(credentials)
+        self._holders: dict[bytes, Identity] = {}
+        for name, value in keys.items():
+            key, scopes = (value, ()) if isinstance(value, str) else value
+            if isinstance(scopes, str):
+                raise ValueError(f"the scopes of API key {name!r} are a list, not {scopes!r}")
+            if not name:
+                raise ValueError("an API key has a name")
+            if not key or not all("!" <= character <= "~" for character in key) or len(key) > MAX_KEY:
+                raise ValueError(f"API key {name!r} is not 1 to {MAX_KEY} printable ASCII characters without spaces")
+            if len(key) < LONG_ENOUGH:
+                logger.warning("API key %r has fewer than %d characters: it can be guessed", name, LONG_ENOUGH)
+            digest = _digest(key)
+            if digest in self._holders:
+                raise ValueError(f"API keys {name!r} and {self._holders[digest].subject!r} are the same")
+            self._holders[digest] = Identity(subject=name, scopes=frozenset(scopes), rate=rate)
+        if not self._holders:
+            raise ValueError("no API keys: nobody would be let in")
+
+    async def __call__(self, request: Request) -> Identity:
+        """Who shows a key.
+
+        Raises:
+            Refused: 401, it shows none, or one that is not among these.
+        """
+        shown = request.credential(self._credentials)
+        if shown is None:
+            raise Refused(401, "no API key")
+        if len(shown) > MAX_KEY or not shown.isascii():
+            raise Refused(401, "unknown API key")
+        digest = _digest(shown)
+        holder = None
+        # All are compared, each in constant time: how long it takes says nothing of any key.
+        for known, identity in self._holders.items():
+            if hmac.compare_digest(known, digest):
+                holder = identity
+        if holder is None:
+            raise Refused(401, "unknown API key")
+        return holder
+
+
+def _digest(key: str) -> bytes:
+    # Digests are of one length: comparing them does not tell how long a key is.
+    return hashlib.sha256(key.encode("ascii")).digest()
+
+
+LONG_ENOUGH = 16
+"""Characters of a key that nobody guesses: 16 random ones of hexadecimal are 64 bits."""
+
+MAX_KEY = 4096
+"""Characters of a key; nothing longer is worth hashing."""

@@ -1,0 +1,62 @@
+"""Sessions of a website, by its cookie."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import Any
+
+from fanwire.errors import Refused
+from fanwire.request import Request
+
+__all__ = ["CookieSession"]
+
+
+class CookieSession:
+    """Lets in whoever has a session with the website that sets this cookie.
+
+    Browsers send cookies with the requests of any page, so they are believed of pages of the server's own origin or one
+    of `Server(origins=...)`, see `Request.cookie`.
+
+    Args:
+        name: the cookie's.
+        load: gets its value, which may be anything; returns an identity, or None if there is no such session. May be a
+            coroutine function. What it raises other than `Refused` is a fault of the application, and answered as one.
+
+    Raises:
+        ValueError: no cookie has such a name.
+    """
+
+    def __init__(self, name: str, load: Callable[[str], Any]) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"a cookie is not named {name!r}")
+        self._name = name
+        self._load = load
+
+    async def __call__(self, request: Request) -> Any:
+        """Whose session it is.
+
+        Raises:
+            Refused: 401, there is no cookie or no session; 403, the page is of another origin.
+        """
+        value = request.cookie(self._name)
+        if not value:
+            raise Refused(401, f"no cookie {self._name}")
+        if len(value) > MAX_VALUE:
+            raise Refused(401, f"cookie {self._name} is longer than {MAX_VALUE} characters")
+        identity = self._load(value)
+        if isawaitable(identity):
+            identity = await identity
+        if identity is None:
+            raise Refused(401, f"no session for cookie {self._name}")
+        if isinstance(identity, Refused):
+            raise identity
+        return identity
+
+
+MAX_VALUE = 4096
+"""Characters of a cookie's value: what browsers keep of one (RFC 6265 section 6.1)."""
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token of RFC 9110."""

@@ -1,0 +1,246 @@
+"""JSON Web Tokens (RFC 7519), by PyJWT and as RFC 8725 wants it: nothing that a token says counts before its signature
+has been checked, save which of the known keys and algorithms it was.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import jwt
+
+from fanwire.auth.key_set import Key, check_algorithms
+from fanwire.auth.keys import Keys
+from fanwire.errors import Refused
+from fanwire.identity import Identity
+from fanwire.request import Request, check_sources
+
+__all__ = ["JWT"]
+
+
+class JWT:
+    """Lets in whoever shows a token that one of the keys has signed.
+
+    Args:
+        keys: where the keys come from.
+        algorithms: those that are accepted, such as `["ES256"]`: HS, RS, PS or ES with 256, 384 or 512, and EdDSA.
+        audience: who a token must be for, or several of which it must name one. None: a token that names any is
+            refused, for it is meant for somebody else.
+        issuer: who must have made it, or several. None: whoever has the key.
+        leeway: seconds by which clocks may differ.
+        credentials: where tokens are looked for, see `Request.credential`.
+        required: the claims that a token must have; "sub", the subject, is always one. Without "exp" here, one without
+            an end is good for ever.
+        scopes: the claims that may say what the subject may do; the first that is there counts. A text with spaces
+            between, or a list.
+        clock: seconds since 1970.
+
+    Raises:
+        ValueError: the keys and algorithms do not go together, or another argument cannot be right.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        algorithms: Collection[str],
+        audience: str | Collection[str] | None = None,
+        issuer: str | Collection[str] | None = None,
+        leeway: float = 10.0,
+        credentials: Sequence[str] = ("header", "subprotocol"),
+        required: Collection[str] = ("exp", "sub"),
+        scopes: Sequence[str] = ("scope", "scopes", "scp"),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._algorithms = check_algorithms(algorithms)
+        keys.check(self._algorithms)
+        if not 0 <= leeway <= MAX_LEEWAY:
+            raise ValueError(f"a leeway is 0 to {MAX_LEEWAY:g} seconds, not {leeway}")
+        if isinstance(required, str) or "sub" not in required:
+            raise ValueError('the claims required are a list, and "sub" is one of them: it is who somebody is')
+        self._keys = keys
+        self._audience = _names("audience", audience)
+        self._issuer = _names("issuer", issuer)
+        self._leeway = leeway
+        self._credentials = check_sources(credentials)
+        self._required = tuple(required)
+        self._scopes = tuple(scopes)
+        self._clock = clock
+        self._jws = jwt.PyJWS(self._algorithms, {"enforce_minimum_key_length": True})
+
+    async def __call__(self, request: Request) -> Identity:
+        """Whose token it is. Waits for nothing but keys that are not at hand.
+
+        Raises:
+            Refused: 401, there is no token or it is not good; 503, there are no keys.
+        """
+        token = request.credential(self._credentials)
+        if token is None:
+            raise Refused(401, "no token")
+        try:
+            alg, kid = self._header(token)
+            key = self._keys.find(kid, alg) or await self._keys.look_up(kid, alg)
+            if key is None:
+                raise _Bad(f"no key for kid {_quoted(kid)} and {alg}")
+            return self._identity(self._claims(token, key, alg))
+        except _Bad as bad:
+            raise Refused(401, str(bad)) from None
+
+    def _header(self, token: str) -> _Header:
+        """Which algorithm and key a token names. Nothing of it is checked yet, so nothing else of it is looked at:
+        "jku", "jwk", "x5u" and "x5c" would have it bring keys of its own.
+        """
+        if len(token) > MAX_TOKEN:
+            raise _Bad(f"a token of more than {MAX_TOKEN} characters")
+        parts = token.split(".", 5)
+        if len(parts) != 3:
+            raise _Bad("a token is of three parts (RFC 7515 section 7.1)")
+        header = _object(_decoded(parts[0]), "header")
+        alg, kid = header.get("alg"), header.get("kid")
+        if not isinstance(alg, str) or alg not in self._algorithms:
+            raise _Bad(f"algorithm {_quoted(alg)} is not among {', '.join(self._algorithms)}")
+        if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID):
+            raise _Bad(f"kid {_quoted(kid)} is no name of at most {MAX_KID} characters")
+        if "crit" in header or "b64" in header:
+            # What it says must be understood (RFC 7515 section 4.1.11), and nothing of it is.
+            raise _Bad("a header with crit or b64")
+        return _Header(alg, kid)
+
+    def _claims(self, token: str, key: Key, alg: str) -> dict[str, Any]:
+        """What a token says, once its signature is known to be right."""
+        try:
+            payload = self._jws.decode_complete(token, key.material, [alg])["payload"]
+        except (jwt.PyJWTError, ValueError) as error:
+            raise _Bad(str(error)[:MAX_QUOTED]) from None
+        claims = _object(payload, "payload")
+        for name in self._required:
+            if claims.get(name) is None:
+                raise _Bad(f"no claim {name}")
+        self._check_times(claims)
+        if self._issuer is not None and not _is_one(claims.get("iss"), self._issuer):
+            raise _Bad(f"a token made by {_quoted(claims.get('iss'))}")
+        if "aud" in claims or self._audience is not None:
+            audience = claims.get("aud")
+            named = audience if isinstance(audience, list) else [audience]
+            if self._audience is None or not any(_is_one(name, self._audience) for name in named):
+                raise _Bad(f"a token for {_quoted(audience)}")
+        return claims
+
+    def _check_times(self, claims: dict[str, Any]) -> None:
+        now = self._clock()
+        times: dict[str, float] = {}
+        for name in ("exp", "nbf", "iat"):
+            value = claims.get(name)
+            if name not in claims:
+                continue
+            # A boolean is an int to Python, and milliseconds would make a token good for 50,000 years.
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < YEAR_9999:
+                raise _Bad(f"claim {name} is no time in seconds: {_quoted(value)}")
+            times[name] = value
+        if "exp" in times and now >= times["exp"] + self._leeway:
+            raise _Bad(f"token expired {now - times['exp']:.0f} s ago")
+        for name in ("nbf", "iat"):
+            if name in times and now < times[name] - self._leeway:
+                raise _Bad(f"a token of the future: {name} is in {times[name] - now:.0f} s")
+
+    def _identity(self, claims: dict[str, Any]) -> Identity:
+        subject, expires = claims["sub"], claims.get("exp")
+        if not isinstance(subject, str) or not subject or not subject.isprintable():
+            raise _Bad(f"subject {_quoted(subject)} is no printable text")
+        name = next((name for name in self._scopes if name in claims), None)
+        scopes = [] if name is None else claims[name]
+        if isinstance(scopes, str):
+            scopes = scopes.split()
+        if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
+            raise _Bad(f"claim {name} is neither a text nor a list of texts")
+        return Identity(
+            subject=subject,
+            expires=None if expires is None else float(expires),
+            scopes=frozenset(scopes),
+            claims=claims,
+        )
+
+
+class _Bad(Exception):
+    """A token that is not good; says why, for the operator."""
+
+
+class _Header(NamedTuple):
+    alg: str
+    kid: str | None
+
+
+def _names(what: str, value: str | Collection[str] | None) -> frozenset[str] | None:
+    if value is None:
+        return None
+    names = frozenset([value] if isinstance(value, str) else value)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        # One that comes of a variable which is not set, for instance.
+        raise ValueError(f"{what} {value!r} is no name; leave it out to accept any token without one")
+    return names
+
+
+def _is_one(value: Any, names: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in names
+
+
+def _decoded(part: str) -> bytes:
+    if not _BASE64URL.fullmatch(part):
+        raise _Bad("a part of the token is not base64url")
+    try:
+        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except binascii.Error:
+        raise _Bad("a part of the token is not base64url") from None
+
+
+def _object(text: bytes, what: str) -> dict[str, Any]:
+    """A JSON object in which no name is twice (RFC 7515 section 4, RFC 7519 section 4): which of them counts is a
+    matter of taste, and whoever has looked at the token before may have another.
+    """
+    try:
+        found = _LOADS(text.decode())
+    except (ValueError, RecursionError):
+        raise _Bad(f"the token's {what} is no JSON, or says something twice") from None
+    if not isinstance(found, dict):
+        raise _Bad(f"the token's {what} is no JSON object")
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _quoted(value: Any) -> str:
+    """Something of a token, for a log."""
+    text = ascii(value)
+    return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "..."
+
+
+_LOADS = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number).decode
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+
+MAX_TOKEN = 8192
+"""Characters of a token; more of one does not fit into the heads that proxies pass on."""
+
+MAX_KID = 256
+
+MAX_QUOTED = 100
+
+MAX_LEEWAY = 300.0
+"""Seconds. RFC 7519 section 4.1.4 speaks of a few minutes at most."""
+
+YEAR_9999 = 253_402_300_800.0
+"""Its end."""

@@ -1,0 +1,252 @@
+"""Keys that tokens are checked with, once they are read. Pure.
+
+A key is of one family, and is used for that family's algorithms alone, whatever a token says (RFC 8725 section 3.1):
+a public key is never taken for a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.algorithms import HMACAlgorithm
+
+__all__ = ["Key", "KeySet", "check_algorithms"]
+
+
+def check_algorithms(names: Collection[str]) -> tuple[str, ...]:
+    """The algorithms that are to be accepted, if they may be.
+
+    Raises:
+        ValueError: one is unknown or is `none`; there are none; secrets and public keys are mixed.
+    """
+    if isinstance(names, str) or not names:
+        raise ValueError(f"algorithms are a list such as ['ES256'], not {names!r}")
+    for name in names:
+        if name not in FAMILIES:
+            raise ValueError(f"algorithm {name!r} is none of {', '.join(FAMILIES)}")
+    if SECRET in {FAMILIES[name] for name in names} != {SECRET}:
+        raise ValueError(f"one authenticator takes secrets or public keys, not both as {', '.join(names)} would")
+    return tuple(names)
+
+
+class Key(NamedTuple):
+    """One key.
+
+    Attributes:
+        family: what it is, a value of `FAMILIES`.
+        material: the secret, or the public key as `cryptography` has it.
+        kid: its name; None: it has none, and is used whatever name a token gives.
+        alg: the only algorithm it is for; None: each of its family.
+    """
+
+    family: str
+    material: Any
+    kid: str | None = None
+    alg: str | None = None
+
+    def misfit(self, algorithm: str) -> str | None:
+        """Why it cannot be used for an algorithm; None: it can."""
+        if FAMILIES[algorithm] != self.family:
+            return f"{algorithm} is not for a key of the family {self.family}"
+        if self.alg not in (None, algorithm):
+            return f"the key is for {self.alg}, not for {algorithm}"
+        if self.family == SECRET and len(self.material) < SECRET_BYTES[algorithm]:
+            wanted = SECRET_BYTES[algorithm]
+            return f"{algorithm} wants a secret of {wanted} bytes, not {len(self.material)} (RFC 7518 section 3.2)"
+        return None
+
+
+class KeySet:
+    """Keys of one source."""
+
+    def __init__(self, keys: Sequence[Key], is_one: bool = False) -> None:
+        self._keys = keys
+        self._is_one = is_one
+        self._by_kid: dict[str | None, list[Key]] = {}
+        for key in keys:
+            self._by_kid.setdefault(key.kid, []).append(key)
+
+    @classmethod
+    def secret(cls, secret: bytes) -> KeySet:
+        """One secret.
+
+        Raises:
+            ValueError: it is empty, or rather a key of another kind.
+        """
+        if secret.lstrip()[:1] == b"{":
+            # Half a JWK Set, for instance, of which all may be public.
+            raise ValueError("this is JSON, not a secret")
+        try:
+            # It refuses public keys and certificates in all their encodings.
+            HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+        except jwt.InvalidKeyError as error:
+            raise ValueError(str(error)) from None
+        return cls([Key(SECRET, secret)], is_one=True)
+
+    @classmethod
+    def pem(cls, text: bytes) -> KeySet:
+        """One public key.
+
+        Raises:
+            ValueError: it is none, or too short.
+        """
+        if b"PRIVATE KEY" in text:
+            raise ValueError("this is a private key: give the server the public one (openssl pkey -pubout)")
+        if b"BEGIN CERTIFICATE" in text:
+            raise ValueError("this is a certificate: give the server its public key (openssl x509 -pubkey -noout)")
+        if text.count(b"-----BEGIN") > 1:
+            raise ValueError("these are several keys: make a JWK Set of them, in which each has a name")
+        try:
+            material = load_pem_public_key(text)
+        except (ValueError, UnsupportedAlgorithm):
+            raise ValueError("this is no public key in PEM") from None
+        return cls([Key(_family(material), material)], is_one=True)
+
+    @classmethod
+    def jwks(cls, text: bytes) -> KeySet:
+        """The keys of a JWK Set, or a single JWK (RFC 7517); those that no signature can be checked with are left out.
+
+        Raises:
+            ValueError: it is none, or has no key that is of use, or more than `MAX_KEYS`.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValueError("this is no JSON") from None
+        entries = data.get("keys", [data] if "kty" in data else None) if isinstance(data, dict) else None
+        if not isinstance(entries, list):
+            raise ValueError("this is no JWK Set")
+        if len(entries) > MAX_KEYS:
+            raise ValueError(f"a JWK Set of more than {MAX_KEYS} keys")
+        found = [_jwk(entry) for entry in entries]
+        keys = [key for key in found if isinstance(key, Key)]
+        if not keys:
+            useless = "; ".join(str(reason) for reason in found[:5])
+            raise ValueError(f"a JWK Set without a key that is of use: {useless or 'it is empty'}")
+        return cls(keys)
+
+    @classmethod
+    def parse(cls, text: bytes) -> KeySet:
+        """The keys of a file: a public key in PEM, a JWK Set, or else a secret, without the newline at its end.
+
+        Raises:
+            ValueError: it is none of these.
+        """
+        if b"-----BEGIN" in text:
+            return cls.pem(text)
+        if text.lstrip()[:1] == b"{":
+            return cls.jwks(text)
+        return cls.secret(text.rstrip(b"\r\n"))
+
+    def check(self, algorithms: Sequence[str]) -> None:
+        """Makes sure that these keys can be used with these algorithms.
+
+        Raises:
+            ValueError: of a single key: one of the algorithms is not for it. Of a set: none of the keys is of any use.
+        """
+        misfits = [key.misfit(algorithm) for key in self._keys for algorithm in algorithms]
+        reasons = [misfit for misfit in misfits if misfit]
+        if reasons and (self._is_one or len(reasons) == len(misfits)):
+            raise ValueError(reasons[0])
+
+    def find(self, kid: str | None, algorithm: str) -> Key | None:
+        """The key that a token names, for the algorithm that it was signed with.
+
+        None if there is none, or if the token names none and several would do: which of them it was is not tried out.
+        """
+        if kid is None:
+            fits = [key for key in self._keys if not key.misfit(algorithm)]
+            return fits[0] if len(fits) == 1 else None
+        for key in self._by_kid.get(kid, ()):
+            if not key.misfit(algorithm):
+                return key
+        nameless = [key for key in self._by_kid.get(None, ()) if not key.misfit(algorithm)]
+        return nameless[0] if len(nameless) == 1 else None
+
+
+def _jwk(entry: Any) -> Key | str:
+    """A key of a JWK Set, or why no signature can be checked with it, in a text that does not quote it."""
+    if not isinstance(entry, dict):
+        return "a key that is no object"
+    kty, crv, kid, alg = (entry.get(name) for name in ("kty", "crv", "kid", "alg"))
+    if not all(value is None or isinstance(value, str) for value in (kty, crv, kid, alg)):
+        return "a key with kty, crv, kid or alg that is no text"
+    name = "a key without a name" if kid is None else f"key {kid[:64]!a}"
+    operations = entry.get("key_ops", ["verify"])
+    if (entry.get("use") or "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        return f"{name} is not for signatures"
+    if "d" in entry:
+        return f"{name} is a private key"
+    family = _CURVES.get(crv or "", "") if kty in ("EC", "OKP") else kty
+    if family not in _USUAL or (alg is not None and FAMILIES.get(alg) != family):
+        return f"{name} is of a kind or for an algorithm that is not known here"
+    try:
+        material = jwt.PyJWK(entry, alg or _USUAL[family]).key
+        # What it is counts, not what it is said to be.
+        return Key(SECRET if family == SECRET else _family(material), material, kid, alg)
+    except (jwt.PyJWTError, KeyError, ValueError, UnsupportedAlgorithm):
+        return f"{name} cannot be read"
+
+
+def _family(material: Any) -> str:
+    if isinstance(material, RSAPublicKey):
+        if material.key_size < RSA_BITS:
+            raise ValueError(f"an RSA key of {material.key_size} bits; RFC 7518 section 3.3 wants {RSA_BITS}")
+        return "RSA"
+    if isinstance(material, (Ed25519PublicKey, Ed448PublicKey)):
+        return "OKP"
+    if isinstance(material, EllipticCurvePublicKey) and material.curve.name in _CURVES:
+        return _CURVES[material.curve.name]
+    raise ValueError("a public key of a kind that no algorithm is for")
+
+
+SECRET = "oct"  # noqa: S105 - a family, as RFC 7518 names it
+
+FAMILIES = {
+    "HS256": SECRET,
+    "HS384": SECRET,
+    "HS512": SECRET,
+    "RS256": "RSA",
+    "RS384": "RSA",
+    "RS512": "RSA",
+    "PS256": "RSA",
+    "PS384": "RSA",
+    "PS512": "RSA",
+    "ES256": "P-256",
+    "ES384": "P-384",
+    "ES512": "P-521",
+    "EdDSA": "OKP",
+}
+"""The algorithms that are known, each with the family of its keys. `none` is not among them."""
+
+SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""What a secret must have (RFC 7518 section 3.2): a shorter one can be guessed from a single token, at leisure."""
+
+RSA_BITS = 2048
+
+MAX_KEYS = 100
+"""Keys of a set. A provider publishes two or three; reading a hundred takes some milliseconds of the loop."""
+
+_USUAL = {SECRET: "HS256", "RSA": "RS256", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "OKP": "EdDSA"}
+"""An algorithm of each family, to read a key with."""
+
+_CURVES = {
+    "P-256": "P-256",
+    "secp256r1": "P-256",
+    "P-384": "P-384",
+    "secp384r1": "P-384",
+    "P-521": "P-521",
+    "secp521r1": "P-521",
+    "Ed25519": "OKP",
+    "Ed448": "OKP",
+}
+"""The families of curves, by their names in a JWK (RFC 7518, RFC 8037) and in `cryptography`."""

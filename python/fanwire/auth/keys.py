@@ -1,0 +1,292 @@
+"""Where the keys of tokens come from."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import math
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from fanwire.auth.key_set import FAMILIES, SECRET, Key, KeySet
+from fanwire.errors import Refused
+
+__all__ = ["Keys"]
+
+logger = logging.getLogger("fanwire.auth")
+
+Clock = Callable[[], float]
+
+
+class Keys:
+    """Keys of one source, which are never looked for in another. Made by `secret`, `pem`, `file` or `url`."""
+
+    def __init__(self, keys: KeySet) -> None:
+        self._keys = keys
+
+    @staticmethod
+    def secret(secret: str | bytes) -> Keys:
+        """A secret that is shared with whoever makes the tokens, for HS256, HS384 and HS512.
+
+        Raises:
+            ValueError: it is empty, or is a public key.
+        """
+        return Keys(KeySet.secret(secret.encode() if isinstance(secret, str) else secret))
+
+    @staticmethod
+    def pem(text: str | bytes) -> Keys:
+        """A public key in PEM.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return Keys(KeySet.pem(text.encode() if isinstance(text, str) else text))
+
+    @staticmethod
+    def file(path: str | Path, *, clock: Clock = time.monotonic) -> Keys:
+        """A file with a public key in PEM, a JWK Set or a secret.
+
+        It is read again when it changes, within a second. If it is gone or makes no sense then, the keys that it had
+        are used further, and an error is logged, once.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it makes no sense.
+        """
+        return _FileKeys(Path(path), clock)
+
+    @staticmethod
+    def url(
+        url: str,
+        *,
+        lifespan: float = 300.0,
+        cooldown: float = 30.0,
+        max_stale: float = 86_400.0,
+        timeout: float = 3.0,
+        ssl: ssl.SSLContext | None = None,
+        clock: Clock = time.monotonic,
+    ) -> Keys:
+        """A JWK Set (RFC 7517) behind a URL; public keys only. It is fetched when the first token comes.
+
+        Args:
+            url: of https; of http only for a server on this machine.
+            lifespan: seconds after which the set is fetched anew.
+            cooldown: seconds from one fetch to the next for a token that names a key which is not in the set.
+            max_stale: seconds for which keys are used further while the set cannot be fetched.
+            timeout: of one fetch, in seconds; less than `Config.handshake_timeout`, so that whoever waits is told.
+            ssl: for a provider with a certificate of a private authority.
+            clock: seconds, never going back.
+
+        Raises:
+            ValueError: the URL is none of https.
+        """
+        return _URLKeys(url, lifespan, cooldown, max_stale, timeout, ssl, clock)
+
+    def check(self, algorithms: Sequence[str]) -> None:
+        """Makes sure that these keys can be used with these algorithms, also once they have changed.
+
+        Raises:
+            ValueError: they cannot.
+        """
+        self._keys.check(algorithms)
+
+    def find(self, kid: str | None, algorithm: str) -> Key | None:
+        """A key, if it is at hand; see `KeySet.find`. Costs a microsecond."""
+        return self._keys.find(kid, algorithm)
+
+    async def look_up(self, kid: str | None, algorithm: str) -> Key | None:
+        """A key that is not at hand.
+
+        Raises:
+            Refused: 503, there are no keys at all at the moment.
+        """
+        return None
+
+
+class _FileKeys(Keys):
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._checks: list[Sequence[str]] = []
+        self._stamp = self._look()
+        self._looked = clock()
+        self._is_broken = False
+        super().__init__(self._read())
+
+    def check(self, algorithms: Sequence[str]) -> None:
+        super().check(algorithms)
+        self._checks.append(algorithms)
+
+    def find(self, kid: str | None, algorithm: str) -> Key | None:
+        now = self._clock()
+        if now - self._looked >= LOOK_INTERVAL:
+            self._looked = now
+            self._follow()
+        return super().find(kid, algorithm)
+
+    def _follow(self) -> None:
+        try:
+            stamp = self._look()
+            if stamp == self._stamp and not self._is_broken:
+                return
+            keys = self._read()
+            for algorithms in self._checks:
+                keys.check(algorithms)
+        except (OSError, ValueError) as error:
+            if not self._is_broken:
+                logger.error("%s: %s; going on with the keys it had", self._path, error)
+            self._is_broken = True
+            return
+        logger.info("%s: read anew", self._path)
+        self._keys, self._stamp, self._is_broken = keys, stamp, False
+
+    def _look(self) -> tuple[int, int, int]:
+        status = self._path.stat()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _read(self) -> KeySet:
+        with self._path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        return KeySet.parse(text)
+
+
+class _URLKeys(Keys):
+    """Not by `jwt.PyJWKClient`: it blocks a thread for each who waits, it reads answers of any length, and its timeout
+    is one of each read, so that an endpoint which sends a byte now and then holds it for ever.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        lifespan: float,
+        cooldown: float,
+        max_stale: float,
+        timeout: float,
+        ssl: ssl.SSLContext | None,
+        clock: Clock,
+    ) -> None:
+        super().__init__(KeySet([]))
+        # The same parser that fetches: what it takes for the host is what is checked.
+        self._url = URL(url)
+        if self._url.user is not None or not self._url.host:
+            raise ValueError("keys come from a URL with a host and without a user")
+        if self._url.scheme != "https" and not (self._url.scheme == "http" and _is_loopback(self._url.host)):
+            raise ValueError("keys come from https: whoever is on the way could put in keys of their own")
+        if not (lifespan > 0 and cooldown > 0 and timeout > 0 and max_stale >= lifespan):
+            raise ValueError("lifespan, cooldown and timeout are more than 0, and max_stale is no less than lifespan")
+        # For logs: a query may hold a key of the provider's API.
+        self._name = str(self._url.with_query(None).with_fragment(None))
+        self._lifespan = lifespan
+        self._cooldown = cooldown
+        self._max_stale = max_stale
+        self._timeout = timeout
+        self._ssl = ssl
+        self._clock = clock
+        self._fetched = -math.inf
+        self._tried = -math.inf
+        self._failure: str | None = None
+        self._flight: asyncio.Task[None] | None = None
+
+    def check(self, algorithms: Sequence[str]) -> None:
+        if any(FAMILIES[algorithm] == SECRET for algorithm in algorithms):
+            raise ValueError("secrets do not come from a URL")
+
+    def find(self, kid: str | None, algorithm: str) -> Key | None:
+        now = self._clock()
+        if now - self._fetched >= self._lifespan:
+            if self._failure is None or not self._is_usable(now):
+                return None
+            # The provider is ill: nobody waits for it any more, but it is asked again now and then.
+            if now - self._tried >= RETRY_INTERVAL:
+                self._fetch()
+        return super().find(kid, algorithm)
+
+    async def look_up(self, kid: str | None, algorithm: str) -> Key | None:
+        now = self._clock()
+        if self._failure is not None:
+            due = self._tried + RETRY_INTERVAL
+        elif now - self._fetched >= self._lifespan:
+            due = now
+        else:
+            due = self._fetched + self._cooldown
+        if now >= due or self._is_fetching():
+            # Shielded: whoever gives up must not take the keys from the others.
+            await asyncio.shield(self._fetch())
+        if not self._is_usable(self._clock()):
+            raise Refused(503, f"no keys from {self._name}: {self._failure}", retry_after=math.ceil(RETRY_INTERVAL))
+        return super().find(kid, algorithm)
+
+    def _is_usable(self, now: float) -> bool:
+        return now - self._fetched < self._max_stale
+
+    def _is_fetching(self) -> bool:
+        flight = self._flight
+        # One of a loop that was stopped would never end.
+        return flight is not None and not flight.done() and flight.get_loop() is asyncio.get_running_loop()
+
+    def _fetch(self) -> asyncio.Task[None]:
+        """Fetches the set; however many ask, it is one request. What goes wrong is in `_failure`."""
+        if self._flight is None or not self._is_fetching():
+            self._flight = asyncio.get_running_loop().create_task(self._renew())
+        return self._flight
+
+    async def _renew(self) -> None:
+        try:
+            keys = KeySet.jwks(await self._get())
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+            if self._failure is None:
+                logger.error("no keys from %s: %s", self._name, _text(error))
+            self._failure = _text(error)
+        else:
+            if self._failure is not None:
+                logger.info("keys from %s again", self._name)
+            self._keys, self._failure, self._fetched = keys, None, self._clock()
+        finally:
+            self._tried = self._clock()
+
+    async def _get(self) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=self._timeout)
+        # Nothing is unpacked: a kilobyte could become a gigabyte.
+        headers = {"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"}
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=headers, auto_decompress=False) as session,
+            session.get(self._url, allow_redirects=False, ssl=self._ssl or True) as response,
+        ):
+            if response.status != 200:
+                # Redirects as well: the URL that was checked is the one that is fetched.
+                raise ValueError(f"it answered {response.status}")
+            text = b""
+            async for part in response.content.iter_any():
+                text += part
+                if len(text) > MAX_BYTES:
+                    raise ValueError(f"more than {MAX_BYTES} bytes")
+            return text
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _text(error: Exception) -> str:
+    return "it took too long" if isinstance(error, asyncio.TimeoutError) else str(error)[:200] or type(error).__name__
+
+
+LOOK_INTERVAL = 1.0
+"""Seconds from one look at a file to the next."""
+
+RETRY_INTERVAL = 5.0
+"""Seconds from a fetch that failed to the next: a thousand handshakes a second must not become as many requests."""
+
+MAX_BYTES = 256 << 10
+"""Of a file or a JWK Set. Those of the large providers have up to 20 KB."""
