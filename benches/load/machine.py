@@ -8,6 +8,7 @@ import resource
 import shlex
 import subprocess
 import sys
+import tempfile
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -47,12 +48,14 @@ def version_of(package: str) -> str | None:
 
 
 def shown(command: list[str]) -> str:
-    """Give a command as a reader elsewhere can use it: paths from the project's root."""
+    """Give a command as a reader elsewhere can use it: paths from the project's root, passing files' names."""
     return shlex.join(shorten(argument) for argument in command)
 
 
 def shorten(argument: str) -> str:
-    return argument.removeprefix(f"{ROOT}/")
+    path = Path(argument)
+    passing = path.is_relative_to(tempfile.gettempdir()) and not path.is_relative_to(ROOT)
+    return path.name if passing else argument.removeprefix(f"{ROOT}/")
 
 
 def read(path: str) -> str:

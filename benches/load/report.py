@@ -12,7 +12,7 @@ BASES = ("naive", "picows")
 RATES = ("deliveries_per_s", "handshakes_per_s", "messages_per_s", "snapshot_values_per_s")
 COSTS = ("cpu_us_per_delivery", "cpu_us_per_handshake", "cpu_us_per_message", "cpu_us_per_return")
 #: Scenarios paced by a clock: everybody who keeps up has the same rate, so only the cost is compared.
-PACED = ("bursts", "stalled", "rooms", "stall")
+PACED = ("bursts", "stalled", "rooms", "stall", "attack")
 
 
 def table(results: dict[str, Any]) -> str:
@@ -132,6 +132,11 @@ def notes(found: dict[str, Any]) -> list[str]:
     if "p99_ratio" in found:
         without = (found["without"].get("latency_us") or {}).get("p99")
         said.append(f"p99 {found['p99_ratio']:g} times that without stalled readers ({millis(without)} ms)")
+    if "attack" in found:
+        said += attacked(found)
+    if each := found.get("cpu_us"):
+        parts = (f"{name} {number(each[name]['p50'])} µs" for name in ("open", "close"))
+        said.append(f"medians of batches: {', '.join(parts)}; mean of both {number(each['both']['mean'])} µs")
     if found.get("saturated") and (each := found.get("client_events_per_wake")) is not None:
         # One or two: the client is woken for each message as it comes. Many: sockets wait for the client.
         said.append(f"client finds {each:g} sockets per wake-up")
@@ -151,6 +156,23 @@ def notes(found: dict[str, Any]) -> list[str]:
     if found.get("others_cpu", 0) > OTHERS:
         said.append(f"other processes used {found['others_cpu']:.2f} of a core meanwhile")
     return said
+
+
+def attacked(found: dict[str, Any]) -> list[str]:
+    """Whatever an attack has done, and whether it was one."""
+    quiet, attack = found["quiet"], found["attack"]
+    p99 = (quiet.get("latency_us") or {}).get("p99")
+    late = [(phase.get("publisher_late_us") or {}).get("p99") for phase in (quiet, found)]
+    said = [
+        f"p99 {found['p99_to_quiet']:g} times that in quiet ({millis(p99)} ms)",
+        f"{found['disconnected']:,} disconnected, {found['missed']:,} missed",
+        f"{number(attack['per_s'])} hostile connections/s, {attack['most_open']:,} open at most",
+        f"server's core {quiet['server_cpu']:.2f} in quiet, {found['server_cpu']:.2f} under attack",
+        f"the client itself late p99 {millis(late[0])} ms in quiet, {millis(late[1])} ms under attack",
+    ]
+    # What was due and not opened is no attack.
+    rate = attack["parameters"]["rate"]
+    return said if attack["per_s"] >= 0.95 * rate else [*said, f"**only {attack['per_s'] / rate:.0%} of the attack**"]
 
 
 def first(found: dict[str, Any], keys: tuple[str, ...]) -> float | None:

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import click
 import plots
 import report
+import tokens
 from machine import ROOT, children_cpu, describe, machine_cpu, network, shown
 from scenarios import SCENARIOS, Scenario
 from servers import BINARIES, SERVERS, Running, Server, StartError, running
@@ -53,7 +55,7 @@ def main(
     # Servers inside, repeats outside: what drifts on the machine drifts for all of them.
     for turn in range(repeat):
         for scenario in asked:
-            for server in (s for s in chosen if s.sessions or not scenario.sessions):
+            for server in (s for s in chosen if fits(s, scenario)):
                 found = measure(server, scenario, seconds=seconds, quick=quick, pinned=pinned)
                 runs.append({"server": server.name, "name": scenario.name, "turn": turn, **found})
                 click.echo(f"{scenario.name:12} {server.name:11} {report.brief(found)}", err=True)
@@ -74,18 +76,30 @@ def main(
     click.echo(f"{out / 'table.md'}")
 
 
+def fits(server: Server, scenario: Scenario) -> bool:
+    """Whether a server can do what a scenario asks of it."""
+    return (server.sessions or not scenario.sessions) and (server.guards or not scenario.guarded)
+
+
 def measure(server: Server, scenario: Scenario, *, seconds: float, quick: bool, pinned: bool) -> dict[str, Any]:
     """One run; an ``error`` instead of numbers says why there are none."""
+    command, options = list(scenario.command(quick=quick)), ["--defaults"] if scenario.defaults else []
     try:
-        with running(server, SERVER_CPU if pinned else None, watch=scenario.watch) as up:
-            return load(up, scenario, seconds=seconds, quick=quick, pinned=pinned)
+        with tempfile.TemporaryDirectory() as directory:
+            if scenario.algorithm is not None:
+                files = tokens.make(Path(directory), scenario.algorithm, scenario.subjects)
+                command += ["--tokens", str(files.tokens)]
+                options += ["--jwt", str(files.key)]
+            cpu = SERVER_CPU if pinned else None
+            with running(server, cpu, watch=scenario.watch, options=tuple(options)) as up:
+                return load(up, command, seconds=seconds, pinned=pinned)
     except (StartError, OSError) as error:
         return {"error": f"did not start: {error}"}
 
 
-def load(up: Running, scenario: Scenario, *, seconds: float, quick: bool, pinned: bool) -> dict[str, Any]:
+def load(up: Running, arguments: list[str], *, seconds: float, pinned: bool) -> dict[str, Any]:
     """Let the load client loose on a server that listens."""
-    command = [str(BINARIES / "fanwire-load"), *scenario.command(quick=quick)]
+    command = [str(BINARIES / "fanwire-load"), *arguments]
     command += ["--port", str(up.port), "--seconds", str(seconds)]
     if pinned:
         command += ["--cpu", str(CLIENT_CPU)]

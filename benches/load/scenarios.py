@@ -18,12 +18,25 @@ class Scenario:
     watch: bool = False
     #: Whether its readers have sessions, which only some servers offer; the others are not asked.
     sessions: bool = False
+    #: By which algorithm the tokens are signed that all clients show and the server asks for; None: nobody is asked.
+    algorithm: str | None = None
+    #: How many clients have a subject of their own.
+    subjects: int = 0
+    #: Whether the server keeps the limits it has by default; the others would only measure these.
+    defaults: bool = False
 
     def command(self, *, quick: bool) -> tuple[str, ...]:
         """Give the arguments of the load client."""
         return self.quick if quick and self.quick else self.arguments
 
+    @property
+    def guarded(self) -> bool:
+        """Whether only a server can be asked that has guards."""
+        return self.algorithm is not None or self.defaults
 
+
+BYSTANDERS = ("--subscribers", "500", "--rooms", "10", "--hz", "20", "--subprotocol", "fanwire.v1.json")
+HANDSHAKES = (("handshakes", "--connects", "20000"), ("handshakes", "--connects", "2000"))
 SCENARIOS = (
     Scenario(
         "inflight-1", "1,000 subscribers, one message in flight", ("inflight", "--window", "1", "--subscribers", "1000")
@@ -97,5 +110,27 @@ SCENARIOS = (
         ("latest-join", "--keys", "2000", "--joiners", "50", "--rate", "2000"),
         watch=True,
         sessions=True,
+    ),
+    Scenario(
+        "attack",
+        "500 JSON sessions in 10 rooms, 20 messages/s each, while 2,000 hostile connections/s attack",
+        ("attack", *BYSTANDERS, "--rate", "2000", "--under-attack", "15"),
+        ("attack", *BYSTANDERS, "--rate", "1000", "--under-attack", "3", "--build-up", "2"),
+        watch=True,
+        sessions=True,
+        algorithm="HS256",
+        subjects=512,
+        defaults=True,
+    ),
+    Scenario("handshake", "20,000 connects, 200 after 200", *HANDSHAKES),
+    *(
+        Scenario(
+            f"handshake-jwt{suffix}",
+            f"the same with a JWT by {algorithm}, each its own",
+            *HANDSHAKES,
+            algorithm=algorithm,
+            subjects=20_200,
+        )
+        for suffix, algorithm in (("", "HS256"), ("-es256", "ES256"))
     ),
 )

@@ -40,6 +40,8 @@ class Server:
     watches: bool = True
     #: Whether it speaks `fanwire.v1.json` and `fanwire.v1.msgpack`.
     sessions: bool = False
+    #: Whether it takes `--jwt` and `--defaults` (see README.md).
+    guards: bool = False
 
 
 def peer(file: str) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ def peer(file: str) -> tuple[str, ...]:
 
 NAIVE = str(BINARIES / "naive")
 SERVERS = (
-    Server("fanwire", peer("target.py"), "this project", sessions=True),
+    Server("fanwire", peer("target.py"), "this project", sessions=True, guards=True),
     Server("naive", (NAIVE,), "Rust, one thread, one send() per subscriber and message", watches=False),
     Server(
         "coalesce",
@@ -89,15 +91,15 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(server: Server, cpu: int | None, *, watch: bool) -> Iterator[Running]:
-    """Start a server on a free port and one CPU, and end it afterwards.
+def running(server: Server, cpu: int | None, *, watch: bool, options: tuple[str, ...] = ()) -> Iterator[Running]:
+    """Start a server with these options on a free port and one CPU, and end it afterwards.
 
     Raises StartError when it does not say READY in time.
     """
     port = free_port()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
-            [*server.command, str(port), *(["--watch"] if watch and server.watches else [])],
+            [*server.command, str(port), *(["--watch"] if watch and server.watches else []), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -1,23 +1,27 @@
-"""Fanwire as a target of the load generator: `target.py PORT [--watch]`.
+"""Fanwire as a target of the load generator: `target.py PORT [--watch] [--defaults] [--jwt FILE]`.
 
 Every connection without a session, on any path, is subscribed to one room, except `/pub` (each binary message is
 broadcast unchanged), `/pubrooms` (u16 length of a room's name, name, payload), `/publatest` (u16 length of a key, key,
 payload, for the room `latest` of latest values), `/rooms/NAME` (that room instead) and `/sink` (messages are counted).
 `STAT?` on a publisher's connection is answered with what the process has used. Prints READY, ends on SIGTERM.
-With `--watch` the answer tells how late the loop was, which costs a thousand wake-ups a second.
+With `--watch` the answer tells how late the loop was, which costs a thousand wake-ups a second. With `--jwt FILE` (of
+`tokens.py`) everybody needs a token. With `--defaults` the limits of clients are those of every server; otherwise there
+are none, so that they are not what is measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import inspect
 import json
 import resource
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
 import fanwire
@@ -26,6 +30,16 @@ from fanwire.collector import calm
 ROOM = "all"
 LIMIT = 64 << 20
 MEMORY = ("VmHWM", "VmRSS")
+#: Limits of clients, which are no part of what most scenarios measure.
+OFF = (
+    "max_user_connections",
+    "max_address_connections",
+    "handshake_rate",
+    "address_handshake_rate",
+    "message_rate",
+    "byte_rate",
+    "ping_rate",
+)
 
 
 class Usage:
@@ -73,13 +87,44 @@ def _quantiles(values: list[float]) -> dict[str, float]:
     return {"p50": values[len(values) // 2], "p99": values[int(len(values) * 0.99)], "max": values[-1]}
 
 
-def main(port: int, watch: bool) -> None:
+def configuration(*, defaults: bool) -> fanwire.Config:
+    """What the server allows."""
+    if defaults:
+        return fanwire.Config(backlog=4096)
+    known = {field.name for field in msgspec.structs.fields(fanwire.Config)}
+    off: dict[str, Any] = {name: 0 for name in OFF if name in known}
+    return fanwire.Config(
+        backlog=4096,
+        connection_bytes=LIMIT,
+        engine_bytes=16 * LIMIT,
+        queue_bytes=LIMIT,
+        ping_interval=0,
+        **off,
+    )
+
+
+def guard(file: Path | None) -> dict[str, Any]:
+    """Say how the server knows its clients: by the key in a file, or not at all."""
+    if file is None:
+        return {"insecure": True} if "insecure" in inspect.signature(fanwire.Server).parameters else {}
+    from fanwire.auth import JWT, Keys
+
+    made = json.loads(file.read_text())
+    keys = (Keys.secret if made["algorithm"].startswith("HS") else Keys.pem)(made["key"])
+    authenticate = JWT(keys, algorithms=[made["algorithm"]], audience=made["audience"], issuer=made["issuer"])
+    return {"authenticate": authenticate}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("port", type=int)
+    parser.add_argument("--watch", action="store_true")
+    parser.add_argument("--defaults", action="store_true")
+    parser.add_argument("--jwt", type=Path)
+    asked = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    config = fanwire.Config(
-        backlog=4096, connection_bytes=LIMIT, engine_bytes=16 * LIMIT, queue_bytes=LIMIT, ping_interval=0
-    )
-    server = fanwire.Server(port=port, config=config)
+    server = fanwire.Server(port=asked.port, config=configuration(defaults=asked.defaults), **guard(asked.jwt))
     server.room("latest*", delivery="latest")
     server.room("*")
     usage = Usage()
@@ -116,7 +161,7 @@ def main(port: int, watch: bool) -> None:
     async def serve() -> None:
         done = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, done.set)
-        watching = asyncio.ensure_future(usage.watch_loop()) if watch else None
+        watching = asyncio.ensure_future(usage.watch_loop()) if asked.watch else None
         async with server:
             print("READY", flush=True)
             await done.wait()
@@ -129,4 +174,4 @@ def main(port: int, watch: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), "--watch" in sys.argv)
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -45,11 +46,19 @@ def subject_of(identity: Any) -> str:
 
 
 def expiry_of(identity: Any) -> float | None:
-    """When an identity ends: its `expires` or "exp", as an attribute or a key, in seconds since 1970."""
+    """When an identity ends: its `expires` or "exp", as an attribute or a key, in seconds since 1970 or as a datetime.
+
+    Raises:
+        TypeError: it is something else, which must not pass for "never".
+    """
     for name in ("expires", "exp"):
         value = _field(identity, name)
-        if isinstance(value, (int, float)):
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:
             return float(value)
+        if value is not None:
+            raise TypeError(f"{name} of an identity is seconds since 1970 or a datetime, not {value!r}")
     return None
 
 

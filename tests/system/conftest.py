@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
+from helpers.behind import Before
+from helpers.edge import Edge, program_of
+from helpers.serving import Book
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -16,13 +20,39 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 
 @pytest.fixture(scope="session")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A context for the server, and one for clients that trust it as `localhost`."""
+def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of `localhost` and 127.0.0.1, and its key."""
     folder = tmp_path_factory.mktemp("tls")
     cert, key = folder / "cert.pem", folder / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     make += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
     subprocess.run([*make, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True, timeout=60)
+    return cert, key
+
+
+@pytest.fixture(scope="session")
+def tls(pem: tuple[Path, Path]) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A context for the server, and one for clients that trust it."""
+    cert, key = pem
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(cert, key)
     return server, ssl.create_default_context(cafile=str(cert))
+
+
+@pytest.fixture(params=["nginx", "haproxy"])
+def before(request: pytest.FixtureRequest, tmp_path: Path, pem: tuple[Path, Path]) -> Iterator[Before]:
+    """Makes a proxy before a server; it ends with the test."""
+    name: str = request.param
+    if program_of(name) is None:
+        pytest.skip(f"{name} is not installed (Debian: apt install nginx-light haproxy)")
+    edges: list[Edge] = []
+
+    def make(server: Book, changes: dict[str, dict[str, str]] | None = None) -> Edge:
+        folder = tmp_path / str(len(edges))
+        folder.mkdir()
+        edges.append(Edge(name, folder, server.port, pem, (changes or {}).get(name)))
+        return edges[-1]
+
+    yield make
+    for edge in edges:
+        edge.stop()

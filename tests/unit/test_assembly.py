@@ -98,3 +98,29 @@ def test_an_empty_first_fragment_begins_a_message() -> None:
     assert assembly.add(TEXT, False, b"") is None
     assert assembly.is_open
     assert assembly.add(CONTINUATION, True, b"") == ""
+
+
+def test_it_knows_what_it_holds() -> None:
+    assembly = Assembly(LIMIT)
+    assert (assembly.is_open, assembly.size) == (False, 0)
+    assembly.add(BINARY, False, b"xy")
+    assembly.add(CONTINUATION, False, b"z")
+    assert (assembly.is_open, assembly.size) == (True, 3)
+    assembly.add(CONTINUATION, True, b"z")
+    assert (assembly.is_open, assembly.size) == (False, 0)
+
+
+@pytest.mark.parametrize("payload", [b"", b"x"])
+def test_fragments_are_counted_whatever_is_in_them(payload: bytes) -> None:
+    assembly = Assembly(LIMIT, max_fragments=5)
+    for _ in range(2):
+        assembly.add(BINARY, False, payload)
+        for _ in range(3):
+            assembly.add(CONTINUATION, False, b"")
+        assert assembly.add(CONTINUATION, True, b"") == payload
+    assembly.add(BINARY, False, payload)
+    for _ in range(4):
+        assembly.add(CONTINUATION, False, b"")
+    with pytest.raises(Violation, match="5 fragments") as violation:
+        assembly.add(CONTINUATION, True, b"")
+    assert violation.value.code == 1009

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import msgspec
 import pytest
@@ -10,7 +11,9 @@ import pytest
 import fanwire
 from fanwire.config import _LEAST
 
-FIELDS = [field.name for field in msgspec.structs.fields(fanwire.Config)]
+OTHER = {"room_name", "dry_run"}
+"""Fields that are no numbers."""
+FIELDS = [field.name for field in msgspec.structs.fields(fanwire.Config) if field.name not in OTHER]
 
 
 def test_every_field_has_a_default_and_a_least_value() -> None:
@@ -26,6 +29,46 @@ def test_too_small_a_value_is_named(name: str) -> None:
     assert getattr(fanwire.Config(**{name: least}), name) == least
     with pytest.raises(ValueError, match=rf"{name} must be at least {least}"):
         fanwire.Config(**{name: least - 1})
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_what_is_no_number_is_none(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        fanwire.Config(**{name: float("nan")})
+
+
+@pytest.mark.parametrize(
+    "room",
+    [
+        "a", "prices", "a.b", "a.b.c", "A_1-2", "chat:7", "u/7", "a@b", "x=y", "#1", "\u00fc", "\u0416", "\u65e5\u672c",
+        "\u0967", "_", "a" * 255,
+    ],
+)  # fmt: skip
+def test_names_of_rooms(room: str) -> None:
+    assert re.fullmatch(fanwire.Config().room_name, room)
+
+
+@pytest.mark.parametrize(
+    "room",
+    [
+        "", " ", "a b", "a\n", "\na", "a\0b", "a\tb", "a\x7fb", "\x85", "*", "a.*", "a*", ">", "a.>", "$SYS.x", "$",
+        "a$", ".", "..", "a.", ".a", "a..b", "\u00a0", "a\u00a0b", "\u200b", "\u2028", "\u202e", "\ufeff", "\ud800",
+        "?", "%00", "a%b", "[a]", "{a}", "a|b", "a\\b", '"', "<", "`", ";", "^", "\U0001f4a9",
+    ],
+)  # fmt: skip
+def test_no_names_of_rooms(room: str) -> None:
+    assert not re.fullmatch(fanwire.Config().room_name, room)
+
+
+def test_a_name_that_nearly_is_one_takes_no_longer() -> None:
+    # Nothing in it can be read in two ways, so a failure is found in one pass.
+    assert not re.fullmatch(fanwire.Config().room_name, "a" * 1_000_000 + "\0")
+    assert not re.fullmatch(fanwire.Config().room_name, "a." * 500_000 + "\0")
+
+
+def test_an_expression_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match="room_name is no regular expression"):
+        fanwire.Config(room_name="[")
 
 
 def test_unknown_names_positions_and_changes_are_errors() -> None:

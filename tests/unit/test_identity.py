@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,11 +52,17 @@ def test_subjects(identity: Any, subject: str) -> None:
         (SimpleNamespace(expires=None, exp=7), 7.0),
         ({"exp": 7}, 7.0),
         ({"expires": 0}, 0.0),
-        ({"exp": "7"}, None),
+        ({"exp": datetime.fromtimestamp(7, timezone.utc)}, 7.0),
     ],
 )
 def test_ends(identity: Any, expires: float | None) -> None:
     assert expiry_of(identity) == expires
+
+
+@pytest.mark.parametrize("end", ["7", True, float("nan"), [7]])
+def test_what_is_no_end_does_not_pass_for_never(end: Any) -> None:
+    with pytest.raises(TypeError, match="seconds since 1970"):
+        expiry_of({"exp": end})
 
 
 @pytest.mark.parametrize(

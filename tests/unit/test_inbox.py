@@ -9,6 +9,7 @@ from typing import Any
 from helpers.wait import until, within
 
 from fanwire.inbox import Inbox
+from fanwire.limits import Held
 
 
 class Owner:
@@ -31,9 +32,9 @@ class Owner:
         return self.tasks[-1]
 
 
-def make(max_calls: int = 8, max_bytes: int = 1000) -> tuple[Owner, Inbox]:
+def make(max_calls: int = 8, max_bytes: int = 1000, held: Held | None = None) -> tuple[Owner, Inbox]:
     owner = Owner()
-    return owner, Inbox(owner, max_calls=max_calls, max_bytes=max_bytes)
+    return owner, Inbox(owner, max_calls=max_calls, max_bytes=max_bytes, held=held or Held(1 << 20))
 
 
 async def test_plain_functions_run_at_once_and_without_a_task() -> None:
@@ -147,6 +148,29 @@ async def test_it_pauses_at_the_limit_of_bytes() -> None:
     gate.set()
     await within(asyncio.gather(*owner.tasks))
     assert owner.events == ["pause", "resume"]
+
+
+async def test_what_all_hold_together_pauses_each_who_adds_to_it() -> None:
+    held = Held(100)
+    gates = [asyncio.Event(), asyncio.Event()]
+    makers = [make(held=held) for _ in gates]
+    for (_, inbox), gate in zip(makers, gates, strict=True):
+        inbox.put(gate.wait)
+    (first, one), (second, two) = makers
+    one.put(gates[0].wait, size=90)
+    assert first.events == second.events == []
+    two.put(gates[1].wait, size=20)
+    assert held.bytes == 110
+    assert (first.events, second.events) == ([], ["pause"])
+    # Who holds nothing goes on, whatever others do.
+    gates[1].set()
+    await within(asyncio.gather(*second.tasks))
+    assert second.events == ["pause", "resume"]
+    assert held.bytes == 90
+    gates[0].set()
+    await within(asyncio.gather(*first.tasks))
+    assert held.bytes == 0
+    assert first.events == []
 
 
 async def test_plain_functions_behind_an_awaitable_let_others_in_between() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from fanwire.policy import CLOSED, Policies, RoomPolicy, allows
+from fanwire.identity import Identity
+from fanwire.policy import CLOSED, Policies, RoomPolicy, parse_rule
 
 
 def test_the_first_pattern_that_matches_wins() -> None:
@@ -28,7 +32,7 @@ def test_a_policy_that_is_added_later_counts_from_then_on() -> None:
     policies = Policies()
     assert policies.of("a") is CLOSED
     policies.add(RoomPolicy("a"))
-    assert policies.of("a").join is True
+    assert policies.of("a").join is None
 
 
 @pytest.mark.parametrize("pattern", ["a.b", "a+b", "a?", "(", "[x]", "\\"])
@@ -39,7 +43,70 @@ def test_only_the_star_is_special(pattern: str) -> None:
     assert policies.of("aXb") is CLOSED
 
 
-def test_rules_are_values_or_functions() -> None:
-    assert allows(True, None, "r")
-    assert not allows(False, None, "r")
-    assert allows(lambda conn, room: (conn, room) == ("c", "r"), "c", "r")
+def test_each_action_has_a_rule_of_its_own() -> None:
+    policy = RoomPolicy("*", join=True, publish=False, see_members=None, see_history=len)
+    rules = [policy.rule(action) for action in ("join", "publish", "presence", "history")]
+    assert rules == [True, False, None, len]
+    assert [CLOSED.rule(action) for action in ("join", "publish", "presence", "history")] == [False] * 4
+
+
+def allows(rule: Any, identity: Any, room: str = "r", pattern: str = "*") -> bool:
+    check = parse_rule(rule, pattern)
+    assert callable(check)
+    return bool(check(SimpleNamespace(identity=identity), room))
+
+
+@pytest.mark.parametrize("rule", [True, False, None, len])
+def test_what_is_no_text_is_itself(rule: Any) -> None:
+    assert parse_rule(rule, "*") is rule
+
+
+def test_identified_is_whoever_is_somebody() -> None:
+    assert allows("identified", Identity(subject="ann"))
+    assert allows("identified", {"id": 0})
+    assert not allows("identified", None)
+    assert not allows("identified", Identity(subject=""))
+
+
+def test_scopes_are_compared_whole() -> None:
+    identity = Identity(subject="ann", scopes=frozenset({"chat:write", "admin"}))
+    assert allows("scope:chat:write", identity)
+    assert allows("scope:admin", identity)
+    assert not allows("scope:chat", identity)
+    assert not allows("scope:adm", identity)
+    assert not allows("scope:admin", None)
+    assert allows("scope:b", {"scope": "a b"})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "room", "expected"),
+    [
+        ("inbox.*", "inbox.ann", True),
+        ("inbox.*", "inbox.bob", False),
+        ("inbox.*", "inbox.annx", False),
+        ("inbox.*", "inbox.ann.x", False),
+        ("inbox.*", "inbox.", False),
+        ("*", "ann", True),
+        ("u/*/private", "u/ann/private", True),
+        ("u/*/private", "u/ann/public", False),
+        ("u/*/private", "u/x/ann/private", False),
+    ],
+)
+def test_a_subject_has_rooms_of_its_own(pattern: str, room: str, expected: bool) -> None:
+    assert allows("subject", Identity(subject="ann"), room, pattern) is expected
+    assert not allows("subject", None, room, pattern)
+    assert not allows("subject", Identity(subject=""), room, pattern)
+
+
+@pytest.mark.parametrize("subject", ["*", "", "ann.x", ".*", "a*"])
+def test_a_subject_is_no_pattern(subject: str) -> None:
+    assert not allows("subject", Identity(subject=subject), "inbox.ann", "inbox.*")
+
+
+@pytest.mark.parametrize(
+    ("rule", "pattern"),
+    [("subject", "inbox"), ("subject", "a*b*"), ("everyone", "*"), ("scope:", "*"), ("scope", "*"), ("", "*")],
+)
+def test_what_says_nothing_is_an_error(rule: str, pattern: str) -> None:
+    with pytest.raises(ValueError, match="rule"):
+        parse_rule(rule, pattern)

@@ -2,6 +2,8 @@
 //! Not a scenario: those say which connections and which load. The rule: a phase begins and ends with nothing in
 //! flight, so that all CPU between the two readings belongs to the deliveries between them.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use mio::Events;
 use serde_json::{Map, Value, json};
@@ -14,6 +16,7 @@ use crate::stamp;
 use crate::stat::Stat;
 use crate::swarm::Swarm;
 use crate::tally::{Order, Tally};
+use crate::tokens::Tokens;
 
 /// Handshakes in progress at a time. Half a thousand keeps every server's accept queue short.
 pub const WIDTH: usize = 256;
@@ -42,6 +45,19 @@ pub struct Common {
     /// Never sleep, so that waking the client is not on the server's account.
     #[arg(long)]
     pub spin: bool,
+    /// A file of tokens (see `tokens.rs`); each connection says who it is by the next of the `valid` ones.
+    #[arg(long)]
+    pub tokens: Option<PathBuf>,
+}
+
+impl Common {
+    /// The tokens of the file; none without a file.
+    ///
+    /// # Errors
+    /// The operator's: there is no such file, or it is not one of tokens.
+    pub fn tokens(&self) -> Result<Tokens> {
+        self.tokens.as_deref().map_or_else(|| Ok(Tokens::default()), Tokens::read)
+    }
 }
 
 /// When messages are published.
@@ -79,6 +95,7 @@ pub struct Phase {
     published: u64,
     expected: u64,
     deliveries: u64,
+    behind: Histogram,
     wall: u64,
     client: f64,
     events_per_wake: f64,
@@ -96,6 +113,8 @@ pub struct Bench {
     /// Connection to `/pub` that asks `STAT?`; it never publishes, so its questions wait behind nothing of ours.
     control: usize,
     publisher: Option<usize>,
+    /// How late messages were published, by their schedule.
+    behind: Histogram,
 }
 
 impl Bench {
@@ -108,9 +127,10 @@ impl Bench {
         if common.spin {
             swarm.spin();
         }
+        swarm.bear(common.tokens()?.of("valid"));
         let mut tally = Tally::new(rooms);
         let (ids, _) = swarm.open([("/pub".to_owned(), Role::Talker)], 1, &mut tally)?;
-        Ok(Self { swarm, tally, control: ids[0], publisher: None })
+        Ok(Self { swarm, tally, control: ids[0], publisher: None, behind: Histogram::default() })
     }
 
     /// Opens `count` readers of the one room, at [`WIDTH`] handshakes at a time.
@@ -138,6 +158,7 @@ impl Bench {
     pub fn measure(&mut self, common: &Common, plan: &Plan, recipients: u32) -> Result<Phase> {
         self.publish(common.warmup, common.drain, plan, recipients)?;
         self.tally.begin();
+        self.behind = Histogram::default();
         let before = self.stat()?;
         let (start, cpu, (wakes, events)) = (clock::now(), clock::cpu(), self.swarm.wakes());
         self.publish(common.seconds, common.drain, plan, recipients)?;
@@ -151,6 +172,7 @@ impl Bench {
             published: self.tally.published(),
             expected: self.tally.expected(),
             deliveries: self.tally.deliveries(),
+            behind: self.behind.clone(),
             wall: self.tally.last_at().saturating_sub(start),
             client: float(used) / float(end - start),
             events_per_wake: float(served - events) / float((woken - wakes).max(1)),
@@ -189,9 +211,11 @@ impl Bench {
                     if due >= end {
                         break end;
                     }
-                    if due > clock::now() {
+                    let at = clock::now();
+                    if due > at {
                         break due;
                     }
+                    self.behind.record(at - due);
                     for _ in 0..burst {
                         let number = self.tally.publish(recipients);
                         self.swarm.say(publisher, payload.stamped(due, number));
@@ -220,6 +244,12 @@ impl Bench {
 }
 
 impl Phase {
+    /// Deliveries that never came.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.expected.saturating_sub(self.deliveries)
+    }
+
     /// The phase under the names of the reports.
     #[must_use]
     pub fn json(&self) -> Map<String, Value> {
@@ -229,7 +259,7 @@ impl Phase {
             "published": self.published,
             "deliveries": self.deliveries,
             "expected": self.expected,
-            "undelivered": self.expected.saturating_sub(self.deliveries),
+            "undelivered": self.missed(),
             "wall_s": round(wall, 3),
             "deliveries_per_s": round(float(self.deliveries) / wall, 0),
             "cpu_us_per_delivery": round(cpu * 1e6 / float(self.deliveries.max(1)), 4),
@@ -237,6 +267,9 @@ impl Phase {
             "latency_us": self.latency.summary(),
             "last_recipient_us": self.last.summary(),
             "order": self.order,
+            "server_cpu": round(cpu * float(SECOND) / float(self.after.at - self.before.at), 3),
+            // By the client's own clock, so it shows how long the client waited for its CPU.
+            "publisher_late_us": self.behind.summary(),
             "client_cpu": round(self.client, 3),
             // Near 1 the client keeps pace, however busy it is: it finds one socket at a time, just served. Hundreds
             // mean that sockets wait for the client.

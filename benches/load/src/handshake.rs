@@ -4,19 +4,20 @@ use tungstenite::handshake::derive_accept_key;
 
 /// The nonce of the RFC's own example (1.3) and what it must be answered with. One for all connections: a nonce only
 /// defends against caches, and a constant spares the client ten thousand SHA-1 sums in a connect storm.
-const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub const NONCE: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// No head of a handshake here is longer; one that is ends the connection.
 pub const LIMIT: usize = 8192;
 
-/// A client's request for `path`, with the subprotocol it wants.
+/// A client's request for `path`, with the subprotocol it wants and the token that says who it is.
 #[must_use]
-pub fn request(path: &str, subprotocol: Option<&str>) -> Vec<u8> {
+pub fn request(path: &str, subprotocol: Option<&str>, token: Option<&str>) -> Vec<u8> {
     let wanted = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
+    let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {NONCE}\r\nSec-WebSocket-Version: 13\r\n{wanted}\r\n"
+         Sec-WebSocket-Key: {NONCE}\r\nSec-WebSocket-Version: 13\r\n{wanted}{bearer}\r\n"
     )
     .into_bytes()
 }
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn our_request_is_answered_and_our_answer_is_accepted() {
-        let (path, reply) = response(&request("/rooms/7", None)).unwrap_or_default();
+        let (path, reply) = response(&request("/rooms/7", None, Some("a.b.c"))).unwrap_or_default();
         assert_eq!(path, "/rooms/7");
         assert_eq!(head_size(&reply), Some(reply.len()));
         assert!(accepted(&reply, None));

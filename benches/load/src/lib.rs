@@ -8,14 +8,18 @@ pub mod envelope;
 pub mod frame;
 pub mod handshake;
 pub mod histogram;
+pub mod intruder;
 pub mod link;
 pub mod machine;
+pub mod mix;
 pub mod session;
 pub mod stamp;
 pub mod swarm;
 pub mod tally;
+pub mod tokens;
 
 pub mod bench;
 pub mod pace;
+pub mod raid;
 pub mod scenario;
 pub mod stat;

@@ -72,11 +72,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Begins to connect; the request for `path` waits in `out`.
+    /// Begins to connect; the request for `path` waits in `out`, with the token that says who asks.
     ///
     /// # Errors
     /// The operator's: no descriptors or ports left.
-    pub(crate) fn connect(address: SocketAddr, path: &str, role: Role) -> io::Result<Self> {
+    pub(crate) fn connect(address: SocketAddr, path: &str, role: Role, token: Option<&str>) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
         socket.set_tcp_nodelay(true)?;
         match role {
@@ -94,7 +94,7 @@ impl Link {
             Err(e) if e.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => return Err(e),
             _ => {}
         }
-        let out = handshake::request(path, role.subprotocol());
+        let out = handshake::request(path, role.subprotocol(), token);
         Ok(Self {
             stream: TcpStream::from_std(socket.into()),
             role,

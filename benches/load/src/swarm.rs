@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -43,6 +44,8 @@ pub struct Swarm {
     wakes: u64,
     events: u64,
     spins: bool,
+    bearers: Rc<[String]>,
+    borne: usize,
 }
 
 impl Swarm {
@@ -66,6 +69,8 @@ impl Swarm {
             wakes: 0,
             events: 0,
             spins: false,
+            bearers: Rc::new([]),
+            borne: 0,
         })
     }
 
@@ -135,6 +140,11 @@ impl Swarm {
         self.spins = true;
     }
 
+    /// Each connection from here on says who it is by the next of these tokens, round and round.
+    pub fn bear(&mut self, tokens: Rc<[String]>) {
+        (self.bearers, self.borne) = (tokens, 0);
+    }
+
     /// Queues one binary message on a talker; [`Swarm::flush`] sends it.
     pub fn say(&mut self, id: usize, payload: &[u8]) {
         frame::push_masked(&mut self.links[id].out, frame::BINARY, payload);
@@ -195,6 +205,16 @@ impl Swarm {
         }
     }
 
+    /// Asks the server to close these connections (RFC 6455 7.1.2); it has done so when [`Swarm::closed`] counts them.
+    pub fn leave(&mut self, ids: &[usize]) {
+        for &id in ids {
+            if self.links[id].state == State::Open {
+                frame::push_masked(&mut self.links[id].out, frame::CLOSE, &1000u16.to_be_bytes());
+                self.flush(id);
+            }
+        }
+    }
+
     /// The client on a connection; `None` when that is for something else.
     #[must_use]
     pub fn client(&self, id: usize) -> Option<&Client> {
@@ -240,19 +260,24 @@ impl Swarm {
         let path = client.away();
         // The old descriptor first, so that there are never more than one for each client.
         self.cut(id, true)?;
-        let mut link =
-            Link::connect(self.address, &path, Role::Client(client)).context("connect: descriptors or ports")?;
+        let mut link = self.link(&path, Role::Client(client))?;
         self.poll.registry().register(&mut link.stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
         self.links[id] = link;
         Ok(())
     }
 
     fn connect(&mut self, path: &str, role: Role) -> Result<usize> {
-        let mut link = Link::connect(self.address, path, role).context("connect: descriptors or ports")?;
+        let mut link = self.link(path, role)?;
         let id = self.links.len();
         self.poll.registry().register(&mut link.stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
         self.links.push(link);
         Ok(id)
+    }
+
+    fn link(&mut self, path: &str, role: Role) -> Result<Link> {
+        let token = self.bearers.get(self.borne % self.bearers.len().max(1)).map(String::as_str);
+        self.borne += 1;
+        Link::connect(self.address, path, role, token).context("connect: descriptors or ports")
     }
 
     fn serve(&mut self, event: &Event, tally: &mut Tally) {

@@ -1,7 +1,9 @@
 //! The scenarios by name. Each returns the one JSON object its run prints.
 
+mod attack;
 mod broadcast;
 mod crowd;
+mod handshakes;
 mod inbound;
 mod latest;
 mod reconnect;
@@ -37,6 +39,12 @@ pub enum Scenario {
     Reconnect(reconnect::Reconnect),
     /// Sessions that join a large room of latest values while it changes.
     LatestJoin(latest::LatestJoin),
+    /// A steady stream to bystanders, first in quiet and then while others attack the server.
+    Attack(attack::Attack),
+    /// The attackers alone.
+    Hostile(attack::Hostile),
+    /// What a handshake costs the server, with a token or without.
+    Handshakes(handshakes::Handshakes),
 }
 
 impl Scenario {
@@ -56,6 +64,9 @@ impl Scenario {
             Self::Inbound(s) => s.run(),
             Self::Reconnect(s) => s.run(),
             Self::LatestJoin(s) => s.run(),
+            Self::Attack(s) => s.run(),
+            Self::Hostile(s) => s.run(),
+            Self::Handshakes(s) => s.run(),
         }
     }
 
@@ -73,6 +84,9 @@ impl Scenario {
             Self::Inbound(s) => &s.common,
             Self::Reconnect(s) => &s.common,
             Self::LatestJoin(s) => &s.common,
+            Self::Attack(s) => &s.common,
+            Self::Hostile(s) => &s.common,
+            Self::Handshakes(s) => &s.common,
         }
     }
 }
