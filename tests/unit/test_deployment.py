@@ -1,0 +1,129 @@
+"""What the files of docs/deploy and docs/deployment.md say of fanwire is so, and their numbers fit its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from prometheus_client import generate_latest
+
+import fanwire
+from fanwire.cli import main
+from fanwire.cli.settings import parse_settings
+from fanwire.gateway.front_door import MAX_HEADERS
+
+DOCS = Path(__file__).parents[2] / "docs"
+NGINX = (DOCS / "deploy" / "nginx.conf").read_text()
+HAPROXY = (DOCS / "deploy" / "haproxy.cfg").read_text()
+SERVICE = (DOCS / "deploy" / "fanwire.service").read_text()
+PAGE = (DOCS / "deployment.md").read_text()
+SECURITY = (DOCS.parent / "SECURITY.md").read_text()
+CONFIG = fanwire.Config()
+
+
+def number(pattern: str, text: str) -> int:
+    """The number in a setting."""
+    found = re.search(rf"^\s*{pattern}", text, re.MULTILINE)
+    assert found, pattern
+    return int(found[1])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [(r"proxy_read_timeout\s+(\d+)s;", NGINX), (r"timeout tunnel\s+(\d+)s", HAPROXY)]
+)
+def test_proxies_wait_longer_than_two_pings(pattern: str, text: str) -> None:
+    assert number(pattern, text) > 2 * CONFIG.ping_interval + CONFIG.ping_timeout
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [(r"client_header_timeout\s+(\d+)s;", NGINX), (r"timeout http-request\s+(\d+)s", HAPROXY)]
+)
+def test_proxies_wait_for_heads_as_long_as_the_server(pattern: str, text: str) -> None:
+    assert number(pattern, text) == CONFIG.handshake_timeout
+
+
+def test_heads_that_proxies_let_through_are_small_enough() -> None:
+    added = 512
+    first = number(r"client_header_buffer_size\s+(\d+)k;", NGINX)
+    more = number(r"large_client_header_buffers\s+(\d+) \d+k;", NGINX)
+    each = number(r"large_client_header_buffers\s+\d+ (\d+)k;", NGINX)
+    assert (first + more * each) * 1024 + added <= CONFIG.max_head
+    assert number(r"tune\.bufsize (\d+)", HAPROXY) <= CONFIG.max_head
+    # Two are added.
+    assert number(r"tune\.http\.maxhdr (\d+)", HAPROXY) + 2 <= MAX_HEADERS
+
+
+def test_bodies_are_as_large_as_messages() -> None:
+    assert number(r"client_max_body_size\s+(\d+)m;", NGINX) << 20 == CONFIG.max_message
+    assert number(r"http-request deny deny_status 413 if \{ req.body_size gt (\d+) \}", HAPROXY) == CONFIG.max_message
+
+
+def test_there_are_descriptors_for_all_connections() -> None:
+    assert number(r"LimitNOFILE=(\d+)", SERVICE) >= 2 * CONFIG.max_connections + 1000
+    assert number(r"maxconn (\d+)", HAPROXY) == CONFIG.max_connections
+    assert number(r"worker_rlimit_nofile (\d+);", NGINX) >= 2 * number(r"worker_connections (\d+);", NGINX)
+
+
+def test_whoever_stops_the_service_waits_for_the_drain() -> None:
+    assert number(r"TimeoutStopSec=(\d+)", SERVICE) >= CONFIG.drain_timeout + 5
+
+
+def test_the_service_runs_a_command_that_there_is() -> None:
+    found = re.search(r"^ExecStart=\S+/fanwire (.*) /etc/fanwire/fanwire.toml$", SERVICE, re.MULTILINE)
+    assert found
+    result = CliRunner().invoke(main, [*found[1].split(), "no such file"])
+    # It gets as far as the file, and this is the code with which it is not started again.
+    assert "no such file" in result.output
+    assert result.exit_code == number(r"RestartPreventExitStatus=(\d+)", SERVICE)
+
+
+def test_the_settings_are_settings() -> None:
+    text = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    assert text
+    settings = parse_settings(text[1].encode())
+    assert settings.jwt is not None
+    assert settings.limits.dry_run
+
+
+def test_the_metrics_exist() -> None:
+    server = fanwire.Server(port=0, insecure=True)
+    server._metrics.limit_exceeded.labels("max_connections").inc()
+    server._metrics.handshakes.labels(101).inc()
+    # Those of the host and the engine are there when there is one.
+    from fanwire.metrics import _ENGINE_COUNTERS, _ENGINE_GAUGES, _GAUGES
+
+    known = set(re.findall(r"^(fanwire_\w+)", generate_latest(server.metrics).decode(), re.MULTILINE))
+    known |= {f"fanwire_{name}" for name in (*_GAUGES, *_ENGINE_GAUGES)}
+    known |= {f"fanwire_{name}_total" for name in _ENGINE_COUNTERS}
+    for page in (PAGE, SECURITY):
+        assert set(re.findall(r"fanwire_\w+", page)) <= known
+
+
+def test_the_limits_are_fields() -> None:
+    names = {name for alert in re.findall(r'limit=~?"([\w\\|]+)"', PAGE) for name in alert.split("\\|")}
+    table = SECURITY.partition("## At the limit")[2].partition("## What is not")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    names |= set(re.findall(r"`(\w+)`", " ".join(cells))) - {"authenticate", "max_members"}
+    assert names
+    for name in names:
+        assert name in CONFIG.__struct_fields__, name
+
+
+def test_the_tests_that_are_named_are_there() -> None:
+    tests = DOCS.parent / "tests"
+    names = {path.name for path in tests.rglob("test_*.py")}
+    for name in set(re.findall(r"\btest_\w+\.py", SECURITY + PAGE)):
+        assert name in names, name
+
+
+def test_every_limit_of_clients_is_in_the_table() -> None:
+    told = SECURITY.partition("## At the limit")[2].partition("## What is not")[0]
+    settings = {
+        "shards", "ack_frames", "ack_bytes", "ack_attempts", "unsent_bytes", "ping_interval", "read_buffer", "backlog",
+        "max_age", "token_notice", "drain_spread", "drain_timeout", "dry_run",
+    }  # fmt: skip
+    for name in set(CONFIG.__struct_fields__) - settings:
+        # A burst belongs to its rate.
+        assert name.replace("_burst", "_rate") in told, name
