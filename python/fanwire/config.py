@@ -73,8 +73,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`TCP_USER_TIMEOUT` (tcp(7)): a peer that acknowledges nothing, or opens no window, for so long is cut off."""
 
     ping_interval: float = 25.0
-    """From one ping to the next, below the 30 s after which the strictest proxies drop an idle connection.
-    0 turns pings off."""
+    """From one ping to the next, but no less than `ping_timeout`; below the 30 s after which the strictest proxies drop
+    an idle connection. 0 turns pings off."""
 
     ping_timeout: float = 10.0
     """From a ping to the end of a connection that has not answered it."""

@@ -50,7 +50,6 @@ class Renewal:
             Refusal: the token is not let in, or is another's.
         """
         token = session.codec.payload(incoming, Token).token
-        # A signature is dear to check, and one token in a minute is plenty.
         meter = session.renewals = session.renewals or Meter()
         wait = meter.take(ATTEMPTS, time.monotonic())
         if wait:
@@ -77,7 +76,7 @@ class Renewal:
         return {"expires_in_ms": None if left is None else max(0, int(left * 1000))}
 
 
-ATTEMPTS = Rate(0.5, 10)
-"""Tokens that one session may show: one in two seconds, ten at once."""
+ATTEMPTS = Rate(2, 10)
+"""Tokens that one session may show in a second, and at once: each costs a signature to check."""
 
 UNKNOWN = "the token is not one of this client's, or no longer good"

@@ -129,8 +129,8 @@ class Answers:
         self._answers[action, room] = (allowed, now + AGE)
 
 
-MAX_ANSWERS = 512
-"""Answers kept of one connection: four for each room that it may be in."""
+MAX_ANSWERS = 256
+"""Answers kept of one connection: two for each room that it may be in; 128 KB if its client makes the most of it."""
 
 AGE = 300.0
 """Seconds for which an answer holds, if nobody withdraws it by `Server.reauthorize`."""

@@ -15,11 +15,15 @@ class Seen:
     Args:
         max_ids: of one owner: more than a client has under way.
         max_owners: owners that are remembered, the most recent.
+        max_total: ids of all owners: at 217 bytes each, 100 MB. Beyond it the owner who was heard of least recently is
+            forgotten, for whom no attempt is under way any more.
     """
 
-    def __init__(self, max_ids: int = 1024, max_owners: int = 10_000) -> None:
+    def __init__(self, max_ids: int = 1024, max_owners: int = 10_000, max_total: int = 500_000) -> None:
         self._max_ids = max_ids
         self._max_owners = max_owners
+        self._max_total = max_total
+        self._total = 0
         self._owners: OrderedDict[Hashable, OrderedDict[str, Any]] = OrderedDict()
 
     def find(self, owner: Hashable, id: str) -> Any:
@@ -31,8 +35,11 @@ class Seen:
         """Remembers an answer."""
         ids = self._owners.setdefault(owner, OrderedDict())
         self._owners.move_to_end(owner)
+        self._total += id not in ids
         ids[id] = answer
         if len(ids) > self._max_ids:
             ids.popitem(last=False)
-        if len(self._owners) > self._max_owners:
-            self._owners.popitem(last=False)
+            self._total -= 1
+        while len(self._owners) > self._max_owners or (self._total > self._max_total and len(self._owners) > 1):
+            _, forgotten = self._owners.popitem(last=False)
+            self._total -= len(forgotten)

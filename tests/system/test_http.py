@@ -164,3 +164,70 @@ async def test_open_requests_do_not_keep_the_server() -> None:
         await peer.end()
         await idle.end()
     await until(lambda: server.connections == [])
+
+
+@pytest.mark.parametrize(
+    "config", [{"max_connections": 1}, {"max_address_connections": 1}, {"handshake_rate": 0.001, "handshake_burst": 1}]
+)
+async def test_health_is_told_however_full_the_server_is(config: dict[str, float]) -> None:
+    async with Book(config) as server, await server.peer():
+        for path in ("/healthz", "/readyz"):
+            async with await server.dial() as peer:
+                assert (await say(peer, "GET", path)).status == 200
+                assert await peer.end() == b""
+        async with await server.dial() as peer:
+            response = await say(peer, "GET", "/")
+            assert response.status in (429, 503)
+            assert int(response.headers["retry-after"]) > 0
+
+
+async def test_plain_http_has_places_of_its_own_among_all() -> None:
+    async with Book({"max_http_connections": 1}) as server, await server.dial() as first:
+        assert (await say(first, "GET", "/nothing")).status == 404
+        async with await server.dial() as second:
+            assert (await say(second, "GET", "/nothing")).status == 503
+        async with await server.dial() as probe:
+            assert (await say(probe, "GET", "/readyz")).status == 200
+        async with await server.peer():
+            pass
+        first.close()
+        # Once it is gone, another may come.
+
+        async def is_let_in() -> bool:
+            async with await server.dial() as another:
+                return (await say(another, "GET", "/nothing")).status == 404
+
+        for _ in range(500):
+            if await is_let_in():
+                break
+            await asyncio.sleep(0.01)
+        else:
+            pytest.fail("nobody is let in any more")
+
+
+async def test_idle_http_counts_against_its_address() -> None:
+    async with Book({"max_address_connections": 1}) as server, await server.dial() as first:
+        assert (await say(first, "GET", "/nothing")).status == 404
+        async with await server.dial() as second:
+            assert (await say(second, "GET", "/nothing")).status == 429
+
+
+async def test_a_body_that_never_comes_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanwire.gateway.http.BODY_TIMEOUT", 0.1)
+    async with Book(api_keys=["key-two"]) as server, await server.dial() as peer:
+        head = "POST /rooms/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-two\r\nContent-Length: 10\r\n\r\nabc"
+        await peer.send(head.encode())
+        assert (await peer.response()).status == 408
+
+
+async def test_metrics_take_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    async with Book(api_keys=["key-two"]) as server, await server.peer(), await server.dial() as peer:
+        assert (await say(peer, "GET", "/metrics")).status == 401
+        response = await say(peer, "GET", "/metrics", RIGHT)
+        assert response.status == 200
+        assert response.headers["content-type"].startswith("text/plain; version=")
+        assert b"fanwire_connections 1.0" in response.body
+        assert b'fanwire_handshakes_total{status="101"} 1.0' in response.body
+        assert b"fanwire_delivered_messages_total" in response.body
+    async with Book() as server, await server.dial() as peer:
+        assert (await say(peer, "GET", "/metrics", RIGHT)).status == 404

@@ -81,6 +81,8 @@ class Driver:
         self._is_performing = False
         self._dial: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        # uvloop's timers that are due at once cannot tell when.
+        self._alarm_at = 0.0
         # One for each connection: the current one, and some before it that have not yet come to their end. And those
         # that call for a new token.
         self._tasks: set[asyncio.Task[None]] = set()
@@ -259,10 +261,11 @@ class Driver:
         if deadline is None:
             return
         # Each message puts the heartbeat off; a timer that rings too early costs less than one set anew every time.
-        if self._alarm is None or self._alarm.when() > deadline:
+        if self._alarm is None or self._alarm_at > deadline:
             if self._alarm is not None:
                 self._alarm.cancel()
             self._alarm = self._loop.call_at(deadline, self._rings)
+            self._alarm_at = deadline
 
     def _rings(self) -> None:
         self._alarm = None

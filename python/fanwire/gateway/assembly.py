@@ -19,12 +19,17 @@ MAX_FRAGMENTS = 131_072
 
 
 class Violation(Exception):
-    """The peer broke a rule and its connection must be failed with this code (RFC 6455 section 7.1.7)."""
+    """The peer broke a rule and its connection must be failed with this code (RFC 6455 section 7.1.7).
 
-    def __init__(self, code: CloseCode, reason: str) -> None:
+    Attributes:
+        limit: the field of `Config` that was passed, if it was that.
+    """
+
+    def __init__(self, code: CloseCode, reason: str, limit: str | None = None) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.limit = limit
 
 
 class Assembly:
@@ -79,7 +84,8 @@ class Assembly:
         self._check_size(len(buffer) + len(payload))
         self._count += 1
         if self._count > self._max_fragments:
-            raise Violation(CloseCode.TOO_BIG, f"a message has at most {self._max_fragments} fragments")
+            reason = f"a message has at most {self._max_fragments} fragments"
+            raise Violation(CloseCode.TOO_BIG, reason, "max_fragments")
         buffer += payload
         if self._decoder is not None:
             # Only to fail as soon as a byte is wrong, not after a megabyte more.
@@ -96,7 +102,7 @@ class Assembly:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_message:
-            raise Violation(CloseCode.TOO_BIG, f"a message has at most {self._max_message} bytes")
+            raise Violation(CloseCode.TOO_BIG, f"a message has at most {self._max_message} bytes", "max_message")
 
 
 def _decode(payload: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Collection
@@ -109,18 +108,17 @@ class Doorkeeper:
         """An upgrade was accepted."""
         self._metrics.handshakes.labels(101).inc()
 
-    def refused(self, transport: asyncio.Transport, status: HTTPStatus, reason: str) -> None:
+    def refused(self, remote: str, status: HTTPStatus, reason: str) -> None:
         """Somebody was not let in. The reason is for the operator: it may quote what a peer should not see."""
         self._metrics.handshakes.labels(status.value).inc()
         if self._log.take(LOG_RATE, time.monotonic()):
             # Whoever wants to fill a disk must find another way.
             self._unlogged += 1
             return
-        peer = transport.get_extra_info("peername")
         if self._unlogged:
             logger.warning("%d more were refused than there is room for in the log", self._unlogged)
             self._unlogged = 0
-        logger.info("%s refused with %d: %s", peer, status, reason)
+        logger.info("%s refused with %d: %s", remote or "a peer", status, reason)
 
 
 LOG_RATE = Rate(1, 50)

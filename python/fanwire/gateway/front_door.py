@@ -31,7 +31,8 @@ logger = logging.getLogger("fanwire.gateway")
 
 
 class FrontDoor(asyncio.Protocol):
-    """The protocol of a transport until its first request head is complete and answered."""
+    """The protocol of a transport until its first request head is complete and answered. For plain HTTP it stays,
+    passes everything on, and so knows when the peer is gone."""
 
     def __init__(self, keeper: Doorkeeper) -> None:
         self._keeper = keeper
@@ -41,7 +42,8 @@ class FrontDoor(asyncio.Protocol):
         self._is_complete = False
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
-        self._peer = ""
+        self._peer = self._remote = ""
+        self._http: asyncio.Protocol | None = None
         self._ticket: Ticket | None = None
         self._refusal: Refused | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -54,7 +56,7 @@ class FrontDoor(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         keeper = self._keeper
         peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        self._peer = self._remote = peer[0] if isinstance(peer, tuple) else ""
         timeout = keeper.hub.config.handshake_timeout
         now = time.monotonic()
         try:
@@ -70,10 +72,14 @@ class FrontDoor(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A part of the head has come."""
+        if self._http is not None:
+            self._http.data_received(data)
+            return
         if self._is_complete:
             return
         if self._refusal is not None:
-            self._turn_away(self._refusal)
+            if not self._answer_probe(data):
+                self._turn_away(self._refusal)
             return
         self._received += data
         rest = b""
@@ -98,7 +104,7 @@ class FrontDoor(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The peer has given up."""
-        return False
+        return False if self._http is None else bool(self._http.eof_received())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
@@ -107,6 +113,18 @@ class FrontDoor(asyncio.Protocol):
         self._leave()
         if self._task is not None:
             self._task.cancel()
+        if self._http is not None:
+            self._http.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The peer is slow to read."""
+        if self._http is not None:
+            self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        if self._http is not None:
+            self._http.resume_writing()
 
     # What the doorkeeper calls.
 
@@ -137,14 +155,24 @@ class FrontDoor(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         if not self._keeper.takes_http():
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "as many as max_http_connections", "Retry-After: 1")
+            if not self._answer_probe(bytes(self._received)):
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "as many as max_http_connections", "Retry-After: 1")
             return
-        self._leave()
-        protocol = self._keeper.http()
-        self._transport.set_protocol(protocol)
-        protocol.connection_made(self._transport)
-        protocol.data_received(bytes(self._received))
+        self._http = self._keeper.http()
+        self._http.connection_made(self._transport)
+        self._http.data_received(bytes(self._received))
         self._forget()
+
+    def _answer_probe(self, data: bytes) -> bool:
+        """Whether this asks for the server's health, which is told however full it is: whoever restarts a server
+        that is full makes it worse."""
+        if data.startswith(b"GET /healthz "):
+            self._answer(HTTPStatus.OK, "ok\n")
+        elif data.startswith(b"GET /readyz "):
+            self._answer(*((HTTPStatus.OK, "ready\n") if self._keeper.is_open else NOT_READY))
+        else:
+            return False
+        return True
 
     def _upgrade(self, rest: bytes) -> None:
         keeper = self._keeper
@@ -153,6 +181,7 @@ class FrontDoor(asyncio.Protocol):
         try:
             upgrade = check_upgrade(head)
             request = keeper.request(head, upgrade, self._peer, is_tls)
+            self._remote = request.remote
             if self._ticket is not None and not self._ticket.address:
                 keeper.admission.locate(self._ticket, request.remote, time.monotonic())
         except BadUpgrade as bad:
@@ -271,10 +300,15 @@ class FrontDoor(asyncio.Protocol):
 
     def _refuse(self, status: HTTPStatus, reason: str, *headers: str) -> None:
         """Answers with a status and ends. The reason is for the log: it may quote what a peer should not see."""
+        self._keeper.refused(self._remote, status, reason)
+        if status is HTTPStatus.UNAUTHORIZED:
+            # RFC 9110 section 15.5.2 wants one.
+            headers += ("WWW-Authenticate: Bearer",)
+        self._answer(status, f"{status.phrase}\n", *headers)
+
+    def _answer(self, status: HTTPStatus, body: str, *headers: str) -> None:
         self._stop_timer()
         self._is_complete = True
-        self._keeper.refused(self._transport, status, reason)
-        body = f"{status.phrase}\n"
         lines = [
             f"HTTP/1.1 {status.value} {status.phrase}",
             "Content-Type: text/plain; charset=utf-8",
@@ -282,9 +316,6 @@ class FrontDoor(asyncio.Protocol):
             "Connection: close",
             *headers,
         ]
-        if status is HTTPStatus.UNAUTHORIZED:
-            # RFC 9110 section 15.5.2 wants one.
-            lines.append("WWW-Authenticate: Bearer")
         self._transport.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
         self._transport.close()
         # A peer that does not read must not keep the transport.
@@ -312,5 +343,7 @@ MAX_HEADERS = 100
 
 REFUSED_TIMEOUT = 1.0
 """Seconds in which one who is refused in any case has to ask, to be told why."""
+
+NOT_READY = (HTTPStatus.SERVICE_UNAVAILABLE, "not ready\n")
 
 SHUTTING_DOWN = "the server is shutting down"

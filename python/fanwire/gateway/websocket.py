@@ -85,8 +85,8 @@ class WebSocket(WSListener):
                 else:
                     self._hub.engine.pong_received(self.connection.id)
         except Violation as violation:
-            if violation.code == CloseCode.TOO_BIG:
-                self._hub.limits.count("max_message")
+            if violation.limit is not None and self.connection.state is OPEN:
+                self._hub.limits.count(violation.limit)
             self.fail(violation.code, violation.reason)
 
     def _continue(self, opcode: int, fin: bool, payload: bytes) -> None:
@@ -283,7 +283,10 @@ class WebSocket(WSListener):
         elif received is not None and not received.code:
             self._end(None, "")
         else:
-            self.fail(int.from_bytes(payload[:2], "big"), "")
+            code = int.from_bytes(payload[:2], "big")
+            if code == CloseCode.TOO_BIG and self.connection.state is OPEN:
+                self._hub.limits.count("max_message")
+            self.fail(code, "")
 
     def _close_received(self, frame: WSFrame) -> None:
         payload = frame.get_payload_as_bytes()
