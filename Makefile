@@ -36,7 +36,8 @@ autobahn: $(VENV)/dev ## the Autobahn suite, compared case by case (skipped wher
 
 .PHONY: soak
 soak: $(VENV)/dev ## the long forms of the tests that are shortened otherwise
-	FANWIRE_CYCLES=100000 FANWIRE_CUTS=1000 $(BIN)/pytest -q --timeout 1800 tests/system/test_cycles.py tests/system/test_cuts.py
+	FANWIRE_CYCLES=100000 FANWIRE_CUTS=1000 FANWIRE_RENEWALS=300 $(BIN)/pytest -q --timeout 1800 \
+	  tests/system/test_cycles.py tests/system/test_cuts.py tests/system/test_renewal_load.py
 
 .PHONY: check
 check: $(VENV)/dev ## formatting, lints and types
