@@ -53,7 +53,7 @@ class Rights:
             answer = self._ask(self._authorize, connection.identity, action, room)
             if isawaitable(answer):
                 return self._wait(connection, room, open_actions, unknown[place:], answer)
-            known.note(action, room, bool(answer), now)
+            known.note(action, room, _allows(answer), now)
         return frozenset(action for action in open_actions if known.find(action, room, now))
 
     async def _wait(
@@ -98,10 +98,14 @@ class Rights:
 
 async def _answered(answer: Awaitable[Any]) -> bool:
     try:
-        allowed = await answer
+        return _allows(await answer)
     except Refused:
         return False
-    return bool(allowed) and not isinstance(allowed, Refused)
+
+
+def _allows(answer: Any) -> bool:
+    # A refusal may be returned as well as raised, and is true as objects are.
+    return bool(answer) and not isinstance(answer, Refused)
 
 
 async def _ready(answer: Any) -> Any:

@@ -103,7 +103,6 @@ class Server(Application):
         self._port = port
         self._authentication = Authentication(authenticate, self.config.handshake_timeout, self.config.token_grace)
         self._metrics = Metrics(self._engine_stats, self._gauges)
-        self._limits = Limits(self.config, lambda limit: self._metrics.limit_exceeded.labels(limit).inc())
         self._rights = Rights(authorize, self.config.handshake_timeout)
         self._origins = origins
         self._hosts = hosts
@@ -243,7 +242,8 @@ class Server(Application):
         )
         for policy in self._policies:
             _add_rule(engine, policy)
-        hub = Hub(engine, self._limits, self._handlers, self._policies, self._store, self._rights, self._authentication)
+        limits = Limits(config, lambda limit: self._metrics.limit_exceeded.labels(limit).inc())
+        hub = Hub(engine, limits, self._handlers, self._policies, self._store, self._rights, self._authentication)
         http = await self._http.start()
         keeper = Doorkeeper(
             hub,

@@ -165,6 +165,26 @@ def test_the_rule_of_subjects_needs_a_place_for_them() -> None:
             book().room(pattern, join="subject")
 
 
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("raised", [False, True])
+async def test_a_refusal_is_a_no_however_it_is_said(slow: bool, raised: bool) -> None:
+    def authorize(identity: Any, action: str, room: str) -> Any:
+        async def later() -> fanwire.Refused:
+            return say()
+
+        return later() if slow else say()
+
+    def say() -> fanwire.Refused:
+        if raised:
+            raise fanwire.Refused(403, "no")
+        return fanwire.Refused(403, "no")
+
+    server = book(authorize)
+    server.room("*")
+    async with server, await Talk.open(server) as talk:
+        assert await code(talk, "join", "a") == "forbidden"
+
+
 async def test_rules_and_application_both_have_to_allow_it() -> None:
     server = book(Answers("join a", "join b"))
     server.room("a", join=False)
