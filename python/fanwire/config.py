@@ -204,11 +204,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         except re.error as error:
             raise ValueError(f"room_name is no regular expression: {error}") from error
 
+    def is_room_name(self, name: str) -> bool:
+        """Whether clients may call a room so, see `room_name`."""
+        return re.fullmatch(self.room_name, name) is not None and len(name.encode(errors="replace")) <= NAME_MAX
+
     @property
     def shard_count(self) -> int:
         """The number of writing threads, 0 resolved."""
         return self.shards or max(1, min(4, _processors() - 1))
 
+
+NAME_MAX = 255
+"""Bytes of a room's name."""
 
 _LEAST: dict[str, float] = {
     "shards": 0,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re as regex
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable
@@ -74,7 +73,6 @@ class RoomDesk:
         self._limits = limits
         self._turns = turns
         self._tell = tell
-        self._is_name = regex.compile(limits.config.room_name).fullmatch
         self._seen = Seen()
 
     def join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
@@ -220,7 +218,7 @@ class RoomDesk:
     def _room(self, incoming: Incoming) -> tuple[str, RoomPolicy]:
         if incoming.room is None:
             raise Refusal("bad_message", f"{incoming.type} needs a room", path="$.room")
-        if self._is_name(incoming.room) is None and self._limits.over("room_name"):
+        if not self._limits.config.is_room_name(incoming.room) and self._limits.over("room_name"):
             raise Refusal("bad_room", "this is no name of a room here", path="$.room")
         return incoming.room, self._policies.of(incoming.room)
 

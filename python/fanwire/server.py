@@ -110,7 +110,12 @@ class Server(Application):
         self._ssl = ssl
         self._store = sessions or MemoryStore(self.config.max_parked)
         self._http = HttpSide(
-            self._is_ready, self._publish_raw, api_keys, self._metrics.registry, self.config.max_message
+            self._is_ready,
+            self._publish_raw,
+            self.config.is_room_name,
+            api_keys,
+            self._metrics.registry,
+            self.config.max_message,
         )
         self._engine: Engine | None = None
         self._hub: Hub | None = None

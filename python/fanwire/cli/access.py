@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.settings import JWTTable, Settings
+from fanwire.config import Config
 from fanwire.errors import Refused
 from fanwire.identity import Identity
 from fanwire.request import Request
@@ -23,9 +24,6 @@ PUBLISH = "publish"
 """The scope of whoever may publish, where a room's table says nothing else; API keys have it."""
 
 ROOMS = "/rooms/"
-
-ROOM_MAX = 255
-"""Bytes of a room's name, as `Server.publish` has it."""
 
 
 def access(settings: Settings) -> Ask:
@@ -51,7 +49,7 @@ def access(settings: Settings) -> Ask:
 
     async def authenticate(request: Request) -> Identity | None:
         if not _is_for_sessions(request):
-            room_of(request)
+            room_of(request, settings.limits)
         if table.insecure and not request.credential(("header", "subprotocol", *sources)):
             return None
         if ask is None:
@@ -87,14 +85,14 @@ def tokens(table: JWTTable) -> JWT:
         raise Misuse(f"jwt: {error}") from error
 
 
-def room_of(request: Request) -> str:
+def room_of(request: Request, limits: Config) -> str:
     """The room that a client without a session asks for by its path.
 
     Raises:
         Refused: 404, it is none.
     """
     prefix, room = request.path[: len(ROOMS)], request.path[len(ROOMS) :]
-    if prefix != ROOMS or not 1 <= len(room.encode()) <= ROOM_MAX:
+    if prefix != ROOMS or not limits.is_room_name(room):
         raise Refused(404, f"no room: {request.path!r}")
     return room
 

@@ -18,6 +18,7 @@ from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.settings import Room, ServerTable, Settings
 from fanwire.codes import CloseCode
 from fanwire.collector import calm
+from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import Overloaded, RoomFull
 from fanwire.server import Server
@@ -93,13 +94,13 @@ def build_server(settings: Settings) -> Server:
     for room in [*settings.rooms, Room(pattern="*")]:
         server.room(**msgspec.structs.asdict(room))
     # One with a session says itself what it wants to join.
-    server.on_connect(lambda conn: subscribe(conn) if conn.session is None else None)
+    server.on_connect(lambda conn: subscribe(conn, settings.limits) if conn.session is None else None)
     return server
 
 
-async def subscribe(conn: Connection) -> None:
+async def subscribe(conn: Connection, limits: Config) -> None:
     """Makes a client without a session a member of the room in its path."""
-    room = room_of(conn.request)
+    room = room_of(conn.request, limits)
     if not await conn.may("join", room):
         conn.close(CloseCode.POLICY, "this room is not open to you")
         return

@@ -28,6 +28,7 @@ class HttpSide:
     Args:
         is_ready: whether clients are let in.
         publish: takes a room, a body, whether it is JSON, and a key; returns the sequence number.
+        is_name: whether clients may call a room so.
         api_keys: with none, publishing by HTTP and metrics are off.
         registry: of the metrics.
         max_body: bytes of a body.
@@ -37,6 +38,7 @@ class HttpSide:
         self,
         is_ready: Callable[[], bool],
         publish: Callable[[str, bytes | str, bool, str | None], int],
+        is_name: Callable[[str], bool],
         api_keys: Collection[str],
         registry: CollectorRegistry,
         max_body: int,
@@ -44,6 +46,7 @@ class HttpSide:
         self._is_ready = is_ready
         self._publish = publish
         self._api_keys = [key.encode() for key in api_keys]
+        self._is_name = is_name
         self._registry = registry
         self.app = web.Application(client_max_size=max_body)
         self.app.add_routes([
@@ -88,6 +91,9 @@ class HttpSide:
         refusal = self._refusal(request, "publishing by HTTP is")
         if refusal is not None:
             return refusal
+        room = request.match_info["name"]
+        if not self._is_name(room):
+            return web.Response(status=400, text="rooms have no such names here\n")
         try:
             body: bytes | str = await asyncio.wait_for(request.read(), BODY_TIMEOUT)
         except asyncio.TimeoutError:
@@ -102,7 +108,7 @@ class HttpSide:
             if is_json:
                 # Subscribers get it as a part of a document of their own, which it must not break.
                 orjson.loads(body)
-            seq = self._publish(request.match_info["name"], body, is_json, request.query.get("key"))
+            seq = self._publish(room, body, is_json, request.query.get("key"))
         except Overloaded as error:
             return web.Response(status=503, headers={"Retry-After": "1"}, text=f"{error}\n")
         except ValueError as error:
