@@ -107,6 +107,7 @@ def guard(file: Path | None) -> dict[str, Any]:
     """Say how the server knows its clients: by the key in a file, or not at all."""
     if file is None:
         return {"insecure": True} if "insecure" in inspect.signature(fanwire.Server).parameters else {}
+    # Not at the top: the cryptography behind it would be in the memory of every scenario.
     from fanwire.auth import JWT, Keys
 
     made = json.loads(file.read_text())
