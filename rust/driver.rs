@@ -66,6 +66,7 @@ impl Driver {
         let mut ready = mio::Events::with_capacity(1024);
         let mut turns_since_poll = 0;
         let mut pending_bytes = 0;
+        let mut courtesy = Courtesy::default();
         loop {
             if pending.is_empty() {
                 pending_bytes = self.queue.bytes();
@@ -99,8 +100,8 @@ impl Driver {
             turns_since_poll += 1;
             let wait = if is_busy || !self.queue.sleep() {
                 // Sockets are looked at also when commands never cease, or a blocked one would wait for ever.
-                // The host's loop may share our core, and has less to do than we: it goes first, every turn.
-                thread::yield_now();
+                // The host's loop may share our core, and mostly has less to do than we: it goes first, every turn.
+                courtesy.offer(|| self.now_us());
                 if turns_since_poll < POLL_EVERY {
                     continue;
                 }
@@ -116,7 +117,7 @@ impl Driver {
             }
             if wait != Some(Duration::ZERO) {
                 // Who woke us may have more to publish and share our core: let it, and the first write carries it all.
-                thread::yield_now();
+                courtesy.offer(|| self.now_us());
             }
             for event in ready.iter().filter(|event| event.token() != WAKE) {
                 self.shard.writable(ConnId::from_u64(event.token().0 as u64));
@@ -140,6 +141,25 @@ impl Driver {
 
     fn now_us(&self) -> u64 {
         self.started.elapsed().as_micros() as u64
+    }
+}
+
+/// Lets others on this core go first, as long as they have little to do: a busy one takes a whole time slice each time,
+/// milliseconds, so it gets no more than half of the core in this way.
+#[derive(Debug, Default)]
+struct Courtesy {
+    ours_until_us: u64,
+}
+
+impl Courtesy {
+    fn offer(&mut self, now_us: impl Fn() -> u64) {
+        let before = now_us();
+        if before < self.ours_until_us {
+            return;
+        }
+        thread::yield_now();
+        let after = now_us();
+        self.ours_until_us = after + (after - before);
     }
 }
 

@@ -26,6 +26,7 @@ from fanwire.pace import Rates
 from fanwire.policy import Policies
 from fanwire.renewal import Renewal
 from fanwire.rights import Rights
+from fanwire.rota import Rota
 from fanwire.sessions import Sessions
 from fanwire.state import State
 from fanwire.store import SessionStore
@@ -110,6 +111,7 @@ class Hub:
         self.memberships = Memberships(engine, policies, self._changed)
         self._loop = asyncio.get_running_loop()
         self.turns = Turns(self._loop)
+        self.rota = Rota(self._loop)
         self.desk = Desk(
             engine, policies, self.memberships, rights, limits, handlers.methods, self.turns, handlers.on_message
         )

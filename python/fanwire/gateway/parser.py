@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from picows import WSAutoPingStrategy
@@ -21,6 +21,9 @@ logger = logging.getLogger("fanwire.gateway")
 
 class Listener(Protocol):
     """Who is told what has come, besides the frames."""
+
+    def took_long(self) -> None:
+        """What one read has brought took long to do: others should have their turn."""
 
     def widened(self, size: int) -> None:
         """The parser's buffer has grown by so many bytes, for a large message, and stays so."""
@@ -58,7 +61,7 @@ def make_parser(
         None,
         read_buffer,
     )
-    parser.widest, parser.widened = 0, listener.widened
+    parser.limit, parser.widest, parser.to_tell = READ_MAX, 0, listener
     way = _Way(listener, transport)
     parser.connection_made(way)
     # It gets a head with nothing in it but what it has to answer; the real one was checked by the front door.
@@ -67,15 +70,24 @@ def make_parser(
 
 
 class Parser(WSProtocol):  # type: ignore[misc]
-    """picows' parser, with a bound on its buffer.
+    """picows' parser, with bounds on its buffer and on what is done in one turn of the loop.
 
     It doubles its buffer whenever a read fills it, and keeps it: a client that sends faster than we read would own
     megabytes. With reads of at most `READ_MAX` it stops at twice that, except for a single large message.
+
+    It gives away all frames of a read at once, and a read may bring thousands of tiny ones. So reads become shorter
+    until what one brings takes no longer than `SLICE`.
+
+    Attributes:
+        limit: bytes of the next read.
+        widest: the most bytes of the buffer that were ever free.
+        to_tell: see `Listener`.
     """
 
-    __slots__ = ("widened", "widest")
+    __slots__ = ("limit", "to_tell", "widest")
 
-    widened: Callable[[int], None]
+    limit: int
+    to_tell: Listener
     widest: int
 
     def get_buffer(self, size_hint: int) -> memoryview:
@@ -84,9 +96,21 @@ class Parser(WSProtocol):  # type: ignore[misc]
         free = len(view)
         if free > self.widest and free > READ_MAX:
             # The buffer has doubled, so half of it is free.
-            self.widened(2 * (free - self.widest))
+            self.to_tell.widened(2 * (free - self.widest))
             self.widest = free
-        return view[:READ_MAX]
+        return view[: self.limit]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much was read."""
+        begun = monotonic()
+        super().buffer_updated(nbytes)
+        taken = monotonic() - begun
+        if taken > SLICE:
+            self.limit = max(READ_MIN, int(nbytes * SLICE / taken))
+        elif self.limit < READ_MAX:
+            self.limit = min(READ_MAX, 2 * self.limit)
+        if taken > SHORT:
+            self.to_tell.took_long()
 
 
 class _Way:
@@ -183,6 +207,15 @@ def feed(protocol: WSProtocol, data: bytes) -> None:
 
 READ_MAX = 32 << 10
 """Bytes read at a time: some hundred small messages, and they stay in the processor's cache."""
+
+READ_MIN = 256
+"""Bytes read at a time at least: some forty of the smallest frames."""
+
+SLICE = 0.0003
+"""Seconds that what one read brings may take; a read of ordinary messages takes less."""
+
+SHORT = 0.0001
+"""Seconds after which others have their turn: letting them costs some 3 µs."""
 
 _HEAD = (
     b"GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

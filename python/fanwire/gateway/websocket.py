@@ -29,9 +29,9 @@ class WebSocket(WSListener):
     """The frames of one connection. It is a picows listener and the hub's `Carrier`."""
 
     __slots__ = (
-        "_assembly", "_held", "_hub", "_is_slowed", "_is_tls", "_is_write_paused", "_on_message", "_owed", "_pace",
-        "_peer_closed", "_rest", "_unfinished", "connection", "fresh", "inbox", "is_lost", "is_paused", "link",
-        "ticket", "transport",
+        "_assembly", "_held", "_hub", "_is_slowed", "_is_tls", "_is_waiting", "_is_write_paused", "_on_message",
+        "_owed", "_pace", "_peer_closed", "_rest", "_unfinished", "connection", "fresh", "inbox", "is_lost",
+        "is_paused", "link", "ticket", "transport",
     )  # fmt: skip
 
     connection: Connection
@@ -46,7 +46,9 @@ class WebSocket(WSListener):
         # Bytes of its that are counted in `hub.limits.inbound`, but those of its inbox.
         self._held = 0
         self._unfinished: asyncio.TimerHandle | None = None
+        # Why it is not read, besides `is_paused`: it is too fast, or others have their turn.
         self._is_slowed = False
+        self._is_waiting = False
         self.ticket = ticket
         self._is_tls = is_tls
         self._is_write_paused = False
@@ -177,8 +179,29 @@ class WebSocket(WSListener):
         if isinstance(protocol, Parser) and self._rest:
             rest, self._rest = self._rest, b""
             feed(protocol, rest)
-        if not self.is_paused:
-            self.resume_reading()
+        self._read_on()
+
+    # What the parser calls, besides.
+
+    def took_long(self) -> None:
+        """See `Listener`."""
+        if not self._is_waiting and not self.transport.is_closing():
+            self._is_waiting = True
+            self.transport.pause_reading()
+            self._hub.rota.put(self._have_turn)
+
+    def widened(self, size: int) -> None:
+        """See `Listener`."""
+        if not self.is_lost:
+            self._hold(size)
+
+    def _have_turn(self) -> None:
+        self._is_waiting = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not (self.is_paused or self._is_slowed or self._is_waiting or self.transport.is_closing()):
+            self.transport.resume_reading()
 
     # What limits ask for.
 
@@ -202,8 +225,7 @@ class WebSocket(WSListener):
 
     def _go_on(self) -> None:
         self._is_slowed = False
-        if not self.is_paused:
-            self.resume_reading()
+        self._read_on()
 
     def _hold(self, size: int) -> None:
         self._held += size
@@ -213,11 +235,6 @@ class WebSocket(WSListener):
             self._hub.limits.count("inbound_bytes")
             # Not at once: the parser may be in the middle of it.
             asyncio.get_running_loop().call_soon(self.fail, CloseCode.TRY_AGAIN_LATER, "the server is short of memory")
-
-    def widened(self, size: int) -> None:
-        """The parser's buffer has grown, for a large message, and stays so."""
-        if not self.is_lost:
-            self._hold(size)
 
     def _too_late(self) -> None:
         self._hub.limits.count("message_timeout")
@@ -250,8 +267,7 @@ class WebSocket(WSListener):
     def resume_reading(self) -> None:
         """See `Owner`."""
         self.is_paused = False
-        if not self._is_slowed and not self.transport.is_closing():
-            self.transport.resume_reading()
+        self._read_on()
 
     def handler_failed(self, error: Exception) -> None:
         """See `Owner`."""
