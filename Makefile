@@ -39,9 +39,31 @@ soak: $(VENV)/dev ## the long forms of the tests that are shortened otherwise
 	FANWIRE_CYCLES=100000 FANWIRE_CUTS=1000 FANWIRE_RENEWALS=300 $(BIN)/pytest -q --timeout 1800 \
 	  tests/system/test_cycles.py tests/system/test_cuts.py tests/system/test_renewal_load.py
 
+# Nightly where there is one; stable takes the flags of sanitizers as well, if it is told to.
+FUZZ := .cache/cargo-fuzz/bin/cargo-fuzz
+FUZZ_RUST ?= $(if $(shell rustup run nightly rustc --version 2>/dev/null),RUSTUP_TOOLCHAIN=nightly,RUSTC_BOOTSTRAP=1)
+FUZZ_TARGETS ?= frame message outbox
+# A small quarantine: what it holds would pass for growth of ours.
+FUZZ_RUN = ASAN_OPTIONS=quarantine_size_mb=16 $(FUZZ_RUST) $(FUZZ) run
+
+.PHONY: fuzz
+fuzz: $(FUZZ) $(VENV)/dev ## half a minute of fuzzing for the core, and a little for the rest
+	for target in $(FUZZ_TARGETS); do \
+	  $(FUZZ_RUN) $$target -- -max_total_time=10 -rss_limit_mb=512 -timeout=10 -verbosity=0 || exit 1; \
+	done
+	FANWIRE_FUZZ_EXAMPLES=500 $(BIN)/pytest -q --timeout 600 tests/hostile/test_fuzz_*.py
+
+.PHONY: fuzz-long
+fuzz-long: $(FUZZ) $(VENV)/dev ## a million inputs for each target of the core, and many for the rest: about an hour
+	for target in $(FUZZ_TARGETS); do \
+	  $(FUZZ_RUN) $$target -- -runs=1000000 -rss_limit_mb=512 -timeout=10 -print_final_stats=1 || exit 1; \
+	done
+	FANWIRE_FUZZ_EXAMPLES=20000 $(BIN)/pytest -q --timeout 0 tests/hostile/test_fuzz_*.py
+
 .PHONY: check
 check: $(VENV)/dev ## formatting, lints and types
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --quiet --features python -- -D warnings
 	$(BIN)/ruff format --check --quiet .
@@ -54,6 +76,7 @@ check: $(VENV)/dev ## formatting, lints and types
 .PHONY: format
 format: $(VENV)/dev ## what `check` wants of the formatting
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 
@@ -69,7 +92,7 @@ wheel: $(VENV)/dev ## a wheel for every Python from 3.10 on, in dist/
 
 .PHONY: clean
 clean: ## removes all that was made
-	rm -rf $(VENV) .cache target dist
+	rm -rf $(VENV) .cache target dist fuzz/target fuzz/corpus fuzz/artifacts
 
 # What has to be there before anything: one line for each that is missing.
 .PHONY: tools
@@ -80,6 +103,16 @@ tools:
 	  || { echo "fanwire: no Python 3.10 or newer as '$(PYTHON)'; install one, or name it: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo "fanwire: $(PYTHON) cannot make virtual environments (Debian: apt install python3-venv)"; exit 1; }
+
+.PHONY: fuzz-tools
+fuzz-tools: tools
+	@command -v c++ >/dev/null || { echo "fanwire: no C++ compiler for libFuzzer; get one (Debian: apt install g++)"; exit 1; }
+	@mkdir -p $(dir $(FUZZ))
+	@echo 'fn main() {}' | $(FUZZ_RUST) rustc -Zsanitizer=address --crate-name probe -o $(dir $(FUZZ))probe - 2>/dev/null \
+	  || { echo "fanwire: this Rust has no address sanitizer; get one that has (rustup toolchain install nightly)"; exit 1; }
+
+$(FUZZ): | fuzz-tools
+	$(CARGO) install --quiet --locked --root .cache/cargo-fuzz --version 0.13.2 cargo-fuzz
 
 $(VENV)/pip: | tools
 	$(PYTHON) -m venv $(VENV)

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -222,7 +222,7 @@ class Desk:
 class Count(msgspec.Struct):
     """The payload of `received`."""
 
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
 
 
 RESERVED = frozenset({

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import isawaitable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
@@ -29,7 +29,7 @@ class Since(msgspec.Struct):
     """Where a client wants to go on from."""
 
     epoch: str
-    seq: int
+    seq: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
 
 
 class Join(msgspec.Struct):

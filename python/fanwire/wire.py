@@ -122,10 +122,20 @@ class Codec:
 
 
 def encode_payload(value: Any, raw: bytes | None) -> tuple[bytes | str, bool]:
-    """What a client has published, as the engine takes it, and whether it is JSON; `raw` is that, if it came so."""
+    """What a client has published, as the engine takes it, and whether it is JSON; `raw` is that, if it came so.
+
+    Raises:
+        Refusal: `invalid_payload`, it is MessagePack that JSON has no words for: keys that are no text, bytes within
+            a document, extensions, more than 254 levels.
+    """
     if isinstance(value, (bytes, str)):
         return value, False
-    return orjson.dumps(value) if raw is None else raw, True
+    if raw is not None:
+        return raw, True
+    try:
+        return orjson.dumps(value), True
+    except TypeError as error:
+        raise Refusal("invalid_payload", f"it cannot be JSON: {error}", path="$") from error
 
 
 def _bytes_of(value: Any) -> bytes:

@@ -40,6 +40,7 @@ class FrontDoor(asyncio.Protocol):
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._is_complete = False
+        self._is_upgrade = False
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._peer = self._remote = ""
@@ -92,7 +93,7 @@ class FrontDoor(asyncio.Protocol):
             if not self._is_complete:
                 self._refuse(HTTPStatus.BAD_REQUEST, str(error))
                 return
-        if self._is_complete and not self._is_websocket():
+        if self._is_complete and not self._is_upgrade:
             # What has come may be longer than the head: a body follows it. The HTTP server has limits of its own.
             self._stop_timer()
             self._hand_over()
@@ -132,19 +133,23 @@ class FrontDoor(asyncio.Protocol):
         """Ends the transport."""
         self._transport.abort()
 
-    # What the parser calls.
+    # What the parser calls. It reads on behind the head: trailers, and other requests, that came in the same packet.
 
     def on_url(self, url: bytes) -> None:
         """A part of the request target."""
-        self._target += url
+        if not self._is_complete:
+            self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
-        self._headers.append((name, value))
+        if not self._is_complete:
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
-        self._is_complete = True
+        if not self._is_complete:
+            self._is_complete = True
+            self._is_upgrade = self._is_websocket()
 
     # What becomes of the request.
 

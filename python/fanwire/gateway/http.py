@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Callable, Collection
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -57,8 +59,9 @@ class HttpSide:
             web.post("/rooms/{name}", self._post),
         ])  # fmt: skip
         self._runner = web.AppRunner(
-            self.app, access_log=None, keepalive_timeout=KEEPALIVE, shutdown_timeout=SHUTDOWN, lingering_time=LINGERING
-        )
+            self.app, access_log=None, keepalive_timeout=KEEPALIVE, shutdown_timeout=SHUTDOWN, lingering_time=LINGERING,
+            logger=_logger,
+        )  # fmt: skip
 
     async def start(self) -> web.Server:
         """Returns what makes a protocol for each peer."""
@@ -138,3 +141,12 @@ LINGERING = 2.0
 
 SHUTDOWN = 1.0
 """Seconds a request has to end when the server stops; aiohttp's default of 60 would outlast every supervisor."""
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    # aiohttp makes an error with a traceback of each request that it cannot read, and anybody can send those.
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+_logger = logging.getLogger("fanwire.http")
+_logger.addFilter(_is_ours)

@@ -1,0 +1,196 @@
+//! An outbox and its peer: in whatever portions a link takes them, and however often it is lost, the peer gets whole
+//! frames, each message once, in the order of its lane, and the close frame last.
+#![no_main]
+
+mod peer;
+mod wire;
+
+use std::sync::Arc;
+
+use arbitrary::Arbitrary;
+use fanwire::budget::Budget;
+use fanwire::envelope::{Encoding, Kind};
+use fanwire::frame::{self, Opcode};
+use fanwire::message::{About, Delivery, Message, Role};
+use fanwire::outbox::{Drop, Outbox, Progress, Push};
+use libfuzzer_sys::fuzz_target;
+
+use crate::peer::Peer;
+
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    encoding: u8,
+    /// Kilobytes that may wait, and that are kept of what was sent; 0: any number.
+    limit: u8,
+    replay_limit: u8,
+    is_flushed: bool,
+    code: Option<u16>,
+    reason: &'a str,
+    /// A byte for each step: what happens, and how much of it.
+    steps: &'a [u8],
+}
+
+struct Run {
+    outbox: Outbox,
+    peer: Peer,
+    budget: Arc<Budget>,
+    limit: usize,
+    largest: usize,
+    seq: u64,
+    acknowledged: usize,
+}
+
+impl Run {
+    /// Does a step; false when the session has ended with it.
+    fn step(&mut self, step: u8, may_forget: bool) -> bool {
+        let amount = usize::from(step >> 4);
+        match step & 0xF {
+            0 => self.push(Delivery::Reliable, amount),
+            1 => self.push(Delivery::Latest, amount),
+            2 => self.push(Delivery::DropOldest, amount),
+            3 => self.push(Delivery::DropNewest, amount),
+            4 => self.push_joined(amount + 2),
+            5..=7 => self.flush(AMOUNTS[amount]),
+            8 => self.flush(usize::MAX),
+            9 => self.peer.link.is_interrupted = true,
+            10 => match amount % 4 {
+                0 => self.outbox.push_ping(frame::control(Opcode::Ping, b"ping")),
+                1 => self.outbox.push_pong(frame::control(Opcode::Pong, &vec![7; AMOUNTS[amount]])),
+                2 => self.outbox.push_heartbeat(),
+                _ => drop(self.outbox.push_raw(frame::control(Opcode::Pong, b"raw"))),
+            },
+            11..=13 => return self.lose(amount, may_forget),
+            14 => {
+                let came = self.peer.came.len();
+                let count = came * amount / 15;
+                self.acknowledged = self.acknowledged.max(count);
+                self.replay().acknowledge(count as u64);
+                // More than was ever sent: not believed.
+                self.replay().acknowledge((came + 1 + amount) as u64);
+            }
+            _ => {
+                let mut dropped = Vec::new();
+                self.outbox.clear_droppable(Drop::Budget, &mut |message, _| dropped.push(message.seq()));
+                dropped.into_iter().for_each(|seq| self.peer.forget(seq));
+            }
+        }
+        true
+    }
+
+    fn replay(&mut self) -> &mut fanwire::replay::Replay {
+        self.outbox.replay().expect("a session has one")
+    }
+
+    fn message(&mut self, delivery: Delivery, amount: usize) -> Arc<Message> {
+        self.seq += 1;
+        // Its number, so that no two are alike.
+        let mut payload = self.seq.to_be_bytes().to_vec();
+        payload.resize(8 + AMOUNTS[amount % 16].min(LARGE), self.seq as u8);
+        let key = (delivery == Delivery::Latest).then_some(amount as u64 % 3);
+        let about = About { key, room_name: Some("r".into()), ..About::place(1, self.seq, delivery) };
+        Arc::new(Message::new(Role::Data, Kind::Binary, &payload, about, self.seq, &self.budget))
+    }
+
+    fn push(&mut self, delivery: Delivery, amount: usize) {
+        let message = self.message(delivery, amount);
+        self.push_message(&message);
+    }
+
+    fn push_joined(&mut self, count: usize) {
+        let parts = (0..count).map(|amount| self.message(Delivery::Reliable, amount)).collect();
+        let joined = Message::join(parts, &self.budget).expect("parts");
+        self.push_message(&Arc::new(joined));
+    }
+
+    fn push_message(&mut self, message: &Arc<Message>) {
+        let mut dropped = Vec::new();
+        let pushed = self.outbox.push(message, &mut |message, why| dropped.push((message.seq(), why)));
+        let mut is_queued = pushed == Push::Done;
+        for (seq, why) in dropped {
+            match why {
+                Drop::Replaced => self.peer.replace(seq, message),
+                _ if seq == message.seq() && why == Drop::Newest => {}
+                _ => {
+                    assert_eq!(why, Drop::Oldest);
+                    self.peer.forget(seq);
+                    continue;
+                }
+            }
+            is_queued = false;
+        }
+        if is_queued {
+            self.peer.expect(message);
+            if self.outbox.encoding() != Encoding::Raw {
+                // An envelope may be larger than the limit: then it waits alone, perhaps behind one that has begun.
+                self.largest = self.largest.max(message.cost(self.outbox.encoding()));
+            }
+            assert!(self.outbox.bytes() <= self.limit.max(2 * self.largest) + CONTROL);
+        }
+    }
+
+    /// The link is lost. The session goes on over another after what the peer says it has, which may be less than came.
+    fn lose(&mut self, amount: usize, may_forget: bool) -> bool {
+        self.outbox.park();
+        let came = self.peer.came.len();
+        let received = came - amount.min(came - self.acknowledged);
+        assert!(!self.outbox.resume(came as u64 + 1));
+        let is_resumed = self.outbox.resume(received as u64);
+        assert!(is_resumed || may_forget);
+        self.acknowledged = received;
+        self.peer.lost(received);
+        is_resumed
+    }
+
+    fn flush(&mut self, bytes: usize) {
+        self.peer.link.left = bytes;
+        loop {
+            let before = self.peer.link.taken.len();
+            let flushed = self.outbox.flush(&mut self.peer.link).expect("no error but those that are none");
+            assert_eq!(flushed.bytes, self.peer.link.taken.len() - before);
+            self.peer.read();
+            match flushed.progress {
+                Progress::More => {}
+                Progress::Blocked => break assert_eq!(self.peer.link.left, 0),
+                Progress::Empty => break assert!(self.outbox.is_empty()),
+                Progress::Closed => break assert!(self.peer.is_closed),
+            }
+        }
+    }
+}
+
+fuzz_target!(|input: Input<'_>| {
+    let budget = Arc::new(Budget::new(usize::MAX));
+    let encoding = [Encoding::Raw, Encoding::Json, Encoding::Msgpack][usize::from(input.encoding % 3)];
+    let limit = |kilobytes: u8| if kilobytes == 0 { usize::MAX / 2 } else { usize::from(kilobytes) << 10 };
+    let (limit, replay_limit) = (limit(input.limit), limit(input.replay_limit));
+    let outbox = Outbox::of_session(limit, encoding, replay_limit);
+    let peer = Peer::new(encoding);
+    let mut run = Run { outbox, peer, budget: Arc::clone(&budget), limit, largest: 0, seq: 0, acknowledged: 0 };
+    if input.steps.iter().take(STEPS).all(|&step| run.step(step, input.replay_limit > 0)) {
+        let frame = frame::close(input.code, input.reason);
+        run.outbox.close(frame, input.is_flushed, &mut |_, why| assert_eq!(why, Drop::Closed));
+        while !run.peer.is_closed {
+            run.flush(usize::MAX);
+        }
+        assert!(run.outbox.is_empty() && run.outbox.bytes() == 0 && run.outbox.messages() == 0);
+        assert!(run.peer.link.taken.is_empty());
+        assert!(!input.is_flushed || run.peer.has_all(), "all that waits comes before the close frame");
+    } else {
+        run.outbox.end(&mut |_, why| assert_eq!(why, Drop::Closed));
+        assert!(run.outbox.messages() == 0 && run.outbox.bytes() == 0);
+    }
+    drop(run);
+    assert_eq!(budget.used(), 0);
+});
+
+/// Bytes of a payload, or that a link takes.
+const AMOUNTS: [usize; 16] = [0, 1, 2, 3, 7, 11, 20, 60, 120, 130, 250, 400, 1_000, 3_000, 10_000, 70_000];
+
+/// Bytes of a large payload: some thirty fill a write.
+const LARGE: usize = 8_000;
+
+/// Bytes of control frames that may wait besides, about: there are at most so many of a kind.
+const CONTROL: usize = 4 << 10;
+
+/// Steps of an input.
+const STEPS: usize = 256;

@@ -1,0 +1,125 @@
+//! What is at the other end of an outbox: a link that takes rations, and a peer that knows what has to come.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+
+use fanwire::envelope::Encoding;
+use fanwire::message::{Delivery, Message};
+use fanwire::outbox::Sink;
+
+use crate::wire;
+
+/// Takes so many bytes, then blocks.
+#[derive(Default)]
+pub struct Link {
+    pub left: usize,
+    pub is_interrupted: bool,
+    pub taken: Vec<u8>,
+}
+
+impl Sink for Link {
+    fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if std::mem::take(&mut self.is_interrupted) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        if self.left == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let before = self.taken.len();
+        for buf in bufs {
+            let take = buf.len().min(self.left);
+            self.taken.extend_from_slice(&buf[..take]);
+            self.left -= take;
+        }
+        Ok(self.taken.len() - before)
+    }
+}
+
+pub struct Peer {
+    pub link: Link,
+    /// The messages that have come, in their order.
+    pub came: Vec<Arc<Message>>,
+    pub is_closed: bool,
+    encoding: Encoding,
+    /// What came already and has to come again, before all else.
+    again: VecDeque<Arc<Message>>,
+    reliable: VecDeque<Arc<Message>>,
+    droppable: VecDeque<Arc<Message>>,
+}
+
+impl Peer {
+    pub fn new(encoding: Encoding) -> Self {
+        let (again, reliable, droppable) = Default::default();
+        Self { link: Link::default(), came: Vec::new(), is_closed: false, encoding, again, reliable, droppable }
+    }
+
+    /// A message, or the parts of a joined one, will come.
+    pub fn expect(&mut self, message: &Arc<Message>) {
+        let lane = if message.delivery() == Delivery::Reliable { &mut self.reliable } else { &mut self.droppable };
+        lane.extend(message.parts().iter().cloned());
+    }
+
+    /// One will not come.
+    pub fn forget(&mut self, seq: u64) {
+        let place = self.place(seq);
+        self.droppable.remove(place);
+    }
+
+    /// Another will come in its place.
+    pub fn replace(&mut self, seq: u64, by: &Arc<Message>) {
+        let place = self.place(seq);
+        assert_eq!(self.droppable[place].key(), by.key());
+        self.droppable[place] = Arc::clone(by);
+    }
+
+    fn place(&self, seq: u64) -> usize {
+        self.droppable.iter().position(|message| message.seq() == seq).expect("only what waits is dropped")
+    }
+
+    /// The link is lost with what was on it, and the session goes on after the first `received` messages.
+    pub fn lost(&mut self, received: usize) {
+        self.link.taken.clear();
+        for message in self.came.drain(received..).rev() {
+            self.again.push_front(message);
+        }
+    }
+
+    pub fn has_all(&self) -> bool {
+        self.again.is_empty() && self.reliable.is_empty() && self.droppable.is_empty()
+    }
+
+    /// Reads the whole frames that are there.
+    pub fn read(&mut self) {
+        let taken = std::mem::take(&mut self.link.taken);
+        let mut bytes = &*taken;
+        loop {
+            let rest = bytes;
+            let Some(frame) = wire::take(&mut bytes) else { break };
+            assert!(!self.is_closed, "a frame after the close frame");
+            match frame.first {
+                0x88 => self.is_closed = true,
+                0x89 | 0x8A => {}
+                // An envelope is longer than a heartbeat.
+                _ if self.encoding != Encoding::Raw && frame.payload.len() < 16 => {}
+                _ => self.read_message(&rest[..rest.len() - bytes.len()]),
+            }
+        }
+        self.link.taken = bytes.to_vec();
+    }
+
+    fn read_message(&mut self, frame: &[u8]) {
+        let is_it =
+            |message: Option<&Arc<Message>>| message.is_some_and(|message| message.frame(self.encoding) == frame);
+        let message = if !self.again.is_empty() {
+            assert!(is_it(self.again.front()), "not what has to come again");
+            self.again.pop_front()
+        } else if is_it(self.reliable.front()) {
+            self.reliable.pop_front()
+        } else {
+            assert!(is_it(self.droppable.front()), "nothing that is to come next");
+            self.droppable.pop_front()
+        };
+        self.came.extend(message);
+    }
+}
