@@ -222,7 +222,7 @@ class Desk:
 class Count(msgspec.Struct):
     """The payload of `received`."""
 
-    count: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+    count: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 RESERVED = frozenset({

@@ -71,7 +71,9 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         return None
     if text.startswith("["):
         # "[::1]:4711" and "192.0.2.1:4711": some proxies add the port.
-        text = text[1:].partition("]")[0]
+        text, bracket, _ = text[1:].partition("]")
+        if not bracket:
+            return None
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:

@@ -11,6 +11,7 @@ from typing import Any
 from fanwire.connection import Connection
 from fanwire.errors import Refused
 from fanwire.policy import RoomPolicy
+from fanwire.wire import Refusal
 
 __all__ = ["ACTIONS", "Authorize", "Rights"]
 
@@ -39,6 +40,7 @@ class Rights:
         """Which of the actions are allowed; an awaitable only if the application has to be waited for.
 
         Raises:
+            Refusal: `overloaded`, it took too long.
             Exception: whatever the application raises, but `Refused`, which is a no.
         """
         open_actions = [action for action in actions if self._rule_allows(connection, policy, room, action)]
@@ -74,7 +76,10 @@ class Rights:
             if place:
                 found = self._ask(self._authorize, identity, action, room)
                 answer = found if isawaitable(found) else _ready(found)
-            allowed = await asyncio.wait_for(_answered(answer), self._timeout)
+            try:
+                allowed = await asyncio.wait_for(_answered(answer), self._timeout)
+            except asyncio.TimeoutError:
+                raise Refusal("overloaded", "authorize took too long", retry=True, retry_after=1.0) from None
             # An answer about another identity, or from before `reauthorize`, is not kept.
             if connection.answers is known:
                 known.note(action, room, allowed, time.monotonic())

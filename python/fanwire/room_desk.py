@@ -29,7 +29,7 @@ class Since(msgspec.Struct):
     """Where a client wants to go on from."""
 
     epoch: str
-    seq: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)]
+    seq: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class Join(msgspec.Struct):

@@ -100,6 +100,9 @@ class JWT:
         parts = token.split(".", 5)
         if len(parts) != 3:
             raise _Bad("a token is of three parts (RFC 7515 section 7.1)")
+        if "=" in token:
+            # The same token must not be there in two spellings (RFC 7515 section 2).
+            raise _Bad("a token has no padding")
         header = _object(_decoded(parts[0]), "header")
         alg, kid = header.get("alg"), header.get("kid")
         if not isinstance(alg, str) or alg not in self._algorithms:

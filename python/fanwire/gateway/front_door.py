@@ -230,13 +230,13 @@ class FrontDoor(asyncio.Protocol):
         """Looks for the session that a client wants to go on with."""
         claim: Claim | Awaitable[Claim] = Claim()
         codec = asked.upgrade.codec
-        if codec is not None and "session=" in asked.request.query_string:
-            query = asked.request.query
+        query = {} if codec is None or "session" not in asked.request.query_string else asked.request.query
+        if codec is not None and "session" in query:
             received = query.get("received", "")
             # What is no count makes the session one that cannot be resumed.
             is_count = received.isascii() and received.isdecimal() and len(received) < 19
             count = int(received) if is_count else 1 << 62
-            claim = self._keeper.hub.sessions.claim(query.get("session", ""), count, subject_of(identity), codec)
+            claim = self._keeper.hub.sessions.claim(query["session"], count, subject_of(identity), codec)
         if isinstance(claim, Claim):
             self._let_in(asked, identity, claim)
         else:

@@ -1,0 +1,71 @@
+"""What a scrape gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+
+from fanwire.metrics import Metrics
+
+STATS: dict[str, Any] = {
+    "rooms": 3, "waiting_bytes": 4, "history_bytes": 5, "published": 6, "refused": 7, "delivered": 8, "bytes": 9,
+    "writes": 10, "blocked": 11, "pings": 12, "closed_unanswered": 13, "drops": {"oldest": 14, "newest": 15},
+}  # fmt: skip
+GAUGES = {
+    "connections": 1, "handshaking_connections": 2, "http_connections": 3, "parked_sessions": 4, "inbound_bytes": 5,
+}  # fmt: skip
+
+
+def values(metrics: Metrics) -> dict[str, float]:
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs if "_created" not in name}
+
+
+def test_what_the_engine_and_the_host_say() -> None:
+    assert values(Metrics(lambda: STATS, lambda: GAUGES)) == {
+        "fanwire_connections": 1,
+        "fanwire_handshaking_connections": 2,
+        "fanwire_http_connections": 3,
+        "fanwire_parked_sessions": 4,
+        "fanwire_inbound_bytes": 5,
+        "fanwire_rooms": 3,
+        "fanwire_waiting_bytes": 4,
+        "fanwire_history_bytes": 5,
+        "fanwire_published_messages_total": 6,
+        "fanwire_refused_messages_total": 7,
+        "fanwire_delivered_messages_total": 8,
+        "fanwire_delivered_bytes_total": 9,
+        "fanwire_writes_total": 10,
+        "fanwire_blocked_writes_total": 11,
+        "fanwire_pings_total": 12,
+        "fanwire_unanswered_pings_total": 13,
+        'fanwire_dropped_messages_total{reason="oldest"}': 14,
+        'fanwire_dropped_messages_total{reason="newest"}': 15,
+    }
+
+
+def test_what_is_counted() -> None:
+    metrics = Metrics(dict, dict)
+    metrics.limit_exceeded.labels("ping_rate").inc()
+    metrics.limit_exceeded.labels("ping_rate").inc()
+    metrics.handshakes.labels(101).inc()
+    assert values(metrics) == {
+        'fanwire_limit_exceeded_total{limit="ping_rate"}': 2,
+        'fanwire_handshakes_total{status="101"}': 1,
+    }
+
+
+def test_each_server_has_its_own() -> None:
+    one, two = Metrics(dict, dict), Metrics(dict, dict)
+    one.handshakes.labels(101).inc()
+    assert not values(two)
+
+
+@pytest.mark.parametrize("missing", ["pings", "drops"])
+def test_a_number_that_the_engine_no_longer_has_is_an_error(missing: str) -> None:
+    stats = {name: value for name, value in STATS.items() if name != missing}
+    with pytest.raises(KeyError):
+        values(Metrics(lambda: stats, dict))
