@@ -51,7 +51,7 @@ class Lifetimes:
         self._loop = asyncio.get_running_loop()
         self._lives: dict[int, _Life] = {}
 
-    def begin(self, connection: Connection) -> None:
+    def begin(self, connection: Connection, aged_at: float | None = None) -> None:
         """A connection is there, or is back with another transport or another identity: its life begins anew."""
         self.end(connection)
         expires = expiry_of(connection.identity)
@@ -63,16 +63,13 @@ class Lifetimes:
             life.notice = min(self._config.token_notice, max(0.0, expires - self._wall()) / 2)
         if age:
             # Those who came together must not be sent away together.
-            life.aged_at = self._loop.time() + age * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
+            life.aged_at = aged_at or self._loop.time() + age * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
         self._look(connection, life)
 
     def renewed(self, connection: Connection) -> None:
         """It has a new identity over the same transport, which grows no younger by that."""
         old = self._lives.get(connection.id)
-        self.begin(connection)
-        life = self._lives.get(connection.id)
-        if old is not None and life is not None and old.aged_at is not None:
-            life.aged_at = old.aged_at
+        self.begin(connection, None if old is None else old.aged_at)
 
     def end(self, connection: Connection) -> None:
         """It is gone, or waits for its client, who will have to show a token."""

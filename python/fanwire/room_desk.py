@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from fanwire._engine import Engine
+from fanwire.config import NAME_MAX
 from fanwire.connection import Connection
 from fanwire.limits import Limits
 from fanwire.memberships import LISTED, Memberships, member
@@ -218,7 +219,9 @@ class RoomDesk:
     def _room(self, incoming: Incoming) -> tuple[str, RoomPolicy]:
         if incoming.room is None:
             raise Refusal("bad_message", f"{incoming.type} needs a room", path="$.room")
-        if not self._limits.config.is_room_name(incoming.room) and self._limits.over("room_name"):
+        is_short = len(incoming.room.encode(errors="replace")) <= NAME_MAX
+        is_name = self._limits.config.is_room_name(incoming.room)
+        if not is_name and (self._limits.over("room_name") or not is_short):
             raise Refusal("bad_room", "this is no name of a room here", path="$.room")
         return incoming.room, self._policies.of(incoming.room)
 

@@ -40,8 +40,9 @@ TESTS = Path(__file__).parents[1]
 ELSEWHERE = {
     "fanwire.connection": "system/test_basics.py: every method needs an engine",
     "fanwire.hub": "system/test_basics.py and test_shutdown.py: it is where engine and sockets meet",
+    "fanwire.application": "system/test_basics.py and test_rights.py: handlers and rooms need a server",
     "fanwire.server": "system/: composition, tested as a whole",
-    "fanwire.gateway.front_door": "hostile/test_handshakes.py and system/test_handshake.py: a parser and a transport",
+    "fanwire.gateway.front_door": "hostile/test_upgrades.py and system/test_handshake.py: a parser and a transport",
     "fanwire.gateway.opening": "system/test_sessions.py: it is where hub, engine and transport meet",
     "fanwire.gateway.parser": "hostile/test_frames.py: it is picows and a transport",
     "fanwire.gateway.http": "system/test_http.py",

@@ -98,6 +98,7 @@ class FrontDoor(asyncio.Protocol):
             self._stop_timer()
             self._hand_over()
         elif len(self._received) - len(rest) > self._keeper.hub.config.max_head or len(self._headers) > MAX_HEADERS:
+            self._keeper.hub.limits.count("max_head")
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too large a head")
         elif self._is_complete:
             self._stop_timer()
@@ -212,6 +213,7 @@ class FrontDoor(asyncio.Protocol):
         except Refused as refused:
             self._turn_away(refused)
         except asyncio.TimeoutError:
+            self._keeper.hub.limits.count("handshake_timeout")
             logger.warning("authenticate took too long for %r", request)
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "authenticate took too long", "Retry-After: 1")
         except asyncio.CancelledError:
@@ -297,6 +299,7 @@ class FrontDoor(asyncio.Protocol):
             # It has not even asked.
             self._transport.abort()
             return
+        self._keeper.hub.limits.count("handshake_timeout")
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the head did not come in time")
 
     def _turn_away(self, refused: Refused) -> None:

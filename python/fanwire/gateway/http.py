@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection
 import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from fanwire.errors import Overloaded
 
@@ -50,6 +49,7 @@ class HttpSide:
         self._api_keys = [key.encode() for key in api_keys]
         self._is_name = is_name
         self._registry = registry
+        self._max_body = max_body
         self.app = web.Application(client_max_size=max_body)
         self.app.add_routes([
             web.get("/healthz", self._healthz),
@@ -60,7 +60,7 @@ class HttpSide:
         ])  # fmt: skip
         self._runner = web.AppRunner(
             self.app, access_log=None, keepalive_timeout=KEEPALIVE, shutdown_timeout=SHUTDOWN, lingering_time=LINGERING,
-            logger=_logger,
+            logger=_logger, auto_decompress=False,
         )  # fmt: skip
 
     async def start(self) -> web.Server:
@@ -87,8 +87,7 @@ class HttpSide:
         refusal = self._refusal(request, "metrics are")
         if refusal is not None:
             return refusal
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _post(self, request: web.Request) -> web.Response:
         refusal = self._refusal(request, "publishing by HTTP is")
@@ -97,6 +96,10 @@ class HttpSide:
         room = request.match_info["name"]
         if not self._is_name(room):
             return web.Response(status=400, text="rooms have no such names here\n")
+        if request.headers.get("Content-Encoding", "identity") != "identity":
+            return web.Response(status=415, text="a body is sent as it is, not compressed\n")
+        if (request.content_length or 0) > self._max_body:
+            return web.Response(status=413, text="a message is not so large here\n")
         try:
             body: bytes | str = await asyncio.wait_for(request.read(), BODY_TIMEOUT)
         except asyncio.TimeoutError:

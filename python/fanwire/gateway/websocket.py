@@ -29,9 +29,9 @@ class WebSocket(WSListener):
     """The frames of one connection. It is a picows listener and the hub's `Carrier`."""
 
     __slots__ = (
-        "_assembly", "_held", "_hub", "_is_slowed", "_is_tls", "_is_waiting", "_is_write_paused", "_on_message",
-        "_owed", "_pace", "_peer_closed", "_rest", "_unfinished", "connection", "fresh", "inbox", "is_lost",
-        "is_paused", "link", "ticket", "transport",
+        "_assembly", "_held", "_hub", "_is_slowed", "_is_tls", "_is_vouching", "_is_waiting", "_is_write_paused",
+        "_on_message", "_owed", "_pace", "_peer_closed", "_rest", "_unfinished", "connection", "fresh", "inbox",
+        "is_lost", "is_paused", "link", "ticket", "transport",
     )  # fmt: skip
 
     connection: Connection
@@ -49,6 +49,7 @@ class WebSocket(WSListener):
         # Why it is not read, besides `is_paused`: it is too fast, or others have their turn.
         self._is_slowed = False
         self._is_waiting = False
+        self._is_vouching = False
         self.ticket = ticket
         self._is_tls = is_tls
         self._is_write_paused = False
@@ -138,8 +139,8 @@ class WebSocket(WSListener):
             return
         wait = None
         over = self._pace.message(len(frame), monotonic)
-        if over is not None and self._hub.limits.over(over[0]):
-            wait = over[1]
+        if over is not None:
+            wait = over[1] if self._hub.limits.over(over[0]) else None
             self._count_refusal()
         incoming = self._hub.desk.arrived(self.connection, session, frame, wait)
         if incoming is not None:
@@ -206,10 +207,11 @@ class WebSocket(WSListener):
     # What limits ask for.
 
     def _may_ping(self) -> bool:
-        if self._pace.ping(monotonic()) or not self._hub.limits.over("ping_rate"):
+        if self._pace.ping(monotonic()):
             return True
+        is_enforced = self._hub.limits.over("ping_rate")
         self._count_refusal()
-        return False
+        return not is_enforced
 
     def _count_refusal(self) -> None:
         if not self._pace.refused(monotonic()) and self._hub.limits.over("max_refused"):
@@ -222,10 +224,20 @@ class WebSocket(WSListener):
         self._is_slowed = True
         self.transport.pause_reading()
         asyncio.get_running_loop().call_later(seconds, self._go_on)
+        if not self._is_vouching:
+            self._vouch()
 
     def _go_on(self) -> None:
         self._is_slowed = False
         self._read_on()
+
+    def _vouch(self) -> None:
+        """While it is not read its pongs are not heard, and that is not its fault."""
+        is_unheard = self.is_paused or self._is_slowed
+        self._is_vouching = is_unheard and not self.is_lost and not self.transport.is_closing()
+        if self._is_vouching:
+            self._hub.engine.pong_received(self.connection.id)
+            asyncio.get_running_loop().call_later(self._hub.config.ping_timeout / 2, self._vouch)
 
     def _hold(self, size: int) -> None:
         self._held += size
@@ -263,6 +275,8 @@ class WebSocket(WSListener):
         self.is_paused = True
         if not self.transport.is_closing():
             self.transport.pause_reading()
+            if not self._is_vouching:
+                self._vouch()
 
     def resume_reading(self) -> None:
         """See `Owner`."""
