@@ -16,7 +16,8 @@ SERVE = f"""
 
     logging.basicConfig(level=logging.WARNING)
     resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
-    server = fanwire.Server(port=0, insecure=True, config=fanwire.Config(ping_interval=0, drain_timeout=1, close_timeout=1))
+    config = fanwire.Config(ping_interval=0, drain_timeout=1, close_timeout=1)
+    server = fanwire.Server(port=0, insecure=True, config=config)
     server.on_connect(lambda conn: conn.join("a"))
     server.on_message(lambda conn, message: server.publish("a", message))
 
