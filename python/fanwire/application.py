@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ __all__ = ["Application"]
 H = TypeVar("H", bound=Handler)
 
 
-class Application:
+class Application(ABC):
     """The part of `Server` that is fixed once it runs, but for rooms, which may come later, too."""
 
     def __init__(self) -> None:
@@ -146,9 +147,10 @@ class Application:
         return handler
 
     @property
+    @abstractmethod
     def _is_running(self) -> bool:
-        raise NotImplementedError
+        """Whether it is too late for handlers."""
 
+    @abstractmethod
     def _room_added(self, policy: RoomPolicy) -> None:
         """A room was declared, perhaps while the server runs."""
-        raise NotImplementedError

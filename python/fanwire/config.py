@@ -169,8 +169,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     room_name: str = r"[\w:/@+=~#!,'()&-]+(\.[\w:/@+=~#!,'()&-]+)*"
     """What a client may call a room, a regular expression for the whole name: parts with dots between, of letters and
-    digits of any script and a few signs. No space, no control character, no wildcard, and no `$`, which other systems
-    reserve. All names have at most 255 bytes."""
+    digits of any script (not its combining marks) and a few signs. No space, no control character, no wildcard, and no
+    `$`, which other systems reserve. All names have at most 255 bytes."""
 
     max_age: float = 0.0
     """Seconds until a connection is asked to come back, a tenth more or less by chance; sessions lose nothing by it.

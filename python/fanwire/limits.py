@@ -15,7 +15,9 @@ class Limits:
     Args:
         config: what they are.
         count: is told the name of a limit that was passed, a field of `Config`.
-        used: bytes that are held of what clients send.
+
+    Attributes:
+        inbound: bytes that are held of what clients send.
     """
 
     def __init__(self, config: Config, count: Callable[[str], object]) -> None:

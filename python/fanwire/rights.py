@@ -54,13 +54,14 @@ class Rights:
         for place, action in enumerate(unknown):
             answer = self._ask(self._authorize, connection.identity, action, room)
             if isawaitable(answer):
-                return self._wait(connection, room, open_actions, unknown[place:], answer)
+                return self._wait(connection, policy, room, open_actions, unknown[place:], answer)
             known.note(action, room, _allows(answer), now)
         return frozenset(action for action in open_actions if known.find(action, room, now))
 
     async def _wait(
         self,
         connection: Connection,
+        policy: RoomPolicy,
         room: str,
         open_actions: Sequence[str],
         unknown: Sequence[str],
@@ -80,9 +81,11 @@ class Rights:
                 allowed = await asyncio.wait_for(_answered(answer), self._timeout)
             except asyncio.TimeoutError:
                 raise Refusal("overloaded", "authorize took too long", retry=True, retry_after=1.0) from None
-            # An answer about another identity, or from before `reauthorize`, is not kept.
-            if connection.answers is known:
-                known.note(action, room, allowed, time.monotonic())
+            if connection.answers is not known:
+                # It is about another identity, or from before `reauthorize`: what was asked, is asked again.
+                again = self.granted(connection, policy, room, open_actions)
+                return await again if isawaitable(again) else again
+            known.note(action, room, allowed, time.monotonic())
             if allowed:
                 granted.add(action)
         return frozenset(granted)

@@ -238,3 +238,25 @@ async def test_an_application_may_ask_for_itself() -> None:
         await until(lambda: server.opened)
         assert await server.opened[0].may("join", "a")
         assert not await server.opened[0].may("publish", "a")
+
+
+async def test_a_right_that_is_withdrawn_while_it_is_asked_for() -> None:
+    asked: list[asyncio.Future[bool]] = []
+
+    async def authorize(identity: Any, action: str, room: str) -> bool:
+        answer = asyncio.get_running_loop().create_future()
+        asked.append(answer)
+        return bool(await answer)
+
+    server = book(authorize)
+    server.room("*")
+    async with server, await Talk.open(server) as talk:
+        await talk.say("join", room="a")
+        await until(lambda: len(asked) == 1)
+        server.reauthorize("alice")
+        asked[0].set_result(True)
+        # That was said before; now it is asked again.
+        await until(lambda: len(asked) == 2)
+        asked[1].set_result(False)
+        assert (await talk.hear("error"))["payload"]["code"] == "forbidden"
+        assert not server.opened[0].rooms

@@ -95,21 +95,25 @@ class WebSocket(WSListener):
     def _continue(self, opcode: int, fin: bool, payload: bytes) -> None:
         """A text message, or a part of a message."""
         assembly = self._assembly
-        before = assembly.size
-        is_part = not fin or assembly.is_open
-        message = assembly.add(opcode, fin, payload)
-        if is_part:
-            self._hold(assembly.size - before)
-            over = self._pace.part(len(payload), monotonic)
-            if over is not None and self._hub.limits.over("byte_rate"):
-                self._slow_down(over)
-            if not assembly.is_open:
-                self._stop_waiting()
-            elif self._unfinished is None:
-                loop = asyncio.get_running_loop()
-                self._unfinished = loop.call_later(self._hub.config.message_timeout, self._too_late)
+        if fin and not assembly.is_open:
+            message = assembly.add(opcode, fin, payload)
+        else:
+            before = assembly.size
+            message = assembly.add(opcode, fin, payload)
+            self._part_came(len(payload), assembly.size - before)
         if message is not None:
             self._received(message)
+
+    def _part_came(self, size: int, held: int) -> None:
+        self._hold(held)
+        over = self._pace.part(size, monotonic)
+        if over is not None and self._hub.limits.over("byte_rate"):
+            self._slow_down(over)
+        if not self._assembly.is_open:
+            self._stop_waiting()
+        elif self._unfinished is None:
+            loop = asyncio.get_running_loop()
+            self._unfinished = loop.call_later(self._hub.config.message_timeout, self._too_late)
 
     def _received(self, message: bytes | str) -> None:
         session = self.connection.session
