@@ -122,8 +122,9 @@ DRAWS = 16
 UNLIMITED = 1e12
 """Drawn where there is no limit."""
 
-PART = 256
-"""Bytes that a fragment counts for besides its own: what it costs to look at it."""
+PART = 4096
+"""Bytes that a fragment counts for besides its own. To look at one costs as much as a message does, and by the default
+rates a client may send a message for each 4 KiB."""
 
 SOME = 10
 """The part of a burst that there is room for again when a client is told to try again."""

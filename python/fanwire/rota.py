@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 
@@ -30,6 +31,8 @@ class Rota:
         return len(self._waiting)
 
     def _turn(self) -> None:
+        # The writing threads go first where they share a core with the loop: the kernel would let it have milliseconds.
+        os.sched_yield()
         self._waiting.popleft()()
         if self._waiting:
             self._loop.call_soon(self._turn)

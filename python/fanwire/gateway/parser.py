@@ -211,10 +211,10 @@ READ_MAX = 32 << 10
 READ_MIN = 256
 """Bytes read at a time at least: some forty of the smallest frames."""
 
-SLICE = 0.0003
-"""Seconds that what one read brings may take; a read of ordinary messages takes less."""
+SLICE = 0.00015
+"""Seconds that what one read brings may take: a hundred of the smallest messages."""
 
-SHORT = 0.0001
+SHORT = 0.00005
 """Seconds after which others have their turn: letting them costs some 3 µs."""
 
 _HEAD = (
