@@ -19,10 +19,10 @@ use crate::events::Events;
 use crate::frame;
 use crate::link::{HostLink, SocketLink, Wire};
 use crate::members::Headcount;
-use crate::message::{Delivery, Message, OVERHEAD, Role};
-use crate::mint::{Draft, JoinReply, Joined, Mint};
+use crate::message::{Delivery, KeyId, Message, OVERHEAD, Role};
+use crate::mint::{Draft, JoinReply, Joined, Mint, Stamp};
 use crate::queue::Queue;
-use crate::room::{Position, RoomSettings, Unrecovered};
+use crate::room::{Position, Room, RoomSettings, Unrecovered};
 use crate::rooms::{Entry, Rooms};
 use crate::shard::{Shard, ShardSettings};
 use crate::slots::{ConnId, Ids, MAX_SHARDS};
@@ -235,7 +235,8 @@ impl Engine {
         self.check()?;
         self.mint.check(draft)?;
         let mut wake = Vec::new();
-        let seq = self.rooms.with(name, self.mint.now_us(), |entry| self.queue(entry, draft, except, &mut wake))?;
+        let seq =
+            self.rooms.with(name, self.mint.now_us(), |entry| self.queue(entry, draft, None, except, &mut wake))?;
         self.wake(wake);
         self.published.fetch_add(1, Relaxed);
         Ok(seq)
@@ -290,9 +291,7 @@ impl Engine {
         self.check()?;
         let mut wake = Vec::new();
         self.rooms.find(name, |Entry { room, headcount }| {
-            let about = self.mint.about(room, Delivery::Reliable, Some(self.mint.next_id("e")));
-            let message = self.mint.build(Role::Event(label), Kind::Json, payload.as_bytes(), about);
-            self.spread(&message, headcount, except, &mut wake);
+            self.tell_room(room, headcount, label, payload, except, &mut wake);
         });
         self.wake(wake);
         Ok(())
@@ -439,7 +438,8 @@ impl Engine {
 
     fn link(&self, way: Way, shard: &Handle) -> Result<(ConnId, Wire), Error> {
         let Some(id) = lock(&shard.ids).take() else {
-            return Err(Error::Overloaded { what: "the table of connections", limit: 1 << 22 });
+            let (what, limit) = ("the table of connections", 1 << 22);
+            return Err(Error::Overloaded { what, limit, field: "max_connections" });
         };
         let link = match way {
             Way::Hosted { window } => Ok(Wire::Host(HostLink::new(id, Arc::clone(&self.events), window))),
@@ -470,40 +470,38 @@ impl Engine {
         for shard in shards {
             if shard.queue.is_full() {
                 self.refused.fetch_add(1, Relaxed);
-                let limit = shard.queue.max_items();
-                return Err(Error::Overloaded { what: "the queue of a shard", limit });
+                let (what, limit) = ("the queue of a shard", shard.queue.max_items());
+                return Err(Error::Overloaded { what, limit, field: "queue_bytes" });
             }
         }
         Ok(())
     }
 
-    /// Numbers a message and queues it, under its room's lock; adds the shards that have to be woken to `wake`.
+    /// Numbers a message, unless it has its number already, and queues it, under its room's lock; adds the shards that
+    /// have to be woken to `wake`.
     fn queue(
         &self,
         Entry { room, headcount }: &mut Entry,
         draft: Draft<'_>,
+        stamp: Option<Stamp>,
         except: &[ConnId],
         wake: &mut Vec<usize>,
     ) -> Result<u64, Error> {
-        let delivery = draft.delivery.unwrap_or(room.settings().delivery);
-        if draft.key.is_some() && delivery != Delivery::Latest {
-            let name = room.name();
-            return Err(Error::Invalid(format!(
-                "a key needs the delivery class `latest`; room {name:?} has another one"
-            )));
-        }
+        let delivery = delivery_of(room, &draft)?;
         let has_members = headcount.total() > 0;
         let shards = || self.shards.iter().enumerate().filter(|&(index, _)| headcount.in_shard(index) > 0);
         self.refuse_if_full(shards().map(|(_, shard)| shard))?;
-        let key = match delivery {
-            Delivery::Latest => Some(room.key(draft.key.unwrap_or_default(), || self.rooms.new_id())?),
-            _ => None,
-        };
-        let seq = room.advance();
+        let key = self.key(room, draft, delivery)?;
+        let prev = room.position().seq;
+        let seq = stamp.map_or(prev + 1, |stamp| stamp.seq);
+        room.advance_to(seq);
         let is_kept = key.is_some() || room.settings().history > 0;
         if is_kept || has_members {
             let mut about = self.mint.about(room, delivery, None);
             (about.key, about.key_name) = key.unzip();
+            if let Some(Stamp { ts_ms, .. }) = stamp {
+                (about.ts_ms, about.prev) = (ts_ms, Some(prev));
+            }
             let message = self.mint.build(draft.role, draft.kind, draft.payload, about);
             self.spread(&message, headcount, except, wake);
             if is_kept {
@@ -511,6 +509,29 @@ impl Engine {
             }
         }
         Ok(seq)
+    }
+
+    /// What a message replaces, if anything.
+    fn key(&self, room: &mut Room, draft: Draft<'_>, delivery: Delivery) -> Result<Option<(KeyId, Arc<str>)>, Error> {
+        match delivery {
+            Delivery::Latest => room.key(draft.key.unwrap_or_default(), || self.rooms.new_id()).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Queues an event for the sessions in a room, under the room's lock.
+    fn tell_room(
+        &self,
+        room: &Room,
+        headcount: &Headcount,
+        label: &'static str,
+        payload: &str,
+        except: &[ConnId],
+        wake: &mut Vec<usize>,
+    ) {
+        let about = self.mint.about(room, Delivery::Reliable, Some(self.mint.next_id("e")));
+        let message = self.mint.build(Role::Event(label), Kind::Json, payload.as_bytes(), about);
+        self.spread(&message, headcount, except, wake);
     }
 
     /// Queues a message for the members of its room, under the room's lock.
@@ -554,6 +575,16 @@ impl Handle {
     }
 }
 
+/// The delivery class of a message in a room, which has to suit its key.
+fn delivery_of(room: &Room, draft: &Draft<'_>) -> Result<Delivery, Error> {
+    let delivery = draft.delivery.unwrap_or(room.settings().delivery);
+    if draft.key.is_some() && delivery != Delivery::Latest {
+        let name = room.name();
+        return Err(Error::Invalid(format!("a key needs the delivery class `latest`; room {name:?} has another one")));
+    }
+    Ok(delivery)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these locks guard is consistent at every point where code under them could panic.
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -571,6 +602,7 @@ pub enum Way {
     },
 }
 
+mod log;
 // Not under loom, whose locks work only inside its models.
 #[cfg(all(test, not(loom)))]
 mod tests;

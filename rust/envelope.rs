@@ -64,6 +64,7 @@ pub struct Envelope<'a> {
     pub re: Option<&'a str>,
     pub room: Option<&'a str>,
     pub seq: Option<u64>,
+    pub prev: Option<u64>,
     pub key: Option<&'a str>,
     pub ack: bool,
     pub kind: Kind,
@@ -96,9 +97,11 @@ impl Envelope<'_> {
                 push_json_string(buf, value);
             }
         }
-        if let Some(seq) = self.seq {
-            buf.extend_from_slice(b",\"seq\":");
-            push_decimal(buf, seq);
+        for (name, value) in [(&b",\"seq\":"[..], self.seq), (b",\"prev\":", self.prev)] {
+            if let Some(value) = value {
+                buf.extend_from_slice(name);
+                push_decimal(buf, value);
+            }
         }
         if self.ack {
             buf.extend_from_slice(b",\"ack\":true");
@@ -131,9 +134,10 @@ impl Envelope<'_> {
 
     fn write_msgpack(&self, buf: &mut Vec<u8>) {
         let optional = [("re", self.re), ("room", self.room), ("key", self.key)];
+        let numbers = [("seq", self.seq), ("prev", self.prev)];
         let fields = 4
             + optional.iter().filter(|(_, value)| value.is_some()).count()
-            + usize::from(self.seq.is_some())
+            + numbers.iter().filter(|(_, value)| value.is_some()).count()
             + usize::from(self.ack);
         // Writing to a vector cannot fail, so the results of all of these say nothing.
         let _ = rmp::encode::write_map_len(buf, fields as u32);
@@ -149,9 +153,11 @@ impl Envelope<'_> {
                 push_pair(buf, name, value);
             }
         }
-        if let Some(seq) = self.seq {
-            let _ = rmp::encode::write_str(buf, "seq");
-            let _ = rmp::encode::write_uint(buf, seq);
+        for (name, value) in numbers {
+            if let Some(value) = value {
+                let _ = rmp::encode::write_str(buf, name);
+                let _ = rmp::encode::write_uint(buf, value);
+            }
         }
         if self.ack {
             let _ = rmp::encode::write_str(buf, "ack");
@@ -255,6 +261,7 @@ mod tests {
         re: None,
         room: None,
         seq: None,
+        prev: None,
         key: None,
         ack: false,
         kind: Kind::Json,
@@ -297,6 +304,7 @@ mod tests {
             re: Some("c1"),
             room: Some("r\u{e9}\n"),
             seq: Some(u64::MAX),
+            prev: Some(300),
             key: Some("eur"),
             ack: true,
             kind: Kind::Text,
@@ -305,10 +313,17 @@ mod tests {
         };
         let expected = json!({
             "type": "message", "id": "a\"b", "ts": 1_700_000_000_000_u64, "re": "c1", "room": "r\u{e9}\n", "key": "eur",
-            "seq": u64::MAX, "ack": true, "payload": "\u{1F600} \"quoted\"",
+            "seq": u64::MAX, "prev": 300, "ack": true, "payload": "\u{1F600} \"quoted\"",
         });
         assert_eq!(from_json(&envelope.json()), expected);
         assert_eq!(from_msgpack(&envelope.msgpack()), expected);
+    }
+
+    #[test]
+    fn the_number_before_stands_behind_the_number() {
+        let envelope = Envelope { room: Some("r"), seq: Some(9), prev: Some(4), ..PLAIN };
+        assert!(String::from_utf8_lossy(&envelope.json()).contains(r#""room":"r","seq":9,"prev":4,"payload":null"#));
+        assert!(envelope.msgpack().windows(11).any(|bytes| bytes == b"\xA3seq\x09\xA4prev\x04"));
     }
 
     #[test]
@@ -340,14 +355,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_encodings_say_the_same(number: i64, text in ".*", room in ".{1,40}", seq: u64, epoch: u64) {
+        fn both_encodings_say_the_same(
+            number: i64, text in ".*", room in ".{1,40}", seq: u64, prev: Option<u64>, epoch: u64
+        ) {
             let payload = json!({"n": number, "t": text, "list": [1.5, true, null, {"deep": [[]]}]});
             let bytes = payload.to_string();
             let envelope = Envelope {
-                id: Id::Numbered(epoch, seq), room: Some(&room), seq: Some(seq), payload: bytes.as_bytes(), ..PLAIN
+                id: Id::Numbered(epoch, seq), room: Some(&room), seq: Some(seq), prev, payload: bytes.as_bytes(), ..PLAIN
             };
             let value = from_json(&envelope.json());
             prop_assert_eq!(&value["payload"], &payload);
+            prop_assert_eq!(value.get("prev").and_then(Value::as_u64), prev);
             prop_assert_eq!(&value["id"], &json!(format!("{epoch:x}-{seq}")));
             prop_assert_eq!(value, from_msgpack(&envelope.msgpack()));
         }

@@ -30,6 +30,8 @@ pub enum Error {
         what: &'static str,
         /// Its limit.
         limit: usize,
+        /// The field of the configuration that sets it, or the first where two do.
+        field: &'static str,
     },
     /// The caller may try again when somebody has left.
     #[error("{what} is full: it takes {limit}")]

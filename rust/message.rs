@@ -121,7 +121,7 @@ impl Message {
     /// What keeping it for those who come later is taken to cost: the payload, and one envelope around it, which may
     /// be built when it is kept already.
     pub fn kept_size(&self) -> usize {
-        2 * self.frame(Encoding::Raw).len() + OVERHEAD
+        kept_size(self.frame(Encoding::Raw).len())
     }
 
     /// Whether a connection with this encoding gets it at all.
@@ -173,7 +173,7 @@ impl Message {
     }
 
     fn envelope(&self) -> Envelope<'_> {
-        let About { epoch, seq, id, .. } = &self.about;
+        let About { epoch, seq, prev, id, .. } = &self.about;
         let label = match self.role {
             Role::Event(label) => label,
             Role::Data | Role::Whole => "message",
@@ -185,6 +185,8 @@ impl Message {
             re: self.about.re.as_deref(),
             room: self.about.room_name.as_deref(),
             seq: self.about.room_name.as_ref().map(|_| *seq),
+            // Without a hole it says nothing that the number does not.
+            prev: prev.filter(|prev| prev + 1 != *seq),
             key: self.about.key_name.as_deref().filter(|key| !key.is_empty()),
             ack: self.about.ack,
             kind: self.kind,
@@ -206,6 +208,8 @@ pub struct About {
     pub room: RoomId,
     /// Its place in that room, from 1; of a message to no room, its place among those.
     pub seq: u64,
+    /// In a room whose numbers may have holes: no message has a number between this one and `seq`.
+    pub prev: Option<u64>,
     /// The numbering that `seq` belongs to.
     pub epoch: u64,
     /// What may happen to it.
@@ -230,8 +234,13 @@ impl About {
     /// A place in a room, and nothing else.
     pub fn place(room: RoomId, seq: u64, delivery: Delivery) -> Self {
         let (key, room_name, key_name, id, re) = (None, None, None, None, None);
-        Self { room, seq, epoch: 0, delivery, key, room_name, key_name, ts_ms: 0, id, re, ack: false }
+        Self { room, seq, prev: None, epoch: 0, delivery, key, room_name, key_name, ts_ms: 0, id, re, ack: false }
     }
+}
+
+/// See [`Message::kept_size`]; of a message whose raw form has so many bytes.
+pub fn kept_size(raw: usize) -> usize {
+    2 * raw + OVERHEAD
 }
 
 /// Bytes of one message besides its wire forms: the allocations and their bookkeeping.

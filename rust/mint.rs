@@ -30,6 +30,15 @@ pub struct Draft<'a> {
     pub delivery: Option<Delivery>,
 }
 
+/// The number and the time of a message that has both from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    /// See [`About::seq`].
+    pub seq: u64,
+    /// See [`About::ts_ms`].
+    pub ts_ms: u64,
+}
+
 /// What a session is told when it joins.
 #[derive(Debug, Clone, Copy)]
 pub struct JoinReply<'a> {
@@ -129,6 +138,17 @@ impl Mint {
     /// Builds a message.
     pub fn build(&self, role: Role, kind: Kind, payload: &[u8], about: About) -> Arc<Message> {
         Arc::new(Message::new(role, kind, payload, about, self.now_us(), &self.budget))
+    }
+
+    /// Builds a message from before: it was published that long ago, or when the engine started if that was later.
+    pub fn build_old(&self, draft: Draft<'_>, about: About, age_us: u64) -> Arc<Message> {
+        let published_us = self.now_us().saturating_sub(age_us);
+        Arc::new(Message::new(draft.role, draft.kind, draft.payload, about, published_us, &self.budget))
+    }
+
+    /// How many microseconds ago that was, in milliseconds since 1970; none if it is still to come.
+    pub fn age_us(&self, ts_ms: u64) -> u64 {
+        self.now_ms().saturating_sub(ts_ms).saturating_mul(1000)
     }
 
     /// Microseconds since the engine started.

@@ -18,7 +18,7 @@ use crate::engine::{Engine, Entrance, Settings, Way};
 use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
 use crate::message::{Delivery, Role};
-use crate::mint::{Draft, JoinReply, Joined};
+use crate::mint::{Draft, JoinReply, Joined, Stamp};
 use crate::room::{Position, RoomSettings, unrecovered_name};
 use crate::shard::ShardSettings;
 use crate::slots::ConnId;
@@ -230,6 +230,47 @@ impl PyEngine {
         guard(|| self.0.notify(room, label, payload, &conn_ids(exclude)))
     }
 
+    fn place(&self, room: &str, epoch: &str, seq: u64) -> PyResult<()> {
+        let position = parse_position(epoch, seq)?;
+        guard(|| self.0.place(room, position))
+    }
+
+    #[pyo3(signature = (room, seq, ts_ms, payload, json=false, key=None, exclude=Vec::new(), delivery=None))]
+    #[expect(clippy::too_many_arguments, reason = "those of publish, and two")]
+    fn deliver(
+        &self,
+        room: &str,
+        seq: u64,
+        ts_ms: u64,
+        payload: &Bound<'_, PyAny>,
+        json: bool,
+        key: Option<&str>,
+        exclude: Vec<u64>,
+        delivery: Option<&str>,
+    ) -> PyResult<bool> {
+        let draft = draft(payload, json, key, delivery)?;
+        guard(|| self.0.deliver(room, Stamp { seq, ts_ms }, draft, &conn_ids(exclude)))
+    }
+
+    fn extend(&self, room: &str, epoch: &str, floor: u64, messages: Vec<Older<'_>>) -> PyResult<()> {
+        let from = parse_position(epoch, floor)?;
+        let messages = messages.iter().map(stamped).collect::<PyResult<Vec<_>>>()?;
+        guard(|| self.0.extend(room, from, &messages))
+    }
+
+    fn skip(&self, room: &str, count: u64, reason: &str) -> PyResult<()> {
+        let reason = match reason {
+            "backplane" => "backplane",
+            _ => return Err(PyValueError::new_err(format!("{reason:?} is no reason; there is backplane"))),
+        };
+        guard(|| self.0.skip(room, count, reason))
+    }
+
+    fn floor(&self, room: &str) -> PyResult<(String, u64)> {
+        let Position { epoch, seq } = guard(|| self.0.floor(room))?;
+        Ok((format!("{epoch:x}"), seq))
+    }
+
     #[pyo3(signature = (conn, room, since=None, *, reply=false, re=None, extra="", is_state=false, only_whole=false, again=false))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn join(
@@ -344,7 +385,10 @@ fn to_exception(error: Error) -> PyErr {
     match error {
         Error::ShutDown | Error::Forked { .. } => EngineClosed::new_err(text),
         Error::Invalid(_) => PyValueError::new_err(text),
-        Error::Overloaded { .. } => Overloaded::new_err(text),
+        Error::Overloaded { field, .. } => Python::attach(|py| {
+            let error = Overloaded::new_err(text);
+            error.value(py).setattr(intern!(py, "limit"), field).err().unwrap_or(error)
+        }),
         Error::Full { .. } => RoomFull::new_err(text),
         Error::Failed(_) => EngineError::new_err(text),
         Error::Io(error) => PyOSError::new_err((error.raw_os_error(), text)),
@@ -369,6 +413,14 @@ fn draft<'a>(
     Ok(Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery })
 }
 
+/// A message from before: number, time, payload, whether that is JSON, key and delivery class.
+type Older<'py> = (u64, u64, Bound<'py, PyAny>, bool, Option<String>, Option<String>);
+
+fn stamped<'a>((seq, ts_ms, payload, json, key, delivery): &'a Older<'_>) -> PyResult<(Stamp, Draft<'a>)> {
+    let draft = draft(payload, *json, key.as_deref(), delivery.as_deref())?;
+    Ok((Stamp { seq: *seq, ts_ms: *ts_ms }, draft))
+}
+
 fn way(fd: Option<RawFd>, window: usize) -> PyResult<Way> {
     match fd {
         None => Ok(Way::Hosted { window }),
@@ -379,6 +431,15 @@ fn way(fd: Option<RawFd>, window: usize) -> PyResult<Way> {
             let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
             Ok(Way::Socket(borrowed.as_fd().try_clone_to_owned()?))
         }
+    }
+}
+
+fn parse_position(epoch: &str, seq: u64) -> PyResult<Position> {
+    // The parser alone would let a sign pass.
+    let digits = Some(epoch).filter(|epoch| epoch.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    match digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
+        Some(epoch) => Ok(Position { epoch, seq }),
+        None => Err(PyValueError::new_err(format!("{epoch:?} is no epoch: up to 16 hexadecimal digits"))),
     }
 }
 

@@ -102,11 +102,12 @@ struct Latest {
     message: Option<Arc<Message>>,
 }
 
-/// The last messages, without a hole, oldest first.
+/// The last messages, oldest first: every one with a number after `floor`. Between the numbers may be holes.
 #[derive(Debug, Default)]
 struct History {
     messages: VecDeque<Arc<Message>>,
     bytes: usize,
+    floor: u64,
 }
 
 impl Room {
@@ -136,6 +137,18 @@ impl Room {
         Position { epoch: self.epoch, seq: self.seq }
     }
 
+    /// Its numbering and the number after which every message is kept.
+    pub fn floor(&mut self, now_us: u64, kept: &Budget) -> Position {
+        self.age(now_us, kept);
+        Position { epoch: self.epoch, seq: self.history.floor }
+    }
+
+    /// Goes on from another place, from where on nothing is kept yet. The newest values stay the newest.
+    pub fn place(&mut self, Position { epoch, seq }: Position, kept: &Budget) {
+        while self.history.pop(kept).is_some() {}
+        (self.epoch, self.seq, self.history.floor) = (epoch, seq, seq);
+    }
+
     /// Whether it holds anything that a joiner could get.
     pub fn holds_anything(&mut self, now_us: u64, kept: &Budget) -> bool {
         self.age(now_us, kept);
@@ -148,7 +161,8 @@ impl Room {
             return Ok((latest.id, Arc::clone(name)));
         }
         if self.latest.len() >= self.settings.max_keys {
-            return Err(Error::Overloaded { what: "the number of keys in the room", limit: self.settings.max_keys });
+            let (what, limit) = ("the number of keys in the room", self.settings.max_keys);
+            return Err(Error::Overloaded { what, limit, field: "max_keys" });
         }
         let (id, name) = (next(), Arc::<str>::from(key));
         self.latest.insert(Arc::clone(&name), Latest { id, message: None });
@@ -157,21 +171,22 @@ impl Room {
 
     /// Takes the next number.
     pub fn advance(&mut self) -> u64 {
-        self.seq += 1;
+        self.advance_to(self.seq + 1);
         self.seq
+    }
+
+    /// Takes a number greater than all before; no message has a number in between.
+    pub fn advance_to(&mut self, seq: u64) {
+        self.seq = seq;
+        if self.settings.history == 0 {
+            self.history.floor = seq;
+        }
     }
 
     /// Keeps a message for those who come later: in the history, and as the newest of its key. `kept` counts what is
     /// kept so in all rooms; over its limit the room that publishes gives back what it takes.
     pub fn keep(&mut self, message: &Arc<Message>, kept: &Budget) {
-        if let Some(key) = &message.about().key_name
-            && let Some(latest) = self.latest.get_mut(&**key)
-        {
-            kept.add(message.kept_size());
-            if let Some(old) = latest.message.replace(Arc::clone(message)) {
-                kept.subtract(old.kept_size());
-            }
-        }
+        self.keep_latest(message, kept);
         if self.settings.history > 0 {
             self.history.push(Arc::clone(message), kept);
             while self.history.messages.len() > self.settings.history
@@ -182,9 +197,39 @@ impl Room {
             self.age(message.published_us, kept);
             let mut freed = 0;
             while kept.is_over(0) && freed < message.kept_size() {
-                freed += self.history.pop(kept);
+                // It may be gone already, if it is larger than all that the room may keep.
+                let Some(size) = self.history.pop(kept) else { break };
+                freed += size;
             }
         }
+    }
+
+    /// Whether its history has space for one more message from before those in it, of that size and age. Such ones
+    /// take nobody's place, for others are worth more.
+    pub fn takes_older(&self, size: usize, age_us: u64, kept: &Budget) -> bool {
+        let RoomSettings { history, history_bytes, history_age_us, .. } = self.settings;
+        self.history.messages.len() < history
+            && self.history.bytes + size <= history_bytes
+            && age_us <= history_age_us
+            && kept.used() + size <= kept.limit()
+    }
+
+    /// Keeps a message from before those in its history, and as the newest of its key if it is. It counts once
+    /// [`Self::lower`] says that there is none after it that is not kept.
+    pub fn keep_older(&mut self, message: &Arc<Message>, kept: &Budget) {
+        if let Some(key) = &message.about().key_name {
+            let newest = self.latest.get(&**key).and_then(|latest| latest.message.as_ref());
+            // What is from another numbering was there before this one began.
+            if newest.is_none_or(|newest| newest.about().epoch != self.epoch || newest.seq() < message.seq()) {
+                self.keep_latest(message, kept);
+            }
+        }
+        self.history.push_older(Arc::clone(message), kept);
+    }
+
+    /// Every message after this number is kept.
+    pub fn lower(&mut self, floor: u64) {
+        self.history.floor = floor;
     }
 
     /// Forgets a key, so that joiners no longer get its value; false when it was not there.
@@ -205,11 +250,11 @@ impl Room {
             return Err(Unrecovered::Position);
         }
         self.age(now_us, kept);
-        let missed = (self.seq - from.seq) as usize;
-        match self.history.messages.len().checked_sub(missed) {
-            Some(start) => Ok(self.history.messages.range(start..).cloned().collect()),
-            None => Err(Unrecovered::History),
+        if from.seq < self.history.floor {
+            return Err(Unrecovered::History);
         }
+        let start = self.history.messages.partition_point(|message| message.seq() <= from.seq);
+        Ok(self.history.messages.range(start..).cloned().collect())
     }
 
     /// The newest message of every key, oldest first: what a joiner has to have before the stream.
@@ -217,6 +262,18 @@ impl Room {
         let mut messages: Vec<_> = self.latest.values().filter_map(|latest| latest.message.clone()).collect();
         messages.sort_unstable_by_key(|message| message.seq());
         messages
+    }
+
+    /// Keeps a message as the newest of its key, which the room has.
+    fn keep_latest(&mut self, message: &Arc<Message>, kept: &Budget) {
+        if let Some(key) = &message.about().key_name
+            && let Some(latest) = self.latest.get_mut(&**key)
+        {
+            kept.add(message.kept_size());
+            if let Some(old) = latest.message.replace(Arc::clone(message)) {
+                kept.subtract(old.kept_size());
+            }
+        }
     }
 
     /// Forgets what has become too old.
@@ -235,12 +292,20 @@ impl History {
         self.messages.push_back(message);
     }
 
+    fn push_older(&mut self, message: Arc<Message>, kept: &Budget) {
+        self.bytes += message.kept_size();
+        kept.add(message.kept_size());
+        self.messages.push_front(message);
+    }
+
     /// Forgets the oldest message; returns the bytes that were freed.
-    fn pop(&mut self, kept: &Budget) -> usize {
-        let size = self.messages.pop_front().map_or(0, |message| message.kept_size());
+    fn pop(&mut self, kept: &Budget) -> Option<usize> {
+        let message = self.messages.pop_front()?;
+        let size = message.kept_size();
+        self.floor = message.seq();
         self.bytes -= size;
         kept.subtract(size);
-        size
+        Some(size)
     }
 }
 
@@ -282,6 +347,19 @@ mod tests {
         history_bytes: usize::MAX,
         history_age_us: u64::MAX,
     };
+
+    /// A message with this number, which follows another.
+    fn message(seq: u64, prev: u64, now_us: u64) -> Arc<Message> {
+        let about = About { epoch: 7, prev: Some(prev), ..About::place(1, seq, Delivery::Reliable) };
+        Arc::new(Message::new(Role::Data, Kind::Binary, b"x", about, now_us, &Arc::new(unlimited())))
+    }
+
+    /// Publishes a message that has its number.
+    fn deliver(room: &mut Room, seq: u64, now_us: u64, kept: &Budget) {
+        let prev = room.position().seq;
+        room.advance_to(seq);
+        room.keep(&message(seq, prev, now_us), kept);
+    }
 
     /// Publishes a message at a time and returns what it costs to keep.
     fn publish(room: &mut Room, key: Option<&str>, now_us: u64, kept: &Budget) -> usize {
@@ -351,7 +429,7 @@ mod tests {
     fn keys_are_bounded_and_can_be_forgotten() {
         let (mut room, kept) = (Room::new(1, "q", 7, RoomSettings { max_keys: 1, ..LATEST }), unlimited());
         publish(&mut room, Some("a"), 0, &kept);
-        assert!(matches!(room.key("b", || 2), Err(Error::Overloaded { limit: 1, .. })));
+        assert!(matches!(room.key("b", || 2), Err(Error::Overloaded { limit: 1, field: "max_keys", .. })));
         assert!(room.holds_anything(0, &kept));
         assert!(room.forget("a", &kept));
         assert!(!room.forget("a", &kept));
@@ -422,5 +500,86 @@ mod tests {
         assert_eq!(since(&mut busy, 8, 0, &kept), Ok(vec![9, 10]));
         assert_eq!(since(&mut quiet, 0, 0, &kept), Ok(vec![1]));
         assert_eq!(kept.used(), 3 * size);
+    }
+
+    #[test]
+    fn numbers_may_have_holes() {
+        let settings = RoomSettings { history: 3, history_age_us: 10, ..RoomSettings::default() };
+        let (mut room, kept) = (Room::new(1, "r", 7, settings), unlimited());
+        room.place(Position { epoch: 7, seq: 10 }, &kept);
+        assert_eq!(room.floor(0, &kept), Position { epoch: 7, seq: 10 });
+        for (seq, now_us) in [(12, 0), (15, 5), (20, 10)] {
+            deliver(&mut room, seq, now_us, &kept);
+        }
+        for (seq, expected) in [
+            (9, Err(Unrecovered::History)),
+            (10, Ok(vec![12, 15, 20])),
+            (11, Ok(vec![12, 15, 20])),
+            (12, Ok(vec![15, 20])),
+            (17, Ok(vec![20])),
+            (20, Ok(vec![])),
+            (21, Err(Unrecovered::Position)),
+        ] {
+            assert_eq!(since(&mut room, seq, 10, &kept), expected, "{seq}");
+        }
+        // By number, by age, and by age without anything coming.
+        deliver(&mut room, 30, 10, &kept);
+        assert_eq!((since(&mut room, 11, 10, &kept), room.floor(10, &kept).seq), (Err(Unrecovered::History), 12));
+        assert_eq!((room.floor(16, &kept).seq, since(&mut room, 15, 16, &kept)), (15, Ok(vec![20, 30])));
+        assert_eq!((since(&mut room, 30, 99, &kept), room.floor(99, &kept).seq, kept.used()), (Ok(vec![]), 30, 0));
+    }
+
+    #[test]
+    fn without_history_nothing_before_the_newest_is_kept() {
+        let (mut room, kept) = (Room::new(1, "r", 7, RoomSettings::default()), unlimited());
+        room.place(Position { epoch: 7, seq: 10 }, &kept);
+        assert_eq!((room.advance(), room.floor(0, &kept).seq), (11, 11));
+        room.advance_to(20);
+        assert_eq!((room.position().seq, room.floor(0, &kept).seq, kept.used()), (20, 20, 0));
+        assert!(!room.takes_older(0, 0, &kept));
+    }
+
+    #[test]
+    fn a_place_begins_anew() {
+        let settings = RoomSettings { history: 3, ..RoomSettings::default() };
+        let (mut room, kept) = (Room::new(1, "r", 7, settings), unlimited());
+        publish(&mut room, None, 0, &kept);
+        room.place(Position { epoch: 8, seq: 5 }, &kept);
+        assert_eq!((room.position(), kept.used()), (Position { epoch: 8, seq: 5 }, 0));
+        assert_eq!(since(&mut room, 1, 0, &kept), Err(Unrecovered::Epoch));
+        assert_eq!(room.since(Position { epoch: 8, seq: 5 }, 0, &kept).map(|found| found.len()), Ok(0));
+        assert_eq!(room.since(Position { epoch: 8, seq: 4 }, 0, &kept).unwrap_err(), Unrecovered::History);
+    }
+
+    #[test]
+    fn older_messages_go_before_those_kept_while_there_is_space() {
+        let size = message(1, 0, 0).kept_size();
+        let settings = RoomSettings { history: 3, history_bytes: 3 * size, history_age_us: 10, ..LATEST };
+        let (mut room, kept) = (Room::new(1, "r", 7, settings), Budget::new(3 * size));
+        room.place(Position { epoch: 7, seq: 10 }, &kept);
+        deliver(&mut room, 12, 9, &kept);
+        assert!(!room.takes_older(size, 11, &kept) && !room.takes_older(2 * size + 1, 0, &kept));
+        for (seq, prev) in [(8, 5), (5, 2)] {
+            assert!(room.takes_older(size, 10, &kept));
+            room.keep_older(&message(seq, prev, 5), &kept);
+            assert_eq!(since(&mut room, 10, 9, &kept), Ok(vec![12]));
+        }
+        assert!(!room.takes_older(size, 0, &kept));
+        room.lower(2);
+        assert_eq!((since(&mut room, 1, 9, &kept), kept.used()), (Err(Unrecovered::History), 3 * size));
+        assert_eq!(since(&mut room, 2, 9, &kept), Ok(vec![5, 8, 12]));
+        // They age like all others.
+        assert_eq!((since(&mut room, 8, 16, &kept), room.floor(16, &kept).seq), (Ok(vec![12]), 8));
+        room.place(Position { epoch: 7, seq: 12 }, &kept);
+        assert_eq!(kept.used(), 0);
+    }
+
+    #[test]
+    fn a_message_larger_than_its_rooms_history_has_nothing_to_give_back() {
+        let settings = RoomSettings { history: 3, history_bytes: 1, ..RoomSettings::default() };
+        let (mut room, kept) = (Room::new(1, "r", 7, settings), Budget::new(10));
+        kept.add(100);
+        publish(&mut room, None, 0, &kept);
+        assert_eq!((since(&mut room, 0, 0, &kept), kept.used()), (Err(Unrecovered::History), 100));
     }
 }

@@ -111,7 +111,8 @@ impl Rooms {
         if self.len() >= self.limit {
             self.sweep(&mut stripe, now_us);
             if self.len() >= self.limit {
-                return Err(Error::Overloaded { what: "the number of rooms", limit: self.limit });
+                let (what, limit) = ("the number of rooms", self.limit);
+                return Err(Error::Overloaded { what, limit, field: "max_rooms" });
             }
         }
         let room = Room::new(self.new_id(), name, self.new_epoch(), lock(&self.rules).find(name));

@@ -17,7 +17,14 @@ class EngineClosed(EngineError):
     """The engine was shut down, or belongs to the process that this one was forked from."""
 
 class Overloaded(EngineError):
-    """A bounded queue or table is full. Nothing was queued and no sequence number was taken; try again later."""
+    """A bounded queue or table is full. Nothing was queued and no sequence number was taken; try again later.
+
+    Attributes:
+        limit: the field of `Config` that sets the limit, such as "max_rooms"; "queue_bytes" for either limit of a
+            shard's queue, "max_connections" for the table of connections.
+    """
+
+    limit: str
 
 class RoomFull(EngineError):
     """The room has as many members as it may have."""
@@ -246,6 +253,95 @@ class Engine:
 
         Raises:
             ValueError: there is no such event.
+        """
+
+    def place(self, room: str, epoch: str, seq: int) -> None:
+        """A room whose numbering comes from outside goes on from another place. Makes the room if need be.
+
+        Its history is emptied; the newest values of its keys stay.
+
+        Args:
+            room: its name.
+            epoch: names the numbering: up to 16 hexadecimal digits.
+            seq: the number after which the next message comes.
+
+        Raises:
+            ValueError: the epoch is none.
+            ValueError, Overloaded, EngineClosed: as `publish`.
+        """
+
+    def deliver(
+        self,
+        room: str,
+        seq: int,
+        ts_ms: int,
+        payload: bytes | str,
+        json: bool = False,
+        key: str | None = None,
+        exclude: Sequence[int] = ...,
+        delivery: str | None = None,
+    ) -> bool:
+        """Sends a message that has its number and its time already to every member of a room except some.
+
+        Numbers only grow, and may have holes: no message of the room has a number between the room's newest and this
+        one, and the envelope says so (`prev`).
+
+        Args:
+            room: its name.
+            seq: its number.
+            ts_ms: when it was published, in milliseconds since 1970.
+            payload, json, key, exclude, delivery: as in `publish`.
+
+        Returns:
+            False if the room has had that number or a greater one; nothing is done then.
+
+        Raises: as `publish`.
+        """
+
+    def extend(
+        self,
+        room: str,
+        epoch: str,
+        floor: int,
+        messages: list[tuple[int, int, bytes | str, bool, str | None, str | None]],
+    ) -> None:
+        """Puts messages before those in a room's history, as many of the newest as it has space for.
+
+        Messages after the room's `floor` do not count. A message that is newer than the newest value of its key becomes
+        that, too. Does nothing where there is no such room or it keeps no history, and if the room has another epoch.
+
+        Args:
+            room: its name.
+            epoch: the numbering that they belong to.
+            floor: the number after which they are all that there are.
+            messages: as `(seq, ts_ms, payload, json, key, delivery)`, in the order of their numbers.
+
+        Raises:
+            TypeError: a payload is neither bytes nor str.
+            ValueError: the epoch is none, the numbers do not grow, or a message is one that `publish` would not take.
+            EngineClosed: after `shutdown`, or in a forked process.
+        """
+
+    def skip(self, room: str, count: int, reason: str) -> None:
+        """The next numbers of a room will not come: its history is emptied, and the sessions in the room are told by a
+        `skipped` event, which has the last of them. Does nothing where there is no such room.
+
+        Args:
+            room: its name.
+            count: how many.
+            reason: why: "backplane".
+
+        Raises:
+            ValueError: there is no such reason.
+            EngineClosed: after `shutdown`, or in a forked process.
+        """
+
+    def floor(self, room: str) -> tuple[str, int]:
+        """A room's epoch and the number after which it keeps every message: that of the newest without a history.
+        Makes the room if need be.
+
+        Raises:
+            ValueError, Overloaded, EngineClosed: as `publish`.
         """
 
     def join(

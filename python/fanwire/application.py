@@ -93,6 +93,7 @@ class Application(ABC):
         see_history: Rule = None,
         schema: Any = None,
         snapshot: Callable[[str], Snapshot | Awaitable[Snapshot]] | None = None,
+        when_away: str = "wait",
     ) -> None:
         """Gives the rooms whose names match a pattern their settings. The first pattern that matches wins.
 
@@ -120,18 +121,22 @@ class Application(ABC):
             schema: what clients may publish, as in `on`.
             snapshot: returns, or is a coroutine function that returns, the room's state as a `Snapshot`. Joiners get it
                 and then what came after it, so the room needs a history that covers the time this takes.
+            when_away: what happens to a message for a room with a history while the server's backplane cannot be
+                reached: "wait" (it is tried for `append_timeout`), or "fail" at once.
 
         Raises:
             ValueError: there is no such delivery class or rule, or a snapshot is given without a history.
         """
         if delivery not in ("reliable", "latest", "drop-oldest", "drop-newest"):
             raise ValueError(f"{delivery!r} is no delivery class; choose reliable, latest, drop-oldest or drop-newest")
+        if when_away not in ("wait", "fail"):
+            raise ValueError(f"{when_away!r} is nothing to do with a message; choose wait or fail")
         if snapshot is not None and history == 0:
             raise ValueError("a room with a snapshot needs a history, for what is published while the snapshot is made")
         policy = RoomPolicy(
             pattern, delivery, max_keys, max_members, history, history_bytes, history_age, parse_rule(join, pattern),
             parse_rule(publish, pattern), presence, schema, snapshot, parse_rule(see_members, pattern),
-            parse_rule(see_history, pattern),
+            parse_rule(see_history, pattern), when_away,
         )  # fmt: skip
         self._policies.add(policy)
         self._room_added(policy)

@@ -55,6 +55,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ack_attempts: int = 5
     """How often a message sent with `ack=True` is sent before its sender is told that it was not acknowledged."""
 
+    append_timeout: float = 60.0
+    """Seconds for which a message waits to be stored while the backplane is away (see `Server.room`, `when_away`). At
+    most 100: for 120 the backplane remembers what it has stored, so that nothing is stored twice."""
+
+    append_items: int = 10_000
+    """Messages that may wait to be stored; one more is refused as `Overloaded`."""
+
+    append_bytes: int = 64 << 20
+    """Bytes of the same."""
+
     max_rooms: int = 100_000
     """Rooms at once; about 200 bytes each. Rooms without members or values are forgotten first."""
 
@@ -199,6 +209,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             # Not `<`, which is false of what is no number.
             if not value >= least:
                 raise ValueError(f"{name} must be at least {least}, not {value}")
+        if self.append_timeout > 100:
+            raise ValueError(f"append_timeout must be at most 100, not {self.append_timeout}")
         try:
             re.compile(self.room_name)
         except re.error as error:
@@ -228,6 +240,9 @@ _LEAST: dict[str, float] = {
     "ack_frames": 1,
     "ack_bytes": 1,
     "ack_attempts": 1,
+    "append_timeout": 0.01,
+    "append_items": 1,
+    "append_bytes": 4096,
     "max_rooms": 1,
     "queue_items": 1,
     "queue_bytes": 4096,

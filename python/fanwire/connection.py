@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -16,6 +16,7 @@ from fanwire.state import TRANSITIONS, State
 
 if TYPE_CHECKING:
     from fanwire.desk import Desk
+    from fanwire.fabric import Fabric
     from fanwire.memberships import Memberships
     from fanwire.policy import Policies
     from fanwire.rights import Answers, Rights
@@ -89,14 +90,22 @@ class Connection:
         missing or doubled between. A client with a session is told by a `joined` message.
 
         Returns:
-            The sequence number of the last message before the client's first.
+            The sequence number of the last message before the client's first. 0 where it is not known yet: with a
+            backplane, in a room with a history that has had no member on this node, which the client joins a moment
+            later.
 
         Raises:
             ValueError: the name is empty or longer than 255 bytes.
             RoomFull: the room has as many members as it may have.
             Overloaded: the engine cannot take more now.
         """
-        return self._services.memberships.join(self, room)[1]
+        services = self._services
+        policy = services.policies.of(room)
+        prepared = services.fabric.prepare(policy, room) if policy.history else None
+        if prepared is not None:
+            services.enter_later(self, room, prepared)
+            return 0
+        return services.memberships.join(self, room)[1]
 
     async def may(self, action: str, room: str) -> bool:
         """Whether the room's rules and `authorize` let the client do something of its own accord.
@@ -191,12 +200,16 @@ class Services:
         desk: speaks to sessions.
         rights: says who may do what.
         policies: of the rooms.
+        fabric: prepares rooms for members.
+        enter_later: makes a connection a member of a room once that is prepared.
         ack_attempts: how often a message is sent before it counts as not acknowledged.
     """
 
-    __slots__ = ("ack_attempts", "desk", "memberships", "policies", "rights")
+    __slots__ = ("ack_attempts", "desk", "enter_later", "fabric", "memberships", "policies", "rights")
 
     memberships: Memberships
+    fabric: Fabric
+    enter_later: Callable[[Connection, str, Awaitable[None]], None]
     desk: Desk
     rights: Rights
     policies: Policies

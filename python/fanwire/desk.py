@@ -13,8 +13,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from fanwire._engine import Engine, EngineError, Overloaded, RoomFull
+from fanwire._engine import EngineError, Overloaded, RoomFull
+from fanwire.backplane.base import Unavailable
 from fanwire.connection import Connection
+from fanwire.fabric import Fabric
 from fanwire.limits import Limits
 from fanwire.memberships import Memberships
 from fanwire.policy import Policies
@@ -41,7 +43,7 @@ class Desk:
     """Does what clients ask for, by type.
 
     Args:
-        engine: publishes and sends.
+        fabric: publishes.
         policies: what each room allows.
         memberships: joins and leaves.
         rights: who may do what.
@@ -53,7 +55,7 @@ class Desk:
 
     def __init__(
         self,
-        engine: Engine,
+        fabric: Fabric,
         policies: Policies,
         memberships: Memberships,
         rights: Rights,
@@ -62,13 +64,13 @@ class Desk:
         turns: Turns,
         on_message: Callable[..., Any] | None,
     ) -> None:
-        self._engine = engine
+        self._engine = fabric.engine
         self._limits = limits
         self.renewal: Renewal
         self._methods = {**methods}
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
-        rooms = RoomDesk(engine, policies, memberships, rights, limits, turns, self.tell)
+        rooms = RoomDesk(fabric, policies, memberships, rights, limits, turns, self.tell)
         self._own = {
             "join": rooms.join, "leave": rooms.leave, "publish": rooms.publish, "presence": rooms.presence,
             "ack": self._ack, "token": self._token,
@@ -200,7 +202,10 @@ class Desk:
     def _failed(self, connection: Connection, session: Session, incoming: Incoming, error: Exception) -> None:
         if isinstance(error, Refusal):
             refusal = error
+        elif isinstance(error, Unavailable):
+            refusal = Refusal("unavailable", f"the server is cut off: {error}", retry=True, retry_after=1.0)
         elif isinstance(error, Overloaded):
+            self._limits.count(error.limit)
             refusal = Refusal("overloaded", "the server cannot take more now", retry=True, retry_after=1.0)
         elif isinstance(error, RoomFull):
             self._limits.count("max_members")

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
-from fanwire._engine import Engine, EngineError
+from fanwire._engine import EngineError
 from fanwire.admission import Ticket
 from fanwire.authentication import Authentication
+from fanwire.backplane.base import Unavailable
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection, Services
 from fanwire.desk import Desk, Method
+from fanwire.fabric import Fabric
 from fanwire.inbox import Inbox, Owner
 from fanwire.lifetimes import Lifetimes
 from fanwire.limits import Limits
@@ -90,7 +92,7 @@ class Hub:
 
     def __init__(
         self,
-        engine: Engine,
+        fabric: Fabric,
         limits: Limits,
         handlers: Handlers,
         policies: Policies,
@@ -99,6 +101,8 @@ class Hub:
         authentication: Authentication,
     ) -> None:
         config = limits.config
+        engine = fabric.engine
+        self.fabric = fabric
         self.engine = engine
         self.config = config
         self.limits = limits
@@ -108,12 +112,12 @@ class Hub:
         self.connections: dict[int, Connection] = {}
         self.handlers = handlers
         self.sessions = Sessions(store, config.grace, config.max_parked, self.spawn, self._give_up)
-        self.memberships = Memberships(engine, policies, self._changed)
+        self.memberships = Memberships(fabric, policies, self._changed)
         self._loop = asyncio.get_running_loop()
         self.turns = Turns(self._loop)
         self.rota = Rota(self._loop)
         self.desk = Desk(
-            engine, policies, self.memberships, rights, limits, handlers.methods, self.turns, handlers.on_message
+            fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, handlers.on_message
         )
         self.warden = Warden(
             engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,
@@ -124,10 +128,13 @@ class Hub:
         self.desk.renewal = Renewal(authentication, self.lifetimes, lambda renewed: self.warden.recheck([renewed]))
         self.services = Services()
         self.services.memberships = self.memberships
+        self.services.fabric = fabric
+        self.services.enter_later = self._enter_later
         self.services.desk = self.desk
         self.services.rights = rights
         self.services.policies = policies
         self.services.ack_attempts = config.ack_attempts
+        fabric.on_renewed(self._renewed)
         self.failed: asyncio.Future[str] = self._loop.create_future()
         self._thread = threading.get_ident()
         self._is_draining = False
@@ -265,6 +272,32 @@ class Hub:
         if handler is None or connection.inbox is None:
             return
         self.on_loop(connection.inbox.put, handler, connection, room)
+
+    def _enter_later(self, connection: Connection, room: str, prepared: Awaitable[None]) -> None:
+        """Makes a connection a member once the room is ready for it."""
+        self.on_loop(lambda: self.spawn(self._enter(connection, room, prepared)))
+
+    async def _enter(self, connection: Connection, room: str, prepared: Awaitable[None] | None) -> None:
+        while not connection.is_done and connection.id in self.connections:
+            try:
+                if prepared is not None:
+                    await prepared
+                self.memberships.join(connection, room)
+            except Unavailable as error:
+                logger.warning("%r waits for room %r: %s", connection, room, error)
+                await asyncio.sleep(1.0)
+                prepared = self.fabric.prepare(self.services.policies.of(room), room)
+                continue
+            except Exception as error:  # noqa: BLE001 - as if `Connection.join` had raised it in a handler
+                self.handler_failed(connection, error)
+            return
+
+    def _renewed(self, room: str) -> None:
+        """A room's numbering had to begin anew: its members are told where they are."""
+        for connection in list(self.connections.values()):
+            if room in connection.rooms and connection.session is not None:
+                with contextlib.suppress(EngineError):
+                    self.memberships.join(connection, room)
 
     def handler_failed(self, connection: Connection, error: Exception) -> None:
         """A handler of the application has raised; the others' connections never notice."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from fanwire._engine import Engine
 from fanwire.connection import Connection
+from fanwire.fabric import Fabric
 from fanwire.policy import Policies
 from fanwire.state import State
 
@@ -20,15 +20,16 @@ class Memberships:
     """Joins and leaves, with presence in the rooms that have it.
 
     Args:
-        engine: where the memberships are.
+        fabric: is told which rooms have members here; has the engine where the memberships are.
         policies: of the rooms.
         changed: called after a connection has joined (True) or left (False) a room.
     """
 
     def __init__(
-        self, engine: Engine, policies: Policies, changed: Callable[[Connection, str, bool], None]
+        self, fabric: Fabric, policies: Policies, changed: Callable[[Connection, str, bool], None]
     ) -> None:  # fmt: skip
-        self._engine = engine
+        self._fabric = fabric
+        self._engine = fabric.engine
         self._policies = policies
         self._changed = changed
         # A list of members and the events that follow it must fit together, so all that is one step.
@@ -82,6 +83,7 @@ class Memberships:
             if is_present:
                 self._present.setdefault(room, {})[connection.id] = connection.info
                 self._notify(room, "member_joined", connection)
+        self._fabric.entered(room)
         self._changed(connection, room, True)
         return position
 
@@ -95,6 +97,7 @@ class Memberships:
                 connection.wished.discard(room)
             self._engine.leave(connection.id, room)
             self._leave_presence(connection, room)
+        self._fabric.left(room)
         self._changed(connection, room, False)
         return True
 
@@ -105,6 +108,7 @@ class Memberships:
             for room in rooms:
                 self._leave_presence(connection, room)
         for room in rooms:
+            self._fabric.left(room)
             self._changed(connection, room, False)
 
     def present(self, room: str) -> dict[int, Any]:

@@ -49,6 +49,7 @@ class RoomPolicy(NamedTuple):
     snapshot: Callable[[str], Snapshot | Awaitable[Snapshot]] | None = None
     see_members: Check = None
     see_history: Check = None
+    when_away: str = "wait"
 
     def rule(self, action: str) -> Check:
         """Who may do this: one of `rights.ACTIONS`."""

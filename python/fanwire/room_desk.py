@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from hashlib import sha256
 from inspect import isawaitable
 from typing import Annotated, Any
 
 import msgspec
 import orjson
 
-from fanwire._engine import Engine
 from fanwire.config import NAME_MAX
 from fanwire.connection import Connection
+from fanwire.fabric import Fabric
 from fanwire.limits import Limits
 from fanwire.memberships import LISTED, Memberships, member
 from fanwire.policy import Policies, RoomPolicy
@@ -44,7 +45,7 @@ class RoomDesk:
     what has to be awaited, if anything.
 
     Args:
-        engine: publishes.
+        fabric: publishes, and prepares rooms for their members.
         policies: what each room allows.
         memberships: joins and leaves.
         rights: who may do what.
@@ -59,7 +60,7 @@ class RoomDesk:
 
     def __init__(
         self,
-        engine: Engine,
+        fabric: Fabric,
         policies: Policies,
         memberships: Memberships,
         rights: Rights,
@@ -67,7 +68,8 @@ class RoomDesk:
         turns: Turns,
         tell: Callable[..., None],
     ) -> None:
-        self._engine = engine
+        self._fabric = fabric
+        self._engine = fabric.engine
         self._policies = policies
         self._memberships = memberships
         self._rights = rights
@@ -111,6 +113,19 @@ class RoomDesk:
         if since is not None and "history" not in granted:
             since = None
             join.keywords["extra"] = ',"reason":"forbidden"'
+        prepared = self._fabric.prepare(policy, room, since)
+        enter = partial(self._enter_prepared, policy, room, since, join)
+        return enter() if prepared is None else self._once_prepared(prepared, enter)
+
+    async def _once_prepared(self, prepared: Awaitable[None], enter: Callable[[], Awaitable[None] | None]) -> None:
+        await prepared
+        more = enter()
+        if more is not None:
+            await more
+
+    def _enter_prepared(
+        self, policy: RoomPolicy, room: str, since: tuple[str, int] | None, join: partial[Any]
+    ) -> Awaitable[None] | None:
         if policy.snapshot is not None:
             return self._join_from_state(policy, room, since, join)
         join.keywords["since"] = since
@@ -184,7 +199,7 @@ class RoomDesk:
         room: str,
         owner: str,
         granted: frozenset[str],
-    ) -> None:
+    ) -> Awaitable[None] | None:
         if not granted:
             raise Refusal("forbidden", f"this client may not publish to room {room!r}")
         value = session.codec.payload(incoming)
@@ -192,10 +207,27 @@ class RoomDesk:
             session.codec.payload(incoming, policy.schema)
         is_json = session.codec.is_text and len(incoming.payload) > 0
         data, json = encode_payload(value, bytes(incoming.payload) if is_json else None)
+        # Wherever it is sent again to, it is published once.
+        name = None if incoming.id is None else sha256(f"{owner}\0{room}\0{incoming.id}".encode()).hexdigest()
         try:
-            seq = self._engine.publish(room, data, json, incoming.key)
+            seq = self._fabric.publish_acked(room, data, json, incoming.key, id=name)
         except ValueError as error:
             raise Refusal("bad_message", str(error)) from error
+        if isinstance(seq, int):
+            self._published(connection, incoming, room, owner, seq)
+            return None
+        return self._once_stored(seq, connection, incoming, room, owner)
+
+    async def _once_stored(
+        self, stored: Awaitable[int], connection: Connection, incoming: Incoming, room: str, owner: str
+    ) -> None:
+        try:
+            seq = await stored
+        except ValueError as error:
+            raise Refusal("bad_message", str(error)) from error
+        self._published(connection, incoming, room, owner, seq)
+
+    def _published(self, connection: Connection, incoming: Incoming, room: str, owner: str, seq: int) -> None:
         if incoming.id is not None:
             self._seen.note(owner, incoming.id, seq)
             self._tell(connection, "reply", re=incoming.id, room=room, seq=seq)

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import signal
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from inspect import isawaitable
 from types import TracebackType
 from typing import Any
 
@@ -17,11 +18,14 @@ from prometheus_client import CollectorRegistry
 from fanwire._engine import Engine, EngineClosed, EngineError
 from fanwire.application import Application
 from fanwire.authentication import Authenticate, Authentication
+from fanwire.backplane.base import Backplane
+from fanwire.cluster import Cluster
 from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.envelope import encode
+from fanwire.fabric import Fabric
 from fanwire.gateway.doorkeeper import Doorkeeper
 from fanwire.gateway.front_door import FrontDoor
 from fanwire.gateway.http import HttpSide
@@ -71,6 +75,8 @@ class Server(Application):
         ssl: a context of the server's side; clients then connect by wss.
         api_keys: for `POST /rooms/NAME` and `GET /metrics`, which are off with none.
         sessions: where records of sessions are kept; None: in this process.
+        backplane: the way to other nodes, such as `fanwire.backplane.nats.NATS`; None: this one is alone.
+        reuse_port: other processes may listen at the same port (SO_REUSEPORT, socket(7)); each gets its share.
         config: limits and waits, see `Config`.
 
     Raises:
@@ -91,6 +97,8 @@ class Server(Application):
         ssl: ssl_module.SSLContext | None = None,
         api_keys: Collection[str] = (),
         sessions: SessionStore | None = None,
+        backplane: Backplane | None = None,
+        reuse_port: bool = False,
         config: Config | None = None,
     ) -> None:
         if not all(api_keys):
@@ -117,6 +125,9 @@ class Server(Application):
             self._metrics.registry,
             self.config.max_message,
         )
+        self._backplane = backplane
+        self._reuse_port = reuse_port
+        self._fabric: Fabric | None = None
         self._engine: Engine | None = None
         self._hub: Hub | None = None
         self._keeper: Doorkeeper | None = None
@@ -144,7 +155,8 @@ class Server(Application):
             delivery: another delivery class than the room's.
 
         Returns:
-            The message's sequence number in the room, from 1.
+            The message's sequence number in the room, from 1. 0 with a backplane, for a room with a history: the number
+            is known once it is stored, see `publish_acked`. Stored messages come to members here as to all others.
 
         Raises:
             TypeError: the data cannot be encoded.
@@ -154,9 +166,37 @@ class Server(Application):
             EngineClosed: the server is not running.
         """
         payload, is_json = encode(data)
-        if exclude is None:
-            return self.engine.publish(room, payload, is_json, key, (), delivery)
-        return self.engine.publish(room, payload, is_json, key, _ids(exclude), delivery)
+        return self._running_fabric.publish(room, payload, is_json, key, _ids(exclude), delivery)
+
+    async def publish_acked(
+        self,
+        room: str,
+        data: Any,
+        key: str | None = None,
+        exclude: Connection | Iterable[Connection] | None = None,
+        *,
+        delivery: str | None = None,
+        id: str | None = None,
+    ) -> int:
+        """The same, on the server's loop, and waits until it has a number: with a backplane, until it is stored there.
+
+        Args:
+            room: as in `publish`, and so are those that follow.
+            data: the message.
+            key: what it is the newest value of.
+            exclude: who does not get it.
+            delivery: another delivery class.
+            id: with a backplane and a history: its name, by which it is stored once, also when it is published again
+                within two minutes, by this node or another. At most 200 bytes.
+
+        Raises:
+            Unavailable: the backplane was away for too long; whether the message was stored is not known, but with the
+                same id it can be tried again.
+        """
+        payload, is_json = encode(data)
+        fabric = self._running_fabric
+        seq = fabric.publish_acked(room, payload, is_json, key, _ids(exclude), delivery, id)
+        return await seq if isawaitable(seq) else seq
 
     def broadcast(
         self,
@@ -247,8 +287,17 @@ class Server(Application):
         )
         for policy in self._policies:
             _add_rule(engine, policy)
+        fabric = Fabric(engine)
+        if self._backplane is not None:
+            fabric = Cluster(engine, self._backplane, self._policies, config)
+        try:
+            await fabric.start()
+        except BaseException:
+            await fabric.stop(0)
+            engine.shutdown(1.0)
+            raise
         limits = Limits(config, lambda limit: self._metrics.limit_exceeded.labels(limit).inc())
-        hub = Hub(engine, limits, self._handlers, self._policies, self._store, self._rights, self._authentication)
+        hub = Hub(fabric, limits, self._handlers, self._policies, self._store, self._rights, self._authentication)
         http = await self._http.start()
         keeper = Doorkeeper(
             hub,
@@ -269,6 +318,7 @@ class Server(Application):
                 self.host,
                 self._port,
                 ssl=self._ssl,
+                reuse_port=self._reuse_port or None,
                 backlog=1 if is_asyncio else config.backlog,
                 ssl_handshake_timeout=config.handshake_timeout if self._ssl else None,
             )
@@ -276,11 +326,12 @@ class Server(Application):
                 with listening.dup() as sock:
                     sock.listen(config.backlog)
         except BaseException:
+            await fabric.stop(0)
             engine.shutdown(1.0)
             await self._http.stop()
             raise
         hub.start()
-        self._engine, self._hub, self._keeper = engine, hub, keeper
+        self._engine, self._fabric, self._hub, self._keeper = engine, fabric, hub, keeper
 
     async def stop(self, timeout: float | None = None) -> bool:
         """Lets nobody in any more, gives connections what waits for them, closes them with 1001, and ends.
@@ -397,10 +448,11 @@ class Server(Application):
         all_closed = await hub.drain(timeout)
         await hub.finish_tasks(1.0)
         keeper.close()
+        await self._running_fabric.stop(FABRIC_END)
         hub.stop()
         engine.shutdown(1.0)
         await self._http.stop()
-        self._engine = self._hub = self._listener = self._keeper = self._stopping = None
+        self._engine = self._fabric = self._hub = self._listener = self._keeper = self._stopping = None
         return all_closed
 
     @property
@@ -416,6 +468,12 @@ class Server(Application):
         if self._hub is None:
             raise EngineClosed(NOT_RUNNING)
         return self._hub
+
+    @property
+    def _running_fabric(self) -> Fabric:
+        if self._fabric is None:
+            raise EngineClosed(NOT_RUNNING)
+        return self._fabric
 
     def _engine_stats(self) -> dict[str, Any]:
         return {} if self._engine is None else self._engine.stats()
@@ -433,10 +491,10 @@ class Server(Application):
         }
 
     def _is_ready(self) -> bool:
-        return self._keeper is not None and self._keeper.is_open
+        return self._keeper is not None and self._keeper.is_open and self._running_fabric.is_ready
 
-    def _publish_raw(self, room: str, body: bytes | str, is_json: bool, key: str | None) -> int:
-        return self.engine.publish(room, body, is_json, key)
+    def _publish_raw(self, room: str, body: bytes | str, is_json: bool, key: str | None) -> int | Awaitable[int]:
+        return self._running_fabric.publish_acked(room, body, is_json, key)
 
 
 def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
@@ -449,6 +507,10 @@ def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
         history_bytes=policy.history_bytes,
         history_age=policy.history_age,
     )
+
+
+FABRIC_END = 5.0
+"""Seconds for messages to be stored that were taken before the end."""
 
 
 def _ids(connections: Connection | Iterable[Connection] | None) -> list[int]:

@@ -5,6 +5,7 @@
 mod ends;
 mod history;
 mod limits;
+mod log;
 mod order;
 
 use std::io::Read;
@@ -47,6 +48,10 @@ fn draft(payload: &[u8]) -> Draft<'_> {
     Draft { kind: Kind::Binary, payload, role: Role::Data, id: None, ack: false, key: None, delivery: None }
 }
 
+fn with_history(engine: &Engine, history: usize) {
+    engine.add_rule("h.*", RoomSettings { history, ..RoomSettings::default() }).unwrap();
+}
+
 /// The far end of a connection. A read that has to wait longer than the deadline fails.
 struct Client {
     conn: ConnId,
@@ -60,6 +65,13 @@ fn connect(engine: &Engine) -> Client {
         conn: engine.open(Way::Socket(ours.into()), Encoding::Raw).unwrap(),
         stream: std::io::BufReader::new(theirs),
     }
+}
+
+fn session(engine: &Engine) -> Client {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_read_timeout(Some(DEADLINE)).unwrap();
+    let conn = engine.open(Way::Socket(ours.into()), Encoding::Json).unwrap();
+    Client { conn, stream: std::io::BufReader::new(theirs) }
 }
 
 fn member(engine: &Engine, room: &str) -> Client {
@@ -93,6 +105,11 @@ impl Client {
     /// The number at the head of the next message.
     fn number(&mut self) -> u64 {
         u64::from_be_bytes(self.frame().1[..8].try_into().unwrap())
+    }
+
+    /// The next message of a session.
+    fn envelope(&mut self) -> serde_json::Value {
+        serde_json::from_slice(&self.frame().1).unwrap()
     }
 
     /// Reads to the end of the stream.

@@ -15,7 +15,7 @@ from fanwire.cli.address import check_room, server_url
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.lines import read_lines
 from fanwire.cli.publish import publish as publish_lines
-from fanwire.cli.settings import JWTTable, Settings, parse_room, parse_settings
+from fanwire.cli.settings import JWTTable, NATSTable, Settings, parse_room, parse_settings
 from fanwire.cli.subscribe import subscribe as subscribe_lines
 
 __all__ = ["main"]
@@ -75,6 +75,18 @@ def main() -> None:
 )
 @click.option("--tls-cert", type=click.Path(), help="Certificate chain, PEM.")
 @click.option("--tls-key", type=click.Path(), help="Its private key, PEM, without a password.")
+@click.option(
+    "--nats",
+    "nats_servers",
+    metavar="URL|embedded",
+    multiple=True,
+    help="NATS servers of a cluster, where other nodes are met and histories kept; `embedded` starts one. May be "
+    "repeated.",
+)
+@click.option("--nats-credentials", type=click.Path(dir_okay=False), help="A NATS user's credentials.")
+@click.option("--nats-ca", type=click.Path(dir_okay=False), help="Certificates that are believed of NATS servers.")
+@click.option("--nats-store", type=click.Path(file_okay=False), help="Where an embedded one keeps what it stores.")
+@click.option("--workers", type=click.IntRange(1, 1024), default=1, help="Processes; more than one needs --nats.")
 @click.option("--shards", type=click.IntRange(0), help="Writing threads; 0 chooses.  [default: 0]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 def serve(
@@ -89,6 +101,11 @@ def serve(
     jwt_audience: str | None,
     jwt_issuer: str | None,
     trusted_proxies: tuple[str, ...],
+    nats_servers: tuple[str, ...],
+    nats_credentials: str | None,
+    nats_ca: str | None,
+    nats_store: str | None,
+    workers: int,
     **given: Any,
 ) -> None:
     """Serves rooms, to sessions (`fanwire subscribe`, `fanwire publish`, fanwire.connect) and to any WebSocket: one to
@@ -126,6 +143,16 @@ def serve(
         )
         if value
     }
+    nats = {
+        name: value
+        for name, value in (
+            ("servers", list(nats_servers)),
+            ("credentials", nats_credentials),
+            ("ca", nats_ca),
+            ("store", nats_store),
+        )
+        if value
+    }
     try:
         rules = [parse_room(text) for text in rooms]
     except ValueError as error:
@@ -136,9 +163,25 @@ def serve(
             server=msgspec.structs.replace(settings.server, **given),
             limits=settings.limits if shards is None else msgspec.structs.replace(settings.limits, shards=shards),
             jwt=jwt_table(settings.jwt, tokens),
+            nats=nats_table(settings.nats, nats),
             rooms=rules + settings.rooms,
-        )
+        ),
+        workers,
     )
+
+
+def nats_table(table: NATSTable | None, given: dict[str, Any]) -> NATSTable | None:
+    """The table with what was given by options in place of its own.
+
+    Raises:
+        Misuse: there is no server.
+    """
+    if not given:
+        return table
+    try:
+        return msgspec.convert({**({} if table is None else msgspec.structs.asdict(table)), **given}, NATSTable)
+    except msgspec.ValidationError as error:
+        raise Misuse("which NATS servers? name them by --nats, or one of our own by --nats embedded") from error
 
 
 def jwt_table(table: JWTTable | None, given: dict[str, Any]) -> JWTTable | None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
 import resource
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import click
 import msgspec
 import uvloop
 
+from fanwire.backplane.base import Unavailable
+from fanwire.backplane.embedded import EmbeddedServer
 from fanwire.cli.access import access, room_of
+from fanwire.cli.backplane import URL_VARIABLE, build_backplane, embedded_store
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.settings import Room, ServerTable, Settings
+from fanwire.cli.workers import PORT_VARIABLE, run_workers
 from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
@@ -28,25 +34,67 @@ __all__ = ["build_server", "run", "run_server"]
 logger = logging.getLogger("fanwire")
 
 
-def run(settings: Settings) -> None:
-    """Serves until a signal.
+def run(settings: Settings, workers: int = 1) -> None:
+    """Serves until a signal, in so many processes.
 
     Raises:
         Failure: it cannot start.
+        Misuse: several processes without a backplane.
     """
     logging.basicConfig(
         level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     raise_file_limit()
+    is_worker = PORT_VARIABLE in os.environ
     try:
         server = build_server(settings)
     except ValueError as error:
         raise Misuse(str(error)) from error
-    run_server(server, lambda: click.echo(f"fanwire listens at {server.url}"))
+    store = embedded_store(settings.nats)
+    if workers > 1 and not is_worker:
+        if settings.nats is None:
+            raise Misuse("several workers meet over NATS: add --nats embedded, or the address of a server")
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(supervise(settings, workers, server.url, store))
+        return
+    run_server(server, lambda: click.echo(f"fanwire listens at {server.url}"), store)
 
 
-def run_server(server: Server, ready: Callable[[], object]) -> None:
-    """Runs a server on uvloop, its failures to start told as such.
+async def supervise(settings: Settings, workers: int, url: str, store: str | None) -> None:
+    """Runs the workers, and the NATS server that they share."""
+    async with embedded(store) as nats_url:
+        table, limits = settings.server, settings.limits
+        env = {} if nats_url is None else {URL_VARIABLE: nats_url}
+
+        def ready(port: int) -> None:
+            click.echo(f"fanwire listens at {url.rpartition(':')[0]}:{port}, {workers} workers")
+
+        await run_workers(workers, table.host, table.port, env, limits.drain_timeout + 10, ready)
+
+
+@contextlib.asynccontextmanager
+async def embedded(store: str | None) -> AsyncIterator[str | None]:
+    """A NATS server of our own, and its address; without a store none.
+
+    Raises:
+        Failure: it does not start.
+    """
+    if store is None:
+        yield None
+        return
+    server = EmbeddedServer(store)
+    try:
+        await server.start()
+    except OSError as error:
+        raise Failure(str(error)) from error
+    try:
+        yield server.url
+    finally:
+        await server.stop()
+
+
+def run_server(server: Server, ready: Callable[[], object], store: str | None = None) -> None:
+    """Runs a server on uvloop, its failures to start told as such; beside it a NATS server with that store, if any.
 
     Raises:
         Failure: it cannot start.
@@ -58,9 +106,17 @@ def run_server(server: Server, ready: Callable[[], object]) -> None:
         is_up = True
         ready()
 
+    async def serve() -> None:
+        async with embedded(store) as url:
+            if url is not None:
+                os.environ[URL_VARIABLE] = url
+            await server.serve(ready=note_ready)
+
     try:
         calm()
-        uvloop.run(server.serve(ready=note_ready))
+        uvloop.run(serve())
+    except Unavailable as error:
+        raise Failure(str(error)) from error
     except (OSError, ValueError) as error:
         if is_up:
             raise
@@ -80,9 +136,12 @@ def build_server(settings: Settings) -> Server:
         Misuse: a certificate without its key, or the reverse; nobody would be let in; a rule that is none.
     """
     table = settings.server
+    port = os.environ.get(PORT_VARIABLE)
     server = Server(
         table.host,
-        table.port,
+        table.port if port is None else int(port),
+        reuse_port=port is not None,
+        backplane=build_backplane(settings.nats),
         authenticate=access(settings),
         origins=table.origins,
         hosts=table.hosts,

@@ -16,6 +16,9 @@
     issuer = "https://login.example.com"
     audience = "fanwire"
 
+    [nats]                      # other nodes, and where histories are kept
+    servers = ["nats://10.0.0.1:4222"]   # or ["embedded"]
+
     [limits]                    # the fields of fanwire.Config
     ping_interval = 20.0
 
@@ -36,10 +39,13 @@ from msgspec import Meta
 
 from fanwire.config import Config
 
-__all__ = ["JWTTable", "Room", "ServerTable", "Settings", "parse_room", "parse_settings"]
+__all__ = ["EMBEDDED", "JWTTable", "NATSTable", "Room", "ServerTable", "Settings", "parse_room", "parse_settings"]
 
 HISTORY = 1000
 """Messages of a room that are kept for those who come back: half a minute, the grace of a session, at 30 a second."""
+
+EMBEDDED = "embedded"
+"""In place of a server's address: one of our own."""
 
 Delivery = Literal["reliable", "latest", "drop-oldest", "drop-newest"]
 
@@ -70,6 +76,20 @@ class JWTTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     credentials: tuple[str, ...] = ("header", "subprotocol")
 
 
+class NATSTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[nats]`; see `fanwire.backplane.nats.NATS` for the fields."""
+
+    servers: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1)]
+    credentials: str | None = None
+    ca: str | None = None
+    """A file with the certificates that are believed; None: the system's."""
+    store: str = "fanwire-data"
+    """Where an embedded server keeps what it stores."""
+    prefix: Annotated[str, Meta(min_length=1, max_length=64)] = "fanwire"
+    storage: Literal["file", "memory"] = "file"
+    replicas: Annotated[int, Meta(ge=1, le=5)] = 1
+
+
 class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of the tables `[[rooms]]`; see `Server.room` for the fields."""
 
@@ -85,6 +105,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     publish: bool | str = "scope:publish"
     see_members: bool | str = True
     see_history: bool | str = True
+    when_away: Literal["wait", "fail"] = "wait"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     server: ServerTable = ServerTable()
     limits: Config = Config()
     jwt: JWTTable | None = None
+    nats: NATSTable | None = None
     rooms: list[Room] = []
 
 

@@ -39,6 +39,7 @@ class Envelope(Struct, omit_defaults=True):
     re: str | UnsetType = UNSET
     room: str | UnsetType = UNSET
     seq: int | UnsetType = UNSET
+    prev: int | UnsetType = UNSET
     key: str | UnsetType = UNSET
     ack: bool | UnsetType = UNSET
     encoding: str | UnsetType = UNSET

@@ -95,6 +95,9 @@ class Membership:
             else:
                 self._positions = self._begin(info, self._asked.seq)
         else:
+            if not self.join_key and self._positions is not None and self._positions.epoch != info.epoch:
+                # The numbering has begun anew while we were there.
+                self._asked = self._positions.since
             if self._asked is not None:
                 reason = info.reason or ("epoch" if info.epoch != self._asked.epoch else "history")
                 snapshot = None if info.snapshot is UNSET else info.snapshot
@@ -112,7 +115,7 @@ class Membership:
     def message(self, envelope: Envelope, now: float) -> list[Action]:
         """A message has come."""
         seq = seq_of(envelope)
-        if self._positions is None or self.is_waiting or not self._positions.arrived(seq, now):
+        if self._positions is None or self.is_waiting or not self._positions.arrived(seq, now, prev_of(envelope)):
             return []
         gap, self._gap = self._gap, None
         return [Deliver(message_of(envelope, seq, gap))]
@@ -177,6 +180,11 @@ def message_of(envelope: Envelope, seq: int, gap: Gap | None) -> Message:
         None if envelope.key is UNSET else envelope.key,
         gap,
     )
+
+
+def prev_of(envelope: Envelope) -> int | None:
+    """The number before that of an envelope, where it is not one less."""
+    return None if envelope.prev is UNSET or not 0 <= envelope.prev < seq_of(envelope) else envelope.prev
 
 
 def seq_of(envelope: Envelope) -> int:

@@ -1,6 +1,7 @@
 """The numbers of one room that have come, and those that should have. Pure.
 
-A number is *missing* when a higher one has come before it, *excused* when the server has said that it will not come,
+A number is *missing* when a higher one has come before it, unless the message with the higher one says that the number
+does not exist (`prev`), *excused* when the server has said that it will not come,
 and a duplicate when it is neither missing nor new.
 """
 
@@ -46,12 +47,14 @@ class Positions:
         highest: the highest number that has come.
     """
 
-    __slots__ = ("_excused", "_given_up", "_is_complete", "_missing", "epoch", "highest")
+    __slots__ = ("_excused", "_given_up", "_is_complete", "_is_vouched", "_missing", "epoch", "highest")
 
     def __init__(self, epoch: str, seq: int, *, is_complete: bool = True) -> None:
         self.epoch = epoch
         self.highest = seq
         self._is_complete = is_complete
+        # The server has said that nothing is missing up to the next message.
+        self._is_vouched = True
         self._missing: list[Missing] = []
         # What there was no place for, as one range from its lowest to its highest.
         self._given_up: Missing | None = None
@@ -79,22 +82,33 @@ class Positions:
         """Whether this is the same numbering, kept in the same way."""
         return self.epoch == epoch and self._is_complete == is_complete
 
-    def arrived(self, seq: int, now: float) -> bool:
-        """A message has come; returns whether it is new to the application."""
+    def arrived(self, seq: int, now: float, prev: int | None = None) -> bool:
+        """A message has come; returns whether it is new to the application.
+
+        Args:
+            seq: its number.
+            now: seconds of a clock that never goes back.
+            prev: there are no numbers between this and `seq`; None: they follow each other.
+        """
         if not self._is_complete:
             self.highest = max(self.highest, seq)
             return True
-        if seq == self.highest + 1 and not self._excused:
+        before = seq - 1 if prev is None else prev
+        if seq > self.highest:
+            if prev is not None and self._is_vouched:
+                before = min(before, self.highest)
+            self._is_vouched = False
+        if before == self.highest and not self._excused:
             self.highest = seq
             return True
         if seq > self.highest:
-            for first, last in _outside(self.highest + 1, seq - 1, self._excused):
+            for first, last in _outside(self.highest + 1, before, self._excused):
                 self._missing.append(Missing(first, last, now + GRACE))
             self._bound()
             self.highest = seq
             self._excused = [(first, last) for first, last in self._excused if last > seq]
             return True
-        if not self._remove(seq, seq):
+        if not self._remove(min(before + 1, seq), seq):
             return False
         # What was asked for is coming: a long answer is no missing one.
         for gap in self._missing:
@@ -116,6 +130,7 @@ class Positions:
 
     def asked(self, now: float) -> None:
         """The room was joined again, and all that is missing will come if it ever does."""
+        self._is_vouched = True
         for gap in self._missing:
             gap.is_asked = True
             gap.deadline = now + GRACE

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
+from inspect import isawaitable
 
 import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from fanwire.backplane.base import Unavailable
 from fanwire.errors import Overloaded
 
 __all__ = ["HttpSide"]
@@ -38,7 +40,7 @@ class HttpSide:
     def __init__(
         self,
         is_ready: Callable[[], bool],
-        publish: Callable[[str, bytes | str, bool, str | None], int],
+        publish: Callable[[str, bytes | str, bool, str | None], int | Awaitable[int]],
         is_name: Callable[[str], bool],
         api_keys: Collection[str],
         registry: CollectorRegistry,
@@ -114,8 +116,9 @@ class HttpSide:
             if is_json:
                 # Subscribers get it as a part of a document of their own, which it must not break.
                 orjson.loads(body)
-            seq = self._publish(room, body, is_json, request.query.get("key"))
-        except Overloaded as error:
+            published = self._publish(room, body, is_json, request.query.get("key"))
+            seq = await published if isawaitable(published) else published
+        except (Overloaded, Unavailable) as error:
             return web.Response(status=503, headers={"Retry-After": "1"}, text=f"{error}\n")
         except ValueError as error:
             return web.Response(status=400, text=f"{error}\n")

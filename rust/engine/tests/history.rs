@@ -2,23 +2,6 @@
 
 use super::*;
 
-fn with_history(engine: &Engine, history: usize) {
-    engine.add_rule("h.*", RoomSettings { history, ..RoomSettings::default() }).unwrap();
-}
-
-fn session(engine: &Engine) -> Client {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    theirs.set_read_timeout(Some(DEADLINE)).unwrap();
-    let conn = engine.open(Way::Socket(ours.into()), Encoding::Json).unwrap();
-    Client { conn, stream: std::io::BufReader::new(theirs) }
-}
-
-impl Client {
-    fn envelope(&mut self) -> serde_json::Value {
-        serde_json::from_slice(&self.frame().1).unwrap()
-    }
-}
-
 const REPLY: JoinReply<'_> = JoinReply { re: Some("c1"), extra: "", is_state: false };
 
 #[test]

@@ -11,7 +11,7 @@ fn a_publish_to_a_full_queue_is_refused_and_takes_no_number() {
         for seq in 1..=10u64 {
             assert_eq!(engine.publish("room", draft(&seq.to_be_bytes()), &[]).unwrap(), seq);
         }
-        let overloaded = |result| matches!(result, Err(Error::Overloaded { limit, .. }) if limit == queue_items);
+        let overloaded = |result| matches!(result, Err(Error::Overloaded { limit, field: "queue_bytes", .. }) if limit == queue_items);
         for _ in 0..3 {
             assert!(overloaded(engine.publish("room", draft(&[0; 8]), &[])));
         }
@@ -43,7 +43,7 @@ fn rooms_are_limited_and_those_without_members_make_way() {
     let client = member(&engine, "held");
     let publish = |name| engine.publish(name, draft(b"x"), &[]);
     for _ in 0..100 {
-        assert!(matches!(publish("other"), Err(Error::Overloaded { limit: 1, .. })));
+        assert!(matches!(publish("other"), Err(Error::Overloaded { limit: 1, field: "max_rooms", .. })));
     }
     assert!(matches!(join(&engine, client.conn, "other"), Err(Error::Overloaded { .. })));
     assert_eq!((engine.members("other"), engine.rooms()), (0, 1));
@@ -66,7 +66,7 @@ fn keys_are_limited_and_a_refused_one_takes_no_number() {
     engine.add_rule("q", RoomSettings { delivery: Delivery::Latest, max_keys: 2, ..RoomSettings::default() }).unwrap();
     let publish = |key| engine.publish("q", Draft { key, ..draft(b"x") }, &[]);
     assert_eq!((publish(Some("a")).unwrap(), publish(None).unwrap()), (1, 2));
-    assert!(matches!(publish(Some("b")), Err(Error::Overloaded { limit: 2, .. })));
+    assert!(matches!(publish(Some("b")), Err(Error::Overloaded { limit: 2, field: "max_keys", .. })));
     assert!(engine.forget("q", "a").unwrap());
     assert_eq!(publish(Some("b")).unwrap(), 3);
 }

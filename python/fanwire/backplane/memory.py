@@ -1,0 +1,181 @@
+"""A backplane within one process: for tests, and the plainest form of what every backplane does."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
+
+__all__ = ["MemoryBackplane", "MemoryBus"]
+
+
+class MemoryBus:
+    """What the backplanes of one process share; also the place to break it from.
+
+    Attributes:
+        is_up: whether anybody can be reached.
+    """
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.nodes: list[MemoryBackplane] = []
+        self.logs: dict[str, MemoryLog] = {}
+
+    def set_up(self, is_up: bool) -> None:
+        """Takes the bus away, or brings it back."""
+        if is_up != self.is_up:
+            self.is_up = is_up
+            for node in list(self.nodes):
+                node.call(lambda listener: listener.went(is_up))
+
+
+class MemoryLog:
+    """The messages of one log, oldest first."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.epoch = secrets.token_hex(5)
+        self.seq = 0
+        # Up to here something was let go.
+        self.gone: dict[str, int] = {}
+        self.rooms: dict[str, deque[tuple[float, Stored]]] = {}
+        self.ids: dict[str, int] = {}
+
+    def append(self, room: str, data: bytes, id: str) -> tuple[Stored | None, int]:
+        """Stores a message unless its id was seen; returns it and its number."""
+        if id in self.ids:
+            return None, self.ids[id]
+        self.seq += 1
+        messages = self.rooms.setdefault(room, deque())
+        message = Stored(self.seq, messages[-1][1].seq if messages else 0, data)
+        now = time.monotonic()
+        messages.append((now, message))
+        self.ids[id] = self.seq
+        while len(messages) > self.log.messages or messages[0][0] < now - self.log.age:
+            self.gone[room] = messages.popleft()[1].seq
+        return message, self.seq
+
+
+class MemoryBackplane(Backplane):
+    """One node's end of a bus."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self._bus = bus
+        self._listener: Listener | None = None
+        self._heard: set[str] = set()
+        self._followed: set[tuple[str, str]] = set()
+
+    async def open(self, listener: Listener) -> None:
+        """See `Backplane`."""
+        self._check()
+        self._listener = listener
+        self._bus.nodes.append(self)
+
+    async def close(self) -> None:
+        """See `Backplane`."""
+        self._listener = None
+        if self in self._bus.nodes:
+            self._bus.nodes.remove(self)
+
+    @property
+    def is_up(self) -> bool:
+        """See `Backplane`."""
+        return self._bus.is_up
+
+    @property
+    def max_bytes(self) -> int:
+        """See `Backplane`."""
+        return 1 << 20
+
+    async def reconnect(self) -> None:
+        """See `Backplane`."""
+        self.call(lambda listener: listener.went(False))
+        self.call(lambda listener: listener.went(True))
+
+    def send(self, room: str, data: bytes) -> bool:
+        """See `Backplane`."""
+        for node in self._bus.nodes if self.is_up else ():
+            if node is not self and room in node._heard:
+                node.call(lambda listener: listener.heard(room, data))
+        return self.is_up
+
+    async def hear(self, room: str) -> None:
+        """See `Backplane`."""
+        self._heard.add(room)
+        self._check()
+
+    def unhear(self, room: str) -> None:
+        """See `Backplane`."""
+        self._heard.discard(room)
+
+    def tell(self, data: bytes) -> bool:
+        """See `Backplane`."""
+        for node in self._bus.nodes if self.is_up else ():
+            node.call(lambda listener: listener.told(data))
+        return self.is_up
+
+    async def declare(self, log: Log) -> None:
+        """See `Backplane`."""
+        self._log(log).log = log
+
+    async def append(self, log: Log, room: str, data: bytes, id: str) -> int:
+        """See `Backplane`."""
+        if len(data) > self.max_bytes:
+            raise ValueError(f"a message has at most {self.max_bytes} bytes here, not {len(data)}")
+        message, seq = self._log(log).append(room, data, id)
+        if message is not None:
+            stored = message
+            for node in self._bus.nodes:
+                if (log.name, room) in node._followed:
+                    node.call(lambda listener: listener.stored(room, stored))
+        return seq
+
+    async def follow(self, log: Log, room: str) -> LogState:
+        """See `Backplane`."""
+        state = await self.state(log, room)
+        self._followed.add((log.name, room))
+        return state
+
+    def unfollow(self, log: Log, room: str) -> None:
+        """See `Backplane`."""
+        self._followed.discard((log.name, room))
+
+    async def read(
+        self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
+    ) -> tuple[list[Stored], bool]:
+        """See `Backplane`."""
+        kept = self._log(log)
+        messages = [message for _, message in kept.rooms.get(room, ()) if after < message.seq <= (upto or message.seq)]
+        return messages[:AT_ONCE], kept.gone.get(room, 0) <= after
+
+    async def state(self, log: Log, room: str) -> LogState:
+        """See `Backplane`."""
+        kept = self._log(log)
+        messages = kept.rooms.get(room)
+        return LogState(kept.epoch, messages[-1][1].seq if messages else kept.seq)
+
+    def call(self, call: Callable[[Listener], Any]) -> None:
+        """Calls the listener, soon: a network does not call back within a call either."""
+
+        def run() -> None:
+            if self._listener is not None:
+                call(self._listener)
+
+        asyncio.get_running_loop().call_soon(run)
+
+    def _log(self, log: Log) -> MemoryLog:
+        self._check()
+        return self._bus.logs.setdefault(log.name, MemoryLog(log))
+
+    def _check(self) -> None:
+        if not self._bus.is_up:
+            raise Unavailable("the bus is away")
+
+
+AT_ONCE = 256
+"""Messages that `read` returns at most."""

@@ -1,0 +1,44 @@
+"""Names as tokens of NATS subjects. Pure.
+
+A token has no `.`, `*`, `>` or white space (NATS documentation, "Subject-Based Messaging"), and two names never have
+the same one: letters, digits, `-` and `_` stand for themselves, every other byte of UTF-8 is `=` and two hexadecimal
+digits. So names of rooms, which clients may choose, can neither listen to others nor reach them.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["name_of", "token_of"]
+
+
+def token_of(name: str) -> str:
+    """The token of a name.
+
+    Raises:
+        ValueError: the name is empty, or no Unicode text.
+    """
+    if not name:
+        raise ValueError("an empty name has no token")
+    if _PLAIN.fullmatch(name):
+        return name
+    return "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in name.encode())
+
+
+def name_of(token: str) -> str:
+    """The name of a token.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _PLAIN.fullmatch(token):
+        return token
+    if not _TOKEN.fullmatch(token):
+        raise ValueError(f"{token!r} is no token of a name")
+    return _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), token.encode()).decode()
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_TOKEN = re.compile(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+")
+_ESCAPED = re.compile(rb"=([0-9A-F]{2})")
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")

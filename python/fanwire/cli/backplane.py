@@ -1,0 +1,60 @@
+"""The backplane that settings ask for."""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from fanwire.backplane.base import Backplane
+from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.settings import EMBEDDED, NATSTable
+
+__all__ = ["build_backplane", "embedded_store"]
+
+
+def build_backplane(table: NATSTable | None) -> Backplane | None:
+    """The way to other nodes, not yet open; None: this one is alone.
+
+    Raises:
+        Failure: a certificate cannot be read, or `fanwire[nats]` is not installed.
+        Misuse: an embedded server among others.
+    """
+    if table is None or not table.servers:
+        return None
+    try:
+        from fanwire.backplane.nats import NATS  # not for those who have no NATS
+    except ImportError as error:
+        raise Failure("this needs the NATS client: pip install 'fanwire[nats]'") from error
+    try:
+        tls = ssl.create_default_context(cafile=table.ca) if table.ca is not None else None
+    except (OSError, ssl.SSLError) as error:
+        raise Failure(f"{table.ca} is no file of certificates: {error}") from error
+    if table.credentials is not None and not os.access(table.credentials, os.R_OK):
+        raise Failure(f"cannot read {table.credentials}")
+    # The address of an embedded one is known once it runs.
+    servers = (lambda: [os.environ[URL_VARIABLE]]) if EMBEDDED in table.servers else table.servers
+    return NATS(
+        servers,
+        credentials=table.credentials,
+        tls=tls,
+        prefix=table.prefix,
+        storage=table.storage,
+        replicas=table.replicas,
+    )
+
+
+def embedded_store(table: NATSTable | None) -> str | None:
+    """Where an embedded server is to keep what it stores; None: there is to be none.
+
+    Raises:
+        Misuse: an embedded server among others.
+    """
+    if table is None or EMBEDDED not in table.servers:
+        return None
+    if len(table.servers) > 1:
+        raise Misuse(f"{EMBEDDED!r} is one server of our own: name no others besides")
+    return None if URL_VARIABLE in os.environ else table.store
+
+
+URL_VARIABLE = "FANWIRE_EMBEDDED_NATS"
+"""By which the embedded server's address, with its password, gets to workers: arguments can be seen by others."""

@@ -1,0 +1,131 @@
+"""Messages on their way into logs: in order for each room, tried again while the backplane is away, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fanwire.backplane.base import Backplane, Log, Unavailable
+
+__all__ = ["Appends"]
+
+logger = logging.getLogger("fanwire.cluster")
+
+
+class Item(NamedTuple):
+    """A message on its way.
+
+    Attributes:
+        log: the room's.
+        data: what is appended.
+        id: its name, by which it is stored once.
+        waits: whether it is tried again while the backplane is away.
+        deadline: until when, by the loop's clock.
+        done: gets its number, or the error.
+    """
+
+    log: Log
+    data: bytes
+    id: str
+    waits: bool
+    deadline: float
+    done: asyncio.Future[int]
+
+
+class Appends:
+    """See the module's head. On the loop's thread only.
+
+    Args:
+        backplane: where they go.
+        timeout: seconds for which a message is tried. Less than the time for which ids are remembered: so that no
+            attempt can store what another has stored.
+        spawn: runs a coroutine in a task.
+    """
+
+    def __init__(self, backplane: Backplane, timeout: float, spawn: Callable[..., object]) -> None:
+        self._backplane = backplane
+        self._timeout = timeout
+        self._spawn = spawn
+        self._rooms: dict[str, deque[Item]] = {}
+        self._is_closed = False
+
+    def put(self, log: Log, room: str, data: bytes, id: str, *, waits: bool) -> asyncio.Future[int]:
+        """Takes a message; the future gets its number, or `Unavailable` or `ValueError`."""
+        loop = asyncio.get_running_loop()
+        item = Item(log, data, id, waits, loop.time() + self._timeout, loop.create_future())
+        # Nobody may care.
+        item.done.add_done_callback(_look)
+        if self._is_closed:
+            item.done.set_exception(Unavailable("the node has stopped"))
+        elif room in self._rooms:
+            self._rooms[room].append(item)
+        else:
+            self._rooms[room] = deque([item])
+            self._spawn(self._work(room))
+        return item.done
+
+    async def close(self, timeout: float) -> None:
+        """Waits for what is on its way, and takes no more."""
+        end = asyncio.get_running_loop().time() + timeout
+        while self._rooms and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - once, at the end
+            await asyncio.sleep(0.01)
+        self._is_closed = True
+        for items in self._rooms.values():
+            for item in items:
+                _fail(item, Unavailable("the node has stopped"))
+
+    async def _work(self, room: str) -> None:
+        # One after the other: of two on the way at once, the second could be stored before the first is tried again.
+        items = self._rooms[room]
+        pause = FIRST_PAUSE
+        while items and not self._is_closed:
+            item = items[0]
+            try:
+                seq = await self._backplane.append(item.log, room, item.data, item.id)
+            except ValueError as error:
+                _fail(item, error)
+            except Unavailable as error:
+                if item.waits and asyncio.get_running_loop().time() < item.deadline:
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LAST_PAUSE)
+                    await self._declare(item.log)
+                    continue
+                logger.warning("a message to %r was not stored: %s", room, error)
+                _fail(item, error)
+            except BaseException as error:
+                _fail(item, Unavailable(f"interrupted: {error!r}"))
+                raise
+            else:
+                pause = FIRST_PAUSE
+                if not item.done.done():
+                    item.done.set_result(seq)
+            items.popleft()
+        del self._rooms[room]
+
+    async def _declare(self, log: Log) -> None:
+        # A server that kept its logs in memory has lost them with its end.
+        try:
+            if self._backplane.is_up:
+                await self._backplane.declare(log)
+        except Unavailable as error:
+            logger.debug("log %r: %s", log.name, error)
+
+
+def _fail(item: Item, error: Exception) -> None:
+    if not item.done.done():
+        item.done.set_exception(error)
+
+
+def _look(done: asyncio.Future[int]) -> None:
+    if not done.cancelled():
+        done.exception()
+
+
+FIRST_PAUSE = 0.02
+"""Seconds until the second attempt."""
+
+LAST_PAUSE = 0.5
+"""Seconds between attempts at most."""

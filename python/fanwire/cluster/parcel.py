@@ -1,0 +1,86 @@
+"""What nodes send each other of a room: a message, ready to be framed, and where it comes from. Pure.
+
+A fixed head (network byte order), then the key, then the payload as the publisher gave it: nobody encodes again.
+
+| bytes | |
+|---|---|
+| 1 | version, 1 |
+| 1 | kind: 0 binary, 1 text, 2 JSON, 3 no message: how many there were |
+| 1 | delivery class: 0 the room's, 1 reliable, 2 latest, 3 drop-oldest, 4 drop-newest |
+| 1 | 1: there is a key |
+| 8 | milliseconds since 1970 |
+| 8 | the node that it comes from |
+| 8 | the number of the node's message in this room, from 1 |
+| 2 | bytes of the key |
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+__all__ = ["HEAD_ONLY", "Parcel", "pack", "unpack"]
+
+
+class Parcel(NamedTuple):
+    """See the module's head.
+
+    Attributes:
+        payload: bytes, or str of a text message; of a mere count, empty.
+        json: the payload is a JSON document, in bytes once unpacked.
+        key: see `Server.publish`.
+        delivery: another class than the room's.
+        ts_ms: when it was published.
+        origin: the node that it comes from.
+        number: its number among that node's messages in the room.
+        is_count: it is no message, but says how many there were.
+    """
+
+    payload: bytes | str
+    json: bool = False
+    key: str | None = None
+    delivery: str | None = None
+    ts_ms: int = 0
+    origin: int = 0
+    number: int = 0
+    is_count: bool = False
+
+
+def pack(parcel: Parcel) -> bytes:
+    """The bytes of a parcel."""
+    key = b"" if parcel.key is None else parcel.key.encode()
+    if parcel.is_count:
+        kind = HEAD_ONLY
+    else:
+        kind = JSON if parcel.json else TEXT if isinstance(parcel.payload, str) else BINARY
+    delivery = DELIVERIES.index(parcel.delivery)
+    has_key = parcel.key is not None
+    head = _HEAD.pack(VERSION, kind, delivery, has_key, parcel.ts_ms, parcel.origin, parcel.number, len(key))
+    payload = parcel.payload if isinstance(parcel.payload, bytes) else parcel.payload.encode()
+    return head + key + payload
+
+
+def unpack(data: bytes) -> Parcel:
+    """The parcel of some bytes.
+
+    Raises:
+        ValueError: they are none, or of another version.
+    """
+    try:
+        version, kind, delivery, has_key, ts_ms, origin, number, size = _HEAD.unpack_from(data)
+    except struct.error as error:
+        raise ValueError(f"{len(data)} bytes are no parcel") from error
+    begin = _HEAD.size + size
+    if version != VERSION or kind > HEAD_ONLY or delivery >= len(DELIVERIES) or len(data) < begin:
+        raise ValueError(f"no parcel of version {VERSION}: {data[:4].hex()}")
+    key = data[_HEAD.size : begin].decode() if has_key else None
+    payload: bytes | str = data[begin:]
+    if kind == TEXT:
+        payload = data[begin:].decode()
+    return Parcel(payload, kind == JSON, key, DELIVERIES[delivery], ts_ms, origin, number, kind == HEAD_ONLY)
+
+
+VERSION = 1
+BINARY, TEXT, JSON, HEAD_ONLY = range(4)
+DELIVERIES = (None, "reliable", "latest", "drop-oldest", "drop-newest")
+_HEAD = struct.Struct("!BBB?QQQH")

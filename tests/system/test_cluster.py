@@ -1,0 +1,286 @@
+"""Several nodes, one room: real clients, the engine of each node, and a backplane between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from helpers.nodes import Cluster, cluster
+from helpers.serving import Book
+from helpers.wait import until, within
+
+import fanwire
+from fanwire.backplane import Unavailable
+
+
+@pytest_asyncio.fixture(params=["memory", "nats"])
+async def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with cluster(request.param, tmp_path) as made:
+        yield made
+
+
+async def take(room: fanwire.Room, count: int) -> list[fanwire.Message]:
+    return [await within(anext(room)) for _ in range(count)]
+
+
+def lose_all(server: Book) -> None:
+    assert server._hub is not None
+    for carrier in list(server._hub.carriers.values()):
+        carrier.abort()
+
+
+async def test_a_live_room_is_one_room(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(a.url) as one, fanwire.connect(b.url) as two:
+        here, there = await one.join("live.x"), await two.join("live.x")
+        for n in range(50):
+            a.publish("live.x", {"n": n})
+        b.publish("live.x", b"\x00")
+        await one.publish("live.x", "from a client")
+        # What comes from two nodes has no common order.
+        for room in (here, there):
+            got = [message.data for message in await take(room, 52)]
+            assert [data for data in got if isinstance(data, dict)] == [{"n": n} for n in range(50)]
+            assert b"\x00" in got
+            assert "from a client" in got
+
+
+async def test_only_nodes_with_members_hear_a_room(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        room = await two.join("live.x")
+        a.publish("live.y", 1)
+        a.publish("log.y", 1)
+        a.publish("live.x", 2)
+        assert [message.data for message in await take(room, 1)] == [2]
+        assert b.stats()["published"] == 1
+        assert "live.y" not in b._fabric._followed  # type: ignore[union-attr]
+
+
+async def test_a_room_with_history_has_one_order_and_one_numbering(nodes: Cluster) -> None:
+    async with (
+        nodes.node() as a,
+        nodes.node() as b,
+        nodes.node() as c,
+        fanwire.connect(a.url) as one,
+        fanwire.connect(b.url, encoding="msgpack") as two,
+    ):
+        here, there = await one.join("log.x"), await two.join("log.x")
+        assert here.epoch == there.epoch
+
+        async def publish(server: Book, name: str) -> None:
+            for n in range(100):
+                # Another room in the same log makes holes in the numbers of this one.
+                server.publish("log.other", n)
+                assert await server.publish_acked("log.x", [name, n]) > 0
+
+        await asyncio.gather(*(publish(server, name) for server, name in ((a, "a"), (b, "b"), (c, "c"))))
+        first, second = await take(here, 300), await take(there, 300)
+        assert [(m.seq, m.data) for m in first] == [(m.seq, m.data) for m in second]
+        assert [m.id for m in first] == [m.id for m in second]
+        for name in "abc":
+            assert [m.data for m in first if m.data[0] == name] == [[name, n] for n in range(100)]
+        assert not [m.gap for m in first + second if m.gap]
+
+
+async def test_clients_publish_to_it_and_are_answered_with_its_numbers(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(a.url) as one, fanwire.connect(b.url) as two:
+        room = await two.join("log.x")
+        seqs = [await within(one.publish("log.x", n)) for n in range(20)]
+        assert [(m.seq, m.data) for m in await take(room, 20)] == list(zip(seqs, range(20), strict=True))
+
+
+async def test_a_client_goes_on_at_another_node(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b:
+        async with fanwire.connect(a.url) as one:
+            room = await one.join("log.x")
+            for n in range(10):
+                await a.publish_acked("log.x", n)
+                await a.publish_acked("log.other", n)
+            last = (await take(room, 10))[-1]
+            since = fanwire.client.Position(room.epoch, last.seq)
+        for n in range(10, 200):
+            await a.publish_acked("log.x", n)
+            a.publish("log.other", n)
+        # Nobody was there on b: it has nothing of its own.
+        async with fanwire.connect(b.url) as two:
+            room = await two.join("log.x", since=since)
+            assert [m.data for m in await take(room, 190)] == list(range(10, 200))
+            # From the ring.
+            async with fanwire.connect(b.url) as three:
+                again = await three.join("log.x", since=since)
+                assert [m.data for m in await take(again, 190)] == list(range(10, 200))
+            a.publish("log.x", 200)
+            message = (await take(room, 1))[0]
+            assert (message.data, message.gap) == (200, None)
+
+
+async def test_what_is_no_longer_kept_is_said(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b:
+        async with fanwire.connect(a.url) as one:
+            room = await one.join("short.x")
+            await a.publish_acked("short.x", 0)
+            since = fanwire.client.Position(room.epoch, (await take(room, 1))[0].seq)
+        for n in range(20):
+            await a.publish_acked("short.x", n)
+        async with fanwire.connect(b.url) as two:
+            room = await two.join("short.x", since=since)
+            a.publish("short.x", "next")
+            message = (await take(room, 1))[0]
+            assert message.data == "next"
+            assert message.gap is not None
+            assert message.gap.reason == "history"
+
+
+async def test_exclude(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(a.url) as one, fanwire.connect(b.url) as two:
+        for name in ("log.x", "live.x"):
+            here, there = await one.join(name), await two.join(name)
+            conn = a.opened[0]
+            a.publish(name, "not for one", exclude=conn)
+            a.publish(name, "for all")
+            assert [m.data for m in await take(there, 2)] == ["not for one", "for all"]
+            assert [m.data for m in await take(here, 1)] == ["for all"]
+
+
+async def test_the_application_joins_a_client_to_a_cold_room(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b:
+        peer = await b.peer("/log.x,live.x")
+        await until(lambda: b.members("log.x") == b.members("live.x") == 1)
+        await asyncio.sleep(0.05)
+        a.publish("log.x", b"1")
+        assert (await peer.message()) == b"1"
+        a.publish("live.x", b"2")
+        assert (await peer.message()) == b"2"
+        peer.close()
+
+
+async def test_an_id_is_published_once_on_whatever_node(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        room = await two.join("log.x")
+        seq = await a.publish_acked("log.x", 1, id="once")
+        assert await b.publish_acked("log.x", 1, id="once") == seq
+        last = await b.publish_acked("log.x", 2)
+        assert [m.seq for m in await take(room, 2)] == [seq, last]
+
+
+async def test_while_the_backplane_is_away(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(a.url) as one, fanwire.connect(b.url) as two:
+        live, log = await one.join("live.x"), await one.join("log.x")
+        far_live, far_log = await two.join("live.x"), await two.join("log.x")
+        for server in (a, b):
+            server.publish("live.x", "before")
+        await take(live, 2)
+        await take(far_live, 2)
+        assert a._is_ready()
+        gaps: list[fanwire.Gap] = []
+        far_live.on_gap(gaps.append)
+        await nodes.take_away()
+        await until(lambda: not a._is_ready() and not b._is_ready())
+        # Members here are served, and publishing does not fail.
+        for n in range(3):
+            a.publish("live.x", n)
+        assert [m.data for m in await take(live, 3)] == [0, 1, 2]
+        a.publish("log.x", "waits")
+        with pytest.raises(Unavailable):
+            await a.publish_acked("fail.x", 1)
+        # A room that nobody here was in cannot be joined.
+        with pytest.raises(fanwire.RequestFailed, match="unavailable"):
+            await within(one.join("log.cold"))
+        await nodes.bring_back()
+        await until(lambda: a._is_ready() and b._is_ready())
+        assert [m.data for m in await take(log, 1)] == ["waits"]
+        assert [m.data for m in await take(far_log, 1)] == ["waits"]
+        # Nobody wonders where the three are: they are told without another message.
+        await until(lambda: gaps, "the gap is told")
+        a.publish("live.x", "after")
+        message = (await take(far_live, 1))[0]
+        assert message.data == "after"
+        assert message.gap is not None
+        assert message.gap.reason == "backplane"
+        assert message.gap.upto - message.gap.after == 3
+
+
+async def test_a_node_that_was_cut_off_catches_up(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        room = await two.join("log.x")
+        for n in range(5):
+            await a.publish_acked("log.x", n)
+        await take(room, 5)
+        backplane = b._backplane
+        assert backplane is not None
+        # As if its subscriptions had been lost: it is connected, and deaf.
+        policy = b._policies.of("log.x")
+        fabric = b._fabric
+        assert isinstance(fabric, fanwire.cluster.Cluster)
+        backplane.unfollow(fabric._log(policy), "log.x")
+        await asyncio.sleep(0.05)
+        for n in range(5, 10):
+            await a.publish_acked("log.x", n)
+        await backplane.follow(fabric._log(policy), "log.x")
+        await a.publish_acked("log.x", 10)
+        messages = await take(room, 6)
+        assert [m.data for m in messages] == list(range(5, 11))
+        assert not [m.gap for m in messages if m.gap]
+
+
+@pytest.mark.logs_errors
+async def test_a_deaf_node_finds_out_and_heals(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        room = await two.join("log.x")
+        fabric = b._fabric
+        assert isinstance(fabric, fanwire.cluster.Cluster)
+        heard, fabric.told = fabric.told, lambda data: None  # type: ignore[method-assign]
+        stored, fabric.stored = fabric.stored, lambda room, message: None  # type: ignore[method-assign]
+        for n in range(3):
+            await a.publish_acked("log.x", n)
+        await until(lambda: not b._is_ready(), "it notices that it is deaf")
+        fabric.told, fabric.stored = heard, stored  # type: ignore[method-assign]
+        assert [m.data for m in await take(room, 3)] == [0, 1, 2]
+        await until(b._is_ready)
+
+
+@pytest.mark.parametrize("nodes", ["nats"], indirect=True)
+async def test_a_log_that_was_lost_is_told(nodes: Cluster, tmp_path: Path) -> None:
+    async with nodes.node() as a, fanwire.connect(a.url) as one:
+        room = await one.join("log.x")
+        await a.publish_acked("log.x", 0)
+        await take(room, 1)
+        fabric = a._fabric
+        assert isinstance(fabric, fanwire.cluster.Cluster)
+        await a._backplane._ask(
+            f"$JS.API.STREAM.DELETE.{a._backplane._stream(fabric._log(a._policies.of('log.x')))}", {}
+        )  # type: ignore[union-attr]
+        assert nodes.nats is not None
+        nodes.nats.kill()
+        await until(lambda: not a._is_ready())
+        await until(a._is_ready)
+        for n in range(3):
+            await within(a.publish_acked("log.x", f"new {n}"))
+        messages = await take(room, 3)
+        assert [m.data for m in messages] == ["new 0", "new 1", "new 2"]
+        assert messages[0].gap is not None
+        assert messages[0].gap.reason == "epoch"
+
+
+async def test_no_backplane_no_server(tmp_path: Path) -> None:
+    from fanwire.backplane.nats import NATS
+
+    server = Book(backplane=NATS("nats://127.0.0.1:1"))
+    with pytest.raises(Unavailable, match="no NATS server"):
+        await server.start()
+    with contextlib.suppress(fanwire.EngineClosed):
+        await server.stop()
+
+
+async def test_losing_connections_at_one_node(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        room = await two.join("log.x")
+        for n in range(30):
+            await a.publish_acked("log.x", n)
+            if n % 10 == 5:
+                lose_all(b)
+        assert [m.data for m in await take(room, 30)] == list(range(30))
