@@ -290,7 +290,11 @@ class Engine:
             room: its name.
             seq: its number.
             ts_ms: when it was published, in milliseconds since 1970.
-            payload, json, key, exclude, delivery: as in `publish`.
+            payload: as in `publish`.
+            json: as in `publish`.
+            key: as in `publish`.
+            exclude: as in `publish`.
+            delivery: as in `publish`.
 
         Returns:
             False if the room has had that number or a greater one; nothing is done then.

@@ -115,11 +115,11 @@ def test_what_cannot_be_delivered(engine: Engine) -> None:
 def test_older_messages(engine: Engine) -> None:
     engine.place("r", "e", 10)
     engine.deliver("r", 12, TS_MS, b"x")
-    recent = engine.stats()  # the clock of the world is not needed: no age is too great for what is of tomorrow
+    before = engine.stats()["history_bytes"]
     tomorrow = TS_MS * 2
     engine.extend("r", "e", 2, [(4, tomorrow, "a", False, None, None), (9, tomorrow, b"{}", True, None, "drop-oldest")])
     assert engine.floor("r") == ("e", 2)
-    assert engine.stats()["history_bytes"] > recent["history_bytes"]
+    assert engine.stats()["history_bytes"] > before
     session = Session(engine)
     assert engine.join(session.conn, "r", ("e", 3)) == ("e", 12, None)
     # What may be dropped goes last.
@@ -136,7 +136,7 @@ def test_older_messages_that_cannot_be_put_before(engine: Engine) -> None:
     engine.place("r", "e", 10)
     for messages, error in [
         ([(4, 0, 7, False, None, None)], TypeError),
-        ([(4, 0, "a", False)], TypeError),
+        ([(4, 0, "a", False)], ValueError),
         ([(4, 0, "a", False, "key", None)], ValueError),
         ([(4, 0, "a", False, None, "soon")], ValueError),
         ([(4, 0, "a", False, None, None)] * 2, ValueError),
@@ -160,7 +160,7 @@ def test_numbers_that_will_not_come(engine: Engine) -> None:
     (event,) = session.envelopes()
     assert (event["type"], event["room"], event["seq"]) == ("skipped", "r", 15)
     assert event["payload"] == {"reason": "backplane", "count": 5, "first": 11, "last": 15}
-    with pytest.raises(ValueError, match="'weather' is no reason|\"weather\" is no reason"):
+    with pytest.raises(ValueError, match="is no reason"):
         engine.skip("r", 1, "weather")
 
 
@@ -179,6 +179,7 @@ def test_what_is_full_has_a_name() -> None:
         with pytest.raises(Overloaded, match="number of rooms") as error:
             call()
         assert error.value.limit == "max_rooms"
+    assert member.envelopes() == []
     assert engine.shutdown(10)
 
 
