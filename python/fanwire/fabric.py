@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol
 
 from fanwire._engine import Engine
 from fanwire.policy import RoomPolicy
 
-__all__ = ["Fabric"]
+__all__ = ["Fabric", "Host"]
+
+
+class Host(Protocol):
+    """Who does here what other nodes want done. All calls are on the loop's thread."""
+
+    def renewed(self, room: str) -> None:
+        """The numbering of a room had to begin anew."""
+
+    def obey(self, what: str, whom: str | None, reason: str) -> None:
+        """An order: "disconnect_user", "revoke" or "reauthorize"."""
+
+    def for_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
+        """A message to a user who is here, too."""
+
+    def present_here(self, room: str) -> dict[str, Any]:
+        """Who is in a room here, by id."""
+
+    def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
+        """Somebody has come to a room elsewhere, or has left it."""
 
 
 class Fabric:
@@ -19,6 +39,17 @@ class Fabric:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.host: Host
+
+    @property
+    def tag(self) -> str:
+        """What begins the ids of members here, so that they differ from those elsewhere."""
+        return ""
+
+    @property
+    def gauges(self) -> dict[str, int]:
+        """What is worth watching, by the names of metrics."""
+        return {}
 
     async def start(self) -> None:
         """Begins.
@@ -78,5 +109,26 @@ class Fabric:
     def left(self, room: str) -> None:
         """A client of this node is no longer in a room. From any thread."""
 
-    def on_renewed(self, call: Callable[[str], None]) -> None:
-        """Has a function called with the name of each room whose numbering had to begin anew."""
+    # Who is where. From any thread, but for the user's.
+
+    def member_came(self, room: str, id: str, info: Any) -> None:
+        """Somebody has come to a room with presence here."""
+
+    def member_went(self, room: str, id: str) -> None:
+        """Somebody has left one here."""
+
+    def members_afar(self, room: str) -> dict[str, Any]:
+        """Who is in a room elsewhere, by id."""
+        return {}
+
+    def user_came(self, subject: str) -> None:
+        """A user has a connection here."""
+
+    def user_left(self, subject: str) -> None:
+        """A user's last connection here has ended."""
+
+    def send_to_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
+        """Sends to a user's connections elsewhere."""
+
+    def order(self, what: str, whom: str | None, reason: str = "") -> None:
+        """Has something done on all other nodes, see `Host.obey`; on those that are cut off, when they are back."""

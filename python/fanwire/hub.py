@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
-from fanwire._engine import EngineError
+from fanwire._engine import EngineError, Overloaded
 from fanwire.admission import Ticket
 from fanwire.authentication import Authentication
 from fanwire.backplane.base import Unavailable
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection, Services
 from fanwire.desk import Desk, Method
-from fanwire.fabric import Fabric
+from fanwire.fabric import Fabric, Host
 from fanwire.inbox import Inbox, Owner
 from fanwire.lifetimes import Lifetimes
 from fanwire.limits import Limits
@@ -87,7 +87,7 @@ class Carrier(Owner, Protocol):
         """There are no more of them: ends the transport once the peer has closed, too."""
 
 
-class Hub:
+class Hub(Host):
     """Keeps the connections, calls the application's handlers, and does what the engine's events ask for."""
 
     def __init__(
@@ -134,7 +134,7 @@ class Hub:
         self.services.rights = rights
         self.services.policies = policies
         self.services.ack_attempts = config.ack_attempts
-        fabric.on_renewed(self._renewed)
+        fabric.host = self
         self.failed: asyncio.Future[str] = self._loop.create_future()
         self._thread = threading.get_ident()
         self._is_draining = False
@@ -172,7 +172,9 @@ class Hub:
         self.connections[connection.id] = connection
         self._idle.clear()
         connection.advance(State.OPEN)
-        self.users.add(connection)
+        newcomer = self.users.add(connection)
+        if newcomer is not None:
+            self.fabric.user_came(newcomer)
         self.lifetimes.begin(connection)
         if connection.session is not None:
             self.sessions.add(connection.session, connection)
@@ -240,7 +242,9 @@ class Hub:
         if connection.close_code is None:
             connection.close_code = CloseCode.ABNORMAL
         connection.advance(State.CLOSED)
-        self.users.discard(connection)
+        leaver = self.users.discard(connection)
+        if leaver is not None:
+            self.fabric.user_left(leaver)
         self.lifetimes.end(connection)
         with contextlib.suppress(EngineError):
             # Of an engine that has ended there is nothing to take back.
@@ -292,12 +296,41 @@ class Hub:
                 self.handler_failed(connection, error)
             return
 
-    def _renewed(self, room: str) -> None:
-        """A room's numbering had to begin anew: its members are told where they are."""
+    # What other nodes want: see `Host`.
+
+    def renewed(self, room: str) -> None:
+        """See `Host`: the members are told where they are."""
         for connection in list(self.connections.values()):
             if room in connection.rooms and connection.session is not None:
                 with contextlib.suppress(EngineError):
                     self.memberships.join(connection, room)
+
+    def obey(self, what: str, whom: str | None, reason: str) -> None:
+        """See `Host`."""
+        if what == "disconnect_user" and whom is not None:
+            self.disconnect_user(whom, reason)
+        elif what == "revoke" and whom is not None:
+            self.revoke(whom, reason)
+        elif what == "reauthorize":
+            self.reauthorize(whom)
+        else:
+            logger.error("another node orders %r, which this version does not know", what)
+
+    def for_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
+        """See `Host`."""
+        for connection in self.users.of(subject):
+            try:
+                self.engine.send(connection.id, payload, json, delivery)
+            except (Overloaded, ValueError) as error:  # noqa: PERF203 - the others get it
+                logger.warning("%r does not get a message to %r: %s", connection, subject, error)
+
+    def present_here(self, room: str) -> dict[str, Any]:
+        """See `Host`."""
+        return self.memberships.present_here(room)
+
+    def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
+        """See `Host`."""
+        self.memberships.changed_afar(room, id, info, is_there)
 
     def handler_failed(self, connection: Connection, error: Exception) -> None:
         """A handler of the application has raised; the others' connections never notice."""

@@ -58,7 +58,7 @@ class Memberships:
             is_present = self._policies.of(room).presence
             if is_present:
                 if sees:
-                    members = {**self._present.get(room, {}), connection.id: connection.info}
+                    members = {**self.present(room), self._id(connection): connection.info}
                     extra += f',"count":{len(members)},"members":{_dump(members)}'
                 # Before the engine knows the member: no event may come in between.
                 self._set_blind(connection, room, not sees)
@@ -111,24 +111,44 @@ class Memberships:
             self._fabric.left(room)
             self._changed(connection, room, False)
 
-    def present(self, room: str) -> dict[int, Any]:
-        """The members of a room with presence: what is told of each, by connection."""
+    def present(self, room: str) -> dict[str, Any]:
+        """The members of a room with presence, on all nodes: what is told of each, by id."""
         with self._lock:
-            return dict(self._present.get(room, {}))
+            return {**self.present_here(room), **self._fabric.members_afar(room)}
+
+    def present_here(self, room: str) -> dict[str, Any]:
+        """Those on this node."""
+        with self._lock:
+            tag = self._fabric.tag
+            return {f"{tag}{conn_id:x}": info for conn_id, info in self._present.get(room, {}).items()}
+
+    def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
+        """Somebody has come to a room elsewhere, or has left it: the members here hear of it."""
+        with self._lock:
+            self._tell(room, "member_joined" if is_there else "member_left", member(id, info), ())
 
     def _leave_presence(self, connection: Connection, room: str) -> None:
         members = self._present.get(room)
         self._set_blind(connection, room, False)
         if members is None or members.pop(connection.id, self) is self:
             return
-        if members:
-            self._notify(room, "member_left", connection)
-        else:
+        if not members:
             del self._present[room]
+        self._notify(room, "member_left", connection)
 
     def _notify(self, room: str, event: str, connection: Connection) -> None:
-        payload = orjson.dumps(member(connection.id, connection.info)).decode()
-        self._engine.notify(room, event, payload, [connection.id, *self._blind.get(room, ())])
+        name = self._id(connection)
+        self._tell(room, event, member(name, connection.info), (connection.id,))
+        if event == "member_joined":
+            self._fabric.member_came(room, name, connection.info)
+        else:
+            self._fabric.member_went(room, name)
+
+    def _tell(self, room: str, event: str, about: dict[str, Any], exclude: tuple[int, ...]) -> None:
+        self._engine.notify(room, event, orjson.dumps(about).decode(), [*exclude, *self._blind.get(room, ())])
+
+    def _id(self, connection: Connection) -> str:
+        return f"{self._fabric.tag}{connection.id:x}"
 
     def _set_blind(self, connection: Connection, room: str, is_blind: bool) -> None:
         if is_blind:
@@ -139,12 +159,12 @@ class Memberships:
                 del self._blind[room]
 
 
-def member(conn_id: int, info: Any) -> dict[str, Any]:
+def member(id: str, info: Any) -> dict[str, Any]:
     """What a room is told of a member."""
-    return {"id": f"{conn_id:x}", "info": info}
+    return {"id": id, "info": info}
 
 
-def _dump(members: dict[int, Any]) -> str:
+def _dump(members: dict[str, Any]) -> str:
     return orjson.dumps([member(*item) for item in list(members.items())[:LISTED]]).decode()
 
 

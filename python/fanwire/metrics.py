@@ -69,6 +69,10 @@ _GAUGES = {
     "handshaking_connections": "Connections that have not yet been answered.",
     "http_connections": "Connections that speak plain HTTP.",
     "parked_sessions": "Sessions that wait for their clients.",
+    "backplane_up": "Whether the backplane is connected, and heard.",
+    "nodes": "Nodes of the cluster, this one too, as far as is known.",
+    "waiting_appends": "Messages that wait to be stored.",
+    "followed_rooms": "Rooms that are heard from other nodes.",
     "inbound_bytes": "Bytes of unfinished messages, and of messages that wait for handlers.",
 }
 

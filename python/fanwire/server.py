@@ -235,17 +235,55 @@ class Server(Application):
         """
         hub = self._running_hub
         hub.on_loop(hub.disconnect_user, subject, reason)
+        hub.fabric.order("disconnect_user", subject, reason)
 
     def revoke(self, session: str | Connection, *, reason: str = "") -> None:
         """Ends one session, given by its id or its connection, with close code 4502. It cannot be resumed."""
         hub = self._running_hub
         hub.on_loop(hub.revoke, session, reason)
+        if isinstance(session, str):
+            hub.fabric.order("revoke", session, reason)
 
     def reauthorize(self, subject: str | None = None) -> None:
         """Forgets what `authorize` has answered, for one subject or for all, and asks again about the rooms that
         clients have joined by their own wish: whoever may no longer be there leaves, and is told `left`."""
         hub = self._running_hub
         hub.on_loop(hub.reauthorize, subject)
+        hub.fabric.order("reauthorize", subject)
+
+    def send_to_user(self, subject: str, data: Any, *, delivery: str | None = None) -> None:
+        """Sends a message to all connections and waiting sessions of a subject, on whatever nodes; may be called from
+        any thread. Nodes where the subject is not are not bothered.
+
+        From node to node it goes at most once: what must not be lost belongs to a room with a history.
+
+        Args:
+            subject: the identity's subject, see `Identity`.
+            data: bytes for a binary message, str for a text message, anything else as JSON.
+            delivery: its delivery class; None: "reliable".
+
+        Raises:
+            TypeError: the data cannot be encoded.
+            ValueError: the subject is empty, or there is no such delivery class.
+            EngineClosed: the server is not running.
+        """
+        if not subject:
+            raise ValueError("an empty subject is nobody's")
+        if delivery not in (None, "reliable", "latest", "drop-oldest", "drop-newest"):
+            raise ValueError(f"{delivery!r} is no delivery class")
+        hub = self._running_hub
+        payload, is_json = encode(data)
+        hub.on_loop(hub.for_user, subject, payload, is_json, delivery)
+        hub.fabric.send_to_user(subject, payload, is_json, delivery)
+
+    async def presence(self, room: str) -> dict[str, Any]:
+        """Who is in a room with presence, on all nodes: what is told of each (`Connection.info`), by id. To be called
+        on the server's loop."""
+        hub = self._running_hub
+        prepared = hub.fabric.prepare(self._policies.of(room), room)
+        if prepared is not None:
+            await prepared
+        return hub.memberships.present(room)
 
     @property
     def metrics(self) -> CollectorRegistry:
@@ -488,6 +526,7 @@ class Server(Application):
             "http_connections": len(keeper.http.connections),
             "parked_sessions": hub.sessions.parked,
             "inbound_bytes": hub.limits.inbound.bytes,
+            **hub.fabric.gauges,
         }
 
     def _is_ready(self) -> bool:

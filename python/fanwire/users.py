@@ -25,20 +25,23 @@ class Users:
         # Who was sent away, and when: one that was authenticated before must not come in after.
         self._dismissed: dict[str, float] = {}
 
-    def add(self, connection: Connection) -> None:
-        """Somebody was let in."""
+    def add(self, connection: Connection) -> str | None:
+        """Somebody was let in. Returns the subject if it had no connection before."""
         subject = subject_of(connection.identity)
-        if subject:
-            self._connections.setdefault(subject, {})[connection.id] = connection
+        if not subject:
+            return None
+        of_subject = self._connections.setdefault(subject, {})
+        of_subject[connection.id] = connection
+        return subject if len(of_subject) == 1 else None
 
-    def discard(self, connection: Connection) -> None:
-        """A connection has ended."""
+    def discard(self, connection: Connection) -> str | None:
+        """A connection has ended. Returns the subject if it has no other."""
         subject = subject_of(connection.identity)
         of_subject = self._connections.get(subject)
-        if of_subject is not None:
-            of_subject.pop(connection.id, None)
-            if not of_subject:
-                del self._connections[subject]
+        if of_subject is None or of_subject.pop(connection.id, None) is None or of_subject:
+            return None
+        del self._connections[subject]
+        return subject
 
     def of(self, subject: str) -> list[Connection]:
         """A subject's connections, parked ones too."""

@@ -27,16 +27,16 @@ class Ear:
         self.told_: list[bytes] = []
         self.went_: list[bool] = []
 
-    def heard(self, room: str, data: bytes) -> None:
-        self.heard_.append((room, data))
+    def heard(self, name: str, data: bytes) -> None:
+        self.heard_.append((name, data))
 
-    def stored(self, room: str, message: Stored) -> None:
+    def stored(self, log: str, room: str, message: Stored) -> None:
         self.stored_.append((room, message))
 
     def told(self, data: bytes) -> None:
         self.told_.append(data)
 
-    def lost(self, room: str) -> None:
+    def lost(self, log: str | None, room: str) -> None:
         raise AssertionError(room)
 
     def went(self, is_up: bool) -> None:

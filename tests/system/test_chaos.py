@@ -319,6 +319,4 @@ def check(readers: list[Reader], publishers: list[Publisher]) -> None:
             assert got == sorted(got), f"reader {number}: {publisher.name} is out of order"
             missing = publisher.taken - set(got)
             told = [gap for room, gap in reader.gaps if room == publisher.room]
-            assert not missing or told, (
-                f"reader {number}: no word of {publisher.name}'s {sorted(missing)[:9]}"
-            )
+            assert not missing or told, f"reader {number}: no word of {publisher.name}'s {sorted(missing)[:9]}"

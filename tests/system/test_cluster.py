@@ -234,7 +234,7 @@ async def test_a_deaf_node_finds_out_and_heals(nodes: Cluster) -> None:
         fabric = b._fabric
         assert isinstance(fabric, fanwire.cluster.Cluster)
         heard, fabric.told = fabric.told, lambda data: None  # type: ignore[method-assign]
-        stored, fabric.stored = fabric.stored, lambda room, message: None  # type: ignore[method-assign]
+        stored, fabric.stored = fabric.stored, lambda log, room, message: None  # type: ignore[method-assign]
         for n in range(3):
             await a.publish_acked("log.x", n)
         await until(lambda: not b._is_ready(), "it notices that it is deaf")
@@ -284,3 +284,110 @@ async def test_losing_connections_at_one_node(nodes: Cluster) -> None:
             if n % 10 == 5:
                 lose_all(b)
         assert [m.data for m in await take(room, 30)] == list(range(30))
+
+
+def token_of(request: fanwire.Request) -> Any:
+    """Whoever says who they are is believed."""
+    return fanwire.Identity(subject=request.credential(("header",)) or "nobody")
+
+
+async def test_a_message_to_a_user_reaches_all_their_connections(nodes: Cluster) -> None:
+    async with (
+        nodes.node(authenticate=token_of) as a,
+        nodes.node(authenticate=token_of) as b,
+        nodes.node(authenticate=token_of) as c,
+        fanwire.connect(a.url, token="ann") as one,
+        fanwire.connect(b.url, token="ann") as two,
+        fanwire.connect(b.url, token="bob") as three,
+    ):
+        await asyncio.sleep(0.1)
+        for server in (a, b, c):
+            server.send_to_user("ann", {"to": "ann"})
+        server.send_to_user("bob", "to bob")
+        for client in (one, two):
+            client_messages = client.messages()
+            assert [(await within(anext(client_messages))).data for _ in range(3)] == [{"to": "ann"}] * 3
+        assert (await within(anext(three.messages()))).data == "to bob"
+
+
+async def test_a_user_is_sent_away_everywhere(nodes: Cluster) -> None:
+    async with (
+        nodes.node(authenticate=token_of) as a,
+        nodes.node(authenticate=token_of) as b,
+        b.client(additional_headers={"Authorization": "Bearer ann"}) as ann,
+        b.client(additional_headers={"Authorization": "Bearer bob"}) as bob,
+    ):
+        await until(lambda: len(b.opened) == 2)
+        a.disconnect_user("ann", reason="go")
+        await within(ann.wait_closed())
+        assert (ann.close_code, ann.close_reason) == (4502, "go")
+        assert bob.close_code is None
+
+
+async def test_a_session_is_revoked_wherever_it_is(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as one, fanwire.connect(b.url) as two:
+        assert one.session is not None
+        a.revoke(one.session)
+        await until(lambda: one.state is fanwire.ClientState.CLOSED)
+        assert two.state is fanwire.ClientState.OPEN
+
+
+async def test_an_order_reaches_a_node_that_was_cut_off(nodes: Cluster) -> None:
+    async with (
+        nodes.node(authenticate=token_of) as a,
+        nodes.node(authenticate=token_of) as b,
+        b.client(additional_headers={"Authorization": "Bearer ann"}) as ann,
+    ):
+        await until(lambda: b.opened)
+        await nodes.take_away()
+        await until(lambda: not a._is_ready() and not b._is_ready())
+        a.disconnect_user("ann")
+        await nodes.bring_back()
+        await within(ann.wait_closed())
+        assert ann.close_code == 4502
+
+
+def with_presence(server: Book) -> Book:
+    server.room("seen.*", presence=True)
+    return server
+
+
+async def test_presence_over_all_nodes(nodes: Cluster) -> None:
+    async with (
+        with_presence(nodes.node()) as a,
+        with_presence(nodes.node()) as b,
+        fanwire.connect(a.url) as one,
+        fanwire.connect(b.url) as two,
+    ):
+        await until(lambda: a._fabric.nodes == b._fabric.nodes == 2)  # type: ignore[union-attr]
+        here = await one.join("seen.x")
+        there = await two.join("seen.x")
+        await until(lambda: len(here.members) == len(there.members) == 2)
+        assert set(here.members) == set(there.members)
+        assert set(await a.presence("seen.x")) == set(here.members) == set(await b.presence("seen.x"))
+        async with fanwire.connect(b.url) as three:
+            third = await three.join("seen.x")
+            assert len(third.members) == 3
+            await until(lambda: len(here.members) == 3)
+        await until(lambda: len(here.members) == len(there.members) == 2)
+        await there.leave()
+        await until(lambda: len(here.members) == 1)
+        assert len(await b.presence("seen.x")) == 1
+
+
+@pytest.mark.logs_errors
+async def test_who_was_at_a_node_that_is_gone_is_gone(nodes: Cluster) -> None:
+    async with (
+        with_presence(nodes.node()) as a,
+        with_presence(nodes.node()) as b,
+        fanwire.connect(a.url) as one,
+        fanwire.connect(b.url) as two,
+    ):
+        await until(lambda: a._fabric.nodes == 2)  # type: ignore[union-attr]
+        here = await one.join("seen.x")
+        await two.join("seen.x")
+        await until(lambda: len(here.members) == 2)
+        # As if it had been killed: nobody says goodbye.
+        assert b._backplane is not None
+        await b._backplane.close()
+        await until(lambda: len(here.members) == 1)

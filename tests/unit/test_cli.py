@@ -19,11 +19,21 @@ import fanwire.cli.serve as serving
 from fanwire.cli import main
 from fanwire.cli.access import access, room_of
 from fanwire.cli.address import check_room, server_url
+from fanwire.cli.backplane import URL_VARIABLE, build_backplane, embedded_store
 from fanwire.cli.commands import load_settings
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.lines import read_lines
 from fanwire.cli.serve import build_server
-from fanwire.cli.settings import JWTTable, Room, ServerTable, Settings, parse_room, parse_settings
+from fanwire.cli.settings import (
+    JWTTable,
+    NATSTable,
+    Room,
+    ServerTable,
+    Settings,
+    parse_room,
+    parse_settings,
+)
+from fanwire.cli.workers import PORT_VARIABLE, reserve
 from fanwire.config import Config
 from fanwire.errors import Refused
 from fanwire.request import Head, Request
@@ -47,6 +57,12 @@ history = 0
 history_bytes = 9
 history_age = 1.5
 presence = true
+when_away = "fail"
+[nats]
+servers = ["nats://one:4222", "nats://two:4222"]
+prefix = "ours"
+storage = "memory"
+replicas = 3
 """
 
 
@@ -55,8 +71,15 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What the command would have served with."""
     monkeypatch.delenv("FANWIRE_API_KEY", raising=False)
     seen: list[Settings] = []
-    monkeypatch.setattr(serving, "run", seen.append)
+    monkeypatch.setattr(serving, "run", lambda settings, workers: seen.append(settings))
     return seen
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker of somebody's."""
+    for name in (URL_VARIABLE, PORT_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -92,8 +115,11 @@ def test_a_file_is_read(settings: list[Settings], file: Path) -> None:
             history_bytes=9,
             history_age=1.5,
             presence=True,
+            when_away="fail",
         )
     ]
+    servers = ["nats://one:4222", "nats://two:4222"]
+    assert read.nats == NATSTable(servers=servers, prefix="ours", storage="memory", replicas=3)
 
 
 def test_options_win_over_the_file(settings: list[Settings], file: Path) -> None:
@@ -140,6 +166,18 @@ WRONG_FILES = [
     ('[[rooms]]\npattern = "a"\nmax_keys = 0', "rooms[0].max_keys: Expected `int` >= 1"),
     ('[[rooms]]\npattern = "a"\nhistory = -1', "rooms[0].history: Expected `int` >= 0"),
     ('[[rooms]]\npattern = "a"\nhistory_age = 0', "rooms[0].history_age: Expected `float` > 0"),
+    ('[[rooms]]\npattern = "a"\nwhen_away = "wait for it"', "rooms[0].when_away: Invalid enum value"),
+    ("[nats]", "nats: Object missing required field `servers`"),
+    ("[nats]\nservers = []", "nats.servers: Expected `array` of length >= 1"),
+    ('[nats]\nservers = [""]', "nats.servers[0]: Expected `str` of length >= 1"),
+    ('[nats]\nservers = "embedded"', "nats.servers: Expected `array`, got `str`"),
+    ('[nats]\nservers = ["a"]\nserver = 1', "nats: Object contains unknown field `server`"),
+    ('[nats]\nservers = ["a"]\nreplicas = 0', "nats.replicas: Expected `int` >= 1"),
+    ('[nats]\nservers = ["a"]\nreplicas = 6', "nats.replicas: Expected `int` <= 5"),
+    ('[nats]\nservers = ["a"]\nstorage = "disk"', "nats.storage: Invalid enum value 'disk'"),
+    ('[nats]\nservers = ["a"]\nprefix = ""', "nats.prefix: Expected `str` of length >= 1"),
+    (f"[nats]\nservers = ['a']\nprefix = '{'x' * 65}'", "nats.prefix: Expected `str` of length <= 64"),
+    ("[limits]\nappend_timeout = 101", "limits: append_timeout must be at most 100, not 101.0"),
     ("[sever]", "Object contains unknown field `sever`"),
     ("[server", "this is no TOML: "),
 ]
@@ -177,6 +215,13 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
         (["--api-key", ""], "--api-key"),
         (["--api-key", "two words"], "--api-key"),
         (["--log-level", "loud"], "--log-level"),
+        (["--workers", "0"], "--workers"),
+        (["--workers", "1025"], "--workers"),
+        (["--workers", "two"], "--workers"),
+        (["--nats", ""], "which NATS servers?"),
+        (["--nats-store", "here"], "which NATS servers?"),
+        (["--nats-ca", "ca.pem"], "which NATS servers?"),
+        (["--nats-credentials", "creds"], "which NATS servers?"),
     ],
 )
 def test_a_wrong_option_is_named(args: list[str], error: str, settings: list[Settings]) -> None:
@@ -346,6 +391,88 @@ def test_wrong_options_for_tokens_are_one_line(args: list[str], code: int, error
     result = run("serve", *args)
     assert (result.exit_code, result.stderr.count("\n")) == (code, 1), result.output
     assert error in result.stderr
+
+
+def test_options_for_nats(settings: list[Settings], file: Path) -> None:
+    assert run("serve", "--nats", "embedded").exit_code == 0
+    options = ["--nats", "tls://a", "--nats", "tls://b", "--nats-credentials", "creds", "--nats-ca", "ca"]
+    assert run("serve", "--config", str(file), *options, "--nats-store", "here").exit_code == 0
+    assert run("serve", "--config", str(file), "--nats-store", "here").exit_code == 0
+    first, second, third = (read.nats for read in settings)
+    assert first == NATSTable(servers=["embedded"])
+    kept: dict[str, Any] = {"prefix": "ours", "storage": "memory", "replicas": 3, "store": "here"}
+    assert second == NATSTable(servers=["tls://a", "tls://b"], credentials="creds", ca="ca", **kept)
+    assert third == NATSTable(servers=["nats://one:4222", "nats://two:4222"], **kept)
+
+
+@pytest.mark.parametrize(("args", "workers"), [([], 1), (["--workers", "1"], 1), (["--workers", "7"], 7)])
+def test_workers_are_counted(monkeypatch: pytest.MonkeyPatch, args: list[str], workers: int) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(serving, "run", lambda settings, workers: seen.append(workers))
+    assert run("serve", *args).exit_code == 0
+    assert seen == [workers]
+
+
+EMBEDDED = NATSTable(servers=["embedded"], store="here")
+
+
+def test_who_names_no_server_has_no_backplane(alone: None) -> None:
+    assert build_backplane(None) is embedded_store(None) is None
+
+
+def test_an_embedded_server_has_a_store_and_its_address_is_known_later(
+    alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert build_backplane(EMBEDDED) is not None
+    assert embedded_store(EMBEDDED) == "here"
+    # In a worker it is that of the first process.
+    monkeypatch.setenv(URL_VARIABLE, "nats://token@127.0.0.1:1")
+    assert embedded_store(EMBEDDED) is None
+
+
+def test_another_server_keeps_its_own(alone: None) -> None:
+    table = NATSTable(servers=["nats://h"], store="here")
+    assert build_backplane(table) is not None
+    assert embedded_store(table) is None
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "error"),
+    [
+        (["--workers", "2"], 2, "several workers meet over NATS: add --nats embedded, or the address of a server"),
+        (
+            ["--nats", "embedded", "--nats", "nats://h"],
+            2,
+            "'embedded' is one server of our own: name no others besides",
+        ),
+        (["--nats", "nats://h", "--nats-ca", "missing"], 1, "missing is no file of certificates: "),
+        (["--nats", "nats://h", "--nats-ca", __file__], 1, f"{__file__} is no file of certificates: "),
+        (["--nats", "nats://h", "--nats-credentials", "missing"], 1, "cannot read missing"),
+    ],
+)
+def test_wrong_options_for_nats_are_one_line(alone: None, args: list[str], code: int, error: str) -> None:
+    result = run("serve", "--insecure", "--port", "0", *args)
+    assert (result.exit_code, result.stderr.count("\n")) == (code, 1), result.output
+    assert result.stderr.startswith(f"Error: {error}")
+
+
+def test_nats_without_its_client_says_what_to_install(alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing: Any = None
+    monkeypatch.delitem(sys.modules, "fanwire.backplane.nats", raising=False)
+    monkeypatch.setitem(sys.modules, "nats", missing)
+    with pytest.raises(Failure, match=r"pip install 'fanwire\[nats\]'"):
+        build_backplane(EMBEDDED)
+
+
+def test_a_port_is_reserved_for_workers() -> None:
+    with reserve("127.0.0.1", 0) as one, reserve("127.0.0.1", one.getsockname()[1]) as two:
+        assert one.getsockname() == two.getsockname()
+
+
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0)])
+def test_an_address_that_is_none_of_ours_is_told(host: str, port: int) -> None:
+    with pytest.raises(Failure, match=f"cannot listen at {host}:{port}: "):
+        reserve(host, port)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,13 @@ def test_too_small_a_value_is_named(name: str) -> None:
         fanwire.Config(**{name: least - 1})
 
 
+def test_ids_are_remembered_for_longer_than_messages_wait() -> None:
+    assert fanwire.Config(append_timeout=100).append_timeout == 100
+    for seconds in (100.1, 1e9, float("inf")):
+        with pytest.raises(ValueError, match=f"append_timeout must be at most 100, not {re.escape(str(seconds))}"):
+            fanwire.Config(append_timeout=seconds)
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_what_is_no_number_is_none(name: str) -> None:
     with pytest.raises(ValueError, match=name):

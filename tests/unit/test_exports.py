@@ -38,6 +38,13 @@ PUBLIC = [
 ]
 TESTS = Path(__file__).parents[1]
 ELSEWHERE = {
+    "fanwire.backplane.base": "contract/test_backplane.py: an interface",
+    "fanwire.backplane.child": "system/test_workers.py: a process",
+    "fanwire.backplane.embedded": "contract/test_backplane.py and system/test_workers.py: a process",
+    "fanwire.backplane.nats": "contract/test_backplane.py: every method needs a NATS server",
+    "fanwire.cluster.attendance": "system/test_cluster.py: every word goes to other nodes",
+    "fanwire.cluster.orders": "system/test_cluster.py: every order goes to other nodes",
+    "fanwire.cluster.cluster": "system/test_cluster.py: it is where engine and backplane meet",
     "fanwire.connection": "system/test_basics.py: every method needs an engine",
     "fanwire.hub": "system/test_basics.py and test_shutdown.py: it is where engine and sockets meet",
     "fanwire.application": "system/test_basics.py and test_rights.py: handlers and rooms need a server",

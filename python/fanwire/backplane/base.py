@@ -60,17 +60,17 @@ class LogState(NamedTuple):
 class Listener(Protocol):
     """Who is told what comes. All calls are on the loop's thread; none may raise."""
 
-    def heard(self, room: str, data: bytes) -> None:
-        """Another node has sent this to a room that is heard."""
+    def heard(self, name: str, data: bytes) -> None:
+        """Another node has sent this to a name that is heard."""
 
-    def stored(self, room: str, message: Stored) -> None:
-        """A message was stored in a room that is followed."""
+    def stored(self, log: str, room: str, message: Stored) -> None:
+        """A message was stored in a room that is followed, in the log of that name."""
 
     def told(self, data: bytes) -> None:
         """A node, perhaps this one, has told this to all."""
 
-    def lost(self, room: str) -> None:
-        """Messages of a room did not get here, because they came too fast."""
+    def lost(self, log: str | None, room: str) -> None:
+        """Messages of a room in a log, or of a name that is heard, did not get here, because they came too fast."""
 
     def went(self, is_up: bool) -> None:
         """The backplane was lost, or is back: nothing came meanwhile, and what was heard is heard again."""
@@ -79,7 +79,7 @@ class Listener(Protocol):
 class Backplane(ABC):
     """Carries bytes between nodes, at most once, and keeps logs, exactly once. On the loop's thread only.
 
-    Names of rooms may have any characters; they never reach another room's listeners.
+    Names, and those of rooms, may have any characters; no name reaches another's listeners.
     """
 
     @abstractmethod
@@ -111,19 +111,19 @@ class Backplane(ABC):
     # From node to node.
 
     @abstractmethod
-    def send(self, room: str, data: bytes) -> bool:
-        """Sends to all other nodes that hear the room. False: it was not even tried."""
+    def send(self, name: str, data: bytes) -> bool:
+        """Sends to all other nodes that hear the name. False: it was not even tried."""
 
     @abstractmethod
-    async def hear(self, room: str) -> None:
-        """From the return on, what others send to the room is heard.
+    async def hear(self, name: str) -> None:
+        """From the return on, what others send to the name is heard.
 
         Raises:
             Unavailable: it will be heard as soon as the backplane is back.
         """
 
     @abstractmethod
-    def unhear(self, room: str) -> None:
+    def unhear(self, name: str) -> None:
         """Ends that."""
 
     @abstractmethod

@@ -97,25 +97,25 @@ class MemoryBackplane(Backplane):
         self.call(lambda listener: listener.went(False))
         self.call(lambda listener: listener.went(True))
 
-    def send(self, room: str, data: bytes) -> bool:
+    def send(self, name: str, data: bytes) -> bool:
         """See `Backplane`."""
-        for node in self._bus.nodes if self.is_up else ():
-            if node is not self and room in node._heard:
-                node.call(lambda listener: listener.heard(room, data))
+        for node in self._bus.nodes if self.is_up and self._listener is not None else ():
+            if node is not self and name in node._heard:
+                node.call(lambda listener: listener.heard(name, data))
         return self.is_up
 
-    async def hear(self, room: str) -> None:
+    async def hear(self, name: str) -> None:
         """See `Backplane`."""
-        self._heard.add(room)
+        self._heard.add(name)
         self._check()
 
-    def unhear(self, room: str) -> None:
+    def unhear(self, name: str) -> None:
         """See `Backplane`."""
-        self._heard.discard(room)
+        self._heard.discard(name)
 
     def tell(self, data: bytes) -> bool:
         """See `Backplane`."""
-        for node in self._bus.nodes if self.is_up else ():
+        for node in self._bus.nodes if self.is_up and self._listener is not None else ():
             node.call(lambda listener: listener.told(data))
         return self.is_up
 
@@ -132,7 +132,7 @@ class MemoryBackplane(Backplane):
             stored = message
             for node in self._bus.nodes:
                 if (log.name, room) in node._followed:
-                    node.call(lambda listener: listener.stored(room, stored))
+                    node.call(lambda listener: listener.stored(log.name, room, stored))
         return seq
 
     async def follow(self, log: Log, room: str) -> LogState:

@@ -2,7 +2,7 @@
 
 Subjects, all below a prefix (see `subjects` for names of rooms):
 
-* `fanwire.live.ROOM.NODE`: what a node sends to a room.
+* `fanwire.live.NAME.NODE`: what a node sends to those who hear a name.
 * `fanwire.nodes`: what is told to all.
 * `fanwire.log.LOG.ROOM`: what is to be stored. A stream takes it, and republishes what it has stored as
   `fanwire.fresh.LOG.ROOM`, with its number and that of the room's message before it: whoever hears that knows at once
@@ -73,7 +73,7 @@ class NATS(Backplane):
         self._node = secrets.token_hex(4)
         self._heard: dict[str, Subscription] = {}
         self._followed: dict[tuple[str, str], Subscription] = {}
-        self._rooms: dict[int, str] = {}
+        self._places: dict[int, tuple[str | None, str]] = {}
         self._epochs: dict[str, str] = {}
         self._outgoing: deque[tuple[str, bytes]] = deque()
         self._outgoing_bytes = 0
@@ -139,20 +139,20 @@ class NATS(Backplane):
 
     # From node to node.
 
-    def send(self, room: str, data: bytes) -> bool:
+    def send(self, name: str, data: bytes) -> bool:
         """See `Backplane`."""
-        return self._put(f"{self._prefix}.live.{token_of(room)}.{self._node}", data)
+        return self._put(f"{self._prefix}.live.{token_of(name)}.{self._node}", data)
 
-    async def hear(self, room: str) -> None:
+    async def hear(self, name: str) -> None:
         """See `Backplane`."""
-        if room not in self._heard:
-            subject = f"{self._prefix}.live.{token_of(room)}.*"
-            self._heard[room] = await self._subscribe(subject, room, self._hearing(room))
+        if name not in self._heard:
+            subject = f"{self._prefix}.live.{token_of(name)}.*"
+            self._heard[name] = await self._subscribe(subject, (None, name), self._hearing(name))
         await self._flush()
 
-    def unhear(self, room: str) -> None:
+    def unhear(self, name: str) -> None:
         """See `Backplane`."""
-        self._unsubscribe(self._heard.pop(room, None))
+        self._unsubscribe(self._heard.pop(name, None))
 
     def tell(self, data: bytes) -> bool:
         """See `Backplane`."""
@@ -199,7 +199,7 @@ class NATS(Backplane):
         place = log.name, room
         if place not in self._followed:
             subject = self._fresh_subject(log, token_of(room))
-            self._followed[place] = await self._subscribe(subject, room, self._following(room))
+            self._followed[place] = await self._subscribe(subject, place, self._following(*place))
         try:
             await self._flush()
             return await self.state(log, room)
@@ -263,21 +263,21 @@ class NATS(Backplane):
                 # Whoever should have had it finds out by the numbers of what comes later.
                 logger.debug("not sent to %s: %s", subject, error)
 
-    def _hearing(self, room: str) -> Callable[[Msg], Awaitable[None]]:
+    def _hearing(self, name: str) -> Callable[[Msg], Awaitable[None]]:
         own = f".{self._node}"
 
         async def hear(message: Msg) -> None:
             if self._listener is not None and not message.subject.endswith(own):
-                self._listener.heard(room, message.data)
+                self._listener.heard(name, message.data)
 
         return hear
 
-    def _following(self, room: str) -> Callable[[Msg], Awaitable[None]]:
+    def _following(self, log: str, room: str) -> Callable[[Msg], Awaitable[None]]:
         async def hear(message: Msg) -> None:
             headers = message.headers
             if self._listener is not None and headers is not None and "Nats-Sequence" in headers:
                 seq, prev = int(headers["Nats-Sequence"]), int(headers.get("Nats-Last-Sequence", 0))
-                self._listener.stored(room, Stored(seq, prev, message.data))
+                self._listener.stored(log, room, Stored(seq, prev, message.data))
 
         return hear
 
@@ -285,7 +285,9 @@ class NATS(Backplane):
         if self._listener is not None:
             self._listener.told(message.data)
 
-    async def _subscribe(self, subject: str, room: str, call: Callable[[Msg], Awaitable[None]]) -> Subscription:
+    async def _subscribe(
+        self, subject: str, place: tuple[str | None, str], call: Callable[[Msg], Awaitable[None]]
+    ) -> Subscription:
         if self._client is None:
             raise Unavailable("the backplane is closed")
         try:
@@ -294,12 +296,12 @@ class NATS(Backplane):
             )
         except (nats.errors.Error, OSError) as error:
             raise Unavailable(f"NATS: {error}") from error
-        self._rooms[subscription._id] = room
+        self._places[subscription._id] = place
         return subscription
 
     def _unsubscribe(self, subscription: Subscription | None) -> None:
         if subscription is not None:
-            self._rooms.pop(subscription._id, None)
+            self._places.pop(subscription._id, None)
             task = asyncio.ensure_future(subscription.unsubscribe())
             # On a closed connection there is nothing to end.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -399,9 +401,9 @@ class NATS(Backplane):
 
     async def _failed(self, error: Exception) -> None:
         if isinstance(error, nats.errors.SlowConsumerError):
-            room = self._rooms.get(error.sid)
-            if self._listener is not None and room is not None:
-                self._listener.lost(room)
+            place = self._places.get(error.sid)
+            if self._listener is not None and place is not None:
+                self._listener.lost(*place)
             return
         # Each attempt to connect fails with one of these; that it is away was said.
         logger.debug("NATS: %r", error)
@@ -413,7 +415,7 @@ async def _let_go(client: Client) -> None:
         await client.close()
     transport = client._transport
     if transport is not None:
-        transport.close()
+        transport.close()  # type: ignore[no-untyped-call]
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:

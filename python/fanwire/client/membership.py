@@ -91,9 +91,10 @@ class Membership:
         gap: Gap | None = None
         if info.recovered and self._asked is not None and info.epoch == self._asked.epoch:
             if self._positions is not None and self._positions.continues(info.epoch, info.delivery == RELIABLE):
-                self._positions.asked(now)
+                self._positions.asked(now, seq)
             else:
                 self._positions = self._begin(info, self._asked.seq)
+                self._positions.asked(now, seq)
         else:
             if not self.join_key and self._positions is not None and self._positions.epoch != info.epoch:
                 # The numbering has begun anew while we were there.

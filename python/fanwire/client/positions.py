@@ -47,14 +47,14 @@ class Positions:
         highest: the highest number that has come.
     """
 
-    __slots__ = ("_excused", "_given_up", "_is_complete", "_is_vouched", "_missing", "epoch", "highest")
+    __slots__ = ("_excused", "_given_up", "_is_complete", "_missing", "_vouched", "epoch", "highest")
 
     def __init__(self, epoch: str, seq: int, *, is_complete: bool = True) -> None:
         self.epoch = epoch
         self.highest = seq
         self._is_complete = is_complete
-        # The server has said that nothing is missing up to the next message.
-        self._is_vouched = True
+        # Where numbers have holes: the server has said that nothing is missing up to here.
+        self._vouched = seq
         self._missing: list[Missing] = []
         # What there was no place for, as one range from its lowest to its highest.
         self._given_up: Missing | None = None
@@ -94,15 +94,12 @@ class Positions:
             self.highest = max(self.highest, seq)
             return True
         before = seq - 1 if prev is None else prev
-        if seq > self.highest:
-            if prev is not None and self._is_vouched:
-                before = min(before, self.highest)
-            self._is_vouched = False
-        if before == self.highest and not self._excused:
+        known = self.highest if prev is None else max(self.highest, self._vouched)
+        if seq > self.highest and before <= known and not self._excused:
             self.highest = seq
             return True
         if seq > self.highest:
-            for first, last in _outside(self.highest + 1, before, self._excused):
+            for first, last in _outside(known + 1, before, self._excused):
                 self._missing.append(Missing(first, last, now + GRACE))
             self._bound()
             self.highest = seq
@@ -128,9 +125,9 @@ class Positions:
                 (low, _), (_, high), *rest = self._excused
                 self._excused = [(low, high), *rest]
 
-    def asked(self, now: float) -> None:
-        """The room was joined again, and all that is missing will come if it ever does."""
-        self._is_vouched = True
+    def asked(self, now: float, upto: int) -> None:
+        """The room was joined again, and all that is missing will come if it ever does: the numbers up to `upto`."""
+        self._vouched = upto
         for gap in self._missing:
             gap.is_asked = True
             gap.deadline = now + GRACE

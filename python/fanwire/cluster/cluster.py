@@ -21,9 +21,13 @@ from typing import Any
 from fanwire._engine import Engine, EngineError, Overloaded
 from fanwire.backplane.base import Backplane, Listener, Log, Stored, Unavailable
 from fanwire.cluster.appends import Appends
+from fanwire.cluster.attendance import NAME, Attendance
 from fanwire.cluster.counts import Sent
 from fanwire.cluster.followed import Followed
+from fanwire.cluster.orders import LOG as ORDERS
+from fanwire.cluster.orders import Order, Orders
 from fanwire.cluster.parcel import Parcel, pack, unpack
+from fanwire.cluster.presence import Change
 from fanwire.cluster.pulse import BEAT, Pulse
 from fanwire.cluster.words import Beat, Counts, pack_word, unpack_word
 from fanwire.config import Config
@@ -66,7 +70,8 @@ class Cluster(Fabric, Listener):
         self._excluded: dict[int, Sequence[int]] = {}
         self._pulse = Pulse(self.node, time.monotonic())
         self._was_up = True
-        self._renewed: Callable[[str], None] = lambda room: None
+        self._attendance = Attendance(backplane, self.node, self._here, self._changed)
+        self._orders = Orders(backplane, self._appends, self.node, self._obey)
 
     # Life.
 
@@ -76,6 +81,7 @@ class Cluster(Fabric, Listener):
         for policy in self._policies:
             if policy.history > 0:
                 await self._declare(self._log(policy))
+        await self._orders.start()
         self._pulse.restart(time.monotonic())
         self._spawn(self._beat())
 
@@ -97,9 +103,51 @@ class Cluster(Fabric, Listener):
         """How many nodes there are, this one too, as far as is known."""
         return 1 + len(self._pulse.others)
 
-    def on_renewed(self, call: Callable[[str], None]) -> None:
+    @property
+    def tag(self) -> str:
         """See `Fabric`."""
-        self._renewed = call
+        return f"{self.node >> 39:x}."
+
+    @property
+    def gauges(self) -> dict[str, int]:
+        """See `Fabric`."""
+        return {
+            "backplane_up": int(self.is_ready),
+            "nodes": 1 + len(self._pulse.others),
+            "waiting_appends": self._waiting,
+            "followed_rooms": len(self._followed),
+        }
+
+    # Who is where, and who has to go.
+
+    def member_came(self, room: str, id: str, info: Any) -> None:
+        """See `Fabric`."""
+        self._on_loop(self._attendance.came, room, id, info)
+
+    def member_went(self, room: str, id: str) -> None:
+        """See `Fabric`."""
+        self._on_loop(self._attendance.went, room, id)
+
+    def members_afar(self, room: str) -> dict[str, Any]:
+        """See `Fabric`."""
+        return self._attendance.members(room)
+
+    def user_came(self, subject: str) -> None:
+        """See `Fabric`."""
+        self._spawn(self._backplane.hear(USER + subject))
+
+    def user_left(self, subject: str) -> None:
+        """See `Fabric`."""
+        self._backplane.unhear(USER + subject)
+
+    def send_to_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
+        """See `Fabric`."""
+        parcel = Parcel(payload, json, None, delivery, time.time_ns() // 1_000_000, self.node, 0)
+        self._on_loop(self._backplane.send, USER + subject, pack(parcel))
+
+    def order(self, what: str, whom: str | None, reason: str = "") -> None:
+        """See `Fabric`."""
+        self._on_loop(self._orders.give, Order(what, whom, reason))
 
     # Publishing.
 
@@ -187,7 +235,7 @@ class Cluster(Fabric, Listener):
             self._waiting_bytes -= len(parcel.payload)
 
     def _send(self, room: str, data: bytes) -> None:
-        if not self._backplane.send(room, data) and len(self._unsent) < self._config.max_rooms:
+        if not self._backplane.send(LIVE + room, data) and len(self._unsent) < self._config.max_rooms:
             self._unsent.add(room)
 
     # Hearing.
@@ -265,8 +313,9 @@ class Cluster(Fabric, Listener):
         del self._followed[followed.room]
         if followed.catching is not None:
             followed.catching.cancel()
+        self._attendance.unfollow(followed.room)
         if followed.log is None:
-            self._backplane.unhear(followed.room)
+            self._backplane.unhear(LIVE + followed.room)
         else:
             self._backplane.unfollow(followed.log, followed.room)
 
@@ -276,6 +325,8 @@ class Cluster(Fabric, Listener):
                 await self._begin_live(followed)
             else:
                 await self._begin_stored(followed, followed.log)
+            if self._policies.of(followed.room).presence:
+                await self._attendance.follow(followed.room, bool(self._pulse.others))
         except BaseException:
             if self._followed.get(followed.room) is followed:
                 # The next one tries again.
@@ -284,7 +335,7 @@ class Cluster(Fabric, Listener):
 
     async def _begin_live(self, followed: Followed) -> None:
         try:
-            await self._backplane.hear(followed.room)
+            await self._backplane.hear(LIVE + followed.room)
         except Unavailable as error:
             # Members here are served all the same, and the others heard as soon as the backplane is back.
             logger.warning("room %r is cut off: %s", followed.room, error)
@@ -306,8 +357,25 @@ class Cluster(Fabric, Listener):
 
     # What the backplane tells: see `Listener`.
 
-    def heard(self, room: str, data: bytes) -> None:
+    def heard(self, name: str, data: bytes) -> None:
         """See `Listener`."""
+        kind, name = name[0], name[1:]
+        if kind == LIVE:
+            self._heard_live(name, data)
+        elif kind == PRESENCE:
+            self._attendance.heard(name, data)
+        else:
+            self._heard_of_user(name, data)
+
+    def _heard_of_user(self, subject: str, data: bytes) -> None:
+        try:
+            parcel = unpack(data)
+        except ValueError as error:
+            logger.warning("a message to %r: %s", subject, error)
+        else:
+            self.host.for_user(subject, parcel.payload, parcel.json, parcel.delivery)
+
+    def _heard_live(self, room: str, data: bytes) -> None:
         followed = self._followed.get(room)
         if followed is None:
             return
@@ -328,8 +396,11 @@ class Cluster(Fabric, Listener):
             logger.warning("room %r: %s", room, error)
             self._skip(followed, 1)
 
-    def stored(self, room: str, message: Stored) -> None:
+    def stored(self, log: str, room: str, message: Stored) -> None:
         """See `Listener`."""
+        if log == ORDERS.name:
+            self._spawn(self._orders.take(message))
+            return
         followed = self._followed.get(room)
         if followed is None or followed.log is None:
             return
@@ -350,15 +421,12 @@ class Cluster(Fabric, Listener):
         elif word.node != self.node:
             self._send_counts(word.rooms)
 
-    def lost(self, room: str) -> None:
+    def lost(self, log: str | None, room: str) -> None:
         """See `Listener`."""
-        followed = self._followed.get(room)
-        if followed is None:
-            return
-        logger.warning("room %r: messages came faster than they were taken", room)
-        if followed.log is None:
-            self._ask_counts([room])
-        else:
+        logger.warning("%r: messages came faster than they were taken", room)
+        if log is None:
+            self._ask_counts([room[1:]])
+        elif (followed := self._followed.get(room)) is not None and log != ORDERS.name:
             self._catch_up(followed)
 
     def went(self, is_up: bool) -> None:
@@ -372,6 +440,15 @@ class Cluster(Fabric, Listener):
 
     # Inside.
 
+    def _here(self, room: str) -> dict[str, Any]:
+        return self.host.present_here(room)
+
+    def _changed(self, change: Change) -> None:
+        self.host.changed_afar(*change)
+
+    def _obey(self, order: Order) -> None:
+        self.host.obey(order.what, order.whom, order.reason)
+
     def _skip(self, followed: Followed, count: int) -> None:
         if count:
             logger.warning("room %r: %d messages of another node did not come", followed.room, count)
@@ -383,7 +460,7 @@ class Cluster(Fabric, Listener):
             origin = self.node + self._sent.era
         for room, number, ts_ms in counts:
             data = pack(Parcel(b"", ts_ms=ts_ms, origin=origin, number=number, is_count=True))
-            if not self._backplane.send(room, data):
+            if not self._backplane.send(LIVE + room, data):
                 self._unsent.add(room)
 
     def _ask_counts(self, rooms: Sequence[str]) -> None:
@@ -395,7 +472,9 @@ class Cluster(Fabric, Listener):
         unsent, self._unsent = self._unsent, set()
         self._send_counts(sorted(unsent))
         self._ask_counts([room for room, followed in self._followed.items() if followed.log is None])
+        self._attendance.heal()
         self._declared.clear()
+        self._spawn(self._orders.catch_up())
         for followed in list(self._followed.values()):
             if followed.log is not None and followed.is_on:
                 self._catch_up(followed)
@@ -463,7 +542,7 @@ class Cluster(Fabric, Listener):
             followed.waiting.clear()
             self.engine.place(followed.room, state.epoch, state.seq)
             followed.synced = time.monotonic()
-            self._renewed(followed.room)
+            self.host.renewed(followed.room)
             return True
         while True:
             _, seq = self.engine.position(followed.room)
@@ -499,9 +578,10 @@ class Cluster(Fabric, Listener):
                 continue
             for node in self._pulse.take_dead(now):
                 logger.warning("node %x is gone", node)
+                self._attendance.drop(node)
 
     def _log(self, policy: RoomPolicy) -> Log:
-        return Log(policy.pattern, policy.history, self._config.history_bytes, policy.history_age)
+        return Log(ROOMS + policy.pattern, policy.history, self._config.history_bytes, policy.history_age)
 
     def _spawn(self, work: Awaitable[Any]) -> asyncio.Future[Any]:
         task = asyncio.ensure_future(work)
@@ -521,6 +601,12 @@ class Cluster(Fabric, Listener):
         else:
             self._loop.call_soon_threadsafe(call, *args)
 
+
+LIVE, PRESENCE, USER = "r", NAME, "u"
+"""What begins the names that the backplane hears: what follows is a room's, or a user's subject."""
+
+ROOMS = "rooms "
+"""What begins the names of logs of rooms."""
 
 CLASSES = ("reliable", "latest", "drop-oldest", "drop-newest")
 

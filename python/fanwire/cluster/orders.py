@@ -1,0 +1,109 @@
+"""What is ordered on one node and holds on all: who has to go. Kept in a log, so that a node that was cut off for a
+while hears of it when it is back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from fanwire.backplane.base import Backplane, Log, Stored
+from fanwire.cluster.appends import Appends
+
+__all__ = ["ALL", "LOG", "Order", "Orders"]
+
+logger = logging.getLogger("fanwire.cluster")
+
+
+class Order(msgspec.Struct, array_like=True, frozen=True):
+    """An order.
+
+    Attributes:
+        what: "disconnect_user", "revoke" or "reauthorize".
+        whom: a subject or the id of a session; of "reauthorize", None: everybody.
+        reason: what the client is told.
+        node: who gives it.
+    """
+
+    what: str
+    whom: str | None
+    reason: str = ""
+    node: int = 0
+
+
+class Orders:
+    """See the module's head. On the loop's thread only.
+
+    Args:
+        backplane: where the log is.
+        appends: the way into it.
+        node: this node, whose own orders were done when they were given.
+        obey: does what another node has ordered.
+    """
+
+    def __init__(self, backplane: Backplane, appends: Appends, node: int, obey: Callable[[Order], None]) -> None:
+        self._backplane = backplane
+        self._appends = appends
+        self._node = node
+        self._obey = obey
+        self._seq = 0
+        self._epoch = ""
+
+    async def start(self) -> None:
+        """Hears of all orders from here on.
+
+        Raises:
+            Unavailable: the backplane cannot be reached.
+        """
+        await self._backplane.declare(LOG)
+        self._epoch, self._seq = await self._backplane.follow(LOG, ALL)
+
+    def give(self, order: Order) -> None:
+        """Tells all nodes, in a while those that cannot be reached now."""
+        data = msgspec.msgpack.encode(msgspec.structs.replace(order, node=self._node))
+        self._appends.put(LOG, ALL, data, f"{self._node:x}-{time.time_ns():x}", waits=True)
+
+    async def take(self, message: Stored) -> None:
+        """One has come; if others have not, they come first."""
+        if message.prev > self._seq:
+            await self.catch_up()
+        self._do(message)
+
+    async def catch_up(self) -> None:
+        """Gets those that were missed.
+
+        Raises:
+            Unavailable: the backplane cannot be reached.
+        """
+        await self._backplane.declare(LOG)
+        epoch, seq = await self._backplane.state(LOG, ALL)
+        if epoch != self._epoch:
+            self._epoch, self._seq = epoch, 0
+        while self._seq < seq:
+            messages, is_whole = await self._backplane.read(LOG, ALL, self._seq)
+            if not is_whole and self._seq:
+                logger.error("orders of other nodes are lost: this one was cut off for more than %g s", LOG.age)
+            if not messages:
+                break
+            for message in messages:
+                self._do(message)
+
+    def _do(self, message: Stored) -> None:
+        if message.seq <= self._seq:
+            return
+        self._seq = message.seq
+        try:
+            order = msgspec.msgpack.decode(message.data, type=Order)
+        except msgspec.DecodeError as error:
+            logger.error("no order that this version knows: %s", error)
+            return
+        if order.node != self._node:
+            self._obey(order)
+
+
+LOG = Log("orders", 10_000, 16 << 20, 3600.0)
+"""An hour: longer than a node is cut off without anybody looking after it."""
+
+ALL = "all"

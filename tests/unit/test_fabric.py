@@ -1,0 +1,79 @@
+"""A node alone: the engine does it all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from helpers.wait import within
+
+from fanwire._engine import EngineClosed
+from fanwire.fabric import Fabric
+from fanwire.policy import RoomPolicy
+
+MESSAGE = ("a", b"1", False, "key", (1, 2), "latest")
+
+
+class Engine:
+    """Notes what is published."""
+
+    def __init__(self, seq: int | Exception) -> None:
+        self.seq = seq
+        self.calls: list[tuple[Any, ...]] = []
+
+    def publish(self, *args: Any) -> int:
+        self.calls.append(args)
+        if isinstance(self.seq, Exception):
+            raise self.seq
+        return self.seq
+
+
+def fabric(seq: int | Exception = 7) -> tuple[Fabric, Engine]:
+    engine: Any = Engine(seq)
+    return Fabric(engine), engine
+
+
+def test_the_engine_publishes() -> None:
+    alone, engine = fabric()
+    assert alone.engine is engine
+    assert alone.publish(*MESSAGE) == alone.publish_acked(*MESSAGE) == 7
+    # An id is for logs, which a node alone has none of.
+    assert alone.publish_acked(*MESSAGE, id="x") == 7
+    assert engine.calls == [MESSAGE] * 3
+
+
+def test_what_may_be_left_out() -> None:
+    alone, engine = fabric()
+    assert alone.publish("a", "text", True) == alone.publish_acked("a", "text", True) == 7
+    assert engine.calls == [("a", "text", True, None, (), None)] * 2
+
+
+@pytest.mark.parametrize("method", ["publish", "publish_acked"])
+def test_its_errors_are_those_of_the_engine(method: str) -> None:
+    alone, _ = fabric(EngineClosed("no more"))
+    with pytest.raises(EngineClosed, match="no more"):
+        getattr(alone, method)(*MESSAGE)
+
+
+async def test_nobody_is_waited_for() -> None:
+    alone, engine = fabric()
+    await within(alone.start())
+    assert alone.is_ready
+    policy = RoomPolicy("*", history=10)
+    assert alone.prepare(policy, "a") is alone.prepare(policy, "a", ("e", 1)) is None
+    alone.entered("a")
+    alone.left("a")
+    await within(alone.stop(60.0))
+    assert engine.calls == []
+
+
+def test_nobody_is_elsewhere() -> None:
+    alone, engine = fabric()
+    alone.member_came("a", "1", None)
+    alone.user_came("ann")
+    alone.send_to_user("ann", b"1", False, None)
+    alone.order("revoke", "ann", "why")
+    assert (alone.members_afar("a"), alone.tag, alone.gauges) == ({}, "", {})
+    alone.user_left("ann")
+    alone.member_went("a", "1")
+    assert engine.calls == []

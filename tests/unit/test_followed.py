@@ -1,0 +1,46 @@
+"""A room that is heard: what it begins with, what waits at most, and an end that is put off."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from fanwire.backplane import Log, Stored
+from fanwire.cluster import followed
+from fanwire.cluster.followed import Followed
+
+LOG = Log("*", 10, 1 << 20, 60.0)
+
+
+@pytest.mark.parametrize("log", [None, LOG])
+def test_it_begins_with_nothing(log: Log | None) -> None:
+    room = Followed("a", log)
+    assert (room.room, room.log, room.refs, room.is_on, room.epoch, room.synced) == ("a", log, 0, False, "", 0.0)
+    assert (room.started, room.catching, room.end, list(room.waiting)) == (None, None, None, [])
+
+
+def test_what_was_sent_before_it_was_heard_is_not_missing() -> None:
+    before = time.time_ns() // 1_000_000 - 1000
+    assert Followed("a", None).heard.count(1, 5, before) == 0
+    assert Followed("a", None).heard.count(1, 5, before + 60_000) == 1
+
+
+def test_the_oldest_that_wait_go_first() -> None:
+    room = Followed("a", LOG)
+    for seq in range(followed.WAITING + 3):
+        room.waiting.append(Stored(seq, seq - 1, b""))
+    assert len(room.waiting) == followed.WAITING
+    assert (room.waiting[0].seq, room.waiting[-1].seq) == (3, followed.WAITING + 2)
+
+
+async def test_an_end_can_be_put_off() -> None:
+    room = Followed("a", None)
+    room.cancel_end()
+    ended: list[int] = []
+    room.end = asyncio.get_running_loop().call_later(0, ended.append, 1)
+    room.cancel_end()
+    assert room.end is None
+    await asyncio.sleep(0.01)
+    assert ended == []

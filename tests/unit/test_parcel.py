@@ -1,0 +1,109 @@
+"""Parcels: what is packed is unpacked, and whatever else comes is a ValueError."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanwire.cluster.parcel import DELIVERIES, VERSION, Parcel, pack, unpack
+
+HEAD = 30
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+NUMBERS = st.integers(0, 2**64 - 1)
+
+
+@st.composite
+def parcels(draw: st.DrawFn) -> Parcel:
+    payload, json = draw(
+        st.one_of(st.tuples(st.binary() | TEXT, st.just(False)), st.tuples(st.binary(), st.just(True)))
+    )
+    key, delivery = draw(st.none() | TEXT), draw(st.sampled_from(DELIVERIES))
+    return Parcel(payload, json, key, delivery, draw(NUMBERS), draw(NUMBERS), draw(NUMBERS))
+
+
+def full(**changes: bytes) -> bytes:
+    """A text message with a key, some of it changed."""
+    parts = {"version": b"\x01", "kind": b"\x01", "delivery": b"\x02", "has_key": b"\x01", "numbers": bytes(24)}
+    parts |= {"size": b"\0\x03", "key": b"key", "payload": "ä".encode(), **changes}
+    return b"".join(parts.values())
+
+
+@given(parcels())
+def test_a_parcel_comes_back(parcel: Parcel) -> None:
+    assert unpack(pack(parcel)) == parcel
+
+
+def test_the_bytes_of_one() -> None:
+    parcel = Parcel("ä", False, "key", "latest", 1, 2, 3)
+    numbers = b"".join(number.to_bytes(8, "big") for number in (1, 2, 3))
+    assert pack(parcel) == full(numbers=numbers)
+    assert len(pack(Parcel(b""))) == HEAD
+
+
+@pytest.mark.parametrize("payload", ['{"a":"ä"}', '{"a":"ä"}'.encode()])
+def test_a_document_comes_as_bytes(payload: bytes | str) -> None:
+    assert unpack(pack(Parcel(payload, json=True))) == Parcel('{"a":"ä"}'.encode(), json=True)
+
+
+def test_no_key_is_not_an_empty_one() -> None:
+    assert unpack(pack(Parcel(b"", key=""))).key == ""
+    assert unpack(pack(Parcel(b"", key=None))).key is None
+
+
+def test_a_count_is_no_message() -> None:
+    parcel = Parcel(b"", ts_ms=1, origin=2, number=3, is_count=True)
+    assert unpack(pack(parcel)) == parcel
+    assert len(pack(parcel)) == HEAD
+
+
+@pytest.mark.parametrize("length", range(HEAD + 3))
+def test_what_ends_too_soon_is_none(length: int) -> None:
+    with pytest.raises(ValueError, match="parcel"):
+        unpack(full()[:length])
+
+
+@pytest.mark.parametrize("version", [number for number in range(256) if number != VERSION])
+def test_another_version_is_none(version: int) -> None:
+    with pytest.raises(ValueError, match="no parcel of version 1"):
+        unpack(full(version=bytes([version])))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": b"\x04"},
+        {"kind": b"\xff"},
+        {"delivery": b"\x05"},
+        {"delivery": b"\xff"},
+        {"size": b"\xff\xff"},
+        {"key": b"\xff\xfe\xfd"},
+        {"key": b"\xed\xa0\x80"},
+        {"payload": b"\xff"},
+        {"payload": "ä".encode()[:1]},
+        {"size": b"\0\x04"},
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_is_none(changes: dict[str, bytes]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - also that of the codec
+        unpack(full(**changes))
+
+
+@given(st.binary(max_size=80) | st.binary(min_size=HEAD - 1, max_size=80).map(lambda data: bytes([VERSION]) + data))
+def test_any_bytes_are_a_parcel_or_a_value_error(data: bytes) -> None:
+    try:
+        parcel = unpack(data)
+    except ValueError:
+        return
+    assert isinstance(parcel, Parcel)
+
+
+@given(parcels(), st.data())
+def test_a_changed_byte_is_a_parcel_or_a_value_error(parcel: Parcel, data: st.DataObject) -> None:
+    changed = bytearray(pack(parcel))
+    changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        unpack(bytes(changed))
+    except ValueError:
+        return

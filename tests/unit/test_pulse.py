@@ -1,0 +1,63 @@
+"""Who lives, and whether it is we who do not hear."""
+
+from __future__ import annotations
+
+import pytest
+
+from fanwire.cluster.pulse import BEAT, DEAD, DEAF, Pulse
+
+
+def test_a_node_is_new_once() -> None:
+    pulse = Pulse(1, 0.0)
+    assert [pulse.heard(node, 0.0) for node in (2, 2, 3, 1, 1)] == [True, False, True, False, False]
+    assert pulse.others == {2, 3}
+
+
+@pytest.mark.parametrize(("now", "is_deaf"), [(0.0, False), (DEAF, False), (DEAF + 0.1, True), (1e9, True)])
+def test_who_does_not_hear_itself_is_deaf(now: float, is_deaf: bool) -> None:
+    pulse = Pulse(1, 0.0)
+    # Others are no proof: they may come by another way.
+    pulse.heard(2, now)
+    assert pulse.is_deaf(now) is is_deaf
+    pulse.heard(1, now)
+    assert not pulse.is_deaf(now)
+
+
+def test_who_is_silent_is_dead_once() -> None:
+    pulse = Pulse(1, 0.0)
+    pulse.heard(2, 0.0)
+    pulse.heard(3, 0.5)
+    pulse.heard(1, DEAD)
+    assert pulse.take_dead(DEAD) == []
+    assert pulse.take_dead(DEAD + 0.1) == [2]
+    assert pulse.take_dead(DEAD + 0.2) == []
+    assert pulse.others == {3}
+    # It may come back, and is new.
+    assert pulse.heard(2, DEAD + 0.3)
+
+
+def test_nobody_is_dead_while_we_are_deaf() -> None:
+    pulse = Pulse(1, 0.0)
+    pulse.heard(2, 0.0)
+    now = DEAD + 1
+    assert pulse.take_dead(now) == []
+    assert pulse.others == {2}
+    pulse.heard(1, now)
+    assert pulse.take_dead(now) == [2]
+
+
+def test_a_new_connection_gives_everybody_time() -> None:
+    pulse = Pulse(1, 0.0)
+    pulse.heard(2, 0.0)
+    now = DEAD + 1
+    pulse.restart(now)
+    assert not pulse.is_deaf(now)
+    assert pulse.take_dead(now) == []
+    pulse.heard(1, now + DEAD)
+    assert pulse.take_dead(now + DEAD + 0.1) == [2]
+
+
+def test_some_beats_may_be_late() -> None:
+    assert DEAF > 3 * BEAT
+    # A deaf node is not taken for dead before it can have come back.
+    assert DEAD > DEAF + BEAT
