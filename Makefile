@@ -39,6 +39,14 @@ soak: $(VENV)/dev ## the long forms of the tests that are shortened otherwise
 	FANWIRE_CYCLES=100000 FANWIRE_CUTS=1000 FANWIRE_RENEWALS=300 $(BIN)/pytest -q --timeout 1800 \
 	  tests/system/test_cycles.py tests/system/test_cuts.py tests/system/test_renewal_load.py
 
+.PHONY: chaos
+chaos: $(VENV)/dev ## an hour of killing nodes and the NATS server, which takes two minutes otherwise
+	FANWIRE_CHAOS=3600 $(BIN)/pytest -q -s --timeout 4200 tests/system/test_chaos.py -k uvloop
+
+.PHONY: bench-cluster
+bench-cluster: $(VENV)/dev ## several nodes over NATS: throughput, latency, bytes
+	$(BIN)/python benches/cluster/run.py
+
 # Nightly where there is one; stable takes the flags of sanitizers as well, if it is told to.
 FUZZ := .cache/cargo-fuzz/bin/cargo-fuzz
 FUZZ_RUST ?= $(if $(shell rustup run nightly rustc --version 2>/dev/null),RUSTUP_TOOLCHAIN=nightly,RUSTC_BOOTSTRAP=1)
@@ -122,7 +130,7 @@ $(VENV)/pip: | tools
 
 # The virtual environment has what the demo needs, or what developers need; either has the engine of these sources.
 $(VENV)/engine: $(RUST) | $(VENV)/pip
-	. $(BIN)/activate && PIP_QUIET=1 maturin develop --quiet --release --extras demo
+	. $(BIN)/activate && PIP_QUIET=1 maturin develop --quiet --release --extras demo,nats
 	touch $@
 
 $(VENV)/demo: $(VENV)/engine

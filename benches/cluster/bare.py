@@ -8,7 +8,7 @@ Questions, see `answering.py`:
 * `heard`: the microseconds that each took until it came, since the last time it was asked;
 * `stream`: makes a stream `name` of `subjects`; `memory` or not;
 * `last`: how many messages were stored in all streams together;
-* `store`: publishes to a stream at `rate`, answers how long each acknowledgement took;
+* `store`: publishes to a stream at `rate`, answers how long each acknowledgement took; `in_order`: one after the other;
 * `append`: publishes to each of `subjects` for `seconds`, one after the other in each.
 """
 
@@ -69,12 +69,14 @@ class Bare:
         if "seq" not in answer:
             raise ValueError(f"not stored: {answer}")
 
-    async def store(self, subject: str, rate: float, count: int, size: int) -> dict[str, Any]:
+    async def store(self, subject: str, rate: float, count: int, size: int, in_order: bool) -> dict[str, Any]:
         rest, late_us, tasks = bytes(size), [], []
+        turn = asyncio.Semaphore(1 if in_order else count)
 
         async def one() -> None:
             before = time.monotonic()
-            await self._store(subject, rest)
+            async with turn:
+                await self._store(subject, rest)
             late_us.append((time.monotonic() - before) * 1e6)
 
         await paced(lambda _: tasks.append(asyncio.ensure_future(one())), rate, count)

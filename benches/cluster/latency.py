@@ -49,7 +49,9 @@ async def measure(bench: Bench) -> dict[str, Any]:
             await asyncio.sleep(REST)
             found["bare_round_trip"] = (await near.ask(do="heard"))["late_us"]
             await far.ask(do="heard")
-            found["bare_stored"] = (await near.ask(TURN, do="store", subject="bare.log.x", **paced))["late_us"]
+            for name, in_order in (("bare_stored", False), ("bare_in_order", True)):
+                asked = {"do": "store", "subject": "bare.log.x", "in_order": in_order, **paced}
+                found[name] = (await near.ask(TURN, **asked))["late_us"]
             for name, late_us in found.items() if turn else ():
                 late[name].append(late_us)
     result: dict[str, Any] = {}
@@ -59,7 +61,7 @@ async def measure(bench: Bench) -> dict[str, Any]:
         # A turn in which something else ran does not decide.
         result[name] = {**all_of_them, **{f"turn_{at}": median(turn[at] for turn in each) for at in ("p50", "p99")}}
     result["asked"] = count * max(1, round(bench.seconds))
-    pairs = (("live", "bare_one_way"), ("live", "bare_round_trip"), ("log", "bare_stored"))
+    pairs = (("live", "bare_one_way"), ("live", "bare_round_trip"), ("log", "bare_stored"), ("log", "bare_in_order"))
     result["more_us"] = {
         f"{name} - {bare}": {
             at: round(result[name][at] - result[bare][at], 1) for at in ("turn_p50", "turn_p99", "p99")

@@ -49,7 +49,8 @@ class LogState(NamedTuple):
     """Where a room stands in its log.
 
     Attributes:
-        epoch: names the numbering, hexadecimal: another log, or one that was made anew, has another.
+        epoch: names the numbering, a hexadecimal number without leading zeros: another log, or one that was made anew,
+            has another.
         seq: no message of the room has a higher number so far; some room's message has this one.
     """
 

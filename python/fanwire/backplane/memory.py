@@ -39,7 +39,7 @@ class MemoryLog:
 
     def __init__(self, log: Log) -> None:
         self.log = log
-        self.epoch = secrets.token_hex(5)
+        self.epoch = f"{secrets.randbits(40):x}"
         self.seq = 0
         # Up to here something was let go.
         self.gone: dict[str, int] = {}

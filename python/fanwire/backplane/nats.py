@@ -78,6 +78,8 @@ class NATS(Backplane):
         self._outgoing: deque[tuple[str, bytes]] = deque()
         self._outgoing_bytes = 0
         self._pump: asyncio.Task[None] | None = None
+        # The last complaint of the client, which its exceptions do not repeat.
+        self._said: Exception | None = None
 
     async def open(self, listener: Listener) -> None:
         """See `Backplane`."""
@@ -106,7 +108,7 @@ class NATS(Backplane):
         except (asyncio.TimeoutError, OSError, nats.errors.Error) as error:
             await _let_go(client)
             places = ", ".join(server.rpartition("@")[2] for server in servers)
-            raise Unavailable(f"no NATS server at {places}: {error or 'no answer'}") from error
+            raise Unavailable(f"no NATS server at {places}: {reason_of(self._said or error)}") from error
         self._client = client
         await client.subscribe(f"{self._prefix}.nodes", cb=self._told)
         await self._flush()
@@ -311,6 +313,8 @@ class NATS(Backplane):
         if self._client is None or not self.is_up:
             raise Unavailable("NATS is away")
         try:
+            # What was sent may still wait for the client's own task, which `flush` overtakes.
+            await self._client._flush_pending(force_flush=True)
             await self._client.flush(TIMEOUT)
         except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
             raise Unavailable(f"NATS does not answer: {error}") from error
@@ -321,7 +325,7 @@ class NATS(Backplane):
         try:
             return await self._client.request(subject, data, timeout=TIMEOUT, headers=headers)
         except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
-            raise Unavailable(f"NATS does not answer: {error or type(error).__name__}") from error
+            raise Unavailable(f"NATS does not answer: {reason_of(error)}") from error
 
     async def _ask(self, subject: str, question: Any, headers: dict[str, str] | None = None) -> dict[str, Any]:
         data = question if isinstance(question, bytes) else orjson.dumps(question)
@@ -387,10 +391,10 @@ class NATS(Backplane):
                 with contextlib.suppress(nats.errors.Error):
                     await answers.unsubscribe()
         except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
-            raise Unavailable(f"NATS does not answer: {error or type(error).__name__}") from error
+            raise Unavailable(f"NATS does not answer: {reason_of(error)}") from error
 
     async def _disconnected(self) -> None:
-        if self._listener is not None:
+        if self._listener is not None and self._client is not None:
             logger.warning("NATS is away")
             self._listener.went(False)
 
@@ -406,7 +410,13 @@ class NATS(Backplane):
                 self._listener.lost(*place)
             return
         # Each attempt to connect fails with one of these; that it is away was said.
+        self._said = error
         logger.debug("NATS: %r", error)
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says; some say nothing."""
+    return str(error) or type(error).__name__
 
 
 async def _let_go(client: Client) -> None:

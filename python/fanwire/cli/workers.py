@@ -79,8 +79,12 @@ def reserve(host: str, port: int) -> socket.socket:
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         reserved = socket.socket(family, kind, proto)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        reserved.bind(address)
+        try:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind(address)
+        except BaseException:
+            reserved.close()
+            raise
     except OSError as error:
         raise Failure(f"cannot listen at {host}:{port}: {error.strerror}") from error
     return reserved
@@ -100,7 +104,8 @@ def _start(env: dict[str, str]) -> subprocess.Popen[bytes]:
 
 def _wait_ready(worker: subprocess.Popen[bytes]) -> bool:
     assert worker.stdout is not None  # noqa: S101 - a pipe
-    return bool(worker.stdout.readline())
+    with worker.stdout as said:
+        return bool(said.readline())
 
 
 PORT_VARIABLE = "FANWIRE_WORKER_PORT"

@@ -167,6 +167,8 @@ class Cluster(Fabric, Listener):
             self._take(parcel)
             self._on_loop(self._append, policy, room, parcel, exclude, None)
             return 0
+        if key is not None and len(key.encode()) > KEY_MAX:
+            raise ValueError(f"a key has at most {KEY_MAX} bytes")
         seq = self.engine.publish(room, payload, json, key, exclude, delivery)
         now_ms = time.time_ns() // 1_000_000
         with self._lock:
@@ -206,6 +208,8 @@ class Cluster(Fabric, Listener):
             raise ValueError(f"{delivery!r} is no delivery class; choose one of {', '.join(CLASSES)}")
         if key is not None and (delivery or policy.delivery) != "latest":
             raise ValueError("a key is for the delivery class latest")
+        if key is not None and len(key.encode()) > KEY_MAX:
+            raise ValueError(f"a key has at most {KEY_MAX} bytes")
         number = secrets.randbits(63)
         return Parcel(payload, json, key, delivery, time.time_ns() // 1_000_000, self.node, number)
 
@@ -343,9 +347,9 @@ class Cluster(Fabric, Listener):
 
     async def _begin_stored(self, followed: Followed, log: Log) -> None:
         await self._declare(log)
-        followed.epoch, seq = await self._backplane.follow(log, followed.room)
+        followed.epoch, followed.seq = await self._backplane.follow(log, followed.room)
         followed.synced = time.monotonic()
-        self.engine.place(followed.room, followed.epoch, seq)
+        self.engine.place(followed.room, followed.epoch, followed.seq)
         followed.is_on = True
         self._drain(followed)
 
@@ -436,6 +440,11 @@ class Cluster(Fabric, Listener):
             return
         self._was_up = True
         self._pulse.restart(time.monotonic())
+        self._declared.clear()
+        for followed in self._followed.values():
+            if followed.log is not None and followed.is_on:
+                # At once: what is stored from here on waits, since it may be of another log.
+                self._catch_up(followed)
         self._spawn(self._heal())
 
     # Inside.
@@ -473,11 +482,7 @@ class Cluster(Fabric, Listener):
         self._send_counts(sorted(unsent))
         self._ask_counts([room for room, followed in self._followed.items() if followed.log is None])
         self._attendance.heal()
-        self._declared.clear()
         self._spawn(self._orders.catch_up())
-        for followed in list(self._followed.values()):
-            if followed.log is not None and followed.is_on:
-                self._catch_up(followed)
 
     def _drain(self, followed: Followed) -> None:
         """Delivers what waits, as far as it goes; gets the rest."""
@@ -493,9 +498,11 @@ class Cluster(Fabric, Listener):
         epoch, seq = self.engine.position(followed.room)
         if epoch != followed.epoch:
             # The engine has forgotten an empty room.
-            self.engine.place(followed.room, followed.epoch, message.prev)
-            seq = message.prev
+            self.engine.place(followed.room, followed.epoch, followed.seq)
+            seq = followed.seq
         if message.seq <= seq:
+            # Had already; or the log was made anew, and counts from 1.
+            self._catch_up(followed)
             return True
         if message.prev > seq:
             return False
@@ -511,6 +518,7 @@ class Cluster(Fabric, Listener):
         except ValueError as error:
             logger.warning("room %r, message %d: %s", followed.room, message.seq, error)
             self.engine.skip(followed.room, message.seq - seq, "backplane")
+        followed.seq = message.seq
         return True
 
     def _catch_up(self, followed: Followed) -> None:
@@ -538,14 +546,13 @@ class Cluster(Fabric, Listener):
         state = await self._backplane.state(log, followed.room)
         if state.epoch != followed.epoch:
             logger.warning("room %r: its log was made anew", followed.room)
-            followed.epoch = state.epoch
+            # All that it has is new.
+            followed.epoch, followed.seq = state.epoch, 0
             followed.waiting.clear()
-            self.engine.place(followed.room, state.epoch, state.seq)
-            followed.synced = time.monotonic()
+            self.engine.place(followed.room, state.epoch, 0)
             self.host.renewed(followed.room)
-            return True
         while True:
-            _, seq = self.engine.position(followed.room)
+            seq = followed.seq
             begun = time.monotonic()
             messages, is_whole = await self._backplane.read(log, followed.room, seq, None, begun - followed.synced)
             if not is_whole:
@@ -553,6 +560,7 @@ class Cluster(Fabric, Listener):
                 if upto > seq:
                     logger.warning("room %r: what was missed is no longer kept", followed.room)
                     self.engine.skip(followed.room, upto - seq, "backplane")
+                    followed.seq = upto
             for message in messages:
                 if not self._accept(followed, message):
                     return False
@@ -607,6 +615,9 @@ LIVE, PRESENCE, USER = "r", NAME, "u"
 
 ROOMS = "rooms "
 """What begins the names of logs of rooms."""
+
+KEY_MAX = 65_535
+"""Bytes of a key."""
 
 CLASSES = ("reliable", "latest", "drop-oldest", "drop-newest")
 

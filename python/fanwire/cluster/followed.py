@@ -22,6 +22,7 @@ class Followed:
         started: done when it is heard; its exception says why it is not.
         is_on: whether what comes goes to the engine.
         epoch: of the log.
+        seq: the last number that went to the engine, or was skipped.
         synced: when all that there was had come, by the monotonic clock.
         waiting: what has come and cannot be delivered yet.
         catching: the task that gets what is missing.
@@ -30,7 +31,7 @@ class Followed:
     """
 
     __slots__ = (
-        "catching", "end", "epoch", "heard", "is_on", "log", "refs", "room", "started", "synced", "waiting",
+        "catching", "end", "epoch", "heard", "is_on", "log", "refs", "room", "seq", "started", "synced", "waiting",
     )  # fmt: skip
 
     def __init__(self, room: str, log: Log | None) -> None:
@@ -40,6 +41,7 @@ class Followed:
         self.started: asyncio.Future[None] | None = None
         self.is_on = False
         self.epoch = ""
+        self.seq = 0
         self.synced = 0.0
         self.waiting: deque[Stored] = deque(maxlen=WAITING)
         self.catching: asyncio.Future[None] | None = None

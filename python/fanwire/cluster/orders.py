@@ -96,7 +96,7 @@ class Orders:
         self._seq = message.seq
         try:
             order = msgspec.msgpack.decode(message.data, type=Order)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             logger.error("no order that this version knows: %s", error)
             return
         if order.node != self._node:
