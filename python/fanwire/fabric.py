@@ -18,7 +18,8 @@ class Host(Protocol):
         """The numbering of a room had to begin anew."""
 
     def obey(self, what: str, whom: str | None, reason: str) -> None:
-        """An order: "disconnect_user", "revoke" or "reauthorize"."""
+        """An order: "disconnect_user", "revoke" or "reauthorize"; or "moved", the client of a session has come back to
+        another node."""
 
     def for_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
         """A message to a user who is here, too."""
@@ -129,6 +130,9 @@ class Fabric:
 
     def send_to_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
         """Sends to a user's connections elsewhere."""
+
+    def moved_here(self, session: str) -> None:
+        """The client of another node's session is here now. On the loop's thread."""
 
     def order(self, what: str, whom: str | None, reason: str = "") -> None:
         """Has something done on all other nodes, see `Host.obey`; on those that are cut off, when they are back."""

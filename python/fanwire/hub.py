@@ -112,6 +112,7 @@ class Hub(Host):
         self.connections: dict[int, Connection] = {}
         self.handlers = handlers
         self.sessions = Sessions(store, config.grace, config.max_parked, self.spawn, self._give_up)
+        self.sessions.moved_here = fabric.moved_here
         self.memberships = Memberships(fabric, policies, self._changed)
         self._loop = asyncio.get_running_loop()
         self.turns = Turns(self._loop)
@@ -272,6 +273,8 @@ class Hub(Host):
         self._ended(connection, reason)
 
     def _changed(self, connection: Connection, room: str, has_joined: bool) -> None:
+        if connection.session is not None:
+            self.on_loop(self.sessions.changed, connection.session, connection)
         handler = self.handlers.on_join if has_joined else self.handlers.on_leave
         if handler is None or connection.inbox is None:
             return
@@ -313,8 +316,19 @@ class Hub(Host):
             self.revoke(whom, reason)
         elif what == "reauthorize":
             self.reauthorize(whom)
+        elif what == "moved" and whom is not None:
+            self._moved(whom)
         else:
             logger.error("another node orders %r, which this version does not know", what)
+
+    def _moved(self, session: str) -> None:
+        connection = self.sessions.find(session)
+        if connection is not None and not connection.is_parked:
+            # What is left of the old transport nobody hears.
+            connection.closing(CloseCode.GOING_AWAY, "the client has come back at another node")
+            self.silence(connection)
+        if connection is not None:
+            self._ended(connection, "other node")
 
     def for_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
         """See `Host`."""

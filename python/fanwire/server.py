@@ -20,6 +20,7 @@ from fanwire.application import Application
 from fanwire.authentication import Authenticate, Authentication
 from fanwire.backplane.base import Backplane
 from fanwire.cluster import Cluster
+from fanwire.cluster.records import Records
 from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
@@ -74,7 +75,7 @@ class Server(Application):
         trusted_proxies: addresses or networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         ssl: a context of the server's side; clients then connect by wss.
         api_keys: for `POST /rooms/NAME` and `GET /metrics`, which are off with none.
-        sessions: where records of sessions are kept; None: in this process.
+        sessions: where records of sessions are kept; None: with the backplane, or in this process without.
         backplane: the way to other nodes, such as `fanwire.backplane.nats.NATS`; None: this one is alone.
         reuse_port: other processes may listen at the same port (SO_REUSEPORT, socket(7)); each gets its share.
         config: limits and waits, see `Config`.
@@ -116,7 +117,9 @@ class Server(Application):
         self._hosts = hosts
         self._proxies = Proxies(trusted_proxies)
         self._ssl = ssl
-        self._store = sessions or MemoryStore(self.config.max_parked)
+        if sessions is None:
+            sessions = MemoryStore(self.config.max_parked) if backplane is None else Records(backplane)
+        self._store = sessions
         self._http = HttpSide(
             self._is_ready,
             self._publish_raw,

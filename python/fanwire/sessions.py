@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from fanwire.connection import Connection
@@ -24,12 +25,14 @@ class Claim(NamedTuple):
         reason: why it is a new one; None if none was asked for.
         lineage: what the new one continues.
         received: how many messages the client has received.
+        rooms: those that the session was in at another node, each with epoch and sequence number as far as is known.
     """
 
     connection: Connection | None = None
     reason: str | None = None
     lineage: str | None = None
     received: int = 0
+    rooms: Mapping[str, tuple[str, int]] = MappingProxyType({})
 
 
 class Sessions:
@@ -41,7 +44,12 @@ class Sessions:
         max_parked: sessions that wait at once; beyond it the one that has waited longest ends.
         spawn: runs what a store wants to be awaited.
         expired: called with the connection of a session that has waited too long.
+
+    Attributes:
+        moved_here: called with the id of a session of another node, whose client is here now.
     """
+
+    moved_here: Callable[[str], None]
 
     def __init__(
         self,
@@ -52,12 +60,15 @@ class Sessions:
         expired: Callable[[Connection, str], None],
     ) -> None:
         self._store = store
+        self._is_shared = getattr(store, "is_shared", False)
         self._grace = grace
         self._max_parked = max_parked
         self._spawn = spawn
         self._expired = expired
         self._connections: dict[str, Connection] = {}
         self._parked: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()
+        # When the records of those whose clients are there are saved next.
+        self._saves: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -70,6 +81,25 @@ class Sessions:
     def add(self, session: Session, connection: Connection) -> None:
         """A session has begun."""
         self._connections[session.id] = connection
+        self.changed(session, connection)
+
+    def changed(self, session: Session, connection: Connection) -> None:
+        """It is in other rooms than before. Where other nodes find its record, that follows soon."""
+        if self._is_shared and session.id in self._connections:
+            self._save_in(SAVE, session, connection)
+
+    def _save_in(self, seconds: float, session: Session, connection: Connection) -> None:
+        timer = self._saves.get(session.id)
+        if timer is not None:
+            if seconds == SAVE and timer.when() <= asyncio.get_running_loop().time() + SAVE:
+                return
+            timer.cancel()
+        self._saves[session.id] = asyncio.get_running_loop().call_later(seconds, self._save_now, session, connection)
+
+    def _save_now(self, session: Session, connection: Connection) -> None:
+        self._save(session, connection, self._grace + RETENTION)
+        # Again before it expires.
+        self._save_in(RETENTION / 2, session, connection)
 
     def find(self, id: str) -> Connection | None:
         """The connection of a session; None if there is no such session here, or not any more."""
@@ -83,7 +113,7 @@ class Sessions:
             record = self._store.load(id)
             if isawaitable(record):
                 return self._claim_record(record, owner)
-            return _claim_of(record, owner)
+            return self._claim_of(record, owner)
         reason = session.why_not(owner, codec)
         if reason is None and connection.close_code is not None:
             reason = "closed"
@@ -113,6 +143,9 @@ class Sessions:
         """The session is over; for a while it is remembered why."""
         if session.end(reason):
             self._stop_timer(session)
+            timer = self._saves.pop(session.id, None)
+            if timer is not None:
+                timer.cancel()
             self._connections.pop(session.id, None)
             self._save(session, connection, RETENTION)
             for pending in session.acks.values():
@@ -133,14 +166,19 @@ class Sessions:
             self._spawn(saved)
 
     async def _claim_record(self, record: Awaitable[Record | None], owner: str) -> Claim:
-        return _claim_of(await record, owner)
+        return self._claim_of(await record, owner)
+
+    def _claim_of(self, record: Record | None, owner: str) -> Claim:
+        if record is None or record.owner != owner:
+            return Claim(reason="unknown")
+        if record.ended is not None:
+            return Claim(reason=record.ended, lineage=record.lineage)
+        self.moved_here(record.id)
+        return Claim(reason="other node", lineage=record.lineage, rooms=record.rooms)
 
 
-def _claim_of(record: Record | None, owner: str) -> Claim:
-    if record is None or record.owner != owner:
-        return Claim(reason="unknown")
-    return Claim(reason=record.ended or "other node", lineage=record.lineage)
-
+SAVE = 0.5
+"""Seconds until a change is in the record: many joins make one."""
 
 RETENTION = 600.0
 """Seconds for which it is remembered why a session ended: longer than any client waits between two attempts."""

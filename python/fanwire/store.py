@@ -27,7 +27,11 @@ class Record(msgspec.Struct, kw_only=True):
 
 
 class SessionStore(Protocol):
-    """An interface small enough for any key-value store with expiry. Each method may be a coroutine function."""
+    """An interface small enough for any key-value store with expiry. Each method may be a coroutine function.
+
+    One whose attribute `is_shared` is true gets the records of sessions whose clients are there, too: other nodes find
+    them when this one has died.
+    """
 
     def save(self, record: Record, ttl: float) -> Awaitable[None] | None:
         """Keeps a record for `ttl` seconds, in the place of one with its id."""

@@ -345,3 +345,25 @@ async def test_connecting_anew(world: World) -> None:
 async def test_nobody_there() -> None:
     with pytest.raises(Unavailable, match="no NATS server"):
         await NATS("nats://127.0.0.1:1").open(Ear())
+
+
+async def test_what_is_kept_by_name(world: World) -> None:
+    (a, _), (b, _) = await world.node(), await world.node()
+    assert await a.get("x") is None
+    for name in NAMES:
+        await a.put(name, name.encode(), 60)
+    for name in NAMES:
+        assert await b.get(name) == name.encode()
+    await b.put("a", b"other", 60)
+    assert await a.get("a") == b"other"
+    await a.delete("a")
+    assert await b.get("a") is None
+    await a.delete("a")
+    await a.put("short", b"1", 0.5)
+    assert await b.get("short") == b"1"
+    for _ in range(100):
+        if await b.get("short") is None:
+            break
+        await asyncio.sleep(0.05)
+    assert await b.get("short") is None
+    assert await b.get("A") == b"A"

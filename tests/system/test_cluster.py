@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -391,3 +392,36 @@ async def test_who_was_at_a_node_that_is_gone_is_gone(nodes: Cluster) -> None:
         assert b._backplane is not None
         await b._backplane.close()
         await until(lambda: len(here.members) == 1)
+
+
+async def hello(server: Book, path: str = "/") -> tuple[Any, dict[str, Any]]:
+    """A session of JSON, and its welcome."""
+    client = await server.client(path, subprotocols=["fanwire.v1.json"])
+    return client, json.loads(await within(client.recv()))["payload"]
+
+
+async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) -> None:
+    async with with_presence(nodes.node()) as a, with_presence(nodes.node()) as b:
+        client, welcome = await hello(a)
+        for room in ("log.x", "seen.x"):
+            await client.send(json.dumps({"type": "join", "id": room, "room": room}))
+            assert json.loads(await within(client.recv()))["type"] == "joined"
+        seq = await a.publish_acked("log.x", 1)
+        await until(lambda: b._fabric.nodes == 2)  # type: ignore[union-attr]
+        await asyncio.sleep(0.7)
+        other, again = await hello(b, f"/?session={welcome['session']}&received=0")
+        assert (again["resumed"], again["reason"]) == (False, "other node")
+        assert set(again["rooms"]) == {"log.x", "seen.x"}
+        position = again["rooms"]["log.x"]
+        assert position["seq"] <= seq
+        await other.send(json.dumps({"type": "join", "id": "1", "room": "log.x", "payload": {"since": position}}))
+        joined = json.loads(await within(other.recv()))
+        assert joined["payload"]["recovered"] is True
+        # The node that had it has let it go.
+        await until(lambda: not a.connections)
+        assert await b.presence("seen.x") == {}
+        _, third = await hello(b, f"/?session={welcome['session']}&received=0")
+        assert third["reason"] in ("other node", "unknown")
+        _, stranger = await hello(b, "/?session=nobodys&received=0")
+        assert stranger["reason"] == "unknown"
+        assert "rooms" not in stranger

@@ -484,6 +484,7 @@ async def test_handlers_of_one_client_run_one_after_the_other_also_over_two_conn
             assert steps == ["a begins", "a ends", "b begins", "b ends"]
 
 
+@pytest.mark.logs_errors
 async def test_a_store_that_fails_keeps_nobody_out() -> None:
     class Broken(fanwire.store.MemoryStore):
         async def load(self, id: str) -> None:  # type: ignore[override]

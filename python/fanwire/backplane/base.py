@@ -190,3 +190,29 @@ class Backplane(ABC):
         Raises:
             Unavailable: as it says.
         """
+
+    # What is kept for a while, by name.
+
+    @abstractmethod
+    async def put(self, name: str, data: bytes, ttl: float) -> None:
+        """Keeps some bytes for `ttl` seconds, rounded up to whole ones, in the place of those of that name.
+
+        Raises:
+            Unavailable: as it says.
+        """
+
+    @abstractmethod
+    async def get(self, name: str) -> bytes | None:
+        """The bytes, if they are still kept.
+
+        Raises:
+            Unavailable: as it says.
+        """
+
+    @abstractmethod
+    async def delete(self, name: str) -> None:
+        """Keeps them no longer.
+
+        Raises:
+            Unavailable: as it says.
+        """

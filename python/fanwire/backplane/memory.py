@@ -7,6 +7,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
@@ -25,6 +26,7 @@ class MemoryBus:
         self.is_up = True
         self.nodes: list[MemoryBackplane] = []
         self.logs: dict[str, MemoryLog] = {}
+        self.kept: dict[str, tuple[float, bytes]] = {}
 
     def set_up(self, is_up: bool) -> None:
         """Takes the bus away, or brings it back."""
@@ -158,6 +160,22 @@ class MemoryBackplane(Backplane):
         kept = self._log(log)
         messages = kept.rooms.get(room)
         return LogState(kept.epoch, messages[-1][1].seq if messages else kept.seq)
+
+    async def put(self, name: str, data: bytes, ttl: float) -> None:
+        """See `Backplane`."""
+        self._check()
+        self._bus.kept[name] = time.monotonic() + ceil(ttl), data
+
+    async def get(self, name: str) -> bytes | None:
+        """See `Backplane`."""
+        self._check()
+        until, data = self._bus.kept.get(name, (0.0, b""))
+        return data if until > time.monotonic() else None
+
+    async def delete(self, name: str) -> None:
+        """See `Backplane`."""
+        self._check()
+        self._bus.kept.pop(name, None)
 
     def call(self, call: Callable[[Listener], Any]) -> None:
         """Calls the listener, soon: a network does not call back within a call either."""

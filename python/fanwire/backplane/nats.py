@@ -4,6 +4,7 @@ Subjects, all below a prefix (see `subjects` for names of rooms):
 
 * `fanwire.live.NAME.NODE`: what a node sends to those who hear a name.
 * `fanwire.nodes`: what is told to all.
+* `fanwire.records.NAME`: what is kept for a while, each with its own expiry (NATS ADR-43).
 * `fanwire.log.LOG.ROOM`: what is to be stored. A stream takes it, and republishes what it has stored as
   `fanwire.fresh.LOG.ROOM`, with its number and that of the room's message before it: whoever hears that knows at once
   what it has missed, and no node needs a consumer.
@@ -21,6 +22,7 @@ import secrets
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from math import ceil
 from typing import Any
 
 import nats
@@ -75,6 +77,7 @@ class NATS(Backplane):
         self._followed: dict[tuple[str, str], Subscription] = {}
         self._places: dict[int, tuple[str | None, str]] = {}
         self._epochs: dict[str, str] = {}
+        self._has_records = False
         self._outgoing: deque[tuple[str, bytes]] = deque()
         self._outgoing_bytes = 0
         self._pump: asyncio.Task[None] | None = None
@@ -233,6 +236,55 @@ class NATS(Backplane):
             seq = seq if last is None else int(last["Nats-Sequence"])
         return LogState(self._epochs[self._stream(log)], seq)
 
+    # What is kept for a while, by name.
+
+    async def put(self, name: str, data: bytes, ttl: float) -> None:
+        """See `Backplane`."""
+        await self._make_records()
+        _result(await self._ask(self._record_subject(name), data, {"Nats-TTL": f"{ceil(ttl)}s"}))
+
+    async def get(self, name: str) -> bytes | None:
+        """See `Backplane`."""
+        await self._make_records()
+        message = await self._find(self._records, {"last_by_subj": self._record_subject(name)})
+        return None if message is None else message.data
+
+    async def delete(self, name: str) -> None:
+        """See `Backplane`."""
+        await self._make_records()
+        _result(await self._ask(f"$JS.API.STREAM.PURGE.{self._records}", {"filter": self._record_subject(name)}))
+
+    @property
+    def _records(self) -> str:
+        return f"{self._prefix}-records"
+
+    def _record_subject(self, name: str) -> str:
+        return f"{self._prefix}.records.{token_of(name)}"
+
+    async def _make_records(self) -> None:
+        if self._has_records:
+            return
+        config = {
+            "name": self._records,
+            "description": "what fanwire keeps for a while",
+            "subjects": [f"{self._prefix}.records.*"],
+            "retention": "limits",
+            "discard": "old",
+            "storage": self._storage,
+            "num_replicas": self._replicas,
+            "max_msgs_per_subject": 1,
+            "max_bytes": RECORDS,
+            "max_age": int(RECORD_AGE * 1e9),
+            "duplicate_window": int(DUPLICATES * 1e9),
+            "allow_direct": True,
+            "allow_msg_ttl": True,
+        }
+        answer = await self._ask(f"$JS.API.STREAM.CREATE.{self._records}", config)
+        if answer.get("error", {}).get("err_code") == IN_USE:
+            answer = await self._ask(f"$JS.API.STREAM.UPDATE.{self._records}", config)
+        _result(answer)
+        self._has_records = True
+
     # Inside.
 
     def _stream(self, log: Log) -> str:
@@ -345,11 +397,15 @@ class NATS(Backplane):
 
     async def _get(self, log: Log, what: dict[str, Any]) -> dict[str, str] | None:
         """The headers of a stored message; None: there is none."""
-        message = await self._request(f"$JS.API.DIRECT.GET.{self._stream(log)}", orjson.dumps(what))
+        message = await self._find(self._stream(log), what)
+        return None if message is None else message.headers
+
+    async def _find(self, stream: str, what: dict[str, Any]) -> Msg | None:
+        message = await self._request(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(what))
         headers: dict[str, str] = message.headers or {}
         status = headers.get("Status")
         if status is None:
-            return headers
+            return message
         if status == NOT_FOUND:
             return None
         raise Unavailable(f"JetStream answers {status} {headers.get('Description', '')}")
@@ -394,6 +450,8 @@ class NATS(Backplane):
             raise Unavailable(f"NATS does not answer: {reason_of(error)}") from error
 
     async def _disconnected(self) -> None:
+        # A server that keeps them in memory may come back without.
+        self._has_records = False
         if self._listener is not None and self._client is not None:
             logger.warning("NATS is away")
             self._listener.went(False)
@@ -452,6 +510,12 @@ WAITING = 65_536
 
 WAITING_BYTES = 64 << 20
 """Bytes of the same."""
+
+RECORDS = 1 << 30
+"""Bytes of all that is kept by name: some million sessions."""
+
+RECORD_AGE = 86_400.0
+"""Seconds for which it is kept at most."""
 
 DUPLICATES = 120.0
 """Seconds for which ids are remembered."""

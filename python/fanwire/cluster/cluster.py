@@ -29,7 +29,7 @@ from fanwire.cluster.orders import Order, Orders
 from fanwire.cluster.parcel import Parcel, pack, unpack
 from fanwire.cluster.presence import Change
 from fanwire.cluster.pulse import BEAT, Pulse
-from fanwire.cluster.words import Beat, Counts, pack_word, unpack_word
+from fanwire.cluster.words import Beat, Counts, Moved, pack_word, unpack_word
 from fanwire.config import Config
 from fanwire.fabric import Fabric
 from fanwire.policy import Policies, RoomPolicy
@@ -148,6 +148,10 @@ class Cluster(Fabric, Listener):
     def order(self, what: str, whom: str | None, reason: str = "") -> None:
         """See `Fabric`."""
         self._on_loop(self._orders.give, Order(what, whom, reason))
+
+    def moved_here(self, session: str) -> None:
+        """See `Fabric`."""
+        self._backplane.tell(pack_word(Moved(self.node, session)))
 
     # Publishing.
 
@@ -422,7 +426,11 @@ class Cluster(Fabric, Listener):
         if isinstance(word, Beat):
             if self._pulse.heard(word.node, time.monotonic()):
                 logger.info("node %x is there", word.node)
-        elif word.node != self.node:
+        elif word.node == self.node:
+            return
+        elif isinstance(word, Moved):
+            self.host.obey("moved", word.session, "")
+        else:
             self._send_counts(word.rooms)
 
     def lost(self, log: str | None, room: str) -> None:

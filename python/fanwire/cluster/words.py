@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Beat", "Counts", "Word", "pack_word", "unpack_word"]
+__all__ = ["Beat", "Counts", "Moved", "Word", "pack_word", "unpack_word"]
 
 
 class Beat(msgspec.Struct, tag="beat", array_like=True):
@@ -20,7 +20,14 @@ class Counts(msgspec.Struct, tag="counts", array_like=True):
     rooms: list[str]
 
 
-Word = Beat | Counts
+class Moved(msgspec.Struct, tag="moved", array_like=True):
+    """A session's client is at this node now: whoever has the session lets it go."""
+
+    node: int
+    session: str
+
+
+Word = Beat | Counts | Moved
 """Each of them."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -77,7 +78,7 @@ def open_websocket(
         carrier.connection.inbox = carrier.inbox
         hub.engine.send_raw(carrier.link, greeting)
         if session is not None:
-            first = welcome(hub.config, session, None, claim.reason)
+            first = welcome(hub.config, session, None, claim.reason, claim.rooms)
             hub.engine.send_control(carrier.link, session.codec.name, first)
     if is_tls:
         transport.set_write_buffer_limits(high=WINDOW)
@@ -89,9 +90,16 @@ def open_websocket(
         hub.returning(carrier)
 
 
-def welcome(config: Config, session: Session, received: int | None, reason: str | None = None) -> bytes:
-    """The first message to a client with a session; `received` is for one that goes on."""
-    payload = {
+def welcome(
+    config: Config,
+    session: Session,
+    received: int | None,
+    reason: str | None = None,
+    rooms: Mapping[str, tuple[str, int]] | None = None,
+) -> bytes:
+    """The first message to a client with a session; `received` is for one that goes on, `rooms` for one that was at
+    another node."""
+    payload: dict[str, Any] = {
         "session": session.id,
         "resumed": received is not None,
         "received": received or 0,
@@ -103,6 +111,8 @@ def welcome(config: Config, session: Session, received: int | None, reason: str 
     }
     if reason is not None:
         payload["reason"] = reason
+    if rooms:
+        payload["rooms"] = {room: {"epoch": epoch, "seq": seq} for room, (epoch, seq) in rooms.items()}
     ts = time.time_ns() // 1_000_000
     return session.codec.encode({"type": "welcome", "id": secrets.token_hex(8), "ts": ts, "payload": payload})
 
