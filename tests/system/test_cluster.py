@@ -217,11 +217,11 @@ async def test_a_node_that_was_cut_off_catches_up(nodes: Cluster) -> None:
         policy = b._policies.of("log.x")
         fabric = b._fabric
         assert isinstance(fabric, fanwire.cluster.Cluster)
-        backplane.unfollow(fabric._log(policy), "log.x")
+        backplane.unfollow(fabric._logs.of(policy), "log.x")
         await asyncio.sleep(0.05)
         for n in range(5, 10):
             await a.publish_acked("log.x", n)
-        await backplane.follow(fabric._log(policy), "log.x")
+        await backplane.follow(fabric._logs.of(policy), "log.x")
         await a.publish_acked("log.x", 10)
         messages = await take(room, 6)
         assert [m.data for m in messages] == list(range(5, 11))
@@ -253,7 +253,7 @@ async def test_a_log_that_was_lost_is_told(nodes: Cluster, tmp_path: Path) -> No
         fabric = a._fabric
         assert isinstance(fabric, fanwire.cluster.Cluster)
         await a._backplane._ask(
-            f"$JS.API.STREAM.DELETE.{a._backplane._stream(fabric._log(a._policies.of('log.x')))}", {}
+            f"$JS.API.STREAM.DELETE.{a._backplane._stream(fabric._logs.of(a._policies.of('log.x')))}", {}
         )  # type: ignore[union-attr]
         assert nodes.nats is not None
         nodes.nats.kill()

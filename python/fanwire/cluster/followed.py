@@ -21,6 +21,7 @@ class Followed:
         refs: members, and those who are about to be.
         started: done when it is heard; its exception says why it is not.
         is_on: whether what comes goes to the engine.
+        is_over: nobody here is interested any more.
         epoch: of the log.
         seq: the last number that went to the engine, or was skipped.
         synced: when all that there was had come, by the monotonic clock.
@@ -31,7 +32,8 @@ class Followed:
     """
 
     __slots__ = (
-        "catching", "end", "epoch", "heard", "is_on", "log", "refs", "room", "seq", "started", "synced", "waiting",
+        "catching", "end", "epoch", "heard", "is_on", "is_over", "log", "refs", "room", "seq", "started", "synced",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, room: str, log: Log | None) -> None:
@@ -40,6 +42,7 @@ class Followed:
         self.refs = 0
         self.started: asyncio.Future[None] | None = None
         self.is_on = False
+        self.is_over = False
         self.epoch = ""
         self.seq = 0
         self.synced = 0.0

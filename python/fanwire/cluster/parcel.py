@@ -19,7 +19,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-__all__ = ["HEAD_ONLY", "Parcel", "pack", "unpack"]
+__all__ = ["HEAD_ONLY", "KEY_MAX", "Parcel", "pack", "unpack"]
 
 
 class Parcel(NamedTuple):
@@ -79,6 +79,9 @@ def unpack(data: bytes) -> Parcel:
         payload = data[begin:].decode()
     return Parcel(payload, kind == JSON, key, DELIVERIES[delivery], ts_ms, origin, number, kind == HEAD_ONLY)
 
+
+KEY_MAX = 65_535
+"""Bytes of a key."""
 
 VERSION = 1
 BINARY, TEXT, JSON, HEAD_ONLY = range(4)

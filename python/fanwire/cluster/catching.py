@@ -1,0 +1,196 @@
+"""Brings what is stored in a room to the engine, in order and all of it: what is missing is read from the log.
+
+On the loop's thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from fanwire._engine import Engine, Overloaded
+from fanwire.backplane.base import Backplane, Log, Stored, Unavailable
+from fanwire.cluster.followed import Followed
+from fanwire.cluster.logs import Logs
+from fanwire.cluster.parcel import Parcel, unpack
+from fanwire.cluster.tasks import Tasks
+
+__all__ = ["Catching"]
+
+logger = logging.getLogger("fanwire.cluster")
+
+
+class Catching:
+    """See the module's head.
+
+    Args:
+        engine: where the members of this node are.
+        backplane: where the logs are.
+        logs: makes them, if need be.
+        tasks: where reading goes on.
+        excluded: takes what was noted of a message of this node's own: the members that do not get it.
+        renewed: called with a room's name when its numbering had to begin anew.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        backplane: Backplane,
+        logs: Logs,
+        tasks: Tasks,
+        excluded: Callable[[Parcel], Sequence[int]],
+        renewed: Callable[[str], None],
+    ) -> None:
+        self._engine = engine
+        self._backplane = backplane
+        self._logs = logs
+        self._tasks = tasks
+        self._excluded = excluded
+        self._renewed = renewed
+
+    async def begin(self, followed: Followed, log: Log) -> None:
+        """Follows a room from here on.
+
+        Raises:
+            Unavailable: the backplane cannot be reached.
+        """
+        await self._logs.declare(log)
+        followed.epoch, followed.seq = await self._backplane.follow(log, followed.room)
+        followed.synced = time.monotonic()
+        self._engine.place(followed.room, followed.epoch, followed.seq)
+        followed.is_on = True
+        self._drain(followed)
+
+    def take(self, followed: Followed, message: Stored) -> None:
+        """A message has come."""
+        followed.waiting.append(message)
+        if followed.is_on and followed.catching is None:
+            self._drain(followed)
+
+    def catch_up(self, followed: Followed) -> None:
+        """Something may be missing: until that is known, what comes waits."""
+        if followed.is_on and (followed.catching is None or followed.catching.done()):
+            followed.catching = self._tasks.spawn(self._catch_up(followed))
+
+    def is_older(self, followed: Followed, since: tuple[str, int] | None) -> bool:
+        """Whether a position is before all that the engine keeps."""
+        if since is None or followed.log is None or since[0] != followed.epoch:
+            return False
+        return since[1] < self._engine.floor(followed.room)[1]
+
+    async def reach_back(self, followed: Followed, log: Log, since: int) -> None:
+        """Gives the engine what came after a number and it does not have, if the log has all of it.
+
+        Raises:
+            Unavailable: the backplane cannot be reached.
+        """
+        _, floor = self._engine.floor(followed.room)
+        after, older = since, []
+        while after < floor:
+            messages, is_whole = await self._backplane.read(log, followed.room, after, floor)
+            if not is_whole:
+                return
+            if not messages:
+                break
+            for message in messages:
+                parcel = unpack(message.data)
+                older.append((message.seq, parcel.ts_ms, parcel.payload, parcel.json, parcel.key, parcel.delivery))
+            after = messages[-1].seq
+        self._engine.extend(followed.room, followed.epoch, since, older)
+
+    def _drain(self, followed: Followed) -> None:
+        """Delivers what waits, as far as it goes; gets the rest."""
+        while followed.waiting:
+            if not self._accept(followed, followed.waiting[0]):
+                self.catch_up(followed)
+                return
+            followed.waiting.popleft()
+        followed.synced = time.monotonic()
+
+    def _accept(self, followed: Followed, message: Stored) -> bool:
+        """Delivers a message; false if something before it is missing, or the engine cannot take it now."""
+        epoch, seq = self._engine.position(followed.room)
+        if epoch != followed.epoch:
+            # The engine has forgotten an empty room.
+            self._engine.place(followed.room, followed.epoch, followed.seq)
+            seq = followed.seq
+        if message.seq <= seq:
+            # Had already; or the log was made anew, and counts from 1.
+            self.catch_up(followed)
+            return True
+        if message.prev > seq:
+            return False
+        try:
+            parcel = unpack(message.data)
+            self._engine.deliver(
+                followed.room,
+                message.seq,
+                parcel.ts_ms,
+                parcel.payload,
+                parcel.json,
+                parcel.key,
+                self._excluded(parcel),
+                parcel.delivery,
+            )
+        except Overloaded:
+            return False
+        except ValueError as error:
+            logger.warning("room %r, message %d: %s", followed.room, message.seq, error)
+            self._engine.skip(followed.room, message.seq - seq, "backplane")
+        followed.seq = message.seq
+        return True
+
+    async def _catch_up(self, followed: Followed) -> None:
+        assert followed.log is not None  # noqa: S101 - only rooms with logs get here
+        pause = FIRST_PAUSE
+        while not followed.is_over:
+            try:
+                if await self._read_on(followed, followed.log):
+                    followed.catching = None
+                    self._drain(followed)
+                    return
+            except Unavailable as error:
+                logger.debug("room %r: %s", followed.room, error)
+            # Another server of the cluster may not have it yet, or our queues are full.
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE)
+
+    async def _read_on(self, followed: Followed, log: Log) -> bool:
+        """Reads all that is missing; false if something is left."""
+        await self._logs.declare(log)
+        state = await self._backplane.state(log, followed.room)
+        if state.epoch != followed.epoch:
+            logger.warning("room %r: its log was made anew", followed.room)
+            # All that it has is new.
+            followed.epoch, followed.seq = state.epoch, 0
+            followed.waiting.clear()
+            self._engine.place(followed.room, state.epoch, 0)
+            self._renewed(followed.room)
+        while True:
+            seq = followed.seq
+            begun = time.monotonic()
+            messages, is_whole = await self._backplane.read(log, followed.room, seq, None, begun - followed.synced)
+            if not is_whole:
+                upto = messages[0].seq - 1 if messages else state.seq
+                if upto > seq:
+                    logger.warning("room %r: what was missed is no longer kept", followed.room)
+                    self._engine.skip(followed.room, upto - seq, "backplane")
+                    followed.seq = upto
+            for message in messages:
+                if not self._accept(followed, message):
+                    return False
+            if not messages:
+                while followed.waiting and self._accept(followed, followed.waiting[0]):
+                    followed.waiting.popleft()
+                if not followed.waiting:
+                    followed.synced = begun
+                return not followed.waiting
+
+
+FIRST_PAUSE = 0.01
+"""Seconds until the second attempt to read what is missing."""
+
+LAST_PAUSE = 1.0
+"""Seconds between attempts at most."""

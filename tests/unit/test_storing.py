@@ -1,0 +1,62 @@
+"""Messages for logs: what can never be delivered is refused, and what waits is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from fanwire import Config, Overloaded
+from fanwire.backplane import MemoryBackplane, MemoryBus
+from fanwire.cluster.appends import Appends
+from fanwire.cluster.logs import Logs
+from fanwire.cluster.storing import Storing
+from fanwire.cluster.tasks import Tasks
+from fanwire.policy import RoomPolicy
+
+POLICY = RoomPolicy("*", history=10)
+
+
+def storing(**config: Any) -> Storing:
+    backplane, tasks = MemoryBackplane(MemoryBus()), Tasks()
+    limits = Config(**config)
+    appends = Appends(backplane, limits.append_timeout, tasks.spawn)
+    return Storing(appends, Logs(backplane, limits.history_bytes, tasks), 7, limits)
+
+
+@pytest.mark.parametrize(
+    ("payload", "key", "delivery", "match"),
+    [
+        (bytes(1 << 20), None, None, "connection_bytes"),
+        ("ä" * (1 << 19), None, None, "connection_bytes"),
+        (b"", None, "never", "'never' is no delivery class"),
+        (b"", "k", None, "latest"),
+        (b"", "k" * 70_000, "latest", "65535 bytes"),
+    ],
+)
+async def test_refused_and_not_counted(payload: Any, key: str | None, delivery: str | None, match: str) -> None:
+    made = storing()
+    with pytest.raises(ValueError, match=match):
+        made.take(POLICY, payload, False, key, delivery)
+    assert made.waiting == 0
+
+
+async def test_what_waits_is_bounded_and_given_back() -> None:
+    made = storing(append_items=2)
+    parcels = [made.take(POLICY, b"x", False, None, None) for _ in range(2)]
+    with pytest.raises(Overloaded) as refused:
+        made.take(POLICY, b"x", False, None, None)
+    assert refused.value.limit == "append_items"
+    assert [await made.append(POLICY, "a", parcel, (), None) for parcel in parcels] == [1, 2]
+    await asyncio.sleep(0)
+    assert made.waiting == 0
+
+
+async def test_who_is_excluded_is_noted_once_and_for_our_own() -> None:
+    made = storing()
+    parcel = made.take(POLICY, b"x", False, None, None)
+    await made.append(POLICY, "a", parcel, [3, 1], None)
+    assert made.excluded(parcel._replace(origin=8)) == ()
+    assert made.excluded(parcel) == [1, 3]
+    assert made.excluded(parcel) == ()
