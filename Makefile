@@ -41,7 +41,7 @@ soak: $(VENV)/dev ## the long forms of the tests that are shortened otherwise
 
 .PHONY: chaos
 chaos: $(VENV)/dev ## an hour of killing nodes and the NATS server, which takes two minutes otherwise
-	FANWIRE_CHAOS=3600 $(BIN)/pytest -q -s --timeout 4200 tests/system/test_chaos.py -k uvloop
+	FANWIRE_CHAOS=3600 $(BIN)/pytest -q -s --timeout 4200 tests/system/test_chaos.py
 
 .PHONY: bench-cluster
 bench-cluster: $(VENV)/dev ## several nodes over NATS: throughput, latency, bytes

@@ -68,9 +68,10 @@ class Talk:
         return message
 
     async def ask(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Sends a message and returns what answers it, which has to come next."""
+        """Sends a message and returns what answers it, which has to come next, but for a count of what was received."""
         name = await self.say(kind, **fields)
-        answer = await self.hear()
+        while (answer := await self.hear())["type"] == "received":
+            pass
         assert answer.get("re") == name, answer
         return answer
 

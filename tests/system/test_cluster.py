@@ -228,6 +228,7 @@ async def test_a_node_that_was_cut_off_catches_up(nodes: Cluster) -> None:
         assert not [m.gap for m in messages if m.gap]
 
 
+@pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.logs_errors
 async def test_a_deaf_node_finds_out_and_heals(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
@@ -267,6 +268,7 @@ async def test_a_log_that_was_lost_is_told(nodes: Cluster, tmp_path: Path) -> No
         assert messages[0].gap.reason == "epoch"
 
 
+@pytest.mark.asyncio(loop_factories=["uvloop"])
 async def test_no_backplane_no_server(tmp_path: Path) -> None:
     from fanwire.backplane.nats import NATS
 
@@ -376,6 +378,7 @@ async def test_presence_over_all_nodes(nodes: Cluster) -> None:
         assert len(await b.presence("seen.x")) == 1
 
 
+@pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.logs_errors
 async def test_who_was_at_a_node_that_is_gone_is_gone(nodes: Cluster) -> None:
     async with (
@@ -425,3 +428,40 @@ async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) 
         _, stranger = await hello(b, "/?session=nobodys&received=0")
         assert stranger["reason"] == "unknown"
         assert "rooms" not in stranger
+
+
+async def test_values_of_a_room_with_history_are_there_for_the_first_at_a_node(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        for server in (a, b):
+            server.room("values.*", delivery="latest", history=100)
+        for n in range(60):
+            await a.publish_acked("values.x", n, key=f"k{n % 3}")
+        room = await two.join("values.x")
+        assert sorted([(m.key, m.data) for m in await take(room, 3)]) == [("k0", 57), ("k1", 58), ("k2", 59)]
+        a.publish("values.x", 60, key="k0")
+        assert [m.data for m in await take(room, 1)] == [60]
+
+
+@pytest.mark.logs_errors
+@pytest.mark.parametrize("nodes", ["memory"], indirect=True)
+async def test_a_log_that_has_lost_messages_is_told(nodes: Cluster) -> None:
+    async with nodes.node() as a, fanwire.connect(a.url) as one:
+        room = await one.join("log.x")
+        for n in range(10):
+            await a.publish_acked("log.x", n)
+        await take(room, 10)
+        assert nodes.bus is not None
+        nodes.bus.set_up(False)
+        await until(lambda: not a._is_ready())
+        log = next(log for name, log in nodes.bus.logs.items() if name == "rooms log.*")
+        for _ in range(4):
+            log.rooms["log.x"].pop()
+        log.seq -= 4
+        nodes.bus.set_up(True)
+        await until(lambda: a.engine.position("log.x")[0] != room.epoch)
+        for n in range(3):
+            await a.publish_acked("log.x", f"new {n}")
+        messages = await take(room, 3)
+        assert [m.data for m in messages] == ["new 0", "new 1", "new 2"]
+        assert messages[0].gap is not None
+        assert messages[0].gap.reason == "epoch"

@@ -119,7 +119,9 @@ def test_a_file_is_read(settings: list[Settings], file: Path) -> None:
         )
     ]
     servers = ["nats://one:4222", "nats://two:4222"]
-    assert read.nats == NATSTable(servers=servers, prefix="ours", storage="memory", replicas=3)
+    assert read.nats == NATSTable(
+        servers=servers, store=str(file.parent / "fanwire-data"), prefix="ours", storage="memory", replicas=3
+    )
 
 
 def test_options_win_over_the_file(settings: list[Settings], file: Path) -> None:

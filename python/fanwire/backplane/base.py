@@ -52,10 +52,13 @@ class LogState(NamedTuple):
         epoch: names the numbering, a hexadecimal number without leading zeros: another log, or one that was made anew,
             has another.
         seq: no message of the room has a higher number so far; some room's message has this one.
+        last: the highest number of the whole log. One that was lower than before has lost messages, as after a power
+            failure, and gives their numbers again.
     """
 
     epoch: str
     seq: int
+    last: int
 
 
 class Listener(Protocol):

@@ -159,7 +159,7 @@ class MemoryBackplane(Backplane):
         """See `Backplane`."""
         kept = self._log(log)
         messages = kept.rooms.get(room)
-        return LogState(kept.epoch, messages[-1][1].seq if messages else kept.seq)
+        return LogState(kept.epoch, messages[-1][1].seq if messages else kept.seq, kept.seq)
 
     async def put(self, name: str, data: bytes, ttl: float) -> None:
         """See `Backplane`."""

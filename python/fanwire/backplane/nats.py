@@ -230,11 +230,11 @@ class NATS(Backplane):
         """See `Backplane`."""
         subject = self._log_subject(log, token_of(room))
         info = await self._info(log, subject)
-        seq = int(info["last_seq"])
+        seq = last_seq = int(info["last_seq"])
         if info["subjects"]:
             last = await self._get(log, {"last_by_subj": subject})
             seq = seq if last is None else int(last["Nats-Sequence"])
-        return LogState(self._epochs[self._stream(log)], seq)
+        return LogState(self._epochs[self._stream(log)], seq, last_seq)
 
     # What is kept for a while, by name.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable, Sequence
 
@@ -50,16 +51,21 @@ class Catching:
         self._excluded = excluded
         self._renewed = renewed
 
-    async def begin(self, followed: Followed, log: Log) -> None:
-        """Follows a room from here on.
+    async def begin(self, followed: Followed, log: Log, has_values: bool) -> None:
+        """Follows a room from here on; `has_values`: joiners get the newest value of each key.
 
         Raises:
             Unavailable: the backplane cannot be reached.
         """
         await self._logs.declare(log)
-        followed.epoch, followed.seq = await self._backplane.follow(log, followed.room)
+        state = await self._backplane.follow(log, followed.room)
+        followed.epoch = followed.source = state.epoch
+        followed.seq = state.seq
         followed.synced = time.monotonic()
         self._engine.place(followed.room, followed.epoch, followed.seq)
+        if has_values:
+            # What is kept of the newest values; of those that are older than the log, nothing.
+            await self._reach_back(followed, log, 0, only_whole=False)
         followed.is_on = True
         self._drain(followed)
 
@@ -86,14 +92,19 @@ class Catching:
         Raises:
             Unavailable: the backplane cannot be reached.
         """
+        await self._reach_back(followed, log, since, only_whole=True)
+
+    async def _reach_back(self, followed: Followed, log: Log, since: int, *, only_whole: bool) -> None:
         _, floor = self._engine.floor(followed.room)
         after, older = since, []
         while after < floor:
             messages, is_whole = await self._backplane.read(log, followed.room, after, floor)
-            if not is_whole:
+            if not is_whole and only_whole:
                 return
             if not messages:
                 break
+            if not is_whole and after == since:
+                since = messages[0].seq - 1
             for message in messages:
                 parcel = unpack(message.data)
                 older.append((message.seq, parcel.ts_ms, parcel.payload, parcel.json, parcel.key, parcel.delivery))
@@ -157,17 +168,25 @@ class Catching:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
 
+    def _renew(self, followed: Followed, epoch: str, seq: int) -> None:
+        followed.epoch, followed.seq = epoch, seq
+        followed.waiting.clear()
+        self._engine.place(followed.room, epoch, seq)
+        self._renewed(followed.room)
+
     async def _read_on(self, followed: Followed, log: Log) -> bool:
         """Reads all that is missing; false if something is left."""
         await self._logs.declare(log)
         state = await self._backplane.state(log, followed.room)
-        if state.epoch != followed.epoch:
+        source, followed.source = followed.source, state.epoch
+        if state.epoch != source:
             logger.warning("room %r: its log was made anew", followed.room)
             # All that it has is new.
-            followed.epoch, followed.seq = state.epoch, 0
-            followed.waiting.clear()
-            self._engine.place(followed.room, state.epoch, 0)
-            self._renewed(followed.room)
+            self._renew(followed, state.epoch, 0)
+        elif state.last < followed.seq:
+            logger.error("room %r: its log has lost messages, and numbers on from %d", followed.room, state.last)
+            # What comes next has numbers that others have had: they need another name, if only on this node.
+            self._renew(followed, f"{secrets.randbits(40):x}", state.seq)
         while True:
             seq = followed.seq
             begun = time.monotonic()

@@ -221,7 +221,7 @@ class Cluster(Fabric, Listener):
                     logger.warning("room %r is cut off: %s", followed.room, error)
                 followed.is_on = True
             else:
-                await self._catching.begin(followed, followed.log)
+                await self._catching.begin(followed, followed.log, policy.delivery == "latest")
             if policy.presence:
                 await self._attendance.follow(followed.room, bool(self._pulse.others))
         except BaseException:

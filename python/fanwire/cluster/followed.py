@@ -22,7 +22,8 @@ class Followed:
         started: done when it is heard; its exception says why it is not.
         is_on: whether what comes goes to the engine.
         is_over: nobody here is interested any more.
-        epoch: of the log.
+        epoch: names the numbering to clients: that of the log, unless the log has lost messages.
+        source: the epoch of the log.
         seq: the last number that went to the engine, or was skipped.
         synced: when all that there was had come, by the monotonic clock.
         waiting: what has come and cannot be delivered yet.
@@ -32,8 +33,8 @@ class Followed:
     """
 
     __slots__ = (
-        "catching", "end", "epoch", "heard", "is_on", "is_over", "log", "refs", "room", "seq", "started", "synced",
-        "waiting",
+        "catching", "end", "epoch", "heard", "is_on", "is_over", "log", "refs", "room", "seq", "source",
+        "started", "synced", "waiting",
     )  # fmt: skip
 
     def __init__(self, room: str, log: Log | None) -> None:
@@ -43,7 +44,7 @@ class Followed:
         self.started: asyncio.Future[None] | None = None
         self.is_on = False
         self.is_over = False
-        self.epoch = ""
+        self.epoch = self.source = ""
         self.seq = 0
         self.synced = 0.0
         self.waiting: deque[Stored] = deque(maxlen=WAITING)

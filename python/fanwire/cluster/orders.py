@@ -58,7 +58,7 @@ class Orders:
             Unavailable: the backplane cannot be reached.
         """
         await self._backplane.declare(LOG)
-        self._epoch, self._seq = await self._backplane.follow(LOG, ALL)
+        self._epoch, self._seq, _ = await self._backplane.follow(LOG, ALL)
 
     def give(self, order: Order) -> None:
         """Tells all nodes, in a while those that cannot be reached now."""
@@ -78,8 +78,8 @@ class Orders:
             Unavailable: the backplane cannot be reached.
         """
         await self._backplane.declare(LOG)
-        epoch, seq = await self._backplane.state(LOG, ALL)
-        if epoch != self._epoch:
+        epoch, seq, last = await self._backplane.state(LOG, ALL)
+        if epoch != self._epoch or last < self._seq:
             self._epoch, self._seq = epoch, 0
         while self._seq < seq:
             messages, is_whole = await self._backplane.read(LOG, ALL, self._seq)
