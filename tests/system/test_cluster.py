@@ -465,3 +465,14 @@ async def test_a_log_that_has_lost_messages_is_told(nodes: Cluster) -> None:
         assert [m.data for m in messages] == ["new 0", "new 1", "new 2"]
         assert messages[0].gap is not None
         assert messages[0].gap.reason == "epoch"
+
+
+async def test_a_node_that_was_stopped_starts_again(nodes: Cluster) -> None:
+    async with nodes.node() as a:
+        b = nodes.node()
+        for n in range(2):
+            async with b, fanwire.connect(b.url) as two:
+                live, log = await two.join("live.x"), await two.join("log.x")
+                a.publish("live.x", n)
+                a.publish("log.x", n)
+                assert [m.data for m in await take(live, 1) + await take(log, 1)] == [n, n]

@@ -81,6 +81,8 @@ class MemoryBackplane(Backplane):
     async def close(self) -> None:
         """See `Backplane`."""
         self._listener = None
+        self._heard.clear()
+        self._followed.clear()
         if self in self._bus.nodes:
             self._bus.nodes.remove(self)
 

@@ -119,6 +119,9 @@ class NATS(Backplane):
     async def close(self) -> None:
         """See `Backplane`."""
         client, self._client, self._listener = self._client, None, None
+        for subscribed in (self._heard, self._followed, self._places):
+            subscribed.clear()
+        self._has_records = False
         if self._pump is not None:
             await asyncio.wait([self._pump], timeout=TIMEOUT)
             self._pump.cancel()
@@ -511,8 +514,8 @@ WAITING = 65_536
 WAITING_BYTES = 64 << 20
 """Bytes of the same."""
 
-RECORDS = 1 << 30
-"""Bytes of all that is kept by name: some million sessions."""
+RECORDS = 256 << 20
+"""Bytes of all that is kept by name: some 300,000 sessions. JetStream sets them aside."""
 
 RECORD_AGE = 86_400.0
 """Seconds for which it is kept at most."""
