@@ -476,3 +476,47 @@ async def test_a_node_that_was_stopped_starts_again(nodes: Cluster) -> None:
                 a.publish("live.x", n)
                 a.publish("log.x", n)
                 assert [m.data for m in await take(live, 1) + await take(log, 1)] == [n, n]
+
+
+async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanwire.cluster.cluster.LINGER", 0.05)
+    async with (
+        with_presence(nodes.node()) as a,
+        with_presence(nodes.node()) as b,
+        fanwire.connect(a.url) as one,
+        fanwire.connect(b.url) as two,
+    ):
+        here = await one.join("seen.x")
+        for _ in range(3):
+            there = await two.join("seen.x")
+            await until(lambda: len(here.members) == 2)
+            await there.leave()
+            await until(lambda: len(here.members) == 1)
+            # Until b has forgotten the room.
+            await until(lambda: "seen.x" not in b._fabric._followed)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("nodes", ["nats"], indirect=True)
+async def test_what_comes_too_fast_is_told_or_read_again(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanwire.backplane.nats.WAITING", 16)
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        live, log = await two.join("live.x"), await two.join("log.x")
+        told: list[Any] = []
+        got: list[Any] = []
+        live.on_skipped(told.append)
+
+        async def read() -> None:
+            async for message in live:
+                got.append(message.data)  # noqa: PERF401 - as they come
+
+        reading = asyncio.ensure_future(read())
+        for n in range(500):
+            a.publish("live.x", n)
+        await asyncio.gather(*(a.publish_acked("log.x", n) for n in range(500)))
+        messages = await take(log, 500)
+        assert [m.data for m in messages] == list(range(500))
+        assert not [m.gap for m in messages if m.gap]
+        await until(lambda: sum(skip.count for skip in told) + len(got) == 500, "all that did not come is told")
+        assert told
+        assert got == sorted(got)
+        reading.cancel()

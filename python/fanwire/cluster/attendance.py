@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,7 @@ class Attendance:
 
     async def follow(self, room: str, are_others: bool) -> None:
         """Begins to hear who is in a room elsewhere; waits a moment for the first answers."""
-        self._numbers.setdefault(room, 0)
+        self._numbers.setdefault(room, first_number())
         try:
             await self._backplane.hear(NAME + room)
         except Unavailable as error:
@@ -104,6 +105,11 @@ class Attendance:
         if isinstance(word, There) and room in self._answered:
             self._answered[room].set()
 
+    def ask(self, room: str) -> None:
+        """Something that others said of a room did not get here."""
+        if room in self._numbers:
+            self._say(room, Ask(self._node))
+
     def heal(self) -> None:
         """The backplane is back: everybody says who is where."""
         for room, number in self._numbers.items():
@@ -116,11 +122,16 @@ class Attendance:
             self._changed(change)
 
     def _next(self, room: str) -> int:
-        number = self._numbers[room] = self._numbers.get(room, 0) + 1
+        number = self._numbers[room] = self._numbers.get(room, first_number()) + 1
         return number
 
     def _say(self, room: str, word: Whereabouts) -> None:
         self._backplane.send(NAME + room, pack_whereabouts(word))
+
+
+def first_number() -> int:
+    """Where a node begins to number what it says of a room: above all that it has said of it before it forgot."""
+    return time.time_ns() // 1_000_000
 
 
 NAME = "p"

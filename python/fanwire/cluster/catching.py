@@ -72,12 +72,12 @@ class Catching:
     def take(self, followed: Followed, message: Stored) -> None:
         """A message has come."""
         followed.waiting.append(message)
-        if followed.is_on and followed.catching is None:
+        if followed.is_on and not self._is_catching(followed):
             self._drain(followed)
 
     def catch_up(self, followed: Followed) -> None:
         """Something may be missing: until that is known, what comes waits."""
-        if followed.is_on and (followed.catching is None or followed.catching.done()):
+        if followed.is_on and not self._is_catching(followed):
             followed.catching = self._tasks.spawn(self._catch_up(followed))
 
     def is_older(self, followed: Followed, since: tuple[str, int] | None) -> bool:
@@ -110,6 +110,9 @@ class Catching:
                 older.append((message.seq, parcel.ts_ms, parcel.payload, parcel.json, parcel.key, parcel.delivery))
             after = messages[-1].seq
         self._engine.extend(followed.room, followed.epoch, since, older)
+
+    def _is_catching(self, followed: Followed) -> bool:
+        return followed.catching is not None and not followed.catching.done()
 
     def _drain(self, followed: Followed) -> None:
         """Delivers what waits, as far as it goes; gets the rest."""

@@ -61,6 +61,7 @@ class Cluster(Fabric, Listener):
         self._tasks = Tasks()
         self._pulse = Pulse(self.node, time.monotonic())
         self._followed: dict[str, Followed] = {}
+        self._lost: set[tuple[str | None, str]] = set()
         self._live = LiveRooms(engine, backplane, self.node, config.max_rooms, self._tasks)
         self._logs = Logs(backplane, config.history_bytes, self._tasks)
         self._appends = Appends(backplane, config.append_timeout, self._tasks.spawn)
@@ -301,14 +302,22 @@ class Cluster(Fabric, Listener):
             self._live.answer(word.rooms)
 
     def lost(self, log: str | None, room: str) -> None:
-        """See `Listener`."""
-        logger.warning("%r: messages came faster than they were taken", room)
-        if log is None:
-            self._live.ask([room[1:]])
-        elif log == ORDERS.name:
-            self._tasks.spawn(self._orders.catch_up())
-        elif (followed := self._followed.get(room)) is not None:
-            self._catching.catch_up(followed)
+        """See `Listener`. It comes once for each message, so it is looked after when that has ceased."""
+        if not self._lost:
+            asyncio.get_running_loop().call_later(LOST_PAUSE, self._make_good)
+        self._lost.add((log, room))
+
+    def _make_good(self) -> None:
+        lost, self._lost = self._lost, set()
+        logger.warning("messages came faster than they were taken: %s", sorted(name for _, name in lost)[:10])
+        self._live.ask(name[1:] for log, name in lost if log is None and name[0] == LIVE)
+        for log, room in lost:
+            if log is None and room[0] == PRESENCE:
+                self._attendance.ask(room[1:])
+            elif log == ORDERS.name:
+                self._tasks.spawn(self._orders.catch_up())
+            elif log is not None and (followed := self._followed.get(room)) is not None:
+                self._catching.catch_up(followed)
 
     def went(self, is_up: bool) -> None:
         """See `Listener`. When it is back, what was missed is found out, in both directions."""
@@ -370,6 +379,9 @@ class Cluster(Fabric, Listener):
 
 USER = "u"
 """What begins the names under which the backplane carries messages to users."""
+
+LOST_PAUSE = 0.1
+"""Seconds until what did not get here is asked for."""
 
 LINGER = 30.0
 """Seconds for which a room is heard after its last member has left."""
