@@ -520,3 +520,21 @@ async def test_what_comes_too_fast_is_told_or_read_again(nodes: Cluster, monkeyp
         assert told
         assert got == sorted(got)
         reading.cancel()
+
+
+async def test_a_client_that_is_ahead_of_its_new_node(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(a.url) as one, fanwire.connect(b.url) as two:
+        here, there = await one.join("log.x"), await two.join("log.x")
+        # What is stored does not get to b, for a while.
+        fabric: Any = b._fabric
+        stored, fabric.stored = fabric.stored, lambda log, room, message: None
+        for n in range(5):
+            await a.publish_acked("log.x", n)
+        last = (await take(here, 5))[-1]
+        async with fanwire.connect(b.url) as three:
+            room = await three.join("log.x", since=fanwire.client.Position(here.epoch, last.seq))
+            fabric.stored = stored
+            await a.publish_acked("log.x", 5)
+            message = (await take(room, 1))[0]
+            assert (message.data, message.gap) == (5, None)
+        assert [m.data for m in await take(there, 6)] == list(range(6))

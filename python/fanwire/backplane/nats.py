@@ -73,6 +73,7 @@ class NATS(Backplane):
         self._listener: Listener | None = None
         # Tells our own messages from those of others.
         self._node = secrets.token_hex(4)
+        self._wanted: set[str] = set()
         self._heard: dict[str, Subscription] = {}
         self._followed: dict[tuple[str, str], Subscription] = {}
         self._places: dict[int, tuple[str | None, str]] = {}
@@ -119,6 +120,7 @@ class NATS(Backplane):
     async def close(self) -> None:
         """See `Backplane`."""
         client, self._client, self._listener = self._client, None, None
+        self._wanted.clear()
         for subscribed in (self._heard, self._followed, self._places):
             subscribed.clear()
         self._has_records = False
@@ -153,13 +155,20 @@ class NATS(Backplane):
 
     async def hear(self, name: str) -> None:
         """See `Backplane`."""
+        self._wanted.add(name)
         if name not in self._heard:
             subject = f"{self._prefix}.live.{token_of(name)}.*"
-            self._heard[name] = await self._subscribe(subject, (None, name), self._hearing(name))
+            subscription = await self._subscribe(subject, (None, name), self._hearing(name))
+            if name in self._heard or name not in self._wanted:
+                # Meanwhile somebody else has, or nobody wants it any more.
+                self._unsubscribe(subscription)
+            else:
+                self._heard[name] = subscription
         await self._flush()
 
     def unhear(self, name: str) -> None:
         """See `Backplane`."""
+        self._wanted.discard(name)
         self._unsubscribe(self._heard.pop(name, None))
 
     def tell(self, data: bytes) -> bool:

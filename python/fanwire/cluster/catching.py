@@ -80,18 +80,27 @@ class Catching:
         if followed.is_on and not self._is_catching(followed):
             followed.catching = self._tasks.spawn(self._catch_up(followed))
 
-    def is_older(self, followed: Followed, since: tuple[str, int] | None) -> bool:
-        """Whether a position is before all that the engine keeps."""
+    def is_elsewhere(self, followed: Followed, since: tuple[str, int] | None) -> bool:
+        """Whether a position is before all that the engine keeps, or after all that has come here."""
         if since is None or followed.log is None or since[0] != followed.epoch:
             return False
-        return since[1] < self._engine.floor(followed.room)[1]
+        room = followed.room
+        return not self._engine.floor(room)[1] <= since[1] <= self._engine.position(room)[1]
 
-    async def reach_back(self, followed: Followed, log: Log, since: int) -> None:
-        """Gives the engine what came after a number and it does not have, if the log has all of it.
+    async def reach(self, followed: Followed, log: Log, since: int) -> None:
+        """Gives the engine what came after a number and it does not have, if the log has all of it. Of one that has not
+        come here yet, which another node was faster with, waits for it.
 
         Raises:
             Unavailable: the backplane cannot be reached.
         """
+        for _ in range(AHEAD):
+            if since <= self._engine.position(followed.room)[1] or followed.is_over:
+                break
+            self.catch_up(followed)
+            if followed.catching is not None:
+                await asyncio.wait([followed.catching], timeout=LAST_PAUSE)
+            await asyncio.sleep(FIRST_PAUSE)
         await self._reach_back(followed, log, since, only_whole=True)
 
     async def _reach_back(self, followed: Followed, log: Log, since: int, *, only_whole: bool) -> None:
@@ -216,3 +225,6 @@ FIRST_PAUSE = 0.01
 
 LAST_PAUSE = 1.0
 """Seconds between attempts at most."""
+
+AHEAD = 5
+"""Times that a log is read for a number that a client has and we have not."""

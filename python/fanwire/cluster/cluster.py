@@ -157,7 +157,7 @@ class Cluster(Fabric, Listener):
     def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None = None) -> Awaitable[None] | None:
         """See `Fabric`."""
         followed = self._followed.get(room)
-        if followed is not None and followed.is_on and not self._catching.is_older(followed, since):
+        if followed is not None and followed.is_on and not self._catching.is_elsewhere(followed, since):
             return None
         return self._prepare(policy, room, since)
 
@@ -166,10 +166,10 @@ class Cluster(Fabric, Listener):
         try:
             assert followed.started is not None  # noqa: S101 - set where it is made
             await asyncio.shield(followed.started)
-            if since is not None and followed.log is not None and self._catching.is_older(followed, since):
-                await self._catching.reach_back(followed, followed.log, since[1])
+            if since is not None and followed.log is not None and self._catching.is_elsewhere(followed, since):
+                await self._catching.reach(followed, followed.log, since[1])
         finally:
-            self._leave(room)
+            self._release(followed)
 
     def entered(self, room: str) -> None:
         """See `Fabric`."""
@@ -190,10 +190,12 @@ class Cluster(Fabric, Listener):
 
     def _leave(self, room: str) -> None:
         followed = self._followed.get(room)
-        if followed is None:
-            return
+        if followed is not None:
+            self._release(followed)
+
+    def _release(self, followed: Followed) -> None:
         followed.refs -= 1
-        if followed.refs <= 0:
+        if followed.refs <= 0 and not followed.is_over:
             followed.cancel_end()
             # Whoever comes back soon finds it as it was.
             followed.end = asyncio.get_running_loop().call_later(LINGER, self._unfollow, followed)
@@ -343,9 +345,11 @@ class Cluster(Fabric, Listener):
         beat = pack_word(Beat(self.node))
         while True:
             self._backplane.tell(beat)
+            begun = time.monotonic()
             await asyncio.sleep(BEAT)
             now = time.monotonic()
-            if not self._backplane.is_up:
+            if not self._backplane.is_up or now - begun > 2 * BEAT:
+                # Whoever has slept has heard nobody, and what was said meanwhile is still to be read.
                 continue
             if self._pulse.is_deaf(now):
                 logger.error("this node does not hear itself: connecting anew")
