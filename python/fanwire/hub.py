@@ -306,7 +306,7 @@ class Hub(Host):
         for connection in list(self.connections.values()):
             if room in connection.rooms and connection.session is not None:
                 with contextlib.suppress(EngineError):
-                    self.memberships.join(connection, room)
+                    self.memberships.join(connection, room, sees=self.memberships.sees(connection, room))
 
     def obey(self, what: str, whom: str | None, reason: str) -> None:
         """See `Host`."""

@@ -122,6 +122,11 @@ class Memberships:
             tag = self._fabric.tag
             return {f"{tag}{conn_id:x}": info for conn_id, info in self._present.get(room, {}).items()}
 
+    def sees(self, connection: Connection, room: str) -> bool:
+        """Whether a member is told who else is there."""
+        with self._lock:
+            return connection.id not in self._blind.get(room, ())
+
     def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
         """Somebody has come to a room elsewhere, or has left it: the members here hear of it."""
         with self._lock:

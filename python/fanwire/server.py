@@ -190,12 +190,15 @@ class Server(Application):
             exclude: who does not get it.
             delivery: another delivery class.
             id: with a backplane and a history: its name, by which it is stored once, also when it is published again
-                within two minutes, by this node or another. At most 200 bytes.
+                within two minutes, by this node or another. 1 to 200 bytes.
 
         Raises:
+            ValueError: the id is too long, or as `publish`.
             Unavailable: the backplane was away for too long; whether the message was stored is not known, but with the
                 same id it can be tried again.
         """
+        if id is not None and not 0 < len(id.encode()) <= ID_MAX:
+            raise ValueError(f"an id has 1 to {ID_MAX} bytes")
         payload, is_json = encode(data)
         fabric = self._running_fabric
         seq = fabric.publish_acked(room, payload, is_json, key, _ids(exclude), delivery, id)
@@ -550,6 +553,9 @@ def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
         history_age=policy.history_age,
     )
 
+
+ID_MAX = 200
+"""Bytes of a published message's id."""
 
 FABRIC_END = 5.0
 """Seconds for messages to be stored that were taken before the end."""

@@ -278,7 +278,9 @@ async def test_chaos(tmp_path: Path) -> None:
 
             async def client(number: int) -> fanwire.Client:
                 return await stack.enter_async_context(
-                    fanwire.connect(balancer.url, token=KEY, encoding=("json", "msgpack")[number % 2])
+                    fanwire.connect(
+                        balancer.url, token=KEY, encoding=("json", "msgpack")[number % 2], max_attempts=None
+                    )
                 )
 
             readers = [Reader(await client(number)) for number in range(READERS)]

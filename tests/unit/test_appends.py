@@ -133,12 +133,30 @@ async def test_nothing_is_declared_while_it_is_away() -> None:
 
 async def test_what_does_not_wait_fails_at_once_and_the_next_goes_on() -> None:
     world = World()
-    world.backplane.fails = [(AWAY, False)]
+    # Once more at once: it may only have been that the log was not there.
+    world.backplane.fails = [(AWAY, False), (AWAY, False)]
     first, second = world.put(b"1", waits=False), world.put(b"2", waits=False)
     with pytest.raises(Unavailable, match="away"):
         await within(first)
     assert await within(second) == 1
     assert world.backplane.stored("r") == [b"2"]
+
+
+async def test_a_log_that_is_not_there_is_made_for_what_does_not_wait() -> None:
+    world = World()
+    world.backplane.fails = [(AWAY, False)]
+    assert await within(world.put(b"1", waits=False)) == 1
+    assert world.backplane.declared == [LOG]
+
+
+@pytest.mark.logs_errors
+async def test_an_unexpected_error_is_of_one_message() -> None:
+    world = World()
+    world.backplane.fails = [(AttributeError("a bug"), False)]
+    first, second = world.put(b"1"), world.put(b"2")
+    with pytest.raises(AttributeError):
+        await within(first)
+    assert await within(second) == 1
 
 
 async def test_what_waits_does_not_do_so_for_ever() -> None:
@@ -177,7 +195,7 @@ async def test_nobody_need_care() -> None:
     world = World()
     world.backplane.gate.clear()
     futures = [world.put(b"1"), world.put(b"2", waits=False), world.put(b"3")]
-    world.backplane.fails = [(None, True), (AWAY, False)]
+    world.backplane.fails = [(None, True), (AWAY, False), (AWAY, False)]
     for future in futures[:2]:
         future.cancel()
     world.backplane.gate.set()
@@ -221,7 +239,7 @@ async def test_an_interruption_is_told_as_well() -> None:
     first = world.put(b"1")
     await until(lambda: world.backplane.attempts)
     world.tasks[0].cancel()
-    with pytest.raises(Unavailable, match="interrupted"):
+    with pytest.raises(Unavailable, match="stopped"):
         await within(first)
 
 

@@ -53,10 +53,10 @@ async def test_what_waits_is_bounded_and_given_back() -> None:
     assert made.waiting == 0
 
 
-async def test_who_is_excluded_is_noted_once_and_for_our_own() -> None:
+async def test_who_is_excluded_is_noted_for_our_own() -> None:
     made = storing()
     parcel = made.take(POLICY, b"x", False, None, None)
     await made.append(POLICY, "a", parcel, [3, 1], None)
     assert made.excluded(parcel._replace(origin=8)) == ()
-    assert made.excluded(parcel) == [1, 3]
-    assert made.excluded(parcel) == ()
+    # As often as the engine has to be asked.
+    assert made.excluded(parcel) == made.excluded(parcel) == [1, 3]

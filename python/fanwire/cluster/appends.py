@@ -59,6 +59,7 @@ class Appends:
         # Nobody may care.
         item.done.add_done_callback(_look)
         if self._is_closed:
+            logger.warning("a message to %r was not stored: the node has stopped", room)
             item.done.set_exception(Unavailable("the node has stopped"))
         elif room in self._rooms:
             self._rooms[room].append(item)
@@ -73,37 +74,52 @@ class Appends:
         while self._rooms and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.01)
         self._is_closed = True
-        for items in self._rooms.values():
+        for room, items in self._rooms.items():
+            logger.warning("%d messages to %r were not stored before the end", len(items), room)
             for item in items:
                 _fail(item, Unavailable("the node has stopped"))
 
     async def _work(self, room: str) -> None:
         # One after the other: of two on the way at once, the second could be stored before the first is tried again.
         items = self._rooms[room]
+        try:
+            while items and not self._is_closed:
+                await self._store(room, items[0])
+                items.popleft()
+        finally:
+            del self._rooms[room]
+            for item in items:
+                _fail(item, Unavailable("the node has stopped"))
+
+    async def _store(self, room: str, item: Item) -> None:
         pause = FIRST_PAUSE
-        while items and not self._is_closed:
-            item = items[0]
+        has_declared = False
+        while True:
             try:
                 seq = await self._backplane.append(item.log, room, item.data, item.id)
-            except ValueError as error:
-                _fail(item, error)
-            except Unavailable as error:
-                if item.waits and asyncio.get_running_loop().time() < item.deadline:
+            except Unavailable as error:  # noqa: PERF203 - that is what it is for
+                may_wait = item.waits and asyncio.get_running_loop().time() < item.deadline
+                if not may_wait and (has_declared or not self._backplane.is_up):
+                    logger.warning("a message to %r was not stored: %s", room, error)
+                    _fail(item, error)
+                    return
+                # A log that is not there, or no longer, looks like a backplane that does not answer.
+                await self._declare(item.log)
+                has_declared = True
+                if may_wait:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LAST_PAUSE)
-                    await self._declare(item.log)
-                    continue
-                logger.warning("a message to %r was not stored: %s", room, error)
+                if self._is_closed:
+                    return
+            except Exception as error:  # the next message must not pay for this one
+                if not isinstance(error, ValueError):
+                    logger.exception("a message to %r was not stored", room)
                 _fail(item, error)
-            except BaseException as error:
-                _fail(item, Unavailable(f"interrupted: {error!r}"))
-                raise
+                return
             else:
-                pause = FIRST_PAUSE
                 if not item.done.done():
                     item.done.set_result(seq)
-            items.popleft()
-        del self._rooms[room]
+                return
 
     async def _declare(self, log: Log) -> None:
         # A server that kept its logs in memory has lost them with its end.

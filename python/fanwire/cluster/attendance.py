@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,8 @@ class Attendance:
         self._changed = changed
         self._numbers: dict[str, int] = {}
         self._afar = Afar()
+        # Who is elsewhere is asked for on any thread.
+        self._lock = threading.Lock()
         self._answered: dict[str, asyncio.Event] = {}
 
     async def follow(self, room: str, are_others: bool) -> None:
@@ -71,7 +74,8 @@ class Attendance:
         """Nobody here is interested any more."""
         if self._numbers.pop(room, None) is not None:
             self._backplane.unhear(NAME + room)
-            self._afar.forget(room)
+            with self._lock:
+                self._afar.forget(room)
 
     def came(self, room: str, id: str, info: Any) -> None:
         """Somebody has come to a room here."""
@@ -83,7 +87,8 @@ class Attendance:
 
     def members(self, room: str) -> dict[str, Any]:
         """Who is in a room elsewhere."""
-        return self._afar.members(room)
+        with self._lock:
+            return self._afar.members(room)
 
     def heard(self, room: str, data: bytes) -> None:
         """Another node has said something of a room."""
@@ -97,7 +102,8 @@ class Attendance:
         if isinstance(word, Ask):
             self._say(room, There(self._node, self._numbers[room], self._here(room)))
             return
-        changes, is_missing = self._afar.take(room, word)
+        with self._lock:
+            changes, is_missing = self._afar.take(room, word)
         for change in changes:
             self._changed(change)
         if is_missing:
@@ -118,7 +124,9 @@ class Attendance:
 
     def drop(self, node: int) -> None:
         """A node is gone."""
-        for change in self._afar.drop(node):
+        with self._lock:
+            changes = self._afar.drop(node)
+        for change in changes:
             self._changed(change)
 
     def _next(self, room: str) -> int:
@@ -126,7 +134,12 @@ class Attendance:
         return number
 
     def _say(self, room: str, word: Whereabouts) -> None:
-        self._backplane.send(NAME + room, pack_whereabouts(word))
+        try:
+            data = pack_whereabouts(word)
+        except (TypeError, ValueError) as error:
+            logger.error("room %r: what other nodes should be told of a member cannot be encoded: %s", room, error)
+        else:
+            self._backplane.send(NAME + room, data)
 
 
 def first_number() -> int:

@@ -66,6 +66,7 @@ class Catching:
         if has_values:
             # What is kept of the newest values; of those that are older than the log, nothing.
             await self._reach_back(followed, log, 0, only_whole=False)
+            self.catch_up(followed)
         followed.is_on = True
         self._drain(followed)
 
@@ -101,24 +102,42 @@ class Catching:
             if followed.catching is not None:
                 await asyncio.wait([followed.catching], timeout=LAST_PAUSE)
             await asyncio.sleep(FIRST_PAUSE)
+        else:
+            if since <= (await self._backplane.state(log, followed.room)).last:
+                raise Unavailable("what the client has had already has not come here yet")
         await self._reach_back(followed, log, since, only_whole=True)
 
     async def _reach_back(self, followed: Followed, log: Log, since: int, *, only_whole: bool) -> None:
-        _, floor = self._engine.floor(followed.room)
-        after, older = since, []
-        while after < floor:
+        after = since
+        older: list[tuple[int, int, bytes | str, bool, str | None, str | None]] = []
+        # The floor may rise while we read.
+        while after < (floor := self._engine.floor(followed.room)[1]):
             messages, is_whole = await self._backplane.read(log, followed.room, after, floor)
             if not is_whole and only_whole:
                 return
             if not messages:
-                break
-            if not is_whole and after == since:
-                since = messages[0].seq - 1
+                # None from there to the floor.
+                after = floor
+                continue
+            if not is_whole:
+                since, older = messages[0].seq - 1, []
             for message in messages:
-                parcel = unpack(message.data)
+                try:
+                    parcel = unpack(message.data)
+                except ValueError as error:
+                    logger.warning("room %r, message %d: %s", followed.room, message.seq, error)
+                    since, older = message.seq, []
+                    continue
                 older.append((message.seq, parcel.ts_ms, parcel.payload, parcel.json, parcel.key, parcel.delivery))
             after = messages[-1].seq
         self._engine.extend(followed.room, followed.epoch, since, older)
+
+    def remind(self, followed: Followed) -> None:
+        """Tells the engine where a room is, if it has forgotten the room while nobody was in it."""
+        if followed.is_on and followed.log is not None:
+            epoch, _ = self._engine.position(followed.room)
+            if epoch != followed.epoch:
+                self._engine.place(followed.room, followed.epoch, followed.seq)
 
     def _is_catching(self, followed: Followed) -> bool:
         return followed.catching is not None and not followed.catching.done()
@@ -134,11 +153,8 @@ class Catching:
 
     def _accept(self, followed: Followed, message: Stored) -> bool:
         """Delivers a message; false if something before it is missing, or the engine cannot take it now."""
-        epoch, seq = self._engine.position(followed.room)
-        if epoch != followed.epoch:
-            # The engine has forgotten an empty room.
-            self._engine.place(followed.room, followed.epoch, followed.seq)
-            seq = followed.seq
+        self.remind(followed)
+        _, seq = self._engine.position(followed.room)
         if message.seq <= seq:
             # Had already; or the log was made anew, and counts from 1.
             self.catch_up(followed)
@@ -157,8 +173,12 @@ class Catching:
                 self._excluded(parcel),
                 parcel.delivery,
             )
-        except Overloaded:
-            return False
+        except Overloaded as error:
+            if error.limit != "max_keys":
+                return False
+            # That does not pass.
+            logger.warning("room %r, message %d: %s", followed.room, message.seq, error)
+            self._engine.skip(followed.room, message.seq - seq, "backplane")
         except ValueError as error:
             logger.warning("room %r, message %d: %s", followed.room, message.seq, error)
             self._engine.skip(followed.room, message.seq - seq, "backplane")

@@ -62,6 +62,7 @@ class Cluster(Fabric, Listener):
         self._pulse = Pulse(self.node, time.monotonic())
         self._followed: dict[str, Followed] = {}
         self._lost: set[tuple[str | None, str]] = set()
+        self._making_good: asyncio.TimerHandle | None = None
         self._live = LiveRooms(engine, backplane, self.node, config.max_rooms, self._tasks)
         self._logs = Logs(backplane, config.history_bytes, self._tasks)
         self._appends = Appends(backplane, config.append_timeout, self._tasks.spawn)
@@ -85,6 +86,13 @@ class Cluster(Fabric, Listener):
     async def stop(self, timeout: float) -> None:
         """See `Fabric`."""
         await self._appends.close(timeout)
+        for followed in self._followed.values():
+            # The backplane may be opened again, for another life.
+            followed.is_over = True
+            followed.cancel_end()
+        self._followed.clear()
+        if self._making_good is not None:
+            self._making_good.cancel()
         await self._tasks.end()
         await self._backplane.close()
 
@@ -150,13 +158,16 @@ class Cluster(Fabric, Listener):
         if policy.history == 0:
             return self.publish(room, payload, json, key, exclude, delivery)
         parcel = self._storing.take(policy, payload, json, key, delivery)
-        return self._storing.append(policy, room, parcel, exclude, id)
+        # Whoever no longer waits for it has published it all the same.
+        return asyncio.shield(self._storing.append(policy, room, parcel, exclude, id))
 
     # Rooms that are heard.
 
     def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None = None) -> Awaitable[None] | None:
         """See `Fabric`."""
         followed = self._followed.get(room)
+        if followed is not None:
+            self._catching.remind(followed)
         if followed is not None and followed.is_on and not self._catching.is_elsewhere(followed, since):
             return None
         return self._prepare(policy, room, since)
@@ -296,6 +307,9 @@ class Cluster(Fabric, Listener):
         if isinstance(word, Beat):
             if self._pulse.heard(word.node, time.monotonic()):
                 logger.info("node %x is there", word.node)
+                # Perhaps it was away, or we were: each says what the other may have missed.
+                self._attendance.heal()
+                self._live.ask(room for room, followed in self._followed.items() if followed.log is None)
         elif word.node == self.node:
             return
         elif isinstance(word, Moved):
@@ -306,7 +320,7 @@ class Cluster(Fabric, Listener):
     def lost(self, log: str | None, room: str) -> None:
         """See `Listener`. It comes once for each message, so it is looked after when that has ceased."""
         if not self._lost:
-            asyncio.get_running_loop().call_later(LOST_PAUSE, self._make_good)
+            self._making_good = asyncio.get_running_loop().call_later(LOST_PAUSE, self._make_good)
         self._lost.add((log, room))
 
     def _make_good(self) -> None:

@@ -67,7 +67,8 @@ class Orders:
 
     async def take(self, message: Stored) -> None:
         """One has come; if others have not, they come first."""
-        if message.prev > self._seq:
+        # One that we had already: the log may have been made anew.
+        if message.prev > self._seq or message.seq <= self._seq:
             await self.catch_up()
         self._do(message)
 

@@ -7,6 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 
 from fanwire._engine import Overloaded
 from fanwire.cluster.appends import Appends
@@ -75,14 +76,16 @@ class Storing:
                 # Of a message that never came back.
                 del self._excluded[next(iter(self._excluded))]
             self._excluded[parcel.number] = sorted(exclude)
-        name = id or f"{self._node:x}-{parcel.number:x}"
+        # The rooms of a policy share a log, whose ids must differ.
+        name = f"{self._node:x}-{parcel.number:x}" if id is None else sha256(f"{room}\0{id}".encode()).hexdigest()
         stored = self._appends.put(self._logs.of(policy), room, pack(parcel), name, waits=policy.when_away == "wait")
         stored.add_done_callback(lambda done: self._give_back(parcel))
         return stored
 
     def excluded(self, parcel: Parcel) -> Sequence[int]:
         """Who does not get a message that has come back."""
-        return self._excluded.pop(parcel.number, ()) if parcel.origin == self._node else ()
+        # Kept: the engine may have to be asked again. The oldest are forgotten.
+        return self._excluded.get(parcel.number, ()) if parcel.origin == self._node else ()
 
     def _give_back(self, parcel: Parcel) -> None:
         with self._lock:
@@ -106,4 +109,4 @@ OVERHEAD = 270
 """Bytes that the engine adds to a message when it counts what waits, its longest header included."""
 
 EXCLUDED = 10_000
-"""Messages on their way with members that do not get them."""
+"""Messages whose excluded members are remembered: all that may be on their way, by `append_items`."""
