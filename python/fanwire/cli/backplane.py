@@ -17,7 +17,6 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
 
     Raises:
         Failure: a certificate cannot be read, or `fanwire[nats]` is not installed.
-        Misuse: an embedded server among others.
     """
     if table is None or not table.servers:
         return None

@@ -66,8 +66,10 @@ class Catching:
         if has_values:
             # What is kept of the newest values; of those that are older than the log, nothing.
             await self._reach_back(followed, log, 0, only_whole=False)
-            self.catch_up(followed)
         followed.is_on = True
+        if has_values:
+            # The backplane may have been away while that was read.
+            self.catch_up(followed)
         self._drain(followed)
 
     def take(self, followed: Followed, message: Stored) -> None:
