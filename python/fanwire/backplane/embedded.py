@@ -80,6 +80,8 @@ class EmbeddedServer:
                 f"jetstream {{ store_dir: {json.dumps(str(self._store))}, sync_interval: 10s }}\n"
                 f"authorization {{ token: {json.dumps(self._token)} }}\n"
                 f"ports_file_dir: {json.dumps(folder)}\n"
+                # Bounded, and where its operator finds it.
+                f"log_file: {json.dumps(str(self._store / LOG))}\nlog_size_limit: {LOG_SIZE}\nlogfile_max_num: 2\n"
             )
             log = Path(folder) / "log"
             with log.open("wb") as output:
@@ -102,7 +104,7 @@ class EmbeddedServer:
                 if self._process.poll() is not None:
                     break
                 await asyncio.sleep(POLL)
-            said = log.read_text(errors="replace").strip().splitlines()
+            said = last_lines(log) or last_lines(self._store / LOG)
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
@@ -117,6 +119,11 @@ class EmbeddedServer:
                     await self._launch()
                 except OSError as error:
                     logger.error("%s", error)
+
+
+def last_lines(file: Path) -> list[str]:
+    """What was written to a file last; nothing, if there is none."""
+    return file.read_text(errors="replace")[-LAST:].strip().splitlines() if file.exists() else []
 
 
 def program() -> str:
@@ -139,6 +146,15 @@ def port_in(folder: Path) -> int | None:
             return int(json.loads(file.read_text())["nats"][0].rsplit(":", 1)[1])
     return None
 
+
+LOG = "nats-server.log"
+"""What it says is written there, in its store."""
+
+LOG_SIZE = 10 << 20
+"""Bytes of that, after which it begins anew; one older file is kept."""
+
+LAST = 4096
+"""Bytes of it that are looked at when it does not start."""
 
 POLL = 0.02
 """Seconds between looks at whether it has started, or ended."""
