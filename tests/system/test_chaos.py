@@ -109,7 +109,7 @@ class Balancer:
         self.url = ""
 
     async def __aenter__(self) -> Balancer:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
@@ -118,45 +118,51 @@ class Balancer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A task that was cancelled before its first step has ended nothing.
+        for writer in self._writers:
+            writer.transport.abort()
 
     def cut_one(self) -> None:
         """Loses a connection on the way."""
         if self._writers:
             self._dice.choice(list(self._writers)).transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             for node in self._dice.sample(self._nodes, len(self._nodes)):
                 with contextlib.suppress(OSError):
                     far, near = await asyncio.open_connection("127.0.0.1", node.port)
-                    await self._join(reader, writer, far, near)
+                    self._writers.add(near)
+                    try:
+                        await join(reader, writer, far, near)
+                    finally:
+                        self._discard(near)
                     return
-        except asyncio.CancelledError:
-            pass
         finally:
-            self._writers.discard(writer)
-            self._tasks.discard(task)
-            writer.transport.abort()
+            self._discard(writer)
 
-    async def _join(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        far: asyncio.StreamReader,
-        near: asyncio.StreamWriter,
-    ) -> None:
-        pumps = [asyncio.ensure_future(pump(reader, near)), asyncio.ensure_future(pump(far, writer))]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in pumps:
-                each.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            near.transport.abort()
+    def _discard(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.discard(writer)
+        writer.transport.abort()
+
+
+async def join(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, far: asyncio.StreamReader, near: asyncio.StreamWriter
+) -> None:
+    """Carries both ways until either ends."""
+    pumps = [asyncio.ensure_future(pump(reader, near)), asyncio.ensure_future(pump(far, writer))]
+    try:
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in pumps:
+            each.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
