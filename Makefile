@@ -23,7 +23,7 @@ test: test-rust test-python autobahn ## every test
 
 .PHONY: test-rust
 test-rust: tools ## the core's tests, without Python, and its queue under loom
-	$(CARGO) test --quiet
+	$(CARGO) test --quiet --features nats
 	RUSTFLAGS="--cfg loom" $(CARGO) test --quiet --release --lib --target-dir target/loom queue
 
 .PHONY: test-python
@@ -72,7 +72,7 @@ fuzz-long: $(FUZZ) $(VENV)/dev ## a million inputs for each target of the core, 
 check: $(VENV)/dev ## formatting, lints and types
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
-	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --workspace --all-targets --features fanwire/nats -- -D warnings
 	$(CARGO) clippy --quiet --features python -- -D warnings
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .

@@ -83,7 +83,7 @@ pub struct Engine {
 #[derive(Debug)]
 struct Handle {
     queue: Arc<Queue<Command<Wire>>>,
-    waker: Waker,
+    waker: Arc<Waker>,
     registry: Arc<Registry>,
     ids: Arc<Mutex<Ids>>,
     stats: Arc<Stats>,
@@ -232,12 +232,23 @@ impl Engine {
     /// Sends a message to the members of a room except some, sorted; returns its number in the room. Every
     /// member sees the messages of a room in the order of their numbers, whichever threads published them.
     pub fn publish(&self, name: &str, draft: Draft<'_>, except: &[ConnId]) -> Result<u64, Error> {
+        let mut wake = Vec::new();
+        let result = self.publish_quietly(name, draft, except, &mut wake);
+        ring(&mut wake);
+        result
+    }
+
+    /// The same, but the threads that write may sleep on: the caller has more to publish, and wakes them with [`ring`].
+    pub fn publish_quietly(
+        &self,
+        name: &str,
+        draft: Draft<'_>,
+        except: &[ConnId],
+        wake: &mut Vec<Arc<Waker>>,
+    ) -> Result<u64, Error> {
         self.check()?;
         self.mint.check(draft)?;
-        let mut wake = Vec::new();
-        let seq =
-            self.rooms.with(name, self.mint.now_us(), |entry| self.queue(entry, draft, None, except, &mut wake))?;
-        self.wake(wake);
+        let seq = self.rooms.with(name, self.mint.now_us(), |entry| self.queue(entry, draft, None, except, wake))?;
         self.published.fetch_add(1, Relaxed);
         Ok(seq)
     }
@@ -293,7 +304,7 @@ impl Engine {
         self.rooms.find(name, |Entry { room, headcount }| {
             self.tell_room(room, headcount, label, payload, except, &mut wake);
         });
-        self.wake(wake);
+        ring(&mut wake);
         Ok(())
     }
 
@@ -413,7 +424,7 @@ impl Engine {
         let settings = &self.settings;
         let handle = Handle {
             queue: Arc::new(Queue::new(settings.queue_items, settings.queue_bytes)),
-            waker: Waker::new(poll.registry(), WAKE)?,
+            waker: Arc::new(Waker::new(poll.registry(), WAKE)?),
             registry: Arc::new(poll.registry().try_clone()?),
             ids: Arc::new(Mutex::new(Ids::new(index))),
             stats: Arc::default(),
@@ -485,7 +496,7 @@ impl Engine {
         draft: Draft<'_>,
         stamp: Option<Stamp>,
         except: &[ConnId],
-        wake: &mut Vec<usize>,
+        wake: &mut Vec<Arc<Waker>>,
     ) -> Result<u64, Error> {
         let delivery = delivery_of(room, &draft)?;
         let has_members = headcount.total() > 0;
@@ -527,7 +538,7 @@ impl Engine {
         label: &'static str,
         payload: &str,
         except: &[ConnId],
-        wake: &mut Vec<usize>,
+        wake: &mut Vec<Arc<Waker>>,
     ) {
         let about = self.mint.about(room, Delivery::Reliable, Some(self.mint.next_id("e")));
         let message = self.mint.build(Role::Event(label), Kind::Json, payload.as_bytes(), about);
@@ -535,19 +546,12 @@ impl Engine {
     }
 
     /// Queues a message for the members of its room, under the room's lock.
-    fn spread(&self, message: &Arc<Message>, headcount: &Headcount, except: &[ConnId], wake: &mut Vec<usize>) {
-        for (index, shard) in self.shards.iter().enumerate().filter(|&(index, _)| headcount.in_shard(index) > 0) {
+    fn spread(&self, message: &Arc<Message>, headcount: &Headcount, except: &[ConnId], wake: &mut Vec<Arc<Waker>>) {
+        for (_, shard) in self.shards.iter().enumerate().filter(|&(index, _)| headcount.in_shard(index) > 0) {
             let command = Command::Publish { message: Arc::clone(message), except: except.into() };
             if shard.queue.push(command, message.cost(Encoding::Raw)) {
-                wake.push(index);
+                wake.push(Arc::clone(&shard.waker));
             }
-        }
-    }
-
-    /// Not under a room's lock: a system call, after which the woken thread may have the processor.
-    fn wake(&self, shards: Vec<usize>) {
-        for index in shards {
-            self.shards[index].wake();
         }
     }
 
@@ -572,6 +576,14 @@ impl Handle {
     fn wake(&self) {
         // Fails only if the descriptor is broken; the thread then looks at its next timer.
         let _ = self.waker.wake();
+    }
+}
+
+/// Wakes threads that write. Not under a room's lock: a system call, after which the woken thread may have the processor.
+pub fn ring(wake: &mut Vec<Arc<Waker>>) {
+    for waker in wake.drain(..) {
+        // Fails only if the descriptor is broken; the thread then looks at its next timer.
+        let _ = waker.wake();
     }
 }
 

@@ -23,7 +23,7 @@ impl Events {
 
     /// The descriptor that becomes readable when there are events.
     pub fn fd(&self) -> RawFd {
-        self.bell.reader.as_raw_fd()
+        self.bell.fd()
     }
 
     /// Adds events and rings once per batch that the host takes.
@@ -53,28 +53,35 @@ impl Events {
 
 /// An eventfd; a pipe where there is none.
 #[derive(Debug)]
-struct Bell {
+pub struct Bell {
     reader: OwnedFd,
     #[cfg(not(target_os = "linux"))]
     writer: OwnedFd,
 }
 
 impl Bell {
+    /// A silent one.
     #[cfg(target_os = "linux")]
-    fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         use rustix::event::{EventfdFlags, eventfd};
         Ok(Self { reader: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
     }
 
+    /// A silent one.
     #[cfg(not(target_os = "linux"))]
-    fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         // Never more than one ring waits, so neither end can block.
         let (reader, writer) = io::pipe()?;
         Ok(Self { reader: reader.into(), writer: writer.into() })
     }
 
-    /// Fails only if the descriptor is broken, and then nobody could be told.
-    fn ring(&self) {
+    /// The descriptor that is readable from a ring on.
+    pub fn fd(&self) -> RawFd {
+        self.reader.as_raw_fd()
+    }
+
+    /// Fails only if the descriptor is broken, and then nobody could be told. Not twice without [`Self::silence`] between.
+    pub fn ring(&self) {
         #[cfg(target_os = "linux")]
         let writer = &self.reader;
         #[cfg(not(target_os = "linux"))]
@@ -82,7 +89,8 @@ impl Bell {
         let _ = write(writer, &1u64.to_ne_bytes());
     }
 
-    fn silence(&self) {
+    /// Makes it readable no longer.
+    pub fn silence(&self) {
         let _ = read(&self.reader, &mut [0; 8]);
     }
 }

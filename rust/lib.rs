@@ -5,8 +5,9 @@
 //! The files below stand in the order of their dependencies; each imports only those above it. First the
 //! pure parts, which know no socket, no thread and no clock, from [`frame`] to the state machine that
 //! joins them, [`shard`]. Then the edge: [`queue`] and [`events`] between threads, [`link`] (the ways out),
-//! the thread itself in [`driver`], the table of [`rooms`], and [`engine`], which owns it all. The border
-//! to Python is a Cargo feature; without it, nothing here can name PyO3.
+//! the thread itself in [`driver`], the table of [`rooms`], and [`engine`], which owns it all. Then what comes from
+//! other nodes: [`parcel`], [`inlet`], and the connection to NATS in `line`. That and the border to Python are Cargo
+//! features; without them, nothing here can name async-nats or PyO3.
 
 pub mod error;
 pub mod budget;
@@ -31,5 +32,9 @@ pub mod driver;
 pub mod rooms;
 pub mod mint;
 pub mod engine;
+pub mod parcel;
+pub mod inlet;
+#[cfg(feature = "nats")]
+pub mod line;
 #[cfg(feature = "python")]
 mod python;

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
@@ -48,12 +49,14 @@ create_exception!(fanwire._engine, RoomFull, EngineError, "The room has as many 
 #[pymodule(gil_used = false)]
 mod _engine {
     #[pymodule_export]
+    use super::cluster::{PyInlet, PyLine};
+    #[pymodule_export]
     use super::{EngineClosed, EngineError, Overloaded, PyEngine, RoomFull};
 }
 
 #[pyclass(name = "Engine", module = "fanwire._engine", frozen)]
 #[derive(Debug)]
-struct PyEngine(Engine);
+struct PyEngine(Arc<Engine>);
 
 #[pymethods]
 impl PyEngine {
@@ -95,7 +98,7 @@ impl PyEngine {
                 slow_code,
             },
         };
-        guard(|| Engine::start(settings)).map(Self)
+        guard(|| Engine::start(settings)).map(|engine| Self(Arc::new(engine)))
     }
 
     fn fileno(&self) -> RawFd {
@@ -514,3 +517,5 @@ fn cause_name(cause: Cause) -> &'static str {
         Cause::Reset => "reset",
     }
 }
+
+mod cluster;

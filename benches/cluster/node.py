@@ -25,6 +25,7 @@ from children import URL
 
 import fanwire
 from fanwire.backplane.nats import NATS
+from fanwire.backplane.subjects import token_of
 from fanwire.collector import calm
 
 LIMIT = 64 << 20
@@ -90,20 +91,22 @@ class Node:
 
     async def stats(self) -> dict[str, Any]:
         # There is no public way to these.
-        client = self.backplane._client
+        client, push = self.backplane._client, self.backplane._push
         assert client is not None
+        assert push is not None
         sock = client._transport._io_writer.get_extra_info("socket")  # type: ignore[union-attr]
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        asked = int.from_bytes(info[TCPI_BYTES_RECEIVED : TCPI_BYTES_RECEIVED + 8], "little")
+        messages, pushed, connects = push.counts
         return {
             "published": self.server.stats()["published"],
             "delivered": self.server.stats()["delivered"],
             "writes": self.server.stats()["writes"],
-            "heard": {name: heard.subject for name, heard in self.backplane._heard.items()},
+            "heard": {name: f"fanwire.live.{token_of(name)}.*" for name in self.backplane._heard},
             "followed": len(self.backplane._followed),
-            "in_messages": client.stats["in_msgs"],
-            "in_payload": client.stats["in_bytes"],
-            "in_socket": int.from_bytes(info[TCPI_BYTES_RECEIVED : TCPI_BYTES_RECEIVED + 8], "little"),
-            "reconnects": client.stats["reconnects"],
+            "in_messages": messages + client.stats["in_msgs"],
+            "in_socket": pushed + asked,
+            "reconnects": connects - 1,
             "missing": self.told.missing,
             "warnings": self.told.warnings,
         }

@@ -8,7 +8,7 @@ any moment, so that race is normal.
 from collections.abc import Sequence
 from typing import Any, final
 
-__all__ = ["Engine", "EngineClosed", "EngineError", "Overloaded", "RoomFull"]
+__all__ = ["Engine", "EngineClosed", "EngineError", "Inlet", "Line", "Overloaded", "RoomFull"]
 
 class EngineError(RuntimeError):
     """The engine has failed. Raised by every call after one of its threads has panicked: a bug in fanwire."""
@@ -440,3 +440,113 @@ class Engine:
     def shutdown(self, timeout: float) -> bool:
         """Ends all connections and threads. Waits without the interpreter lock, `timeout` seconds at most; false if a
         thread was not done by then. Every later call raises `EngineClosed`; calling it again does nothing."""
+
+@final
+class Inlet:
+    """Where messages that other nodes publish to a room enter the engine. Each node counts what it sends to each room;
+    what did not get here, members are told (`skipped`).
+
+    Args:
+        engine: the members' engine.
+        room: its name.
+        since_ms: when the room began to be heard, in milliseconds since 1970.
+    """
+
+    def __new__(cls, engine: Engine, room: str, since_ms: int) -> Inlet: ...
+    def take(self, data: bytes) -> tuple[int, str | None]:
+        """Takes what another node has sent, a parcel (see `fanwire.cluster.parcel`).
+
+        Returns:
+            How many of that node's messages members here will not get: before this one, and this one if the engine was
+            full or did not want it. And what was wrong with it, if anything was.
+        """
+
+@final
+class Line:
+    """The connection to NATS over which comes what nobody asked for: by async-nats, on a thread of its own. It connects
+    again by itself, for ever.
+
+    Args:
+        servers: addresses of servers of one cluster, without credentials.
+        node: what ends the subjects of messages of our own, which are not heard (but those of logs are).
+        echo: a subject that is ours alone, for `sync`.
+        token: to get in with.
+        password: a user and a password, to get in with.
+        credentials: a file with a user's JWT and its seed, to get in with.
+        ca: a file of certificates that are believed besides the system's.
+        certificate: files with our own certificate and its key.
+        timeout: for an attempt to connect, in seconds.
+        retry: between two attempts, in seconds.
+        ping: between pings, in seconds; two without an answer, and the connection counts as lost.
+        max_bytes: may wait to be sent, and as many may wait for `take`; 200 for each message besides its own.
+
+    Raises:
+        OSError: the system has no descriptors or threads left.
+    """
+
+    def __new__(
+        cls,
+        servers: Sequence[str],
+        *,
+        node: str,
+        echo: str,
+        token: str | None = None,
+        password: tuple[str, str] | None = None,
+        credentials: str | None = None,
+        ca: str | None = None,
+        certificate: tuple[str, str] | None = None,
+        timeout: float,
+        retry: float,
+        ping: float,
+        max_bytes: int,
+    ) -> Line: ...
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when `take` has something."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is connected, and all that is subscribed to is heard."""
+
+    def take(self, most: int) -> list[tuple[Any, ...]]:
+        """What has happened, in its order, at most `most` of it and some summaries.
+
+        Returns:
+            Tuples that begin with what they are:
+
+            * `("up",)` and `("down",)`: as `is_up`.
+            * `("ended", why)`: it is over, or has never begun.
+            * `("complained", what)`: NATS refuses something.
+            * `("synced", ticket)`: see `sync`.
+            * `("heard", id, data)`: a message of a subscription.
+            * `("stored", id, seq, prev, data)`: a message of a log, its number, and that of its room's before it.
+            * `("missed", id, count, fault)`: an inlet's room will not get so many messages; see `Inlet.take`.
+            * `("lost", id)`: messages of a subscription did not fit; `("lost_some",)`: of which, nobody knows.
+        """
+
+    def send(self, subject: str, data: bytes) -> bool:
+        """Sends a message; false if it was not even tried: it is not up, or `max_bytes` wait."""
+
+    def subscribe(self, id: int, subject: str, inlet: Inlet | None = None, is_log: bool = False) -> None:
+        """From the next `sync` on, what is sent to a subject is heard, also when the connection was lost meanwhile.
+
+        Args:
+            id: names the subscription, once and for all.
+            subject: of NATS, perhaps with wildcards.
+            inlet: takes its messages; None: they come by `take`.
+            is_log: they are republished by a stream, with their numbers (NATS ADR-28).
+        """
+
+    def unsubscribe(self, id: int) -> None:
+        """Ends that; a few messages may still come."""
+
+    def sync(self, ticket: int) -> None:
+        """Says `("synced", ticket)` when all that was done before has arrived; never, if the connection is lost."""
+
+    def reconnect(self) -> None:
+        """Lets go of the connection, and makes another."""
+
+    def counts(self) -> tuple[int, int, int]:
+        """Messages and bytes that have come, and how often it has connected."""
+
+    def close(self, timeout: float) -> bool:
+        """Sends what waits, and ends the thread; false if that was not done within `timeout` seconds."""

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::engine::{Engine, delivery_of};
+use mio::Waker;
+
+use crate::engine::{Engine, delivery_of, ring};
 use crate::error::Error;
 use crate::frame;
 use crate::message::{About, Message, kept_size};
@@ -35,7 +37,7 @@ impl Engine {
             }
             self.queue(entry, draft, Some(stamp), except, &mut wake).map(|_| true)
         })?;
-        self.wake(wake);
+        ring(&mut wake);
         self.published.fetch_add(u64::from(is_new), Relaxed);
         Ok(is_new)
     }
@@ -58,19 +60,31 @@ impl Engine {
     /// Numbers of a room that will not come are over: those who come later cannot have what had them, and the sessions in
     /// the room are told. Does nothing where there is no such room.
     pub fn skip(&self, name: &str, count: u64, reason: &'static str) -> Result<(), Error> {
+        let mut wake = Vec::new();
+        let result = self.skip_quietly(name, count, reason, &mut wake);
+        ring(&mut wake);
+        result
+    }
+
+    /// The same, but see [`Self::publish_quietly`].
+    pub fn skip_quietly(
+        &self,
+        name: &str,
+        count: u64,
+        reason: &'static str,
+        wake: &mut Vec<Arc<Waker>>,
+    ) -> Result<(), Error> {
         self.check()?;
         if count == 0 {
             return Ok(());
         }
-        let mut wake = Vec::new();
         self.rooms.find(name, |Entry { room, headcount }| {
             let Position { epoch, seq } = room.position();
             let (first, last) = (seq.saturating_add(1), seq.saturating_add(count));
             room.place(Position { epoch, seq: last }, self.rooms.kept());
             let payload = format!(r#"{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}"#);
-            self.tell_room(room, headcount, "skipped", &payload, &[], &mut wake);
+            self.tell_room(room, headcount, "skipped", &payload, &[], wake);
         });
-        self.wake(wake);
         Ok(())
     }
 

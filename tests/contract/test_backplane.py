@@ -23,12 +23,16 @@ class Ear:
 
     def __init__(self) -> None:
         self.heard_: list[tuple[str, bytes]] = []
+        self.missed_: list[tuple[str, int, str | None]] = []
         self.stored_: list[tuple[str, Stored]] = []
         self.told_: list[bytes] = []
         self.went_: list[bool] = []
 
     def heard(self, name: str, data: bytes) -> None:
         self.heard_.append((name, data))
+
+    def missed(self, name: str, count: int, fault: str | None) -> None:
+        self.missed_.append((name, count, fault))
 
     def stored(self, log: str, room: str, message: Stored) -> None:
         self.stored_.append((room, message))

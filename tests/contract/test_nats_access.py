@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +20,8 @@ LOG = Log("rooms", 10, 1 << 20, 60.0)
 
 class Ear:
     def heard(self, name: str, data: bytes) -> None: ...
+
+    def missed(self, name: str, count: int, fault: str | None) -> None: ...
 
     def stored(self, log: str, room: str, message: object) -> None: ...
 
@@ -53,6 +54,8 @@ async def works(backplane: NATS) -> bool:
     await backplane.open(Ear())
     try:
         await backplane.declare(LOG)
+        # What is pushed comes over another connection than what is asked.
+        await backplane.hear("a")
         return await backplane.append(LOG, "a", b"1", "1") == 1
     finally:
         await backplane.close()
@@ -75,22 +78,45 @@ async def test_passwords_and_tokens(tmp_path: Path, settings: str, right: str, w
 
 
 @pytest.fixture(scope="module")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files: those who are believed, and what they have signed."""
     folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    make += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
-    subprocess.run([*make, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True, timeout=60)
-    return cert, key
+    files = {name: str(folder / f"{name}.pem") for name in ("ca", "ca_key", "cert", "key")}
+    new = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    signed = ["-CA", files["ca"], "-CAkey", files["ca_key"], "-addext", "basicConstraints=critical,CA:FALSE"]
+    signed += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    for rest in (
+        ["-subj", "/CN=an authority", "-keyout", files["ca_key"], "-out", files["ca"]],
+        [*signed, "-keyout", files["key"], "-out", files["cert"]],
+    ):
+        subprocess.run([*new, *rest], check=True, capture_output=True, timeout=60)
+    return files
 
 
-async def test_tls(tmp_path: Path, pem: tuple[Path, Path]) -> None:
-    cert, key = pem
-    async with nats_server(tmp_path, f'tls {{ cert_file: "{cert}", key_file: "{key}" }}') as port:
-        believes: Callable[[], ssl.SSLContext] = lambda: ssl.create_default_context(cafile=str(cert))  # noqa: E731
-        assert await works(NATS(f"tls://127.0.0.1:{port}", tls=believes()))
+async def test_tls(tmp_path: Path, pem: dict[str, str]) -> None:
+    async with nats_server(tmp_path, f'tls {{ cert_file: "{pem["cert"]}", key_file: "{pem["key"]}" }}') as port:
+        assert await works(NATS(f"tls://127.0.0.1:{port}", ca=pem["ca"]))
         with pytest.raises(Unavailable, match=r"(?i)certificate"):
             await NATS(f"tls://127.0.0.1:{port}").open(Ear())
+
+
+async def test_a_server_that_wants_a_certificate(tmp_path: Path, pem: dict[str, str]) -> None:
+    files = f'cert_file: "{pem["cert"]}", key_file: "{pem["key"]}", ca_file: "{pem["ca"]}"'
+    async with nats_server(tmp_path, f"tls {{ {files}, verify: true }}") as port:
+        assert await works(NATS(f"nats://127.0.0.1:{port}", ca=pem["ca"], certificate=(pem["cert"], pem["key"])))
+        with pytest.raises(Unavailable):
+            await NATS(f"nats://127.0.0.1:{port}", ca=pem["ca"]).open(Ear())
 
 
 async def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:

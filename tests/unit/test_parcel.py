@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from helpers.parcels import HEAD, full, parcels
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.cluster.parcel import DELIVERIES, VERSION, Parcel, pack, unpack
-
-HEAD = 30
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-NUMBERS = st.integers(0, 2**64 - 1)
-
-
-@st.composite
-def parcels(draw: st.DrawFn) -> Parcel:
-    payload, json = draw(
-        st.one_of(st.tuples(st.binary() | TEXT, st.just(False)), st.tuples(st.binary(), st.just(True)))
-    )
-    key, delivery = draw(st.none() | TEXT), draw(st.sampled_from(DELIVERIES))
-    return Parcel(payload, json, key, delivery, draw(NUMBERS), draw(NUMBERS), draw(NUMBERS))
-
-
-def full(**changes: bytes) -> bytes:
-    """A text message with a key, some of it changed."""
-    parts = {"version": b"\x01", "kind": b"\x01", "delivery": b"\x02", "has_key": b"\x01", "numbers": bytes(24)}
-    parts |= {"size": b"\0\x03", "key": b"key", "payload": "ä".encode(), **changes}
-    return b"".join(parts.values())
+from fanwire.cluster.parcel import VERSION, Parcel, pack, unpack
 
 
 @given(parcels())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
+from fanwire._engine import Inlet
+
 __all__ = ["Backplane", "Listener", "Log", "LogState", "Stored", "Unavailable"]
 
 
@@ -67,6 +69,9 @@ class Listener(Protocol):
     def heard(self, name: str, data: bytes) -> None:
         """Another node has sent this to a name that is heard."""
 
+    def missed(self, name: str, count: int, fault: str | None) -> None:
+        """An inlet's room will not get so many messages of another node; perhaps because one had this fault."""
+
     def stored(self, log: str, room: str, message: Stored) -> None:
         """A message was stored in a room that is followed, in the log of that name."""
 
@@ -81,7 +86,7 @@ class Listener(Protocol):
 
 
 class Backplane(ABC):
-    """Carries bytes between nodes, at most once, and keeps logs, exactly once. On the loop's thread only.
+    """Carries bytes between nodes, at most once, and keeps logs, exactly once. On the loop's thread, but for `send`.
 
     Names, and those of rooms, may have any characters; no name reaches another's listeners.
     """
@@ -116,11 +121,15 @@ class Backplane(ABC):
 
     @abstractmethod
     def send(self, name: str, data: bytes) -> bool:
-        """Sends to all other nodes that hear the name. False: it was not even tried."""
+        """Sends to all other nodes that hear the name, from any thread. False: it was not even tried."""
 
     @abstractmethod
-    async def hear(self, name: str) -> None:
+    async def hear(self, name: str, inlet: Inlet | None = None) -> None:
         """From the return on, what others send to the name is heard.
+
+        Args:
+            name: any.
+            inlet: takes it, perhaps off the loop; the listener hears only what it missed. None: the listener hears it.
 
         Raises:
             Unavailable: it will be heard as soon as the backplane is back.

@@ -7,9 +7,11 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 from typing import Any
 
+from fanwire._engine import Inlet
 from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
 
 __all__ = ["MemoryBackplane", "MemoryBus"]
@@ -69,13 +71,15 @@ class MemoryBackplane(Backplane):
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
         self._listener: Listener | None = None
-        self._heard: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._heard: dict[str, Inlet | None] = {}
         self._followed: set[tuple[str, str]] = set()
 
     async def open(self, listener: Listener) -> None:
         """See `Backplane`."""
         self._check()
         self._listener = listener
+        self._loop = asyncio.get_running_loop()
         self._bus.nodes.append(self)
 
     async def close(self) -> None:
@@ -103,19 +107,19 @@ class MemoryBackplane(Backplane):
 
     def send(self, name: str, data: bytes) -> bool:
         """See `Backplane`."""
-        for node in self._bus.nodes if self.is_up and self._listener is not None else ():
+        for node in list(self._bus.nodes) if self.is_up and self._listener is not None else ():
             if node is not self and name in node._heard:
-                node.call(lambda listener: listener.heard(name, data))
+                node.call(partial(node._hear, name, data))
         return self.is_up
 
-    async def hear(self, name: str) -> None:
+    async def hear(self, name: str, inlet: Inlet | None = None) -> None:
         """See `Backplane`."""
-        self._heard.add(name)
+        self._heard.setdefault(name, inlet)
         self._check()
 
     def unhear(self, name: str) -> None:
         """See `Backplane`."""
-        self._heard.discard(name)
+        self._heard.pop(name, None)
 
     def tell(self, data: bytes) -> bool:
         """See `Backplane`."""
@@ -186,7 +190,17 @@ class MemoryBackplane(Backplane):
             if self._listener is not None:
                 call(self._listener)
 
-        asyncio.get_running_loop().call_soon(run)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(run)
+
+    def _hear(self, name: str, data: bytes, listener: Listener) -> None:
+        inlet = self._heard.get(name)
+        if inlet is None:
+            listener.heard(name, data)
+            return
+        missing, fault = inlet.take(data)
+        if missing or fault:
+            listener.missed(name, missing, fault)
 
     def _log(self, log: Log) -> MemoryLog:
         self._check()

@@ -4,10 +4,14 @@ Subjects, all below a prefix (see `subjects` for names of rooms):
 
 * `fanwire.live.NAME.NODE`: what a node sends to those who hear a name.
 * `fanwire.nodes`: what is told to all.
+* `fanwire.echo.NODE`: what a node sends itself, to know that NATS has seen all that it sent before.
 * `fanwire.records.NAME`: what is kept for a while, each with its own expiry (NATS ADR-43).
 * `fanwire.log.LOG.ROOM`: what is to be stored. A stream takes it, and republishes what it has stored as
   `fanwire.fresh.LOG.ROOM`, with its number and that of the room's message before it: whoever hears that knows at once
   what it has missed, and no node needs a consumer.
+
+There are two connections: what is pushed comes over the one (`push`, in Rust), what is asked goes over the other
+(nats-py). The backplane is up when both are.
 
 It needs a NATS server of 2.11 or newer: batches of direct gets (NATS ADR-31), and republishing (ADR-28).
 """
@@ -19,9 +23,7 @@ import contextlib
 import hashlib
 import logging
 import secrets
-import ssl
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
@@ -30,9 +32,11 @@ import nats.errors
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
+from fanwire._engine import Inlet
+from fanwire.backplane.access import Access
 from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
+from fanwire.backplane.push import PING, RETRY, TIMEOUT, Push
 from fanwire.backplane.subjects import token_of
 
 __all__ = ["NATS"]
@@ -47,7 +51,8 @@ class NATS(Backplane):
         servers: addresses of servers of one cluster, such as "nats://127.0.0.1:4222", with a user and password or a
             token if need be; or a function that returns them when it connects.
         credentials: a file with a user's JWT and its seed.
-        tls: for servers with certificates of their own; None: the system's are believed.
+        ca: a file of certificates that are believed; None: the system's are.
+        certificate: files with our own certificate and its key, for servers that want one.
         prefix: of all subjects and streams; installations that share a NATS server have each their own.
         storage: where logs are kept: "file", or "memory" for as long as the NATS server runs.
         replicas: on how many servers of the cluster a log is kept.
@@ -58,41 +63,54 @@ class NATS(Backplane):
         servers: str | Sequence[str] | Callable[[], Sequence[str]],
         *,
         credentials: str | None = None,
-        tls: ssl.SSLContext | None = None,
+        ca: str | None = None,
+        certificate: tuple[str, str] | None = None,
         prefix: str = "fanwire",
         storage: str = "file",
         replicas: int = 1,
     ) -> None:
         self._servers = servers
-        self._credentials = credentials
-        self._tls = tls
+        self._access = Access((), credentials, ca, certificate)
         self._prefix = token_of(prefix)
         self._storage = storage
         self._replicas = replicas
         self._client: Client | None = None
+        self._push: Push | None = None
         self._listener: Listener | None = None
         # Tells our own messages from those of others.
         self._node = secrets.token_hex(4)
-        self._wanted: set[str] = set()
-        self._heard: dict[str, Subscription] = {}
-        self._followed: dict[tuple[str, str], Subscription] = {}
-        self._places: dict[int, tuple[str | None, str]] = {}
+        self._heard: dict[str, int] = {}
+        self._followed: dict[tuple[str, str], int] = {}
+        # None: nobody is told yet.
+        self._was_up: bool | None = None
         self._epochs: dict[str, str] = {}
         self._has_records = False
-        self._outgoing: deque[tuple[str, bytes]] = deque()
-        self._outgoing_bytes = 0
-        self._pump: asyncio.Task[None] | None = None
-        # The last complaint of the client, which its exceptions do not repeat.
+        # What the client complained of: its exceptions do not repeat it.
         self._said: Exception | None = None
 
     async def open(self, listener: Listener) -> None:
         """See `Backplane`."""
-        self._listener = listener
-        client = Client()
         servers = self._servers() if callable(self._servers) else self._servers
-        servers = [servers] if isinstance(servers, str) else list(servers)
+        access = self._access._replace(servers=[servers] if isinstance(servers, str) else list(servers))
+        self._listener = listener
+        try:
+            await self._open_client(access)
+            own, echo = f".{self._node}", f"{self._prefix}.echo.{self._node}"
+            self._push = Push(access, own, echo, listener, self._note)
+            await self._push.opened()
+        except Unavailable as error:
+            await self.close()
+            raise Unavailable(f"no NATS server at {', '.join(access.places)}: {error}") from error
+        self._push.subscribe(f"{self._prefix}.nodes", None, "")
+        await self._push.sync()
+        self._was_up = True
+        self._note()
+
+    async def _open_client(self, access: Access) -> None:
+        self._said = None
+        self._client = client = Client()
         connecting = client.connect(
-            servers,
+            list(access.servers),
             name="fanwire",
             error_cb=self._failed,
             disconnected_cb=self._disconnected,
@@ -100,42 +118,33 @@ class NATS(Backplane):
             # Its defaults give up after two minutes, and notice a dead server after four.
             max_reconnect_attempts=-1,
             reconnect_time_wait=RETRY,  # type: ignore[arg-type]
-            connect_timeout=TIMEOUT,
-            ping_interval=PING,
+            connect_timeout=TIMEOUT,  # type: ignore[arg-type]
+            ping_interval=PING,  # type: ignore[arg-type]
             max_outstanding_pings=2,
-            pending_size=PENDING,
-            user_credentials=self._credentials,
-            tls=self._tls,
+            user_credentials=access.credentials,
+            tls=access.tls,
         )
         try:
             await asyncio.wait_for(connecting, TIMEOUT)
         except (asyncio.TimeoutError, OSError, nats.errors.Error) as error:
-            await _let_go(client)
-            places = ", ".join(server.rpartition("@")[2] for server in servers)
-            raise Unavailable(f"no NATS server at {places}: {reason_of(self._said or error)}") from error
-        self._client = client
-        await client.subscribe(f"{self._prefix}.nodes", cb=self._told)
-        await self._flush()
+            raise Unavailable(reason_of(self._said or error)) from error
 
     async def close(self) -> None:
         """See `Backplane`."""
-        client, self._client, self._listener = self._client, None, None
-        self._wanted.clear()
-        for subscribed in (self._heard, self._followed, self._places):
-            subscribed.clear()
-        self._has_records = False
-        if self._pump is not None:
-            await asyncio.wait([self._pump], timeout=TIMEOUT)
-            self._pump.cancel()
+        client, push, self._client, self._push, self._listener = self._client, self._push, None, None, None
+        self._heard.clear()
+        self._followed.clear()
+        self._has_records, self._was_up = False, None
+        if push is not None:
+            await push.close()
         if client is not None:
-            with contextlib.suppress(nats.errors.Error, asyncio.TimeoutError, OSError):
-                await client.flush(1)
             await _let_go(client)
 
     @property
     def is_up(self) -> bool:
         """See `Backplane`."""
-        return self._client is not None and self._client.is_connected
+        client, push = self._client, self._push
+        return client is not None and push is not None and client.is_connected and push.is_up
 
     @property
     def max_bytes(self) -> int:
@@ -144,36 +153,32 @@ class NATS(Backplane):
 
     async def reconnect(self) -> None:
         """See `Backplane`."""
-        if self._client is not None and self.is_up:
+        if self._client is not None and self._push is not None and self.is_up:
+            self._push.reconnect()
             await self._client.force_reconnect()
 
     # From node to node.
 
     def send(self, name: str, data: bytes) -> bool:
         """See `Backplane`."""
-        return self._put(f"{self._prefix}.live.{token_of(name)}.{self._node}", data)
+        push = self._push
+        return push is not None and push.send(f"{self._prefix}.live.{token_of(name)}.{self._node}", data)
 
-    async def hear(self, name: str) -> None:
+    async def hear(self, name: str, inlet: Inlet | None = None) -> None:
         """See `Backplane`."""
-        self._wanted.add(name)
+        push = self._opened()
         if name not in self._heard:
-            subject = f"{self._prefix}.live.{token_of(name)}.*"
-            subscription = await self._subscribe(subject, (None, name), self._hearing(name))
-            if name in self._heard or name not in self._wanted:
-                # Meanwhile somebody else has, or nobody wants it any more.
-                self._unsubscribe(subscription)
-            else:
-                self._heard[name] = subscription
-        await self._flush()
+            self._heard[name] = push.subscribe(f"{self._prefix}.live.{token_of(name)}.*", None, name, inlet)
+        await self._sync()
 
     def unhear(self, name: str) -> None:
         """See `Backplane`."""
-        self._wanted.discard(name)
-        self._unsubscribe(self._heard.pop(name, None))
+        if self._push is not None and name in self._heard:
+            self._push.unsubscribe(self._heard.pop(name))
 
     def tell(self, data: bytes) -> bool:
         """See `Backplane`."""
-        return self._put(f"{self._prefix}.nodes", data)
+        return self._push is not None and self._push.send(f"{self._prefix}.nodes", data)
 
     # Logs.
 
@@ -213,12 +218,11 @@ class NATS(Backplane):
 
     async def follow(self, log: Log, room: str) -> LogState:
         """See `Backplane`."""
-        place = log.name, room
+        push, place = self._opened(), (log.name, room)
         if place not in self._followed:
-            subject = self._fresh_subject(log, token_of(room))
-            self._followed[place] = await self._subscribe(subject, place, self._following(*place))
+            self._followed[place] = push.subscribe(self._fresh_subject(log, token_of(room)), *place)
         try:
-            await self._flush()
+            await self._sync()
             return await self.state(log, room)
         except Unavailable:
             self.unfollow(log, room)
@@ -226,7 +230,8 @@ class NATS(Backplane):
 
     def unfollow(self, log: Log, room: str) -> None:
         """See `Backplane`."""
-        self._unsubscribe(self._followed.pop((log.name, room), None))
+        if self._push is not None and (log.name, room) in self._followed:
+            self._push.unsubscribe(self._followed.pop((log.name, room)))
 
     async def read(
         self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
@@ -310,78 +315,15 @@ class NATS(Backplane):
     def _fresh_subject(self, log: Log, token: str) -> str:
         return f"{self._prefix}.fresh.{self._stream(log)}.{token}"
 
-    def _put(self, subject: str, data: bytes) -> bool:
-        if not self.is_up or self._outgoing_bytes + len(data) > PENDING:
-            return False
-        self._outgoing.append((subject, data))
-        self._outgoing_bytes += len(data)
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.ensure_future(self._send_all())
-        return True
-
-    async def _send_all(self) -> None:
-        while self._outgoing and self._client is not None:
-            subject, data = self._outgoing.popleft()
-            self._outgoing_bytes -= len(data)
-            try:
-                await self._client.publish(subject, data)
-            except (nats.errors.Error, OSError) as error:
-                # Whoever should have had it finds out by the numbers of what comes later.
-                logger.debug("not sent to %s: %s", subject, error)
-
-    def _hearing(self, name: str) -> Callable[[Msg], Awaitable[None]]:
-        own = f".{self._node}"
-
-        async def hear(message: Msg) -> None:
-            if self._listener is not None and not message.subject.endswith(own):
-                self._listener.heard(name, message.data)
-
-        return hear
-
-    def _following(self, log: str, room: str) -> Callable[[Msg], Awaitable[None]]:
-        async def hear(message: Msg) -> None:
-            headers = message.headers
-            if self._listener is not None and headers is not None and "Nats-Sequence" in headers:
-                seq, prev = int(headers["Nats-Sequence"]), int(headers.get("Nats-Last-Sequence", 0))
-                self._listener.stored(log, room, Stored(seq, prev, message.data))
-
-        return hear
-
-    async def _told(self, message: Msg) -> None:
-        if self._listener is not None:
-            self._listener.told(message.data)
-
-    async def _subscribe(
-        self, subject: str, place: tuple[str | None, str], call: Callable[[Msg], Awaitable[None]]
-    ) -> Subscription:
-        if self._client is None:
+    def _opened(self) -> Push:
+        if self._push is None:
             raise Unavailable("the backplane is closed")
-        try:
-            subscription = await self._client.subscribe(
-                subject, cb=call, pending_msgs_limit=WAITING, pending_bytes_limit=WAITING_BYTES
-            )
-        except (nats.errors.Error, OSError) as error:
-            raise Unavailable(f"NATS: {error}") from error
-        self._places[subscription._id] = place
-        return subscription
+        return self._push
 
-    def _unsubscribe(self, subscription: Subscription | None) -> None:
-        if subscription is not None:
-            self._places.pop(subscription._id, None)
-            task = asyncio.ensure_future(subscription.unsubscribe())
-            # On a closed connection there is nothing to end.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    async def _flush(self) -> None:
-        """Until the server has seen all that was sent before."""
-        if self._client is None or not self.is_up:
+    async def _sync(self) -> None:
+        if not self.is_up:
             raise Unavailable("NATS is away")
-        try:
-            # What was sent may still wait for the client's own task, which `flush` overtakes.
-            await self._client._flush_pending(force_flush=True)
-            await self._client.flush(TIMEOUT)
-        except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
-            raise Unavailable(f"NATS does not answer: {error}") from error
+        await self._opened().sync()
 
     async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Msg:
         if self._client is None or not self.is_up:
@@ -464,24 +406,25 @@ class NATS(Backplane):
     async def _disconnected(self) -> None:
         # A server that keeps them in memory may come back without.
         self._has_records = False
-        if self._listener is not None and self._client is not None:
-            logger.warning("NATS is away")
-            self._listener.went(False)
+        self._note()
 
     async def _reconnected(self) -> None:
-        if self._listener is not None:
-            logger.warning("NATS is back")
-            self._listener.went(True)
+        self._note()
 
     async def _failed(self, error: Exception) -> None:
-        if isinstance(error, nats.errors.SlowConsumerError):
-            place = self._places.get(error.sid)
-            if self._listener is not None and place is not None:
-                self._listener.lost(*place)
-            return
         # Each attempt to connect fails with one of these; that it is away was said.
-        self._said = error
         logger.debug("NATS: %r", error)
+        if self._said is None or not isinstance(error, OSError):
+            # What a server says says more than that it hangs up after it.
+            self._said = error
+
+    def _note(self) -> None:
+        """Tells when the backplane has gone, or is back."""
+        if self._listener is None or self._was_up in (None, self.is_up):
+            return
+        self._was_up = not self._was_up
+        logger.warning("NATS is back" if self._was_up else "NATS is away")
+        self._listener.went(self._was_up)
 
 
 def reason_of(error: Exception) -> str:
@@ -504,24 +447,6 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
         raise Unavailable(f"JetStream: {error.get('description')}")
     return answer
 
-
-TIMEOUT = 2
-"""Seconds that an answer may take: a cluster elects a leader in less."""
-
-RETRY = 0.25
-"""Seconds between two attempts to connect."""
-
-PING = 1
-"""Seconds between pings; two without an answer, and the connection counts as lost."""
-
-PENDING = 16 << 20
-"""Bytes that may wait to be sent: a tenth of a second at gigabits."""
-
-WAITING = 65_536
-"""Messages of a room that may wait for our own loop; beyond it they are lost, and we know."""
-
-WAITING_BYTES = 64 << 20
-"""Bytes of the same."""
 
 RECORDS = 256 << 20
 """Bytes of all that is kept by name: some 300,000 sessions. JetStream sets them aside."""

@@ -24,10 +24,11 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
         from fanwire.backplane.nats import NATS  # not for those who have no NATS
     except ImportError as error:
         raise Failure("this needs the NATS client: pip install 'fanwire[nats]'") from error
-    try:
-        tls = ssl.create_default_context(cafile=table.ca) if table.ca is not None else None
-    except (OSError, ssl.SSLError) as error:
-        raise Failure(f"{table.ca} is no file of certificates: {error}") from error
+    if table.ca is not None:
+        try:
+            ssl.create_default_context(cafile=table.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise Failure(f"{table.ca} is no file of certificates: {error}") from error
     if table.credentials is not None and not os.access(table.credentials, os.R_OK):
         raise Failure(f"cannot read {table.credentials}")
     # The address of an embedded one is known once it runs.
@@ -35,7 +36,7 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
     return NATS(
         servers,
         credentials=table.credentials,
-        tls=tls,
+        ca=table.ca,
         prefix=table.prefix,
         storage=table.storage,
         replicas=table.replicas,

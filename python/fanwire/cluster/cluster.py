@@ -63,7 +63,7 @@ class Cluster(Fabric, Listener):
         self._followed: dict[str, Followed] = {}
         self._lost: set[tuple[str | None, str]] = set()
         self._making_good: asyncio.TimerHandle | None = None
-        self._live = LiveRooms(engine, backplane, self.node, config.max_rooms, self._tasks)
+        self._live = LiveRooms(engine, backplane, self.node, config.max_rooms)
         self._logs = Logs(backplane, config.history_bytes, self._tasks)
         self._appends = Appends(backplane, config.append_timeout, self._tasks.spawn)
         self._storing = Storing(self._appends, self._logs, self.node, config)
@@ -221,7 +221,7 @@ class Cluster(Fabric, Listener):
             followed.catching.cancel()
         self._attendance.unfollow(followed.room)
         if followed.log is None:
-            self._backplane.unhear(LIVE + followed.room)
+            self._live.unhear(followed.room)
         else:
             self._backplane.unfollow(followed.log, followed.room)
 
@@ -229,7 +229,7 @@ class Cluster(Fabric, Listener):
         try:
             if followed.log is None:
                 try:
-                    await self._backplane.hear(LIVE + followed.room)
+                    await self._live.hear(followed.room)
                 except Unavailable as error:
                     # Members here are served all the same, and others are heard as soon as the backplane is back.
                     logger.warning("room %r is cut off: %s", followed.room, error)
@@ -287,8 +287,13 @@ class Cluster(Fabric, Listener):
             self._attendance.heard(name, data)
         elif kind == USER:
             self._heard_of_user(name, data)
-        elif (followed := self._followed.get(name)) is not None:
-            self._live.heard(followed, data)
+
+    def missed(self, name: str, count: int, fault: str | None) -> None:
+        """See `Listener`. The room's members have been told."""
+        if count:
+            logger.warning("room %r: %d messages of another node did not come", name[1:], count)
+        if fault is not None:
+            logger.warning("room %r: %s", name[1:], fault)
 
     def stored(self, log: str, room: str, message: Stored) -> None:
         """See `Listener`."""
@@ -365,6 +370,8 @@ class Cluster(Fabric, Listener):
             if not self._backplane.is_up or now - begun > 2 * BEAT:
                 # Whoever has slept has heard nobody, and what was said meanwhile is still to be read.
                 continue
+            # What could not be sent because too much was.
+            self._live.heal()
             if self._pulse.is_deaf(now):
                 logger.error("this node does not hear itself: connecting anew")
                 self._pulse.restart(now)

@@ -1,10 +1,10 @@
-"""How many messages each node has sent to each room, so that whoever hears the room knows what it has missed. Pure."""
+"""How many messages this node has sent to each room: whoever hears the room knows by it what was missed. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["Heard", "Sent"]
+__all__ = ["Sent"]
 
 
 class Sent:
@@ -34,42 +34,3 @@ class Sent:
     def of(self, rooms: Iterable[str]) -> list[tuple[str, int, int]]:
         """Those of these rooms that something was sent to: the last number, and when."""
         return [(room, *self._numbers[room]) for room in rooms if room in self._numbers]
-
-
-class Heard:
-    """What has come, of one room, from each node.
-
-    Args:
-        since_ms: when the room began to be heard, in milliseconds since 1970.
-    """
-
-    __slots__ = ("_numbers", "_since_ms")
-
-    def __init__(self, since_ms: int) -> None:
-        self._since_ms = since_ms
-        self._numbers: dict[int, int] = {}
-
-    def message(self, origin: int, number: int) -> int:
-        """A message has come. Returns how many before it did not."""
-        last = self._numbers.get(origin)
-        if last is None and len(self._numbers) >= ORIGINS:
-            # Nodes that came and went.
-            del self._numbers[next(iter(self._numbers))]
-        self._numbers[origin] = number
-        return 0 if last is None else max(0, number - last - 1)
-
-    def count(self, origin: int, number: int, ts_ms: int) -> int:
-        """A node says that it has sent so many, the last at that time. Returns how many did not come."""
-        last = self._numbers.get(origin)
-        if last is None and ts_ms <= self._since_ms:
-            # All before our time.
-            self._numbers[origin] = number
-            return 0
-        # Of a node that was never heard nobody knows how many came before our time: the last one did not.
-        missing = 1 if last is None else max(0, number - last)
-        self._numbers[origin] = max(number, last or 0)
-        return missing
-
-
-ORIGINS = 1024
-"""Nodes that are remembered for each room."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 
 from fanwire.backplane.base import Log, Stored
-from fanwire.cluster.counts import Heard
 
 __all__ = ["Followed"]
 
@@ -29,11 +27,10 @@ class Followed:
         waiting: what has come and cannot be delivered yet.
         catching: the task that gets what is missing.
         end: when nobody was in it for a while.
-        heard: what has come from each node, of a live room.
     """
 
     __slots__ = (
-        "catching", "end", "epoch", "heard", "is_on", "is_over", "log", "refs", "room", "seq", "source",
+        "catching", "end", "epoch", "is_on", "is_over", "log", "refs", "room", "seq", "source",
         "started", "synced", "waiting",
     )  # fmt: skip
 
@@ -50,7 +47,6 @@ class Followed:
         self.waiting: deque[Stored] = deque(maxlen=WAITING)
         self.catching: asyncio.Future[None] | None = None
         self.end: asyncio.TimerHandle | None = None
-        self.heard = Heard(time.time_ns() // 1_000_000)
 
     def cancel_end(self) -> None:
         """Somebody is in it again."""

@@ -1,0 +1,385 @@
+//! The connection to NATS over which comes what nobody asked for: messages of other nodes, and of logs as they are
+//! stored. What is for a room goes straight to the engine, through its [`Inlet`]; everything else waits for the host,
+//! announced by one descriptor that its loop watches.
+//!
+//! The client is `async-nats`, on a thread of its own that never holds the interpreter (`work`). It connects again by
+//! itself, for ever. Every method may be called from any thread, and none waits.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{io, mem, process};
+
+use async_nats::Statistics;
+use bytes::Bytes;
+use mio::Waker;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::engine::ring;
+use crate::events::Bell;
+use crate::inlet::Inlet;
+
+/// What a line is opened with.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Addresses of servers of one cluster, without credentials.
+    pub servers: Vec<String>,
+    /// A token.
+    pub token: Option<String>,
+    /// A user and a password.
+    pub password: Option<(String, String)>,
+    /// A file with a user's JWT and its seed.
+    pub credentials: Option<PathBuf>,
+    /// A file of certificates that are believed besides the system's.
+    pub ca: Option<PathBuf>,
+    /// Files with our own certificate and its key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// What ends the subjects of our own messages: they are not heard.
+    pub node: String,
+    /// A subject that is ours alone. What is sent to it comes back when all that was sent before has arrived.
+    pub echo: String,
+    /// For an attempt to connect.
+    pub timeout: Duration,
+    /// Between two attempts.
+    pub retry: Duration,
+    /// Between pings; two without an answer, and the connection counts as lost.
+    pub ping: Duration,
+    /// Bytes that may wait to be sent, and as many may wait for the host.
+    pub max_bytes: usize,
+}
+
+/// Where what comes to a subject goes.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// To a room of the engine.
+    Inlet(Arc<Inlet>),
+    /// To the host.
+    Host,
+    /// To the host, with its number in a log.
+    Log,
+}
+
+/// What the host is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News {
+    /// Connected, and all that is subscribed to is heard.
+    Up,
+    /// Nothing comes any more, until [`Self::Up`].
+    Down,
+    /// It is over, or has never begun: why.
+    Ended(String),
+    /// NATS has complained.
+    Complained(String),
+    /// See [`Line::sync`].
+    Synced(u64),
+    /// A message, with the id of its subscription.
+    Heard(u64, Bytes),
+    /// A message of a log: the id of its subscription, its number, and that of the room's message before it.
+    Stored(u64, u64, u64, Bytes),
+    /// A room will not get some messages, and perhaps why.
+    Missed(u64, u64, Option<String>),
+    /// Messages of a subscription came faster than they were taken.
+    Lost(u64),
+    /// The same, and nobody knows of which.
+    LostSome,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Line {
+    shared: Arc<Shared>,
+    commands: UnboundedSender<Command>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    owner: u32,
+}
+
+impl Line {
+    /// Starts to connect; [`News::Up`] or [`News::Ended`] says how that went.
+    pub fn open(settings: Settings) -> io::Result<Self> {
+        let (commands, orders) = unbounded_channel();
+        let shared = Arc::new(Shared::new(settings)?);
+        let (theirs, sender) = (Arc::clone(&shared), commands.downgrade());
+        let thread = thread::Builder::new().name("fanwire-nats".into()).spawn(|| work::run(theirs, orders, sender))?;
+        Ok(Self { shared, commands, thread: Mutex::new(Some(thread)), owner: process::id() })
+    }
+
+    /// The descriptor that becomes readable when [`Self::take`] has something.
+    pub fn fd(&self) -> RawFd {
+        self.shared.bell.fd()
+    }
+
+    /// What has happened since, at most so much of it; the descriptor stays readable if there is more.
+    pub fn take(&self, most: usize) -> Vec<News> {
+        self.shared.take(most)
+    }
+
+    /// Whether it is connected, and hears.
+    pub fn is_up(&self) -> bool {
+        self.shared.is_up.load(Relaxed)
+    }
+
+    /// Sends a message; false if it was not even tried, for there is no connection or too much waits.
+    pub fn send(&self, subject: String, payload: &[u8]) -> bool {
+        let size = payload.len() + OVERHEAD;
+        if !self.is_up() || self.shared.outgoing.load(Relaxed) + size > self.shared.settings.max_bytes {
+            return false;
+        }
+        self.shared.outgoing.fetch_add(size, Relaxed);
+        self.order(Command::Send { subject, payload: Bytes::copy_from_slice(payload) })
+    }
+
+    /// From the next [`Self::sync`] on, what is sent to a subject is heard, also after the connection was lost. `id` names
+    /// it, and is used once.
+    pub fn subscribe(&self, id: u64, subject: String, target: Target) {
+        self.order(Command::Subscribe { id, subject, target });
+    }
+
+    /// Ends that.
+    pub fn unsubscribe(&self, id: u64) {
+        self.order(Command::Unsubscribe { id });
+    }
+
+    /// When all that was done before has arrived, [`News::Synced`] says so; never, if the connection is lost meanwhile.
+    pub fn sync(&self, ticket: u64) {
+        self.order(Command::Sync { ticket });
+    }
+
+    /// Lets go of the connection, and makes another.
+    pub fn reconnect(&self) {
+        self.order(Command::Reconnect);
+    }
+
+    /// Messages and bytes that have come, and how often it has connected.
+    pub fn counts(&self) -> [u64; 3] {
+        let count = |statistics: &Arc<Statistics>| {
+            [&statistics.in_messages, &statistics.in_bytes, &statistics.connects].map(|count| count.load(Relaxed))
+        };
+        self.shared.statistics.get().map_or([0; 3], count)
+    }
+
+    /// Sends what waits and ends the thread; false if that was not done in time. May be called twice.
+    pub fn close(&self, timeout: Duration) -> bool {
+        if self.owner != process::id() {
+            return true;
+        }
+        self.order(Command::Close);
+        let deadline = Instant::now() + timeout;
+        let mut place = lock(&self.thread);
+        while place.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let Some(thread) = place.take_if(|thread| thread.is_finished()) else { return place.is_none() };
+        // Its panic, if any, was told.
+        let _ = thread.join();
+        true
+    }
+
+    fn order(&self, command: Command) -> bool {
+        self.commands.send(command).is_ok()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.close(Duration::from_secs(1));
+    }
+}
+
+/// What the thread is told.
+enum Command {
+    Send { subject: String, payload: Bytes },
+    Subscribe { id: u64, subject: String, target: Target },
+    Unsubscribe { id: u64 },
+    Sync { ticket: u64 },
+    Connected,
+    Remind,
+    Reconnect,
+    Close,
+}
+
+/// What both sides see.
+struct Shared {
+    settings: Settings,
+    is_up: AtomicBool,
+    /// Bytes that were taken and that the client has not.
+    outgoing: AtomicUsize,
+    /// How often it was connected: what is on its way from before means nothing.
+    connects: AtomicU64,
+    statistics: OnceLock<Arc<Statistics>>,
+    inbox: Mutex<Inbox>,
+    bell: Bell,
+    /// Threads of the engine that sleep and have something to write.
+    wake: Mutex<Wake>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    news: VecDeque<News>,
+    bytes: usize,
+    /// What would be told for each message, told once for all: by subscription, [`News::Missed`] and [`News::Lost`].
+    missed: BTreeMap<u64, (u64, Option<String>)>,
+    lost: BTreeSet<u64>,
+    has_lost_some: bool,
+}
+
+#[derive(Default)]
+struct Wake {
+    threads: Vec<Arc<Waker>>,
+    messages: usize,
+}
+
+impl Shared {
+    fn new(settings: Settings) -> io::Result<Self> {
+        Ok(Self {
+            settings,
+            is_up: AtomicBool::new(false),
+            outgoing: AtomicUsize::new(0),
+            connects: AtomicU64::new(0),
+            statistics: OnceLock::new(),
+            inbox: Mutex::default(),
+            bell: Bell::new()?,
+            wake: Mutex::default(),
+        })
+    }
+
+    fn tell(&self, news: News) {
+        let mut inbox = lock(&self.inbox);
+        let was_empty = inbox.is_empty();
+        inbox.push(news, self.settings.max_bytes);
+        if was_empty && !inbox.is_empty() {
+            self.bell.ring();
+        }
+    }
+
+    fn take(&self, most: usize) -> Vec<News> {
+        let mut inbox = lock(&self.inbox);
+        let was_empty = inbox.is_empty();
+        let taken = inbox.pop(most);
+        if !was_empty && inbox.is_empty() {
+            self.bell.silence();
+        }
+        taken
+    }
+
+    fn go_down(&self) {
+        if self.is_up.swap(false, Relaxed) {
+            self.tell(News::Down);
+        }
+    }
+
+    /// A message has come to the engine.
+    fn enter(&self, id: u64, inlet: &Inlet, data: &[u8]) {
+        let mut wake = lock(&self.wake);
+        let taken = inlet.take(data, &mut wake.threads);
+        wake.messages += 1;
+        if wake.messages >= BATCH {
+            wake.ring();
+        }
+        drop(wake);
+        if taken.missing > 0 || taken.fault.is_some() {
+            self.tell(News::Missed(id, taken.missing, taken.fault.map(|error| error.to_string())));
+        }
+    }
+
+    /// Nothing more has come: what did is written.
+    fn settle(&self) {
+        lock(&self.wake).ring();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No credentials.
+        f.debug_struct("Shared").field("servers", &self.settings.servers).field("is_up", &self.is_up).finish()
+    }
+}
+
+impl Inbox {
+    fn is_empty(&self) -> bool {
+        self.news.is_empty() && self.missed.is_empty() && self.lost.is_empty() && !self.has_lost_some
+    }
+
+    fn push(&mut self, news: News, max_bytes: usize) {
+        let size = match &news {
+            News::Missed(id, count, fault) => {
+                let (sum, why) = self.missed.entry(*id).or_default();
+                *sum += count;
+                if let Some(fault) = fault {
+                    why.get_or_insert_with(|| fault.clone());
+                }
+                return;
+            }
+            News::LostSome => {
+                self.has_lost_some = true;
+                return;
+            }
+            news => news.size(),
+        };
+        if size > 0 && self.bytes + size > max_bytes {
+            self.lost.extend(news.id());
+            return;
+        }
+        self.bytes += size;
+        self.news.push_back(news);
+    }
+
+    fn pop(&mut self, most: usize) -> Vec<News> {
+        let count = self.news.len().min(most);
+        let mut taken: Vec<_> = self.news.drain(..count).collect();
+        self.bytes -= taken.iter().map(News::size).sum::<usize>();
+        if self.news.is_empty() {
+            // After what did fit: whoever asks for the rest has that already.
+            let missed = mem::take(&mut self.missed).into_iter();
+            taken.extend(missed.map(|(id, (count, fault))| News::Missed(id, count, fault)));
+            taken.extend(mem::take(&mut self.lost).into_iter().map(News::Lost));
+            taken.extend(mem::take(&mut self.has_lost_some).then_some(News::LostSome));
+        }
+        taken
+    }
+}
+
+impl Wake {
+    fn ring(&mut self) {
+        self.messages = 0;
+        ring(&mut self.threads);
+    }
+}
+
+impl News {
+    /// What it counts among what waits. What there is little of counts nothing, and is never lost.
+    fn size(&self) -> usize {
+        match self {
+            Self::Heard(_, data) | Self::Stored(.., data) => data.len() + OVERHEAD,
+            Self::Complained(text) => text.len() + OVERHEAD,
+            _ => 0,
+        }
+    }
+
+    fn id(&self) -> Option<u64> {
+        match *self {
+            Self::Heard(id, _) | Self::Stored(id, ..) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these locks guard is consistent at every point where code under them could panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes that a message takes besides its own.
+const OVERHEAD: usize = 200;
+
+/// Messages that come in a row before those who write them are woken: a millisecond's at most, and one write to each
+/// member carries them all.
+const BATCH: usize = 256;
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod work;

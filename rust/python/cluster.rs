@@ -1,0 +1,158 @@
+//! The border of what comes from other nodes.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyOSError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use super::{PyEngine, duration, guard};
+use crate::engine::ring;
+use crate::inlet::Inlet;
+use crate::line::{Line, News, Settings, Target};
+
+#[pyclass(name = "Inlet", module = "fanwire._engine", frozen)]
+#[derive(Debug)]
+pub struct PyInlet(Arc<Inlet>);
+
+#[pymethods]
+impl PyInlet {
+    #[new]
+    fn new(engine: &PyEngine, room: &str, since_ms: u64) -> Self {
+        Self(Arc::new(Inlet::new(Arc::clone(&engine.0), room, since_ms)))
+    }
+
+    fn take(&self, data: &[u8]) -> PyResult<(u64, Option<String>)> {
+        guard(|| {
+            let mut wake = Vec::new();
+            let taken = self.0.take(data, &mut wake);
+            ring(&mut wake);
+            Ok((taken.missing, taken.fault.map(|error| error.to_string())))
+        })
+    }
+}
+
+#[pyclass(name = "Line", module = "fanwire._engine", frozen)]
+#[derive(Debug)]
+pub struct PyLine(Line);
+
+#[pymethods]
+impl PyLine {
+    #[new]
+    #[pyo3(signature = (servers, *, node, echo, token=None, password=None, credentials=None, ca=None, certificate=None, timeout, retry, ping, max_bytes))]
+    #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
+    fn new(
+        servers: Vec<String>,
+        node: &str,
+        echo: String,
+        token: Option<String>,
+        password: Option<(String, String)>,
+        credentials: Option<String>,
+        ca: Option<String>,
+        certificate: Option<(String, String)>,
+        timeout: f64,
+        retry: f64,
+        ping: f64,
+        max_bytes: usize,
+    ) -> PyResult<Self> {
+        let settings = Settings {
+            servers,
+            token,
+            password,
+            credentials: credentials.map(Into::into),
+            ca: ca.map(Into::into),
+            certificate: certificate.map(|(certificate, key)| (certificate.into(), key.into())),
+            node: node.into(),
+            echo,
+            timeout: duration(timeout)?,
+            retry: duration(retry)?,
+            ping: duration(ping)?,
+            max_bytes,
+        };
+        Line::open(settings).map(Self).map_err(|error| PyOSError::new_err(error.to_string()))
+    }
+
+    fn fileno(&self) -> RawFd {
+        self.0.fd()
+    }
+
+    #[getter]
+    fn is_up(&self) -> bool {
+        self.0.is_up()
+    }
+
+    fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for news in guard(|| Ok(self.0.take(most)))? {
+            list.append(news_tuple(py, news)?)?;
+        }
+        Ok(list)
+    }
+
+    fn send(&self, subject: String, data: &[u8]) -> PyResult<bool> {
+        guard(|| Ok(self.0.send(subject, data)))
+    }
+
+    #[pyo3(signature = (id, subject, inlet=None, is_log=false))]
+    fn subscribe(&self, id: u64, subject: String, inlet: Option<&PyInlet>, is_log: bool) -> PyResult<()> {
+        let target = match inlet {
+            Some(inlet) => Target::Inlet(Arc::clone(&inlet.0)),
+            None if is_log => Target::Log,
+            None => Target::Host,
+        };
+        guard(|| {
+            self.0.subscribe(id, subject, target);
+            Ok(())
+        })
+    }
+
+    fn unsubscribe(&self, id: u64) -> PyResult<()> {
+        guard(|| {
+            self.0.unsubscribe(id);
+            Ok(())
+        })
+    }
+
+    fn sync(&self, ticket: u64) -> PyResult<()> {
+        guard(|| {
+            self.0.sync(ticket);
+            Ok(())
+        })
+    }
+
+    fn reconnect(&self) -> PyResult<()> {
+        guard(|| {
+            self.0.reconnect();
+            Ok(())
+        })
+    }
+
+    fn counts(&self) -> PyResult<(u64, u64, u64)> {
+        guard(|| Ok(self.0.counts().into()))
+    }
+
+    fn close(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
+        let timeout = duration(timeout)?;
+        py.detach(|| guard(|| Ok(self.0.close(timeout))))
+    }
+}
+
+fn news_tuple<'py>(py: Python<'py>, news: News) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = |data: &[u8]| PyBytes::new(py, data);
+    Ok(match news {
+        News::Up => (intern!(py, "up"),).into_pyobject(py)?.into_any(),
+        News::Down => (intern!(py, "down"),).into_pyobject(py)?.into_any(),
+        News::Ended(why) => (intern!(py, "ended"), why).into_pyobject(py)?.into_any(),
+        News::Complained(what) => (intern!(py, "complained"), what).into_pyobject(py)?.into_any(),
+        News::Synced(ticket) => (intern!(py, "synced"), ticket).into_pyobject(py)?.into_any(),
+        News::Heard(id, data) => (intern!(py, "heard"), id, bytes(&data)).into_pyobject(py)?.into_any(),
+        News::Stored(id, seq, prev, data) => {
+            (intern!(py, "stored"), id, seq, prev, bytes(&data)).into_pyobject(py)?.into_any()
+        }
+        News::Missed(id, count, why) => (intern!(py, "missed"), id, count, why).into_pyobject(py)?.into_any(),
+        News::Lost(id) => (intern!(py, "lost"), id).into_pyobject(py)?.into_any(),
+        News::LostSome => (intern!(py, "lost_some"),).into_pyobject(py)?.into_any(),
+    })
+}
