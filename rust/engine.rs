@@ -232,6 +232,7 @@ impl Engine {
     /// Sends a message to the members of a room except some, sorted; returns its number in the room. Every
     /// member sees the messages of a room in the order of their numbers, whichever threads published them.
     pub fn publish(&self, name: &str, draft: Draft<'_>, except: &[ConnId]) -> Result<u64, Error> {
+        self.check()?;
         let mut wake = Vec::new();
         let result = self.publish_quietly(name, draft, except, &mut wake);
         ring(&mut wake);
@@ -239,6 +240,7 @@ impl Engine {
     }
 
     /// The same, but the threads that write may sleep on: the caller has more to publish, and wakes them with [`ring`].
+    /// The caller is a thread that no fork copies, so it need not be asked for its process.
     pub fn publish_quietly(
         &self,
         name: &str,
@@ -246,7 +248,7 @@ impl Engine {
         except: &[ConnId],
         wake: &mut Vec<Arc<Waker>>,
     ) -> Result<u64, Error> {
-        self.check()?;
+        self.check_state()?;
         self.mint.check(draft)?;
         let seq = self.rooms.with(name, self.mint.now_us(), |entry| self.queue(entry, draft, None, except, wake))?;
         self.published.fetch_add(1, Relaxed);
@@ -264,6 +266,7 @@ impl Engine {
         Entrance { since, only_whole, again }: Entrance,
         reply: Option<JoinReply<'_>>,
     ) -> Result<Joined, Error> {
+        self.check()?;
         let shard = self.shard_of(conn);
         self.refuse_if_full(shard)?;
         let now_us = self.mint.now_us();
@@ -408,9 +411,16 @@ impl Engine {
 
     /// Fails after a fork, after shutdown, and after a thread has failed.
     pub fn check(&self) -> Result<(), Error> {
+        // A system call.
         if self.owner != process::id() {
-            Err(Error::Forked { owner: self.owner })
-        } else if self.is_shut_down.load(Relaxed) {
+            return Err(Error::Forked { owner: self.owner });
+        }
+        self.check_state()
+    }
+
+    /// The same, but for the fork.
+    fn check_state(&self) -> Result<(), Error> {
+        if self.is_shut_down.load(Relaxed) {
             Err(Error::ShutDown)
         } else if let Some(what) = self.failure.get() {
             Err(Error::Failed(what.clone()))
@@ -477,7 +487,6 @@ impl Engine {
     }
 
     fn refuse_if_full<'a>(&self, shards: impl IntoIterator<Item = &'a Handle>) -> Result<(), Error> {
-        self.check()?;
         for shard in shards {
             if shard.queue.is_full() {
                 self.refused.fetch_add(1, Relaxed);

@@ -378,7 +378,7 @@ const OVERHEAD: usize = 200;
 
 /// Messages that come in a row before those who write them are woken: a millisecond's at most, and one write to each
 /// member carries them all.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -60,6 +60,7 @@ impl Engine {
     /// Numbers of a room that will not come are over: those who come later cannot have what had them, and the sessions in
     /// the room are told. Does nothing where there is no such room.
     pub fn skip(&self, name: &str, count: u64, reason: &'static str) -> Result<(), Error> {
+        self.check()?;
         let mut wake = Vec::new();
         let result = self.skip_quietly(name, count, reason, &mut wake);
         ring(&mut wake);
@@ -74,7 +75,7 @@ impl Engine {
         reason: &'static str,
         wake: &mut Vec<Arc<Waker>>,
     ) -> Result<(), Error> {
-        self.check()?;
+        self.check_state()?;
         if count == 0 {
             return Ok(());
         }
