@@ -1,6 +1,5 @@
-//! The connection to NATS over which comes what nobody asked for: messages of other nodes, and of logs as they are
-//! stored. What is for a room goes straight to the engine, through its [`Inlet`]; everything else waits for the host,
-//! announced by one descriptor that its loop watches.
+//! The connection to NATS. What other nodes publish to a room goes straight to the engine, through the room's [`Inlet`];
+//! everything else that comes waits for the host, announced by one descriptor that its loop watches.
 //!
 //! The client is `async-nats`, on a thread of its own that never holds the interpreter (`work`). It connects again by
 //! itself, for ever. Every method may be called from any thread, and none waits.
@@ -15,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{io, mem, process};
 
-use async_nats::Statistics;
+use async_nats::Client;
 use bytes::Bytes;
 use mio::Waker;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -77,6 +76,8 @@ pub enum News {
     Complained(String),
     /// See [`Line::sync`].
     Synced(u64),
+    /// See [`Line::ask`].
+    Answered(u64, Result<Vec<Reply>, String>),
     /// A message, with the id of its subscription.
     Heard(u64, Bytes),
     /// A message of a log: the id of its subscription, its number, and that of the room's message before it.
@@ -87,6 +88,32 @@ pub enum News {
     Lost(u64),
     /// The same, and nobody knows of which.
     LostSome,
+}
+
+/// An answer of NATS.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// 0 if it has none, which is success.
+    pub status: u16,
+    /// The first of each name.
+    pub headers: Vec<(String, String)>,
+    /// The payload.
+    pub payload: Bytes,
+}
+
+/// What NATS is asked.
+#[derive(Debug)]
+pub struct Question {
+    /// Names it, and its answer.
+    pub ticket: u64,
+    /// Whom.
+    pub subject: String,
+    /// Any.
+    pub headers: Vec<(String, String)>,
+    /// The payload.
+    pub payload: Bytes,
+    /// There are several answers, of which the last has a status (NATS ADR-31).
+    pub is_batch: bool,
 }
 
 /// See the module's head.
@@ -149,6 +176,11 @@ impl Line {
         self.order(Command::Sync { ticket });
     }
 
+    /// [`News::Answered`] brings the answer, or says that there is none, after twice the timeout at most.
+    pub fn ask(&self, question: Question) {
+        self.order(Command::Ask(question));
+    }
+
     /// Lets go of the connection, and makes another.
     pub fn reconnect(&self) {
         self.order(Command::Reconnect);
@@ -156,10 +188,15 @@ impl Line {
 
     /// Messages and bytes that have come, and how often it has connected.
     pub fn counts(&self) -> [u64; 3] {
-        let count = |statistics: &Arc<Statistics>| {
+        self.shared.client.get().map_or([0; 3], |client| {
+            let statistics = client.statistics();
             [&statistics.in_messages, &statistics.in_bytes, &statistics.connects].map(|count| count.load(Relaxed))
-        };
-        self.shared.statistics.get().map_or([0; 3], count)
+        })
+    }
+
+    /// Bytes of a message, headers included, that the server takes at most; none before it was connected.
+    pub fn max_payload(&self) -> Option<usize> {
+        self.shared.client.get().map(Client::max_payload)
     }
 
     /// Sends what waits and ends the thread; false if that was not done in time. May be called twice.
@@ -196,6 +233,7 @@ enum Command {
     Subscribe { id: u64, subject: String, target: Target },
     Unsubscribe { id: u64 },
     Sync { ticket: u64 },
+    Ask(Question),
     Connected,
     Remind,
     Reconnect,
@@ -210,7 +248,7 @@ struct Shared {
     outgoing: AtomicUsize,
     /// How often it was connected: what is on its way from before means nothing.
     connects: AtomicU64,
-    statistics: OnceLock<Arc<Statistics>>,
+    client: OnceLock<Client>,
     inbox: Mutex<Inbox>,
     bell: Bell,
     /// Threads of the engine that sleep and have something to write.
@@ -240,7 +278,7 @@ impl Shared {
             is_up: AtomicBool::new(false),
             outgoing: AtomicUsize::new(0),
             connects: AtomicU64::new(0),
-            statistics: OnceLock::new(),
+            client: OnceLock::new(),
             inbox: Mutex::default(),
             bell: Bell::new()?,
             wake: Mutex::default(),

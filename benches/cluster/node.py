@@ -15,7 +15,6 @@ import itertools
 import logging
 import os
 import resource
-import socket
 import time
 from typing import Any
 
@@ -38,8 +37,6 @@ OFF = (
     "byte_rate",
     "ping_rate",
 )
-#: Of `struct tcp_info` (linux/tcp.h).
-TCPI_BYTES_RECEIVED = 128
 
 
 class Told(logging.Handler):
@@ -90,22 +87,18 @@ class Node:
         return found
 
     async def stats(self) -> dict[str, Any]:
-        # There is no public way to these.
-        client, push = self.backplane._client, self.backplane._push
+        # There is no public way to it.
+        client = self.backplane._client
         assert client is not None
-        assert push is not None
-        sock = client._transport._io_writer.get_extra_info("socket")  # type: ignore[union-attr]
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-        asked = int.from_bytes(info[TCPI_BYTES_RECEIVED : TCPI_BYTES_RECEIVED + 8], "little")
-        messages, pushed, connects = push.counts
+        messages, size, connects = client.counts
         return {
             "published": self.server.stats()["published"],
             "delivered": self.server.stats()["delivered"],
             "writes": self.server.stats()["writes"],
             "heard": {name: f"fanwire.live.{token_of(name)}.*" for name in self.backplane._heard},
             "followed": len(self.backplane._followed),
-            "in_messages": messages + client.stats["in_msgs"],
-            "in_socket": pushed + asked,
+            "in_messages": messages,
+            "in_bytes": size,
             "reconnects": connects - 1,
             "missing": self.told.missing,
             "warnings": self.told.warnings,

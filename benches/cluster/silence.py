@@ -9,7 +9,7 @@ from children import Child, child
 from common import NODE_CPU, OTHER_CPU, SIZE, Bench, heard
 
 COUNT = 1_000
-COUNTED = ("in_messages", "in_socket")
+COUNTED = ("in_messages", "in_bytes")
 
 
 async def measure(bench: Bench) -> dict[str, Any]:

@@ -463,8 +463,7 @@ class Inlet:
 
 @final
 class Line:
-    """The connection to NATS over which comes what nobody asked for: by async-nats, on a thread of its own. It connects
-    again by itself, for ever.
+    """The connection to NATS, by async-nats, on a thread of its own. It connects again by itself, for ever.
 
     Args:
         servers: addresses of servers of one cluster, without credentials.
@@ -517,6 +516,8 @@ class Line:
             * `("ended", why)`: it is over, or has never begun.
             * `("complained", what)`: NATS refuses something.
             * `("synced", ticket)`: see `sync`.
+            * `("answered", ticket, replies)` or `("unanswered", ticket, why)`: see `ask`. A reply is a tuple of its
+              status, 0 if it has none, its headers and its payload.
             * `("heard", id, data)`: a message of a subscription.
             * `("stored", id, seq, prev, data)`: a message of a log, its number, and that of its room's before it.
             * `("missed", id, count, fault)`: an inlet's room will not get so many messages; see `Inlet.take`.
@@ -542,11 +543,28 @@ class Line:
     def sync(self, ticket: int) -> None:
         """Says `("synced", ticket)` when all that was done before has arrived; never, if the connection is lost."""
 
+    def ask(
+        self, ticket: int, subject: str, data: bytes, headers: Sequence[tuple[str, str]] = (), is_batch: bool = False
+    ) -> None:
+        """Sends a request. Its answer comes by `take`, or, after twice `timeout` at most, that there is none.
+
+        Args:
+            ticket: names it.
+            subject: of the request.
+            data: its payload.
+            headers: its headers; none in a batch.
+            is_batch: there are several replies, the last of which has a status (NATS ADR-31).
+        """
+
     def reconnect(self) -> None:
         """Lets go of the connection, and makes another."""
 
     def counts(self) -> tuple[int, int, int]:
         """Messages and bytes that have come, and how often it has connected."""
+
+    @property
+    def max_payload(self) -> int | None:
+        """Bytes of a message, headers included, that the server takes at most; None before it was connected."""
 
     def close(self, timeout: float) -> bool:
         """Sends what waits, and ends the thread; false if that was not done within `timeout` seconds."""

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use async_nats::client::PublishErrorKind;
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Command, News, OVERHEAD, Settings, Shared, Target};
+use super::{Command, News, OVERHEAD, Question, Reply, Settings, Shared, Target};
 use crate::driver::panic_text;
 
 /// Works until it is closed, or until the client is beyond help, which is told.
@@ -44,7 +44,7 @@ async fn work(
 ) -> Result<(), String> {
     let client = connect(&shared, sender.clone()).await?;
     // Fails only when it is set already.
-    let _ = shared.statistics.set(client.statistics());
+    let _ = shared.client.set(client.clone());
     let echo = subscribe(&client, shared.settings.echo.clone()).await?;
     tokio::spawn(watched(Arc::clone(&shared), hear_echo(Arc::clone(&shared), echo)));
     tokio::spawn(remind(sender));
@@ -67,6 +67,9 @@ async fn work(
                 heard.remove(&id).iter().for_each(AbortHandle::abort);
             }
             Command::Sync { ticket } => send_echo(&client, &shared, SYNC, ticket).await?,
+            Command::Ask(question) => {
+                tokio::spawn(answer(Arc::clone(&shared), client.clone(), question));
+            }
             Command::Connected => {
                 // What went down and came back at once may not have been told.
                 shared.go_down();
@@ -87,18 +90,24 @@ async fn work(
     Ok(())
 }
 
+/// Connects, as soon as there is a server, if that is soon.
 async fn connect(shared: &Arc<Shared>, sender: WeakUnboundedSender<Command>) -> Result<Client, String> {
-    let settings = shared.settings.clone();
-    let (servers, wait) = (settings.servers.clone(), settings.timeout);
-    let theirs = Arc::clone(shared);
-    let options = options(settings).await?.event_callback(move |event| {
-        let (shared, sender) = (Arc::clone(&theirs), sender.clone());
-        async move { note(&shared, &sender, event) }
-    });
-    match timeout(wait, options.connect(servers)).await {
-        Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("no answer in time".into()),
+    let Settings { servers, timeout, retry, .. } = &shared.settings;
+    let end = Instant::now() + *timeout;
+    loop {
+        let (theirs, sender) = (Arc::clone(shared), sender.clone());
+        let options = options(shared.settings.clone()).await?.event_callback(move |event| {
+            let (shared, sender) = (Arc::clone(&theirs), sender.clone());
+            async move { note(&shared, &sender, event) }
+        });
+        match timeout_at(end, options.connect(servers.clone())).await {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(error)) if error.kind() != ConnectErrorKind::Io || Instant::now() + *retry > end => {
+                return Err(error.to_string());
+            }
+            Ok(Err(_)) => sleep(*retry).await,
+            Err(_) => return Err(LATE.into()),
+        }
     }
 }
 
@@ -217,12 +226,57 @@ async fn hear(shared: Arc<Shared>, mut subscriber: Subscriber, id: u64, target: 
     }
 }
 
+async fn answer(shared: Arc<Shared>, client: Client, question: Question) {
+    let (ticket, wait) = (question.ticket, shared.settings.timeout);
+    let asking =
+        timeout(2 * wait, ask(&client, question, wait)).map(|found| found.unwrap_or_else(|_| Err(LATE.into())));
+    let found = AssertUnwindSafe(asking).catch_unwind().await;
+    shared.tell(News::Answered(ticket, found.unwrap_or_else(|panic| Err(panic_text(&*panic)))));
+}
+
+async fn ask(client: &Client, question: Question, wait: Duration) -> Result<Vec<Reply>, String> {
+    let Question { subject, headers, payload, is_batch, .. } = question;
+    if !is_batch {
+        let parsed = headers.iter().map(|(name, value)| Some((name.parse().ok()?, value.parse().ok()?)));
+        let headers =
+            parsed.collect::<Option<HeaderMap>>().ok_or("a header has a line break or another such character")?;
+        let asking = timeout(wait, client.request_with_headers(subject, headers, payload));
+        let message = asking.await.map_err(|_| LATE)?.map_err(|error| error.to_string())?;
+        return Ok(vec![message.into()]);
+    }
+    let inbox = client.new_inbox();
+    let mut subscriber = subscribe(client, inbox.clone()).await?;
+    client.publish_with_reply(subject, inbox, payload).await.map_err(|error| error.to_string())?;
+    let mut replies: Vec<Reply> = Vec::new();
+    while replies.last().is_none_or(|reply| reply.status == 0) && replies.len() < REPLIES {
+        let message = timeout(wait, subscriber.next()).await.map_err(|_| LATE)?;
+        replies.push(message.ok_or("the NATS client has ended")?.into());
+    }
+    Ok(replies)
+}
+
+impl From<Message> for Reply {
+    fn from(message: Message) -> Self {
+        let Message { status, headers, payload, description, .. } = message;
+        let headers = headers.iter().flat_map(HeaderMap::iter);
+        let mut headers: Vec<_> =
+            headers.filter_map(|(name, values)| Some((name.to_string(), values.first()?.to_string()))).collect();
+        headers.extend(description.map(|text| ("Description".into(), text)));
+        Self { status: status.map_or(0, |status| status.as_u16()), headers, payload }
+    }
+}
+
 /// The number of a message that was republished from a stream, and of the one before it of its subject (NATS ADR-28).
 fn place(message: &Message) -> Option<(u64, u64)> {
     let headers = message.headers.as_ref()?;
     let number = |name| u64::from_str(headers.get(name)?.as_str()).ok();
     Some((number("Nats-Sequence")?, number("Nats-Last-Sequence").unwrap_or(0)))
 }
+
+const LATE: &str = "no answer in time";
+
+/// Answers to one question: more than anybody asks for.
+const REPLIES: usize = 10_000;
 
 const SYNC: u8 = 0;
 const UP: u8 = 1;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use pyo3::exceptions::PyOSError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use super::{PyEngine, duration, guard};
 use crate::engine::ring;
 use crate::inlet::Inlet;
-use crate::line::{Line, News, Settings, Target};
+use crate::line::{Line, News, Question, Reply, Settings, Target};
 
 #[pyclass(name = "Inlet", module = "fanwire._engine", frozen)]
 #[derive(Debug)]
@@ -122,6 +122,22 @@ impl PyLine {
         })
     }
 
+    #[pyo3(signature = (ticket, subject, data, headers=Vec::new(), is_batch=false))]
+    fn ask(
+        &self,
+        ticket: u64,
+        subject: String,
+        data: &[u8],
+        headers: Vec<(String, String)>,
+        is_batch: bool,
+    ) -> PyResult<()> {
+        let payload = data.to_vec().into();
+        guard(|| {
+            self.0.ask(Question { ticket, subject, headers, payload, is_batch });
+            Ok(())
+        })
+    }
+
     fn reconnect(&self) -> PyResult<()> {
         guard(|| {
             self.0.reconnect();
@@ -131,6 +147,11 @@ impl PyLine {
 
     fn counts(&self) -> PyResult<(u64, u64, u64)> {
         guard(|| Ok(self.0.counts().into()))
+    }
+
+    #[getter]
+    fn max_payload(&self) -> Option<usize> {
+        self.0.max_payload()
     }
 
     fn close(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
@@ -147,6 +168,18 @@ fn news_tuple<'py>(py: Python<'py>, news: News) -> PyResult<Bound<'py, PyAny>> {
         News::Ended(why) => (intern!(py, "ended"), why).into_pyobject(py)?.into_any(),
         News::Complained(what) => (intern!(py, "complained"), what).into_pyobject(py)?.into_any(),
         News::Synced(ticket) => (intern!(py, "synced"), ticket).into_pyobject(py)?.into_any(),
+        News::Answered(ticket, Ok(replies)) => {
+            let list = PyList::empty(py);
+            for Reply { status, headers, payload } in replies {
+                let dict = PyDict::new(py);
+                for (name, value) in headers {
+                    dict.set_item(name, value)?;
+                }
+                list.append((status, dict, bytes(&payload)))?;
+            }
+            (intern!(py, "answered"), ticket, list).into_pyobject(py)?.into_any()
+        }
+        News::Answered(ticket, Err(why)) => (intern!(py, "unanswered"), ticket, why).into_pyobject(py)?.into_any(),
         News::Heard(id, data) => (intern!(py, "heard"), id, bytes(&data)).into_pyobject(py)?.into_any(),
         News::Stored(id, seq, prev, data) => {
             (intern!(py, "stored"), id, seq, prev, bytes(&data)).into_pyobject(py)?.into_any()

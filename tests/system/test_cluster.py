@@ -499,7 +499,7 @@ async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkey
 @pytest.mark.parametrize("nodes", ["nats"], indirect=True)
 async def test_what_comes_too_fast_is_told_or_read_again(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     # Hardly more than one message at a time.
-    monkeypatch.setattr("fanwire.backplane.push.PENDING", 500)
+    monkeypatch.setattr("fanwire.backplane.nats_client.PENDING", 500)
     rooms = [f"log.{n}" for n in range(10)]
     async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
         live, logs = await two.join("live.x"), [await two.join(room) for room in rooms]

@@ -458,14 +458,6 @@ def test_wrong_options_for_nats_are_one_line(alone: None, args: list[str], code:
     assert result.stderr.startswith(f"Error: {error}")
 
 
-def test_nats_without_its_client_says_what_to_install(alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing: Any = None
-    monkeypatch.delitem(sys.modules, "fanwire.backplane.nats", raising=False)
-    monkeypatch.setitem(sys.modules, "nats", missing)
-    with pytest.raises(Failure, match=r"pip install 'fanwire\[nats\]'"):
-        build_backplane(EMBEDDED)
-
-
 def test_a_port_is_reserved_for_workers() -> None:
     with reserve("127.0.0.1", 0) as one, reserve("127.0.0.1", one.getsockname()[1]) as two:
         assert one.getsockname() == two.getsockname()

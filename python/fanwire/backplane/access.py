@@ -1,8 +1,7 @@
-"""How a node gets in at NATS, in the terms of both clients."""
+"""How a node gets in at NATS."""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -42,16 +41,6 @@ class Access(NamedTuple):
         """The user and the password."""
         user, password = self._given
         return None if user is None or password is None else (user, password)
-
-    @property
-    def tls(self) -> ssl.SSLContext | None:
-        """What certificates of one's own need; None: the usual."""
-        if self.ca is None and self.certificate is None:
-            return None
-        context = ssl.create_default_context(cafile=self.ca)
-        if self.certificate is not None:
-            context.load_cert_chain(*self.certificate)
-        return context
 
     @property
     def _given(self) -> tuple[str | None, str | None]:

@@ -1,4 +1,4 @@
-"""A backplane over NATS: core subjects from node to node, JetStream for logs. Needs `fanwire[nats]`.
+"""A backplane over NATS: core subjects from node to node, JetStream for logs.
 
 Subjects, all below a prefix (see `subjects` for names of rooms):
 
@@ -10,16 +10,11 @@ Subjects, all below a prefix (see `subjects` for names of rooms):
   `fanwire.fresh.LOG.ROOM`, with its number and that of the room's message before it: whoever hears that knows at once
   what it has missed, and no node needs a consumer.
 
-There are two connections: what is pushed comes over the one (`push`, in Rust), what is asked goes over the other
-(nats-py). The backplane is up when both are.
-
 It needs a NATS server of 2.11 or newer: batches of direct gets (NATS ADR-31), and republishing (ADR-28).
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import logging
 import secrets
@@ -27,16 +22,12 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
-import nats
-import nats.errors
 import orjson
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
 from fanwire._engine import Inlet
 from fanwire.backplane.access import Access
 from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
-from fanwire.backplane.push import PING, RETRY, TIMEOUT, Push
+from fanwire.backplane.nats_client import NATSClient, Reply
 from fanwire.backplane.subjects import token_of
 
 __all__ = ["NATS"]
@@ -74,8 +65,7 @@ class NATS(Backplane):
         self._prefix = token_of(prefix)
         self._storage = storage
         self._replicas = replicas
-        self._client: Client | None = None
-        self._push: Push | None = None
+        self._client: NATSClient | None = None
         self._listener: Listener | None = None
         # Tells our own messages from those of others.
         self._node = secrets.token_hex(4)
@@ -85,100 +75,70 @@ class NATS(Backplane):
         self._was_up: bool | None = None
         self._epochs: dict[str, str] = {}
         self._has_records = False
-        # What the client complained of: its exceptions do not repeat it.
-        self._said: Exception | None = None
 
     async def open(self, listener: Listener) -> None:
         """See `Backplane`."""
         servers = self._servers() if callable(self._servers) else self._servers
         access = self._access._replace(servers=[servers] if isinstance(servers, str) else list(servers))
+        own, echo = f".{self._node}", f"{self._prefix}.echo.{self._node}"
         self._listener = listener
+        self._client = client = NATSClient(access, own, echo, listener, self._note)
         try:
-            await self._open_client(access)
-            own, echo = f".{self._node}", f"{self._prefix}.echo.{self._node}"
-            self._push = Push(access, own, echo, listener, self._note)
-            await self._push.opened()
+            await client.opened()
+            client.subscribe(f"{self._prefix}.nodes", None, "")
+            await client.sync()
         except Unavailable as error:
             await self.close()
             raise Unavailable(f"no NATS server at {', '.join(access.places)}: {error}") from error
-        self._push.subscribe(f"{self._prefix}.nodes", None, "")
-        await self._push.sync()
         self._was_up = True
         self._note()
 
-    async def _open_client(self, access: Access) -> None:
-        self._said = None
-        self._client = client = Client()
-        connecting = client.connect(
-            list(access.servers),
-            name="fanwire",
-            error_cb=self._failed,
-            disconnected_cb=self._disconnected,
-            reconnected_cb=self._reconnected,
-            # Its defaults give up after two minutes, and notice a dead server after four.
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=RETRY,  # type: ignore[arg-type]
-            connect_timeout=TIMEOUT,  # type: ignore[arg-type]
-            ping_interval=PING,  # type: ignore[arg-type]
-            max_outstanding_pings=2,
-            user_credentials=access.credentials,
-            tls=access.tls,
-        )
-        try:
-            await asyncio.wait_for(connecting, TIMEOUT)
-        except (asyncio.TimeoutError, OSError, nats.errors.Error) as error:
-            raise Unavailable(reason_of(self._said or error)) from error
-
     async def close(self) -> None:
         """See `Backplane`."""
-        client, push, self._client, self._push, self._listener = self._client, self._push, None, None, None
+        client, self._client, self._listener = self._client, None, None
         self._heard.clear()
         self._followed.clear()
         self._has_records, self._was_up = False, None
-        if push is not None:
-            await push.close()
         if client is not None:
-            await _let_go(client)
+            await client.close()
 
     @property
     def is_up(self) -> bool:
         """See `Backplane`."""
-        client, push = self._client, self._push
-        return client is not None and push is not None and client.is_connected and push.is_up
+        return self._client is not None and self._client.is_up
 
     @property
     def max_bytes(self) -> int:
         """See `Backplane`."""
-        return self._client.max_payload if self._client is not None and self._client.max_payload else 1 << 20
+        return (self._client.max_payload if self._client is not None else 1 << 20) - HEADERS
 
     async def reconnect(self) -> None:
         """See `Backplane`."""
-        if self._client is not None and self._push is not None and self.is_up:
-            self._push.reconnect()
-            await self._client.force_reconnect()
+        if self._client is not None:
+            self._client.reconnect()
 
     # From node to node.
 
     def send(self, name: str, data: bytes) -> bool:
         """See `Backplane`."""
-        push = self._push
-        return push is not None and push.send(f"{self._prefix}.live.{token_of(name)}.{self._node}", data)
+        client = self._client
+        return client is not None and client.send(f"{self._prefix}.live.{token_of(name)}.{self._node}", data)
 
     async def hear(self, name: str, inlet: Inlet | None = None) -> None:
         """See `Backplane`."""
-        push = self._opened()
+        client = self._opened()
         if name not in self._heard:
-            self._heard[name] = push.subscribe(f"{self._prefix}.live.{token_of(name)}.*", None, name, inlet)
+            self._heard[name] = client.subscribe(f"{self._prefix}.live.{token_of(name)}.*", None, name, inlet)
         await self._sync()
 
     def unhear(self, name: str) -> None:
         """See `Backplane`."""
-        if self._push is not None and name in self._heard:
-            self._push.unsubscribe(self._heard.pop(name))
+        if self._client is not None and name in self._heard:
+            self._client.unsubscribe(self._heard.pop(name))
 
     def tell(self, data: bytes) -> bool:
         """See `Backplane`."""
-        return self._push is not None and self._push.send(f"{self._prefix}.nodes", data)
+        return self._client is not None and self._client.send(f"{self._prefix}.nodes", data)
 
     # Logs.
 
@@ -211,16 +171,16 @@ class NATS(Backplane):
 
     async def append(self, log: Log, room: str, data: bytes, id: str) -> int:
         """See `Backplane`."""
-        if len(data) > self.max_bytes - HEADERS:
-            raise ValueError(f"the NATS server takes messages of {self.max_bytes - HEADERS} bytes, not of {len(data)}")
+        if len(data) > self.max_bytes:
+            raise ValueError(f"the NATS server takes messages of {self.max_bytes} bytes, not of {len(data)}")
         headers = {"Nats-Msg-Id": id, "Nats-Expected-Stream": self._stream(log)}
         return int(_result(await self._ask(self._log_subject(log, token_of(room)), data, headers))["seq"])
 
     async def follow(self, log: Log, room: str) -> LogState:
         """See `Backplane`."""
-        push, place = self._opened(), (log.name, room)
+        client, place = self._opened(), (log.name, room)
         if place not in self._followed:
-            self._followed[place] = push.subscribe(self._fresh_subject(log, token_of(room)), *place)
+            self._followed[place] = client.subscribe(self._fresh_subject(log, token_of(room)), *place)
         try:
             await self._sync()
             return await self.state(log, room)
@@ -230,8 +190,8 @@ class NATS(Backplane):
 
     def unfollow(self, log: Log, room: str) -> None:
         """See `Backplane`."""
-        if self._push is not None and (log.name, room) in self._followed:
-            self._push.unsubscribe(self._followed.pop((log.name, room)))
+        if self._client is not None and (log.name, room) in self._followed:
+            self._client.unsubscribe(self._followed.pop((log.name, room)))
 
     async def read(
         self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
@@ -315,27 +275,22 @@ class NATS(Backplane):
     def _fresh_subject(self, log: Log, token: str) -> str:
         return f"{self._prefix}.fresh.{self._stream(log)}.{token}"
 
-    def _opened(self) -> Push:
-        if self._push is None:
+    def _opened(self) -> NATSClient:
+        if self._client is None:
             raise Unavailable("the backplane is closed")
-        return self._push
+        return self._client
 
     async def _sync(self) -> None:
         if not self.is_up:
             raise Unavailable("NATS is away")
         await self._opened().sync()
 
-    async def _request(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Msg:
-        if self._client is None or not self.is_up:
-            raise Unavailable("NATS is away")
-        try:
-            return await self._client.request(subject, data, timeout=TIMEOUT, headers=headers)
-        except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
-            raise Unavailable(f"NATS does not answer: {reason_of(error)}") from error
-
     async def _ask(self, subject: str, question: Any, headers: dict[str, str] | None = None) -> dict[str, Any]:
         data = question if isinstance(question, bytes) else orjson.dumps(question)
-        answer: dict[str, Any] = orjson.loads((await self._request(subject, data, headers)).data)
+        reply = await self._opened().ask(subject, data, headers)
+        if reply.status:
+            raise refusal(reply)
+        answer: dict[str, Any] = orjson.loads(reply.data)
         return answer
 
     async def _info(self, log: Log, subject: str) -> dict[str, Any]:
@@ -354,15 +309,13 @@ class NATS(Backplane):
         message = await self._find(self._stream(log), what)
         return None if message is None else message.headers
 
-    async def _find(self, stream: str, what: dict[str, Any]) -> Msg | None:
-        message = await self._request(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(what))
-        headers: dict[str, str] = message.headers or {}
-        status = headers.get("Status")
-        if status is None:
-            return message
-        if status == NOT_FOUND:
+    async def _find(self, stream: str, what: dict[str, Any]) -> Reply | None:
+        reply = await self._opened().ask(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(what))
+        if reply.status == NOT_FOUND:
             return None
-        raise Unavailable(f"JetStream answers {status} {headers.get('Description', '')}")
+        if reply.status:
+            raise refusal(reply)
+        return reply
 
     async def _is_whole(self, log: Log, subject: str, after: int, synced: float) -> bool:
         """Whether all of the room's messages after a number are kept. Limits let go of the oldest first: so if that
@@ -377,68 +330,31 @@ class NATS(Backplane):
         return found is not None and found.get("Nats-Subject") == subject
 
     async def _batch(self, log: Log, what: dict[str, Any], after: int) -> list[Stored]:
-        client = self._client
-        if client is None or not self.is_up:
-            raise Unavailable("NATS is away")
-        inbox = client.new_inbox()
+        subject = f"$JS.API.DIRECT.GET.{self._stream(log)}"
+        question = orjson.dumps({**what, "max_bytes": BATCH_BYTES})
+        *replies, last = await self._opened().ask_for_all(subject, question)
+        if last.status not in (END_OF_BATCH, NOT_FOUND):
+            raise refusal(last)
         messages: list[Stored] = []
-        try:
-            answers = await client.subscribe(inbox)
-            try:
-                subject = f"$JS.API.DIRECT.GET.{self._stream(log)}"
-                await client.publish(subject, orjson.dumps({**what, "max_bytes": BATCH_BYTES}), reply=inbox)
-                while True:
-                    message = await answers.next_msg(TIMEOUT)
-                    headers = message.headers or {}
-                    status = headers.get("Status")
-                    if status in (END_OF_BATCH, NOT_FOUND):
-                        return messages
-                    if status is not None:
-                        raise Unavailable(f"JetStream answers {status} {headers.get('Description', '')}")
-                    seq = int(headers["Nats-Sequence"])
-                    messages.append(Stored(seq, messages[-1].seq if messages else after, message.data))
-            finally:
-                with contextlib.suppress(nats.errors.Error):
-                    await answers.unsubscribe()
-        except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
-            raise Unavailable(f"NATS does not answer: {reason_of(error)}") from error
-
-    async def _disconnected(self) -> None:
-        # A server that keeps them in memory may come back without.
-        self._has_records = False
-        self._note()
-
-    async def _reconnected(self) -> None:
-        self._note()
-
-    async def _failed(self, error: Exception) -> None:
-        # Each attempt to connect fails with one of these; that it is away was said.
-        logger.debug("NATS: %r", error)
-        if self._said is None or not isinstance(error, OSError):
-            # What a server says says more than that it hangs up after it.
-            self._said = error
+        for reply in replies:
+            seq = int(reply.headers["Nats-Sequence"])
+            messages.append(Stored(seq, messages[-1].seq if messages else after, reply.data))
+        return messages
 
     def _note(self) -> None:
         """Tells when the backplane has gone, or is back."""
         if self._listener is None or self._was_up in (None, self.is_up):
             return
         self._was_up = not self._was_up
+        # A server that keeps them in memory may have come back without.
+        self._has_records = False
         logger.warning("NATS is back" if self._was_up else "NATS is away")
         self._listener.went(self._was_up)
 
 
-def reason_of(error: Exception) -> str:
-    """What an error says; some say nothing."""
-    return str(error) or type(error).__name__
-
-
-async def _let_go(client: Client) -> None:
-    """Closes a client. When it was interrupted while it connected, it leaves its socket open."""
-    with contextlib.suppress(nats.errors.Error, asyncio.TimeoutError, OSError):
-        await client.close()
-    transport = client._transport
-    if transport is not None:
-        transport.close()  # type: ignore[no-untyped-call]
+def refusal(reply: Reply) -> Unavailable:
+    """What an answer with a status says."""
+    return Unavailable(f"JetStream answers {reply.status} {reply.headers.get('Description', '')}")
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:
@@ -464,10 +380,10 @@ BATCH_BYTES = 4 << 20
 """Bytes of the same."""
 
 HEADERS = 1024
-"""Bytes that a server may want for headers besides a message's own."""
+"""Bytes of a message's headers at most."""
 
 IN_USE = 10058
 """JetStream's code for a stream that is there with another configuration."""
 
-END_OF_BATCH = "204"
-NOT_FOUND = "404"
+END_OF_BATCH, NOT_FOUND = 204, 404
+"""Statuses of answers (NATS ADR-31)."""

@@ -6,6 +6,7 @@ import os
 import ssl
 
 from fanwire.backplane.base import Backplane
+from fanwire.backplane.nats import NATS
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.settings import EMBEDDED, NATSTable
 
@@ -16,14 +17,10 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
     """The way to other nodes, not yet open; None: this one is alone.
 
     Raises:
-        Failure: a certificate cannot be read, or `fanwire[nats]` is not installed.
+        Failure: a certificate or the credentials cannot be read.
     """
     if table is None or not table.servers:
         return None
-    try:
-        from fanwire.backplane.nats import NATS  # not for those who have no NATS
-    except ImportError as error:
-        raise Failure("this needs the NATS client: pip install 'fanwire[nats]'") from error
     if table.ca is not None:
         try:
             ssl.create_default_context(cafile=table.ca)

@@ -1,5 +1,5 @@
-"""What NATS pushes to a node, and what the node sends without waiting for an answer: over the engine's `Line`, in Rust.
-Of what is for live rooms the loop sees nothing."""
+"""A node's connection to NATS: the engine's `Line`, in Rust, as the loop sees it. Of what comes for live rooms it sees
+nothing."""
 
 from __future__ import annotations
 
@@ -7,17 +7,33 @@ import asyncio
 import logging
 from collections.abc import Callable
 from itertools import count
+from typing import Any, NamedTuple, TypeVar
 
 from fanwire._engine import Inlet, Line
 from fanwire.backplane.access import Access
 from fanwire.backplane.base import Listener, Stored, Unavailable
 
-__all__ = ["Push"]
+__all__ = ["NATSClient", "Reply"]
 
 logger = logging.getLogger("fanwire.backplane")
+T = TypeVar("T")
 
 
-class Push:
+class Reply(NamedTuple):
+    """An answer.
+
+    Attributes:
+        status: 0 if it has none, which is success.
+        headers: by name.
+        data: the payload.
+    """
+
+    status: int
+    headers: dict[str, str]
+    data: bytes
+
+
+class NATSClient:
     """See the module's head. On the loop's thread, but for `send`.
 
     Args:
@@ -36,6 +52,7 @@ class Push:
         # The log, if it is of one, and the room or the name of each subscription.
         self._places: dict[int, tuple[str | None, str]] = {}
         self._syncing: dict[int, asyncio.Future[None]] = {}
+        self._asking: dict[int, asyncio.Future[list[Reply]]] = {}
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._line = Line(
             access.places,
@@ -60,7 +77,8 @@ class Push:
             Unavailable: there is none.
         """
         try:
-            await asyncio.wait_for(asyncio.shield(self._opened), TIMEOUT)
+            # A little longer than it tries by itself: it knows why.
+            await asyncio.wait_for(asyncio.shield(self._opened), TIMEOUT + 1)
         except asyncio.TimeoutError as error:
             raise Unavailable("no answer in time") from error
 
@@ -70,6 +88,7 @@ class Push:
         self._opened.cancel()
         for waiting in self._syncing.values():
             waiting.cancel()
+        self._give_up("the backplane is closed")
         await self._loop.run_in_executor(None, self._line.close, TIMEOUT)
 
     @property
@@ -81,6 +100,11 @@ class Push:
     def counts(self) -> tuple[int, int, int]:
         """Messages and bytes that have come, and how often it has connected."""
         return self._line.counts()
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of a message, headers included, that the server takes."""
+        return self._line.max_payload or 1 << 20
 
     def reconnect(self) -> None:
         """Makes another connection."""
@@ -122,6 +146,32 @@ class Push:
         finally:
             self._syncing.pop(ticket, None)
 
+    async def ask(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Reply:
+        """Sends a request, and waits for its answer.
+
+        Raises:
+            Unavailable: there is none.
+        """
+        (reply,) = await self._ask(subject, data, headers or {}, False)
+        return reply
+
+    async def ask_for_all(self, subject: str, data: bytes) -> list[Reply]:
+        """The same for a request with several answers, the last of which has a status."""
+        return await self._ask(subject, data, {}, True)
+
+    async def _ask(self, subject: str, data: bytes, headers: dict[str, str], is_batch: bool) -> list[Reply]:
+        if not self.is_up:
+            raise Unavailable("NATS is away")
+        ticket = next(self._ids)
+        answer: asyncio.Future[list[Reply]] = self._loop.create_future()
+        self._asking[ticket] = answer
+        try:
+            # There is an answer in any case, though it may be that there is none.
+            self._line.ask(ticket, subject, data, list(headers.items()), is_batch)
+            return await answer
+        finally:
+            del self._asking[ticket]
+
     def _take(self) -> None:
         """What the line has to say."""
         for kind, *what in self._line.take(AT_ONCE):
@@ -129,6 +179,12 @@ class Push:
                 self._store(*what)
             elif kind == "heard":
                 self._hear(*what)
+            elif kind == "answered":
+                ticket, replies = what
+                settle(self._asking.get(ticket), [Reply(*reply) for reply in replies])
+            elif kind == "unanswered":
+                ticket, why = what
+                fail(self._asking.get(ticket), f"NATS does not answer: {why}")
             elif kind == "missed":
                 self._miss(*what)
             elif kind == "lost":
@@ -136,14 +192,14 @@ class Push:
             elif kind == "lost_some":
                 self._lose(list(self._places))
             elif kind == "synced":
-                settle(self._syncing.get(what[0]))
+                settle(self._syncing.get(what[0]), None)
             elif kind == "complained":
                 # Each attempt to connect fails with one of these; that it is away was said.
                 logger.debug("NATS: %s", what[0])
             elif kind == "ended":
                 self._end(what[0])
             else:
-                settle(self._opened)
+                settle(self._opened, None)
                 self._changed()
 
     def _hear(self, number: int, data: bytes) -> None:
@@ -169,18 +225,29 @@ class Push:
             if name:
                 self._listener.lost(log, name)
 
+    def _give_up(self, why: str) -> None:
+        for answer in self._asking.values():
+            fail(answer, why)
+
     def _end(self, why: str) -> None:
         if not self._opened.done():
-            self._opened.set_exception(Unavailable(why))
+            fail(self._opened, why)
             return
+        self._give_up(why)
         logger.error("the connection to NATS has failed for good, start this node again: %s", why)
         self._changed()
 
 
-def settle(future: asyncio.Future[None] | None) -> None:
-    """Says that something is so, to whoever still waits for it."""
+def settle(future: asyncio.Future[T] | None, result: T) -> None:
+    """Says what has come of something, to whoever still waits for it."""
     if future is not None and not future.done():
-        future.set_result(None)
+        future.set_result(result)
+
+
+def fail(future: asyncio.Future[Any] | None, why: str) -> None:
+    """Says that nothing will, to whoever still waits for it."""
+    if future is not None and not future.done():
+        future.set_exception(Unavailable(why))
 
 
 NOBODY = (None, "")
