@@ -2,7 +2,8 @@
 //! everything else that comes waits for the host, announced by one descriptor that its loop watches.
 //!
 //! The client is `async-nats`, on a thread of its own that never holds the interpreter (`work`). It connects again by
-//! itself, for ever. Every method may be called from any thread, and none waits.
+//! itself, for ever. Every method may be called from any thread, and none waits. What it is told to do is done from the
+//! next [`Line::flush`] on: to wake the thread is a system call, after which it may have the processor.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -120,7 +121,8 @@ pub struct Question {
 #[derive(Debug)]
 pub struct Line {
     shared: Arc<Shared>,
-    commands: UnboundedSender<Command>,
+    waiting: Mutex<Vec<Command>>,
+    commands: UnboundedSender<Vec<Command>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     owner: u32,
 }
@@ -132,7 +134,7 @@ impl Line {
         let shared = Arc::new(Shared::new(settings)?);
         let (theirs, sender) = (Arc::clone(&shared), commands.downgrade());
         let thread = thread::Builder::new().name("fanwire-nats".into()).spawn(|| work::run(theirs, orders, sender))?;
-        Ok(Self { shared, commands, thread: Mutex::new(Some(thread)), owner: process::id() })
+        Ok(Self { shared, waiting: Mutex::default(), commands, thread: Mutex::new(Some(thread)), owner: process::id() })
     }
 
     /// The descriptor that becomes readable when [`Self::take`] has something.
@@ -157,7 +159,8 @@ impl Line {
             return false;
         }
         self.shared.outgoing.fetch_add(size, Relaxed);
-        self.order(Command::Send { subject, payload: Bytes::copy_from_slice(payload) })
+        self.order(Command::Send { subject, payload: Bytes::copy_from_slice(payload) });
+        true
     }
 
     /// From the next [`Self::sync`] on, what is sent to a subject is heard, also after the connection was lost. `id` names
@@ -205,6 +208,7 @@ impl Line {
             return true;
         }
         self.order(Command::Close);
+        self.flush();
         let deadline = Instant::now() + timeout;
         let mut place = lock(&self.thread);
         while place.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
@@ -216,8 +220,17 @@ impl Line {
         true
     }
 
-    fn order(&self, command: Command) -> bool {
-        self.commands.send(command).is_ok()
+    /// Has all that was ordered done.
+    pub fn flush(&self) {
+        let mut waiting = lock(&self.waiting);
+        if !waiting.is_empty() {
+            // Under the lock, which keeps the order. Fails only when the thread has ended, which was told.
+            let _ = self.commands.send(mem::take(&mut waiting));
+        }
+    }
+
+    fn order(&self, command: Command) {
+        lock(&self.waiting).push(command);
     }
 }
 
@@ -228,6 +241,7 @@ impl Drop for Line {
 }
 
 /// What the thread is told.
+#[derive(Debug)]
 enum Command {
     Send { subject: String, payload: Bytes },
     Subscribe { id: u64, subject: String, target: Target },

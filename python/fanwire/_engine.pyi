@@ -463,7 +463,8 @@ class Inlet:
 
 @final
 class Line:
-    """The connection to NATS, by async-nats, on a thread of its own. It connects again by itself, for ever.
+    """The connection to NATS, by async-nats, on a thread of its own. It connects again by itself, for ever. What it is
+    told to do is done from the next `flush` on, in that order.
 
     Args:
         servers: addresses of servers of one cluster, without credentials.
@@ -544,7 +545,7 @@ class Line:
         """Says `("synced", ticket)` when all that was done before has arrived; never, if the connection is lost."""
 
     def ask(
-        self, ticket: int, subject: str, data: bytes, headers: Sequence[tuple[str, str]] = (), is_batch: bool = False
+        self, ticket: int, subject: str, data: bytes, headers: Sequence[tuple[str, str]] = ..., is_batch: bool = False
     ) -> None:
         """Sends a request. Its answer comes by `take`, or, after twice `timeout` at most, that there is none.
 
@@ -552,9 +553,12 @@ class Line:
             ticket: names it.
             subject: of the request.
             data: its payload.
-            headers: its headers; none in a batch.
+            headers: its headers; none by default, and in a batch.
             is_batch: there are several replies, the last of which has a status (NATS ADR-31).
         """
+
+    def flush(self) -> None:
+        """Has all done that it was told to do. It wakes a thread, which may then have the processor."""
 
     def reconnect(self) -> None:
         """Lets go of the connection, and makes another."""

@@ -21,7 +21,7 @@ use super::{Command, News, OVERHEAD, Question, Reply, Settings, Shared, Target};
 use crate::driver::panic_text;
 
 /// Works until it is closed, or until the client is beyond help, which is told.
-pub fn run(shared: Arc<Shared>, commands: UnboundedReceiver<Command>, sender: WeakUnboundedSender<Command>) {
+pub fn run(shared: Arc<Shared>, commands: UnboundedReceiver<Vec<Command>>, sender: WeakUnboundedSender<Vec<Command>>) {
     let (settle, theirs) = (Arc::clone(&shared), Arc::clone(&shared));
     let work = AssertUnwindSafe(|| {
         let mut runtime = runtime::Builder::new_current_thread();
@@ -39,8 +39,8 @@ pub fn run(shared: Arc<Shared>, commands: UnboundedReceiver<Command>, sender: We
 
 async fn work(
     shared: Arc<Shared>,
-    mut commands: UnboundedReceiver<Command>,
-    sender: WeakUnboundedSender<Command>,
+    mut commands: UnboundedReceiver<Vec<Command>>,
+    sender: WeakUnboundedSender<Vec<Command>>,
 ) -> Result<(), String> {
     let client = connect(&shared, sender.clone()).await?;
     // Fails only when it is set already.
@@ -49,7 +49,13 @@ async fn work(
     tokio::spawn(watched(Arc::clone(&shared), hear_echo(Arc::clone(&shared), echo)));
     tokio::spawn(remind(sender));
     let mut heard: HashMap<u64, AbortHandle> = HashMap::new();
-    while let Some(command) = commands.recv().await {
+    let mut waiting = Vec::new().into_iter();
+    loop {
+        let Some(command) = waiting.next() else {
+            let Some(more) = commands.recv().await else { break };
+            waiting = more.into_iter();
+            continue;
+        };
         match command {
             Command::Send { subject, payload } => {
                 let size = payload.len() + OVERHEAD;
@@ -91,7 +97,7 @@ async fn work(
 }
 
 /// Connects, as soon as there is a server, if that is soon.
-async fn connect(shared: &Arc<Shared>, sender: WeakUnboundedSender<Command>) -> Result<Client, String> {
+async fn connect(shared: &Arc<Shared>, sender: WeakUnboundedSender<Vec<Command>>) -> Result<Client, String> {
     let Settings { servers, timeout, retry, .. } = &shared.settings;
     let end = Instant::now() + *timeout;
     loop {
@@ -144,11 +150,11 @@ async fn options(settings: Settings) -> Result<ConnectOptions, String> {
 }
 
 /// What the client says of its connection. It forgets what nobody has taken in time, so [`remind`] looks again.
-fn note(shared: &Shared, sender: &WeakUnboundedSender<Command>, event: Event) {
+fn note(shared: &Shared, sender: &WeakUnboundedSender<Vec<Command>>, event: Event) {
     match event {
         Event::Connected => {
             // Gone only when the line is.
-            let _ = sender.upgrade().map(|sender| sender.send(Command::Connected));
+            let _ = sender.upgrade().map(|sender| sender.send(vec![Command::Connected]));
         }
         Event::Disconnected | Event::Closed => shared.go_down(),
         Event::SlowConsumer(_) => shared.tell(News::LostSome),
@@ -158,12 +164,12 @@ fn note(shared: &Shared, sender: &WeakUnboundedSender<Command>, event: Event) {
     }
 }
 
-async fn remind(sender: WeakUnboundedSender<Command>) {
+async fn remind(sender: WeakUnboundedSender<Vec<Command>>) {
     loop {
         sleep(REMIND).await;
         let Some(sender) = sender.upgrade() else { return };
         // Fails only when the work is over.
-        let _ = sender.send(Command::Remind);
+        let _ = sender.send(vec![Command::Remind]);
     }
 }
 

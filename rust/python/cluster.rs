@@ -138,6 +138,13 @@ impl PyLine {
         })
     }
 
+    fn flush(&self) -> PyResult<()> {
+        guard(|| {
+            self.0.flush();
+            Ok(())
+        })
+    }
+
     fn reconnect(&self) -> PyResult<()> {
         guard(|| {
             self.0.reconnect();

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple, TypeVar
@@ -48,6 +49,8 @@ class NATSClient:
         self._listener = listener
         self._changed = changed
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._is_flushing = False
         self._ids = count(1)
         # The log, if it is of one, and the room or the name of each subscription.
         self._places: dict[int, tuple[str | None, str]] = {}
@@ -109,10 +112,16 @@ class NATSClient:
     def reconnect(self) -> None:
         """Makes another connection."""
         self._line.reconnect()
+        self._flush()
 
     def send(self, subject: str, data: bytes) -> bool:
         """Sends a message, from any thread. False: it was not even tried."""
-        return self._line.send(subject, data)
+        is_taken = self._line.send(subject, data)
+        if threading.get_ident() == self._thread:
+            self._flush()
+        else:
+            self._line.flush()
+        return is_taken
 
     def subscribe(self, subject: str, log: str | None, name: str, inlet: Inlet | None = None) -> int:
         """After `sync`, what comes to a subject is told the listener, as of that log or name, or all ("").
@@ -123,12 +132,14 @@ class NATSClient:
         number = next(self._ids)
         self._places[number] = log, name
         self._line.subscribe(number, subject, inlet, is_log=log is not None)
+        self._flush()
         return number
 
     def unsubscribe(self, number: int) -> None:
         """Ends that."""
         del self._places[number]
         self._line.unsubscribe(number)
+        self._flush()
 
     async def sync(self) -> None:
         """Until the server has seen all that was done before.
@@ -140,6 +151,7 @@ class NATSClient:
         self._syncing[ticket] = done = self._loop.create_future()
         try:
             self._line.sync(ticket)
+            self._flush()
             await asyncio.wait_for(done, TIMEOUT)
         except asyncio.TimeoutError as error:
             raise Unavailable("NATS does not answer") from error
@@ -168,9 +180,20 @@ class NATSClient:
         try:
             # There is an answer in any case, though it may be that there is none.
             self._line.ask(ticket, subject, data, list(headers.items()), is_batch)
+            self._flush()
             return await answer
         finally:
             del self._asking[ticket]
+
+    def _flush(self) -> None:
+        """Has it done when the loop has come round: others may have more."""
+        if not self._is_flushing:
+            self._is_flushing = True
+            self._loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._is_flushing = False
+        self._line.flush()
 
     def _take(self) -> None:
         """What the line has to say."""

@@ -8,10 +8,15 @@ digits. So names of rooms, which clients may choose, can neither listen to other
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 __all__ = ["name_of", "token_of"]
 
+REMEMBERED = 10_000
+"""Names whose tokens are remembered: all rooms that are much published to, and a few megabytes."""
 
+
+@lru_cache(REMEMBERED)
 def token_of(name: str) -> str:
     """The token of a name.
 
