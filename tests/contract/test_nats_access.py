@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.wait import until
 
-from fanwire.backplane import Log, Unavailable
+from fanwire.backplane import Log, Stored, Unavailable
 from fanwire.backplane.embedded import port_in, program
 from fanwire.backplane.nats import NATS
 
@@ -23,13 +23,29 @@ class Ear:
 
     def missed(self, name: str, count: int, fault: str | None) -> None: ...
 
-    def stored(self, log: str, room: str, message: object) -> None: ...
+    def stored(self, log: str, room: str, message: Stored) -> None: ...
 
     def told(self, data: bytes) -> None: ...
 
     def lost(self, log: str | None, room: str) -> None: ...
 
     def went(self, is_up: bool) -> None: ...
+
+
+class Heard(Ear):
+    """Notes the bytes that come."""
+
+    def __init__(self) -> None:
+        self.all: set[bytes] = set()
+
+    def heard(self, name: str, data: bytes) -> None:
+        self.all.add(data)
+
+    def stored(self, log: str, room: str, message: Stored) -> None:
+        self.all.add(message.data)
+
+    def told(self, data: bytes) -> None:
+        self.all.add(data)
 
 
 @asynccontextmanager
@@ -117,6 +133,38 @@ async def test_a_server_that_wants_a_certificate(tmp_path: Path, pem: dict[str, 
         assert await works(NATS(f"nats://127.0.0.1:{port}", ca=pem["ca"], certificate=(pem["cert"], pem["key"])))
         with pytest.raises(Unavailable):
             await NATS(f"nats://127.0.0.1:{port}", ca=pem["ca"]).open(Ear())
+
+
+async def test_the_permissions_that_the_docs_ask_for_are_enough(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[2] / "docs/cluster.md").read_text()
+    permissions = docs[docs.index("permissions: {") : docs.index("```\n\n## Security")]
+    user = f'{{ user: "ann", password: "secret", {permissions} }}'
+    async with nats_server(tmp_path, f"authorization {{ users: [ {user} ] }}") as port:
+        url = f"nats://ann:secret@127.0.0.1:{port}"
+        backplane, other = NATS(url), NATS(url)
+        assert await works(backplane)
+        heard, ear = Heard(), Ear()
+        await backplane.open(heard)
+        await other.open(ear)
+        await backplane.hear("name")
+        state = await backplane.follow(LOG, "a")
+        assert other.send("name", b"1")
+        assert other.tell(b"2")
+        assert await other.append(LOG, "a", b"3", "3") > state.seq
+        await until(lambda: heard.all == {b"1", b"2", b"3"}, "all that is pushed comes")
+        assert [message.data for message in (await other.read(LOG, "a", 0))[0]] == [b"1", b"3"]
+        await other.put("record", b"4", 60)
+        assert await backplane.get("record") == b"4"
+        await other.delete("record")
+        await backplane.close()
+        await other.close()
+
+
+async def test_without_permissions_it_says_so(tmp_path: Path) -> None:
+    user = '{ user: "ann", password: "secret", permissions: { publish: [], subscribe: ["other"] } }'
+    async with nats_server(tmp_path, f"authorization {{ users: [ {user} ] }}") as port:
+        with pytest.raises(Unavailable, match=r"(?i)permissions violation"):
+            await NATS(f"nats://ann:secret@127.0.0.1:{port}").open(Ear())
 
 
 async def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:

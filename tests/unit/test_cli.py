@@ -458,6 +458,13 @@ def test_wrong_options_for_nats_are_one_line(alone: None, args: list[str], code:
     assert result.stderr.startswith(f"Error: {error}")
 
 
+def test_our_own_certificate_for_nats(alone: None) -> None:
+    with pytest.raises(Misuse, match=r"nats\.certificate and nats\.key go together"):
+        build_backplane(NATSTable(servers=["tls://h"], certificate=__file__))
+    with pytest.raises(Failure, match="are no certificate with its key"):
+        build_backplane(NATSTable(servers=["tls://h"], certificate=__file__, key=__file__))
+
+
 def test_a_port_is_reserved_for_workers() -> None:
     with reserve("127.0.0.1", 0) as one, reserve("127.0.0.1", one.getsockname()[1]) as two:
         assert one.getsockname() == two.getsockname()

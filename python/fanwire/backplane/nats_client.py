@@ -56,6 +56,8 @@ class NATSClient:
         self._places: dict[int, tuple[str | None, str]] = {}
         self._syncing: dict[int, asyncio.Future[None]] = {}
         self._asking: dict[int, asyncio.Future[list[Reply]]] = {}
+        # What NATS complained of last.
+        self._said = ""
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._line = Line(
             access.places,
@@ -83,7 +85,7 @@ class NATSClient:
             # A little longer than it tries by itself: it knows why.
             await asyncio.wait_for(asyncio.shield(self._opened), TIMEOUT + 1)
         except asyncio.TimeoutError as error:
-            raise Unavailable("no answer in time") from error
+            raise Unavailable(self._said or "no answer in time") from error
 
     async def close(self) -> None:
         """Sends what waits, and disconnects."""
@@ -218,6 +220,7 @@ class NATSClient:
                 settle(self._syncing.get(what[0]), None)
             elif kind == "complained":
                 # Each attempt to connect fails with one of these; that it is away was said.
+                self._said = what[0]
                 logger.debug("NATS: %s", what[0])
             elif kind == "ended":
                 self._end(what[0])

@@ -18,14 +18,22 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
 
     Raises:
         Failure: a certificate or the credentials cannot be read.
+        Misuse: a certificate without its key, or the other way round.
     """
     if table is None or not table.servers:
         return None
-    if table.ca is not None:
+    try:
+        context = ssl.create_default_context(cafile=table.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise Failure(f"{table.ca} is no file of certificates: {error}") from error
+    if (table.certificate is None) != (table.key is None):
+        raise Misuse("nats.certificate and nats.key go together")
+    certificate = None if table.certificate is None or table.key is None else (table.certificate, table.key)
+    if certificate is not None:
         try:
-            ssl.create_default_context(cafile=table.ca)
+            context.load_cert_chain(*certificate)
         except (OSError, ssl.SSLError) as error:
-            raise Failure(f"{table.ca} is no file of certificates: {error}") from error
+            raise Failure(f"{table.certificate} and {table.key} are no certificate with its key: {error}") from error
     if table.credentials is not None and not os.access(table.credentials, os.R_OK):
         raise Failure(f"cannot read {table.credentials}")
     # The address of an embedded one is known once it runs.
@@ -34,6 +42,7 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
         servers,
         credentials=table.credentials,
         ca=table.ca,
+        certificate=certificate,
         prefix=table.prefix,
         storage=table.storage,
         replicas=table.replicas,

@@ -221,7 +221,7 @@ def load_settings(path: str) -> Settings:
         jwt = msgspec.structs.replace(jwt, key=str(Path(path).parent / jwt.key))
     nats = settings.nats
     if nats is not None:
-        named = {name: getattr(nats, name) for name in ("credentials", "ca", "store")}
+        named = {name: getattr(nats, name) for name in ("credentials", "ca", "certificate", "key", "store")}
         files = {name: str(Path(path).parent / value) for name, value in named.items() if value is not None}
         nats = msgspec.structs.replace(nats, **files)
     return msgspec.structs.replace(settings, server=msgspec.structs.replace(table, **found), jwt=jwt, nats=nats)

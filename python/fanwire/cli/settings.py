@@ -83,6 +83,10 @@ class NATSTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     credentials: str | None = None
     ca: str | None = None
     """A file with the certificates that are believed; None: the system's."""
+    certificate: str | None = None
+    """A file with our own certificate, for servers that want one."""
+    key: str | None = None
+    """A file with its key."""
     store: str = "fanwire-data"
     """Where an embedded server keeps what it stores."""
     prefix: Annotated[str, Meta(min_length=1, max_length=64)] = "fanwire"
