@@ -43,8 +43,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_engine", "_metadata", "_services", "answers", "close_code", "close_reason", "id", "identity", "inbox", "info",
-        "is_done", "link", "request", "rooms", "session", "state", "wished",
+        "_engine", "_metadata", "_services", "answers", "close_code", "close_reason", "entering", "id", "identity",
+        "inbox", "info", "is_done", "link", "request", "rooms", "session", "state", "wished",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,8 @@ class Connection:
         self._engine = engine
         self._services = services
         self._metadata: dict[str, Any] | None = None
+        # Rooms that it becomes a member of when they are prepared, unless it leaves them before.
+        self.entering: set[str] | None = None
         # The application has closed it: what the client has sent before is no longer delivered.
         self.is_done = False
         self.id = conn_id
@@ -103,6 +105,9 @@ class Connection:
         policy = services.policies.of(room)
         prepared = services.fabric.prepare(policy, room) if policy.history else None
         if prepared is not None:
+            if self.entering is None:
+                self.entering = set()
+            self.entering.add(room)
             services.enter_later(self, room, prepared)
             return 0
         return services.memberships.join(self, room)[1]
@@ -122,6 +127,8 @@ class Connection:
 
     def leave(self, room: str) -> None:
         """Ends the membership. Messages already queued are still delivered."""
+        if self.entering is not None:
+            self.entering.discard(room)
         if self._services.memberships.leave(self, room):
             self._services.desk.tell(self, "left", room=room)
 

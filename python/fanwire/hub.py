@@ -289,7 +289,9 @@ class Hub(Host):
             try:
                 if prepared is not None:
                     await prepared
-                self.memberships.join(connection, room)
+                if connection.entering is not None and room in connection.entering:
+                    connection.entering.discard(room)
+                    self.memberships.join(connection, room)
             except Unavailable as error:
                 logger.warning("%r waits for room %r: %s", connection, room, error)
                 await asyncio.sleep(1.0)

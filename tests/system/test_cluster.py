@@ -159,6 +159,22 @@ async def test_the_application_joins_a_client_to_a_cold_room(nodes: Cluster) -> 
         peer.close()
 
 
+async def test_who_leaves_a_cold_room_before_it_is_ready_is_not_in_it(nodes: Cluster) -> None:
+    async with nodes.node() as a, fanwire.connect(a.url) as one:
+        await one.join("live.x")
+        conn = a.opened[0]
+        conn.join("log.x")
+        conn.join("log.y")
+        conn.leave("log.x")
+        await until(lambda: a.members("log.y") == 1)
+        # Both were under way together; a third comes after them.
+        conn.join("log.z")
+        await until(lambda: a.members("log.z") == 1)
+        assert a.members("log.x") == 0
+        assert conn.join("log.x") == 0
+        await until(lambda: a.members("log.x") == 1)
+
+
 async def test_an_id_is_published_once_on_whatever_node(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
         room = await two.join("log.x")

@@ -67,9 +67,11 @@ class World:
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         self.tasks.append(asyncio.ensure_future(work))
 
-    def put(self, data: bytes, room: str = "r", *, waits: bool = True, id: str | None = None) -> asyncio.Future[int]:
+    def put(
+        self, data: bytes, room: str = "r", *, waits: bool = True, id: str | None = None, log: Log = LOG
+    ) -> asyncio.Future[int]:
         self._count += 1
-        return self.appends.put(LOG, room, data, id or str(self._count), waits=waits)
+        return self.appends.put(log, room, data, id or str(self._count), waits=waits)
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +159,13 @@ async def test_an_unexpected_error_is_of_one_message() -> None:
     with pytest.raises(AttributeError):
         await within(first)
     assert await within(second) == 1
+
+
+async def test_no_longer_than_ids_are_remembered() -> None:
+    world = World()
+    world.backplane.bus.set_up(False)
+    with pytest.raises(Unavailable):
+        await within(world.put(b"1", log=LOG._replace(age=0.1)))
 
 
 async def test_what_waits_does_not_do_so_for_ever() -> None:

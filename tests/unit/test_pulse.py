@@ -61,3 +61,20 @@ def test_some_beats_may_be_late() -> None:
     assert DEAF > 3 * BEAT
     # A deaf node is not taken for dead before it can have come back.
     assert DEAD > DEAF + BEAT
+
+
+def test_who_speaks_without_a_beat_dies_all_the_same() -> None:
+    pulse = Pulse(1, 0.0)
+    pulse.sighted(2, 0.0)
+    pulse.sighted(1, 0.0)
+    assert pulse.others == frozenset()
+    pulse.heard(1, DEAD + 0.1)
+    assert pulse.take_dead(DEAD + 0.1) == [2]
+    assert pulse.take_dead(DEAD + 0.2) == []
+    # With a beat it is a node as any other.
+    pulse.sighted(3, DEAD)
+    assert pulse.heard(3, DEAD)
+    pulse.sighted(3, DEAD)
+    pulse.heard(1, 2 * DEAD + 0.1)
+    assert pulse.take_dead(2 * DEAD + 0.1) == [3]
+    assert pulse.take_dead(2 * DEAD + 0.2) == []

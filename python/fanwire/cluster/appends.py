@@ -55,7 +55,9 @@ class Appends:
     def put(self, log: Log, room: str, data: bytes, id: str, *, waits: bool) -> asyncio.Future[int]:
         """Takes a message; the future gets its number, or `Unavailable` or `ValueError`."""
         loop = asyncio.get_running_loop()
-        item = Item(log, data, id, waits, loop.time() + self._timeout, loop.create_future())
+        # Ids are not remembered for longer than messages.
+        deadline = loop.time() + min(self._timeout, log.age / 2)
+        item = Item(log, data, id, waits, deadline, loop.create_future())
         # Nobody may care.
         item.done.add_done_callback(_look)
         if self._is_closed:

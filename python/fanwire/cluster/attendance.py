@@ -35,16 +35,24 @@ class Attendance:
         node: this one.
         here: returns who is in a room here.
         changed: is told of everybody who comes and goes elsewhere.
+        sighted: is told of each node that has said something.
     """
 
     def __init__(
-        self, backplane: Backplane, node: int, here: Callable[[str], dict[str, Any]], changed: Callable[[Change], None]
+        self,
+        backplane: Backplane,
+        node: int,
+        here: Callable[[str], dict[str, Any]],
+        changed: Callable[[Change], None],
+        sighted: Callable[[int], None],
     ) -> None:
         self._backplane = backplane
         self._node = node
         self._here = here
         self._changed = changed
+        self._sighted = sighted
         self._numbers: dict[str, int] = {}
+        self._highest = 0
         self._afar = Afar()
         # Who is elsewhere is asked for on any thread.
         self._lock = threading.Lock()
@@ -52,7 +60,7 @@ class Attendance:
 
     async def follow(self, room: str, are_others: bool) -> None:
         """Begins to hear who is in a room elsewhere; waits a moment for the first answers."""
-        self._numbers.setdefault(room, first_number())
+        self._numbers.setdefault(room, self._first_number())
         try:
             await self._backplane.hear(NAME + room)
         except Unavailable as error:
@@ -99,6 +107,7 @@ class Attendance:
         except ValueError as error:
             logger.warning("room %r: %s", room, error)
             return
+        self._sighted(word.node)
         if isinstance(word, Ask):
             self._say(room, There(self._node, self._numbers[room], self._here(room)))
             return
@@ -130,8 +139,14 @@ class Attendance:
             self._changed(change)
 
     def _next(self, room: str) -> int:
-        number = self._numbers[room] = self._numbers.get(room, first_number()) + 1
+        number = self._numbers[room] = self._numbers.get(room, self._first_number()) + 1
+        self._highest = max(self._highest, number)
         return number
+
+    def _first_number(self) -> int:
+        """Where numbering what is said of a room begins: above all that was said of it before it was forgotten, even if
+        the clock was set back since."""
+        return max(time.time_ns() // 1_000_000, self._highest + 1)
 
     def _say(self, room: str, word: Whereabouts) -> None:
         try:
@@ -140,11 +155,6 @@ class Attendance:
             logger.error("room %r: what other nodes should be told of a member cannot be encoded: %s", room, error)
         else:
             self._backplane.send(NAME + room, data)
-
-
-def first_number() -> int:
-    """Where a node begins to number what it says of a room: above all that it has said of it before it forgot."""
-    return time.time_ns() // 1_000_000
 
 
 NAME = "p"

@@ -68,7 +68,7 @@ class Cluster(Fabric, Listener):
         self._appends = Appends(backplane, config.append_timeout, self._tasks.spawn)
         self._storing = Storing(self._appends, self._logs, self.node, config)
         self._catching = Catching(engine, backplane, self._logs, self._tasks, self._storing.excluded, self._renewed)
-        self._attendance = Attendance(backplane, self.node, self._here, self._changed)
+        self._attendance = Attendance(backplane, self.node, self._here, self._changed, self._sighted)
         self._orders = Orders(backplane, self._appends, self.node, self._obey)
 
     # Life.
@@ -394,6 +394,9 @@ class Cluster(Fabric, Listener):
 
     def _here(self, room: str) -> dict[str, Any]:
         return self.host.present_here(room)
+
+    def _sighted(self, node: int) -> None:
+        self._pulse.sighted(node, time.monotonic())
 
     def _changed(self, change: Change) -> None:
         self.host.changed_afar(*change)

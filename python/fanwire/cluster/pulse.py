@@ -17,20 +17,29 @@ class Pulse:
         self._node = node
         self._own = now
         self._others: dict[int, float] = {}
+        # Those that have said something, but have not beaten yet.
+        self._sighted: dict[int, float] = {}
 
     def heard(self, node: int, now: float) -> bool:
         """A node's beat has come. Whether it is a new one."""
         if node == self._node:
             self._own = now
             return False
+        self._sighted.pop(node, None)
         is_new = node not in self._others
         self._others[node] = now
         return is_new
+
+    def sighted(self, node: int, now: float) -> None:
+        """Something else has come from a node: it dies as others do, even if no beat of it ever comes."""
+        if node not in self._others and node != self._node:
+            self._sighted[node] = now
 
     def restart(self, now: float) -> None:
         """The connection is new: nothing can have been heard yet."""
         self._own = now
         self._others = dict.fromkeys(self._others, now)
+        self._sighted = dict.fromkeys(self._sighted, now)
 
     def is_deaf(self, now: float) -> bool:
         """Whether not even our own beats come back, though they were sent."""
@@ -38,9 +47,14 @@ class Pulse:
 
     def take_dead(self, now: float) -> list[int]:
         """Nodes that have fallen silent since the last look. Not while we are deaf: then it is us."""
-        dead = [] if self.is_deaf(now) else [node for node, last in self._others.items() if now - last > DEAD]
-        for node in dead:
-            del self._others[node]
+        if self.is_deaf(now):
+            return []
+        dead = []
+        for nodes in (self._others, self._sighted):
+            silent = [node for node, last in nodes.items() if now - last > DEAD]
+            for node in silent:
+                del nodes[node]
+            dead += silent
         return dead
 
     @property
