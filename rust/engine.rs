@@ -325,6 +325,11 @@ impl Engine {
         self.rooms.find(name, |entry| entry.headcount.total()).unwrap_or_default()
     }
 
+    /// The newest message of each key of a room.
+    pub fn snapshot(&self, name: &str) -> Vec<Arc<Message>> {
+        self.rooms.find(name, |entry| entry.room.snapshot()).unwrap_or_default()
+    }
+
     /// Forgets the newest value of a key; false when there was none.
     pub fn forget(&self, name: &str, key: &str) -> Result<bool, Error> {
         self.check()?;

@@ -6,7 +6,7 @@
 //! pure parts, which know no socket, no thread and no clock, from [`frame`] to the state machine that
 //! joins them, [`shard`]. Then the edge: [`queue`] and [`events`] between threads, [`link`] (the ways out),
 //! the thread itself in [`driver`], the table of [`rooms`], and [`engine`], which owns it all. Then what comes from
-//! other nodes: [`parcel`], [`inlet`], and the connection to NATS in `line`. That and the border to Python are Cargo
+//! other nodes: [`parcel`], [`values`], [`inlet`], and the connection to NATS in `line`. That and the border to Python are Cargo
 //! features; without them, nothing here can name async-nats or PyO3.
 
 pub mod error;
@@ -33,6 +33,7 @@ pub mod rooms;
 pub mod mint;
 pub mod engine;
 pub mod parcel;
+pub mod values;
 pub mod inlet;
 #[cfg(feature = "nats")]
 pub mod line;

@@ -134,6 +134,16 @@ impl Message {
         self.role == Role::Data
     }
 
+    /// What its payload is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Its payload; of a joined one, nothing that means anything.
+    pub fn payload(&self) -> &[u8] {
+        &self.frame(Encoding::Raw)[self.header as usize..]
+    }
+
     /// Where it belongs and how it may be treated.
     pub fn about(&self) -> &About {
         &self.about
@@ -190,7 +200,7 @@ impl Message {
             key: self.about.key_name.as_deref().filter(|key| !key.is_empty()),
             ack: self.about.ack,
             kind: self.kind,
-            payload: &self.frame(Encoding::Raw)[self.header as usize..],
+            payload: self.payload(),
         }
     }
 }

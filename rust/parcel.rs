@@ -1,12 +1,12 @@
 //! What nodes send each other of a room: a message, ready to be framed, and where it comes from. Pure.
 //!
-//! The layout is that of `python/fanwire/cluster/parcel.py`, which packs them; a test holds both against each other.
+//! The layout is that of `python/fanwire/cluster/parcel.py`; a test holds both against each other.
 
 use std::str;
 
 use crate::envelope::Kind;
 use crate::error::Error;
-use crate::message::{Delivery, Role};
+use crate::message::{Delivery, Message, Role};
 use crate::mint::Draft;
 
 /// See the module's head.
@@ -65,6 +65,26 @@ impl<'a> Parcel<'a> {
     }
 }
 
+/// The parcel of a kept message, as one of the room's own delivery class; none if its key is too long for one.
+pub fn pack(message: &Message) -> Option<Vec<u8>> {
+    let about = message.about();
+    let key = about.key_name.as_deref();
+    let size = u16::try_from(key.map_or(0, str::len)).ok()?;
+    let kind = match message.kind() {
+        Kind::Binary => 0,
+        Kind::Text => 1,
+        Kind::Json => 2,
+    };
+    let mut data = vec![VERSION, kind, 0, key.is_some().into()];
+    for number in [about.ts_ms, 0, 0] {
+        data.extend(number.to_be_bytes());
+    }
+    data.extend(size.to_be_bytes());
+    data.extend(key.unwrap_or_default().as_bytes());
+    data.extend(message.payload());
+    Some(data)
+}
+
 fn number(data: &[u8]) -> Option<(u64, &[u8])> {
     let (bytes, rest) = data.split_first_chunk()?;
     Some((u64::from_be_bytes(*bytes), rest))
@@ -75,6 +95,9 @@ const VERSION: u8 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
+    use crate::message::About;
+    use std::sync::Arc;
 
     /// A text message with a key, in `drop-oldest`, of node 2, its third.
     fn packed() -> Vec<u8> {
@@ -95,6 +118,17 @@ mod tests {
         assert_eq!((ts_ms, origin, number), (1, 2, 3));
         assert_eq!((draft.kind, draft.payload, draft.key), (Kind::Text, "ä".as_bytes(), Some("k")));
         assert_eq!(draft.delivery, Some(Delivery::DropOldest));
+    }
+
+    #[test]
+    fn a_kept_message_comes_back() {
+        let about = About { key_name: Some("k".into()), ts_ms: 7, ..About::place(1, 2, Delivery::Latest) };
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let data = pack(&Message::new(Role::Data, Kind::Json, b"[1]", about, 0, &budget)).unwrap();
+        let parcel = Parcel::unpack(&data).unwrap();
+        let draft = parcel.draft.unwrap();
+        assert_eq!((parcel.ts_ms, draft.kind, draft.payload), (7, Kind::Json, &b"[1]"[..]));
+        assert_eq!((draft.key, draft.delivery), (Some("k"), None));
     }
 
     #[test]

@@ -311,6 +311,16 @@ impl PyEngine {
         guard(|| Ok(self.0.members(room)))
     }
 
+    fn values<'py>(&self, py: Python<'py>, room: &str) -> PyResult<Bound<'py, PyList>> {
+        let values = py.detach(|| guard(|| self.0.values(room)))?;
+        PyList::new(py, values.iter().map(|value| PyBytes::new(py, value)))
+    }
+
+    fn take_values(&self, room: &str, since_ms: u64, values: Vec<Bound<'_, PyBytes>>) -> PyResult<usize> {
+        let values: Vec<_> = values.iter().map(|value| value.as_bytes()).collect();
+        guard(|| self.0.take_values(room, since_ms, &values))
+    }
+
     fn forget(&self, room: &str, key: &str) -> PyResult<bool> {
         guard(|| self.0.forget(room, key))
     }

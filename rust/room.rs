@@ -264,6 +264,11 @@ impl Room {
         messages
     }
 
+    /// The newest message of a key.
+    pub fn value(&self, key: &str) -> Option<&Arc<Message>> {
+        self.latest.get(key)?.message.as_ref()
+    }
+
     /// Keeps a message as the newest of its key, which the room has.
     fn keep_latest(&mut self, message: &Arc<Message>, kept: &Budget) {
         if let Some(key) = &message.about().key_name

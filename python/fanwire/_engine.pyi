@@ -400,6 +400,22 @@ class Engine:
     def members(self, room: str) -> int:
         """How many members a room has."""
 
+    def values(self, room: str) -> list[bytes]:
+        """The newest value of each key of a room, as parcels (see `fanwire.cluster.parcel`). Others run meanwhile."""
+
+    def take_values(self, room: str, since_ms: int, values: Sequence[bytes]) -> int:
+        """Takes values of another node: those whose keys have none here, or an older one from before the room was
+        heard. Members get them as if they were published now, but for the time on them.
+
+        Args:
+            room: its name.
+            since_ms: when it began to be heard, in milliseconds since 1970.
+            values: as parcels. What is no value, or does not fit, is left out.
+
+        Returns:
+            How many were taken.
+        """
+
     def forget(self, room: str, key: str) -> bool:
         """Forgets the newest value of a key; false when there was none."""
 

@@ -29,15 +29,27 @@ impl Engine {
     /// done, if the room has had that number or a greater one.
     pub fn deliver(&self, name: &str, stamp: Stamp, draft: Draft<'_>, except: &[ConnId]) -> Result<bool, Error> {
         self.check()?;
-        self.mint.check(draft)?;
         let mut wake = Vec::new();
-        let is_new = self.rooms.with(name, self.mint.now_us(), |entry| {
-            if stamp.seq <= entry.room.position().seq {
-                return Ok(false);
-            }
-            self.queue(entry, draft, Some(stamp), except, &mut wake).map(|_| true)
-        })?;
+        let is_new =
+            self.enter(name, draft, except, &mut wake, |room| (stamp.seq > room.position().seq).then_some(stamp));
         ring(&mut wake);
+        is_new
+    }
+
+    /// Publishes a message with a number and a time from outside, if `stamp` finds some under the room's lock.
+    pub(crate) fn enter(
+        &self,
+        name: &str,
+        draft: Draft<'_>,
+        except: &[ConnId],
+        wake: &mut Vec<Arc<Waker>>,
+        stamp: impl FnOnce(&Room) -> Option<Stamp>,
+    ) -> Result<bool, Error> {
+        self.mint.check(draft)?;
+        let is_new = self.rooms.with(name, self.mint.now_us(), |entry| match stamp(&entry.room) {
+            Some(stamp) => self.queue(entry, draft, Some(stamp), except, wake).map(|_| true),
+            None => Ok(false),
+        })?;
         self.published.fetch_add(u64::from(is_new), Relaxed);
         Ok(is_new)
     }

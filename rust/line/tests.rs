@@ -1,5 +1,6 @@
 //! What waits for the host. That of the thread is in `tests/contract`, with real servers.
 
+#![allow(clippy::unwrap_used)]
 use super::*;
 
 fn shared(max_bytes: usize) -> Shared {

@@ -36,6 +36,7 @@ class Cluster:
         """A node, to be entered."""
         server = Book(config, backplane=self.backplane(), **options)
         server.room("live.*", publish=True)
+        server.room("values.*", publish=True, delivery="latest")
         server.room("log.*", publish=True, history=1000)
         server.room("short.*", publish=True, history=5)
         server.room("fail.*", publish=True, history=5, when_away="fail")

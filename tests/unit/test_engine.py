@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from helpers.engines import Session, started
+from helpers.engines import RULE, Session, started
 
 from fanwire._engine import Engine, EngineClosed, Overloaded
+from fanwire.cluster.parcel import Parcel, pack
 
 TS_MS = 1_700_000_000_000
 MAX = (1 << 64) - 1
@@ -148,3 +149,32 @@ def test_nothing_works_after_the_end() -> None:
     ):
         with pytest.raises(EngineClosed):
             call()
+
+
+def test_values_of_another_node(engine: Engine) -> None:
+    def value(key: str | None, ts_ms: int, payload: bytes = b"x") -> bytes:
+        return pack(Parcel(payload, key=key, ts_ms=ts_ms))
+
+    began_ms = 100
+    engine.add_rule("many", delivery="latest", **RULE | {"max_keys": 2})
+    taken = [
+        # What is no value, what is one, the same, a newer one, and one that is older than that.
+        engine.take_values("many", began_ms, [each])
+        for each in (b"nothing", value(None, 1), value("a", 5), value("a", 6), value("a", 7, b"y"), value("a", 6))
+    ]
+    assert taken == [0, 0, 1, 0, 1, 0]
+    # A second key, and one too many.
+    assert engine.take_values("many", began_ms, [value("b", 1), value("c", 1)]) == 1
+    # One that was heard since is newer than all that others have.
+    assert engine.take_values("many", 0, [value("a", 1 << 60, b"z")]) == 0
+    assert engine.values("many") == [value("a", 7, b"y"), value("b", 1)]
+    session = Session(engine)
+    engine.join(session.conn, "many")
+    assert [(each["key"], each["ts"], each["seq"]) for each in session.envelopes()] == [("a", 7, 2), ("b", 1, 3)]
+
+
+def test_values_of_a_room_that_has_none(engine: Engine) -> None:
+    engine.publish("r", b"x")
+    assert engine.values("r") == engine.values("unknown") == []
+    # A room that keeps no values takes none.
+    assert engine.take_values("r", 0, [pack(Parcel(b"x", key="k"))]) == 0

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from fanwire._engine import Engine
@@ -33,7 +33,8 @@ from fanwire.cluster.presence import Change
 from fanwire.cluster.pulse import BEAT, Pulse
 from fanwire.cluster.storing import Storing, check_key
 from fanwire.cluster.tasks import Tasks
-from fanwire.cluster.words import Beat, Moved, pack_word, unpack_word
+from fanwire.cluster.values import VALUES, SharedValues
+from fanwire.cluster.words import Beat, Moved, Values, pack_word, unpack_word
 from fanwire.config import Config
 from fanwire.fabric import Fabric
 from fanwire.policy import Policies, RoomPolicy
@@ -59,11 +60,16 @@ class Cluster(Fabric, Listener):
         self._backplane = backplane
         self._policies = policies
         self._tasks = Tasks()
+        self._begun = time.monotonic()
         self._pulse = Pulse(self.node, time.monotonic())
         self._followed: dict[str, Followed] = {}
         self._lost: set[tuple[str | None, str]] = set()
         self._making_good: asyncio.TimerHandle | None = None
+        # Rooms that have missed something.
+        self._stale: set[str] = set()
+        self._refreshing: asyncio.TimerHandle | None = None
         self._live = LiveRooms(engine, backplane, self.node, config.max_rooms)
+        self._values = SharedValues(engine, backplane, self.node, self._tasks, self._heard_since)
         self._logs = Logs(backplane, config.history_bytes, self._tasks)
         self._appends = Appends(backplane, config.append_timeout, self._tasks.spawn)
         self._storing = Storing(self._appends, self._logs, self.node, config)
@@ -80,6 +86,7 @@ class Cluster(Fabric, Listener):
             if policy.history > 0:
                 await self._logs.declare(self._logs.of(policy))
         await self._orders.start()
+        await self._values.start()
         self._pulse.restart(time.monotonic())
         self._tasks.spawn(self._beat())
 
@@ -91,8 +98,9 @@ class Cluster(Fabric, Listener):
             followed.is_over = True
             followed.cancel_end()
         self._followed.clear()
-        if self._making_good is not None:
-            self._making_good.cancel()
+        for timer in (self._making_good, self._refreshing):
+            if timer is not None:
+                timer.cancel()
         await self._tasks.end()
         await self._backplane.close()
 
@@ -234,6 +242,10 @@ class Cluster(Fabric, Listener):
                     # Members here are served all the same, and others are heard as soon as the backplane is back.
                     logger.warning("room %r is cut off: %s", followed.room, error)
                 followed.is_on = True
+                if policy.delivery == "latest":
+                    is_young = time.monotonic() - self._begun < 2 * BEAT
+                    others = self._pulse.others
+                    await self._values.fetch(followed.room, None if is_young and not others else others)
             else:
                 await self._catching.begin(followed, followed.log, policy.delivery == "latest")
             if policy.presence:
@@ -287,11 +299,16 @@ class Cluster(Fabric, Listener):
             self._attendance.heard(name, data)
         elif kind == USER:
             self._heard_of_user(name, data)
+        elif kind == VALUES:
+            self._values.heard(data)
 
     def missed(self, name: str, count: int, fault: str | None) -> None:
         """See `Listener`. The room's members have been told."""
         if count:
             logger.warning("room %r: %d messages of another node did not come", name[1:], count)
+            if not self._stale:
+                self._refreshing = asyncio.get_running_loop().call_later(STALE_PAUSE, self._refresh)
+            self._stale.add(name[1:])
         if fault is not None:
             logger.warning("room %r: %s", name[1:], fault)
 
@@ -319,6 +336,8 @@ class Cluster(Fabric, Listener):
             return
         elif isinstance(word, Moved):
             self.host.obey("moved", word.session, "")
+        elif isinstance(word, Values):
+            self._values.answer(word)
         else:
             self._live.answer(word.rooms)
 
@@ -327,6 +346,10 @@ class Cluster(Fabric, Listener):
         if not self._lost:
             self._making_good = asyncio.get_running_loop().call_later(LOST_PAUSE, self._make_good)
         self._lost.add((log, room))
+
+    def _refresh(self) -> None:
+        stale, self._stale = self._stale, set()
+        self._ask_values(room for room in sorted(stale) if self._heard_since(room) is not None)
 
     def _make_good(self) -> None:
         lost, self._lost = self._lost, set()
@@ -356,6 +379,7 @@ class Cluster(Fabric, Listener):
         self._tasks.spawn(self._orders.catch_up())
         self._live.heal()
         self._live.ask(live)
+        self._ask_values(live)
         self._attendance.heal()
 
     # Inside.
@@ -395,6 +419,17 @@ class Cluster(Fabric, Listener):
     def _here(self, room: str) -> dict[str, Any]:
         return self.host.present_here(room)
 
+    def _ask_values(self, rooms: Iterable[str]) -> None:
+        """What changed in rooms of latest values while nothing was heard."""
+        rooms = [room for room in rooms if self._policies.of(room).delivery == "latest"]
+        for room in rooms:
+            self._followed[room].since_ms = time.time_ns() // 1_000_000
+        self._values.ask(rooms)
+
+    def _heard_since(self, room: str) -> int | None:
+        followed = self._followed.get(room)
+        return None if followed is None or followed.log is not None else followed.since_ms
+
     def _sighted(self, node: int) -> None:
         self._pulse.sighted(node, time.monotonic())
 
@@ -410,6 +445,9 @@ USER = "u"
 
 LOST_PAUSE = 0.1
 """Seconds until what did not get here is asked for."""
+
+STALE_PAUSE = 0.5
+"""Seconds until values are asked for that did not get here: whoever is overloaded is not asked all the time."""
 
 LINGER = 30.0
 """Seconds for which a room is heard after its last member has left."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 
 from fanwire.backplane.base import Log, Stored
@@ -18,6 +19,7 @@ class Followed:
         log: where its messages are kept; None of a live room.
         refs: members, and those who are about to be.
         started: done when it is heard; its exception says why it is not.
+        since_ms: when it began to be heard, in milliseconds since 1970.
         is_on: whether what comes goes to the engine.
         is_over: nobody here is interested any more.
         epoch: names the numbering to clients: that of the log, unless the log has lost messages.
@@ -30,8 +32,8 @@ class Followed:
     """
 
     __slots__ = (
-        "catching", "end", "epoch", "is_on", "is_over", "log", "refs", "room", "seq", "source",
-        "started", "synced", "waiting",
+        "catching", "end", "epoch", "is_on", "is_over", "log", "refs", "room", "seq", "since_ms",
+        "source", "started", "synced", "waiting",
     )  # fmt: skip
 
     def __init__(self, room: str, log: Log | None) -> None:
@@ -39,6 +41,7 @@ class Followed:
         self.log = log
         self.refs = 0
         self.started: asyncio.Future[None] | None = None
+        self.since_ms = time.time_ns() // 1_000_000
         self.is_on = False
         self.is_over = False
         self.epoch = self.source = ""

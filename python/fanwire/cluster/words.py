@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Beat", "Counts", "Moved", "Word", "pack_word", "unpack_word"]
+__all__ = ["Beat", "Counts", "Moved", "Values", "Word", "pack_word", "unpack_word"]
 
 
 class Beat(msgspec.Struct, tag="beat", array_like=True):
@@ -27,7 +27,14 @@ class Moved(msgspec.Struct, tag="moved", array_like=True):
     session: str
 
 
-Word = Beat | Counts | Moved
+class Values(msgspec.Struct, tag="values", array_like=True):
+    """A node begins to hear rooms of latest values, and asks which the others have."""
+
+    node: int
+    rooms: list[str]
+
+
+Word = Beat | Counts | Moved | Values
 """Each of them."""
 
 
