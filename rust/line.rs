@@ -5,7 +5,6 @@
 //! itself, for ever. Every method may be called from any thread, and none waits. What it is told to do is done from the
 //! next [`Line::flush`] on: to wake the thread is a system call, after which it may have the processor.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -20,8 +19,9 @@ use bytes::Bytes;
 use mio::Waker;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use self::inbox::Inbox;
+pub use self::inbox::{News, Reply};
 use crate::engine::ring;
-use crate::events::Bell;
 use crate::inlet::Inlet;
 
 /// What a line is opened with.
@@ -64,44 +64,6 @@ pub enum Target {
     Log,
 }
 
-/// What the host is told.
-#[derive(Debug, PartialEq, Eq)]
-pub enum News {
-    /// Connected, and all that is subscribed to is heard.
-    Up,
-    /// Nothing comes any more, until [`Self::Up`].
-    Down,
-    /// It is over, or has never begun: why.
-    Ended(String),
-    /// NATS has complained.
-    Complained(String),
-    /// See [`Line::sync`].
-    Synced(u64),
-    /// See [`Line::ask`].
-    Answered(u64, Result<Vec<Reply>, String>),
-    /// A message, with the id of its subscription.
-    Heard(u64, Bytes),
-    /// A message of a log: the id of its subscription, its number, and that of the room's message before it.
-    Stored(u64, u64, u64, Bytes),
-    /// A room will not get some messages, and perhaps why.
-    Missed(u64, u64, Option<String>),
-    /// Messages of a subscription came faster than they were taken.
-    Lost(u64),
-    /// The same, and nobody knows of which.
-    LostSome,
-}
-
-/// An answer of NATS.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// 0 if it has none, which is success.
-    pub status: u16,
-    /// The first of each name.
-    pub headers: Vec<(String, String)>,
-    /// The payload.
-    pub payload: Bytes,
-}
-
 /// What NATS is asked.
 #[derive(Debug)]
 pub struct Question {
@@ -139,12 +101,12 @@ impl Line {
 
     /// The descriptor that becomes readable when [`Self::take`] has something.
     pub fn fd(&self) -> RawFd {
-        self.shared.bell.fd()
+        self.shared.inbox.fd()
     }
 
     /// What has happened since, at most so much of it; the descriptor stays readable if there is more.
     pub fn take(&self, most: usize) -> Vec<News> {
-        self.shared.take(most)
+        self.shared.inbox.take(most)
     }
 
     /// Whether it is connected, and hears.
@@ -263,20 +225,9 @@ struct Shared {
     /// How often it was connected: what is on its way from before means nothing.
     connects: AtomicU64,
     client: OnceLock<Client>,
-    inbox: Mutex<Inbox>,
-    bell: Bell,
+    inbox: Inbox,
     /// Threads of the engine that sleep and have something to write.
     wake: Mutex<Wake>,
-}
-
-#[derive(Default)]
-struct Inbox {
-    news: VecDeque<News>,
-    bytes: usize,
-    /// What would be told for each message, told once for all: by subscription, [`News::Missed`] and [`News::Lost`].
-    missed: BTreeMap<u64, (u64, Option<String>)>,
-    lost: BTreeSet<u64>,
-    has_lost_some: bool,
 }
 
 #[derive(Default)]
@@ -293,29 +244,13 @@ impl Shared {
             outgoing: AtomicUsize::new(0),
             connects: AtomicU64::new(0),
             client: OnceLock::new(),
-            inbox: Mutex::default(),
-            bell: Bell::new()?,
+            inbox: Inbox::new()?,
             wake: Mutex::default(),
         })
     }
 
     fn tell(&self, news: News) {
-        let mut inbox = lock(&self.inbox);
-        let was_empty = inbox.is_empty();
-        inbox.push(news, self.settings.max_bytes);
-        if was_empty && !inbox.is_empty() {
-            self.bell.ring();
-        }
-    }
-
-    fn take(&self, most: usize) -> Vec<News> {
-        let mut inbox = lock(&self.inbox);
-        let was_empty = inbox.is_empty();
-        let taken = inbox.pop(most);
-        if !was_empty && inbox.is_empty() {
-            self.bell.silence();
-        }
-        taken
+        self.inbox.tell(news, self.settings.max_bytes);
     }
 
     fn go_down(&self) {
@@ -351,72 +286,10 @@ impl fmt::Debug for Shared {
     }
 }
 
-impl Inbox {
-    fn is_empty(&self) -> bool {
-        self.news.is_empty() && self.missed.is_empty() && self.lost.is_empty() && !self.has_lost_some
-    }
-
-    fn push(&mut self, news: News, max_bytes: usize) {
-        let size = match &news {
-            News::Missed(id, count, fault) => {
-                let (sum, why) = self.missed.entry(*id).or_default();
-                *sum += count;
-                if let Some(fault) = fault {
-                    why.get_or_insert_with(|| fault.clone());
-                }
-                return;
-            }
-            News::LostSome => {
-                self.has_lost_some = true;
-                return;
-            }
-            news => news.size(),
-        };
-        if size > 0 && self.bytes + size > max_bytes {
-            self.lost.extend(news.id());
-            return;
-        }
-        self.bytes += size;
-        self.news.push_back(news);
-    }
-
-    fn pop(&mut self, most: usize) -> Vec<News> {
-        let count = self.news.len().min(most);
-        let mut taken: Vec<_> = self.news.drain(..count).collect();
-        self.bytes -= taken.iter().map(News::size).sum::<usize>();
-        if self.news.is_empty() {
-            // After what did fit: whoever asks for the rest has that already.
-            let missed = mem::take(&mut self.missed).into_iter();
-            taken.extend(missed.map(|(id, (count, fault))| News::Missed(id, count, fault)));
-            taken.extend(mem::take(&mut self.lost).into_iter().map(News::Lost));
-            taken.extend(mem::take(&mut self.has_lost_some).then_some(News::LostSome));
-        }
-        taken
-    }
-}
-
 impl Wake {
     fn ring(&mut self) {
         self.messages = 0;
         ring(&mut self.threads);
-    }
-}
-
-impl News {
-    /// What it counts among what waits. What there is little of counts nothing, and is never lost.
-    fn size(&self) -> usize {
-        match self {
-            Self::Heard(_, data) | Self::Stored(.., data) => data.len() + OVERHEAD,
-            Self::Complained(text) => text.len() + OVERHEAD,
-            _ => 0,
-        }
-    }
-
-    fn id(&self) -> Option<u64> {
-        match *self {
-            Self::Heard(id, _) | Self::Stored(id, ..) => Some(id),
-            _ => None,
-        }
     }
 }
 
@@ -432,6 +305,5 @@ const OVERHEAD: usize = 200;
 /// member carries them all.
 const BATCH: usize = 1024;
 
-#[cfg(all(test, not(loom)))]
-mod tests;
+mod inbox;
 mod work;

@@ -325,9 +325,9 @@ async def test_a_log_that_was_lost_is_told(nodes: Cluster, tmp_path: Path) -> No
         await take(room, 1)
         fabric = a._fabric
         assert isinstance(fabric, fanwire.cluster.Cluster)
-        await a._backplane._ask(
-            f"$JS.API.STREAM.DELETE.{a._backplane._stream(fabric._logs.of(a._policies.of('log.x')))}", {}
-        )  # type: ignore[union-attr]
+        backplane: Any = a._backplane
+        stream = backplane._stream(fabric._logs.of(a._policies.of("log.x")))
+        await backplane._jetstream._ask(f"$JS.API.STREAM.DELETE.{stream}", b"{}")
         assert nodes.nats is not None
         nodes.nats.kill()
         await until(lambda: not a._is_ready())

@@ -22,12 +22,11 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
-import orjson
-
 from fanwire._engine import Inlet
 from fanwire.backplane.access import Access
 from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
-from fanwire.backplane.nats_client import NATSClient, Reply
+from fanwire.backplane.jetstream import JetStream
+from fanwire.backplane.nats_client import NATSClient
 from fanwire.backplane.subjects import token_of
 
 __all__ = ["NATS"]
@@ -63,9 +62,7 @@ class NATS(Backplane):
         self._servers = servers
         self._access = Access((), credentials, ca, certificate)
         self._prefix = token_of(prefix)
-        self._storage = storage
-        self._replicas = replicas
-        self._client: NATSClient | None = None
+        self._jetstream = JetStream(storage, replicas)
         self._listener: Listener | None = None
         # Tells our own messages from those of others.
         self._node = secrets.token_hex(4)
@@ -82,7 +79,7 @@ class NATS(Backplane):
         access = self._access._replace(servers=[servers] if isinstance(servers, str) else list(servers))
         own, echo = f".{self._node}", f"{self._prefix}.echo.{self._node}"
         self._listener = listener
-        self._client = client = NATSClient(access, own, echo, listener, self._note)
+        self._jetstream.client = client = NATSClient(access, own, echo, listener, self._note)
         try:
             await client.opened()
             client.subscribe(f"{self._prefix}.nodes", None, "")
@@ -95,12 +92,16 @@ class NATS(Backplane):
 
     async def close(self) -> None:
         """See `Backplane`."""
-        client, self._client, self._listener = self._client, None, None
+        client, self._jetstream.client, self._listener = self._client, None, None
         self._heard.clear()
         self._followed.clear()
         self._has_records, self._was_up = False, None
         if client is not None:
             await client.close()
+
+    @property
+    def _client(self) -> NATSClient | None:
+        return self._jetstream.client
 
     @property
     def is_up(self) -> bool:
@@ -126,7 +127,7 @@ class NATS(Backplane):
 
     async def hear(self, name: str, inlet: Inlet | None = None) -> None:
         """See `Backplane`."""
-        client = self._opened()
+        client = self._jetstream.opened
         if name not in self._heard:
             self._heard[name] = client.subscribe(f"{self._prefix}.live.{token_of(name)}.*", None, name, inlet)
         await self._sync()
@@ -144,41 +145,29 @@ class NATS(Backplane):
 
     async def declare(self, log: Log) -> None:
         """See `Backplane`."""
-        name = self._stream(log)
-        config = {
-            "name": name,
-            "description": f"fanwire rooms {log.name}",
-            "subjects": [self._log_subject(log, "*")],
-            "retention": "limits",
-            "discard": "old",
-            "storage": self._storage,
-            "num_replicas": self._replicas,
+        name, subject = self._stream(log), self._log_subject(log, "*")
+        info = await self._jetstream.make(
+            name,
+            subject,
+            log.age,
+            description=f"fanwire rooms {log.name}",
             # One more, to see that nothing is missing before the others.
-            "max_msgs_per_subject": log.messages + 1,
-            "max_bytes": log.bytes,
-            "max_age": int(log.age * 1e9),
-            "duplicate_window": int(min(log.age, DUPLICATES) * 1e9),
-            "allow_direct": True,
-            "republish": {
-                "src": self._log_subject(log, "*"),
-                "dest": self._fresh_subject(log, "{{wildcard(1)}}"),
-            },
-        }
-        answer = await self._ask(f"$JS.API.STREAM.CREATE.{name}", config)
-        if answer.get("error", {}).get("err_code") == IN_USE:
-            answer = await self._ask(f"$JS.API.STREAM.UPDATE.{name}", config)
-        self._note_epoch(name, _result(answer))
+            max_msgs_per_subject=log.messages + 1,
+            max_bytes=log.bytes,
+            republish={"src": subject, "dest": self._fresh_subject(log, "{{wildcard(1)}}")},
+        )
+        self._note_epoch(name, info)
 
     async def append(self, log: Log, room: str, data: bytes, id: str) -> int:
         """See `Backplane`."""
         if len(data) > self.max_bytes:
             raise ValueError(f"the NATS server takes messages of {self.max_bytes} bytes, not of {len(data)}")
         headers = {"Nats-Msg-Id": id, "Nats-Expected-Stream": self._stream(log)}
-        return int(_result(await self._ask(self._log_subject(log, token_of(room)), data, headers))["seq"])
+        return await self._jetstream.store(self._log_subject(log, token_of(room)), data, headers)
 
     async def follow(self, log: Log, room: str) -> LogState:
         """See `Backplane`."""
-        client, place = self._opened(), (log.name, room)
+        client, place = self._jetstream.opened, (log.name, room)
         if place not in self._followed:
             self._followed[place] = client.subscribe(self._fresh_subject(log, token_of(room)), *place)
         try:
@@ -198,7 +187,10 @@ class NATS(Backplane):
     ) -> tuple[list[Stored], bool]:
         """See `Backplane`."""
         subject = self._log_subject(log, token_of(room))
-        messages = await self._batch(log, {"seq": after + 1, "next_by_subj": subject, "batch": AT_ONCE}, after)
+        messages: list[Stored] = []
+        for reply in await self._jetstream.read(self._stream(log), subject, after + 1, AT_ONCE):
+            seq = int(reply.headers["Nats-Sequence"])
+            messages.append(Stored(seq, messages[-1].seq if messages else after, reply.data))
         # After the reading: what was let go meanwhile must not be taken for never having been.
         is_whole = await self._is_whole(log, subject, after, synced)
         return [message for message in messages if upto is None or message.seq <= upto], is_whole
@@ -209,8 +201,8 @@ class NATS(Backplane):
         info = await self._info(log, subject)
         seq = last_seq = int(info["last_seq"])
         if info["subjects"]:
-            last = await self._get(log, {"last_by_subj": subject})
-            seq = seq if last is None else int(last["Nats-Sequence"])
+            last = await self._jetstream.find(self._stream(log), last_by_subj=subject)
+            seq = seq if last is None else int(last.headers["Nats-Sequence"])
         return LogState(self._epochs[self._stream(log)], seq, last_seq)
 
     # What is kept for a while, by name.
@@ -218,18 +210,18 @@ class NATS(Backplane):
     async def put(self, name: str, data: bytes, ttl: float) -> None:
         """See `Backplane`."""
         await self._make_records()
-        _result(await self._ask(self._record_subject(name), data, {"Nats-TTL": f"{ceil(ttl)}s"}))
+        await self._jetstream.store(self._record_subject(name), data, {"Nats-TTL": f"{ceil(ttl)}s"})
 
     async def get(self, name: str) -> bytes | None:
         """See `Backplane`."""
         await self._make_records()
-        message = await self._find(self._records, {"last_by_subj": self._record_subject(name)})
+        message = await self._jetstream.find(self._records, last_by_subj=self._record_subject(name))
         return None if message is None else message.data
 
     async def delete(self, name: str) -> None:
         """See `Backplane`."""
         await self._make_records()
-        _result(await self._ask(f"$JS.API.STREAM.PURGE.{self._records}", {"filter": self._record_subject(name)}))
+        await self._jetstream.purge(self._records, self._record_subject(name))
 
     @property
     def _records(self) -> str:
@@ -239,28 +231,17 @@ class NATS(Backplane):
         return f"{self._prefix}.records.{token_of(name)}"
 
     async def _make_records(self) -> None:
-        if self._has_records:
-            return
-        config = {
-            "name": self._records,
-            "description": "what fanwire keeps for a while",
-            "subjects": [f"{self._prefix}.records.*"],
-            "retention": "limits",
-            "discard": "old",
-            "storage": self._storage,
-            "num_replicas": self._replicas,
-            "max_msgs_per_subject": 1,
-            "max_bytes": RECORDS,
-            "max_age": int(RECORD_AGE * 1e9),
-            "duplicate_window": int(DUPLICATES * 1e9),
-            "allow_direct": True,
-            "allow_msg_ttl": True,
-        }
-        answer = await self._ask(f"$JS.API.STREAM.CREATE.{self._records}", config)
-        if answer.get("error", {}).get("err_code") == IN_USE:
-            answer = await self._ask(f"$JS.API.STREAM.UPDATE.{self._records}", config)
-        _result(answer)
-        self._has_records = True
+        if not self._has_records:
+            await self._jetstream.make(
+                self._records,
+                f"{self._prefix}.records.*",
+                RECORD_AGE,
+                description="what fanwire keeps for a while",
+                max_msgs_per_subject=1,
+                max_bytes=RECORDS,
+                allow_msg_ttl=True,
+            )
+            self._has_records = True
 
     # Inside.
 
@@ -275,27 +256,14 @@ class NATS(Backplane):
     def _fresh_subject(self, log: Log, token: str) -> str:
         return f"{self._prefix}.fresh.{self._stream(log)}.{token}"
 
-    def _opened(self) -> NATSClient:
-        if self._client is None:
-            raise Unavailable("the backplane is closed")
-        return self._client
-
     async def _sync(self) -> None:
         if not self.is_up:
             raise Unavailable("NATS is away")
-        await self._opened().sync()
-
-    async def _ask(self, subject: str, question: Any, headers: dict[str, str] | None = None) -> dict[str, Any]:
-        data = question if isinstance(question, bytes) else orjson.dumps(question)
-        reply = await self._opened().ask(subject, data, headers)
-        if reply.status:
-            raise refusal(reply)
-        answer: dict[str, Any] = orjson.loads(reply.data)
-        return answer
+        await self._jetstream.opened.sync()
 
     async def _info(self, log: Log, subject: str) -> dict[str, Any]:
         name = self._stream(log)
-        info = _result(await self._ask(f"$JS.API.STREAM.INFO.{name}", {"subjects_filter": subject}))
+        info = await self._jetstream.info(name, subject)
         self._note_epoch(name, info)
         return {"subjects": {}, **info["state"]}
 
@@ -303,19 +271,6 @@ class NATS(Backplane):
         # A stream that was deleted and made again was created at another time, and counts from 1 again.
         made = f"{name} {info['created']}"
         self._epochs[name] = f"{int(hashlib.sha256(made.encode()).hexdigest()[:10], 16):x}"
-
-    async def _get(self, log: Log, what: dict[str, Any]) -> dict[str, str] | None:
-        """The headers of a stored message; None: there is none."""
-        message = await self._find(self._stream(log), what)
-        return None if message is None else message.headers
-
-    async def _find(self, stream: str, what: dict[str, Any]) -> Reply | None:
-        reply = await self._opened().ask(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(what))
-        if reply.status == NOT_FOUND:
-            return None
-        if reply.status:
-            raise refusal(reply)
-        return reply
 
     async def _is_whole(self, log: Log, subject: str, after: int, synced: float) -> bool:
         """Whether all of the room's messages after a number are kept. Limits let go of the oldest first: so if that
@@ -326,20 +281,8 @@ class NATS(Backplane):
             return True
         if after == 0:
             return False
-        found = await self._get(log, {"seq": after})
-        return found is not None and found.get("Nats-Subject") == subject
-
-    async def _batch(self, log: Log, what: dict[str, Any], after: int) -> list[Stored]:
-        subject = f"$JS.API.DIRECT.GET.{self._stream(log)}"
-        question = orjson.dumps({**what, "max_bytes": BATCH_BYTES})
-        *replies, last = await self._opened().ask_for_all(subject, question)
-        if last.status not in (END_OF_BATCH, NOT_FOUND):
-            raise refusal(last)
-        messages: list[Stored] = []
-        for reply in replies:
-            seq = int(reply.headers["Nats-Sequence"])
-            messages.append(Stored(seq, messages[-1].seq if messages else after, reply.data))
-        return messages
+        found = await self._jetstream.find(self._stream(log), seq=after)
+        return found is not None and found.headers.get("Nats-Subject") == subject
 
     def _note(self) -> None:
         """Tells when the backplane has gone, or is back."""
@@ -352,38 +295,14 @@ class NATS(Backplane):
         self._listener.went(self._was_up)
 
 
-def refusal(reply: Reply) -> Unavailable:
-    """What an answer with a status says."""
-    return Unavailable(f"JetStream answers {reply.status} {reply.headers.get('Description', '')}")
-
-
-def _result(answer: dict[str, Any]) -> dict[str, Any]:
-    error = answer.get("error")
-    if error:
-        raise Unavailable(f"JetStream: {error.get('description')}")
-    return answer
-
-
 RECORDS = 256 << 20
 """Bytes of all that is kept by name: some 300,000 sessions. JetStream sets them aside."""
 
 RECORD_AGE = 86_400.0
 """Seconds for which it is kept at most."""
 
-DUPLICATES = 120.0
-"""Seconds for which ids are remembered."""
-
 AT_ONCE = 256
 """Messages that `read` returns at most."""
 
-BATCH_BYTES = 4 << 20
-"""Bytes of the same."""
-
 HEADERS = 1024
 """Bytes of a message's headers at most."""
-
-IN_USE = 10058
-"""JetStream's code for a stream that is there with another configuration."""
-
-END_OF_BATCH, NOT_FOUND = 204, 404
-"""Statuses of answers (NATS ADR-31)."""
