@@ -17,6 +17,7 @@ use std::{io, mem, process};
 use async_nats::Client;
 use bytes::Bytes;
 use mio::Waker;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use self::inbox::Inbox;
@@ -171,6 +172,7 @@ impl Line {
         }
         self.order(Command::Close);
         self.flush();
+        self.shared.closing.notify_one();
         let deadline = Instant::now() + timeout;
         let mut place = lock(&self.thread);
         while place.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
@@ -225,6 +227,8 @@ struct Shared {
     /// How often it was connected: what is on its way from before means nothing.
     connects: AtomicU64,
     client: OnceLock<Client>,
+    /// Notified when it is to end, whatever it waits for.
+    closing: Notify,
     inbox: Inbox,
     /// Threads of the engine that sleep and have something to write.
     wake: Mutex<Wake>,
@@ -244,6 +248,7 @@ impl Shared {
             outgoing: AtomicUsize::new(0),
             connects: AtomicU64::new(0),
             client: OnceLock::new(),
+            closing: Notify::new(),
             inbox: Inbox::new()?,
             wake: Mutex::default(),
         })

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,6 +12,7 @@ use async_nats::client::PublishErrorKind;
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, Subscriber};
 use bytes::Bytes;
+use futures_util::future::select;
 use futures_util::{FutureExt, StreamExt};
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
@@ -27,7 +29,9 @@ pub fn run(shared: Arc<Shared>, commands: UnboundedReceiver<Vec<Command>>, sende
         let mut runtime = runtime::Builder::new_current_thread();
         let runtime = runtime.enable_io().enable_time().on_thread_park(move || settle.settle()).build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        runtime.block_on(work(theirs, commands, sender))
+        let end = end(Arc::clone(&theirs));
+        // Without a connection the client may take nothing more, and its end neither.
+        runtime.block_on(async { select(pin!(work(theirs, commands, sender)), pin!(end)).await.factor_first().0 })
     });
     let result = catch_unwind(work).unwrap_or_else(|panic| Err(panic_text(&*panic)));
     shared.settle();
@@ -92,7 +96,14 @@ async fn work(
         }
     }
     // What cannot be sent now is lost with the connection.
-    let _ = timeout(shared.settings.timeout, client.flush()).await;
+    let _ = timeout(shared.settings.timeout / 4, client.flush()).await;
+    Ok(())
+}
+
+/// A moment after it is closed.
+async fn end(shared: Arc<Shared>) -> Result<(), String> {
+    shared.closing.notified().await;
+    sleep(shared.settings.timeout / 2).await;
     Ok(())
 }
 

@@ -167,6 +167,26 @@ async def test_without_permissions_it_says_so(tmp_path: Path) -> None:
             await NATS(f"nats://ann:secret@127.0.0.1:{port}").open(Ear())
 
 
+def lines() -> int:
+    """How many threads of this process talk to NATS."""
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    return names.count("fanwire-nats")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the names of threads are in /proc")
+async def test_whatever_waits_it_ends_when_it_is_closed(tmp_path: Path) -> None:
+    async with nats_server(tmp_path, "") as port:
+        backplane = NATS(f"nats://127.0.0.1:{port}")
+        await backplane.open(Ear())
+        assert lines() == 1
+    await until(lambda: not backplane.is_up)
+    # More than the client takes while there is no connection.
+    heard = await asyncio.gather(*(backplane.hear(str(n)) for n in range(1000)), return_exceptions=True)
+    assert all(isinstance(error, Unavailable) for error in heard)
+    await backplane.close()
+    assert lines() == 0
+
+
 async def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:
     async with nats_server(tmp_path, "") as port:
         assert await works(NATS(["nats://127.0.0.1:1", f"nats://127.0.0.1:{port}"]))
