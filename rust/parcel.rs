@@ -92,11 +92,12 @@ fn number(data: &[u8]) -> Option<(u64, &[u8])> {
 
 const VERSION: u8 = 1;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::budget::Budget;
     use crate::message::About;
+    use proptest::prelude::*;
     use std::sync::Arc;
 
     /// A text message with a key, in `drop-oldest`, of node 2, its third.
@@ -149,6 +150,15 @@ mod tests {
             let mut other = data.clone();
             other[place] = byte;
             assert!(Parcel::unpack(&other).is_err(), "{place}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(data: Vec<u8>, head in 0..4_u8) {
+            // Of any, most fail at the version.
+            let _ = Parcel::unpack(&data);
+            let _ = Parcel::unpack(&[&[VERSION, head, 0, 1], &data[..]].concat());
         }
     }
 

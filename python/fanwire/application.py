@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from fanwire.desk import RESERVED, Method
 from fanwire.hub import Handler, Handlers
-from fanwire.policy import Policies, RoomPolicy, Rule, Snapshot, parse_rule
+from fanwire.policy import Policies, RoomPolicy, Rule, Snapshot, check_delivery, parse_rule
 
 __all__ = ["Application"]
 
@@ -127,8 +127,7 @@ class Application(ABC):
         Raises:
             ValueError: there is no such delivery class or rule, or a snapshot is given without a history.
         """
-        if delivery not in ("reliable", "latest", "drop-oldest", "drop-newest"):
-            raise ValueError(f"{delivery!r} is no delivery class; choose reliable, latest, drop-oldest or drop-newest")
+        check_delivery(delivery)
         if when_away not in ("wait", "fail"):
             raise ValueError(f"{when_away!r} is nothing to do with a message; choose wait or fail")
         if snapshot is not None and history == 0:

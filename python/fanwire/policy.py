@@ -5,11 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from fanwire.identity import scopes_of, subject_of
 
-__all__ = ["Policies", "RoomPolicy", "Rule", "Snapshot", "parse_rule"]
+__all__ = ["DELIVERIES", "Delivery", "Policies", "RoomPolicy", "Rule", "Snapshot", "check_delivery", "parse_rule"]
+
+Delivery = Literal["reliable", "latest", "drop-oldest", "drop-newest"]
+"""The delivery classes, see `Server.room`."""
+
+DELIVERIES: tuple[str, ...] = get_args(Delivery)
+"""Their names."""
+
+
+def check_delivery(name: str) -> None:
+    """Looks whether there is such a delivery class.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in DELIVERIES:
+        raise ValueError(f"{name!r} is no delivery class; choose {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}")
 
 
 class Snapshot(NamedTuple):

@@ -33,7 +33,7 @@ from fanwire.gateway.http import HttpSide
 from fanwire.hub import Hub
 from fanwire.limits import Limits
 from fanwire.metrics import Metrics
-from fanwire.policy import RoomPolicy
+from fanwire.policy import RoomPolicy, check_delivery
 from fanwire.proxies import Proxies
 from fanwire.rights import Authorize, Rights
 from fanwire.store import MemoryStore, SessionStore
@@ -275,8 +275,8 @@ class Server(Application):
         """
         if not subject:
             raise ValueError("an empty subject is nobody's")
-        if delivery not in (None, "reliable", "latest", "drop-oldest", "drop-newest"):
-            raise ValueError(f"{delivery!r} is no delivery class")
+        if delivery is not None:
+            check_delivery(delivery)
         hub = self._running_hub
         payload, is_json = encode(data)
         hub.on_loop(hub.for_user, subject, payload, is_json, delivery)

@@ -38,6 +38,7 @@ import msgspec
 from msgspec import Meta
 
 from fanwire.config import Config
+from fanwire.policy import Delivery, check_delivery
 
 __all__ = ["EMBEDDED", "JWTTable", "NATSTable", "Room", "ServerTable", "Settings", "parse_room", "parse_settings"]
 
@@ -46,8 +47,6 @@ HISTORY = 1000
 
 EMBEDDED = "embedded"
 """In place of a server's address: one of our own."""
-
-Delivery = Literal["reliable", "latest", "drop-oldest", "drop-newest"]
 
 
 class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,5 +149,5 @@ def parse_room(text: str) -> Room:
     try:
         return msgspec.convert({"pattern": pattern, "delivery": delivery}, Room)
     except msgspec.ValidationError as error:
-        choices = "reliable, latest, drop-oldest or drop-newest"
-        raise ValueError(f"{delivery!r} is no delivery class; choose {choices}") from error
+        check_delivery(delivery)
+        raise ValueError(f"{pattern!r} is no pattern: {error}") from error

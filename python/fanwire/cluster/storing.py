@@ -14,7 +14,7 @@ from fanwire.cluster.appends import Appends
 from fanwire.cluster.logs import Logs
 from fanwire.cluster.parcel import KEY_MAX, Parcel, pack
 from fanwire.config import Config
-from fanwire.policy import RoomPolicy
+from fanwire.policy import RoomPolicy, check_delivery
 
 __all__ = ["Storing"]
 
@@ -53,8 +53,8 @@ class Storing:
         # What the engine will ask of it when it is too late to tell the publisher.
         if size + OVERHEAD > self._config.connection_bytes:
             raise ValueError(f"a message of {size} bytes can never be sent: connection_bytes allows no more")
-        if delivery is not None and delivery not in CLASSES:
-            raise ValueError(f"{delivery!r} is no delivery class; choose one of {', '.join(CLASSES)}")
+        if delivery is not None:
+            check_delivery(delivery)
         check_key(key)
         if key is not None and (delivery or policy.delivery) != "latest":
             raise ValueError("a key is for the delivery class latest")
@@ -102,8 +102,6 @@ def check_key(key: str | None) -> None:
     if key is not None and len(key.encode()) > KEY_MAX:
         raise ValueError(f"a key has at most {KEY_MAX} bytes")
 
-
-CLASSES = ("reliable", "latest", "drop-oldest", "drop-newest")
 
 OVERHEAD = 270
 """Bytes that the engine adds to a message when it counts what waits, its longest header included."""
