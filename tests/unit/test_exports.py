@@ -44,7 +44,6 @@ ELSEWHERE = {
     "fanwire.backplane.jetstream": "contract/test_backplane.py: every method needs a NATS server",
     "fanwire.backplane.nats": "contract/test_backplane.py: every method needs a NATS server",
     "fanwire.backplane.nats_client": "contract/test_nats_access.py and test_backplane.py: it is a connection to NATS",
-    "fanwire.cluster.orders": "system/test_cluster.py: every order goes to other nodes",
     "fanwire.cluster.catching": "system/test_cluster.py and test_chaos.py: it brings logs to an engine",
     "fanwire.cluster.live": "system/test_cluster.py: it is where engine and backplane meet",
     "fanwire.cluster.logs": "system/test_cluster.py: a log that was lost",

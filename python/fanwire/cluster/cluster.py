@@ -331,7 +331,9 @@ class Cluster(Fabric, Listener):
                 logger.info("node %x is there", word.node)
                 # Perhaps it was away, or we were: each says what the other may have missed.
                 self._attendance.heal()
-                self._live.ask(room for room, followed in self._followed.items() if followed.log is None)
+                live = [room for room, followed in self._followed.items() if followed.log is None]
+                self._live.ask(live)
+                self._ask_values(live)
         elif word.node == self.node:
             return
         elif isinstance(word, Moved):

@@ -3,13 +3,14 @@ while hears of it when it is back."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 
 import msgspec
 
-from fanwire.backplane.base import Backplane, Log, Stored
+from fanwire.backplane.base import Backplane, Log, Stored, Unavailable
 from fanwire.cluster.appends import Appends
 
 __all__ = ["ALL", "LOG", "Order", "Orders"]
@@ -50,6 +51,8 @@ class Orders:
         self._obey = obey
         self._seq = 0
         self._epoch = ""
+        self._is_catching = False
+        self._is_behind = False
 
     async def start(self) -> None:
         """Hears of all orders from here on.
@@ -68,16 +71,30 @@ class Orders:
     async def take(self, message: Stored) -> None:
         """One has come; if others have not, they come first."""
         # One that we had already: the log may have been made anew.
-        if message.prev > self._seq or message.seq <= self._seq:
+        if self._is_catching or not message.prev <= self._seq < message.seq:
             await self.catch_up()
-        self._do(message)
+        else:
+            self._do(message)
 
     async def catch_up(self) -> None:
-        """Gets those that were missed.
+        """Gets those that were missed, as soon as the backplane lets it."""
+        self._is_behind = True
+        if self._is_catching:
+            return
+        self._is_catching = True
+        try:
+            while self._is_behind:
+                self._is_behind = False
+                try:
+                    await self._read_on()
+                except Unavailable as error:
+                    logger.debug("orders: %s", error)
+                    self._is_behind = True
+                    await asyncio.sleep(PAUSE)
+        finally:
+            self._is_catching = False
 
-        Raises:
-            Unavailable: the backplane cannot be reached.
-        """
+    async def _read_on(self) -> None:
         await self._backplane.declare(LOG)
         epoch, seq, last = await self._backplane.state(LOG, ALL)
         if epoch != self._epoch or last < self._seq:
@@ -108,3 +125,6 @@ LOG = Log("orders", 10_000, 16 << 20, 3600.0)
 """An hour: longer than a node is cut off without anybody looking after it."""
 
 ALL = "all"
+
+PAUSE = 0.5
+"""Seconds until missed orders are asked for again."""
