@@ -58,7 +58,7 @@ async def test_only_nodes_with_members_hear_a_room(nodes: Cluster) -> None:
         a.publish("live.x", 2)
         assert [message.data for message in await take(room, 1)] == [2]
         assert b.stats()["published"] == 1
-        assert "live.y" not in b._fabric._followed  # type: ignore[union-attr]
+        assert "live.y" not in b._fabric._following.rooms  # type: ignore[union-attr]
 
 
 async def test_a_room_with_history_has_one_order_and_one_numbering(nodes: Cluster) -> None:
@@ -198,7 +198,7 @@ async def test_the_newest_values_are_there_for_whoever_comes_first_at_a_node(nod
 async def test_values_from_before_a_room_was_left_are_not_the_newest(
     nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanwire.cluster.cluster.LINGER", 0.05)
+    monkeypatch.setattr("fanwire.cluster.following.LINGER", 0.05)
     async with nodes.node() as a, nodes.node() as b:
         for value in ("old", "new"):
             a.publish("values.x", value, key="k")
@@ -208,7 +208,7 @@ async def test_values_from_before_a_room_was_left_are_not_the_newest(
                 messages = await take(room, 2)
                 assert {m.key: m.data for m in messages} == {"k": value, "same": "same"}
                 await room.leave()
-                await until(lambda: "values.x" not in b._fabric._followed)  # type: ignore[union-attr]
+                await until(lambda: "values.x" not in b._fabric._following.rooms)  # type: ignore[union-attr]
 
 
 async def test_values_that_changed_while_the_backplane_was_away(nodes: Cluster) -> None:
@@ -551,7 +551,7 @@ async def test_a_node_that_was_stopped_starts_again(nodes: Cluster) -> None:
 
 
 async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanwire.cluster.cluster.LINGER", 0.05)
+    monkeypatch.setattr("fanwire.cluster.following.LINGER", 0.05)
     async with (
         with_presence(nodes.node()) as a,
         with_presence(nodes.node()) as b,
@@ -565,7 +565,7 @@ async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkey
             await there.leave()
             await until(lambda: len(here.members) == 1)
             # Until b has forgotten the room.
-            await until(lambda: "seen.x" not in b._fabric._followed)  # type: ignore[union-attr]
+            await until(lambda: "seen.x" not in b._fabric._following.rooms)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("nodes", ["nats"], indirect=True)
@@ -618,7 +618,7 @@ async def test_a_client_that_is_ahead_of_its_new_node(nodes: Cluster) -> None:
 async def test_what_ends_with_a_node_does_not_reach_its_next_life(
     nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanwire.cluster.cluster.LINGER", 0.2)
+    monkeypatch.setattr("fanwire.cluster.following.LINGER", 0.2)
     async with nodes.node() as a:
         b = nodes.node()
         async with b, fanwire.connect(b.url) as two:

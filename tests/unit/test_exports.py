@@ -45,6 +45,7 @@ ELSEWHERE = {
     "fanwire.backplane.nats": "contract/test_backplane.py: every method needs a NATS server",
     "fanwire.backplane.nats_client": "contract/test_nats_access.py and test_backplane.py: it is a connection to NATS",
     "fanwire.cluster.catching": "system/test_cluster.py and test_chaos.py: it brings logs to an engine",
+    "fanwire.cluster.following": "system/test_cluster.py: it is where engine and backplane meet",
     "fanwire.cluster.live": "system/test_cluster.py: it is where engine and backplane meet",
     "fanwire.cluster.logs": "system/test_cluster.py: a log that was lost",
     "fanwire.cluster.values": "system/test_cluster.py: every answer goes to other nodes",

@@ -18,12 +18,12 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from fanwire._engine import Engine
-from fanwire.backplane.base import Backplane, Listener, Stored, Unavailable
+from fanwire.backplane.base import Backplane, Listener, Stored
 from fanwire.cluster.appends import Appends
 from fanwire.cluster.attendance import NAME as PRESENCE
 from fanwire.cluster.attendance import Attendance
 from fanwire.cluster.catching import Catching
-from fanwire.cluster.followed import Followed
+from fanwire.cluster.following import Following
 from fanwire.cluster.live import LIVE, LiveRooms
 from fanwire.cluster.logs import Logs
 from fanwire.cluster.orders import LOG as ORDERS
@@ -62,7 +62,6 @@ class Cluster(Fabric, Listener):
         self._tasks = Tasks()
         self._begun = time.monotonic()
         self._pulse = Pulse(self.node, time.monotonic())
-        self._followed: dict[str, Followed] = {}
         self._lost: set[tuple[str | None, str]] = set()
         self._making_good: asyncio.TimerHandle | None = None
         # Rooms that have missed something.
@@ -75,6 +74,9 @@ class Cluster(Fabric, Listener):
         self._storing = Storing(self._appends, self._logs, self.node, config)
         self._catching = Catching(engine, backplane, self._logs, self._tasks, self._storing.excluded, self._renewed)
         self._attendance = Attendance(backplane, self.node, self._here, self._changed, self._sighted)
+        self._following = Following(
+            backplane, self._logs, self._live, self._values, self._catching, self._attendance, self._tasks, self._others
+        )
         self._orders = Orders(backplane, self._appends, self.node, self._obey)
 
     # Life.
@@ -93,11 +95,7 @@ class Cluster(Fabric, Listener):
     async def stop(self, timeout: float) -> None:
         """See `Fabric`."""
         await self._appends.close(timeout)
-        for followed in self._followed.values():
-            # The backplane may be opened again, for another life.
-            followed.is_over = True
-            followed.cancel_end()
-        self._followed.clear()
+        self._following.stop()
         for timer in (self._making_good, self._refreshing):
             if timer is not None:
                 timer.cancel()
@@ -126,7 +124,7 @@ class Cluster(Fabric, Listener):
             "backplane_up": int(self.is_ready),
             "nodes": self.nodes,
             "waiting_appends": self._storing.waiting,
-            "followed_rooms": len(self._followed),
+            "followed_rooms": len(self._following.rooms),
         }
 
     # Publishing.
@@ -173,87 +171,15 @@ class Cluster(Fabric, Listener):
 
     def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None = None) -> Awaitable[None] | None:
         """See `Fabric`."""
-        followed = self._followed.get(room)
-        if followed is not None:
-            self._catching.remind(followed)
-        if followed is not None and followed.is_on and not self._catching.is_elsewhere(followed, since):
-            return None
-        return self._prepare(policy, room, since)
-
-    async def _prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None) -> None:
-        followed = self._enter(policy, room)
-        try:
-            assert followed.started is not None  # noqa: S101 - set where it is made
-            await asyncio.shield(followed.started)
-            if since is not None and followed.log is not None and self._catching.is_elsewhere(followed, since):
-                await self._catching.reach(followed, followed.log, since[1])
-        finally:
-            self._release(followed)
+        return self._following.prepare(policy, room, since)
 
     def entered(self, room: str) -> None:
         """See `Fabric`."""
-        self._tasks.on_loop(self._enter, self._policies.of(room), room)
+        self._tasks.on_loop(self._following.enter, self._policies.of(room), room)
 
     def left(self, room: str) -> None:
         """See `Fabric`."""
-        self._tasks.on_loop(self._leave, room)
-
-    def _enter(self, policy: RoomPolicy, room: str) -> Followed:
-        followed = self._followed.get(room)
-        if followed is None:
-            followed = self._followed[room] = Followed(room, self._logs.of(policy) if policy.history > 0 else None)
-            followed.started = self._tasks.spawn(self._begin(followed, policy))
-        followed.refs += 1
-        followed.cancel_end()
-        return followed
-
-    def _leave(self, room: str) -> None:
-        followed = self._followed.get(room)
-        if followed is not None:
-            self._release(followed)
-
-    def _release(self, followed: Followed) -> None:
-        followed.refs -= 1
-        if followed.refs <= 0 and not followed.is_over:
-            followed.cancel_end()
-            # Whoever comes back soon finds it as it was.
-            followed.end = asyncio.get_running_loop().call_later(LINGER, self._unfollow, followed)
-
-    def _unfollow(self, followed: Followed) -> None:
-        if followed.is_over:
-            return
-        followed.is_over = True
-        followed.cancel_end()
-        del self._followed[followed.room]
-        if followed.catching is not None:
-            followed.catching.cancel()
-        self._attendance.unfollow(followed.room)
-        if followed.log is None:
-            self._live.unhear(followed.room)
-        else:
-            self._backplane.unfollow(followed.log, followed.room)
-
-    async def _begin(self, followed: Followed, policy: RoomPolicy) -> None:
-        try:
-            if followed.log is None:
-                try:
-                    await self._live.hear(followed.room)
-                except Unavailable as error:
-                    # Members here are served all the same, and others are heard as soon as the backplane is back.
-                    logger.warning("room %r is cut off: %s", followed.room, error)
-                followed.is_on = True
-                if policy.delivery == "latest":
-                    is_young = time.monotonic() - self._begun < 2 * BEAT
-                    others = self._pulse.others
-                    await self._values.fetch(followed.room, None if is_young and not others else others)
-            else:
-                await self._catching.begin(followed, followed.log, policy.delivery == "latest")
-            if policy.presence:
-                await self._attendance.follow(followed.room, bool(self._pulse.others))
-        except BaseException:
-            # The next one tries again.
-            self._unfollow(followed)
-            raise
+        self._tasks.on_loop(self._following.leave, room)
 
     # Who is where, and who has to go.
 
@@ -316,7 +242,7 @@ class Cluster(Fabric, Listener):
         """See `Listener`."""
         if log == ORDERS.name:
             self._tasks.spawn(self._orders.take(message))
-        elif (followed := self._followed.get(room)) is not None and followed.log is not None:
+        elif (followed := self._following.rooms.get(room)) is not None and followed.log is not None:
             self._catching.take(followed, message)
 
     def told(self, data: bytes) -> None:
@@ -331,9 +257,8 @@ class Cluster(Fabric, Listener):
                 logger.info("node %x is there", word.node)
                 # Perhaps it was away, or we were: each says what the other may have missed.
                 self._attendance.heal()
-                live = [room for room, followed in self._followed.items() if followed.log is None]
-                self._live.ask(live)
-                self._ask_values(live)
+                self._live.ask(self._following.live)
+                self._ask_values(self._following.live)
         elif word.node == self.node:
             return
         elif isinstance(word, Moved):
@@ -362,7 +287,7 @@ class Cluster(Fabric, Listener):
                 self._attendance.ask(room[1:])
             elif log == ORDERS.name:
                 self._tasks.spawn(self._orders.catch_up())
-            elif log is not None and (followed := self._followed.get(room)) is not None:
+            elif log is not None and (followed := self._following.rooms.get(room)) is not None:
                 self._catching.catch_up(followed)
 
     def went(self, is_up: bool) -> None:
@@ -371,17 +296,14 @@ class Cluster(Fabric, Listener):
             return
         self._pulse.restart(time.monotonic())
         self._logs.forget()
-        live = []
-        for room, followed in self._followed.items():
-            if followed.log is None:
-                live.append(room)
-            else:
+        for followed in self._following.rooms.values():
+            if followed.log is not None:
                 # At once: what is stored from here on waits, since it may be of another log.
                 self._catching.catch_up(followed)
         self._tasks.spawn(self._orders.catch_up())
         self._live.heal()
-        self._live.ask(live)
-        self._ask_values(live)
+        self._live.ask(self._following.live)
+        self._ask_values(self._following.live)
         self._attendance.heal()
 
     # Inside.
@@ -425,12 +347,17 @@ class Cluster(Fabric, Listener):
         """What changed in rooms of latest values while nothing was heard."""
         rooms = [room for room in rooms if self._policies.of(room).delivery == "latest"]
         for room in rooms:
-            self._followed[room].since_ms = time.time_ns() // 1_000_000
+            self._following.rooms[room].since_ms = time.time_ns() // 1_000_000
         self._values.ask(rooms)
 
     def _heard_since(self, room: str) -> int | None:
-        followed = self._followed.get(room)
+        followed = self._following.rooms.get(room)
         return None if followed is None or followed.log is not None else followed.since_ms
+
+    def _others(self) -> frozenset[int] | None:
+        others = self._pulse.others
+        # Nobody's beat may have come yet.
+        return None if not others and time.monotonic() - self._begun < 2 * BEAT else others
 
     def _sighted(self, node: int) -> None:
         self._pulse.sighted(node, time.monotonic())
@@ -450,6 +377,3 @@ LOST_PAUSE = 0.1
 
 STALE_PAUSE = 0.5
 """Seconds until values are asked for that did not get here: whoever is overloaded is not asked all the time."""
-
-LINGER = 30.0
-"""Seconds for which a room is heard after its last member has left."""
