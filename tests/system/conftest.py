@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import uvloop
 from helpers.behind import Before
 from helpers.edge import Edge, program_of
 from helpers.serving import Book
+
+from fanwire.client.backoff import Backoff
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -56,3 +59,10 @@ def before(request: pytest.FixtureRequest, tmp_path: Path, pem: tuple[Path, Path
     yield make
     for edge in edges:
         edge.stop()
+
+
+@pytest.fixture
+def eager_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients wait 2 s at most before they come back. Where connections seldom last long enough to count as a success,
+    the usual minute would keep them away most of the time."""
+    monkeypatch.setattr("fanwire.client.client.Backoff", partial(Backoff, cap=2.0))

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from helpers.wait import until
 import fanwire
 from fanwire.backplane.embedded import EmbeddedServer
 from fanwire.cli.backplane import URL_VARIABLE
-from fanwire.client.backoff import Backoff
 
 SECONDS = float(os.environ.get("FANWIRE_CHAOS", "120"))
 NODES = 3
@@ -270,9 +268,8 @@ async def rage(
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.timeout(SECONDS + 240)
 @pytest.mark.logs_errors
-async def test_chaos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # With up to a minute they would soon be away most of the time: connections here seldom last long enough to count.
-    monkeypatch.setattr("fanwire.client.client.Backoff", partial(Backoff, cap=2.0))
+@pytest.mark.usefixtures("eager_clients")
+async def test_chaos(tmp_path: Path) -> None:
     seed = int(os.environ.get("FANWIRE_CHAOS_SEED", "0")) or random.randrange(1 << 32)
     dice = random.Random(seed)
     print("seed", seed)

@@ -132,12 +132,14 @@ def _every_loss_is_a_new_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "SETTLED", 0.0)
 
 
+@pytest.mark.usefixtures("eager_clients")
 @pytest.mark.timeout(60 + CUTS)
 async def test_random_cuts_lose_double_and_reorder_nothing() -> None:
     _, readers, count, taken = await run(CUTS, {}, random.Random())
     check(readers, count, taken)
 
 
+@pytest.mark.usefixtures("eager_clients")
 @pytest.mark.timeout(60 + CUTS)
 async def test_neither_do_they_when_the_servers_limits_are_hit_now_and_then() -> None:
     config = {"connection_bytes": 24 << 10, "replay_bytes": 24 << 10, "unsent_bytes": 4096}
