@@ -105,7 +105,10 @@ async def run(cuts: int, config: dict[str, Any], rng: random.Random) -> tuple[Bo
                     made += 1
             done.set()
             await within(asyncio.gather(feeding, *publishing), 60)
-            await until(lambda: all(len(reader.got) >= count for reader in readers), "all have everything", 60)
+            # By the number of the last: whoever joined late has fewer, and from there on all.
+            await until(
+                lambda: all(reader.got and reader.got[-1].seq >= count for reader in readers), "all have it", 60
+            )
             total = sum(reader.published for reader in readers)
             await until(lambda: len(taken) >= total, "all that was published has come", 60)
             # Whatever would come twice comes now.
