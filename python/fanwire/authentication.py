@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 import time
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
 
 from fanwire.errors import Refused
 from fanwire.identity import expiry_of
@@ -42,7 +47,9 @@ class Authentication:
         """
         identity = None if self._authenticate is None else self._authenticate(request)
         if isawaitable(identity):
-            identity = await asyncio.wait_for(identity, self._timeout)
+            # Not `wait_for`, which has a task of its own until Python 3.12.
+            async with timeout(self._timeout):
+                identity = await identity
         if isinstance(identity, Refused):
             raise identity
         expires = expiry_of(identity)
