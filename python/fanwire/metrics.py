@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter
@@ -22,21 +23,24 @@ class Metrics:
 
     Attributes:
         registry: for an application's own exposition.
-        limit_exceeded: `fanwire_limit_exceeded_total`, by the limit's field in `Config`.
-        handshakes: `fanwire_handshakes_total`, by the HTTP status they were answered with.
+        limit_exceeded: `fanwire_limit_exceeded_total` of a limit, a field of `Config`.
+        handshakes: `fanwire_handshakes_total` of the HTTP status they were answered with.
     """
 
     def __init__(self, stats: Callable[[], dict[str, Any]], gauges: Callable[[], dict[str, int]]) -> None:
         self.registry = CollectorRegistry()
-        self.limit_exceeded = Counter(
+        limit_exceeded = Counter(
             "fanwire_limit_exceeded",
             "How often a limit was passed, enforced or not (dry_run).",
             ["limit"],
             registry=self.registry,
         )
-        self.handshakes = Counter(
+        handshakes = Counter(
             "fanwire_handshakes", "Upgrade requests, by what they were answered.", ["status"], registry=self.registry
         )
+        # To find the child of a label costs as much as to read a small message, and there are few.
+        self.limit_exceeded: Callable[[str], Counter] = cache(limit_exceeded.labels)
+        self.handshakes: Callable[[int], Counter] = cache(handshakes.labels)
         self.registry.register(_Host(stats, gauges))
 
 

@@ -340,7 +340,7 @@ class Server(Application):
             await fabric.stop(0)
             engine.shutdown(1.0)
             raise
-        limits = Limits(config, lambda limit: self._metrics.limit_exceeded.labels(limit).inc())
+        limits = Limits(config, lambda limit: self._metrics.limit_exceeded(limit).inc())
         hub = Hub(fabric, limits, self._handlers, self._policies, self._store, self._rights, self._authentication)
         http = await self._http.start()
         keeper = Doorkeeper(

@@ -89,8 +89,8 @@ def test_the_settings_are_settings() -> None:
 
 def test_the_metrics_exist() -> None:
     server = fanwire.Server(port=0, insecure=True)
-    server._metrics.limit_exceeded.labels("max_connections").inc()
-    server._metrics.handshakes.labels(101).inc()
+    server._metrics.limit_exceeded("max_connections").inc()
+    server._metrics.handshakes(101).inc()
     # Those of the host and the engine are there when there is one.
     from fanwire.metrics import _ENGINE_COUNTERS, _ENGINE_GAUGES, _GAUGES
 

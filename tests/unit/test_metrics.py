@@ -49,9 +49,9 @@ def test_what_the_engine_and_the_host_say() -> None:
 
 def test_what_is_counted() -> None:
     metrics = Metrics(dict, dict)
-    metrics.limit_exceeded.labels("ping_rate").inc()
-    metrics.limit_exceeded.labels("ping_rate").inc()
-    metrics.handshakes.labels(101).inc()
+    metrics.limit_exceeded("ping_rate").inc()
+    metrics.limit_exceeded("ping_rate").inc()
+    metrics.handshakes(101).inc()
     assert values(metrics) == {
         'fanwire_limit_exceeded_total{limit="ping_rate"}': 2,
         'fanwire_handshakes_total{status="101"}': 1,
@@ -60,7 +60,7 @@ def test_what_is_counted() -> None:
 
 def test_each_server_has_its_own() -> None:
     one, two = Metrics(dict, dict), Metrics(dict, dict)
-    one.handshakes.labels(101).inc()
+    one.handshakes(101).inc()
     assert not values(two)
 
 

@@ -106,11 +106,11 @@ class Doorkeeper:
 
     def accepted(self) -> None:
         """An upgrade was accepted."""
-        self._metrics.handshakes.labels(101).inc()
+        self._metrics.handshakes(101).inc()
 
     def refused(self, remote: str, status: HTTPStatus, reason: str) -> None:
         """Somebody was not let in. The reason is for the operator: it may quote what a peer should not see."""
-        self._metrics.handshakes.labels(status.value).inc()
+        self._metrics.handshakes(status.value).inc()
         if self._log.take(LOG_RATE, time.monotonic()):
             # Whoever wants to fill a disk must find another way.
             self._unlogged += 1
