@@ -27,6 +27,7 @@ from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.envelope import encode
 from fanwire.fabric import Fabric
+from fanwire.gateway.acceptor import Acceptor, listen
 from fanwire.gateway.doorkeeper import Doorkeeper
 from fanwire.gateway.front_door import FrontDoor
 from fanwire.gateway.http import HttpSide
@@ -134,7 +135,7 @@ class Server(Application):
         self._engine: Engine | None = None
         self._hub: Hub | None = None
         self._keeper: Doorkeeper | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: Acceptor | None = None
         self._stopping: asyncio.Future[bool] | None = None
 
     # Publishing, from any thread.
@@ -353,22 +354,13 @@ class Server(Application):
             metrics=self._metrics,
         )
         try:
-            loop = asyncio.get_running_loop()
-            # asyncio takes the number also for how often to try to accept per turn, and at the limit of open files
-            # logs as many errors a second. uvloop does not.
-            is_asyncio = isinstance(loop, asyncio.BaseEventLoop)
-            self._listener = await loop.create_server(
+            self._listener = Acceptor(
+                await listen(self.host, self._port, reuse_port=self._reuse_port),
                 lambda: FrontDoor(keeper),
-                self.host,
-                self._port,
+                backlog=config.backlog,
                 ssl=self._ssl,
-                reuse_port=self._reuse_port or None,
-                backlog=1 if is_asyncio else config.backlog,
-                ssl_handshake_timeout=config.handshake_timeout if self._ssl else None,
+                handshake_timeout=config.handshake_timeout,
             )
-            for listening in self._listener.sockets if is_asyncio else ():
-                with listening.dup() as sock:
-                    sock.listen(config.backlog)
         except BaseException:
             await fabric.stop(0)
             engine.shutdown(1.0)
@@ -456,8 +448,7 @@ class Server(Application):
     def port(self) -> int:
         """The port it listens at."""
         if self._listener is not None and self._port == 0:
-            port: int = self._listener.sockets[0].getsockname()[1]
-            return port
+            return self._listener.port
         return self._port
 
     @property
@@ -484,9 +475,7 @@ class Server(Application):
 
     # Inside.
 
-    async def _stop(
-        self, engine: Engine, hub: Hub, listener: asyncio.Server, keeper: Doorkeeper, timeout: float
-    ) -> bool:
+    async def _stop(self, engine: Engine, hub: Hub, listener: Acceptor, keeper: Doorkeeper, timeout: float) -> bool:
         keeper.is_open = False
         listener.close()
         all_closed = await hub.drain(timeout)
