@@ -171,8 +171,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A library that makes up for a pause of the machine's."""
 
     max_refused: int = 1_000
-    """Messages and pings over their rates until the connection is closed with 1008; `message_rate` a second are
-    forgiven, so that those who send twice as much for long are."""
+    """Messages over their rate until the connection is closed with 1008; `message_rate` a second are forgiven, so that
+    those who send twice as much for long are. A ping over its rate counts for ten."""
 
     max_rooms_per_connection: int = 128
     """Rooms that a client may be in by its own wish, not counting `Connection.join` of the application. 0: none."""

@@ -18,7 +18,7 @@ class Rates:
         times: how many times those of messages and bytes this client may send; 0: as much as it likes.
     """
 
-    __slots__ = ("bytes", "bytes_drawn", "messages", "messages_drawn", "pings", "refused")
+    __slots__ = ("bytes", "bytes_drawn", "messages", "messages_drawn", "pings", "refused", "time")
 
     def __init__(self, config: Config, times: float = 1.0) -> None:
         self.messages, self.messages_drawn = _drawn(times * config.message_rate, times * config.message_burst)
@@ -26,15 +26,19 @@ class Rates:
         self.pings = Rate(config.ping_rate, config.ping_burst)
         # One that sends twice as much as it may, although it is told, does not listen.
         self.refused = Rate(max(FORGIVEN, times * config.message_rate), config.max_refused)
+        self.time = Rate(times * SHARE, 0)
 
 
 class Pace:
     """One client's buckets. Those of messages and bytes are drawn on some at a time: most messages then cost two
     subtractions and no look at the clock."""
 
-    __slots__ = ("_bytes", "_bytes_left", "_messages", "_messages_left", "_pings", "_rates", "_refused")
+    __slots__ = (
+        "_bytes", "_bytes_left", "_messages", "_messages_left", "_pings", "_rates", "_refused", "_time",
+        "_trusted_at",
+    )  # fmt: skip
 
-    def __init__(self, rates: Rates) -> None:
+    def __init__(self, rates: Rates, now: float) -> None:
         self._rates = rates
         self._bytes = Meter()
         self._bytes_left = 0.0
@@ -42,6 +46,8 @@ class Pace:
         self._messages_left = 0.0
         self._pings = Meter()
         self._refused = Meter()
+        self._time = Meter()
+        self._trusted_at = now + PROBATION
 
     def message(self, size: int, clock: Callable[[], float]) -> tuple[str, float] | None:
         """A message of so many bytes has come. None: it is within the rates; otherwise the limit that it is over, and
@@ -72,9 +78,20 @@ class Pace:
         """A ping or pong has come. Whether it is within its rate."""
         return not self._pings.take(self._rates.pings, now)
 
-    def refused(self, now: float) -> bool:
+    def refused(self, now: float, weight: float = 1.0) -> bool:
         """Something over its rate was refused. Whether that is still borne."""
-        return not self._refused.take(self._rates.refused, now)
+        return not self._refused.take(self._rates.refused, now, weight)
+
+    def took(self, seconds: float, now: float) -> float:
+        """What it has sent took so long to do. Its debt: the seconds in which its share of the loop's time pays for
+        that and for what it had before."""
+        # Reads are as long as takes a fraction of this; what takes longer may be the collector, or one slow handler.
+        return self._time.charge(self._rates.time, now, min(seconds, READ_TIME))
+
+    def credit(self, now: float) -> float:
+        """Seconds of debt that it may have and still goes before others: none for who has just come, as most floods
+        have."""
+        return CREDIT if now >= self._trusted_at else 0.0
 
     def _draw(self, now: float) -> tuple[str, float] | None:
         rates = self._rates
@@ -122,12 +139,25 @@ DRAWS = 16
 UNLIMITED = 1e12
 """Drawn where there is no limit."""
 
-PART = 4096
-"""Bytes that a fragment counts for besides its own. To look at one costs as much as a message does, and by the default
-rates a client may send a message for each 4 KiB."""
+PART = 16_384
+"""Bytes that a fragment counts for besides its own. To look at one costs as much as a message does, and hardly anybody
+sends many in good faith: libraries make fragments of 16 KiB and more, if any."""
 
 SOME = 10
 """The part of a burst that there is room for again when a client is told to try again."""
+
+READ_TIME = 0.001
+"""Seconds that one read is charged for at most."""
+
+SHARE = 0.05
+"""Seconds of the loop's time in each second with which a client pays for what it had. Nobody is stopped who cannot pay:
+others go first. A rate of the identity's counts for this, too."""
+
+CREDIT = 1.0
+"""Seconds of its share that a client may have at once, for instance when it had to wait for others."""
+
+PROBATION = 5.0
+"""Seconds until a client has credit."""
 
 FORGIVEN = 10.0
 """Refusals a second that count for nothing in the long run, at least: who is now and then too fast is no attacker."""

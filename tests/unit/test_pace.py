@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from fanwire.config import Config
-from fanwire.pace import FORGIVEN, PART, Pace, Rates
+from fanwire.pace import CREDIT, FORGIVEN, PART, PROBATION, READ_TIME, SHARE, Pace, Rates
 
 CONFIG = Config(
     message_rate=10, message_burst=5, byte_rate=1000, byte_burst=2000, ping_rate=1, ping_burst=3, max_refused=4
@@ -15,7 +15,7 @@ CONFIG = Config(
 
 
 def pace(config: Config = CONFIG, times: float = 1.0) -> Pace:
-    return Pace(Rates(config, times))
+    return Pace(Rates(config, times), 0.0)
 
 
 def at(now: float) -> Callable[[], float]:
@@ -123,3 +123,31 @@ def test_zero_is_no_limit() -> None:
         assert free.flow(1 << 20, at(0.0)) is None
         assert free.part(1 << 20, at(0.0)) is None
         assert free.ping(0.0)
+
+
+def test_what_took_long_is_paid_for_in_time() -> None:
+    one = pace()
+    assert one.took(READ_TIME / 2, 0.0) == pytest.approx(READ_TIME / 2 / SHARE)
+    assert one.took(READ_TIME / 2, 0.0) == pytest.approx(READ_TIME / SHARE)
+    assert one.took(0.0, READ_TIME / SHARE / 2) == pytest.approx(READ_TIME / SHARE / 2)
+    assert one.took(0.0, 10.0) == 0.0
+    # A collection of the collector's in the middle of a read is not the client's doing.
+    assert one.took(1.0, 10.0) == pytest.approx(READ_TIME / SHARE)
+
+
+def test_who_may_send_more_pays_faster_and_who_may_all_owes_nothing() -> None:
+    assert pace(times=2.0).took(READ_TIME, 0.0) == pytest.approx(READ_TIME / SHARE / 2)
+    assert pace(times=0.0).took(READ_TIME, 0.0) == 0.0
+
+
+def test_credit_is_for_those_who_have_been_there_for_a_while() -> None:
+    one = pace()
+    assert one.credit(PROBATION / 2) == 0.0
+    assert one.credit(PROBATION) == CREDIT
+
+
+def test_a_ping_over_its_rate_weighs_more_than_a_message() -> None:
+    # `max_refused` is 4: the bucket takes what is asked for while there is anything in it, and then no more.
+    one, other = pace(Config(message_rate=0, max_refused=4)), pace(Config(message_rate=0, max_refused=4))
+    assert [one.refused(0.0) for _ in range(6)] == [True, True, True, True, False, False]
+    assert [other.refused(0.0, 10.0) for _ in range(2)] == [True, False]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import monotonic
+from time import thread_time
 from typing import Any, Protocol
 
 from picows import WSAutoPingStrategy
@@ -22,8 +22,8 @@ logger = logging.getLogger("fanwire.gateway")
 class Listener(Protocol):
     """Who is told what has come, besides the frames."""
 
-    def took_long(self) -> None:
-        """What one read has brought took long to do: others should have their turn."""
+    def took_long(self, seconds: float) -> None:
+        """What one read has brought took so long to do: others should have their turn."""
 
     def widened(self, size: int) -> None:
         """The parser's buffer has grown by so many bytes, for a large message, and stays so."""
@@ -61,11 +61,11 @@ def make_parser(
         None,
         read_buffer,
     )
-    parser.limit, parser.widest, parser.to_tell = READ_MAX, 0, listener
+    parser.limit, parser.widest, parser.to_tell = READ_FIRST, 0, listener
     way = _Way(listener, transport)
     parser.connection_made(way)
     # It gets a head with nothing in it but what it has to answer; the real one was checked by the front door.
-    feed(parser, _HEAD % key)
+    parser.handshake(_HEAD % key)
     return parser, way.greeting
 
 
@@ -90,6 +90,11 @@ class Parser(WSProtocol):  # type: ignore[misc]
     to_tell: Listener
     widest: int
 
+    def handshake(self, head: bytes) -> None:
+        """Takes the request. That is not on the client's account."""
+        super().get_buffer(-1)[: len(head)] = head
+        super().buffer_updated(len(head))
+
     def get_buffer(self, size_hint: int) -> memoryview:
         """Where the loop reads to."""
         view: memoryview = super().get_buffer(size_hint)
@@ -102,15 +107,16 @@ class Parser(WSProtocol):  # type: ignore[misc]
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read."""
-        begun = monotonic()
+        # Of this thread alone: what the kernel gave to others meanwhile is not this client's doing.
+        begun = thread_time()
         super().buffer_updated(nbytes)
-        taken = monotonic() - begun
+        taken = thread_time() - begun
         if taken > SLICE:
             self.limit = max(READ_MIN, int(nbytes * SLICE / taken))
-        elif self.limit < READ_MAX:
+        elif 2 * taken < SLICE and self.limit < READ_MAX:
             self.limit = min(READ_MAX, 2 * self.limit)
         if taken > SHORT:
-            self.to_tell.took_long()
+            self.to_tell.took_long(taken)
 
 
 class _Way:
@@ -207,6 +213,9 @@ def feed(protocol: WSProtocol, data: bytes) -> None:
 
 READ_MAX = 32 << 10
 """Bytes read at a time: some hundred small messages, and they stay in the processor's cache."""
+
+READ_FIRST = 512
+"""Bytes of the first read: a flood shows itself by it, and a large message soon has larger ones."""
 
 READ_MIN = 256
 """Bytes read at a time at least: some forty of the smallest frames."""

@@ -17,7 +17,7 @@ from fanwire.gateway.assembly import Assembly, Violation
 from fanwire.gateway.parser import Deaf, Parser, feed
 from fanwire.hub import Handler, Hub
 from fanwire.inbox import Inbox
-from fanwire.pace import Pace
+from fanwire.pace import CREDIT, Pace
 from fanwire.session import Session
 from fanwire.state import State
 from fanwire.wire import Incoming
@@ -42,7 +42,7 @@ class WebSocket(WSListener):
     ) -> None:
         self._hub = hub
         self._assembly = Assembly(hub.config.max_message, hub.config.max_fragments)
-        self._pace = Pace(hub.rates(rate))
+        self._pace = Pace(hub.rates(rate), monotonic())
         # Bytes of its that are counted in `hub.limits.inbound`, but those of its inbox.
         self._held = 0
         self._unfinished: asyncio.TimerHandle | None = None
@@ -188,17 +188,22 @@ class WebSocket(WSListener):
 
     # What the parser calls, besides.
 
-    def took_long(self) -> None:
+    def took_long(self, seconds: float) -> None:
         """See `Listener`."""
-        if not self._is_waiting and not self.transport.is_closing():
-            self._is_waiting = True
+        now = monotonic()
+        debt = self._pace.took(seconds, now)
+        if debt > BORNE and not self._is_waiting and not self.transport.is_closing():
             self.transport.pause_reading()
-            self._hub.rota.put(self._have_turn)
+            self._await_turn(debt - self._pace.credit(now))
 
     def widened(self, size: int) -> None:
         """See `Listener`."""
         if not self.is_lost:
             self._hold(size)
+
+    def _await_turn(self, debt: float) -> None:
+        self._is_waiting = True
+        self._hub.rota.put(self._have_turn, debt)
 
     def _have_turn(self) -> None:
         self._is_waiting = False
@@ -214,11 +219,11 @@ class WebSocket(WSListener):
         if self._pace.ping(monotonic()):
             return True
         is_enforced = self._hub.limits.over("ping_rate")
-        self._count_refusal()
+        self._count_refusal(PING)
         return not is_enforced
 
-    def _count_refusal(self) -> None:
-        if not self._pace.refused(monotonic()) and self._hub.limits.over("max_refused"):
+    def _count_refusal(self, weight: float = 1.0) -> None:
+        if not self._pace.refused(monotonic(), weight) and self._hub.limits.over("max_refused"):
             self.fail(CloseCode.POLICY, "too much in too short a time")
 
     def _slow_down(self, seconds: float) -> None:
@@ -233,7 +238,9 @@ class WebSocket(WSListener):
 
     def _go_on(self) -> None:
         self._is_slowed = False
-        self._read_on()
+        if not self._is_waiting:
+            # Hundreds may have been slowed down for the same time, and are not to keep others waiting.
+            self._await_turn(self._pace.took(0.0, monotonic()) + CREDIT)
 
     def _vouch(self) -> None:
         """While it is not read its pongs are not heard, and that is not its fault."""
@@ -349,6 +356,12 @@ class WebSocket(WSListener):
         if owed:
             self._hub.engine.grant(self.connection.id, owed)
 
+
+BORNE = 0.005
+"""Seconds of debt, see `Pace.took`, with which nobody has to wait: a quarter of a millisecond had at once."""
+
+PING = 10.0
+"""What a ping over its rate counts for in `max_refused`: no application sends them, so nobody is too fast by chance."""
 
 RECONNECTS = range(4000, 4500)
 """Close codes by which one side says that the client comes back, see `fanwire.codes`."""
