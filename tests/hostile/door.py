@@ -94,12 +94,20 @@ class Transport(asyncio.Transport):
         self._is_closing = True
 
     abort = close
+    # Whoever is refused has only to take the answer and to end.
+    write_eof = close
+
+    def can_write_eof(self) -> bool:
+        return True
 
     def is_closing(self) -> bool:
         return self._is_closing
 
     def pause_reading(self) -> None:
         self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
 
 
 class Http(asyncio.Protocol):

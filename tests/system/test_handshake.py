@@ -203,3 +203,34 @@ async def test_the_keys_of_a_real_client() -> None:
         assert set(HEAD) <= {name.title().replace("Websocket", "WebSocket") for name in client.request.headers}
         server.publish("a", "x")
         assert await take(client, 1) == ["x"]
+
+
+async def test_who_is_refused_while_it_sends_still_gets_the_answer() -> None:
+    async with Book({"handshake_timeout": 0.3}) as server, await server.dial() as peer:
+        await peer.send(b"GET / HTTP/1.1\r\n")
+        told = {"status": "408"}
+        await until(lambda: server.metrics.get_sample_value("fanwire_handshakes_total", told))
+        # The server has ended its side; the second of these would have a reset for its answer.
+        for _ in range(3):
+            await peer.send(b"X: y\r\n")
+            await asyncio.sleep(0.05)
+        assert (await peer.response()).status == 408
+
+
+async def test_who_is_refused_and_stays_is_ended() -> None:
+    async with Book({"handshake_timeout": 0.3}) as server, await server.dial() as peer:
+        assert (await peer.response()).status == 408
+        await until(lambda: server._gauges()["handshaking_connections"] == 0)
+
+
+@pytest.mark.logs_errors
+async def test_an_identity_that_cannot_be_read_keeps_nobody_waiting() -> None:
+    class Broken:
+        @property
+        def subject(self) -> str:
+            raise RuntimeError("no subject today")
+
+    async with Book(authenticate=lambda request: Broken()) as server, await server.dial() as peer:
+        await peer.send(request())
+        assert await peer.end() == b""
+        assert not server.opened

@@ -24,6 +24,7 @@ from fanwire.gateway.upgrade import BadUpgrade, Upgrade, check_upgrade
 from fanwire.identity import subject_of
 from fanwire.request import Head, Request
 from fanwire.sessions import Claim
+from fanwire.turns import give_way
 
 __all__ = ["FrontDoor"]
 
@@ -73,6 +74,7 @@ class FrontDoor(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """A part of the head has come."""
+        give_way()
         if self._http is not None:
             self._http.data_received(data)
             return
@@ -273,6 +275,11 @@ class FrontDoor(asyncio.Protocol):
         except (OSError, EngineError) as error:
             ticket.leave()
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "Retry-After: 1")
+        except Exception:
+            # Something of the application's, such as an identity that cannot be read. Nobody else would end this one.
+            logger.exception("%r could not be let in", asked.request)
+            ticket.leave()
+            self._transport.abort()
         else:
             self._keeper.accepted()
         self._forget()
@@ -324,10 +331,18 @@ class FrontDoor(asyncio.Protocol):
             "Connection: close",
             *headers,
         ]
-        self._transport.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
-        self._transport.close()
-        # A peer that does not read must not keep the transport.
-        asyncio.get_running_loop().call_later(self._keeper.hub.config.close_timeout, self._transport.abort)
+        transport = self._transport
+        transport.write(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
+        wait = self._keeper.hub.config.close_timeout
+        if transport.can_write_eof() and not transport.is_closing():
+            # Who is still sending would get a reset, and not the answer (RFC 9112 section 9.6).
+            transport.write_eof()
+            transport.resume_reading()
+            wait = min(wait, LINGER)
+        else:
+            transport.close()
+        # A peer that does not read, or end, must not keep the transport.
+        asyncio.get_running_loop().call_later(wait, transport.abort)
 
 
 class _Asked(NamedTuple):
@@ -351,6 +366,9 @@ MAX_HEADERS = 100
 
 REFUSED_TIMEOUT = 1.0
 """Seconds in which one who is refused in any case has to ask, to be told why."""
+
+LINGER = 1.0
+"""Seconds for a peer that was refused to take the answer and end its side."""
 
 NOT_READY = (HTTPStatus.SERVICE_UNAVAILABLE, "not ready\n")
 
