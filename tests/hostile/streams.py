@@ -132,6 +132,12 @@ async def a_large_message_in_parts(server: Book) -> str:
     return await close_code(server, frame(BINARY, bytes(1000), fin=False), frame(CONT, bytes(1001), fin=False))
 
 
+async def a_large_part_of_which_little_has_come(server: Book) -> str:
+    """Nobody waits for the rest of it."""
+    whole = frame(CONT, bytes(1_000_000))
+    return await close_code(server, frame(BINARY, bytes(900_000), fin=False), whole[:300_000])
+
+
 async def many_fragments(server: Book) -> str:
     return await close_code(server, frame(BINARY, b"", fin=False), *[frame(CONT, b"", fin=False)] * 5)
 
@@ -223,6 +229,7 @@ STREAMS = [
     Limit("max_members", {}, a_member_too_many, "room_full", "room_full"),
     Limit("max_message", {"max_message": 2000}, a_large_message, "1009", "1009"),
     Limit("max_message", {"max_message": 2000}, a_large_message_in_parts, "1009", "1009"),
+    Limit("max_message", {"max_message": 1_000_000}, a_large_part_of_which_little_has_come, "1009", "1009"),
     Limit("max_fragments", {"max_fragments": 5}, many_fragments, "1009", "1009"),
     Limit("message_timeout", {"message_timeout": 0.3}, a_message_without_end, "1008", "1008"),
     Limit("message_timeout", {"message_timeout": 0.3}, a_message_without_end_that_goes_on, "1008", "1008"),

@@ -14,6 +14,9 @@ __all__ = ["Assembly", "Violation"]
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 
+SLACK = 64 << 10
+"""Bytes of a read at most, and of a control frame."""
+
 MAX_FRAGMENTS = 131_072
 """See `Config.max_fragments`."""
 
@@ -40,12 +43,13 @@ class Assembly:
         max_fragments: how many those may be. Empty ones add no bytes.
     """
 
-    __slots__ = ("_buffer", "_count", "_decoder", "_max_fragments", "_max_message")
+    __slots__ = ("_buffer", "_coming", "_count", "_decoder", "_max_fragments", "_max_message")
 
     def __init__(self, max_message: int, max_fragments: int = MAX_FRAGMENTS) -> None:
         self._max_message = max_message
         self._max_fragments = max_fragments
         self._count = 0
+        self._coming = 0
         # Both exist only while a fragmented message is under way. The buffer grows in one piece, so that
         # tiny fragments cost no more than their bytes.
         self._buffer: bytearray | None = None
@@ -61,12 +65,27 @@ class Assembly:
         """Bytes of it so far."""
         return 0 if self._buffer is None else len(self._buffer)
 
+    def coming(self, size: int) -> None:
+        """So many bytes were read, at most `SLACK` of which belong to a frame that `add` or `control` was told of.
+
+        Raises:
+            Violation: 1009, the fragment that they are of makes the message too large. It is never held.
+        """
+        if self._buffer is not None:
+            self._coming += size
+            self._check_size(len(self._buffer) + self._coming - SLACK)
+
+    def control(self) -> None:
+        """A frame has come that is of no message."""
+        self._coming = 0
+
     def add(self, opcode: int, fin: bool, payload: bytes) -> bytes | str | None:
         """Takes a data frame; returns the message that it ends, if it does.
 
         Raises:
             Violation: 1002 for a fragment out of order, 1007 for invalid UTF-8, 1009 for too large a message.
         """
+        self._coming = 0
         if opcode == CONTINUATION:
             if self._buffer is None:
                 raise Violation(CloseCode.PROTOCOL_ERROR, "continuation of no message")

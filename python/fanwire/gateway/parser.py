@@ -22,8 +22,8 @@ logger = logging.getLogger("fanwire.gateway")
 class Listener(Protocol):
     """Who is told what has come, besides the frames."""
 
-    def took_long(self, seconds: float) -> None:
-        """What one read has brought took so long to do: others should have their turn."""
+    def has_read(self, size: int, seconds: float) -> None:
+        """So many bytes have come, and their frames took so long to do."""
 
     def widened(self, size: int) -> None:
         """The parser's buffer has grown by so many bytes, for a large message, and stays so."""
@@ -115,8 +115,7 @@ class Parser(WSProtocol):  # type: ignore[misc]
             self.limit = max(READ_MIN, int(nbytes * SLICE / taken))
         elif 2 * taken < SLICE and self.limit < READ_MAX:
             self.limit = min(READ_MAX, 2 * self.limit)
-        if taken > SHORT:
-            self.to_tell.took_long(taken)
+        self.to_tell.has_read(nbytes, taken)
 
 
 class _Way:
@@ -222,9 +221,6 @@ READ_MIN = 256
 
 SLICE = 0.00015
 """Seconds that what one read brings may take: a hundred of the smallest messages."""
-
-SHORT = 0.00005
-"""Seconds after which others have their turn: letting them costs some 3 µs."""
 
 _HEAD = (
     b"GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -82,15 +82,24 @@ class WebSocket(WSListener):
                 self._continue(opcode.value, frame.fin, frame.get_payload_as_bytes())
             elif opcode is WSMsgType.CLOSE:
                 self._close_received(frame)
-            elif self.connection.state is OPEN and self._may_ping():
-                if opcode is WSMsgType.PING:
-                    self._hub.engine.ping_received(self.connection.id, frame.get_payload_as_bytes())
-                else:
-                    self._hub.engine.pong_received(self.connection.id)
+            else:
+                self._assembly.control()
+                self._control(opcode, frame)
         except Violation as violation:
-            if violation.limit is not None and self.connection.state is OPEN:
-                self._hub.limits.count(violation.limit)
-            self.fail(violation.code, violation.reason)
+            self._violated(violation)
+
+    def _control(self, opcode: WSMsgType, frame: WSFrame) -> None:
+        if self.connection.state is not OPEN or not self._may_ping():
+            return
+        if opcode is WSMsgType.PING:
+            self._hub.engine.ping_received(self.connection.id, frame.get_payload_as_bytes())
+        else:
+            self._hub.engine.pong_received(self.connection.id)
+
+    def _violated(self, violation: Violation) -> None:
+        if violation.limit is not None and self.connection.state is OPEN:
+            self._hub.limits.count(violation.limit)
+        self.fail(violation.code, violation.reason)
 
     def _continue(self, opcode: int, fin: bool, payload: bytes) -> None:
         """A text message, or a part of a message."""
@@ -188,8 +197,15 @@ class WebSocket(WSListener):
 
     # What the parser calls, besides.
 
-    def took_long(self, seconds: float) -> None:
+    def has_read(self, size: int, seconds: float) -> None:
         """See `Listener`."""
+        if self._assembly.is_open:
+            try:
+                self._assembly.coming(size)
+            except Violation as violation:
+                self._violated(violation)
+        if seconds < SHORT:
+            return
         now = monotonic()
         debt = self._pace.took(seconds, now)
         if debt > BORNE and not self._is_waiting and not self.transport.is_closing():
@@ -356,6 +372,9 @@ class WebSocket(WSListener):
         if owed:
             self._hub.engine.grant(self.connection.id, owed)
 
+
+SHORT = 0.00005
+"""Seconds of a read that are not worth to be counted, some 3 µs of work."""
 
 BORNE = 0.005
 """Seconds of debt, see `Pace.took`, with which nobody has to wait: a quarter of a millisecond had at once."""
