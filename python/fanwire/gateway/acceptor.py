@@ -53,6 +53,7 @@ class Acceptor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._retries: dict[socket.socket, asyncio.TimerHandle] = {}
         for sock in sockets:
+            sock.setblocking(False)
             sock.listen(backlog)
             self._loop.add_reader(sock, self._accept, sock)
 

@@ -61,7 +61,7 @@ struct Hostility {
     #[arg(long, default_value_t = 2000.0)]
     rate: f64,
     /// Hostile connections open at once.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 8000)]
     most: usize,
     /// Of the mix.
     #[arg(long, default_value_t = 1)]
