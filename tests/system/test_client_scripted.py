@@ -6,7 +6,9 @@ import asyncio
 import itertools
 import json
 import logging
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -152,6 +154,39 @@ async def test_a_cut_connection_is_resumed(encoding: str) -> None:
     with pytest.raises(StopAsyncIteration):
         await within(anext(room))
     no_tasks_left()
+
+
+async def test_a_reset_that_comes_together_with_data_is_noticed() -> None:
+    """A socket of our own: a loop's transport sends its reset later than its data."""
+    loop = asyncio.get_running_loop()
+    welcome = frame(TEXT, json.dumps({"type": "welcome", "payload": WELCOME}).encode(), mask=False)
+
+    async def let_in(listener: socket.socket) -> socket.socket:
+        peer, _ = await within(loop.sock_accept(listener))
+        peer.setblocking(False)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += await within(loop.sock_recv(peer, 4096))
+        key = next(line for line in head.decode().splitlines() if line.lower().startswith("sec-websocket-key:"))
+        lines = [
+            "HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade",
+            f"Sec-WebSocket-Accept: {accept_of(key.split(':')[1].strip())}", "Sec-WebSocket-Protocol: fanwire.v1.json",
+        ]  # fmt: skip
+        await loop.sock_sendall(peer, ("\r\n".join(lines) + "\r\n\r\n").encode() + welcome)
+        return peer
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        client = connect(f"ws://127.0.0.1:{listener.getsockname()[1]}")
+        opening = asyncio.ensure_future(client.__aenter__())
+        peer = await let_in(listener)
+        await within(opening)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.send(frame(TEXT, b'{"type":"pong"}', mask=False))
+        peer.close()
+        with await let_in(listener):
+            await until(lambda: client.state is ClientState.OPEN)
+        await client.__aexit__(None, None, None)
 
 
 async def test_a_new_session_goes_on_with_a_gap() -> None:

@@ -25,7 +25,8 @@ def bad(code: int) -> bytes:
 @asynccontextmanager
 async def with_bystander(**config: float) -> AsyncIterator[tuple[Book, Peer]]:
     """A server and a peer that will misbehave; at the end a third, who was there all the time, has missed nothing."""
-    async with Book(config).listens() as server, server.client("/a") as bystander:
+    # Without a rate: what is too much is to be refused, not waited for.
+    async with Book({"byte_rate": 0.0, **config}).listens() as server, server.client("/a") as bystander:
         server.publish("a", "before")
         async with await server.peer("/a") as peer:
             server.publish("a", "during")

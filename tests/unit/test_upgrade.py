@@ -114,7 +114,7 @@ def test_other_versions_are_told_the_right_one(version: bytes) -> None:
         ([b""], None, None),
         ([b"," * 10_000 + b"fanwire.v1.json"], "fanwire.v1.json", JSON),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: str(getattr(value, "name", value))[:40],
 )
 def test_the_first_subprotocol_that_we_speak(offers: list[bytes], subprotocol: str | None, codec: object) -> None:
     upgrade = check(*((b"Sec-WebSocket-Protocol", offer) for offer in offers))

@@ -100,6 +100,8 @@ class Link(WSListener):
             max_frame_size=MESSAGE_MAX,
             websocket_handshake_timeout=open_timeout,
             socket_factory=self._reach,
+            # With uvloop its transports miss a reset that comes together with data.
+            use_aiofastnet=False,
         )
         try:
             await asyncio.wait_for(connecting, 2 * open_timeout)

@@ -89,7 +89,7 @@ class WebSocket(WSListener):
             self._violated(violation)
 
     def _control(self, opcode: WSMsgType, frame: WSFrame) -> None:
-        if self.connection.state is not OPEN or not self._may_ping():
+        if self.connection.state is not OPEN or not self._may_ping(PING if opcode is WSMsgType.PING else PONG):
             return
         if opcode is WSMsgType.PING:
             self._hub.engine.ping_received(self.connection.id, frame.get_payload_as_bytes())
@@ -231,11 +231,11 @@ class WebSocket(WSListener):
 
     # What limits ask for.
 
-    def _may_ping(self) -> bool:
+    def _may_ping(self, weight: float) -> bool:
         if self._pace.ping(monotonic()):
             return True
         is_enforced = self._hub.limits.over("ping_rate")
-        self._count_refusal(PING)
+        self._count_refusal(weight)
         return not is_enforced
 
     def _count_refusal(self, weight: float = 1.0) -> None:
@@ -379,7 +379,7 @@ SHORT = 0.00005
 BORNE = 0.005
 """Seconds of debt, see `Pace.took`, with which nobody has to wait: a quarter of a millisecond had at once."""
 
-PING = 10.0
+PING, PONG = 10.0, 1.0
 """What a ping over its rate counts for in `max_refused`: no application sends them, so nobody is too fast by chance."""
 
 RECONNECTS = range(4000, 4500)
