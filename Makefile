@@ -28,7 +28,7 @@ test-rust: tools ## the core's tests, without Python, and its queue under loom
 
 .PHONY: test-python
 test-python: $(VENV)/dev ## units, contracts, and the real engine over real sockets
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 .PHONY: autobahn
 autobahn: $(VENV)/dev ## the Autobahn suite, compared case by case (skipped where there is no Python 2.7)
