@@ -25,7 +25,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """What it may do, for the rules `scope:NAME` of `Server.room`."""
 
     rate: float = 1.0
-    """How many times `message_rate` and `byte_rate` its clients may send, such as 10 for a feed; 0: without a limit."""
+    """How many times `message_rate` and `byte_rate` its clients may send, such as 10 for a feed; 0: without a limit.
+    When there is too much to do it is as many times the share of the loop's time; 0: it goes first."""
 
     claims: Mapping[str, Any] = {}
     """All that its token says, checked."""
