@@ -14,7 +14,7 @@ else:
     from async_timeout import timeout
 
 from fanwire.errors import Refused
-from fanwire.identity import expiry_of
+from fanwire.identity import expiry_of, rate_of, subject_of
 from fanwire.request import Request
 
 __all__ = ["Authenticate", "Authentication"]
@@ -55,6 +55,9 @@ class Authentication:
         expires = expiry_of(identity)
         if expires is not None and time.time() >= expires + self._leeway:
             raise Refused(401, "the identity has expired")
+        # What is read of it on the way in. One that cannot be read must fail here, where its client is answered.
+        subject_of(identity)
+        rate_of(identity)
         return identity
 
     @property

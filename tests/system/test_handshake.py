@@ -224,13 +224,14 @@ async def test_who_is_refused_and_stays_is_ended() -> None:
 
 
 @pytest.mark.logs_errors
-async def test_an_identity_that_cannot_be_read_keeps_nobody_waiting() -> None:
+@pytest.mark.parametrize("path", ["/", "/?session=0123&received=1"])
+async def test_an_identity_that_cannot_be_read_keeps_nobody_waiting(path: str) -> None:
     class Broken:
         @property
         def subject(self) -> str:
             raise RuntimeError("no subject today")
 
     async with Book(authenticate=lambda request: Broken()) as server, await server.dial() as peer:
-        await peer.send(request())
-        assert await peer.end() == b""
+        await peer.send(request(path, {"Sec-WebSocket-Protocol": "fanwire.v1.json"}))
+        assert (await peer.response()).status == 500
         assert not server.opened

@@ -102,6 +102,7 @@ def test_the_older_form_of_rsa_keys() -> None:
         {"kty": "oct"},
         {"kty": "oct", "k": ""},
         {"kty": "oct", "k": 7},
+        {"kty": "oct", "k": part(pem("RSA"))},
         {"kty": "EC", "crv": "P-256"},
         {"kty": "EC", "crv": "P-256", "x": part(b"1" * 32), "y": part(b"1" * 32)},
         {"kty": "EC", "crv": ["P-256"]},

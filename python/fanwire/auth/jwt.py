@@ -71,7 +71,8 @@ class JWT:
         self._required = tuple(required)
         self._scopes = tuple(scopes)
         self._clock = clock
-        self._algorithms = {name: jwt.PyJWS().get_algorithm_by_name(name) for name in accepted}
+        known = jwt.PyJWS(accepted)
+        self._algorithms = {name: known.get_algorithm_by_name(name) for name in accepted}
 
     async def __call__(self, request: Request) -> Identity:
         """Whose token it is. Waits for nothing but keys that are not at hand.

@@ -86,11 +86,9 @@ class KeySet:
             # Half a JWK Set, for instance, of which all may be public.
             raise ValueError("this is JSON, not a secret")
         try:
-            # It refuses public keys and certificates in all their encodings.
-            HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+            return cls([Key(SECRET, _secret(secret))], is_one=True)
         except jwt.InvalidKeyError as error:
             raise ValueError(str(error)) from None
-        return cls([Key(SECRET, secret)], is_one=True)
 
     @classmethod
     def pem(cls, text: bytes) -> KeySet:
@@ -192,9 +190,16 @@ def _jwk(entry: Any) -> Key | str:
     try:
         material = jwt.PyJWK(entry, alg or _USUAL[family]).key
         # What it is counts, not what it is said to be.
-        return Key(SECRET if family == SECRET else _family(material), material, kid, alg)
+        if family == SECRET:
+            return Key(SECRET, _secret(material), kid, alg)
+        return Key(_family(material), material, kid, alg)
     except (jwt.PyJWTError, KeyError, ValueError, UnsupportedAlgorithm):
         return f"{name} cannot be read"
+
+
+def _secret(material: bytes) -> bytes:
+    # It refuses public keys and certificates in all their encodings.
+    return HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(material)
 
 
 def _family(material: Any) -> str:

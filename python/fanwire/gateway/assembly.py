@@ -66,10 +66,11 @@ class Assembly:
         return 0 if self._buffer is None else len(self._buffer)
 
     def coming(self, size: int) -> None:
-        """So many bytes were read, at most `SLACK` of which belong to a frame that `add` or `control` was told of.
+        """So many bytes were read. What has come since the last frame is of one that is not whole yet, except for at
+        most `SLACK`, which may have been of frames that `add` or `control` was told of.
 
         Raises:
-            Violation: 1009, the fragment that they are of makes the message too large. It is never held.
+            Violation: 1009, that frame would make the message too large.
         """
         if self._buffer is not None:
             self._coming += size

@@ -275,11 +275,6 @@ class FrontDoor(asyncio.Protocol):
         except (OSError, EngineError) as error:
             ticket.leave()
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "Retry-After: 1")
-        except Exception:
-            # Something of the application's, such as an identity that cannot be read. Nobody else would end this one.
-            logger.exception("%r could not be let in", asked.request)
-            ticket.leave()
-            self._transport.abort()
         else:
             self._keeper.accepted()
         self._forget()

@@ -89,9 +89,10 @@ class WebSocket(WSListener):
             self._violated(violation)
 
     def _control(self, opcode: WSMsgType, frame: WSFrame) -> None:
-        if self.connection.state is not OPEN or not self._may_ping(PING if opcode is WSMsgType.PING else PONG):
+        is_ping = opcode is WSMsgType.PING
+        if self.connection.state is not OPEN or not self._may_ping(PING_WEIGHT if is_ping else 1.0):
             return
-        if opcode is WSMsgType.PING:
+        if is_ping:
             self._hub.engine.ping_received(self.connection.id, frame.get_payload_as_bytes())
         else:
             self._hub.engine.pong_received(self.connection.id)
@@ -199,11 +200,10 @@ class WebSocket(WSListener):
 
     def has_read(self, size: int, seconds: float) -> None:
         """See `Listener`."""
-        if self._assembly.is_open:
-            try:
-                self._assembly.coming(size)
-            except Violation as violation:
-                self._violated(violation)
+        try:
+            self._assembly.coming(size)
+        except Violation as violation:
+            self._violated(violation)
         if seconds < SHORT:
             return
         now = monotonic()
@@ -374,12 +374,12 @@ class WebSocket(WSListener):
 
 
 SHORT = 0.00005
-"""Seconds of a read that are not worth to be counted, some 3 µs of work."""
+"""Seconds of a read that are not charged: mostly a single message."""
 
 BORNE = 0.005
 """Seconds of debt, see `Pace.took`, with which nobody has to wait: a quarter of a millisecond had at once."""
 
-PING, PONG = 10.0, 1.0
+PING_WEIGHT = 10.0
 """What a ping over its rate counts for in `max_refused`: no application sends them, so nobody is too fast by chance."""
 
 RECONNECTS = range(4000, 4500)
