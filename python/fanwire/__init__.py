@@ -18,6 +18,7 @@ from fanwire.connection import Connection
 from fanwire.errors import EngineClosed, EngineError, Overloaded, Refused, RoomFull
 from fanwire.identity import Identity
 from fanwire.policy import Snapshot
+from fanwire.reject import Reject
 from fanwire.request import Request
 from fanwire.server import Server
 from fanwire.state import State
@@ -38,6 +39,7 @@ __all__ = [
     "Message",
     "Overloaded",
     "Refused",
+    "Reject",
     "Request",
     "RequestFailed",
     "Room",

@@ -52,7 +52,29 @@ class Application(ABC):
 
             @server.on("order", Order)
             def place(conn, order):
+                if order.amount > book.stock:
+                    raise fanwire.Reject("out_of_stock", "too few are left", data={"left": book.stock})
                 return {"id": book.add(order)}
+
+        A handler that raises `Reject` says no: the client gets an `error` with its fields. Any other exception is an
+        error `internal`, and is logged. What `Reject` means elsewhere:
+
+        * `on_message` of a client with a session, `authorize`, the rules, the `schema` and the `snapshot` of a room:
+          the same, for the message that they are about. Where `authorize` or a rule is asked about something that can
+          be left out ("presence" and "history" of a join), or for `Connection.may`, it is a no.
+        * `on_connect`, and `on_message` of a client without a session: the connection is closed with 1008 and the text,
+          or with 1013 if `retry` is true.
+        * `on_join`: the client leaves the room again. `on_leave`, `on_disconnect`: nothing.
+        * `authenticate`: status 403, or 503 if `retry` is true; for a new token, an `error`.
+
+        Requests are done at least once. A client that loses its session before the answer sends its request again,
+        with the same id, and the handler runs again; it never runs twice at once for one id. A handler that must not
+        do something twice keeps the ids of what it has done where it keeps the rest::
+
+            @server.on("order", Order)
+            async def place(conn, order):
+                # A unique index on (user, request): the second insert finds the first.
+                return await database.insert_order(order, user=conn.identity.subject, request=conn.message_id)
 
         Args:
             type: the type, none of the protocol's own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ else:
 
 from fanwire.errors import Refused
 from fanwire.identity import expiry_of, rate_of, subject_of
+from fanwire.reject import Reject
 from fanwire.request import Request
 
 __all__ = ["Authenticate", "Authentication"]
@@ -45,11 +47,18 @@ class Authentication:
             asyncio.TimeoutError: it took too long.
             Exception: whatever else the application raises.
         """
-        identity = None if self._authenticate is None else self._authenticate(request)
-        if isawaitable(identity):
-            # Not `wait_for`, which has a task of its own until Python 3.12.
-            async with timeout(self._timeout):
-                identity = await identity
+        try:
+            identity = None if self._authenticate is None else self._authenticate(request)
+            if isawaitable(identity):
+                # Not `wait_for`, which has a task of its own until Python 3.12.
+                async with timeout(self._timeout):
+                    identity = await identity
+            if isinstance(identity, Reject):
+                raise identity
+        except Reject as reject:
+            # A status is all that a peer can be told before the upgrade.
+            after = None if reject.retry_after is None else math.ceil(reject.retry_after)
+            raise Refused(503 if reject.retry else 403, str(reject), retry_after=after) from reject
         if isinstance(identity, Refused):
             raise identity
         expires = expiry_of(identity)

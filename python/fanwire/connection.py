@@ -11,6 +11,7 @@ from fanwire.codes import CloseCode
 from fanwire.envelope import encode
 from fanwire.inbox import Inbox
 from fanwire.request import Request
+from fanwire.running import id_of_running
 from fanwire.session import Session
 from fanwire.state import TRANSITIONS, State
 
@@ -85,6 +86,16 @@ class Connection:
         """Whether the client is away, and may come back."""
         return self.state is State.PARKED
 
+    @property
+    def message_id(self) -> str | None:
+        """The id of the client's message whose handler is running; None outside of handlers of messages, and of
+        messages without an id. Tasks that the handler makes, and `asyncio.to_thread`, have it as well.
+
+        A client sends a request again, with the same id, when it was not answered before its session was lost: the
+        handler then runs twice. One that must not do it twice remembers the ids that it has done, see `Server.on`.
+        """
+        return id_of_running(self)
+
     def join(self, room: str) -> int:
         """Makes the client a member of a room, whatever the room's policy says of clients' own wishes.
 
@@ -122,7 +133,8 @@ class Connection:
         Raises:
             Exception: whatever `authorize` raises.
         """
-        granted = self._services.rights.granted(self, self._services.policies.of(room), room, (action,))
+        # A `Reject` is a no, like any other.
+        granted = self._services.rights.granted(self, self._services.policies.of(room), room, (action,), ())
         return action in (await granted if isawaitable(granted) else granted)
 
     def leave(self, room: str) -> None:

@@ -20,9 +20,12 @@ from fanwire.fabric import Fabric
 from fanwire.limits import Limits
 from fanwire.memberships import Memberships
 from fanwire.policy import Policies
+from fanwire.reject import reject_of
+from fanwire.rejections import Rejections
 from fanwire.renewal import Renewal
 from fanwire.rights import Rights
 from fanwire.room_desk import RoomDesk
+from fanwire.running import running
 from fanwire.session import Session
 from fanwire.turns import Turns
 from fanwire.wire import Incoming, Refusal
@@ -50,6 +53,7 @@ class Desk:
         limits: how much of it.
         methods: the application's own types.
         turns: where what takes long waits for its turn.
+        rejections: makes answers of what handlers reject.
         on_message: gets the payload of messages of the type `message`.
     """
 
@@ -62,10 +66,12 @@ class Desk:
         limits: Limits,
         methods: dict[str, Method],
         turns: Turns,
+        rejections: Rejections,
         on_message: Callable[..., Any] | None,
     ) -> None:
         self._engine = fabric.engine
         self._limits = limits
+        self._rejections = rejections
         self.renewal: Renewal
         self._methods = {**methods}
         if on_message is not None:
@@ -73,7 +79,7 @@ class Desk:
         rooms = RoomDesk(fabric, policies, memberships, rights, limits, turns, self.tell)
         self._own = {
             "join": rooms.join, "leave": rooms.leave, "publish": rooms.publish, "presence": rooms.presence,
-            "ack": self._ack, "token": self._token,
+            "token": self._token,
         }  # fmt: skip
         # Ids of what is sent from here; the engine makes those of its own messages.
         self._ids = map(f"{secrets.token_hex(4)}-{{}}".format, itertools.count(1))
@@ -97,6 +103,10 @@ class Desk:
                 too_fast = Refusal("rate_limited", "too much in too short a time", retry=True, retry_after=wait)
                 self._refuse(connection, session, incoming, too_fast)
                 incoming = None
+            elif incoming.type == "ack":
+                # At once: the handler that waits for it may be the one that runs.
+                self._ack(session, incoming)
+                incoming = None
         if session.is_report_due:
             self._engine.send_control(connection.id, session.codec.name, session.report())
         return incoming
@@ -112,7 +122,8 @@ class Desk:
                 if method is None:
                     raise Refusal("unknown_type", f"there is no type {incoming.type!r}")
                 payload = session.codec.payload(incoming, method.schema)
-                result = method.handler(connection, payload)
+                with running(connection, incoming.id):
+                    result = method.handler(connection, payload)
                 if not isawaitable(result):
                     self._reply(connection, session, incoming, result)
         except Exception as error:  # noqa: BLE001 - a handler of the application may raise anything
@@ -178,7 +189,7 @@ class Desk:
         if incoming.id is not None:
             self.tell(connection, "reply", re=incoming.id, payload=payload)
 
-    def _ack(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+    def _ack(self, session: Session, incoming: Incoming) -> None:
         waiting = session.acks.get(incoming.re or "")
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
@@ -189,7 +200,11 @@ class Desk:
         self, connection: Connection, session: Session, incoming: Incoming, pending: Awaitable[Any], is_answered: bool
     ) -> None:
         try:
-            result = await pending
+            if is_answered:
+                with running(connection, incoming.id):
+                    result = await pending
+            else:
+                result = await pending
             if is_answered:
                 self._reply(connection, session, incoming, result)
         except Exception as error:  # noqa: BLE001 - as above
@@ -200,8 +215,11 @@ class Desk:
             self.tell(connection, "reply", re=incoming.id, payload=result)
 
     def _failed(self, connection: Connection, session: Session, incoming: Incoming, error: Exception) -> None:
+        reject = reject_of(error)
         if isinstance(error, Refusal):
             refusal = error
+        elif reject is not None:
+            refusal = self._rejections.refusal(connection, incoming.type, reject)
         elif isinstance(error, Unavailable):
             refusal = Refusal("unavailable", f"the server is cut off: {error}", retry=True, retry_after=1.0)
         elif isinstance(error, Overloaded):
@@ -218,10 +236,25 @@ class Desk:
     def _refuse(self, connection: Connection, session: Session, incoming: Incoming | None, refusal: Refusal) -> None:
         fields = {} if incoming is None else {"re": incoming.id, "room": incoming.room}
         try:
-            self.tell(connection, "error", **fields, payload=refusal.payload())
+            self._tell_error(connection, fields, refusal)
         except EngineError:
             # The engine is gone, and with it whom to tell.
             logger.debug("%r cannot be told: %s", connection, refusal)
+
+    def _tell_error(self, connection: Connection, fields: dict[str, Any], refusal: Refusal) -> None:
+        try:
+            self.tell(connection, "error", **fields, payload=refusal.payload())
+        except EngineError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the application chose the data, which may be of any type
+            logger.warning("an error %r is sent without its data, which cannot be sent: %s", refusal.code, error)
+            plain = Refusal(_clean(refusal.code), _clean(refusal), retry=bool(refusal.retry))
+            self.tell(connection, "error", **fields, payload=plain.payload())
+
+
+def _clean(text: object) -> str:
+    # What a subclass of `Reject` sets is not checked.
+    return str(text).encode(errors="replace").decode()
 
 
 class Count(msgspec.Struct):

@@ -26,6 +26,8 @@ from fanwire.limits import Limits
 from fanwire.memberships import Memberships
 from fanwire.pace import Rates
 from fanwire.policy import Policies
+from fanwire.reject import Reject, reject_of
+from fanwire.rejections import Rejections
 from fanwire.renewal import Renewal
 from fanwire.rights import Rights
 from fanwire.rota import Rota
@@ -99,6 +101,7 @@ class Hub(Host):
         store: SessionStore,
         rights: Rights,
         authentication: Authentication,
+        rejections: Rejections,
     ) -> None:
         config = limits.config
         engine = fabric.engine
@@ -111,6 +114,12 @@ class Hub(Host):
         self.carriers: dict[int, Carrier] = {}
         self.connections: dict[int, Connection] = {}
         self.handlers = handlers
+        self._rejections = rejections
+        # These answer no message: a connection can be closed, a join taken back, a leave or an end has happened.
+        self._on_connect = rejections.guard(handlers.on_connect, "on_connect", rejections.close)
+        self._on_join = rejections.guard(handlers.on_join, "on_join", self._turn_out)
+        self._on_leave = rejections.guard(handlers.on_leave, "on_leave")
+        self._on_disconnect = rejections.guard(handlers.on_disconnect, "on_disconnect")
         self.sessions = Sessions(store, config.grace, config.max_parked, self.spawn, self._give_up)
         self.sessions.moved_here = fabric.moved_here
         self.memberships = Memberships(fabric, policies, self._changed)
@@ -118,8 +127,9 @@ class Hub(Host):
         self.turns = Turns(self._loop)
         self.rota = Rota(self._loop)
         self.desk = Desk(
-            fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, handlers.on_message
-        )
+            fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, rejections,
+            handlers.on_message,
+        )  # fmt: skip
         self.warden = Warden(
             engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,
             self._cut,
@@ -179,8 +189,8 @@ class Hub(Host):
         self.lifetimes.begin(connection)
         if connection.session is not None:
             self.sessions.add(connection.session, connection)
-        if self.handlers.on_connect is not None:
-            carrier.inbox.put(self.handlers.on_connect, connection)
+        if self._on_connect is not None:
+            carrier.inbox.put(self._on_connect, connection)
         carrier.inbox.put(connection.request.forget_headers)
 
     def returning(self, carrier: Carrier) -> None:
@@ -257,8 +267,8 @@ class Hub(Host):
         self._look_idle()
         inbox, connection.inbox = connection.inbox, None
         if inbox is not None:
-            if self.handlers.on_disconnect is not None:
-                inbox.put(self.handlers.on_disconnect, connection)
+            if self._on_disconnect is not None:
+                inbox.put(self._on_disconnect, connection)
             # Without this the transport and its calls would hold each other until the collector comes by.
             inbox.move(_Nobody(self, connection))
 
@@ -275,7 +285,7 @@ class Hub(Host):
     def _changed(self, connection: Connection, room: str, has_joined: bool) -> None:
         if connection.session is not None:
             self.on_loop(self.sessions.changed, connection.session, connection)
-        handler = self.handlers.on_join if has_joined else self.handlers.on_leave
+        handler = self._on_join if has_joined else self._on_leave
         if handler is None or connection.inbox is None:
             return
         self.on_loop(connection.inbox.put, handler, connection, room)
@@ -350,8 +360,16 @@ class Hub(Host):
 
     def handler_failed(self, connection: Connection, error: Exception) -> None:
         """A handler of the application has raised; the others' connections never notice."""
+        reject = reject_of(error)
+        if reject is not None:
+            self._rejections.unanswered(connection, reject)
+            return
         logger.error("a handler failed for %r", connection, exc_info=error)
         connection.close(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def _turn_out(self, reject: Reject, connection: Connection, room: str) -> None:
+        if self.memberships.leave(connection, room):
+            self.desk.tell(connection, "left", room=room, payload={"reason": "forbidden"})
 
     # What the server asks for.
 

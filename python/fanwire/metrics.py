@@ -24,6 +24,7 @@ class Metrics:
     Attributes:
         registry: for an application's own exposition.
         limit_exceeded: `fanwire_limit_exceeded_total` of a limit, a field of `Config`.
+        rejected: `fanwire_rejected_total` of a handler, by its name or the type of its messages.
         handshakes: `fanwire_handshakes_total` of the HTTP status they were answered with.
     """
 
@@ -38,8 +39,12 @@ class Metrics:
         handshakes = Counter(
             "fanwire_handshakes", "Upgrade requests, by what they were answered.", ["status"], registry=self.registry
         )
+        rejected = Counter(
+            "fanwire_rejected", "How often handlers have raised Reject.", ["handler"], registry=self.registry
+        )
         # To find the child of a label costs as much as to read a small message, and there are few.
         self.limit_exceeded: Callable[[str], Counter] = cache(limit_exceeded.labels)
+        self.rejected: Callable[[str], Counter] = cache(rejected.labels)
         self.handshakes: Callable[[int], Counter] = cache(handshakes.labels)
         self.registry.register(_Host(stats, gauges))
 

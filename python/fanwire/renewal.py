@@ -15,6 +15,7 @@ from fanwire.errors import Refused
 from fanwire.identity import subject_of
 from fanwire.lifetimes import Lifetimes
 from fanwire.meter import Meter, Rate
+from fanwire.reject import Reject
 from fanwire.session import Session
 from fanwire.wire import Incoming, Refusal
 
@@ -60,6 +61,9 @@ class Renewal:
         try:
             identity = await self._authentication.ask(connection.request.with_token(token))
         except Refused as refused:
+            if isinstance(refused.__cause__, Reject):
+                # The application says what the client is to be told.
+                raise refused.__cause__ from None
             # Why is for the operator alone; see `hub`, which logs refusals of messages.
             raise Refusal("unauthorized", UNKNOWN) from refused
         except asyncio.TimeoutError:

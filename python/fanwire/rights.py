@@ -11,6 +11,7 @@ from typing import Any
 from fanwire.connection import Connection
 from fanwire.errors import Refused
 from fanwire.policy import RoomPolicy
+from fanwire.reject import Reject
 from fanwire.wire import Refusal
 
 __all__ = ["ACTIONS", "Authorize", "Rights"]
@@ -35,15 +36,29 @@ class Rights:
         self._timeout = timeout
 
     def granted(
-        self, connection: Connection, policy: RoomPolicy, room: str, actions: Sequence[str]
+        self,
+        connection: Connection,
+        policy: RoomPolicy,
+        room: str,
+        actions: Sequence[str],
+        required: Sequence[str] | None = None,
     ) -> frozenset[str] | Awaitable[frozenset[str]]:
         """Which of the actions are allowed; an awaitable only if the application has to be waited for.
+
+        Args:
+            connection: whose rights.
+            policy: of the room.
+            room: its name.
+            actions: what is asked for.
+            required: those without which nothing is done; None: all. A `Reject` of one of these is raised, that of
+                another is a no.
 
         Raises:
             Refusal: `overloaded`, it took too long.
             Exception: whatever the application raises, but `Refused`, which is a no.
         """
-        open_actions = [action for action in actions if self._rule_allows(connection, policy, room, action)]
+        required = actions if required is None else required
+        open_actions = [action for action in actions if self._rule_allows(connection, policy, room, action, required)]
         if self._authorize is None:
             return frozenset(open_actions)
         known = connection.answers
@@ -52,10 +67,11 @@ class Rights:
         now = time.monotonic()
         unknown = [action for action in open_actions if known.find(action, room, now) is None]
         for place, action in enumerate(unknown):
-            answer = self._ask(self._authorize, connection.identity, action, room)
+            answer = self._ask(self._authorize, connection.identity, action, room, required)
             if isawaitable(answer):
-                return self._wait(connection, policy, room, open_actions, unknown[place:], answer)
-            known.note(action, room, _allows(answer), now)
+                return self._wait(connection, policy, room, open_actions, unknown[place:], answer, required)
+            if not isinstance(answer, Reject):
+                known.note(action, room, _allows(answer), now)
         return frozenset(action for action in open_actions if known.find(action, room, now))
 
     async def _wait(
@@ -66,6 +82,7 @@ class Rights:
         open_actions: Sequence[str],
         unknown: Sequence[str],
         answer: Awaitable[Any],
+        required: Sequence[str],
     ) -> frozenset[str]:
         assert self._authorize is not None  # noqa: S101 - the caller has asked it
         # Those known already are looked up now: they may be too old when the others are here.
@@ -75,45 +92,72 @@ class Rights:
         identity = connection.identity
         for place, action in enumerate(unknown):
             if place:
-                found = self._ask(self._authorize, identity, action, room)
+                found = self._ask(self._authorize, identity, action, room, required)
                 answer = found if isawaitable(found) else _ready(found)
             try:
-                allowed = await asyncio.wait_for(_answered(answer), self._timeout)
+                allowed = await asyncio.wait_for(_answered(answer, action in required), self._timeout)
             except asyncio.TimeoutError:
                 raise Refusal("overloaded", "authorize took too long", retry=True, retry_after=1.0) from None
             if connection.answers is not known:
                 # It is about another identity, or from before `reauthorize`: what was asked, is asked again.
-                again = self.granted(connection, policy, room, open_actions)
+                again = self.granted(connection, policy, room, open_actions, required)
                 return await again if isawaitable(again) else again
+            if allowed is None:
+                continue
             known.note(action, room, allowed, time.monotonic())
             if allowed:
                 granted.add(action)
         return frozenset(granted)
 
-    def _rule_allows(self, connection: Connection, policy: RoomPolicy, room: str, action: str) -> bool:
+    def _rule_allows(
+        self, connection: Connection, policy: RoomPolicy, room: str, action: str, required: Sequence[str]
+    ) -> bool:
         rule = policy.rule(action)
         if rule is None:
             # Without anybody to ask, clients read where they may, and do not write.
             return self._authorize is not None or action != "publish"
-        return rule(connection, room) if callable(rule) else rule
-
-    def _ask(self, authorize: Authorize, identity: Any, action: str, room: str) -> Any:
+        if not callable(rule):
+            return rule
+        answer: Any
         try:
-            return authorize(identity, action, room)
-        except Refused:
-            return False
+            answer = rule(connection, room)
+        except (Refused, Reject) as no:
+            answer = no
+        if isinstance(answer, Reject) and action in required:
+            raise answer
+        if isawaitable(answer):
+            # It is true as objects are, and would let everybody in.
+            if asyncio.iscoroutine(answer):
+                answer.close()
+            raise TypeError(f"a rule of room {room!r} must return whether it is allowed, and not a coroutine")
+        return _allows(answer)
+
+    def _ask(self, authorize: Authorize, identity: Any, action: str, room: str, required: Sequence[str]) -> Any:
+        try:
+            answer = authorize(identity, action, room)
+        except (Refused, Reject) as no:
+            answer = no
+        if isinstance(answer, Reject) and action in required:
+            raise answer
+        return answer
 
 
-async def _answered(answer: Awaitable[Any]) -> bool:
+async def _answered(answer: Awaitable[Any], is_required: bool) -> bool | None:
+    # None: a `Reject`, which is a no for now, and not one to be kept.
     try:
-        return _allows(await answer)
-    except Refused:
-        return False
+        found = await answer
+    except (Refused, Reject) as no:
+        found = no
+    if not isinstance(found, Reject):
+        return _allows(found)
+    if is_required:
+        raise found
+    return None
 
 
 def _allows(answer: Any) -> bool:
     # A refusal may be returned as well as raised, and is true as objects are.
-    return bool(answer) and not isinstance(answer, Refused)
+    return bool(answer) and not isinstance(answer, (Refused, Reject))
 
 
 async def _ready(answer: Any) -> Any:

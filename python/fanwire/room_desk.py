@@ -87,7 +87,7 @@ class RoomDesk:
         since = session.codec.payload(incoming, Join | None)
         position = since and since.since and (since.since.epoch, since.since.seq)
         actions = ["join", *(["presence"] if policy.presence else []), *(["history"] if position else [])]
-        granted = self._rights.granted(connection, policy, room, actions)
+        granted = self._rights.granted(connection, policy, room, actions, ("join",))
         enter = partial(self._enter, connection, policy, room, position, incoming.id)
         return self._once_granted(granted, enter) if isawaitable(granted) else enter(granted)
 

@@ -36,6 +36,7 @@ from fanwire.limits import Limits
 from fanwire.metrics import Metrics
 from fanwire.policy import RoomPolicy, check_delivery
 from fanwire.proxies import Proxies
+from fanwire.rejections import Rejections
 from fanwire.rights import Authorize, Rights
 from fanwire.store import MemoryStore, SessionStore
 
@@ -342,7 +343,10 @@ class Server(Application):
             engine.shutdown(1.0)
             raise
         limits = Limits(config, lambda limit: self._metrics.limit_exceeded(limit).inc())
-        hub = Hub(fabric, limits, self._handlers, self._policies, self._store, self._rights, self._authentication)
+        hub = Hub(
+            fabric, limits, self._handlers, self._policies, self._store, self._rights, self._authentication,
+            Rejections(lambda handler: self._metrics.rejected(handler).inc()),
+        )  # fmt: skip
         http = await self._http.start()
         keeper = Doorkeeper(
             hub,

@@ -113,7 +113,7 @@ class Warden(Owner):
     def _recheck(self, connection: Connection) -> None:
         for room in list(connection.wished or ()):
             try:
-                granted = self._rights.granted(connection, self._policies.of(room), room, ("join",))
+                granted = self._rights.granted(connection, self._policies.of(room), room, ("join",), ())
             except Exception:  # noqa: BLE001 - the application may raise anything
                 self._failed(connection, room)
                 continue

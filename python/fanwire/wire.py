@@ -12,6 +12,8 @@ from typing import Annotated, Any
 import msgspec
 import orjson
 
+from fanwire.reject import Reject
+
 __all__ = ["JSON", "MSGPACK", "RAW", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "encode_payload"]
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -39,16 +41,25 @@ class Refusal(Exception):
         path: of the field that is wrong, such as `$.since.seq`.
         retry: whether the same message can succeed later.
         retry_after: when, in seconds.
+        data: what the application adds; None: nothing.
     """
 
     def __init__(
-        self, code: str, text: str, *, path: str | None = None, retry: bool = False, retry_after: float | None = None
+        self,
+        code: str,
+        text: str,
+        *,
+        path: str | None = None,
+        retry: bool = False,
+        retry_after: float | None = None,
+        data: Any = None,
     ) -> None:
         super().__init__(text)
         self.code = code
         self.path = path
         self.retry = retry
         self.retry_after = retry_after
+        self.data = data
 
     def payload(self) -> dict[str, Any]:
         """The payload of the reply."""
@@ -57,6 +68,8 @@ class Refusal(Exception):
             payload["path"] = self.path
         if self.retry_after is not None:
             payload["retry_after_ms"] = math.ceil(self.retry_after * 1000)
+        if self.data is not None:
+            payload["data"] = self.data
         return payload
 
 
@@ -111,7 +124,12 @@ class Codec:
                 return _validate(schema, self._decode_any(raw))
             return self._typed(schema)(raw)
         except msgspec.ValidationError as error:
+            if isinstance(error.__cause__, Reject):
+                # A validator's own, which is a ValueError as well.
+                raise error.__cause__ from None
             raise Refusal("invalid_payload", _text(error), path=_path(error)) from error
+        except Reject:
+            raise
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise Refusal("invalid_payload", str(error), path="$") from error
 
@@ -153,6 +171,9 @@ def _validate(model: Any, value: Any) -> Any:
     except ValueError as error:
         # pydantic's ValidationError is one, and says where.
         first: dict[str, Any] = error.errors()[0] if hasattr(error, "errors") else {"msg": str(error), "loc": ()}
+        cause = first.get("ctx", {}).get("error", error)
+        if isinstance(cause, Reject):
+            raise cause from None
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         raise Refusal("invalid_payload", first["msg"], path=f"${path}") from error
 

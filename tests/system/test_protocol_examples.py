@@ -73,7 +73,13 @@ async def test_the_conversation() -> None:
     config = {"ping_interval": 0.05, "ping_timeout": 0.05, "token_grace": 20.0}
     server = Book(config, authenticate=authenticate)
     server.room("prices", history=10, publish=True, presence=True)
-    server.on("order")(lambda conn, payload: {"accepted": True})
+
+    @server.on("order")
+    def order(conn: fanwire.Connection, payload: dict[str, Any]) -> dict[str, Any]:
+        if payload["buy"] == "gbp":
+            raise fanwire.Reject("out_of_stock", "3 are left", data={"left": 3}, retry_after=2)
+        return {"accepted": True}
+
     server.on_message(lambda conn, payload: None)
     got: list[dict[str, Any]] = []
 

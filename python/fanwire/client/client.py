@@ -289,7 +289,8 @@ class Client:
     async def request(self, kind: str, payload: Any = UNSET) -> Any:
         """Sends a message of a type that the application declares, and returns the payload of the reply.
 
-        It is sent again, with the same id, when the session could not be resumed.
+        It is sent again, with the same id, when the session could not be resumed: the server's handler may run more
+        than once for it. A handler can tell by `Connection.message_id`, see `Server.on`.
 
         Raises:
             RequestFailed: the server, or its handler, refuses.

@@ -104,6 +104,7 @@ class ErrorInfo(Struct):
     retry: bool = False
     path: str | None = None
     retry_after_ms: int | None = None
+    data: Any = None
 
     def __post_init__(self) -> None:
         self.retry_after_ms = _bounded(self.retry_after_ms)

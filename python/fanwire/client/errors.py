@@ -14,6 +14,8 @@ A lost connection is none of these: the client comes back by itself.
 
 from __future__ import annotations
 
+from typing import Any
+
 from fanwire.codes import CloseCode
 
 __all__ = ["ClientClosed", "ClientError", "ConnectionFailed", "ProtocolError", "RequestFailed"]
@@ -33,11 +35,12 @@ class RequestFailed(ClientError):
     """The server did not do it. The connection goes on.
 
     Attributes:
-        code: one of the codes of the protocol, such as "forbidden".
+        code: one of the codes of the protocol, such as "forbidden", or of the application.
         text: for people.
         retry: whether the same can succeed later.
         path: the field that was wrong, such as "$.since.seq"; None where the error is not about a field.
         retry_after_ms: when to try again, in milliseconds; None: the server does not say.
+        data: what the server's handler has added, see `fanwire.Reject`; None: nothing.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class RequestFailed(ClientError):
         retry: bool = False,
         path: str | None = None,
         retry_after_ms: int | None = None,
+        data: Any = None,
     ) -> None:
         super().__init__(f"{code}: {text}" if text else code)
         self.code = code
@@ -55,6 +59,7 @@ class RequestFailed(ClientError):
         self.retry = retry
         self.path = path
         self.retry_after_ms = retry_after_ms
+        self.data = data
 
 
 class ClientClosed(ClientError):

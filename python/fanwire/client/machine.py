@@ -359,7 +359,9 @@ class Machine:
     def _on_error(self, envelope: Envelope, now: float) -> None:
         info = convert(envelope, ErrorInfo)
         after = info.retry_after_ms
-        error = RequestFailed(info.code, info.text, retry=info.retry, path=info.path, retry_after_ms=after)
+        error = RequestFailed(
+            info.code, info.text, retry=info.retry, path=info.path, retry_after_ms=after, data=info.data
+        )
         if envelope.re is UNSET:
             self._actions.append(do.Complained(error))
             return
