@@ -16,6 +16,7 @@ do nothing.
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 
 from fanwire._engine import EngineClosed, EngineError, Overloaded, RoomFull
@@ -29,12 +30,20 @@ class Refused(Exception):
     Args:
         status: the HTTP status of the answer: 401, 403, 404, 429 or 503.
         reason: for the operator's log. The peer sees only the status.
-        retry_after: seconds after which the peer may try again (429 and 503), sent as `Retry-After`.
+        retry_after: seconds after which the peer may try again (429 and 503), sent as `Retry-After` in whole seconds.
+
+    Raises:
+        TypeError, ValueError: an argument is of the wrong type or out of range.
     """
 
-    def __init__(self, status: int = 401, reason: str = "", *, retry_after: int | None = None) -> None:
+    def __init__(self, status: int = 401, reason: str = "", *, retry_after: float | None = None) -> None:
         if status not in (401, 403, 404, 429, 503):
             raise ValueError(f"a refusal has status 401, 403, 404, 429 or 503, not {status}")
+        if retry_after is not None:
+            if isinstance(retry_after, bool) or not isinstance(retry_after, (int, float)):
+                raise TypeError(f"retry_after must be a number of seconds or None, got {type(retry_after).__name__}")
+            if not 0 <= retry_after < math.inf:
+                raise ValueError(f"retry_after must be at least 0 seconds, got {retry_after}")
         super().__init__(reason or HTTPStatus(status).phrase)
         self.status = HTTPStatus(status)
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else math.ceil(retry_after)

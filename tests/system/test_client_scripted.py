@@ -9,19 +9,16 @@ import logging
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 import pytest
+from helpers.scripted import JOINED, WELCOME, Peer, idle, no_tasks_left, scripted
 from helpers.wait import until, within
 from helpers.wire import TEXT, accept_of, frame
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from fanwire.client import (
     ClientClosed,
@@ -36,78 +33,6 @@ from fanwire.client import (
     connect,
 )
 from fanwire.client.room import ONE_READ
-
-WELCOME = {"session": "S", "resumed": False, "received": 0, "heartbeat_ms": 25_000, "grace_ms": 30_000}
-JOINED = {"epoch": "e", "recovered": False, "delivery": "reliable"}
-
-
-class Peer:
-    """A connection of the client's, as the script sees it."""
-
-    def __init__(self, socket: ServerConnection) -> None:
-        self.socket = socket
-        assert socket.request is not None
-        self.headers = socket.request.headers
-        self.query = {name: values[0] for name, values in parse_qs(urlsplit(socket.request.path).query).items()}
-        self.is_text = socket.subprotocol == "fanwire.v1.json"
-
-    async def say(self, kind: str, **fields: Any) -> None:
-        envelope = {"type": kind, **fields}
-        await self.socket.send(json.dumps(envelope) if self.is_text else msgspec.msgpack.encode(envelope))
-
-    async def hear(self) -> dict[str, Any]:
-        data = await within(self.socket.recv())
-        found: dict[str, Any] = json.loads(data) if self.is_text else msgspec.msgpack.decode(data)  # type: ignore[arg-type]
-        return found
-
-    async def let_in(self, seq: int = 0) -> dict[str, Any]:
-        join = await self.hear()
-        assert join["type"] == "join"
-        await self.say("joined", re=join["id"], room=join["room"], seq=seq, payload=JOINED)
-        return join
-
-    def cut(self) -> None:
-        self.socket.transport.abort()
-
-
-Script = Callable[[Peer], Awaitable[None]]
-
-
-@asynccontextmanager
-async def scripted(*scripts: Script, refusals: list[Response] | None = None, **options: Any) -> AsyncIterator[str]:
-    """A server whose connections each follow a script; yields its URL. Scripts that raise fail the test."""
-    left = list(scripts)
-    failures: list[BaseException] = []
-
-    async def handle(socket: ServerConnection) -> None:
-        try:
-            await left.pop(0)(Peer(socket))
-            await socket.wait_closed()
-        except BaseException as error:
-            failures.append(error)
-            raise
-
-    def refuse(socket: ServerConnection, request: Request) -> Response | None:
-        return refusals.pop(0) if refusals else None
-
-    async with serve(
-        handle, "127.0.0.1", 0, subprotocols=["fanwire.v1.json", "fanwire.v1.msgpack"], process_request=refuse,
-        compression=None, **options,
-    ) as server:  # fmt: skip
-        port = server.sockets[0].getsockname()[1]
-        yield f"{'wss' if options.get('ssl') else 'ws'}://localhost:{port}/path?a=1"
-        server.close(close_connections=False)
-    assert not failures, failures
-    assert not left, "a connection that did not come"
-
-
-async def idle(peer: Peer) -> None:
-    await peer.say("welcome", payload=WELCOME)
-
-
-def no_tasks_left() -> None:
-    left = [task for task in asyncio.all_tasks() if "fanwire" in repr(task.get_coro())]
-    assert not left, left
 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -466,7 +391,7 @@ async def test_a_function_that_fails_or_hangs_is_called_again_one_call_at_a_time
         for _ in range(3):
             await peer.say("token_expiring", payload={"expires_in_ms": 60_000})
         token = await peer.hear()
-        assert (token["type"], token["payload"]) == ("token", {"token": "at last"})
+        assert (token["type"], token["payload"]) == ("token", {"token": "at-last"})
         await peer.say("reply", re=token["id"], payload={"expires_in_ms": None})
         calls.append("taken")
 
@@ -482,7 +407,7 @@ async def test_a_function_that_fails_or_hangs_is_called_again_one_call_at_a_time
                 await asyncio.sleep(3600)
         finally:
             running -= 1
-        return "at last"
+        return "at-last"
 
     async with scripted(script) as url, connect(url, token=token, open_timeout=0.5):
         await until(lambda: "taken" in calls)

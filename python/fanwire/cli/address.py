@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit, urlunsplit
 
 from fanwire.cli.failure import Misuse
+from fanwire.client.head import check_url
 
 __all__ = ["check_room", "server_url"]
 
@@ -27,7 +28,12 @@ def server_url(base: str) -> str:
         is_there = False
     if not is_there or parts.scheme not in SCHEMES:
         raise Misuse(f"{base!r} is no URL of a server, such as ws://127.0.0.1:8000")
-    return urlunsplit((SCHEMES[parts.scheme], parts.netloc, parts.path or "/", parts.query, ""))
+    try:
+        # As it was typed: the standard library's parser leaves out newlines without a word.
+        check_url(SCHEMES[parts.scheme] + base[len(parts.scheme) :].partition("#")[0])
+        return check_url(urlunsplit((SCHEMES[parts.scheme], parts.netloc, parts.path or "/", parts.query, "")))
+    except ValueError as error:
+        raise Misuse(str(error)) from error
 
 
 def check_room(name: str) -> str:
@@ -38,4 +44,7 @@ def check_room(name: str) -> str:
     """
     if not 1 <= len(name.encode(errors="replace")) <= ROOM_MAX:
         raise Misuse(f"a room's name has 1 to {ROOM_MAX} bytes")
+    # Never the name of a room, and a line of its own in a terminal or a log. Bytes that are not UTF-8 are among them.
+    if not name.isprintable():
+        raise Misuse(f"a room's name has no control characters, got {name!a}")
     return name

@@ -11,7 +11,6 @@ from functools import partial
 from random import SystemRandom
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
@@ -20,6 +19,7 @@ from fanwire.client.backoff import Backoff
 from fanwire.client.codec import Codec
 from fanwire.client.driver import Driver, Token
 from fanwire.client.errors import ClientClosed
+from fanwire.client.head import check_headers, check_token, check_url
 from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
 from fanwire.client.renewal import Renewal
@@ -61,11 +61,12 @@ def connect(
     It comes back by itself when the connection is lost, with all rooms, and goes on where it was.
 
     Args:
-        url: ws:// or wss://.
+        url: ws:// or wss://, a host, and maybe a port, a path and a query.
         token: sent as `Authorization: Bearer`. A function (or a coroutine function) is called before every attempt to
             connect, and when the server says that the token runs out: the new one takes its place, and the connection
             goes on. There is one call at a time; one that fails is tried again. A token that is no function cannot be
-            renewed, and the client ends with the code 4501 when it is no longer good.
+            renewed, and the client ends with the code 4501 when it is no longer good. A token is visible ASCII
+            without spaces; a function that returns anything else has failed.
         encoding: "json" or "msgpack".
         max_attempts: attempts to connect that fail, one after the other, before giving up; None: never.
         first_attempts: attempts at the first connection of all; None: as `max_attempts` has it. With 1, a server that
@@ -73,7 +74,8 @@ def connect(
         heartbeat: seconds of silence until the server is asked for a sign of life, and twice as long until the
             connection counts as lost; None: as the server says.
         ssl: for wss; None: the system's certificates.
-        headers: more for the upgrade.
+        headers: more headers for the upgrade, names to values of printable ASCII. `Host`, `Connection`, `Upgrade` and
+            `Sec-WebSocket-*` are the client's own, and so is `Authorization` where there is a token.
         max_queue: messages that wait for the application, of each room and of those to this client alone. When one
             queue is full, nothing is read from the connection until it is half empty, or a call wants an answer. An
             application that calls and calls, and takes no messages, loses the oldest at 16 times as many (8,192 at
@@ -82,7 +84,7 @@ def connect(
         close_timeout: seconds for the server to answer a close.
 
     Raises:
-        ValueError: an argument is out of range.
+        TypeError, ValueError: an argument is of the wrong type, out of range, or cannot be sent in a request.
     """
     return Client(
         url,
@@ -120,8 +122,10 @@ class Client:
         open_timeout: float,
         close_timeout: float,
     ) -> None:
-        if urlsplit(url).scheme not in ("ws", "wss"):
-            raise ValueError(f"a url begins with ws:// or wss://, not {url!r}")
+        url = check_url(url)
+        headers = check_headers(headers, has_token=token is not None)
+        if token is not None and not callable(token):
+            token = check_token(token)
         if heartbeat is not None and heartbeat <= 0:
             raise ValueError(f"heartbeat is more than 0 seconds, not {heartbeat:g}")
         if max_queue < 1:
@@ -143,7 +147,7 @@ class Client:
             url=url,
             token=token,
             ssl=ssl,
-            headers=headers or {},
+            headers=headers,
             open_timeout=open_timeout,
         )
         self._driver: Driver

@@ -12,6 +12,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from fanwire.client.actions import Action, Close, Connect, Drop, Renew, Send
 from fanwire.client.codec import Codec
+from fanwire.client.head import check_token
 from fanwire.client.link import Link, Unreachable
 from fanwire.client.machine import Machine
 from fanwire.client.state import ClientState
@@ -250,9 +251,9 @@ class Driver:
         async with self._token_turn:
             token = function()
             if not isawaitable(token):
-                return token
+                return check_token(token)
             try:
-                return await asyncio.wait_for(token, self._open_timeout)
+                return check_token(await asyncio.wait_for(token, self._open_timeout))
             except asyncio.TimeoutError as error:
                 raise asyncio.TimeoutError("the token's function takes too long") from error
 
