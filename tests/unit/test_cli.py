@@ -498,9 +498,9 @@ def test_what_is_no_url_is_told(base: str) -> None:
 
 @pytest.mark.parametrize("base", ["http://h\r\nX: y", "ws://h/a\n", "ws://h/a b", "ws://h/?a=\0", "ws://a:b@h/"])
 def test_a_url_that_no_request_can_carry_is_told(base: str) -> None:
-    for command in ("subscribe", "publish"):
-        result = run(command, "a", "--url", base)
-        assert (result.exit_code, "url" in result.output.lower()) == (2, True)
+    with pytest.raises(Misuse, match=r"(?i)url"):
+        server_url(base)
+    assert run("subscribe", "a", "--url", base).exit_code == 2
 
 
 @pytest.mark.parametrize("key", ["a\r\nX: y", "a\n", "a b", "", "\u560a"])
@@ -513,8 +513,7 @@ def test_a_key_that_no_request_can_carry_is_told(key: str) -> None:
 def test_a_name_with_control_characters_is_told(name: str) -> None:
     with pytest.raises(Misuse, match="no control characters"):
         check_room(name)
-    for command in ("subscribe", "publish"):
-        assert run(command, name).exit_code == 2
+    assert run("subscribe", name).exit_code == 2
 
 
 @pytest.mark.parametrize("name", ["", "ü" * 128])
