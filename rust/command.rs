@@ -15,10 +15,12 @@ pub enum Command<L> {
     Open { conn: ConnId, link: L, encoding: Encoding },
     /// A session goes on over another link, `as_new` by its name, after the first `received` messages. The link begins
     /// with `accepted`. When the session cannot go on the link begins with `refused` and is the connection `as_new`.
+    /// The link that the session still has is retired, as by [`Command::Retire`].
     Resume {
         conn: ConnId,
         link: L,
         as_new: ConnId,
+        retired: Retired,
         encoding: Encoding,
         received: u64,
         accepted: Box<[u8]>,
@@ -26,6 +28,9 @@ pub enum Command<L> {
     },
     /// The link of a session is lost, if it still is this one; the session goes on without.
     Park { conn: ConnId, link: ConnId },
+    /// The link of a session is retired, if it still is this one: it finishes the frame that it has begun, and ends with
+    /// a close frame. The session goes on without it or, if it `is_over`, ends, whatever link it has.
+    Retire { conn: ConnId, link: ConnId, retired: Retired, is_over: bool },
     /// The peer has received so many messages of its session.
     Received { conn: ConnId, count: u64 },
     /// The peer is gone; nothing can be written any more.
@@ -53,6 +58,16 @@ pub enum Command<L> {
     /// What a test wants to happen on the thread.
     #[cfg(test)]
     Test(crate::shard::tests::Hook),
+}
+
+/// How a link ends that no longer is its session's. Nothing is told of it, and it is over after `close_timeout` at the
+/// latest.
+#[derive(Debug)]
+pub struct Retired {
+    /// Its id from now on. Given back at once where there is no link to retire.
+    pub id: ConnId,
+    /// The close frame.
+    pub frame: Box<[u8]>,
 }
 
 /// Why the engine ended a connection, or is about to.

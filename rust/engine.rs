@@ -11,7 +11,7 @@ use std::{io, process};
 use mio::{Poll, Registry, Waker};
 
 use crate::budget::Budget;
-use crate::command::{Command, Event};
+use crate::command::{Command, Event, Retired};
 use crate::driver::{Driver, WAKE};
 use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
@@ -161,15 +161,32 @@ impl Engine {
         encoding: Encoding,
         received: u64,
         [greeting, accepted, refused]: [&[u8]; 3],
+        farewell: Farewell<'_>,
     ) -> Result<ConnId, Error> {
         self.check()?;
         let Some(shard) = self.shard_of(conn) else {
             return Err(Error::Invalid(format!("{conn:?} is no connection")));
         };
-        let (as_new, link) = self.link(way, shard)?;
+        let retired = Retired { id: shard.take_id()?, frame: farewell.frame() };
+        let (as_new, link) = self.link(way, shard).inspect_err(|_| lock(&shard.ids).release(retired.id))?;
         let [accepted, refused] = [accepted, refused].map(|text| [greeting, &encoding.frame(text)].concat().into());
-        shard.push(Command::Resume { conn, link, as_new, encoding, received, accepted, refused }, 0);
+        shard.push(Command::Resume { conn, link, as_new, retired, encoding, received, accepted, refused }, 0);
         Ok(as_new)
+    }
+
+    /// The link of a session is closed with a farewell, if it still is this one. The session goes on without a link or,
+    /// if it `is_over`, ends as by [`Self::gone`].
+    pub fn retire(&self, conn: ConnId, link: ConnId, farewell: Farewell<'_>, is_over: bool) -> Result<(), Error> {
+        self.check()?;
+        let Some(shard) = self.shard_of(conn) else { return Ok(()) };
+        let command = match shard.take_id() {
+            Ok(id) => Command::Retire { conn, link, retired: Retired { id, frame: farewell.frame() }, is_over },
+            // No place is left for the link, which ends without a word. The session is not touched by that.
+            Err(_) if is_over => Command::Gone { conn },
+            Err(_) => Command::Park { conn, link },
+        };
+        shard.push(command, 0);
+        Ok(())
     }
 
     /// The link of a session is lost; the session goes on without one until it is resumed, or [`Self::gone`].
@@ -463,10 +480,7 @@ impl Engine {
     }
 
     fn link(&self, way: Way, shard: &Handle) -> Result<(ConnId, Wire), Error> {
-        let Some(id) = lock(&shard.ids).take() else {
-            let (what, limit) = ("the table of connections", 1 << 22);
-            return Err(Error::Overloaded { what, limit, field: "max_connections" });
-        };
+        let id = shard.take_id()?;
         let link = match way {
             Way::Hosted { window } => Ok(Wire::Host(HostLink::new(id, Arc::clone(&self.events), window))),
             Way::Socket(fd) => {
@@ -581,6 +595,11 @@ impl Drop for Engine {
 }
 
 impl Handle {
+    fn take_id(&self) -> Result<ConnId, Error> {
+        let (what, limit) = ("the table of connections", 1 << 22);
+        lock(&self.ids).take().ok_or(Error::Overloaded { what, limit, field: "max_connections" })
+    }
+
     fn push(&self, command: Command<Wire>, bytes: usize) {
         if self.queue.push(command, bytes) {
             self.wake();
@@ -614,6 +633,27 @@ fn delivery_of(room: &Room, draft: &Draft<'_>) -> Result<Delivery, Error> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these locks guard is consistent at every point where code under them could panic.
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// What the last frame of a link says, when it is closed and its session is not.
+#[derive(Debug, Clone, Copy)]
+pub struct Farewell<'a> {
+    code: u16,
+    reason: &'a str,
+}
+
+impl<'a> Farewell<'a> {
+    /// An error if the code may not be sent.
+    pub fn new(code: u16, reason: &'a str) -> Result<Self, Error> {
+        match frame::is_sendable_code(code) {
+            true => Ok(Self { code, reason }),
+            false => Err(Error::Invalid(format!("{code} is no close code that may be sent (RFC 6455 section 7.4)"))),
+        }
+    }
+
+    fn frame(self) -> Box<[u8]> {
+        frame::close(Some(self.code), self.reason)
+    }
 }
 
 /// The way out of a new connection.

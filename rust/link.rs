@@ -68,7 +68,7 @@ impl Link for Wire {
 
     fn serve(&mut self, conn: ConnId) {
         match self {
-            Self::Socket(link) => link.token = Token(conn.as_u64() as usize),
+            Self::Socket(link) => link.serve(conn),
             // Its events name the link.
             Self::Host(_) => {}
         }
@@ -119,6 +119,14 @@ impl SocketLink {
         match bufs {
             [buf] => self.socket.send_with_flags(buf, SEND_FLAGS),
             bufs => self.socket.send_vectored_with_flags(bufs, SEND_FLAGS),
+        }
+    }
+
+    fn serve(&mut self, conn: ConnId) {
+        self.token = Token(conn.as_u64() as usize);
+        if self.is_armed {
+            // Fails only if the socket is gone, which the next write notices.
+            let _ = self.registry.reregister(&mut SourceFd(&self.socket.as_raw_fd()), self.token, Interest::WRITABLE);
         }
     }
 

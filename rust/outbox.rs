@@ -277,6 +277,14 @@ impl Outbox {
         self.clear(Drop::Closed, dropped);
     }
 
+    /// What its link must have before a close frame: the rest of the frame that has begun to leave, and what is no
+    /// message, such as a handshake reply.
+    pub fn owed(&self) -> Box<[u8]> {
+        let begun = self.begun.iter().map(|begun| &begun.frame.bytes(self.encoding)[begun.written..]);
+        let raw = self.control.iter().filter(|control| control.kind == Kind::Raw).map(|control| &*control.bytes);
+        begun.chain(raw).collect::<Vec<_>>().concat().into()
+    }
+
     /// The link is lost and the session goes on: messages stay, what belonged to the link goes.
     pub fn park(&mut self) {
         for control in self.control.drain(..) {

@@ -15,7 +15,7 @@ use pyo3::{create_exception, intern};
 
 use crate::command::{Cause, Event};
 use crate::driver::panic_text;
-use crate::engine::{Engine, Entrance, Settings, Way};
+use crate::engine::{Engine, Entrance, Farewell, Settings, Way};
 use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
 use crate::message::{Delivery, Role};
@@ -136,7 +136,7 @@ impl PyEngine {
         guard(|| self.0.open(way, encoding)).map(ConnId::as_u64)
     }
 
-    #[pyo3(signature = (conn, fd, encoding, received, greeting, accepted, refused, window=0))]
+    #[pyo3(signature = (conn, fd, encoding, received, greeting, accepted, refused, farewell, window=0))]
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     fn resume(
         &self,
@@ -147,11 +147,23 @@ impl PyEngine {
         greeting: &[u8],
         accepted: &[u8],
         refused: &[u8],
+        farewell: (u16, String),
         window: usize,
     ) -> PyResult<u64> {
         let (way, encoding) = (way(fd, window)?, parse_encoding(encoding)?);
-        guard(|| self.0.resume(ConnId::from_u64(conn), way, encoding, received, [greeting, accepted, refused]))
-            .map(ConnId::as_u64)
+        let begin = [greeting, accepted, refused];
+        guard(|| {
+            let farewell = Farewell::new(farewell.0, &farewell.1)?;
+            self.0.resume(ConnId::from_u64(conn), way, encoding, received, begin, farewell)
+        })
+        .map(ConnId::as_u64)
+    }
+
+    fn retire(&self, conn: u64, link: u64, farewell: (u16, String), is_over: bool) -> PyResult<()> {
+        guard(|| {
+            let farewell = Farewell::new(farewell.0, &farewell.1)?;
+            self.0.retire(ConnId::from_u64(conn), ConnId::from_u64(link), farewell, is_over)
+        })
     }
 
     fn park(&self, conn: u64, link: u64) -> PyResult<()> {

@@ -31,7 +31,7 @@ pub trait Link: Sink {
     fn abort(&mut self);
     /// Lets a link that is drained elsewhere take `bytes` more.
     fn grant(&mut self, bytes: usize);
-    /// Says by which id [`Shard::writable`] is to be called; before the first call of [`Self::arm`].
+    /// Says by which id [`Shard::writable`] is to be called from now on.
     fn serve(&mut self, conn: ConnId);
 }
 
@@ -88,6 +88,8 @@ struct Conn<L> {
     is_blocked: bool,
     /// A ping was sent and no pong has come.
     is_pinged: bool,
+    /// It is the former link of a session: it closes, and the host is told nothing of it.
+    is_retired: bool,
     /// When the next ping is due or, while closing, when the closing handshake has to be over.
     due_us: u64,
 }
@@ -119,8 +121,20 @@ impl<L: Link> Shard<L> {
                 self.open(conn, link, encoding, now_us);
                 return CALLS_WORK;
             }
-            Command::Resume { conn, link, as_new, encoding, received, accepted, refused } => {
+            Command::Resume { conn, link, as_new, retired, encoding, received, accepted, refused } => {
+                self.retire(conn, retired, now_us);
                 self.resume(conn, link, as_new, encoding, received, [accepted, refused], now_us);
+                return CALLS_WORK;
+            }
+            Command::Retire { conn, link, retired, is_over } => {
+                if self.slots.get_mut(conn).is_some_and(|slot| slot.link_id == link) {
+                    self.retire(conn, retired, now_us);
+                } else {
+                    self.ended.push(retired.id);
+                }
+                if is_over {
+                    self.end(conn);
+                }
                 return CALLS_WORK;
             }
             Command::Park { conn, link } => {
@@ -170,7 +184,8 @@ impl<L: Link> Shard<L> {
                 return handled;
             }
             Command::Broadcast { message, except } => {
-                let all: Vec<_> = self.slots.iter_mut(self.index).map(|(conn, _)| conn).collect();
+                let all = self.slots.iter_mut(self.index).filter(|(_, slot)| !slot.is_retired);
+                let all: Vec<_> = all.map(|(conn, _)| conn).collect();
                 let handled = all.len();
                 for conn in all.into_iter().filter(|conn| except.binary_search(conn).is_err()) {
                     self.deliver(conn, &message, now_us);
@@ -292,6 +307,7 @@ impl<L: Link> Shard<L> {
             is_dirty: false,
             is_blocked: false,
             is_pinged: false,
+            is_retired: false,
             due_us: now_us,
         };
         let interval_us = self.settings.ping_interval_us;
@@ -318,12 +334,14 @@ impl<L: Link> Shard<L> {
 
     fn end_because(&mut self, conn: ConnId, cause: Cause) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
-        let name = slot.name(conn);
+        let (name, is_retired) = (slot.name(conn), slot.is_retired);
         if let Some(link) = &mut slot.link {
             link.abort();
         }
         self.end(conn);
-        self.events.push(Event::Closed { conn: name, cause });
+        if !is_retired {
+            self.events.push(Event::Closed { conn: name, cause });
+        }
     }
 
     fn deliver(&mut self, conn: ConnId, message: &Arc<Message>, now_us: u64) {
@@ -429,6 +447,10 @@ impl<L: Link> Shard<L> {
             Progress::Empty if slot.skips.is_empty() => {}
             Progress::Empty => self.tell_skips(conn, now_us),
             Progress::More => slot.mark_dirty(conn, &mut self.dirty),
+            Progress::Closed if slot.is_retired => {
+                link.finish();
+                self.end(conn);
+            }
             Progress::Closed if flushed.bytes > 0 => link.finish(),
             Progress::Closed => {}
             Progress::Blocked => {
@@ -514,6 +536,11 @@ impl<L> Conn<L> {
     /// See [`Event`].
     fn name(&self, conn: ConnId) -> ConnId {
         if self.link.is_some() { self.link_id } else { conn }
+    }
+
+    /// Whether its link may end without it: of a session that is not closing.
+    fn may_retire(&self) -> bool {
+        self.outbox.encoding() != Encoding::Raw && !self.outbox.is_closing()
     }
 
     /// The publisher does not want it to have a message.

@@ -147,11 +147,13 @@ class Engine:
         greeting: bytes,
         accepted: bytes,
         refused: bytes,
+        farewell: tuple[int, str],
         window: int = 0,
     ) -> int:
         """Goes on with a session over another link, and returns the link's id. `"resumed"` or `"refused"` follows.
 
-        The link it had is ended. What the client has not received comes again, then what has waited.
+        The link that it still has is closed as by `retire`. What the client has not received comes again, then what has
+        waited.
 
         Args:
             conn: the session's connection.
@@ -162,6 +164,7 @@ class Engine:
             accepted: an envelope that follows when the session goes on.
             refused: one that follows when it cannot, because some of what is missing is not kept; the link is a
                 connection of its own then, by the id returned. The session is for the host to end.
+            farewell: close code and reason for the link that the session has still.
             window: as in `open`.
 
         Raises: as `open`.
@@ -170,6 +173,22 @@ class Engine:
     def park(self, conn: int, link: int) -> None:
         """The link of a session is lost. The session stays in its rooms, and its messages wait, until `resume` or
         `gone`. Does nothing if the session has another link by now."""
+
+    def retire(self, conn: int, link: int, farewell: tuple[int, str], is_over: bool) -> None:
+        """Closes the link of a session, if it still is this one. The session stays as after `park`.
+
+        The link finishes the frame that it has begun, and ends with a close frame and FIN, within `close_timeout`. No
+        event tells of it, but `"data"` and `"finish"` of a hosted one. A session that is closing keeps its link.
+
+        Args:
+            conn: the session's connection.
+            link: the link.
+            farewell: close code and reason.
+            is_over: the session ends as by `gone`, whatever link it has.
+
+        Raises:
+            ValueError: the code may not be sent (RFC 6455 section 7.4).
+        """
 
     def received(self, conn: int, count: int) -> None:
         """The client has received so many messages of its session; they need not be kept."""

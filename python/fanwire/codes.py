@@ -42,6 +42,8 @@ class CloseCode(IntEnum):
     """The peer's token has expired, and no new one has come."""
     REVOKED = 4502
     """The peer is no longer let in."""
+    TAKEN_OVER = 4503
+    """Another connection uses the peer's session."""
 
     @property
     def should_reconnect(self) -> bool:

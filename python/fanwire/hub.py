@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +17,7 @@ from fanwire._engine import EngineError, Overloaded
 from fanwire.admission import Ticket
 from fanwire.authentication import Authentication
 from fanwire.backplane.base import Unavailable
+from fanwire.carriage import Phase, Step, Word, step
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection, Services
 from fanwire.desk import Desk, Method
@@ -36,9 +38,9 @@ from fanwire.state import State
 from fanwire.store import SessionStore
 from fanwire.turns import Turns
 from fanwire.users import Users
-from fanwire.warden import Warden
+from fanwire.warden import COME_BACK, Warden
 
-__all__ = ["Carrier", "Handler", "Handlers", "Hub"]
+__all__ = ["TAKEN_OVER", "Carrier", "Handler", "Handlers", "Hub"]
 
 Handler = Callable[..., Awaitable[None] | None]
 
@@ -65,7 +67,7 @@ class Carrier(Owner, Protocol):
         link: what the engine calls it.
         inbox: the calls of the connection's handlers.
         fresh: what it carries if the session asked for cannot go on; None once that is decided.
-        is_lost: its transport is gone.
+        phase: where it stands, see `fanwire.carriage`.
         ticket: its place among all.
     """
 
@@ -73,7 +75,7 @@ class Carrier(Owner, Protocol):
     link: int
     inbox: Inbox
     fresh: Connection | None
-    is_lost: bool
+    phase: Phase
     ticket: Ticket
 
     def abort(self) -> None:
@@ -81,6 +83,9 @@ class Carrier(Owner, Protocol):
 
     def begin(self) -> None:
         """Reads, from here on."""
+
+    def retire(self) -> None:
+        """Reads on, but for the peer's close frame and the end of the transport."""
 
     def deliver(self, data: bytes) -> None:
         """Writes bytes from the engine, where the loop writes."""
@@ -152,6 +157,8 @@ class Hub(Host):
         self._tasks: set[asyncio.Future[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        # What the engine has told and was not looked at yet. Looking at one event may ask for those after it.
+        self._events: deque[tuple[str, int, Any]] = deque()
 
     def start(self) -> None:
         """Begins to listen to the engine."""
@@ -196,7 +203,7 @@ class Hub(Host):
     def returning(self, carrier: Carrier) -> None:
         """A client wants to go on with the session of the carrier's connection; the engine will say whether it can."""
         connection = carrier.connection
-        old = self.carriers.pop(connection.link, None)
+        old = self.carriers.get(connection.link)
         connection.link = carrier.link
         self.carriers[carrier.link] = carrier
         if connection.session is not None:
@@ -204,43 +211,71 @@ class Hub(Host):
             self.sessions.resume(connection.session)
         self._idle.clear()
         if old is not None:
-            # Its end is no longer the connection's.
-            old.is_lost = True
-            old.abort()
+            # The engine has its close frame from `resume`.
+            self._retire(old)
 
-    def silence(self, connection: Connection) -> None:
-        """The client is about to come back over another transport: what the old one still brings does not count."""
-        old = self.carriers.get(connection.link)
-        if old is not None:
-            old.is_lost = True
-            old.abort()
+    def _retire(self, carrier: Carrier) -> None:
+        """A connection goes on without this transport, which the engine closes with a close frame."""
+        if self._step(carrier, Word.RETIRED) is Step.RETIRE:
+            carrier.retire()
+            # A peer that is cut off, or does not answer, holds nothing up.
+            self._loop.call_later(self.config.close_timeout, carrier.abort)
+        elif carrier.phase is Phase.GONE:
+            self._discard(carrier)
+
+    def let_go(self, carrier: Carrier, code: int, reason: str) -> bool:
+        """Closes a transport and parks its session, whose client comes back; false if the session cannot wait."""
+        connection = carrier.connection
+        if connection.state is not State.OPEN or carrier.phase is not Phase.CARRYING:
+            return False
+        if not self._wait_for_client(connection):
+            return False
+        with contextlib.suppress(EngineError):
+            self.engine.retire(connection.id, carrier.link, (code, reason), False)
+        self._retire(carrier)
+        return True
 
     def lost(self, carrier: Carrier) -> None:
         """A client's transport is gone. What follows has its turn: thousands may be lost at once."""
-        carrier.is_lost = True
         carrier.ticket.leave()
         self.turns.put(self._lost, carrier)
 
     def _lost(self, carrier: Carrier) -> None:
-        connection = carrier.connection
         # Why the engine has ended it may be known already and not heard yet.
         self.take_events()
-        if connection.link != carrier.link:
+        todo = self._step(carrier, Word.LOST)
+        if todo is Step.UNLINK:
+            self._park(carrier.connection, carrier.link)
             return
-        if carrier.fresh is not None:
-            # The engine has still to say what it was the transport of.
-            self._park(connection, carrier.link)
-            return
+        self._discard(carrier)
+        if todo is Step.PARK:
+            self._left(carrier)
+
+    def _step(self, carrier: Carrier, word: Word) -> Step:
+        carrier.phase, todo = step(carrier.phase, word)
+        return todo
+
+    def _discard(self, carrier: Carrier) -> None:
         self.carriers.pop(carrier.link, None)
         self._look_idle()
-        session = connection.session
-        may_return = connection.close_code is None and not self._is_draining and self.config.grace > 0
-        if may_return and session is not None and self.sessions.park(connection, session):
+
+    def _left(self, carrier: Carrier) -> None:
+        """The client is away: its session waits for it, if it has one that can."""
+        connection = carrier.connection
+        if self._wait_for_client(connection):
             self._park(connection, carrier.link)
-            self.lifetimes.end(connection)
-            connection.advance(State.PARKED)
         else:
             self._ended(connection, "closed")
+
+    def _wait_for_client(self, connection: Connection) -> bool:
+        session = connection.session
+        if connection.close_code is not None or self._is_draining or self.config.grace <= 0 or session is None:
+            return False
+        if connection.id not in self.connections or not self.sessions.park(connection, session):
+            return False
+        self.lifetimes.end(connection)
+        connection.advance(State.PARKED)
+        return True
 
     def _park(self, connection: Connection, link: int) -> None:
         with contextlib.suppress(EngineError):
@@ -335,12 +370,19 @@ class Hub(Host):
 
     def _moved(self, session: str) -> None:
         connection = self.sessions.find(session)
-        if connection is not None and not connection.is_parked:
-            # What is left of the old transport nobody hears.
-            connection.closing(CloseCode.GOING_AWAY, "the client has come back at another node")
-            self.silence(connection)
-        if connection is not None:
-            self._ended(connection, "other node")
+        if connection is None or connection.session is None:
+            return
+        if connection.state is State.CLOSING:
+            # It has a close frame already, and ends with it.
+            self.sessions.end(connection.session, connection, "other node")
+            return
+        carrier = self.carriers.get(connection.link)
+        if carrier is not None:
+            connection.closing(CloseCode.TAKEN_OVER, TAKEN_OVER)
+            with contextlib.suppress(EngineError):
+                self.engine.retire(connection.id, carrier.link, (CloseCode.TAKEN_OVER, TAKEN_OVER), True)
+            self._retire(carrier)
+        self._ended(connection, "other node")
 
     def for_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
         """See `Host`."""
@@ -406,6 +448,8 @@ class Hub(Host):
             if self.failed.done():
                 carrier.abort()
                 continue
+            if carrier.phase is Phase.RETIRED:
+                continue
             reason = "the server is shutting down"
             # Not all at once: whoever takes over has to let them in.
             after_ms = int(random.uniform(0, self.config.drain_spread) * 1000)  # noqa: S311 - spreads load, hides nothing
@@ -434,52 +478,61 @@ class Hub(Host):
 
     def take_events(self) -> None:
         """Does what the engine asks for. Also called before a peer's end is looked at, which may have a cause there."""
-        for kind, link, detail in self.engine.events():
-            if kind == "failed":
-                logger.critical("the engine failed: %s", detail)
-                if not self.failed.done():
-                    self.failed.set_result(detail)
-                continue
-            carrier = self.carriers.get(link)
-            if kind == "refused":
-                self._refused(carrier, link, detail)
-            elif carrier is None:
-                # Its transport was lost while the event was under way, or it names a parked session.
-                parked = self.connections.get(link)
-                if kind == "closed" and parked is not None:
-                    logger.info("%r has ended: %s", parked, _CAUSES[detail])
-                    self._ended(parked, "overflow" if parked.is_parked else "closed")
-            elif kind == "data":
-                carrier.deliver(detail)
-            elif kind == "finish":
-                carrier.finish()
-            elif kind == "resumed":
-                self._resumed(carrier)
-            elif kind == "parked":
-                logger.info("%r is parked: %s", carrier.connection, _CAUSES[detail])
-                carrier.abort()
-            elif kind == "closing":
-                logger.info("%r is closed: %s", carrier.connection, _CAUSES[detail])
-                carrier.connection.closing(CloseCode.SLOW_CONSUMER, _CAUSES[detail])
-                self.limits.count("engine_bytes" if detail == "budget" else "connection_bytes")
-                if carrier.connection.session is not None:
-                    self.sessions.end(carrier.connection.session, carrier.connection, "overflow")
-            else:
-                connection = carrier.connection
-                logger.info("%r has ended: %s", connection, _CAUSES[detail])
-                connection.close_reason = connection.close_reason or _CAUSES[detail]
-                connection.close_code = connection.close_code or CloseCode.ABNORMAL
-                carrier.abort()
+        self._events.extend(self.engine.events())
+        while self._events:
+            self._take_event(*self._events.popleft())
+
+    def _take_event(self, kind: str, link: int, detail: Any) -> None:
+        carrier = self.carriers.get(link)
+        if kind == "failed":
+            logger.critical("the engine failed: %s", detail)
+            if not self.failed.done():
+                self.failed.set_result(detail)
+        elif kind == "refused":
+            self._refused(carrier, link, detail)
+        elif carrier is None or (kind == "closed" and carrier.phase is Phase.RETIRED):
+            # Its transport was lost while the event was under way, or it names a session without a transport.
+            parked = self.connections.get(link)
+            if kind == "closed" and parked is not None:
+                logger.info("%r has ended: %s", parked, _CAUSES[detail])
+                self._ended(parked, "overflow" if parked.is_parked else "closed")
+        elif kind == "data":
+            carrier.deliver(detail)
+        elif kind == "finish":
+            carrier.finish()
+        elif kind == "resumed":
+            self._resumed(carrier)
+        elif kind == "parked":
+            logger.info("%r is parked: %s", carrier.connection, _CAUSES[detail])
+            carrier.abort()
+        elif kind == "closing":
+            logger.info("%r is closed: %s", carrier.connection, _CAUSES[detail])
+            carrier.connection.closing(CloseCode.SLOW_CONSUMER, _CAUSES[detail])
+            self.limits.count("engine_bytes" if detail == "budget" else "connection_bytes")
+            if carrier.connection.session is not None:
+                self.sessions.end(carrier.connection.session, carrier.connection, "overflow")
+        else:
+            connection = carrier.connection
+            logger.info("%r has ended: %s", connection, _CAUSES[detail])
+            connection.close_reason = connection.close_reason or _CAUSES[detail]
+            connection.close_code = connection.close_code or CloseCode.ABNORMAL
+            carrier.abort()
 
     def _cut(self, connection: Connection, link: int) -> None:
         """Ends a connection's transport, if it is still that one; its session waits."""
         carrier = self.carriers.get(link)
-        if carrier is not None and connection.link == link and connection.state is State.OPEN:
+        if carrier is not None and connection.link == link and not self.let_go(carrier, CloseCode.RECONNECT, COME_BACK):
             carrier.abort()
 
     def _resumed(self, carrier: Carrier) -> None:
+        todo = self._step(carrier, Word.RESUMED)
+        if todo is Step.NOTHING:
+            # Another transport has taken the connection meanwhile.
+            return
         connection, fresh = carrier.connection, carrier.fresh
         carrier.fresh = None
+        if todo is Step.PARK:
+            self._discard(carrier)
         if connection.id not in self.connections:
             # It has ended while the engine decided.
             carrier.abort()
@@ -495,20 +548,24 @@ class Hub(Host):
             carrier.inbox = connection.inbox
             carrier.inbox.move(carrier)
         connection.inbox = carrier.inbox
-        if carrier.is_lost:
-            self._lost(carrier)
-        else:
+        if todo is Step.BEGIN:
             carrier.begin()
+        else:
+            self._left(carrier)
 
     def _refused(self, carrier: Carrier | None, link: int, conn_id: int) -> None:
         """A session cannot go on; the link is a connection of its own, with the session that was made for this."""
         old = self.connections.get(conn_id)
-        if carrier is None or carrier.fresh is None or carrier.is_lost:
+        todo = Step.FORGET if carrier is None else self._step(carrier, Word.REFUSED)
+        if todo is Step.FORGET:
             self.engine.gone(link)
-            self.carriers.pop(link, None)
+            if carrier is not None:
+                self._discard(carrier)
+        elif todo is Step.CLOSE:
+            self.engine.close(link, CloseCode.TAKEN_OVER, TAKEN_OVER, False)
         if old is not None and old.link == link:
             self._ended(old, "overflow")
-        if carrier is not None and carrier.fresh is not None and not carrier.is_lost:
+        if todo is Step.BEGIN and carrier is not None and carrier.fresh is not None:
             carrier.connection = carrier.fresh
             carrier.connection.inbox = carrier.inbox
             carrier.fresh = None
@@ -537,6 +594,9 @@ class _Nobody(Owner):
         """See `Owner`."""
         return self._hub.spawn(work)
 
+
+TAKEN_OVER = "another connection uses this session"
+"""What a client is told whose session goes on over another connection."""
 
 _CAUSES = {
     "slow": "more waits for it than connection_bytes allows",

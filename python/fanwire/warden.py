@@ -19,7 +19,7 @@ from fanwire.policy import Policies
 from fanwire.rights import Rights
 from fanwire.turns import Turns
 
-__all__ = ["Warden"]
+__all__ = ["COME_BACK", "Warden"]
 
 logger = logging.getLogger("fanwire")
 

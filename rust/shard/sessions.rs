@@ -1,12 +1,14 @@
 //! What a shard does for sessions: they outlive their links, and are told what they did not get.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::command::{Cause, Event};
+use crate::command::{Cause, Event, Retired};
 use crate::envelope::{Encoding, Kind};
 use crate::message::{About, Delivery, Message, Role};
+use crate::outbox::Outbox;
 use crate::shard::{Conn, Link, Shard};
-use crate::skips::Skip;
+use crate::skips::{Skip, Skips};
 use crate::slots::ConnId;
 
 impl<L: Link> Shard<L> {
@@ -23,14 +25,52 @@ impl<L: Link> Shard<L> {
     }
 
     pub(super) fn park(&mut self, conn: ConnId) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let Some(mut link) = slot.link.take() else { return };
-        link.abort();
+        if let Some(mut link) = self.unlink(conn) {
+            link.abort();
+        }
+    }
+
+    /// Takes the link from a session, which goes on without; none where there is no link.
+    fn unlink(&mut self, conn: ConnId) -> Option<L> {
+        let slot = self.slots.get_mut(conn)?;
+        let link = slot.link.take()?;
         slot.is_blocked = true;
         slot.is_pinged = false;
         let before = slot.outbox.references();
         slot.outbox.park();
         self.references = self.references + slot.outbox.references() - before;
+        Some(link)
+    }
+
+    /// Takes the link from a session and closes it with a close frame, after what must come before. A session that is
+    /// closing keeps its link, which has a close frame of its own.
+    pub(super) fn retire(&mut self, conn: ConnId, Retired { id, frame }: Retired, now_us: u64) {
+        let Some(slot) = self.slots.get_mut(conn).filter(|slot| slot.may_retire()) else {
+            return self.ended.push(id);
+        };
+        let rest = slot.outbox.owed();
+        let Some(mut link) = self.unlink(conn) else { return self.ended.push(id) };
+        link.serve(id);
+        // Bounded by one message, and not by what the host has granted: that belongs to the session.
+        link.grant(rest.len() + frame.len());
+        let mut outbox = Outbox::new(rest.len(), Encoding::Raw);
+        outbox.push_raw(rest);
+        outbox.close(frame, true, &mut |_, _| {});
+        let mut slot = Conn {
+            link: Some(link),
+            link_id: id,
+            outbox,
+            skips: Skips::new(false),
+            is_dirty: false,
+            is_blocked: false,
+            is_pinged: false,
+            is_retired: true,
+            due_us: now_us + self.settings.close_timeout_us,
+        };
+        self.timers.push(Reverse((slot.due_us, id)));
+        slot.mark_dirty(id, &mut self.dirty);
+        self.slots.insert(id, slot);
+        self.stats.connections.set(self.slots.len() as u64);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of a command")]
@@ -44,8 +84,6 @@ impl<L: Link> Shard<L> {
         [accepted, refused]: [Box<[u8]>; 2],
         now_us: u64,
     ) {
-        // The peer may be back before we have noticed that it was away.
-        self.park(conn);
         let Some(slot) = self.slots.get_mut(conn) else {
             return self.refuse(conn, link, as_new, encoding, refused, now_us);
         };

@@ -23,6 +23,7 @@ __all__ = ["ClientClosed", "ClientError", "ConnectionFailed", "ProtocolError", "
 MEANINGS: dict[int | None, str] = {
     CloseCode.TOKEN_EXPIRED: "the token has expired, and no new one was taken",
     CloseCode.REVOKED: "the server no longer lets this client in",
+    CloseCode.TAKEN_OVER: "another connection uses this session",
 }
 """What a close code says where the server adds no word of its own."""
 

@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any
 
 from fanwire.admission import Ticket
+from fanwire.carriage import Phase
+from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.gateway.parser import make_parser
 from fanwire.gateway.upgrade import Upgrade
 from fanwire.gateway.websocket import WebSocket
-from fanwire.hub import Hub
+from fanwire.hub import TAKEN_OVER, Hub
 from fanwire.identity import rate_of, subject_of
 from fanwire.request import Request
 from fanwire.session import Session
@@ -63,14 +65,15 @@ def open_websocket(
     make = partial(Connection, hub.engine, hub.services, request=request, identity=identity, session=session)
     if claim.connection is not None and claim.connection.session is not None and session is not None:
         going_on = claim.connection.session
-        # What the old transport has brought by now is all that the client will be told of.
-        hub.silence(claim.connection)
+        # All that the old transport has brought: it is retired before the loop turns.
         accepted = welcome(hub.config, going_on, going_on.received)
         refused = welcome(hub.config, session, None, "overflow")
         carrier.connection = claim.connection
         carrier.link = hub.engine.resume(
-            claim.connection.id, fd, session.codec.name, claim.received, greeting, accepted, refused, window
-        )
+            claim.connection.id, fd, session.codec.name, claim.received, greeting, accepted, refused,
+            (CloseCode.TAKEN_OVER, TAKEN_OVER), window,
+        )  # fmt: skip
+        carrier.phase = Phase.DECIDING
         carrier.fresh = make(carrier.link)
     else:
         carrier.link = hub.engine.open(fd, "raw" if session is None else session.codec.name, window)

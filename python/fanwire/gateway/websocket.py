@@ -11,6 +11,7 @@ from typing import Any
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from fanwire.admission import Ticket
+from fanwire.carriage import OVER, Phase
 from fanwire.codes import CloseCode, is_valid
 from fanwire.connection import Connection
 from fanwire.gateway.assembly import Assembly, Violation
@@ -29,9 +30,9 @@ class WebSocket(WSListener):
     """The frames of one connection. It is a picows listener and the hub's `Carrier`."""
 
     __slots__ = (
-        "_assembly", "_held", "_hub", "_is_slowed", "_is_tls", "_is_vouching", "_is_waiting", "_is_write_paused",
-        "_on_message", "_owed", "_pace", "_peer_closed", "_rest", "_unfinished", "connection", "fresh", "inbox",
-        "is_lost", "is_paused", "link", "ticket", "transport",
+        "_assembly", "_held", "_hub", "_is_finished", "_is_slowed", "_is_tls", "_is_vouching", "_is_waiting",
+        "_is_write_paused", "_on_message", "_owed", "_pace", "_peer_closed", "_rest", "_unfinished", "connection",
+        "fresh", "inbox", "is_paused", "link", "phase", "ticket", "transport",
     )  # fmt: skip
 
     connection: Connection
@@ -53,23 +54,32 @@ class WebSocket(WSListener):
         self.ticket = ticket
         self._is_tls = is_tls
         self._is_write_paused = False
+        # The engine has given all its bytes, where the loop writes.
+        self._is_finished = False
         self._on_message = hub.handlers.on_message
         self._owed = 0
         self._peer_closed = False
         self._rest = rest
         self.fresh: Connection | None = None
         self.transport = transport
-        self.is_lost = False
+        self.phase = Phase.CARRYING
         self.is_paused = False
         held = hub.limits.inbound
         self.inbox = Inbox(self, max_calls=hub.config.inbox_messages, max_bytes=hub.config.inbox_bytes, held=held)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether what the transport brings no longer counts."""
+        return self.phase in OVER
 
     # What picows calls.
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A whole frame has come."""
         if self.is_lost:
-            # The client has another transport by now, and this one's end must not be taken for its own.
+            # The connection goes on without this transport, which ends once both close frames are there.
+            if frame.msg_type is WSMsgType.CLOSE:
+                self._peer_has_closed()
             return
         try:
             # Each attribute of a frame is a conversion (the opcode 0.13 µs), so none is read twice.
@@ -188,6 +198,12 @@ class WebSocket(WSListener):
         """See `Carrier`."""
         self.transport.abort()
 
+    def retire(self) -> None:
+        """See `Carrier`."""
+        self._stop_waiting()
+        self.is_paused = self._is_slowed = False
+        self.begin()
+
     def begin(self) -> None:
         """See `Carrier`."""
         protocol = self.transport.get_protocol()
@@ -293,12 +309,14 @@ class WebSocket(WSListener):
 
     def finish(self) -> None:
         """See `Carrier`."""
-        if self._peer_closed:
-            self.transport.close()
-        self._peer_closed = True
+        self._is_finished = True
+        self._close_when_done()
 
     def pause_reading(self) -> None:
         """See `Owner`."""
+        if self.is_lost:
+            # It has nothing to bring, and its end has to be seen.
+            return
         self.is_paused = True
         if not self.transport.is_closing():
             self.transport.pause_reading()
@@ -324,7 +342,7 @@ class WebSocket(WSListener):
         """Fails the connection: a close frame at once, and nothing more is read (RFC 6455 section 7.1.7)."""
         self._end(code, reason)
         # A close frame of the peer's would not be heard. Without TLS the engine's FIN tells it to end.
-        self._peer_closed = True
+        self._peer_has_closed()
         protocol = self.transport.get_protocol()
         if isinstance(protocol, Parser):
             self.transport.set_protocol(Deaf(protocol))
@@ -336,9 +354,9 @@ class WebSocket(WSListener):
         and must not count (RFC 6455 section 5.5.1).
         """
         if received is not None and is_valid(int(received.code)):
-            self._end(int(received.code), received.reason or "")
+            self._peer_closes(int(received.code), received.reason or "")
         elif received is not None and not received.code:
-            self._end(None, "")
+            self._peer_closes(None, "")
         else:
             code = int.from_bytes(payload[:2], "big")
             if code == CloseCode.TOO_BIG and self.connection.state is OPEN:
@@ -350,16 +368,26 @@ class WebSocket(WSListener):
         code = int.from_bytes(payload[:2], "big") if payload else None
         if code is not None and not is_valid(code):
             raise Violation(CloseCode.PROTOCOL_ERROR, "invalid close code")
+        # picows has checked that the reason is UTF-8.
+        self._peer_closes(code, payload[2:].decode())
+        self._peer_has_closed()
+
+    def _peer_closes(self, code: int | None, reason: str) -> None:
+        """Answers the peer's close frame with the same code (RFC 6455 section 5.5.1)."""
         # It may answer a close of the engine's that was not heard of yet.
         self._hub.take_events()
-        if code in RECONNECTS and self.connection.session is not None and self.connection.state is OPEN:
-            # The client means to come back, so its session waits: as if the transport had been lost.
-            self.transport.abort()
-            return
-        # picows has checked that the reason is UTF-8.
-        self._end(code, payload[2:].decode())
-        if self._is_tls:
-            self.finish()
+        # By some codes the client says that it comes back: its session waits.
+        if code is None or code not in RECONNECTS or not self._hub.let_go(self, code, reason):
+            self._end(code, reason)
+
+    def _peer_has_closed(self) -> None:
+        self._peer_closed = True
+        self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        # A socket that the engine writes to ends with both FINs.
+        if self._is_tls and self._peer_closed and self._is_finished:
+            self.transport.close()
 
     def _end(self, code: int | None, reason: str) -> None:
         if self.is_lost:
@@ -369,7 +397,8 @@ class WebSocket(WSListener):
 
     def _grant(self) -> None:
         owed, self._owed = self._owed, 0
-        if owed:
+        # By now the connection may have another transport, whose window this is not.
+        if owed and not self.is_lost:
             self._hub.engine.grant(self.connection.id, owed)
 
 

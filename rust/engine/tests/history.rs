@@ -127,7 +127,8 @@ fn a_session_resumes_over_another_socket() {
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     let hello = [&b""[..], br#"{"type":"welcome"}"#, b""];
     let way = Way::Socket(ours.into());
-    let link = engine.resume(first.conn, way, Encoding::Json, 1, hello).unwrap();
+    let farewell = Farewell::new(4503, "").unwrap();
+    let link = engine.resume(first.conn, way, Encoding::Json, 1, hello, farewell).unwrap();
     let mut second = Client { conn: link, stream: std::io::BufReader::new(theirs) };
     assert_eq!(second.envelope()["type"], "welcome");
     for seq in 2..=4 {

@@ -1,6 +1,7 @@
 //! Sessions: parked, resumed, refused, told what they did not get.
 
 use super::*;
+use crate::command::Retired;
 
 const JSON: Encoding = Encoding::Json;
 
@@ -31,6 +32,19 @@ impl House {
         (conn, link)
     }
 
+    fn farewell(&mut self) -> Retired {
+        Retired { id: self.ids.take().unwrap(), frame: close_frame(4503) }
+    }
+
+    /// Closes the link of a session; the link's id from then on.
+    fn retire(&mut self, conn: ConnId, link: ConnId, is_over: bool) -> ConnId {
+        let retired = self.farewell();
+        let id = retired.id;
+        self.apply(Command::Retire { conn, link, retired, is_over });
+        self.turn();
+        id
+    }
+
     fn park(&mut self, conn: ConnId, link: ConnId) {
         self.apply(Command::Park { conn, link });
     }
@@ -38,10 +52,10 @@ impl House {
     /// Comes back after so many messages; the id of the new link, and the link.
     fn resume(&mut self, conn: ConnId, received: u64, takes: usize) -> (ConnId, Fake) {
         let as_new = self.ids.take().unwrap();
-        let link = Fake::new(takes);
+        let link = Fake::socket(takes);
         let [accepted, refused] = [&b"yes"[..], b"no"].map(|text| frame::encode(Opcode::Pong, text));
-        let (encoding, made) = (JSON, link.clone());
-        self.apply(Command::Resume { conn, link: made, as_new, encoding, received, accepted, refused });
+        let (encoding, made, retired) = (JSON, link.clone(), self.farewell());
+        self.apply(Command::Resume { conn, link: made, as_new, retired, encoding, received, accepted, refused });
         self.turn();
         (as_new, link)
     }
@@ -96,10 +110,139 @@ fn a_message_that_left_in_part_comes_again_as_a_whole() {
         let (_, second) = house.resume(conn, 1, 5 + cut);
         let (_, third) = house.resume(conn, 1, UNLIMITED);
         assert_eq!(numbers(&third), [2, 3], "cut at {cut}");
+        house.now_us += 5 * SECOND;
+        house.turn();
         assert!(first.calls().contains(&"abort") && second.calls().contains(&"abort"));
         house.apply(Command::Gone { conn });
         house.assert_empty();
     }
+}
+
+/// The code of the close frame that a link has taken last, if it has.
+fn close_code(link: &Fake) -> Option<u16> {
+    let (opcode, payload) = link.frames().pop()?;
+    (opcode == 8).then(|| u16::from_be_bytes([payload[0], payload[1]]))
+}
+
+#[test]
+fn a_link_that_is_taken_over_finishes_its_frame_and_then_says_why() {
+    let size = {
+        let mut house = House::new();
+        let (_, link) = house.session(UNLIMITED);
+        house.publish(1, 1);
+        house.turn();
+        link.0.borrow().taken.len()
+    };
+    for cut in 0..size {
+        let mut house = House::new();
+        let (conn, first) = house.session(size + cut);
+        house.publish(1, 1);
+        house.publish(1, 2);
+        house.turn();
+        let (link, second) = house.resume(conn, 1, UNLIMITED);
+        assert_eq!(house.events(), [Event::Resumed { conn, link }]);
+        assert_eq!((greeting(&second), numbers(&second)), (b"yes".to_vec(), vec![2]));
+        // The old link takes more only now: it has its turn, by its new id.
+        first.give(UNLIMITED);
+        let all: Vec<_> = house.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
+        all.into_iter().for_each(|conn| house.shard.writable(conn));
+        house.turn();
+        let expected = if cut > 0 { vec![1, 2] } else { vec![1] };
+        assert_eq!((numbers(&first), close_code(&first)), (expected, Some(4503)), "cut at {cut}");
+        assert_eq!(first.calls().last(), Some(&"finish"));
+        assert_eq!((house.events(), numbers(&second)), (vec![], vec![2]));
+        house.apply(Command::Gone { conn });
+        house.assert_empty();
+    }
+}
+
+#[test]
+fn a_retired_link_that_takes_nothing_is_cut_off_in_time_and_nothing_is_told_of_it() {
+    let mut house = House::new();
+    let (conn, first) = house.session(0);
+    house.publish(1, 1);
+    house.turn();
+    let (link, second) = house.resume(conn, 0, UNLIMITED);
+    assert_eq!((house.events(), numbers(&second)), (vec![Event::Resumed { conn, link }], vec![1]));
+    house.now_us += 5 * SECOND - 1;
+    house.turn();
+    assert!(!first.calls().contains(&"abort"));
+    house.now_us += 1;
+    house.turn();
+    assert_eq!(first.calls().last(), Some(&"abort"));
+    assert_eq!(house.events(), []);
+    // One whose peer is gone ends at once.
+    second.reset();
+    let third = house.resume(conn, 1, UNLIMITED).0;
+    assert_eq!(house.events(), [Event::Resumed { conn, link: third }]);
+    house.apply(Command::Gone { conn });
+    house.assert_empty();
+}
+
+#[test]
+fn a_retired_link_that_the_host_writes_needs_no_grant() {
+    let mut house = House::new();
+    let (conn, first) = house.session(20);
+    first.0.borrow_mut().is_socket = false;
+    house.publish(1, 1);
+    house.publish(1, 2);
+    house.turn();
+    house.resume(conn, 0, UNLIMITED);
+    assert_eq!((numbers(&first), close_code(&first)), (vec![1], Some(4503)));
+    assert_eq!(first.calls().last(), Some(&"finish"));
+    house.apply(Command::Gone { conn });
+    house.assert_empty();
+}
+
+#[test]
+fn a_link_that_is_taken_over_before_it_has_begun_gets_its_handshake_first() {
+    let mut house = House::new();
+    let (conn, _) = house.session(UNLIMITED);
+    house.park(conn, conn);
+    let (_, second) = house.resume(conn, 0, 0);
+    let (_, third) = house.resume(conn, 0, UNLIMITED);
+    second.give(UNLIMITED);
+    let all: Vec<_> = house.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
+    all.into_iter().for_each(|conn| house.shard.writable(conn));
+    house.turn();
+    assert_eq!((greeting(&second), close_code(&second)), (b"yes".to_vec(), Some(4503)));
+    assert_eq!((greeting(&third), close_code(&third)), (b"yes".to_vec(), None));
+}
+
+#[test]
+fn a_session_whose_link_is_retired_waits_for_the_next() {
+    let mut house = House::new();
+    let (conn, first) = house.session(UNLIMITED);
+    house.publish(1, 1);
+    house.turn();
+    house.retire(conn, conn, false);
+    assert_eq!((close_code(&first), first.calls().last()), (Some(4503), Some(&"finish")));
+    house.publish(1, 2);
+    house.turn();
+    let (link, second) = house.resume(conn, 1, UNLIMITED);
+    assert_eq!((house.events(), numbers(&second)), (vec![Event::Resumed { conn, link }], vec![2]));
+    // A late word about the first link does nothing to the second.
+    house.retire(conn, conn, false);
+    house.publish(1, 3);
+    house.turn();
+    assert_eq!((numbers(&second), close_code(&second)), (vec![2, 3], None));
+    // It ends with its session, and its room hears nothing of it any more.
+    house.retire(conn, link, true);
+    assert_eq!((house.headcount(1), close_code(&second)), (0, Some(4503)));
+    house.assert_empty();
+}
+
+#[test]
+fn a_session_that_is_closing_keeps_its_link() {
+    let mut house = House::new();
+    let (conn, first) = house.session(UNLIMITED);
+    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    let (link, _) = house.resume(conn, 0, UNLIMITED);
+    assert_eq!(house.events(), [Event::Refused { conn, link }]);
+    assert_eq!((close_code(&first), first.calls()), (Some(1000), vec!["finish"]));
+    house.apply(Command::Gone { conn });
+    house.apply(Command::Gone { conn: link });
+    house.assert_empty();
 }
 
 #[test]

@@ -1,0 +1,52 @@
+"""The engine's events, held back until a test wants them, so that it chooses the order in which things are heard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from helpers.serving import Book
+
+
+class HeldEngine:
+    """An engine whose events wait. Everything else it does at once."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._waiting: list[tuple[str, int, Any]] = []
+        self.is_held = False
+
+    def events(self) -> list[tuple[str, int, Any]]:
+        """What has happened, unless it is held back."""
+        self._waiting += self._engine.events()
+        if self.is_held:
+            return []
+        told, self._waiting = self._waiting, []
+        return told
+
+    def kinds(self) -> list[str]:
+        """What waits, without the bytes."""
+        self._waiting += self._engine.events()
+        return [kind for kind, _, _ in self._waiting if kind not in ("data", "finish")]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
+def hold(server: Book) -> HeldEngine:
+    """Holds the events of a running server's engine, from now on."""
+    hub = server._hub
+    assert hub is not None
+    if not isinstance(hub.engine, HeldEngine):
+        hub.engine = HeldEngine(hub.engine)  # type: ignore[assignment] - has what the hub calls
+    engine: Any = hub.engine
+    engine.is_held = True
+    return engine
+
+
+def release(server: Book) -> None:
+    """Gives them out."""
+    hub = server._hub
+    assert hub is not None
+    engine: Any = hub.engine
+    engine.is_held = False
+    hub.take_events()
