@@ -54,6 +54,7 @@ class Desk:
         methods: the application's own types.
         turns: where what takes long waits for its turn.
         rejections: makes answers of what handlers reject.
+        spawn: runs a coroutine in a task, and keeps it.
         on_message: gets the payload of messages of the type `message`.
     """
 
@@ -67,6 +68,7 @@ class Desk:
         methods: dict[str, Method],
         turns: Turns,
         rejections: Rejections,
+        spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
         on_message: Callable[..., Any] | None,
     ) -> None:
         self._engine = fabric.engine
@@ -76,7 +78,7 @@ class Desk:
         self._methods = {**methods}
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
-        rooms = RoomDesk(fabric, policies, memberships, rights, limits, turns, self.tell)
+        rooms = self._rooms = RoomDesk(fabric, policies, memberships, rights, limits, turns, self.tell, spawn)
         self._own = {
             "join": rooms.join, "leave": rooms.leave, "publish": rooms.publish, "presence": rooms.presence,
             "token": self._token,

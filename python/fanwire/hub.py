@@ -28,6 +28,7 @@ from fanwire.limits import Limits
 from fanwire.memberships import Memberships
 from fanwire.pace import Rates
 from fanwire.policy import Policies
+from fanwire.published import Published
 from fanwire.reject import Reject, reject_of
 from fanwire.rejections import Rejections
 from fanwire.renewal import Renewal
@@ -119,6 +120,8 @@ class Hub(Host):
         self.carriers: dict[int, Carrier] = {}
         self.connections: dict[int, Connection] = {}
         self.handlers = handlers
+        self.published = Published(fabric)
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._rejections = rejections
         # These answer no message: a connection can be closed, a join taken back, a leave or an end has happened.
         self._on_connect = rejections.guard(handlers.on_connect, "on_connect", rejections.close)
@@ -133,7 +136,7 @@ class Hub(Host):
         self.rota = Rota(self._loop)
         self.desk = Desk(
             fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, rejections,
-            handlers.on_message,
+            self.spawn, handlers.on_message,
         )  # fmt: skip
         self.warden = Warden(
             engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,
@@ -154,7 +157,6 @@ class Hub(Host):
         self.failed: asyncio.Future[str] = self._loop.create_future()
         self._thread = threading.get_ident()
         self._is_draining = False
-        self._tasks: set[asyncio.Future[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         # What the engine has told and was not looked at yet. Looking at one event may ask for those after it.

@@ -17,6 +17,7 @@ from fanwire.connection import Connection
 from fanwire.fabric import Fabric
 from fanwire.limits import Limits
 from fanwire.memberships import LISTED, Memberships, member
+from fanwire.once import Dropped, Once
 from fanwire.policy import Policies, RoomPolicy
 from fanwire.rights import Rights
 from fanwire.seen import Seen
@@ -52,6 +53,7 @@ class RoomDesk:
         limits: how much of it.
         turns: where what takes long waits for its turn.
         tell: sends a message of the protocol to a session.
+        spawn: runs a coroutine in a task, and keeps it.
 
     Raises, from each method:
         Refusal: it is not done.
@@ -67,6 +69,7 @@ class RoomDesk:
         limits: Limits,
         turns: Turns,
         tell: Callable[..., None],
+        spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
     ) -> None:
         self._fabric = fabric
         self._engine = fabric.engine
@@ -77,6 +80,7 @@ class RoomDesk:
         self._turns = turns
         self._tell = tell
         self._seen = Seen()
+        self._publishing: Once[int] = Once(spawn)
 
     def join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         """Makes the client a member, from a position on if it names one."""
@@ -178,19 +182,60 @@ class RoomDesk:
             self._tell(connection, "left", re=incoming.id, room=room)
 
     def publish(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
-        """Publishes, once for each id."""
+        """Publishes, once for each id. An id counts from its arrival: what comes again while the first is under way
+        waits for that, and gets the same answer."""
         room, policy = self._room(incoming)
         # Those who are nobody in particular are told apart by where their sessions began.
         owner = session.owner or session.lineage
-        seq = None if incoming.id is None else self._seen.find(owner, incoming.id)
+        if incoming.id is None:
+            published = self._publish(connection, session, incoming, policy, room, owner)
+            return self._unanswered(published) if isawaitable(published) else None
+        # Of another room it is another message.
+        name = f"{room}\0{incoming.id}"
+        seq = self._seen.find(owner, name)
         if seq is not None:
             self._tell(connection, "reply", re=incoming.id, room=room, seq=seq)
             return None
-        granted = self._rights.granted(connection, policy, room, ("publish",))
-        publish = partial(self._publish_now, connection, session, incoming, policy, room, owner)
-        return self._once_granted(granted, publish) if isawaitable(granted) else publish(granted)
+        task = self._publishing.find((owner, name))
+        is_first = task is None
+        if task is None:
+            published = self._publish(connection, session, incoming, policy, room, owner)
+            if not isawaitable(published):
+                self._seen.note(owner, name, published)
+                self._tell(connection, "reply", re=incoming.id, room=room, seq=published)
+                return None
+            task = self._publishing.begin((owner, name), self._noted(published, owner, name))
+        return self._once_published(task, is_first, connection, session, incoming)
 
-    def _publish_now(
+    async def _once_published(
+        self,
+        task: asyncio.Future[int | BaseException],
+        is_first: bool,
+        connection: Connection,
+        session: Session,
+        incoming: Incoming,
+    ) -> None:
+        try:
+            seq = await self._publishing.outcome(task)
+        except Dropped:
+            if is_first:
+                raise Refusal("internal", "the server failed to do this") from None
+            # Whether the first has published is not known here; where it was stored, the store knows the id.
+            again = self.publish(connection, session, incoming)
+            if again is not None:
+                await again
+        else:
+            self._tell(connection, "reply", re=incoming.id, room=incoming.room, seq=seq)
+
+    async def _noted(self, published: Awaitable[int], owner: str, name: str) -> int:
+        seq = await published
+        self._seen.note(owner, name, seq)
+        return seq
+
+    async def _unanswered(self, published: Awaitable[int]) -> None:
+        await published
+
+    def _publish(
         self,
         connection: Connection,
         session: Session,
@@ -198,8 +243,34 @@ class RoomDesk:
         policy: RoomPolicy,
         room: str,
         owner: str,
+    ) -> int | Awaitable[int]:
+        """Publishes a message if its client may, and returns its number, perhaps later."""
+        granted = self._rights.granted(connection, policy, room, ("publish",))
+        if isawaitable(granted):
+            return self._publish_granted(granted, session, incoming, policy, room, owner)
+        return self._publish_now(granted, session, incoming, policy, room, owner)
+
+    async def _publish_granted(
+        self,
+        granted: Awaitable[frozenset[str]],
+        session: Session,
+        incoming: Incoming,
+        policy: RoomPolicy,
+        room: str,
+        owner: str,
+    ) -> int:
+        published = self._publish_now(await granted, session, incoming, policy, room, owner)
+        return await published if isawaitable(published) else published
+
+    def _publish_now(
+        self,
         granted: frozenset[str],
-    ) -> Awaitable[None] | None:
+        session: Session,
+        incoming: Incoming,
+        policy: RoomPolicy,
+        room: str,
+        owner: str,
+    ) -> int | Awaitable[int]:
         if not granted:
             raise Refusal("forbidden", f"this client may not publish to room {room!r}")
         value = session.codec.payload(incoming)
@@ -213,24 +284,13 @@ class RoomDesk:
             seq = self._fabric.publish_acked(room, data, json, incoming.key, id=name)
         except ValueError as error:
             raise Refusal("bad_message", str(error)) from error
-        if isinstance(seq, int):
-            self._published(connection, incoming, room, owner, seq)
-            return None
-        return self._once_stored(seq, connection, incoming, room, owner)
+        return self._stored(seq) if isawaitable(seq) else seq
 
-    async def _once_stored(
-        self, stored: Awaitable[int], connection: Connection, incoming: Incoming, room: str, owner: str
-    ) -> None:
+    async def _stored(self, seq: Awaitable[int]) -> int:
         try:
-            seq = await stored
+            return await seq
         except ValueError as error:
             raise Refusal("bad_message", str(error)) from error
-        self._published(connection, incoming, room, owner, seq)
-
-    def _published(self, connection: Connection, incoming: Incoming, room: str, owner: str, seq: int) -> None:
-        if incoming.id is not None:
-            self._seen.note(owner, incoming.id, seq)
-            self._tell(connection, "reply", re=incoming.id, room=room, seq=seq)
 
     def presence(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         """Tells who is there."""

@@ -191,19 +191,18 @@ class Server(Application):
             key: what it is the newest value of.
             exclude: who does not get it.
             delivery: another delivery class.
-            id: with a backplane and a history: its name, by which it is stored once, also when it is published again
-                within two minutes, by this node or another. 1 to 200 bytes.
+            id: its name in the room, 1 to 200 bytes. What is published again with the same id within two minutes is
+                not published but gets the number of the first; only the id is compared. With a backplane and a history
+                that holds for all nodes, otherwise for this one and the last 100,000 ids.
 
         Raises:
-            ValueError: the id is too long, or as `publish`.
+            ValueError: the id is empty or too long, or as `publish`.
             Unavailable: the backplane was away for too long; whether the message was stored is not known, but with the
                 same id it can be tried again.
         """
-        if id is not None and not 0 < len(id.encode()) <= ID_MAX:
-            raise ValueError(f"an id has 1 to {ID_MAX} bytes")
         payload, is_json = encode(data)
-        fabric = self._running_fabric
-        seq = fabric.publish_acked(room, payload, is_json, key, _ids(exclude), delivery, id)
+        published = self._running_hub.published
+        seq = published.publish(room, payload, is_json, key, _ids(exclude), delivery, id)
         return await seq if isawaitable(seq) else seq
 
     def broadcast(
@@ -546,9 +545,6 @@ def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
         history_age=policy.history_age,
     )
 
-
-ID_MAX = 200
-"""Bytes of a published message's id."""
 
 FABRIC_END = 5.0
 """Seconds for messages to be stored that were taken before the end."""
