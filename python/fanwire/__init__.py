@@ -10,6 +10,7 @@ from fanwire.client import (
     Message,
     RequestFailed,
     Room,
+    RoomEnded,
     connect,
 )
 from fanwire.codes import CloseCode
@@ -43,6 +44,7 @@ __all__ = [
     "Request",
     "RequestFailed",
     "Room",
+    "RoomEnded",
     "RoomFull",
     "Server",
     "Snapshot",

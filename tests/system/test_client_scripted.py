@@ -29,6 +29,7 @@ from fanwire.client import (
     Position,
     RequestFailed,
     Room,
+    RoomEnded,
     Skipped,
     connect,
 )
@@ -310,7 +311,9 @@ async def test_callbacks_are_told_and_one_that_fails_harms_nobody() -> None:
         async with client:
             await until(lambda: len(told) == 3)
             assert told == [Member("2", "Bob", True), Member("1", None, False), Skipped("excluded", 1, 3, 3)]
-            assert [(message.seq, rooms[0].members) async for message in rooms[0]] == [(2, {"2": "Bob"})]
+            assert ((await within(anext(rooms[0]))).seq, rooms[0].members) == (2, {"2": "Bob"})
+            with pytest.raises(RoomEnded, match="removed"):
+                await within(anext(rooms[0]))
             assert client.rooms == {}
 
 

@@ -31,6 +31,7 @@ PUBLIC = [
     "Request",
     "RequestFailed",
     "Room",
+    "RoomEnded",
     "RoomFull",
     "Server",
     "Snapshot",

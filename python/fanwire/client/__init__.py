@@ -1,7 +1,7 @@
 """A client of the protocol in docs/protocol.md, that comes back by itself and goes on where it was."""
 
 from fanwire.client.client import Client, Messages, connect
-from fanwire.client.errors import ClientClosed, ClientError, ConnectionFailed, RequestFailed
+from fanwire.client.errors import ClientClosed, ClientError, ConnectionFailed, RequestFailed, RoomEnded
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
 from fanwire.client.room import Room
 from fanwire.client.state import ClientState
@@ -19,6 +19,7 @@ __all__ = [
     "Position",
     "RequestFailed",
     "Room",
+    "RoomEnded",
     "Skipped",
     "connect",
 ]

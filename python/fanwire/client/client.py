@@ -6,22 +6,24 @@ import asyncio
 import logging
 import secrets
 import ssl as tls
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import SystemRandom
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from msgspec import UNSET
 
 from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
+from fanwire.client.calls import Call, Calls
 from fanwire.client.codec import Codec
 from fanwire.client.driver import Driver, Token
-from fanwire.client.errors import ClientClosed
+from fanwire.client.errors import ClientClosed, ClientError
 from fanwire.client.head import check_headers, check_token, check_url
 from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
+from fanwire.client.open_rooms import OpenRooms, tell
 from fanwire.client.renewal import Renewal
 from fanwire.client.room import Room
 from fanwire.client.state import ClientState
@@ -38,8 +40,6 @@ OPEN_TIMEOUT = 10.0
 """Seconds for the upgrade, and for the token before it."""
 CLOSE_TIMEOUT = 5.0
 """Seconds for the server's side of the closing handshake."""
-
-T = TypeVar("T")
 
 
 def connect(
@@ -136,7 +136,9 @@ class Client:
         # Jitter need not be secret, but forked processes must not share their dice.
         dice = SystemRandom()
         backoff = Backoff(dice, max_attempts=max_attempts, first_attempts=first_attempts)
-        self._machine = Machine(codec, backoff, Renewal(dice), name=secrets.token_hex(6), heartbeat=heartbeat)
+        self._machine = Machine(
+            codec, backoff, Renewal(dice), name=secrets.token_hex(6), is_renewable=callable(token), heartbeat=heartbeat
+        )
         self._loop: asyncio.AbstractEventLoop
         # All but the loop.
         self._drive = partial(
@@ -151,12 +153,12 @@ class Client:
             open_timeout=open_timeout,
         )
         self._driver: Driver
-        self._calls: dict[str, asyncio.Future[Any]] = {}
+        self._calls = Calls(self._withdraw)
         self._writable = asyncio.Event()
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._is_entered = False
-        self._rooms: dict[str, Room] = {}
+        self._rooms = OpenRooms(self, self._machine, self._calls, max_queue)
         self._full: set[object] = set()
         self._direct: Stream[tuple[Message, bool]] = Stream(self, max_queue)
         # One for all: who stops to iterate and begins anew has processed what it had.
@@ -164,7 +166,6 @@ class Client:
         self._is_direct_wanted = False
         self._dropped = 0
         self._state_callbacks: list[Callable[[ClientState], object]] = []
-        self._room_callbacks: list[Callable[[Room], object]] = []
 
     @property
     def state(self) -> ClientState:
@@ -178,8 +179,13 @@ class Client:
 
     @property
     def rooms(self) -> dict[str, Room]:
-        """The rooms that are joined, by name."""
-        return dict(self._rooms)
+        """The rooms that the application has joined or is joining, by name."""
+        return self._rooms.by_name
+
+    @property
+    def error(self) -> ClientError | None:
+        """Why it is closed for good; None: it is not, or its own side wanted it."""
+        return self._machine.error
 
     def on_state(self, callback: Callable[[ClientState], object]) -> Callable[[ClientState], object]:
         """Has it called with each new state; it must not wait. Can be a decorator."""
@@ -187,8 +193,9 @@ class Client:
         return callback
 
     def on_room(self, callback: Callable[[Room], object]) -> Callable[[Room], object]:
-        """Has it called with each room that the server joins of its own accord. Without it such rooms are ignored."""
-        self._room_callbacks.append(callback)
+        """Has it called with each room that the server joins of its own accord, also with those that it has joined
+        before. Without it such rooms wait for `join`, with their newest 128 messages. Can be a decorator."""
+        self._rooms.on_room(callback)
         return callback
 
     async def __aenter__(self) -> Client:
@@ -236,42 +243,30 @@ class Client:
             await self._driver.finish()
 
     async def join(self, room: str, since: Position | tuple[str, int] | None = None) -> Room:
-        """Joins a room.
+        """Joins a room, and returns it. It may be joined already, by the application or of the server's own accord:
+        there is one `Room` for each name. One that is being left is joined again.
 
         Args:
             room: its name, 1 to 255 bytes.
-            since: where to go on, from `Room.position`; None: only what is new.
+            since: where to go on, from `Room.position`; None: only what is new. A room that only the server has joined
+                is asked for once more with it.
 
         Raises:
             RequestFailed: the server refuses.
-            ValueError: it is joined already.
+            ValueError: the name is too long; or `since` is another position than that of a room that is joined.
             ClientError: the client is closed, or has given up.
         """
-        await self._until_writable()
-        key = self._machine.join(room, None if since is None else Position(*since))
-        joined = Room(self, room, self._max_queue)
-        self._rooms[room] = joined
-        try:
-            await self._answer(key)
-        except BaseException:
-            if self._rooms.get(room) is joined:
-                del self._rooms[room]
-            joined.end(None)
-            is_over = self.state in (ClientState.CLOSING, ClientState.CLOSED)
-            if self._machine.rooms.is_joined(room) and not is_over:
-                # Cancelled: nobody is there for what the server may already be sending.
-                self._machine.leave(room)
-                self._driver.perform()
-            raise
-        return joined
+        return await self._rooms.join(room, None if since is None else Position(*since))
 
     async def leave(self, name: str) -> None:
-        """Leaves a room; the same as `Room.leave`."""
-        await self._until_writable()
-        await self._answer(self._machine.leave(name))
+        """Leaves a room; the same as `Room.leave`. Nothing happens if it is not joined."""
+        await self._rooms.leave(name)
 
     async def publish(self, room: str, data: Any, key: str | None = None) -> int:
         """Publishes to a room, once, even if the connection is lost before the answer.
+
+        A call that is cancelled or timed out while the client is offline is withdrawn: nothing is published later. One
+        that was already sent may have been published.
 
         Args:
             room: its name. It need not be joined.
@@ -286,23 +281,27 @@ class Client:
             TypeError, ValueError: the data cannot be encoded, or is too large.
             ClientError: the client is closed, or has given up; whether it was published is then unknown.
         """
-        await self._until_writable()
-        seq: int = await self._answer(self._machine.publish(room, data, key))
+        await self.until_writable()
+        seq: int = await self.answer(self._calls.call(self._machine.publish(room, data, key)))
         return seq
 
     async def request(self, kind: str, payload: Any = UNSET) -> Any:
         """Sends a message of a type that the application declares, and returns the payload of the reply.
 
-        It is sent again, with the same id, when the session could not be resumed: the server's handler may run more
-        than once for it. A handler can tell by `Connection.message_id`, see `Server.on`.
+        The handler is called **at least once**: where the connection is lost before the reply, and the session cannot
+        be resumed, the message is sent again with the same id. A handler can tell by `Connection.message_id`, see
+        `Server.on`.
+
+        A call that is cancelled or timed out while the client is offline is withdrawn: the server never sees it. One
+        that was already sent may have been done, or may be done still; it is not sent again, and its reply is ignored.
 
         Raises:
             RequestFailed: the server, or its handler, refuses.
             TypeError, ValueError: the payload cannot be encoded or is too large, or the type is the protocol's own.
             ClientError: the client is closed, or has given up.
         """
-        await self._until_writable()
-        return await self._answer(self._machine.request(kind, payload))
+        await self.until_writable()
+        return await self.answer(self._calls.call(self._machine.request(kind, payload)))
 
     async def presence(self, room: str) -> dict[str, Any]:
         """Who is in a room: {"count": 2, "members": [{"id": ..., "info": ...}]}.
@@ -311,8 +310,8 @@ class Client:
             RequestFailed: the server refuses.
             ClientError: the client is closed, or has given up.
         """
-        await self._until_writable()
-        answer: dict[str, Any] = await self._answer(self._machine.request("presence", room=room))
+        await self.until_writable()
+        answer: dict[str, Any] = await self.answer(self._calls.call(self._machine.request("presence", room=room)))
         return answer
 
     def messages(self) -> Messages:
@@ -337,6 +336,31 @@ class Client:
         self._full.discard(stream)
         self._read_or_not()
 
+    # What rooms call.
+
+    async def until_writable(self) -> None:
+        """See `fanwire.client.open_rooms.Owner`."""
+        if not self._is_entered:
+            raise RuntimeError("a client is used within `async with`")
+        # One after the other, or a later call would overtake those that wait.
+        async with self._turn:
+            while self._machine.is_full and self.state is not ClientState.CLOSED:
+                self._writable.clear()
+                await self._writable.wait()
+
+    async def answer(self, call: Call) -> Any:
+        """See `fanwire.client.open_rooms.Owner`."""
+        self._read_or_not()
+        self.perform()
+        try:
+            return await call.wait()
+        finally:
+            self._read_or_not()
+
+    def perform(self) -> None:
+        """See `fanwire.client.open_rooms.Owner`."""
+        self._driver.perform()
+
     # What the driver calls.
 
     def act(self, action: do.Action) -> None:
@@ -355,40 +379,24 @@ class Client:
         if action.state is ClientState.CLOSED:
             self._writable.set()
             self._direct.end(action.error)
-        self._tell(self._state_callbacks, action.state)
+        tell(self._state_callbacks, action.state)
 
     def _do_resolve(self, action: do.Resolve) -> None:
-        future = self._calls.pop(action.key, None)
-        if future is not None and not future.done():
-            future.set_result(action.value)
+        self._calls.resolve(action.key, action.value)
 
     def _do_reject(self, action: do.Reject) -> None:
-        future = self._calls.pop(action.key, None)
-        if future is not None and not future.done():
-            future.set_exception(action.error)
+        self._calls.reject(action.key, action.error)
 
     def _do_joined(self, action: do.Joined) -> None:
-        room = self._rooms.get(action.room)
-        is_new = room is None
-        if room is None:
-            if not self._room_callbacks:
-                return
-            room = self._rooms[action.room] = Room(self, action.room, self._max_queue)
-        room.joined(action)
-        if is_new:
-            self._tell(self._room_callbacks, room)
+        self._rooms.joined(action)
 
     def _do_left(self, action: do.Left) -> None:
-        room = self._rooms.pop(action.room, None)
-        if room is not None:
-            room.end(action.error)
+        self._rooms.left(action)
 
     def _do_deliver(self, action: do.Deliver) -> None:
         message = action.message
         if message.room is not None:
-            room = self._rooms.get(message.room)
-            if room is not None:
-                room.put(message)
+            self._rooms.put(message.room, message)
             return
         if not self._is_direct_wanted and len(self._direct) >= self._max_queue:
             if not self._dropped:
@@ -398,56 +406,30 @@ class Client:
         self._direct.put((message, action.ack))
 
     def _do_gap(self, action: do.GapFound) -> None:
-        room = self._rooms.get(action.room)
-        if room is not None:
-            self._tell(room.gap_found(), action.gap)
+        self._rooms.gap(action)
 
     def _do_told(self, action: do.Told) -> None:
-        room = self._rooms.get(action.room)
-        if room is not None:
-            self._tell(room.told(), action.skipped)
+        self._rooms.told(action)
 
     def _do_member(self, action: do.MemberChanged) -> None:
-        room = self._rooms.get(action.room)
-        if room is not None:
-            self._tell(room.member_changed(action.member), action.member)
+        self._rooms.member(action)
 
     def _do_complained(self, action: do.Complained) -> None:
         logger.warning("the server says: %s", action.error)
 
     # Waiting.
 
-    async def _answer(self, key: str) -> Any:
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._calls[key] = future
-        self._read_or_not()
-        self._driver.perform()
-        try:
-            return await future
-        finally:
-            self._calls.pop(key, None)
-            self._read_or_not()
-
-    async def _until_writable(self) -> None:
-        if not self._is_entered:
-            raise RuntimeError("a client is used within `async with`")
-        # One after the other, or a later call would overtake those that wait.
-        async with self._turn:
-            while self._machine.is_full and self.state is not ClientState.CLOSED:
-                self._writable.clear()
-                await self._writable.wait()
-
     async def _next_change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
 
+    def _withdraw(self, key: str) -> None:
+        self._machine.withdraw(key)
+        self.perform()
+
     def _processed(self, key: str) -> None:
         self._machine.processed(key)
         self._driver.perform()
-
-    def _tell(self, callbacks: Iterable[Callable[[T], object]], value: T) -> None:
-        for callback in list(callbacks):
-            _call(callback, value)
 
     def _read_or_not(self) -> None:
         # Who waits for an answer may be the one who would empty the queue: the answer must come.
@@ -478,13 +460,6 @@ class Messages:
 
 class _Does(Protocol):
     def __call__(self, client: Client, action: Any, /) -> None: ...
-
-
-def _call(callback: Callable[[T], object], value: T) -> None:
-    try:
-        callback(value)
-    except Exception:
-        logger.exception("a callback of the application failed")
 
 
 _DO: dict[type, _Does] = {

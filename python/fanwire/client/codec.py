@@ -18,6 +18,7 @@ __all__ = [
     "Envelope",
     "ErrorInfo",
     "JoinedInfo",
+    "LeftInfo",
     "MemberInfo",
     "SkippedInfo",
     "Welcome",
@@ -74,6 +75,13 @@ class JoinedInfo(Struct):
     reason: str = ""
     snapshot: Any = UNSET
     members: list[MemberInfo] | UnsetType = UNSET
+
+
+class LeftInfo(Struct):
+    """The payload of a `left` that nobody asked for."""
+
+    reason: str = "removed"
+    text: str = ""
 
 
 class MemberInfo(Struct):

@@ -6,6 +6,7 @@
     Exception
     └── ClientError
         ├── RequestFailed         the server answered with an error; `code` and `retry` say what to do
+        ├── RoomEnded             a room has ended, and the application did not want it; `code` says why
         ├── ClientClosed          the caller used a client that it has closed
         └── ConnectionFailed      the client has given up; `code` or `status` say who must act
 
@@ -18,7 +19,7 @@ from typing import Any
 
 from fanwire.codes import CloseCode
 
-__all__ = ["ClientClosed", "ClientError", "ConnectionFailed", "ProtocolError", "RequestFailed"]
+__all__ = ["ClientClosed", "ClientError", "ConnectionFailed", "ProtocolError", "RequestFailed", "RoomEnded"]
 
 MEANINGS: dict[int | None, str] = {
     CloseCode.TOKEN_EXPIRED: "the token has expired, and no new one was taken",
@@ -61,6 +62,27 @@ class RequestFailed(ClientError):
         self.path = path
         self.retry_after_ms = retry_after_ms
         self.data = data
+
+
+class RoomEnded(ClientError):
+    """A room has ended: no more messages come. Joining it again may succeed.
+
+    Attributes:
+        room: its name.
+        code: why: "left" or "closed" where the application has left the room or closed the client; "removed" where the
+            server has taken the client out of the room; "forbidden" where the right to be there was withdrawn;
+            "connection_failed" where the client has given up; or the code of the error with which the server has
+            refused to let the client in again, such as "room_full".
+        text: for people.
+        retry: whether joining it again can succeed later, as far as the server says.
+    """
+
+    def __init__(self, room: str, code: str, text: str = "", *, retry: bool = False) -> None:
+        super().__init__(f"room {room!r} has ended: {code}{text and f': {text}'}")
+        self.room = room
+        self.code = code
+        self.text = text
+        self.retry = retry
 
 
 class ClientClosed(ClientError):

@@ -7,6 +7,7 @@ server sends is checked before it is believed, and what cannot be right ends the
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from msgspec import UNSET
@@ -14,7 +15,7 @@ from msgspec import UNSET
 from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
 from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, Welcome, convert
-from fanwire.client.errors import ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
+from fanwire.client.errors import MEANINGS, ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
 from fanwire.client.message import Position
@@ -41,6 +42,7 @@ class Machine:
         backoff: the delays.
         renewal: when there has to be a new token.
         name: begins the ids of this client, and of no other: ids are what publishing once rests on.
+        is_renewable: whether there is a new token for each attempt to connect.
         heartbeat: seconds of silence until a ping, twice as long until the connection is given up; None: as the
             server says.
         max_frames: own messages that may wait for the server, sent or not. See `is_full`.
@@ -60,6 +62,7 @@ class Machine:
         renewal: Renewal,
         *,
         name: str,
+        is_renewable: bool = False,
         heartbeat: float | None = None,
         max_frames: int = MAX_FRAMES,
         max_bytes: int = MAX_BYTES,
@@ -74,11 +77,13 @@ class Machine:
         self._closing: Closing | None = None
         # Whether there is a connection.
         self._is_linked = False
+        self._is_renewable = is_renewable
         self.state = ClientState.CONNECTING
         self.error: ClientError | None = None
         self.session = Session(max_frames, max_bytes)
         self._out = Outgoing(codec, self._actions, self._questions, self.session, name=name)
-        self.rooms = Rooms(self._actions, self._questions, self._out.ask)
+        dice = Random(name)  # noqa: S311 - spreads load, hides nothing
+        self.rooms = Rooms(self._actions, self._questions, self.session, self._out, dice)
 
     @property
     def is_full(self) -> bool:
@@ -129,7 +134,7 @@ class Machine:
         """
         if self.state is ClientState.CLOSED:
             return
-        if status == 401 and is_renewable and self._renewal.refused():
+        if status == 401 and (is_renewable or self._is_renewable) and self._renewal.refused():
             self._connect(0.0)
         elif status in (408, 425, 429) or status >= 500:
             # 408: a network that swallowed half of the request; it says nothing of the client.
@@ -157,7 +162,10 @@ class Machine:
             return
         # It was said of this connection, and not of the attempts that follow.
         closing, self._closing = self._closing, None
-        if closing is not None and not closing.reconnect:
+        if self._is_renewable and CloseCode.TOKEN_EXPIRED in (code, closing and closing.code):
+            # The token of the next attempt is another one, and the server says whether it is good.
+            self._down(f"{CloseCode.TOKEN_EXPIRED:d} {MEANINGS[CloseCode.TOKEN_EXPIRED]}", now)
+        elif closing is not None and not closing.reconnect:
             self._fail(ConnectionFailed(closing.reason, code=closing.code))
         elif closing is not None:
             after = None if closing.after_ms is None else closing.after_ms / 1000
@@ -237,21 +245,26 @@ class Machine:
 
     # What the application wants. Each returns the id that `Resolve` or `Reject` will name.
 
-    def join(self, room: str, since: Position | None = None) -> str:
-        """Asks for a room.
+    def join(self, room: str, since: Position | None = None, *, is_new: bool = False) -> str:
+        """Asks for a room; one that is being left can be joined again at once.
+
+        Args:
+            room: its name.
+            since: where to go on; None: only what is new.
+            is_new: whether it begins anew where it is joined already.
 
         Raises:
             ValueError: it is joined, or the name is empty or longer than 255 bytes.
             ClientError: it is over.
         """
         self._check()
-        return self.rooms.join(room, since)
+        return self.rooms.join(room, since, is_new=is_new)
 
     def leave(self, room: str) -> str:
-        """Asks not to get a room's messages any more.
+        """Asks not to get a room's messages any more. "" where it is not joined; one that is being left has the id of
+        the first call.
 
         Raises:
-            ValueError: it is not joined, or being left.
             ClientError: it is over.
         """
         self._check()
@@ -278,6 +291,18 @@ class Machine:
         if kind in RESERVED and kind != "presence":
             raise ValueError(f"{kind!r} is a type of the protocol")
         return self._out.ask(kind, room, payload)
+
+    def withdraw(self, key: str) -> None:
+        """Nobody waits for the answer to this any more. What no connection was given is not sent at all; what was is
+        not sent again, and its answer is ignored. A join that may have come about is followed by a leave."""
+        question = self._questions.find(key)
+        if question is None:
+            return
+        if question.kind in ("join", "leave"):
+            self.rooms.withdraw(key, question)
+        else:
+            self._questions.answered(key)
+            self.session.withdraw(question.frame)
 
     def processed(self, key: str) -> None:
         """The application has processed the message with this id that was delivered with `ack`."""

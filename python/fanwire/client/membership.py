@@ -18,7 +18,11 @@ __all__ = ["MAX_RETRIES", "Membership"]
 RELIABLE = "reliable"
 LATEST = "latest"
 MAX_RETRIES = 10
-"""Times that a room is joined again when the server answers "later", until it ends with that error."""
+"""Times that a room is joined again when the server answers "later", until it ends with that error: two to three
+minutes in all."""
+MAX_OFFERED = 1024
+"""Messages kept of a room that the server has joined of its own accord, until the own join is answered: rarely more
+than come in one round trip."""
 
 
 class Membership:
@@ -30,22 +34,22 @@ class Membership:
 
     Attributes:
         join_key: the id of the join whose answer is awaited; "" if none is.
+        leave_key: the id of the leave whose answer is awaited; "" if none is.
         is_waiting: whether the stream has not begun in this session.
-        is_leaving: whether the application has left it.
         retry_at: when to join again; None: not at all.
         retries: how often it was joined again in vain.
     """
 
     __slots__ = (
-        "_asked", "_first_seq", "_gap", "_is_reliable", "_positions", "is_leaving", "is_waiting", "join_key",
+        "_asked", "_first_seq", "_gap", "_is_reliable", "_offered", "_positions", "is_waiting", "join_key", "leave_key",
         "retries", "retry_at", "room",
     )  # fmt: skip
 
     def __init__(self, room: str, since: Position | None) -> None:
         self.room = room
         self.join_key = ""
+        self.leave_key = ""
         self.is_waiting = True
-        self.is_leaving = False
         self.retry_at: float | None = None
         self.retries = 0
         self._asked = since
@@ -53,6 +57,13 @@ class Membership:
         self._is_reliable = True
         self._first_seq: int | None = None
         self._gap: Gap | None = None
+        # A `joined` of the server's own accord, and the messages after it, while the answer to the own join is awaited.
+        self._offered: list[Envelope] = []
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the application has left it."""
+        return bool(self.leave_key)
 
     @property
     def position(self) -> Position | None:
@@ -78,6 +89,7 @@ class Membership:
     def asks(self) -> Position | None:
         """It is joined again; returns `since`."""
         self.retry_at = None
+        self._offered.clear()
         # The newest values that precede the stream come without end mark: until the stream has begun, they might
         # not all be there.
         is_whole = self._positions is None or self._first_seq is None or self._positions.highest > self._first_seq
@@ -108,14 +120,37 @@ class Membership:
         self.join_key = ""
         self.is_waiting = False
         self.retries = 0
+        self._offered.clear()
         members = None if info.members is UNSET else {member.id: member.info for member in info.members}
         start = self._positions.since.seq
         actions: list[Action] = [Joined(self.room, info.epoch, start, info.delivery, info.snapshot, members)]
         return actions if gap is None else actions + self._missed(gap)
 
+    def begin_again(self) -> None:
+        """The session is another one: the server knows nothing of the room."""
+        self.is_waiting = True
+        self._offered.clear()
+
+    def offered(self, envelope: Envelope) -> None:
+        """The server has joined it of its own accord, while the own join is under way."""
+        self._offered = [envelope]
+
+    def take_offer(self, now: float) -> list[Action] | None:
+        """The own join was refused: what the server has joined of its own accord counts; None: it has not."""
+        if not self._offered:
+            return None
+        joined, *messages = self._offered
+        actions = self.joined(joined, now)
+        for message in messages:
+            actions += self.message(message, now)
+        return actions
+
     def message(self, envelope: Envelope, now: float) -> list[Action]:
         """A message has come."""
         seq = seq_of(envelope)
+        if self.is_waiting and 0 < len(self._offered) <= MAX_OFFERED:
+            # Those beyond are found to be missing when the next one comes.
+            self._offered.append(envelope)
         if self._positions is None or self.is_waiting or not self._positions.arrived(seq, now, prev_of(envelope)):
             return []
         gap, self._gap = self._gap, None
@@ -150,6 +185,13 @@ class Membership:
             return False, []
         is_wanted, lost = self._positions.due(now)
         return is_wanted, [action for gap in lost for action in self._missed(Gap("unhealed", gap.first - 1, gap.last))]
+
+    def give_up(self) -> list[Action]:
+        """What is missing cannot be had: the application is told, and the stream goes on."""
+        if self._positions is None:
+            return []
+        lost = self._positions.give_up()
+        return [action for gap in lost for action in self._missed(Gap("unhealed", gap.first - 1, gap.last))]
 
     def postpone(self, now: float) -> None:
         """Nothing could come meanwhile: each grace begins again."""

@@ -51,8 +51,7 @@ class Outgoing:
         """
         if room is not None and not 1 <= len(room.encode()) <= 255:
             raise ValueError(f"the name of a room has 1 to 255 bytes, not {len(room.encode())}")
-        self._count += 1
-        name = f"{self._name}-{self._count}"
+        name = self._next_id()
         frame = self._codec.encode(
             Envelope(kind, id=name, room=UNSET if room is None else room, key=key, payload=payload)
         )
@@ -63,6 +62,11 @@ class Outgoing:
         self._questions.asked(name, Question(kind, room or "", frame))
         self._push(frame)
         return name
+
+    def say(self, kind: str, room: str) -> None:
+        """Sends what is counted and whose answer does not matter."""
+        # With an id, so that an error that answers it is known to be no complaint.
+        self._push(self._codec.encode(Envelope(kind, id=self._next_id(), room=room)))
 
     def acknowledge(self, key: str) -> None:
         """Tells that the message with this id was processed."""
@@ -80,6 +84,10 @@ class Outgoing:
     def flush(self) -> None:
         """Gives to the connection what was not given to it."""
         self._actions += [Send(frame) for frame in self._session.unsent()]
+
+    def _next_id(self) -> str:
+        self._count += 1
+        return f"{self._name}-{self._count}"
 
     def _push(self, frame: bytes | str) -> None:
         self._session.push(frame)

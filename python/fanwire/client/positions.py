@@ -146,6 +146,14 @@ class Positions:
             self._given_up = None
         return any(gap.deadline <= now for gap in self._missing), lost
 
+    def give_up(self) -> list[Missing]:
+        """What is missing will not come; returns it."""
+        lost, self._missing = self._missing, []
+        if self._given_up is not None:
+            lost.insert(0, self._given_up)
+            self._given_up = None
+        return lost
+
     def _bound(self) -> None:
         if len(self._missing) > MAX_RANGES:
             # The oldest: closest to what history no longer has.

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import UNSET
 
 from fanwire.client.actions import Joined
+from fanwire.client.errors import ClientError, RoomEnded
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
 from fanwire.client.stream import Owner as StreamOwner
 from fanwire.client.stream import Stream
@@ -35,6 +36,11 @@ class Owner(StreamOwner, Protocol):
 class Room:
     """A room that was joined. Iterate over it for its messages, from one task.
 
+    When the room ends, what came before is still handed out. Then the iteration stops, if the application has left the
+    room or closed the client; otherwise it raises `RoomEnded`, which says why, or `ConnectionFailed` where the client
+    has given up. A lost connection ends no room: it is joined again, and where the server cannot let it in for the time
+    being, that is tried for some minutes.
+
     A message that was late, because the server had left it out, comes after higher ones; `seq` tells. Nothing comes
     twice in a room with reliable delivery, and what does not come at all is told by `Message.gap`.
 
@@ -45,11 +51,12 @@ class Room:
         snapshot: the state that the stream continues from, where the application supplies one; else None.
         epoch: names the numbering of `seq`.
         seq: the number of the last message that was taken, or that the stream continues from.
+        ended: why it has ended; None while it goes on.
     """
 
     __slots__ = (
-        "_gap_callbacks", "_lost", "_member_callbacks", "_most", "_owner", "_received_epoch", "_skipped_callbacks",
-        "_stream", "delivery", "epoch", "members", "name", "seq", "snapshot",
+        "_end_callbacks", "_gap_callbacks", "_lost", "_member_callbacks", "_most", "_owner", "_received_epoch",
+        "_skipped_callbacks", "_stream", "delivery", "ended", "epoch", "members", "name", "seq", "snapshot",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, name: str, limit: int) -> None:
@@ -60,6 +67,7 @@ class Room:
         self._gap_callbacks: list[Callable[[Gap], object]] = []
         self._skipped_callbacks: list[Callable[[Skipped], object]] = []
         self._member_callbacks: list[Callable[[Member], object]] = []
+        self._end_callbacks: list[Callable[[RoomEnded], object]] = []
         self._received_epoch = ""
         self.name = name
         self.delivery = ""
@@ -67,6 +75,7 @@ class Room:
         self.snapshot: Any = None
         self.epoch = ""
         self.seq = 0
+        self.ended: RoomEnded | None = None
 
     @property
     def position(self) -> Position:
@@ -74,12 +83,14 @@ class Room:
         return Position(self.epoch, self.seq)
 
     async def leave(self) -> None:
-        """Ends the membership, and the iteration with it once what came before is taken.
+        """Ends the membership, and the iteration with it once what came before is taken. A room that has ended is left
+        already.
 
         Raises:
-            ClientError: it is over anyway, or the server refuses.
+            ClientError: the client is closed, or the server refuses.
         """
-        await self._owner.leave(self.name)
+        if self.ended is None:
+            await self._owner.leave(self.name)
 
     def on_gap(self, callback: Callable[[Gap], object]) -> Callable[[Gap], object]:
         """Has it called as soon as messages are known to be missed; it must not wait. Can be a decorator."""
@@ -92,6 +103,13 @@ class Room:
     def on_member(self, callback: Callable[[Member], object]) -> Callable[[Member], object]:
         """Has it called when somebody comes or leaves; it must not wait. Can be a decorator."""
         return _added(self._member_callbacks, callback)
+
+    def on_end(self, callback: Callable[[RoomEnded], object]) -> Callable[[RoomEnded], object]:
+        """Has it called when the room ends, for whatever reason, and at once if it has ended; it must not wait. Can be
+        a decorator."""
+        if self.ended is not None:
+            callback(self.ended)
+        return _added(self._end_callbacks, callback)
 
     def __aiter__(self) -> Room:
         return self
@@ -127,10 +145,13 @@ class Room:
     def put(self, message: Message) -> None:
         """A message has come."""
         if len(self._stream) >= self._most:
-            _, oldest = self._stream.drop_oldest()
-            first = oldest.seq - 1 if oldest.gap is None else oldest.gap.after
-            self._lost = Gap("slow", first if self._lost is None else self._lost.after, oldest.seq)
+            self.missed(self._stream.drop_oldest()[1])
         self._stream.put((self._received_epoch, message))
+
+    def missed(self, message: Message) -> None:
+        """The oldest message that the application has not taken is dropped; the next one tells."""
+        first = message.seq - 1 if message.gap is None else message.gap.after
+        self._lost = Gap("slow", first if self._lost is None else self._lost.after, message.seq)
 
     def member_changed(self, member: Member) -> list[Callable[[Member], object]]:
         """Somebody came or left; returns whom to tell."""
@@ -150,9 +171,24 @@ class Room:
         """Returns whom to tell of what was skipped."""
         return self._skipped_callbacks
 
-    def end(self, error: Exception | None) -> None:
-        """No more messages come."""
+    def end(self, error: ClientError | None, own: str) -> tuple[list[Callable[[RoomEnded], object]], RoomEnded]:
+        """No more messages come; returns whom to tell of it, and what.
+
+        Args:
+            error: why; None: the application wanted it.
+            own: what the application has done in that case.
+        """
+        if error is None:
+            reason = RoomEnded(self.name, own)
+        elif isinstance(error, RoomEnded):
+            reason = error
+        else:
+            reason = RoomEnded(self.name, "connection_failed", str(error))
+        if self.ended is None:
+            self.ended = reason
+        callbacks, self._end_callbacks = self._end_callbacks, []
         self._stream.end(error)
+        return callbacks, self.ended
 
 
 def _added(callbacks: list[F], callback: F) -> F:

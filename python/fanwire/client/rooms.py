@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from msgspec import UNSET
 
 from fanwire.client.actions import Action, Left, Reject, Resolve
-from fanwire.client.codec import Envelope
-from fanwire.client.errors import ClientError, ProtocolError, RequestFailed
+from fanwire.client.codec import Envelope, LeftInfo, convert
+from fanwire.client.errors import ClientError, ProtocolError, RequestFailed, RoomEnded
 from fanwire.client.membership import MAX_RETRIES, Membership
 from fanwire.client.message import Position
+from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Question, Questions
+from fanwire.client.session import Session
 
 __all__ = ["Rooms"]
 
 RETRY = 1.0
-"""Seconds before a room is joined again, where the server says "later" and not when."""
+"""Seconds before a room is joined again that the server could not let in; doubled with each time."""
+RETRY_CAP = 30.0
+"""Seconds; no wait between two attempts grows beyond, unless the server asks for it."""
+PASSING = frozenset({"internal"})
+"""Errors that may be gone the next time, whatever the server says of them: a failing `authorize` is mended."""
 PACE = 0.02
 """Seconds between two rooms that are joined again, at least, once the server has refused one for its rate: 128, as many
 as it allows unless told otherwise, take less than three."""
@@ -29,15 +35,21 @@ class Rooms:
     Args:
         actions: where what is to be done is added.
         questions: what the server has not answered.
-        ask: sends a message of a type, about a room, with a payload; returns its id.
+        session: has the own messages on their way.
+        out: sends more of them.
+        random: the dice.
     """
 
-    __slots__ = ("_actions", "_ask", "_due", "_next_retry", "_questions", "_rooms")
+    __slots__ = ("_actions", "_due", "_next_retry", "_out", "_questions", "_random", "_rooms", "_session")
 
-    def __init__(self, actions: list[Action], questions: Questions, ask: Callable[[str, str, Any], str]) -> None:
+    def __init__(
+        self, actions: list[Action], questions: Questions, session: Session, out: Outgoing, random: Random
+    ) -> None:
         self._actions = actions
         self._questions = questions
-        self._ask = ask
+        self._session = session
+        self._out = out
+        self._random = random
         self._rooms: dict[str, Membership] = {}
         # Rooms with a deadline: few, while there may be many rooms.
         self._due: dict[str, Membership] = {}
@@ -57,6 +69,11 @@ class Rooms:
             return None
         return min((room.deadline for room in self._due.values() if room.deadline is not None), default=None)
 
+    def is_leaving(self, name: str) -> bool:
+        """Whether the application has left it, and the server has not answered."""
+        room = self._rooms.get(name)
+        return room is not None and room.is_leaving
+
     def is_joined(self, name: str) -> bool:
         """Whether it is joined or being joined, and not being left."""
         room = self._rooms.get(name)
@@ -64,32 +81,56 @@ class Rooms:
 
     # What the application wants.
 
-    def join(self, name: str, since: Position | None) -> str:
-        """Asks for a room; returns the id.
+    def join(self, name: str, since: Position | None, *, is_new: bool = False) -> str:
+        """Asks for a room; returns the id. Of one that is being left nothing more is told, not even that it has ended.
+
+        Args:
+            name: of the room.
+            since: where to go on.
+            is_new: whether it begins anew where it is joined already.
 
         Raises:
             ValueError: it is joined.
         """
-        if name in self._rooms:
+        if self.is_joined(name) and not is_new:
             raise ValueError(f"{name!r} is joined already")
         room = Membership(name, since)
-        room.join_key = self._ask("join", name, _since(since))
+        room.join_key = self._out.ask("join", name, _since(since))
+        self._forget(name, RequestFailed("not_joined", LEFT_MEANWHILE))
         self._rooms[name] = room
         return room.join_key
 
     def leave(self, name: str) -> str:
-        """Asks to leave one; returns the id.
-
-        Raises:
-            ValueError: it is not joined, or being left.
-        """
+        """Asks to leave one; returns the id, "" if it is not joined. One that is being left is not left twice."""
         room = self._rooms.get(name)
-        if room is None or room.is_leaving:
-            raise ValueError(f"{name!r} is not joined")
-        key = self._ask("leave", name, UNSET)
-        room.is_leaving = True
-        self._watch(room)
-        return key
+        if room is None:
+            return ""
+        if not room.is_leaving:
+            room.leave_key = self._out.ask("leave", name)
+            self._watch(room)
+        return room.leave_key
+
+    def withdraw(self, key: str, question: Question) -> None:
+        """Nobody waits for the answer to a join or a leave any more."""
+        self._questions.answered(key)
+        is_unsent = self._session.withdraw(question.frame)
+        room = self._rooms.get(question.room)
+        if room is not None and room.join_key == key:
+            self._forget(question.room)
+            if not is_unsent:
+                self._out.say("leave", question.room)
+        elif room is not None and room.leave_key == key:
+            if is_unsent:
+                room.leave_key = ""
+                self._watch(room)
+            else:
+                self._end(question.room)
+
+    def abandon(self, name: str) -> None:
+        """Leaves a joined room that nobody has taken, and tells nothing of it."""
+        if name in self._rooms:
+            self._forget(name)
+            self._out.say("leave", name)
 
     # What the server sends.
 
@@ -113,6 +154,7 @@ class Rooms:
             room = self._rooms[name] = Membership(name, None)
         elif room.join_key:
             # The answer to the own join is still to come, and what precedes the stream with it.
+            room.offered(envelope)
             return
         else:
             room.asks()
@@ -125,11 +167,16 @@ class Rooms:
     def left(self, envelope: Envelope) -> None:
         """The answer to a leave, or the server has ended it."""
         name = _room_of(envelope)
+        room = self._rooms.get(name)
         if envelope.re is not UNSET:
-            if self._questions.answered(envelope.re) is None:
-                return
-            self._actions.append(Resolve(envelope.re, None))
-        self._end(name)
+            if self._questions.answered(envelope.re) is not None:
+                self._actions.append(Resolve(envelope.re, None))
+            if room is not None and room.leave_key == envelope.re:
+                self._end(name)
+        elif room is not None and not (room.is_waiting and room.join_key):
+            # Otherwise it is about a membership before the one that is being asked for.
+            info = convert(envelope, LeftInfo)
+            self._end(name, RoomEnded(name, info.reason, info.text))
 
     def skipped(self, envelope: Envelope) -> None:
         """Messages of a room will not come."""
@@ -151,15 +198,26 @@ class Rooms:
         if question.kind == "rejoin":
             if room is not None and room.join_key == key:
                 self._rejoin_failed(room, error, now)
-        elif question.kind == "leave" and error.code == "not_joined":
-            self._actions.append(Resolve(key, None))
-            self._end(question.room)
-        else:
-            if question.kind == "join":
-                self._rooms.pop(question.room, None)
-            elif room is not None:
-                room.is_leaving = False
+        elif question.kind == "leave":
+            is_current = room is not None and room.leave_key == key
+            if error.code == "not_joined":
+                self._actions.append(Resolve(key, None))
+                if is_current:
+                    self._end(question.room)
+                return
+            if room is not None and is_current:
+                room.leave_key = ""
                 self._watch(room)
+            self._actions.append(Reject(key, error))
+        elif room is not None and room.join_key == key:
+            offer = room.take_offer(now)
+            if offer is None:
+                self._forget(question.room)
+                self._actions.append(Reject(key, error))
+            else:
+                self._actions += [*offer, Resolve(key, None)]
+                self._watch(room)
+        else:
             self._actions.append(Reject(key, error))
 
     # What happens.
@@ -177,10 +235,11 @@ class Rooms:
             elif question.kind == "leave":
                 self._questions.answered(key)
                 self._actions.append(Resolve(key, None))
-                self._end(question.room)
+                if (left := self._rooms.get(question.room)) is not None and left.leave_key == key:
+                    self._end(question.room)
         again: list[bytes | str] = []
         for room in self._rooms.values():
-            room.is_waiting = True
+            room.begin_again()
             if room.was_joined:
                 self._rejoin(room)
             else:
@@ -208,22 +267,32 @@ class Rooms:
         self._due.clear()
 
     def _rejoin(self, room: Membership) -> None:
-        room.join_key = self._ask("join", room.room, _since(room.asks()))
+        room.join_key = self._out.ask("join", room.room, _since(room.asks()))
         self._questions[room.join_key].kind = "rejoin"
 
     def _rejoin_failed(self, room: Membership, error: RequestFailed, now: float) -> None:
         room.join_key = ""
-        after = RETRY if error.retry_after_ms is None else error.retry_after_ms / 1000
-        if error.code == "rate_limited" and error.retry:
+        after = 0.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
+        offer = room.take_offer(now)
+        if offer is not None:
+            self._actions += offer
+        elif error.code == "rate_limited" and error.retry:
             # The rate is the client's and not the room's: were all to come again at once, all but the first would be
             # refused again, and a client that is refused too often is closed. So they queue, however long that takes.
-            room.retry_at = self._next_retry = max(now, self._next_retry) + max(PACE, after)
-        elif error.retry and room.retries < MAX_RETRIES:
+            wait = after if error.retry_after_ms is not None else RETRY
+            room.retry_at = self._next_retry = max(now, self._next_retry) + max(PACE, wait)
+        elif (error.retry or error.code in PASSING) and room.retries < MAX_RETRIES:
+            bound = min(RETRY_CAP, RETRY * 2.0**room.retries)
             room.retries += 1
-            room.retry_at = now + after
-        else:
-            self._end(room.room, error)
+            # Clients that one server has refused together do not come again together.
+            room.retry_at = now + max(after, bound * self._random.uniform(0.5, 1.0))
+        elif room.is_waiting:
+            self._end(room.room, RoomEnded(room.room, error.code, error.text, retry=error.retry))
             return
+        else:
+            # It was asked for what is missing, and the stream itself goes on.
+            room.retries = 0
+            self._actions += room.give_up()
         self._watch(room)
 
     def _watch(self, room: Membership) -> None:
@@ -233,15 +302,23 @@ class Rooms:
             self._due.pop(room.room, None)
 
     def _end(self, name: str, error: ClientError | None = None) -> None:
+        if self._forget(name, error or RequestFailed("not_joined", LEFT_MEANWHILE)):
+            self._actions.append(Left(name, error))
+
+    def _forget(self, name: str, error: ClientError | None = None) -> bool:
+        """Takes a room out, and fails a first join that waits with the error; false: there is no such room."""
         room = self._rooms.pop(name, None)
         self._due.pop(name, None)
         if room is None:
-            return
+            return False
         if room.join_key:
             question = self._questions.answered(room.join_key)
-            if question is not None and question.kind == "join":
-                self._actions.append(Reject(room.join_key, error or RequestFailed("not_joined", "left meanwhile")))
-        self._actions.append(Left(name, error))
+            if question is not None and question.kind == "join" and error is not None:
+                self._actions.append(Reject(room.join_key, error))
+        return True
+
+
+LEFT_MEANWHILE = "left meanwhile"
 
 
 def _since(position: Position | None) -> Any:

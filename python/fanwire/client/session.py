@@ -31,21 +31,25 @@ class Session:
 
     __slots__ = (
         "_ack_bytes", "_ack_frames", "_acked", "_base", "_bytes", "_frames", "_max_bytes", "_max_frames", "_sent",
-        "_unacked_bytes", "id", "received",
+        "_unacked_bytes", "_withdrawn", "id", "received",
     )  # fmt: skip
 
     def __init__(self, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES) -> None:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._frames: deque[bytes | str] = deque()
+        # Those among them that are not to be sent again. They count until the server has said that it has them.
+        self._withdrawn: set[bytes | str] = set()
         self.id = ""
         self._ack_frames = self._ack_bytes = 1
         self.forget()
 
     @property
     def is_full(self) -> bool:
-        """Whether more waits for the server's acknowledgement than should."""
-        return len(self._frames) >= self._max_frames or self._bytes >= self._max_bytes
+        """Whether more waits for the server's acknowledgement than should. The bytes of withdrawn frames count, as they
+        may still lie in the connection's buffer; their number does not, or calls that gave up would block others."""
+        waiting = len(self._frames) - len(self._withdrawn)
+        return waiting >= self._max_frames or self._bytes >= self._max_bytes
 
     @property
     def is_ack_due(self) -> bool:
@@ -59,6 +63,7 @@ class Session:
         self._acked = 0
         self._unacked_bytes = 0
         self._frames.clear()
+        self._withdrawn.clear()
         self._bytes = 0
         # Counts of own frames: all before `_base` are acknowledged, all before `_sent` were given to a socket.
         self._base = 0
@@ -80,6 +85,7 @@ class Session:
                 raise ProtocolError("the server has lost what it acknowledged")
             self.acknowledged(welcome.received)
             self._sent = welcome.received
+            self._drop_withdrawn()
         if welcome.received > self._sent:
             raise ProtocolError("the server counts what was never sent")
         self._ack_frames = welcome.ack_frames
@@ -101,11 +107,23 @@ class Session:
         self._frames.append(frame)
         self._bytes += size_of(frame)
 
-    def withdraw(self, frame: bytes | str) -> None:
-        """Takes back a frame that the server lacks, right after `welcomed`: as if it had never been pushed."""
-        if frame in self._frames:
-            self._frames.remove(frame)
-            self._bytes -= size_of(frame)
+    def withdraw(self, frame: bytes | str) -> bool:
+        """Takes back a frame. Returns whether no connection was given it: then it is as if it had never been pushed.
+
+        One that was given to a connection counts, as the server may have it. It is not sent again if a resumed session
+        shows that the server lacks it: neither side has counted it then.
+        """
+        try:
+            place = self._frames.index(frame)
+        except ValueError:
+            # The server has it, or the session in which it was pushed has ended.
+            return False
+        if place < self._sent - self._base:
+            self._withdrawn.add(frame)
+            return False
+        del self._frames[place]
+        self._bytes -= size_of(frame)
+        return True
 
     def unsent(self) -> list[bytes | str]:
         """The frames to give to the socket now, in order."""
@@ -124,8 +142,17 @@ class Session:
         if count > self._sent:
             raise ProtocolError("the server counts what was never sent")
         while self._base < count:
-            self._bytes -= size_of(self._frames.popleft())
+            frame = self._frames.popleft()
+            self._withdrawn.discard(frame)
+            self._bytes -= size_of(frame)
             self._base += 1
+
+    def _drop_withdrawn(self) -> None:
+        """All frames are such as the server lacks."""
+        if self._withdrawn:
+            self._frames = deque(frame for frame in self._frames if frame not in self._withdrawn)
+            self._bytes = sum(map(size_of, self._frames))
+            self._withdrawn.clear()
 
 
 def size_of(frame: bytes | str) -> int:

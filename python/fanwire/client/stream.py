@@ -73,7 +73,8 @@ class Stream(Generic[T]):
         """
         while not self._items:
             if self._error is not None:
-                raise self._error
+                # It may be raised many times.
+                raise self._error.with_traceback(None)
             if self._is_ended:
                 raise StopAsyncIteration
             self._ready.clear()
