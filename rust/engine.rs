@@ -13,9 +13,11 @@ use mio::{Poll, Registry, Waker};
 use crate::budget::Budget;
 use crate::command::{Command, Event, Retired};
 use crate::driver::{Driver, WAKE};
+pub use crate::engine::forget::{FORGOTTEN, forgetting};
 use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
 use crate::events::Events;
+use crate::forgotten::When;
 use crate::frame;
 use crate::link::{HostLink, SocketLink, Wire};
 use crate::members::Headcount;
@@ -73,6 +75,7 @@ pub struct Engine {
     mint: Mint,
     published: AtomicU64,
     refused: AtomicU64,
+    late: AtomicU64,
     is_shut_down: AtomicBool,
     failure: Arc<OnceLock<String>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -109,6 +112,7 @@ impl Engine {
             rooms,
             published: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            late: AtomicU64::new(0),
             is_shut_down: AtomicBool::new(false),
             failure: Arc::default(),
             threads: Mutex::default(),
@@ -347,12 +351,6 @@ impl Engine {
         self.rooms.find(name, |entry| entry.room.snapshot()).unwrap_or_default()
     }
 
-    /// Forgets the newest value of a key; false when there was none.
-    pub fn forget(&self, name: &str, key: &str) -> Result<bool, Error> {
-        self.check()?;
-        Ok(self.rooms.find(name, |entry| entry.room.forget(key, self.rooms.kept())).unwrap_or_default())
-    }
-
     /// The peer has sent a ping; it is answered.
     pub fn ping_received(&self, conn: ConnId, payload: &[u8]) -> Result<(), Error> {
         // A flood of pings is answered as fast as we write, not as fast as it comes (RFC 6455 section 5.5.3).
@@ -385,6 +383,11 @@ impl Engine {
     /// Messages published, and messages refused because something was full.
     pub fn published(&self) -> (u64, u64) {
         (self.published.load(Relaxed), self.refused.load(Relaxed))
+    }
+
+    /// Messages of other nodes that came twice, or after later ones, and were dropped.
+    pub fn late(&self) -> &AtomicU64 {
+        &self.late
     }
 
     /// Rooms that exist.
@@ -530,14 +533,24 @@ impl Engine {
         let has_members = headcount.total() > 0;
         let shards = || self.shards.iter().enumerate().filter(|&(index, _)| headcount.in_shard(index) > 0);
         self.refuse_if_full(shards().map(|(_, shard)| shard))?;
-        let key = self.key(room, draft, delivery)?;
         let prev = room.position().seq;
         let seq = stamp.map_or(prev + 1, |stamp| stamp.seq);
+        let is_forgetting = draft.role == FORGOTTEN;
+        let (key, key_name) = if is_forgetting {
+            let name = draft.key.unwrap_or_default();
+            let (key, name) = room.forget(name, self.rooms.kept());
+            if let Some(Stamp { ts_ms, .. }) = stamp {
+                room.note_forgotten(&name, When::at(seq, ts_ms));
+            }
+            (key, Some(name))
+        } else {
+            self.key(room, draft, delivery)?.unzip()
+        };
         room.advance_to(seq);
-        let is_kept = key.is_some() || room.settings().history > 0;
+        let is_kept = (key_name.is_some() && !is_forgetting) || room.settings().history > 0;
         if is_kept || has_members {
             let mut about = self.mint.about(room, delivery, None);
-            (about.key, about.key_name) = key.unzip();
+            (about.key, about.key_name) = (key, key_name);
             if let Some(Stamp { ts_ms, .. }) = stamp {
                 (about.ts_ms, about.prev) = (ts_ms, Some(prev));
             }
@@ -668,6 +681,7 @@ pub enum Way {
     },
 }
 
+mod forget;
 mod log;
 // Not under loom, whose locks work only inside its models.
 #[cfg(all(test, not(loom)))]

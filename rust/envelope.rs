@@ -107,6 +107,7 @@ impl Envelope<'_> {
             buf.extend_from_slice(b",\"ack\":true");
         }
         match self.kind {
+            Kind::Json if !self.has_payload() => {}
             Kind::Json => {
                 buf.extend_from_slice(b",\"payload\":");
                 buf.extend_from_slice(self.payload);
@@ -132,10 +133,16 @@ impl Envelope<'_> {
         out.finish(Opcode::Binary)
     }
 
+    /// No JSON document is empty: then there is none.
+    fn has_payload(&self) -> bool {
+        self.kind != Kind::Json || !self.payload.is_empty()
+    }
+
     fn write_msgpack(&self, buf: &mut Vec<u8>) {
         let optional = [("re", self.re), ("room", self.room), ("key", self.key)];
         let numbers = [("seq", self.seq), ("prev", self.prev)];
-        let fields = 4
+        let fields = 3
+            + usize::from(self.has_payload())
             + optional.iter().filter(|(_, value)| value.is_some()).count()
             + numbers.iter().filter(|(_, value)| value.is_some()).count()
             + usize::from(self.ack);
@@ -162,6 +169,9 @@ impl Envelope<'_> {
         if self.ack {
             let _ = rmp::encode::write_str(buf, "ack");
             let _ = rmp::encode::write_bool(buf, true);
+        }
+        if !self.has_payload() {
+            return;
         }
         let _ = rmp::encode::write_str(buf, "payload");
         match self.kind {
@@ -337,9 +347,17 @@ mod tests {
 
     #[test]
     fn a_payload_that_is_no_json_stays_text_in_msgpack() {
-        for payload in [&b"{\"a\":"[..], b"1 2", b""] {
+        for payload in [&b"{\"a\":"[..], b"1 2"] {
             let value = from_msgpack(&Envelope { payload, ..PLAIN }.msgpack());
             assert_eq!(value["payload"], json!(std::str::from_utf8(payload).unwrap()));
+        }
+    }
+
+    #[test]
+    fn without_a_document_there_is_no_payload() {
+        let envelope = Envelope { payload: b"", ..PLAIN };
+        for value in [from_json(&envelope.json()), from_msgpack(&envelope.msgpack())] {
+            assert_eq!((value.get("payload"), &value["seq"]), (None, &json!(envelope.seq)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Where messages that other nodes publish to a room enter this node's engine. Each node counts what it sends to each
 //! room, so what did not get here is known, and members are told.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
@@ -9,7 +10,9 @@ use rustc_hash::FxBuildHasher;
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::mint::Stamp;
 use crate::parcel::Parcel;
+use crate::room::Room;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -42,19 +45,37 @@ impl Inlet {
         };
         // One at a time: the numbers of messages are noted in the order in which they reach the engine.
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut missing = match parcel.draft {
+        let missing = match parcel.draft {
             Some(_) => heard.message(parcel.origin, parcel.number),
-            None => heard.count(parcel.origin, parcel.number, parcel.ts_ms),
+            None => Some(heard.count(parcel.origin, parcel.number, parcel.ts_ms)),
+        };
+        let Some(mut missing) = missing else {
+            // Members have had it, or were told that they will not get it.
+            self.engine.late().fetch_add(1, Relaxed);
+            return Taken::default();
         };
         let mut fault = self.skip(missing, wake);
-        if let Some(draft) = parcel.draft
-            && let Err(error) = self.engine.publish_quietly(&self.room, draft, &[], wake)
-        {
+        if let Err(error) = self.enter(&parcel, wake) {
             missing += 1;
             let also = self.skip(1, wake);
             fault = fault.or(also).or(Some(error));
         }
         Taken { missing, fault: fault.filter(|error| !matches!(error, Error::Overloaded { .. } | Error::ShutDown)) }
+    }
+
+    fn enter(&self, parcel: &Parcel<'_>, wake: &mut Vec<Arc<Waker>>) -> Result<(), Error> {
+        let Parcel { ts_ms, draft, forgotten_us, .. } = *parcel;
+        match (draft, forgotten_us) {
+            (None, _) => Ok(()),
+            (Some(draft), Some(us)) => {
+                self.engine.forget_quietly(&self.room, draft.key.unwrap_or_default(), us, wake).map(drop)
+            }
+            (Some(draft), None) => {
+                // Which of two values is newer is a matter of when they were published.
+                let stamp = |room: &Room| Some(Stamp { seq: room.position().seq + 1, ts_ms });
+                self.engine.enter(&self.room, draft, &[], wake, stamp).map(drop)
+            }
+        }
     }
 
     fn skip(&self, count: u64, wake: &mut Vec<Arc<Waker>>) -> Option<Error> {
@@ -70,12 +91,14 @@ struct Heard {
 }
 
 impl Heard {
-    /// A message has come. Returns how many before it did not.
-    fn message(&mut self, origin: u64, number: u64) -> u64 {
-        match self.note(origin, number) {
-            Some(last) => number.saturating_sub(last).saturating_sub(1),
-            None => 0,
+    /// A message has come. Returns how many before it did not; none, if it has come before, or was taken for lost.
+    fn message(&mut self, origin: u64, number: u64) -> Option<u64> {
+        let last = self.numbers.get(&origin).copied();
+        if last.is_some_and(|last| number <= last) {
+            return None;
         }
+        self.note(origin, number);
+        Some(last.map_or(0, |last| number - last - 1))
     }
 
     /// A node says that it has sent so many, the last at that time. Returns how many did not come.
@@ -105,6 +128,8 @@ const ORIGINS: usize = 1024;
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use proptest::prelude::*;
 
@@ -116,12 +141,21 @@ mod tests {
     fn messages_say_what_is_missing_before_them() {
         let mut heard = heard(0);
         // How many came before our time nobody knows.
-        assert_eq!([5, 6, 9, 10].map(|number| heard.message(1, number)), [0, 0, 2, 0]);
+        assert_eq!([5, 6, 9, 10].map(|number| heard.message(1, number)), [0, 0, 2, 0].map(Some));
         // Each node counts for itself.
-        assert_eq!([1, 2, 4].map(|number| heard.message(2, number)), [0, 0, 1]);
-        assert_eq!(heard.message(1, 11), 0);
-        // What comes again is not missing.
-        assert_eq!([11, 7].map(|number| heard.message(1, number)), [0, 0]);
+        assert_eq!([1, 2, 4].map(|number| heard.message(2, number)), [0, 0, 1].map(Some));
+        assert_eq!(heard.message(1, 11), Some(0));
+    }
+
+    #[test]
+    fn what_comes_again_or_late_is_dropped_and_moves_nothing() {
+        let mut heard = heard(0);
+        assert_eq!([5, 9].map(|number| heard.message(1, number)), [Some(0), Some(3)]);
+        assert_eq!([9, 7, 5, 1].map(|number| heard.message(1, number)), [None; 4]);
+        assert_eq!(heard.message(1, 10), Some(0));
+        // What a count has told as lost does not come after that.
+        assert_eq!(heard.count(1, 12, 1), 2);
+        assert_eq!([11, 12, 13].map(|number| heard.message(1, number)), [None, None, Some(0)]);
     }
 
     #[test]
@@ -129,7 +163,7 @@ mod tests {
         let mut heard = heard(100);
         heard.message(1, 5);
         assert_eq!([5, 8, 8, 7].map(|number| heard.count(1, number, 200)), [0, 3, 0, 0]);
-        assert_eq!(heard.message(1, 9), 0);
+        assert_eq!(heard.message(1, 9), Some(0));
     }
 
     #[test]
@@ -138,7 +172,7 @@ mod tests {
             let mut heard = heard(100);
             assert_eq!(heard.count(1, 7, ts_ms), missing);
             assert_eq!(heard.count(1, 7, ts_ms), 0);
-            assert_eq!(heard.message(1, 9), 1);
+            assert_eq!(heard.message(1, 9), Some(1));
         }
     }
 
@@ -149,9 +183,9 @@ mod tests {
             heard.message(origin, 1);
         }
         assert_eq!(heard.numbers.len(), ORIGINS);
-        assert_eq!(heard.message(1, 3), 1);
+        assert_eq!(heard.message(1, 3), Some(1));
         // Forgotten, so new.
-        assert_eq!(heard.message(0, 3), 0);
+        assert_eq!(heard.message(0, 3), Some(0));
     }
 
     proptest! {
@@ -165,7 +199,7 @@ mod tests {
             for &comes in &arrives {
                 number += 1;
                 if comes {
-                    missing += heard.message(1, number);
+                    missing += heard.message(1, number).unwrap();
                 }
             }
             missing += heard.count(1, number, 2);

@@ -17,6 +17,7 @@ pub mod message;
 pub mod lane;
 pub mod replay;
 pub mod outbox;
+pub mod forgotten;
 pub mod room;
 pub mod members;
 pub mod slots;

@@ -66,7 +66,7 @@ pub struct Mint {
     epoch: u64,
     numbered: AtomicU64,
     started: Instant,
-    started_ms: u64,
+    started_us: u64,
     max_bytes: usize,
     budget: Arc<Budget>,
 }
@@ -74,8 +74,8 @@ pub struct Mint {
 impl Mint {
     /// For messages that count in `budget`, and of which one, overhead included, may have `max_bytes`.
     pub fn new(epoch: u64, max_bytes: usize, budget: Arc<Budget>) -> Self {
-        let started_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        Self { epoch, numbered: AtomicU64::new(0), started: Instant::now(), started_ms, max_bytes, budget }
+        let started_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+        Self { epoch, numbered: AtomicU64::new(0), started: Instant::now(), started_us, max_bytes, budget }
     }
 
     /// When its clock started.
@@ -85,7 +85,7 @@ impl Mint {
 
     /// What the clock of the world said then, in milliseconds since 1970.
     pub fn started_ms(&self) -> u64 {
-        self.started_ms
+        self.started_us / 1000
     }
 
     /// A message that belongs to no room.
@@ -157,8 +157,13 @@ impl Mint {
     }
 
     /// Milliseconds since 1970 by a clock that never jumps: it follows the world's as of the engine's start.
-    fn now_ms(&self) -> u64 {
-        self.started_ms + self.started.elapsed().as_millis() as u64
+    pub fn now_ms(&self) -> u64 {
+        self.unix_us(self.now_us()) / 1000
+    }
+
+    /// What is counted from the engine's start, in microseconds since 1970 by the same clock.
+    pub fn unix_us(&self, us: u64) -> u64 {
+        self.started_us + us
     }
 
     /// Fails when a message could never wait for a connection.

@@ -197,7 +197,8 @@ impl Outbox {
     /// the room it comes from, and a part of it would be a gap. The limit is back when all has left.
     pub fn push_snapshot(&mut self, snapshot: &[Arc<Message>], dropped: &mut impl FnMut(&Message, Drop)) -> Push {
         self.allowance += snapshot.iter().map(|message| message.cost(self.encoding)).sum::<usize>();
-        for message in snapshot {
+        let encoding = self.encoding;
+        for message in snapshot.iter().filter(|message| message.speaks(encoding)) {
             if self.push(message, dropped) == Push::Overflow {
                 return Push::Overflow;
             }

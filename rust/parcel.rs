@@ -4,6 +4,7 @@
 
 use std::str;
 
+use crate::engine::forgetting;
 use crate::envelope::Kind;
 use crate::error::Error;
 use crate::message::{Delivery, Message, Role};
@@ -20,6 +21,8 @@ pub struct Parcel<'a> {
     pub number: u64,
     /// The message; none: the parcel says how many there were.
     pub draft: Option<Draft<'a>>,
+    /// Its key was forgotten then, in microseconds since 1970.
+    pub forgotten_us: Option<u64>,
 }
 
 impl<'a> Parcel<'a> {
@@ -54,14 +57,18 @@ impl<'a> Parcel<'a> {
             0 => Kind::Binary,
             1 => Kind::Text,
             2 => Kind::Json,
-            3 => return Some(Self { ts_ms, origin, number, draft: None }),
+            3 => return Some(Self { ts_ms, origin, number, draft: None, forgotten_us: None }),
+            4 => {
+                let (us, _) = self::number(payload)?;
+                return Some(Self { ts_ms, origin, number, draft: Some(forgetting(key?)), forgotten_us: Some(us) });
+            }
             _ => return None,
         };
         if kind != Kind::Binary {
             str::from_utf8(payload).ok()?;
         }
         let draft = Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery };
-        Some(Self { ts_ms, origin, number, draft: Some(draft) })
+        Some(Self { ts_ms, origin, number, draft: Some(draft), forgotten_us: None })
     }
 }
 
@@ -114,7 +121,8 @@ mod tests {
     #[test]
     fn a_whole_one() {
         let data = packed();
-        let Parcel { ts_ms, origin, number, draft } = Parcel::unpack(&data).unwrap();
+        let Parcel { ts_ms, origin, number, draft, forgotten_us } = Parcel::unpack(&data).unwrap();
+        assert_eq!(forgotten_us, None);
         let draft = draft.unwrap();
         assert_eq!((ts_ms, origin, number), (1, 2, 3));
         assert_eq!((draft.kind, draft.payload, draft.key), (Kind::Text, "ä".as_bytes(), Some("k")));
@@ -133,6 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_was_forgotten() {
+        let mut data = [&[1, 4, 0, 1], &packed()[4..31]].concat();
+        assert!(Parcel::unpack(&data).is_err());
+        data.extend(5_u64.to_be_bytes());
+        let parcel = Parcel::unpack(&data).unwrap();
+        assert_eq!((parcel.origin, parcel.number, parcel.forgotten_us), (2, 3, Some(5)));
+        assert_eq!(parcel.draft.unwrap().key, Some("k"));
+        data[3] = 0;
+        assert!(Parcel::unpack(&data).is_err());
+    }
+
+    #[test]
     fn a_mere_count() {
         let data = [&[1, 3, 0, 0], &packed()[4..28], &[0, 0]].concat();
         let parcel = Parcel::unpack(&data).unwrap();
@@ -146,7 +166,7 @@ mod tests {
         for len in 0..HEAD + 1 {
             assert!(Parcel::unpack(&data[..len]).is_err(), "{len}");
         }
-        for (place, byte) in [(0, 2), (1, 4), (2, 5), (HEAD - 1, 200), (HEAD, 0xff), (HEAD + 2, b' ')] {
+        for (place, byte) in [(0, 2), (1, 5), (2, 5), (HEAD - 1, 200), (HEAD, 0xff), (HEAD + 2, b' ')] {
             let mut other = data.clone();
             other[place] = byte;
             assert!(Parcel::unpack(&other).is_err(), "{place}");

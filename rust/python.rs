@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
@@ -15,7 +16,7 @@ use pyo3::{create_exception, intern};
 
 use crate::command::{Cause, Event};
 use crate::driver::panic_text;
-use crate::engine::{Engine, Entrance, Farewell, Settings, Way};
+use crate::engine::{Engine, Entrance, Farewell, Settings, Way, forgetting};
 use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
 use crate::message::{Delivery, Role};
@@ -257,13 +258,13 @@ impl PyEngine {
         room: &str,
         seq: u64,
         ts_ms: u64,
-        payload: &Bound<'_, PyAny>,
+        payload: Option<&Bound<'_, PyAny>>,
         json: bool,
         key: Option<&str>,
         exclude: Vec<u64>,
         delivery: Option<&str>,
     ) -> PyResult<bool> {
-        let draft = draft(payload, json, key, delivery)?;
+        let draft = logged(payload, json, key, delivery)?;
         guard(|| self.0.deliver(room, Stamp { seq, ts_ms }, draft, &conn_ids(exclude)))
     }
 
@@ -333,8 +334,21 @@ impl PyEngine {
         guard(|| self.0.take_values(room, since_ms, &values))
     }
 
-    fn forget(&self, room: &str, key: &str) -> PyResult<bool> {
+    fn forget(&self, room: &str, key: &str) -> PyResult<(bool, u64)> {
         guard(|| self.0.forget(room, key))
+    }
+
+    fn forget_older(&self, room: &str, key: &str, ts_us: u64, is_numbered: bool) -> PyResult<bool> {
+        guard(|| self.0.forget_older(room, key, ts_us, is_numbered))
+    }
+
+    fn has_value(&self, room: &str, key: &str) -> PyResult<bool> {
+        guard(|| Ok(self.0.has_value(room, key)))
+    }
+
+    #[getter]
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms()
     }
 
     fn ping_received(&self, conn: u64, payload: &[u8]) -> PyResult<()> {
@@ -362,6 +376,7 @@ impl PyEngine {
         dict.set_item("rooms", self.0.rooms())?;
         dict.set_item("published", published)?;
         dict.set_item("refused", refused)?;
+        dict.set_item("late", self.0.late().load(Relaxed))?;
         dict.set_item("delivered", sum(&|stats| stats.delivered.value()))?;
         dict.set_item("bytes", sum(&|stats| stats.bytes.value()))?;
         dict.set_item("writes", sum(&|stats| stats.writes.value()))?;
@@ -438,11 +453,24 @@ fn draft<'a>(
     Ok(Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery })
 }
 
+/// What stands in a log: a message or, without a payload, that a key was forgotten.
+fn logged<'a>(
+    payload: Option<&'a Bound<'_, PyAny>>,
+    json: bool,
+    key: Option<&'a str>,
+    delivery: Option<&str>,
+) -> PyResult<Draft<'a>> {
+    match payload {
+        Some(payload) => draft(payload, json, key, delivery),
+        None => Ok(forgetting(key.unwrap_or_default())),
+    }
+}
+
 /// A message from before: number, time, payload, whether that is JSON, key and delivery class.
-type Older<'py> = (u64, u64, Bound<'py, PyAny>, bool, Option<String>, Option<String>);
+type Older<'py> = (u64, u64, Option<Bound<'py, PyAny>>, bool, Option<String>, Option<String>);
 
 fn stamped<'a>((seq, ts_ms, payload, json, key, delivery): &'a Older<'_>) -> PyResult<(Stamp, Draft<'a>)> {
-    let draft = draft(payload, *json, key.as_deref(), delivery.as_deref())?;
+    let draft = logged(payload.as_ref(), *json, key.as_deref(), delivery.as_deref())?;
     Ok((Stamp { seq: *seq, ts_ms: *ts_ms }, draft))
 }
 

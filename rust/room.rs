@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::error::Error;
+use crate::forgotten::{Forgotten, MOST, When};
 use crate::message::{Delivery, KeyId, Message, RoomId};
 
 /// What a room is like; the same for all rooms of one pattern.
@@ -94,6 +95,7 @@ pub struct Room {
     seq: u64,
     latest: HashMap<Arc<str>, Latest>,
     history: History,
+    forgotten: Forgotten,
 }
 
 #[derive(Debug)]
@@ -113,8 +115,8 @@ struct History {
 impl Room {
     /// A room in which nothing was published yet.
     pub fn new(id: RoomId, name: &str, epoch: u64, settings: RoomSettings) -> Self {
-        let (latest, history) = (HashMap::new(), History::default());
-        Self { id, name: name.into(), epoch, settings, seq: 0, latest, history }
+        let (latest, history, forgotten) = (HashMap::new(), History::default(), Forgotten::default());
+        Self { id, name: name.into(), epoch, settings, seq: 0, latest, history, forgotten }
     }
 
     /// Its id.
@@ -146,6 +148,9 @@ impl Room {
     /// Goes on from another place, from where on nothing is kept yet. The newest values stay the newest.
     pub fn place(&mut self, Position { epoch, seq }: Position, kept: &Budget) {
         while self.history.pop(kept).is_some() {}
+        if epoch != self.epoch {
+            self.forgotten.renumber();
+        }
         (self.epoch, self.seq, self.history.floor) = (epoch, seq, seq);
     }
 
@@ -217,7 +222,9 @@ impl Room {
     /// Keeps a message from before those in its history, and as the newest of its key if it is. It counts once
     /// [`Self::lower`] says that there is none after it that is not kept.
     pub fn keep_older(&mut self, message: &Arc<Message>, kept: &Budget) {
-        if let Some(key) = &message.about().key_name {
+        if message.is_data()
+            && let Some(key) = &message.about().key_name
+        {
             let newest = self.latest.get(&**key).and_then(|latest| latest.message.as_ref());
             // What is from another numbering was there before this one began.
             if newest.is_none_or(|newest| newest.about().epoch != self.epoch || newest.seq() < message.seq()) {
@@ -232,13 +239,32 @@ impl Room {
         self.history.floor = floor;
     }
 
-    /// Forgets a key, so that joiners no longer get its value; false when it was not there.
-    pub fn forget(&mut self, key: &str, kept: &Budget) -> bool {
-        let Some(latest) = self.latest.remove(key) else { return false };
+    /// Forgets a key, so that joiners no longer get its value; returns its id, if it was there, and its name.
+    pub fn forget(&mut self, key: &str, kept: &Budget) -> (Option<KeyId>, Arc<str>) {
+        let Some((name, latest)) = self.latest.remove_entry(key) else { return (None, key.into()) };
         if let Some(message) = latest.message {
             kept.subtract(message.kept_size());
         }
-        true
+        (Some(latest.id), name)
+    }
+
+    /// Remembers that a key was forgotten, so that what is older does not bring it back.
+    pub fn note_forgotten(&mut self, key: &str, when: When) {
+        // Each forgetting in the history has to be known while it is there: older messages may be put before it.
+        self.forgotten.note(key, when, MOST + self.settings.history);
+    }
+
+    /// When a key was forgotten, if that is remembered.
+    pub fn forgotten(&self, key: &str) -> Option<When> {
+        self.forgotten.when(key)
+    }
+
+    /// A forgetting from before those in the history: the value of the key goes, unless it is newer.
+    pub fn forget_before(&mut self, key: &str, when: When, kept: &Budget) -> Option<KeyId> {
+        self.note_forgotten(key, when);
+        let newest = self.value(key)?;
+        let is_older = newest.about().epoch != self.epoch || newest.seq() < when.seq;
+        if is_older { self.forget(key, kept).0 } else { None }
     }
 
     /// Every message after a position, oldest first, if all of them are kept.
@@ -436,8 +462,8 @@ mod tests {
         publish(&mut room, Some("a"), 0, &kept);
         assert!(matches!(room.key("b", || 2), Err(Error::Overloaded { limit: 1, field: "max_keys", .. })));
         assert!(room.holds_anything(0, &kept));
-        assert!(room.forget("a", &kept));
-        assert!(!room.forget("a", &kept));
+        assert!(room.forget("a", &kept).0.is_some());
+        assert!(room.forget("a", &kept).0.is_none());
         assert!(!room.holds_anything(0, &kept));
         assert_eq!(kept.used(), 0);
         assert_eq!(room.key("b", || 2).unwrap().0, 2);

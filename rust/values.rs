@@ -27,6 +27,9 @@ impl Engine {
                 && let Some(key) = draft.key
             {
                 let found = self.enter(name, draft, &[], &mut wake, |room| {
+                    if room.forgotten(key).is_some_and(|when| ts_ms < when.ts_us / 1000) {
+                        return None;
+                    }
                     let is_wanted = room.value(key).is_none_or(|old| {
                         let old_ms = old.about().ts_ms;
                         old_ms < since_ms && old_ms < ts_ms && old.payload() != draft.payload

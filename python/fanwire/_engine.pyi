@@ -294,7 +294,7 @@ class Engine:
         room: str,
         seq: int,
         ts_ms: int,
-        payload: bytes | str,
+        payload: bytes | str | None,
         json: bool = False,
         key: str | None = None,
         exclude: Sequence[int] = ...,
@@ -309,7 +309,7 @@ class Engine:
             room: its name.
             seq: its number.
             ts_ms: when it was published, in milliseconds since 1970.
-            payload: as in `publish`.
+            payload: as in `publish`; None: the key is forgotten.
             json: as in `publish`.
             key: as in `publish`.
             exclude: as in `publish`.
@@ -326,7 +326,7 @@ class Engine:
         room: str,
         epoch: str,
         floor: int,
-        messages: list[tuple[int, int, bytes | str, bool, str | None, str | None]],
+        messages: list[tuple[int, int, bytes | str | None, bool, str | None, str | None]],
     ) -> None:
         """Puts messages before those in a room's history, as many of the newest as it has space for.
 
@@ -337,7 +337,8 @@ class Engine:
             room: its name.
             epoch: the numbering that they belong to.
             floor: the number after which they are all that there are.
-            messages: as `(seq, ts_ms, payload, json, key, delivery)`, in the order of their numbers.
+            messages: as `(seq, ts_ms, payload, json, key, delivery)`, in the order of their numbers. Without a payload
+                the key was forgotten.
 
         Raises:
             TypeError: a payload is neither bytes nor str.
@@ -435,8 +436,38 @@ class Engine:
             How many were taken.
         """
 
-    def forget(self, room: str, key: str) -> bool:
-        """Forgets the newest value of a key; false when there was none."""
+    def forget(self, room: str, key: str) -> tuple[bool, int]:
+        """Forgets the newest value of a key. Sessions in the room are told by a `forgotten` message with a number.
+
+        Returns:
+            Whether there was a value, and the moment in microseconds since 1970, which is not before that of the value.
+
+        Raises:
+            Overloaded: a shard's queue is full; nothing was forgotten.
+            EngineClosed: after `shutdown`, or in a forked process.
+        """
+
+    def forget_older(self, room: str, key: str, ts_us: int, is_numbered: bool) -> bool:
+        """Forgets the value of a key that another node has forgotten, unless the value is newer.
+
+        Args:
+            room: its name.
+            key: the key.
+            ts_us: when that node forgot it, in microseconds since 1970. What is known already is not done again.
+            is_numbered: the forgetting takes a number of the room; False: numbers come from a log.
+
+        Returns:
+            Whether a value was forgotten.
+
+        Raises: as `forget`.
+        """
+
+    def has_value(self, room: str, key: str) -> bool:
+        """Whether a key of a room has a value."""
+
+    @property
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, by the clock that dates messages here. It never goes back."""
 
     def ping_received(self, conn: int, payload: bytes) -> None:
         """The peer has sent a ping: it is answered; of pongs that wait only the newest is kept (RFC 6455 5.5.3)."""
@@ -464,8 +495,9 @@ class Engine:
         """What the engine has done since it started.
 
         Returns:
-            `connections` and `rooms` now; `published` and `refused` messages; `delivered` messages and `bytes`, handed
-            to the kernel or the TLS layer; `writes`, and how many of them were `blocked`; `pings`; connections
+            `connections` and `rooms` now; `published` and `refused` messages, and `late` ones of other nodes, which
+            were dropped; `delivered` messages and `bytes`, handed to the kernel or the TLS layer; `writes`, and how
+            many of them were `blocked`; `pings`; connections
             `closed_slow` and `closed_unanswered`; `waiting_bytes` of `waiting_bytes_limit`; `history_bytes`, kept by
             rooms; `drops` by reason
             (`replaced`, `oldest`, `newest`, `budget`, `closed`); `latency_us`: pairs of an upper bound in

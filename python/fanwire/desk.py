@@ -267,7 +267,8 @@ class Count(msgspec.Struct):
 
 RESERVED = frozenset({
     "welcome", "ping", "pong", "received", "join", "leave", "publish", "presence", "ack", "message", "joined", "left",
-    "reply", "error", "skipped", "member_joined", "member_left", "closing", "token", "token_expiring", "token_expired",
+    "reply", "error", "skipped", "forgotten", "member_joined", "member_left", "closing", "token", "token_expiring",
+    "token_expired",
 })  # fmt: skip
 """Types that an application cannot declare."""
 

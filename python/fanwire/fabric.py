@@ -96,6 +96,18 @@ class Fabric:
         """
         return self.engine.publish(room, payload, json, key, exclude, delivery)
 
+    def note(self, kind: str, why: object) -> None:
+        """Something went wrong that has to do with other nodes; see `fanwire.cluster.troubles`."""
+
+    def forget(self, room: str, key: str) -> bool:
+        """Forgets the newest value of a key on all nodes, from any thread. Returns whether it has one at this node.
+
+        Raises:
+            Overloaded: the engine, or what waits to be stored, is full; nothing was forgotten.
+        """
+        was_there, _ = self.engine.forget(room, key)
+        return was_there
+
     def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None = None) -> Awaitable[None] | None:
         """Before a client of this node joins a room, from a position on: what has to be awaited, if anything.
 

@@ -340,7 +340,7 @@ class Hub(Host):
                     connection.entering.discard(room)
                     self.memberships.join(connection, room)
             except Unavailable as error:
-                logger.warning("%r waits for room %r: %s", connection, room, error)
+                self.fabric.note("room", f"{error} (room {room!r}, for {connection!r})")
                 await asyncio.sleep(1.0)
                 prepared = self.fabric.prepare(self.services.policies.of(room), room)
                 continue

@@ -20,6 +20,7 @@ class Metrics:
     Args:
         stats: returns what the engine has done, see `_engine.pyi`; empty while there is no engine.
         gauges: returns numbers of the host's, by name.
+        troubles: returns how often something went wrong between nodes, by kind.
 
     Attributes:
         registry: for an application's own exposition.
@@ -28,7 +29,12 @@ class Metrics:
         handshakes: `fanwire_handshakes_total` of the HTTP status they were answered with.
     """
 
-    def __init__(self, stats: Callable[[], dict[str, Any]], gauges: Callable[[], dict[str, int]]) -> None:
+    def __init__(
+        self,
+        stats: Callable[[], dict[str, Any]],
+        gauges: Callable[[], dict[str, int]],
+        troubles: Callable[[], dict[str, int]] = dict,
+    ) -> None:
         self.registry = CollectorRegistry()
         limit_exceeded = Counter(
             "fanwire_limit_exceeded",
@@ -46,20 +52,34 @@ class Metrics:
         self.limit_exceeded: Callable[[str], Counter] = cache(limit_exceeded.labels)
         self.rejected: Callable[[str], Counter] = cache(rejected.labels)
         self.handshakes: Callable[[int], Counter] = cache(handshakes.labels)
-        self.registry.register(_Host(stats, gauges))
+        self.registry.register(_Host(stats, gauges, troubles))
 
 
 class _Host(Collector):
     """What is read when it is asked for, and costs nothing meanwhile."""
 
-    def __init__(self, stats: Callable[[], dict[str, Any]], gauges: Callable[[], dict[str, int]]) -> None:
+    def __init__(
+        self,
+        stats: Callable[[], dict[str, Any]],
+        gauges: Callable[[], dict[str, int]],
+        troubles: Callable[[], dict[str, int]],
+    ) -> None:
         self._stats = stats
         self._gauges = gauges
+        self._troubles = troubles
 
     def collect(self) -> Iterator[Metric]:
         """What a scrape gets."""
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"fanwire_{name}", _GAUGES[name], value=value)
+        troubles = self._troubles()
+        if troubles:
+            failures = CounterMetricFamily(
+                "fanwire_backplane_failures", "What went wrong between nodes, by kind.", labels=["kind"]
+            )
+            for kind, count in troubles.items():
+                failures.add_metric([kind], count)
+            yield failures
         stats = self._stats()
         if not stats:
             return
@@ -94,6 +114,7 @@ _ENGINE_GAUGES = {
 _ENGINE_COUNTERS = {
     "published_messages": "Messages published.",
     "refused_messages": "Messages that a full queue did not take.",
+    "late_messages": "Messages of other nodes that came twice or late, and were dropped.",
     "delivered_messages": "Messages handed to the kernel, one for each receiver.",
     "delivered_bytes": "Bytes of the same.",
     "writes": "System calls that wrote.",
@@ -105,6 +126,7 @@ _ENGINE_COUNTERS = {
 _NAMES = {
     "published_messages": "published",
     "refused_messages": "refused",
+    "late_messages": "late",
     "delivered_messages": "delivered",
     "delivered_bytes": "bytes",
     "blocked_writes": "blocked",

@@ -21,6 +21,7 @@ from fanwire.authentication import Authenticate, Authentication
 from fanwire.backplane.base import Backplane
 from fanwire.cluster import Cluster
 from fanwire.cluster.records import Records
+from fanwire.cluster.troubles import Troubles
 from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
@@ -113,14 +114,16 @@ class Server(Application):
         self.host = host
         self._port = port
         self._authentication = Authentication(authenticate, self.config.handshake_timeout, self.config.token_grace)
-        self._metrics = Metrics(self._engine_stats, self._gauges)
+        self._metrics = Metrics(self._engine_stats, self._gauges, self._trouble_counts)
         self._rights = Rights(authorize, self.config.handshake_timeout)
         self._origins = origins
         self._hosts = hosts
         self._proxies = Proxies(trusted_proxies)
         self._ssl = ssl
+        # Counts go on when the server is started again.
+        self._troubles = Troubles()
         if sessions is None:
-            sessions = MemoryStore(self.config.max_parked) if backplane is None else Records(backplane)
+            sessions = MemoryStore(self.config.max_parked) if backplane is None else Records(backplane, self._troubles)
         self._store = sessions
         self._http = HttpSide(
             self._is_ready,
@@ -212,20 +215,44 @@ class Server(Application):
         *,
         delivery: str | None = None,
     ) -> None:
-        """Sends a message to every connection, whatever rooms it is in. Arguments and errors are those of `publish`."""
+        """Sends a message to every connection of this node, whatever rooms it is in, and not to those of other nodes.
+        Arguments and errors are those of `publish`."""
         payload, is_json = encode(data)
         self.engine.broadcast(payload, is_json, _ids(exclude), delivery)
 
     def forget(self, room: str, key: str) -> bool:
-        """Forgets the newest value of a key, so that joiners no longer get it; false when there was none."""
-        return self.engine.forget(room, key)
+        """Forget the newest value of a key on all nodes. Returns at once; may be called from any thread.
+
+        Joiners no longer get the value. Members with a session get a message `forgotten` in the order of the values: a
+        value that is published afterwards comes after it. Raw clients cannot be told. A room with a history stores the
+        forgetting there; on other nodes, and in such a room, it takes effect a moment later. Nodes that are cut off
+        learn of it when they are back, within an hour.
+
+        Args:
+            room: the room's name.
+            key: the key, at most 65,535 bytes of UTF-8.
+
+        Returns:
+            Whether the key has a value at this node. With a backplane other nodes may have one all the same.
+
+        Raises:
+            ValueError: the key is too long.
+            Overloaded: the engine cannot take more now; nothing was forgotten, so try again later.
+            EngineClosed: the server is not running.
+
+        Example::
+
+            server.publish("prices", {"eur": 1.08}, key="EUR")
+            server.forget("prices", "EUR")
+        """
+        return self._running_fabric.forget(room, key)
 
     def members(self, room: str) -> int:
-        """How many members a room has."""
+        """How many members a room has at this node. With presence, `Server.presence` knows those of all nodes."""
         return self.engine.members(room)
 
     def stats(self) -> dict[str, Any]:
-        """What the engine has done since its start; see `_engine.pyi` for the entries."""
+        """What the engine of this node has done since its start; see `_engine.pyi` for the entries."""
         return self.engine.stats()
 
     # Who may stay, from any thread.
@@ -299,7 +326,7 @@ class Server(Application):
 
     @property
     def connections(self) -> list[Connection]:
-        """The connections that are there, and those whose clients may still come back."""
+        """The connections of this node that are there, and those whose clients may still come back."""
         return list(self._hub.connections.values()) if self._hub else []
 
     # Life.
@@ -334,7 +361,7 @@ class Server(Application):
             _add_rule(engine, policy)
         fabric = Fabric(engine)
         if self._backplane is not None:
-            fabric = Cluster(engine, self._backplane, self._policies, config)
+            fabric = Cluster(engine, self._backplane, self._policies, config, self._troubles)
         try:
             await fabric.start()
         except BaseException:
@@ -526,6 +553,9 @@ class Server(Application):
             "inbound_bytes": hub.limits.inbound.bytes,
             **hub.fabric.gauges,
         }
+
+    def _trouble_counts(self) -> dict[str, int]:
+        return {} if self._backplane is None else self._troubles.counts
 
     def _is_ready(self) -> bool:
         return self._keeper is not None and self._keeper.is_open and self._running_fabric.is_ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from enum import Enum
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from fanwire.meter import Meter
 from fanwire.wire import Codec, Incoming, Refusal
 
-__all__ = ["Phase", "Session"]
+__all__ = ["Phase", "Session", "lineage_of"]
 
 
 class Phase(Enum):
@@ -35,9 +36,11 @@ class Session:
     """A session.
 
     Attributes:
-        id: names it to its client, and to nobody else: who knows it, and is the same identity, may resume it.
+        id: names it to its client, and to nobody else: who knows it, and is the same identity, may resume it. It
+            begins with the name of its lineage, so that any node knows that, whether or not it finds a record.
         owner: whose it is.
-        lineage: the id of the first in the row of sessions that this one continues, after such as could not be resumed.
+        lineage: names the row of sessions that this one continues, after such as could not be resumed. As secret as the
+            id, and never the subject of an identity.
         codec: how it speaks.
         received: counted messages of the client so far.
         phase: see `Phase`.
@@ -51,10 +54,9 @@ class Session:
     )  # fmt: skip
 
     def __init__(self, owner: str, codec: Codec, lineage: str | None = None) -> None:
-        # 192 bits: guessing is hopeless at any rate.
-        self.id = secrets.token_urlsafe(24)
+        self.lineage = lineage or LINEAGE + secrets.token_urlsafe(SECRET)
+        self.id = f"{self.lineage.removeprefix(LINEAGE)}.{secrets.token_urlsafe(SECRET)}"
         self.owner = owner
-        self.lineage = lineage or self.id
         self.codec = codec
         self.received = 0
         self.phase = Phase.LIVE
@@ -111,6 +113,24 @@ class Session:
             return "unknown"
         return self.ended
 
+
+def lineage_of(id: str) -> str | None:
+    """The lineage of the session with an id; None if no session has such an id.
+
+    Who knows the id of a session is its client. So a client can continue only its own lineage, or one that it has made
+    up, which nobody else has.
+    """
+    found = _ID.fullmatch(id)
+    return None if found is None else LINEAGE + found[1]
+
+
+SECRET = 24
+"""Random bytes of a lineage, and of each id in it. 192 bits: guessing is hopeless at any rate."""
+
+LINEAGE = "\0"
+"""What begins the names of lineages. No identity has such a subject, so nobody can be taken for a user."""
+
+_ID = re.compile(r"([A-Za-z0-9_-]{32})\.[A-Za-z0-9_-]{32}")
 
 UNCOUNTED = frozenset({"welcome", "ping", "pong", "received"})
 """Types that neither side counts."""

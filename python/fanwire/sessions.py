@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from fanwire.connection import Connection
-from fanwire.session import Phase, Session
+from fanwire.session import Phase, Session, lineage_of
 from fanwire.store import Record, SessionStore
 from fanwire.wire import Codec
 
@@ -112,12 +112,12 @@ class Sessions:
         if connection is None or session is None:
             record = self._store.load(id)
             if isawaitable(record):
-                return self._claim_record(record, owner)
-            return self._claim_of(record, owner)
+                return self._claim_record(record, id, owner)
+            return self._claim_of(record, id, owner)
         reason = session.why_not(owner, codec)
         if reason is None and connection.close_code is not None:
             reason = "closed"
-        lineage = session.lineage if session.owner == owner else None
+        lineage = session.lineage if session.owner == owner else lineage_of(id)
         if reason is not None:
             return Claim(reason=reason, lineage=lineage)
         return Claim(connection, lineage=lineage, received=received)
@@ -165,12 +165,13 @@ class Sessions:
         if isawaitable(saved):
             self._spawn(saved)
 
-    async def _claim_record(self, record: Awaitable[Record | None], owner: str) -> Claim:
-        return self._claim_of(await record, owner)
+    async def _claim_record(self, record: Awaitable[Record | None], id: str, owner: str) -> Claim:
+        return self._claim_of(await record, id, owner)
 
-    def _claim_of(self, record: Record | None, owner: str) -> Claim:
+    def _claim_of(self, record: Record | None, id: str, owner: str) -> Claim:
         if record is None or record.owner != owner:
-            return Claim(reason="unknown")
+            # Perhaps the store cannot be reached. What the client publishes again has to be known all the same.
+            return Claim(reason="unknown", lineage=lineage_of(id))
         if record.ended is not None:
             return Claim(reason=record.ended, lineage=record.lineage)
         self.moved_here(record.id)

@@ -19,7 +19,7 @@ class Record(msgspec.Struct, kw_only=True):
     owner: str
     """Whose it is, see `identity.subject_of`."""
     lineage: str
-    """The id of the first in the row of sessions that this one continues."""
+    """Names the row of sessions that this one continues, see `Session`."""
     ended: str | None = None
     """Why it cannot be resumed: a reason of docs/protocol.md; None: it waits."""
     rooms: dict[str, tuple[str, int]] = {}

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use mio::Waker;
 
-use crate::engine::{Engine, delivery_of, ring};
+use crate::engine::{Engine, FORGOTTEN, delivery_of, ring};
 use crate::error::Error;
+use crate::forgotten::When;
 use crate::frame;
-use crate::message::{About, Message, kept_size};
+use crate::message::{About, Delivery, Message, kept_size};
 use crate::mint::{Draft, Stamp};
 use crate::room::{Position, Room};
 use crate::rooms::Entry;
@@ -45,6 +46,7 @@ impl Engine {
         wake: &mut Vec<Arc<Waker>>,
         stamp: impl FnOnce(&Room) -> Option<Stamp>,
     ) -> Result<bool, Error> {
+        self.check_state()?;
         self.mint.check(draft)?;
         let is_new = self.rooms.with(name, self.mint.now_us(), |entry| match stamp(&entry.room) {
             Some(stamp) => self.queue(entry, draft, Some(stamp), except, wake).map(|_| true),
@@ -139,7 +141,16 @@ impl Engine {
             return None;
         }
         let delivery = draft.delivery.unwrap_or(room.settings().delivery);
-        let (key, key_name) = self.key(room, draft, delivery).ok()?.unzip();
+        let name = draft.key.unwrap_or_default();
+        let (key, key_name) = if draft.role == FORGOTTEN {
+            let when = When::at(seq, ts_ms);
+            (room.forget_before(name, when, self.rooms.kept()), Some(Arc::from(name)))
+        } else if delivery == Delivery::Latest && room.forgotten(name).is_some_and(|when| when.seq > seq) {
+            // It is part of the history, and nobody's newest value.
+            (None, Some(Arc::from(name)))
+        } else {
+            self.key(room, draft, delivery).ok()?.unzip()
+        };
         let about = self.mint.about(room, delivery, None);
         let about = About { seq, ts_ms, prev: Some(prev), key, key_name, ..about };
         Some(self.mint.build_old(draft, about, age_us))

@@ -40,6 +40,10 @@ class Ear:
     def told(self, data: bytes) -> None:
         self.told_.append(data)
 
+    def complained(self, what: str) -> None: ...
+
+    def failed(self, error: BaseException) -> None: ...
+
     def lost(self, log: str | None, room: str) -> None:
         raise AssertionError(room)
 

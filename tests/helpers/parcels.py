@@ -17,7 +17,10 @@ def parcels(draw: st.DrawFn) -> Parcel:
         st.one_of(st.tuples(st.binary() | TEXT, st.just(False)), st.tuples(TEXT.map(str.encode), st.just(True)))
     )
     key, delivery = draw(st.none() | TEXT), draw(st.sampled_from(DELIVERIES))
-    return Parcel(payload, json, key, delivery, draw(NUMBERS), draw(NUMBERS), draw(NUMBERS))
+    parcel = Parcel(payload, json, key, delivery, draw(NUMBERS), draw(NUMBERS), draw(NUMBERS))
+    if key is not None and draw(st.booleans()):
+        return parcel._replace(payload=b"", json=False, delivery="latest", forgotten_us=draw(NUMBERS))
+    return parcel
 
 
 def full(**changes: bytes) -> bytes:

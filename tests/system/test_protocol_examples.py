@@ -103,6 +103,8 @@ async def test_the_conversation() -> None:
                 await (await Talk.open(server, "/prices")).close()
                 server.publish("prices", 1, exclude=server.opened[0])
                 server.opened[0].send({"only": "you"})
+                server.publish("prices", 1.08, key="eur", delivery="latest")
+                server.forget("prices", "eur")
         kinds = {message["type"] for side, message in EXAMPLES if side == "<"}
         await until(lambda: kinds - {one["type"] for one in got} <= {"closing"}, "all kinds have come")
         stopping = asyncio.ensure_future(server.stop())

@@ -48,12 +48,67 @@ def test_what_is_missing_is_told() -> None:
     ]
 
 
+def late(*data: bytes) -> tuple[int, list[int], list[str]]:
+    """How many of some parcels were dropped, the payloads that a member gets, and the types of what it gets."""
+    engine = started(max_rooms=10)
+    session = Session(engine)
+    engine.join(session.conn, "r")
+    inlet = Inlet(engine, "r", 0)
+    assert [inlet.take(each)[1] for each in data] == [None] * len(data)
+    count = engine.stats()["late"]
+    got = session.envelopes()
+    assert engine.shutdown(10)
+    return count, [each["payload"] for each in got if each["type"] == "message"], [each["type"] for each in got]
+
+
+def numbered(*numbers: int, origin: int = 7) -> list[bytes]:
+    return [pack(Parcel(str(number).encode(), True, origin=origin, number=number)) for number in numbers]
+
+
+def test_what_comes_twice_or_late_is_dropped_and_no_loss_is_told_after_it() -> None:
+    assert late(*numbered(1, 2, 2, 1, 3)) == (2, [1, 2, 3], ["message"] * 3)
+    # What was told as lost does not come after that.
+    count, payloads, types = late(*numbered(1, 3, 2, 4))
+    assert (count, payloads) == (1, [1, 3, 4])
+    assert types.count("skipped") == 1
+
+
+def test_a_node_that_begins_anew_counts_as_another() -> None:
+    assert late(*numbered(5, 6), *numbered(1, 2, origin=8))[:2] == (0, [5, 6, 1, 2])
+
+
+def test_a_count_that_comes_late_moves_nothing() -> None:
+    count = pack(Parcel(b"", origin=7, number=1, is_count=True))
+    assert late(*numbered(1, 2), count, *numbered(3)) == (0, [1, 2, 3], ["message"] * 3)
+
+
+def test_a_forgotten_key_is_told_in_the_order_of_its_values_and_once() -> None:
+    engine = started(max_rooms=10)
+    session = Session(engine)
+    engine.join(session.conn, "values")
+    inlet = Inlet(engine, "values", 0)
+    value = pack(Parcel(b"1", True, "k", ts_ms=5, origin=7, number=1))
+    forgetting = pack(Parcel(b"", key="k", ts_ms=5, origin=7, number=2, delivery="latest", forgotten_us=5_500))
+    assert inlet.take(value) == (0, None)
+    assert engine.has_value("values", "k")
+    for _ in range(2):
+        assert inlet.take(forgetting) == (0, None)
+        assert not engine.has_value("values", "k")
+    # A value from before does not come back.
+    assert engine.take_values("values", 100, [pack(Parcel(b"1", True, "k", ts_ms=4))]) == 0
+    assert engine.take_values("values", 100, [pack(Parcel(b"2", True, "k", ts_ms=6))]) == 1
+    got = session.envelopes()
+    assert engine.shutdown(10)
+    assert got[-1]["payload"] == 2 or got[-2]["payload"] == 2
+    assert [each["seq"] for each in got if each["type"] == "forgotten"] == [2]
+
+
 @given(parcels())
 def test_what_is_packed_here_is_unpacked_there(parcel: Parcel) -> None:
     engine = started()
     missing, fault = Inlet(engine, "r", 0).take(pack(parcel))
     assert engine.shutdown(10)
-    if parcel.key is not None and parcel.delivery != "latest":
+    if parcel.key is not None and parcel.delivery != "latest" and parcel.forgotten_us is None:
         assert (missing, fault and "a key needs" in fault) == (1, True)
     else:
         assert (missing, fault) == (0, None)
@@ -72,6 +127,8 @@ def test_what_ends_too_soon_is_none(length: int) -> None:
     [
         {"version": b"\2"},
         {"kind": b"\4"},
+        {"kind": b"\4", "payload": bytes(8), "has_key": b"\0"},
+        {"kind": b"\5"},
         {"delivery": bytes([len(DELIVERIES)])},
         {"payload": b"\xff"},
         {"key": b"\xffey"},

@@ -10,7 +10,8 @@ from prometheus_client import generate_latest
 from fanwire.metrics import Metrics
 
 STATS: dict[str, Any] = {
-    "rooms": 3, "waiting_bytes": 4, "history_bytes": 5, "published": 6, "refused": 7, "delivered": 8, "bytes": 9,
+    "rooms": 3, "waiting_bytes": 4, "history_bytes": 5, "published": 6, "refused": 7, "late": 20,
+    "delivered": 8, "bytes": 9,
     "writes": 10, "blocked": 11, "pings": 12, "closed_unanswered": 13, "drops": {"oldest": 14, "newest": 15},
 }  # fmt: skip
 GAUGES = {
@@ -36,6 +37,7 @@ def test_what_the_engine_and_the_host_say() -> None:
         "fanwire_history_bytes": 5,
         "fanwire_published_messages_total": 6,
         "fanwire_refused_messages_total": 7,
+        "fanwire_late_messages_total": 20,
         "fanwire_delivered_messages_total": 8,
         "fanwire_delivered_bytes_total": 9,
         "fanwire_writes_total": 10,
@@ -55,6 +57,13 @@ def test_what_is_counted() -> None:
     assert values(metrics) == {
         'fanwire_limit_exceeded_total{limit="ping_rate"}': 2,
         'fanwire_handshakes_total{status="101"}': 1,
+    }
+
+
+def test_what_went_wrong_between_nodes() -> None:
+    assert values(Metrics(dict, dict, lambda: {"append": 3, "late": 0})) == {
+        'fanwire_backplane_failures_total{kind="append"}': 3,
+        'fanwire_backplane_failures_total{kind="late"}': 0,
     }
 
 

@@ -54,6 +54,8 @@ def test_another_version_is_none(version: int) -> None:
     "changes",
     [
         {"kind": b"\x04"},
+        {"kind": b"\x04", "payload": bytes(8), "has_key": b"\x00"},
+        {"kind": b"\x05"},
         {"kind": b"\xff"},
         {"delivery": b"\x05"},
         {"delivery": b"\xff"},

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from fanwire.session import REPORT_BYTES, REPORT_EVERY, TRANSITIONS, UNCOUNTED, Phase, Session
+from fanwire.session import REPORT_BYTES, REPORT_EVERY, TRANSITIONS, UNCOUNTED, Phase, Session, lineage_of
 from fanwire.wire import JSON, MSGPACK, Refusal
 
 
@@ -62,5 +62,12 @@ def test_names_cannot_be_guessed_and_say_where_a_row_began() -> None:
     first = Session("o", JSON)
     second = Session("o", JSON, first.lineage)
     assert len({Session("o", JSON).id for _ in range(1000)}) == 1000
-    assert len(first.id) == 32
-    assert (first.lineage, second.lineage) == (first.id, first.id)
+    assert len(first.id) == 65
+    assert first.lineage == second.lineage
+    # Any node knows it by the id, without a record.
+    assert lineage_of(first.id) == lineage_of(second.id) == first.lineage
+    # It is no subject of an identity that a client could come with.
+    assert first.lineage[0] == "\0"
+    assert first.id.startswith(first.lineage[1:] + ".")
+    for name in ("", "x", first.lineage, first.lineage[1:], first.id + "x", "x" + first.id, first.id + "\n"):
+        assert lineage_of(name) is None

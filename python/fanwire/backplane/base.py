@@ -81,6 +81,12 @@ class Listener(Protocol):
     def lost(self, log: str | None, room: str) -> None:
         """Messages of a room in a log, or of a name that is heard, did not get here, because they came too fast."""
 
+    def complained(self, what: str) -> None:
+        """The server of the backplane refuses something, such as a subject that this node has no permission for."""
+
+    def failed(self, error: BaseException) -> None:
+        """One of these calls has raised, which it must not. What comes after it is told all the same."""
+
     def went(self, is_up: bool) -> None:
         """The backplane was lost, or is back: nothing came meanwhile, and what was heard is heard again."""
 

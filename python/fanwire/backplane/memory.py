@@ -78,9 +78,12 @@ class MemoryBackplane(Backplane):
     async def open(self, listener: Listener) -> None:
         """See `Backplane`."""
         self._check()
+        self._heard.clear()
+        self._followed.clear()
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._bus.nodes.append(self)
+        if self not in self._bus.nodes:
+            self._bus.nodes.append(self)
 
     async def close(self) -> None:
         """See `Backplane`."""

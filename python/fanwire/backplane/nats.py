@@ -78,6 +78,8 @@ class NATS(Backplane):
         servers = self._servers() if callable(self._servers) else self._servers
         access = self._access._replace(servers=[servers] if isinstance(servers, str) else list(servers))
         own, echo = f".{self._node}", f"{self._prefix}.echo.{self._node}"
+        # Of an earlier life, perhaps in another loop, which has ended without a word.
+        self._forget()
         self._listener = listener
         self._jetstream.client = client = NATSClient(access, own, echo, listener, self._note)
         try:
@@ -93,9 +95,7 @@ class NATS(Backplane):
     async def close(self) -> None:
         """See `Backplane`."""
         client, self._jetstream.client, self._listener = self._client, None, None
-        self._heard.clear()
-        self._followed.clear()
-        self._has_records, self._was_up = False, None
+        self._forget()
         if client is not None:
             await client.close()
 
@@ -245,6 +245,11 @@ class NATS(Backplane):
 
     # Inside.
 
+    def _forget(self) -> None:
+        self._heard.clear()
+        self._followed.clear()
+        self._has_records, self._was_up = False, None
+
     def _stream(self, log: Log) -> str:
         token = token_of(log.name)
         # Names of streams have at most 255 bytes.
@@ -291,7 +296,8 @@ class NATS(Backplane):
         self._was_up = not self._was_up
         # A server that keeps them in memory may have come back without.
         self._has_records = False
-        logger.warning("NATS is back" if self._was_up else "NATS is away")
+        # The listener logs it for people.
+        logger.debug("NATS is back" if self._was_up else "NATS is away")
         self._listener.went(self._was_up)
 
 

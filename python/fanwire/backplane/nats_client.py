@@ -199,34 +199,49 @@ class NATSClient:
 
     def _take(self) -> None:
         """What the line has to say."""
+        interrupt: BaseException | None = None
         for kind, *what in self._line.take(AT_ONCE):
-            if kind == "stored":
-                self._store(*what)
-            elif kind == "heard":
-                self._hear(*what)
-            elif kind == "answered":
-                ticket, replies = what
-                settle(self._asking.get(ticket), [Reply(*reply) for reply in replies])
-            elif kind == "unanswered":
-                ticket, why = what
-                fail(self._asking.get(ticket), f"NATS does not answer: {why}")
-            elif kind == "missed":
-                self._miss(*what)
-            elif kind == "lost":
-                self._lose(what)
-            elif kind == "lost_some":
-                self._lose(list(self._places))
-            elif kind == "synced":
-                settle(self._syncing.get(what[0]), None)
-            elif kind == "complained":
-                # Each attempt to connect fails with one of these; that it is away was said.
-                self._said = what[0]
-                logger.debug("NATS: %s", what[0])
-            elif kind == "ended":
-                self._end(what[0])
+            # Whatever one of them raises, the others must not be lost: they may be answers that somebody waits for.
+            try:
+                self._tell(kind, what)
+            except (KeyboardInterrupt, SystemExit) as error:  # noqa: PERF203 - as the comment says
+                interrupt = error
+            except BaseException as error:  # noqa: BLE001 - a panic of the engine is no `Exception`
+                self._listener.failed(error)
+        if interrupt is not None:
+            raise interrupt
+
+    def _tell(self, kind: str, what: list[Any]) -> None:
+        if kind == "stored":
+            self._store(*what)
+        elif kind == "heard":
+            self._hear(*what)
+        elif kind == "answered":
+            ticket, replies = what
+            settle(self._asking.get(ticket), [Reply(*reply) for reply in replies])
+        elif kind == "unanswered":
+            ticket, why = what
+            fail(self._asking.get(ticket), f"NATS does not answer: {why}")
+        elif kind == "missed":
+            self._miss(*what)
+        elif kind == "lost":
+            self._lose(what)
+        elif kind == "lost_some":
+            self._lose(list(self._places))
+        elif kind == "synced":
+            settle(self._syncing.get(what[0]), None)
+        elif kind == "complained":
+            self._said = what[0]
+            if self.is_up:
+                self._listener.complained(what[0])
             else:
-                settle(self._opened, None)
-                self._changed()
+                # Each attempt to connect fails with one of these; that it is away was said.
+                logger.debug("NATS: %s", what[0])
+        elif kind == "ended":
+            self._end(what[0])
+        else:
+            settle(self._opened, None)
+            self._changed()
 
     def _hear(self, number: int, data: bytes) -> None:
         _, name = self._places.get(number, NOBODY)

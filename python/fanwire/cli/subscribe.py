@@ -79,6 +79,9 @@ async def _take(room: Room, lines: Lines) -> None:
 
 async def _take_all(room: Room, lines: Lines) -> None:
     async for message in room:
+        if message.forgotten:
+            # A key without a value is no line.
+            continue
         lines.add(message.data)
         if lines.is_done:
             return

@@ -359,6 +359,11 @@ class Machine:
         elif self._receipts.is_processed(key):
             self._out.acknowledge(key)
 
+    def _on_forgotten(self, envelope: Envelope, now: float) -> None:
+        if envelope.room is UNSET:
+            raise ProtocolError("forgotten without room")
+        self.rooms.message(envelope.room, envelope, now)
+
     def _on_joined(self, envelope: Envelope, now: float) -> None:
         self.rooms.joined(envelope, now)
 
@@ -492,6 +497,7 @@ UNCOUNTED = frozenset({"welcome", "ping", "pong", "received"})
 _HANDLERS: dict[str, Callable[[Machine, Envelope, float], None]] = {
     "welcome": Machine._on_second_welcome,
     "message": Machine._on_message,
+    "forgotten": Machine._on_forgotten,
     "joined": Machine._on_joined,
     "left": Machine._on_left,
     "reply": Machine._on_reply,

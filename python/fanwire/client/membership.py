@@ -222,6 +222,7 @@ def message_of(envelope: Envelope, seq: int, gap: Gap | None) -> Message:
         0 if envelope.ts is UNSET else envelope.ts,
         None if envelope.key is UNSET else envelope.key,
         gap,
+        envelope.type == "forgotten",
     )
 
 

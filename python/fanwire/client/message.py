@@ -50,6 +50,7 @@ class Message:
         ts: when it was sent, milliseconds since 1970; 0 if the server did not say.
         key: in a room of latest values: what it is the newest value of.
         gap: what is missing between the message before and this one; None: nothing.
+        forgotten: in a room of latest values: the key has no value any more, and `data` is None.
     """
 
     data: Any
@@ -59,6 +60,7 @@ class Message:
     ts: int = 0
     key: str | None = None
     gap: Gap | None = None
+    forgotten: bool = False
 
 
 @dataclass(frozen=True)

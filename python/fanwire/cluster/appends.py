@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fanwire.backplane.base import Backplane, Log, Unavailable
+from fanwire.cluster.troubles import Troubles
 
 __all__ = ["Appends"]
 
@@ -43,12 +44,20 @@ class Appends:
         timeout: seconds for which a message is tried. Less than the time for which ids are remembered: so that no
             attempt can store what another has stored.
         spawn: runs a coroutine in a task.
+        troubles: is told what is not stored; None: nobody is.
     """
 
-    def __init__(self, backplane: Backplane, timeout: float, spawn: Callable[..., object]) -> None:
+    def __init__(
+        self,
+        backplane: Backplane,
+        timeout: float,
+        spawn: Callable[..., object],
+        troubles: Troubles | None = None,
+    ) -> None:
         self._backplane = backplane
         self._timeout = timeout
         self._spawn = spawn
+        self._troubles = troubles or Troubles()
         self._rooms: dict[str, deque[Item]] = {}
         self._is_closed = False
 
@@ -61,7 +70,7 @@ class Appends:
         # Nobody may care.
         item.done.add_done_callback(_look)
         if self._is_closed:
-            logger.warning("a message to %r was not stored: the node has stopped", room)
+            self._troubles.note("append", f"the node has stopped (room {room!r})")
             item.done.set_exception(Unavailable("the node has stopped"))
         elif room in self._rooms:
             self._rooms[room].append(item)
@@ -77,7 +86,7 @@ class Appends:
             await asyncio.sleep(0.01)
         self._is_closed = True
         for room, items in self._rooms.items():
-            logger.warning("%d messages to %r were not stored before the end", len(items), room)
+            self._troubles.note("append", f"the node stops (room {room!r})", len(items))
             for item in items:
                 _fail(item, Unavailable("the node has stopped"))
 
@@ -100,9 +109,10 @@ class Appends:
             try:
                 seq = await self._backplane.append(item.log, room, item.data, item.id)
             except Unavailable as error:  # noqa: PERF203 - that is what it is for
+                self._troubles.note("append_wait", f"{error} (room {room!r})")
                 may_wait = item.waits and asyncio.get_running_loop().time() < item.deadline
                 if not may_wait and (has_declared or not self._backplane.is_up):
-                    logger.warning("a message to %r was not stored: %s", room, error)
+                    self._troubles.note(_kind(item.log), f"{error} (room {room!r})")
                     _fail(item, error)
                     return
                 # A log that is not there, or no longer, looks like a backplane that does not answer.
@@ -113,12 +123,15 @@ class Appends:
                     pause = min(2 * pause, LAST_PAUSE)
                 if self._is_closed:
                     return
-            except Exception as error:  # the next message must not pay for this one
+            except Exception as error:  # noqa: BLE001 - the next message must not pay for this one
                 if not isinstance(error, ValueError):
-                    logger.exception("a message to %r was not stored", room)
+                    self._troubles.note("internal", error)
+                    self._troubles.note(_kind(item.log), f"{error!r} (room {room!r})")
                 _fail(item, error)
                 return
             else:
+                self._troubles.succeeded("append_wait")
+                self._troubles.succeeded(_kind(item.log))
                 if not item.done.done():
                     item.done.set_result(seq)
                 return
@@ -132,6 +145,10 @@ class Appends:
             logger.debug("log %r: %s", log.name, error)
 
 
+def _kind(log: Log) -> str:
+    return "order" if log.name == ORDERS else "append"
+
+
 def _fail(item: Item, error: Exception) -> None:
     if not item.done.done():
         item.done.set_exception(error)
@@ -141,6 +158,9 @@ def _look(done: asyncio.Future[int]) -> None:
     if not done.cancelled():
         done.exception()
 
+
+ORDERS = "orders"
+"""The name of the log of orders, see `fanwire.cluster.orders`."""
 
 FIRST_PAUSE = 0.02
 """Seconds until the second attempt."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -21,10 +20,9 @@ from fanwire.cluster.presence import (
     pack_whereabouts,
     unpack_whereabouts,
 )
+from fanwire.cluster.troubles import Troubles
 
 __all__ = ["Attendance"]
-
-logger = logging.getLogger("fanwire.cluster")
 
 
 class Attendance:
@@ -36,6 +34,7 @@ class Attendance:
         here: returns who is in a room here.
         changed: is told of everybody who comes and goes elsewhere.
         sighted: is told of each node that has said something.
+        troubles: is told what goes wrong; None: nobody is.
     """
 
     def __init__(
@@ -45,12 +44,14 @@ class Attendance:
         here: Callable[[str], dict[str, Any]],
         changed: Callable[[Change], None],
         sighted: Callable[[int], None],
+        troubles: Troubles | None = None,
     ) -> None:
         self._backplane = backplane
         self._node = node
         self._here = here
         self._changed = changed
         self._sighted = sighted
+        self._troubles = troubles or Troubles()
         self._numbers: dict[str, int] = {}
         self._highest = 0
         self._afar = Afar()
@@ -65,7 +66,7 @@ class Attendance:
             await self._backplane.hear(NAME + room)
         except Unavailable as error:
             # Asked again when it is back.
-            logger.warning("who is in room %r elsewhere is not known: %s", room, error)
+            self._troubles.note("presence", f"{error} (room {room!r})")
             return
         self._say(room, Ask(self._node))
         if are_others:
@@ -105,7 +106,7 @@ class Attendance:
         try:
             word = unpack_whereabouts(data)
         except ValueError as error:
-            logger.warning("room %r: %s", room, error)
+            self._troubles.note("malformed", f"{error} (presence in room {room!r})")
             return
         self._sighted(word.node)
         if isinstance(word, Ask):
@@ -152,9 +153,11 @@ class Attendance:
         try:
             data = pack_whereabouts(word)
         except (TypeError, ValueError) as error:
-            logger.error("room %r: what other nodes should be told of a member cannot be encoded: %s", room, error)
+            self._troubles.note("presence", f"what is told of a member of room {room!r} cannot be encoded: {error}")
         else:
-            self._backplane.send(NAME + room, data)
+            if not self._backplane.send(NAME + room, data):
+                # The rest is told when the backplane is back.
+                self._troubles.note("presence", f"not sent (room {room!r})")
 
 
 NAME = "p"

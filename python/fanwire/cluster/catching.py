@@ -6,7 +6,6 @@ On the loop's thread only.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +16,9 @@ from fanwire.cluster.followed import Followed
 from fanwire.cluster.logs import Logs
 from fanwire.cluster.parcel import Parcel, unpack
 from fanwire.cluster.tasks import Tasks
+from fanwire.cluster.troubles import Troubles
 
 __all__ = ["Catching"]
-
-logger = logging.getLogger("fanwire.cluster")
 
 
 class Catching:
@@ -33,6 +31,7 @@ class Catching:
         tasks: where reading goes on.
         excluded: takes what was noted of a message of this node's own: the members that do not get it.
         renewed: called with a room's name when its numbering had to begin anew.
+        troubles: is told what goes wrong.
     """
 
     def __init__(
@@ -43,6 +42,7 @@ class Catching:
         tasks: Tasks,
         excluded: Callable[[Parcel], Sequence[int]],
         renewed: Callable[[str], None],
+        troubles: Troubles,
     ) -> None:
         self._engine = engine
         self._backplane = backplane
@@ -50,6 +50,7 @@ class Catching:
         self._tasks = tasks
         self._excluded = excluded
         self._renewed = renewed
+        self._troubles = troubles
 
     async def begin(self, followed: Followed, log: Log, has_values: bool) -> None:
         """Follows a room from here on; `has_values`: joiners get the newest value of each key.
@@ -111,7 +112,7 @@ class Catching:
 
     async def _reach_back(self, followed: Followed, log: Log, since: int, *, only_whole: bool) -> None:
         after = since
-        older: list[tuple[int, int, bytes | str, bool, str | None, str | None]] = []
+        older: list[tuple[int, int, bytes | str | None, bool, str | None, str | None]] = []
         # The floor may rise while we read.
         while after < (floor := self._engine.floor(followed.room)[1]):
             messages, is_whole = await self._backplane.read(log, followed.room, after, floor)
@@ -127,10 +128,11 @@ class Catching:
                 try:
                     parcel = unpack(message.data)
                 except ValueError as error:
-                    logger.warning("room %r, message %d: %s", followed.room, message.seq, error)
+                    self._troubles.note("malformed", f"{error} (room {followed.room!r}, message {message.seq})")
                     since, older = message.seq, []
                     continue
-                older.append((message.seq, parcel.ts_ms, parcel.payload, parcel.json, parcel.key, parcel.delivery))
+                payload = parcel.payload if parcel.forgotten_us is None else None
+                older.append((message.seq, parcel.ts_ms, payload, parcel.json, parcel.key, parcel.delivery))
             after = messages[-1].seq
         self._engine.extend(followed.room, followed.epoch, since, older)
 
@@ -169,7 +171,7 @@ class Catching:
                 followed.room,
                 message.seq,
                 parcel.ts_ms,
-                parcel.payload,
+                parcel.payload if parcel.forgotten_us is None else None,
                 parcel.json,
                 parcel.key,
                 self._excluded(parcel),
@@ -179,10 +181,10 @@ class Catching:
             if error.limit != "max_keys":
                 return False
             # That does not pass.
-            logger.warning("room %r, message %d: %s", followed.room, message.seq, error)
+            self._troubles.note("undeliverable", f"{error} (room {followed.room!r}, message {message.seq})")
             self._engine.skip(followed.room, message.seq - seq, "backplane")
         except ValueError as error:
-            logger.warning("room %r, message %d: %s", followed.room, message.seq, error)
+            self._troubles.note("undeliverable", f"{error} (room {followed.room!r}, message {message.seq})")
             self._engine.skip(followed.room, message.seq - seq, "backplane")
         followed.seq = message.seq
         return True
@@ -192,12 +194,14 @@ class Catching:
         pause = FIRST_PAUSE
         while not followed.is_over:
             try:
-                if await self._read_on(followed, followed.log):
+                is_whole = await self._read_on(followed, followed.log)
+                self._troubles.succeeded("log_read")
+                if is_whole:
                     followed.catching = None
                     self._drain(followed)
                     return
             except Unavailable as error:
-                logger.debug("room %r: %s", followed.room, error)
+                self._troubles.note("log_read", f"{error} (room {followed.room!r})")
             # Another server of the cluster may not have it yet, or our queues are full.
             await asyncio.sleep(pause)
             pause = min(2 * pause, LAST_PAUSE)
@@ -214,11 +218,12 @@ class Catching:
         state = await self._backplane.state(log, followed.room)
         source, followed.source = followed.source, state.epoch
         if state.epoch != source:
-            logger.warning("room %r: its log was made anew", followed.room)
+            self._troubles.note("log_renewed", f"room {followed.room!r} has another log")
             # All that it has is new.
             self._renew(followed, state.epoch, 0)
         elif state.last < followed.seq:
-            logger.error("room %r: its log has lost messages, and numbers on from %d", followed.room, state.last)
+            why = f"the log of room {followed.room!r} has lost messages, and numbers on from {state.last}"
+            self._troubles.note("log_renewed", why)
             # What comes next has numbers that others have had: they need another name, if only on this node.
             self._renew(followed, f"{secrets.randbits(40):x}", state.seq)
         while True:
@@ -228,7 +233,7 @@ class Catching:
             if not is_whole:
                 upto = messages[0].seq - 1 if messages else state.seq
                 if upto > seq:
-                    logger.warning("room %r: what was missed is no longer kept", followed.room)
+                    self._troubles.note("log_gap", f"room {followed.room!r}, what came after {seq}, up to {upto}")
                     self._engine.skip(followed.room, upto - seq, "backplane")
                     followed.seq = upto
             for message in messages:

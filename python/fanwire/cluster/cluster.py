@@ -24,8 +24,10 @@ from fanwire.cluster.attendance import NAME as PRESENCE
 from fanwire.cluster.attendance import Attendance
 from fanwire.cluster.catching import Catching
 from fanwire.cluster.following import Following
+from fanwire.cluster.forgetting import FORGET, Forgetting
 from fanwire.cluster.live import LIVE, LiveRooms
 from fanwire.cluster.logs import Logs
+from fanwire.cluster.numbers import Numbers
 from fanwire.cluster.orders import LOG as ORDERS
 from fanwire.cluster.orders import Order, Orders
 from fanwire.cluster.parcel import Parcel, pack, unpack
@@ -33,6 +35,7 @@ from fanwire.cluster.presence import Change
 from fanwire.cluster.pulse import BEAT, Pulse
 from fanwire.cluster.storing import Storing, check_key
 from fanwire.cluster.tasks import Tasks
+from fanwire.cluster.troubles import Troubles
 from fanwire.cluster.values import VALUES, SharedValues
 from fanwire.cluster.words import Beat, Moved, Values, pack_word, unpack_word
 from fanwire.config import Config
@@ -52,14 +55,26 @@ class Cluster(Fabric, Listener):
         backplane: the way to the other nodes.
         policies: of the rooms, on all nodes the same.
         config: the limits.
+        troubles: is told what goes wrong; None: it is only logged.
     """
 
-    def __init__(self, engine: Engine, backplane: Backplane, policies: Policies, config: Config) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        backplane: Backplane,
+        policies: Policies,
+        config: Config,
+        troubles: Troubles | None = None,
+    ) -> None:
         super().__init__(engine)
+        self._troubles = troubles = troubles or Troubles()
+        self._late = 0
+        self._to_users = 0
+        self._from_users = Numbers(USERS)
         self.node = secrets.randbits(63)
         self._backplane = backplane
         self._policies = policies
-        self._tasks = Tasks()
+        self._tasks = Tasks(troubles)
         self._begun = time.monotonic()
         self._pulse = Pulse(self.node, time.monotonic())
         self._lost: set[tuple[str | None, str]] = set()
@@ -67,17 +82,32 @@ class Cluster(Fabric, Listener):
         # Rooms that have missed something.
         self._stale: set[str] = set()
         self._refreshing: asyncio.TimerHandle | None = None
-        self._live = LiveRooms(engine, backplane, self.node, config.max_rooms)
-        self._values = SharedValues(engine, backplane, self.node, self._tasks, self._heard_since)
+        self._live = LiveRooms(engine, backplane, self.node, config.max_rooms, troubles)
         self._logs = Logs(backplane, config.history_bytes, self._tasks)
-        self._appends = Appends(backplane, config.append_timeout, self._tasks.spawn)
+        self._appends = Appends(backplane, config.append_timeout, self._tasks.spawn, troubles)
         self._storing = Storing(self._appends, self._logs, self.node, config)
-        self._catching = Catching(engine, backplane, self._logs, self._tasks, self._storing.excluded, self._renewed)
-        self._attendance = Attendance(backplane, self.node, self._here, self._changed, self._sighted)
-        self._following = Following(
-            backplane, self._logs, self._live, self._values, self._catching, self._attendance, self._tasks, self._others
+        self._orders = Orders(backplane, self._appends, self.node, self._obey, troubles)
+        self._values = SharedValues(
+            engine, backplane, self.node, self._tasks, self._heard_since, self._orders.caught_up, troubles
         )
-        self._orders = Orders(backplane, self._appends, self.node, self._obey)
+        self._catching = Catching(
+            engine, backplane, self._logs, self._tasks, self._storing.excluded, self._renewed, troubles
+        )
+        self._attendance = Attendance(backplane, self.node, self._here, self._changed, self._sighted, troubles)
+        self._following = Following(
+            backplane,
+            self._logs,
+            self._live,
+            self._values,
+            self._catching,
+            self._attendance,
+            self._tasks,
+            self._others,
+            troubles,
+        )
+        self._forgetting = Forgetting(
+            engine, policies, self._live, self._storing, self._orders, self._following, self._tasks
+        )
 
     # Life.
 
@@ -90,7 +120,7 @@ class Cluster(Fabric, Listener):
         await self._orders.start()
         await self._values.start()
         self._pulse.restart(time.monotonic())
-        self._tasks.spawn(self._beat())
+        self._tasks.keep("heartbeats", self._beat())
 
     async def stop(self, timeout: float) -> None:
         """See `Fabric`."""
@@ -101,11 +131,12 @@ class Cluster(Fabric, Listener):
                 timer.cancel()
         await self._tasks.end()
         await self._backplane.close()
+        self._troubles.close()
 
     @property
     def is_ready(self) -> bool:
         """See `Fabric`."""
-        return self._backplane.is_up and not self._pulse.is_deaf(time.monotonic())
+        return self._backplane.is_up and not self._tasks.dead and not self._pulse.is_deaf(time.monotonic())
 
     @property
     def nodes(self) -> int:
@@ -126,6 +157,10 @@ class Cluster(Fabric, Listener):
             "waiting_appends": self._storing.waiting,
             "followed_rooms": len(self._following.rooms),
         }
+
+    def note(self, kind: str, why: object) -> None:
+        """See `Fabric`."""
+        self._troubles.note(kind, why)
 
     # Publishing.
 
@@ -167,6 +202,10 @@ class Cluster(Fabric, Listener):
         # Whoever no longer waits for it has published it all the same.
         return asyncio.shield(self._storing.append(policy, room, parcel, exclude, id))
 
+    def forget(self, room: str, key: str) -> bool:
+        """See `Fabric`."""
+        return self._forgetting.forget(room, key)
+
     # Rooms that are heard.
 
     def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None = None) -> Awaitable[None] | None:
@@ -202,11 +241,11 @@ class Cluster(Fabric, Listener):
     def user_left(self, subject: str) -> None:
         """See `Fabric`."""
         self._backplane.unhear(USER + subject)
+        self._tasks.on_loop(self._from_users.forget, subject)
 
     def send_to_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
         """See `Fabric`."""
-        parcel = Parcel(payload, json, None, delivery, time.time_ns() // 1_000_000, self.node, 0)
-        self._tasks.on_loop(self._backplane.send, USER + subject, pack(parcel))
+        self._tasks.on_loop(self._send_to_user, subject, Parcel(payload, json, None, delivery))
 
     def order(self, what: str, whom: str | None, reason: str = "") -> None:
         """See `Fabric`."""
@@ -231,12 +270,12 @@ class Cluster(Fabric, Listener):
     def missed(self, name: str, count: int, fault: str | None) -> None:
         """See `Listener`. The room's members have been told."""
         if count:
-            logger.warning("room %r: %d messages of another node did not come", name[1:], count)
+            self._troubles.note("missed", f"room {name[1:]!r}", count)
             if not self._stale:
                 self._refreshing = asyncio.get_running_loop().call_later(STALE_PAUSE, self._refresh)
             self._stale.add(name[1:])
         if fault is not None:
-            logger.warning("room %r: %s", name[1:], fault)
+            self._troubles.note("malformed", f"{fault} (room {name[1:]!r})")
 
     def stored(self, log: str, room: str, message: Stored) -> None:
         """See `Listener`."""
@@ -250,7 +289,7 @@ class Cluster(Fabric, Listener):
         try:
             word = unpack_word(data)
         except ValueError as error:
-            logger.warning("%s", error)
+            self._troubles.note("malformed", error)
             return
         if isinstance(word, Beat):
             if self._pulse.heard(word.node, time.monotonic()):
@@ -280,7 +319,7 @@ class Cluster(Fabric, Listener):
 
     def _make_good(self) -> None:
         lost, self._lost = self._lost, set()
-        logger.warning("messages came faster than they were taken: %s", sorted(name for _, name in lost)[:10])
+        self._troubles.note("overrun", sorted(name for _, name in lost)[:10], len(lost))
         self._live.ask(name[1:] for log, name in lost if log is None and name[0] == LIVE)
         for log, room in lost:
             if log is None and room[0] == PRESENCE:
@@ -290,10 +329,21 @@ class Cluster(Fabric, Listener):
             elif log is not None and (followed := self._following.rooms.get(room)) is not None:
                 self._catching.catch_up(followed)
 
+    def complained(self, what: str) -> None:
+        """See `Listener`."""
+        self._troubles.note("complaint", what)
+
+    def failed(self, error: BaseException) -> None:
+        """See `Listener`."""
+        self._troubles.note("internal", error)
+
     def went(self, is_up: bool) -> None:
         """See `Listener`. When it is back, what was missed is found out, in both directions."""
         if not is_up:
+            self._orders.fall_behind()
+            self._troubles.note("away", "it is connected to again as soon as that is possible")
             return
+        self._troubles.end("away")
         self._pulse.restart(time.monotonic())
         self._logs.forget()
         for followed in self._following.rooms.values():
@@ -315,25 +365,46 @@ class Cluster(Fabric, Listener):
             begun = time.monotonic()
             await asyncio.sleep(BEAT)
             now = time.monotonic()
+            self._troubles.look()
             if not self._backplane.is_up or now - begun > 2 * BEAT:
                 # Whoever has slept has heard nobody, and what was said meanwhile is still to be read.
                 continue
-            # What could not be sent because too much was.
-            self._live.heal()
-            if self._pulse.is_deaf(now):
-                logger.error("this node does not hear itself: connecting anew")
-                self._pulse.restart(now)
-                await self._backplane.reconnect()
-                continue
-            for node in self._pulse.take_dead(now):
-                logger.warning("node %x is gone", node)
-                self._attendance.drop(node)
+            try:
+                await self._look_after(now)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the node has to go on beating
+                self._troubles.note("internal", error)
+
+    async def _look_after(self, now: float) -> None:
+        # What could not be sent because too much was.
+        self._live.heal()
+        if self._pulse.is_deaf(now):
+            self._troubles.note("deaf", "no heartbeat of its own has come back")
+            self._pulse.restart(now)
+            await self._backplane.reconnect()
+            return
+        for node in self._pulse.take_dead(now):
+            logger.warning("node %x is gone", node)
+            self._attendance.drop(node)
+        late = self.engine.stats()["late"]
+        if late > self._late:
+            self._troubles.note("late", "messages with numbers that had come", late - self._late)
+            self._late = late
+
+    def _send_to_user(self, subject: str, parcel: Parcel) -> None:
+        # On the loop: numbers leave in their order.
+        self._to_users += 1
+        parcel = parcel._replace(ts_ms=time.time_ns() // 1_000_000, origin=self.node, number=self._to_users)
+        if not self._backplane.send(USER + subject, pack(parcel)):
+            self._troubles.note("unsent", f"to user {subject!r}")
 
     def _heard_of_user(self, subject: str, data: bytes) -> None:
         try:
             parcel = unpack(data)
+            if not self._from_users.is_new(subject, parcel.origin, parcel.number):
+                self._troubles.note("late", f"to user {subject!r}")
+                return
         except ValueError as error:
-            logger.warning("a message to %r: %s", subject, error)
+            self._troubles.note("malformed", f"{error} (to user {subject!r})")
         else:
             self.host.for_user(subject, parcel.payload, parcel.json, parcel.delivery)
 
@@ -348,6 +419,12 @@ class Cluster(Fabric, Listener):
         rooms = [room for room in rooms if self._policies.of(room).delivery == "latest"]
         for room in rooms:
             self._following.rooms[room].since_ms = time.time_ns() // 1_000_000
+        if rooms:
+            self._tasks.spawn(self._ask_for_values(rooms))
+
+    async def _ask_for_values(self, rooms: list[str]) -> None:
+        # What was forgotten meanwhile is older than what the others answer.
+        await self._orders.caught_up()
         self._values.ask(rooms)
 
     def _heard_since(self, room: str) -> int | None:
@@ -366,11 +443,17 @@ class Cluster(Fabric, Listener):
         self.host.changed_afar(*change)
 
     def _obey(self, order: Order) -> None:
+        if order.what == FORGET:
+            self._forgetting.obey(order)
+            return
         self.host.obey(order.what, order.whom, order.reason)
 
 
 USER = "u"
 """What begins the names under which the backplane carries messages to users."""
+
+USERS = 100_000
+"""Users whose last messages are remembered, by node: about 200 bytes each."""
 
 LOST_PAUSE = 0.1
 """Seconds until what did not get here is asked for."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 
 from fanwire.backplane.base import Backplane, Unavailable
@@ -13,12 +12,11 @@ from fanwire.cluster.followed import Followed
 from fanwire.cluster.live import LiveRooms
 from fanwire.cluster.logs import Logs
 from fanwire.cluster.tasks import Tasks
+from fanwire.cluster.troubles import Troubles
 from fanwire.cluster.values import SharedValues
 from fanwire.policy import RoomPolicy
 
 __all__ = ["Following"]
-
-logger = logging.getLogger("fanwire.cluster")
 
 
 class Following:
@@ -33,6 +31,7 @@ class Following:
         attendance: hears who is where.
         tasks: where beginning to hear goes on.
         others: returns the other nodes; None while they are not known yet.
+        troubles: is told what goes wrong.
 
     Attributes:
         rooms: those that are heard, or are about to be.
@@ -48,6 +47,7 @@ class Following:
         attendance: Attendance,
         tasks: Tasks,
         others: Callable[[], frozenset[int] | None],
+        troubles: Troubles,
     ) -> None:
         self._backplane = backplane
         self._logs = logs
@@ -57,6 +57,7 @@ class Following:
         self._attendance = attendance
         self._tasks = tasks
         self._others = others
+        self._troubles = troubles
         self.rooms: dict[str, Followed] = {}
 
     @property
@@ -135,7 +136,9 @@ class Following:
                 await self._catching.begin(followed, followed.log, policy.delivery == "latest")
             if policy.presence:
                 await self._attendance.follow(followed.room, self._others() != frozenset())
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Unavailable):
+                self._troubles.note("room", f"{error} (room {followed.room!r})")
             # The next one tries again.
             self._unfollow(followed)
             raise
@@ -145,7 +148,7 @@ class Following:
             await self._live.hear(followed.room)
         except Unavailable as error:
             # Members here are served all the same, and others are heard as soon as the backplane is back.
-            logger.warning("room %r is cut off: %s", followed.room, error)
+            self._troubles.note("room", f"{error} (room {followed.room!r})")
         followed.is_on = True
         if policy.delivery == "latest":
             await self._values.fetch(followed.room, self._others())

@@ -13,6 +13,7 @@ from fanwire._engine import Engine, Inlet
 from fanwire.backplane.base import Backplane
 from fanwire.cluster.counts import Sent
 from fanwire.cluster.parcel import Parcel, pack
+from fanwire.cluster.troubles import Troubles
 from fanwire.cluster.words import Counts, pack_word
 
 __all__ = ["LIVE", "LiveRooms"]
@@ -26,13 +27,15 @@ class LiveRooms:
         backplane: the way to the other nodes.
         node: this one.
         most: rooms to remember.
+        troubles: is told what is not sent.
     """
 
-    def __init__(self, engine: Engine, backplane: Backplane, node: int, most: int) -> None:
+    def __init__(self, engine: Engine, backplane: Backplane, node: int, most: int, troubles: Troubles) -> None:
         self._engine = engine
         self._backplane = backplane
         self._node = node
         self._most = most
+        self._troubles = troubles
         self._lock = threading.Lock()
         self._sent = Sent(most)
         # Rooms that others have not had everything of, because the backplane was away.
@@ -40,7 +43,8 @@ class LiveRooms:
 
     def send(self, room: str, parcel: Parcel) -> None:
         """Sends a message to the other nodes, from any thread."""
-        now_ms = time.time_ns() // 1_000_000
+        # By the clock that dates values here: which of two is newer is told by it.
+        now_ms = self._engine.now_ms
         # Numbers leave in their order.
         with self._lock:
             number = self._sent.next(room, now_ms)
@@ -79,8 +83,11 @@ class LiveRooms:
 
     def _send(self, room: str, parcel: Parcel) -> None:
         """Under the lock."""
-        if not self._backplane.send(LIVE + room, pack(parcel)) and len(self._unsent) < self._most:
-            self._unsent.add(room)
+        if not self._backplane.send(LIVE + room, pack(parcel)):
+            if not parcel.is_count:
+                self._troubles.note("unsent", f"room {room!r}")
+            if len(self._unsent) < self._most:
+                self._unsent.add(room)
 
 
 LIVE = "r"

@@ -4,34 +4,37 @@ while hears of it when it is back."""
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import time
 from collections.abc import Callable
 
 import msgspec
 
 from fanwire.backplane.base import Backplane, Log, Stored, Unavailable
-from fanwire.cluster.appends import Appends
+from fanwire.cluster.appends import ORDERS, Appends
+from fanwire.cluster.troubles import Troubles
 
 __all__ = ["ALL", "LOG", "Order", "Orders"]
-
-logger = logging.getLogger("fanwire.cluster")
 
 
 class Order(msgspec.Struct, array_like=True, frozen=True):
     """An order.
 
     Attributes:
-        what: "disconnect_user", "revoke" or "reauthorize".
-        whom: a subject or the id of a session; of "reauthorize", None: everybody.
+        what: "disconnect_user", "revoke", "reauthorize" or "forget".
+        whom: a subject or the id of a session; of "reauthorize", None: everybody; of "forget", a room.
         reason: what the client is told.
         node: who gives it.
+        key: what is forgotten.
+        ts_us: when, in microseconds since 1970.
     """
 
     what: str
     whom: str | None
     reason: str = ""
     node: int = 0
+    key: str | None = None
+    ts_us: int = 0
 
 
 class Orders:
@@ -42,17 +45,28 @@ class Orders:
         appends: the way into it.
         node: this node, whose own orders were done when they were given.
         obey: does what another node has ordered.
+        troubles: is told what goes wrong; None: nobody is.
     """
 
-    def __init__(self, backplane: Backplane, appends: Appends, node: int, obey: Callable[[Order], None]) -> None:
+    def __init__(
+        self,
+        backplane: Backplane,
+        appends: Appends,
+        node: int,
+        obey: Callable[[Order], None],
+        troubles: Troubles | None = None,
+    ) -> None:
         self._backplane = backplane
         self._appends = appends
         self._node = node
         self._obey = obey
+        self._troubles = troubles or Troubles()
         self._seq = 0
         self._epoch = ""
         self._is_catching = False
         self._is_behind = False
+        self._caught_up = asyncio.Event()
+        self._caught_up.set()
 
     async def start(self) -> None:
         """Hears of all orders from here on.
@@ -68,6 +82,15 @@ class Orders:
         data = msgspec.msgpack.encode(msgspec.structs.replace(order, node=self._node))
         self._appends.put(LOG, ALL, data, f"{self._node:x}-{time.time_ns():x}", waits=True)
 
+    def fall_behind(self) -> None:
+        """The backplane was lost: some may be missed, until `catch_up` has been there."""
+        self._caught_up.clear()
+
+    async def caught_up(self) -> None:
+        """Waits until nothing is known to be missing, but not for ever: they may be out of reach for long."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._caught_up.wait(), PATIENCE)
+
     async def take(self, message: Stored) -> None:
         """One has come; if others have not, they come first."""
         # One that we had already: the log may have been made anew.
@@ -79,6 +102,7 @@ class Orders:
     async def catch_up(self) -> None:
         """Gets those that were missed, as soon as the backplane lets it."""
         self._is_behind = True
+        self._caught_up.clear()
         if self._is_catching:
             return
         self._is_catching = True
@@ -88,9 +112,10 @@ class Orders:
                 try:
                     await self._read_on()
                 except Unavailable as error:
-                    logger.debug("orders: %s", error)
+                    self._troubles.note("log_read", f"{error} (orders)")
                     self._is_behind = True
                     await asyncio.sleep(PAUSE)
+            self._caught_up.set()
         finally:
             self._is_catching = False
 
@@ -102,7 +127,9 @@ class Orders:
         while self._seq < seq:
             messages, is_whole = await self._backplane.read(LOG, ALL, self._seq)
             if not is_whole and self._seq:
-                logger.error("orders of other nodes are lost: this one was cut off for more than %g s", LOG.age)
+                self._troubles.note(
+                    "log_gap", f"orders of other nodes, this one was cut off for more than {LOG.age:g} s"
+                )
             if not messages:
                 break
             for message in messages:
@@ -115,16 +142,19 @@ class Orders:
         try:
             order = msgspec.msgpack.decode(message.data, type=Order)
         except ValueError as error:
-            logger.error("no order that this version knows: %s", error)
+            self._troubles.note("malformed", f"{error} (an order)")
             return
         if order.node != self._node:
             self._obey(order)
 
 
-LOG = Log("orders", 10_000, 16 << 20, 3600.0)
+LOG = Log(ORDERS, 10_000, 16 << 20, 3600.0)
 """An hour: longer than a node is cut off without anybody looking after it."""
 
 ALL = "all"
+
+PATIENCE = 10.0
+"""Seconds for which others wait until missed orders have come."""
 
 PAUSE = 0.5
 """Seconds until missed orders are asked for again."""

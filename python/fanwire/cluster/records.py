@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 import msgspec
 
 from fanwire.backplane.base import Backplane, Unavailable
+from fanwire.cluster.troubles import Troubles
 from fanwire.store import Record, SessionStore
 
 __all__ = ["Records"]
-
-logger = logging.getLogger("fanwire.cluster")
 
 
 class Records(SessionStore):
@@ -19,19 +16,23 @@ class Records(SessionStore):
 
     Args:
         backplane: keeps them.
+        troubles: is told what goes wrong; None: it is only logged.
     """
 
     is_shared = True
 
-    def __init__(self, backplane: Backplane) -> None:
+    def __init__(self, backplane: Backplane, troubles: Troubles | None = None) -> None:
         self._backplane = backplane
+        self._troubles = troubles or Troubles()
 
     async def save(self, record: Record, ttl: float) -> None:
         """See `SessionStore`."""
         try:
             await self._backplane.put(record.id, msgspec.msgpack.encode(record), ttl)
         except Unavailable as error:
-            logger.debug("a record was not saved: %s", error)
+            self._troubles.note("record", error)
+        else:
+            self._troubles.succeeded("record")
 
     async def load(self, id: str) -> Record | None:
         """See `SessionStore`."""
@@ -40,12 +41,13 @@ class Records(SessionStore):
         try:
             data = await self._backplane.get(id)
         except Unavailable as error:
-            logger.warning("whether there is a session's record is not known: %s", error)
+            self._troubles.note("record_read", error)
             return None
+        self._troubles.succeeded("record_read")
         try:
             return None if data is None else msgspec.msgpack.decode(data, type=Record)
         except ValueError as error:
-            logger.warning("a record that this version does not know: %s", error)
+            self._troubles.note("malformed", f"{error} (a session's record)")
             return None
 
     async def delete(self, id: str) -> None:
@@ -53,8 +55,8 @@ class Records(SessionStore):
         try:
             await self._backplane.delete(id)
         except Unavailable as error:
-            logger.debug("a record was not deleted: %s", error)
+            self._troubles.note("record", error)
 
 
-ID_MAX = 64
-"""Bytes of a session's id; ours have 32."""
+ID_MAX = 128
+"""Bytes of a session's id; ours have 65."""

@@ -58,14 +58,28 @@ class Storing:
         check_key(key)
         if key is not None and (delivery or policy.delivery) != "latest":
             raise ValueError("a key is for the delivery class latest")
+        self._make_room(len(payload))
+        return Parcel(payload, json, key, delivery, time.time_ns() // 1_000_000, self._node, secrets.randbits(63))
+
+    def take_forgetting(self, key: str) -> Parcel:
+        """The same for a key that is forgotten.
+
+        Raises:
+            Overloaded: too much waits already.
+        """
+        self._make_room(0)
+        now_us = time.time_ns() // 1000
+        number = secrets.randbits(63)
+        return Parcel(b"", False, key, "latest", now_us // 1000, self._node, number, forgotten_us=now_us)
+
+    def _make_room(self, size: int) -> None:
         with self._lock:
             if self.waiting >= self._config.append_items or self._bytes >= self._config.append_bytes:
                 full = Overloaded("too much waits to be stored (append_items, append_bytes); try again later")
                 full.limit = "append_items" if self.waiting >= self._config.append_items else "append_bytes"
                 raise full
             self.waiting += 1
-            self._bytes += len(payload)
-        return Parcel(payload, json, key, delivery, time.time_ns() // 1_000_000, self._node, secrets.randbits(63))
+            self._bytes += size
 
     def append(
         self, policy: RoomPolicy, room: str, parcel: Parcel, exclude: Sequence[int], id: str | None

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fanwire.backplane.base import Unavailable
+from fanwire.cluster.troubles import Troubles
 
 __all__ = ["Tasks"]
 
-logger = logging.getLogger("fanwire.cluster")
-
 
 class Tasks:
-    """See the module's head. Made on the loop's thread."""
+    """See the module's head. Made on the loop's thread.
 
-    def __init__(self) -> None:
+    Args:
+        troubles: is told what has failed; None: nobody is.
+
+    Attributes:
+        dead: the names of tasks that have ended and were to run until the end.
+    """
+
+    def __init__(self, troubles: Troubles | None = None) -> None:
+        self._troubles = troubles or Troubles()
+        self._is_ending = False
+        self.dead: list[str] = []
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -30,6 +38,15 @@ class Tasks:
         task.add_done_callback(self._done)
         return task
 
+    def keep(self, name: str, work: Awaitable[Any]) -> None:
+        """Runs a coroutine that has to run until the end. When it ends before, that is noted in `dead`."""
+
+        def ended(task: asyncio.Future[Any]) -> None:
+            if not self._is_ending:
+                self.dead.append(name)
+
+        self.spawn(work).add_done_callback(ended)
+
     def on_loop(self, call: Callable[..., object], *args: Any) -> None:
         """Makes a call on the loop's thread: at once if this is it, otherwise as soon as it can be."""
         if threading.get_ident() == self._thread:
@@ -39,6 +56,7 @@ class Tasks:
 
     async def end(self) -> None:
         """Ends all tasks."""
+        self._is_ending = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -48,4 +66,4 @@ class Tasks:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Unavailable):
-            logger.error("the cluster failed to do something", exc_info=error)
+            self._troubles.note("internal", error)

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import msgspec
 
 from fanwire._engine import Engine, EngineError
 from fanwire.backplane.base import Backplane, Unavailable
 from fanwire.cluster.tasks import Tasks
+from fanwire.cluster.troubles import Troubles
 from fanwire.cluster.words import Values, pack_word
 
 __all__ = ["VALUES", "SharedValues"]
@@ -45,16 +46,27 @@ class SharedValues:
         node: this one.
         tasks: where answering goes on.
         since: returns since when a live room is heard here, in milliseconds since 1970; None: it is not.
+        settled: waits until what other nodes have forgotten is forgotten here.
+        troubles: is told what goes wrong.
     """
 
     def __init__(
-        self, engine: Engine, backplane: Backplane, node: int, tasks: Tasks, since: Callable[[str], int | None]
+        self,
+        engine: Engine,
+        backplane: Backplane,
+        node: int,
+        tasks: Tasks,
+        since: Callable[[str], int | None],
+        settled: Callable[[], Awaitable[None]],
+        troubles: Troubles,
     ) -> None:
         self._engine = engine
         self._backplane = backplane
         self._node = node
         self._tasks = tasks
         self._since = since
+        self._settled = settled
+        self._troubles = troubles
         self._asked: dict[str, tuple[set[int], asyncio.Event]] = {}
 
     async def start(self) -> None:
@@ -102,7 +114,7 @@ class SharedValues:
             if since_ms is not None:
                 self._engine.take_values(answer.room, since_ms, answer.values)
         except (ValueError, EngineError) as error:
-            logger.warning("values of another node: %s", error)
+            self._troubles.note("malformed", f"{error} (values)")
             return
         if answer.is_last and answer.room in self._asked:
             left, done = self._asked[answer.room]
@@ -111,6 +123,8 @@ class SharedValues:
                 done.set()
 
     async def _answer_all(self, question: Values) -> None:
+        # A node that was cut off must not give away what was forgotten meanwhile.
+        await self._settled()
         for room in question.rooms:
             await self._answer(VALUES + name_of(question.node), room)
 
@@ -125,6 +139,7 @@ class SharedValues:
                 end += 1
             answer = Answer(self._node, room, values[begin:end], end == len(values))
             if not self._backplane.send(whom, _encode(answer)):
+                self._troubles.note("unsent", f"too much waits to be sent (values of room {room!r})")
                 raise Unavailable("too much waits to be sent")
             if answer.is_last:
                 return

@@ -23,6 +23,7 @@ from fanwire.gateway.opening import open_websocket
 from fanwire.gateway.upgrade import BadUpgrade, Upgrade, check_upgrade
 from fanwire.identity import subject_of
 from fanwire.request import Head, Request
+from fanwire.session import lineage_of
 from fanwire.sessions import Claim
 from fanwire.turns import give_way
 
@@ -252,7 +253,7 @@ class FrontDoor(asyncio.Protocol):
         except Exception:
             # A store that fails must not keep anybody out; without its session a client starts anew, and is told.
             logger.exception("the session store failed for %r", asked.request)
-            found = Claim(reason="unknown")
+            found = Claim(reason="unknown", lineage=lineage_of(asked.request.query["session"]))
         self._task = None
         self._let_in(asked, identity, found)
 
