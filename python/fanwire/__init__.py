@@ -17,7 +17,7 @@ from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import EngineClosed, EngineError, Overloaded, Refused, RoomFull
-from fanwire.identity import Identity
+from fanwire.identity import ANONYMOUS, Anonymous, Identity
 from fanwire.policy import Snapshot
 from fanwire.reject import Reject
 from fanwire.request import Request
@@ -25,6 +25,8 @@ from fanwire.server import Server
 from fanwire.state import State
 
 __all__ = [
+    "ANONYMOUS",
+    "Anonymous",
     "Client",
     "ClientClosed",
     "ClientError",

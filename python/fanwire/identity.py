@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Identity", "expiry_of", "rate_of", "scopes_of", "subject_of"]
+from fanwire.checks import check_number, check_optional, check_text, check_texts, described
+
+__all__ = ["ANONYMOUS", "Anonymous", "Identity", "check_identity", "expiry_of", "rate_of", "scopes_of", "subject_of"]
+
+
+class Anonymous(enum.Enum):
+    """The type of `ANONYMOUS`, for annotations: `def authenticate(request) -> User | fanwire.Anonymous`."""
+
+    ANONYMOUS = "anonymous"
+
+    def __repr__(self) -> str:
+        return "fanwire.ANONYMOUS"
+
+
+ANONYMOUS: Final = Anonymous.ANONYMOUS
+"""What `authenticate` returns to let a client in that has no identity: `Connection.identity` is then None."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """An identity. `authenticate` may return anything else as well; what fanwire reads of it is what is here."""
+    """An identity. `authenticate` may return anything else as well; what fanwire reads of it is what is here.
+
+    Raises:
+        TypeError, ValueError: a field has a wrong type, or a value out of range; the text names it.
+    """
 
     subject: str
     """Whose connection it is: what `Server.disconnect_user` names, what a session is bound to, and what a renewed token
-    has to name, too."""
+    has to name, too. Not empty."""
 
     expires: float | None = None
     """When it ends, in seconds since 1970 (wall clock); None: never."""
@@ -31,19 +51,58 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     claims: Mapping[str, Any] = {}
     """All that its token says, checked."""
 
+    def __post_init__(self) -> None:
+        check_text("Identity.subject", self.subject)
+        check_optional(check_number, "Identity.expires", self.expires)
+        if not isinstance(self.scopes, frozenset):
+            msgspec.structs.force_setattr(self, "scopes", frozenset(check_texts("Identity.scopes", self.scopes)))
+        else:
+            check_texts("Identity.scopes", self.scopes)
+        check_number("Identity.rate", self.rate, least=0)
+        if not isinstance(self.claims, Mapping):
+            raise TypeError(f"Identity.claims must be a mapping, got {described(self.claims)}")
+
+
+def check_identity(identity: Any) -> None:
+    """Checks what is read of an identity, once, on the way in.
+
+    Raises:
+        TypeError, ValueError: a field cannot be read. It must not pass for one that is not there.
+    """
+    subject = _subject(identity)
+    if subject is identity:
+        kind: Any = type(identity)
+        if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
+            # Python's own text of it is its address, which is another one when the same client comes again.
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            raise TypeError(f"an identity must have a subject (`subject`, `sub` or `id`), and {name} has none")
+    elif isinstance(subject, (bool, float, bytes, bytearray, Mapping, list, tuple, set, frozenset)):
+        raise TypeError(f"the subject of an identity must be a str or an int, got {described(subject)}")
+    expiry_of(identity)
+    scopes = _scopes(identity)
+    if not (scopes is None or isinstance(scopes, str)):
+        check_texts("the scopes of an identity", scopes)
+    rate = _field(identity, "rate")
+    if rate is not None:
+        check_number("the rate of an identity", rate, least=0)
+
 
 def subject_of(identity: Any) -> str:
     """Whose a session is: what stays the same of an identity when it authenticates again.
 
-    That is its `subject`, or "sub" or "id", as an attribute or a key; of a str or int itself; "" of None.
+    That is its `subject`, or "sub" or "id", as an attribute or a key; of a str or int itself. "" of None, and of one
+    that has such a field with None in it.
     """
-    if identity is None:
-        return ""
-    for name in ("subject", "sub", "id"):
+    return "" if identity is None else str(_subject(identity))
+
+
+def _subject(identity: Any) -> Any:
+    for name in _SUBJECTS:
         value = _field(identity, name)
         if value is not None:
-            return str(value)
-    return str(identity)
+            return value
+    has_none = any(name in identity if isinstance(identity, Mapping) else hasattr(identity, name) for name in _SUBJECTS)
+    return "" if has_none else identity
 
 
 def expiry_of(identity: Any) -> float | None:
@@ -51,32 +110,46 @@ def expiry_of(identity: Any) -> float | None:
 
     Raises:
         TypeError: it is something else, which must not pass for "never".
+        ValueError: it is after the year 9999, as milliseconds are, or a datetime without a time zone.
     """
     for name in ("expires", "exp"):
         value = _field(identity, name)
         if isinstance(value, datetime):
+            if value.utcoffset() is None:
+                raise ValueError(f"{name} of an identity must have a time zone, got {value!r}")
             return value.timestamp()
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:
+            if YEAR_9999 <= value < float("inf"):
+                raise ValueError(f"{name} of an identity must be seconds since 1970, got {described(value)}")
             return float(value)
         if value is not None:
-            raise TypeError(f"{name} of an identity is seconds since 1970 or a datetime, not {value!r}")
+            raise TypeError(f"{name} of an identity must be seconds since 1970 or a datetime, got {described(value)}")
     return None
 
 
 def scopes_of(identity: Any) -> frozenset[str]:
     """What an identity may do: its `scopes`, or "scope" as OAuth writes it, with spaces between (RFC 8693)."""
-    value = _field(identity, "scopes")
-    if value is None:
-        value = _field(identity, "scope")
+    value = _scopes(identity)
     if isinstance(value, str):
         return frozenset(value.split())
     return frozenset(value) if isinstance(value, (list, tuple, set, frozenset)) else frozenset()
+
+
+def _scopes(identity: Any) -> Any:
+    value = _field(identity, "scopes")
+    return _field(identity, "scope") if value is None else value
 
 
 def rate_of(identity: Any) -> float:
     """How many times the usual rates an identity may send: its `rate`, as an attribute or a key, or once."""
     value = _field(identity, "rate")
     return float(value) if isinstance(value, (int, float)) and value >= 0 else 1.0
+
+
+YEAR_9999 = 253_402_300_800.0
+"""Its end, in seconds since 1970."""
+
+_SUBJECTS = ("subject", "sub", "id")
 
 
 def _field(identity: Any, name: str) -> Any:

@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fanwire.errors import Refused
 
-__all__ = ["Head", "Request", "check_sources"]
+__all__ = ["Head", "Request", "check_sources", "text_of"]
 
 
 class Head(NamedTuple):
@@ -27,7 +27,7 @@ class Request:
     """What a peer asked for before it became a connection.
 
     Args:
-        head: the request head, checked to be ASCII.
+        head: the request head; the target is ASCII, values of headers are any bytes.
         remote: the client's address, behind proxies that are trusted the one they name.
         is_secure: whether the client speaks TLS, to us or to a trusted proxy.
         is_origin_allowed: whether cookies may be believed, see `cookie`.
@@ -68,8 +68,12 @@ class Request:
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
-        """The headers, by names without regard to case. Gone once `authenticate` and `on_connect` are done."""
-        headers = CIMultiDict((name.decode("ascii"), value.decode("ascii")) for name, value in self._raw)
+        """The headers, by names without regard to case. Gone once `authenticate` and `on_connect` are done.
+
+        Values are bytes on the wire (RFC 9110 section 5.5). Here they are read as UTF-8, and those that are no UTF-8 as
+        Latin-1, so that `Zürich` is the same text in both.
+        """
+        headers = CIMultiDict((name.decode("latin-1"), text_of(value)) for name, value in self._raw)
         return CIMultiDictProxy(headers)
 
     @property
@@ -82,7 +86,7 @@ class Request:
     @property
     def bearer(self) -> str | None:
         """The token of `Authorization: Bearer` (RFC 6750 section 2.1)."""
-        scheme, _, token = self._header(b"authorization").partition(" ")
+        scheme, _, token = text_of(self._header(b"authorization")).partition(" ")
         return token.strip() or None if scheme.lower() == "bearer" else None
 
     @property
@@ -93,15 +97,15 @@ class Request:
     @property
     def subprotocol_token(self) -> str | None:
         """The token in an offer `fanwire.token.TOKEN`, percent-decoded: the way of browsers, which set no headers."""
-        for offer in self._header(b"sec-websocket-protocol").split(","):
+        for offer in text_of(self._header(b"sec-websocket-protocol")).split(","):
             name = offer.strip()
             if name.startswith(TOKEN_OFFER):
                 return unquote(name.removeprefix(TOKEN_OFFER)) or None
         return None
 
     def cookie(self, name: str) -> str | None:
-        """A cookie's value; of a repeated one, the first, which is of the nearest path (RFC 6265 section 5.4). None if
-        there is no such cookie.
+        """A cookie's value, read as `headers` are; of a repeated one, the first, which is of the nearest path (RFC 6265
+        section 5.4). None if there is no such cookie.
 
         A browser sends cookies with the request of any page, so they are believed only where the page is of an origin
         that is let in: the server's own, or one of its `origins` (RFC 6455 section 10.2).
@@ -111,13 +115,14 @@ class Request:
         """
         # Not http.cookies: one cookie that it does not like makes it find none, and in a Python of before CVE-2024-7592
         # a quoted value of 16 KB holds it up for 0.2 s.
-        for pair in self._header(b"cookie", "; ").split(";"):
-            key, separator, value = pair.partition("=")
-            if not separator or key.strip() != name:
+        wanted = name.encode()
+        for pair in self._header(b"cookie", b";").split(b";"):
+            key, separator, found = pair.partition(b"=")
+            if not separator or key.strip() != wanted:
                 continue
             if not self._is_origin_allowed:
                 raise Refused(403, f"cookie {name} with an origin that is not let in")
-            value = value.strip()
+            value = text_of(found.strip())
             if len(value) > 1 and value[0] == value[-1] == '"':
                 # As http.cookies, and with it most frameworks, write what is no token.
                 return _ESCAPED.sub(lambda found: chr(int(found[1], 8)) if found[1] else found[2], value[1:-1])
@@ -158,12 +163,20 @@ class Request:
         self._raw = ()
         self._query_token = None
 
-    def _header(self, name: bytes, separator: str = ", ") -> str:
-        return separator.join(value.decode("ascii") for key, value in self._raw if key.lower() == name)
+    def _header(self, name: bytes, separator: bytes = b", ") -> bytes:
+        return separator.join(value for key, value in self._raw if key.lower() == name)
 
     def __repr__(self) -> str:
         # Without the query, which may hold a session's id.
         return f"<Request {self.path!r} from {self.remote or 'nowhere'}>"
+
+
+def text_of(value: bytes) -> str:
+    """A header's value as text: UTF-8, or Latin-1 if it is no UTF-8. There are no lone surrogates in it."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def check_sources(sources: Sequence[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any
 
+from fanwire.checks import check_answer
 from fanwire.connection import Connection
 from fanwire.errors import Refused
 from fanwire.policy import RoomPolicy
@@ -71,7 +72,7 @@ class Rights:
             if isawaitable(answer):
                 return self._wait(connection, policy, room, open_actions, unknown[place:], answer, required)
             if not isinstance(answer, Reject):
-                known.note(action, room, _allows(answer), now)
+                known.note(action, room, _allows("authorize", answer), now)
         return frozenset(action for action in open_actions if known.find(action, room, now))
 
     async def _wait(
@@ -125,12 +126,7 @@ class Rights:
             answer = no
         if isinstance(answer, Reject) and action in required:
             raise answer
-        if isawaitable(answer):
-            # It is true as objects are, and would let everybody in.
-            if asyncio.iscoroutine(answer):
-                answer.close()
-            raise TypeError(f"a rule of room {room!r} must return whether it is allowed, and not a coroutine")
-        return _allows(answer)
+        return _allows(f"the rule of {policy.pattern!r} for {action}", answer)
 
     def _ask(self, authorize: Authorize, identity: Any, action: str, room: str, required: Sequence[str]) -> Any:
         try:
@@ -149,15 +145,21 @@ async def _answered(answer: Awaitable[Any], is_required: bool) -> bool | None:
     except (Refused, Reject) as no:
         found = no
     if not isinstance(found, Reject):
-        return _allows(found)
+        return _allows("authorize", found)
     if is_required:
         raise found
     return None
 
 
-def _allows(answer: Any) -> bool:
-    # A refusal may be returned as well as raised, and is true as objects are.
-    return bool(answer) and not isinstance(answer, (Refused, Reject))
+def _allows(who: str, answer: Any) -> bool:
+    """Whether an answer is a yes. A refusal may be returned as well as raised.
+
+    Raises:
+        TypeError: it is a mistake that would pass for one.
+    """
+    if isinstance(answer, (Refused, Reject)):
+        return False
+    return bool(check_answer(f"{who} must return True or False", answer))
 
 
 async def _ready(answer: Any) -> Any:

@@ -27,9 +27,10 @@ async def test_the_identity_may_take_a_while() -> None:
 async def test_no_101_before_it_is_done() -> None:
     gate, asked = asyncio.Event(), asyncio.Event()
 
-    async def who(asking: fanwire.Request) -> None:
+    async def who(asking: fanwire.Request) -> str:
         asked.set()
         await gate.wait()
+        return "ann"
 
     async with Book(authenticate=who) as server, await server.dial() as peer:
         await peer.send(request("/a"))
@@ -112,9 +113,10 @@ async def test_a_hanging_one_is_503() -> None:
 async def test_a_peer_that_leaves_meanwhile_leaves_nothing(how: str) -> None:
     gate, asked = asyncio.Event(), asyncio.Event()
 
-    async def who(asking: fanwire.Request) -> None:
+    async def who(asking: fanwire.Request) -> str:
         asked.set()
         await gate.wait()
+        return "ann"
 
     async with Book(authenticate=who) as server:
         peer = await server.dial()
@@ -138,10 +140,11 @@ async def test_a_peer_that_leaves_meanwhile_leaves_nothing(how: str) -> None:
 async def test_one_that_ends_after_the_server_began_to_stop_lets_nobody_in() -> None:
     gate, asked = asyncio.Event(), asyncio.Event()
 
-    async def who(asking: fanwire.Request) -> None:
+    async def who(asking: fanwire.Request) -> str:
         if asking.path == "/late":
             asked.set()
             await gate.wait()
+        return "ann"
 
     async with Book(authenticate=who) as server, await server.peer() as early, await server.dial() as late:
         await late.send(request("/late"))

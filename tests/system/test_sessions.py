@@ -21,10 +21,10 @@ CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 Tls = tuple[ssl.SSLContext, ssl.SSLContext]
 
 
-def user_of(request: fanwire.Request) -> str | None:
+def user_of(request: fanwire.Request) -> str | fanwire.Anonymous:
     if request.query.get("user") == "nobody":
         raise Refused(401)
-    return request.query.get("user")
+    return request.query.get("user") or fanwire.ANONYMOUS
 
 
 async def parked(server: Book) -> None:

@@ -46,8 +46,9 @@ async def test_members_see_one_order(tls: Tls) -> None:
 async def test_frames_behind_the_head(tls: Tls) -> None:
     gate = asyncio.Event()
 
-    async def think(asking: object) -> None:
+    async def think(asking: object) -> str:
         await gate.wait()
+        return "ann"
 
     async with Book(ssl=tls[0], authenticate=think).listens() as server, await server.dial(context=tls[1]) as peer:
         await peer.send(request("/a") + frame(TEXT, b"1"))

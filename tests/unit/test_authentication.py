@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fanwire.authentication import Authentication
+from fanwire.authentication import Authentication, AuthenticationFailed
 from fanwire.errors import Refused
-from fanwire.identity import Identity
+from fanwire.identity import ANONYMOUS, Identity
 from fanwire.request import Head, Request
 
 REQUEST = Request(Head(b"GET", b"/a", "1.1", []), "192.0.2.1", False)
@@ -19,7 +22,7 @@ REQUEST = Request(Head(b"GET", b"/a", "1.1", []), "192.0.2.1", False)
 def answering(answer: Any, *, is_async: bool, timeout: float = 5.0, leeway: float = 10.0) -> Authentication:
     def say(request: Request) -> Any:
         assert request is REQUEST
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException) and not isinstance(answer, Refused):
             raise answer
         return answer
 
@@ -32,7 +35,7 @@ def answering(answer: Any, *, is_async: bool, timeout: float = 5.0, leeway: floa
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_what_it_says_is_who_it_is(is_async: bool) -> None:
-    for identity in ("ann", None, {"sub": "ann"}, Identity(subject="ann", expires=time.time() + 60)):
+    for identity in ("ann", 7, {"sub": "ann"}, {"name": "ann"}, Identity(subject="ann", expires=time.time() + 60)):
         assert await answering(identity, is_async=is_async).ask(REQUEST) is identity
 
 
@@ -59,11 +62,11 @@ async def test_an_identity_that_has_expired_is_refused_whoever_says_it(is_async:
     now = time.time()
     for expires in (now - 11, 0.0, -1.0, float("-inf")):
         with pytest.raises(Refused) as refused:
-            await answering({"exp": expires}, is_async=is_async).ask(REQUEST)
+            await answering({"sub": "ann", "exp": expires}, is_async=is_async).ask(REQUEST)
         assert refused.value.status == 401
     # Clocks differ.
     for expires in (now - 5, now + 5, float("inf")):
-        await answering({"exp": expires}, is_async=is_async).ask(REQUEST)
+        await answering({"sub": "ann", "exp": expires}, is_async=is_async).ask(REQUEST)
 
 
 async def test_it_may_not_take_longer_than_it_may() -> None:
@@ -80,8 +83,126 @@ async def test_it_may_not_take_longer_than_it_may() -> None:
     assert cancelled.is_set()
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_anonymous_is_said_explicitly(is_async: bool) -> None:
+    assert await answering(ANONYMOUS, is_async=is_async).ask(REQUEST) is None
+
+
+class Empty(dict[str, str]):
+    """A session of a web framework that has nothing in it."""
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("answer", [None, False, "", 0, 0.0, {}, [], (), b"", frozenset(), Empty()])
+async def test_a_false_answer_is_a_refusal(answer: Any, is_async: bool) -> None:
+    with pytest.raises(Refused, match="authenticate returned") as refused:
+        await answering(answer, is_async=is_async).ask(REQUEST)
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        {"sub": ""},
+        {"sub": None},
+        {"id": None, "name": ""},
+        {"subject": "", "sub": "bob"},
+        SimpleNamespace(subject=""),
+        SimpleNamespace(id=None, is_authenticated=False),
+    ],
+)
+async def test_an_identity_of_nobody_is_a_refusal(identity: Any) -> None:
+    with pytest.raises(Refused, match="an empty subject") as refused:
+        await answering(identity, is_async=False).ask(REQUEST)
+    assert refused.value.status == 401
+
+
+class Opaque:
+    """Nothing tells one from another."""
+
+
+def words() -> Iterator[str]:
+    yield "ann"
+
+
+async def later() -> str:
+    return "ann"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: True,
+        lambda: Opaque(),
+        lambda: Opaque,
+        lambda: Refused,
+        lambda: len,
+        lambda: words,
+        lambda: words(),
+        lambda: REQUEST.cookie,
+        lambda: NotImplemented,
+        lambda: {"sub": True},
+        lambda: {"sub": b"ann"},
+        lambda: {"sub": ["ann"]},
+        lambda: {"sub": "ann", "exp": "soon"},
+        lambda: {"sub": "ann", "scopes": ["a", 7]},
+        lambda: {"sub": "ann", "scopes": 7},
+        lambda: {"sub": "ann", "rate": "10"},
+    ],
+)
+async def test_what_can_be_no_identity_lets_nobody_in(make: Any, is_async: bool) -> None:
+    with pytest.raises(TypeError):
+        await answering(make(), is_async=is_async).ask(REQUEST)
+
+
+async def test_an_exception_that_is_returned_is_no_identity() -> None:
+    with pytest.raises(TypeError, match="authenticate must return an identity"):
+        await Authentication(lambda request: PermissionError("no"), 1.0, 0.0).ask(REQUEST)
+
+
+async def test_a_coroutine_of_a_coroutine_is_no_identity() -> None:
+    inner = later()
+
+    async def outer(request: Request) -> Any:
+        return inner
+
+    with pytest.raises(TypeError, match="authenticate must return an identity"):
+        await Authentication(outer, 1.0, 0.0).ask(REQUEST)
+    inner.close()
+
+
+class PanicException(BaseException):
+    """As PyO3 has one."""
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), PanicException("x"), asyncio.CancelledError()]
+)
+async def test_what_is_no_exception_becomes_one(error: BaseException, is_async: bool) -> None:
+    if sys.version_info < (3, 11) and isinstance(error, asyncio.CancelledError):
+        pytest.skip("Python 3.10 cannot tell whose cancellation it is")
+    with pytest.raises(AuthenticationFailed, match=type(error).__name__):
+        await answering(error, is_async=is_async).ask(REQUEST)
+
+
+async def test_a_cancellation_of_the_call_stays_one() -> None:
+    started = asyncio.Event()
+
+    async def hang(request: Request) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(Authentication(hang, 5.0, 0.0).ask(REQUEST))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_without_it_everybody_is_let_in() -> None:
     nobody = Authentication(None, 1.0, 0.0)
     assert nobody.is_open
     assert await nobody.ask(REQUEST) is None
-    assert not answering(None, is_async=False).is_open
+    assert not answering("ann", is_async=False).is_open

@@ -10,6 +10,7 @@ from helpers.tokens import NOW, SECRET, ask, showing, token
 
 from fanwire.auth import JWT, ApiKeys, Chain, CookieSession, Keys
 from fanwire.errors import Refused
+from fanwire.identity import ANONYMOUS
 from fanwire.request import Request
 
 WAYS = ["function", "coroutine function", "object"]
@@ -95,8 +96,29 @@ async def test_a_failure_is_none_of_its_business() -> None:
     assert asked == ["a"]
 
 
-async def test_nobody_in_particular_is_let_in_as_well() -> None:
-    assert await Chain(lambda request: None)(ask()) is None
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("answer", [None, False, "", 0, {}])
+async def test_a_false_answer_lets_nobody_in_and_the_next_is_asked(answer: Any, way: str) -> None:
+    asked = Asked()
+    assert await Chain(asked.made("a", answer, way), asked.made("b", "ann", way))(ask()) == "ann"
+    assert asked == ["a", "b"]
+    with pytest.raises(Refused, match="authenticate returned") as refused:
+        await Chain(asked.made("a", answer, way))(ask())
+    assert refused.value.status == 401
+
+
+async def test_a_client_without_an_identity_is_let_in_where_that_is_said() -> None:
+    assert await Chain(lambda request: None, lambda request: ANONYMOUS)(ask()) is ANONYMOUS
+
+
+async def test_true_is_nobody() -> None:
+    with pytest.raises(TypeError, match="authenticate must return an identity"):
+        await Chain(lambda request: True)(ask())
+
+
+def test_what_is_no_authenticator() -> None:
+    with pytest.raises(TypeError, match="each authenticator of a Chain must be a function, got 'secret'"):
+        Chain("secret")  # type: ignore[arg-type]
 
 
 async def test_chains_in_chains() -> None:

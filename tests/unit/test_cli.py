@@ -36,6 +36,7 @@ from fanwire.cli.settings import (
 from fanwire.cli.workers import PORT_VARIABLE, reserve
 from fanwire.config import Config
 from fanwire.errors import Refused
+from fanwire.identity import ANONYMOUS
 from fanwire.request import Head, Request
 
 FILE = """
@@ -300,7 +301,7 @@ def with_keys(*keys: str, insecure: bool = False) -> Settings:
 )
 def test_the_path_names_the_room(target: bytes, room: str) -> None:
     assert room_of(Request(Head(b"GET", target, "1.1", []), "", False), Config()) == room
-    assert ask(with_keys(insecure=True), target) is None
+    assert ask(with_keys(insecure=True), target) is ANONYMOUS
 
 
 @pytest.mark.parametrize(
@@ -314,7 +315,7 @@ def test_any_other_path_is_not_found(target: bytes) -> None:
 
 @pytest.mark.parametrize("target", [b"/", b"/?session=x&received=1", b"/rooms/prices"])
 def test_a_session_names_its_rooms_itself(target: bytes) -> None:
-    assert ask(with_keys(insecure=True), target, SESSION) is None
+    assert ask(with_keys(insecure=True), target, SESSION) is ANONYMOUS
 
 
 def test_a_session_has_a_path_all_the_same() -> None:
@@ -341,9 +342,9 @@ def test_nobody_is_let_in_without_a_key_unless_it_is_said() -> None:
     with pytest.raises(Refused) as refused:
         ask(with_keys("one"))
     assert refused.value.status == 401
-    assert ask(with_keys("one", insecure=True)) is None
+    assert ask(with_keys("one", insecure=True)) is ANONYMOUS
     # What a proxy in front asks for is between it and the client.
-    assert ask(with_keys("one", insecure=True), headers=[(b"Authorization", b"Basic eDp5")]) is None
+    assert ask(with_keys("one", insecure=True), headers=[(b"Authorization", b"Basic eDp5")]) is ANONYMOUS
 
 
 def test_a_server_that_would_let_nobody_in_does_not_start() -> None:

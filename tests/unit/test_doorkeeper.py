@@ -180,3 +180,10 @@ def test_at_the_end_those_who_have_not_asked_are_cut_off() -> None:
     keeper.waiting.update(cast("Any", Door(number)) for number in range(3))
     keeper.close()
     assert sorted(aborted) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", [b"X-Forwarded-For", b"X-Forwarded-Proto"])
+def test_what_a_trusted_proxy_forwards_is_ascii(name: bytes) -> None:
+    assert status(Keeper(proxies=("192.0.2.1",)), (name, "\u00fc".encode())) == 400
+    # Of others it is not read.
+    assert Keeper().ask((name, "\u00fc".encode())).remote == "192.0.2.1"

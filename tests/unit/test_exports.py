@@ -12,6 +12,8 @@ import pytest
 import fanwire
 
 PUBLIC = [
+    "ANONYMOUS",
+    "Anonymous",
     "Client",
     "ClientClosed",
     "ClientError",

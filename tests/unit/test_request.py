@@ -54,6 +54,36 @@ def test_headers_have_no_case_and_may_repeat() -> None:
         request.headers["a"] = "b"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1"])
+def test_values_are_read_as_utf_8_or_latin_1(coding: str) -> None:
+    city, cookie = "Z\u00fcrich".encode(coding), "a=1; stadt=K\u00f6ln; sid=x".encode(coding)
+    request = make(b"/", (b"CF-IPCity", city), (b"Cookie", cookie), is_origin_allowed=True)
+    assert request.headers["CF-IPCity"] == "Z\u00fcrich"
+    assert request.cookie("stadt") == "K\u00f6ln"
+    assert (request.cookie("a"), request.cookie("sid")) == ("1", "x")
+
+
+def test_cookies_of_two_codings_are_read_one_by_one() -> None:
+    cookie = "a=\u00fc; ".encode() + "b=\u00fc".encode("latin-1")
+    request = make(b"/", (b"Cookie", cookie), is_origin_allowed=True)
+    assert (request.cookie("a"), request.cookie("b")) == ("\u00fc", "\u00fc")
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80", b"a\x80b"])
+def test_whatever_the_bytes_are_there_is_no_lone_surrogate(value: bytes) -> None:
+    request = make(
+        b"/",
+        (b"X", value),
+        (b"Cookie", b"sid=" + value),
+        (b"Authorization", b"Bearer " + value),
+        is_origin_allowed=True,
+    )
+    found = [request.headers["X"], request.cookie("sid"), request.bearer, request.credential(["header"])]
+    for text in found:
+        assert text is not None
+        assert text.encode()
+
+
 def test_forgotten_headers_are_gone_and_all_else_stays() -> None:
     request = make(b"/a?b=c", (b"X-One", b"1"))
     assert request.headers["X-One"] == "1"

@@ -153,3 +153,43 @@ def test_answers_are_bounded_and_the_oldest_go_first() -> None:
     assert answers.find("join", "r9", 1.0) is None
     assert answers.find("join", "r10", 1.0) is True
     assert len(answers._answers) == module.MAX_ANSWERS
+
+
+async def nobody_awaits(connection: Any, room: str) -> bool:
+    return False
+
+
+def yields(*args: Any) -> Any:
+    yield False
+
+
+@pytest.mark.parametrize("answer", [lambda: False, Refused, ValueError("no"), yields(), NotImplemented, len])
+async def test_a_mistake_does_not_pass_for_a_yes(answer: Any) -> None:
+    with pytest.raises(TypeError, match="must return True or False"):
+        await granted(Rights(None, 1.0), stub(), RoomPolicy("*", join=lambda connection, room: answer), "join")
+    with pytest.raises(TypeError, match="authorize must return True or False"):
+        await granted(Rights(lambda *asked: answer, 1.0), stub(), OPEN, "join")
+
+    async def later(*asked: Any) -> Any:
+        return answer
+
+    with pytest.raises(TypeError, match="authorize must return True or False"):
+        await granted(Rights(later, 1.0), stub(), OPEN, "join")
+
+
+async def test_a_coroutine_of_a_rule_is_no_yes() -> None:
+    with pytest.raises(TypeError, match=r"the rule of '\*' for join must return True or False"):
+        await granted(Rights(None, 1.0), stub(), RoomPolicy("*", join=nobody_awaits), "join")
+
+
+@pytest.mark.parametrize("answer", [None, False, 0, "", [], Refused()])
+async def test_false_answers_are_a_no(answer: Any) -> None:
+    assert not await granted(Rights(None, 1.0), stub(), RoomPolicy("*", join=lambda connection, room: answer), "join")
+    assert not await granted(Rights(lambda *asked: answer, 1.0), stub(), OPEN, "join")
+
+
+async def test_a_rule_may_refuse_by_an_exception() -> None:
+    def rule(connection: Any, room: str) -> bool:
+        raise Refused(403, "no")
+
+    assert not await granted(Rights(None, 1.0), stub(), RoomPolicy("*", join=rule), "join")

@@ -72,8 +72,10 @@ def test_a_good_one() -> None:
         {"more": [(b"Content-Length", b"-0")]},
         {"more": [(b"Content-Length", b"")]},
         {"more": [(b"Content-Length", b"0"), (b"Content-Length", b"0")]},
-        {"more": [(b"X", b"\xff")]},
         {"more": [(b"Sec-WebSocket-Protocol", "\u00fc".encode())]},
+        {"more": [(b"Sec-WebSocket-Extensions", b"\xff")]},
+        {"more": [(b"Origin", b"\xff")]},
+        {"Host": b"\xfc.org"},
         *({"more": [(name, b"a"), (name.title(), b"a")]} for name in SINGLE),
     ],
     ids=lambda arguments: str(arguments)[:60],
@@ -85,6 +87,12 @@ def test_bad_ones(arguments: dict[str, object]) -> None:
         check(*more, **rest)  # type: ignore[misc,arg-type]
     assert bad.value.status == 400
     assert not bad.value.headers
+
+
+@pytest.mark.parametrize("name", [b"CF-IPCity", b"Cookie", b"Authorization", b"X-Forwarded-For", b"User-Agent"])
+@pytest.mark.parametrize("value", ["Z\u00fcrich".encode(), "Z\u00fcrich".encode("latin-1"), b"\xff", b"\xed\xa0\x80"])
+def test_values_that_are_not_read_here_are_any_bytes(name: bytes, value: bytes) -> None:
+    assert check((name, value)).key == KEY
 
 
 @pytest.mark.parametrize("version", [b"8", b"12", b"14", b"013", b"13, 8", b"", b"1" * 10_000])

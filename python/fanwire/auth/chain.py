@@ -6,6 +6,8 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
+from fanwire.authentication import accepted
+from fanwire.checks import check_function
 from fanwire.errors import Refused
 from fanwire.request import Request
 
@@ -15,9 +17,9 @@ __all__ = ["Chain"]
 class Chain:
     """Lets in whoever one of these authenticators lets in; the first that does says who it is.
 
-    One that answers 401 does not know who asks, and one that answers 503 cannot say: the next is asked. Any other
-    refusal is the end. So a `CookieSession` belongs behind those that look for tokens: a page of another origin that
-    shows one may have a cookie as well, and is refused for it with 403.
+    One that answers 401, or returns None or another false value, does not know who asks, and one that answers 503
+    cannot say: the next is asked. Any other refusal is the end. So a `CookieSession` belongs behind those that look for
+    tokens: a page of another origin that shows one may have a cookie as well, and is refused for it with 403.
 
     Args:
         authenticators: each as `Server(authenticate=...)` takes it: a function, a coroutine function or an object.
@@ -29,6 +31,8 @@ class Chain:
     def __init__(self, *authenticators: Callable[[Request], Any]) -> None:
         if not authenticators:
             raise ValueError("a chain of no authenticators would let nobody in")
+        for authenticate in authenticators:
+            check_function("each authenticator of a Chain", authenticate)
         self._authenticators = authenticators
 
     async def __call__(self, request: Request) -> Any:
@@ -58,7 +62,7 @@ async def _ask(authenticate: Callable[[Request], Any], request: Request) -> Any:
     """An identity or a refusal, whether it is returned or raised."""
     try:
         answer = authenticate(request)
-        return await answer if isawaitable(answer) else answer
+        return accepted(await answer if isawaitable(answer) else answer)
     except Refused as refused:
         return refused
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
+from fanwire.authentication import accepted
+from fanwire.checks import check_function, check_text, described
 from fanwire.errors import Refused
 from fanwire.request import Request
 
@@ -21,16 +23,19 @@ class CookieSession:
 
     Args:
         name: the cookie's.
-        load: gets its value, which may be anything; returns an identity, or None if there is no such session. May be a
-            coroutine function. What it raises other than `Refused` is a fault of the application, and answered as one.
+        load: gets its value, which may be anything; returns an identity, or None (or another false value) if there is
+            no such session. May be a coroutine function. What it raises other than `Refused` is a fault of the
+            application, and answered as one.
 
     Raises:
+        TypeError: `name` is no str, or `load` no function.
         ValueError: no cookie has such a name.
     """
 
     def __init__(self, name: str, load: Callable[[str], Any]) -> None:
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"a cookie is not named {name!r}")
+        if not _NAME.fullmatch(check_text("name", name)):
+            raise ValueError(f"name must be the name of a cookie, got {described(name)}")
+        check_function("load", load)
         self._name = name
         self._load = load
 
@@ -50,9 +55,7 @@ class CookieSession:
             identity = await identity
         if identity is None:
             raise Refused(401, f"no session for cookie {self._name}")
-        if isinstance(identity, Refused):
-            raise identity
-        return identity
+        return accepted(identity)
 
 
 MAX_VALUE = 4096

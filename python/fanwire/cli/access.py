@@ -9,7 +9,7 @@ from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.settings import JWTTable, Settings
 from fanwire.config import Config
 from fanwire.errors import Refused
-from fanwire.identity import Identity
+from fanwire.identity import ANONYMOUS, Anonymous, Identity
 from fanwire.request import Request
 from fanwire.wire import SUBPROTOCOLS
 
@@ -47,14 +47,14 @@ def access(settings: Settings) -> Ask:
     ask = Chain(*ways) if ways else None
     sources = () if settings.jwt is None else settings.jwt.credentials
 
-    async def authenticate(request: Request) -> Identity | None:
+    async def authenticate(request: Request) -> Identity | Anonymous:
         if not _is_for_sessions(request):
             room_of(request, settings.limits)
         if table.insecure and not request.credential(("header", "subprotocol", *sources)):
-            return None
+            return ANONYMOUS
         if ask is None:
             # What a proxy in front asks for is between it and the client.
-            return None
+            return ANONYMOUS
         identity: Identity = await ask(request)
         return identity
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from fanwire.connection import Connection
 from fanwire.demo.readings import Readings, Window
 from fanwire.errors import EngineClosed, Overloaded, Refused
+from fanwire.identity import ANONYMOUS, Anonymous
 from fanwire.request import Request
 from fanwire.server import Server
 
@@ -62,7 +63,7 @@ class Demo:
     async def _page(self, request: web.Request) -> web.Response:
         return web.Response(body=self._html, content_type="text/html", charset="utf-8", headers=HEADERS)
 
-    def _room_of(self, request: Request) -> None:
+    def _room_of(self, request: Request) -> Anonymous:
         # Any page of the web may open a socket to 127.0.0.1 in its visitor's browser; none but ours gets readings.
         ours = {f"http://{host}:{self.server.port}" for host in ("127.0.0.1", "localhost")}
         if request.headers.get("Origin", self.page.rstrip("/")) not in ours:
@@ -70,6 +71,7 @@ class Demo:
         room = request.path.removeprefix("/rooms/")
         if room not in ROOMS:
             raise Refused(404, f"no room: {request.path!r}")
+        return ANONYMOUS
 
     def _subscribe(self, conn: Connection) -> None:
         conn.join(conn.request.path.removeprefix("/rooms/"))

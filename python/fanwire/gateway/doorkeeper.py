@@ -75,7 +75,8 @@ class Doorkeeper:
         """What the application gets to see of an upgrade.
 
         Raises:
-            BadUpgrade: 421 for another's host, 403 for an origin that is not let in.
+            BadUpgrade: 421 for another's host, 403 for an origin that is not let in, 400 for what a trusted proxy has
+                forwarded and is not ASCII.
         """
         if self._hosts is not None and name_of(upgrade.host) not in self._hosts:
             raise BadUpgrade(HTTPStatus.MISDIRECTED_REQUEST, f"host {upgrade.host} is not among the server's")
@@ -85,7 +86,9 @@ class Doorkeeper:
             for name, value in head.headers:
                 lower = name.lower()
                 if lower in fields:
-                    fields[lower] += ("," if fields[lower] else "") + value.decode()
+                    if not value.isascii():
+                        raise BadUpgrade(HTTPStatus.BAD_REQUEST, f"header {lower.decode()} is not ASCII")
+                    fields[lower] += ("," if fields[lower] else "") + value.decode("ascii")
             if fields[b"x-forwarded-for"]:
                 remote = self.proxies.client(peer, fields[b"x-forwarded-for"])
             is_secure = is_tls or fields[b"x-forwarded-proto"].strip().lower() in ("https", "wss")

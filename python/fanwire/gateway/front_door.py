@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, NamedTuple, cast
+
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout
 
 import httptools
 
 from fanwire.admission import Ticket
+from fanwire.authentication import is_cancelled
 from fanwire.errors import EngineError, Refused
 from fanwire.gateway.doorkeeper import Doorkeeper
 from fanwire.gateway.opening import open_websocket
@@ -41,7 +48,7 @@ class FrontDoor(asyncio.Protocol):
         self._received = bytearray()
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._is_complete = False
+        self._is_complete = self._is_answered = False
         self._is_upgrade = False
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
@@ -205,9 +212,18 @@ class FrontDoor(asyncio.Protocol):
         self._transport.pause_reading()
         asked = _Asked(request, upgrade, rest, time.monotonic())
         if keeper.authentication.is_open:
-            keeper.hub.turns.put(self._claim, asked, None)
+            keeper.hub.turns.put(self._guarded, self._claim, asked, None)
         else:
-            self._task = keeper.hub.spawn(self._ask(asked))
+            # `authenticate`, and then the session store, have their own timeouts. This is for one that does not end
+            # when it is cancelled: while it runs nothing is read, so not even the peer's end would be noticed.
+            wait = 2 * keeper.hub.config.handshake_timeout + STUCK
+            self._timer = asyncio.get_running_loop().call_later(wait, self._is_stuck, request)
+            self._spawn(self._ask(asked))
+
+    def _is_stuck(self, request: Request) -> None:
+        self._keeper.hub.limits.count("handshake_timeout")
+        logger.error("authenticate goes on for %r, though it was cancelled after handshake_timeout", request)
+        self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "authenticate does not end", "Retry-After: 1")
 
     async def _ask(self, asked: _Asked) -> None:
         request = asked.request
@@ -229,7 +245,7 @@ class FrontDoor(asyncio.Protocol):
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "authenticate failed")
         else:
             self._task = None
-            self._keeper.hub.turns.put(self._claim, asked, identity)
+            self._keeper.hub.turns.put(self._guarded, self._claim, asked, identity)
 
     def _claim(self, asked: _Asked, identity: Any) -> None:
         """Looks for the session that a client wants to go on with."""
@@ -241,24 +257,36 @@ class FrontDoor(asyncio.Protocol):
             # What is no count makes the session one that cannot be resumed.
             is_count = received.isascii() and received.isdecimal() and len(received) < 19
             count = int(received) if is_count else 1 << 62
-            claim = self._keeper.hub.sessions.claim(query["session"], count, subject_of(identity), codec)
+            try:
+                claim = self._keeper.hub.sessions.claim(query["session"], count, subject_of(identity), codec)
+            except BaseException:  # noqa: BLE001 - the store is the application's, and may raise anything
+                claim = self._store_failed(asked)
         if isinstance(claim, Claim):
             self._let_in(asked, identity, claim)
         else:
-            self._task = self._keeper.hub.spawn(self._await_claim(claim, asked, identity))
+            self._spawn(self._await_claim(claim, asked, identity))
 
     async def _await_claim(self, claim: Awaitable[Claim], asked: _Asked, identity: Any) -> None:
         try:
-            found = await asyncio.wait_for(claim, self._keeper.hub.config.handshake_timeout)
-        except Exception:
-            # A store that fails must not keep anybody out; without its session a client starts anew, and is told.
-            logger.exception("the session store failed for %r", asked.request)
-            found = Claim(reason="unknown", lineage=lineage_of(asked.request.query["session"]))
+            # Not `wait_for`: a SystemExit in its task would end the loop.
+            async with timeout(self._keeper.hub.config.handshake_timeout):
+                found = await claim
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                if not self._transport.is_closing():
+                    self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, "Retry-After: 1")
+                raise
+            found = self._store_failed(asked)
         self._task = None
-        self._let_in(asked, identity, found)
+        self._guarded(self._let_in, asked, identity, found)
+
+    def _store_failed(self, asked: _Asked) -> Claim:
+        # A store that fails must not keep anybody out; without its session a client starts anew, and is told.
+        logger.exception("the session store failed for %r", asked.request)
+        return Claim(reason="unknown", lineage=lineage_of(asked.request.query["session"]))
 
     def _let_in(self, asked: _Asked, identity: Any, claim: Claim) -> None:
-        if self._transport.is_closing() or self._ticket is None:
+        if self._transport.is_closing() or self._ticket is None or self._is_answered:
             return
         if not self._keeper.is_open:
             # The drain began while the application thought, and has closed those who were in.
@@ -276,9 +304,44 @@ class FrontDoor(asyncio.Protocol):
         except (OSError, EngineError) as error:
             ticket.leave()
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "Retry-After: 1")
+        except BaseException:
+            ticket.leave()
+            raise
         else:
             self._keeper.accepted()
         self._forget()
+
+    # Whatever fails on the way: the peer is answered or cut off, and its place is given back.
+
+    def _guarded(self, step: Callable[..., None], *args: Any) -> None:
+        """Takes a step of the handshake."""
+        try:
+            step(*args)
+        except BaseException:
+            logger.exception("a handshake failed")
+            self._fail()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._task = self._keeper.hub.spawn(work)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Future[Any]) -> None:
+        if task.cancelled():
+            # One that was cancelled before its first step has answered nobody.
+            if not self._is_answered:
+                self._transport.abort()
+        elif task.exception() is not None:
+            logger.error("a handshake failed", exc_info=task.exception())
+            self._fail()
+
+    def _fail(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self._is_answered or self._transport.get_protocol() is not self:
+            # Some of an answer may be on its way.
+            self._transport.abort()
+        else:
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake failed")
 
     def _leave(self) -> None:
         if self._ticket is not None:
@@ -287,6 +350,7 @@ class FrontDoor(asyncio.Protocol):
 
     def _forget(self) -> None:
         # uvloop keeps a transport's first protocol as long as the transport: a kilobyte of parser for nothing.
+        self._stop_timer()
         self._keeper.waiting.discard(self)
         self._parser = None
         self._received = bytearray()
@@ -311,6 +375,8 @@ class FrontDoor(asyncio.Protocol):
 
     def _refuse(self, status: HTTPStatus, reason: str, *headers: str) -> None:
         """Answers with a status and ends. The reason is for the log: it may quote what a peer should not see."""
+        if self._is_answered:
+            return
         self._keeper.refused(self._remote, status, reason)
         if status is HTTPStatus.UNAUTHORIZED:
             # RFC 9110 section 15.5.2 wants one.
@@ -319,7 +385,7 @@ class FrontDoor(asyncio.Protocol):
 
     def _answer(self, status: HTTPStatus, body: str, *headers: str) -> None:
         self._stop_timer()
-        self._is_complete = True
+        self._is_complete = self._is_answered = True
         lines = [
             f"HTTP/1.1 {status.value} {status.phrase}",
             "Content-Type: text/plain; charset=utf-8",
@@ -362,6 +428,9 @@ MAX_HEADERS = 100
 
 REFUSED_TIMEOUT = 1.0
 """Seconds in which one who is refused in any case has to ask, to be told why."""
+
+STUCK = 1.0
+"""Seconds for `authenticate` to end once it was cancelled."""
 
 LINGER = 1.0
 """Seconds for a peer that was refused to take the answer and end its side."""

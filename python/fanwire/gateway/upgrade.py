@@ -55,9 +55,10 @@ def check_upgrade(head: Head) -> Upgrade:
     """
     by_name: dict[bytes, list[bytes]] = {}
     for name, value in head.headers:
-        if not value.isascii():
-            raise BadUpgrade(HTTPStatus.BAD_REQUEST, "a header is not ASCII")
-        by_name.setdefault(name.lower(), []).append(value)
+        lower = name.lower()
+        if not value.isascii() and (lower in CLEAN or lower.startswith(b"sec-websocket-")):
+            raise BadUpgrade(HTTPStatus.BAD_REQUEST, f"header {lower.decode('ascii')} is not ASCII")
+        by_name.setdefault(lower, []).append(value)
 
     def one(name: bytes) -> bytes:
         values = by_name.get(name, [])
@@ -102,6 +103,10 @@ def _chosen(offers: Sequence[bytes]) -> str | None:
                 return name
     return None
 
+
+CLEAN = (b"host", b"origin", b"upgrade", b"connection", b"content-length", b"transfer-encoding")
+"""Headers that are read here, together with those of the handshake. Values of others are any bytes (RFC 9110 section
+5.5): a proxy adds the name of its client's city, a website a cookie in its own language."""
 
 SINGLE = (b"origin", b"authorization", b"upgrade", b"x-forwarded-proto")
 """Headers that a request has at most once."""

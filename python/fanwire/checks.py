@@ -1,0 +1,280 @@
+"""Checks of what an application gives: arguments and settings. Pure.
+
+Each function takes the argument's name and its value, returns the value, and raises an error that says what the
+argument must be and what it was. A wrong type is a `TypeError`, a value out of range a `ValueError`. One rule holds for
+all arguments that take several texts: one text alone is an error, since its letters would pass for the texts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Generator, Iterable, Mapping
+from functools import partial
+from inspect import isawaitable, iscoroutinefunction
+from numbers import Integral, Real
+from operator import index
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any, TypeVar
+
+__all__ = [
+    "check_answer",
+    "check_bytes_or_text",
+    "check_choice",
+    "check_flag",
+    "check_function",
+    "check_instance",
+    "check_integer",
+    "check_number",
+    "check_optional",
+    "check_text",
+    "check_texts",
+    "described",
+]
+
+T = TypeVar("T")
+
+
+def check_integer(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    """Returns a whole number. A bool is none, and neither is 1.5.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is less than `least` or more than `most`.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, got {described(value)}")
+    found = index(value)
+    if (least is not None and found < least) or (most is not None and found > most):
+        raise ValueError(f"{name} must be {_range(least, most)}, got {described(found)}")
+    return found
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+) -> float:
+    """Returns a finite number: seconds, a rate.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        least: the smallest value that is allowed.
+        above: the value must be more than this.
+        most: the largest value that is allowed.
+
+    Raises:
+        TypeError: it is no number; a bool is none.
+        ValueError: it is infinite or NaN, or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {described(value)}")
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    is_in_range = (
+        math.isfinite(found)
+        and (least is None or found >= least)
+        and (above is None or found > above)
+        and (most is None or found <= most)
+    )
+    if not is_in_range:
+        limits = f"more than {above:g}" if above is not None else _range(least, most)
+        if above is not None and most is not None:
+            limits += f" and at most {most:g}"
+        raise ValueError(f"{name} must be {limits or 'a finite number'}, got {described(value)}")
+    return found
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Returns True or False. Nothing else will do: "false" is true, as texts are.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {described(value)}")
+    return value
+
+
+def check_text(name: str, value: Any, *, most: int | None = None, empty: bool = False) -> str:
+    """Returns a text.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        most: bytes of UTF-8 that it may have.
+        empty: whether it may be empty.
+
+    Raises:
+        TypeError: it is no str.
+        ValueError: it is empty or too long, or is not Unicode (a lone surrogate).
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {described(value)}")
+    if not value and not empty:
+        raise ValueError(f"{name} must not be empty")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name} must be Unicode text without lone surrogates, got {described(value)}") from None
+    if most is not None and (len(value) if value.isascii() else len(value.encode())) > most:
+        raise ValueError(f"{name} must have at most {most} bytes of UTF-8, got {len(value.encode())}")
+    return value
+
+
+def check_texts(name: str, value: Any, *, empty: bool = True, secret: bool = False) -> tuple[str, ...]:
+    """Returns several texts, none of them empty.
+
+    Args:
+        name: of the argument.
+        value: what was given: a list, a tuple, a set or another collection of str.
+        empty: whether there may be none.
+        secret: whether errors leave out the values.
+
+    Raises:
+        TypeError: it is one str, no collection, or one of its items is no str.
+        ValueError: one of them is empty, or there are none.
+    """
+    if isinstance(value, (str, bytes, bytearray)):
+        shown = f"{type(value).__name__} alone" if secret else described(value)
+        raise TypeError(f"{name} must be a list of str, got {shown}: wrap it in a list")
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of str, got {type(value).__name__ if secret else described(value)}")
+    found = tuple(value)
+    for item in found:
+        if not isinstance(item, str):
+            raise TypeError(f"{name} must be a list of str, got {type(item).__name__} among its items")
+        if not item:
+            raise ValueError(f"{name} must not contain an empty str")
+    if not found and not empty:
+        raise ValueError(f"{name} must not be empty")
+    return found
+
+
+def check_bytes_or_text(name: str, value: Any) -> bytes | str:
+    """Returns bytes or a text, neither of them empty.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is empty.
+    """
+    if not isinstance(value, (bytes, str)):
+        raise TypeError(f"{name} must be str or bytes, got {type(value).__name__}")
+    if not value:
+        raise ValueError(f"{name} must not be empty")
+    return value
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
+    """Returns one of several words.
+
+    Raises:
+        TypeError: it is no str.
+        ValueError: it is none of them.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {described(value)}")
+    if value not in choices:
+        *others, last = choices
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}")
+    return value
+
+
+def check_function(name: str, value: Any, *, plain: bool = False) -> Callable[..., Any]:
+    """Returns something that can be called.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        plain: whether it must not be a coroutine function, since its answer is not awaited.
+
+    Raises:
+        TypeError: it cannot be called, is a class of exceptions, or is a coroutine function where none may be.
+    """
+    if not callable(value) or (isinstance(value, type) and issubclass(value, BaseException)):
+        raise TypeError(f"{name} must be a function, got {described(value)}")
+    inner = value
+    while isinstance(inner, partial):
+        inner = inner.func
+    call = getattr(inner, "__call__", None)  # noqa: B004 - whether that is a coroutine function
+    if plain and (iscoroutinefunction(inner) or iscoroutinefunction(call)):
+        raise TypeError(f"{name} must be a plain function, got a coroutine function, which nobody would await")
+    return value  # type: ignore[no-any-return]  # `callable` narrows to what mypy cannot name
+
+
+def check_instance(name: str, value: Any, kind: type[T], what: str) -> T:
+    """Returns a value of one type; `what` names the type in the error.
+
+    Raises:
+        TypeError: it is of another type.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {what}, got {described(value)}")
+    return value
+
+
+def check_optional(check: Callable[..., T], name: str, value: Any, **options: Any) -> T | None:
+    """Makes another check, unless the value is None.
+
+    Raises:
+        TypeError, ValueError: as the check.
+    """
+    return None if value is None else check(name, value, **options)
+
+
+def check_answer(name: str, value: Any) -> Any:
+    """Returns what a function of the application has answered.
+
+    Raises:
+        TypeError: it is a mistake that would pass for a yes, since every object is true: a class or a function whose
+            call was forgotten, a coroutine that nobody awaited, a generator, an exception that was not raised.
+    """
+    if isinstance(value, _MISTAKES) or isawaitable(value):
+        if isinstance(value, (Coroutine, Generator)):
+            value.close()
+        raise TypeError(f"{name}, got {described(value)}")
+    return value
+
+
+def described(value: Any) -> str:
+    """A value in an error: as Python writes it where that is short, otherwise its type."""
+    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+        if isinstance(value, int) and value.bit_length() > 256:
+            # Python refuses to write out those of more than 4,300 digits.
+            return f"an int of {value.bit_length()} bits"
+        text = repr(value)
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"an object of type {type(value).__name__}"
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if least is not None and most is not None:
+        return f"{least:.15g} to {most:.15g}"
+    if least is not None:
+        return f"at least {least:.15g}"
+    return "" if most is None else f"at most {most:.15g}"
+
+
+_MISTAKES = (
+    type,
+    FunctionType,
+    MethodType,
+    BuiltinFunctionType,
+    partial,
+    BaseException,
+    Generator,
+    AsyncGenerator,
+    type(NotImplemented),
+    type(...),
+)
+
+LONGEST = 100
+"""Characters of a value that an error quotes."""
