@@ -128,7 +128,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     files alone. 100,000 idle ones take a gigabyte."""
 
     max_http_connections: int = 1_000
-    """Of those that speak plain HTTP: health checks, publishers, scrapers."""
+    """Of those that speak plain HTTP: health checks, publishers, scrapers; more are answered with 503, but health
+    checks with their answer."""
+
+    http_reserve: int = 100
+    """Of these, kept for peers whose first request shows an API key: whoever holds all other connections does not
+    keep publishers out. At most half of `max_http_connections`; without API keys nothing is kept."""
+
+    max_address_http_connections: int = 100
+    """Plain HTTP from one address, as in `max_address_connections`, without an API key; more are answered with 429. A
+    browser opens six, an office a hundred. Those of `trusted_proxies` do not count here. 0: none."""
+
+    http_keepalive: float = 15.0
+    """Seconds for which a plain HTTP connection is kept after an answer: a scrape or a publish every 10 s uses it
+    again. The first request has `handshake_timeout`."""
+
+    http_body_timeout: float = 30.0
+    """For the body of a publish by HTTP: one of 1 MiB at 300 kbit/s. Bodies for routes of the application have to go on
+    within so long."""
 
     max_user_connections: int = 1_000
     """Connections of one subject, parked sessions counted; the oldest of these gives way first, then the answer is 429.
@@ -259,6 +276,10 @@ _LEAST: dict[str, float] = {
     "inbound_bytes": 4096,
     "max_connections": 0,
     "max_http_connections": 1,
+    "http_reserve": 0,
+    "max_address_http_connections": 0,
+    "http_keepalive": 0.01,
+    "http_body_timeout": 0.01,
     "max_user_connections": 0,
     "max_address_connections": 0,
     "handshake_rate": 0,

@@ -32,6 +32,8 @@ from fanwire.gateway.acceptor import Acceptor, listen
 from fanwire.gateway.doorkeeper import Doorkeeper
 from fanwire.gateway.front_door import FrontDoor
 from fanwire.gateway.http import HttpSide
+from fanwire.gateway.http_body import Options
+from fanwire.gateway.prefix import check_prefix
 from fanwire.hub import Hub
 from fanwire.limits import Limits
 from fanwire.metrics import Metrics
@@ -80,7 +82,9 @@ class Server(Application):
         hosts: the names by which clients may call the server in `Host`, such as "example.com"; None: any.
         trusted_proxies: addresses or networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
         ssl: a context of the server's side; clients then connect by wss.
-        api_keys: for `POST /rooms/NAME` and `GET /metrics`, which are off with none.
+        api_keys: for `POST /rooms/NAME`, `POST /publish` and `GET /metrics`, which are off with none.
+        prefix: of the paths by which a proxy asks, such as "/rt": it is taken off, so that "/rt/rooms/x" is "/rooms/x".
+            Paths without it are taken as they are.
         sessions: where records of sessions are kept; None: with the backplane, or in this process without.
         backplane: the way to other nodes, such as `fanwire.backplane.nats.NATS`; None: this one is alone.
         reuse_port: other processes may listen at the same port (SO_REUSEPORT, socket(7)); each gets its share.
@@ -103,6 +107,7 @@ class Server(Application):
         trusted_proxies: Collection[str] = (),
         ssl: ssl_module.SSLContext | None = None,
         api_keys: Collection[str] = (),
+        prefix: str = "",
         sessions: SessionStore | None = None,
         backplane: Backplane | None = None,
         reuse_port: bool = False,
@@ -129,12 +134,13 @@ class Server(Application):
             sessions = MemoryStore(self.config.max_parked) if backplane is None else Records(backplane, self._troubles)
         self._store = sessions
         self._http = HttpSide(
+            self.config,
             self._is_ready,
             self._publish_raw,
-            self.config.is_room_name,
             api_keys,
+            check_prefix("prefix", prefix),
             self._metrics.registry,
-            self.config.max_message,
+            lambda limit: self._metrics.limit_exceeded(limit).inc(),
         )
         self._backplane = backplane
         self._reuse_port = reuse_port
@@ -376,10 +382,10 @@ class Server(Application):
             fabric, limits, self._handlers, self._policies, self._store, self._rights, self._authentication,
             Rejections(lambda handler: self._metrics.rejected(handler).inc()),
         )  # fmt: skip
-        http = await self._http.start()
+        await self._http.start()
         keeper = Doorkeeper(
             hub,
-            http,
+            self._http,
             self._authentication,
             origins=self._origins,
             hosts=self._hosts,
@@ -551,7 +557,7 @@ class Server(Application):
         return {
             "connections": len(hub.carriers),
             "handshaking_connections": len(keeper.waiting),
-            "http_connections": len(keeper.http.connections),
+            "http_connections": keeper.http.connections,
             "parked_sessions": hub.sessions.parked,
             "inbound_bytes": hub.limits.inbound.bytes,
             **hub.fabric.gauges,
@@ -563,8 +569,9 @@ class Server(Application):
     def _is_ready(self) -> bool:
         return self._keeper is not None and self._keeper.is_open and self._running_fabric.is_ready
 
-    def _publish_raw(self, room: str, body: bytes | str, is_json: bool, key: str | None) -> int | Awaitable[int]:
-        return self._running_fabric.publish_acked(room, body, is_json, key)
+    def _publish_raw(self, room: str, body: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
+        published = self._running_hub.published
+        return published.publish(room, body, is_json, options.key, [], options.delivery, options.id)
 
 
 def _add_rule(engine: Engine, policy: RoomPolicy) -> None:

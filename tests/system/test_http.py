@@ -8,6 +8,7 @@ import json
 import pytest
 from aiohttp import web
 from helpers.serving import Book, take
+from helpers.talk import Talk
 from helpers.wait import until, within
 from helpers.wire import BINARY, FIN, TEXT, Peer, Response, close_frame
 
@@ -85,7 +86,13 @@ async def _until_end(peer: Peer):  # type: ignore[no-untyped-def]
     ("kind", "body", "frame"),
     [
         ("application/octet-stream", b"\x00\xff", (FIN | BINARY, b"\x00\xff")),
-        (None, b"x", (FIN | BINARY, b"x")),
+        (None, b"\x00\xff", (FIN | BINARY, b"\x00\xff")),
+        (None, b"x", (FIN | TEXT, b"x")),
+        (None, b'{"x":1}', (FIN | TEXT, b'{"x":1}')),
+        ("application/x-www-form-urlencoded", b'{"x":1}', (FIN | TEXT, b'{"x":1}')),
+        ("application/x-www-form-urlencoded", b"hello", (FIN | TEXT, b"hello")),
+        ("application/ld+json", b"[1]", (FIN | TEXT, b"[1]")),
+        ("text/plain; charset=iso-8859-1", b"\xfc", (FIN | TEXT, "\u00fc".encode())),
         ("text/plain; charset=utf-8", "\u00fc".encode(), (FIN | TEXT, "\u00fc".encode())),
         ("application/json", b'{"a": 1}', (FIN | TEXT, b'{"a": 1}')),
         ("text/plain", b"", (FIN | TEXT, b"")),
@@ -109,7 +116,7 @@ async def test_the_key_parameter_and_the_name() -> None:
             assert (await say(peer, "POST", "/rooms/q%2F%C3%BC?key=a%20b", RIGHT, b"%d" % number)).status == 200
         async with server.client() as client:
             server.opened[0].join("q/\u00fc")
-            assert await take(client, 1) == [b"2"]
+            assert await take(client, 1) == ["2"]
             assert server.forget("q/\u00fc", "a b")
 
 
@@ -212,12 +219,249 @@ async def test_idle_http_counts_against_its_address() -> None:
             assert (await say(second, "GET", "/nothing")).status == 429
 
 
-async def test_a_body_that_never_comes_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanwire.gateway.http.BODY_TIMEOUT", 0.1)
-    async with Book(api_keys=["key-two"]) as server, await server.dial() as peer:
+async def test_a_body_that_never_comes_has_an_end() -> None:
+    server = Book({"http_body_timeout": 0.1}, api_keys=["key-two"])
+    async with server, await server.dial() as peer:
         head = "POST /rooms/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-two\r\nContent-Length: 10\r\n\r\nabc"
         await peer.send(head.encode())
-        assert (await peer.response()).status == 408
+        response = await peer.response()
+        assert (response.status, json.loads(response.body)["code"]) == (408, "timeout")
+        assert limit(server, "http_body_timeout") == 1
+
+
+async def test_a_body_for_the_application_has_to_go_on() -> None:
+    async def take_all(asking: web.Request) -> web.Response:
+        return web.Response(text=str(len(await asking.read())))
+
+    server = Book({"http_body_timeout": 0.2})
+    server.http.router.add_post("/upload", take_all)
+    async with server, await server.dial() as slow, await server.dial() as still:
+        head = b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+        await still.send(head + b"abc")
+        assert await still.end() == b""
+        assert limit(server, "http_body_timeout") == 1
+        await slow.send(head + b"0123456789")
+        assert (await slow.response()).body == b"10"
+
+
+async def test_an_idle_connection_has_an_end() -> None:
+    async with Book({"http_keepalive": 0.1}) as server, await server.dial() as peer, await server.dial() as half:
+        assert (await say(peer, "GET", "/nothing")).status == 404
+        assert await peer.end() == b""
+        # Half of a second request does not keep it.
+        assert (await say(half, "GET", "/nothing")).status == 404
+        await half.send(b"GET /healthz HT")
+        assert await half.end() == b""
+
+
+async def test_strangers_cannot_keep_out_those_with_a_key() -> None:
+    config = {"max_http_connections": 20, "http_reserve": 5, "max_address_http_connections": 0}
+    async with Book(config, api_keys=["key-two"]) as server:
+        held = [await server.dial() for _ in range(25)]
+        statuses = [(await say(peer, "GET", "/nothing")).status for peer in held]
+        assert statuses == [404] * 15 + [503] * 10
+        async with await server.dial() as publisher, await server.dial() as probe:
+            assert (await say(publisher, "POST", "/rooms/a", RIGHT, b"x")).status == 200
+            assert (await say(publisher, "POST", "/rooms/a", RIGHT, b"x")).status == 200
+            assert (await say(probe, "GET", "/readyz")).status == 200
+        assert limit(server, "max_http_connections") == 11
+        for peer in held:
+            peer.close()
+
+
+async def test_one_address_cannot_take_all_of_plain_http() -> None:
+    async with Book({"max_address_http_connections": 3}, api_keys=["key-two"]) as server:
+        held = [await server.dial() for _ in range(5)]
+        answers = [await say(peer, "GET", "/nothing") for peer in held]
+        assert [answer.status for answer in answers] == [404] * 3 + [429] * 2
+        assert int(answers[-1].headers["retry-after"]) > 0
+        async with await server.dial() as publisher, await server.dial() as probe:
+            assert (await say(publisher, "POST", "/rooms/a", RIGHT, b"x")).status == 200
+            assert (await say(probe, "GET", "/healthz")).status == 200
+        assert limit(server, "max_address_http_connections") == 3
+        for peer in held:
+            peer.close()
+
+
+def limit(server: Book, name: str) -> float:
+    """How often a limit was passed."""
+    return server.metrics.get_sample_value("fanwire_limit_exceeded_total", {"limit": name}) or 0.0
+
+
+@pytest.mark.logs_errors
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+        (b"GET /rooms/a HTTP/1.1\r\nHost: x\r\n\r\n", 426),
+        (b"DELETE /rooms/a HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"GET /fails HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n", 500),
+        (b"GET /refuses HTTP/1.1\r\nHost: x\r\n\r\n", 403),
+        (b"POST /rooms/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx", 401),
+        (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + bytes(2000), 413),
+        (b"POST /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"GET /nothing HTTP/1.1\r\n\r\n", 404),
+        (b"\x16\x03\x01", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 20_000 + b"\r\n\r\n", 431),
+    ],
+)
+async def test_answers_do_not_say_what_the_server_is_made_of(data: bytes, status: int) -> None:
+    async def fail(asking: web.Request) -> web.Response:
+        raise KeyError("password of the database")
+
+    async def refuse(asking: web.Request) -> web.Response:
+        raise web.HTTPForbidden(text="mine")
+
+    async def echo(asking: web.Request) -> web.Response:
+        return web.Response(body=await asking.read())
+
+    server = Book({"max_message": 1000}, api_keys=["key-two"])
+    server.http.router.add_get("/fails", fail)
+    server.http.router.add_get("/refuses", refuse)
+    server.http.router.add_post("/echo", echo)
+    async with server, await server.dial() as peer:
+        await peer.send(data)
+        response = await peer.response()
+        if status == 404 and response.status == 400:
+            status = 400
+        assert response.status == status
+        assert "server" not in response.headers
+        told = (str(response.headers) + response.body.decode()).lower()
+        for word in ("aiohttp", "python", "httptools", "traceback", "password", "multidict"):
+            assert word not in told
+
+
+async def test_what_an_application_says_of_itself_stays() -> None:
+    async def hello(asking: web.Request) -> web.Response:
+        return web.Response(text="hello", headers={"Server": "ours"})
+
+    server = Book()
+    server.http.router.add_get("/hello", hello)
+    async with server, await server.dial() as peer:
+        assert (await say(peer, "GET", "/hello")).headers["server"] == "ours"
+
+
+async def test_errors_are_documents() -> None:
+    async with Book(api_keys=["key-two"]) as server, await server.dial() as peer:
+        for method, path, head, body, wanted in (
+            ("GET", "/nothing", {}, b"", (404, "not_found", None)),
+            ("DELETE", "/rooms/a", {}, b"", (405, "bad_method", None)),
+            ("POST", "/rooms/a", {}, b"x", (401, "unauthorized", None)),
+            ("POST", "/rooms/a%20b", RIGHT, b"x", (400, "bad_room", "$.room")),
+            ("POST", "/rooms/a?kye=1", RIGHT, b"x", (400, "bad_message", "?kye")),
+            ("POST", "/rooms/a?key=1", RIGHT, b"x", (400, "bad_message", None)),
+            ("POST", "/rooms/a", {**RIGHT, "Content-Type": "application/json"}, b"{", (400, "invalid_payload", "$")),
+            (
+                "POST",
+                "/rooms/a",
+                {**RIGHT, "Content-Type": "multipart/form-data"},
+                b"",
+                (415, "unsupported_type", None),
+            ),
+            ("POST", "/publish", RIGHT, b"{}", (400, "invalid_payload", "$")),
+            ("POST", "/publish?key=a", RIGHT, b"[]", (400, "bad_message", "?")),
+            ("POST", "/publish", {}, b"[]", (401, "unauthorized", None)),
+        ):
+            response = await say(peer, method, path, head, body)
+            document = json.loads(response.body)
+            assert (response.status, document["code"], document.get("path")) == wanted
+            assert document["text"]
+            assert document["retry"] is False
+            assert response.headers["content-type"].startswith("application/json")
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+async def test_what_curl_sends_by_default_is_json_for_sessions(codec: str) -> None:
+    server = Book(api_keys=["key-two"])
+    server.room("a")
+    async with server, await server.dial() as peer, await Talk.open(server, codec=codec) as talk:
+        await talk.ask("join", room="a")
+        head = {**RIGHT, "Content-Type": "application/x-www-form-urlencoded"}
+        assert (await say(peer, "POST", "/rooms/a", head, b'{"x":1}')).status == 200
+        assert (await talk.hear("message"))["payload"] == {"x": 1}
+        assert (await say(peer, "POST", "/rooms/a", head, b"hello")).status == 200
+        assert (await talk.hear("message"))["payload"] == "hello"
+
+
+async def test_a_delivery_class_and_a_key_of_one_publish() -> None:
+    server = Book(api_keys=["key-two"])
+    async with server, await server.dial() as peer:
+        assert (await say(peer, "POST", "/rooms/a?delivery=latest&key=x", RIGHT, b"1")).status == 200
+        assert (await say(peer, "POST", "/rooms/a?delivery=fast", RIGHT, b"1")).status == 400
+
+
+async def test_an_id_is_published_once() -> None:
+    async with Book(api_keys=["key-two"]) as server, await server.dial() as peer, await server.peer("/a") as member:
+        for path in ("/rooms/a?id=1", "/rooms/a?id=1", "/rooms/b?id=1"):
+            response = await say(peer, "POST", path, RIGHT, path.encode())
+            assert (response.status, json.loads(response.body)) == (200, {"seq": 1})
+        body = json.dumps([{"room": "a", "payload": "two", "id": name} for name in ("1", "2", "2")]).encode()
+        results = json.loads((await say(peer, "POST", "/publish", RIGHT, body)).body)["results"]
+        assert [result["seq"] for result in results] == [1, 2, 2]
+        assert [await member.message() for _ in range(2)] == [b"/rooms/a?id=1", b"two"]
+        for name in ("", "x" * 201):
+            response = await say(peer, "POST", f"/rooms/a?id={name}", RIGHT, b"x")
+            assert (response.status, json.loads(response.body)["code"]) == (400, "bad_message")
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+async def test_several_messages_in_one_body(kind: str, codec: str) -> None:
+    server = Book(api_keys=["key-two"])
+    server.room("*")
+    async with server, await server.dial() as peer, await Talk.open(server, codec=codec) as talk:
+        await talk.ask("join", room="a")
+        await talk.ask("join", room="b")
+        messages = [
+            {"room": "a", "payload": {"n": 1}},
+            {"room": "b", "payload": "text"},
+            {"room": "a b", "payload": 1},
+            {"room": "a", "payload": [2], "key": "k"},
+            {"room": "a", "payload": "AP8=", "encoding": "base64"},
+            {"room": "a"},
+        ]
+        lines = [json.dumps(message) for message in messages]
+        body = "\n".join(lines) if kind == "application/x-ndjson" else f"[{','.join(lines)}]"
+        response = await say(peer, "POST", "/publish", {**RIGHT, "Content-Type": kind}, body.encode())
+        assert response.status == 207
+        results = json.loads(response.body)["results"]
+        assert [result.get("seq") for result in results] == [1, 1, None, None, 2, None]
+        codes = [result["error"]["code"] for result in results if "error" in result]
+        assert codes == ["bad_room", "bad_message", "bad_message"]
+        heard = [await talk.hear("message") for _ in range(3)]
+        assert [message["payload"] for message in heard[:2]] == [{"n": 1}, "text"]
+        assert heard[2]["payload"] == ("AP8=" if codec == "json" else b"\x00\xff")
+        good = json.dumps(messages[:2]).encode()
+        response = await say(peer, "POST", "/publish", RIGHT, good)
+        assert response.status == 200
+        assert [result["seq"] for result in json.loads(response.body)["results"]] == [3, 2]
+
+
+@pytest.mark.parametrize("prefix", ["/rt", "/rt/", "/a/b"])
+async def test_a_prefix_may_be_there_or_taken_off(prefix: str) -> None:
+    async def hello(asking: web.Request) -> web.Response:
+        return web.Response(text=asking.path)
+
+    server = Book({"max_http_connections": 3}, api_keys=["key-two"], prefix=prefix)
+    server.http.router.add_get("/hello", hello)
+    path = prefix.rstrip("/")
+    async with server, await server.dial() as peer, await server.peer(f"{path}/a") as member, await server.peer("/a"):
+        assert [conn.request.path for conn in server.opened] == ["/a", "/a"]
+        for before in (path, ""):
+            for _ in range(2):
+                assert (await say(peer, "POST", f"{before}/rooms/a", RIGHT, b"x")).status == 200
+                assert await member.message() == b"x"
+            assert (await say(peer, "GET", f"{before}/healthz")).status == 200
+            assert (await say(peer, "GET", f"{before}/hello")).body == b"/hello"
+        assert (await say(peer, "GET", f"{path}x/healthz")).status == 404
+        held = [await server.dial() for _ in range(2)]
+        for holder in held:
+            await say(holder, "GET", "/nothing")
+        async with await server.dial() as probe:
+            assert (await say(probe, "GET", f"{path}/readyz")).status == 200
+        for holder in held:
+            holder.close()
 
 
 async def test_metrics_take_a_key(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
 from prometheus_client import generate_latest
 
 from fanwire.authentication import Authentication
 from fanwire.config import Config
 from fanwire.errors import Refused
 from fanwire.gateway.doorkeeper import Doorkeeper
+from fanwire.gateway.http import HttpSide
 from fanwire.gateway.upgrade import BadUpgrade, check_upgrade
 from fanwire.hub import Hub
 from fanwire.limits import Limits
@@ -31,12 +31,11 @@ class Keeper(Doorkeeper):
     def __init__(self, *, proxies: tuple[str, ...] = (), config: dict[str, Any] | None = None, **options: Any) -> None:
         self.counted: list[str] = []
         self.metrics = Metrics(dict, dict)
-        self.http_connections: list[int] = []
         hub = SimpleNamespace(limits=Limits(Config(**(config or {})), self.counted.append))
-        http = SimpleNamespace(connections=self.http_connections)
+        http = SimpleNamespace(has_keys=True, knows=lambda shown: shown == b"Bearer right")
         super().__init__(
             cast("Hub", hub),
-            cast("web.Server", http),
+            cast("HttpSide", http),
             Authentication(None, 1.0, 0.0),
             proxies=Proxies(proxies),
             metrics=self.metrics,
@@ -141,16 +140,23 @@ def test_a_proxy_that_speaks_tls_for_us_makes_http_pages_foreign() -> None:
     assert keeper.ask(*page[:2], peer="10.0.0.1").cookie("sid") == "abc"
 
 
-def test_there_is_room_for_so_many_who_speak_http() -> None:
-    keeper = Keeper(config={"max_http_connections": 2})
-    assert keeper.takes_http()
-    keeper.http_connections.extend([1, 2])
-    assert not keeper.takes_http()
+def test_a_key_in_the_first_request_has_a_place_of_its_own() -> None:
+    keeper = Keeper(config={"max_http_connections": 2, "http_reserve": 1})
+    keeper.http_place("192.0.2.1", [])
+    with pytest.raises(Refused) as refused:
+        keeper.http_place("192.0.2.1", [(b"Authorization", b"Bearer guess")])
+    assert refused.value.status == 503
+    keeper.http_place("192.0.2.1", [(b"AUTHORIZATION", b"Bearer right")])
     assert keeper.counted == ["max_http_connections"]
-    dry = Keeper(config={"max_http_connections": 1, "dry_run": True})
-    dry.http_connections.append(1)
-    assert dry.takes_http()
-    assert dry.counted == ["max_http_connections"]
+
+
+def test_a_proxy_that_is_trusted_is_not_one_address() -> None:
+    keeper = Keeper(proxies=("192.0.2.1",), config={"max_address_http_connections": 1})
+    for peer in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+        keeper.http_place(peer, [])
+    with pytest.raises(Refused) as refused:
+        keeper.http_place("192.0.2.2", [])
+    assert refused.value.status == 429
 
 
 def test_refusals_are_all_counted_and_some_logged(caplog: pytest.LogCaptureFixture) -> None:

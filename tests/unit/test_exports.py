@@ -62,6 +62,7 @@ ELSEWHERE = {
     "fanwire.gateway.opening": "system/test_sessions.py: it is where hub, engine and transport meet",
     "fanwire.gateway.parser": "hostile/test_frames.py: it is picows and a transport",
     "fanwire.gateway.http": "system/test_http.py",
+    "fanwire.gateway.http_publish": "system/test_http.py: every answer needs a request",
     "fanwire.gateway.websocket": "system/test_violations.py and test_tls.py: it is picows and a transport",
     "fanwire.__main__": "system/test_cli.py",
     "fanwire.desk": "system/test_sessions.py: every answer needs an engine",

@@ -99,5 +99,4 @@ def room_of(request: Request, limits: Config) -> str:
 
 def _is_for_sessions(request: Request) -> bool:
     offers = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
-    is_session = any(offer.strip() in SUBPROTOCOLS for offer in offers.split(","))
-    return request.renewal is not None or (is_session and request.path == "/")
+    return request.renewal is not None or any(offer.strip() in SUBPROTOCOLS for offer in offers.split(","))

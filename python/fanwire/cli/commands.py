@@ -63,6 +63,7 @@ def main() -> None:
     multiple=True,
     help="Proxies whose X-Forwarded-For is believed. May be repeated.",
 )
+@click.option("--prefix", metavar="PATH", help="Prefix of the paths by which a proxy asks, such as /rt; taken off.")
 @click.option(
     "--origin", "origins", multiple=True, help="Origin that browsers may come from; all without one. May be repeated."
 )
@@ -108,8 +109,9 @@ def serve(
     workers: int,
     **given: Any,
 ) -> None:
-    """Serves rooms, to sessions (`fanwire subscribe`, `fanwire publish`, fanwire.connect) and to any WebSocket: one to
-    /rooms/NAME subscribes to that room, POST /rooms/NAME publishes to it.
+    """Serves rooms, to sessions (`fanwire subscribe`, `fanwire publish`, fanwire.connect) at any path, and to any
+    WebSocket: one to /rooms/NAME subscribes to that room. POST /rooms/NAME publishes to it, POST /publish several
+    messages to several rooms.
 
     Holders of an API key subscribe and publish. Holders of a token (a JWT) subscribe, and publish if it has the scope
     "publish", unless the file says otherwise of a room. Without either there is no server, but with --insecure: then

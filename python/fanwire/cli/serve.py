@@ -148,6 +148,7 @@ def build_server(settings: Settings) -> Server:
         trusted_proxies=table.trusted_proxies,
         ssl=tls_context(table),
         api_keys=table.api_keys,
+        prefix=table.prefix,
         config=settings.limits,
     )
     for room in [*settings.rooms, Room(pattern="*")]:

@@ -9,6 +9,7 @@
     api_keys = ["..."]          # their holders publish
     insecure = false            # whether whoever shows no key and no token may subscribe
     trusted_proxies = ["10.0.0.0/8"]
+    prefix = "/rt"              # of the paths by which a proxy asks; taken off
 
     [jwt]                       # holders of a token subscribe, and with the scope "publish" publish
     key = "public.pem"          # PEM, a JWKS file or its URL, or a file with a secret
@@ -57,6 +58,7 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     origins: list[str] | None = None
     hosts: list[str] | None = None
     trusted_proxies: list[str] = []
+    prefix: str = ""
     insecure: bool = False
     api_keys: list[Annotated[str, Meta(min_length=1)]] = []
     tls_cert: str | None = None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from fanwire.admission import Admission
 from fanwire.authentication import Authentication
+from fanwire.gateway.http import HttpSide
+from fanwire.gateway.http_connections import HttpPlaces, Place
 from fanwire.gateway.upgrade import BadUpgrade, Upgrade
 from fanwire.hub import Hub
 from fanwire.meter import Meter, Rate
@@ -33,7 +33,7 @@ class Doorkeeper:
 
     Args:
         hub: where connections go.
-        http: makes a protocol for a peer that speaks plain HTTP.
+        http: serves peers that speak plain HTTP.
         authentication: says who asks.
         origins: the values of `Origin` that are let in, compared exactly; None: every one, but cookies are believed
             only of the server's own. A request without the header is no browser's and is let in.
@@ -45,7 +45,7 @@ class Doorkeeper:
     def __init__(
         self,
         hub: Hub,
-        http: web.Server,
+        http: HttpSide,
         authentication: Authentication,
         *,
         origins: Collection[str] | None,
@@ -58,6 +58,7 @@ class Doorkeeper:
         self.authentication = authentication
         self.proxies = proxies
         self.admission = Admission(hub.limits)
+        self._places = HttpPlaces(hub.limits, reserve=http.has_keys)
         self.is_open = True
         self.waiting: set[FrontDoor] = set()
         self._origins = None if origins is None else frozenset(origins)
@@ -101,11 +102,19 @@ class Doorkeeper:
                 raise BadUpgrade(HTTPStatus.FORBIDDEN, f"origin {origin} is not among those let in")
         return Request(head, remote, is_secure, is_allowed)
 
-    def takes_http(self) -> bool:
-        """Whether there is room for one more that speaks plain HTTP."""
-        limits = self.hub.limits
-        is_full = len(self.http.connections) >= limits.config.max_http_connections
-        return not (is_full and limits.over("max_http_connections"))
+    def http_place(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> Place:
+        """The place of a connection that speaks plain HTTP.
+
+        Args:
+            peer: its address.
+            headers: of its first request.
+
+        Raises:
+            Refused: there is none for it.
+        """
+        has_key = any(self.http.knows(value) for name, value in headers if name.lower() == b"authorization")
+        # A proxy that is trusted asks for many.
+        return self._places.take("" if self.proxies.trusts(peer) else peer, has_key=has_key)
 
     def accepted(self) -> None:
         """An upgrade was accepted."""

@@ -26,7 +26,9 @@ from fanwire.admission import Ticket
 from fanwire.authentication import is_cancelled
 from fanwire.errors import EngineError, Refused
 from fanwire.gateway.doorkeeper import Doorkeeper
+from fanwire.gateway.http_connections import HttpConnection
 from fanwire.gateway.opening import open_websocket
+from fanwire.gateway.prefix import unprefixed
 from fanwire.gateway.upgrade import BadUpgrade, Upgrade, check_upgrade
 from fanwire.identity import subject_of
 from fanwire.request import Head, Request
@@ -53,7 +55,7 @@ class FrontDoor(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._peer = self._remote = ""
-        self._http: asyncio.Protocol | None = None
+        self._http: HttpConnection | None = None
         self._ticket: Ticket | None = None
         self._refusal: Refused | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -103,20 +105,23 @@ class FrontDoor(asyncio.Protocol):
             if not self._is_complete:
                 self._refuse(HTTPStatus.BAD_REQUEST, str(error))
                 return
+        size = len(self._received) - len(rest)
         if self._is_complete and not self._is_upgrade:
-            # What has come may be longer than the head: a body follows it. The HTTP server has limits of its own.
-            self._stop_timer()
-            self._hand_over()
-        elif len(self._received) - len(rest) > self._keeper.hub.config.max_head or len(self._headers) > MAX_HEADERS:
+            # What has come may be longer than the head: a body follows it.
+            size = self._received.find(b"\r\n\r\n")
+        if size > self._keeper.hub.config.max_head or len(self._headers) > MAX_HEADERS:
             self._keeper.hub.limits.count("max_head")
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too large a head")
         elif self._is_complete:
             self._stop_timer()
-            self._upgrade(rest)
+            if self._is_upgrade:
+                self._upgrade(rest)
+            else:
+                self._hand_over()
 
     def eof_received(self) -> bool:
         """The peer has given up."""
-        return False if self._http is None else bool(self._http.eof_received())
+        return False if self._http is None else self._http.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
@@ -170,29 +175,35 @@ class FrontDoor(asyncio.Protocol):
         )
 
     def _hand_over(self) -> None:
-        if not self._keeper.takes_http():
+        keeper = self._keeper
+        try:
+            place = keeper.http_place(self._peer, self._headers)
+        except Refused as refused:
             if not self._answer_probe(bytes(self._received)):
-                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "as many as max_http_connections", "Retry-After: 1")
+                self._turn_away(refused)
             return
-        self._http = self._keeper.http()
-        self._http.connection_made(self._transport)
+        timeout = keeper.hub.config.write_timeout
+        self._http = HttpConnection(keeper.http.protocol(), self._transport, place, timeout)
         self._http.data_received(bytes(self._received))
         self._forget()
 
     def _answer_probe(self, data: bytes) -> bool:
         """Whether this asks for the server's health, which is told however full it is: whoever restarts a server
         that is full makes it worse."""
-        if data.startswith(b"GET /healthz "):
-            self._answer(HTTPStatus.OK, "ok\n")
-        elif data.startswith(b"GET /readyz "):
-            self._answer(*((HTTPStatus.OK, "ready\n") if self._keeper.is_open else NOT_READY))
-        else:
+        method, _, rest = data.partition(b" ")
+        path = unprefixed(rest[:MAX_PROBE].partition(b" ")[0].decode("latin-1"), self._keeper.http.prefix)
+        if method != b"GET" or path not in ("/healthz", "/readyz"):
             return False
+        if path == "/healthz":
+            self._answer(HTTPStatus.OK, "ok\n")
+        else:
+            self._answer(*((HTTPStatus.OK, "ready\n") if self._keeper.is_open else NOT_READY))
         return True
 
     def _upgrade(self, rest: bytes) -> None:
         keeper = self._keeper
-        head = Head(self._parser.get_method(), self._target, self._parser.get_http_version(), self._headers)
+        target = unprefixed(self._target.decode("latin-1"), keeper.http.prefix).encode("latin-1")
+        head = Head(self._parser.get_method(), target, self._parser.get_http_version(), self._headers)
         is_tls = self._transport.get_extra_info("ssl_object") is not None
         try:
             upgrade = check_upgrade(head)
@@ -422,6 +433,9 @@ class _Asked(NamedTuple):
     rest: bytes
     at: float
 
+
+MAX_PROBE = 200
+"""Bytes of a request line that are looked at for a health check."""
 
 MAX_HEADERS = 100
 """A browser sends about 15."""

@@ -1,0 +1,138 @@
+"""Publishing by HTTP: `POST /rooms/NAME` and, several messages at once, `POST /publish`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from inspect import isawaitable
+from typing import Any
+
+from aiohttp import web
+
+from fanwire.backplane.base import Unavailable
+from fanwire.errors import Overloaded
+from fanwire.gateway.http_body import HttpError, Options, entries_of, entry_of, options_of, payload_of
+
+__all__ = ["HttpPublisher", "Publish"]
+
+Publish = Callable[[str, "bytes | str", bool, Options], "int | Awaitable[int]"]
+"""Takes a room, a payload, whether it is JSON, and how it is published; returns the sequence number."""
+
+
+class HttpPublisher:
+    """Handles the requests of publishers, whose key was checked.
+
+    Args:
+        publish: publishes one message.
+        is_name: whether clients may call a room so.
+        max_body: bytes of a body.
+        max_nesting: levels of lists and maps in a document.
+        timeout: seconds for a body to arrive.
+        count: is told the name of a limit that was passed.
+    """
+
+    def __init__(
+        self,
+        publish: Publish,
+        is_name: Callable[[str], bool],
+        *,
+        max_body: int,
+        max_nesting: int,
+        timeout: float,
+        count: Callable[[str], object],
+    ) -> None:
+        self._publish = publish
+        self._is_name = is_name
+        self._max_body = max_body
+        self._max_nesting = max_nesting
+        self._timeout = timeout
+        self._count = count
+
+    async def one(self, request: web.Request) -> web.Response:
+        """Publishes the body to the room in the path.
+
+        Raises:
+            HttpError: it was not done.
+        """
+        options = options_of(request.query.items())
+        body = await self._body(request)
+        payload, is_json = payload_of(request.headers.get("Content-Type", ""), body, self._max_nesting)
+        seq = self._try(request.match_info["name"], payload, is_json, options)
+        return web.json_response({"seq": await seq if isawaitable(seq) else seq})
+
+    async def several(self, request: web.Request) -> web.Response:
+        """Publishes the messages in the body, in order, each on its own account.
+
+        Raises:
+            HttpError: nothing was done.
+        """
+        if request.query:
+            text = "/publish takes no parameters; each message has its own"
+            raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", text, "?")
+        entries = entries_of(request.headers.get("Content-Type", ""), await self._body(request))
+        # All are given to the engine before any is waited for, so that their order is that of the body.
+        begun = [self._begin(entry) for entry in entries]
+        results = [await result if isawaitable(result) else result for result in begun]
+        status = HTTPStatus.OK if all("seq" in result for result in results) else HTTPStatus.MULTI_STATUS
+        return web.json_response({"results": results}, status=status)
+
+    def _begin(self, document: bytes) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+        try:
+            entry = entry_of(document)
+            seq = self._try(entry.room, *entry.message(self._max_nesting), entry.options)
+        except HttpError as error:
+            return {"error": error.document()}
+        return asyncio.ensure_future(_result(entry.room, seq)) if isawaitable(seq) else {"room": entry.room, "seq": seq}
+
+    def _try(self, room: str, payload: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
+        if not self._is_name(room):
+            raise HttpError(HTTPStatus.BAD_REQUEST, "bad_room", "this is no name of a room here", "$.room")
+        try:
+            seq = self._publish(room, payload, is_json, options)
+        except Exception as error:
+            raise _error_of(error) from error
+        return _stored(seq) if isawaitable(seq) else seq
+
+    async def _body(self, request: web.Request) -> bytes:
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            text = "a body must be sent as it is, not compressed"
+            raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_type", text)
+        too_large = HttpError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"a body must have at most {self._max_body} bytes"
+        )
+        if (request.content_length or 0) > self._max_body:
+            raise too_large
+        try:
+            return await asyncio.wait_for(request.read(), self._timeout)
+        except web.HTTPRequestEntityTooLarge:
+            raise too_large from None
+        except asyncio.TimeoutError:
+            self._count("http_body_timeout")
+            raise HttpError(HTTPStatus.REQUEST_TIMEOUT, "timeout", "the body did not come in time") from None
+
+
+async def _result(room: str, seq: Awaitable[int]) -> dict[str, Any]:
+    try:
+        return {"room": room, "seq": await seq}
+    except HttpError as error:
+        return {"error": error.document()}
+
+
+async def _stored(seq: Awaitable[int]) -> int:
+    try:
+        return await seq
+    except Exception as error:
+        raise _error_of(error) from error
+
+
+def _error_of(error: Exception) -> Exception:
+    if isinstance(error, Unavailable):
+        text = f"the server is cut off: {error}"
+        return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, retry_after=1)
+    if isinstance(error, Overloaded):
+        text = "the server cannot take more now"
+        return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", text, retry_after=1)
+    if isinstance(error, ValueError):
+        return HttpError(HTTPStatus.BAD_REQUEST, "bad_message", str(error))
+    return error

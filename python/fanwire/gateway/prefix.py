@@ -1,0 +1,37 @@
+"""A prefix of all paths, for a server behind a proxy that gives it a part of a website. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from fanwire.checks import check_text, described
+
+__all__ = ["check_prefix", "unprefixed"]
+
+
+def check_prefix(name: str, value: object) -> str:
+    """Returns a prefix: "" or such as "/rt". A slash at its end is taken off, as people write it both ways.
+
+    Raises:
+        TypeError: it is no str.
+        ValueError: no path begins like this.
+    """
+    prefix = check_text(name, value, empty=True)
+    if prefix and _PREFIX.fullmatch(prefix) is None:
+        raise ValueError(f"{name} must be a path such as '/rt', got {described(prefix)}")
+    return prefix.rstrip("/")
+
+
+def unprefixed(target: str, prefix: str) -> str:
+    """A request target without the prefix. One that does not begin with it stays as it is: a proxy may have taken the
+    prefix off, and health checks come without a proxy."""
+    if not prefix or not target.startswith(prefix):
+        return target
+    rest = target[len(prefix) :]
+    if rest.startswith("/"):
+        return rest
+    return f"/{rest}" if not rest or rest.startswith("?") else target
+
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+"""Characters that are never percent-encoded: there is one way to write it."""
