@@ -141,8 +141,9 @@ class Application(ABC):
             see_members: the same as `join`, for those who want to be told.
             see_history: the same, for those who want messages from before they joined.
             schema: what clients may publish, as in `on`.
-            snapshot: returns, or is a coroutine function that returns, the room's state as a `Snapshot`. Joiners get it
-                and then what came after it, so the room needs a history that covers the time this takes.
+            snapshot: gets the room's name and returns the room's state as a `Snapshot`; may be a coroutine function.
+                Joiners get it and then what came after it, so the room needs a history that covers the time this takes.
+                Clients that wait to join a room together share one call, which has `snapshot_timeout` seconds.
             when_away: what happens to a message for a room with a history while the server's backplane cannot be
                 reached: "wait" (it is tried for `append_timeout`), or "fail" at once.
 

@@ -95,6 +95,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     handshake_timeout: float = 5.0
     """From accepting a connection to the end of its request head, and again for `authenticate`."""
 
+    snapshot_timeout: float = 10.0
+    """Seconds that an asynchronous `snapshot` of a room may take. Those who wait to join are then answered with
+    `overloaded`, and the call is cancelled."""
+
     max_head: int = 16 << 10
     """Bytes of a request head."""
 
@@ -269,6 +273,7 @@ _LEAST: dict[str, float] = {
     "ping_timeout": 0.01,
     "close_timeout": 0.01,
     "handshake_timeout": 0.01,
+    "snapshot_timeout": 0.01,
     "max_head": 1024,
     "max_message": 1,
     "max_fragments": 1,

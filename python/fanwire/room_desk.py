@@ -10,7 +10,6 @@ from inspect import isawaitable
 from typing import Annotated, Any
 
 import msgspec
-import orjson
 
 from fanwire.config import NAME_MAX
 from fanwire.connection import Connection
@@ -22,6 +21,7 @@ from fanwire.policy import Policies, RoomPolicy
 from fanwire.rights import Rights
 from fanwire.seen import Seen
 from fanwire.session import Session
+from fanwire.snapshots import Snapshots
 from fanwire.turns import Turns
 from fanwire.wire import Incoming, Refusal, encode_payload
 
@@ -81,6 +81,7 @@ class RoomDesk:
         self._tell = tell
         self._seen = Seen()
         self._publishing: Once[int] = Once(spawn)
+        self._snapshots = Snapshots(fabric.engine, turns, spawn, limits.config.snapshot_timeout)
 
     def join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         """Makes the client a member, from a position on if it names one."""
@@ -135,28 +136,13 @@ class RoomDesk:
         join.keywords["since"] = since
         if policy.delivery == "latest":
             # Collecting the newest of ten thousand keys takes a millisecond, and many may join at once.
-            return self._in_turn(join)
+            return self._turns.result(join)
         join()
         return None
-
-    async def _in_turn(self, call: Callable[[], Any]) -> None:
-        done = asyncio.get_running_loop().create_future()
-
-        def run() -> None:
-            if done.cancelled():
-                return
-            try:
-                done.set_result(call())
-            except Exception as error:  # noqa: BLE001 - whoever waits has it
-                done.set_exception(error)
-
-        self._turns.put(run)
-        await done
 
     async def _join_from_state(
         self, policy: RoomPolicy, room: str, since: tuple[str, int] | None, join: partial[Any]
     ) -> None:
-        assert policy.snapshot is not None  # noqa: S101 - the caller has looked
         reason = join.keywords.get("extra", "")
         if since is not None:
             _, _, why = join(since=since, only_whole=True)
@@ -164,11 +150,11 @@ class RoomDesk:
                 return
             reason = f',"reason":"{why}"'
         for _ in range(STATE_ATTEMPTS):
-            epoch, _ = self._engine.position(room)
-            state = policy.snapshot(room)
-            data, seq = await state if isawaitable(state) else state
-            extra = f'{reason},"snapshot":{orjson.dumps(data).decode()}'
-            _, _, why = join(since=(epoch, seq), extra=extra, is_state=True, only_whole=True)
+            state = await self._snapshots.of(policy, room)
+            extra = f'{reason},"snapshot":{state.data}'
+            enter = partial(join, since=(state.epoch, state.seq), extra=extra, is_state=True, only_whole=True)
+            # A state may be large, and hundreds may have waited for it.
+            _, _, why = await self._turns.result(enter)
             if why is None:
                 return
         raise Refusal("overloaded", "the room moves faster than its state can be had", retry=True, retry_after=1.0)

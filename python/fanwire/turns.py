@@ -9,11 +9,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["Turns", "give_way"]
 
 logger = logging.getLogger("fanwire")
+
+T = TypeVar("T")
 
 
 class Turns:
@@ -36,6 +38,27 @@ class Turns:
         if not self._calls:
             self._loop.call_soon(self._turn)
         self._calls.append((call, args))
+
+    async def result(self, call: Callable[..., T], *args: Any) -> T:
+        """Makes the call in its turn, and returns or raises what it does. Who is cancelled before takes it back.
+
+        Raises:
+            RuntimeError: the call has raised CancelledError, which does not cancel who waits for it.
+        """
+        done: asyncio.Future[T] = self._loop.create_future()
+
+        def run() -> None:
+            if done.cancelled():
+                return
+            try:
+                done.set_result(call(*args))
+            except asyncio.CancelledError:
+                done.set_exception(RuntimeError(f"{call!r} has raised CancelledError"))
+            except BaseException as error:  # noqa: BLE001 - it belongs to who waits
+                done.set_exception(error)
+
+        self.put(run)
+        return await done
 
     def finish(self) -> None:
         """Makes all calls that wait."""

@@ -1,0 +1,125 @@
+"""The states of rooms, made by the application for those who join. Joiners that wait together share one call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import Any, NamedTuple
+
+import orjson
+
+from fanwire._engine import Engine
+from fanwire.once import Dropped, Once
+from fanwire.policy import RoomPolicy
+from fanwire.turns import Turns
+from fanwire.wire import Refusal
+
+__all__ = ["RoomState", "Snapshots"]
+
+
+class RoomState(NamedTuple):
+    """What a call of `snapshot` has returned.
+
+    Attributes:
+        epoch: the numbering of the room when the call began.
+        seq: the number of the last message that the state includes.
+        data: the state as a JSON document, encoded once for all who share it.
+    """
+
+    epoch: str
+    seq: int
+    data: str
+
+
+class Snapshots:
+    """Calls the `snapshot` of rooms: one call for each room at a time, whoever asks. On the loop's thread only.
+
+    A joiner may share a call that began before it came. The state is then a little older, and the messages after it
+    come from the room's history; the join fails if the history does not reach back that far.
+
+    Args:
+        engine: has the positions of the rooms.
+        turns: where a synchronous `snapshot` waits for its turn.
+        spawn: runs a coroutine in a task, and keeps it.
+        timeout: seconds that a call may take.
+    """
+
+    def __init__(
+        self, engine: Engine, turns: Turns, spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]], timeout: float
+    ) -> None:
+        self._engine = engine
+        self._turns = turns
+        self._spawn = spawn
+        self._timeout = timeout
+        self._calls: Once[RoomState] = Once(spawn)
+        # Calls that have not ended though they were cancelled. There is no other call for their rooms meanwhile.
+        self._stuck: dict[str, asyncio.Future[Any]] = {}
+
+    async def of(self, policy: RoomPolicy, room: str) -> RoomState:
+        """The state of a room, from the call that is under way or from a new one. Who is cancelled meanwhile leaves the
+        call to the others.
+
+        Raises:
+            Refusal: `overloaded`: it takes longer than it may.
+            Exception: whatever the application raises; all who share the call get it.
+        """
+        call = self._calls.find(room)
+        if call is None:
+            if room in self._stuck:
+                raise _too_long(room)
+            call = self._calls.begin(room, self._make(policy, room))
+        try:
+            return await self._calls.outcome(call)
+        except Dropped:
+            raise Refusal("internal", "the server failed to do this") from None
+
+    async def _make(self, policy: RoomPolicy, room: str) -> RoomState:
+        assert policy.snapshot is not None  # noqa: S101 - the caller has looked
+        epoch, state = await self._turns.result(self._begin, policy.snapshot, room)
+        if isawaitable(state):
+            state = await self._finish(room, state)
+        try:
+            data, seq = state
+        except (TypeError, ValueError):
+            raise TypeError(f"snapshot must return a fanwire.Snapshot, got {type(state).__name__}") from None
+        if isinstance(seq, bool) or not isinstance(seq, int):
+            raise TypeError(f"the seq of a fanwire.Snapshot must be an integer, got {seq!r}")
+        return RoomState(epoch, seq, orjson.dumps(data).decode())
+
+    def _begin(self, snapshot: Callable[[str], Any], room: str) -> tuple[str, Any]:
+        # First the numbering: a room that begins anew during the call is noticed when the state is used.
+        epoch, _ = self._engine.position(room)
+        return epoch, snapshot(room)
+
+    async def _finish(self, room: str, state: Awaitable[Any]) -> Any:
+        call = self._spawn(_outcome(state))
+        try:
+            await asyncio.wait([call], timeout=self._timeout)
+        finally:
+            if not call.done():
+                call.cancel()
+                self._stuck[room] = call
+                call.add_done_callback(lambda _: self._stuck.pop(room, None))
+        if not call.done():
+            raise _too_long(room)
+        if call.cancelled():
+            raise RuntimeError(f"the snapshot of room {room!r} was cancelled")
+        error, result = call.result()
+        if error is not None:
+            raise error
+        return result
+
+
+async def _outcome(state: Awaitable[Any]) -> tuple[BaseException | None, Any]:
+    # When the deadline has passed nobody waits for an error any more.
+    try:
+        return None, await state
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        return error, None
+
+
+def _too_long(room: str) -> Refusal:
+    return Refusal("overloaded", f"the state of room {room!r} takes too long", retry=True, retry_after=1.0)
