@@ -80,6 +80,7 @@ check: $(VENV)/dev ## formatting, lints and types
 	$(BIN)/mypy benches/load/run.py benches/load/target.py benches/micro
 	$(BIN)/mypy tests/autobahn/run.py tests/autobahn/server.py
 	MYPYPATH=python $(BIN)/stubtest fanwire._engine
+	$(BIN)/pytest -q tests/typecheck
 
 .PHONY: format
 format: $(VENV)/dev ## what `check` wants of the formatting

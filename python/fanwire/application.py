@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
+from fanwire.connection import Connection
 from fanwire.desk import RESERVED, Method
-from fanwire.hub import Handler, Handlers
+from fanwire.hub import Handlers
 from fanwire.policy import Policies, RoomPolicy, Rule, Snapshot, check_delivery, parse_rule
 
 __all__ = ["Application"]
 
-H = TypeVar("H", bound=Handler)
+T = TypeVar("T")
+R = TypeVar("R")
+OfConnection = TypeVar("OfConnection", bound=Callable[[Connection], object])
+OfMessage = TypeVar("OfMessage", bound=Callable[[Connection, Any], object])
+OfRoom = TypeVar("OfRoom", bound=Callable[[Connection, str], object])
+
+
+class Decorator(Protocol[T]):
+    """What `Application.on` returns for a schema: it takes a handler of its values, and returns that handler."""
+
+    def __call__(self, handler: Callable[[Connection, T], R], /) -> Callable[[Connection, T], R]: ...
 
 
 class Application(ABC):
@@ -24,27 +35,31 @@ class Application(ABC):
 
     # Handlers. Each may be a function or a coroutine function; those of one connection run one after the other.
 
-    def on_connect(self, handler: H) -> H:
+    def on_connect(self, handler: OfConnection) -> OfConnection:
         """Decorates what is called with each new `Connection`."""
         return self._handle("on_connect", handler)
 
-    def on_message(self, handler: H) -> H:
+    def on_message(self, handler: OfMessage) -> OfMessage:
         """Decorates what is called with a `Connection` and each message it sends: bytes, or str of a text message."""
         return self._handle("on_message", handler)
 
-    def on_disconnect(self, handler: H) -> H:
+    def on_disconnect(self, handler: OfConnection) -> OfConnection:
         """Decorates what is called with each `Connection` that has ended; see its `close_code`."""
         return self._handle("on_disconnect", handler)
 
-    def on_join(self, handler: H) -> H:
+    def on_join(self, handler: OfRoom) -> OfRoom:
         """Decorates what is called with each `Connection` that has joined a room, and the room's name."""
         return self._handle("on_join", handler)
 
-    def on_leave(self, handler: H) -> H:
+    def on_leave(self, handler: OfRoom) -> OfRoom:
         """Decorates what is called with each `Connection` that has left a room, if only by its end, and the name."""
         return self._handle("on_leave", handler)
 
-    def on(self, type: str, schema: Any = None) -> Callable[[H], H]:
+    @overload
+    def on(self, type: str, schema: type[T]) -> Decorator[T]: ...
+    @overload
+    def on(self, type: str, schema: Any = None) -> Callable[[OfMessage], OfMessage]: ...
+    def on(self, type: str, schema: Any = None) -> Any:
         """Decorates what is called with a `Connection` and the payload of each message of a type, from a client with a
         session. What the handler returns is the payload of the reply.
 
@@ -92,7 +107,7 @@ class Application(ABC):
         if self._is_running:
             raise RuntimeError(f"the handler for {type!r} comes too late: the server runs already")
 
-        def declare(handler: H) -> H:
+        def declare(handler: OfMessage) -> OfMessage:
             self._handlers.methods[type] = Method(handler, schema)
             return handler
 
@@ -165,7 +180,7 @@ class Application(ABC):
 
     # Inside.
 
-    def _handle(self, name: str, handler: H) -> H:
+    def _handle(self, name: str, handler: T) -> T:
         if getattr(self._handlers, name) is not None:
             raise ValueError(f"the server has a handler for {name} already")
         if self._is_running:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from fanwire.identity import scopes_of, subject_of
+
+if TYPE_CHECKING:
+    from fanwire.connection import Connection
 
 __all__ = ["DELIVERIES", "Delivery", "Policies", "RoomPolicy", "Rule", "Snapshot", "check_delivery", "parse_rule"]
 
@@ -40,7 +43,7 @@ class Snapshot(NamedTuple):
     seq: int
 
 
-Rule = bool | str | Callable[..., bool] | None
+Rule = bool | str | Callable[["Connection", str], bool] | None
 """Who is allowed something in the rooms of a pattern: True, everybody; False, nobody; "identified", whoever has an
 identity; "scope:NAME", whose identity has that scope; "subject", whose subject stands in the room's name where the
 pattern has its `*`; or a function of a connection and a room's name. None leaves it to `authorize`."""

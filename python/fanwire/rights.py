@@ -17,7 +17,7 @@ from fanwire.wire import Refusal
 
 __all__ = ["ACTIONS", "Authorize", "Rights"]
 
-Authorize = Callable[[Any, str, str], Any]
+Authorize = Callable[[Any, str, str], bool | Refused | Awaitable[bool | Refused]]
 """Takes an identity, an action and a room; returns, perhaps after a while, whether that is allowed."""
 
 ACTIONS = ("join", "publish", "presence", "history")
@@ -129,6 +129,7 @@ class Rights:
         return _allows(f"the rule of {policy.pattern!r} for {action}", answer)
 
     def _ask(self, authorize: Authorize, identity: Any, action: str, room: str, required: Sequence[str]) -> Any:
+        answer: Any
         try:
             answer = authorize(identity, action, room)
         except (Refused, Reject) as no:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from random import SystemRandom
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import UNSET
 
@@ -40,6 +40,9 @@ OPEN_TIMEOUT = 10.0
 """Seconds for the upgrade, and for the token before it."""
 CLOSE_TIMEOUT = 5.0
 """Seconds for the server's side of the closing handshake."""
+
+OnState = TypeVar("OnState", bound=Callable[[ClientState], object])
+OnRoom = TypeVar("OnRoom", bound=Callable[[Room], object])
 
 
 def connect(
@@ -187,12 +190,12 @@ class Client:
         """Why it is closed for good; None: it is not, or its own side wanted it."""
         return self._machine.error
 
-    def on_state(self, callback: Callable[[ClientState], object]) -> Callable[[ClientState], object]:
+    def on_state(self, callback: OnState) -> OnState:
         """Has it called with each new state; it must not wait. Can be a decorator."""
         self._state_callbacks.append(callback)
         return callback
 
-    def on_room(self, callback: Callable[[Room], object]) -> Callable[[Room], object]:
+    def on_room(self, callback: OnRoom) -> OnRoom:
         """Has it called with each room that the server joins of its own accord, also with those that it has joined
         before. Without it such rooms wait for `join`, with their newest 128 messages. Can be a decorator."""
         self._rooms.on_room(callback)

@@ -23,7 +23,10 @@ server sends before that answer is rarely more than what it lets wait for one co
 ONE_READ = 8192
 """Messages that may come at once, after reading has stopped: 256 KiB of the smallest envelopes are some 4,000."""
 
-F = TypeVar("F", bound=Callable[..., object])
+OnGap = TypeVar("OnGap", bound=Callable[[Gap], object])
+OnSkipped = TypeVar("OnSkipped", bound=Callable[[Skipped], object])
+OnMember = TypeVar("OnMember", bound=Callable[[Member], object])
+OnEnd = TypeVar("OnEnd", bound=Callable[[RoomEnded], object])
 
 
 class Owner(StreamOwner, Protocol):
@@ -92,24 +95,28 @@ class Room:
         if self.ended is None:
             await self._owner.leave(self.name)
 
-    def on_gap(self, callback: Callable[[Gap], object]) -> Callable[[Gap], object]:
+    def on_gap(self, callback: OnGap) -> OnGap:
         """Has it called as soon as messages are known to be missed; it must not wait. Can be a decorator."""
-        return _added(self._gap_callbacks, callback)
+        self._gap_callbacks.append(callback)
+        return callback
 
-    def on_skipped(self, callback: Callable[[Skipped], object]) -> Callable[[Skipped], object]:
+    def on_skipped(self, callback: OnSkipped) -> OnSkipped:
         """Has it called when the server tells what it left out; it must not wait. Can be a decorator."""
-        return _added(self._skipped_callbacks, callback)
+        self._skipped_callbacks.append(callback)
+        return callback
 
-    def on_member(self, callback: Callable[[Member], object]) -> Callable[[Member], object]:
+    def on_member(self, callback: OnMember) -> OnMember:
         """Has it called when somebody comes or leaves; it must not wait. Can be a decorator."""
-        return _added(self._member_callbacks, callback)
+        self._member_callbacks.append(callback)
+        return callback
 
-    def on_end(self, callback: Callable[[RoomEnded], object]) -> Callable[[RoomEnded], object]:
+    def on_end(self, callback: OnEnd) -> OnEnd:
         """Has it called when the room ends, for whatever reason, and at once if it has ended; it must not wait. Can be
         a decorator."""
         if self.ended is not None:
             callback(self.ended)
-        return _added(self._end_callbacks, callback)
+        self._end_callbacks.append(callback)
+        return callback
 
     def __aiter__(self) -> Room:
         return self
@@ -189,8 +196,3 @@ class Room:
         callbacks, self._end_callbacks = self._end_callbacks, []
         self._stream.end(error)
         return callbacks, self.ended
-
-
-def _added(callbacks: list[F], callback: F) -> F:
-    callbacks.append(callback)
-    return callback
