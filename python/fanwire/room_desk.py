@@ -81,7 +81,7 @@ class RoomDesk:
         self._tell = tell
         self._seen = Seen()
         self._publishing: Once[int] = Once(spawn)
-        self._snapshots = Snapshots(fabric.engine, turns, spawn, limits.config.snapshot_timeout)
+        self._snapshots = Snapshots(fabric.engine, turns, spawn, limits)
 
     def join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         """Makes the client a member, from a position on if it names one."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from fanwire._engine import Engine
+from fanwire.limits import Limits
 from fanwire.once import Dropped, Once
 from fanwire.policy import RoomPolicy
 from fanwire.turns import Turns
@@ -42,16 +43,16 @@ class Snapshots:
         engine: has the positions of the rooms.
         turns: where a synchronous `snapshot` waits for its turn.
         spawn: runs a coroutine in a task, and keeps it.
-        timeout: seconds that a call may take.
+        limits: have the seconds that a call may take, `snapshot_timeout`.
     """
 
     def __init__(
-        self, engine: Engine, turns: Turns, spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]], timeout: float
+        self, engine: Engine, turns: Turns, spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]], limits: Limits
     ) -> None:
         self._engine = engine
         self._turns = turns
         self._spawn = spawn
-        self._timeout = timeout
+        self._limits = limits
         self._calls: Once[RoomState] = Once(spawn)
         # Calls that have not ended though they were cancelled. There is no other call for their rooms meanwhile.
         self._stuck: dict[str, asyncio.Future[Any]] = {}
@@ -95,13 +96,14 @@ class Snapshots:
     async def _finish(self, room: str, state: Awaitable[Any]) -> Any:
         call = self._spawn(_outcome(state))
         try:
-            await asyncio.wait([call], timeout=self._timeout)
+            await asyncio.wait([call], timeout=self._limits.config.snapshot_timeout)
         finally:
             if not call.done():
                 call.cancel()
                 self._stuck[room] = call
                 call.add_done_callback(lambda _: self._stuck.pop(room, None))
         if not call.done():
+            self._limits.count("snapshot_timeout")
             raise _too_long(room)
         if call.cancelled():
             raise RuntimeError(f"the snapshot of room {room!r} was cancelled")

@@ -90,6 +90,8 @@ async def test_a_snapshot_that_does_not_come_is_an_answer_and_is_asked_for_again
     async with server, await Talk.open(server) as talk:
         payload = (await talk.ask("join", room="ledger"))["payload"]
         assert (payload["code"], payload["retry"]) == ("overloaded", True)
+        counted = server.metrics.get_sample_value("fanwire_limit_exceeded_total", {"limit": "snapshot_timeout"})
+        assert counted == 1
         ledger.gate.set()
         assert (await talk.ask("join", room="ledger"))["payload"]["snapshot"] == 0
 

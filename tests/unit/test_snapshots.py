@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from fanwire.config import Config
+from fanwire.limits import Limits
 from fanwire.policy import RoomPolicy, Snapshot
 from fanwire.snapshots import Snapshots
 from fanwire.turns import Turns
@@ -26,7 +28,8 @@ class Positions:
 def made(snapshot: Callable[[str], Any]) -> tuple[Snapshots, RoomPolicy]:
     turns = Turns(asyncio.get_running_loop())
     policy = RoomPolicy("*", history=1, snapshot=snapshot)
-    return Snapshots(Positions(), turns, asyncio.ensure_future, TIMEOUT), policy  # type: ignore[arg-type]  # see above
+    limits = Limits(Config(snapshot_timeout=TIMEOUT), lambda limit: None)
+    return Snapshots(Positions(), turns, asyncio.ensure_future, limits), policy  # type: ignore[arg-type]  # see above
 
 
 @pytest.mark.parametrize("is_async", [False, True])
