@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from helpers.wait import until
+from helpers.nats import nats_server
+from helpers.wait import until, until_sync
 
 from fanwire.backplane import Log, Stored, Unavailable
 from fanwire.backplane.embedded import port_in, program
@@ -50,23 +49,6 @@ class Heard(Ear):
 
     def told(self, data: bytes) -> None:
         self.all.add(data)
-
-
-@asynccontextmanager
-async def nats_server(folder: Path, settings: str) -> AsyncIterator[int]:
-    """A server with these settings; its port."""
-    conf = folder / "nats.conf"
-    ports = folder / "ports"
-    ports.mkdir()
-    conf.write_text(
-        f'listen: "127.0.0.1:-1"\nports_file_dir: "{ports}"\njetstream {{ store_dir: "{folder}" }}\n{settings}\n'
-    )
-    process = subprocess.Popen([program(), "-c", str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - a fork takes a millisecond
-    try:
-        yield await until(lambda: port_in(ports), "the server listens")
-    finally:
-        process.terminate()
-        await asyncio.get_running_loop().run_in_executor(None, process.wait, 10)
 
 
 async def works(backplane: NATS) -> bool:
@@ -194,3 +176,35 @@ async def test_whatever_waits_it_ends_when_it_is_closed(tmp_path: Path) -> None:
 async def test_one_of_several_servers_is_enough(tmp_path: Path) -> None:
     async with nats_server(tmp_path, "") as port:
         assert await works(NATS(["nats://127.0.0.1:1", f"nats://127.0.0.1:{port}"]))
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_it_is_opened_again_in_another_loop(tmp_path: Path, *, is_closed: bool) -> None:
+    """As that of a module, whose program runs `asyncio.run` twice; perhaps the first run did not close it."""
+
+    async def carries(name: str) -> None:
+        heard = Heard()
+        await backplane.open(heard)
+        await backplane.declare(LOG)
+        await backplane.hear("a")
+        await backplane.follow(LOG, "a")
+        await backplane.append(LOG, "a", name.encode(), name)
+        assert backplane.tell(b"told")
+        await until(lambda: heard.all == {name.encode(), b"told"})
+        if is_closed or name == "second":
+            await backplane.close()
+
+    (tmp_path / "store").mkdir()
+    conf = tmp_path / "nats.conf"
+    conf.write_text(
+        f'listen: "127.0.0.1:-1"\nports_file_dir: "{tmp_path}"\njetstream {{ store_dir: "{tmp_path}/store" }}\n'
+    )
+    process = subprocess.Popen([program(), "-c", str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        port = until_sync(lambda: port_in(tmp_path), "the server listens")
+        backplane = NATS(f"nats://127.0.0.1:{port}")
+        for name in ("first", "second"):
+            asyncio.run(carries(name))
+    finally:
+        process.terminate()
+        process.wait(10)

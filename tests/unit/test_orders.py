@@ -87,3 +87,40 @@ async def test_those_of_our_own_were_done_when_they_were_given() -> None:
     await backplane.order("theirs")
     await orders.catch_up()
     assert obeyed == ["theirs"]
+
+
+@pytest.mark.logs_errors
+async def test_an_order_that_fails_does_not_keep_others_from_being_obeyed() -> None:
+    backplane, obeyed = Backplane(), []
+
+    def obey(order: Order) -> None:
+        if order.whom == "a":
+            raise LookupError("a bug")
+        obeyed.append(order.whom)
+
+    orders = Orders(backplane, Appends(backplane, 60.0, asyncio.ensure_future), 1, obey)
+    await orders.start()
+    for name in "ab":
+        await orders.take(await backplane.order(name))
+    assert obeyed == ["b"]
+
+
+async def test_whoever_wants_to_know_waits_until_all_have_come() -> None:
+    backplane, obeyed = Backplane(), []
+    orders = await obeying(backplane, obeyed)
+    await asyncio.wait_for(orders.caught_up(), 20)
+    orders.fall_behind()
+    await backplane.order("a")
+    waiting = asyncio.ensure_future(orders.caught_up())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await orders.catch_up()
+    assert obeyed == ["a"]
+    await asyncio.wait_for(waiting, 20)
+
+
+async def test_nobody_waits_for_orders_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    orders = await obeying(Backplane(), [])
+    orders.fall_behind()
+    await asyncio.wait_for(orders.caught_up(), 20)

@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from helpers.wait import until
+from helpers.wait import until, within
 
 from fanwire.backplane import Unavailable
 from fanwire.cluster.tasks import Tasks
@@ -54,3 +54,38 @@ async def test_calls_are_made_on_the_loop() -> None:
     thread.join()
     await until(lambda: len(made) == 2)
     assert made[1] == ("there", threading.get_ident())
+
+
+@pytest.mark.logs_errors
+async def test_one_that_has_to_run_until_the_end_and_does_not_is_named() -> None:
+    class Panic(BaseException):
+        """What no `except Exception` takes."""
+
+    async def fail() -> None:
+        raise Panic("no more")
+
+    tasks = Tasks()
+    tasks.keep("heartbeats", fail())
+    tasks.keep("others", asyncio.sleep(60))
+    await until(lambda: tasks.dead == ["heartbeats"])
+    await tasks.end()
+    await asyncio.sleep(0)
+    assert tasks.dead == ["heartbeats"], "those that end with the node have done what they had to"
+
+
+async def test_one_that_does_not_end_keeps_nobody_waiting_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanwire.cluster.tasks.END", 0.01)
+    tasks, is_over = Tasks(), asyncio.Event()
+
+    async def stubborn() -> None:
+        while not is_over.is_set():
+            try:
+                await is_over.wait()
+            except asyncio.CancelledError:  # noqa: PERF203 - that is what is tested
+                continue
+
+    task = tasks.spawn(stubborn())
+    await asyncio.sleep(0)
+    await within(tasks.end())
+    is_over.set()
+    await within(task)

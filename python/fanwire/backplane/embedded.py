@@ -111,14 +111,23 @@ class EmbeddedServer:
             raise OSError(f"nats-server does not start: {said[-1] if said else 'it says nothing'}")
 
     async def _keep(self) -> None:
+        attempts = 0
         while True:
             await asyncio.sleep(WATCH)
-            if self._process is not None and self._process.poll() is not None:
+            if self._process is None or self._process.poll() is None:
+                continue
+            attempts += 1
+            if attempts == 1:
                 logger.warning("nats-server has ended with %s; starting it again", self._process.returncode)
-                try:
-                    await self._launch()
-                except OSError as error:
-                    logger.error("%s", error)
+            try:
+                await self._launch()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                if attempts == 1:
+                    # Once for all attempts: each lasts a moment, and the disk may be full for hours.
+                    logger.error("%s; trying again", error)
+            else:
+                logger.warning("nats-server has been started again, at attempt %d", attempts)
+                attempts = 0
 
 
 def last_lines(file: Path) -> list[str]:

@@ -115,6 +115,8 @@ class Orders:
                     self._troubles.note("log_read", f"{error} (orders)")
                     self._is_behind = True
                     await asyncio.sleep(PAUSE)
+                else:
+                    self._troubles.succeeded("log_read")
             self._caught_up.set()
         finally:
             self._is_catching = False
@@ -144,8 +146,12 @@ class Orders:
         except ValueError as error:
             self._troubles.note("malformed", f"{error} (an order)")
             return
-        if order.node != self._node:
+        if order.node == self._node:
+            return
+        try:
             self._obey(order)
+        except Exception as error:  # noqa: BLE001 - the orders that follow must not be lost with this one
+            self._troubles.note("internal", error)
 
 
 LOG = Log(ORDERS, 10_000, 16 << 20, 3600.0)

@@ -60,10 +60,16 @@ class Tasks:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            # One that does not end must not keep the node from stopping.
+            await asyncio.wait(tasks, timeout=END)
 
     def _done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Unavailable):
             self._troubles.note("internal", error)
+
+
+END = 5.0
+"""Seconds for tasks to end that were cancelled: each needs some turns of the loop."""
