@@ -171,6 +171,7 @@ fn engines(c: &mut Criterion) {
             history_bytes: 1 << 30,
             max_rooms: 1_000,
             queue_items: usize::MAX,
+            max_nesting: 64,
             queue_bytes: usize::MAX,
             unsent_bytes: 16 << 10,
             write_timeout: Duration::from_secs(30),

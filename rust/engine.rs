@@ -45,6 +45,8 @@ pub struct Settings {
     pub queue_items: usize,
     /// Bytes of messages that may wait for one shard.
     pub queue_bytes: usize,
+    /// Levels of lists and maps in a message from another node.
+    pub max_nesting: usize,
     /// See [`SocketLink::new`].
     pub unsent_bytes: u32,
     /// See [`SocketLink::new`].
@@ -101,7 +103,8 @@ impl Engine {
         let budget = Arc::new(Budget::new(settings.engine_bytes));
         let events = Arc::new(Events::new()?);
         let rooms = Rooms::new(settings.max_rooms, settings.shards, settings.history_bytes);
-        let mint = Mint::new(rooms.new_epoch(), settings.shard.connection_bytes, Arc::clone(&budget));
+        let mint =
+            Mint::new(rooms.new_epoch(), settings.shard.connection_bytes, settings.max_nesting, Arc::clone(&budget));
         let settings =
             Settings { shard: ShardSettings { started_ms: mint.started_ms(), ..settings.shard }, ..settings };
         let mut engine = Self {

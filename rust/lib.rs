@@ -12,6 +12,7 @@
 pub mod error;
 pub mod budget;
 pub mod frame;
+pub mod document;
 pub mod envelope;
 pub mod message;
 pub mod lane;

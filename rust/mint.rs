@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::budget::Budget;
+use crate::document;
 use crate::envelope::Kind;
 use crate::error::Error;
 use crate::frame;
@@ -68,14 +69,17 @@ pub struct Mint {
     started: Instant,
     started_us: u64,
     max_bytes: usize,
+    max_nesting: usize,
     budget: Arc<Budget>,
 }
 
 impl Mint {
-    /// For messages that count in `budget`, and of which one, overhead included, may have `max_bytes`.
-    pub fn new(epoch: u64, max_bytes: usize, budget: Arc<Budget>) -> Self {
+    /// For messages that count in `budget`, and of which one, overhead included, may have `max_bytes`, and as a document
+    /// so many levels.
+    pub fn new(epoch: u64, max_bytes: usize, max_nesting: usize, budget: Arc<Budget>) -> Self {
         let started_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
-        Self { epoch, numbered: AtomicU64::new(0), started: Instant::now(), started_us, max_bytes, budget }
+        let (numbered, started) = (AtomicU64::new(0), Instant::now());
+        Self { epoch, numbered, started, started_us, max_bytes, max_nesting, budget }
     }
 
     /// When its clock started.
@@ -176,6 +180,17 @@ impl Mint {
                  for one connection",
                 draft.payload.len()
             )));
+        }
+        Ok(())
+    }
+
+    /// The same for a message from outside of this process, which may be no document though it says so.
+    pub fn check_foreign(&self, draft: Draft<'_>) -> Result<(), Error> {
+        self.check(draft)?;
+        if draft.kind == Kind::Json
+            && let Err(fault) = document::check_json(draft.payload, self.max_nesting)
+        {
+            return Err(Error::Invalid(format!("{} of a message {}", fault.path(), fault.text)));
         }
         Ok(())
     }

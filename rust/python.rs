@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use pyo3::{create_exception, intern};
 
 use crate::command::{Cause, Event};
+use crate::document::{self, Fault};
 use crate::driver::panic_text;
 use crate::engine::{Engine, Entrance, Farewell, Settings, Way, forgetting};
 use crate::envelope::{Encoding, Kind};
@@ -53,6 +54,75 @@ mod _engine {
     use super::cluster::{PyInlet, PyLine};
     #[pymodule_export]
     use super::{EngineClosed, EngineError, Overloaded, PyEngine, RoomFull};
+    #[pymodule_export]
+    use super::{check_json, glance, is_surely_finite, json_to_msgpack, msgpack_to_json, payload_of};
+}
+
+#[pyfunction]
+fn check_json(document: &[u8], max_nesting: usize) -> Option<(String, String)> {
+    document::check_json(document, allowed(max_nesting)).err().map(told)
+}
+
+#[pyfunction]
+fn payload_of(frame: &[u8], is_json: bool) -> Option<(usize, usize)> {
+    document::payload_of(frame, is_json).map(|found| (found.start, found.end))
+}
+
+#[pyfunction]
+fn glance(document: &[u8], max_nesting: usize) -> u8 {
+    let (has_null, is_deep) = document::glance(document, allowed(max_nesting));
+    u8::from(has_null) | u8::from(is_deep) << 1
+}
+
+#[pyfunction]
+fn is_surely_finite(value: &Bound<'_, PyAny>) -> bool {
+    is_finite_within(value, document::DEPTH_MAX)
+}
+
+/// Whether it is made of nothing but the usual types, and has no float that is not finite.
+fn is_finite_within(value: &Bound<'_, PyAny>, levels: usize) -> bool {
+    if let Ok(float) = value.cast_exact::<PyFloat>() {
+        return float.value().is_finite();
+    }
+    if value.is_none() || value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyInt>() {
+        return true;
+    }
+    let Some(levels) = levels.checked_sub(1) else {
+        return false;
+    };
+    if let Ok(map) = value.cast_exact::<PyDict>() {
+        map.iter().all(|(_, value)| is_finite_within(&value, levels))
+    } else if let Ok(list) = value.cast_exact::<PyList>() {
+        list.iter().all(|value| is_finite_within(&value, levels))
+    } else {
+        value.is_instance_of::<PyBool>()
+    }
+}
+
+#[pyfunction]
+fn json_to_msgpack<'py>(py: Python<'py>, document: &[u8], max_nesting: usize) -> PyResult<Bound<'py, PyAny>> {
+    let mut out = Vec::with_capacity(document.len());
+    match document::json_to_msgpack(document, allowed(max_nesting), &mut out) {
+        Ok(()) => Ok(PyBytes::new(py, &out).into_any()),
+        Err(fault) => Ok(told(fault).into_pyobject(py)?.into_any()),
+    }
+}
+
+#[pyfunction]
+fn msgpack_to_json<'py>(py: Python<'py>, document: &[u8], max_nesting: usize) -> PyResult<Bound<'py, PyAny>> {
+    match document::msgpack_to_json(document, allowed(max_nesting)) {
+        Ok(json) => Ok(PyBytes::new(py, &json).into_any()),
+        Err(fault) => Ok(told(fault).into_pyobject(py)?.into_any()),
+    }
+}
+
+/// Recursion is bounded, whatever the caller says.
+fn allowed(max_nesting: usize) -> usize {
+    max_nesting.min(document::DEPTH_MAX)
+}
+
+fn told(fault: Fault) -> (String, String) {
+    (fault.path(), fault.text)
 }
 
 #[pyclass(name = "Engine", module = "fanwire._engine", frozen)]
@@ -62,7 +132,7 @@ struct PyEngine(Arc<Engine>);
 #[pymethods]
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, slow_code))]
+    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, slow_code, max_nesting=64))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn new(
         shards: usize,
@@ -79,6 +149,7 @@ impl PyEngine {
         ping_timeout: f64,
         close_timeout: f64,
         slow_code: u16,
+        max_nesting: usize,
     ) -> PyResult<Self> {
         let settings = Settings {
             shards,
@@ -87,6 +158,7 @@ impl PyEngine {
             max_rooms,
             queue_items,
             queue_bytes,
+            max_nesting,
             unsent_bytes,
             write_timeout: duration(write_timeout)?,
             shard: ShardSettings {

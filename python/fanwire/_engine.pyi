@@ -8,7 +8,64 @@ any moment, so that race is normal.
 from collections.abc import Sequence
 from typing import Any, final
 
-__all__ = ["Engine", "EngineClosed", "EngineError", "Inlet", "Line", "Overloaded", "RoomFull"]
+__all__ = [
+    "Engine",
+    "EngineClosed",
+    "EngineError",
+    "Inlet",
+    "Line",
+    "Overloaded",
+    "RoomFull",
+    "check_json",
+    "glance",
+    "is_surely_finite",
+    "json_to_msgpack",
+    "msgpack_to_json",
+    "payload_of",
+]
+
+def check_json(document: bytes, max_nesting: int) -> tuple[str, str] | None:
+    """Checks that bytes are a JSON document which MessagePack can hold exactly; docs/values.md says what that is.
+
+    Args:
+        document: UTF-8.
+        max_nesting: levels of lists and maps that it may have, at most 256.
+
+    Returns:
+        None, or the path of the value that is wrong, such as `$.orders[3].price`, and a text that says what it must be.
+    """
+
+def glance(document: bytes, max_nesting: int) -> int:
+    """What is quickly seen of a JSON document that an encoder has written.
+
+    Args:
+        document: a JSON document.
+        max_nesting: as in `check_json`.
+
+    Returns:
+        The sum of 1 if `null` stands in it, be it in a string, and 2 if it has more levels than that.
+    """
+
+def is_surely_finite(value: object) -> bool:
+    """Whether a value is made of dict, list, str, int, bool, None and finite floats alone; false of any other type."""
+
+def json_to_msgpack(document: bytes, max_nesting: int) -> bytes | tuple[str, str]:
+    """Translates a JSON document to MessagePack, every value exactly.
+
+    Returns:
+        The MessagePack document, or what is wrong, as `check_json` says it.
+    """
+
+def payload_of(frame: bytes, is_json: bool) -> tuple[int, int] | None:
+    """Where the payload of an envelope begins and ends, however deep or broken it is; None if there is none."""
+
+def msgpack_to_json(document: bytes, max_nesting: int) -> bytes | tuple[str, str]:
+    """Translates a MessagePack document to JSON, every value exactly.
+
+    Returns:
+        The JSON document, or what is wrong, as `check_json` says it: JSON has no bytes, extensions, keys that are no
+        strings, or floats that are not finite.
+    """
 
 class EngineError(RuntimeError):
     """The engine has failed. Raised by every call after one of its threads has panicked: a bug in fanwire."""
@@ -48,6 +105,7 @@ class Engine:
         ping_timeout: from a ping to the end of a connection that has not answered, in seconds.
         close_timeout: from the first thought of closing to the end of a connection, in seconds.
         slow_code: the close code for a connection over its limit.
+        max_nesting: levels of lists and maps in a message from another node; one with more is no message.
 
     Raises:
         ValueError: a value is out of range.
@@ -71,6 +129,7 @@ class Engine:
         ping_timeout: float,
         close_timeout: float,
         slow_code: int,
+        max_nesting: int = 64,
     ) -> Engine: ...
     def fileno(self) -> int:
         """The descriptor that is readable while `events` has something: an eventfd, a pipe where there is none."""

@@ -11,6 +11,8 @@ import re
 
 import msgspec
 
+from fanwire.encoding import NESTING_LIMIT
+
 __all__ = ["Config"]
 
 
@@ -104,6 +106,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     max_message: int = 1 << 20
     """Bytes of a message from a client, all fragments together; more is answered with close code 1009."""
+
+    max_nesting: int = 64
+    """Levels of lists and maps in a message, from whoever it comes: clients, `publish`, `POST /rooms/NAME`, other
+    nodes. More is refused: readers have limits of their own, and a message that one of them cannot read is lost to
+    it. At most 200."""
 
     max_fragments: int = 131_072
     """Fragments of one message: twice what the largest that the Autobahn suite sends has. Empty ones add no bytes."""
@@ -232,6 +239,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise ValueError(f"{name} must be at least {least}, not {value}")
         if self.append_timeout > 100:
             raise ValueError(f"append_timeout must be at most 100, not {self.append_timeout}")
+        if self.max_nesting > NESTING_LIMIT:
+            raise ValueError(f"max_nesting must be at most {NESTING_LIMIT}, got {self.max_nesting}")
         try:
             re.compile(self.room_name)
         except re.error as error:
@@ -276,6 +285,7 @@ _LEAST: dict[str, float] = {
     "snapshot_timeout": 0.01,
     "max_head": 1024,
     "max_message": 1,
+    "max_nesting": 1,
     "max_fragments": 1,
     "message_timeout": 0.01,
     "inbound_bytes": 4096,

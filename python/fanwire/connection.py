@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from fanwire._engine import Engine
 from fanwire.codes import CloseCode
-from fanwire.envelope import encode
+from fanwire.encoding import encode
 from fanwire.inbox import Inbox
 from fanwire.request import Request
 from fanwire.running import id_of_running
@@ -36,7 +36,7 @@ class Connection:
         request: path, query and address the client came with.
         session: its session; None of a client without a subprotocol.
         state: where it stands, see `State`.
-        info: what the members of rooms with presence are told of it, anything that orjson takes; set before `join`.
+        info: what the members of rooms with presence are told of it, any value of docs/values.md; set before `join`.
         rooms: the rooms it is in.
         close_code: the code of the first close frame, whichever side sent it; 1006 when there was none, None while
             the connection is open.
@@ -154,20 +154,20 @@ class Connection:
         """Sends a message to this client alone.
 
         Args:
-            data: bytes for a binary message, str for a text message, anything else as JSON.
+            data: bytes for a binary message, str for a text message, any other value of docs/values.md as JSON.
             delivery: "reliable" (default), "drop-oldest" or "drop-newest": what happens when the client is slow.
             ack: returns a coroutine that ends when the client has processed the message. It is sent again, by the same
                 id, when no acknowledgement comes in time, and once the client is back after a loss.
             timeout: seconds, for each attempt; their number is the configuration's `ack_attempts`.
 
         Raises:
-            TypeError: the data cannot be encoded; `ack` for a client that has no session, which cannot acknowledge.
+            TypeError: as `Server.publish`; `ack` for a client that has no session, which cannot acknowledge.
             ValueError: it is larger than may wait for one connection.
             Overloaded: the engine cannot take more now.
             asyncio.TimeoutError: from the coroutine: not acknowledged.
             ConnectionError: from the coroutine: the session has ended before.
         """
-        payload, is_json = encode(data)
+        payload, is_json = encode(data, self._services.max_nesting)
         if not ack:
             self._engine.send(self.id, payload, is_json, delivery)
             return None
@@ -222,9 +222,10 @@ class Services:
         fabric: prepares rooms for members.
         enter_later: makes a connection a member of a room once that is prepared.
         ack_attempts: how often a message is sent before it counts as not acknowledged.
+        max_nesting: levels that a message may have.
     """
 
-    __slots__ = ("ack_attempts", "desk", "enter_later", "fabric", "memberships", "policies", "rights")
+    __slots__ = ("ack_attempts", "desk", "enter_later", "fabric", "max_nesting", "memberships", "policies", "rights")
 
     memberships: Memberships
     fabric: Fabric
@@ -233,3 +234,4 @@ class Services:
     rights: Rights
     policies: Policies
     ack_attempts: int
+    max_nesting: int

@@ -16,6 +16,7 @@ import msgspec
 from fanwire._engine import EngineError, Overloaded, RoomFull
 from fanwire.backplane.base import Unavailable
 from fanwire.connection import Connection
+from fanwire.encoding import NESTING_LIMIT
 from fanwire.fabric import Fabric
 from fanwire.limits import Limits
 from fanwire.memberships import Memberships
@@ -95,7 +96,7 @@ class Desk:
         try:
             incoming = session.hear(frame)
         except Refusal as refusal:
-            self._refuse(connection, session, None, refusal)
+            self._refuse(connection, session, refusal.about, refusal)
         else:
             if incoming.type in ABOUT_LINK:
                 if wait is None:
@@ -123,7 +124,7 @@ class Desk:
                 method = self._methods.get(incoming.type)
                 if method is None:
                     raise Refusal("unknown_type", f"there is no type {incoming.type!r}")
-                payload = session.codec.payload(incoming, method.schema)
+                payload = session.codec.payload(incoming, method.schema, self._limits.config.max_nesting)
                 with running(connection, incoming.id):
                     result = method.handler(connection, payload)
                 if not isawaitable(result):
@@ -133,13 +134,18 @@ class Desk:
             return None
         return self._finish(connection, session, incoming, result, own is None) if isawaitable(result) else None
 
-    def tell(self, connection: Connection, type: str, **fields: Any) -> None:
-        """Sends a message of the protocol to a session; fields that are None are left out."""
+    def tell(self, connection: Connection, type: str, *, max_nesting: int = NESTING_LIMIT, **fields: Any) -> None:
+        """Sends a message of the protocol to a session; fields that are None are left out.
+
+        Raises:
+            TypeError, ValueError: the payload is not of the table in docs/values.md, or has more levels than
+            `max_nesting`.
+        """
         session = connection.session
         if session is None:
             return
         envelope = {"type": type, "id": next(self._ids), "ts": time.time_ns() // 1_000_000, **fields}
-        self._engine.send_envelope(connection.id, session.codec.name, session.codec.encode(envelope))
+        self._engine.send_envelope(connection.id, session.codec.name, session.codec.encode(envelope, max_nesting))
 
     async def send_until_acked(
         self, connection: Connection, session: Session, payload: bytes | str, json: bool, timeout: float, attempts: int
@@ -214,7 +220,8 @@ class Desk:
 
     def _reply(self, connection: Connection, session: Session, incoming: Incoming, result: Any) -> None:
         if incoming.id is not None:
-            self.tell(connection, "reply", re=incoming.id, payload=result)
+            max_nesting = self._limits.config.max_nesting
+            self.tell(connection, "reply", max_nesting=max_nesting, re=incoming.id, payload=result)
 
     def _failed(self, connection: Connection, session: Session, incoming: Incoming, error: Exception) -> None:
         reject = reject_of(error)

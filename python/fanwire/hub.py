@@ -153,6 +153,7 @@ class Hub(Host):
         self.services.rights = rights
         self.services.policies = policies
         self.services.ack_attempts = config.ack_attempts
+        self.services.max_nesting = config.max_nesting
         fabric.host = self
         self.failed: asyncio.Future[str] = self._loop.create_future()
         self._thread = threading.get_ident()

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from fanwire.connection import Connection
+from fanwire.encoding import document, plain
 from fanwire.fabric import Fabric
 from fanwire.policy import Policies
 from fanwire.state import State
@@ -57,8 +56,10 @@ class Memberships:
             again = room in connection.rooms
             is_present = self._policies.of(room).presence
             if is_present:
+                # As every member here and elsewhere is told it.
+                info = plain(connection.info)
                 if sees:
-                    members = {**self.present(room), self._id(connection): connection.info}
+                    members = {**self.present(room), self._id(connection): info}
                     extra += f',"count":{len(members)},"members":{_dump(members)}'
                 # Before the engine knows the member: no event may come in between.
                 self._set_blind(connection, room, not sees)
@@ -81,8 +82,8 @@ class Memberships:
                     connection.wished = set()
                 connection.wished.add(room)
             if is_present:
-                self._present.setdefault(room, {})[connection.id] = connection.info
-                self._notify(room, "member_joined", connection)
+                self._present.setdefault(room, {})[connection.id] = info
+                self._notify(room, "member_joined", connection, info)
         self._fabric.entered(room)
         self._changed(connection, room, True)
         return position
@@ -135,22 +136,23 @@ class Memberships:
     def _leave_presence(self, connection: Connection, room: str) -> None:
         members = self._present.get(room)
         self._set_blind(connection, room, False)
-        if members is None or members.pop(connection.id, self) is self:
+        info = self if members is None else members.pop(connection.id, self)
+        if info is self:
             return
         if not members:
             del self._present[room]
-        self._notify(room, "member_left", connection)
+        self._notify(room, "member_left", connection, info)
 
-    def _notify(self, room: str, event: str, connection: Connection) -> None:
+    def _notify(self, room: str, event: str, connection: Connection, info: Any) -> None:
         name = self._id(connection)
-        self._tell(room, event, member(name, connection.info), (connection.id,))
+        self._tell(room, event, member(name, info), (connection.id,))
         if event == "member_joined":
-            self._fabric.member_came(room, name, connection.info)
+            self._fabric.member_came(room, name, info)
         else:
             self._fabric.member_went(room, name)
 
     def _tell(self, room: str, event: str, about: dict[str, Any], exclude: tuple[int, ...]) -> None:
-        self._engine.notify(room, event, orjson.dumps(about).decode(), [*exclude, *self._blind.get(room, ())])
+        self._engine.notify(room, event, document(about).decode(), [*exclude, *self._blind.get(room, ())])
 
     def _id(self, connection: Connection) -> str:
         return f"{self._fabric.tag}{connection.id:x}"
@@ -170,7 +172,7 @@ def member(id: str, info: Any) -> dict[str, Any]:
 
 
 def _dump(members: dict[str, Any]) -> str:
-    return orjson.dumps([member(*item) for item in list(members.items())[:LISTED]]).decode()
+    return document([member(*item) for item in list(members.items())[:LISTED]]).decode()
 
 
 LISTED = 1000

@@ -35,7 +35,7 @@ class Snapshot(NamedTuple):
     """The state of a room at one of its messages.
 
     Attributes:
-        data: the state, anything that orjson takes.
+        data: the state, any value of docs/values.md.
         seq: the sequence number of the last message that the state includes, as `publish` returned it.
     """
 

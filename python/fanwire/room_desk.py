@@ -23,7 +23,7 @@ from fanwire.seen import Seen
 from fanwire.session import Session
 from fanwire.snapshots import Snapshots
 from fanwire.turns import Turns
-from fanwire.wire import Incoming, Refusal, encode_payload
+from fanwire.wire import Incoming, Refusal, read
 
 __all__ = ["RoomDesk"]
 
@@ -259,11 +259,9 @@ class RoomDesk:
     ) -> int | Awaitable[int]:
         if not granted:
             raise Refusal("forbidden", f"this client may not publish to room {room!r}")
-        value = session.codec.payload(incoming)
+        data, json = session.codec.document(incoming, self._limits.config.max_nesting)
         if policy.schema is not None:
-            session.codec.payload(incoming, policy.schema)
-        is_json = session.codec.is_text and len(incoming.payload) > 0
-        data, json = encode_payload(value, bytes(incoming.payload) if is_json else None)
+            read(data, json, policy.schema)
         # Wherever it is sent again to, it is published once.
         name = None if incoming.id is None else sha256(f"{owner}\0{room}\0{incoming.id}".encode()).hexdigest()
         try:

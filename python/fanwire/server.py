@@ -26,7 +26,7 @@ from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
-from fanwire.envelope import encode
+from fanwire.encoding import encode
 from fanwire.fabric import Fabric
 from fanwire.gateway.acceptor import Acceptor, listen
 from fanwire.gateway.doorkeeper import Doorkeeper
@@ -166,7 +166,7 @@ class Server(Application):
 
         Args:
             room: the room's name, 1 to 255 bytes of UTF-8.
-            data: bytes for a binary message, str for a text message, anything else as JSON.
+            data: bytes for a binary message, str for a text message, any other value of docs/values.md as JSON.
             key: in a room of latest values, what the message is the newest value of.
             exclude: members that do not get it.
             delivery: another delivery class than the room's.
@@ -176,13 +176,13 @@ class Server(Application):
             is known once it is stored, see `publish_acked`. Stored messages come to members here as to all others.
 
         Raises:
-            TypeError: the data cannot be encoded.
-            ValueError: the name is too long, the message larger than may wait for one connection, or a key is given
-                though the delivery class is not "latest".
+            TypeError: a value is of a type that docs/values.md does not name; the text begins with its path.
+            ValueError: a value cannot be carried exactly (its path begins the text), the name is too long, the message
+                larger than may wait for one connection, or a key is given though the delivery class is not "latest".
             Overloaded: the engine cannot take more now; nothing was sent.
             EngineClosed: the server is not running.
         """
-        payload, is_json = encode(data)
+        payload, is_json = encode(data, self.config.max_nesting)
         return self._running_fabric.publish(room, payload, is_json, key, _ids(exclude), delivery)
 
     async def publish_acked(
@@ -212,7 +212,7 @@ class Server(Application):
             Unavailable: the backplane was away for too long; whether the message was stored is not known, but with the
                 same id it can be tried again.
         """
-        payload, is_json = encode(data)
+        payload, is_json = encode(data, self.config.max_nesting)
         published = self._running_hub.published
         seq = published.publish(room, payload, is_json, key, _ids(exclude), delivery, id)
         return await seq if isawaitable(seq) else seq
@@ -226,7 +226,7 @@ class Server(Application):
     ) -> None:
         """Sends a message to every connection of this node, whatever rooms it is in, and not to those of other nodes.
         Arguments and errors are those of `publish`."""
-        payload, is_json = encode(data)
+        payload, is_json = encode(data, self.config.max_nesting)
         self.engine.broadcast(payload, is_json, _ids(exclude), delivery)
 
     def forget(self, room: str, key: str) -> bool:
@@ -302,11 +302,11 @@ class Server(Application):
 
         Args:
             subject: the identity's subject, see `Identity`.
-            data: bytes for a binary message, str for a text message, anything else as JSON.
+            data: bytes for a binary message, str for a text message, any other value of docs/values.md as JSON.
             delivery: its delivery class; None: "reliable".
 
         Raises:
-            TypeError: the data cannot be encoded.
+            TypeError: a value is of a type that docs/values.md does not name; the text begins with its path.
             ValueError: the subject is empty, or there is no such delivery class.
             EngineClosed: the server is not running.
         """
@@ -315,7 +315,7 @@ class Server(Application):
         if delivery is not None:
             check_delivery(delivery)
         hub = self._running_hub
-        payload, is_json = encode(data)
+        payload, is_json = encode(data, self.config.max_nesting)
         hub.on_loop(hub.for_user, subject, payload, is_json, delivery)
         hub.fabric.send_to_user(subject, payload, is_json, delivery)
 
@@ -364,6 +364,7 @@ class Server(Application):
             ping_interval=config.ping_interval,
             ping_timeout=config.ping_timeout,
             close_timeout=config.close_timeout,
+            max_nesting=config.max_nesting,
             slow_code=CloseCode.SLOW_CONSUMER,
         )
         for policy in self._policies:

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any, NamedTuple
 
-import orjson
-
 from fanwire._engine import Engine
+from fanwire.encoding import document
 from fanwire.limits import Limits
 from fanwire.once import Dropped, Once
 from fanwire.policy import RoomPolicy
@@ -86,7 +85,7 @@ class Snapshots:
             raise TypeError(f"snapshot must return a fanwire.Snapshot, got {type(state).__name__}") from None
         if isinstance(seq, bool) or not isinstance(seq, int):
             raise TypeError(f"the seq of a fanwire.Snapshot must be an integer, got {seq!r}")
-        return RoomState(epoch, seq, orjson.dumps(data).decode())
+        return RoomState(epoch, seq, document(data, self._limits.config.max_nesting).decode())
 
     def _begin(self, snapshot: Callable[[str], Any], room: str) -> tuple[str, Any]:
         # First the numbering: a room that begins anew during the call is noticed when the state is used.

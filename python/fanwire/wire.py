@@ -6,15 +6,26 @@ import base64
 import binascii
 import math
 import re as regex
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
 import orjson
 
+from fanwire.encoding import (
+    MAX_NESTING,
+    NESTING_LIMIT,
+    InvalidDocument,
+    encode,
+    from_json,
+    from_msgpack,
+    packed,
+    without_payload,
+)
 from fanwire.reject import Reject
 
-__all__ = ["JSON", "MSGPACK", "RAW", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "encode_payload"]
+__all__ = ["JSON", "MSGPACK", "RAW", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "read"]
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Room = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -42,7 +53,12 @@ class Refusal(Exception):
         retry: whether the same message can succeed later.
         retry_after: when, in seconds.
         data: what the application adds; None: nothing.
+
+    Attributes:
+        about: the message, where only its payload was wrong and it is not known otherwise.
     """
+
+    about: Incoming | None = None
 
     def __init__(
         self,
@@ -88,9 +104,7 @@ class Codec:
         self.is_text = is_text
         self._module = msgspec.json if is_text else msgspec.msgpack
         self._decode = self._module.Decoder(Incoming).decode
-        self._decode_any = self._module.Decoder().decode
         self._encode = self._module.Encoder().encode
-        self._typed = lru_cache(maxsize=256)(lambda schema: self._module.Decoder(schema).decode)
 
     def decode(self, frame: bytes | str) -> Incoming:
         """A client's message.
@@ -106,68 +120,117 @@ class Codec:
         except msgspec.ValidationError as error:
             raise Refusal("bad_message", f"not an envelope: {_text(error)}", path=_path(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refusal("bad_message", f"not {self.name}: {error}") from error
+            raise self._malformed(frame, error) from error
         return incoming
 
-    def payload(self, incoming: Incoming, schema: Any = None) -> Any:
-        """The payload of a message, checked against a schema: a type that msgspec knows, or a pydantic model.
+    def _malformed(self, frame: bytes | str, error: Exception) -> Refusal:
+        """What is said of a message that cannot be read. If that is because of its payload, it can be said where, and
+        of which message."""
+        refusal = Refusal("bad_message", f"not {self.name}: {error}")
+        parts = without_payload(frame)
+        if parts is None:
+            return refusal
+        try:
+            incoming: Incoming = self._decode(parts[0])
+            incoming.payload = msgspec.Raw(parts[1])
+            self.document(incoming, NESTING_LIMIT)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return refusal
+        except Refusal as fault:
+            fault.about = incoming
+            return fault
+        return refusal
+
+    def document(self, incoming: Incoming, max_nesting: int = MAX_NESTING) -> tuple[bytes | str, bool]:
+        """The payload of a message as it may be published: as `encoding.encode` returns it, whatever the codec.
 
         Raises:
-            Refusal: `invalid_payload`, with the path of the field.
+            Refusal: `invalid_payload`, with the path of a value that cannot be carried exactly; `bad_message`, the
+                field `encoding` is not "base64".
         """
-        raw = bytes(incoming.payload) or (b"null" if self.is_text else b"\xc0")
+        raw = bytes(incoming.payload)
+        if not raw:
+            return b"null", True
         try:
-            if schema is None:
-                value = self._decode_any(raw)
-                return _bytes_of(value) if incoming.encoding == "base64" else value
-            if hasattr(schema, "model_validate"):
-                return _validate(schema, self._decode_any(raw))
-            return self._typed(schema)(raw)
-        except msgspec.ValidationError as error:
-            if isinstance(error.__cause__, Reject):
-                # A validator's own, which is a ValueError as well.
-                raise error.__cause__ from None
-            raise Refusal("invalid_payload", _text(error), path=_path(error)) from error
-        except Reject:
-            raise
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise Refusal("invalid_payload", str(error), path="$") from error
+            data, is_json = from_json(raw, max_nesting) if self.is_text else from_msgpack(raw, max_nesting)
+        except InvalidDocument as error:
+            raise Refusal("invalid_payload", error.text, path=error.path) from error
+        if incoming.encoding is None:
+            return data, is_json
+        if incoming.encoding != "base64":
+            raise Refusal("bad_message", f"encoding must be base64, got {incoming.encoding[:40]!r}", path="$.encoding")
+        if is_json or not isinstance(data, str):
+            raise Refusal("invalid_payload", "must be a string, as the encoding is base64", path="$")
+        try:
+            return base64.b64decode(data, validate=True), False
+        except (binascii.Error, ValueError) as error:
+            raise Refusal("invalid_payload", f"must be base64: {error}", path="$") from error
 
-    def encode(self, envelope: dict[str, Any]) -> bytes:
-        """An envelope; absent fields are None here."""
-        encoded: bytes = self._encode({name: value for name, value in envelope.items() if value is not None})
+    def payload(self, incoming: Incoming, schema: Any = None, max_nesting: int = MAX_NESTING) -> Any:
+        """The payload of a message as a value, checked against a schema: a type that msgspec knows, or a pydantic
+        model.
+
+        Raises:
+            Refusal: as `document`; or the payload is not what the schema says.
+        """
+        return read(*self.document(incoming, max_nesting), schema)
+
+    def encode(self, envelope: dict[str, Any], max_nesting: int = NESTING_LIMIT) -> bytes:
+        """An envelope; absent fields are None here. The payload is any value that `encoding.encode` takes.
+
+        Raises:
+            TypeError, ValueError: the payload cannot be encoded.
+        """
+        fields = {name: value for name, value in envelope.items() if value is not None}
+        if "payload" in fields:
+            data, is_json = encode(fields["payload"], max_nesting)
+            if isinstance(data, str):
+                fields["payload"] = data
+            elif is_json:
+                fields["payload"] = msgspec.Raw(data if self.is_text else packed(data))
+            elif self.is_text:
+                fields["payload"], fields["encoding"] = base64.b64encode(data).decode(), "base64"
+            else:
+                fields["payload"] = data
+        encoded: bytes = self._encode(fields)
         return encoded
 
 
-def encode_payload(value: Any, raw: bytes | None) -> tuple[bytes | str, bool]:
-    """What a client has published, as the engine takes it, and whether it is JSON; `raw` is that, if it came so.
+def read(data: bytes | str, is_json: bool, schema: Any = None) -> Any:
+    """The value of a payload, checked against a schema. JSON and MessagePack are read alike: both have become JSON
+    before.
+
+    Args:
+        data: the payload.
+        is_json: whether it is a JSON document.
+        schema: a type that msgspec knows, a pydantic model or dataclass, or None: any.
 
     Raises:
-        Refusal: `invalid_payload`, it is MessagePack that JSON has no words for: keys that are no text, bytes within
-            a document, extensions, more than 254 levels.
+        Refusal: `invalid_payload`, with the path of the field.
     """
-    if isinstance(value, (bytes, str)):
-        return value, False
-    if raw is not None:
-        return raw, True
+    if schema is None and not is_json:
+        return data
     try:
-        return orjson.dumps(value), True
-    except TypeError as error:
-        raise Refusal("invalid_payload", f"it cannot be JSON: {error}", path="$") from error
-
-
-def _bytes_of(value: Any) -> bytes:
-    if not isinstance(value, str):
-        raise Refusal("invalid_payload", "with the encoding base64 the payload is a string", path="$")
-    try:
-        return base64.b64decode(value, validate=True)
-    except binascii.Error as error:
-        raise Refusal("invalid_payload", f"not base64: {error}", path="$") from error
-
-
-def _validate(model: Any, value: Any) -> Any:
-    try:
-        return model.model_validate(value)
+        if isinstance(data, bytes) and not is_json:
+            validator = getattr(schema, "__pydantic_validator__", None)
+            return msgspec.convert(data, schema) if validator is None else validator.validate_python(data)
+        document = data if is_json else orjson.dumps(data)
+        if schema is None:
+            return _decode(document)
+        if hasattr(schema, "model_validate_json"):
+            return schema.model_validate_json(document)
+        if hasattr(schema, "__pydantic_validator__"):
+            return schema.__pydantic_validator__.validate_json(document)
+        return _decoder(schema)(document)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, Reject):
+            # A validator's own, which is a ValueError as well.
+            raise error.__cause__ from None
+        raise Refusal("invalid_payload", _text(error), path=_path(error)) from error
+    except Reject:
+        raise
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refusal("invalid_payload", str(error), path="$") from error
     except ValueError as error:
         # pydantic's ValidationError is one, and says where.
         first: dict[str, Any] = error.errors()[0] if hasattr(error, "errors") else {"msg": str(error), "loc": ()}
@@ -176,6 +239,14 @@ def _validate(model: Any, value: Any) -> Any:
             raise cause from None
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         raise Refusal("invalid_payload", first["msg"], path=f"${path}") from error
+
+
+_decode = msgspec.json.Decoder().decode
+
+
+@lru_cache(maxsize=256)
+def _decoder(schema: Any) -> Callable[[bytes | str], Any]:
+    return msgspec.json.Decoder(schema).decode
 
 
 def _text(error: Exception) -> str:

@@ -47,7 +47,7 @@ impl Engine {
         stamp: impl FnOnce(&Room) -> Option<Stamp>,
     ) -> Result<bool, Error> {
         self.check_state()?;
-        self.mint.check(draft)?;
+        self.mint.check_foreign(draft)?;
         let is_new = self.rooms.with(name, self.mint.now_us(), |entry| match stamp(&entry.room) {
             Some(stamp) => self.queue(entry, draft, Some(stamp), except, wake).map(|_| true),
             None => Ok(false),
@@ -64,8 +64,11 @@ impl Engine {
         if !messages.is_sorted_by(|(one, _), (next, _)| one.seq < next.seq) {
             return Err(Error::Invalid("the messages are not in the order of their numbers".into()));
         }
-        for &(_, draft) in messages {
-            self.mint.check(draft)?;
+        // What no member could read is not there, and nothing before it is missed in silence.
+        let (mut from, mut messages) = (from, messages);
+        if let Some(last) = messages.iter().rposition(|&(_, draft)| self.mint.check_foreign(draft).is_err()) {
+            from.seq = messages[last].0.seq;
+            messages = &messages[last + 1..];
         }
         let extended = self.rooms.find(name, |Entry { room, .. }| self.extend_room(room, from, messages));
         extended.unwrap_or(Ok(()))

@@ -26,6 +26,7 @@ fn settings(shards: usize) -> Settings {
         history_bytes: 1 << 30,
         max_rooms: 10_000,
         queue_items: 1 << 20,
+        max_nesting: 64,
         queue_bytes: 1 << 30,
         unsent_bytes: 16 << 10,
         write_timeout: DEADLINE,

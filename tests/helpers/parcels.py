@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 from hypothesis import strategies as st
 
 from fanwire.cluster.parcel import DELIVERIES, Parcel
@@ -14,7 +15,7 @@ NUMBERS = st.integers(0, 2**64 - 1)
 @st.composite
 def parcels(draw: st.DrawFn) -> Parcel:
     payload, json = draw(
-        st.one_of(st.tuples(st.binary() | TEXT, st.just(False)), st.tuples(TEXT.map(str.encode), st.just(True)))
+        st.one_of(st.tuples(st.binary() | TEXT, st.just(False)), st.tuples(TEXT.map(orjson.dumps), st.just(True)))
     )
     key, delivery = draw(st.none() | TEXT), draw(st.sampled_from(DELIVERIES))
     parcel = Parcel(payload, json, key, delivery, draw(NUMBERS), draw(NUMBERS), draw(NUMBERS))

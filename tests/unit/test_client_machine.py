@@ -706,8 +706,7 @@ def test_what_cannot_be_encoded_or_is_too_large_is_the_callers_error_and_leaves_
     [
         "", "{", "[]", "null", "1", '"x"', "{}", b"{}", '{"type":1}', '{"type":"message","room":"r"}',
         '{"type":"message","room":"r","seq":-1}', '{"type":"message","room":"r","seq":"1"}',
-        '{"type":"message","payload":"*","encoding":"base64"}', '{"type":"message","payload":1,"encoding":"base64"}',
-        '{"type":"message","payload":"","encoding":"rot13"}', '{"type":"message","id":7}',
+        '{"type":"message","id":7}',
         '{"type":"joined"}', '{"type":"joined","room":"r"}', '{"type":"left"}', '{"type":"reply"}',
         '{"type":"skipped","room":"r","payload":{"reason":"x","count":1,"first":3,"last":2}}',
         '{"type":"skipped","room":"r"}', '{"type":"member_joined","room":"r"}', '{"type":"error"}',

@@ -103,6 +103,19 @@ def test_a_forgotten_key_is_told_in_the_order_of_its_values_and_once() -> None:
     assert [each["seq"] for each in got if each["type"] == "forgotten"] == [2]
 
 
+@pytest.mark.parametrize(
+    "document", [b"[" * 65 + b"]" * 65, b"{", b"[NaN]", b"[1e999]", b"9" * 30, b'{"a":1,"a":2}', b""]
+)
+def test_what_is_no_document_is_dropped_and_told_as_missing(document: bytes) -> None:
+    said, got = taken(message(1), message(2, document, json=True), message(3))
+    assert [missing for missing, _ in said] == [0, 1, 0]
+    assert said[1][1] is not None
+    assert "$" in said[1][1]
+    assert [each["seq"] for each in got if each["type"] == "message"] == [1, 3]
+    skipped = {"reason": "backplane", "count": 1, "first": 2, "last": 2}
+    assert [each["payload"] for each in got if each["type"] == "skipped"] == [skipped]
+
+
 @given(parcels())
 def test_what_is_packed_here_is_unpacked_there(parcel: Parcel) -> None:
     engine = started()

@@ -20,7 +20,21 @@ def test_a_word_comes_back(word: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\xff", b"[]", b"{}", b"null", b'["other",1]', b'["ask"]', b'["ask","1"]', b'["went",1,2,"\xff"]']
+    "data",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b"null",
+        b'["other",1]',
+        b'["ask"]',
+        b'["ask","1"]',
+        b'["went",1,2,"\xff"]',
+        b'["came",1,2,"a",' + b"9" * 30 + b"]",
+        b'["came",1,2,"a",1e999]',
+        b'["came",1,2,"a",' + b"[" * 5000 + b"]" * 5000 + b"]",
+    ],
 )
 def test_what_is_no_word(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - also that of the codec

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import datetime
+import decimal
 import json
+import uuid
 from typing import Any
 
 import msgspec
@@ -14,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.wire import JSON, MSGPACK, SUBPROTOCOLS, Codec, Incoming, Refusal, encode_payload
+from fanwire.wire import JSON, MSGPACK, SUBPROTOCOLS, Codec, Incoming, Refusal
 
 CODECS = pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=lambda codec: codec.name)
 
@@ -141,11 +144,119 @@ def test_what_a_reply_says() -> None:
     assert Refusal("x", "y").payload() == {"code": "x", "text": "y", "retry": False}
 
 
-def test_published_payloads_go_on_as_what_they_are() -> None:
-    assert encode_payload("text", b'"text"') == ("text", False)
-    assert encode_payload(b"\x00", None) == (b"\x00", False)
-    assert encode_payload({"a": 1}, b'{ "a": 1 }') == (b'{ "a": 1 }', True)
-    assert encode_payload({"a": 1}, None) == (b'{"a":1}', True)
+def test_payloads_go_on_as_what_they_are() -> None:
+    for codec, value, expected in (
+        (JSON, "text", ("text", False)),
+        (MSGPACK, "text", ("text", False)),
+        (MSGPACK, b"\x00", (b"\x00", False)),
+        (JSON, {"a": 1}, (b'{"a": 1}', True)),
+        (MSGPACK, {"a": 1}, (b'{"a":1}', True)),
+        (JSON, None, (b"null", True)),
+    ):
+        assert codec.document(codec.decode(frame(codec, {"type": "x", "payload": value}))) == expected
+    assert JSON.document(JSON.decode('{"type":"x"}')) == (b"null", True)
+
+
+@CODECS
+def test_an_encoding_that_is_not_known_is_refused(codec: Codec) -> None:
+    incoming = codec.decode(frame(codec, {"type": "x", "payload": "eA==", "encoding": "gzip"}))
+    with pytest.raises(Refusal) as refused:
+        codec.payload(incoming)
+    assert (refused.value.code, refused.value.path) == ("bad_message", "$.encoding")
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [
+        ('{"a":[1,NaN]}', "$.a[1]"),
+        ('"\\ud800"', "$"),
+        ("[1,]", "$[1]"),
+        ("[" * 100_000 + "]" * 100_000, "$" + "[0]" * 200),
+    ],
+)
+def test_of_a_message_whose_payload_is_broken_it_is_said_which_and_where(payload: str, path: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        JSON.decode(f'{{"type":"x","payload":{payload},"id":"7"}}')
+    assert (refused.value.code, (refused.value.path or "")[:400]) == ("invalid_payload", path[:400])
+    assert refused.value.about is not None
+    assert refused.value.about.id == "7"
+
+
+def test_of_a_packed_message_that_is_too_deep_it_is_said_which() -> None:
+    data = b"\x83\xa4type\xa1x\xa7payload" + b"\x91" * 50_000 + b"\xc0\xa2id\xa17"
+    with pytest.raises(Refusal) as refused:
+        MSGPACK.decode(data)
+    assert refused.value.code == "invalid_payload"
+    assert refused.value.about is not None
+    assert refused.value.about.id == "7"
+
+
+@CODECS
+def test_levels_are_limited_by_the_server_that_asks(codec: Codec) -> None:
+    incoming = codec.decode(frame(codec, {"type": "x", "payload": [[[1]]]}))
+    assert codec.payload(incoming, None, 3) == [[[1]]]
+    for schema in (None, list[Any], Any):
+        with pytest.raises(Refusal) as refused:
+            codec.payload(incoming, schema, 2)
+        assert (refused.value.code, refused.value.path) == ("invalid_payload", "$[0][0]")
+
+
+class Times(msgspec.Struct):
+    at: datetime.datetime
+    day: datetime.date
+    price: decimal.Decimal
+    id: uuid.UUID
+    data: bytes
+
+
+class StrictTimes(pydantic.BaseModel, strict=True):
+    at: datetime.datetime
+    day: datetime.date
+    price: decimal.Decimal
+    id: uuid.UUID
+    data: bytes
+
+
+@CODECS
+@pytest.mark.parametrize("schema", [Times, StrictTimes])
+def test_schemas_read_text_of_times_decimals_uuids_and_bytes_in_both_encodings(codec: Codec, schema: Any) -> None:
+    at, day = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc), datetime.date(2026, 1, 2)
+    text = base64.b64encode(b"\x01").decode() if schema is Times else "\x01"
+    payload = {"at": at.isoformat(), "day": "2026-01-02", "price": "1.10", "id": str(uuid.UUID(int=1)), "data": text}
+    read = codec.payload(codec.decode(frame(codec, {"type": "x", "payload": payload})), schema)
+    assert (read.at, read.day, str(read.price), read.id) == (at, day, "1.10", uuid.UUID(int=1))
+    assert read.data == b"\x01"
+
+
+@CODECS
+@pytest.mark.parametrize("schema", [bytes, Any])
+def test_a_schema_reads_a_whole_message_of_bytes(codec: Codec, schema: Any) -> None:
+    envelope = {"payload": "AP8=", "encoding": "base64"} if codec is JSON else {"payload": b"\x00\xff"}
+    assert codec.payload(codec.decode(frame(codec, {"type": "x", **envelope})), schema) == b"\x00\xff"
+    with pytest.raises(Refusal):
+        codec.payload(codec.decode(frame(codec, {"type": "x", **envelope})), Order)
+
+
+@CODECS
+def test_replies_hold_the_same_values_in_both_encodings(codec: Codec) -> None:
+    module = msgspec.json if codec is JSON else msgspec.msgpack
+    value = {
+        "at": datetime.date(2026, 1, 2),
+        "model": Model(price=1.5, items=[1]),
+        "price": decimal.Decimal("1.1"),
+        "s": {1},
+    }
+    expected = {"at": "2026-01-02", "model": {"price": 1.5, "items": [1]}, "price": "1.1", "s": [1]}
+    assert module.decode(codec.encode({"type": "reply", "payload": value})) == {"type": "reply", "payload": expected}
+    told = module.decode(codec.encode({"type": "reply", "payload": b"\x00"}))
+    assert told == (
+        {"type": "reply", "payload": "AA==", "encoding": "base64"}
+        if codec is JSON
+        else {"type": "reply", "payload": b"\x00"}
+    )
+    for bad in ({"a": float("nan")}, {"a": b"x"}, {1: 2}, {"a": 2**64}):
+        with pytest.raises((TypeError, ValueError), match=r"^\$"):
+            codec.encode({"type": "reply", "payload": bad})
 
 
 def test_the_names() -> None:

@@ -162,6 +162,19 @@ class Complained:
     error: RequestFailed
 
 
+@dataclass(frozen=True)
+class NotRead:
+    """A payload has come that cannot be read. What follows from it stands in actions of its own.
+
+    Attributes:
+        type: of the envelope.
+        why: for people.
+    """
+
+    type: str
+    why: str
+
+
 Action = (
     Send
     | Connect
@@ -178,4 +191,5 @@ Action = (
     | Told
     | MemberChanged
     | Complained
+    | NotRead
 )

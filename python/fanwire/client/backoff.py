@@ -72,16 +72,20 @@ class Backoff:
         self._was_open = True
         self._opened = now
 
-    def failed(self, now: float, after: float | None = None) -> float | None:
+    def failed(self, now: float, after: float | None = None, *, is_violation: bool = False) -> float | None:
         """An attempt has failed, or the connection was lost.
 
         Args:
             now: seconds of a clock that never goes back.
             after: seconds that the server asked for; they take the place of the computed ones.
+            is_violation: the server broke the protocol. However long the connection had lasted, it was no success: a
+                server that does so again and again is given up.
 
         Returns:
             Seconds to wait; None: there were too many failures, give up.
         """
+        if is_violation:
+            self._opened = None
         self._lost(now)
         self.failures += 1
         if not self._was_open and self._first_attempts is not None and self.failures >= self._first_attempts:

@@ -168,6 +168,7 @@ class Client:
         self._messages = Messages(self._direct, self._processed)
         self._is_direct_wanted = False
         self._dropped = 0
+        self._unreadable = 0
         self._state_callbacks: list[Callable[[ClientState], object]] = []
 
     @property
@@ -189,6 +190,12 @@ class Client:
     def error(self) -> ClientError | None:
         """Why it is closed for good; None: it is not, or its own side wanted it."""
         return self._machine.error
+
+    @property
+    def unreadable(self) -> int:
+        """Payloads that came and could not be decoded: nested too deep for this process, broken, or of an unknown
+        extension. One of a room is told as a gap as well, and one that answers a call is raised by it."""
+        return self._unreadable
 
     def on_state(self, callback: OnState) -> OnState:
         """Has it called with each new state; it must not wait. Can be a decorator."""
@@ -273,7 +280,7 @@ class Client:
 
         Args:
             room: its name. It need not be joined.
-            data: bytes, or what the encoding can hold.
+            data: any value of docs/values.md; bytes and str are the whole message.
             key: in a room of latest values, what this is the newest value of.
 
         Returns:
@@ -420,6 +427,13 @@ class Client:
     def _do_complained(self, action: do.Complained) -> None:
         logger.warning("the server says: %s", action.error)
 
+    def _do_not_read(self, action: do.NotRead) -> None:
+        level = logging.DEBUG if self._unreadable else logging.WARNING
+        logger.log(
+            level, "the payload of a %s cannot be read, later ones are only counted: %s", action.type, action.why
+        )
+        self._unreadable += 1
+
     # Waiting.
 
     async def _next_change(self) -> None:
@@ -476,4 +490,5 @@ _DO: dict[type, _Does] = {
     do.Told: Client._do_told,
     do.MemberChanged: Client._do_member,
     do.Complained: Client._do_complained,
+    do.NotRead: Client._do_not_read,
 }

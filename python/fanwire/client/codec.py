@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from fanwire.client.errors import ProtocolError
+from fanwire.encoding import encode, packed, without_payload
 
 __all__ = [
     "Closing",
@@ -21,6 +24,7 @@ __all__ = [
     "LeftInfo",
     "MemberInfo",
     "SkippedInfo",
+    "Unreadable",
     "Welcome",
     "convert",
 ]
@@ -45,6 +49,17 @@ class Envelope(Struct, omit_defaults=True):
     ack: bool | UnsetType = UNSET
     encoding: str | UnsetType = UNSET
     payload: Any = UNSET
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands as the payload of an envelope whose payload cannot be read. The rest of the envelope holds.
+
+    Attributes:
+        why: for people.
+    """
+
+    why: str
 
 
 class Welcome(Struct):
@@ -149,46 +164,75 @@ class Codec:
         ValueError: there is no such encoding.
     """
 
-    __slots__ = ("_is_text", "subprotocol")
+    __slots__ = ("_decode_envelope", "_decode_payload", "_is_text", "subprotocol")
 
     def __init__(self, encoding: str) -> None:
         if encoding not in ("json", "msgpack"):
             raise ValueError(f"the encoding is json or msgpack, not {encoding!r}")
         self._is_text = encoding == "json"
         self.subprotocol = f"fanwire.v1.{encoding}"
+        self._decode_envelope: Callable[[Any], Any]
+        self._decode_payload: Callable[[Any], Any]
+        if self._is_text:
+            self._decode_envelope = msgspec.json.Decoder(_Frame).decode
+            self._decode_payload = msgspec.json.Decoder().decode
+        else:
+            self._decode_envelope = msgspec.msgpack.Decoder(_Frame).decode
+            self._decode_payload = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
 
     def encode(self, envelope: Envelope) -> bytes | str:
-        """Makes a frame: str is a text message, bytes a binary one. Bytes as payload of JSON become base64.
+        """Makes a frame: str is a text message, bytes a binary one. The payload is any value of docs/values.md.
 
         Raises:
-            TypeError: the payload cannot be encoded.
-            ValueError: nor can this one (an integer beyond 64 bits).
+            TypeError, ValueError: the payload cannot be encoded; the text names the path.
         """
-        try:
-            if not self._is_text:
-                return _to_msgpack(envelope)
-            if isinstance(envelope.payload, (bytes, bytearray, memoryview)):
-                envelope.payload = b64encode(envelope.payload).decode()
-                envelope.encoding = "base64"
-            return _to_json(envelope).decode()
-        except OverflowError as error:
-            raise ValueError(str(error)) from error
+        if envelope.payload is not UNSET:
+            data, is_json = encode(envelope.payload)
+            if isinstance(data, str):
+                envelope.payload = data
+            elif is_json:
+                envelope.payload = msgspec.Raw(data if self._is_text else packed(data))
+            elif self._is_text:
+                envelope.payload, envelope.encoding = b64encode(data).decode(), "base64"
+            else:
+                envelope.payload = data
+        return _to_json(envelope).decode() if self._is_text else _to_msgpack(envelope)
 
     def decode(self, frame: bytes | str) -> Envelope:
-        """Reads a frame.
+        """Reads a frame. One whose payload cannot be read has an `Unreadable` in its place.
 
         Raises:
             ProtocolError: it is not what the protocol says.
         """
         if isinstance(frame, str) is not self._is_text:
             raise ProtocolError("a frame of the other encoding")
+        envelope = self._envelope(frame)
+        raw = envelope.payload
+        if not isinstance(raw, msgspec.Raw):
+            return envelope
         try:
-            # What is nested too deep is an error of the sender, too.
-            envelope = _from_json(frame) if self._is_text else _from_msgpack(frame)
+            envelope.payload = self._decode_payload(raw) if len(raw) else UNSET
+            if envelope.encoding is not UNSET:
+                envelope.payload = _from_base64(envelope)
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            envelope.payload = Unreadable(str(error))
+        return envelope
+
+    def _envelope(self, frame: bytes | str) -> Envelope:
+        try:
+            envelope: Envelope = self._decode_envelope(frame)
+            return envelope
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            # To step over a payload costs as much of the stack as to read it.
+            parts = without_payload(frame)
+            if parts is None:
+                raise ProtocolError(f"no envelope: {error}") from error
+            why = error
+        try:
+            envelope = self._decode_envelope(parts[0])
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             raise ProtocolError(f"no envelope: {error}") from error
-        if envelope.encoding is not UNSET:
-            envelope.payload = _from_base64(envelope)
+        envelope.payload = Unreadable(str(why))
         return envelope
 
 
@@ -199,6 +243,8 @@ def convert(envelope: Envelope, kind: type[T]) -> T:
         ProtocolError: it is not what the type says.
     """
     payload = {} if envelope.payload is UNSET else envelope.payload
+    if isinstance(payload, Unreadable):
+        raise ProtocolError(f"payload of {envelope.type}: {payload.why}")
     try:
         return msgspec.convert(payload, kind)
     except (msgspec.ValidationError, ValueError) as error:
@@ -210,15 +256,21 @@ def _bounded(milliseconds: int | None) -> int | None:
 
 
 def _from_base64(envelope: Envelope) -> bytes:
-    if envelope.encoding != "base64" or not isinstance(envelope.payload, str):
-        raise ProtocolError(f"encoding {envelope.encoding!r} of a payload")
+    if envelope.encoding != "base64":
+        raise ValueError(f"the server says that it is {envelope.encoding!r}")
+    if not isinstance(envelope.payload, str):
+        raise ValueError("base64 that is no string")
     try:
         return b64decode(envelope.payload, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ProtocolError(f"base64: {error}") from error
+        raise ValueError(f"base64: {error}") from error
+
+
+def _refuse_extension(code: int, data: memoryview) -> NoReturn:
+    raise ValueError(f"a MessagePack extension of the type {code}")
 
 
 _to_json = msgspec.json.Encoder().encode
 _to_msgpack = msgspec.msgpack.Encoder().encode
-_from_json = msgspec.json.Decoder(Envelope).decode
-_from_msgpack: Any = msgspec.msgpack.Decoder(Envelope).decode
+_Frame = msgspec.defstruct("_Frame", [("payload", msgspec.Raw, msgspec.Raw(b""))], bases=(Envelope,))
+"""An envelope whose payload is not looked at yet."""

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
-from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, Welcome, convert
+from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, Unreadable, Welcome, convert
 from fanwire.client.errors import MEANINGS, ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
@@ -187,8 +187,9 @@ class Machine:
                 return
             if envelope.type not in UNCOUNTED:
                 self.session.counted(size_of(frame))
-            handler = _HANDLERS.get(envelope.type)
-            if handler is not None:
+            if isinstance(envelope.payload, Unreadable):
+                self._unreadable(envelope, envelope.payload, now)
+            elif (handler := _HANDLERS.get(envelope.type)) is not None:
                 handler(self, envelope, now)
             if self.session.is_ack_due and self._is_linked:
                 self._out.tell()
@@ -201,7 +202,7 @@ class Machine:
             return
         self.session.forget()
         self._actions.append(do.Drop(code, reason))
-        self._down(f"the server broke the protocol: {reason}", now)
+        self._down(f"the server broke the protocol: {reason}", now, is_violation=True)
 
     def tick(self, now: float) -> None:
         """Some time has passed."""
@@ -349,6 +350,30 @@ class Machine:
             if question.kind not in ("join", "rejoin"):
                 self.session.push(question.frame)
 
+    def _unreadable(self, envelope: Envelope, payload: Unreadable, now: float) -> None:
+        """Its payload cannot be read: that costs this message and nothing else."""
+        if envelope.type in PAYLOAD_MATTERS:
+            # Without it there is no going on.
+            raise ProtocolError(f"payload of {envelope.type}: {payload.why}")
+        self._actions.append(do.NotRead(envelope.type, payload.why))
+        error = RequestFailed("unreadable", f"the answer has come and cannot be read: {payload.why}")
+        if envelope.type == "message" and envelope.room is not UNSET:
+            self.rooms.unreadable(envelope.room, envelope, now)
+        elif envelope.type == "joined":
+            self.rooms.not_joined(envelope, error)
+        elif envelope.type == "error":
+            envelope.payload = {"code": error.code, "text": error.text}
+            self._on_error(envelope, now)
+        elif envelope.type == "reply":
+            question = None if envelope.re is UNSET else self._questions.find(envelope.re)
+            if question is None or question.kind in ("publish", "token"):
+                # All that matters stands beside it.
+                envelope.payload = UNSET
+                self._on_reply(envelope, now)
+            elif envelope.re is not UNSET:
+                self._questions.answered(envelope.re)
+                self._actions.append(do.Reject(envelope.re, error))
+
     def _on_message(self, envelope: Envelope, now: float) -> None:
         if envelope.room is not UNSET:
             self.rooms.message(envelope.room, envelope, now)
@@ -445,8 +470,8 @@ class Machine:
         if self.state in (ClientState.CLOSING, ClientState.CLOSED):
             raise ClientClosed
 
-    def _down(self, reason: str, now: float, after: float | None = None) -> None:
-        delay = self._backoff.failed(now, after)
+    def _down(self, reason: str, now: float, after: float | None = None, *, is_violation: bool = False) -> None:
+        delay = self._backoff.failed(now, after, is_violation=is_violation)
         if delay is None:
             times = self._backoff.attempts
             plural = "" if times == 1 else "s"
@@ -493,6 +518,9 @@ def _sooner(one: float | None, other: float | None) -> float | None:
 
 
 UNCOUNTED = frozenset({"welcome", "ping", "pong", "received"})
+
+PAYLOAD_MATTERS = frozenset({"welcome", "received", "skipped", "closing"})
+"""Types of the protocol's own whose payload the session rests on."""
 
 _HANDLERS: dict[str, Callable[[Machine, Envelope, float], None]] = {
     "welcome": Machine._on_second_welcome,

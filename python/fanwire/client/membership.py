@@ -156,6 +156,13 @@ class Membership:
         gap, self._gap = self._gap, None
         return [Deliver(message_of(envelope, seq, gap))]
 
+    def unreadable(self, envelope: Envelope, now: float) -> list[Action]:
+        """A message has come whose payload cannot be read."""
+        seq = seq_of(envelope)
+        if self._positions is None or self.is_waiting or not self._positions.arrived(seq, now, prev_of(envelope)):
+            return []
+        return self._missed(Gap("unreadable", seq - 1, seq))
+
     def skipped(self, envelope: Envelope) -> list[Action]:
         """Messages will not come."""
         info = convert(envelope, SkippedInfo)

@@ -26,7 +26,8 @@ class Gap:
 
     Attributes:
         reason: the server's: "epoch", "history", "position" (see the protocol), "budget" and the like; or "unhealed":
-            the client noticed and could not get them; or "slow": the application did not take them in time.
+            the client noticed and could not get them; or "slow": the application did not take them in time; or
+            "unreadable": it came, and cannot be decoded.
         after: the number of the last message before the gap.
         upto: the number of the last message in the gap. Where the reason is "epoch" it counts in the new numbering.
         snapshot: the state of the room at `upto`, where the application supplies one; else None.

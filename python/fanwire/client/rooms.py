@@ -141,6 +141,27 @@ class Rooms:
             self._actions += room.message(envelope, now)
             self._watch(room)
 
+    def unreadable(self, name: str, envelope: Envelope, now: float) -> None:
+        """A message of a room whose payload cannot be read."""
+        room = self._rooms.get(name)
+        if room is not None:
+            self._actions += room.unreadable(envelope, now)
+            self._watch(room)
+
+    def not_joined(self, envelope: Envelope, error: RequestFailed) -> None:
+        """The server has joined a room, and what it says of the room cannot be read: the room ends with an error."""
+        name = _room_of(envelope)
+        room = self._rooms.get(name)
+        # Without `re` it is the server's own wish, which an answer that is still to come overrules.
+        if room is None or room.join_key != ("" if envelope.re is UNSET else envelope.re):
+            return
+        if not room.is_leaving:
+            self._out.say("leave", name)
+        if room.was_joined:
+            self._end(name, RoomEnded(name, error.code, error.text))
+        else:
+            self._forget(name, error)
+
     def joined(self, envelope: Envelope, now: float) -> None:
         """The answer to a join, or the server has joined a room of its own accord."""
         name = _room_of(envelope)

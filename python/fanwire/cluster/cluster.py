@@ -39,6 +39,7 @@ from fanwire.cluster.troubles import Troubles
 from fanwire.cluster.values import VALUES, SharedValues
 from fanwire.cluster.words import Beat, Moved, Values, pack_word, unpack_word
 from fanwire.config import Config
+from fanwire.encoding import from_json
 from fanwire.fabric import Fabric
 from fanwire.policy import Policies, RoomPolicy
 
@@ -74,6 +75,7 @@ class Cluster(Fabric, Listener):
         self.node = secrets.randbits(63)
         self._backplane = backplane
         self._policies = policies
+        self._max_nesting = config.max_nesting
         self._tasks = Tasks(troubles)
         self._begun = time.monotonic()
         self._pulse = Pulse(self.node, time.monotonic())
@@ -403,6 +405,8 @@ class Cluster(Fabric, Listener):
             if not self._from_users.is_new(subject, parcel.origin, parcel.number):
                 self._troubles.note("late", f"to user {subject!r}")
                 return
+            if isinstance(parcel.payload, bytes) and parcel.json:
+                from_json(parcel.payload, self._max_nesting)
         except ValueError as error:
             self._troubles.note("malformed", f"{error} (to user {subject!r})")
         else:

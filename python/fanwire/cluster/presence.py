@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from fanwire.encoding import NESTING_LIMIT, InvalidDocument, from_json
+
 __all__ = ["Afar", "Ask", "Came", "Change", "There", "Went", "Whereabouts", "pack_whereabouts", "unpack_whereabouts"]
 
 
@@ -134,11 +136,16 @@ def unpack_whereabouts(data: bytes) -> Whereabouts:
         ValueError: they are none, or one of a newer version.
     """
     try:
+        # What is told of members goes on to clients, as it is.
+        from_json(data, NESTING_LIMIT + WRAPPING)
         word: Whereabouts = _decode(data)
-    except msgspec.DecodeError as error:
+    except (InvalidDocument, msgspec.DecodeError) as error:
         raise ValueError(f"no word of who is where: {error}") from error
     return word
 
+
+WRAPPING = 8
+"""Levels around what is told of a member."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Whereabouts).decode

@@ -68,7 +68,7 @@ class HttpSide:
         self._body_timeout = config.http_body_timeout
         self._count = count
         publisher = HttpPublisher(
-            publish, config.is_room_name, max_body=config.max_message, max_nesting=64,
+            publish, config.is_room_name, max_body=config.max_message, max_nesting=config.max_nesting,
             timeout=config.http_body_timeout, count=count,
         )  # fmt: skip
         self.app = web.Application(client_max_size=config.max_message, middlewares=[self._guard])

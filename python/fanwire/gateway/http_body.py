@@ -13,8 +13,8 @@ from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-import orjson
 
+from fanwire.encoding import InvalidDocument, from_json
 from fanwire.policy import DELIVERIES
 
 __all__ = ["Entry", "HttpError", "Options", "entries_of", "entry_of", "options_of", "payload_of"]
@@ -190,11 +190,23 @@ def _guessed(body: bytes, max_nesting: int) -> tuple[bytes | str, bool]:
     try:
         return _json(body, max_nesting, "$")
     except HttpError:
-        pass
+        # What is JSON, and cannot be carried, is not meant as text.
+        if _is_json(body):
+            raise
     try:
         return body.decode(), False
     except UnicodeDecodeError:
         return body, False
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        _ANY.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    except RecursionError:
+        return True
+    return True
 
 
 def _decoded(body: bytes, charset: str) -> str:
@@ -206,10 +218,9 @@ def _decoded(body: bytes, charset: str) -> str:
 
 def _json(body: bytes, max_nesting: int, path: str) -> tuple[bytes | str, bool]:
     try:
-        found = orjson.loads(body)
-    except ValueError:
-        raise _invalid("this is no JSON", path) from None
-    return (found, False) if isinstance(found, str) else (body.decode(), True)
+        return from_json(body, max_nesting)
+    except InvalidDocument as error:
+        raise _invalid(error.text, path + error.path[1:]) from None
 
 
 def _invalid(text: str, path: str) -> HttpError:
@@ -238,4 +249,5 @@ MAX_ENTRIES = 1_000
 
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _ENTRY = msgspec.json.Decoder(Entry)
+_ANY = msgspec.json.Decoder(msgspec.Raw)
 _CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?(?P<name>[A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)

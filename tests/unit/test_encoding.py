@@ -1,0 +1,389 @@
+"""What values become: each row of the table in docs/values.md, what is refused, with which words, and for which
+path."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+import math
+import types
+import uuid
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+import orjson
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanwire.encoding import InvalidDocument, document, encode, from_json, from_msgpack, packed, plain
+
+
+@dataclasses.dataclass
+class Quote:
+    symbol: str
+    price: float
+    _hidden: int = 1
+
+
+@dataclasses.dataclass
+class Slotted:
+    __slots__ = ("at", "rest")
+    at: datetime
+    rest: Any
+
+
+class Point(NamedTuple):
+    x: int
+    y: Decimal
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Side(str, enum.Enum):
+    BUY = "buy"
+
+
+class Ratio(float, enum.Enum):
+    HALF = 0.5
+
+
+class Pair(enum.Enum):
+    BOTH = (1, date(2026, 1, 2))
+
+
+class Text(str):
+    def __str__(self) -> str:
+        return "other"
+
+
+class Number(int):
+    def __repr__(self) -> str:
+        return "other"
+
+
+class Real(float):
+    pass
+
+
+class Order(msgspec.Struct, rename="camel", tag="order", omit_defaults=True):
+    unit_price: Decimal
+    sent_at: datetime
+    note: str = ""
+    legs: list[Any] = []
+
+
+class Row(msgspec.Struct, array_like=True):
+    a: int
+    b: Any
+
+
+class Model(pydantic.BaseModel):
+    unit_price: Decimal = pydantic.Field(alias="unitPrice")
+    at: datetime
+    tag: Annotated[str, pydantic.PlainSerializer(str.upper)] = "x"
+    side: Side = Side.BUY
+    left_out: int = pydantic.Field(1, exclude=True)
+
+
+@pydantic.dataclasses.dataclass
+class Checked:
+    price: Decimal
+    at: date
+
+
+NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=timezone.utc)
+ODD_ZONE = timezone(timedelta(minutes=53, seconds=28))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"ab", (b"ab", False)),
+        ("ab\u20ac", ("ab\u20ac", False)),
+        (bytearray(b"ab"), (b"ab", False)),
+        (memoryview(b"abcd")[::2], (b"ac", False)),
+        (np.bytes_(b"ab"), (b"ab", False)),
+        (Side.BUY, ("buy", False)),
+        (Text("ab"), ("ab", False)),
+        (np.str_("ab"), ("ab", False)),
+        (None, (b"null", True)),
+        (Decimal("1.10"), ("1.10", False)),
+        (date(2026, 1, 2), ("2026-01-02", False)),
+        (Level.HIGH, (b"3", True)),
+        ({"b": 1, "a": 2}, (b'{"b":1,"a":2}', True)),
+    ],
+)
+def test_a_message_is_bytes_or_text_or_a_document(data: Any, expected: tuple[bytes | str, bool]) -> None:
+    payload, is_json = encode(data)
+    assert (payload, is_json) == expected
+    assert isinstance(payload, type(expected[0]))
+
+
+VALUES: list[tuple[Any, Any]] = [
+    (True, True),
+    (1.0, 1.0),
+    (-0.0, -0.0),
+    (2**64 - 1, 2**64 - 1),
+    (-(2**63), -(2**63)),
+    (960.4539460352057, 960.4539460352057),
+    (Number(5), 5),
+    (Real(1.5), 1.5),
+    (Ratio.HALF, 0.5),
+    (Pair.BOTH, [1, "2026-01-02"]),
+    ("null", "null"),
+    ("\U0001f600\x00\u2028", "\U0001f600\x00\u2028"),
+    ((1, "a"), [1, "a"]),
+    (Point(1, Decimal("1.10")), [1, "1.10"]),
+    ({3}, [3]),
+    (frozenset({"a"}), ["a"]),
+    (collections.deque([1, 2]), [1, 2]),
+    ({"a": 1}.keys(), ["a"]),
+    (collections.OrderedDict(a=1), {"a": 1}),
+    (collections.defaultdict(list, a=[1]), {"a": [1]}),
+    (collections.Counter("aa"), {"a": 2}),
+    (collections.UserDict(a=1), {"a": 1}),
+    (collections.ChainMap({"a": 1}, {"b": Decimal(2)}), {"b": "2", "a": 1}),
+    (types.MappingProxyType({"a": {1}}), {"a": [1]}),
+    ({Side.BUY: 1, Text("k"): 2}, {"buy": 1, "k": 2}),
+    (NOON, "2026-01-02T12:00:00.000005+00:00"),
+    (datetime(2026, 1, 2), "2026-01-02T00:00:00"),
+    (datetime(2026, 1, 2, tzinfo=ODD_ZONE), "2026-01-02T00:00:00+00:53:28"),
+    (date(1, 1, 2), "0001-01-02"),
+    (time(1, 2, 3), "01:02:03"),
+    (time(1, 2, tzinfo=timezone.utc), "01:02:00+00:00"),
+    (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    (Decimal("1.10"), "1.10"),
+    (Decimal("1E+3"), "1E+3"),
+    (Quote("EUR", 1.25), {"symbol": "EUR", "price": 1.25, "_hidden": 1}),
+    (Slotted(NOON, {Decimal("1")}), {"at": NOON.isoformat(), "rest": ["1"]}),
+    (Order(Decimal("1.5"), NOON), {"type": "order", "unitPrice": "1.5", "sentAt": NOON.isoformat()}),
+    (Order(Decimal("1.5"), NOON, legs=[Quote("E", 1.0), np.int8(1)]), {
+        "type": "order", "unitPrice": "1.5", "sentAt": NOON.isoformat(),
+        "legs": [{"symbol": "E", "price": 1.0, "_hidden": 1}, 1],
+    }),
+    (Row(1, NOON), [1, NOON.isoformat()]),
+    (Model(unitPrice=Decimal("1.50"), at=NOON, tag="a"), {
+        "unitPrice": "1.50", "at": "2026-01-02T12:00:00.000005Z", "tag": "A", "side": "buy",
+    }),
+    (Checked(Decimal("1.50"), date(2026, 1, 2)), {"price": "1.50", "at": "2026-01-02"}),
+    (np.float64(0.1), 0.1),
+    (np.float32(0.1), 0.10000000149011612),
+    (np.int8(-5), -5),
+    (np.uint64(2**64 - 1), 2**64 - 1),
+    (np.bool_(True), True),
+    (np.array(5), 5),
+    (np.array([[1.5, 2.5], [0.1, 0.2]]), [[1.5, 2.5], [0.1, 0.2]]),
+    (np.array([1, 2])[::-1], [2, 1]),
+    (np.array(["a", "b"]), ["a", "b"]),
+    (np.array([Decimal("1"), None], dtype=object), ["1", None]),
+    (np.datetime64("2026-01-02T00:00:00.123456789"), "2026-01-02T00:00:00.123456789"),
+    (np.array(["2026-01-02"], dtype="datetime64[D]"), ["2026-01-02"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "expected"), VALUES, ids=[repr(value)[:40] for value, _ in VALUES])
+@pytest.mark.parametrize("has_null", [False, True])
+def test_a_value_within_a_document(value: Any, expected: Any, has_null: bool) -> None:
+    # A null, or a type that orjson does not know, leads another way to the same.
+    besides = {"null": None, "time": time(tzinfo=timezone.utc)} if has_null else {}
+    encoded = document({"value": [value], **besides})
+    arrived = orjson.loads(encoded)["value"][0]
+    assert (arrived, type(arrived)) == (expected, type(expected))
+    assert msgspec.msgpack.decode(packed(encoded))["value"] == [expected]
+    assert plain([value]) == [expected]
+
+
+class Evil(msgspec.Struct):
+    fine: int
+    bad_one: Any = msgspec.field(name="badOne")
+
+
+def cycle() -> list[Any]:
+    ring: list[Any] = [1]
+    ring.append({"again": ring})
+    return ring
+
+
+REFUSED: list[tuple[Any, str, type[Exception]]] = [
+    (
+        {"orders": [{"price": 1.0}, {"price": math.nan}]},
+        "$.orders[1].price must be a finite number, got nan",
+        ValueError,
+    ),
+    ([math.inf], "$[0] must be a finite number, got inf", ValueError),
+    ([None, Real(-math.inf)], "$[1] must be a finite number, got -inf", ValueError),
+    ({"a": Quote("x", math.nan)}, "$.a.price must be a finite number, got nan", ValueError),
+    ({"a": Evil(1, math.nan)}, "$.a.badOne must be a finite number, got nan", ValueError),
+    ({"a": Evil(1, {"b": 1j})}, "$.a.badOne.b must be of a type that docs/values.md names, got complex", TypeError),
+    ({"a": np.array([[1.0, np.nan]])}, "$.a[0][1] must be a finite number, got nan", ValueError),
+    ([np.float32("inf")], "$[0] must be a finite number, got inf", ValueError),
+    ([np.datetime64("NaT")], "$[0] must be a time, got NaT", ValueError),
+    ([np.complex64(1)], "$[0] must be a numpy value of whole numbers", TypeError),
+    ([np.longdouble(1)], "$[0] must be a numpy value of whole numbers", TypeError),
+    ([np.array([b"a"])], "$[0] must be a numpy value of whole numbers", TypeError),
+    ([np.timedelta64(1, "s")], "$[0] must be a numpy value of whole numbers", TypeError),
+    ({"a": Decimal("NaN")}, "$.a must be a finite number, got Decimal('NaN')", ValueError),
+    ({"a": 2**64}, "$.a must be an integer from -2**63 to 2**64-1, got 18446744073709551616", ValueError),
+    ({"a": 10**400}, "$.a must be an integer from -2**63 to 2**64-1, got one of 1329 bits", ValueError),
+    ({"a": 10**5000}, "$.a must be an integer from -2**63 to 2**64-1", ValueError),
+    ([-(2**63) - 1], "$[0] must be an integer from -2**63 to 2**64-1", ValueError),
+    ({"a": {"b": b"x"}}, "$.a.b must not be bytes: bytes can only be a whole message", TypeError),
+    ([memoryview(b"x")], "$[0] must not be memoryview", TypeError),
+    ({"a": [1, {2: 3}]}, "$.a[1] must have str as keys, got 2 of type int", TypeError),
+    ({None: 1}, "$ must have str as keys, got None", TypeError),
+    ({"a": "\ud800"}, "$.a must be Unicode text, and has the lone surrogate \\ud800", ValueError),
+    ({"\udc00": 1}, "$ must be Unicode text, and has the lone surrogate \\udc00", ValueError),
+    ("\ud800", "$ must be Unicode text, and has the lone surrogate \\ud800", ValueError),
+    (cycle(), "$[1].again must not contain itself", ValueError),
+    ({"a": object()}, "$.a must be of a type that docs/values.md names, got object", TypeError),
+    ({"a": timedelta(1)}, "$.a must be of a type that docs/values.md names, got timedelta", TypeError),
+    (Quote, "$ must be of a type that docs/values.md names, got type", TypeError),
+    ((n for n in [1]), "$ must be of a type that docs/values.md names, got generator", TypeError),
+    ([msgspec.UNSET], "$[0] must be of a type that docs/values.md names, got UnsetType", TypeError),
+    ({"x" * 1000: [1j]}, f"$.{'x' * 40}\N{HORIZONTAL ELLIPSIS}[0] must be", TypeError),
+]
+
+
+@pytest.mark.parametrize(("value", "text", "kind"), REFUSED, ids=[text[:60] for _, text, _ in REFUSED])
+def test_what_cannot_be_carried_is_refused_with_its_path(value: Any, text: str, kind: type[Exception]) -> None:
+    for call in (encode, document, lambda value: plain(value)) if not isinstance(value, str) else (encode, document):
+        with pytest.raises(kind) as refused:
+            call(value)
+        assert str(refused.value).startswith(text)
+        assert len(str(refused.value)) < 700
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}, lambda inner: Row(1, inner)])
+def test_depth_is_limited_by_exactly_so_many_levels(wrap: Any) -> None:
+    value: Any = 1
+    for _ in range(10):
+        value = wrap(value)
+    encode(value, 10)
+    for deeper in (wrap(value), [None, *[value] * 20]):
+        with pytest.raises(ValueError, match="must not be nested deeper than 10 levels"):
+            encode(deeper, 10)
+    # Brackets in strings and beside each other are no depth.
+    encode(["[" * 100, *[[]] * 100], 10)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="nested deeper than 200"):
+        encode(deep)
+
+
+def test_what_is_wrong_in_a_class_of_the_application_is_told_with_the_path() -> None:
+    class Broken(pydantic.BaseModel):
+        @pydantic.model_serializer
+        def wrong(self) -> Any:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match=r"\$\.a\[0\].*no"):
+        encode({"a": [Broken()]})
+
+
+def test_numpy_is_not_imported_for_values_without_it() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, decimal; from fanwire.encoding import encode; encode({'a': decimal.Decimal(1), 'b': {1}});"
+        "sys.exit('numpy' in sys.modules or 'pydantic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        (b'{"a":1e400}', "$.a"), (b'{"a":[18446744073709551616]}', "$.a[0]"), (b'["\\ud800"]', "$[0]"),
+        (b'{"a":1,"a":2}', "$.a"), (b'{"a":NaN}', "$.a"), (b'["\xff"]', "$"), (b"", "$"), (b"{", "$"), (b'"\\ud800"',
+        "$"), (b"[" * 65 + b"]" * 65, "$" + "[0]" * 64),
+    ],
+)  # fmt: skip
+def test_json_that_cannot_be_carried_is_refused_with_its_path(data: bytes, path: str) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        from_json(data)
+    assert refused.value.path == path
+    assert str(refused.value) == f"{path} {refused.value.text}"
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({"a": [b"x"]}, "$.a[0]"), ({"a": NOON}, "$.a"), ([msgspec.msgpack.Ext(5, b"x")], "$[0]"), ({"a": {1: 2}},
+        "$.a"), ([math.nan], "$[0]"), ([-math.inf], "$[0]"), (math.nan, "$"), (NOON, "$"),
+    ],
+)  # fmt: skip
+def test_msgpack_that_cannot_be_carried_is_refused_with_its_path(value: Any, path: str) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        from_msgpack(msgspec.msgpack.encode(value))
+    assert refused.value.path == path
+
+
+def test_documents_from_outside_are_messages_of_the_same_three_kinds() -> None:
+    assert from_json(b' { "a" : 1.0 } ') == (b' { "a" : 1.0 } ', True)
+    assert from_json(b'\n"a\\u20ac"') == ("a\u20ac", False)
+    assert from_msgpack(msgspec.msgpack.encode({"a": 1.0, "b": 2**64 - 1})) == (
+        b'{"a":1.0,"b":18446744073709551615}',
+        True,
+    )
+    assert from_msgpack(msgspec.msgpack.encode("a\u20ac")) == ("a\u20ac", False)
+    for size in (0, 300, 70_000):
+        assert from_msgpack(msgspec.msgpack.encode(b"x" * size)) == (b"x" * size, False)
+    for broken in (b"", b"\xc4", b"\xc4\x02a", b"\xc4\x01ab", b"\xa1\xff", b"\x01\x02", b"\xc1"):
+        with pytest.raises(InvalidDocument):
+            from_msgpack(broken)
+
+
+leaves = (
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text() | st.binary() | st.decimals()
+    | st.uuids() | st.datetimes(timezones=st.none() | st.timezones()) | st.dates() | st.times() | st.sampled_from(Side)
+    | st.characters(categories=["Cs"])
+)  # fmt: skip
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.builds(Row,
+    st.integers(), inner)
+)  # fmt: skip
+
+
+@given(values)
+def test_a_value_arrives_or_is_refused(value: Any) -> None:
+    refusal = ""
+    try:
+        payload, is_json = encode(value)
+    except (TypeError, ValueError) as error:
+        refusal = str(error)
+    if refusal:
+        assert refusal.startswith("$")
+        return
+    if not is_json:
+        assert payload == told(value)
+        return
+    assert isinstance(payload, bytes)
+    arrived = orjson.loads(payload)
+    assert msgspec.json.decode(payload) == arrived == msgspec.msgpack.decode(packed(payload))
+    assert from_json(payload, 200)[0] == from_msgpack(packed(payload), 200)[0] or isinstance(arrived, str)
+    assert arrived == told(value)
+
+
+def told(value: Any) -> Any:
+    """What the table says of a value, by other means."""
+    if isinstance(value, Row):
+        return [value.a, told(value.b)]
+    if isinstance(value, list):
+        return [told(one) for one in value]
+    if isinstance(value, dict):
+        return {key: told(one) for key, one in value.items()}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    return str(value) if isinstance(value, (Decimal, uuid.UUID)) else value
