@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 import time
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    from asyncio import timeout
-else:
-    from async_timeout import timeout
-
+from fanwire.calls import ApplicationError, Calls, name_of
 from fanwire.checks import check_answer, described
 from fanwire.errors import Refused
 from fanwire.identity import ANONYMOUS, check_identity, expiry_of, subject_of
@@ -64,9 +59,13 @@ class Authentication:
             coroutine function. None: everybody is let in, with the identity None.
         timeout: seconds that it may take.
         leeway: seconds by which an identity may have expired: clocks differ.
+        calls: awaits its answers.
     """
 
-    def __init__(self, authenticate: Authenticate | None, timeout: float, leeway: float) -> None:
+    def __init__(
+        self, authenticate: Authenticate | None, timeout: float, leeway: float, calls: Calls | None = None
+    ) -> None:
+        self._calls = calls or Calls()
         self._authenticate = authenticate
         self._timeout = timeout
         self._leeway = leeway
@@ -89,19 +88,19 @@ class Authentication:
             # A status is all that a peer can be told before the upgrade.
             after = None if reject.retry_after is None else math.ceil(reject.retry_after)
             raise Refused(503 if reject.retry else 403, str(reject), retry_after=after) from reject
+        except ApplicationError as error:
+            raise AuthenticationFailed(f"authenticate raised {type(error.__cause__).__name__}") from error.__cause__
+
+    async def _answer(self, authenticate: Authenticate, request: Request) -> Any:
+        name = name_of(authenticate)
+        try:
+            answer = authenticate(request)
         except Exception:
             raise
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and is_cancelled():
-                raise
-            raise AuthenticationFailed(f"authenticate raised {type(error).__name__}") from error
-
-    async def _answer(self, authenticate: Authenticate, request: Request) -> Any:
-        answer = authenticate(request)
+            raise ApplicationError(name, error) from error
         if isawaitable(answer):
-            # Not `wait_for`, which has a task of its own until Python 3.12.
-            async with timeout(self._timeout):
-                answer = await answer
+            answer = await self._calls.wait(answer, name, request, self._timeout)
         identity = accepted(answer)
         if identity is ANONYMOUS:
             return None

@@ -128,6 +128,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     inbox_bytes: int = 1 << 20
     """Bytes of the same."""
 
+    handler_grace: float = 1.0
+    """Seconds that the asynchronous handlers of a connection have after its end, for what its client sent before. Then
+    the one that runs is cancelled and the messages that wait are dropped. 1 s covers a query of a database."""
+
+    max_connection_tasks: int = 64
+    """Tasks of one connection that `Connection.spawn` runs at once; one more is an error. An application needs a few;
+    a client that can have one started with each message stops here."""
+
     read_buffer: int = 2048
     """Bytes of a connection's first read buffer, the least that picows takes. It grows with its messages."""
 
@@ -314,6 +322,8 @@ _LEAST: dict[str, float] = {
     "token_grace": 0,
     "inbox_messages": 1,
     "inbox_bytes": 1,
+    "handler_grace": 0,
+    "max_connection_tasks": 1,
     "read_buffer": 2048,
     "backlog": 1,
     "drain_spread": 0,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fanwire._engine import Engine
 from fanwire.codes import CloseCode
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
+T = TypeVar("T")
+
 
 class Connection:
     """A client that was let in. One that has a session stays the same connection when it comes back after a loss.
 
-    Its methods may be called from any thread, never wait for the client, and do nothing once it is gone.
+    Its methods may be called from any thread, except `spawn`. They never wait for the client, and do nothing once it is
+    gone.
 
     Attributes:
         id: names this connection, and no other while the server runs.
@@ -45,7 +49,7 @@ class Connection:
 
     __slots__ = (
         "_engine", "_metadata", "_services", "answers", "close_code", "close_reason", "entering", "id", "identity",
-        "inbox", "info", "is_done", "link", "request", "rooms", "session", "state", "wished",
+        "inbox", "info", "is_done", "link", "met", "request", "rooms", "session", "state", "tasks", "wished",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +73,9 @@ class Connection:
         # Those it is in by its own wish, and what `authorize` has answered for it.
         self.wished: set[str] | None = None
         self.answers: Answers | None = None
+        # The rooms whose `on_join` has begun, and the tasks of `spawn`.
+        self.met: set[str] | None = None
+        self.tasks: set[asyncio.Task[Any]] | None = None
         self.session = session
         self.state = State.CONNECTING
         self.close_code: int | None = None
@@ -190,6 +197,35 @@ class Connection:
         self.is_done = True
         self.closing(code, reason)
 
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Runs a coroutine beside the handlers for as long as the connection lives. It is cancelled when the connection
+        has ended, before `on_disconnect` is called; not while the client is away and may come back. To be called on
+        the server's event loop.
+
+        ::
+
+            @server.on_connect
+            def welcome(conn):
+                conn.spawn(tick(conn))
+
+            async def tick(conn):
+                while True:
+                    conn.send({"time": time.time()})
+                    await asyncio.sleep(1)
+
+        Args:
+            coroutine: what is run. An error that it raises is logged; the connection goes on.
+
+        Returns:
+            The task. When the connection has ended already, the coroutine is closed and the task is a cancelled one.
+
+        Raises:
+            TypeError: `coroutine` is no coroutine.
+            RuntimeError: this is not the thread of the server's event loop, or the connection runs
+                `Config.max_connection_tasks` tasks already. The coroutine is closed.
+        """
+        return self._services.spawn(self, coroutine)
+
     def closing(self, code: int, reason: str) -> None:
         """Records that the closing handshake has begun; the first code stays. For the gateway, not for applications."""
         if self.advance(State.CLOSING):
@@ -223,9 +259,12 @@ class Services:
         enter_later: makes a connection a member of a room once that is prepared.
         ack_attempts: how often a message is sent before it counts as not acknowledged.
         max_nesting: levels that a message may have.
+        spawn: runs a coroutine for as long as a connection lives.
     """
 
-    __slots__ = ("ack_attempts", "desk", "enter_later", "fabric", "max_nesting", "memberships", "policies", "rights")
+    __slots__ = (
+        "ack_attempts", "desk", "enter_later", "fabric", "max_nesting", "memberships", "policies", "rights", "spawn",
+    )  # fmt: skip
 
     memberships: Memberships
     fabric: Fabric
@@ -235,3 +274,4 @@ class Services:
     policies: Policies
     ack_attempts: int
     max_nesting: int
+    spawn: Callable[[Connection, Coroutine[Any, Any, Any]], asyncio.Task[Any]]

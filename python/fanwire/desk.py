@@ -8,6 +8,8 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from functools import partial
 from inspect import isawaitable
 from typing import Annotated, Any
 
@@ -15,9 +17,12 @@ import msgspec
 
 from fanwire._engine import EngineError, Overloaded, RoomFull
 from fanwire.backplane.base import Unavailable
+from fanwire.calls import name_of
 from fanwire.connection import Connection
 from fanwire.encoding import NESTING_LIMIT
 from fanwire.fabric import Fabric
+from fanwire.health import Health
+from fanwire.inbox import Pending
 from fanwire.limits import Limits
 from fanwire.memberships import Memberships
 from fanwire.policy import Policies
@@ -56,6 +61,7 @@ class Desk:
         turns: where what takes long waits for its turn.
         rejections: makes answers of what handlers reject.
         spawn: runs a coroutine in a task, and keeps it.
+        health: logs and counts errors of handlers.
         on_message: gets the payload of messages of the type `message`.
     """
 
@@ -70,11 +76,13 @@ class Desk:
         turns: Turns,
         rejections: Rejections,
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
+        health: Health,
         on_message: Callable[..., Any] | None,
     ) -> None:
         self._engine = fabric.engine
         self._limits = limits
         self._rejections = rejections
+        self._health = health
         self.renewal: Renewal
         self._methods = {**methods}
         if on_message is not None:
@@ -114,9 +122,11 @@ class Desk:
             self._engine.send_control(connection.id, session.codec.name, session.report())
         return incoming
 
-    def handle(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
-        """Does what a message asks for, and answers."""
+    def handle(self, connection: Connection, session: Session, incoming: Incoming) -> Pending | None:
+        """Does what a message asks for, and answers. Returns what has to be awaited first, if anything."""
         own = self._own.get(incoming.type)
+        name = incoming.type
+        context = None
         try:
             if own is not None:
                 result = own(connection, session, incoming)
@@ -124,15 +134,21 @@ class Desk:
                 method = self._methods.get(incoming.type)
                 if method is None:
                     raise Refusal("unknown_type", f"there is no type {incoming.type!r}")
+                name = name_of(method.handler)
                 payload = session.codec.payload(incoming, method.schema, self._limits.config.max_nesting)
                 with running(connection, incoming.id):
                     result = method.handler(connection, payload)
-                if not isawaitable(result):
-                    self._reply(connection, session, incoming, result)
-        except Exception as error:  # noqa: BLE001 - a handler of the application may raise anything
-            self._failed(connection, session, incoming, error)
-            return None
-        return self._finish(connection, session, incoming, result, own is None) if isawaitable(result) else None
+                    if isawaitable(result):
+                        # What is awaited is a part of the handler, too.
+                        context = copy_context()
+            if isawaitable(result):
+                answer = partial(self._answer, connection, session, incoming, name, own is None)
+                return Pending(result, answer, name, context)
+            if own is None:
+                self._reply(connection, session, incoming, result)
+        except BaseException as error:  # noqa: BLE001 - a handler of the application may raise anything
+            self._failed(connection, session, incoming, error, name)
+        return None
 
     def tell(self, connection: Connection, type: str, *, max_nesting: int = NESTING_LIMIT, **fields: Any) -> None:
         """Sends a message of the protocol to a session; fields that are None are left out.
@@ -204,26 +220,33 @@ class Desk:
 
     # Answers.
 
-    async def _finish(
-        self, connection: Connection, session: Session, incoming: Incoming, pending: Awaitable[Any], is_answered: bool
+    def _answer(
+        self,
+        connection: Connection,
+        session: Session,
+        incoming: Incoming,
+        name: str,
+        is_answered: bool,
+        result: Any,
+        error: BaseException | None,
     ) -> None:
-        try:
-            if is_answered:
-                with running(connection, incoming.id):
-                    result = await pending
-            else:
-                result = await pending
-            if is_answered:
+        """Answers once the outcome is known that had to be awaited."""
+        if error is None and is_answered:
+            try:
                 self._reply(connection, session, incoming, result)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._failed(connection, session, incoming, error)
+            except BaseException as failure:  # noqa: BLE001 - encoding runs code of the application
+                error = failure
+        if error is not None:
+            self._failed(connection, session, incoming, error, name)
 
     def _reply(self, connection: Connection, session: Session, incoming: Incoming, result: Any) -> None:
         if incoming.id is not None:
             max_nesting = self._limits.config.max_nesting
             self.tell(connection, "reply", max_nesting=max_nesting, re=incoming.id, payload=result)
 
-    def _failed(self, connection: Connection, session: Session, incoming: Incoming, error: Exception) -> None:
+    def _failed(
+        self, connection: Connection, session: Session, incoming: Incoming, error: BaseException, name: str
+    ) -> None:
         reject = reject_of(error)
         if isinstance(error, Refusal):
             refusal = error
@@ -238,7 +261,7 @@ class Desk:
             self._limits.count("max_members")
             refusal = Refusal("room_full", f"room {incoming.room!r} is full", retry=True)
         else:
-            logger.error("a handler of %r failed for %r", incoming.type, connection, exc_info=error)
+            self._health.handler_error(name, connection, error)
             refusal = Refusal("internal", "the server failed to do this")
         self._refuse(connection, session, incoming, refusal)
 

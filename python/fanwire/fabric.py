@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from fanwire._engine import Engine
+from fanwire.health import Health
 from fanwire.policy import RoomPolicy
 
 __all__ = ["Fabric", "Host"]
@@ -41,6 +42,8 @@ class Fabric:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.host: Host
+        # Where tasks that have to run until the stop are watched, see `Health.watch`.
+        self.health = Health()
 
     @property
     def tag(self) -> str:

@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -16,12 +16,16 @@ from typing import Any, Protocol
 from fanwire._engine import EngineError, Overloaded
 from fanwire.admission import Ticket
 from fanwire.authentication import Authentication
+from fanwire.background import Background
 from fanwire.backplane.base import Unavailable
+from fanwire.calls import Calls
 from fanwire.carriage import Phase, Step, Word, step
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection, Services
+from fanwire.deadline import Deadline
 from fanwire.desk import Desk, Method
 from fanwire.fabric import Fabric, Host
+from fanwire.health import Health
 from fanwire.inbox import Inbox, Owner
 from fanwire.lifetimes import Lifetimes
 from fanwire.limits import Limits
@@ -108,8 +112,12 @@ class Hub(Host):
         rights: Rights,
         authentication: Authentication,
         rejections: Rejections,
+        health: Health,
+        calls: Calls,
     ) -> None:
         config = limits.config
+        self.health = health
+        self.calls = calls
         engine = fabric.engine
         self.fabric = fabric
         self.engine = engine
@@ -128,22 +136,24 @@ class Hub(Host):
         self._on_join = rejections.guard(handlers.on_join, "on_join", self._turn_out)
         self._on_leave = rejections.guard(handlers.on_leave, "on_leave")
         self._on_disconnect = rejections.guard(handlers.on_disconnect, "on_disconnect")
-        self.sessions = Sessions(store, config.grace, config.max_parked, self.spawn, self._give_up)
+        self.sessions = Sessions(store, config.grace, config.max_parked, calls, health, self._give_up)
         self.sessions.moved_here = fabric.moved_here
         self.memberships = Memberships(fabric, policies, self._changed)
         self._loop = asyncio.get_running_loop()
-        self.turns = Turns(self._loop)
-        self.rota = Rota(self._loop)
+        self.turns = Turns(self._loop, health=health)
+        health.check("the queue of turns", lambda: self.turns.is_well)
+        self.rota = Rota(self._loop, health)
         self.desk = Desk(
             fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, rejections,
-            self.spawn, handlers.on_message,
+            self.spawn, health, handlers.on_message,
         )  # fmt: skip
         self.warden = Warden(
             engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,
-            self._cut,
+            self._cut, health,
         )  # fmt: skip
         self.users = Users(limits)
-        self.lifetimes = Lifetimes(config, self.warden)
+        self.lifetimes = Lifetimes(config, self.warden, health=health)
+        self.background = Background(health, config.max_connection_tasks)
         self.desk.renewal = Renewal(authentication, self.lifetimes, lambda renewed: self.warden.recheck([renewed]))
         self.services = Services()
         self.services.memberships = self.memberships
@@ -154,10 +164,16 @@ class Hub(Host):
         self.services.policies = policies
         self.services.ack_attempts = config.ack_attempts
         self.services.max_nesting = config.max_nesting
+        self.services.spawn = self.background.spawn
         fabric.host = self
         self.failed: asyncio.Future[str] = self._loop.create_future()
         self._thread = threading.get_ident()
         self._is_draining = False
+        self._is_ending = False
+        # The handlers of connections that have ended, which are not done yet.
+        self._leaving: dict[Inbox, _Ended] = {}
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._idle = asyncio.Event()
         self._idle.set()
         # What the engine has told and was not looked at yet. Looking at one event may ask for those after it.
@@ -175,8 +191,14 @@ class Hub(Host):
         """Runs a coroutine in a task that lives until it is done or the server stops."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_ended)
         return task
+
+    def _task_ended(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.health.internal_error("a task", error)
 
     # What the gateway asks and tells.
 
@@ -193,10 +215,11 @@ class Hub(Host):
         self.connections[connection.id] = connection
         self._idle.clear()
         connection.advance(State.OPEN)
-        newcomer = self.users.add(connection)
-        if newcomer is not None:
-            self.fabric.user_came(newcomer)
-        self.lifetimes.begin(connection)
+        with self._contained("beginning of a connection"):
+            newcomer = self.users.add(connection)
+            if newcomer is not None:
+                self.fabric.user_came(newcomer)
+            self.lifetimes.begin(connection)
         if connection.session is not None:
             self.sessions.add(connection.session, connection)
         if self._on_connect is not None:
@@ -291,24 +314,41 @@ class Hub(Host):
         if connection.close_code is None:
             connection.close_code = CloseCode.ABNORMAL
         connection.advance(State.CLOSED)
-        leaver = self.users.discard(connection)
-        if leaver is not None:
-            self.fabric.user_left(leaver)
+        # Each step is taken, whatever becomes of those before it.
+        with self._contained("end of a connection"):
+            leaver = self.users.discard(connection)
+            if leaver is not None:
+                self.fabric.user_left(leaver)
         self.lifetimes.end(connection)
-        with contextlib.suppress(EngineError):
-            # Of an engine that has ended there is nothing to take back.
+        with self._contained("end of a connection"):
             self.engine.gone(connection.id)
-        if connection.session is not None:
-            self.sessions.end(connection.session, connection, reason)
-        with contextlib.suppress(EngineError):
+        with self._contained("end of a connection"):
+            if connection.session is not None:
+                self.sessions.end(connection.session, connection, reason)
+        self.background.cancel(connection)
+        with self._contained("end of a connection"):
             self.memberships.ended(connection)
         self._look_idle()
         inbox, connection.inbox = connection.inbox, None
         if inbox is not None:
+            if connection.tasks:
+                inbox.put(self.background.ended, connection, stays=True)
             if self._on_disconnect is not None:
-                inbox.put(self._on_disconnect, connection)
-            # Without this the transport and its calls would hold each other until the collector comes by.
-            inbox.move(_Nobody(self, connection))
+                inbox.put(self._on_disconnect, connection, stays=True)
+            # Another owner: otherwise the transport and its calls would hold each other until the collector runs.
+            owner = self._leaving[inbox] = _Ended(self, connection, inbox)
+            self._quiet.clear()
+            inbox.end(owner, self.config.handler_grace)
+
+    @contextlib.contextmanager
+    def _contained(self, where: str) -> Iterator[None]:
+        """Keeps an error from those who have done their part; an engine that has ended is none."""
+        try:
+            yield
+        except EngineError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - attributes of identities may run code of the application
+            self.health.internal_error(where, error)
 
     def _look_idle(self) -> None:
         if not self.carriers:
@@ -323,10 +363,29 @@ class Hub(Host):
     def _changed(self, connection: Connection, room: str, has_joined: bool) -> None:
         if connection.session is not None:
             self.on_loop(self.sessions.changed, connection.session, connection)
-        handler = self._on_join if has_joined else self._on_leave
-        if handler is None or connection.inbox is None:
+        if self._on_join is not None or self._on_leave is not None:
+            self.on_loop(self._tell_changed, connection, room, has_joined)
+
+    def _tell_changed(self, connection: Connection, room: str, has_joined: bool) -> None:
+        if connection.inbox is None:
             return
-        self.on_loop(connection.inbox.put, handler, connection, room)
+        if has_joined:
+            connection.inbox.put(self._call_join, connection, room, of=self._on_join)
+        else:
+            connection.inbox.put(self._call_leave, connection, room, of=self._on_leave, stays=True)
+
+    def _call_join(self, connection: Connection, room: str) -> Any:
+        if connection.met is None:
+            connection.met = set()
+        connection.met.add(room)
+        return None if self._on_join is None else self._on_join(connection, room)
+
+    def _call_leave(self, connection: Connection, room: str) -> Any:
+        """`on_leave`, if `on_join` has begun for the room."""
+        if connection.met is None or room not in connection.met:
+            return None
+        connection.met.discard(room)
+        return None if self._on_leave is None else self._on_leave(connection, room)
 
     def _enter_later(self, connection: Connection, room: str, prepared: Awaitable[None]) -> None:
         """Makes a connection a member once the room is ready for it."""
@@ -345,8 +404,10 @@ class Hub(Host):
                 await asyncio.sleep(1.0)
                 prepared = self.fabric.prepare(self.services.policies.of(room), room)
                 continue
-            except Exception as error:  # noqa: BLE001 - as if `Connection.join` had raised it in a handler
-                self.handler_failed(connection, error)
+            except BaseException as error:
+                if self._is_ending and isinstance(error, asyncio.CancelledError):
+                    raise
+                self.handler_failed(connection, error, "Connection.join")
             return
 
     # What other nodes want: see `Host`.
@@ -393,7 +454,7 @@ class Hub(Host):
             try:
                 self.engine.send(connection.id, payload, json, delivery)
             except (Overloaded, ValueError) as error:  # noqa: PERF203 - the others get it
-                logger.warning("%r does not get a message to %r: %s", connection, subject, error)
+                self.health.warning("%r does not get a message to %r: %s", connection, subject, error)
 
     def present_here(self, room: str) -> dict[str, Any]:
         """See `Host`."""
@@ -403,14 +464,15 @@ class Hub(Host):
         """See `Host`."""
         self.memberships.changed_afar(room, id, info, is_there)
 
-    def handler_failed(self, connection: Connection, error: Exception) -> None:
-        """A handler of the application has raised; the others' connections never notice."""
+    def handler_failed(self, connection: Connection, error: BaseException, name: str) -> None:
+        """The handler of that name has raised: its connection is closed, the others never notice."""
         reject = reject_of(error)
-        if reject is not None:
-            self._rejections.unanswered(connection, reject)
-            return
-        logger.error("a handler failed for %r", connection, exc_info=error)
-        connection.close(CloseCode.INTERNAL_ERROR, "internal error")
+        with contextlib.suppress(EngineError):
+            if reject is not None:
+                self._rejections.unanswered(connection, reject)
+                return
+            self.health.handler_error(name, connection, error)
+            connection.close(CloseCode.INTERNAL_ERROR, "internal error")
 
     def _turn_out(self, reject: Reject, connection: Connection, room: str) -> None:
         if self.memberships.leave(connection, room):
@@ -441,54 +503,100 @@ class Hub(Host):
         of = list(self.connections.values()) if subject is None else self.users.of(subject)
         self.warden.recheck(of)
 
-    async def drain(self, timeout: float) -> bool:
+    async def drain(self, deadline: Deadline) -> bool:
         """Closes every connection with 1001 after what waits for it; false if some had to be cut off."""
         self._is_draining = True
         for connection in list(self.connections.values()):
             if connection.is_parked:
                 self._ended(connection, "closed")
         for carrier in list(self.carriers.values()):
-            if self.failed.done():
-                carrier.abort()
-                continue
-            if carrier.phase is Phase.RETIRED:
-                continue
-            reason = "the server is shutting down"
-            # Not all at once: whoever takes over has to let them in.
-            after_ms = int(random.uniform(0, self.config.drain_spread) * 1000)  # noqa: S311 - spreads load, hides nothing
-            payload = {"code": 1001, "reason": reason, "reconnect": True, "after_ms": after_ms}
-            self.desk.tell(carrier.connection, "closing", payload=payload)
-            carrier.connection.close(CloseCode.GOING_AWAY, reason)
-        try:
-            await asyncio.wait_for(self._idle.wait(), timeout)
-        except asyncio.TimeoutError:
-            logger.warning("%d connections did not close within %g s and are cut off", len(self.carriers), timeout)
-            for carrier in list(self.carriers.values()):
-                carrier.abort()
-            # The application hears of their ends, too, which come as soon as the loop turns.
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), 1.0)
-            return False
-        return True
+            with self._contained("drain of a connection"):
+                self._drain(carrier)
+        if await self._is_so(self._idle, deadline):
+            return True
+        count, seconds = len(self.carriers), deadline.seconds
+        self.health.warning("%d connections did not close within %g s and are cut off", count, seconds)
+        self.cut_off()
+        # The application hears of their ends, too, which come as soon as the loop turns.
+        await self._is_so(self._idle, Deadline(CUT_OFF))
+        return False
 
-    async def finish_tasks(self, timeout: float) -> None:
-        """Waits for handlers that still run, then cancels them."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=timeout)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+    def _drain(self, carrier: Carrier) -> None:
+        if self.failed.done():
+            carrier.abort()
+            return
+        if carrier.phase is Phase.RETIRED:
+            return
+        reason = "the server is shutting down"
+        # Not all at once: whoever takes over has to let them in.
+        after_ms = int(random.uniform(0, self.config.drain_spread) * 1000)  # noqa: S311 - spreads load, hides nothing
+        payload = {"code": 1001, "reason": reason, "reconnect": True, "after_ms": after_ms}
+        self.desk.tell(carrier.connection, "closing", payload=payload)
+        carrier.connection.close(CloseCode.GOING_AWAY, reason)
+
+    async def _is_so(self, event: asyncio.Event, deadline: Deadline) -> bool:
+        waiting = asyncio.ensure_future(event.wait())
+        try:
+            return await deadline.wait([waiting])
+        finally:
+            waiting.cancel()
+
+    def cut_off(self) -> None:
+        """Ends all transports at once."""
+        for carrier in list(self.carriers.values()):
+            with self._contained("end of a transport"):
+                carrier.abort()
+
+    async def finish(self, deadline: Deadline) -> None:
+        """Waits for handlers that still run, then cancels them. `on_disconnect` is called for all connections before
+        this returns. Takes two seconds longer than the deadline at most."""
+        self._end_all()
+        if not await self._is_so(self._quiet, deadline):
+            for inbox in list(self._leaving):
+                inbox.hurry(HURRY)
+            if not await self._is_so(self._quiet, Deadline(HURRY + 0.2)):
+                for inbox in list(self._leaving):
+                    inbox.cut()
+                await self._is_so(self._quiet, Deadline(CUT_SHORT))
+        await deadline.wait({*self._tasks, *self.calls.tasks}, at_most=1.0)
+        self._is_ending = True
+        for task in self._tasks:
+            task.cancel()
+        self.calls.cancel()
+        late = {*self._tasks, *self.calls.tasks}
+        if late:
+            await asyncio.wait(late, timeout=LAST)
+        self.calls.give_up_all()
+
+    def _end_all(self) -> None:
+        """No client comes back any more, so what is left of connections ends."""
+        for connection in list(self.connections.values()):
+            self._ended(connection, "closed")
+
+    def left(self, inbox: Inbox) -> None:
+        """All handlers of a connection that has ended are done."""
+        self._leaving.pop(inbox, None)
+        if not self._leaving:
+            self._quiet.set()
 
     def take_events(self) -> None:
         """Does what the engine asks for. Also called before a peer's end is looked at, which may have a cause there."""
         self._events.extend(self.engine.events())
         while self._events:
-            self._take_event(*self._events.popleft())
+            kind, link, detail = self._events.popleft()
+            try:
+                self._take_event(kind, link, detail)
+            except BaseException as error:  # noqa: BLE001 - the events behind it have to be taken
+                self.health.internal_error(f"event {kind!r} of the engine", error)
+                carrier = self.carriers.get(link)
+                if carrier is not None:
+                    with self._contained("end of a transport"):
+                        carrier.abort()
 
     def _take_event(self, kind: str, link: int, detail: Any) -> None:
         carrier = self.carriers.get(link)
         if kind == "failed":
-            logger.critical("the engine failed: %s", detail)
+            self.health.died(f"the engine ({detail})", None)
             if not self.failed.done():
                 self.failed.set_result(detail)
         elif kind == "refused":
@@ -497,7 +605,7 @@ class Hub(Host):
             # Its transport was lost while the event was under way, or it names a session without a transport.
             parked = self.connections.get(link)
             if kind == "closed" and parked is not None:
-                logger.info("%r has ended: %s", parked, _CAUSES[detail])
+                self.health.info("%r has ended: %s", parked, _CAUSES[detail])
                 self._ended(parked, "overflow" if parked.is_parked else "closed")
         elif kind == "data":
             carrier.deliver(detail)
@@ -506,17 +614,17 @@ class Hub(Host):
         elif kind == "resumed":
             self._resumed(carrier)
         elif kind == "parked":
-            logger.info("%r is parked: %s", carrier.connection, _CAUSES[detail])
+            self.health.info("%r is parked: %s", carrier.connection, _CAUSES[detail])
             carrier.abort()
         elif kind == "closing":
-            logger.info("%r is closed: %s", carrier.connection, _CAUSES[detail])
+            self.health.info("%r is closed: %s", carrier.connection, _CAUSES[detail])
             carrier.connection.closing(CloseCode.SLOW_CONSUMER, _CAUSES[detail])
             self.limits.count("engine_bytes" if detail == "budget" else "connection_bytes")
             if carrier.connection.session is not None:
                 self.sessions.end(carrier.connection.session, carrier.connection, "overflow")
         else:
             connection = carrier.connection
-            logger.info("%r has ended: %s", connection, _CAUSES[detail])
+            self.health.info("%r has ended: %s", connection, _CAUSES[detail])
             connection.close_reason = connection.close_reason or _CAUSES[detail]
             connection.close_code = connection.close_code or CloseCode.ABNORMAL
             carrier.abort()
@@ -576,12 +684,15 @@ class Hub(Host):
             carrier.begin()
 
 
-class _Nobody(Owner):
+class _Ended(Owner):
     """Owns the calls of a connection that has ended."""
 
-    def __init__(self, hub: Hub, connection: Connection) -> None:
+    connection: Connection
+
+    def __init__(self, hub: Hub, connection: Connection, inbox: Inbox) -> None:
         self._hub = hub
-        self._connection = connection
+        self._inbox = inbox
+        self.connection = connection
 
     def pause_reading(self) -> None:
         """Nothing is read."""
@@ -589,17 +700,28 @@ class _Nobody(Owner):
     def resume_reading(self) -> None:
         """Nor will it be."""
 
-    def handler_failed(self, error: Exception) -> None:
+    def handler_failed(self, error: BaseException, name: str) -> None:
         """See `Owner`."""
-        self._hub.handler_failed(self._connection, error)
+        self._hub.health.handler_error(name, self.connection, error)
 
-    def spawn(self, work: Awaitable[Any]) -> object:
+    def handlers_ended(self) -> None:
         """See `Owner`."""
-        return self._hub.spawn(work)
+        self._hub.left(self._inbox)
 
 
 TAKEN_OVER = "another connection uses this session"
 """What a client is told whose session goes on over another connection."""
+CUT_OFF = 0.5
+"""Seconds of a stop for the ends of transports that were cut off."""
+
+HURRY = 0.5
+"""Seconds of a stop for handlers to end after they were cancelled."""
+
+CUT_SHORT = 0.75
+"""Seconds of a stop for `on_disconnect` and `on_leave`, when the time of the stop is over."""
+
+LAST = 0.2
+"""Seconds of a stop for all else that was cancelled."""
 
 _CAUSES = {
     "slow": "more waits for it than connection_bytes allows",

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from fanwire.config import Config
 from fanwire.connection import Connection
+from fanwire.health import Health
 from fanwire.identity import expiry_of
 from fanwire.state import State
 
@@ -42,9 +43,13 @@ class Lifetimes:
         config: the waits.
         owner: is told.
         wall: seconds since 1970.
+        health: told of what fails when a timer rings.
     """
 
-    def __init__(self, config: Config, owner: Owner, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, config: Config, owner: Owner, wall: Callable[[], float] = time.time, health: Health | None = None
+    ) -> None:
+        self._health = health or Health()
         self._config = config
         self._owner = owner
         self._wall = wall
@@ -84,6 +89,14 @@ class Lifetimes:
 
     def _look(self, connection: Connection, life: _Life) -> None:
         """Does what is due, and sets the timer to what is next."""
+        try:
+            self._do_what_is_due(connection, life)
+        except BaseException as error:  # noqa: BLE001 - without a timer the identity would hold for ever
+            self._health.internal_error("the end of an identity", error)
+            if self._lives.get(connection.id) is life:
+                life.timer = self._loop.call_later(AGAIN, self._look, connection, life)
+
+    def _do_what_is_due(self, connection: Connection, life: _Life) -> None:
         life.timer = None
         if connection.state is not State.OPEN:
             self.end(connection)
@@ -133,6 +146,9 @@ class _Life:
 
 LOOK = 3600.0
 """Seconds between two looks at the wall clock."""
+
+AGAIN = 1.0
+"""Seconds after which it is tried again what has failed, such as to tell a client while the engine is overloaded."""
 
 TICK = 0.001
 """Seconds by which timers of the loop may come too early."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -11,10 +12,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from fanwire.health import Counters
+
 __all__ = ["Metrics"]
 
 
-class Metrics:
+class Metrics(Counters):
     """One server's metrics, in a registry of its own: a process may run several.
 
     Args:
@@ -51,8 +54,38 @@ class Metrics:
         # To find the child of a label costs as much as to read a small message, and there are few.
         self.limit_exceeded: Callable[[str], Counter] = cache(limit_exceeded.labels)
         self.rejected: Callable[[str], Counter] = cache(rejected.labels)
+        self._handler_errors = Counter(
+            "fanwire_handler_errors",
+            "Errors that functions of the application have raised, by the qualified name of the function.",
+            ["handler"],
+            registry=self.registry,
+        )
+        self._internal_errors = Counter(
+            "fanwire_internal_errors",
+            "Errors of the server itself, by the part in which they were raised.",
+            ["part"],
+            registry=self.registry,
+        )
+        self._suppressed_lines = Counter(
+            "fanwire_suppressed_log_lines",
+            "Lines that were left out of the log, because peers caused too many of their kind.",
+            ["level"],
+            registry=self.registry,
+        )
         self.handshakes: Callable[[int], Counter] = cache(handshakes.labels)
         self.registry.register(_Host(stats, gauges, troubles))
+
+    def handler_error(self, handler: str) -> None:
+        """A function of the application has raised."""
+        self._handler_errors.labels(handler).inc()
+
+    def internal_error(self, where: str) -> None:
+        """Something of the server's own has raised."""
+        self._internal_errors.labels(where).inc()
+
+    def line_suppressed(self, level: int) -> None:
+        """A line was left out of the log."""
+        self._suppressed_lines.labels(logging.getLevelName(level).lower()).inc()
 
 
 class _Host(Collector):
@@ -102,6 +135,7 @@ _GAUGES = {
     "nodes": "Nodes of the cluster, this one too, as far as is known.",
     "waiting_appends": "Messages that wait to be stored.",
     "followed_rooms": "Rooms that are heard from other nodes.",
+    "faults": "Parts of the server that have died or make no progress; with any, it is not ready.",
     "inbound_bytes": "Bytes of unfinished messages, and of messages that wait for handlers.",
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any
 
+from fanwire.calls import ApplicationError, Calls, name_of
 from fanwire.checks import check_answer
 from fanwire.connection import Connection
 from fanwire.errors import Refused
@@ -30,11 +31,13 @@ class Rights:
     Args:
         authorize: the application; None: the rules alone decide.
         timeout: seconds that it may take.
+        calls: awaits its answers.
     """
 
-    def __init__(self, authorize: Authorize | None, timeout: float) -> None:
+    def __init__(self, authorize: Authorize | None, timeout: float, calls: Calls | None = None) -> None:
         self._authorize = authorize
         self._timeout = timeout
+        self._calls = calls or Calls()
 
     def granted(
         self,
@@ -96,7 +99,8 @@ class Rights:
                 found = self._ask(self._authorize, identity, action, room, required)
                 answer = found if isawaitable(found) else _ready(found)
             try:
-                allowed = await asyncio.wait_for(_answered(answer, action in required), self._timeout)
+                asked = _answered(answer, action in required)
+                allowed = await self._calls.wait(asked, name_of(self._authorize), connection, self._timeout)
             except asyncio.TimeoutError:
                 raise Refusal("overloaded", "authorize took too long", retry=True, retry_after=1.0) from None
             if connection.answers is not known:
@@ -124,6 +128,10 @@ class Rights:
             answer = rule(connection, room)
         except (Refused, Reject) as no:
             answer = no
+        except Exception:
+            raise
+        except BaseException as error:
+            raise ApplicationError(name_of(rule), error) from error
         if isinstance(answer, Reject) and action in required:
             raise answer
         return _allows(f"the rule of {policy.pattern!r} for {action}", answer)
@@ -134,6 +142,10 @@ class Rights:
             answer = authorize(identity, action, room)
         except (Refused, Reject) as no:
             answer = no
+        except Exception:
+            raise
+        except BaseException as error:
+            raise ApplicationError(name_of(authorize), error) from error
         if isinstance(answer, Reject) and action in required:
             raise answer
         return answer

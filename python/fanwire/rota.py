@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from fanwire.health import Health
 from fanwire.turns import give_way
 
 __all__ = ["Rota"]
@@ -20,8 +21,9 @@ class Rota:
     that seldom sends goes before hundreds that always do: by fair shares it would wait as one of so many.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, health: Health | None = None) -> None:
         self._loop = loop
+        self._health = health or Health()
         self._rows: list[deque[Callable[[], object]]] = [deque() for _ in range(ROWS)]
         self._waiting = 0
         self._turns = 0
@@ -51,7 +53,10 @@ class Rota:
         self._waiting -= 1
         if self._waiting:
             self._loop.call_soon(self._turn)
-        go_on()
+        try:
+            go_on()
+        except BaseException as error:  # noqa: BLE001 - one source's fault must not stop the others
+            self._health.internal_error("reading", error)
 
 
 MOST = 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from inspect import isawaitable
@@ -19,6 +18,7 @@ from fanwire._engine import Engine, EngineClosed, EngineError
 from fanwire.application import Application
 from fanwire.authentication import Authenticate, Authentication
 from fanwire.backplane.base import Backplane
+from fanwire.calls import Calls
 from fanwire.cluster import Cluster
 from fanwire.cluster.records import Records
 from fanwire.cluster.troubles import Troubles
@@ -26,6 +26,7 @@ from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
+from fanwire.deadline import bounded
 from fanwire.encoding import encode
 from fanwire.fabric import Fabric
 from fanwire.gateway.acceptor import Acceptor, listen
@@ -34,13 +35,16 @@ from fanwire.gateway.front_door import FrontDoor
 from fanwire.gateway.http import HttpSide
 from fanwire.gateway.http_body import Options
 from fanwire.gateway.prefix import check_prefix
+from fanwire.health import Health
 from fanwire.hub import Hub
+from fanwire.lifecycle import Lifecycle, Parts
 from fanwire.limits import Limits
 from fanwire.metrics import Metrics
 from fanwire.policy import RoomPolicy, check_delivery
 from fanwire.proxies import Proxies
 from fanwire.rejections import Rejections
 from fanwire.rights import Authorize, Rights
+from fanwire.signals import Signals
 from fanwire.store import MemoryStore, SessionStore
 
 __all__ = ["Server"]
@@ -121,9 +125,12 @@ class Server(Application):
         self.config = config or Config()
         self.host = host
         self._port = port
-        self._authentication = Authentication(authenticate, self.config.handshake_timeout, self.config.token_grace)
         self._metrics = Metrics(self._engine_stats, self._gauges, self._trouble_counts)
-        self._rights = Rights(authorize, self.config.handshake_timeout)
+        self._health = Health(self._metrics)
+        self._calls = Calls(self._health)
+        timeout = self.config.handshake_timeout
+        self._authentication = Authentication(authenticate, timeout, self.config.token_grace, self._calls)
+        self._rights = Rights(authorize, timeout, self._calls)
         self._origins = origins
         self._hosts = hosts
         self._proxies = Proxies(trusted_proxies)
@@ -141,15 +148,12 @@ class Server(Application):
             check_prefix("prefix", prefix),
             self._metrics.registry,
             lambda limit: self._metrics.limit_exceeded(limit).inc(),
+            self._health,
+            self._calls,
         )
         self._backplane = backplane
         self._reuse_port = reuse_port
-        self._fabric: Fabric | None = None
-        self._engine: Engine | None = None
-        self._hub: Hub | None = None
-        self._keeper: Doorkeeper | None = None
-        self._listener: Acceptor | None = None
-        self._stopping: asyncio.Future[bool] | None = None
+        self._life = Lifecycle(self._build, self._http, self._health, self._calls)
 
     # Publishing, from any thread.
 
@@ -341,14 +345,16 @@ class Server(Application):
     # Life.
 
     async def start(self) -> None:
-        """Starts the engine and listens.
+        """Starts the engine and listens, in the running event loop. A server that was stopped can be started again, in
+        another loop too. A start that fails leaves nothing, and can be tried again.
 
         Raises:
             OSError: the address is in use or may not be used.
-            RuntimeError: the server runs already.
+            RuntimeError: the server runs already, perhaps in another event loop.
         """
-        if self._engine is not None:
-            raise RuntimeError("the server runs already")
+        await self._life.start()
+
+    async def _build(self, stack: contextlib.AsyncExitStack) -> Parts:
         config = self.config
         engine = Engine(
             shards=config.shard_count,
@@ -367,22 +373,22 @@ class Server(Application):
             max_nesting=config.max_nesting,
             slow_code=CloseCode.SLOW_CONSUMER,
         )
+        stack.callback(engine.shutdown, 1.0)
         for policy in self._policies:
             _add_rule(engine, policy)
         fabric = Fabric(engine)
         if self._backplane is not None:
             fabric = Cluster(engine, self._backplane, self._policies, config, self._troubles)
-        try:
-            await fabric.start()
-        except BaseException:
-            await fabric.stop(0)
-            engine.shutdown(1.0)
-            raise
+        fabric.health = self._health
+        stack.push_async_callback(self._undo, fabric.stop, "the backplane")
+        await fabric.start()
         limits = Limits(config, lambda limit: self._metrics.limit_exceeded(limit).inc())
+        rejections = Rejections(lambda handler: self._metrics.rejected(handler).inc())
         hub = Hub(
             fabric, limits, self._handlers, self._policies, self._store, self._rights, self._authentication,
-            Rejections(lambda handler: self._metrics.rejected(handler).inc()),
+            rejections, self._health, self._calls,
         )  # fmt: skip
+        stack.push_async_callback(self._undo, lambda _: self._http.stop(), "HTTP")
         await self._http.start()
         keeper = Doorkeeper(
             hub,
@@ -393,41 +399,52 @@ class Server(Application):
             proxies=self._proxies,
             metrics=self._metrics,
         )
-        try:
-            self._listener = Acceptor(
-                await listen(self.host, self._port, reuse_port=self._reuse_port),
-                lambda: FrontDoor(keeper),
-                backlog=config.backlog,
-                ssl=self._ssl,
-                handshake_timeout=config.handshake_timeout,
-            )
-        except BaseException:
-            await fabric.stop(0)
-            engine.shutdown(1.0)
-            await self._http.stop()
-            raise
+        listener = Acceptor(
+            await listen(self.host, self._port, reuse_port=self._reuse_port),
+            lambda: FrontDoor(keeper),
+            backlog=config.backlog,
+            ssl=self._ssl,
+            handshake_timeout=config.handshake_timeout,
+        )
         hub.start()
-        self._engine, self._fabric, self._hub, self._keeper = engine, fabric, hub, keeper
+        return Parts(engine, fabric, hub, keeper, listener)
+
+    async def _undo(self, stop: Callable[[float], Awaitable[None]], what: str) -> None:
+        """Stops a part of a server whose start has failed."""
+
+        def failed(error: BaseException | None) -> None:
+            self._health.warning("the start has failed, and %s does not stop: %r", what, error)
+
+        await bounded(stop(0), 1.0, failed)
 
     async def stop(self, timeout: float | None = None) -> bool:
-        """Lets nobody in any more, gives connections what waits for them, closes them with 1001, and ends.
+        """Lets nobody in any more, gives connections what waits for them, closes them with 1001, and ends. Calls
+        `on_disconnect` for every connection before it returns.
+
+        It returns at most 5 seconds after the timeout, whatever the application does. A handler that does not end when
+        it is cancelled is left alone, and the log names it. A second call joins the first, and may shorten its timeout.
+        When the call is cancelled, the stop goes on.
 
         Args:
-            timeout: seconds until those that have not closed are cut off; None: the configuration's `drain_timeout`.
+            timeout: seconds for connections to close and for handlers to end. Then connections are cut off and handlers
+                cancelled. None: the configuration's `drain_timeout`.
 
         Returns:
-            Whether all closed in time.
+            Whether all connections closed in time.
+
+        Raises:
+            RuntimeError: the server runs in another event loop than this one.
         """
-        if self._stopping is None:
-            if self._engine is None or self._hub is None or self._listener is None or self._keeper is None:
-                return True
-            timeout = self.config.drain_timeout if timeout is None else timeout
-            stop = self._stop(self._engine, self._hub, self._listener, self._keeper, timeout)
-            self._stopping = asyncio.ensure_future(stop)
-        return await asyncio.shield(self._stopping)
+        seconds = self.config.drain_timeout if timeout is None else timeout
+        return await self._life.stop(seconds, is_given=timeout is not None)
 
     async def serve(self, *, ready: Callable[[], object] | None = None) -> None:
-        """Runs until SIGINT or SIGTERM, then stops. A second signal ends the process at once.
+        """Runs until SIGINT or SIGTERM, or until `stop` is called, then stops. A second signal ends the process.
+
+        Python hands signals to the main thread only. In another thread, or on an event loop without signals, this runs
+        without handlers for them. What ends it there is a stop::
+
+            asyncio.run_coroutine_threadsafe(server.stop(), loop)
 
         Args:
             ready: called once when the server listens, and a signal already stops it.
@@ -436,31 +453,24 @@ class Server(Application):
             OSError: as `start`.
             EngineError: a thread of the engine has failed.
         """
-        loop = asyncio.get_running_loop()
-        done = asyncio.Event()
-
-        def ask_to_stop(number: signal.Signals) -> None:
-            logger.info("%s: draining", number.name)
-            loop.remove_signal_handler(number)
-            done.set()
-
-        async with self:
-            assert self._hub is not None  # noqa: S101 - set by start()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, ask_to_stop, number)
-            if ready is not None:
-                ready()
-            failed, stopped = self._hub.failed, asyncio.ensure_future(done.wait())
-            ends: list[asyncio.Future[Any]] = [failed, stopped]
-            try:
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                if failed.done():
-                    raise EngineError(failed.result())
-            finally:
-                stopped.cancel()
-                # A second signal must not wait for the drain.
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    loop.remove_signal_handler(number)
+        signals = Signals()
+        try:
+            async with self:
+                hub, stopping = self._running_hub, self._life.stopping
+                asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                signals.handle(asked)
+                try:
+                    if ready is not None:
+                        ready()
+                    ends: list[asyncio.Future[Any]] = [hub.failed, stopping, asked]
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                    if hub.failed.done():
+                        raise EngineError(hub.failed.result())
+                finally:
+                    # A second signal must not wait for the drain.
+                    signals.release()
+        finally:
+            signals.restore()
 
     def run(self) -> None:
         """Runs `serve` on uvloop: the whole program of a server that only serves. See `fanwire.collector`."""
@@ -487,9 +497,8 @@ class Server(Application):
     @property
     def port(self) -> int:
         """The port it listens at."""
-        if self._listener is not None and self._port == 0:
-            return self._listener.port
-        return self._port
+        parts = self._life.parts
+        return parts.listener.port if parts is not None and self._port == 0 else self._port
 
     @property
     def url(self) -> str:
@@ -515,22 +524,21 @@ class Server(Application):
 
     # Inside.
 
-    async def _stop(self, engine: Engine, hub: Hub, listener: Acceptor, keeper: Doorkeeper, timeout: float) -> bool:
-        keeper.is_open = False
-        listener.close()
-        all_closed = await hub.drain(timeout)
-        await hub.finish_tasks(1.0)
-        keeper.close()
-        await self._running_fabric.stop(FABRIC_END)
-        hub.stop()
-        engine.shutdown(1.0)
-        await self._http.stop()
-        self._engine = self._fabric = self._hub = self._listener = self._keeper = self._stopping = None
-        return all_closed
-
     @property
     def _is_running(self) -> bool:
-        return self._engine is not None
+        return self._life.is_running
+
+    @property
+    def _engine(self) -> Engine | None:
+        return None if self._life.parts is None else self._life.parts.engine
+
+    @property
+    def _fabric(self) -> Fabric | None:
+        return None if self._life.parts is None else self._life.parts.fabric
+
+    @property
+    def _hub(self) -> Hub | None:
+        return None if self._life.parts is None else self._life.parts.hub
 
     def _room_added(self, policy: RoomPolicy) -> None:
         if self._engine is not None:
@@ -552,10 +560,11 @@ class Server(Application):
         return {} if self._engine is None else self._engine.stats()
 
     def _gauges(self) -> dict[str, int]:
-        hub, keeper = self._hub, self._keeper
-        if hub is None or keeper is None:
+        if self._life.parts is None:
             return {}
+        hub, keeper = self._life.parts.hub, self._life.parts.keeper
         return {
+            "faults": len(self._health.faults),
             "connections": len(hub.carriers),
             "handshaking_connections": len(keeper.waiting),
             "http_connections": keeper.http.connections,
@@ -568,7 +577,8 @@ class Server(Application):
         return {} if self._backplane is None else self._troubles.counts
 
     def _is_ready(self) -> bool:
-        return self._keeper is not None and self._keeper.is_open and self._running_fabric.is_ready
+        parts = self._life.parts
+        return parts is not None and parts.keeper.is_open and parts.fabric.is_ready and not self._health.faults
 
     def _publish_raw(self, room: str, body: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
         published = self._running_hub.published
@@ -585,10 +595,6 @@ def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
         history_bytes=policy.history_bytes,
         history_age=policy.history_age,
     )
-
-
-FABRIC_END = 5.0
-"""Seconds for messages to be stored that were taken before the end."""
 
 
 def _ids(connections: Connection | Iterable[Connection] | None) -> list[int]:

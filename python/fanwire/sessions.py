@@ -7,9 +7,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from fanwire.calls import Call, Calls, name_of
 from fanwire.connection import Connection
+from fanwire.health import Health
 from fanwire.session import Phase, Session, lineage_of
 from fanwire.store import Record, SessionStore
 from fanwire.wire import Codec
@@ -42,7 +44,8 @@ class Sessions:
         store: where the records go.
         grace: seconds that a session waits.
         max_parked: sessions that wait at once; beyond it the one that has waited longest ends.
-        spawn: runs what a store wants to be awaited.
+        calls: runs what a store wants to be awaited.
+        health: logs and counts what a store raises.
         expired: called with the connection of a session that has waited too long.
 
     Attributes:
@@ -56,14 +59,16 @@ class Sessions:
         store: SessionStore,
         grace: float,
         max_parked: int,
-        spawn: Callable[[Awaitable[Any]], object],
+        calls: Calls,
+        health: Health,
         expired: Callable[[Connection, str], None],
     ) -> None:
         self._store = store
         self._is_shared = getattr(store, "is_shared", False)
         self._grace = grace
         self._max_parked = max_parked
-        self._spawn = spawn
+        self._calls = calls
+        self._health = health
         self._expired = expired
         self._connections: dict[str, Connection] = {}
         self._parked: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()
@@ -110,7 +115,11 @@ class Sessions:
         connection = self._connections.get(id)
         session = None if connection is None else connection.session
         if connection is None or session is None:
-            record = self._store.load(id)
+            try:
+                record = self._store.load(id)
+            except BaseException as error:  # noqa: BLE001 - a store that fails must not keep anybody out
+                self._health.handler_error(name_of(self._store.load), id, error)
+                return Claim(reason="unknown")
             if isawaitable(record):
                 return self._claim_record(record, id, owner)
             return self._claim_of(record, id, owner)
@@ -161,12 +170,23 @@ class Sessions:
         record = Record(
             id=session.id, owner=session.owner, lineage=session.lineage, ended=session.ended, rooms=rooms
         )  # fmt: skip
-        saved = self._store.save(record, ttl)
-        if isawaitable(saved):
-            self._spawn(saved)
+        name = name_of(self._store.save)
+
+        def done(call: Call) -> None:
+            error, call.error = call.error, None
+            if error is not None and not call.is_cancelled:
+                self._health.handler_error(name, connection, error)
+
+        try:
+            saved = self._store.save(record, ttl)
+            if isawaitable(saved):
+                self._calls.start(saved, name, connection, done)
+        except BaseException as error:  # noqa: BLE001 - the session goes on, whatever becomes of its record
+            self._health.handler_error(name, connection, error)
 
     async def _claim_record(self, record: Awaitable[Record | None], id: str, owner: str) -> Claim:
-        return self._claim_of(await record, id, owner)
+        found = await self._calls.wait(record, name_of(self._store.load), "a client")
+        return self._claim_of(found, id, owner)
 
     def _claim_of(self, record: Record | None, id: str, owner: str) -> Claim:
         if record is None or record.owner != owner:

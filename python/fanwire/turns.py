@@ -4,16 +4,15 @@ others in between."""
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["Turns", "give_way"]
+from fanwire.health import Health
 
-logger = logging.getLogger("fanwire")
+__all__ = ["Turns", "give_way"]
 
 T = TypeVar("T")
 
@@ -26,16 +25,26 @@ class Turns:
     Args:
         loop: whose turns they are.
         clock: seconds, never going back.
+        health: told of calls that fail; the calls behind them are made all the same.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] = time.perf_counter,
+        health: Health | None = None,
+    ) -> None:
         self._loop = loop
+        self._health = health or Health()
         self._clock = clock
+        # When a call was last made, or put while none waited.
+        self._progress = 0.0
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
 
     def put(self, call: Callable[..., object], *args: Any) -> None:
         """Makes the call soon, after those that wait."""
         if not self._calls:
+            self._progress = self._clock()
             self._loop.call_soon(self._turn)
         self._calls.append((call, args))
 
@@ -68,6 +77,11 @@ class Turns:
     def __len__(self) -> int:
         return len(self._calls)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether no call waits, or one was made lately."""
+        return not self._calls or self._clock() - self._progress < STUCK
+
     def _turn(self) -> None:
         give_way()
         end = self._clock() + SLICE
@@ -79,16 +93,19 @@ class Turns:
 
     def _next(self) -> None:
         call, args = self._calls.popleft()
+        self._progress = self._clock()
         try:
             call(*args)
-        except Exception:
-            # One connection's fault must not keep the others waiting.
-            logger.exception("%r failed", call)
+        except BaseException as error:  # noqa: BLE001 - one connection's fault must not keep the others waiting
+            self._health.internal_error(getattr(call, "__qualname__", type(call).__qualname__), error)
 
 
 give_way = os.sched_yield
 """Lets the writing threads go first where they share a core with the loop: the kernel would let it have milliseconds.
 To be called before work that is a part of one."""
+
+STUCK = 10.0
+"""Seconds without a call, while some wait, after which the queue counts as dead: a turn of the loop is far shorter."""
 
 SLICE = 0.002
 """Seconds of a turn: some ten handshakes, and little beside the 50 ms in which a person notices nothing."""

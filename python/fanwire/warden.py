@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from inspect import isawaitable
 from typing import Any
@@ -13,6 +12,7 @@ from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.desk import Desk
+from fanwire.health import Health
 from fanwire.lifetimes import Owner
 from fanwire.memberships import Memberships
 from fanwire.policy import Policies
@@ -20,8 +20,6 @@ from fanwire.rights import Rights
 from fanwire.turns import Turns
 
 __all__ = ["COME_BACK", "Warden"]
-
-logger = logging.getLogger("fanwire")
 
 
 class Warden(Owner):
@@ -38,6 +36,7 @@ class Warden(Owner):
         spawn: runs what has to be awaited.
         end: ends a connection whose client is away.
         cut: ends the transport of a connection, which its session outlives.
+        health: logs and counts what `authorize` raises.
     """
 
     def __init__(
@@ -52,7 +51,9 @@ class Warden(Owner):
         spawn: Callable[[Awaitable[Any]], object],
         end: Callable[[Connection, str], None],
         cut: Callable[[Connection, int], None],
+        health: Health,
     ) -> None:
+        self._health = health
         self._engine = engine
         self._config = config
         self._desk = desk
@@ -76,7 +77,7 @@ class Warden(Owner):
 
     def end_expired(self, connection: Connection) -> None:
         """See `lifetimes.Owner`."""
-        logger.info("%r is closed: its identity has expired", connection)
+        self._health.info("%r is closed: its identity has expired", connection)
         self.dismiss(connection, CloseCode.TOKEN_EXPIRED, "token expired")
 
     def aged(self, connection: Connection) -> None:
@@ -114,8 +115,8 @@ class Warden(Owner):
         for room in list(connection.wished or ()):
             try:
                 granted = self._rights.granted(connection, self._policies.of(room), room, ("join",), ())
-            except Exception:  # noqa: BLE001 - the application may raise anything
-                self._failed(connection, room)
+            except Exception as error:  # noqa: BLE001 - the application may raise anything
+                self._failed(connection, room, error)
                 continue
             if isawaitable(granted):
                 self._spawn(self._wait(connection, room, granted))
@@ -125,12 +126,12 @@ class Warden(Owner):
     async def _wait(self, connection: Connection, room: str, granted: Awaitable[frozenset[str]]) -> None:
         try:
             self._take(connection, room, await granted)
-        except Exception:  # noqa: BLE001 - as above
-            self._failed(connection, room)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(connection, room, error)
 
-    def _failed(self, connection: Connection, room: str) -> None:
+    def _failed(self, connection: Connection, room: str, error: Exception) -> None:
         # Whoever withdraws a right must not be answered with an error that keeps it alive.
-        logger.exception("authorize failed for %r, which leaves %r", connection, room)
+        self._health.handler_error("authorize", connection, error)
         self._take(connection, room, frozenset())
 
     def _take(self, connection: Connection, room: str, granted: frozenset[str]) -> None:

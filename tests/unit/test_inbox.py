@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import contextlib
 from typing import Any
 
+import pytest
 from helpers.wait import until, within
 
+from fanwire.calls import Call, Calls
 from fanwire.inbox import Inbox
 from fanwire.limits import Held
 
 
+class Panic(BaseException):
+    pass
+
+
+class Recorded(Calls):
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[asyncio.Task[None]] = []
+
+    def start(self, *args: Any) -> Call:
+        call = super().start(*args)
+        self.started.append(call.task)
+        return call
+
+
 class Owner:
     def __init__(self) -> None:
-        self.tasks: list[asyncio.Future[Any]] = []
+        self.connection = "a connection"
+        self.calls = Recorded()
         self.events: list[str] = []
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        return self.calls.started
 
     def pause_reading(self) -> None:
         self.events.append("pause")
@@ -24,17 +46,21 @@ class Owner:
     def resume_reading(self) -> None:
         self.events.append("resume")
 
-    def handler_failed(self, error: Exception) -> None:
+    def handler_failed(self, error: BaseException, name: str) -> None:
         self.errors.append(error)
 
-    def spawn(self, work: Awaitable[Any]) -> object:
-        self.tasks.append(asyncio.ensure_future(work))
-        return self.tasks[-1]
+    def handlers_ended(self) -> None:
+        self.events.append("ended")
 
 
 def make(max_calls: int = 8, max_bytes: int = 1000, held: Held | None = None) -> tuple[Owner, Inbox]:
     owner = Owner()
-    return owner, Inbox(owner, max_calls=max_calls, max_bytes=max_bytes, held=held or Held(1 << 20))
+    held = held or Held(1 << 20)
+    return owner, Inbox(owner, max_calls=max_calls, max_bytes=max_bytes, held=held, calls=owner.calls)
+
+
+async def idle(inbox: Inbox) -> None:
+    await until(lambda: not inbox.is_running, "nothing runs")
 
 
 async def test_plain_functions_run_at_once_and_without_a_task() -> None:
@@ -48,7 +74,7 @@ async def test_plain_functions_run_at_once_and_without_a_task() -> None:
 
 
 async def test_calls_wait_for_the_awaitable_before_them_and_keep_their_order() -> None:
-    owner, inbox = make()
+    _owner, inbox = make()
     gate = asyncio.Event()
     calls: list[int] = []
 
@@ -63,10 +89,8 @@ async def test_calls_wait_for_the_awaitable_before_them_and_keep_their_order() -
     assert inbox.is_running
     assert calls == []
     gate.set()
-    await within(asyncio.gather(*owner.tasks))
+    await idle(inbox)
     assert calls == [1, 2, 3, 4]
-    assert len(owner.tasks) == 1
-    assert not inbox.is_running
     # It is idle again: at once.
     inbox.put(calls.append, 5)
     assert calls[-1] == 5
@@ -99,7 +123,7 @@ async def test_what_raises_is_told_and_the_rest_still_runs() -> None:
     inbox.put(slow_failure)
     inbox.put(failure)
     inbox.put(calls.append, 1)
-    await within(asyncio.gather(*owner.tasks))
+    await idle(inbox)
     assert [str(error) for error in owner.errors] == ["at once", "later", "at once"]
     assert calls == [1]
 
@@ -128,7 +152,7 @@ async def test_it_pauses_at_the_limit_of_calls_and_resumes_at_half() -> None:
     assert owner.events == ["pause", "resume"]
     for gate in gates:
         gate.set()
-    await within(asyncio.gather(*owner.tasks))
+    await idle(inbox)
     assert begun == list(range(6))
     assert owner.events == ["pause", "resume"]
 
@@ -146,7 +170,7 @@ async def test_it_pauses_at_the_limit_of_bytes() -> None:
     inbox.put(slow, size=1)
     assert owner.events == ["pause"]
     gate.set()
-    await within(asyncio.gather(*owner.tasks))
+    await idle(inbox)
     assert owner.events == ["pause", "resume"]
 
 
@@ -164,17 +188,17 @@ async def test_what_all_hold_together_pauses_each_who_adds_to_it() -> None:
     assert (first.events, second.events) == ([], ["pause"])
     # Who holds nothing goes on, whatever others do.
     gates[1].set()
-    await within(asyncio.gather(*second.tasks))
+    await idle(two)
     assert second.events == ["pause", "resume"]
     assert held.bytes == 90
     gates[0].set()
-    await within(asyncio.gather(*first.tasks))
+    await idle(one)
     assert held.bytes == 0
     assert first.events == []
 
 
 async def test_plain_functions_behind_an_awaitable_let_others_in_between() -> None:
-    owner, inbox = make(max_calls=1000)
+    _owner, inbox = make(max_calls=1000)
     order: list[str] = []
     inbox.put(asyncio.sleep, 0)
     for _ in range(100):
@@ -185,15 +209,97 @@ async def test_plain_functions_behind_an_awaitable_let_others_in_between() -> No
             await asyncio.sleep(0)
             order.append("other")
 
-    await within(asyncio.gather(*owner.tasks, other()))
+    await within(other())
+    await idle(inbox)
     assert order.index("other") < 10
 
 
-async def test_cancelled_it_ends() -> None:
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit, Panic])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_whatever_a_call_raises_those_behind_it_run_in_order(error: type[BaseException], is_async: bool) -> None:
     owner, inbox = make()
-    inbox.put(asyncio.Event().wait)
+    calls: list[int] = []
+
+    def fail() -> None:
+        raise error
+
+    async def fail_later() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    inbox.put(asyncio.sleep, 0)
+    for number in range(3):
+        inbox.put(calls.append, number)
+        inbox.put(fail_later if is_async else fail)
+    await idle(inbox)
+    assert calls == [0, 1, 2]
+    assert [type(error) for error in owner.errors] == [error] * 3
+
+
+async def test_after_the_end_the_running_call_has_some_time_then_it_is_cancelled_and_the_rest_is_dropped() -> None:
+    owner, inbox = make()
+    held = inbox._held
+    seen: list[str] = []
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("cancelled")
+
+    inbox.put(hang)
+    inbox.put(seen.append, "a message", size=10)
+    inbox.put(seen.append, "the end", stays=True)
+    inbox.end(owner, 0.01)
+    await within(asyncio.wait(owner.tasks))
+    await idle(inbox)
+    assert seen == ["cancelled", "the end"]
+    assert (owner.events, owner.errors, held.bytes) == (["ended"], [], 0)
+    inbox.put(seen.append, "too late")
+    assert seen == ["cancelled", "the end"]
+
+
+async def test_what_was_put_before_the_end_runs_if_it_takes_little_time() -> None:
+    owner, inbox = make()
+    seen: list[int] = []
+    for number in range(3):
+        inbox.put(asyncio.sleep, 0)
+        inbox.put(seen.append, number)
+    inbox.end(owner, 20.0)
+    await idle(inbox)
+    assert seen == [0, 1, 2]
+    assert owner.events == ["ended"]
+
+
+async def test_one_that_does_not_end_is_given_up_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    owner, inbox = make()
+    seen: list[str] = []
+    gate = asyncio.Event()
+
+    async def swallow() -> None:
+        while not gate.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await gate.wait()
+
+    inbox.put(swallow)
+    inbox.put(seen.append, "the end", stays=True)
+    inbox.end(owner, 20.0)
     await asyncio.sleep(0)
-    owner.tasks[0].cancel()
-    await asyncio.wait(owner.tasks)
-    assert not inbox.is_running
-    assert owner.errors == []
+    inbox.hurry(0.01)
+    await idle(inbox)
+    assert seen == ["the end"]
+    assert "swallow of 'a connection' does not end" in caplog.text
+    gate.set()
+    await within(asyncio.wait(owner.tasks))
+    assert owner.events == ["ended"]
+
+
+async def test_cut_short_even_what_stays_is_cancelled() -> None:
+    owner, inbox = make()
+    for _ in range(3):
+        inbox.put(asyncio.Event().wait, stays=True)
+    inbox.end(owner, 20.0)
+    await asyncio.sleep(0)
+    inbox.cut()
+    await idle(inbox)
+    assert owner.events == ["ended"]

@@ -70,11 +70,17 @@ class Acceptor:
         sockets, self._sockets = self._sockets, []
         for sock in sockets:
             retry = self._retries.pop(sock, None)
-            if retry is None:
-                self._loop.remove_reader(sock)
-            else:
+            if retry is not None:
                 retry.cancel()
+            elif not self._loop.is_closed():
+                self._loop.remove_reader(sock)
             sock.close()
+
+    def abort(self) -> None:
+        """Listens no more, and gives up TLS handshakes that are under way."""
+        self.close()
+        for task in self._tasks:
+            task.cancel()
 
     def _accept(self, sock: socket.socket) -> None:
         give_way()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -14,7 +13,8 @@ from fanwire.gateway.http import HttpSide
 from fanwire.gateway.http_connections import HttpPlaces, Place
 from fanwire.gateway.upgrade import BadUpgrade, Upgrade
 from fanwire.hub import Hub
-from fanwire.meter import Meter, Rate
+from fanwire.logs import LimitedLog
+from fanwire.meter import Rate
 from fanwire.metrics import Metrics
 from fanwire.origin import is_same_origin, name_of
 from fanwire.proxies import Proxies
@@ -64,11 +64,11 @@ class Doorkeeper:
         self._origins = None if origins is None else frozenset(origins)
         self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
         self._metrics = metrics
-        self._log = Meter()
-        self._unlogged = 0
+        self._log = LimitedLog(logger, LOG_RATE, metrics.line_suppressed)
 
     def close(self) -> None:
         """Cuts off those whose head is still not complete."""
+        self._log.flush()
         for door in list(self.waiting):
             door.abort()
 
@@ -123,14 +123,7 @@ class Doorkeeper:
     def refused(self, remote: str, status: HTTPStatus, reason: str) -> None:
         """Somebody was not let in. The reason is for the operator: it may quote what a peer should not see."""
         self._metrics.handshakes(status.value).inc()
-        if self._log.take(LOG_RATE, time.monotonic()):
-            # Whoever wants to fill a disk must find another way.
-            self._unlogged += 1
-            return
-        if self._unlogged:
-            logger.warning("%d more were refused than there is room for in the log", self._unlogged)
-            self._unlogged = 0
-        logger.info("%s refused with %d: %s", remote or "a peer", status, reason)
+        self._log.log(logging.INFO, "%s refused with %d: %s", remote or "a peer", status, reason)
 
 
 LOG_RATE = Rate(1, 50)

@@ -8,7 +8,6 @@ application thinks.
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -37,8 +36,6 @@ from fanwire.sessions import Claim
 from fanwire.turns import give_way
 
 __all__ = ["FrontDoor"]
-
-logger = logging.getLogger("fanwire.gateway")
 
 
 class FrontDoor(asyncio.Protocol):
@@ -197,7 +194,8 @@ class FrontDoor(asyncio.Protocol):
         if path == "/healthz":
             self._answer(HTTPStatus.OK, "ok\n")
         else:
-            self._answer(*((HTTPStatus.OK, "ready\n") if self._keeper.is_open else NOT_READY))
+            is_ready = self._keeper.is_open and not self._keeper.hub.health.faults
+            self._answer(*((HTTPStatus.OK, "ready\n") if is_ready else NOT_READY))
         return True
 
     def _upgrade(self, rest: bytes) -> None:
@@ -233,7 +231,7 @@ class FrontDoor(asyncio.Protocol):
 
     def _is_stuck(self, request: Request) -> None:
         self._keeper.hub.limits.count("handshake_timeout")
-        logger.error("authenticate goes on for %r, though it was cancelled after handshake_timeout", request)
+        self._keeper.hub.health.warning("authenticate goes on for %r, though it was cancelled", request)
         self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "authenticate does not end", "Retry-After: 1")
 
     async def _ask(self, asked: _Asked) -> None:
@@ -244,15 +242,15 @@ class FrontDoor(asyncio.Protocol):
             self._turn_away(refused)
         except asyncio.TimeoutError:
             self._keeper.hub.limits.count("handshake_timeout")
-            logger.warning("authenticate took too long for %r", request)
+            self._keeper.hub.health.warning("authenticate took too long for %r", request)
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "authenticate took too long", "Retry-After: 1")
         except asyncio.CancelledError:
             # The peer has left, or the server ends: then nobody else would ever answer this one.
             if not self._transport.is_closing():
                 self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, "Retry-After: 1")
             raise
-        except Exception:
-            logger.exception("authenticate failed for %r", request)
+        except Exception as error:  # noqa: BLE001 - whatever the application raises
+            self._keeper.hub.health.handler_error("authenticate", request, error)
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "authenticate failed")
         else:
             self._task = None
@@ -270,8 +268,8 @@ class FrontDoor(asyncio.Protocol):
             count = int(received) if is_count else 1 << 62
             try:
                 claim = self._keeper.hub.sessions.claim(query["session"], count, subject_of(identity), codec)
-            except BaseException:  # noqa: BLE001 - the store is the application's, and may raise anything
-                claim = self._store_failed(asked)
+            except BaseException as error:  # noqa: BLE001 - the store is the application's, and may raise anything
+                claim = self._store_failed(asked, error)
         if isinstance(claim, Claim):
             self._let_in(asked, identity, claim)
         else:
@@ -287,13 +285,13 @@ class FrontDoor(asyncio.Protocol):
                 if not self._transport.is_closing():
                     self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, "Retry-After: 1")
                 raise
-            found = self._store_failed(asked)
+            found = self._store_failed(asked, error)
         self._task = None
         self._guarded(self._let_in, asked, identity, found)
 
-    def _store_failed(self, asked: _Asked) -> Claim:
+    def _store_failed(self, asked: _Asked, error: BaseException) -> Claim:
         # A store that fails must not keep anybody out; without its session a client starts anew, and is told.
-        logger.exception("the session store failed for %r", asked.request)
+        self._keeper.hub.health.handler_error("SessionStore.load", asked.request, error)
         return Claim(reason="unknown", lineage=lineage_of(asked.request.query["session"]))
 
     def _let_in(self, asked: _Asked, identity: Any, claim: Claim) -> None:
@@ -328,8 +326,8 @@ class FrontDoor(asyncio.Protocol):
         """Takes a step of the handshake."""
         try:
             step(*args)
-        except BaseException:
-            logger.exception("a handshake failed")
+        except BaseException as error:  # noqa: BLE001 - its peer is answered, the others go on
+            self._keeper.hub.health.internal_error("handshake", error)
             self._fail()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -342,7 +340,7 @@ class FrontDoor(asyncio.Protocol):
             if not self._is_answered:
                 self._transport.abort()
         elif task.exception() is not None:
-            logger.error("a handshake failed", exc_info=task.exception())
+            # The hub has logged it.
             self._fail()
 
     def _fail(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -19,10 +19,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from yarl import URL
 
+from fanwire.calls import Calls, name_of
 from fanwire.config import Config
 from fanwire.gateway.http_body import HttpError
 from fanwire.gateway.http_publish import HttpPublisher, Publish
 from fanwire.gateway.prefix import unprefixed
+from fanwire.health import Health
 
 __all__ = ["HttpSide"]
 
@@ -46,6 +48,8 @@ class HttpSide:
         prefix: of paths; "" or such as "/rt". It may be left out in a request, since proxies may remove it.
         registry: of the metrics.
         count: is told the name of a limit that was passed.
+        health: logs and counts errors of the application's handlers.
+        calls: runs the handlers.
 
     Attributes:
         prefix: see above.
@@ -60,7 +64,11 @@ class HttpSide:
         prefix: str,
         registry: CollectorRegistry,
         count: Callable[[str], object],
+        health: Health,
+        calls: Calls,
     ) -> None:
+        self._calls = calls
+        self._log = _Log(health)
         self._is_ready = is_ready
         self._api_keys = [key.encode() for key in api_keys]
         self.prefix = prefix
@@ -85,7 +93,7 @@ class HttpSide:
             "access_log": None,
             "keepalive_timeout": config.http_keepalive,
             "lingering_time": LINGERING,
-            "logger": _logger,
+            "logger": self._log,
             "auto_decompress": False,
             "max_line_size": config.max_head,
             "max_field_size": config.max_head,
@@ -94,7 +102,8 @@ class HttpSide:
         self._server: web.Server | None = None
 
     async def start(self) -> None:
-        """Makes it ready for peers. To be called for each start of the server."""
+        """Makes it ready for peers. To be called for each start of the server, in any event loop."""
+        self.forget()
         self._runner = web.AppRunner(self.app, shutdown_timeout=SHUTDOWN, **self._options)
         await self._runner.setup()
         server = self._runner.server
@@ -109,6 +118,25 @@ class HttpSide:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    def forget(self) -> None:
+        """Makes the application fit for another event loop. aiohttp has applications for one loop only, but all that is
+        bound to it is in the runner; and it has no other way to keep the routes."""
+        for app in _with_subapps(self.app):
+            app._loop = None
+            # What `cleanup_ctx` has begun was ended; aiohttp would end it again after the next start.
+            app.cleanup_ctx._exits.clear()
+
+    async def _contained(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Runs a handler in a task of its own: a `SystemExit` of it would end the loop, and one that does not end when
+        it is cancelled must not keep a stop."""
+        name = name_of(request.match_info.handler)
+        try:
+            return await self._calls.wait(handler(request), name, request)
+        except Exception:
+            # aiohttp logs it next, unless it is a response.
+            self._log.failed = name
+            raise
 
     def protocol(self) -> web.RequestHandler:
         """A protocol for one peer."""
@@ -143,7 +171,7 @@ class HttpSide:
         if request.can_read_body:
             watch = _Watch(request, self._body_timeout, self._count)
         try:
-            return await handler(request)
+            return await self._contained(request, handler)
         except HttpError as error:
             return _error(error)
         except ConnectionError:
@@ -278,10 +306,32 @@ _FAILURES = {
 """What is said of a request that failed, by status."""
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    # aiohttp makes an error with a traceback of each request that it cannot read, and anybody can send those.
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+class _Log(logging.Logger):
+    """What aiohttp logs of requests and of the handlers that they reach, all of which peers can cause."""
+
+    def __init__(self, health: Health) -> None:
+        super().__init__("fanwire.http")
+        self._health = health
+        # The handler that has raised last.
+        self.failed = "http"
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """See `logging.Logger`."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            # A request that cannot be read: anybody can send those.
+            return
+        if error is None:
+            self._health.warning("HTTP: %s", record.getMessage()[:LINE_MAX])
+        else:
+            self._health.handler_error(self.failed, record.getMessage()[:LINE_MAX], error)
 
 
-_logger = logging.getLogger("fanwire.http")
-_logger.addFilter(_is_ours)
+def _with_subapps(app: web.Application) -> Iterator[web.Application]:
+    yield app
+    for subapp in app._subapps:
+        yield from _with_subapps(subapp)
+
+
+LINE_MAX = 200
+"""Characters of a line of aiohttp's."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from inspect import isawaitable
 from time import monotonic
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from fanwire.admission import Ticket
+from fanwire.calls import name_of
 from fanwire.carriage import OVER, Phase
 from fanwire.codes import CloseCode, is_valid
 from fanwire.connection import Connection
@@ -65,7 +65,9 @@ class WebSocket(WSListener):
         self.phase = Phase.CARRYING
         self.is_paused = False
         held = hub.limits.inbound
-        self.inbox = Inbox(self, max_calls=hub.config.inbox_messages, max_bytes=hub.config.inbox_bytes, held=held)
+        self.inbox = Inbox(
+            self, max_calls=hub.config.inbox_messages, max_bytes=hub.config.inbox_bytes, held=held, calls=hub.calls
+        )
 
     @property
     def is_lost(self) -> bool:
@@ -148,15 +150,14 @@ class WebSocket(WSListener):
         if self.connection.state is not OPEN or handler is None:
             return
         if self.inbox.is_running:
-            self.inbox.put(self._deliver, handler, message, size=len(message))
+            self.inbox.put(self._deliver, handler, message, size=len(message), of=handler)
             return
         try:
             pending = handler(self.connection, message)
-        except Exception as error:  # noqa: BLE001 - a handler may raise anything
-            self.handler_failed(error)
-        else:
             if pending is not None and isawaitable(pending):
-                self.inbox.wait_for(pending)
+                self.inbox.wait_for(pending, handler)
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+            self.handler_failed(error, name_of(handler))
 
     def _heard(self, session: Session, frame: bytes | str) -> None:
         if self.connection.state is not OPEN or self.is_lost:
@@ -328,13 +329,12 @@ class WebSocket(WSListener):
         self.is_paused = False
         self._read_on()
 
-    def handler_failed(self, error: Exception) -> None:
+    def handler_failed(self, error: BaseException, name: str) -> None:
         """See `Owner`."""
-        self._hub.handler_failed(self.connection, error)
+        self._hub.handler_failed(self.connection, error, name)
 
-    def spawn(self, work: Awaitable[Any]) -> object:
-        """See `Owner`."""
-        return self._hub.spawn(work)
+    def handlers_ended(self) -> None:
+        """See `Owner`. An inbox has another owner by then."""
 
     # Closing.
 

@@ -1,0 +1,384 @@
+"""Whatever a function of the application raises, its client is answered, the order of messages holds, and nothing of
+the server stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pydantic
+import pytest
+from helpers.serving import Book
+from helpers.talk import Talk
+from helpers.wait import until, within
+from websockets.exceptions import ConnectionClosed
+
+import fanwire
+from fanwire.store import MemoryStore, Record
+
+pytestmark = pytest.mark.logs_errors
+
+
+class Panic(BaseException):
+    """As PyO3 has it, for a panic of an extension module."""
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+async def cancelled_elsewhere() -> None:
+    task = asyncio.ensure_future(asyncio.Event().wait())
+    task.cancel()
+    await asyncio.wait({task})
+    task.result()
+
+
+def recurse() -> None:
+    recurse()
+
+
+class Strange:
+    """An awaitable that is none."""
+
+    def __await__(self) -> Any:
+        return 7
+
+
+ERRORS = [
+    asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration, StopAsyncIteration, Panic,
+    Unprintable, MemoryError,
+]  # fmt: skip
+CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
+
+
+def raising(error: type[BaseException], is_async: bool) -> Callable[..., Any]:
+    def fail(*args: Any) -> Any:
+        raise error
+
+    async def fail_later(*args: Any) -> Any:
+        await asyncio.sleep(0)
+        raise error
+
+    return fail_later if is_async else fail
+
+
+async def is_ready(server: Book) -> bool:
+    async with await server.dial() as peer:
+        await peer.send(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return b" 200 " in await peer.end()
+
+
+@CODECS
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", ERRORS)
+async def test_a_message_whose_handler_raises_is_answered_and_the_order_holds(
+    error: type[BaseException], is_async: bool, codec: str
+) -> None:
+    server = Book()
+    fail = raising(error, is_async)
+    handled: list[int] = []
+
+    @server.on("step")
+    async def step(conn: fanwire.Connection, number: int) -> int:
+        handled.append(number)
+        await asyncio.sleep(0)
+        if number % 2:
+            result = fail()
+            if result is not None:
+                await result
+        return number
+
+    async with server, await Talk.open(server, codec=codec) as talk:
+        ids = [await talk.say("step", payload=number) for number in range(6)]
+        answers = [await talk.hear() for _ in ids]
+        assert [answer["re"] for answer in answers] == ids
+        assert [answer["type"] for answer in answers] == ["reply", "error"] * 3
+        assert {answer["payload"]["code"] for answer in answers[1::2]} == {"internal"}
+        assert handled == list(range(6))
+        assert server.metrics.get_sample_value(
+            "fanwire_handler_errors_total", {"handler": f"{step.__module__}.{step.__qualname__}"}
+        ) == 3  # fmt: skip
+
+
+@CODECS
+@pytest.mark.parametrize("kind", ["other task", "strange", "recursion", "future", "plain"])
+async def test_whatever_a_handler_returns_or_waits_for_the_next_message_is_handled(kind: str, codec: str) -> None:
+    server = Book()
+    handled: list[int] = []
+
+    @server.on("step")
+    def step(conn: fanwire.Connection, number: int) -> Any:
+        handled.append(number)
+        if number != 2:
+            return number
+        if kind == "other task":
+            return cancelled_elsewhere()
+        if kind == "strange":
+            return Strange()
+        if kind == "recursion":
+            recurse()
+        if kind == "future":
+            future = asyncio.get_running_loop().create_future()
+            future.cancel()
+            return future
+        raise asyncio.CancelledError
+
+    async with server, await Talk.open(server, codec=codec) as talk:
+        for number in (1, 2, 3):
+            await talk.say("step", payload=number)
+        answers = [await talk.hear() for _ in range(3)]
+        assert [answer["type"] for answer in answers] == ["reply", "error", "reply"]
+        assert handled == [1, 2, 3]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("moment", ["on_connect", "on_message", "on_join"])
+async def test_a_client_without_a_session_is_closed_and_the_others_go_on(
+    moment: str, error: type[BaseException], is_async: bool
+) -> None:
+    server = fanwire.Server(port=0, insecure=True)
+    fail = raising(error, is_async)
+    ended: list[int | None] = []
+    server.on_disconnect(lambda conn: ended.append(conn.close_code))
+
+    def maybe(conn: fanwire.Connection, *args: Any) -> Any:
+        return fail() if conn.request.path == "/bad" else None
+
+    if moment == "on_message":
+        server.on_message(lambda conn, message: maybe(conn) if message == "bad" else conn.send(message))
+    else:
+        getattr(server, moment)(maybe)
+        server.on_message(lambda conn, message: conn.join("a") and None if message == "bad" else conn.send(message))
+    client = Book.client
+    async with server, client(server, "/bad") as bad, client(server, "/good") as good:  # type: ignore[arg-type]
+        with contextlib.suppress(ConnectionClosed):
+            await bad.send("bad")
+        with pytest.raises(ConnectionClosed) as closed:
+            await within(bad.recv())
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1011
+        await good.send("good")
+        assert await within(good.recv()) == "good"
+        await until(lambda: ended == [1011])
+        async with client(server, "/good") as later:  # type: ignore[arg-type]
+            await later.send("later")
+            assert await within(later.recv()) == "later"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", ERRORS)
+async def test_ends_are_processed_whatever_their_handlers_raise(error: type[BaseException], is_async: bool) -> None:
+    server = Book()
+    fail = raising(error, is_async)
+    left: list[str] = []
+    ended: list[fanwire.Connection] = []
+    server._handlers.on_disconnect = None
+
+    @server.on_leave
+    def leave(conn: fanwire.Connection, room: str) -> Any:
+        left.append(room)
+        return fail()
+
+    @server.on_disconnect
+    def disconnect(conn: fanwire.Connection) -> Any:
+        ended.append(conn)
+        return fail()
+
+    async with server:
+        clients = [await server.client("/a,b") for _ in range(5)]
+        clients += [(await Talk.open(server, "/a,b")).socket for _ in range(5)]
+        await until(lambda: len(server.opened) == 10)
+        await asyncio.gather(*(client.close() for client in clients))
+        await until(lambda: len(ended) == 10)
+        assert sorted(left) == ["a"] * 10 + ["b"] * 10
+        async with server.client():
+            assert await is_ready(server)
+        assert await within(server.stop())
+    assert len(ended) == 11
+
+
+@CODECS
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt, Panic])
+@pytest.mark.parametrize("where", ["authorize", "rule", "snapshot", "schema"])
+async def test_what_is_asked_before_a_message_is_done_may_raise_anything(
+    where: str, error: type[BaseException], is_async: bool, codec: str
+) -> None:
+    fail = raising(error, is_async and where in ("authorize", "snapshot"))
+
+    def maybe(*args: Any) -> Any:
+        return fail() if "bad" in args else True
+
+    def check(value: Any) -> Any:
+        if value == "bad":
+            raise error
+        return value
+
+    class Model(pydantic.BaseModel):
+        text: str
+
+        _check = pydantic.field_validator("text")(check)
+
+    server = Book(**({"authorize": maybe} if where == "authorize" else {}))
+    rule = (lambda conn, room: maybe(room)) if where == "rule" else True
+    server.room("good", join=rule, publish=True)
+    server.room(
+        "bad", join=rule, publish=True, history=10 if where == "snapshot" else 0,
+        snapshot=(lambda room: fail()) if where == "snapshot" else None,
+    )  # fmt: skip
+    server.on("checked", Model)(lambda conn, model: model.text)
+    async with server, await Talk.open(server, codec=codec) as talk:
+        if where == "schema":
+            answer = await talk.ask("checked", payload={"text": "bad"})
+        else:
+            answer = await talk.ask("join", room="bad")
+        assert answer["type"] == "error"
+        assert answer["payload"]["code"] == "internal"
+        assert (await talk.ask("join", room="good"))["type"] == "joined"
+        assert (await talk.ask("checked", payload={"text": "fine"}))["payload"] == "fine"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", ERRORS)
+async def test_authenticate_may_raise_anything(error: type[BaseException], is_async: bool) -> None:
+    fail = raising(error, is_async)
+
+    def authenticate(request: fanwire.Request) -> Any:
+        return fail() if request.path == "/bad" else fanwire.Identity(subject="somebody")
+
+    async with Book(authenticate=authenticate) as server:
+        for _ in range(3):
+            async with await server.dial() as peer:
+                await peer.send(
+                    b"GET /bad HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                )
+                assert b" 500 " in await peer.end()
+        async with server.client("/good"):
+            pass
+        assert server.metrics.get_sample_value("fanwire_handler_errors_total", {"handler": "authenticate"}) == 3
+
+
+@CODECS
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, Panic])
+async def test_a_right_whose_renewal_raises_is_withdrawn(error: type[BaseException], codec: str) -> None:
+    is_bad = False
+
+    async def authorize(identity: Any, action: str, room: str) -> bool:
+        await asyncio.sleep(0)
+        if is_bad:
+            raise error
+        return True
+
+    server = Book(authorize=authorize)
+    server.room("r", join=True)
+    async with server, await Talk.open(server, codec=codec) as talk:
+        await talk.ask("join", room="r")
+        is_bad = True
+        server.reauthorize()
+        left = await talk.hear("left")
+        assert (left["room"], left["payload"]) == ("r", {"reason": "forbidden"})
+
+
+@CODECS
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, OSError, Panic])
+async def test_a_store_of_sessions_may_raise_anything(error: type[BaseException], is_async: bool, codec: str) -> None:
+    fail = raising(error, is_async)
+
+    class Store(MemoryStore):
+        def save(self, record: Record, ttl: float) -> Any:
+            return fail()
+
+        def load(self, id: str) -> Any:
+            return fail()
+
+    async with Book(sessions=Store()) as server:
+        async with await Talk.open(server, "/?session=x&received=0", codec=codec) as talk:
+            assert talk.welcome["reason"] == "unknown"
+            talk.cut()
+            async with await Talk.open(server, after=talk, codec=codec) as back:
+                assert back.welcome["resumed"]
+                await back.close()
+        ended = await server.ended(1)
+        assert ended.close_code == 1000
+
+
+@CODECS
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, Panic])
+async def test_a_new_token_whose_check_raises_is_answered(error: type[BaseException], codec: str) -> None:
+    async def authenticate(request: fanwire.Request) -> Any:
+        await asyncio.sleep(0)
+        if request.bearer == "bad":
+            raise error
+        return fanwire.Identity(subject="somebody")
+
+    async with Book(authenticate=authenticate) as server, await Talk.open(server, codec=codec) as talk:
+        answer = await talk.ask("token", payload={"token": "bad"})
+        assert answer["payload"]["code"] == "internal"
+        assert (await talk.ask("token", payload={"token": "good"}))["type"] == "reply"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, Panic, ValueError])
+async def test_a_handler_of_http_may_raise_anything(error: type[BaseException], is_async: bool) -> None:
+    server = Book()
+
+    async def fail(request: Any) -> Any:
+        if is_async:
+            await asyncio.sleep(0)
+        raise error
+
+    server.http.router.add_get("/fail", fail)
+    async with server:
+        for _ in range(2):
+            async with await server.dial() as peer:
+                await peer.send(b"GET /fail HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert b" 500 " in await peer.end()
+        name = f"{fail.__module__}.{fail.__qualname__}"
+        assert server.metrics.get_sample_value("fanwire_handler_errors_total", {"handler": name}) == 2
+        assert await is_ready(server)
+
+
+async def test_an_event_of_the_engine_that_fails_does_not_take_those_behind_it_along() -> None:
+    async with Book() as server, await Talk.open(server) as first, await Talk.open(server) as second:
+        hub = server._hub
+        assert hub is not None
+        take, failed = hub._take_event, []
+
+        def fail_once(kind: str, link: int, detail: Any) -> None:
+            if not failed:
+                failed.append(link)
+                raise Panic
+            take(kind, link, detail)
+
+        hub._take_event = fail_once  # type: ignore[method-assign]
+        first.cut()
+        second.cut()
+        async with await Talk.open(server, after=first) as one, await Talk.open(server, after=second) as two:
+            assert one.welcome["resumed"] or two.welcome["resumed"]
+        assert failed
+        assert server.metrics.get_sample_value(
+            "fanwire_internal_errors_total", {"part": "event 'resumed' of the engine"}
+        ) == 1  # fmt: skip
+
+
+async def test_a_part_that_has_died_is_told_by_readiness() -> None:
+    async with Book() as server:
+        assert await is_ready(server)
+        dying = asyncio.ensure_future(asyncio.sleep(0))
+        server._health.watch("a part", dying)
+        await within(dying)
+        await until(lambda: server._health.faults)
+        assert not await is_ready(server)
+        assert server.metrics.get_sample_value("fanwire_faults") == 1
+        assert server.metrics.get_sample_value("fanwire_internal_errors_total", {"part": "a part"}) == 1
+    async with server:
+        assert await is_ready(server)
