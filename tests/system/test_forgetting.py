@@ -221,3 +221,38 @@ async def test_what_is_wrong_with_a_key_is_said(nodes: Cluster) -> None:
         for room in ("values.x", "log.x"):
             with pytest.raises(ValueError, match="a key has at most 65535 bytes"):
                 a.forget(room, "x" * 65536)
+
+
+async def test_many_keys_are_forgotten_at_once(nodes: Cluster) -> None:
+    async with nodes.node({"append_items": 5000}) as a, nodes.node() as b:
+        for n in range(3000):
+            b.publish("values.x", n, key=f"k{n}")
+        b.publish("values.x", "stays", key="stays")
+        for n in range(3000):
+            a.forget("values.x", f"k{n}")
+        await until(lambda: len(b.engine.values("values.x")) == 1)
+        assert b.engine.has_value("values.x", "stays")
+        # In a few orders, of which the log keeps so many.
+        fabric: Any = b._fabric
+        assert fabric._orders_of_keys._seq < 100
+
+
+async def test_more_than_may_wait_is_refused(nodes: Cluster) -> None:
+    async with nodes.node({"append_items": 10}) as a:
+        for n in range(10):
+            a.forget("values.x", f"k{n}")
+        with pytest.raises(fanwire.Overloaded) as full:
+            a.forget("values.x", "one more")
+        assert full.value.limit == "append_items"
+
+
+async def test_a_node_that_is_cut_off_for_longer_than_messages_wait_tells_it_when_it_is_back(nodes: Cluster) -> None:
+    async with nodes.node({"append_timeout": 0.1}) as a, nodes.node() as b:
+        b.publish("values.x", 1, key="a")
+        await nodes.take_away()
+        await until(lambda: not (a._is_ready() or b._is_ready()))
+        a.forget("values.x", "a")
+        a.disconnect_user("ann")
+        await until(lambda: a.metrics.get_sample_value("fanwire_backplane_failures_total", {"kind": "order"}))
+        await nodes.bring_back()
+        await until(lambda: not b.engine.has_value("values.x", "a"))

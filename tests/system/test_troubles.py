@@ -104,7 +104,7 @@ async def test_orders_and_presence_that_are_not_told_are_counted(
         for n in range(10):
             a.disconnect_user(f"nobody {n}")
             a.send_to_user(f"nobody {n}", n)
-        await until(lambda: failures(a, "order") == 10)
+        await until(lambda: failures(a, "order") >= 10)
         assert failures(a, "append") == 0
         assert failures(a, "unsent") == 10
         assert failures(a, "presence") >= 2

@@ -49,10 +49,10 @@ class World:
         nothing: Any = None
         engine: Any = self.engine
         following: Any = self.following
-        self.forgetting = Forgetting(engine, policies, nothing, nothing, nothing, following, nothing)
+        self.forgetting = Forgetting(engine, policies, nothing, nothing, nothing, following, nothing, 10)
 
     def obey(self, room: str, ts_us: int = 5) -> None:
-        self.forgetting.obey(Order(FORGET, room, key="k", ts_us=ts_us))
+        self.forgetting.obey(Order(FORGET, None, keys=[(room, "k", ts_us)]))
 
 
 @pytest.fixture(autouse=True)
@@ -101,12 +101,3 @@ async def test_an_engine_that_has_ended_has_nothing_to_forget() -> None:
     world = World()
     world.engine.failure = EngineClosed("no more")
     world.obey("live")
-
-
-@pytest.mark.logs_errors
-async def test_an_order_without_a_key_is_none(caplog: pytest.LogCaptureFixture) -> None:
-    world = World()
-    world.forgetting.obey(Order(FORGET, "live"))
-    world.forgetting.obey(Order(FORGET, None, key="k"))
-    assert len(caplog.records) == 2
-    assert not world.engine.forgotten

@@ -79,6 +79,11 @@ class Appends:
             self._spawn(self._work(room))
         return item.done
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more."""
+        return self._is_closed
+
     async def close(self, timeout: float) -> None:
         """Waits for what is on its way, and takes no more."""
         end = asyncio.get_running_loop().time() + timeout

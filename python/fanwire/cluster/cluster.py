@@ -89,8 +89,10 @@ class Cluster(Fabric, Listener):
         self._appends = Appends(backplane, config.append_timeout, self._tasks.spawn, troubles)
         self._storing = Storing(self._appends, self._logs, self.node, config)
         self._orders = Orders(backplane, self._appends, self.node, self._obey, troubles)
+        # There may be very many, which must not push out the others.
+        self._orders_of_keys = Orders(backplane, self._appends, self.node, self._obey, troubles, FORGET)
         self._values = SharedValues(
-            engine, backplane, self.node, self._tasks, self._heard_since, self._orders.caught_up, troubles
+            engine, backplane, self.node, self._tasks, self._heard_since, self._orders_of_keys.caught_up, troubles
         )
         self._catching = Catching(
             engine, backplane, self._logs, self._tasks, self._storing.excluded, self._renewed, troubles
@@ -108,7 +110,14 @@ class Cluster(Fabric, Listener):
             troubles,
         )
         self._forgetting = Forgetting(
-            engine, policies, self._live, self._storing, self._orders, self._following, self._tasks
+            engine,
+            policies,
+            self._live,
+            self._storing,
+            self._orders_of_keys,
+            self._following,
+            self._tasks,
+            config.append_items,
         )
 
     # Life.
@@ -119,7 +128,8 @@ class Cluster(Fabric, Listener):
         for policy in self._policies:
             if policy.history > 0:
                 await self._logs.declare(self._logs.of(policy))
-        await self._orders.start()
+        for orders in self._all_orders:
+            await orders.start()
         await self._values.start()
         self._pulse.restart(time.monotonic())
         self._tasks.keep("heartbeats", self._beat())
@@ -282,7 +292,8 @@ class Cluster(Fabric, Listener):
     def stored(self, log: str, room: str, message: Stored) -> None:
         """See `Listener`."""
         if log == ORDERS.name:
-            self._tasks.spawn(self._orders.take(message))
+            orders = self._orders_of_keys if room == FORGET else self._orders
+            self._tasks.spawn(orders.take(message))
         elif (followed := self._following.rooms.get(room)) is not None and followed.log is not None:
             self._catching.take(followed, message)
 
@@ -327,7 +338,8 @@ class Cluster(Fabric, Listener):
             if log is None and room[0] == PRESENCE:
                 self._attendance.ask(room[1:])
             elif log == ORDERS.name:
-                self._tasks.spawn(self._orders.catch_up())
+                orders = self._orders_of_keys if room == FORGET else self._orders
+                self._tasks.spawn(orders.catch_up())
             elif log is not None and (followed := self._following.rooms.get(room)) is not None:
                 self._catching.catch_up(followed)
 
@@ -342,7 +354,8 @@ class Cluster(Fabric, Listener):
     def went(self, is_up: bool) -> None:
         """See `Listener`. When it is back, what was missed is found out, in both directions."""
         if not is_up:
-            self._orders.fall_behind()
+            for orders in self._all_orders:
+                orders.fall_behind()
             self._troubles.note("away", "it is connected to again as soon as that is possible")
             return
         self._troubles.end("away")
@@ -352,7 +365,8 @@ class Cluster(Fabric, Listener):
             if followed.log is not None:
                 # At once: what is stored from here on waits, since it may be of another log.
                 self._catching.catch_up(followed)
-        self._tasks.spawn(self._orders.catch_up())
+        for orders in self._all_orders:
+            self._tasks.spawn(orders.catch_up())
         self._live.heal()
         self._live.ask(self._following.live)
         self._ask_values(self._following.live)
@@ -412,6 +426,10 @@ class Cluster(Fabric, Listener):
         else:
             self.host.for_user(subject, parcel.payload, parcel.json, parcel.delivery)
 
+    @property
+    def _all_orders(self) -> tuple[Orders, Orders]:
+        return self._orders, self._orders_of_keys
+
     def _renewed(self, room: str) -> None:
         self.host.renewed(room)
 
@@ -428,7 +446,7 @@ class Cluster(Fabric, Listener):
 
     async def _ask_for_values(self, rooms: list[str]) -> None:
         # What was forgotten meanwhile is older than what the others answer.
-        await self._orders.caught_up()
+        await self._orders_of_keys.caught_up()
         self._values.ask(rooms)
 
     def _heard_since(self, room: str) -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from functools import partial
 
 from fanwire._engine import Engine, EngineError, Overloaded
@@ -37,6 +38,7 @@ class Forgetting:
         orders: reaches all nodes.
         following: the rooms that are heard here.
         tasks: where waiting goes on.
+        most: keys whose orders may wait.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Forgetting:
         orders: Orders,
         following: Following,
         tasks: Tasks,
+        most: int,
     ) -> None:
         self._engine = engine
         self._policies = policies
@@ -56,6 +59,10 @@ class Forgetting:
         self._orders = orders
         self._following = following
         self._tasks = tasks
+        self._most = most
+        # Keys of which other nodes are still to be told by an order.
+        self._waiting: deque[tuple[str, str, int]] = deque()
+        self._is_giving = False
 
     def forget(self, room: str, key: str) -> bool:
         """Forgets a key, from any thread. Returns whether it has a value at this node.
@@ -66,32 +73,34 @@ class Forgetting:
         """
         check_key(key)
         policy = self._policies.of(room)
+        if len(self._waiting) >= self._most:
+            full = Overloaded("too many forgotten keys wait to be told to other nodes (append_items); try again later")
+            full.limit = "append_items"
+            raise full
         if policy.history > 0:
             parcel = self._storing.take_forgetting(key)
             self._tasks.on_loop(self._store, policy, room, parcel)
             return self._engine.has_value(room, key)
         was_there, ts_us = self._engine.forget(room, key)
         self._live.send(room, Parcel(b"", key=key, delivery="latest", forgotten_us=ts_us))
-        self._tasks.on_loop(self._orders.give, Order(FORGET, room, key=key, ts_us=ts_us))
+        self._tasks.on_loop(self._order, room, key, ts_us)
         return was_there
 
     def obey(self, order: Order) -> None:
-        """Another node has forgotten a key."""
-        if order.whom is None or order.key is None:
-            logger.error("an order to forget names no room or no key")
-            return
-        followed = self._following.rooms.get(order.whom)
-        if followed is None or followed.log is None:
-            self._forget_older(order.whom, order.key, order.ts_us)
-        else:
-            # What the log says comes first, and then nothing is left to do; unless the log no longer says it.
-            asyncio.get_running_loop().call_later(LOG_FIRST, self._after_the_log, followed, order)
+        """Another node has forgotten some keys."""
+        for room, key, ts_us in order.keys:
+            followed = self._following.rooms.get(room)
+            if followed is None or followed.log is None:
+                self._forget_older(room, key, ts_us)
+            else:
+                # What the log says comes first, and then nothing is left to do; unless the log no longer says it.
+                asyncio.get_running_loop().call_later(LOG_FIRST, self._after_the_log, followed, key, ts_us)
 
-    def _after_the_log(self, followed: Followed, order: Order) -> None:
+    def _after_the_log(self, followed: Followed, key: str, ts_us: int) -> None:
         if not followed.is_over and followed.catching is not None and not followed.catching.done():
-            asyncio.get_running_loop().call_later(LOG_FIRST, self._after_the_log, followed, order)
-        elif order.key is not None:
-            self._forget_older(followed.room, order.key, order.ts_us)
+            asyncio.get_running_loop().call_later(LOG_FIRST, self._after_the_log, followed, key, ts_us)
+        else:
+            self._forget_older(followed.room, key, ts_us)
 
     def _store(self, policy: RoomPolicy, room: str, parcel: Parcel) -> None:
         stored = self._storing.append(policy, room, parcel, (), None)
@@ -100,10 +109,28 @@ class Forgetting:
     def _stored(self, room: str, parcel: Parcel, stored: asyncio.Future[int]) -> None:
         if stored.cancelled() or stored.exception() is not None or parcel.key is None:
             return
-        order = Order(FORGET, room, key=parcel.key, ts_us=parcel.ts_ms * 1000)
-        self._orders.give(order)
+        ts_us = parcel.ts_ms * 1000
+        self._order(room, parcel.key, ts_us)
         # This node's own orders do not come back, and it may not follow the room.
-        self.obey(order)
+        self.obey(Order(FORGET, None, keys=[(room, parcel.key, ts_us)]))
+
+    def _order(self, room: str, key: str, ts_us: int) -> None:
+        """Other nodes are told by an order, with all keys that wait meanwhile."""
+        self._waiting.append((room, key, ts_us))
+        if not self._is_giving:
+            self._is_giving = True
+            asyncio.get_running_loop().call_soon(self._give)
+
+    def _give(self, given: asyncio.Future[None] | None = None) -> None:
+        size = 0
+        keys: list[tuple[str, str, int]] = []
+        while self._waiting and len(keys) < KEYS and size < KEY_BYTES:
+            room, key, ts_us = self._waiting.popleft()
+            keys.append((room, key, ts_us))
+            size += len(room) + len(key)
+        self._is_giving = bool(keys)
+        if keys:
+            self._orders.give(Order(FORGET, None, keys=keys)).add_done_callback(self._give)
 
     def _forget_older(self, room: str, key: str, ts_us: int, attempt: int = 0) -> None:
         try:
@@ -121,6 +148,12 @@ class Forgetting:
 
 FORGET = "forget"
 """What such an order is called."""
+
+KEYS = 1000
+"""Keys in one order."""
+
+KEY_BYTES = 64 << 10
+"""Characters of them, and the last one."""
 
 LOG_FIRST = 1.0
 """Seconds for the entry of the log to come before the order is obeyed."""

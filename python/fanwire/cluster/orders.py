@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -17,24 +18,26 @@ from fanwire.cluster.troubles import Troubles
 __all__ = ["ALL", "LOG", "Order", "Orders"]
 
 
+ALL = "all"
+"""Where orders stand in their log."""
+
+
 class Order(msgspec.Struct, array_like=True, frozen=True):
     """An order.
 
     Attributes:
         what: "disconnect_user", "revoke", "reauthorize" or "forget".
-        whom: a subject or the id of a session; of "reauthorize", None: everybody; of "forget", a room.
+        whom: a subject or the id of a session; of "reauthorize", None: everybody.
         reason: what the client is told.
         node: who gives it.
-        key: what is forgotten.
-        ts_us: when, in microseconds since 1970.
+        keys: what is forgotten: rooms, keys, and when, in microseconds since 1970.
     """
 
     what: str
     whom: str | None
     reason: str = ""
     node: int = 0
-    key: str | None = None
-    ts_us: int = 0
+    keys: list[tuple[str, str, int]] = []
 
 
 class Orders:
@@ -46,6 +49,7 @@ class Orders:
         node: this node, whose own orders were done when they were given.
         obey: does what another node has ordered.
         troubles: is told what goes wrong; None: nobody is.
+        room: where they stand in the log: as many of each room are kept as of another.
     """
 
     def __init__(
@@ -55,12 +59,15 @@ class Orders:
         node: int,
         obey: Callable[[Order], None],
         troubles: Troubles | None = None,
+        room: str = ALL,
     ) -> None:
         self._backplane = backplane
         self._appends = appends
         self._node = node
         self._obey = obey
         self._troubles = troubles or Troubles()
+        self._room = room
+        self._waiting = 0
         self._seq = 0
         self._epoch = ""
         self._is_catching = False
@@ -75,12 +82,38 @@ class Orders:
             Unavailable: the backplane cannot be reached.
         """
         await self._backplane.declare(LOG)
-        self._epoch, self._seq, _ = await self._backplane.follow(LOG, ALL)
+        self._epoch, self._seq, _ = await self._backplane.follow(LOG, self._room)
 
-    def give(self, order: Order) -> None:
-        """Tells all nodes, in a while those that cannot be reached now."""
+    def give(self, order: Order) -> asyncio.Future[None]:
+        """Tells all nodes, in a while those that cannot be reached now. While this node is cut off it tries for as long
+        as orders are kept. The future is done when the order is stored, or given up."""
+        loop = asyncio.get_running_loop()
+        given: asyncio.Future[None] = loop.create_future()
+        if self._waiting >= MOST:
+            self._troubles.note("order", f"more than {MOST} wait to be stored; this one is given up: {order.what}")
+            given.set_result(None)
+            return given
+        self._waiting += 1
         data = msgspec.msgpack.encode(msgspec.structs.replace(order, node=self._node))
-        self._appends.put(LOG, ALL, data, f"{self._node:x}-{time.time_ns():x}", waits=True)
+        self._put(data, f"{self._room}-{self._node:x}-{time.time_ns():x}", loop.time() + LOG.age, given)
+        return given
+
+    def _put(self, data: bytes, id: str, until: float, given: asyncio.Future[None]) -> None:
+        stored = self._appends.put(LOG, self._room, data, id, waits=True)
+        stored.add_done_callback(partial(self._stored, data, id, until, given))
+
+    def _stored(
+        self, data: bytes, id: str, until: float, given: asyncio.Future[None], stored: asyncio.Future[int]
+    ) -> None:
+        error = None if stored.cancelled() else stored.exception()
+        may_try = isinstance(error, Unavailable) and not self._appends.is_closed
+        if may_try and asyncio.get_running_loop().time() < until:
+            # An order that is obeyed twice does no harm.
+            self._put(data, id, until, given)
+            return
+        self._waiting -= 1
+        if not given.done():
+            given.set_result(None)
 
     def fall_behind(self) -> None:
         """The backplane was lost: some may be missed, until `catch_up` has been there."""
@@ -123,11 +156,11 @@ class Orders:
 
     async def _read_on(self) -> None:
         await self._backplane.declare(LOG)
-        epoch, seq, last = await self._backplane.state(LOG, ALL)
+        epoch, seq, last = await self._backplane.state(LOG, self._room)
         if epoch != self._epoch or last < self._seq:
             self._epoch, self._seq = epoch, 0
         while self._seq < seq:
-            messages, is_whole = await self._backplane.read(LOG, ALL, self._seq)
+            messages, is_whole = await self._backplane.read(LOG, self._room, self._seq)
             if not is_whole and self._seq:
                 self._troubles.note(
                     "log_gap", f"orders of other nodes, this one was cut off for more than {LOG.age:g} s"
@@ -157,7 +190,9 @@ class Orders:
 LOG = Log(ORDERS, 10_000, 16 << 20, 3600.0)
 """An hour: longer than a node is cut off without anybody looking after it."""
 
-ALL = "all"
+
+MOST = 10_000
+"""Orders that wait to be stored: as many as the log keeps."""
 
 PATIENCE = 10.0
 """Seconds for which others wait until missed orders have come."""
