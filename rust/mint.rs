@@ -187,7 +187,9 @@ impl Mint {
     /// The same for a message from outside of this process, which may be no document though it says so.
     pub fn check_foreign(&self, draft: Draft<'_>) -> Result<(), Error> {
         self.check(draft)?;
-        if draft.kind == Kind::Json
+        // That a key is forgotten is said without a document.
+        if draft.role == Role::Data
+            && draft.kind == Kind::Json
             && let Err(fault) = document::check_json(draft.payload, self.max_nesting)
         {
             return Err(Error::Invalid(format!("{} of a message {}", fault.path(), fault.text)));
