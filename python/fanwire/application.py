@@ -27,7 +27,17 @@ class Decorator(Protocol[T]):
 
 
 class Application(ABC):
-    """The part of `Server` that is fixed once it runs, but for rooms, which may come later, too."""
+    """The part of `Server` that is fixed once it runs, but for rooms, which may come later, too.
+
+    Each handler may be a function or a coroutine function. The handlers of one connection run one after the other, in
+    the order in which things happened. What a handler raises, `SystemExit` and `CancelledError` included, ends nothing
+    but itself: the client of a session gets an error `internal` for its message, any other connection is closed with
+    1011, and the calls behind it run.
+
+    When a connection has ended for good, and not while its client is away and may come back, its asynchronous handlers
+    have `Config.handler_grace` seconds for what the client sent before. Then the running one is cancelled and the
+    messages that wait are dropped. What has to run beside the handlers belongs into `Connection.spawn`.
+    """
 
     def __init__(self) -> None:
         self._policies = Policies()
@@ -36,7 +46,8 @@ class Application(ABC):
     # Handlers. Each may be a function or a coroutine function; those of one connection run one after the other.
 
     def on_connect(self, handler: OfConnection) -> OfConnection:
-        """Decorates what is called with each new `Connection`."""
+        """Decorates what is called with each new `Connection`. The handlers of its messages wait until this has ended;
+        for what takes as long as the connection there is `Connection.spawn`."""
         return self._handle("on_connect", handler)
 
     def on_message(self, handler: OfMessage) -> OfMessage:
@@ -44,7 +55,12 @@ class Application(ABC):
         return self._handle("on_message", handler)
 
     def on_disconnect(self, handler: OfConnection) -> OfConnection:
-        """Decorates what is called with each `Connection` that has ended; see its `close_code`."""
+        """Decorates what is called with each `Connection` that has ended; see its `close_code`.
+
+        It is called exactly once for each connection for which `on_connect` has begun, whatever that raises, and for no
+        other; after the last handler of the connection has ended, and before `Server.stop` returns. A handler that does
+        not end although it was cancelled is not waited for longer than a second. The end of the connection does not
+        cancel this one; only a stop whose time is over does."""
         return self._handle("on_disconnect", handler)
 
     def on_join(self, handler: OfRoom) -> OfRoom:
@@ -52,7 +68,9 @@ class Application(ABC):
         return self._handle("on_join", handler)
 
     def on_leave(self, handler: OfRoom) -> OfRoom:
-        """Decorates what is called with each `Connection` that has left a room, if only by its end, and the name."""
+        """Decorates what is called with each `Connection` that has left a room, if only by its end, and the name.
+
+        Where there is an `on_join`, it is called once for each call of that."""
         return self._handle("on_leave", handler)
 
     @overload

@@ -72,8 +72,13 @@ class Background:
         return self._wait(connection, set(connection.tasks)) if connection.tasks else None
 
     async def _wait(self, connection: Connection, tasks: set[asyncio.Task[Any]]) -> None:
-        _, stubborn = await asyncio.wait(tasks, timeout=STUBBORN)
-        for task in stubborn:
+        try:
+            await asyncio.wait(tasks, timeout=STUBBORN)
+        finally:
+            self._log_stubborn(connection, tasks)
+
+    def _log_stubborn(self, connection: Connection, tasks: set[asyncio.Task[Any]]) -> None:
+        for task in (task for task in tasks if not task.done()):
             self._health.warning("task %s of %r does not end, although it was cancelled", task.get_name(), connection)
 
 

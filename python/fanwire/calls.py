@@ -16,12 +16,16 @@ from typing import Any, TypeVar
 
 from fanwire.health import Health
 
-__all__ = ["ApplicationError", "Call", "Calls", "as_exception", "name_of"]
+__all__ = ["ApplicationError", "Call", "Calls", "as_exception", "name_of", "names_within"]
 
 T = TypeVar("T")
 
 STUBBORN = 0.1
 """Seconds that is waited for what was cancelled because it took too long. Who waits for an answer gets one."""
+
+
+DEPTH = 10
+"""Coroutines of a task that are named."""
 
 
 class ApplicationError(Exception):
@@ -187,6 +191,16 @@ def as_exception(error: BaseException, name: str) -> Exception:
     wrapped = ApplicationError(name, error)
     wrapped.__cause__ = error
     return wrapped
+
+
+def names_within(task: asyncio.Future[Any]) -> list[str]:
+    """The names of the coroutines that a task runs, each awaiting the next."""
+    names: list[str] = []
+    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
+    while iscoroutine(coroutine) and len(names) < DEPTH:
+        names.append(name_of(coroutine))
+        coroutine = coroutine.cr_await
+    return names or [type(task).__qualname__]
 
 
 def name_of(function: object) -> str:

@@ -18,7 +18,7 @@ from fanwire.admission import Ticket
 from fanwire.authentication import Authentication
 from fanwire.background import Background
 from fanwire.backplane.base import Unavailable
-from fanwire.calls import Calls
+from fanwire.calls import Calls, names_within
 from fanwire.carriage import Phase, Step, Word, step
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection, Services
@@ -370,7 +370,8 @@ class Hub(Host):
         if connection.inbox is None:
             return
         if has_joined:
-            connection.inbox.put(self._call_join, connection, room, of=self._on_join)
+            if self._on_join is not None:
+                connection.inbox.put(self._call_join, connection, room, of=self._on_join)
         else:
             connection.inbox.put(self._call_leave, connection, room, of=self._on_leave, stays=True)
 
@@ -381,10 +382,11 @@ class Hub(Host):
         return None if self._on_join is None else self._on_join(connection, room)
 
     def _call_leave(self, connection: Connection, room: str) -> Any:
-        """`on_leave`, if `on_join` has begun for the room."""
-        if connection.met is None or room not in connection.met:
-            return None
-        connection.met.discard(room)
+        """`on_leave`, if there is no `on_join` or it has begun for the room."""
+        if self._on_join is not None:
+            if connection.met is None or room not in connection.met:
+                return None
+            connection.met.discard(room)
         return None if self._on_leave is None else self._on_leave(connection, room)
 
     def _enter_later(self, connection: Connection, room: str, prepared: Awaitable[None]) -> None:
@@ -566,6 +568,9 @@ class Hub(Host):
         late = {*self._tasks, *self.calls.tasks}
         if late:
             await asyncio.wait(late, timeout=LAST)
+        for task in list(self._tasks):
+            names = " > ".join(names_within(task))
+            self.health.warning("%s does not end, although it was cancelled; the server stops without it", names)
         self.calls.give_up_all()
 
     def _end_all(self) -> None:

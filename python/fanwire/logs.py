@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from fanwire.meter import Meter, Rate
+from fanwire.meter import Rate
 
 __all__ = ["ONCE_A_MINUTE", "LimitedLog"]
 
@@ -73,7 +73,7 @@ class LimitedLog:
             self._report(kind, found)
 
     def _is_left_out(self, found: _Kind) -> bool:
-        if not found.meter.take(self._rate, self._clock()):
+        if found.take(self._rate, self._clock()):
             return False
         found.left_out += 1
         self._suppressed(found.level)
@@ -98,13 +98,27 @@ class LimitedLog:
 
 
 class _Kind:
-    __slots__ = ("left_out", "level", "message", "meter")
+    __slots__ = ("left_out", "level", "message", "tokens", "when")
 
     def __init__(self, level: int, message: str) -> None:
         self.level = level
         self.message = message
-        self.meter = Meter()
+        # Lines that may be written, at a moment. Not a `Meter`, which gives credit.
+        self.tokens: float | None = None
+        self.when = 0.0
         self.left_out = 0
+
+    def take(self, rate: Rate, now: float) -> bool:
+        """Whether one more line may be written now."""
+        if not rate.cost:
+            return True
+        burst = rate.depth / rate.cost
+        self.tokens = burst if self.tokens is None else min(burst, self.tokens + (now - self.when) / rate.cost)
+        self.when = now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
 
 
 ONCE_A_MINUTE = Rate(1 / 60, 1)

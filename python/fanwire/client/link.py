@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl as tls
 import time
@@ -100,6 +101,7 @@ class Link(WSListener):
             max_frame_size=MESSAGE_MAX,
             websocket_handshake_timeout=open_timeout,
             socket_factory=self._reach,
+            logger_name=_QUIET,
             # With uvloop its transports miss a reset that comes together with data.
             use_aiofastnet=False,
         )
@@ -249,3 +251,19 @@ def _seconds(text: str | None, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except ValueError:
         return None
+
+
+class _Quiet(logging.LoggerAdapter):  # type: ignore[type-arg]
+    """Keeps to itself what picows says of each connection, the request with its token included. Only errors pass."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name of the method that it overrides
+        """See `logging.Logger`."""
+        return level >= logging.ERROR and self.logger.isEnabledFor(level)
+
+    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
+        """See `logging.Logger`."""
+        if self.isEnabledFor(level):
+            self.logger.log(level, msg, *args, **kwargs)
+
+
+_QUIET = _Quiet(logging.getLogger("fanwire.client"), None)
