@@ -220,12 +220,10 @@ class Driver:
         now = self._loop.time()
         if not isinstance(error, Unreachable):
             self._machine.lost(CloseCode.ABNORMAL, repr(error), now)
-        elif error.is_final:
-            self._machine.refused_protocol(str(error))
         elif error.status is not None:
             self._machine.refused(error.status, error.retry_after, now, is_renewable=callable(self._token))
         else:
-            self._machine.lost(CloseCode.ABNORMAL, str(error), now)
+            self._machine.unreachable(error.failure, str(error), now)
         self.perform()
 
     async def _authorized(self) -> dict[str, str]:

@@ -40,12 +40,13 @@ def check_url(url: Any) -> str:
         raise ValueError("url must not have a user name or password, which would not be sent: use token or headers")
     if "#" in url:
         raise ValueError(f"url must not have a fragment (RFC 6455 section 3), got {url!r}")
-    if url.isascii():
-        return url
     try:
+        # As the resolver does it: of ASCII, too, with its limits on the length of a label.
         name = host.encode("idna").decode()
     except UnicodeError as error:
         raise ValueError(f"url must name a valid host, got {host!r}") from error
+    if url.isascii():
+        return url
     netloc = name if port is None else f"{name}:{port}"
     return urlunsplit((parts.scheme, netloc, quote(parts.path, SAFE), quote(parts.query, SAFE), ""))
 

@@ -16,6 +16,8 @@ from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTrans
 from picows.url import WSParsedURL
 
 from fanwire.client.codec import Codec
+from fanwire.client.dial import dial
+from fanwire.client.failures import Failure
 from fanwire.codes import CloseCode, is_valid
 from fanwire.gateway.assembly import Assembly, Violation
 
@@ -33,16 +35,16 @@ class Unreachable(Exception):
     Attributes:
         status: the HTTP status of the server's answer; None: there was none.
         retry_after: seconds, from its `Retry-After`; None: it had none.
-        is_final: whether the same will happen again: the server does not speak the protocol.
+        failure: its row in the table.
     """
 
     def __init__(
-        self, reason: str, *, status: int | None = None, retry_after: float | None = None, is_final: bool = False
+        self, reason: str, failure: Failure, *, status: int | None = None, retry_after: float | None = None
     ) -> None:
         super().__init__(reason)
         self.status = status
         self.retry_after = retry_after
-        self.is_final = is_final
+        self.failure = failure
 
 
 class Owner(Protocol):
@@ -106,17 +108,18 @@ class Link(WSListener):
             use_aiofastnet=False,
         )
         try:
-            await asyncio.wait_for(connecting, 2 * open_timeout)
+            await asyncio.wait_for(connecting, open_timeout)
         except WSError as error:
             response = getattr(error, "response", None)
             if response is None or int(response.status) == 101:
-                raise Unreachable(str(error)) from error
+                raise Unreachable(str(error), Failure.of_error(error)) from error
+            status = int(response.status)
             after = _seconds(response.headers.get("Retry-After"), time.time())
-            raise Unreachable(str(error), status=int(response.status), retry_after=after) from error
+            raise Unreachable(str(error), Failure.of_status(status), status=status, retry_after=after) from error
         except asyncio.TimeoutError as error:
-            raise Unreachable("no answer in time") from error
+            raise Unreachable(f"no answer within {open_timeout:g} seconds", Failure.NETWORK) from error
         except OSError as error:
-            raise Unreachable(str(error)) from error
+            raise Unreachable(str(error) or repr(error), Failure.of_error(error)) from error
         finally:
             if self._socket is not None and self._transport is None:
                 # picows shows its transport to nobody before the upgrade. Its own timeout would end it, but not before
@@ -124,7 +127,7 @@ class Link(WSListener):
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
         if self._is_refused:
-            raise Unreachable(f"the server does not speak {self._subprotocol}", is_final=True)
+            raise Unreachable(f"the server does not speak {self._subprotocol}", Failure.SUBPROTOCOL)
 
     async def ended(self) -> None:
         """Waits for the end of the connection, of which the owner is told."""
@@ -174,24 +177,8 @@ class Link(WSListener):
             self._transport.underlying_transport.resume_reading()
 
     async def _reach(self, url: WSParsedURL) -> socket.socket:
-        """Makes a TCP connection, to the first of the host's addresses that takes it."""
-        loop = asyncio.get_running_loop()
-        failure = OSError(f"{url.host} has no address")
-        for family, kind, protocol, _, address in await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM):
-            sock = socket.socket(family, kind, protocol)
-            sock.setblocking(False)
-            try:
-                await loop.sock_connect(sock, address)
-            except OSError as error:
-                sock.close()
-                failure = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                self._socket = sock
-                return sock
-        raise failure
+        self._socket = await dial(url.host, url.port)
+        return self._socket
 
     # What picows calls.
 

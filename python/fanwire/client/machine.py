@@ -16,6 +16,7 @@ from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
 from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, Unreadable, Welcome, convert
 from fanwire.client.errors import MEANINGS, ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
+from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
 from fanwire.client.message import Position
@@ -86,6 +87,10 @@ class Machine:
         self.rooms = Rooms(self._actions, self._questions, self.session, self._out, dice)
 
     @property
+    def _was_connected(self) -> bool:
+        return self.state is not ClientState.CONNECTING
+
+    @property
     def is_full(self) -> bool:
         """Whether a caller should wait before it gives the machine more. Nothing is refused because of it."""
         return self.session.is_full or self._questions.is_full
@@ -136,16 +141,19 @@ class Machine:
             return
         if status == 401 and (is_renewable or self._is_renewable) and self._renewal.refused():
             self._connect(0.0)
-        elif status in (408, 425, 429) or status >= 500:
-            # 408: a network that swallowed half of the request; it says nothing of the client.
-            self._down(f"the server answered {status}", now, retry_after)
-        else:
+        elif Failure.of_status(status).is_final(was_connected=self._was_connected):
             self._fail(ConnectionFailed("the server refuses the upgrade", status=status))
+        else:
+            self._down(f"the server answered {status}", now, retry_after)
 
-    def refused_protocol(self, reason: str) -> None:
-        """The upgrade came about, but not with this protocol: nor will it next time."""
-        if self.state is not ClientState.CLOSED:
+    def unreachable(self, failure: Failure, reason: str, now: float) -> None:
+        """An attempt to connect has failed, without an HTTP status."""
+        if self.state is ClientState.CLOSED:
+            return
+        if self.state is not ClientState.CLOSING and failure.is_final(was_connected=self._was_connected):
             self._fail(ConnectionFailed(reason))
+        else:
+            self.lost(CloseCode.ABNORMAL, reason, now)
 
     def lost(self, code: int, reason: str, now: float) -> None:
         """The connection is gone, or there was none in the end (1006).

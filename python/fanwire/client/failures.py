@@ -1,0 +1,81 @@
+"""Why an attempt to connect fails, and whether another one follows. A table; pure.
+
+Before the first connection a failure that looks like a mistake (a wrong name, port, path or certificate) ends the
+client at once. A client that was connected before knows that these were right: the same failure is then taken for a
+restart or a change on the way, and is tried again, up to `max_attempts`.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from enum import Enum
+
+from picows import WSError
+
+__all__ = ["Failure"]
+
+
+class Failure(Enum):
+    """A row of the table.
+
+    Attributes:
+        text: what has failed, as docs/client.md says it.
+        is_final_at_first: whether it ends a client that was never connected.
+        is_final_later: whether it ends one that was.
+    """
+
+    DENIED = ("HTTP status 401 or 403", True, True)
+    """The application has looked at who asks, and said no. With a token function, 401 leads to a new token first."""
+    BUSY = ("HTTP status 408, 425, 429 or 5xx", False, False)
+    """408: a network that swallowed half of the request; it says nothing of the client."""
+    NO_WEBSOCKET = ("any other HTTP status but 101", True, False)
+    NO_HTTP = ("an answer that is not HTTP, or a wrong 101", True, False)
+    SUBPROTOCOL = ("a 101 without the subprotocol", True, False)
+    UNKNOWN_HOST = ("a host name that does not exist", True, False)
+    RESOLVER = ("a resolver that cannot answer now", False, False)
+    CERTIFICATE = ("a certificate that is not trusted, has expired, or names another host", True, False)
+    TLS = ("any other failure of TLS", True, False)
+    NETWORK = (
+        "refused, reset, unreachable, closed without an answer, no answer in time, no descriptor left",
+        False,
+        False,
+    )
+
+    def __init__(self, text: str, is_final_at_first: bool, is_final_later: bool) -> None:
+        self.text = text
+        self.is_final_at_first = is_final_at_first
+        self.is_final_later = is_final_later
+
+    def is_final(self, *, was_connected: bool) -> bool:
+        """Whether no further attempt is made."""
+        return self.is_final_later if was_connected else self.is_final_at_first
+
+    @classmethod
+    def of_status(cls, status: int) -> Failure:
+        """Of the HTTP status that answered the request."""
+        if status in (401, 403):
+            return cls.DENIED
+        if status in (408, 425, 429) or 500 <= status <= 599:
+            return cls.BUSY
+        return cls.NO_WEBSOCKET
+
+    @classmethod
+    def of_error(cls, error: Exception) -> Failure:
+        """Of what was raised before there was an answer."""
+        if isinstance(error, socket.gaierror):
+            return cls.UNKNOWN_HOST if error.errno in _NO_SUCH_HOST else cls.RESOLVER
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return cls.CERTIFICATE
+        # A peer that goes away during the handshake says nothing of TLS.
+        if isinstance(error, ssl.SSLError) and not isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            return cls.TLS
+        return cls.NO_HTTP if isinstance(error, WSError) else cls.NETWORK
+
+
+_NO_SUCH_HOST = {
+    getattr(socket, name)
+    for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY", "EAI_FAMILY", "EAI_SERVICE")
+    if hasattr(socket, name)
+}
+"""What a resolver says of a name that is wrong. EAI_AGAIN and EAI_FAIL are about the resolver."""
