@@ -25,6 +25,7 @@ use fanwire::outbox::{Outbox, Progress, Sink};
 use fanwire::shard::{Link, Shard, ShardSettings};
 use fanwire::slots::{ConnId, Ids};
 use fanwire::stats::Stats;
+use fanwire::tcp_info::TcpInfo;
 
 const PAYLOAD: [u8; 128] = [b'x'; 128];
 const ROOM: u64 = 1;
@@ -47,6 +48,9 @@ impl Link for Null {
     fn abort(&mut self) {}
     fn grant(&mut self, _: usize) {}
     fn serve(&mut self, _: ConnId) {}
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        None
+    }
 }
 
 fn null() -> Null {
@@ -66,6 +70,8 @@ fn shard_settings() -> ShardSettings {
         ping_interval_us: 0,
         ping_timeout_us: 10_000_000,
         close_timeout_us: 10_000_000,
+        write_timeout_us: 30_000_000,
+        min_rate: 1024,
         slow_code: 4008,
     }
 }
@@ -179,7 +185,8 @@ fn engines(c: &mut Criterion) {
         };
         let engine = Engine::start(settings).expect("an engine starts");
         for _ in 0..members {
-            let conn = engine.open(Way::Hosted { window: usize::MAX }, Encoding::Raw).expect("a connection opens");
+            let conn =
+                engine.open(Way::Hosted { window: usize::MAX, fd: None }, Encoding::Raw).expect("a connection opens");
             engine.join(conn, "room", Entrance::default(), None).expect("a connection joins");
         }
         group.bench_function(format!("call/{members}"), |b| {

@@ -33,6 +33,9 @@ pub enum Command<L> {
     Retire { conn: ConnId, link: ConnId, retired: Retired, is_over: bool },
     /// The peer has received so many messages of its session.
     Received { conn: ConnId, count: u64 },
+    /// The same, and its application has taken them. From the first on, only so much as is kept of a session is under
+    /// way to it.
+    Taken { conn: ConnId, count: u64 },
     /// The peer is gone; nothing can be written any more.
     Gone { conn: ConnId },
     /// Bytes that are no message, ahead of all messages.

@@ -206,6 +206,12 @@ impl Engine {
         self.tell(conn, Command::Received { conn, count }, 0)
     }
 
+    /// The same, and the peer's application has taken them. From the first call on, only so much as is kept of a session
+    /// is under way to it: the rest waits, under the connection's limit.
+    pub fn taken(&self, conn: ConnId, count: u64) -> Result<(), Error> {
+        self.tell(conn, Command::Taken { conn, count }, 0)
+    }
+
     /// The peer of a connection is gone, and its session with it.
     pub fn gone(&self, conn: ConnId) -> Result<(), Error> {
         self.tell(conn, Command::Gone { conn }, 0)
@@ -223,10 +229,17 @@ impl Engine {
 
     /// Sends a whole envelope to a session. Never refused, for it answers a message that was taken; what waits is
     /// bounded by the messages that are read, and by the connection's limit.
-    pub fn send_envelope(&self, conn: ConnId, encoding: Encoding, envelope: &[u8]) -> Result<(), Error> {
+    /// What is `is_urgent` goes ahead of what waits, and does not wait for the peer's application.
+    pub fn send_envelope(
+        &self,
+        conn: ConnId,
+        encoding: Encoding,
+        envelope: &[u8],
+        is_urgent: bool,
+    ) -> Result<(), Error> {
+        let role = if is_urgent { Role::Urgent } else { Role::Whole };
         let kind = if encoding == Encoding::Json { Kind::Text } else { Kind::Binary };
-        let draft =
-            Draft { kind, payload: envelope, role: Role::Whole, id: None, ack: false, key: None, delivery: None };
+        let draft = Draft { kind, payload: envelope, role, id: None, ack: false, key: None, delivery: None };
         self.check()?;
         let message = self.mint.message(draft)?;
         self.tell(conn, Command::Send { conn, message }, envelope.len() + OVERHEAD)
@@ -487,10 +500,12 @@ impl Engine {
 
     fn link(&self, way: Way, shard: &Handle) -> Result<(ConnId, Wire), Error> {
         let id = shard.take_id()?;
+        let Settings { unsent_bytes, write_timeout, .. } = self.settings;
         let link = match way {
-            Way::Hosted { window } => Ok(Wire::Host(HostLink::new(id, Arc::clone(&self.events), window))),
+            Way::Hosted { window, fd } => {
+                HostLink::new(id, Arc::clone(&self.events), window, fd, write_timeout).map(Wire::Host)
+            }
             Way::Socket(fd) => {
-                let Settings { unsent_bytes, write_timeout, .. } = self.settings;
                 SocketLink::new(fd, id, Arc::clone(&shard.registry), unsent_bytes, write_timeout).map(Wire::Socket)
             }
         };
@@ -681,6 +696,8 @@ pub enum Way {
     Hosted {
         /// Bytes.
         window: usize,
+        /// The socket below, to ask the kernel about.
+        fd: Option<OwnedFd>,
     },
 }
 

@@ -26,6 +26,7 @@ pub mod skips;
 pub mod stats;
 pub mod command;
 pub mod runs;
+pub mod tcp_info;
 pub mod shard;
 pub mod queue;
 pub mod events;

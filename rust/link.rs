@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::events::Events;
 use crate::outbox::Sink;
 use crate::shard::Link;
 use crate::slots::ConnId;
+use crate::tcp_info::TcpInfo;
 
 /// A way out.
 #[derive(Debug)]
@@ -71,6 +72,13 @@ impl Link for Wire {
             Self::Socket(link) => link.serve(conn),
             // Its events name the link.
             Self::Host(_) => {}
+        }
+    }
+
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        match self {
+            Self::Socket(link) => TcpInfo::of(link.socket.as_fd()),
+            Self::Host(link) => TcpInfo::of(link.socket.as_ref()?.as_fd()),
         }
     }
 }
@@ -165,12 +173,29 @@ pub struct HostLink {
     conn: ConnId,
     events: Arc<Events>,
     window: usize,
+    /// A descriptor of our own, which is only asked about.
+    socket: Option<Socket>,
 }
 
 impl HostLink {
-    /// A link that may have `window` bytes under way.
-    pub fn new(conn: ConnId, events: Arc<Events>, window: usize) -> Self {
-        Self { conn, events, window }
+    /// A link that may have `window` bytes under way. With the socket below it, `write_timeout` holds there, too.
+    pub fn new(
+        conn: ConnId,
+        events: Arc<Events>,
+        window: usize,
+        fd: Option<OwnedFd>,
+        write_timeout: Duration,
+    ) -> io::Result<Self> {
+        let socket = fd.map(Socket::from);
+        #[cfg(target_os = "linux")]
+        if let Some(socket) = &socket
+            && socket.set_tcp_nodelay(true).is_ok()
+        {
+            socket.set_tcp_user_timeout(Some(write_timeout))?;
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = write_timeout;
+        Ok(Self { conn, events, window, socket })
     }
 
     fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

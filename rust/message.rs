@@ -44,6 +44,8 @@ pub enum Role {
     Data,
     /// An envelope already, or bytes for a connection that knows what they are: as it is to everybody.
     Whole,
+    /// The same, about the connection itself: it waits for no message of a room.
+    Urgent,
     /// An event of this type: an envelope, and nothing to those who have none.
     Event(&'static str),
 }
@@ -99,7 +101,7 @@ impl Message {
 
     /// The bytes to write to a connection: header and payload, or header and envelope.
     pub fn frame(&self, encoding: Encoding) -> &[u8] {
-        let encoding = if self.role == Role::Whole { Encoding::Raw } else { encoding };
+        let encoding = if matches!(self.role, Role::Whole | Role::Urgent) { Encoding::Raw } else { encoding };
         self.forms[encoding as usize].get_or_init(|| {
             let form = self.build(encoding);
             self.budget.add(form.len());
@@ -127,6 +129,11 @@ impl Message {
     /// Whether a connection with this encoding gets it at all.
     pub fn speaks(&self, encoding: Encoding) -> bool {
         encoding != Encoding::Raw || !matches!(self.role, Role::Event(_))
+    }
+
+    /// Whether it goes ahead of other messages.
+    pub fn is_urgent(&self) -> bool {
+        self.role == Role::Urgent
     }
 
     /// Whether it is data, which has a place of its own in its room.
@@ -186,7 +193,7 @@ impl Message {
         let About { epoch, seq, prev, id, .. } = &self.about;
         let label = match self.role {
             Role::Event(label) => label,
-            Role::Data | Role::Whole => "message",
+            Role::Data | Role::Whole | Role::Urgent => "message",
         };
         Envelope {
             label,

@@ -1,11 +1,12 @@
 //! One connection's outgoing queue. A pure value: it writes to a [`Sink`] and knows no socket.
 //!
-//! Three lanes, written in this order: control frames, reliable messages, droppable messages. Within a
-//! lane order holds. A frame that has begun to leave is finished first, whatever comes meanwhile: two
-//! frames must never mix on the wire (RFC 6455 section 5.4). A close frame leaves last.
+//! Four lanes, written in this order: control frames, messages about the connection itself, reliable messages,
+//! droppable messages. Within a lane order holds. A frame that has begun to leave is finished first, whatever comes
+//! meanwhile: two frames must never mix on the wire (RFC 6455 section 5.4). A close frame leaves last.
 //!
 //! The outbox of a session also keeps what it has sent ([`Replay`]), and after a lost connection writes again,
-//! ahead of both lanes of messages, what its peer has missed.
+//! ahead of all lanes of messages, what its peer has missed. Where the peer tells what its application has taken, no more
+//! than what is kept is under way to it; the rest waits here.
 //!
 //! The queue is bounded in bytes. What happens at the bound is each message's own rule
 //! ([`Delivery`]); every message that does not leave is reported to the caller with a [`Drop`] reason.
@@ -60,6 +61,8 @@ pub enum Progress {
     Blocked,
     /// More waits than one write carries; the sink may take it.
     More,
+    /// What waits may not be sent before the peer has taken more of what it was sent.
+    Held,
     /// The close frame has left; nothing may follow it.
     Closed,
 }
@@ -82,6 +85,7 @@ pub struct Flushed {
 pub struct Outbox {
     begun: Option<Begun>,
     control: VecDeque<Control>,
+    urgent: VecDeque<Arc<Message>>,
     reliable: Lane,
     droppable: Lane,
     close: Close,
@@ -98,6 +102,7 @@ impl Outbox {
         Self {
             begun: None,
             control: VecDeque::new(),
+            urgent: VecDeque::new(),
             reliable: Lane::default(),
             droppable: Lane::default(),
             close: Close::Open,
@@ -135,17 +140,22 @@ impl Outbox {
 
     /// Messages that wait and have not begun to leave.
     pub fn messages(&self) -> usize {
-        self.reliable.len() + self.droppable.len() + self.replay.as_ref().map_or(0, |replay| replay.pending())
+        self.new_messages() + self.replay.as_ref().map_or(0, |replay| replay.pending())
     }
 
     /// Messages that it refers to.
     pub fn references(&self) -> usize {
-        self.reliable.len() + self.droppable.len() + self.replay.as_ref().map_or(0, |replay| replay.len())
+        self.new_messages() + self.replay.as_ref().map_or(0, |replay| replay.len())
     }
 
     /// Bytes that wait, overhead included.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether new messages wait until the peer has taken more of what it was sent.
+    pub fn is_held(&self) -> bool {
+        self.room() == 0 && self.reliable.len() + self.droppable.len() > 0
     }
 
     /// Whether a close frame was queued or sent; nothing more is accepted then.
@@ -166,7 +176,11 @@ impl Outbox {
                     return Push::Overflow;
                 }
                 self.bytes += cost;
-                self.reliable.push(Arc::clone(message));
+                if message.is_urgent() {
+                    self.urgent.push_back(Arc::clone(message));
+                } else {
+                    self.reliable.push(Arc::clone(message));
+                }
             }
             Delivery::Latest | Delivery::DropOldest => {
                 if let Some(old) = self.droppable.replace(message) {
@@ -253,7 +267,7 @@ impl Outbox {
 
     /// Drops what waits and has not begun to leave, handshake replies excepted.
     pub fn clear(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
-        while let Some(message) = self.reliable.pop() {
+        while let Some(message) = self.urgent.pop_front().or_else(|| self.reliable.pop()) {
             self.bytes -= message.cost(self.encoding);
             dropped(&message, reason);
         }
@@ -313,7 +327,7 @@ impl Outbox {
     /// Writes what waits, as much as one call of the sink may carry.
     pub fn flush(&mut self, sink: &mut impl Sink) -> io::Result<Flushed> {
         let mut flushed = Flushed { progress: Progress::More, messages: 0, bytes: 0, oldest_us: None };
-        if !self.is_empty() {
+        if self.may_leave() {
             // Zeroing a large array costs more than a small write's own work.
             let (offered, result) = match self.messages() {
                 0..=7 => self.write::<12>(sink),
@@ -336,6 +350,8 @@ impl Outbox {
             self.reliable.shrink();
             self.droppable.shrink();
             flushed.progress = if self.is_closing() { Progress::Closed } else { Progress::Empty };
+        } else if !self.may_leave() {
+            flushed.progress = Progress::Held;
         }
         Ok(flushed)
     }
@@ -347,21 +363,33 @@ impl Outbox {
         // What is being written again is still the first that is pending.
         let skip = usize::from(self.begun.as_ref().is_some_and(|begun| begun.is_again));
         let again = self.replay.iter().flat_map(|replay| replay.iter_pending().skip(skip));
-        let messages = again.chain(self.reliable.iter()).chain(self.droppable.iter());
-        let messages = messages.map(|message| message.frame(self.encoding));
-        let close = match &self.close {
-            Close::Queued(frame) => Some(&**frame),
-            _ => None,
-        };
+        let again = again.chain(&self.urgent).map(|message| message.frame(self.encoding));
+        let urgent = self.urgent.iter().map(|message| message.cost(self.encoding)).sum();
+        let mut room = self.room().saturating_sub(urgent);
+        let mut is_held = false;
+        let new = self.reliable.iter().chain(self.droppable.iter()).map_while(|message| {
+            is_held = room == 0;
+            room = room.saturating_sub(message.cost(self.encoding));
+            (!is_held).then(|| message.frame(self.encoding))
+        });
         let mut bufs = [IoSlice::new(&[]); N];
         let (mut count, mut offered) = (0, 0);
-        for bytes in begun.chain(control).chain(messages).chain(close).take(N) {
+        for bytes in begun.chain(control).chain(again).chain(new).take(N) {
             bufs[count] = IoSlice::new(bytes);
             count += 1;
             offered += bytes.len();
             if offered >= WRITE_MAX {
                 break;
             }
+        }
+        if let Close::Queued(frame) = &self.close
+            && count < N
+            && offered < WRITE_MAX
+            && !is_held
+        {
+            bufs[count] = IoSlice::new(frame);
+            count += 1;
+            offered += frame.len();
         }
         (offered, sink.write(&bufs[..count]))
     }
@@ -403,6 +431,10 @@ impl Outbox {
         } else if let Some(message) = self.replay.as_ref().and_then(|replay| replay.first_pending()) {
             is_again = true;
             Frame::Message(Arc::clone(message))
+        } else if let Some(message) = self.urgent.pop_front() {
+            Frame::Message(message)
+        } else if self.is_held() {
+            return None;
         } else if let Some(message) = self.reliable.pop().or_else(|| self.droppable.pop()) {
             Frame::Message(message)
         } else if let Close::Queued(frame) = &mut self.close {
@@ -414,6 +446,31 @@ impl Outbox {
             return None;
         };
         Some(Begun { frame, written: 0, is_again })
+    }
+
+    /// Whether anything waits that may be sent now.
+    fn may_leave(&self) -> bool {
+        let is_again = self.replay.as_ref().is_some_and(|replay| replay.pending() > 0);
+        let is_ahead = self.begun.is_some() || !self.control.is_empty() || !self.urgent.is_empty() || is_again;
+        !self.is_empty() && (is_ahead || !self.is_held())
+    }
+
+    /// Messages that were never sent.
+    fn new_messages(&self) -> usize {
+        self.urgent.len() + self.reliable.len() + self.droppable.len()
+    }
+
+    /// Bytes of new messages that may be sent. What has begun to leave is not in the replay yet. Once it is closing nothing
+    /// is held back: no more comes, and the close frame waits behind it.
+    fn room(&self) -> usize {
+        if self.is_closing() {
+            return usize::MAX;
+        }
+        let begun = match &self.begun {
+            Some(Begun { frame: Frame::Message(message), is_again: false, .. }) => message.cost(self.encoding),
+            _ => 0,
+        };
+        self.replay.as_ref().map_or(usize::MAX, |replay| replay.room().saturating_sub(begun))
     }
 
     fn push_at_most(&mut self, most: usize, frame: Control) {

@@ -132,7 +132,7 @@ struct PyEngine(Arc<Engine>);
 #[pymethods]
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, slow_code, max_nesting=64))]
+    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, min_rate, slow_code, max_nesting=64))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn new(
         shards: usize,
@@ -148,6 +148,7 @@ impl PyEngine {
         ping_interval: f64,
         ping_timeout: f64,
         close_timeout: f64,
+        min_rate: u64,
         slow_code: u16,
         max_nesting: usize,
     ) -> PyResult<Self> {
@@ -168,6 +169,8 @@ impl PyEngine {
                 ping_interval_us: micros(ping_interval)?,
                 ping_timeout_us: micros(ping_timeout)?,
                 close_timeout_us: micros(close_timeout)?,
+                write_timeout_us: micros(write_timeout)?,
+                min_rate,
                 slow_code,
             },
         };
@@ -247,6 +250,10 @@ impl PyEngine {
         guard(|| self.0.received(ConnId::from_u64(conn), count))
     }
 
+    fn taken(&self, conn: u64, count: u64) -> PyResult<()> {
+        guard(|| self.0.taken(ConnId::from_u64(conn), count))
+    }
+
     fn gone(&self, conn: u64) -> PyResult<()> {
         guard(|| self.0.gone(ConnId::from_u64(conn)))
     }
@@ -274,9 +281,10 @@ impl PyEngine {
         guard(|| self.0.send_control(ConnId::from_u64(conn), encoding, envelope))
     }
 
-    fn send_envelope(&self, conn: u64, encoding: &str, envelope: &[u8]) -> PyResult<()> {
+    #[pyo3(signature = (conn, encoding, envelope, urgent=false))]
+    fn send_envelope(&self, conn: u64, encoding: &str, envelope: &[u8], urgent: bool) -> PyResult<()> {
         let encoding = parse_encoding(encoding)?;
-        guard(|| self.0.send_envelope(ConnId::from_u64(conn), encoding, envelope))
+        guard(|| self.0.send_envelope(ConnId::from_u64(conn), encoding, envelope, urgent))
     }
 
     #[pyo3(signature = (payload, json=false, exclude=Vec::new(), delivery=None))]
@@ -548,13 +556,14 @@ fn stamped<'a>((seq, ts_ms, payload, json, key, delivery): &'a Older<'_>) -> PyR
 
 fn way(fd: Option<RawFd>, window: usize) -> PyResult<Way> {
     match fd {
-        None => Ok(Way::Hosted { window }),
+        None => Ok(Way::Hosted { window, fd: None }),
         Some(fd) if fd < 0 => Err(PyValueError::new_err(format!("{fd} is no file descriptor"))),
         Some(fd) => {
             // SAFETY: the caller keeps the descriptor open for the length of this call; the engine keeps only the
             // duplicate made here.
             let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-            Ok(Way::Socket(borrowed.as_fd().try_clone_to_owned()?))
+            let owned = borrowed.as_fd().try_clone_to_owned()?;
+            Ok(if window > 0 { Way::Hosted { window, fd: Some(owned) } } else { Way::Socket(owned) })
         }
     }
 }

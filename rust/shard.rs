@@ -20,6 +20,9 @@ use crate::outbox::{Drop, Outbox, Progress, Push, Sink};
 use crate::skips::Skips;
 use crate::slots::{ConnId, Slots};
 use crate::stats::{DROPS, Stats};
+use crate::tcp_info::TcpInfo;
+
+use self::pings::Ping;
 
 /// The way out of one connection.
 pub trait Link: Sink {
@@ -33,6 +36,8 @@ pub trait Link: Sink {
     fn grant(&mut self, bytes: usize);
     /// Says by which id [`Shard::writable`] is to be called from now on.
     fn serve(&mut self, conn: ConnId);
+    /// What the kernel knows of the peer; none where it cannot tell.
+    fn tcp_info(&self) -> Option<TcpInfo>;
 }
 
 /// What all connections of a shard have in common. Times in microseconds.
@@ -48,8 +53,12 @@ pub struct ShardSettings {
     pub ping_interval_us: u64,
     /// From a ping to its pong.
     pub ping_timeout_us: u64,
-    /// From the first thought of closing to the end, however the peer behaves.
+    /// From the first thought of closing to the end, and again while the peer takes what waits.
     pub close_timeout_us: u64,
+    /// For which a peer may take nothing of what waits for it.
+    pub write_timeout_us: u64,
+    /// Bytes a second that have to move, either way, for a peer that does not answer to count as alive.
+    pub min_rate: u64,
     /// The close code for a connection that is too slow for its queue.
     pub slow_code: u16,
 }
@@ -86,10 +95,14 @@ struct Conn<L> {
     is_dirty: bool,
     /// The link takes nothing until it says so, or there is none.
     is_blocked: bool,
-    /// A ping was sent and no pong has come.
-    is_pinged: bool,
     /// It is the former link of a session: it closes, and the host is told nothing of it.
     is_retired: bool,
+    /// It was sent and no pong has come. A box, for most of the time there is none.
+    ping: Option<Box<Ping>>,
+    /// Bytes that the link has taken.
+    written: u64,
+    /// While closing: how many of them the peer had when that was last looked at.
+    taken: Option<u64>,
     /// When the next ping is due or, while closing, when the closing handshake has to be over.
     due_us: u64,
 }
@@ -149,6 +162,9 @@ impl<L: Link> Shard<L> {
                     slot.outbox.replay().into_iter().for_each(|replay| replay.acknowledge(count));
                     self.references = self.references + slot.outbox.references() - before;
                 }
+            }
+            Command::Taken { conn, count } => {
+                self.with_outbox(conn, |outbox| outbox.replay().into_iter().for_each(|replay| replay.taken(count)));
             }
             Command::Gone { conn } => {
                 self.end(conn);
@@ -211,7 +227,7 @@ impl<L: Link> Shard<L> {
             }
             Command::Pong { conn } => {
                 if let Some(slot) = self.slots.get_mut(conn) {
-                    slot.is_pinged = false;
+                    slot.ping = None;
                 }
             }
             Command::Close { conn, frame, flush } => self.close(conn, frame, flush, now_us),
@@ -306,8 +322,10 @@ impl<L: Link> Shard<L> {
             skips: Skips::new(encoding != Encoding::Raw),
             is_dirty: false,
             is_blocked: false,
-            is_pinged: false,
             is_retired: false,
+            ping: None,
+            written: 0,
+            taken: None,
             due_us: now_us,
         };
         let interval_us = self.settings.ping_interval_us;
@@ -371,6 +389,7 @@ impl<L: Link> Shard<L> {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         if !slot.outbox.is_closing() {
             slot.due_us = now_us + self.settings.close_timeout_us;
+            slot.taken = slot.taken(slot.link.as_ref().and_then(Link::tcp_info));
             self.timers.push(Reverse((slot.due_us, conn)));
         }
         let stats = Arc::clone(&self.stats);
@@ -394,38 +413,6 @@ impl<L: Link> Shard<L> {
         self.close(conn, frame, false, now_us);
     }
 
-    fn fire(&mut self, conn: ConnId, now_us: u64) {
-        let ShardSettings { ping_interval_us, ping_timeout_us, .. } = self.settings;
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        if slot.outbox.is_closing() {
-            if now_us >= slot.due_us {
-                self.end_because(conn, Cause::CloseTimeout);
-            }
-        } else if slot.is_pinged {
-            self.stats.unanswered.add(1);
-            if slot.outbox.encoding() != Encoding::Raw {
-                // A session goes on, and so does its timer.
-                self.timers.push(Reverse((slot.due_us, conn)));
-            }
-            self.lose(conn, Cause::Unanswered);
-        } else if now_us >= slot.due_us && slot.link.is_none() {
-            slot.due_us = now_us + ping_interval_us;
-            self.timers.push(Reverse((slot.due_us, conn)));
-        } else if now_us >= slot.due_us {
-            slot.is_pinged = true;
-            slot.due_us = now_us + ping_interval_us;
-            self.timers.push(Reverse((now_us + ping_timeout_us, conn)));
-            self.stats.pings.add(1);
-            self.with_outbox(conn, |outbox| {
-                outbox.push_ping(frame::control(Opcode::Ping, b""));
-                outbox.push_heartbeat();
-            });
-        } else {
-            let next = slot.due_us;
-            self.timers.push(Reverse((next, conn)));
-        }
-    }
-
     fn flush_one(&mut self, conn: ConnId, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         slot.is_dirty = false;
@@ -439,6 +426,7 @@ impl<L: Link> Shard<L> {
         self.references = self.references + slot.outbox.references() - before;
         self.stats.writes.add(u64::from(flushed.bytes > 0 || flushed.progress == Progress::Blocked));
         self.stats.bytes.add(flushed.bytes as u64);
+        slot.written += flushed.bytes as u64;
         self.stats.delivered.add(flushed.messages as u64);
         if let Some(published_us) = flushed.oldest_us {
             self.stats.latency.record(now_us.saturating_sub(published_us));
@@ -451,6 +439,8 @@ impl<L: Link> Shard<L> {
                 link.finish();
                 self.end(conn);
             }
+            // What the peer takes makes room for more.
+            Progress::Held => {}
             Progress::Closed if flushed.bytes > 0 => link.finish(),
             Progress::Closed => {}
             Progress::Blocked => {
@@ -493,7 +483,7 @@ impl<L: Link> Shard<L> {
         let mut worst: Vec<_> = self
             .slots
             .iter_mut(self.index)
-            .filter(|(_, slot)| slot.is_blocked && slot.outbox.messages() > 0)
+            .filter(|(_, slot)| (slot.is_blocked || slot.outbox.is_held()) && slot.outbox.messages() > 0)
             .map(|(conn, slot)| (slot.outbox.bytes(), conn))
             .collect();
         worst.sort_unstable_by(|a, b| b.cmp(a));
@@ -584,6 +574,7 @@ const CALLS_WORK: usize = 512;
 /// What one reference in a queue costs: its place, and its share of the key index.
 const REFERENCE_BYTES: usize = 16;
 
+mod pings;
 mod sessions;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -103,7 +103,9 @@ class Engine:
         write_timeout: `TCP_USER_TIMEOUT` of every socket (tcp(7)), in seconds.
         ping_interval: from one ping to the next, in seconds; 0 sends none.
         ping_timeout: from a ping to the end of a connection that has not answered, in seconds.
-        close_timeout: from the first thought of closing to the end of a connection, in seconds.
+        close_timeout: from the first thought of closing to the end of a connection, in seconds; once more as long as
+            the peer takes at least `min_rate` of what waits.
+        min_rate: bytes a second that have to move, either way, for a peer that answers no ping to count as alive.
         slow_code: the close code for a connection over its limit.
         max_nesting: levels of lists and maps in a message from another node; one with more is no message.
 
@@ -128,6 +130,7 @@ class Engine:
         ping_interval: float,
         ping_timeout: float,
         close_timeout: float,
+        min_rate: int,
         slow_code: int,
         max_nesting: int = 64,
     ) -> Engine: ...
@@ -186,7 +189,8 @@ class Engine:
         Sets `TCP_NODELAY`, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`. From here on only the engine writes to it.
 
         Args:
-            fd: the socket; None: the host writes, what it gets by `"data"` events.
+            fd: the socket. None, or with a `window`: the host writes, what it gets by `"data"` events, and the socket
+                is only asked how much of it the peer has.
             encoding: "raw": messages as they are; "json" or "msgpack": in envelopes, and the connection has a session.
             window: bytes that are under way to the host at most, until it calls `grant`.
 
@@ -252,6 +256,10 @@ class Engine:
     def received(self, conn: int, count: int) -> None:
         """The client has received so many messages of its session; they need not be kept."""
 
+    def taken(self, conn: int, count: int) -> None:
+        """The client's application has taken so many messages of its session. From the first call on, no more than
+        `replay_bytes` that it has not taken are under way; the rest waits, within `connection_bytes`."""
+
     def gone(self, conn: int) -> None:
         """The peer is gone: what waits is dropped, memberships end, the id becomes stale."""
 
@@ -284,9 +292,10 @@ class Engine:
             EngineClosed: after `shutdown`, or in a forked process.
         """
 
-    def send_envelope(self, conn: int, encoding: str, envelope: bytes) -> None:
+    def send_envelope(self, conn: int, encoding: str, envelope: bytes, urgent: bool = False) -> None:
         """Sends a whole envelope to a session, as a message like any other. Never refused as `Overloaded`:
-        it answers a message that was taken. Raises otherwise as `send`."""
+        it answers a message that was taken. Raises otherwise as `send`. An `urgent` one, which is about the connection
+        itself, goes ahead of all others and does not wait for `taken`."""
 
     def send_control(self, conn: int, encoding: str, envelope: bytes) -> None:
         """Sends a whole envelope to a session, ahead of all messages, not counted and not sent again."""

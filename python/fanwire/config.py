@@ -89,10 +89,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     an idle connection. 0 turns pings off."""
 
     ping_timeout: float = 10.0
-    """From a ping to the end of a connection that has not answered it."""
+    """From a ping to the end of a connection that has not answered it, and from which nothing moves: see `min_rate`."""
+
+    min_rate: int = 1024
+    """Bytes a second. A peer that moves so much, either way, is alive: a large message over a slow link keeps pings and
+    their answers waiting. A fragmented message, and the body of a request, get as much more time than their timeouts.
+    The worst mobile link carries some times as much; one byte a second is an attack."""
 
     close_timeout: float = 5.0
-    """From the first thought of closing a connection to its end, however its peer behaves."""
+    """From the first thought of closing a connection to its end; and again, as long as the peer takes `min_rate` of
+    what waits for it."""
 
     handshake_timeout: float = 5.0
     """From accepting a connection to the end of its request head, and again for `authenticate`."""
@@ -116,7 +122,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Fragments of one message: twice what the largest that the Autobahn suite sends has. Empty ones add no bytes."""
 
     message_timeout: float = 30.0
-    """From the first fragment of a message to its last; then the connection is closed with 1008."""
+    """From the first fragment of a message to its last, and a second more for each `min_rate` bytes that have come;
+    then the connection is closed with 1008."""
 
     inbound_bytes: int = 128 << 20
     """Bytes of all unfinished messages and of all messages that wait for handlers. Beyond it a fragmented message
@@ -163,8 +170,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     again. The first request has `handshake_timeout`."""
 
     http_body_timeout: float = 30.0
-    """For the body of a publish by HTTP: one of 1 MiB at 300 kbit/s. Bodies for routes of the application have to go on
-    within so long."""
+    """For the body of a publish by HTTP, and a second more for each `min_rate` bytes that have come. Bodies for routes of
+    the application have to go on within so long."""
 
     max_user_connections: int = 1_000
     """Connections of one subject, parked sessions counted; the oldest of these gives way first, then the answer is 429.
@@ -289,6 +296,7 @@ _LEAST: dict[str, float] = {
     "ping_interval": 0,
     "ping_timeout": 0.01,
     "close_timeout": 0.01,
+    "min_rate": 1,
     "handshake_timeout": 0.01,
     "snapshot_timeout": 0.01,
     "max_head": 1024,

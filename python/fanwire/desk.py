@@ -150,8 +150,17 @@ class Desk:
             self._failed(connection, session, incoming, error, name)
         return None
 
-    def tell(self, connection: Connection, type: str, *, max_nesting: int = NESTING_LIMIT, **fields: Any) -> None:
-        """Sends a message of the protocol to a session; fields that are None are left out.
+    def tell(
+        self,
+        connection: Connection,
+        type: str,
+        *,
+        max_nesting: int = NESTING_LIMIT,
+        urgent: bool = False,
+        **fields: Any,
+    ) -> None:
+        """Sends a message of the protocol to a session; fields that are None are left out. What is `urgent`, or
+        about the connection itself, does not wait behind messages that the client's application has no room for.
 
         Raises:
             TypeError, ValueError: the payload is not of the table in docs/values.md, or has more levels than
@@ -161,7 +170,8 @@ class Desk:
         if session is None:
             return
         envelope = {"type": type, "id": next(self._ids), "ts": time.time_ns() // 1_000_000, **fields}
-        self._engine.send_envelope(connection.id, session.codec.name, session.codec.encode(envelope, max_nesting))
+        encoded = session.codec.encode(envelope, max_nesting)
+        self._engine.send_envelope(connection.id, session.codec.name, encoded, urgent or type in URGENT)
 
     async def send_until_acked(
         self, connection: Connection, session: Session, payload: bytes | str, json: bool, timeout: float, attempts: int
@@ -202,16 +212,19 @@ class Desk:
                 self._engine.send_control(connection.id, session.codec.name, envelope)
         elif incoming.type == "received":
             try:
-                count = session.codec.payload(incoming, Count).count
+                counts = session.codec.payload(incoming, Count)
             except Refusal as refusal:
                 self._refuse(connection, session, incoming, refusal)
             else:
-                self._engine.received(connection.id, count)
+                if counts.taken is None:
+                    self._engine.received(connection.id, counts.count)
+                else:
+                    self._engine.taken(connection.id, min(counts.count, counts.taken))
 
     async def _token(self, connection: Connection, session: Session, incoming: Incoming) -> None:
         payload = await self.renewal.renew(connection, session, incoming)
         if incoming.id is not None:
-            self.tell(connection, "reply", re=incoming.id, payload=payload)
+            self.tell(connection, "reply", urgent=True, re=incoming.id, payload=payload)
 
     def _ack(self, session: Session, incoming: Incoming) -> None:
         waiting = session.acks.get(incoming.re or "")
@@ -266,7 +279,9 @@ class Desk:
         self._refuse(connection, session, incoming, refusal)
 
     def _refuse(self, connection: Connection, session: Session, incoming: Incoming | None, refusal: Refusal) -> None:
-        fields = {} if incoming is None else {"re": incoming.id, "room": incoming.room}
+        fields: dict[str, Any] = {} if incoming is None else {"re": incoming.id, "room": incoming.room}
+        if incoming is not None and incoming.type == "token":
+            fields["urgent"] = True
         try:
             self._tell_error(connection, fields, refusal)
         except EngineError:
@@ -293,6 +308,7 @@ class Count(msgspec.Struct):
     """The payload of `received`."""
 
     count: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+    taken: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] | None = None
 
 
 RESERVED = frozenset({
@@ -301,6 +317,9 @@ RESERVED = frozenset({
     "token_expired",
 })  # fmt: skip
 """Types that an application cannot declare."""
+
+URGENT = frozenset({"token_expiring", "token_expired", "closing"})
+"""Types about the connection itself."""
 
 ABOUT_LINK = frozenset({"ping", "pong", "received"})
 """Types that are answered at once, however many messages wait for slow handlers."""

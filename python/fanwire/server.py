@@ -370,6 +370,7 @@ class Server(Application):
             ping_interval=config.ping_interval,
             ping_timeout=config.ping_timeout,
             close_timeout=config.close_timeout,
+            min_rate=config.min_rate,
             max_nesting=config.max_nesting,
             slow_code=CloseCode.SLOW_CONSUMER,
         )

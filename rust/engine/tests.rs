@@ -37,6 +37,8 @@ fn settings(shards: usize) -> Settings {
             ping_interval_us: 0,
             ping_timeout_us: 10_000_000,
             close_timeout_us: 10_000_000,
+            write_timeout_us: 30_000_000,
+            min_rate: 1024,
             slow_code: 4008,
         },
     }

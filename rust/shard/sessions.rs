@@ -35,7 +35,7 @@ impl<L: Link> Shard<L> {
         let slot = self.slots.get_mut(conn)?;
         let link = slot.link.take()?;
         slot.is_blocked = true;
-        slot.is_pinged = false;
+        slot.ping = None;
         let before = slot.outbox.references();
         slot.outbox.park();
         self.references = self.references + slot.outbox.references() - before;
@@ -63,8 +63,10 @@ impl<L: Link> Shard<L> {
             skips: Skips::new(false),
             is_dirty: false,
             is_blocked: false,
-            is_pinged: false,
             is_retired: true,
+            ping: None,
+            written: 0,
+            taken: None,
             due_us: now_us + self.settings.close_timeout_us,
         };
         self.timers.push(Reverse((slot.due_us, id)));
@@ -96,6 +98,7 @@ impl<L: Link> Shard<L> {
         slot.link = Some(link);
         slot.link_id = as_new;
         slot.is_blocked = false;
+        slot.written = 0;
         slot.outbox.push_raw(accepted);
         slot.mark_dirty(conn, &mut self.dirty);
         self.ended.push(as_new);

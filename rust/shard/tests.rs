@@ -41,6 +41,7 @@ struct Record {
     is_reset: bool,
     /// Takes what its own buffer has room for, and not what is granted.
     is_socket: bool,
+    info: Option<TcpInfo>,
 }
 
 impl Sink for Fake {
@@ -87,6 +88,10 @@ impl Link for Fake {
 
     fn serve(&mut self, _: ConnId) {
         self.0.borrow_mut().calls.push("serve");
+    }
+
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        self.0.borrow().info
     }
 }
 
@@ -159,6 +164,8 @@ fn settings() -> ShardSettings {
         ping_interval_us: 0,
         ping_timeout_us: 10 * SECOND,
         close_timeout_us: 5 * SECOND,
+        write_timeout_us: 30_000_000,
+        min_rate: 1024,
         slow_code: 4008,
     }
 }

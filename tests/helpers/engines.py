@@ -28,6 +28,7 @@ def started(**settings: Any) -> Engine:
         "ping_interval": 0,
         "ping_timeout": 10,
         "close_timeout": 10,
+        "min_rate": 1024,
         "slow_code": 4008,
     }
     engine = Engine(**(defaults | settings))

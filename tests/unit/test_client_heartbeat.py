@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fanwire.client.heartbeat import SECONDS, WELCOME, Heartbeat
+from fanwire.client.network import Network
 
 
 def test_before_the_welcome_there_is_only_an_end() -> None:
@@ -46,3 +47,43 @@ def test_while_nothing_is_read_silence_means_nothing() -> None:
     heartbeat.is_paused = True
     heartbeat.opened(2000.0)
     assert heartbeat.deadline == 2000 + WELCOME
+
+
+QUIET = Network(received=1000, acked=1000, queued=0)
+
+
+def asked(network: Network) -> Heartbeat:
+    """At 5 it was asked for a sign of life."""
+    heartbeat = Heartbeat(5.0)
+    heartbeat.opened(0.0)
+    heartbeat.welcomed(5.0)
+    assert heartbeat.asks(5.0, network)
+    return heartbeat
+
+
+def test_bytes_of_a_message_that_come_are_a_sign_of_life() -> None:
+    heartbeat = asked(QUIET)
+    for time in (10.0, 15.0, 20.0):
+        assert not heartbeat.is_over(time, QUIET._replace(received=int(1000 + time * 2000)))
+        assert heartbeat.deadline == time + 5
+    # One byte a second is none.
+    assert heartbeat.is_over(25.0, QUIET._replace(received=41_005))
+
+
+def test_own_bytes_that_leave_before_the_question_are_a_sign_of_life() -> None:
+    heartbeat = asked(QUIET._replace(queued=900_000))
+    for time in (10.0, 15.0, 20.0):
+        assert not heartbeat.is_over(time, QUIET._replace(acked=int(1000 + time * 40_000)))
+    # The question has arrived, and its answer has as long as ever.
+    assert not heartbeat.is_over(25.0, QUIET._replace(acked=1_000_000))
+    assert heartbeat.is_over(30.0, QUIET._replace(acked=2_000_000))
+
+
+def test_what_the_other_kernel_takes_after_the_question_is_no_sign_of_life() -> None:
+    assert asked(QUIET).is_over(10.0, QUIET._replace(acked=5000))
+
+
+def test_where_the_network_is_unknown_silence_is_the_end() -> None:
+    heartbeat = asked(QUIET)
+    assert heartbeat.is_over(10.0, None)
+    assert heartbeat.is_over(10.0)

@@ -70,6 +70,11 @@ class Renew:
 
 
 @dataclass(frozen=True)
+class Vouch:
+    """Send a pong that was not asked for."""
+
+
+@dataclass(frozen=True)
 class StateChanged:
     """The client is in another state.
 
@@ -181,6 +186,7 @@ Action = (
     | Drop
     | Close
     | Renew
+    | Vouch
     | StateChanged
     | Resolve
     | Reject

@@ -73,11 +73,12 @@ class Welcome(Struct):
     ack_frames: int = 512
     ack_bytes: int = 65_536
     max_message: int = 1 << 20
+    window: int = 0
     reason: str = ""
 
     def __post_init__(self) -> None:
         numbers = (self.ack_frames, self.ack_bytes, self.max_message)
-        if min(self.received, self.heartbeat_ms) < 0 or min(numbers) < 1:
+        if min(self.received, self.heartbeat_ms, self.window) < 0 or min(numbers) < 1:
             raise ValueError("a number of the welcome is out of range")
 
 

@@ -10,7 +10,7 @@ from inspect import isawaitable
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from fanwire.client.actions import Action, Close, Connect, Drop, Renew, Send
+from fanwire.client.actions import Action, Close, Connect, Drop, Renew, Send, Vouch
 from fanwire.client.codec import Codec
 from fanwire.client.head import check_token
 from fanwire.client.link import Link, Unreachable
@@ -78,7 +78,8 @@ class Driver:
         self._headers = dict(headers)
         self._open_timeout = open_timeout
         self._link: Link | None = None
-        self._is_paused = False
+        # Whether the application takes no messages, and whether nothing is read because of it.
+        self._is_slow = self._is_paused = False
         self._is_performing = False
         self._dial: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -104,17 +105,35 @@ class Driver:
         self._set_alarm()
 
     def read(self, is_wanted: bool) -> None:
-        """Whether messages are wanted. There must always be a reason that ends why not."""
-        if self._link is None or is_wanted is not self._is_paused or self._machine.state is not ClientState.OPEN:
+        """Whether messages are wanted. There must always be a reason that ends why not.
+
+        A server with a window is told, and holds them back: pings, closes and answers still come. Where there is none,
+        or more comes than it allows, nothing is read, and a pong from time to time says that the client lives.
+        """
+        if self._link is None or is_wanted is not self._is_slow or self._machine.state is not ClientState.OPEN:
             return
-        self._is_paused = not is_wanted
-        if is_wanted:
-            self._machine.resumed(self._loop.time())
-            self._link.resume_reading()
-            self._set_alarm()
-        else:
-            self._machine.paused()
+        self._is_slow = not is_wanted
+        if self._machine.session.window:
+            self._machine.hold(self._is_slow, self._loop.time())
+            self.perform()
+        if self._is_slow and not self._machine.session.window:
+            self._pause()
+        elif not self._is_slow and self._is_paused:
+            self._resume()
+
+    def _pause(self) -> None:
+        self._is_paused = True
+        self._machine.paused()
+        if self._link is not None:
             self._link.pause_reading()
+        self._set_alarm()
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        self._machine.resumed(self._loop.time())
+        if self._link is not None:
+            self._link.resume_reading()
+        self._set_alarm()
 
     async def finish(self) -> None:
         """Leaves nothing behind, whatever has happened."""
@@ -138,7 +157,7 @@ class Driver:
     def link_opened(self, link: Link) -> None:
         """See `fanwire.client.link.Owner`."""
         if link is self._link:
-            self._is_paused = False
+            self._is_paused = self._is_slow = False
             self._machine.opened(self._loop.time())
             self.perform()
 
@@ -147,6 +166,8 @@ class Driver:
         if link is self._link:
             self._machine.received(message, self._loop.time())
             self.perform()
+            if self._machine.session.is_overrun and not self._is_paused and self._link is link:
+                self._pause()
 
     def link_violated(self, link: Link, code: int, reason: str) -> None:
         """See `fanwire.client.link.Owner`."""
@@ -180,6 +201,9 @@ class Driver:
             self._close(action.code)
         elif isinstance(action, Renew):
             self._renews()
+        elif isinstance(action, Vouch):
+            if self._link is not None:
+                self._link.vouch()
         else:
             self._owner.act(action)
 
@@ -268,7 +292,7 @@ class Driver:
 
     def _rings(self) -> None:
         self._alarm = None
-        self._machine.tick(self._loop.time())
+        self._machine.tick(self._loop.time(), None if self._link is None else self._link.network)
         self.perform()
 
 

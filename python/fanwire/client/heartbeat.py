@@ -1,6 +1,8 @@
-"""When the server was last heard, and what its silence means. Pure: the clock is an argument."""
+"""When the server was last heard, and what its silence means. Pure: the clock and the network are arguments."""
 
 from __future__ import annotations
+
+from fanwire.client.network import Network
 
 __all__ = ["WELCOME", "Heartbeat"]
 
@@ -8,20 +10,27 @@ WELCOME = 10.0
 """Seconds for the server's first message."""
 SECONDS = 25.0
 """Seconds of silence before the first welcome says how many."""
+MIN_RATE = 1024
+"""Bytes a second that have to come for a message that is not whole yet to count as a sign of life; as the server's
+`Config.min_rate`."""
 
 
 class Heartbeat:
     """The signs of life of one connection at a time.
 
+    A question and its answer wait behind what is under way: a large message over a slow link takes longer than any
+    timeout. So silence ends a connection only when nothing moves: neither do bytes come, nor does the other end take
+    those that were sent before the question.
+
     Args:
-        seconds: of silence until the server is asked for one, and twice as long until the connection is given up;
-            None: as the server says.
+        seconds: of silence until the server is asked for a sign of life, and as long again until the connection is
+            given up; None: as the server says.
 
     Attributes:
         is_paused: whether nothing is read, because the application is slow: silence means nothing then.
     """
 
-    __slots__ = ("_heard", "_is_asked", "_is_welcomed", "_own", "_seconds", "is_paused")
+    __slots__ = ("_ahead", "_asked", "_heard", "_is_welcomed", "_looked", "_looked_at", "_own", "_seconds", "is_paused")
 
     def __init__(self, seconds: float | None) -> None:
         self._own = seconds
@@ -33,12 +42,18 @@ class Heartbeat:
         """When `is_over` or `asks` has something to say."""
         if self.is_paused:
             return None
-        return self._end if self._is_asked or not self._is_welcomed else self._heard + self._seconds
+        return self._end if self._asked is not None or not self._is_welcomed else self._heard + self._seconds
 
     def opened(self, now: float) -> None:
         """There is a connection, and no welcome yet."""
         self._heard = now
-        self._is_asked = self._is_welcomed = self.is_paused = False
+        # When it was asked for a sign of life, or was seen to give one after that.
+        self._asked: float | None = None
+        self._looked: Network | None = None
+        self._looked_at = now
+        # Bytes that were sent before the question, and that the server's kernel did not have.
+        self._ahead = 0
+        self._is_welcomed = self.is_paused = False
 
     def welcomed(self, seconds: float) -> None:
         """The welcome has come, and says how often the server sends a sign of life."""
@@ -50,25 +65,45 @@ class Heartbeat:
     def heard(self, now: float) -> None:
         """A message has come."""
         self._heard = now
-        self._is_asked = False
+        self._asked = None
 
     def resumed(self, now: float) -> None:
         """It is read again."""
-        self._heard = now
+        self.heard(now)
         self.is_paused = False
 
-    def is_over(self, now: float) -> bool:
-        """Whether it was silent for too long."""
+    def is_over(self, now: float, network: Network | None = None) -> bool:
+        """Whether it was silent for too long. Where the network moves it is not, and has as long again."""
         # Compared as `deadline` is computed: a difference may be smaller by a rounding.
-        return not self.is_paused and now >= self._end
-
-    def asks(self, now: float) -> bool:
-        """Whether to ask for a sign of life now; it is said once."""
-        if self.is_paused or self._is_asked or not self._is_welcomed or now < self._heard + self._seconds:
+        if self.is_paused or now < self._end:
             return False
-        self._is_asked = True
+        if self._asked is None or not self._moves(network, now):
+            return True
+        self._asked = now
+        return False
+
+    def asks(self, now: float, network: Network | None = None) -> bool:
+        """Whether to ask for a sign of life now; it is said once."""
+        is_early = not self._is_welcomed or now < self._heard + self._seconds
+        if self.is_paused or self._asked is not None or is_early:
+            return False
+        self._asked = self._looked_at = now
+        self._looked = network
+        self._ahead = 0 if network is None else network.queued
         return True
+
+    def _moves(self, network: Network | None, now: float) -> bool:
+        before, self._looked = self._looked, network
+        elapsed, self._looked_at = now - self._looked_at, now
+        if network is None or before is None:
+            return False
+        came, taken = network.received - before.received, network.acked - before.acked
+        # What it takes after the question has arrived is no sign of life: its kernel does that alone.
+        was_behind, self._ahead = self._ahead > 0, max(0, self._ahead - taken)
+        return came >= max(1.0, MIN_RATE * elapsed) or (was_behind and taken > 0)
 
     @property
     def _end(self) -> float:
-        return self._heard + (2 * self._seconds if self._is_welcomed else WELCOME)
+        if not self._is_welcomed:
+            return self._heard + WELCOME
+        return (self._heard + self._seconds if self._asked is None else self._asked) + self._seconds

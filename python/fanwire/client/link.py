@@ -18,6 +18,7 @@ from picows.url import WSParsedURL
 from fanwire.client.codec import Codec
 from fanwire.client.dial import dial
 from fanwire.client.failures import Failure
+from fanwire.client.network import Network, network_of
 from fanwire.codes import CloseCode, is_valid
 from fanwire.gateway.assembly import Assembly, Violation
 
@@ -129,6 +130,13 @@ class Link(WSListener):
         if self._is_refused:
             raise Unreachable(f"the server does not speak {self._subprotocol}", Failure.SUBPROTOCOL)
 
+    @property
+    def network(self) -> Network | None:
+        """The connection as the kernel sees it; None where it cannot tell."""
+        if self._socket is None or self._transport is None:
+            return None
+        return network_of(self._socket, self._transport.underlying_transport.get_write_buffer_size())
+
     async def ended(self) -> None:
         """Waits for the end of the connection, of which the owner is told."""
         if self._transport is not None:
@@ -165,6 +173,11 @@ class Link(WSListener):
         self._owner = None
         if self._transport is not None:
             self._transport.underlying_transport.abort()
+
+    def vouch(self) -> None:
+        """Sends a pong that was not asked for (RFC 6455 section 5.5.3): while nothing is read no ping is heard."""
+        if self._transport is not None and not self._transport.is_disconnected:
+            self._transport.send_pong()
 
     def pause_reading(self) -> None:
         """Stops; what was read already still comes."""

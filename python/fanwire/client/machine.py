@@ -20,6 +20,7 @@ from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
 from fanwire.client.message import Position
+from fanwire.client.network import Network
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Questions
 from fanwire.client.receipts import Receipts
@@ -27,6 +28,7 @@ from fanwire.client.renewal import Renewal
 from fanwire.client.rooms import Rooms
 from fanwire.client.session import MAX_BYTES, MAX_FRAMES, Session, size_of
 from fanwire.client.state import TRANSITIONS, ClientState
+from fanwire.client.vouching import Vouching
 from fanwire.codes import CloseCode, should_reconnect
 
 __all__ = ["Machine"]
@@ -72,6 +74,7 @@ class Machine:
         self._backoff = backoff
         self._renewal = renewal
         self._heartbeat = Heartbeat(heartbeat)
+        self._vouching = Vouching()
         self._actions: list[do.Action] = []
         self._questions = Questions(max_frames, max_bytes)
         self._receipts = Receipts()
@@ -85,6 +88,11 @@ class Machine:
         self._out = Outgoing(codec, self._actions, self._questions, self.session, name=name)
         dice = Random(name)  # noqa: S311 - spreads load, hides nothing
         self.rooms = Rooms(self._actions, self._questions, self.session, self._out, dice)
+
+    @property
+    def _may_miss(self) -> bool:
+        # While the server holds back, or nothing is read, what has not come is not missing.
+        return not self._heartbeat.is_paused and not self.session.is_held
 
     @property
     def _was_connected(self) -> bool:
@@ -103,7 +111,8 @@ class Machine:
         deadline = self._heartbeat.deadline
         if self.state is ClientState.OPEN:
             deadline = _sooner(deadline, self._renewal.deadline)
-            if not self._heartbeat.is_paused:
+            deadline = _sooner(deadline, self._vouching.deadline)
+            if self._may_miss:
                 deadline = _sooner(deadline, self.rooms.deadline)
         return deadline
 
@@ -126,6 +135,7 @@ class Machine:
             return
         self._is_linked = True
         self._heartbeat.opened(now)
+        self._vouching.opened()
         self._closing = None
 
     def refused(self, status: int, retry_after: float | None, now: float, *, is_renewable: bool = False) -> None:
@@ -212,29 +222,39 @@ class Machine:
         self._actions.append(do.Drop(code, reason))
         self._down(f"the server broke the protocol: {reason}", now, is_violation=True)
 
-    def tick(self, now: float) -> None:
-        """Some time has passed."""
+    def tick(self, now: float, network: Network | None = None) -> None:
+        """Some time has passed; `network` is the connection as the kernel sees it, where it can tell."""
         if not self._is_linked or self.state in (ClientState.CLOSING, ClientState.CLOSED):
             return
-        if self._heartbeat.is_over(now):
+        if self._heartbeat.is_over(now, network):
             # Not 1000 or 1001, which would end the session.
             self._actions.append(do.Drop(CloseCode.RECONNECT, "no sign of life"))
             self.lost(CloseCode.ABNORMAL, "no sign of life", now)
         elif self.state is ClientState.OPEN:
-            if self._heartbeat.asks(now):
+            if self._vouching.is_due(now, network):
+                self._actions.append(do.Vouch())
+            if self._heartbeat.asks(now, network):
                 self._out.send("ping")
             if self._renewal.begins(now):
                 self._actions.append(do.Renew())
-            if not self._heartbeat.is_paused:
+            if self._may_miss:
                 self.rooms.tick(now)
+
+    def hold(self, is_held: bool, now: float) -> None:
+        """The application has become slow, or has caught up. What comes is still read, but counts as taken only later:
+        a server with a window then sends no more than that. Needs `Session.window`."""
+        if self.session.hold(is_held) and self.state is ClientState.OPEN:
+            self._out.tell()
+        self.rooms.postpone(now)
 
     def paused(self) -> None:
         """Nothing is read any more, because the application is slow: silence means nothing."""
-        self._heartbeat.is_paused = True
+        self._heartbeat.is_paused = self._vouching.is_paused = True
 
     def resumed(self, now: float) -> None:
         """It is read again: every grace begins anew."""
         self._heartbeat.resumed(now)
+        self._vouching.is_paused = False
         self.rooms.postpone(now)
 
     def renewed(self, token: str) -> None:
@@ -338,6 +358,7 @@ class Machine:
         self.session.welcomed(welcome)
         self._out.max_message = welcome.max_message
         self._heartbeat.welcomed(welcome.heartbeat_ms / 1000)
+        self._vouching.welcomed(welcome.heartbeat_ms / 1000, now)
         self._backoff.opened(now)
         self._become(ClientState.OPEN)
         token = self._questions.answered(self._renewal.forget())
@@ -464,6 +485,7 @@ class Machine:
         self.session.acknowledged(convert(envelope, Count).count)
 
     def _on_ping(self, envelope: Envelope, now: float) -> None:
+        self._vouching.pinged(now)
         self._out.send("pong")
         self._out.tell()
 

@@ -78,8 +78,10 @@ class Outgoing:
 
     def tell(self) -> None:
         """Tells how much was received."""
-        envelope = Envelope("received", payload={"count": self._session.told()})
-        self._actions.append(Send(self._codec.encode(envelope)))
+        counts = {"count": self._session.told()}
+        if self._session.window:
+            counts["taken"] = self._session.taken
+        self._actions.append(Send(self._codec.encode(Envelope("received", payload=counts))))
 
     def flush(self) -> None:
         """Gives to the connection what was not given to it."""

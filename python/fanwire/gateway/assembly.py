@@ -65,6 +65,11 @@ class Assembly:
         """Bytes of it so far."""
         return 0 if self._buffer is None else len(self._buffer)
 
+    @property
+    def received(self) -> int:
+        """Bytes of it so far, with those of the frame that is not whole yet."""
+        return self.size + self._coming
+
     def coming(self, size: int) -> None:
         """So many bytes were read. What has come since the last frame is of one that is not whole yet, except for at
         most `SLACK`, which may have been of frames that `add` or `control` was told of.

@@ -77,7 +77,7 @@ class HttpSide:
         self._count = count
         publisher = HttpPublisher(
             publish, config.is_room_name, max_body=config.max_message, max_nesting=config.max_nesting,
-            timeout=config.http_body_timeout, count=count,
+            timeout=config.http_body_timeout, min_rate=config.min_rate, count=count,
         )  # fmt: skip
         self.app = web.Application(client_max_size=config.max_message, middlewares=[self._guard])
         self.app.on_response_prepare.append(_hide_server)

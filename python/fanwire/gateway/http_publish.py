@@ -13,6 +13,7 @@ from aiohttp import web
 from fanwire.backplane.base import Unavailable
 from fanwire.errors import Overloaded
 from fanwire.gateway.http_body import HttpError, Options, entries_of, entry_of, options_of, payload_of
+from fanwire.gateway.http_reader import read_body
 
 __all__ = ["HttpPublisher", "Publish"]
 
@@ -28,7 +29,8 @@ class HttpPublisher:
         is_name: whether clients may call a room so.
         max_body: bytes of a body.
         max_nesting: levels of lists and maps in a document.
-        timeout: seconds for a body to arrive.
+        timeout: seconds for a body to arrive, and a second more for each `min_rate` bytes that have come.
+        min_rate: bytes a second.
         count: is told the name of a limit that was passed.
     """
 
@@ -40,6 +42,7 @@ class HttpPublisher:
         max_body: int,
         max_nesting: int,
         timeout: float,
+        min_rate: int,
         count: Callable[[str], object],
     ) -> None:
         self._publish = publish
@@ -47,6 +50,7 @@ class HttpPublisher:
         self._max_body = max_body
         self._max_nesting = max_nesting
         self._timeout = timeout
+        self._min_rate = min_rate
         self._count = count
 
     async def one(self, request: web.Request) -> web.Response:
@@ -104,7 +108,7 @@ class HttpPublisher:
         if (request.content_length or 0) > self._max_body:
             raise too_large
         try:
-            return await asyncio.wait_for(request.read(), self._timeout)
+            return await read_body(request, self._max_body, self._timeout, self._min_rate)
         except web.HTTPRequestEntityTooLarge:
             raise too_large from None
         except asyncio.TimeoutError:

@@ -60,7 +60,7 @@ def open_websocket(
     codec = upgrade.codec
     if upgrade.subprotocol is not None:
         greeting = greeting[:-2] + f"Sec-WebSocket-Protocol: {upgrade.subprotocol}\r\n\r\n".encode()
-    fd, window = (None, WINDOW) if is_tls else (transport.get_extra_info("socket").fileno(), 0)
+    fd, window = transport.get_extra_info("socket").fileno(), WINDOW if is_tls else 0
     session = None if codec is None else Session(subject_of(identity), codec, claim.lineage)
     make = partial(Connection, hub.engine, hub.services, request=request, identity=identity, session=session)
     if claim.connection is not None and claim.connection.session is not None and session is not None:
@@ -112,6 +112,11 @@ def welcome(
         "ack_bytes": config.ack_bytes,
         "max_message": config.max_message,
     }
+    if config.replay_bytes >= LEAST_WINDOW:
+        payload["window"] = config.replay_bytes
+        # What a client has not acknowledged for these reasons must leave room for more.
+        payload["ack_frames"] = min(config.ack_frames, config.replay_bytes // ACK_FRAME)
+        payload["ack_bytes"] = min(config.ack_bytes, config.replay_bytes // 4)
     if reason is not None:
         payload["reason"] = reason
     if rooms:
@@ -119,6 +124,12 @@ def welcome(
     ts = time.time_ns() // 1_000_000
     return session.codec.encode({"type": "welcome", "id": secrets.token_hex(8), "ts": ts, "payload": payload})
 
+
+LEAST_WINDOW = 64 << 10
+"""Bytes of `replay_bytes` below which clients are offered no window: it would be a message or two."""
+
+ACK_FRAME = 512
+"""Bytes of the window for each message that a client may leave unacknowledged: twice what the smallest costs."""
 
 WINDOW = 64 << 10
 """Bytes that a TLS transport may hold: enough for a full pipe, little enough that what to drop is decided late."""

@@ -135,7 +135,8 @@ class WebSocket(WSListener):
             self._stop_waiting()
         elif self._unfinished is None:
             loop = asyncio.get_running_loop()
-            self._unfinished = loop.call_later(self._hub.config.message_timeout, self._too_late)
+            timeout = self._hub.config.message_timeout
+            self._unfinished = loop.call_later(timeout, self._check_unfinished, loop.time())
 
     def _received(self, message: bytes | str) -> None:
         session = self.connection.session
@@ -276,12 +277,16 @@ class WebSocket(WSListener):
             self._await_turn(self._pace.took(0.0, monotonic()) + CREDIT)
 
     def _vouch(self) -> None:
-        """While it is not read its pongs are not heard, and that is not its fault."""
+        """While it is not read its pongs are not heard, and its pings not answered, and that is not its fault."""
         is_unheard = self.is_paused or self._is_slowed
         self._is_vouching = is_unheard and not self.is_lost and not self.transport.is_closing()
         if self._is_vouching:
             self._hub.engine.pong_received(self.connection.id)
-            asyncio.get_running_loop().call_later(self._hub.config.ping_timeout / 2, self._vouch)
+            session = self.connection.session
+            if session is not None:
+                self._hub.engine.send_control(self.connection.id, session.codec.name, session.codec.encode(PONG))
+            wait = min(self._hub.config.ping_timeout / 2, VOUCH)
+            asyncio.get_running_loop().call_later(wait, self._vouch)
 
     def _hold(self, size: int) -> None:
         self._held += size
@@ -292,7 +297,14 @@ class WebSocket(WSListener):
             # Not at once: the parser may be in the middle of it.
             asyncio.get_running_loop().call_soon(self.fail, CloseCode.TRY_AGAIN_LATER, "the server is short of memory")
 
-    def _too_late(self) -> None:
+    def _check_unfinished(self, begun: float) -> None:
+        loop, config = asyncio.get_running_loop(), self._hub.config
+        # A large message over a slow link has the time that it takes at the least rate.
+        left = begun + config.message_timeout + self._assembly.received / config.min_rate - loop.time()
+        if left > 0:
+            self._unfinished = loop.call_later(left, self._check_unfinished, begun)
+            return
+        self._unfinished = None
         self._hub.limits.count("message_timeout")
         self.fail(CloseCode.POLICY, "a message was not finished in time")
 
@@ -407,6 +419,11 @@ SHORT = 0.00005
 
 BORNE = 0.005
 """Seconds of debt, see `Pace.took`, with which nobody has to wait: a quarter of a millisecond had at once."""
+
+VOUCH = 1.0
+"""Seconds between the pongs to a client that is not read: it may wait for an answer no longer than some seconds."""
+
+PONG = {"type": "pong"}
 
 PING_WEIGHT = 10.0
 """What a ping over its rate counts for in `max_refused`: no application sends them, so nobody is too fast by chance."""

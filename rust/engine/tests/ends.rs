@@ -61,7 +61,7 @@ fn shutdown_in_the_middle_of_a_burst_ends_in_time() {
         engine.check(),
         engine.add_rule("*", settings),
         engine.open(Way::Socket(ours.into()), Encoding::Raw).map(drop),
-        engine.open(Way::Hosted { window: 1 }, Encoding::Raw).map(drop),
+        engine.open(Way::Hosted { window: 1, fd: None }, Encoding::Raw).map(drop),
         engine.gone(conn),
         engine.send_raw(conn, b""),
         engine.send(conn, draft(b"")),
@@ -84,7 +84,7 @@ fn shutdown_does_not_wait_for_what_was_not_yet_queued() {
     // Twenty thousand messages for each of two thousand readers, of which nobody reads one.
     let engine = start(1);
     for _ in 0..2_000 {
-        let conn = engine.open(Way::Hosted { window: 0 }, Encoding::Raw).unwrap();
+        let conn = engine.open(Way::Hosted { window: 0, fd: None }, Encoding::Raw).unwrap();
         join(&engine, conn, "room").unwrap();
     }
     let barrier = stall(&engine, 0);

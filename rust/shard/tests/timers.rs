@@ -159,3 +159,121 @@ fn while_closing_nothing_is_pinged() {
     }
     assert_eq!((pings(&link), house.events()), (0, vec![]));
 }
+
+/// A peer of whom the kernel knows something, that was pinged just now; and when that counts as unanswered.
+fn pinged(house: &mut House, info: TcpInfo, room: usize) -> (ConnId, Fake, u64) {
+    let (conn, link) = house.member(1, room);
+    link.0.borrow_mut().info = Some(info);
+    house.now_us = house.turn().unwrap();
+    let timeout = house.turn().unwrap();
+    assert_eq!(timeout, house.now_us + 10 * SECOND);
+    (conn, link, timeout)
+}
+
+/// Everything has come, and the kernel of the peer answers.
+const QUIET: TcpInfo = TcpInfo { unacked: 0, received: 0, silent_us: 0 };
+
+#[test]
+fn a_peer_whose_kernel_has_the_ping_and_that_is_silent_is_ended_at_the_timeout() {
+    let mut house = pinging();
+    let (conn, _, timeout) = pinged(&mut house, QUIET, UNLIMITED);
+    house.now_us = timeout;
+    house.turn();
+    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+}
+
+#[test]
+fn a_peer_that_sends_a_large_message_is_not_ended_by_the_pong_behind_it() {
+    let mut house = pinging();
+    let (conn, link, mut timeout) = pinged(&mut house, QUIET, UNLIMITED);
+    for _ in 0..10 {
+        link.0.borrow_mut().info.as_mut().unwrap().received += 20 * 1024;
+        house.now_us = timeout;
+        timeout = house.turn().unwrap();
+        assert_eq!(house.events(), []);
+    }
+    // It is told that we are here, as often as ever.
+    assert!(pings(&link) >= 4, "{}", pings(&link));
+    // A byte a second is no life.
+    link.0.borrow_mut().info.as_mut().unwrap().received += 10;
+    house.now_us = timeout;
+    house.turn();
+    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+}
+
+#[test]
+fn a_peer_that_takes_what_lies_before_the_ping_is_not_ended_by_the_pong_that_cannot_come() {
+    let mut house = pinging();
+    let (conn, link, mut timeout) = pinged(&mut house, TcpInfo { unacked: 600_000, ..QUIET }, UNLIMITED);
+    for left in (0..25).rev() {
+        house.shard.slots.get_mut(conn).unwrap().written = 600_000;
+        link.0.borrow_mut().info.as_mut().unwrap().unacked = left * 24_000;
+        house.now_us = timeout;
+        timeout = house.turn().unwrap();
+        assert_eq!(house.events(), []);
+    }
+    // Its kernel has all. What lies between that and the peer may take as long as a write may; then it is over.
+    let taken_us = house.now_us;
+    while house.events() == [] {
+        assert!(house.now_us <= taken_us + 40 * SECOND);
+        house.now_us = timeout;
+        timeout = house.turn().unwrap_or(0);
+    }
+    assert!(house.now_us > taken_us + 20 * SECOND);
+    assert!(house.shard.slots.get_mut(conn).is_none());
+}
+
+#[test]
+fn what_the_kernel_of_a_silent_peer_takes_is_no_sign_of_life() {
+    let mut house = pinging();
+    let (conn, link, timeout) = pinged(&mut house, QUIET, UNLIMITED);
+    house.publish_as(1, 1, Delivery::Reliable, 15_000);
+    house.turn();
+    assert!(link.frames().len() > 1);
+    house.now_us = timeout;
+    house.turn();
+    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+}
+
+#[test]
+fn a_dead_peer_with_much_under_way_is_ended_at_the_timeout() {
+    let mut house = pinging();
+    let info = TcpInfo { unacked: 600_000, silent_us: 12 * SECOND, ..QUIET };
+    let (conn, _, timeout) = pinged(&mut house, info, UNLIMITED);
+    house.now_us = timeout;
+    house.turn();
+    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+}
+
+#[test]
+fn a_peer_that_keeps_its_window_shut_has_the_patience_of_a_write() {
+    let mut house = pinging();
+    let (conn, _, mut timeout) = pinged(&mut house, TcpInfo { unacked: 600_000, ..QUIET }, UNLIMITED);
+    let pinged_us = house.now_us;
+    while house.events() == [] {
+        house.now_us = timeout;
+        timeout = house.turn().unwrap_or(0);
+    }
+    assert!(house.now_us - pinged_us <= 50 * SECOND);
+    assert!(house.shard.slots.get_mut(conn).is_none());
+}
+
+#[test]
+fn a_peer_that_takes_what_waits_for_it_has_more_time_to_close() {
+    let mut house = House::new();
+    let (conn, link) = house.member(1, UNLIMITED);
+    house.publish_as(1, 1, Delivery::Reliable, 15_000);
+    house.turn();
+    link.0.borrow_mut().info = Some(TcpInfo { unacked: 15_000, ..QUIET });
+    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    let mut due = house.turn().unwrap();
+    for left in [9_000, 3_000] {
+        link.0.borrow_mut().info.as_mut().unwrap().unacked = left;
+        house.now_us = due;
+        due = house.turn().unwrap();
+        assert_eq!(house.events(), []);
+    }
+    house.now_us = due;
+    house.turn();
+    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
+}

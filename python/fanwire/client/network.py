@@ -1,0 +1,51 @@
+"""What the kernel knows of a connection: how much has come, and how much of what was sent the other end has."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import sys
+import termios
+from typing import NamedTuple
+
+__all__ = ["Network", "network_of"]
+
+
+class Network(NamedTuple):
+    """A connection at one moment, in bytes since it began.
+
+    Attributes:
+        received: bytes that have come, whether they were read or not.
+        acked: bytes of what was sent that the other end's kernel has acknowledged.
+        queued: bytes that were given to the connection and that it has not.
+    """
+
+    received: int
+    acked: int
+    queued: int
+
+
+def network_of(sock: socket.socket, unwritten: int) -> Network | None:
+    """Asks the kernel; None where it cannot tell: only Linux does.
+
+    Args:
+        sock: a TCP socket.
+        unwritten: bytes that wait in the process to be written to it.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, RECEIVED_END)
+        # SIOCOUTQ of tcp(7) has the number of TIOCOUTQ.
+        (unacked,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+        acked, received = struct.unpack_from("=QQ", info, ACKED)
+    except (OSError, ValueError, struct.error):
+        # It is closed, or not TCP.
+        return None
+    return Network(received, acked, unacked + unwritten)
+
+
+ACKED = 120
+"""Where `tcpi_bytes_acked` is in `struct tcp_info` of linux/tcp.h; `tcpi_bytes_received` follows it."""
+RECEIVED_END = ACKED + 16
