@@ -26,9 +26,9 @@ pub(super) struct Ping {
 }
 
 impl Ping {
-    fn new(info: Option<TcpInfo>, taken: u64, is_blocked: bool, now_us: u64) -> Self {
+    fn new(info: Option<TcpInfo>, taken: u64, is_blocked: bool, settings: &ShardSettings, now_us: u64) -> Self {
         Self {
-            is_behind: is_blocked || info.is_some_and(|info| info.unacked > 0),
+            is_behind: is_blocked || info.is_some_and(|info| is_much(info.unacked, settings)),
             taken,
             taken_us: now_us,
             looked_us: now_us,
@@ -47,7 +47,7 @@ impl Ping {
         let came = info.received.saturating_sub(self.received);
         let is_sending = came >= bytes_in(min_rate, now_us - self.looked_us).max(1);
         (self.looked_us, self.received) = (now_us, info.received);
-        let is_behind = is_blocked || info.unacked > 0;
+        let is_behind = is_blocked || is_much(info.unacked, settings);
         self.is_behind |= is_behind;
         if is_behind && taken.saturating_sub(self.taken) >= bytes_in(min_rate, now_us - self.taken_us).max(1) {
             (self.taken, self.taken_us) = (taken, now_us);
@@ -90,7 +90,7 @@ impl<L: Link> Shard<L> {
         if slot.ping.is_none() {
             let info = slot.link.as_ref().and_then(Link::tcp_info);
             let taken = slot.taken(info).unwrap_or(0);
-            slot.ping = Some(Box::new(Ping::new(info, taken, slot.is_blocked, now_us)));
+            slot.ping = Some(Box::new(Ping::new(info, taken, slot.is_blocked, &self.settings, now_us)));
         }
     }
 
@@ -137,6 +137,11 @@ impl<L: Link> Conn<L> {
     pub(super) fn taken(&self, info: Option<TcpInfo>) -> Option<u64> {
         info.map(|info| self.written.saturating_sub(info.unacked))
     }
+}
+
+/// Whether so many bytes under way may keep a ping for longer than its timeout. A few are always under way somewhere.
+fn is_much(unacked: u64, settings: &ShardSettings) -> bool {
+    unacked > bytes_in(settings.min_rate, settings.ping_timeout_us)
 }
 
 /// Bytes that `rate` a second makes in so many microseconds.

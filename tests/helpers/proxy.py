@@ -177,6 +177,8 @@ class Link:
         for end in self._ends:
             end.setblocking(False)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if proxy.rcvbuf is not None:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, proxy.rcvbuf)
         self.up = Line(self, client, server, proxy.up, proxy.limit)
         self.down = Line(self, server, client, proxy.down, proxy.limit)
 
@@ -204,12 +206,21 @@ class Link:
 
 class Proxy:
     """Listens at `port` while entered. `links` are the connections there are, in the order they came; while `refusing`
-    is set, new ones get an RST. The only randomness, `jitter`, is drawn from `rng`."""
+    is set, new ones get an RST. The only randomness, `jitter`, is drawn from `rng`. With a small `limit` and `rcvbuf`
+    hardly anything lies between the two ends, as on a link without a proxy."""
 
-    def __init__(self, host: str, port: int, *, rng: random.Random | None = None, limit: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        rng: random.Random | None = None,
+        limit: int = 1 << 20,
+        rcvbuf: int | None = None,
+    ) -> None:
         self.up, self.down, self.refusing = Direction(), Direction(), False
         self.links: list[Link] = []
-        self.rng, self.limit = rng or random.Random(0), limit
+        self.rng, self.limit, self.rcvbuf = rng or random.Random(0), limit, rcvbuf
         self._address = host, port
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -220,6 +231,9 @@ class Proxy:
 
     async def __aenter__(self) -> Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        if self.rcvbuf is not None:
+            # What is accepted inherits it.
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.rcvbuf)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
         asyncio.get_running_loop().add_reader(self._listener, self._accept)

@@ -369,6 +369,9 @@ class Machine:
             self.rooms.postpone(now)
         else:
             self._begin_again()
+        if welcome.window:
+            # So that it is never more that comes at once, not even before the first acknowledgement.
+            self._out.tell()
         self._out.flush()
 
     def _begin_again(self) -> None:
