@@ -170,8 +170,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     again. The first request has `handshake_timeout`."""
 
     http_body_timeout: float = 30.0
-    """For the body of a publish by HTTP, and a second more for each `min_rate` bytes that have come. Bodies for routes of
-    the application have to go on within so long."""
+    """For the body of a publish by HTTP, and a second more for each `min_rate` bytes that have come. Bodies for routes
+    of the application have to go on within so long."""
 
     max_user_connections: int = 1_000
     """Connections of one subject, parked sessions counted; the oldest of these gives way first, then the answer is 429.

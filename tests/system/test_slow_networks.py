@@ -172,9 +172,11 @@ async def test_a_close_waits_for_what_is_on_its_way() -> None:
             assert await peer.closed() == (4500, "done")
 
 
-async def test_a_body_by_http_has_the_time_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanwire.gateway.http.BODY_TIMEOUT", 0.2)
-    async with talkative({"min_rate": 10_000}, api_keys=["key"]) as server, await server.dial() as peer:
+async def test_a_body_by_http_has_the_time_that_it_takes() -> None:
+    async with (
+        talkative({"http_body_timeout": 0.2, "min_rate": 10_000}, api_keys=["key"]) as server,
+        await server.dial() as peer,
+    ):
         head = "POST /rooms/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Length: 20000\r\n\r\n"
         await peer.send(head.encode())
         for _ in range(10):
