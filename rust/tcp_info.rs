@@ -9,6 +9,8 @@ pub struct TcpInfo {
     pub unacked: u64,
     /// Bytes received from the peer since the connection began, whether they were read or not.
     pub received: u64,
+    /// Bytes of them that nobody has read yet.
+    pub unread: u64,
     /// Microseconds since the peer's kernel was last heard, if only by an acknowledgement.
     pub silent_us: u64,
 }
@@ -28,14 +30,18 @@ impl TcpInfo {
         if failed != 0 || (len as usize) < size_of_val(&words) {
             return None;
         }
-        let mut queued: libc::c_int = 0;
-        // SAFETY: SIOCOUTQ (tcp(7)), which has the number of TIOCOUTQ, writes one integer.
-        if unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut queued) } != 0 {
+        let (mut queued, mut unread): (libc::c_int, libc::c_int) = (0, 0);
+        // SAFETY: SIOCOUTQ and SIOCINQ (tcp(7)), which have the numbers of TIOCOUTQ and FIONREAD, write one integer each.
+        let failed = unsafe {
+            libc::ioctl(fd, libc::TIOCOUTQ, &raw mut queued) | libc::ioctl(fd, libc::FIONREAD, &raw mut unread)
+        };
+        if failed != 0 {
             return None;
         }
         let received = [words[RECEIVED], words[RECEIVED + 1]].map(u32::to_ne_bytes).concat();
         Some(Self {
             unacked: u64::try_from(queued).unwrap_or(0),
+            unread: u64::try_from(unread).unwrap_or(0),
             received: u64::from_ne_bytes(received.try_into().ok()?),
             silent_us: u64::from(words[LAST_DATA].min(words[LAST_ACK])) * 1000,
         })
@@ -82,7 +88,7 @@ mod tests {
         let mut buf = [0; 1000];
         other.peek(&mut buf).unwrap();
         let info = TcpInfo::of(other.as_fd()).unwrap();
-        assert_eq!((info.received, info.unacked), (1000, 0));
+        assert_eq!((info.received, info.unread, info.unacked), (1000, 1000, 0));
         assert!(info.silent_us < 10_000_000);
         one.set_nonblocking(true).unwrap();
         while one.write(&[1; 65_536]).is_ok() {}

@@ -38,7 +38,8 @@ impl Ping {
 
     /// Whether the peer lives, though its pong is late.
     ///
-    /// Either it sends, at least `min_rate` bytes a second: the pong comes behind that. Or it is behind with what it was
+    /// Either the host has not read all that came: the pong may be in it. Or the peer sends, at least `min_rate` bytes a
+    /// second: the pong comes behind that. Or it is behind with what it was
     /// sent, and takes `min_rate` bytes a second of it; between two such steps it has as long as a write has. Its kernel
     /// must answer meanwhile, if there is anything to be acknowledged. What the kernel of a peer takes that is not behind
     /// says nothing of the peer.
@@ -53,7 +54,7 @@ impl Ping {
             (self.taken, self.taken_us) = (taken, now_us);
         }
         let is_heard = info.unacked == 0 || info.silent_us <= ping_timeout_us.max(PROBE_US);
-        is_sending || (self.is_behind && is_heard && now_us - self.taken_us <= write_timeout_us)
+        info.unread > 0 || is_sending || (self.is_behind && is_heard && now_us - self.taken_us <= write_timeout_us)
     }
 }
 

@@ -16,7 +16,7 @@ from helpers.wait import until, within
 import fanwire
 from fanwire.client import Client, ClientState, ConnectionFailed, Room, connect
 
-PINGS = {"ping_interval": 0.1, "ping_timeout": 0.1, "grace": 5.0}
+PINGS = {"ping_interval": 0.25, "ping_timeout": 0.25, "grace": 5.0}
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 
 
@@ -37,7 +37,7 @@ async def slow(
         yield server, client, await within(client.join("a"))
 
 
-async def some_pings(server: Book, count: int = 5) -> None:
+async def some_pings(server: Book, count: int = 3) -> None:
     """Waits until the server has pinged so often."""
     await server.has_stat("pings", server.stats()["pings"] + count)
 

@@ -87,3 +87,9 @@ def test_where_the_network_is_unknown_silence_is_the_end() -> None:
     heartbeat = asked(QUIET)
     assert heartbeat.is_over(10.0, None)
     assert heartbeat.is_over(10.0)
+
+
+def test_an_answer_that_was_not_read_yet_is_a_sign_of_life() -> None:
+    heartbeat = asked(QUIET)
+    assert not heartbeat.is_over(10.0, QUIET._replace(received=1020, unread=20))
+    assert heartbeat.is_over(15.0, QUIET._replace(received=1020))

@@ -100,7 +100,8 @@ class Heartbeat:
         came, taken = network.received - before.received, network.acked - before.acked
         # What it takes after the question has arrived is no sign of life: its kernel does that alone.
         was_behind, self._ahead = self._ahead > 0, max(0, self._ahead - taken)
-        return came >= max(1.0, MIN_RATE * elapsed) or (was_behind and taken > 0)
+        # What has come and was not read, because the application kept the loop busy, may be the answer.
+        return network.unread > 0 or came >= max(1.0, MIN_RATE * elapsed) or (was_behind and taken > 0)
 
     @property
     def _end(self) -> float:

@@ -19,11 +19,13 @@ class Network(NamedTuple):
         received: bytes that have come, whether they were read or not.
         acked: bytes of what was sent that the other end's kernel has acknowledged.
         queued: bytes that were given to the connection and that it has not.
+        unread: bytes that have come and that were not read yet.
     """
 
     received: int
     acked: int
     queued: int
+    unread: int = 0
 
 
 def network_of(sock: socket.socket, unwritten: int) -> Network | None:
@@ -37,13 +39,14 @@ def network_of(sock: socket.socket, unwritten: int) -> Network | None:
         return None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, RECEIVED_END)
-        # SIOCOUTQ of tcp(7) has the number of TIOCOUTQ.
+        # SIOCOUTQ and SIOCINQ of tcp(7) have the numbers of TIOCOUTQ and FIONREAD.
         (unacked,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+        (unread,) = struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, bytes(4)))
         acked, received = struct.unpack_from("=QQ", info, ACKED)
     except (OSError, ValueError, struct.error):
         # It is closed, or not TCP.
         return None
-    return Network(received, acked, unacked + unwritten)
+    return Network(received, acked, unacked + unwritten, unread)
 
 
 ACKED = 120

@@ -171,12 +171,26 @@ fn pinged(house: &mut House, info: TcpInfo, room: usize) -> (ConnId, Fake, u64) 
 }
 
 /// Everything has come, and the kernel of the peer answers.
-const QUIET: TcpInfo = TcpInfo { unacked: 0, received: 0, silent_us: 0 };
+const QUIET: TcpInfo = TcpInfo { unacked: 0, received: 0, unread: 0, silent_us: 0 };
 
 #[test]
 fn a_peer_whose_kernel_has_the_ping_and_that_is_silent_is_ended_at_the_timeout() {
     let mut house = pinging();
     let (conn, _, timeout) = pinged(&mut house, QUIET, UNLIMITED);
+    house.now_us = timeout;
+    house.turn();
+    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+}
+
+#[test]
+fn a_pong_that_the_host_has_not_read_yet_is_no_missing_pong() {
+    let mut house = pinging();
+    let (conn, link, timeout) = pinged(&mut house, QUIET, UNLIMITED);
+    link.0.borrow_mut().info = Some(TcpInfo { received: 6, unread: 6, ..QUIET });
+    house.now_us = timeout;
+    let timeout = house.turn().unwrap();
+    assert_eq!(house.events(), []);
+    link.0.borrow_mut().info = Some(TcpInfo { received: 6, ..QUIET });
     house.now_us = timeout;
     house.turn();
     assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
