@@ -6,6 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar, overload
 
+from fanwire.arguments import ROOM_MAX, TYPE_MAX, check_schema
+from fanwire.checks import (
+    check_choice,
+    check_flag,
+    check_function,
+    check_integer,
+    check_number,
+    check_text,
+)
+from fanwire.config import MOST_COUNT, MOST_SECONDS
 from fanwire.connection import Connection
 from fanwire.desk import RESERVED, Method
 from fanwire.hub import Handlers
@@ -115,9 +125,12 @@ class Application(ABC):
                 dataclass, `list[int]`...) or a pydantic model. The client is told which field is wrong. None: anything.
 
         Raises:
-            ValueError: the type is the protocol's own, or has a handler already.
+            TypeError: the type is no str, the schema no type, or the handler no function.
+            ValueError: the type is the protocol's own, has more than 64 bytes, or has a handler already.
             RuntimeError: the server runs already.
         """
+        check_text("type", type, most=TYPE_MAX)
+        check_schema(schema)
         if type in RESERVED:
             raise ValueError(f"{type!r} is a type of the protocol; choose another")
         if type in self._handlers.methods:
@@ -126,6 +139,9 @@ class Application(ABC):
             raise RuntimeError(f"the handler for {type!r} comes too late: the server runs already")
 
         def declare(handler: OfMessage) -> OfMessage:
+            check_function(f"the handler for {type!r}", handler)
+            if type in self._handlers.methods:
+                raise ValueError(f"there is a handler for {type!r} already")
             self._handlers.methods[type] = Method(handler, schema)
             return handler
 
@@ -181,24 +197,49 @@ class Application(ABC):
                 reached: "wait" (it is tried for `append_timeout`), or "fail" at once.
 
         Raises:
-            ValueError: there is no such delivery class or rule, or a snapshot is given without a history.
+            TypeError: an argument is of the wrong type; a rule is a coroutine function, which nobody would await.
+            ValueError: an argument is out of range; there is no such delivery class or rule, or a snapshot is given
+                without a history.
         """
-        check_delivery(delivery)
-        if when_away not in ("wait", "fail"):
-            raise ValueError(f"{when_away!r} is nothing to do with a message; choose wait or fail")
+        check_text("pattern", pattern, most=ROOM_MAX)
+        check_delivery(check_text("delivery", delivery, empty=True))
+        for name, count, least in (
+            ("max_keys", max_keys, 1), ("max_members", max_members, 1), ("history", history, 0),
+            ("history_bytes", history_bytes, 0),
+        ):  # fmt: skip
+            check_integer(name, count, least=least, most=MOST_COUNT)
+        check_number("history_age", history_age, above=0, most=MOST_SECONDS)
+        check_flag("presence", presence)
+        check_choice("when_away", when_away, ("wait", "fail"))
+        if snapshot is not None:
+            check_function("snapshot", snapshot)
+        check_schema(schema)
         if snapshot is not None and history == 0:
             raise ValueError("a room with a snapshot needs a history, for what is published while the snapshot is made")
         policy = RoomPolicy(
-            pattern, delivery, max_keys, max_members, history, history_bytes, history_age, parse_rule(join, pattern),
-            parse_rule(publish, pattern), presence, schema, snapshot, parse_rule(see_members, pattern),
-            parse_rule(see_history, pattern), when_away,
-        )  # fmt: skip
+            pattern,
+            delivery,
+            max_keys,
+            max_members,
+            history,
+            history_bytes,
+            history_age,
+            parse_rule(join, pattern, "join"),
+            parse_rule(publish, pattern, "publish"),
+            presence,
+            schema,
+            snapshot,
+            parse_rule(see_members, pattern, "see_members"),
+            parse_rule(see_history, pattern, "see_history"),
+            when_away,
+        )
         self._policies.add(policy)
         self._room_added(policy)
 
     # Inside.
 
     def _handle(self, name: str, handler: T) -> T:
+        check_function(f"the handler for {name}", handler)
         if getattr(self._handlers, name) is not None:
             raise ValueError(f"the server has a handler for {name} already")
         if self._is_running:

@@ -39,13 +39,17 @@ def check_integer(name: str, value: Any, *, least: int | None = None, most: int 
 
     Raises:
         TypeError: it is no whole number.
-        ValueError: it is less than `least` or more than `most`.
+        ValueError: it is less than `least` or more than `most`, or NaN or infinite.
     """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} must be a whole number, got {value}")
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {described(value)}")
     found = index(value)
-    if (least is not None and found < least) or (most is not None and found > most):
-        raise ValueError(f"{name} must be {_range(least, most)}, got {described(found)}")
+    if least is not None and found < least:
+        raise ValueError(f"{name} must be at least {least}, got {described(found)}")
+    if most is not None and found > most:
+        raise ValueError(f"{name} must be at most {most}, got {described(found)}")
     return found
 
 
@@ -76,18 +80,19 @@ def check_number(
         found = float(value)
     except OverflowError:
         found = math.inf
-    is_in_range = (
-        math.isfinite(found)
-        and (least is None or found >= least)
-        and (above is None or found > above)
-        and (most is None or found <= most)
-    )
-    if not is_in_range:
-        limits = f"more than {above:g}" if above is not None else _range(least, most)
-        if above is not None and most is not None:
-            limits += f" and at most {most:g}"
-        raise ValueError(f"{name} must be {limits or 'a finite number'}, got {described(value)}")
-    return found
+    if math.isnan(found):
+        wanted = "a number"
+    elif above is not None and found <= above:
+        wanted = f"more than {above:g}"
+    elif least is not None and found < least:
+        wanted = f"at least {least:.15g}"
+    elif most is not None and found > most:
+        wanted = f"at most {most:.15g}"
+    elif math.isinf(found):
+        wanted = "finite"
+    else:
+        return found
+    raise ValueError(f"{name} must be {wanted}, got {described(value)}")
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -208,7 +213,7 @@ def check_function(name: str, value: Any, *, plain: bool = False) -> Callable[..
     return value  # type: ignore[no-any-return]  # `callable` narrows to what mypy cannot name
 
 
-def check_instance(name: str, value: Any, kind: type[T], what: str) -> T:
+def check_instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...], what: str) -> T:
     """Returns a value of one type; `what` names the type in the error.
 
     Raises:
@@ -253,14 +258,6 @@ def described(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return f"an object of type {type(value).__name__}"
-
-
-def _range(least: float | None, most: float | None) -> str:
-    if least is not None and most is not None:
-        return f"{least:.15g} to {most:.15g}"
-    if least is not None:
-        return f"at least {least:.15g}"
-    return "" if most is None else f"at most {most:.15g}"
 
 
 _MISTAKES = (

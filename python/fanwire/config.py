@@ -11,6 +11,7 @@ import re
 
 import msgspec
 
+from fanwire.checks import check_flag, check_integer, check_number, check_text
 from fanwire.encoding import NESTING_LIMIT
 
 __all__ = ["Config"]
@@ -20,7 +21,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a server allows and how long it waits. All fields have defaults.
 
     Raises:
-        ValueError: a value is out of range; the text names the field and what it may be.
+        TypeError: a value is of the wrong type, such as "30" for a number of seconds.
+        ValueError: a value is out of range; the text names the field, what it may be, and what it was.
     """
 
     shards: int = 0
@@ -247,15 +249,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What `stop` gives connections to take what waits for them and close."""
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            # Not `<`, which is false of what is no number.
-            if not value >= least:
-                raise ValueError(f"{name} must be at least {least}, not {value}")
-        if self.append_timeout > 100:
-            raise ValueError(f"append_timeout must be at most 100, not {self.append_timeout}")
-        if self.max_nesting > NESTING_LIMIT:
-            raise ValueError(f"max_nesting must be at most {NESTING_LIMIT}, got {self.max_nesting}")
+        for field in msgspec.structs.fields(Config):
+            name, value = f"Config.{field.name}", getattr(self, field.name)
+            if field.type is bool:
+                check_flag(name, value)
+            elif field.type is str:
+                check_text(name, value)
+            elif field.type is int:
+                least = int(_LEAST[field.name])
+                check_integer(name, value, least=least, most=_MOST.get(field.name, MOST_COUNT))
+            else:
+                check_number(name, value, least=_LEAST[field.name], most=_MOST.get(field.name, MOST_SECONDS))
         try:
             re.compile(self.room_name)
         except re.error as error:
@@ -273,6 +277,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 NAME_MAX = 255
 """Bytes of a room's name."""
+
+MOST_COUNT = (1 << 53) - 1
+"""The most of everything that is counted: what JSON carries exactly, and more than any machine has."""
+
+MOST_SECONDS = 1e9
+"""The most of every wait and rate: 30 years; clocks and timers of the system take it."""
+
+_MOST: dict[str, int] = {
+    "shards": 256,
+    "unsent_bytes": (1 << 31) - 1,
+    "backlog": (1 << 31) - 1,
+    "max_fragments": (1 << 31) - 1,
+    "ack_attempts": 1_000,
+    "write_timeout": 4_000_000,
+    "append_timeout": 100,
+    "max_nesting": NESTING_LIMIT,
+}
+"""Where the kernel, or good sense, allows less."""
 
 _LEAST: dict[str, float] = {
     "shards": 0,

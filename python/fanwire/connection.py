@@ -8,6 +8,8 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fanwire._engine import Engine
+from fanwire.arguments import check_delivery_of, check_reason, check_room
+from fanwire.checks import check_choice, check_integer, check_number
 from fanwire.codes import CloseCode
 from fanwire.encoding import encode
 from fanwire.inbox import Inbox
@@ -119,6 +121,7 @@ class Connection:
             RoomFull: the room has as many members as it may have.
             Overloaded: the engine cannot take more now.
         """
+        check_room(room)
         services = self._services
         policy = services.policies.of(room)
         prepared = services.fabric.prepare(policy, room) if policy.history else None
@@ -140,12 +143,15 @@ class Connection:
         Raises:
             Exception: whatever `authorize` raises.
         """
+        check_choice("action", action, ACTIONS)
+        check_room(room)
         # A `Reject` is a no, like any other.
         granted = self._services.rights.granted(self, self._services.policies.of(room), room, (action,), ())
         return action in (await granted if isawaitable(granted) else granted)
 
     def leave(self, room: str) -> None:
         """Ends the membership. Messages already queued are still delivered."""
+        check_room(room)
         if self.entering is not None:
             self.entering.discard(room)
         if self._services.memberships.leave(self, room):
@@ -174,12 +180,14 @@ class Connection:
             asyncio.TimeoutError: from the coroutine: not acknowledged.
             ConnectionError: from the coroutine: the session has ended before.
         """
+        check_delivery_of(delivery)
         payload, is_json = encode(data, self._services.max_nesting)
         if not ack:
             self._engine.send(self.id, payload, is_json, delivery)
             return None
         if self.session is None:
             raise TypeError("a client without a session cannot acknowledge: it offered no subprotocol")
+        check_number("timeout", timeout, above=0)
         attempts = self._services.ack_attempts
         return self._services.desk.send_until_acked(self, self.session, payload, is_json, timeout, attempts)
 
@@ -193,6 +201,8 @@ class Connection:
         Raises:
             ValueError: the code may not be sent.
         """
+        check_integer("code", code)
+        check_reason(reason)
         self._engine.close(self.id, code, reason, True)
         self.is_done = True
         self.closing(code, reason)
@@ -245,6 +255,10 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {self.id:#x} {self.state.value} {self.request.path!r}>"
+
+
+ACTIONS = ("join", "publish", "presence", "history")
+"""What `Connection.may` can be asked."""
 
 
 class Services:

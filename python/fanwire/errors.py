@@ -20,6 +20,7 @@ import math
 from http import HTTPStatus
 
 from fanwire._engine import EngineClosed, EngineError, Overloaded, RoomFull
+from fanwire.checks import check_integer, check_text
 
 __all__ = ["EngineClosed", "EngineError", "Overloaded", "Refused", "RoomFull"]
 
@@ -37,8 +38,9 @@ class Refused(Exception):
     """
 
     def __init__(self, status: int = 401, reason: str = "", *, retry_after: float | None = None) -> None:
-        if status not in (401, 403, 404, 429, 503):
+        if check_integer("status", status) not in (401, 403, 404, 429, 503):
             raise ValueError(f"a refusal has status 401, 403, 404, 429 or 503, not {status}")
+        check_text("reason", reason, empty=True)
         if retry_after is not None:
             if isinstance(retry_after, bool) or not isinstance(retry_after, (int, float)):
                 raise TypeError(f"retry_after must be a number of seconds or None, got {type(retry_after).__name__}")

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from fanwire.checks import check_function
 from fanwire.identity import scopes_of, subject_of
 
 if TYPE_CHECKING:
@@ -104,14 +105,22 @@ class Policies:
         return next((policy for pattern, policy in self._policies if pattern.fullmatch(room)), CLOSED)
 
 
-def parse_rule(rule: Rule, pattern: str) -> Check:
+def parse_rule(rule: Rule, pattern: str, name: str = "a rule") -> Check:
     """What a rule says, as something to ask.
 
+    Args:
+        rule: the rule.
+        pattern: of the rooms that it is for.
+        name: of the argument, for errors.
+
     Raises:
+        TypeError: it is no rule, or a coroutine function, whose answer nobody would wait for.
         ValueError: it says nothing that is known.
     """
-    if not isinstance(rule, str):
+    if rule is None or isinstance(rule, bool):
         return rule
+    if not isinstance(rule, str):
+        return check_function(name, rule, plain=True)
     kind, _, name = rule.partition(":")
     if rule == "identified":
         return lambda connection, room: bool(subject_of(connection.identity))

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from fanwire.checks import check_texts
 from fanwire.errors import Refused
 
 __all__ = ["Head", "Request", "check_sources", "text_of"]
@@ -183,15 +184,15 @@ def check_sources(sources: Sequence[str]) -> tuple[str, ...]:
     """The sources of a `credential`, if they are such.
 
     Raises:
+        TypeError: they are no list of str.
         ValueError: one is not, or there are none.
     """
-    if isinstance(sources, str) or not sources:
-        raise ValueError(f"credentials come from a list of sources, not from {sources!r}")
+    sources = check_texts("credentials", sources, empty=False)
     for source in sources:
         kind, _, name = source.partition(":")
         if source not in _SOURCES and not (kind == "cookie" and name):
             raise ValueError(f"a credential comes from {', '.join(_SOURCES)} or cookie:NAME, not from {source!r}")
-    return tuple(sources)
+    return sources
 
 
 MAX_FIELDS = 100

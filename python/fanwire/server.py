@@ -16,9 +16,11 @@ from prometheus_client import CollectorRegistry
 
 from fanwire._engine import Engine, EngineClosed, EngineError
 from fanwire.application import Application
+from fanwire.arguments import check_delivery_of, check_publish, check_reason, check_room, check_subject, ids_of
 from fanwire.authentication import Authenticate, Authentication
 from fanwire.backplane.base import Backplane
 from fanwire.calls import Calls
+from fanwire.checks import check_number, check_text
 from fanwire.cluster import Cluster
 from fanwire.cluster.records import Records
 from fanwire.cluster.troubles import Troubles
@@ -34,16 +36,16 @@ from fanwire.gateway.doorkeeper import Doorkeeper
 from fanwire.gateway.front_door import FrontDoor
 from fanwire.gateway.http import HttpSide
 from fanwire.gateway.http_body import Options
-from fanwire.gateway.prefix import check_prefix
 from fanwire.health import Health
 from fanwire.hub import Hub
 from fanwire.lifecycle import Lifecycle, Parts
 from fanwire.limits import Limits
 from fanwire.metrics import Metrics
-from fanwire.policy import RoomPolicy, check_delivery
+from fanwire.policy import RoomPolicy
 from fanwire.proxies import Proxies
 from fanwire.rejections import Rejections
 from fanwire.rights import Authorize, Rights
+from fanwire.server_arguments import ServerArguments
 from fanwire.signals import Signals
 from fanwire.store import MemoryStore, SessionStore
 
@@ -80,7 +82,7 @@ class Server(Application):
         authorize: gets an identity, an action ("join", "publish", "presence" or "history") and a room's name, where the
             room's own rules allow it; returns whether it is allowed. May be a coroutine function. Its answers are kept
             for each connection, for five minutes or until `reauthorize`.
-        insecure: lets everyone in without `authenticate`, with the identity None.
+        insecure: lets everyone in, with the identity None; instead of `authenticate`.
         origins: the values of `Origin` that browsers may come with, such as "https://example.com"; None: any, but
             cookies are believed only of pages of the server's own.
         hosts: the names by which clients may call the server in `Host`, such as "example.com"; None: any.
@@ -95,7 +97,9 @@ class Server(Application):
         config: limits and waits, see `Config`.
 
     Raises:
-        ValueError: there is neither `authenticate` nor `insecure`; an API key is empty; a proxy has no address.
+        TypeError: an argument is of the wrong type, such as one str where a list of str belongs.
+        ValueError: an argument is out of range, or is not what it must be; there is neither `authenticate` nor
+            `insecure`, or both.
     """
 
     def __init__(
@@ -117,10 +121,11 @@ class Server(Application):
         reuse_port: bool = False,
         config: Config | None = None,
     ) -> None:
-        if not all(api_keys):
-            raise ValueError("an API key must not be empty: it would let everyone publish")
-        if authenticate is None and not insecure:
-            raise ValueError("who may connect? give the server `authenticate`, or `insecure=True` to let everyone in")
+        given = ServerArguments.of(
+            host=host, port=port, authenticate=authenticate, authorize=authorize, insecure=insecure, origins=origins,
+            hosts=hosts, trusted_proxies=trusted_proxies, ssl=ssl, api_keys=api_keys, prefix=prefix, sessions=sessions,
+            backplane=backplane, reuse_port=reuse_port, config=config,
+        )  # fmt: skip
         super().__init__()
         self.config = config or Config()
         self.host = host
@@ -131,9 +136,9 @@ class Server(Application):
         timeout = self.config.handshake_timeout
         self._authentication = Authentication(authenticate, timeout, self.config.token_grace, self._calls)
         self._rights = Rights(authorize, timeout, self._calls)
-        self._origins = origins
-        self._hosts = hosts
-        self._proxies = Proxies(trusted_proxies)
+        self._origins = given.origins
+        self._hosts = given.hosts
+        self._proxies = Proxies(given.trusted_proxies)
         self._ssl = ssl
         # Counts go on when the server is started again.
         self._troubles = Troubles()
@@ -144,8 +149,8 @@ class Server(Application):
             self.config,
             self._is_ready,
             self._publish_raw,
-            api_keys,
-            check_prefix("prefix", prefix),
+            given.api_keys,
+            given.prefix,
             self._metrics.registry,
             lambda limit: self._metrics.limit_exceeded(limit).inc(),
             self._health,
@@ -186,8 +191,9 @@ class Server(Application):
             Overloaded: the engine cannot take more now; nothing was sent.
             EngineClosed: the server is not running.
         """
+        check_publish(room, key, delivery)
         payload, is_json = encode(data, self.config.max_nesting)
-        return self._running_fabric.publish(room, payload, is_json, key, _ids(exclude), delivery)
+        return self._running_fabric.publish(room, payload, is_json, key, ids_of(exclude), delivery)
 
     async def publish_acked(
         self,
@@ -216,9 +222,10 @@ class Server(Application):
             Unavailable: the backplane was away for too long; whether the message was stored is not known, but with the
                 same id it can be tried again.
         """
+        check_publish(room, key, delivery)
         payload, is_json = encode(data, self.config.max_nesting)
         published = self._running_hub.published
-        seq = published.publish(room, payload, is_json, key, _ids(exclude), delivery, id)
+        seq = published.publish(room, payload, is_json, key, ids_of(exclude), delivery, id)
         return await seq if isawaitable(seq) else seq
 
     def broadcast(
@@ -230,8 +237,9 @@ class Server(Application):
     ) -> None:
         """Sends a message to every connection of this node, whatever rooms it is in, and not to those of other nodes.
         Arguments and errors are those of `publish`."""
+        check_delivery_of(delivery)
         payload, is_json = encode(data, self.config.max_nesting)
-        self.engine.broadcast(payload, is_json, _ids(exclude), delivery)
+        self.engine.broadcast(payload, is_json, ids_of(exclude), delivery)
 
     def forget(self, room: str, key: str) -> bool:
         """Forget the newest value of a key on all nodes. Returns at once; may be called from any thread.
@@ -258,11 +266,13 @@ class Server(Application):
             server.publish("prices", {"eur": 1.08}, key="EUR")
             server.forget("prices", "EUR")
         """
+        check_room(room)
+        check_text("key", key, empty=True)
         return self._running_fabric.forget(room, key)
 
     def members(self, room: str) -> int:
         """How many members a room has at this node. With presence, `Server.presence` knows those of all nodes."""
-        return self.engine.members(room)
+        return self.engine.members(check_room(room))
 
     def stats(self) -> dict[str, Any]:
         """What the engine of this node has done since its start; see `_engine.pyi` for the entries."""
@@ -280,12 +290,17 @@ class Server(Application):
             subject: the identity's subject, see `Identity`.
             reason: told to the clients; at most 123 bytes of UTF-8.
         """
+        check_subject(subject)
+        check_reason(reason)
         hub = self._running_hub
         hub.on_loop(hub.disconnect_user, subject, reason)
         hub.fabric.order("disconnect_user", subject, reason)
 
     def revoke(self, session: str | Connection, *, reason: str = "") -> None:
         """Ends one session, given by its id or its connection, with close code 4502. It cannot be resumed."""
+        if not isinstance(session, Connection):
+            check_text("session", session)
+        check_reason(reason)
         hub = self._running_hub
         hub.on_loop(hub.revoke, session, reason)
         if isinstance(session, str):
@@ -294,6 +309,8 @@ class Server(Application):
     def reauthorize(self, subject: str | None = None) -> None:
         """Forgets what `authorize` has answered, for one subject or for all, and asks again about the rooms that
         clients have joined by their own wish: whoever may no longer be there leaves, and is told `left`."""
+        if subject is not None:
+            check_subject(subject)
         hub = self._running_hub
         hub.on_loop(hub.reauthorize, subject)
         hub.fabric.order("reauthorize", subject)
@@ -314,10 +331,8 @@ class Server(Application):
             ValueError: the subject is empty, or there is no such delivery class.
             EngineClosed: the server is not running.
         """
-        if not subject:
-            raise ValueError("an empty subject is nobody's")
-        if delivery is not None:
-            check_delivery(delivery)
+        check_subject(subject)
+        check_delivery_of(delivery)
         hub = self._running_hub
         payload, is_json = encode(data, self.config.max_nesting)
         hub.on_loop(hub.for_user, subject, payload, is_json, delivery)
@@ -326,6 +341,7 @@ class Server(Application):
     async def presence(self, room: str) -> dict[str, Any]:
         """Who is in a room with presence, on all nodes: what is told of each (`Connection.info`), by id. To be called
         on the server's loop."""
+        check_room(room)
         hub = self._running_hub
         prepared = hub.fabric.prepare(self._policies.of(room), room)
         if prepared is not None:
@@ -436,7 +452,7 @@ class Server(Application):
         Raises:
             RuntimeError: the server runs in another event loop than this one.
         """
-        seconds = self.config.drain_timeout if timeout is None else timeout
+        seconds = self.config.drain_timeout if timeout is None else check_number("timeout", timeout, least=0)
         return await self._life.stop(seconds, is_given=timeout is not None)
 
     async def serve(self, *, ready: Callable[[], object] | None = None) -> None:
@@ -596,14 +612,6 @@ def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
         history_bytes=policy.history_bytes,
         history_age=policy.history_age,
     )
-
-
-def _ids(connections: Connection | Iterable[Connection] | None) -> list[int]:
-    if connections is None:
-        return []
-    if isinstance(connections, Connection):
-        return [connections.id]
-    return [connection.id for connection in connections]
 
 
 NOT_RUNNING = "the server is not running; start it with `async with server:`"

@@ -205,14 +205,12 @@ def test_verbose_tells_of_the_session_of_a_publisher(url: str) -> None:
 
 def test_documents_are_shown_as_json(url: str) -> None:
     with subscriber("a", url, "--count", "1") as reader:
-        post = Request(
-            f"{url.replace('ws', 'http', 1)}/rooms/a", b'{"eur": [1.08, null, 123456789012345678901234567890]}'
-        )
+        post = Request(f"{url.replace('ws', 'http', 1)}/rooms/a", b'{"eur": [1.08, null, 18446744073709551615]}')
         post.add_header("Authorization", f"Bearer {KEY}")
         post.add_header("Content-Type", "application/json")
         with urlopen(post, timeout=DEADLINE) as answer:
             assert answer.status == 200
-        assert reader.out.rest() == ['{"eur":[1.08,null,123456789012345678901234567890]}']
+        assert reader.out.rest() == ['{"eur":[1.08,null,18446744073709551615]}']
 
 
 def test_nobody_there_is_one_line() -> None:
@@ -227,10 +225,9 @@ def test_nobody_there_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("path", ["/x", "/x/rooms", "/rooms/"])
-def test_any_other_path_is_not_found(url: str, path: str) -> None:
+def test_a_session_may_come_at_any_path(url: str, path: str) -> None:
     with Program("subscribe", "a", "--url", url + path) as reader:
-        assert reader.exit_code() == 1
-        assert reader.err.rest() == [f"Error: {url}{path}: 404 Not Found"]
+        assert reader.err.next() == f"subscribed to a at {url}{path}"
 
 
 def test_an_address_in_use_is_one_line(url: str) -> None:
@@ -244,7 +241,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path) -> None:
     config.write_text("[limits]\nshards = -1\n")
     with Program("serve", "--insecure", "--port", "0", "--config", str(config)) as server:
         assert server.exit_code() == 2
-        assert server.err.rest() == [f"Error: {config}: limits: shards must be at least 0, not -1"]
+        assert server.err.rest() == [f"Error: {config}: limits: shards must be at least 0, got -1"]
 
 
 def test_what_only_the_engine_refuses_is_one_line() -> None:

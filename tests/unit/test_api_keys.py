@@ -95,14 +95,36 @@ async def test_every_key_is_compared_in_constant_time_whichever_it_is(monkeypatc
         ({"feed": "\u00fc" * 16}, "printable"),
         ({"feed": "\x7f" * 16}, "printable"),
         ({"feed": "a" * 4097}, "printable"),
-        ({"": KEY}, "has a name"),
+        ({"": KEY}, "the name of an API key must not be empty"),
         ({"feed": KEY, "bot": KEY}, "'bot' and 'feed' are the same"),
-        ({"feed": (KEY, "publish")}, "a list, not 'publish'"),
     ],
 )
 def test_keys_that_cannot_be(keys: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as error:
         ApiKeys(keys)
+    assert KEY not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"keys": KEY}, "keys must be a mapping of names to keys, got str"),
+        ({"keys": [KEY]}, "keys must be a mapping of names to keys, got list"),
+        ({"keys": {"feed": 7}}, "API key 'feed' must be a str, or a tuple of a str and scopes, got int"),
+        ({"keys": {"feed": KEY.encode()}}, "API key 'feed' must be"),
+        ({"keys": {7: KEY}}, "the name of an API key must be a str, got 7"),
+        (
+            {"keys": {"feed": (KEY, "publish")}},
+            "the scopes of API key 'feed' must be a list of str, .*wrap it in a list",
+        ),
+        ({"keys": {"feed": (KEY, [7])}}, "the scopes of API key 'feed' must be a list of str"),
+        ({"keys": {"feed": KEY}, "rate": "10"}, "rate must be a number, got '10'"),
+        ({"keys": {"feed": KEY}, "credentials": "header"}, "credentials must be a list of str, .*wrap it in a list"),
+    ],
+)
+def test_arguments_of_the_wrong_type(arguments: Any, reason: str) -> None:
+    with pytest.raises(TypeError, match=reason) as error:
+        ApiKeys(**arguments)
     assert KEY not in str(error.value)
 
 

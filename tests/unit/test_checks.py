@@ -18,16 +18,22 @@ def test_whole_numbers(value: int) -> None:
     assert checks.check_integer("x", value) == value
 
 
-@pytest.mark.parametrize("value", [True, 1.0, 1.5, "1", None, b"1", float("nan"), [1], Decimal(1), Fraction(1), int])
+@pytest.mark.parametrize("value", [True, 1.0, 1.5, "1", None, b"1", [1], Decimal(1), Fraction(1), int])
 def test_what_is_no_whole_number(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^retries must be a whole number, got "):
+        checks.check_integer("retries", value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_is_no_whole_number(value: float) -> None:
+    with pytest.raises(ValueError, match=r"^retries must be a whole number, got "):
         checks.check_integer("retries", value)
 
 
 def test_ranges_of_whole_numbers() -> None:
     with pytest.raises(ValueError, match=r"^max_queue must be at least 1, got 0$"):
         checks.check_integer("max_queue", 0, least=1)
-    with pytest.raises(ValueError, match=r"^port must be 0 to 65535, got 65536$"):
+    with pytest.raises(ValueError, match=r"^port must be at most 65535, got 65536$"):
         checks.check_integer("port", 65536, least=0, most=65535)
     with pytest.raises(ValueError, match=r"^x must be at least 268435456, got 1$"):
         checks.check_integer("x", 1, least=1 << 28)
@@ -50,7 +56,7 @@ def test_what_is_no_number(value: Any) -> None:
 def test_numbers_are_finite(value: float) -> None:
     with pytest.raises(ValueError, match=r"^timeout must be "):
         checks.check_number("timeout", value)
-    with pytest.raises(ValueError, match=r"^timeout must be more than 0, got "):
+    with pytest.raises(ValueError, match=r"^timeout must be "):
         checks.check_number("timeout", value, above=0)
 
 
@@ -59,7 +65,7 @@ def test_ranges_of_numbers() -> None:
         checks.check_number("x", 0.05, least=0.1)
     with pytest.raises(ValueError, match=r"^x must be more than 0, got 0$"):
         checks.check_number("x", 0, above=0)
-    with pytest.raises(ValueError, match=r"^x must be more than 0 and at most 5, got 6$"):
+    with pytest.raises(ValueError, match=r"^x must be at most 5, got 6$"):
         checks.check_number("x", 6, above=0, most=5)
 
 

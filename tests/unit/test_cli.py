@@ -160,7 +160,7 @@ WRONG_FILES = [
     ("[server]\nprot = 1", "server: Object contains unknown field `prot`"),
     ('[server]\napi_keys = [""]', "server.api_keys[0]: Expected `str` of length >= 1"),
     ('[server]\nlog_level = "loud"', "server.log_level: Invalid enum value 'loud'"),
-    ("[limits]\nmax_head = 1", "limits: max_head must be at least 1024, not 1"),
+    ("[limits]\nmax_head = 1", "limits: max_head must be at least 1024, got 1"),
     ("[limits]\nmax_heads = 1", "limits: Object contains unknown field `max_heads`"),
     ('[[rooms]]\npattern = "a"\ndelivery = "fast"', "rooms[0].delivery: Invalid enum value 'fast'"),
     ("[[rooms]]\nmax_keys = 1", "rooms[0]: Object missing required field `pattern`"),
@@ -180,7 +180,7 @@ WRONG_FILES = [
     ('[nats]\nservers = ["a"]\nstorage = "disk"', "nats.storage: Invalid enum value 'disk'"),
     ('[nats]\nservers = ["a"]\nprefix = ""', "nats.prefix: Expected `str` of length >= 1"),
     (f"[nats]\nservers = ['a']\nprefix = '{'x' * 65}'", "nats.prefix: Expected `str` of length <= 64"),
-    ("[limits]\nappend_timeout = 101", "limits: append_timeout must be at most 100, not 101.0"),
+    ("[limits]\nappend_timeout = 101", "limits: append_timeout must be at most 100, got 101.0"),
     ("[sever]", "Object contains unknown field `sever`"),
     ("[server", "this is no TOML: "),
 ]

@@ -421,8 +421,24 @@ def test_urls_that_keys_may_come_from(url: str) -> None:
 
 @pytest.mark.parametrize("options", [{"lifespan": 0}, {"cooldown": 0}, {"timeout": 0}, {"max_stale": 299}])
 def test_times_that_cannot_be_right(options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="more than 0"):
+    with pytest.raises(
+        ValueError, match=r"(lifespan|cooldown|timeout) must be more than 0, got 0|max_stale must be at"
+    ):
         Keys.url("https://login.example.com", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["lifespan", "cooldown", "timeout", "max_stale"])
+@pytest.mark.parametrize("value", ["300", None, True, float("nan"), float("inf"), -1])
+def test_times_are_numbers(name: str, value: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"{name} must be "):
+        Keys.url("https://login.example.com", **{name: value})
+
+
+@pytest.mark.parametrize("value", [None, 7, "", b"", ["x"]])
+def test_secrets_and_keys_are_texts_or_bytes(value: Any) -> None:
+    for make in (Keys.secret, Keys.pem):
+        with pytest.raises((TypeError, ValueError), match=r"(secret|text) must "):
+            make(value)
 
 
 def test_secrets_do_not_come_from_a_url() -> None:

@@ -275,6 +275,8 @@ def test_a_renewal_with_any_text(token: str) -> None:
 
 def test_sources() -> None:
     assert check_sources(["header", "cookie:a"]) == ("header", "cookie:a")
-    for sources in ([], "header", ["body"], ["cookie"], ["cookie:"], ["header:x"], ["header", "Header"]):
+    for sources in ([], ["body"], ["cookie"], ["cookie:"], ["header:x"], ["header", "Header"]):
         with pytest.raises(ValueError, match="credential"):
             check_sources(sources)
+    with pytest.raises(TypeError, match="credentials must be a list of str, got 'header': wrap it in a list"):
+        check_sources("header")

@@ -7,6 +7,7 @@ import hmac
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
+from fanwire.checks import check_number, check_text, check_texts
 from fanwire.errors import Refused
 from fanwire.identity import Identity
 from fanwire.request import Request, check_sources
@@ -25,6 +26,7 @@ class ApiKeys:
         credentials: where keys are looked for, see `Request.credential`.
 
     Raises:
+        TypeError: an argument is of the wrong type. Errors do not quote a key.
         ValueError: there are no keys, two names have the same, or one cannot be sent.
     """
 
@@ -35,14 +37,21 @@ class ApiKeys:
         rate: float = 1.0,
         credentials: Sequence[str] = ("header", "subprotocol"),
     ) -> None:
+        if not isinstance(keys, Mapping):
+            raise TypeError(f"keys must be a mapping of names to keys, got {type(keys).__name__}")
         self._credentials = check_sources(credentials)
+        check_number("rate", rate, least=0)
         self._holders: dict[bytes, Identity] = {}
         for name, value in keys.items():
-            key, scopes = (value, ()) if isinstance(value, str) else value
-            if isinstance(scopes, str):
-                raise ValueError(f"the scopes of API key {name!r} are a list, not {scopes!r}")
-            if not name:
-                raise ValueError("an API key has a name")
+            check_text("the name of an API key", name)
+            if isinstance(value, tuple) and len(value) == 2:
+                key, scopes = value
+            else:
+                key, scopes = value, ()
+            if not isinstance(key, str):
+                what = "a str, or a tuple of a str and scopes"
+                raise TypeError(f"API key {name!r} must be {what}, got {type(key).__name__}")
+            check_texts(f"the scopes of API key {name!r}", scopes)
             if not key or not all("!" <= character <= "~" for character in key) or len(key) > MAX_KEY:
                 raise ValueError(f"API key {name!r} is not 1 to {MAX_KEY} printable ASCII characters without spaces")
             if len(key) < LONG_ENOUGH:

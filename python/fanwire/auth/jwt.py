@@ -16,6 +16,7 @@ import jwt
 
 from fanwire.auth.key_set import Key, check_algorithms
 from fanwire.auth.keys import Keys
+from fanwire.checks import check_function, check_instance, check_number, check_texts
 from fanwire.errors import Refused
 from fanwire.identity import Identity
 from fanwire.request import Request, check_sources
@@ -41,6 +42,7 @@ class JWT:
         clock: seconds since 1970.
 
     Raises:
+        TypeError: an argument is of the wrong type.
         ValueError: the keys and algorithms do not go together, or another argument cannot be right.
     """
 
@@ -57,12 +59,15 @@ class JWT:
         scopes: Sequence[str] = ("scope", "scopes", "scp"),
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_instance("keys", keys, Keys, "a fanwire.auth.Keys")
         accepted = check_algorithms(algorithms)
         keys.check(accepted)
-        if not 0 <= leeway <= MAX_LEEWAY:
-            raise ValueError(f"a leeway is 0 to {MAX_LEEWAY:g} seconds, not {leeway}")
-        if isinstance(required, str) or "sub" not in required:
-            raise ValueError('the claims required are a list, and "sub" is one of them: it is who somebody is')
+        check_number("leeway", leeway, least=0, most=MAX_LEEWAY)
+        required = check_texts("required", required)
+        if "sub" not in required:
+            raise ValueError('required must contain "sub": it is who somebody is')
+        scopes = check_texts("scopes", scopes)
+        check_function("clock", clock, plain=True)
         self._keys = keys
         self._audience = _names("audience", audience)
         self._issuer = _names("issuer", issuer)
@@ -183,8 +188,9 @@ class _Header(NamedTuple):
 def _names(what: str, value: str | Collection[str] | None) -> frozenset[str] | None:
     if value is None:
         return None
-    names = frozenset([value] if isinstance(value, str) else value)
-    if not names or not all(isinstance(name, str) and name for name in names):
+    # One name may come alone: a text here is one name, and cannot be taken for several.
+    names = frozenset([value]) if isinstance(value, str) else frozenset(check_texts(what, value))
+    if not names or not all(names):
         # One that comes of a variable which is not set, for instance.
         raise ValueError(f"{what} {value!r} is no name; leave it out to accept any token without one")
     return names

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 
+from fanwire.checks import check_texts
+
 __all__ = ["Key", "KeySet", "check_algorithms"]
 
 
@@ -26,10 +28,10 @@ def check_algorithms(names: Collection[str]) -> tuple[str, ...]:
     """The algorithms that are to be accepted, if they may be.
 
     Raises:
+        TypeError: they are no list of str.
         ValueError: one is unknown or is `none`; there are none; secrets and public keys are mixed.
     """
-    if isinstance(names, str) or not names:
-        raise ValueError(f"algorithms are a list such as ['ES256'], not {names!r}")
+    names = check_texts("algorithms", names, empty=False)
     for name in names:
         if name not in FAMILIES:
             raise ValueError(f"algorithm {name!r} is none of {', '.join(FAMILIES)}")

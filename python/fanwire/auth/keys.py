@@ -10,11 +10,13 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from ssl import SSLContext
 
 import aiohttp
 from yarl import URL
 
 from fanwire.auth.key_set import FAMILIES, SECRET, Key, KeySet
+from fanwire.checks import check_bytes_or_text, check_instance, check_number, check_optional, check_text
 from fanwire.errors import Refused
 
 __all__ = ["Keys"]
@@ -37,6 +39,7 @@ class Keys:
         Raises:
             ValueError: it is empty, or is a public key.
         """
+        check_bytes_or_text("secret", secret)
         return Keys(KeySet.secret(secret.encode() if isinstance(secret, str) else secret))
 
     @staticmethod
@@ -46,6 +49,7 @@ class Keys:
         Raises:
             ValueError: it is none.
         """
+        check_bytes_or_text("text", text)
         return Keys(KeySet.pem(text.encode() if isinstance(text, str) else text))
 
     @staticmethod
@@ -59,6 +63,7 @@ class Keys:
             OSError: it cannot be read.
             ValueError: it makes no sense.
         """
+        check_instance("path", path, (str, Path), "a str or a Path")
         return _FileKeys(Path(path), clock)
 
     @staticmethod
@@ -86,6 +91,15 @@ class Keys:
         Raises:
             ValueError: the URL is none of https.
         """
+        check_text("url", url)
+        for name, value in (
+            ("lifespan", lifespan),
+            ("cooldown", cooldown),
+            ("max_stale", max_stale),
+            ("timeout", timeout),
+        ):
+            check_number(name, value, above=0)
+        check_optional(check_instance, "ssl", ssl, kind=SSLContext, what="an ssl.SSLContext")
         return _URLKeys(url, lifespan, cooldown, max_stale, timeout, ssl, clock)
 
     def check(self, algorithms: Sequence[str]) -> None:
@@ -180,8 +194,8 @@ class _URLKeys(Keys):
             raise ValueError("keys come from a URL with a host and without a user")
         if self._url.scheme != "https" and not (self._url.scheme == "http" and _is_loopback(self._url.host)):
             raise ValueError("keys come from https: whoever is on the way could put in keys of their own")
-        if not (lifespan > 0 and cooldown > 0 and timeout > 0 and max_stale >= lifespan):
-            raise ValueError("lifespan, cooldown and timeout are more than 0, and max_stale is no less than lifespan")
+        if max_stale < lifespan:
+            raise ValueError(f"max_stale must be at least lifespan ({lifespan:g}), got {max_stale:g}")
         # For logs: a query may hold a key of the provider's API.
         self._name = str(self._url.with_query(None).with_fragment(None))
         self._lifespan = lifespan

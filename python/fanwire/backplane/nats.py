@@ -28,6 +28,15 @@ from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState,
 from fanwire.backplane.jetstream import JetStream
 from fanwire.backplane.nats_client import NATSClient
 from fanwire.backplane.subjects import token_of
+from fanwire.checks import (
+    check_choice,
+    check_function,
+    check_integer,
+    check_optional,
+    check_text,
+    check_texts,
+    described,
+)
 
 __all__ = ["NATS"]
 
@@ -45,7 +54,11 @@ class NATS(Backplane):
         certificate: files with our own certificate and its key, for servers that want one.
         prefix: of all subjects and streams; installations that share a NATS server have each their own.
         storage: where logs are kept: "file", or "memory" for as long as the NATS server runs.
-        replicas: on how many servers of the cluster a log is kept.
+        replicas: on how many servers of the cluster a log is kept, 1 to 5.
+
+    Raises:
+        TypeError: an argument is of the wrong type.
+        ValueError: one is empty, or out of range.
     """
 
     def __init__(
@@ -59,7 +72,19 @@ class NATS(Backplane):
         storage: str = "file",
         replicas: int = 1,
     ) -> None:
-        self._servers = servers
+        if callable(servers):
+            self._servers: Any = check_function("servers", servers, plain=True)
+        else:
+            # One address may come alone: a text here is one address.
+            given = [servers] if isinstance(servers, str) else servers
+            self._servers = check_texts("servers", given, empty=False)
+        check_optional(check_text, "credentials", credentials)
+        check_optional(check_text, "ca", ca)
+        if certificate is not None and (not isinstance(certificate, (tuple, list)) or len(certificate) != 2):
+            raise TypeError(f"certificate must be two files, a certificate and its key, got {described(certificate)}")
+        check_text("prefix", prefix, most=64)
+        check_choice("storage", storage, ("file", "memory"))
+        check_integer("replicas", replicas, least=1, most=5)
         self._access = Access((), credentials, ca, certificate)
         self._prefix = token_of(prefix)
         self._jetstream = JetStream(storage, replicas)

@@ -159,11 +159,15 @@ def serve(
         rules = [parse_room(text) for text in rooms]
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--room") from error
+    try:
+        limits = settings.limits if shards is None else msgspec.structs.replace(settings.limits, shards=shards)
+    except ValueError as error:
+        raise Misuse(str(error).removeprefix("Config.")) from error
     serving.run(
         msgspec.structs.replace(
             settings,
             server=msgspec.structs.replace(settings.server, **given),
-            limits=settings.limits if shards is None else msgspec.structs.replace(settings.limits, shards=shards),
+            limits=limits,
             jwt=jwt_table(settings.jwt, tokens),
             nats=nats_table(settings.nats, nats),
             rooms=rules + settings.rooms,

@@ -134,6 +134,8 @@ def parse_settings(text: bytes) -> Settings:
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at ")
         path = path.strip("`").removeprefix("$").removeprefix(".")
+        # The limits are a `Config`, which names itself.
+        what = what.removeprefix("Config.")
         raise ValueError(f"{path}: {what}" if path else what) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"this is no TOML: {error}") from error

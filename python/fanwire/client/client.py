@@ -14,7 +14,9 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import UNSET
 
+from fanwire.checks import check_choice, check_function, check_instance, check_integer, check_number, check_optional
 from fanwire.client import actions as do
+from fanwire.client.arguments import check_key, check_kind, check_room, checked_position
 from fanwire.client.backoff import Backoff
 from fanwire.client.calls import Call, Calls
 from fanwire.client.codec import Codec
@@ -38,6 +40,8 @@ MAX_QUEUE = 1024
 room. Beyond that the server holds them, under its own limits."""
 OPEN_TIMEOUT = 10.0
 """Seconds for the upgrade, and for the token before it."""
+MOST_SECONDS = 1e9
+"""The most of every wait: 30 years."""
 CLOSE_TIMEOUT = 5.0
 """Seconds for the server's side of the closing handshake."""
 
@@ -129,10 +133,14 @@ class Client:
         headers = check_headers(headers, has_token=token is not None)
         if token is not None and not callable(token):
             token = check_token(token)
-        if heartbeat is not None and heartbeat <= 0:
-            raise ValueError(f"heartbeat is more than 0 seconds, not {heartbeat:g}")
-        if max_queue < 1:
-            raise ValueError(f"max_queue is at least 1, not {max_queue}")
+        check_optional(check_number, "heartbeat", heartbeat, above=0, most=MOST_SECONDS)
+        check_integer("max_queue", max_queue, least=1)
+        check_optional(check_integer, "max_attempts", max_attempts, least=1)
+        check_optional(check_integer, "first_attempts", first_attempts, least=1)
+        check_number("open_timeout", open_timeout, above=0, most=MOST_SECONDS)
+        check_number("close_timeout", close_timeout, above=0, most=MOST_SECONDS)
+        check_choice("encoding", encoding, ("json", "msgpack"))
+        check_optional(check_instance, "ssl", ssl, kind=tls.SSLContext, what="an ssl.SSLContext")
         self._max_queue = max_queue
         self._close_timeout = close_timeout
         codec = Codec(encoding)
@@ -199,6 +207,7 @@ class Client:
 
     def on_state(self, callback: OnState) -> OnState:
         """Has it called with each new state; it must not wait. Can be a decorator."""
+        check_function("callback", callback)
         self._state_callbacks.append(callback)
         return callback
 
@@ -266,11 +275,11 @@ class Client:
             ValueError: the name is too long; or `since` is another position than that of a room that is joined.
             ClientError: the client is closed, or has given up.
         """
-        return await self._rooms.join(room, None if since is None else Position(*since))
+        return await self._rooms.join(check_room(room), checked_position(since))
 
     async def leave(self, name: str) -> None:
         """Leaves a room; the same as `Room.leave`. Nothing happens if it is not joined."""
-        await self._rooms.leave(name)
+        await self._rooms.leave(check_room(name))
 
     async def publish(self, room: str, data: Any, key: str | None = None) -> int:
         """Publishes to a room, once, even if the connection is lost before the answer.
@@ -291,6 +300,8 @@ class Client:
             TypeError, ValueError: the data cannot be encoded, or is too large.
             ClientError: the client is closed, or has given up; whether it was published is then unknown.
         """
+        check_room(room)
+        check_key(key)
         await self.until_writable()
         seq: int = await self.answer(self._calls.call(self._machine.publish(room, data, key)))
         return seq
@@ -310,6 +321,7 @@ class Client:
             TypeError, ValueError: the payload cannot be encoded or is too large, or the type is the protocol's own.
             ClientError: the client is closed, or has given up.
         """
+        check_kind(kind)
         await self.until_writable()
         return await self.answer(self._calls.call(self._machine.request(kind, payload)))
 
@@ -320,6 +332,7 @@ class Client:
             RequestFailed: the server refuses.
             ClientError: the client is closed, or has given up.
         """
+        check_room(room)
         await self.until_writable()
         answer: dict[str, Any] = await self.answer(self._calls.call(self._machine.request("presence", room=room)))
         return answer

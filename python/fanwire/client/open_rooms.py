@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, TypeVar
 
+from fanwire.checks import check_function
 from fanwire.client import actions as do
 from fanwire.client.calls import Call, Calls
 from fanwire.client.machine import Machine
@@ -69,6 +70,7 @@ class OpenRooms:
 
     def on_room(self, callback: Callable[[Room], object]) -> None:
         """Has it called with each room that the server joins, also with those that nobody has asked for yet."""
+        check_function("callback", callback)
         self._callbacks.append(callback)
         for name in list(self._unclaimed):
             tell(self._callbacks, self._claim(name))

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import UNSET
 
+from fanwire.checks import check_function
 from fanwire.client.actions import Joined
 from fanwire.client.errors import ClientError, RoomEnded
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
@@ -97,22 +98,26 @@ class Room:
 
     def on_gap(self, callback: OnGap) -> OnGap:
         """Has it called as soon as messages are known to be missed; it must not wait. Can be a decorator."""
+        check_function("callback", callback)
         self._gap_callbacks.append(callback)
         return callback
 
     def on_skipped(self, callback: OnSkipped) -> OnSkipped:
         """Has it called when the server tells what it left out; it must not wait. Can be a decorator."""
+        check_function("callback", callback)
         self._skipped_callbacks.append(callback)
         return callback
 
     def on_member(self, callback: OnMember) -> OnMember:
         """Has it called when somebody comes or leaves; it must not wait. Can be a decorator."""
+        check_function("callback", callback)
         self._member_callbacks.append(callback)
         return callback
 
     def on_end(self, callback: OnEnd) -> OnEnd:
         """Has it called when the room ends, for whatever reason, and at once if it has ended; it must not wait. Can be
         a decorator."""
+        check_function("callback", callback)
         if self.ended is not None:
             callback(self.ended)
         self._end_callbacks.append(callback)

@@ -1,0 +1,253 @@
+"""Arguments of a server: each is checked when it is given, and an error names it."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+
+import fanwire
+from fanwire.server_arguments import ServerArguments, checked_host, checked_origin
+from fanwire.store import MemoryStore
+
+
+def server(**given: Any) -> fanwire.Server:
+    return fanwire.Server(**{"insecure": "authenticate" not in given, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"host": None}, "host must be a str, got None"),
+        ({"host": 127}, "host must be a str, got 127"),
+        ({"port": "8000"}, "port must be a whole number, got '8000'"),
+        ({"port": 8000.0}, "port must be a whole number, got 8000.0"),
+        ({"port": True}, "port must be a whole number, got True"),
+        ({"port": None}, "port must be a whole number, got None"),
+        ({"authenticate": "ann"}, "authenticate must be a function, got 'ann'"),
+        ({"authenticate": fanwire.Refused}, "authenticate must be a function, got the class Refused"),
+        ({"authorize": True}, "authorize must be a function, got True"),
+        ({"insecure": "true"}, "insecure must be True or False, got 'true'"),
+        ({"insecure": 1}, "insecure must be True or False, got 1"),
+        ({"origins": "https://example.com"}, "origins must be a list of str, .*: wrap it in a list"),
+        ({"hosts": "example.com"}, "hosts must be a list of str, .*: wrap it in a list"),
+        ({"trusted_proxies": "10.0.0.0/8"}, "trusted_proxies must be a list of str, .*: wrap it in a list"),
+        ({"api_keys": "secret"}, "api_keys must be a list of str, got str alone: wrap it in a list"),
+        ({"api_keys": b"secret"}, "api_keys must be a list of str, got bytes alone: wrap it in a list"),
+        ({"api_keys": {"feed": "secret"}}, "api_keys must be a list of str, got dict"),
+        ({"api_keys": [b"secret"]}, "api_keys must be a list of str, got bytes among its items"),
+        ({"api_keys": None}, "api_keys must be a list of str, got NoneType"),
+        ({"origins": [None]}, "origins must be a list of str"),
+        ({"hosts": 7}, "hosts must be a list of str, got 7"),
+        ({"trusted_proxies": None}, "trusted_proxies must be a list of str, got None"),
+        ({"ssl": True}, "ssl must be an ssl.SSLContext, got True"),
+        ({"ssl": ("cert.pem", "key.pem")}, "ssl must be an ssl.SSLContext, got an object of type tuple"),
+        ({"sessions": {}}, "sessions must be a SessionStore with save, load and delete"),
+        ({"sessions": MemoryStore}, "sessions must be a SessionStore with save, load and delete, got the class"),
+        ({"backplane": "nats://localhost"}, "backplane must be a Backplane, got 'nats://localhost'"),
+        ({"reuse_port": 1}, "reuse_port must be True or False, got 1"),
+        ({"config": {"grace": 1}}, "config must be a fanwire.Config, got an object of type dict"),
+        ({"config": fanwire.Config}, "config must be a fanwire.Config, got the class Config"),
+        ({"prefix": None}, "prefix must be a str, got None"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_arguments_of_the_wrong_type(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(TypeError, match=reason) as error:
+        server(**given)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"host": ""}, "host must not be empty"),
+        ({"host": "localhost:8000"}, "host must be a name or an address without a port, got 'localhost:8000'"),
+        ({"host": "http://localhost"}, "host must be a name or an address"),
+        ({"host": "a b"}, "host must be a name or an address"),
+        ({"port": -1}, "port must be at least 0, got -1"),
+        ({"port": 65536}, "port must be at most 65535, got 65536"),
+        ({"port": 99999}, "port must be at most 65535, got 99999"),
+        ({"insecure": False}, "who may connect"),
+        ({"insecure": True, "authenticate": len}, "not both"),
+        (
+            {"origins": ["example.com"]},
+            "origins must be such as 'https://example.com', without a path, got 'example.com'",
+        ),
+        ({"origins": ["https://example.com/"]}, "origins must be such as"),
+        ({"origins": ["https://example.com/app"]}, "origins must be such as"),
+        ({"origins": ["https://"]}, "origins must be such as"),
+        ({"origins": ["https://a.com, https://b.com"]}, "origins must be such as"),
+        ({"origins": ["*"]}, "leave origins out to let in every page"),
+        ({"origins": ["null"]}, "origins must be such as"),
+        ({"origins": ["https://b\u00fccher.example"]}, "xn--"),
+        ({"origins": [""]}, "origins must not contain an empty str"),
+        ({"hosts": []}, "hosts must not be empty"),
+        ({"hosts": ["example.com:443"]}, "hosts must be names such as 'example.com', .*, got 'example.com:443'"),
+        ({"hosts": ["https://example.com"]}, "hosts must be names such as"),
+        ({"hosts": ["example.com/x"]}, "hosts must be names such as"),
+        ({"hosts": ["*.example.com"]}, "hosts must be names such as"),
+        ({"hosts": ["[::1]:80"]}, "hosts must be names such as"),
+        ({"trusted_proxies": ["proxy.example.com"]}, "trusted_proxies are addresses or networks"),
+        ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies are addresses or networks"),
+        ({"api_keys": [""]}, "an API key must not be empty"),
+        ({"api_keys": ["secret one"]}, "each of api_keys must be 1 to 4096 printable ASCII characters"),
+        ({"api_keys": ["secret\n"]}, "each of api_keys must be"),
+        ({"api_keys": ["s\u00e9cret"]}, "each of api_keys must be"),
+        ({"prefix": "rt"}, "prefix must be a path such as '/rt', got 'rt'"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_arguments_that_cannot_be_right(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as error:
+        server(**given)
+    assert "secret" not in str(error.value)
+
+
+def test_a_context_for_clients_is_none_for_a_server() -> None:
+    with pytest.raises(ValueError, match="ssl must be a context for servers"):
+        server(ssl=ssl.create_default_context())
+    server(ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+
+def test_what_is_right() -> None:
+    for host in ("127.0.0.1", "0.0.0.0", "::1", "::", "localhost", "my-host.example.com"):
+        server(host=host)
+    for keys in (["a" * 16], ("a" * 16, "b" * 16), {"a" * 16}, (key for key in ["a" * 16])):
+        server(api_keys=keys)
+    server(port=0, origins=[], hosts=("example.com",), trusted_proxies={"10.0.0.0/8", "::1"}, sessions=MemoryStore())
+
+
+def test_keys_that_come_once_are_kept() -> None:
+    given = ServerArguments.of(
+        host="x", port=1, authenticate=None, authorize=None, insecure=True, origins=iter(["https://A.com:443"]),
+        hosts=iter(["::1", "Example.com"]), trusted_proxies=(), ssl=None, api_keys=iter(["k"]), prefix="/rt/",
+        sessions=None, backplane=None, reuse_port=False, config=None,
+    )  # fmt: skip
+    assert given == (("https://a.com",), ("[::1]", "example.com"), (), ("k",), "/rt")
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://example.com", "https://example.com"),
+        ("HTTPS://Example.COM", "https://example.com"),
+        ("https://example.com:443", "https://example.com"),
+        ("http://example.com:80", "http://example.com"),
+        ("https://example.com:8443", "https://example.com:8443"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+    ],
+)
+def test_origins_as_browsers_write_them(given: str, origin: str) -> None:
+    assert checked_origin(given) == origin
+
+
+@pytest.mark.parametrize(
+    ("given", "host"), [("Example.com", "example.com"), ("[::1]", "[::1]"), ("::1", "[::1]"), ("10.0.0.1", "10.0.0.1")]
+)
+def test_hosts_as_they_are_compared(given: str, host: str) -> None:
+    assert checked_host(given) == host
+
+
+# What is declared of rooms and handlers.
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"pattern": 7}, "pattern must be a str, got 7"),
+        ({"delivery": None}, "delivery must be a str, got None"),
+        ({"max_keys": "10"}, "max_keys must be a whole number, got '10'"),
+        ({"max_members": 1.5}, "max_members must be a whole number, got 1.5"),
+        ({"history": True}, "history must be a whole number, got True"),
+        ({"history_bytes": None}, "history_bytes must be a whole number, got None"),
+        ({"history_age": "300"}, "history_age must be a number, got '300'"),
+        ({"presence": "yes"}, "presence must be True or False, got 'yes'"),
+        ({"join": 1}, "join must be a function, got 1"),
+        ({"publish": ["ann"]}, "publish must be a function, got an object of type list"),
+        ({"see_members": 0}, "see_members must be a function, got 0"),
+        ({"see_history": 1.5}, "see_history must be a function, got 1.5"),
+        ({"schema": 7}, "schema must be a type that msgspec or pydantic knows, got 7"),
+        ({"schema": "Order"}, "schema must be a type that msgspec or pydantic knows, got 'Order'"),
+        ({"snapshot": {}, "history": 1}, "snapshot must be a function, got an object of type dict"),
+        ({"when_away": None}, "when_away must be a str, got None"),
+    ],
+)
+def test_settings_of_a_room_of_the_wrong_type(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(TypeError, match=reason):
+        server().room(**{"pattern": "*", **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"pattern": ""}, "pattern must not be empty"),
+        ({"pattern": "x" * 256}, "pattern must have at most 255 bytes of UTF-8, got 256"),
+        ({"delivery": "fast"}, "'fast' is no delivery class"),
+        ({"max_keys": 0}, "max_keys must be at least 1, got 0"),
+        ({"max_members": -1}, "max_members must be at least 1, got -1"),
+        ({"history": -1}, "history must be at least 0, got -1"),
+        ({"history": 1 << 70}, "history must be at most "),
+        ({"history_bytes": -1}, "history_bytes must be at least 0, got -1"),
+        ({"history_age": 0}, "history_age must be more than 0, got 0"),
+        ({"history_age": -1.0}, "history_age must be more than 0, got -1.0"),
+        ({"history_age": float("nan")}, "history_age must be a number, got nan"),
+        ({"history_age": float("inf")}, "history_age must be at most 1000000000, got inf"),
+        ({"join": "everyone"}, "'everyone' is no rule"),
+        ({"when_away": "x"}, "when_away must be wait or fail, got 'x'"),
+        ({"snapshot": len}, "needs a history"),
+    ],
+)
+def test_settings_of_a_room_that_cannot_be_right(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        server().room(**{"pattern": "*", **given})
+
+
+@pytest.mark.parametrize("rule", ["join", "publish", "see_members", "see_history"])
+def test_a_rule_is_no_coroutine_function(rule: str) -> None:
+    async def later(connection: Any, room: str) -> bool:
+        return False
+
+    with pytest.raises(TypeError, match=f"{rule} must be a plain function, got a coroutine function"):
+        server().room("*", **{rule: later})  # type: ignore[arg-type]
+
+
+HANDLERS = ["on_connect", "on_message", "on_disconnect", "on_join", "on_leave"]
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+@pytest.mark.parametrize("handler", [None, "f", 7, {}, ValueError])
+def test_a_handler_is_a_function(name: str, handler: Any) -> None:
+    with pytest.raises(TypeError, match=rf"the handler for {name} must be a function, got "):
+        getattr(server(), name)(handler)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "reason"),
+    [
+        ((7,), TypeError, "type must be a str, got 7"),
+        ((None,), TypeError, "type must be a str, got None"),
+        ((len,), TypeError, "type must be a str, got "),
+        (("",), ValueError, "type must not be empty"),
+        (("x" * 65,), ValueError, "type must have at most 64 bytes of UTF-8, got 65"),
+        (("join",), ValueError, "'join' is a type of the protocol"),
+        (("order", 7), TypeError, "schema must be a type"),
+        (("order", "Order"), TypeError, "schema must be a type"),
+    ],
+)
+def test_types_of_messages(arguments: tuple[Any, ...], error: type[Exception], reason: str) -> None:
+    with pytest.raises(error, match=reason):
+        server().on(*arguments)
+
+
+def test_a_type_has_one_handler_which_is_a_function() -> None:
+    made = server()
+    first, second = made.on("order"), made.on("order")
+    with pytest.raises(TypeError, match="the handler for 'order' must be a function, got 'f'"):
+        first("f")  # type: ignore[type-var]
+    first(len)
+    with pytest.raises(ValueError, match="there is a handler for 'order' already"):
+        second(len)
