@@ -275,7 +275,8 @@ class Desk:
             refusal = Refusal("room_full", f"room {incoming.room!r} is full", retry=True)
         else:
             self._health.handler_error(name, connection, error)
-            refusal = Refusal("internal", "the server failed to do this")
+            # What is the protocol's own asks `authorize` and the like, whose failures pass.
+            refusal = Refusal("internal", "the server failed to do this", retry=incoming.type in self._own)
         self._refuse(connection, session, incoming, refusal)
 
     def _refuse(self, connection: Connection, session: Session, incoming: Incoming | None, refusal: Refusal) -> None:

@@ -12,6 +12,7 @@ from fanwire.client.errors import RequestFailed, RoomEnded
 from fanwire.client.membership import MAX_OFFERED, MAX_RETRIES
 from fanwire.client.message import Gap, Position
 from fanwire.client.positions import GRACE
+from fanwire.client.renewal import PAUSE
 from fanwire.client.session import MAX_FRAMES, Session
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -394,6 +395,60 @@ def test_a_client_with_a_token_function_comes_back_when_its_token_has_expired(is
     driver.open()
     (join,) = sent(driver.welcome(session="T", reason="closed"))
     assert join["payload"] == {"since": {"epoch": "e", "seq": 3}}
+
+
+def test_a_new_token_is_fetched_though_the_servers_notice_does_not_come() -> None:
+    driver = Driver(is_renewable=True, heartbeat=1e6).up(expires_in_ms=100_000)
+    driver.machine.paused()
+    assert driver.wait(74) == []
+    assert driver.wait(1) == [do.Renew()]
+    driver.machine.renewed("t2")
+    (first,) = sent(driver.take())
+    # Nor does the answer: until then the new one is taken to be like the old one.
+    assert driver.wait(74) == []
+    assert driver.wait(1) == [do.Renew()]
+    driver.machine.renewed("t3")
+    (second,) = sent(driver.take())
+    assert (first["payload"], second["payload"]) == ({"token": "t2"}, {"token": "t3"})
+    driver.machine.resumed(driver.now)
+    assert driver.hear("reply", re=first["id"], payload={"expires_in_ms": 1}) == []
+    assert driver.hear("reply", re=second["id"], payload={"expires_in_ms": 1_000_000}) == []
+    assert driver.wait(960) == []
+    assert driver.wait(10) == [do.Renew()]
+
+
+def test_a_token_that_never_expires_is_not_renewed() -> None:
+    driver = Driver(is_renewable=True, heartbeat=1e9).up()
+    assert driver.wait(1e8) == []
+    driver.hear("token_expiring")
+    driver.machine.renewed("t2")
+    (frame,) = sent(driver.take())
+    driver.hear("reply", re=frame["id"], payload={"expires_in_ms": None})
+    assert driver.wait(1e8) == []
+
+
+@pytest.mark.parametrize("expires", [0, -5, 10**400])
+def test_a_time_that_is_none_makes_no_client_spin(expires: int) -> None:
+    driver = Driver(is_renewable=True, heartbeat=1e6).up(expires_in_ms=expires)
+    calls = 0
+    for _ in range(1000):
+        if only(driver.wait(0.01), do.Renew):
+            calls += 1
+            driver.machine.renewed("t")
+            driver.take()
+    assert calls <= 10 / PAUSE
+
+
+def test_a_token_that_was_not_answered_does_not_come_after_a_newer_one() -> None:
+    driver = Driver(is_renewable=True, heartbeat=1e6).up(expires_in_ms=1000)
+    for token in ("t2", "t3"):
+        assert driver.wait(0.8) == [do.Renew()]
+        driver.machine.renewed(token)
+        driver.take()
+    driver.lose()
+    driver.open()
+    # Nor is either shown to another connection.
+    assert sent(driver.welcome(resumed=True, received=0)) == []
 
 
 def test_a_token_that_expires_again_and_again_ends_in_a_failure_with_backoff() -> None:

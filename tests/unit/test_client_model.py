@@ -1,7 +1,8 @@
 """The client against a small, honest server, with the connection cut at any frame in either direction.
 
 Whatever happens, an application sees every message of a reliable room once and in order, or a gap at that place; every
-publish is processed once; and no connection is shown a token that was fetched for another.
+publish is processed once; one that was given up is never processed if it had not left by then, and never answered; and
+no connection is shown a token that was fetched for another.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ class Server:
         assert token not in self.taken, "a token twice"
         if self.takes_tokens:
             self.taken.append(token)
-            self.send(session, {"type": "reply", "re": frame["id"], "payload": {"expires_in_ms": 1}})
+            self.send(session, {"type": "reply", "re": frame["id"], "payload": {"expires_in_ms": None}})
         else:
             payload = {"code": "unauthorized", "text": "", "retry": False}
             self.send(session, {"type": "error", "re": frame["id"], "payload": payload})
@@ -233,6 +234,8 @@ class Model(RuleBasedStateMachine):
         self.gaps: list[Gap] = []
         self.published: dict[str, int] = {}
         self.resolved: dict[str, Any] = {}
+        # Publishes that nobody waits for any more, and whether they had left by then.
+        self.given_up: dict[str, bool] = {}
         self.joins: dict[str, str] = {}
         # Calls of the application's function that have not returned.
         self.calls = 0
@@ -293,6 +296,19 @@ class Model(RuleBasedStateMachine):
     def publish(self, room: str) -> None:
         data = next(self.data)
         self.published[self.machine.publish(room, data)] = data
+        self.perform()
+
+    @precondition(lambda self: self.published)
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        waiting = [key for key in self.published if key not in self.resolved and key not in self.given_up]
+        if not waiting:
+            return
+        key = data.draw(st.sampled_from(waiting))
+        connections = [connection for connection in (self.connection, *self.ghosts) if connection is not None]
+        under_way = any(json.loads(frame).get("id") == key for way in connections for frame in way.to_server)
+        self.given_up[key] = under_way or key in self.server.seen
+        self.machine.withdraw(key)
         self.perform()
 
     @rule(room=st.sampled_from(ROOMS), count=st.integers(1, 4), is_excluded=st.sampled_from([False, False, True]))
@@ -471,11 +487,14 @@ class Model(RuleBasedStateMachine):
             # A new message makes every gap before it known, and nothing after it is missing.
             self.check(room)
             assert self.got[room][-1].data == self.server.ledger[room][-1].data
-        assert set(self.resolved) == set(self.published) | set(self.joins)
+        assert set(self.resolved) == set(self.published).difference(self.given_up) | set(self.joins)
         processed = [entry.data for ledger in self.server.ledger.values() for entry in ledger]
         for key, data in self.published.items():
-            assert processed.count(data) == 1
-            assert self.resolved[key] == self.server.seen[key]
+            if key in self.given_up:
+                assert processed.count(data) <= self.given_up[key]
+            else:
+                assert processed.count(data) == 1
+                assert self.resolved[key] == self.server.seen[key]
         assert not self.machine.is_full
         # Whatever was refused or failed, the last attempt has succeeded.
         assert not self.renewal.is_asked

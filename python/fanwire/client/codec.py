@@ -24,6 +24,7 @@ __all__ = [
     "LeftInfo",
     "MemberInfo",
     "SkippedInfo",
+    "TokenInfo",
     "Unreadable",
     "Welcome",
     "convert",
@@ -73,10 +74,12 @@ class Welcome(Struct):
     ack_frames: int = 512
     ack_bytes: int = 65_536
     max_message: int = 1 << 20
+    expires_in_ms: int | None = None
     window: int = 0
     reason: str = ""
 
     def __post_init__(self) -> None:
+        self.expires_in_ms = _milliseconds(self.expires_in_ms)
         numbers = (self.ack_frames, self.ack_bytes, self.max_message)
         if min(self.received, self.heartbeat_ms, self.window) < 0 or min(numbers) < 1:
             raise ValueError("a number of the welcome is out of range")
@@ -150,6 +153,18 @@ class Count(Struct):
     """The payload of `received`."""
 
     count: int
+
+
+class TokenInfo(Struct):
+    """The payload of the `reply` to a token."""
+
+    expires_in_ms: int | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """For how long it is good; None: for ever."""
+        milliseconds = _milliseconds(self.expires_in_ms)
+        return None if milliseconds is None else milliseconds / 1000
 
 
 class Codec:
@@ -250,6 +265,11 @@ def convert(envelope: Envelope, kind: type[T]) -> T:
         return msgspec.convert(payload, kind)
     except (msgspec.ValidationError, ValueError) as error:
         raise ProtocolError(f"payload of {envelope.type}: {error}") from error
+
+
+def _milliseconds(number: int | None) -> int | None:
+    # JSON's integers have no end, floats do.
+    return None if number is None else min(max(0, number), 1 << 53)
 
 
 def _bounded(milliseconds: int | None) -> int | None:

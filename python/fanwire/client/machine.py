@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
-from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, Unreadable, Welcome, convert
+from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, TokenInfo, Unreadable, Welcome, convert
 from fanwire.client.errors import MEANINGS, ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
 from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
@@ -265,7 +265,10 @@ class Machine:
         """
         # What comes too late is of no use: the next upgrade asks for one itself.
         if self.state is ClientState.OPEN and self._renewal.is_asked:
-            self._renewal.sent(self._out.ask("token", None, {"token": token}))
+            key = self._out.ask("token", None, {"token": token})
+            # One that was sent before, and not answered, must not come after this one.
+            self.withdraw(self._renewal.key)
+            self._renewal.sent(key)
 
     def renewal_failed(self, now: float) -> None:
         """The application has none."""
@@ -365,6 +368,7 @@ class Machine:
         if token is not None:
             # The upgrade has shown a newer one, whose place it must not take.
             self.session.withdraw(token.frame)
+        self._renewal.expires(now, None if welcome.expires_in_ms is None else welcome.expires_in_ms / 1000)
         if welcome.resumed:
             self.rooms.postpone(now)
         else:
@@ -440,6 +444,7 @@ class Machine:
         self._questions.answered(envelope.re)
         if question.kind == "token":
             self._renewal.done()
+            self._renewal.expires(now, convert(envelope, TokenInfo).seconds)
         else:
             self._actions.append(do.Resolve(envelope.re, value))
 

@@ -18,6 +18,11 @@ PAUSE = 0.2
 by five calls a second, and a grace is longer."""
 CAP = 30.0
 """Seconds of the longest delay between attempts: a server gives a minute's notice unless told otherwise."""
+LAST_NOTICE = 30.0
+"""Seconds before the end of a token, or a quarter of its time if that is less, at which there has to be a new one
+though the server has not asked: its notice may wait behind messages that the application is slow to take."""
+LONGEST = 10.0**9
+"""Seconds that a token is good for at most, as far as timers are concerned: thirty years."""
 
 
 class Renewal:
@@ -28,27 +33,45 @@ class Renewal:
 
     Attributes:
         is_asked: whether the function is being called.
-        deadline: when `begins` has something to say; None: nothing is due.
+        key: the id of the token that was sent and not answered; "" if there is none.
     """
 
-    __slots__ = ("_backoff", "_began", "_is_late", "_is_refused", "_key", "_random", "deadline", "is_asked")
+    __slots__ = (
+        "_backoff", "_began", "_is_late", "_is_refused", "_last_notice", "_lifetime", "_random", "_wanted_at",
+        "is_asked", "key",
+    )  # fmt: skip
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._key = ""
+        self.key = ""
         self.forget()
+
+    @property
+    def deadline(self) -> float | None:
+        """When `begins` has something to say; None: nothing is due."""
+        if self._wanted_at is None or self._last_notice is None:
+            return self._last_notice if self._wanted_at is None else self._wanted_at
+        return min(self._wanted_at, self._last_notice)
 
     def forget(self) -> str:
         """There is a new connection; returns the id of the token that was sent and not answered, "" if none was."""
-        key, self._key = self._key, ""
+        key, self.key = self.key, ""
         self._backoff = Backoff(self._random, cap=CAP, max_attempts=None)
         self._began = -inf
         # Whether the old token has expired while an attempt was under way.
         self._is_late = False
         self._is_refused = False
         self.is_asked = False
-        self.deadline: float | None = None
+        # When an attempt begins because the server wants it, or one has failed; and when one begins unasked.
+        self._wanted_at: float | None = None
+        self._last_notice: float | None = None
+        self._lifetime: float | None = None
         return key
+
+    def expires(self, now: float, seconds: float | None) -> None:
+        """The server says for how long the token is good; None: it does not."""
+        self._lifetime = None if seconds is None else min(max(0.0, seconds), LONGEST)
+        self._set_last_notice(now)
 
     def refused(self) -> bool:
         """The upgrade was refused for its token. Whether that is worth another attempt: once for each connection."""
@@ -58,17 +81,21 @@ class Renewal:
 
     def wanted(self, now: float, *, is_late: bool) -> None:
         """The server wants a new token; `is_late`: the old one is no longer good."""
-        if self.is_asked or self._key:
+        if self.is_asked or self.key:
             # What is under way may be the answer to this, too.
             self._is_late = self._is_late or is_late
-        elif is_late or self.deadline is None:
-            self.deadline = max(now, self._began + PAUSE)
+        elif is_late or self._wanted_at is None:
+            self._wanted_at = max(now, self._began + PAUSE)
 
     def begins(self, now: float) -> bool:
         """Whether an attempt begins now."""
         if self.deadline is None or now < self.deadline:
             return False
-        self.deadline = None
+        # The answer may wait behind messages, too. Until it is here the new token is taken to be like the old one.
+        self._set_last_notice(now)
+        if self.is_asked:
+            return False
+        self._wanted_at = None
         self._began = now
         self.is_asked = True
         return True
@@ -76,11 +103,11 @@ class Renewal:
     def sent(self, key: str) -> None:
         """The function has returned a token, which was sent with this id."""
         self.is_asked = False
-        self._key = key
+        self.key = key
 
     def done(self) -> None:
         """The server has taken it."""
-        self._key = ""
+        self.key = ""
         self._is_late = False
         self._backoff.failures = 0
 
@@ -92,10 +119,16 @@ class Renewal:
             after: seconds that the server asked for.
         """
         self.is_asked = False
-        self._key = ""
+        self.key = ""
         delay = self._backoff.failed(now, after) or 0.0
         if self._is_late:
             # The grace is short.
             self._is_late = False
             delay = after or 0.0
-        self.deadline = max(now + delay, self._began + PAUSE)
+        self._wanted_at = max(now + delay, self._began + PAUSE)
+        self._last_notice = None
+
+    def _set_last_notice(self, now: float) -> None:
+        lifetime = self._lifetime
+        wait = 0.0 if lifetime is None else max(PAUSE, lifetime - min(LAST_NOTICE, lifetime / 4))
+        self._last_notice = None if lifetime is None else now + wait

@@ -18,7 +18,7 @@ from fanwire.gateway.parser import make_parser
 from fanwire.gateway.upgrade import Upgrade
 from fanwire.gateway.websocket import WebSocket
 from fanwire.hub import TAKEN_OVER, Hub
-from fanwire.identity import rate_of, subject_of
+from fanwire.identity import expiry_of, rate_of, subject_of
 from fanwire.request import Request
 from fanwire.session import Session
 from fanwire.sessions import Claim
@@ -66,8 +66,8 @@ def open_websocket(
     if claim.connection is not None and claim.connection.session is not None and session is not None:
         going_on = claim.connection.session
         # All that the old transport has brought: it is retired before the loop turns.
-        accepted = welcome(hub.config, going_on, going_on.received)
-        refused = welcome(hub.config, session, None, "overflow")
+        accepted = welcome(hub.config, identity, going_on, going_on.received)
+        refused = welcome(hub.config, identity, session, None, "overflow")
         carrier.connection = claim.connection
         carrier.link = hub.engine.resume(
             claim.connection.id, fd, session.codec.name, claim.received, greeting, accepted, refused,
@@ -81,7 +81,7 @@ def open_websocket(
         carrier.connection.inbox = carrier.inbox
         hub.engine.send_raw(carrier.link, greeting)
         if session is not None:
-            first = welcome(hub.config, session, None, claim.reason, claim.rooms)
+            first = welcome(hub.config, identity, session, None, claim.reason, claim.rooms)
             hub.engine.send_control(carrier.link, session.codec.name, first)
     if is_tls:
         transport.set_write_buffer_limits(high=WINDOW)
@@ -95,6 +95,7 @@ def open_websocket(
 
 def welcome(
     config: Config,
+    identity: Any,
     session: Session,
     received: int | None,
     reason: str | None = None,
@@ -112,6 +113,9 @@ def welcome(
         "ack_bytes": config.ack_bytes,
         "max_message": config.max_message,
     }
+    expires = expiry_of(identity)
+    if expires is not None:
+        payload["expires_in_ms"] = max(0, int((expires - time.time()) * 1000))
     if config.replay_bytes >= LEAST_WINDOW:
         payload["window"] = config.replay_bytes
         # What a client has not acknowledged for these reasons must leave room for more.
