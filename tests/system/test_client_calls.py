@@ -386,3 +386,45 @@ async def test_a_join_that_is_refused_is_refused_to_all_who_wait() -> None:
         assert [getattr(answer, "code", answer) for answer in answers] == ["forbidden"] * 3
         assert all(isinstance(answer, RequestFailed) for answer in answers)
         assert client.rooms == {}
+
+
+Call = Callable[[fanwire.Client], Awaitable[Any]]
+
+
+@CODECS
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda client: client.request(""), ValueError, "kind must have 1 to 64 bytes, got 0"),
+        (lambda client: client.request("ü" * 33), ValueError, "kind must have 1 to 64 bytes, got 66"),
+        (lambda client: client.request(1), TypeError, "kind must be a str, got int"),
+        (lambda client: client.request("\ud800"), ValueError, "surrogates"),
+        (lambda client: client.request("join"), ValueError, "a type of the protocol"),
+        (lambda client: client.publish("a", 1, key=""), ValueError, "key must have 1 to 255 characters, got 0"),
+        (lambda client: client.publish("a", 1, key="k" * 256), ValueError, "key must have 1 to 255 characters"),
+        (lambda client: client.publish("a", 1, key=3), TypeError, "key must be a str, got int"),
+        (lambda client: client.publish(None, 1), TypeError, "room must be a str, got NoneType"),
+        (lambda client: client.presence(None), TypeError, "room must be a str, got NoneType"),
+        (lambda client: client.presence("\ud800"), ValueError, "surrogates"),
+        (lambda client: client.join(3), TypeError, "room must be a str, got int"),
+        (lambda client: client.join(""), ValueError, "room must have 1 to 255 bytes, got 0"),
+        (lambda client: client.join("ü" * 128), ValueError, "room must have 1 to 255 bytes, got 256"),
+        (lambda client: client.leave(b"a"), TypeError, "room must be a str, got bytes"),
+        (lambda client: client.join("a", since="e"), TypeError, "since must be a Position or a pair"),
+        (lambda client: client.join("a", since=("e", "1")), TypeError, "since must be a str and an int"),
+        (lambda client: client.join("a", since=("e", -1)), ValueError, "since must have a seq from 0"),
+        (lambda client: client.join("a", since=("e", 1 << 63)), ValueError, "since must have a seq from 0"),
+    ],
+)
+async def test_an_argument_that_no_message_can_have_is_an_error_at_once(
+    call: Call, error: type[Exception], match: str, encoding: str
+) -> None:
+    server = Book()
+    server.room("*", publish=True, presence=True)
+    server.on("echo")(lambda conn, payload: payload)
+    async with server, connect(server.url, encoding=encoding) as client:
+        with pytest.raises(error, match=match):
+            await within(call(client))
+        # Nothing of it is left.
+        assert await within(client.request("echo", "here")) == "here"
+        assert client.rooms == {}

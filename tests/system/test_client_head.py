@@ -10,7 +10,7 @@ import pytest
 from helpers.scripted import WELCOME, Peer, idle, no_tasks_left, scripted
 from helpers.wait import within
 
-from fanwire import ConnectionFailed, connect
+from fanwire import ClientState, ConnectionFailed, connect
 
 WRONG = ["a\r\nX-Admin: yes", "a\nb", "a b", "", "\u560a", None, b"t1"]
 
@@ -52,6 +52,59 @@ async def test_a_client_whose_function_never_returns_a_token_ends_with_the_reaso
     async with scripted() as url:
         with pytest.raises(ConnectionFailed, match="token must not have the character"):
             await within(connect(url, token=lambda: "a\nb", max_attempts=1).__aenter__())
+
+
+class Panic(BaseException):
+    """What a library of another language raises."""
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), Panic("of another language"), RuntimeError("away")], ids=repr
+)
+@pytest.mark.parametrize("is_coroutine", [True, False])
+async def test_whatever_a_function_raises_is_a_failed_attempt(error: BaseException, is_coroutine: bool) -> None:
+    errors = [error, error]
+    taken = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        errors.append(error)
+        await peer.say("token_expired", payload={"grace_ms": 10_000})
+        token = await peer.hear()
+        await peer.say("reply", re=token["id"], payload={"expires_in_ms": None})
+        taken.set()
+
+    def token() -> str:
+        if errors:
+            raise errors.pop()
+        return "t"
+
+    async def later() -> str:
+        return token()
+
+    async with scripted(script) as url, connect(url, token=later if is_coroutine else token):
+        await within(taken.wait())
+    assert not errors
+    no_tasks_left()
+
+
+@pytest.mark.logs_errors
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), Panic("of another language"), RuntimeError("away")], ids=repr
+)
+async def test_whatever_a_callback_raises_harms_nobody(error: BaseException) -> None:
+    states: list[ClientState] = []
+
+    def failing(state: ClientState) -> None:
+        states.append(state)
+        raise error
+
+    async with scripted(idle) as url:
+        client = connect(url)
+        client.on_state(failing)
+        async with client:
+            assert client.state is ClientState.OPEN
+    assert states == [ClientState.OPEN, ClientState.CLOSING, ClientState.CLOSED]
 
 
 async def test_headers_are_sent_as_they_were_given() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from helpers.wait import until, within
 
 import fanwire
 from fanwire import ConnectionFailed, Room, RoomEnded, connect
+from fanwire.cli.failure import Failure
+from fanwire.cli.subscribe import subscribe
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 
@@ -171,3 +174,17 @@ async def test_a_failure_that_passes_ends_no_room(encoding: str, failure: str) -
         assert message.data == "again"
         server.publish("b", "too")
         assert (await within(anext(b))).data == "too"
+
+
+async def test_a_command_that_subscribes_says_why_the_room_has_ended() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.let_in()
+        await peer.say("message", room="a", seq=1, payload="line")
+        await peer.say("left", room="a", payload={"reason": "forbidden"})
+
+    out = BytesIO()
+    async with scripted(script) as url:
+        with pytest.raises(Failure, match="a: the room has ended: forbidden"):
+            await within(subscribe(url, "a", out, missed=print))
+    assert out.getvalue() == b"line\n"

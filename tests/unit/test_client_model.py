@@ -425,9 +425,18 @@ class Model(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 0.6, 1.1]))
     def wait(self, seconds: float) -> None:
+        if self.connection is not None and self.has_asked():
+            # What was asked for comes within the grace, or is said not to come.
+            self.server.tell()
+            self.client_reads(len(self.connection.to_client))
         self.now += seconds
         self.machine.tick(self.now)
         self.perform()
+
+    def has_asked(self) -> bool:
+        """Whether the client has joined a room again for what it misses, and the server has answered."""
+        rooms = [room._positions for room in self.machine.rooms._rooms.values() if room._positions is not None]
+        return any(gap.is_asked for positions in rooms for gap in positions._missing)
 
     @invariant()
     def every_message_once_and_in_order_or_a_gap(self) -> None:

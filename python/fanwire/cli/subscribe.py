@@ -13,7 +13,7 @@ import msgspec
 
 from fanwire.cli.failure import Failure
 from fanwire.cli.reach import Tell, reach
-from fanwire.client import Gap, RequestFailed, Room, Skipped
+from fanwire.client import Gap, RequestFailed, Room, RoomEnded, Skipped
 
 __all__ = ["subscribe"]
 
@@ -54,6 +54,8 @@ async def subscribe(
                 joined()
             lines = Lines(out, count, is_raw)
             await _take(room, lines)
+        except RoomEnded as error:
+            raise Failure(f"{name}: the room has ended: {error.code}{error.text and f': {error.text}'}") from error
         except RequestFailed as error:
             raise Failure(f"{name}: {error}") from error
         if not lines.is_done:

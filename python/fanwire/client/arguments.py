@@ -11,13 +11,13 @@ __all__ = ["check_key", "check_kind", "check_room", "checked_position"]
 
 
 def check_room(room: Any) -> str:
-    """Returns the name of a room; how long it may be is checked where it is sent.
+    """Returns the name of a room.
 
     Raises:
         TypeError: it is no str.
-        ValueError: it has a lone surrogate.
+        ValueError: it is empty, has more than 255 bytes, or a lone surrogate.
     """
-    return check_text("room", room, empty=True)
+    return check_text("room", room, most=ROOM_MAX)
 
 
 def check_key(key: Any) -> str | None:
@@ -25,9 +25,11 @@ def check_key(key: Any) -> str | None:
 
     Raises:
         TypeError: it is no str.
-        ValueError: it has a lone surrogate.
+        ValueError: it is empty, has more than 255 characters, or a lone surrogate.
     """
-    return None if key is None else check_text("key", key, empty=True)
+    if key is not None and len(check_text("key", key)) > KEY_MAX:
+        raise ValueError(f"key must have at most {KEY_MAX} characters, got {len(key)}")
+    return None if key is None else str(key)
 
 
 def check_kind(kind: Any) -> str:
@@ -35,9 +37,9 @@ def check_kind(kind: Any) -> str:
 
     Raises:
         TypeError: it is no str.
-        ValueError: it is empty, or has more than 64 bytes.
+        ValueError: it is empty, has more than 64 bytes, or a lone surrogate.
     """
-    return check_text("kind", kind, most=TYPE_MAX)
+    return check_text("kind", kind, most=KIND_MAX)
 
 
 def checked_position(since: Any) -> Position | None:
@@ -45,15 +47,23 @@ def checked_position(since: Any) -> Position | None:
 
     Raises:
         TypeError: it is neither, or the epoch is no str, or the number no whole number.
-        ValueError: the number is less than 0.
+        ValueError: the number is less than 0 or more than 2**63-1.
     """
     if since is None:
         return None
     if not isinstance(since, tuple) or len(since) != 2:
-        raise TypeError(f"since must be a position, a pair of an epoch and a number, got {described(since)}")
+        raise TypeError(f"since must be a Position or a pair (epoch, seq), got {described(since)}")
     epoch, seq = since
-    return Position(check_text("the epoch of since", epoch), check_integer("the number of since", seq, least=0))
+    return Position(
+        check_text("the epoch of since", epoch), check_integer("the seq of since", seq, least=0, most=(1 << 63) - 1)
+    )
 
 
-TYPE_MAX = 64
-"""Bytes of a type of messages, as docs/protocol.md has it."""
+ROOM_MAX = 255
+"""Bytes of the name of a room, as docs/protocol.md has it."""
+
+KIND_MAX = 64
+"""Bytes of a type of messages."""
+
+KEY_MAX = 255
+"""Characters of a key."""

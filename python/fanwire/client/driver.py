@@ -6,23 +6,20 @@ import asyncio
 import logging
 import ssl as tls
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from inspect import isawaitable
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from fanwire.client.actions import Action, Close, Connect, Drop, Renew, Send, Vouch
 from fanwire.client.codec import Codec
-from fanwire.client.head import check_token
 from fanwire.client.link import Link, Unreachable
 from fanwire.client.machine import Machine
 from fanwire.client.state import ClientState
+from fanwire.client.token_source import Token, fetch_token
 from fanwire.codes import CloseCode
 
 __all__ = ["Driver", "Owner", "Token"]
 
 logger = logging.getLogger("fanwire.client")
-
-Token = str | Callable[[], str | Awaitable[str]]
 
 
 class Owner(Protocol):
@@ -271,13 +268,7 @@ class Driver:
 
     async def _fetch(self, function: Callable[[], str | Awaitable[str]]) -> str:
         async with self._token_turn:
-            token = function()
-            if not isawaitable(token):
-                return check_token(token)
-            try:
-                return check_token(await asyncio.wait_for(token, self._open_timeout))
-            except asyncio.TimeoutError as error:
-                raise asyncio.TimeoutError("the token's function takes too long") from error
+            return await fetch_token(function, self._open_timeout)
 
     def _set_alarm(self) -> None:
         deadline = self._machine.deadline

@@ -20,6 +20,7 @@ from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
 from fanwire.client.message import Position
+from fanwire.client.arguments import check_room
 from fanwire.client.network import Network
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Questions
@@ -310,7 +311,7 @@ class Machine:
             ClientError: it is over.
         """
         self._check()
-        return self._out.ask("publish", room, payload, UNSET if key is None else key)
+        return self._out.ask("publish", check_room(room), payload, UNSET if key is None else key)
 
     def request(self, kind: str, payload: Any = UNSET, room: str | None = None) -> str:
         """Sends a message of the application's own type, or "presence".

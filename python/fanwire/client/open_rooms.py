@@ -239,5 +239,8 @@ def tell(callbacks: Iterable[Callable[[T], object]], value: T) -> None:
 def _call(callback: Callable[[T], object], value: T) -> None:
     try:
         callback(value)
-    except Exception:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:
+        # A CancelledError, too: nothing that a callback raises may keep the client from what is still to be done.
         logger.exception("a callback of the application failed")

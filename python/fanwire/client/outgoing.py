@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from fanwire.client.actions import Action, Send
 from fanwire.client.codec import Codec, Envelope
+from fanwire.client.arguments import check_key, check_kind, check_room
 from fanwire.client.questions import Question, Questions
 from fanwire.client.session import Session, size_of
 
@@ -49,8 +50,11 @@ class Outgoing:
         Raises:
             TypeError, ValueError: it cannot be encoded, or something of it is too long.
         """
-        if room is not None and not 1 <= len(room.encode()) <= 255:
-            raise ValueError(f"the name of a room has 1 to 255 bytes, not {len(room.encode())}")
+        check_kind(kind)
+        if room is not None:
+            check_room(room)
+        if key is not UNSET:
+            check_key(key)
         name = self._next_id()
         frame = self._codec.encode(
             Envelope(kind, id=name, room=UNSET if room is None else room, key=key, payload=payload)

@@ -12,6 +12,7 @@ from fanwire.client.codec import Envelope, LeftInfo, convert
 from fanwire.client.errors import ClientError, ProtocolError, RequestFailed, RoomEnded
 from fanwire.client.membership import MAX_RETRIES, Membership
 from fanwire.client.message import Position
+from fanwire.client.arguments import check_room
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Question, Questions
 from fanwire.client.session import Session
@@ -95,14 +96,14 @@ class Rooms:
         if self.is_joined(name) and not is_new:
             raise ValueError(f"{name!r} is joined already")
         room = Membership(name, since)
-        room.join_key = self._out.ask("join", name, _since(since))
+        room.join_key = self._out.ask("join", check_room(name), _since(since))
         self._forget(name, RequestFailed("not_joined", LEFT_MEANWHILE))
         self._rooms[name] = room
         return room.join_key
 
     def leave(self, name: str) -> str:
         """Asks to leave one; returns the id, "" if it is not joined. One that is being left is not left twice."""
-        room = self._rooms.get(name)
+        room = self._rooms.get(check_room(name))
         if room is None:
             return ""
         if not room.is_leaving:

@@ -1,0 +1,54 @@
+"""The application's function for tokens. Whatever it does, an attempt has a result: a token, or an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+
+from fanwire.client.head import check_token
+
+__all__ = ["Token", "fetch_token"]
+
+Token = str | Callable[[], str | Awaitable[str]]
+
+LEAVE_TIMEOUT = 1.0
+"""Seconds for a function that takes too long to take note of its cancellation. One that does not is left alone."""
+
+
+async def fetch_token(function: Callable[[], str | Awaitable[str]], timeout: float) -> str:
+    """Calls the function and returns its token.
+
+    Args:
+        function: of the application; it may be a coroutine function.
+        timeout: seconds that a coroutine may take.
+
+    Raises:
+        TypeError, ValueError: it has returned what is no token.
+        asyncio.TimeoutError: it takes too long.
+        RuntimeError: it was cancelled, or has raised what is no `Exception`.
+        Exception: what it has raised.
+    """
+    # In a task of its own: a CancelledError that it raises must not look like a cancellation of the caller.
+    call = asyncio.get_running_loop().create_task(_call(function))
+    try:
+        done, _ = await asyncio.wait([call], timeout=timeout)
+    finally:
+        if not call.done():
+            call.cancel()
+            await asyncio.wait([call], timeout=LEAVE_TIMEOUT)
+    if not done:
+        raise asyncio.TimeoutError("the token's function takes too long")
+    if call.cancelled():
+        raise RuntimeError("the token's function was cancelled")
+    error = call.exception()
+    if error is not None:
+        if isinstance(error, Exception):
+            raise error
+        raise RuntimeError(f"the token's function raised {error!r}") from error
+    return check_token(call.result())
+
+
+async def _call(function: Callable[[], str | Awaitable[str]]) -> str:
+    token = function()
+    return await token if isawaitable(token) else token
