@@ -370,6 +370,23 @@ async def test_a_room_is_joined_again_while_and_after_it_is_left(encoding: str) 
         assert (await within(anext(third))).data == 2
 
 
+async def test_a_room_that_the_server_has_ended_is_joined_anew() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.say("welcome", payload=WELCOME)
+        await peer.let_in()
+        await peer.say("left", room="a", payload={"reason": "forbidden"})
+        await peer.let_in(seq=7)
+
+    async with scripted(script) as url, connect(url) as client:
+        ended = asyncio.Event()
+        first = await within(client.join("a"))
+        first.on_end(lambda end: ended.set())
+        await within(ended.wait())
+        assert first.ended is not None
+        second = await within(client.join("a"))
+        assert (second.seq, second.ended) == (7, None)
+
+
 async def test_leaving_a_room_that_is_not_joined_does_nothing() -> None:
     server = Book()
     async with server, connect(server.url) as client:

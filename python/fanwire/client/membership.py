@@ -129,6 +129,7 @@ class Membership:
     def begin_again(self) -> None:
         """The session is another one: the server knows nothing of the room."""
         self.is_waiting = True
+        self.retries = 0
         self._offered.clear()
 
     def offered(self, envelope: Envelope) -> None:

@@ -85,7 +85,7 @@ class OpenRooms:
         if room is not None:
             return room
         joining = self._joining.get(name)
-        if joining is None or self._machine.rooms.is_leaving(name):
+        if joining is None or joining.room.ended is not None or self._machine.rooms.is_leaving(name):
             joining = self._begin(name, since)
         elif since is not None and since != joining.since:
             raise ValueError(f"since must be None or {joining.since}: room {name!r} is being joined, got {since}")
