@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import UNSET
 
 from fanwire.client import actions as do
+from fanwire.client.arguments import check_room
 from fanwire.client.backoff import Backoff
 from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, TokenInfo, Unreadable, Welcome, convert
 from fanwire.client.errors import MEANINGS, ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
@@ -20,7 +21,6 @@ from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
 from fanwire.client.message import Position
-from fanwire.client.arguments import check_room
 from fanwire.client.network import Network
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Questions

@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from fanwire.client.actions import Action, Send
-from fanwire.client.codec import Codec, Envelope
 from fanwire.client.arguments import check_key, check_kind, check_room
+from fanwire.client.codec import Codec, Envelope
 from fanwire.client.questions import Question, Questions
 from fanwire.client.session import Session, size_of
 

@@ -8,11 +8,11 @@ from typing import Any
 from msgspec import UNSET
 
 from fanwire.client.actions import Action, Left, Reject, Resolve
+from fanwire.client.arguments import check_room
 from fanwire.client.codec import Envelope, LeftInfo, convert
 from fanwire.client.errors import ClientError, ProtocolError, RequestFailed, RoomEnded
 from fanwire.client.membership import MAX_RETRIES, Membership
 from fanwire.client.message import Position
-from fanwire.client.arguments import check_room
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Question, Questions
 from fanwire.client.session import Session
