@@ -111,8 +111,8 @@ class Application(ABC):
         * `authenticate`: status 403, or 503 if `retry` is true; for a new token, an `error`.
 
         Requests are done at least once. A client that loses its session before the answer sends its request again,
-        with the same id, and the handler runs again; it never runs twice at once for one id. A handler that must not
-        do something twice keeps the ids of what it has done where it keeps the rest::
+        with the same id, and the handler runs again; if it still runs, the second request gets its answer. A handler
+        that must not do something twice keeps the ids of what it has done where it keeps the rest::
 
             @server.on("order", Order)
             async def place(conn, order):

@@ -17,11 +17,12 @@ import msgspec
 
 from fanwire._engine import EngineError, Overloaded, RoomFull
 from fanwire.backplane.base import Unavailable
-from fanwire.calls import name_of
+from fanwire.calls import Calls, name_of
 from fanwire.connection import Connection
 from fanwire.encoding import NESTING_LIMIT
 from fanwire.fabric import Fabric
 from fanwire.health import Health
+from fanwire.in_progress import InProgress
 from fanwire.inbox import Pending
 from fanwire.limits import Limits
 from fanwire.memberships import Memberships
@@ -61,6 +62,7 @@ class Desk:
         turns: where what takes long waits for its turn.
         rejections: makes answers of what handlers reject.
         spawn: runs a coroutine in a task, and keeps it.
+        calls: runs what has to be awaited of the application's.
         health: logs and counts errors of handlers.
         on_message: gets the payload of messages of the type `message`.
     """
@@ -76,18 +78,20 @@ class Desk:
         turns: Turns,
         rejections: Rejections,
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
+        calls: Calls,
         health: Health,
         on_message: Callable[..., Any] | None,
     ) -> None:
         self._engine = fabric.engine
         self._limits = limits
         self._rejections = rejections
+        self._requests = InProgress()
         self._health = health
         self.renewal: Renewal
         self._methods = {**methods}
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
-        rooms = self._rooms = RoomDesk(fabric, policies, memberships, rights, limits, turns, self.tell, spawn)
+        rooms = self._rooms = RoomDesk(fabric, policies, memberships, rights, limits, turns, self.tell, spawn, calls)
         self._own = {
             "join": rooms.join, "leave": rooms.leave, "publish": rooms.publish, "presence": rooms.presence,
             "token": self._token,
@@ -136,8 +140,16 @@ class Desk:
                     raise Refusal("unknown_type", f"there is no type {incoming.type!r}")
                 name = name_of(method.handler)
                 payload = session.codec.payload(incoming, method.schema, self._limits.config.max_nesting)
+                # A client that comes back sends its requests again, in a session that continues the former one.
+                request = None if incoming.id is None else (session.lineage, incoming.type, incoming.id)
                 with running(connection, incoming.id):
-                    result = method.handler(connection, payload)
+                    if request is not None and self._requests.is_running(request):
+                        again = partial(_await, method.handler, connection, payload)
+                        result = self._requests.second(request, again)
+                    else:
+                        result = method.handler(connection, payload)
+                        if request is not None and isawaitable(result):
+                            result = self._requests.first(request, result)
                     if isawaitable(result):
                         # What is awaited is a part of the handler, too.
                         context = copy_context()
@@ -291,13 +303,19 @@ class Desk:
 
     def _tell_error(self, connection: Connection, fields: dict[str, Any], refusal: Refusal) -> None:
         try:
-            self.tell(connection, "error", **fields, payload=refusal.payload())
+            max_nesting = self._limits.config.max_nesting
+            self.tell(connection, "error", max_nesting=max_nesting, **fields, payload=refusal.payload())
         except EngineError:
             raise
         except Exception as error:  # noqa: BLE001 - the application chose the data, which may be of any type
-            logger.warning("an error %r is sent without its data, which cannot be sent: %s", refusal.code, error)
+            self._health.warning("an error %r is sent without its data, which cannot be sent: %s", refusal.code, error)
             plain = Refusal(_clean(refusal.code), _clean(refusal), retry=bool(refusal.retry))
             self.tell(connection, "error", **fields, payload=plain.payload())
+
+
+async def _await(handler: Callable[[Connection, Any], Any], connection: Connection, payload: Any) -> Any:
+    result = handler(connection, payload)
+    return await result if isawaitable(result) else result
 
 
 def _clean(text: object) -> str:

@@ -145,7 +145,7 @@ class Hub(Host):
         self.rota = Rota(self._loop, health)
         self.desk = Desk(
             fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, rejections,
-            self.spawn, health, handlers.on_message,
+            self.spawn, calls, health, handlers.on_message,
         )  # fmt: skip
         self.warden = Warden(
             engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,

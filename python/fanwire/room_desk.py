@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from fanwire.calls import Calls
 from fanwire.config import NAME_MAX
 from fanwire.connection import Connection
 from fanwire.fabric import Fabric
@@ -54,6 +55,7 @@ class RoomDesk:
         turns: where what takes long waits for its turn.
         tell: sends a message of the protocol to a session.
         spawn: runs a coroutine in a task, and keeps it.
+        calls: runs what has to be awaited of the application's.
 
     Raises, from each method:
         Refusal: it is not done.
@@ -70,6 +72,7 @@ class RoomDesk:
         turns: Turns,
         tell: Callable[..., None],
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
+        calls: Calls,
     ) -> None:
         self._fabric = fabric
         self._engine = fabric.engine
@@ -81,7 +84,7 @@ class RoomDesk:
         self._tell = tell
         self._seen = Seen()
         self._publishing: Once[int] = Once(spawn)
-        self._snapshots = Snapshots(fabric.engine, turns, spawn, limits)
+        self._snapshots = Snapshots(fabric.engine, turns, calls, spawn, limits)
 
     def join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         """Makes the client a member, from a position on if it names one."""

@@ -8,6 +8,7 @@ from inspect import isawaitable
 from typing import Any, NamedTuple
 
 from fanwire._engine import Engine
+from fanwire.calls import Calls, as_exception, name_of
 from fanwire.encoding import document
 from fanwire.limits import Limits
 from fanwire.once import Dropped, Once
@@ -41,20 +42,26 @@ class Snapshots:
     Args:
         engine: has the positions of the rooms.
         turns: where a synchronous `snapshot` waits for its turn.
+        calls: runs an asynchronous one.
         spawn: runs a coroutine in a task, and keeps it.
         limits: have the seconds that a call may take, `snapshot_timeout`.
     """
 
     def __init__(
-        self, engine: Engine, turns: Turns, spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]], limits: Limits
+        self,
+        engine: Engine,
+        turns: Turns,
+        calls: Calls,
+        spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
+        limits: Limits,
     ) -> None:
         self._engine = engine
         self._turns = turns
-        self._spawn = spawn
+        self._calls = calls
         self._limits = limits
-        self._calls: Once[RoomState] = Once(spawn)
-        # Calls that have not ended though they were cancelled. There is no other call for their rooms meanwhile.
-        self._stuck: dict[str, asyncio.Future[Any]] = {}
+        self._running: Once[RoomState] = Once(spawn)
+        # Rooms whose call has not ended though it was cancelled. There is no other call meanwhile.
+        self._stuck: set[str] = set()
 
     async def of(self, policy: RoomPolicy, room: str) -> RoomState:
         """The state of a room, from the call that is under way or from a new one. Who is cancelled meanwhile leaves the
@@ -64,13 +71,13 @@ class Snapshots:
             Refusal: `overloaded`: it takes longer than it may.
             Exception: whatever the application raises; all who share the call get it.
         """
-        call = self._calls.find(room)
+        call = self._running.find(room)
         if call is None:
             if room in self._stuck:
                 raise _too_long(room)
-            call = self._calls.begin(room, self._make(policy, room))
+            call = self._running.begin(room, self._make(policy, room))
         try:
-            return await self._calls.outcome(call)
+            return await self._running.outcome(call)
         except Dropped:
             raise Refusal("internal", "the server failed to do this") from None
 
@@ -78,7 +85,7 @@ class Snapshots:
         assert policy.snapshot is not None  # noqa: S101 - the caller has looked
         epoch, state = await self._turns.result(self._begin, policy.snapshot, room)
         if isawaitable(state):
-            state = await self._finish(room, state)
+            state = await self._finish(policy.snapshot, room, state)
         try:
             data, seq = state
         except (TypeError, ValueError):
@@ -92,34 +99,22 @@ class Snapshots:
         epoch, _ = self._engine.position(room)
         return epoch, snapshot(room)
 
-    async def _finish(self, room: str, state: Awaitable[Any]) -> Any:
-        call = self._spawn(_outcome(state))
+    async def _finish(self, snapshot: Callable[[str], Any], room: str, state: Awaitable[Any]) -> Any:
+        name = name_of(snapshot)
+        call = self._calls.start(state, name, f"room {room!r}", lambda call: self._stuck.discard(room))
         try:
-            await asyncio.wait([call], timeout=self._limits.config.snapshot_timeout)
+            await asyncio.wait({call.task}, timeout=self._limits.config.snapshot_timeout)
         finally:
-            if not call.done():
+            if not call.task.done():
                 call.cancel()
-                self._stuck[room] = call
-                call.add_done_callback(lambda _: self._stuck.pop(room, None))
-        if not call.done():
+                self._stuck.add(room)
+        if not call.task.done():
             self._limits.count("snapshot_timeout")
             raise _too_long(room)
-        if call.cancelled():
-            raise RuntimeError(f"the snapshot of room {room!r} was cancelled")
-        error, result = call.result()
+        error, call.error = call.error, None
         if error is not None:
-            raise error
-        return result
-
-
-async def _outcome(state: Awaitable[Any]) -> tuple[BaseException | None, Any]:
-    # When the deadline has passed nobody waits for an error any more.
-    try:
-        return None, await state
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-        return error, None
+            raise as_exception(error, name)
+        return call.result
 
 
 def _too_long(room: str) -> Refusal:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from fanwire.calls import as_exception, name_of
 from fanwire.health import Health
 
 __all__ = ["Turns", "give_way"]
@@ -52,7 +53,7 @@ class Turns:
         """Makes the call in its turn, and returns or raises what it does. Who is cancelled before takes it back.
 
         Raises:
-            RuntimeError: the call has raised CancelledError, which does not cancel who waits for it.
+            ApplicationError: the call has raised what is no `Exception`.
         """
         done: asyncio.Future[T] = self._loop.create_future()
 
@@ -61,10 +62,8 @@ class Turns:
                 return
             try:
                 done.set_result(call(*args))
-            except asyncio.CancelledError:
-                done.set_exception(RuntimeError(f"{call!r} has raised CancelledError"))
-            except BaseException as error:  # noqa: BLE001 - it belongs to who waits
-                done.set_exception(error)
+            except BaseException as error:  # noqa: BLE001 - who waits for it has it
+                done.set_exception(as_exception(error, name_of(call)))
 
         self.put(run)
         return await done

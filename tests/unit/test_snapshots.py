@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fanwire.calls import ApplicationError, Calls
 from fanwire.config import Config
 from fanwire.limits import Limits
 from fanwire.policy import RoomPolicy, Snapshot
@@ -29,7 +30,7 @@ def made(snapshot: Callable[[str], Any]) -> tuple[Snapshots, RoomPolicy]:
     turns = Turns(asyncio.get_running_loop())
     policy = RoomPolicy("*", history=1, snapshot=snapshot)
     limits = Limits(Config(snapshot_timeout=TIMEOUT), lambda limit: None)
-    return Snapshots(Positions(), turns, asyncio.ensure_future, limits), policy  # type: ignore[arg-type]  # see above
+    return Snapshots(Positions(), turns, Calls(), asyncio.ensure_future, limits), policy  # type: ignore[arg-type]  # see above
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -86,7 +87,7 @@ async def test_an_error_is_told_to_all_and_tried_again_by_the_next(error: BaseEx
 
     snapshots, policy = made(later if is_async else at_once)
     results = await asyncio.gather(*(snapshots.of(policy, "a") for _ in range(3)), return_exceptions=True)
-    expected = RuntimeError if isinstance(error, asyncio.CancelledError) else type(error)
+    expected = type(error) if isinstance(error, Exception) else ApplicationError
     assert [type(result) for result in results] == [expected] * 3
     assert (await snapshots.of(policy, "a")).seq == 1
 
