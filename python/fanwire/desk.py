@@ -303,7 +303,8 @@ class Desk:
 
     def _tell_error(self, connection: Connection, fields: dict[str, Any], refusal: Refusal) -> None:
         try:
-            max_nesting = self._limits.config.max_nesting
+            # The data of a `Reject` stands one level below.
+            max_nesting = self._limits.config.max_nesting + 1
             self.tell(connection, "error", max_nesting=max_nesting, **fields, payload=refusal.payload())
         except EngineError:
             raise

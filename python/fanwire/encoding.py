@@ -368,6 +368,8 @@ def _from_pydantic(value: Any) -> Any:
 
 
 def _from_numpy(value: Any) -> Any:
+    if getattr(value, "mask", False) is not False and value.mask.any():
+        raise ValueError("must not be masked: what is behind the mask is not known")
     kind = value.dtype.kind
     if kind == "M":
         # As integers, `item` and `tolist` would lose the unit.

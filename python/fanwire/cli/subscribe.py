@@ -129,7 +129,7 @@ class Lines:
         if isinstance(data, str):
             line = data.encode()
         else:
-            # Not orjson: a document may hold integers of any length.
+            # Not orjson: a server of another make may send integers of any length.
             line = data if isinstance(data, bytes) else msgspec.json.encode(data)
         if not self._batch:
             asyncio.get_running_loop().call_soon(self.flush)
