@@ -18,7 +18,7 @@ every reader, whether that speaks JSON or MessagePack; what cannot is refused wi
 | `Enum` | its value |
 | dataclass | a map of its fields |
 | msgspec `Struct` | as msgspec writes it: `rename`, `tag`, `omit_defaults` and `array_like` hold |
-| pydantic model or dataclass | what `model_dump(mode="json", by_alias=True)` gives: aliases and serializers hold |
+| pydantic model or dataclass | what `model_dump(mode="json", by_alias=True)` gives, where that changes no value |
 | numpy scalar | what `item()` gives; `datetime64` the text of its digits |
 | numpy array | a list of these, nested by its dimensions |
 
@@ -35,7 +35,7 @@ from collections.abc import Callable, Mapping, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -275,6 +275,7 @@ class _Walk:
                 self._map({shown: getattr(value, name) for name, shown in names})
             # Of the table, or of the value's own class: both say what is wrong, and not where.
             kind = TypeError if isinstance(error, TypeError) else ValueError
+            self._path.append(getattr(error, "path", ""))
             raise kind(f"{self._at} {error}") from error
 
     def _map(self, value: dict[Any, Any]) -> dict[str, Any]:
@@ -363,8 +364,42 @@ def _from_struct(value: msgspec.Struct) -> Any:
 
 def _from_pydantic(value: Any) -> Any:
     if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", by_alias=True)
-    return type(value).__pydantic_serializer__.to_python(value, mode="json", by_alias=True)
+        dump = value.model_dump
+    else:
+        dump = partial(type(value).__pydantic_serializer__.to_python, value)
+    # In its JSON mode pydantic writes some values as others, so they are looked for before that.
+    python = dump(mode="python", by_alias=True)
+    config = getattr(type(value), "model_config", {})
+    _check_pydantic(python, "", "ser_json_bytes" in config)
+    try:
+        return dump(mode="json", by_alias=True)
+    except ValueError:
+        # There is a type in it that pydantic does not know, and we perhaps do.
+        return python
+
+
+def _check_pydantic(value: Any, path: str, takes_bytes: bool) -> None:
+    """Refuses what the JSON mode would write as another value, unless the model says that it should."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise _Within(path, f"must have str as keys, got {_short(key)} of type {type(key).__name__}")
+            _check_pydantic(inner, f"{path}.{_short_key(key)}", takes_bytes)
+    elif isinstance(value, (list, tuple, Set)):
+        for index, inner in enumerate(value):
+            _check_pydantic(inner, f"{path}[{index}]", takes_bytes)
+    elif isinstance(value, float) and value - value != 0:
+        raise _Within(path, f"must be a finite number, got {float(value)}")
+    elif isinstance(value, (bytes, bytearray, memoryview)) and not takes_bytes:
+        raise _Within(path, f"must not be {type(value).__name__}: bytes can only be a whole message")
+
+
+class _Within(ValueError):
+    """A value inside of the one that is reduced, by its path from there, cannot be carried."""
+
+    def __init__(self, path: str, text: str) -> None:
+        super().__init__(text)
+        self.path = path
 
 
 def _from_numpy(value: Any) -> Any:
