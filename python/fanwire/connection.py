@@ -42,7 +42,8 @@ class Connection:
         request: path, query and address the client came with.
         session: its session; None of a client without a subprotocol.
         state: where it stands, see `State`.
-        info: what the members of rooms with presence are told of it, any value of docs/values.md; set before `join`.
+        info: what the members of rooms with presence are told of it, any value of docs/values.md, at most 4,096
+            bytes as JSON; set before `join`.
         rooms: the rooms it is in.
         close_code: the code of the first close frame, whichever side sent it; 1006 when there was none, None while
             the connection is open.

@@ -38,6 +38,7 @@ from fanwire.rejections import Rejections
 from fanwire.renewal import Renewal
 from fanwire.rights import Rights
 from fanwire.rota import Rota
+from fanwire.session import Phase as SessionPhase
 from fanwire.sessions import Sessions
 from fanwire.state import State
 from fanwire.store import SessionStore
@@ -358,7 +359,15 @@ class Hub(Host):
         """A session has waited long enough."""
         if reason == "overflow":
             self.limits.count("max_parked")
-        self._ended(connection, reason)
+            self._ended(connection, reason)
+        else:
+            # Thousands that were lost at once have waited long enough at once.
+            self.turns.put(self._expire, connection, reason)
+
+    def _expire(self, connection: Connection, reason: str) -> None:
+        # Its client may have come back while this waited for its turn.
+        if connection.session is not None and connection.session.phase is SessionPhase.PARKED:
+            self._ended(connection, reason)
 
     def _changed(self, connection: Connection, room: str, has_joined: bool) -> None:
         if connection.session is not None:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from fanwire.connection import Connection
-from fanwire.encoding import document, plain
+from fanwire.encoding import plain
 from fanwire.fabric import Fabric
 from fanwire.policy import Policies
+from fanwire.roster import LISTED, Page, Roster, check_info, member_text
 from fanwire.state import State
 
 __all__ = ["Memberships"]
@@ -33,7 +34,8 @@ class Memberships:
         self._changed = changed
         # A list of members and the events that follow it must fit together, so all that is one step.
         self._lock = threading.RLock()
-        self._present: dict[str, dict[int, Any]] = {}
+        # Of rooms with presence that have members here.
+        self._rosters: dict[str, Roster] = {}
         # Members that are not told who else is there.
         self._blind: dict[str, set[int]] = {}
 
@@ -54,13 +56,18 @@ class Memberships:
         `sees` is told who is there. `by_wish`: it has asked for it itself, and has to leave when its right ends."""
         with self._lock:
             again = room in connection.rooms
+            roster: Roster | None = None
             is_present = self._policies.of(room).presence
             if is_present:
                 # As every member here and elsewhere is told it.
                 info = plain(connection.info)
+                check_info(info)
+                name = self._id(connection)
+                text = member_text(name, info)
+                roster = self._rosters.get(room) or Roster(self._fabric.members_afar(room))
                 if sees:
-                    members = {**self.present(room), self._id(connection): info}
-                    extra += f',"count":{len(members)},"members":{_dump(members)}'
+                    count, members = roster.list_for(name, text)
+                    extra += f',"count":{count},"members":{members}'
                 # Before the engine knows the member: no event may come in between.
                 self._set_blind(connection, room, not sees)
             try:
@@ -81,9 +88,11 @@ class Memberships:
                 if connection.wished is None:
                     connection.wished = set()
                 connection.wished.add(room)
-            if is_present:
-                self._present.setdefault(room, {})[connection.id] = info
-                self._notify(room, "member_joined", connection, info)
+            if roster is not None:
+                self._rosters[room] = roster
+                roster.come(name, info, text, is_here=True)
+                self._tell(room, "member_joined", text, (connection.id,))
+                self._fabric.member_came(room, name, info)
         self._fabric.entered(room)
         self._changed(connection, room, True)
         return position
@@ -113,15 +122,32 @@ class Memberships:
             self._changed(connection, room, False)
 
     def present(self, room: str) -> dict[str, Any]:
-        """The members of a room with presence, on all nodes: what is told of each, by id."""
+        """The members of a room with presence, on all nodes: what is told of each, by id. All of them, in a copy."""
         with self._lock:
-            return {**self.present_here(room), **self._fabric.members_afar(room)}
+            roster = self._rosters.get(room)
+            return self._fabric.members_afar(room) if roster is None else roster.infos()
 
     def present_here(self, room: str) -> dict[str, Any]:
         """Those on this node."""
         with self._lock:
-            tag = self._fabric.tag
-            return {f"{tag}{conn_id:x}": info for conn_id, info in self._present.get(room, {}).items()}
+            roster = self._rosters.get(room)
+            return {} if roster is None else roster.here()
+
+    def listed(
+        self, room: str, *, packed: bool, after: str | None = None, limit: int | None = None
+    ) -> tuple[int, Page]:
+        """How many members a room with presence has, and some of them; see `Roster.first` and `Roster.page`.
+
+        Raises:
+            ValueError: the page does not follow another of this room.
+        """
+        with self._lock:
+            roster = self._rosters.get(room)
+            if roster is None:
+                roster = Roster(self._fabric.members_afar(room))
+            if after is None and limit is None:
+                return len(roster), roster.first(packed=packed)
+            return len(roster), roster.page(after, LISTED if limit is None else limit, packed=packed)
 
     def sees(self, connection: Connection, room: str) -> bool:
         """Whether a member is told who else is there."""
@@ -131,28 +157,33 @@ class Memberships:
     def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
         """Somebody has come to a room elsewhere, or has left it: the members here hear of it."""
         with self._lock:
-            self._tell(room, "member_joined" if is_there else "member_left", member(id, info), ())
+            roster = self._rosters.get(room)
+            if roster is None:
+                # Nobody is here who could hear it. Who comes asks the fabric.
+                return
+            text = member_text(id, info)
+            if is_there:
+                roster.come(id, info, text, is_here=False)
+            else:
+                roster.go(id)
+            self._tell(room, "member_joined" if is_there else "member_left", text, ())
 
     def _leave_presence(self, connection: Connection, room: str) -> None:
-        members = self._present.get(room)
+        roster = self._rosters.get(room)
         self._set_blind(connection, room, False)
-        info = self if members is None else members.pop(connection.id, self)
-        if info is self:
+        if roster is None:
             return
-        if not members:
-            del self._present[room]
-        self._notify(room, "member_left", connection, info)
-
-    def _notify(self, room: str, event: str, connection: Connection, info: Any) -> None:
         name = self._id(connection)
-        self._tell(room, event, member(name, info), (connection.id,))
-        if event == "member_joined":
-            self._fabric.member_came(room, name, info)
-        else:
-            self._fabric.member_went(room, name)
+        text = roster.go(name)
+        if text is None:
+            return
+        if not roster.has_members_here:
+            del self._rosters[room]
+        self._tell(room, "member_left", text, (connection.id,))
+        self._fabric.member_went(room, name)
 
-    def _tell(self, room: str, event: str, about: dict[str, Any], exclude: tuple[int, ...]) -> None:
-        self._engine.notify(room, event, document(about).decode(), [*exclude, *self._blind.get(room, ())])
+    def _tell(self, room: str, event: str, text: str, exclude: tuple[int, ...]) -> None:
+        self._engine.notify(room, event, text, [*exclude, *self._blind.get(room, ())])
 
     def _id(self, connection: Connection) -> str:
         return f"{self._fabric.tag}{connection.id:x}"
@@ -164,16 +195,3 @@ class Memberships:
             self._blind[room].discard(connection.id)
             if not self._blind[room]:
                 del self._blind[room]
-
-
-def member(id: str, info: Any) -> dict[str, Any]:
-    """What a room is told of a member."""
-    return {"id": id, "info": info}
-
-
-def _dump(members: dict[str, Any]) -> str:
-    return document([member(*item) for item in list(members.items())[:LISTED]]).decode()
-
-
-LISTED = 1000
-"""Members in a list; in larger rooms the count is what matters."""

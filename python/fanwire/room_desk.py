@@ -16,10 +16,11 @@ from fanwire.config import NAME_MAX
 from fanwire.connection import Connection
 from fanwire.fabric import Fabric
 from fanwire.limits import Limits
-from fanwire.memberships import LISTED, Memberships, member
+from fanwire.memberships import Memberships
 from fanwire.once import Dropped, Once
 from fanwire.policy import Policies, RoomPolicy
 from fanwire.rights import Rights
+from fanwire.roster import LISTED
 from fanwire.seen import Seen
 from fanwire.session import Session
 from fanwire.snapshots import Snapshots
@@ -40,6 +41,13 @@ class Join(msgspec.Struct):
     """The payload of `join`."""
 
     since: Since | None = None
+
+
+class Listing(msgspec.Struct):
+    """The payload of `presence`: which page of the members."""
+
+    after: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LISTED)] | None = None
 
 
 class RoomDesk:
@@ -137,8 +145,9 @@ class RoomDesk:
         if policy.snapshot is not None:
             return self._join_from_state(policy, room, since, join)
         join.keywords["since"] = since
-        if policy.delivery == "latest":
-            # Collecting the newest of ten thousand keys takes a millisecond, and many may join at once.
+        if policy.delivery == "latest" or policy.presence:
+            # Collecting the newest of ten thousand keys takes a millisecond, all members are told of the newcomer, and
+            # many may join at once.
             return self._turns.result(join)
         join()
         return None
@@ -162,9 +171,14 @@ class RoomDesk:
                 return
         raise Refusal("overloaded", "the room moves faster than its state can be had", retry=True, retry_after=1.0)
 
-    def leave(self, connection: Connection, session: Session, incoming: Incoming) -> None:
+    def leave(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         """Ends a membership."""
-        room, _ = self._room(incoming)
+        room, policy = self._room(incoming)
+        leave = partial(self._leave, connection, incoming, room)
+        # All others are told, and many may leave at once.
+        return self._turns.result(leave) if policy.presence else leave()
+
+    def _leave(self, connection: Connection, incoming: Incoming, room: str) -> None:
         if not self._memberships.leave(connection, room):
             raise Refusal("not_joined", f"the client is not in room {room!r}")
         if incoming.id is not None:
@@ -283,16 +297,34 @@ class RoomDesk:
         """Tells who is there."""
         room, policy = self._room(incoming)
         granted = self._rights.granted(connection, policy, room, ("join", "presence") if policy.presence else ())
-        tell = partial(self._tell_presence, connection, incoming, room)
+        listing = session.codec.payload(incoming, Listing | None) or Listing()
+        tell = partial(self._tell_presence, connection, session, incoming, room, listing)
         return self._once_granted(granted, tell) if isawaitable(granted) else tell(granted)
 
-    def _tell_presence(self, connection: Connection, incoming: Incoming, room: str, granted: frozenset[str]) -> None:
+    def _tell_presence(
+        self,
+        connection: Connection,
+        session: Session,
+        incoming: Incoming,
+        room: str,
+        listing: Listing,
+        granted: frozenset[str],
+    ) -> Awaitable[None]:
         if len(granted) < 2:
             raise Refusal("forbidden", f"who is in room {room!r} is not told")
-        members = self._memberships.present(room)
-        listed = [member(*item) for item in list(members.items())[:LISTED]]
+        return self._turns.result(partial(self._list, connection, session, incoming, room, listing))
+
+    def _list(self, connection: Connection, session: Session, incoming: Incoming, room: str, listing: Listing) -> None:
+        try:
+            count, page = self._memberships.listed(
+                room, packed=not session.codec.is_text, after=listing.after, limit=listing.limit
+            )
+        except ValueError as error:
+            raise Refusal("invalid_payload", str(error), path="$.after") from error
         if incoming.id is not None:
-            payload = {"count": len(members), "members": listed}
+            payload = {"count": count, "members": msgspec.Raw(page.members)}
+            if page.next is not None:
+                payload["next"] = page.next
             self._tell(connection, "reply", re=incoming.id, room=room, payload=payload)
 
     def _room(self, incoming: Incoming) -> tuple[str, RoomPolicy]:

@@ -110,6 +110,7 @@ class Joined:
         seq: the number after which the stream continues.
         snapshot: `UNSET` where there is none.
         members: id to info; None where the room has no presence.
+        count: how many there are, listed or not; None where the room has no presence.
     """
 
     room: str
@@ -118,6 +119,7 @@ class Joined:
     delivery: str
     snapshot: Any
     members: dict[str, Any] | None
+    count: int | None = None
 
 
 @dataclass(frozen=True)

@@ -325,16 +325,32 @@ class Client:
         await self.until_writable()
         return await self.answer(self._calls.call(self._machine.request(kind, payload)))
 
-    async def presence(self, room: str) -> dict[str, Any]:
-        """Who is in a room: {"count": 2, "members": [{"id": ..., "info": ...}]}.
+    async def presence(self, room: str, *, after: str | None = None, limit: int | None = None) -> dict[str, Any]:
+        """Who is in a room: {"count": 2, "members": [{"id": ..., "info": ...}]}, at most 1,000 members.
+
+        Where there are more, the answer has "next", too: the `after` of the next page. The members come in the order in
+        which they have come to the room; who comes or leaves while pages are read may be missed.
+
+        Args:
+            room: its name.
+            after: the "next" of the page before; None: the first page.
+            limit: members of a page, 1 to 1,000; None: as many as there may be. A page of large members has fewer.
 
         Raises:
-            RequestFailed: the server refuses.
+            RequestFailed: the server refuses; "invalid_payload" where it no longer knows the page before.
             ClientError: the client is closed, or has given up.
+
+        Example::
+
+            members, page = [], await client.presence("lobby")
+            while members.extend(page["members"]) or "next" in page:
+                page = await client.presence("lobby", after=page["next"])
         """
         check_room(room)
         await self.until_writable()
-        answer: dict[str, Any] = await self.answer(self._calls.call(self._machine.request("presence", room=room)))
+        wanted = {name: value for name, value in (("after", after), ("limit", limit)) if value is not None}
+        request = self._machine.request("presence", wanted or UNSET, room=room)
+        answer: dict[str, Any] = await self.answer(self._calls.call(request))
         return answer
 
     def messages(self) -> Messages:

@@ -93,6 +93,7 @@ class JoinedInfo(Struct):
     delivery: str = "reliable"
     reason: str = ""
     snapshot: Any = UNSET
+    count: int | UnsetType = UNSET
     members: list[MemberInfo] | UnsetType = UNSET
 
 

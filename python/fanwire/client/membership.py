@@ -123,7 +123,10 @@ class Membership:
         self._offered.clear()
         members = None if info.members is UNSET else {member.id: member.info for member in info.members}
         start = self._positions.since.seq
-        actions: list[Action] = [Joined(self.room, info.epoch, start, info.delivery, info.snapshot, members)]
+        # A server that counts fewer than it lists is wrong; one that counts nobody has listed all.
+        least = None if members is None else len(members)
+        count = least if least is None or info.count is UNSET else max(info.count, least)
+        actions: list[Action] = [Joined(self.room, info.epoch, start, info.delivery, info.snapshot, members, count)]
         return actions if gap is None else actions + self._missed(gap)
 
     def begin_again(self) -> None:

@@ -51,7 +51,9 @@ class Room:
     Attributes:
         name: of the room.
         delivery: its class: "reliable", "latest", "drop-oldest" or "drop-newest".
-        members: id to info; None where the room has no presence.
+        count: how many members there are, this client among them; None where the room has no presence.
+        members: those that the client knows of, id to info; None where the room has no presence. A client that joins is
+            told at most 1,000 members, itself among them; members that come later are added. See `is_complete`.
         snapshot: the state that the stream continues from, where the application supplies one; else None.
         epoch: names the numbering of `seq`.
         seq: the number of the last message that was taken, or that the stream continues from.
@@ -60,7 +62,7 @@ class Room:
 
     __slots__ = (
         "_end_callbacks", "_gap_callbacks", "_lost", "_member_callbacks", "_most", "_owner", "_received_epoch",
-        "_skipped_callbacks", "_stream", "delivery", "ended", "epoch", "members", "name", "seq", "snapshot",
+        "_skipped_callbacks", "_stream", "count", "delivery", "ended", "epoch", "members", "name", "seq", "snapshot",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, name: str, limit: int) -> None:
@@ -75,6 +77,7 @@ class Room:
         self._received_epoch = ""
         self.name = name
         self.delivery = ""
+        self.count: int | None = None
         self.members: dict[str, Any] | None = None
         self.snapshot: Any = None
         self.epoch = ""
@@ -85,6 +88,11 @@ class Room:
     def position(self) -> Position:
         """What to store, and to give to `join` as `since` another day, to go on after the last message taken."""
         return Position(self.epoch, self.seq)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether `members` has all members. If not, `Client.presence` has them, page by page."""
+        return self.members is not None and len(self.members) == self.count
 
     async def leave(self) -> None:
         """Ends the membership, and the iteration with it once what came before is taken. A room that has ended is left
@@ -151,6 +159,7 @@ class Room:
         self._received_epoch = action.epoch
         self.delivery = action.delivery
         self.members = action.members
+        self.count = action.count
         if action.snapshot is not UNSET:
             self.snapshot = action.snapshot
 
@@ -167,12 +176,17 @@ class Room:
 
     def member_changed(self, member: Member) -> list[Callable[[Member], object]]:
         """Somebody came or left; returns whom to tell."""
-        if self.members is None:
-            self.members = {}
+        if self.members is None or self.count is None:
+            # The server tells only those who may know, and those have had a list.
+            self.members, self.count = {}, 0
+        is_known = member.id in self.members
         if member.is_here:
             self.members[member.id] = member.info
+            self.count += not is_known
         else:
+            # Somebody who was never listed counts, too.
             self.members.pop(member.id, None)
+            self.count = max(len(self.members), self.count - 1)
         return self._member_callbacks
 
     def gap_found(self) -> list[Callable[[Gap], object]]:
