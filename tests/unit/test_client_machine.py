@@ -384,8 +384,8 @@ def test_the_answer_to_a_join() -> None:
     key = driver.machine.join("r")
     assert sent(driver.take()) == [{"type": "join", "id": key, "room": "r"}]
     members = [{"id": "1", "info": {"name": "Ann"}}, {"id": "2"}]
-    actions = driver.answer_join(key, "r", 5, snapshot=[1], members=members)
-    joined = do.Joined("r", "e", 5, "reliable", [1], {"1": {"name": "Ann"}, "2": None})
+    actions = driver.answer_join(key, "r", 5, snapshot=[1], members=members, count=7)
+    joined = do.Joined("r", "e", 5, "reliable", [1], {"1": {"name": "Ann"}, "2": None}, 7)
     assert actions == [joined, do.Resolve(key, None)]
 
 
