@@ -325,7 +325,9 @@ class RoomDesk:
             payload = {"count": count, "members": msgspec.Raw(page.members)}
             if page.next is not None:
                 payload["next"] = page.next
-            self._tell(connection, "reply", re=incoming.id, room=room, payload=payload)
+            # The list is made once for all who ask.
+            raw = msgspec.Raw((msgspec.json if session.codec.is_text else msgspec.msgpack).encode(payload))
+            self._tell(connection, "reply", re=incoming.id, room=room, payload=raw)
 
     def _room(self, incoming: Incoming) -> tuple[str, RoomPolicy]:
         if incoming.room is None:

@@ -176,13 +176,14 @@ class Codec:
         return read(*self.document(incoming, max_nesting), schema)
 
     def encode(self, envelope: dict[str, Any], max_nesting: int = NESTING_LIMIT) -> bytes:
-        """An envelope; absent fields are None here. The payload is any value that `encoding.encode` takes.
+        """An envelope; absent fields are None here. The payload is any value that `encoding.encode` takes, or a
+        `msgspec.Raw` of this encoding.
 
         Raises:
             TypeError, ValueError: the payload cannot be encoded.
         """
         fields = {name: value for name, value in envelope.items() if value is not None}
-        if "payload" in fields:
+        if "payload" in fields and not isinstance(fields["payload"], msgspec.Raw):
             data, is_json = encode(fields["payload"], max_nesting)
             if isinstance(data, str):
                 fields["payload"] = data
