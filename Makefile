@@ -43,6 +43,10 @@ soak: $(VENV)/dev ## the long forms of the tests that are shortened otherwise
 chaos: $(VENV)/dev ## an hour of killing nodes and the NATS server, which takes two minutes otherwise
 	FANWIRE_CHAOS=3600 $(BIN)/pytest -q -s --timeout 4200 tests/system/test_chaos.py
 
+.PHONY: bench-presence
+bench-presence: $(VENV)/dev ## 5,000 clients join one room with presence: how late the loop is
+	$(BIN)/python benches/presence/run.py --most-late 50
+
 .PHONY: bench-cluster
 bench-cluster: $(VENV)/dev ## several nodes over NATS: throughput, latency, bytes
 	$(BIN)/python benches/cluster/run.py
@@ -78,6 +82,7 @@ check: $(VENV)/dev ## formatting, lints and types
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/mypy benches/load/run.py benches/load/target.py benches/micro
+	$(BIN)/mypy benches/presence/run.py
 	$(BIN)/mypy tests/autobahn/run.py tests/autobahn/server.py
 	MYPYPATH=python $(BIN)/stubtest fanwire._engine
 	$(BIN)/pytest -q tests/typecheck

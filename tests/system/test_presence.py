@@ -114,7 +114,7 @@ async def test_a_room_without_presence_has_no_count() -> None:
 
 
 async def test_the_list_is_right_again_after_a_reconnect_in_which_others_came_and_left() -> None:
-    server = Book({"grace": 0.01})
+    server = Book({"grace": 0})
     server.room("p.*", join=True, presence=True)
     async with server, fanwire.connect(server.url) as client:
         room = await client.join("p.a")
