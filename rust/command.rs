@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::account::Account;
 use crate::envelope::Encoding;
 use crate::members::Headcount;
 use crate::message::{Message, RoomId};
@@ -95,6 +96,8 @@ pub enum Cause {
 pub enum Event {
     /// The engine has begun to close a connection on its own account.
     Closing { conn: ConnId, cause: Cause },
+    /// A connection has ended, whoever ended it. Named by its id, and told once, before [`Event::Closed`] if that follows.
+    Ended { conn: ConnId, account: Account },
     /// The engine has ended a connection; its id is stale from now on.
     Closed { conn: ConnId, cause: Cause },
     /// The link of a session was lost; the session goes on without.

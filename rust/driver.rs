@@ -57,7 +57,10 @@ impl Driver {
             self.events.extend([Event::Failed { what }]);
         }
         // Dropping the shard closes its descriptors; a broken one may panic again on the way.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.shard.abort_all()));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            self.shard.abort_all();
+            self.tell();
+        }));
     }
 
     fn work(&mut self) -> io::Result<()> {

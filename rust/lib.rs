@@ -24,6 +24,7 @@ pub mod members;
 pub mod slots;
 pub mod skips;
 pub mod stats;
+pub mod account;
 pub mod command;
 pub mod runs;
 pub mod tcp_info;

@@ -473,6 +473,7 @@ impl PyEngine {
         }
         dict.set_item("drops", drops)?;
         let mut latency: Vec<(u64, u64)> = Vec::new();
+        dict.set_item("latency_sum_us", sum(&|stats| stats.latency.sum_us()))?;
         for stats in self.0.stats() {
             for (place, (below, count)) in stats.latency.buckets().enumerate() {
                 match latency.get_mut(place) {
@@ -620,6 +621,14 @@ fn event_tuple<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyAny>
         }
         Event::Closed { conn, cause } => {
             (intern!(py, "closed"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()
+        }
+        Event::Ended { conn, account } => {
+            let drops = PyDict::new(py);
+            for (name, count) in account.drops() {
+                drops.set_item(name, count)?;
+            }
+            let detail = (account.messages, account.bytes, drops);
+            (intern!(py, "ended"), conn.as_u64(), detail).into_pyobject(py)?.into_any()
         }
         Event::Parked { conn, cause } => {
             (intern!(py, "parked"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()

@@ -10,6 +10,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use crate::account::Account;
 use crate::budget::Budget;
 use crate::command::{Cause, Command, Event};
 use crate::envelope::Encoding;
@@ -91,6 +92,7 @@ struct Conn<L> {
     link_id: ConnId,
     outbox: Outbox,
     skips: Skips,
+    account: Account,
     /// It stands in the list of those with something to write.
     is_dirty: bool,
     /// The link takes nothing until it says so, or there is none.
@@ -320,6 +322,7 @@ impl<L: Link> Shard<L> {
                 _ => Outbox::of_session(limit, encoding, self.settings.replay_bytes),
             },
             skips: Skips::new(encoding != Encoding::Raw),
+            account: Account::default(),
             is_dirty: false,
             is_blocked: false,
             is_retired: false,
@@ -344,9 +347,11 @@ impl<L: Link> Shard<L> {
     fn end(&mut self, conn: ConnId) {
         let Some(mut slot) = self.slots.remove(conn) else { return };
         self.references -= slot.outbox.references();
-        slot.outbox.end(&mut |message, reason| self.stats.drops[reason as usize].add(message.count() as u64));
+        let Conn { outbox, skips, account, .. } = &mut slot;
+        outbox.end(&mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
         self.members.leave_all(conn);
         self.ended.push(conn);
+        self.events.push(Event::Ended { conn, account: slot.account });
         self.stats.connections.set(self.slots.len() as u64);
     }
 
@@ -373,10 +378,10 @@ impl<L: Link> Shard<L> {
 
     fn push_snapshot(&mut self, conn: ConnId, snapshot: &[Arc<Message>], now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
-        let Conn { outbox, skips, .. } = slot;
+        let Conn { outbox, skips, account, .. } = slot;
         let before = outbox.references();
         let pushed = outbox.push_snapshot(snapshot, &mut |message, reason| {
-            drop_message(&self.stats, skips, message, reason);
+            drop_message(&self.stats, skips, account, message, reason);
         });
         self.references = self.references + outbox.references() - before;
         slot.mark_dirty(conn, &mut self.dirty);
@@ -392,10 +397,13 @@ impl<L: Link> Shard<L> {
             slot.taken = slot.taken(slot.link.as_ref().and_then(Link::tcp_info));
             self.timers.push(Reverse((slot.due_us, conn)));
         }
-        let stats = Arc::clone(&self.stats);
-        self.with_outbox(conn, |outbox| {
-            outbox.close(frame, flush, &mut |message, reason| stats.drops[reason as usize].add(message.count() as u64));
-        });
+        let Conn { outbox, skips, account, .. } = slot;
+        let before = outbox.references();
+        outbox.close(frame, flush, &mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
+        self.references = self.references + outbox.references() - before;
+        if !outbox.is_empty() {
+            slot.mark_dirty(conn, &mut self.dirty);
+        }
     }
 
     /// Closes a connection that does not keep up. What waits for it is dropped: it would not read it either.
@@ -428,6 +436,7 @@ impl<L: Link> Shard<L> {
         self.stats.bytes.add(flushed.bytes as u64);
         slot.written += flushed.bytes as u64;
         self.stats.delivered.add(flushed.messages as u64);
+        slot.account.wrote(flushed.messages, flushed.bytes);
         if let Some(published_us) = flushed.oldest_us {
             self.stats.latency.record(now_us.saturating_sub(published_us));
         }
@@ -492,10 +501,10 @@ impl<L: Link> Shard<L> {
             if !self.budget.is_over(queued) {
                 return;
             }
-            if let Some(Conn { outbox, skips, .. }) = self.slots.get_mut(conn) {
+            if let Some(Conn { outbox, skips, account, .. }) = self.slots.get_mut(conn) {
                 let before = outbox.references();
                 outbox.clear_droppable(Drop::Budget, &mut |message, reason| {
-                    drop_message(&stats, skips, message, reason);
+                    drop_message(&stats, skips, account, message, reason);
                 });
                 self.references = self.references + outbox.references() - before;
             }
@@ -514,8 +523,9 @@ impl<L: Link> Shard<L> {
 }
 
 /// Counts a message that is not sent: for the operator, and for the connection that does not get it.
-fn drop_message(stats: &Stats, skips: &mut Skips, message: &Message, reason: Drop) {
+fn drop_message(stats: &Stats, skips: &mut Skips, account: &mut Account, message: &Message, reason: Drop) {
     stats.drops[reason as usize].add(message.count() as u64);
+    account.dropped(reason, message.count());
     // An end is no secret to a connection.
     if reason != Drop::Closed {
         skips.note(message, DROPS[reason as usize].1);
@@ -552,9 +562,9 @@ impl<L> Conn<L> {
         if !message.speaks(self.outbox.encoding()) {
             return Push::Done;
         }
-        let Self { outbox, skips, .. } = self;
+        let Self { outbox, skips, account, .. } = self;
         let before = outbox.references();
-        let pushed = outbox.push(message, &mut |message, reason| drop_message(stats, skips, message, reason));
+        let pushed = outbox.push(message, &mut |message, reason| drop_message(stats, skips, account, message, reason));
         *references = *references + outbox.references() - before;
         self.mark_dirty(conn, dirty);
         pushed

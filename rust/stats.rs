@@ -59,20 +59,29 @@ pub const DROPS: [(Drop, &str); 5] = [
     (Drop::Closed, "closed"),
 ];
 
-/// How often a duration fell into each power of two of microseconds.
+/// How often a duration fell into each power of two of microseconds, and the sum of all durations.
 #[derive(Debug, Default)]
-pub struct Histogram([Counter; BUCKETS]);
+pub struct Histogram {
+    counts: [Counter; BUCKETS],
+    sum_us: Counter,
+}
 
 impl Histogram {
     /// Counts a duration in microseconds; only the owner's thread may call it.
     pub fn record(&self, us: u64) {
         let bucket = (u64::BITS - us.leading_zeros()) as usize;
-        self.0[bucket.min(BUCKETS - 1)].add(1);
+        self.counts[bucket.min(BUCKETS - 1)].add(1);
+        self.sum_us.add(us);
     }
 
     /// Pairs of an upper bound (microseconds, exclusive) and the count below it and not below the previous one.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.0.iter().enumerate().map(|(bucket, count)| (1 << bucket, count.value()))
+        self.counts.iter().enumerate().map(|(bucket, count)| (1 << bucket, count.value()))
+    }
+
+    /// The sum of all durations, in microseconds.
+    pub fn sum_us(&self) -> u64 {
+        self.sum_us.value()
     }
 }
 
@@ -86,9 +95,11 @@ mod tests {
     #[test]
     fn durations_fall_into_powers_of_two() {
         let histogram = Histogram::default();
-        for us in [0, 1, 2, 3, 4, 1000, u64::MAX] {
+        for us in [0, 1, 2, 3, 4, 1000] {
             histogram.record(us);
         }
+        assert_eq!(histogram.sum_us(), 1010);
+        histogram.record(u64::MAX);
         let counts: Vec<_> = histogram.buckets().filter(|&(_, count)| count > 0).collect();
         assert_eq!(counts, [(1, 1), (2, 1), (4, 2), (8, 1), (1024, 1), (1 << 25, 1)]);
     }

@@ -146,6 +146,9 @@ class Engine:
         * `"closing"`: the engine has begun to close a connection; the detail says why: `"slow"` or `"budget"`.
         * `"closed"`: it has ended one, whose id is stale now: `"unanswered"`, `"close timeout"` or `"reset"`, and of a
           parked session `"slow"` or `"budget"`. The host has to end its transport.
+        * `"ended"`: a connection has ended, whoever ended it. It is named by its id, and the event comes once, before
+          `"closed"` if that follows. The detail is `(messages, bytes, drops)`: what it was sent over all its links,
+          and how many messages were dropped, by reason; see `stats`.
         * `"parked"`: the link of a session is lost, for the same reasons; the host has to end its transport.
         * `"resumed"`: a session goes on over the link; the detail is the session's id.
         * `"refused"`: it cannot; the link is a connection of its own; the detail is the id of the session.
@@ -569,7 +572,8 @@ class Engine:
             `closed_slow` and `closed_unanswered`; `waiting_bytes` of `waiting_bytes_limit`; `history_bytes`, kept by
             rooms; `drops` by reason
             (`replaced`, `oldest`, `newest`, `budget`, `closed`); `latency_us`: pairs of an upper bound in
-            microseconds and how often a write's oldest message was younger than that, but not than the bound before.
+            microseconds and how often a write's oldest message was younger than that, but not than the bound before;
+            `latency_sum_us`, the sum of these ages.
         """
 
     def shutdown(self, timeout: float) -> bool:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -124,6 +124,18 @@ class _Host(Collector):
         for reason, count in stats["drops"].items():
             drops.add_metric([reason], count)
         yield drops
+        yield _latency(stats["latency_us"], stats["latency_sum_us"])
+
+
+def _latency(counts: list[tuple[int, int]], sum_us: int) -> Metric:
+    """The engine counts by powers of two of microseconds; each bucket of Prometheus counts all below its bound."""
+    buckets, total = [], 0
+    for below_us, count in counts[:-1]:
+        total += count
+        buckets.append((str(below_us / 1e6), float(total)))
+    buckets.append(("+Inf", float(total + counts[-1][1])))
+    text = "From publishing to the kernel: the age of the oldest message of each write."
+    return HistogramMetricFamily("fanwire_delivery_latency_seconds", text, buckets, sum_us / 1e6)
 
 
 _GAUGES = {
@@ -154,6 +166,7 @@ _ENGINE_COUNTERS = {
     "writes": "System calls that wrote.",
     "blocked_writes": "Those that the kernel did not take whole.",
     "pings": "Pings sent.",
+    "slow_closes": "Connections that were closed because more waited for them than may.",
     "unanswered_pings": "Connections that ended because no pong came.",
 }
 
@@ -164,6 +177,7 @@ _NAMES = {
     "delivered_messages": "delivered",
     "delivered_bytes": "bytes",
     "blocked_writes": "blocked",
+    "slow_closes": "closed_slow",
     "unanswered_pings": "closed_unanswered",
 }
 """What the engine calls them."""

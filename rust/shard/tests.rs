@@ -149,6 +149,7 @@ struct House {
     stats: Arc<Stats>,
     ids: Ids,
     rooms: BTreeMap<RoomId, Arc<Headcount>>,
+    accounts: Vec<(ConnId, Account)>,
     now_us: u64,
 }
 
@@ -179,7 +180,7 @@ impl House {
         let budget = Arc::new(Budget::new(engine_bytes));
         let stats = Arc::<Stats>::default();
         let shard = Shard::new(SHARD, settings, Arc::clone(&budget), Arc::clone(&stats));
-        Self { shard, budget, stats, ids: Ids::new(SHARD), rooms: BTreeMap::new(), now_us: 0 }
+        Self { shard, budget, stats, ids: Ids::new(SHARD), rooms: BTreeMap::new(), accounts: Vec::new(), now_us: 0 }
     }
 
     fn apply(&mut self, command: Command<Fake>) -> usize {
@@ -253,12 +254,27 @@ impl House {
     }
 
     /// The events since the last call; ids that have ended are given back.
+    /// What was told, but for the accounts of connections that have ended, which [`Self::accounts`] has.
     fn events(&mut self) -> Vec<Event> {
         let (events, ended) = self.shard.take();
         for conn in ended {
             self.ids.release(conn);
         }
-        events
+        let mut others = Vec::new();
+        for event in events {
+            match event {
+                Event::Ended { conn, account } => self.accounts.push((conn, account)),
+                other => others.push(other),
+            }
+        }
+        others
+    }
+
+    /// The accounts of connections that have ended since the last call.
+    fn accounts(&mut self) -> Vec<(ConnId, Account)> {
+        let events = self.events();
+        assert!(events.is_empty(), "{events:?}");
+        std::mem::take(&mut self.accounts)
     }
 
     fn drops(&self, reason: Drop) -> u64 {

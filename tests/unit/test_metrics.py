@@ -11,8 +11,9 @@ from fanwire.metrics import Metrics
 
 STATS: dict[str, Any] = {
     "rooms": 3, "waiting_bytes": 4, "history_bytes": 5, "published": 6, "refused": 7, "late": 20,
-    "delivered": 8, "bytes": 9,
-    "writes": 10, "blocked": 11, "pings": 12, "closed_unanswered": 13, "drops": {"oldest": 14, "newest": 15},
+    "delivered": 8, "bytes": 9, "writes": 10, "blocked": 11, "pings": 12, "closed_unanswered": 13,
+    "closed_slow": 16, "drops": {"oldest": 14, "newest": 15},
+    "latency_us": [(1, 1), (2, 0), (4, 2), (8, 1)], "latency_sum_us": 20,
 }  # fmt: skip
 GAUGES = {
     "connections": 1, "handshaking_connections": 2, "http_connections": 3, "parked_sessions": 4, "inbound_bytes": 5,
@@ -46,6 +47,13 @@ def test_what_the_engine_and_the_host_say() -> None:
         "fanwire_unanswered_pings_total": 13,
         'fanwire_dropped_messages_total{reason="oldest"}': 14,
         'fanwire_dropped_messages_total{reason="newest"}': 15,
+        "fanwire_slow_closes_total": 16,
+        'fanwire_delivery_latency_seconds_bucket{le="1e-06"}': 1,
+        'fanwire_delivery_latency_seconds_bucket{le="2e-06"}': 1,
+        'fanwire_delivery_latency_seconds_bucket{le="4e-06"}': 3,
+        'fanwire_delivery_latency_seconds_bucket{le="+Inf"}': 4,
+        "fanwire_delivery_latency_seconds_count": 4,
+        "fanwire_delivery_latency_seconds_sum": 2e-05,
     }
 
 

@@ -95,6 +95,7 @@ fn stale_ids_are_no_ops() {
     let engine = start(2);
     let old = member(&engine, "room");
     engine.gone(old.conn).unwrap();
+    wait_event(&engine, |event| matches!(event, Event::Ended { .. }).then_some(()));
     wait_until("it has ended", || engine.members("room") == 0 && engine.stats().all(|s| s.connections.value() == 0));
     wait_until("its place is free", || engine.shards.iter().all(|shard| lock(&shard.ids).is_empty()));
     let mut new: Vec<_> = (0..2).map(|_| connect(&engine)).collect();

@@ -61,6 +61,10 @@ fn overflow_closes_with_the_slow_code_and_hurts_nobody_else() {
     house.apply(Command::Gone { conn: slow });
     house.turn();
     assert_eq!((house.headcount(1), house.events()), (1, vec![]));
+    let (conn, account) = house.accounts().pop().unwrap();
+    assert_eq!((conn, account.messages), (slow, 1));
+    assert_eq!(account.bytes as usize, slow_link.0.borrow().taken.len());
+    assert_eq!(account.drops().collect::<Vec<_>>(), [("closed", published - 1)], "one came after the end had begun");
 }
 
 #[test]

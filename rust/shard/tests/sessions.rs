@@ -87,6 +87,9 @@ fn a_session_gets_exactly_what_it_missed_over_its_next_link() {
     house.turn();
     assert_eq!(numbers(&second), [3, 4, 5, 6]);
     house.apply(Command::Gone { conn });
+    // Three over the first link and four over the second, of which the first had been sent before.
+    let accounts: Vec<_> = house.accounts().into_iter().map(|(conn, account)| (conn, account.messages)).collect();
+    assert_eq!(accounts, [(conn, 7)]);
     house.assert_empty();
 }
 
