@@ -351,7 +351,9 @@ impl<L: Link> Shard<L> {
         outbox.end(&mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
         self.members.leave_all(conn);
         self.ended.push(conn);
-        self.events.push(Event::Ended { conn, account: slot.account });
+        if !slot.is_retired {
+            self.events.push(Event::Ended { conn, account: slot.account });
+        }
         self.stats.connections.set(self.slots.len() as u64);
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -48,11 +49,17 @@ class Connection:
         close_code: the code of the first close frame, whichever side sent it; 1006 when there was none, None while
             the connection is open.
         close_reason: the text with it.
+        closed_by: who ended it: "client" and "server" sent the first close frame, or the server cut it off; "network":
+            its transport ended without one. None while it is open.
+        received_messages: how many messages the client has sent.
+        received_bytes: bytes of the same.
+        opened_at: when it began, in seconds of `time.monotonic`.
     """
 
     __slots__ = (
-        "_engine", "_metadata", "_services", "answers", "close_code", "close_reason", "entering", "id", "identity",
-        "inbox", "info", "is_done", "link", "met", "request", "rooms", "session", "state", "tasks", "wished",
+        "_engine", "_metadata", "_services", "answers", "close_code", "close_reason", "closed_by", "entering", "id",
+        "identity", "inbox", "info", "is_done", "link", "met", "opened_at", "received_bytes", "received_messages",
+        "request", "rooms", "session", "state", "tasks", "wished",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +90,10 @@ class Connection:
         self.state = State.CONNECTING
         self.close_code: int | None = None
         self.close_reason = ""
+        self.closed_by: Literal["client", "server", "network"] | None = None
+        self.received_messages = 0
+        self.received_bytes = 0
+        self.opened_at = time.monotonic()
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -237,11 +248,12 @@ class Connection:
         """
         return self._services.spawn(self, coroutine)
 
-    def closing(self, code: int, reason: str) -> None:
+    def closing(self, code: int, reason: str, by: Literal["client", "server"] = "server") -> None:
         """Records that the closing handshake has begun; the first code stays. For the gateway, not for applications."""
         if self.advance(State.CLOSING):
             self.close_code = code
             self.close_reason = reason
+            self.closed_by = by
 
     def advance(self, state: State) -> bool:
         """Takes the state if the table allows it. For the gateway, not for applications."""

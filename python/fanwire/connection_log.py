@@ -14,6 +14,7 @@ from typing import Any
 
 from fanwire.connection import Connection
 from fanwire.identity import subject_of
+from fanwire.state import State
 
 __all__ = ["ConnectionLog"]
 
@@ -32,24 +33,32 @@ class ConnectionLog:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._causes: dict[int, str] = {}
         self._waiting: dict[int, dict[str, Any]] = {}
         self._accounts: dict[int, tuple[int, int, Mapping[str, int]]] = {}
 
-    def parked(self, connection: Connection, cause: str) -> None:
-        """The client of a session has lost its connection, and may come back."""
+    def because(self, connection: Connection, cause: str) -> None:
+        """The engine says why a connection, or its transport, is about to end; `parked` or `ended` follows."""
+        if connection.state is not State.CLOSED:
+            self._causes[connection.id] = cause
+
+    def parked(self, connection: Connection, why: str) -> None:
+        """A session has lost its transport, and waits for its client."""
+        why = self._causes.pop(connection.id, why)
         if logger.isEnabledFor(logging.INFO):
-            self._write({"event": "connection_lost", **self._about(connection), "closed_by": "network", "why": cause})
+            self._write({"event": "session_parked", **self._about(connection), "why": why})
 
     def ended(self, connection: Connection, why: str) -> None:
         """A connection has ended, and its session with it."""
+        why = self._causes.pop(connection.id, why)
         account = self._accounts.pop(connection.id, None)
         if not logger.isEnabledFor(logging.INFO):
             return
         record = {
-            "event": "session_ended" if connection.session is not None else "connection_ended",
+            "event": "connection_ended" if connection.session is None else "session_ended",
             **self._about(connection),
             "close_code": connection.close_code,
-            "closed_by": connection.closed_by or "network",
+            "closed_by": connection.closed_by,
             "why": connection.close_reason or why,
             "received_messages": connection.received_messages,
             "received_bytes": connection.received_bytes,
@@ -59,13 +68,20 @@ class ConnectionLog:
         else:
             self._complete(record, *account)
 
-    def accounted(self, conn_id: int, messages: int, size: int, drops: Mapping[str, int]) -> None:
-        """The engine says what a connection that has ended was sent."""
+    def accounted(self, conn_id: int, is_known: bool, messages: int, size: int, drops: Mapping[str, int]) -> None:
+        """The engine says what a connection that has ended was sent.
+
+        Args:
+            conn_id: the connection's id.
+            is_known: whether the host has still to hear of the end: it was the engine's.
+            messages: messages that were sent.
+            size: bytes of the same.
+            drops: messages that were dropped, by reason.
+        """
         record = self._waiting.pop(conn_id, None)
         if record is not None:
             self._complete(record, messages, size, drops)
-        elif logger.isEnabledFor(logging.INFO):
-            # The engine has ended it, and the host is about to hear of that.
+        elif is_known and logger.isEnabledFor(logging.INFO):
             self._accounts[conn_id] = (messages, size, drops)
 
     def flush(self) -> None:

@@ -22,6 +22,7 @@ from fanwire.calls import Calls, names_within
 from fanwire.carriage import Phase, Step, Word, step
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection, Services
+from fanwire.connection_log import ConnectionLog
 from fanwire.deadline import Deadline
 from fanwire.desk import Desk, Method
 from fanwire.fabric import Fabric, Host
@@ -124,6 +125,7 @@ class Hub(Host):
         self.engine = engine
         self.config = config
         self.limits = limits
+        self.log = ConnectionLog()
         # Of identities there are a handful of kinds.
         self.rates = lru_cache(maxsize=64)(lambda times: Rates(config, times))
         self.carriers: dict[int, Carrier] = {}
@@ -187,6 +189,13 @@ class Hub(Host):
     def stop(self) -> None:
         """Listens no more."""
         asyncio.get_running_loop().remove_reader(self.engine.fileno())
+
+    def finish_log(self) -> None:
+        """Writes the records of all that has ended, once the engine has."""
+        for kind, conn_id, detail in self.engine.events():
+            if kind == "ended":
+                self.log.accounted(conn_id, False, *detail)
+        self.log.flush()
 
     def spawn(self, work: Awaitable[Any]) -> asyncio.Future[Any]:
         """Runs a coroutine in a task that lives until it is done or the server stops."""
@@ -255,7 +264,7 @@ class Hub(Host):
         connection = carrier.connection
         if connection.state is not State.OPEN or carrier.phase is not Phase.CARRYING:
             return False
-        if not self._wait_for_client(connection):
+        if not self._wait_for_client(connection, f"the client closed with {code} {reason}".rstrip()):
             return False
         with contextlib.suppress(EngineError):
             self.engine.retire(connection.id, carrier.link, (code, reason), False)
@@ -289,12 +298,12 @@ class Hub(Host):
     def _left(self, carrier: Carrier) -> None:
         """The client is away: its session waits for it, if it has one that can."""
         connection = carrier.connection
-        if self._wait_for_client(connection):
+        if self._wait_for_client(connection, "the transport ended without a close frame"):
             self._park(connection, carrier.link)
         else:
             self._ended(connection, "closed")
 
-    def _wait_for_client(self, connection: Connection) -> bool:
+    def _wait_for_client(self, connection: Connection, why: str) -> bool:
         session = connection.session
         if connection.close_code is not None or self._is_draining or self.config.grace <= 0 or session is None:
             return False
@@ -302,6 +311,7 @@ class Hub(Host):
             return False
         self.lifetimes.end(connection)
         connection.advance(State.PARKED)
+        self.log.parked(connection, why)
         return True
 
     def _park(self, connection: Connection, link: int) -> None:
@@ -314,12 +324,16 @@ class Hub(Host):
             return
         if connection.close_code is None:
             connection.close_code = CloseCode.ABNORMAL
+        if connection.closed_by is None:
+            connection.closed_by = "network"
         connection.advance(State.CLOSED)
         # Each step is taken, whatever becomes of those before it.
         with self._contained("end of a connection"):
             leaver = self.users.discard(connection)
             if leaver is not None:
                 self.fabric.user_left(leaver)
+        with self._contained("end of a connection"):
+            self.log.ended(connection, reason)
         self.lifetimes.end(connection)
         with self._contained("end of a connection"):
             self.engine.gone(connection.id)
@@ -615,11 +629,13 @@ class Hub(Host):
                 self.failed.set_result(detail)
         elif kind == "refused":
             self._refused(carrier, link, detail)
+        elif kind == "ended":
+            self.log.accounted(link, link in self.connections, *detail)
         elif carrier is None or (kind == "closed" and carrier.phase is Phase.RETIRED):
             # Its transport was lost while the event was under way, or it names a session without a transport.
             parked = self.connections.get(link)
             if kind == "closed" and parked is not None:
-                self.health.info("%r has ended: %s", parked, _CAUSES[detail])
+                self.log.because(parked, _CAUSES[detail])
                 self._ended(parked, "overflow" if parked.is_parked else "closed")
         elif kind == "data":
             carrier.deliver(detail)
@@ -628,17 +644,17 @@ class Hub(Host):
         elif kind == "resumed":
             self._resumed(carrier)
         elif kind == "parked":
-            self.health.info("%r is parked: %s", carrier.connection, _CAUSES[detail])
+            self.log.because(carrier.connection, _CAUSES[detail])
             carrier.abort()
         elif kind == "closing":
-            self.health.info("%r is closed: %s", carrier.connection, _CAUSES[detail])
             carrier.connection.closing(CloseCode.SLOW_CONSUMER, _CAUSES[detail])
             self.limits.count("engine_bytes" if detail == "budget" else "connection_bytes")
             if carrier.connection.session is not None:
                 self.sessions.end(carrier.connection.session, carrier.connection, "overflow")
         else:
             connection = carrier.connection
-            self.health.info("%r has ended: %s", connection, _CAUSES[detail])
+            if detail != "reset":
+                connection.closed_by = connection.closed_by or "server"
             connection.close_reason = connection.close_reason or _CAUSES[detail]
             connection.close_code = connection.close_code or CloseCode.ABNORMAL
             carrier.abort()

@@ -191,6 +191,8 @@ class Lifecycle:
                 with contextlib.suppress(Exception):
                     end()
             parts.engine.shutdown(1.0)
+            with contextlib.suppress(Exception):
+                parts.hub.finish_log()
             self._has_garbage = True
         self._calls.give_up_all()
         self._health.flush()

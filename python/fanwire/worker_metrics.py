@@ -109,7 +109,7 @@ class _Merged(Collector):
     def collect(self) -> Iterator[Metric]:
         """What a scrape gets."""
         families: dict[str, Metric] = {}
-        up = GaugeMetricFamily("fanwire_worker_up", "Whether the worker has told its metrics.", labels=["worker"])
+        up = GaugeMetricFamily(WORKER_UP, "Whether the worker has told its metrics.", labels=["worker"])
         for worker, text in sorted(self._texts.items()):
             up.add_metric([str(worker)], 0 if text is None else 1)
             for family in text_string_to_metric_families((text or b"").decode()):
@@ -119,6 +119,9 @@ class _Merged(Collector):
         yield up
         yield from families.values()
 
+
+WORKER_UP = "fanwire_worker_up"
+"""The metric that says which workers have answered."""
 
 ANSWER = 2.0
 """Seconds for the other workers to answer: a scrape has ten, unless Prometheus is told otherwise."""

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use crate::account::Account;
 use crate::command::{Cause, Event, Retired};
 use crate::envelope::{Encoding, Kind};
 use crate::message::{About, Delivery, Message, Role};
@@ -61,6 +62,7 @@ impl<L: Link> Shard<L> {
             link_id: id,
             outbox,
             skips: Skips::new(false),
+            account: Account::default(),
             is_dirty: false,
             is_blocked: false,
             is_retired: true,

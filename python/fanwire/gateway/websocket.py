@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from inspect import isawaitable
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -88,10 +88,13 @@ class WebSocket(WSListener):
             opcode = frame.msg_type
             if frame.rsv1 or frame.rsv2 or frame.rsv3:
                 raise Violation(CloseCode.PROTOCOL_ERROR, "reserved bit without an extension")
-            if opcode is BINARY and frame.fin and not self._assembly.is_open:
-                self._received(frame.get_payload_as_bytes())
-            elif opcode in _DATA:
-                self._continue(opcode.value, frame.fin, frame.get_payload_as_bytes())
+            if opcode in _DATA:
+                payload = frame.get_payload_as_bytes()
+                self.connection.received_bytes += len(payload)
+                if opcode is BINARY and frame.fin and not self._assembly.is_open:
+                    self._received(payload)
+                else:
+                    self._continue(opcode.value, frame.fin, payload)
             elif opcode is WSMsgType.CLOSE:
                 self._close_received(frame)
             else:
@@ -139,6 +142,7 @@ class WebSocket(WSListener):
             self._unfinished = loop.call_later(timeout, self._check_unfinished, loop.time())
 
     def _received(self, message: bytes | str) -> None:
+        self.connection.received_messages += 1
         session = self.connection.session
         if session is not None:
             self._heard(session, message)
@@ -390,7 +394,7 @@ class WebSocket(WSListener):
         self._hub.take_events()
         # By some codes the client says that it comes back: its session waits.
         if code is None or code not in RECONNECTS or not self._hub.let_go(self, code, reason):
-            self._end(code, reason)
+            self._end(code, reason, "client")
 
     def _peer_has_closed(self) -> None:
         self._peer_closed = True
@@ -401,11 +405,11 @@ class WebSocket(WSListener):
         if self._is_tls and self._peer_closed and self._is_finished:
             self.transport.close()
 
-    def _end(self, code: int | None, reason: str) -> None:
+    def _end(self, code: int | None, reason: str, by: Literal["client", "server"] = "server") -> None:
         if self.is_lost:
             return
         self._hub.engine.close(self.connection.id, code, reason, False)
-        self.connection.closing(code or CloseCode.NO_CODE, reason)
+        self.connection.closing(code or CloseCode.NO_CODE, reason, by)
 
     def _grant(self) -> None:
         owed, self._owed = self._owed, 0
