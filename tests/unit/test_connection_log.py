@@ -1,0 +1,91 @@
+"""The records of connections that have ended, whichever of host and engine speaks first."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fanwire.connection_log import ConnectionLog
+from fanwire.state import State
+
+
+def connection(conn_id: int = 7, **changes: Any) -> Any:
+    """What the log reads of one."""
+    request = SimpleNamespace(remote="::1", is_secure=True)
+    told = {
+        "id": conn_id, "identity": "bob", "request": request, "session": None, "opened_at": 10.0, "state": State.OPEN,
+        "close_code": 1000, "close_reason": "", "closed_by": "client", "received_messages": 1, "received_bytes": 2,
+    }  # fmt: skip
+    return SimpleNamespace(**{**told, **changes})
+
+
+@pytest.fixture(autouse=True)
+def _is_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fanwire.connections")
+
+
+LINE = (
+    "event=connection_ended id=7 subject=bob address=::1 transport=wss codec=raw duration=2.5 close_code=1000 "
+    "closed_by=client why=closed received_messages=1 received_bytes=2"
+)
+SENT = " sent_messages=3 sent_bytes=40 dropped_oldest=5"
+
+
+def test_the_host_ends_it_and_the_engine_tells_what_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    log = ConnectionLog(lambda: 12.5)
+    log.ended(connection(), "closed")
+    assert caplog.messages == []
+    log.accounted(7, False, 3, 40, {"oldest": 5})
+    assert caplog.messages == [LINE + SENT]
+
+
+def test_the_engine_ends_it_and_the_host_hears_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    log = ConnectionLog(lambda: 12.5)
+    log.accounted(7, True, 3, 40, {"oldest": 5})
+    log.ended(connection(), "closed")
+    assert caplog.messages == [LINE + SENT]
+
+
+def test_a_cause_that_the_engine_names_comes_before_the_hosts(caplog: pytest.LogCaptureFixture) -> None:
+    log = ConnectionLog(lambda: 12.5)
+    log.because(connection(), "no pong")
+    log.parked(connection(session=SimpleNamespace(codec=SimpleNamespace(name="json"))), "lost")
+    assert caplog.messages == [
+        'event=session_parked id=7 subject=bob address=::1 transport=wss codec=json duration=2.5 why="no pong"'
+    ]
+    # It was told once.
+    log.ended(connection(), "expired")
+    log.accounted(7, False, 0, 0, {})
+    assert " why=expired " in caplog.messages[1]
+
+
+def test_records_without_an_account_are_written_when_the_engine_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+    log = ConnectionLog(lambda: 12.5)
+    log.ended(connection(), "closed")
+    log.flush()
+    log.flush()
+    assert caplog.messages == [LINE]
+
+
+def test_what_is_told_of_an_unknown_connection_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:
+    log = ConnectionLog(lambda: 12.5)
+    log.accounted(7, False, 3, 40, {})
+    log.because(connection(state=State.CLOSED), "no pong")
+    log.ended(connection(), "closed")
+    log.flush()
+    assert caplog.messages == [LINE]
+
+
+@pytest.mark.parametrize("text", ["two words", "a=b", 'a"b', "a\nb", "ü", "", "\x1b[31m", "\\"])
+def test_what_a_client_says_cannot_be_taken_for_a_field(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    log = ConnectionLog(lambda: 12.5)
+    log.ended(connection(close_reason=text, identity=text), "closed")
+    log.flush()
+    (line,) = caplog.messages
+    assert line.isascii()
+    assert line.isprintable()
+    assert line.count(" address=") == 1
+    assert ' subject="' in line
