@@ -348,6 +348,10 @@ class Server(Application):
             await prepared
         return hub.memberships.present(room)
 
+    def _expose(self, exposition: Callable[[], Awaitable[bytes]] | None) -> None:
+        """Has `GET /metrics` answer with this text; None: with the server's own metrics. For `fanwire serve`."""
+        self._http.exposition = exposition
+
     @property
     def metrics(self) -> CollectorRegistry:
         """What the server counts, as a registry of `prometheus_client`; the same as `GET /metrics`."""

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import psutil
 import pytest
 from helpers.program import Program
@@ -110,6 +111,22 @@ async def test_what_one_worker_publishes_reaches_the_clients_of_all(program: Pro
             assert [message.data for message in messages] == list(range(20))
             assert [message.seq for message in messages] == seqs
             assert not [message.gap for message in messages if message.gap]
+
+
+@ON_ONE_LOOP
+async def test_one_scrape_has_the_metrics_of_all_workers(program: Program, url: str) -> None:
+    async with readers(program, url) as rooms, aiohttp.ClientSession() as http:
+        for _ in range(4):
+            # Each time the kernel may choose another worker.
+            address = url.replace("ws:", "http:") + "/metrics"
+            headers = {"Authorization": f"Bearer {KEY}", "Connection": "close"}
+            async with http.get(address, headers=headers) as answer:
+                text = await within(answer.text())
+            counts = re.findall(r'^fanwire_connections\{worker="([01])"\} (\d+)\.0$', text, re.MULTILINE)
+            assert [worker for worker, _ in counts] == ["0", "1"]
+            assert sum(int(count) for _, count in counts) == len(rooms)
+            assert re.findall(r'^fanwire_worker_up\{worker="(.)"\} 1\.0$', text, re.MULTILINE) == ["0", "1"]
+            assert 'fanwire_delivery_latency_seconds_bucket{le="+Inf",worker="1"}' in text
 
 
 @ON_ONE_LOOP

@@ -21,7 +21,7 @@ from fanwire.cli.access import access, room_of
 from fanwire.cli.backplane import URL_VARIABLE, build_backplane, embedded_store
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.settings import Room, ServerTable, Settings
-from fanwire.cli.workers import PORT_VARIABLE, run_workers
+from fanwire.cli.workers import PORT_VARIABLE, run_workers, shared_metrics
 from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
@@ -110,7 +110,8 @@ def run_server(server: Server, ready: Callable[[], object], store: str | None = 
         async with embedded(store) as url:
             if url is not None:
                 os.environ[URL_VARIABLE] = url
-            await server.serve(ready=note_ready)
+            async with shared_metrics(server):
+                await server.serve(ready=note_ready)
 
     try:
         calm()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from fanwire.backplane.child import end_with_parent
 from fanwire.cli.failure import Failure
+from fanwire.server import Server
+from fanwire.worker_metrics import WorkerMetrics
 
-__all__ = ["PORT_VARIABLE", "run_workers"]
+__all__ = ["PORT_VARIABLE", "run_workers", "shared_metrics"]
 
 logger = logging.getLogger("fanwire")
 
@@ -39,10 +44,11 @@ async def run_workers(
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    with reserve(host, port) as reserved:
+    with reserve(host, port) as reserved, tempfile.TemporaryDirectory(prefix="fanwire-") as directory:
         port = reserved.getsockname()[1]
         env = {**os.environ, **env, PORT_VARIABLE: str(port)}
-        workers = [_start(env) for _ in range(count)]
+        env |= {DIRECTORY_VARIABLE: directory, COUNT_VARIABLE: str(count)}
+        workers = [_start(env, place) for place in range(count)]
         try:
             waits = [loop.run_in_executor(None, _wait_ready, worker) for worker in workers]
             if not all(await asyncio.gather(*waits)):
@@ -53,7 +59,7 @@ async def run_workers(
                     if worker.poll() is not None:
                         logger.error("worker %d has ended with %s; starting it again", worker.pid, worker.returncode)
                         await asyncio.sleep(RESTART)
-                        workers[place] = _start(env)
+                        workers[place] = _start(env, place)
                 try:
                     await asyncio.wait_for(stopping.wait(), WATCH)
                 except asyncio.TimeoutError:
@@ -90,10 +96,33 @@ def reserve(host: str, port: int) -> socket.socket:
     return reserved
 
 
-def _start(env: dict[str, str]) -> subprocess.Popen[bytes]:
+@contextlib.asynccontextmanager
+async def shared_metrics(server: Server) -> AsyncIterator[None]:
+    """In a worker: a scrape of its server gets the metrics of all workers. Otherwise: nothing is done."""
+    if DIRECTORY_VARIABLE not in os.environ:
+        yield
+        return
+    directory, worker, count = map(os.environ.__getitem__, (DIRECTORY_VARIABLE, NUMBER_VARIABLE, COUNT_VARIABLE))
+    metrics = WorkerMetrics(server.metrics, Path(directory), int(worker), int(count))
+    try:
+        await metrics.start()
+    except OSError as error:
+        # A long path, say. It serves all the same.
+        logger.warning("a scrape gets the metrics of one worker only: %s", error)
+        yield
+        return
+    server._expose(metrics.exposition)
+    try:
+        yield
+    finally:
+        server._expose(None)
+        await metrics.stop()
+
+
+def _start(env: dict[str, str], number: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - ourselves
         [sys.executable, "-m", "fanwire", *sys.argv[1:]],
-        env=env,
+        env={**env, NUMBER_VARIABLE: str(number)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         # Ctrl-C at the terminal is for the first process, which tells the others.
@@ -110,6 +139,15 @@ def _wait_ready(worker: subprocess.Popen[bytes]) -> bool:
 
 PORT_VARIABLE = "FANWIRE_WORKER_PORT"
 """Set for workers: the port that they share."""
+
+NUMBER_VARIABLE = "FANWIRE_WORKER_NUMBER"
+"""Set for workers: which one it is, from 0."""
+
+COUNT_VARIABLE = "FANWIRE_WORKER_COUNT"
+"""Set for workers: how many there are."""
+
+DIRECTORY_VARIABLE = "FANWIRE_WORKER_DIRECTORY"
+"""Set for workers: where each has the socket by which it tells the others its metrics."""
 
 WATCH = 0.5
 """Seconds between looks at whether all are there."""

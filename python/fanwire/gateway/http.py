@@ -53,6 +53,7 @@ class HttpSide:
 
     Attributes:
         prefix: see above.
+        exposition: what a scrape gets, where that is more than the registry: the metrics of all workers of one port.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class HttpSide:
         self._api_keys = [key.encode() for key in api_keys]
         self.prefix = prefix
         self._registry = registry
+        self.exposition: Callable[[], Awaitable[bytes]] | None = None
         self._body_timeout = config.http_body_timeout
         self._count = count
         publisher = HttpPublisher(
@@ -202,7 +204,8 @@ class HttpSide:
         return response
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        text = generate_latest(self._registry) if self.exposition is None else await self.exposition()
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _keyed(self, handler: Handler, what: str) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
