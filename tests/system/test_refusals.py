@@ -48,8 +48,9 @@ async def status_of(server: Book, subprotocol: str | None = None, path: str = "/
 
 async def is_empty(server: Book) -> None:
     """Waits until nothing is held of those that have come: no place, and no descriptor."""
-    keeper = server._keeper
-    assert keeper is not None
+    parts = server._life.parts
+    assert parts is not None
+    keeper = parts.keeper
     await until(lambda: keeper.admission.connections == 0, "all places are given back")
     await until(lambda: not keeper.waiting)
 
