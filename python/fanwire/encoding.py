@@ -27,22 +27,15 @@ objects."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import sys
-from collections import deque
-from collections.abc import Callable, Mapping, Set
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
-from functools import lru_cache, partial
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import orjson
 
 from fanwire._engine import check_json, glance, is_surely_finite, json_to_msgpack, msgpack_to_json, payload_of
+from fanwire.reduction import reduce, short, short_key
 
 __all__ = [
     "MAX_NESTING",
@@ -126,7 +119,7 @@ def document(value: Any, max_nesting: int = NESTING_LIMIT) -> bytes:
         TypeError, ValueError: as `encode`.
     """
     try:
-        encoded = orjson.dumps(value, _reduce, _OPTIONS)
+        encoded = orjson.dumps(value, reduce, _OPTIONS)
     except TypeError:
         # orjson says what is wrong and not where, and refuses some values that are in the table.
         return _Walk(max_nesting).document(value)
@@ -233,7 +226,7 @@ class _Walk:
             return self.text(value)
         if isinstance(value, int) and not isinstance(value, Enum):
             if not -(1 << 63) <= value < 1 << 64:
-                raise ValueError(f"{self._at} must be an integer from -2**63 to 2**64-1, got {_short(value)}")
+                raise ValueError(f"{self._at} must be an integer from -2**63 to 2**64-1, got {short(value)}")
             return int.__index__(value)
         if isinstance(value, float) and not isinstance(value, Enum):
             if value - value != 0:
@@ -267,7 +260,7 @@ class _Walk:
 
     def _reduced(self, value: Any) -> Any:
         try:
-            return _reduce(value)
+            return reduce(value)
         except (TypeError, ValueError) as error:
             if isinstance(value, msgspec.Struct):
                 # msgspec says what is wrong and not in which field.
@@ -282,9 +275,9 @@ class _Walk:
         found = {}
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise TypeError(f"{self._at} must have str as keys, got {_short(key)} of type {type(key).__name__}")
+                raise TypeError(f"{self._at} must have str as keys, got {short(key)} of type {type(key).__name__}")
             name = self.text(key)
-            self._path.append(f".{_short_key(name)}")
+            self._path.append(f".{short_key(name)}")
             found[name] = self.plain(inner)
             self._path.pop()
         return found
@@ -312,148 +305,16 @@ class _Walk:
         return path if len(path) <= _PATH_MAX else f"{path[:_PATH_MAX]}\N{HORIZONTAL ELLIPSIS}"
 
 
-def _reduce(value: Any) -> Any:
-    """One step from a value to what JSON has words for; what is inside may need more steps.
-
-    Raises:
-        TypeError, ValueError: the value is not of the table; the text says what it must be.
-    """
-    kind: type = type(value)
-    return (_USUAL.get(kind) or _reducer(kind))(value)
-
-
-@lru_cache(maxsize=1024)
-def _reducer(kind: type) -> Callable[[Any], Any]:
-    if issubclass(kind, Enum):
-        return _value_of
-    if issubclass(kind, (datetime, date, time)):
-        return kind.isoformat
-    if issubclass(kind, Decimal):
-        return _digits
-    if issubclass(kind, UUID):
-        return UUID.__str__
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and issubclass(kind, (numpy.generic, numpy.ndarray)):
-        return _from_numpy
-    if issubclass(kind, msgspec.Struct):
-        return _from_struct
-    if hasattr(kind, "__pydantic_serializer__"):
-        return _from_pydantic
-    if dataclasses.is_dataclass(kind):
-        names = [field.name for field in dataclasses.fields(kind)]
-        return lambda value: {name: getattr(value, name) for name in names}
-    for base, reducer in _BASES:
-        if issubclass(kind, base):
-            return reducer
-    return _refuse
-
-
-def _value_of(value: Enum) -> Any:
-    return value.value
-
-
-def _digits(value: Decimal) -> str:
-    if not value.is_finite():
-        raise ValueError(f"must be a finite number, got Decimal({str(value)!r})")
-    return str(value)
-
-
-def _from_struct(value: msgspec.Struct) -> Any:
-    return msgspec.to_builtins(value, builtin_types=_LEFT_TO_US, enc_hook=_reduce)
-
-
-def _from_pydantic(value: Any) -> Any:
-    if hasattr(value, "model_dump"):
-        dump = value.model_dump
-    else:
-        dump = partial(type(value).__pydantic_serializer__.to_python, value)
-    # In its JSON mode pydantic writes some values as others, so they are looked for before that.
-    python = dump(mode="python", by_alias=True)
-    config = getattr(type(value), "model_config", {})
-    _check_pydantic(python, "", "ser_json_bytes" in config)
-    try:
-        return dump(mode="json", by_alias=True)
-    except ValueError:
-        # There is a type in it that pydantic does not know, and we perhaps do.
-        return python
-
-
-def _check_pydantic(value: Any, path: str, takes_bytes: bool) -> None:
-    """Refuses what the JSON mode would write as another value, unless the model says that it should."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                raise _Within(path, f"must have str as keys, got {_short(key)} of type {type(key).__name__}")
-            _check_pydantic(inner, f"{path}.{_short_key(key)}", takes_bytes)
-    elif isinstance(value, (list, tuple, Set)):
-        for index, inner in enumerate(value):
-            _check_pydantic(inner, f"{path}[{index}]", takes_bytes)
-    elif isinstance(value, float) and value - value != 0:
-        raise _Within(path, f"must be a finite number, got {float(value)}")
-    elif isinstance(value, (bytes, bytearray, memoryview)) and not takes_bytes:
-        raise _Within(path, f"must not be {type(value).__name__}: bytes can only be a whole message")
-
-
-class _Within(ValueError):
-    """A value inside of the one that is reduced, by its path from there, cannot be carried."""
-
-    def __init__(self, path: str, text: str) -> None:
-        super().__init__(text)
-        self.path = path
-
-
-def _from_numpy(value: Any) -> Any:
-    if getattr(value, "mask", False) is not False and value.mask.any():
-        raise ValueError("must not be masked: what is behind the mask is not known")
-    kind = value.dtype.kind
-    if kind == "M":
-        # As integers, `item` and `tolist` would lose the unit.
-        numpy = sys.modules["numpy"]
-        if numpy.isnat(value).any():
-            raise ValueError("must be a time, got NaT")
-        return numpy.datetime_as_string(value).tolist()
-    if kind not in _NUMPY_KINDS or value.dtype.itemsize > _NUMPY_BYTES.get(kind, sys.maxsize):
-        raise TypeError(
-            f"must be a numpy value of whole numbers, floats up to 64 bits, booleans or text, got {value.dtype}"
-        )
-    return value.tolist()
-
-
-def _refuse_bytes(value: Any) -> Any:
-    raise TypeError(f"must not be {type(value).__name__}: bytes can only be a whole message")
-
-
-def _refuse(value: Any) -> Any:
-    raise TypeError(f"must be of a type that docs/values.md names, got {type(value).__name__}")
-
-
 def _may_have_non_finite(value: Any) -> bool:
     """Whether one of the nulls that orjson has written for a value may stand for NaN or infinity."""
     try:
-        return _NON_FINITE.search(msgspec.msgpack.encode(value, enc_hook=_reduce)) is not None
+        return _NON_FINITE.search(msgspec.msgpack.encode(value, enc_hook=reduce)) is not None
     except Exception:  # noqa: BLE001 - the walk that follows says what is wrong, if anything is
         return True
 
 
-_USUAL: dict[type, Callable[[Any], Any]] = {datetime: datetime.isoformat, Decimal: _digits, date: date.isoformat}
-"""What need not be looked for."""
-
-_BASES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
-    ((bytes, bytearray, memoryview), _refuse_bytes),
-    (float, float),
-    (Mapping, dict),
-    ((tuple, Set, deque), list),
-)
-"""What is known by an abstract or a less special base, in this order."""
-
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 """orjson leaves out fields that begin with an underscore, and seconds of a time zone's offset."""
-
-_LEFT_TO_US = (bytes, bytearray, memoryview, datetime, date, time, timedelta, UUID, Decimal)
-"""What msgspec would otherwise write in its own way."""
-
-_NUMPY_KINDS = frozenset("biufUO")
-_NUMPY_BYTES = {"f": 8}
 
 _BIN = frozenset({b"\xc4", b"\xc5", b"\xc6"})
 """First bytes of MessagePack's bytes."""
@@ -466,15 +327,3 @@ _DEEPEST = 256
 
 _PATH_MAX = 400
 """Characters of a path."""
-
-
-def _short(value: Any) -> str:
-    # The text of an integer of more than 4,300 digits is refused by Python.
-    if isinstance(value, int) and value.bit_length() > 256:
-        return f"one of {value.bit_length()} bits"
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def _short_key(key: str) -> str:
-    return key if len(key) <= 40 else f"{key[:40]}\N{HORIZONTAL ELLIPSIS}"

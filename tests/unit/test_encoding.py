@@ -188,6 +188,8 @@ VALUES: list[tuple[Any, Any]] = [
         "legs": [{"symbol": "E", "price": 1.0, "_hidden": 1}, 1],
     }),
     (Row(1, NOON), [1, NOON.isoformat()]),
+    (Row(1, {Side.BUY: [Text("v"), Number(2), Real(1.5), Level.HIGH, Pair.BOTH]}),
+     [1, {"buy": ["v", 2, 1.5, 3, [1, "2026-01-02"]]}]),
     (Model(unitPrice=Decimal("1.50"), at=NOON, tag="a"), {
         "unitPrice": "1.50", "at": "2026-01-02T12:00:00.000005Z", "tag": "A", "side": "buy",
     }),

@@ -42,6 +42,7 @@ PUBLIC = [
 ]
 TESTS = Path(__file__).parents[1]
 ELSEWHERE = {
+    "fanwire.reduction": "unit/test_encoding.py: every type is tried within documents",
     "fanwire.backplane.base": "contract/test_backplane.py: an interface",
     "fanwire.backplane.child": "system/test_workers.py: a process",
     "fanwire.backplane.embedded": "contract/test_backplane.py and system/test_workers.py: a process",
