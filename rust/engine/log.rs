@@ -64,6 +64,9 @@ impl Engine {
         if !messages.is_sorted_by(|(one, _), (next, _)| one.seq < next.seq) {
             return Err(Error::Invalid("the messages are not in the order of their numbers".into()));
         }
+        for &(_, draft) in messages {
+            self.mint.check(draft)?;
+        }
         // What no member could read is not there, and nothing before it is missed in silence.
         let (mut from, mut messages) = (from, messages);
         if let Some(last) = messages.iter().rposition(|&(_, draft)| self.mint.check_foreign(draft).is_err()) {

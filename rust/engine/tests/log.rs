@@ -206,6 +206,17 @@ fn nothing_is_put_before_where_it_does_not_belong() {
 }
 
 #[test]
+fn what_was_before_begins_after_what_is_no_document() {
+    let engine = start(1);
+    with_history(&engine, 10);
+    place(&engine, 20);
+    let json = |seq, payload| (Stamp { seq, ts_ms: TS_MS }, Draft { kind: Kind::Json, ..draft(payload) });
+    let from = Position { epoch: EPOCH, seq: 1 };
+    engine.extend("h.a", from, &[json(5, b"[1]"), json(6, b"[NaN]"), json(7, b"[2]")]).unwrap();
+    assert_eq!(floor(&engine), 6);
+}
+
+#[test]
 fn what_was_before_may_have_the_newest_value_of_a_key() {
     let engine = start(1);
     let settings = RoomSettings { delivery: Delivery::Latest, max_keys: 2, history: 10, ..RoomSettings::default() };
