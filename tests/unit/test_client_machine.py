@@ -434,9 +434,9 @@ def test_the_server_may_join_and_leave_for_the_client() -> None:
 @pytest.mark.parametrize("name", ["", "x" * 256, "ä" * 128])
 def test_names_of_rooms_have_a_length(name: str) -> None:
     machine = Driver().up().machine
-    with pytest.raises(ValueError, match="255"):
+    with pytest.raises(ValueError, match="room must not be empty" if not name else "room must have at most 255 bytes"):
         machine.join(name)
-    with pytest.raises(ValueError, match="255"):
+    with pytest.raises(ValueError, match="room must not be empty" if not name else "room must have at most 255 bytes"):
         machine.publish(name, 1)
 
 

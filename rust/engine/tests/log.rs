@@ -200,8 +200,7 @@ fn nothing_is_put_before_where_it_does_not_belong() {
     };
     assert!(invalid(&[(stamp(5), draft(b"x")), (stamp(5), draft(b"x"))]));
     assert!(invalid(&[(stamp(5), Draft { key: Some("k"), ..draft(b"x") }), (stamp(6), draft(b"x"))]));
-    // What no member could have is left out, and the history begins after it.
-    assert!(!invalid(&[(stamp(5), draft(&vec![0; 64 << 20]))]));
+    assert!(invalid(&[(stamp(5), draft(&vec![0; 64 << 20]))]));
     assert_eq!((floor(&engine), engine.kept().used()), (20, 0));
 }
 
