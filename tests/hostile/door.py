@@ -125,13 +125,18 @@ class _Turns:
         call(*args)
 
 
-class _HttpServer:
-    connections: tuple[Any, ...] = ()
+class _HttpSide:
+    has_keys = False
+    prefix = ""
+    connections = 0
     last: Http | None = None
 
-    def __call__(self) -> Http:
+    def protocol(self) -> Http:
         self.last = Http()
         return self.last
+
+    def knows(self, authorization: bytes) -> bool:
+        return False
 
 
 class House:
@@ -153,7 +158,7 @@ class House:
         self.config = Config(**{"handshake_rate": 0.0, "address_handshake_rate": 0.0, **(config or {})})
         self.loop = Loop()
         self.claimed: list[tuple[str, int]] = []
-        self._http = _HttpServer()
+        self._http = _HttpSide()
         self._tasks: list[asyncio.Future[Any]] = []
         hub = SimpleNamespace(
             config=self.config,
@@ -161,6 +166,7 @@ class House:
             turns=_Turns(),
             spawn=self._spawn,
             sessions=SimpleNamespace(claim=self._claim),
+            health=SimpleNamespace(faults=()),
             make_room=lambda subject, at: None,
         )
         self.keeper = Doorkeeper(

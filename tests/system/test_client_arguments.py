@@ -64,8 +64,8 @@ CALLS: list[tuple[Call, type[Exception], str]] = [
     (lambda client: client.join(""), ValueError, "room must not be empty"),
     (lambda client: client.join("\ud800"), ValueError, "room must be Unicode text"),
     (lambda client: client.join("a", since="x"), TypeError, "since must be a Position"),  # type: ignore[arg-type]
-    (lambda client: client.join("a", since=("e", "7")), TypeError, "number of since"),  # type: ignore[arg-type]
-    (lambda client: client.join("a", since=("e", -1)), ValueError, "number of since must be at least 0, got -1"),
+    (lambda client: client.join("a", since=("e", "7")), TypeError, "seq of since"),  # type: ignore[arg-type]
+    (lambda client: client.join("a", since=("e", -1)), ValueError, "seq of since must be at least 0, got -1"),
     (lambda client: client.leave(None), TypeError, "room must be a str, got None"),  # type: ignore[arg-type]
     (lambda client: client.publish(7, "x"), TypeError, "room must be a str, got 7"),  # type: ignore[arg-type]
     (lambda client: client.publish("a", "x", key=7), TypeError, "key must be a str, got 7"),  # type: ignore[arg-type]
