@@ -35,7 +35,7 @@ import msgspec
 import orjson
 
 from fanwire._engine import check_json, glance, is_surely_finite, json_to_msgpack, msgpack_to_json, payload_of
-from fanwire.reduction import reduce, short, short_key
+from fanwire.reduction import Unfit, reduce, short, short_key
 
 __all__ = [
     "MAX_NESTING",
@@ -122,6 +122,8 @@ def document(value: Any, max_nesting: int = NESTING_LIMIT) -> bytes:
         encoded = orjson.dumps(value, reduce, _OPTIONS)
     except TypeError:
         # orjson says what is wrong and not where, and refuses some values that are in the table.
+        encoded = None
+    if encoded is None:  # not above, or the walk's own error would come with that of orjson
         return _Walk(max_nesting).document(value)
     seen = glance(encoded, max_nesting)
     if seen and (seen > 1 or (not is_surely_finite(value) and _may_have_non_finite(value))):
@@ -269,7 +271,7 @@ class _Walk:
             # Of the table, or of the value's own class: both say what is wrong, and not where.
             kind = TypeError if isinstance(error, TypeError) else ValueError
             self._path.append(getattr(error, "path", ""))
-            raise kind(f"{self._at} {error}") from error
+            raise kind(f"{self._at} {error}") from (None if isinstance(error, Unfit) else error)
 
     def _map(self, value: dict[Any, Any]) -> dict[str, Any]:
         found = {}

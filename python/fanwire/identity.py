@@ -28,7 +28,26 @@ ANONYMOUS: Final = Anonymous.ANONYMOUS
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """An identity. `authenticate` may return anything else as well; what fanwire reads of it is what is here.
+    """Who a client is, as `authenticate` returns it.
+
+    `authenticate` may return an object or a mapping of the application's own instead. Its `subject` (or `sub`, or
+    `id`), `expires` (or `exp`), `scopes` (or `scope`) and `rate` are read; what it does not have is as by default. A
+    str or an int is its own subject.
+
+    ::
+
+        def authenticate(request):
+            user = users.get(request.bearer)
+            return user and fanwire.Identity(subject=user.name, expires=user.token_ends)
+
+    Args:
+        subject: whose connection it is, not empty: what `Server.disconnect_user` and the rule "subject" of
+            `Server.room` mean, and what a renewed token has to name, too.
+        expires: when it ends, in seconds since 1970, such as `time.time() + 3600`; None: never. See
+            `Config.token_notice`.
+        scopes: what it may do, for the rules "scope:NAME" of `Server.room`.
+        rate: how many times `Config.message_rate` and `Config.byte_rate` its clients may send; 0: without a limit.
+        claims: all that its token says, checked.
 
     Raises:
         TypeError, ValueError: a field has a wrong type, or a value out of range; the text names it.

@@ -18,7 +18,15 @@ from uuid import UUID
 
 import msgspec
 
-__all__ = ["reduce", "short", "short_key"]
+__all__ = ["Unfit", "reduce", "short", "short_key"]
+
+
+class Unfit(Exception):
+    """A value cannot be carried, by the table itself: the text says all, and no cause in other code does."""
+
+
+class _UnfitType(Unfit, TypeError):
+    pass
 
 
 def reduce(value: Any) -> Any:
@@ -103,7 +111,7 @@ def _check_pydantic(value: Any, path: str, takes_bytes: bool) -> None:
         raise _Within(path, f"must not be {type(value).__name__}: bytes can only be a whole message")
 
 
-class _Within(ValueError):
+class _Within(Unfit, ValueError):
     """A value inside of the one that is reduced, by its path from there, cannot be carried."""
 
     def __init__(self, path: str, text: str) -> None:
@@ -122,18 +130,18 @@ def _from_numpy(value: Any) -> Any:
             raise ValueError("must be a time, got NaT")
         return numpy.datetime_as_string(value).tolist()
     if kind not in _NUMPY_KINDS or value.dtype.itemsize > _NUMPY_BYTES.get(kind, sys.maxsize):
-        raise TypeError(
+        raise _UnfitType(
             f"must be a numpy value of whole numbers, floats up to 64 bits, booleans or text, got {value.dtype}"
         )
     return value.tolist()
 
 
 def _refuse_bytes(value: Any) -> Any:
-    raise TypeError(f"must not be {type(value).__name__}: bytes can only be a whole message")
+    raise _UnfitType(f"must not be {type(value).__name__}: bytes can only be a whole message")
 
 
 def _refuse(value: Any) -> Any:
-    raise TypeError(f"must be of a type that docs/values.md names, got {type(value).__name__}")
+    raise _UnfitType(f"must be of a type that docs/values.md names, got {type(value).__name__}")
 
 
 _USUAL: dict[type, Callable[[Any], Any]] = {datetime: datetime.isoformat, Decimal: _digits, date: date.isoformat}

@@ -19,6 +19,7 @@ from fanwire.limits import Limits
 from fanwire.memberships import Memberships
 from fanwire.once import Dropped, Once
 from fanwire.policy import Policies, RoomPolicy
+from fanwire.reduction import short
 from fanwire.rights import Rights
 from fanwire.roster import LISTED
 from fanwire.seen import Seen
@@ -335,7 +336,8 @@ class RoomDesk:
         is_short = len(incoming.room.encode(errors="replace")) <= NAME_MAX
         is_name = self._limits.config.is_room_name(incoming.room)
         if not is_name and (self._limits.over("room_name") or not is_short):
-            raise Refusal("bad_room", "this is no name of a room here", path="$.room")
+            text = f"room must be a name that Config.room_name allows, got {short(incoming.room)}"
+            raise Refusal("bad_room", text, path="$.room")
         return incoming.room, self._policies.of(incoming.room)
 
 

@@ -494,7 +494,10 @@ class Server(Application):
             signals.restore()
 
     def run(self) -> None:
-        """Runs `serve` on uvloop: the whole program of a server that only serves. See `fanwire.collector`."""
+        """Runs `serve` on uvloop: the whole program of a server that only serves. See `fanwire.collector`.
+
+        It is for the main thread, where a signal ends it. In another thread run `serve` on a loop that you keep.
+        """
         import uvloop  # not for those who bring their own loop
 
         calm()
@@ -517,13 +520,13 @@ class Server(Application):
 
     @property
     def port(self) -> int:
-        """The port it listens at."""
+        """The port it listens at. Where the argument is 0: 0 before the start, and any free port from then on."""
         parts = self._life.parts
         return parts.listener.port if parts is not None and self._port == 0 else self._port
 
     @property
     def url(self) -> str:
-        """Where clients connect to."""
+        """Where clients on this machine connect to, without `prefix`, such as "ws://127.0.0.1:8000". See `port`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'wss' if self._ssl else 'ws'}://{host}:{self.port}"
 

@@ -429,6 +429,9 @@ async def test_several_messages_in_one_body(kind: str, codec: str) -> None:
         assert [result.get("seq") for result in results] == [1, 1, None, None, 2, None]
         codes = [result["error"]["code"] for result in results if "error" in result]
         assert codes == ["bad_room", "bad_message", "bad_message"]
+        refused = results[2]["error"]
+        assert refused["text"] == "room must be a name that Config.room_name allows, got 'a b'"
+        assert refused["path"] == "$.room"
         heard = [await talk.hear("message") for _ in range(3)]
         assert [message["payload"] for message in heard[:2]] == [{"n": 1}, "text"]
         assert heard[2]["payload"] == ("AP8=" if codec == "json" else b"\x00\xff")

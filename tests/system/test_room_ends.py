@@ -34,6 +34,18 @@ async def drain(room: Room) -> list[Any]:
 
 
 @CODECS
+async def test_a_name_that_no_room_may_have_is_refused_with_the_name_and_the_setting(encoding: str) -> None:
+    server = Book(insecure=True)
+    server.room("*", publish=True)
+    async with server, connect(server.url, encoding=encoding) as client:
+        for call in (client.join("a b"), client.publish("a b", 1)):
+            with pytest.raises(fanwire.RequestFailed) as caught:
+                await within(call)
+            assert caught.value.code == "bad_room"
+            assert caught.value.text == "room must be a name that Config.room_name allows, got 'a b'"
+
+
+@CODECS
 async def test_a_right_that_is_withdrawn_ends_the_room_with_its_reason(encoding: str) -> None:
     allowed = {"a", "b"}
     server = Book(authenticate=lambda request: "ann", authorize=lambda identity, action, room: room in allowed)

@@ -4,11 +4,13 @@ path."""
 from __future__ import annotations
 
 import collections
+import collections.abc
 import dataclasses
 import enum
 import math
 import types
 import uuid
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
@@ -424,3 +426,29 @@ def told(value: Any) -> Any:
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     return str(value) if isinstance(value, (Decimal, uuid.UUID)) else value
+
+
+@pytest.mark.parametrize(
+    "value", [1j, {"x": [1j]}, {"x": b"bytes"}, {"x": float("nan")}, {1: 2}, {"x": np.longdouble(1)}]
+)
+def test_the_traceback_of_a_refused_value_has_one_error_in_it(value: object) -> None:
+    with pytest.raises((TypeError, ValueError)) as raised:
+        encode(value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+def test_the_traceback_of_a_value_whose_own_code_fails_has_that_error_in_it() -> None:
+    class Broken(collections.abc.Mapping[str, int]):
+        def __getitem__(self, key: str) -> int:
+            raise ValueError("broken")
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["a"])
+
+        def __len__(self) -> int:
+            return 1
+
+    with pytest.raises(ValueError, match=r"^\$\.x broken$") as raised:
+        encode({"x": Broken()})
+    assert isinstance(raised.value.__cause__, ValueError)

@@ -83,8 +83,8 @@ def connect(
         ssl: for wss; None: the system's certificates.
         headers: more headers for the upgrade, names to values of printable ASCII. `Host`, `Connection`, `Upgrade` and
             `Sec-WebSocket-*` are the client's own, and so is `Authorization` where there is a token.
-        max_queue: messages that wait for the application, of each room and of those to this client alone. When one
-            queue is full, nothing is read from the connection until it is half empty, or a call wants an answer. An
+        max_queue: messages that wait for the application, of each room and of those to this client alone. When a queue
+            is full, the server is told to hold messages back until it is half empty; see docs/client.md. An
             application that calls and calls, and takes no messages, loses the oldest at 16 times as many (8,192 at
             least), with a gap.
         open_timeout: seconds for the upgrade, and for a call of `token`.
@@ -356,7 +356,8 @@ class Client:
     def messages(self) -> Messages:
         """What is sent to this client alone. A message counts as processed once the next one is asked for.
 
-        Until this is called the newest `max_queue` messages are kept; from then on a full queue stops the reading.
+        Until this is called the newest `max_queue` messages are kept; from then on the server holds back what
+        a full queue has no place for.
         """
         self._is_direct_wanted = True
         return self._messages

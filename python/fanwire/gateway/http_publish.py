@@ -14,6 +14,7 @@ from fanwire.backplane.base import Unavailable
 from fanwire.errors import Overloaded
 from fanwire.gateway.http_body import HttpError, Options, entries_of, entry_of, options_of, payload_of
 from fanwire.gateway.http_reader import read_body
+from fanwire.reduction import short
 
 __all__ = ["HttpPublisher", "Publish"]
 
@@ -91,7 +92,8 @@ class HttpPublisher:
 
     def _try(self, room: str, payload: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
         if not self._is_name(room):
-            raise HttpError(HTTPStatus.BAD_REQUEST, "bad_room", "this is no name of a room here", "$.room")
+            text = f"room must be a name that Config.room_name allows, got {short(room)}"
+            raise HttpError(HTTPStatus.BAD_REQUEST, "bad_room", text, "$.room")
         try:
             seq = self._publish(room, payload, is_json, options)
         except Exception as error:
