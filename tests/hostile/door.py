@@ -166,7 +166,7 @@ class House:
             turns=_Turns(),
             spawn=self._spawn,
             sessions=SimpleNamespace(claim=self._claim),
-            health=SimpleNamespace(faults=()),
+            health=mock.Mock(faults=()),
             make_room=lambda subject, at: None,
         )
         self.keeper = Doorkeeper(
