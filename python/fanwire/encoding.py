@@ -89,8 +89,8 @@ def encode(data: Any, max_nesting: int = NESTING_LIMIT) -> tuple[bytes | str, bo
 
     ::
 
-        encode({"price": Decimal("1.08")})  # (b'{"price":"1.08"}', True)
-        encode({"orders": [{"price": math.nan}]})  # ValueError: $.orders[0].price must be a finite number, got nan
+        encode({"price": 1.08})  # (b'{"price":1.08}', True)
+        encode({"orders": [{"price": float("nan")}]})  # ValueError: $.orders[0].price must be a finite number, got nan
     """
     # The usual types first: this is called for every message that is published.
     kind = type(data)

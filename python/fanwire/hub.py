@@ -141,7 +141,7 @@ class Hub(Host):
         self._on_disconnect = rejections.guard(handlers.on_disconnect, "on_disconnect")
         self.sessions = Sessions(store, config.grace, config.max_parked, calls, health, self._give_up)
         self.sessions.moved_here = fabric.moved_here
-        self.memberships = Memberships(fabric, policies, self._changed)
+        self.memberships = Memberships(fabric, policies, config.max_nesting, self._changed)
         self._loop = asyncio.get_running_loop()
         self.turns = Turns(self._loop, health=health)
         health.check("the queue of turns", lambda: self.turns.is_well)

@@ -22,13 +22,19 @@ class Memberships:
     Args:
         fabric: is told which rooms have members here; has the engine where the memberships are.
         policies: of the rooms.
+        max_nesting: levels that a `Connection.info` may have.
         changed: called after a connection has joined (True) or left (False) a room.
     """
 
     def __init__(
-        self, fabric: Fabric, policies: Policies, changed: Callable[[Connection, str, bool], None]
-    ) -> None:  # fmt: skip
+        self,
+        fabric: Fabric,
+        policies: Policies,
+        max_nesting: int,
+        changed: Callable[[Connection, str, bool], None],
+    ) -> None:
         self._fabric = fabric
+        self._max_nesting = max_nesting
         self._engine = fabric.engine
         self._policies = policies
         self._changed = changed
@@ -60,7 +66,7 @@ class Memberships:
             is_present = self._policies.of(room).presence
             if is_present:
                 # As every member here and elsewhere is told it.
-                info = plain(connection.info)
+                info = plain(connection.info, self._max_nesting)
                 check_info(info)
                 name = self._id(connection)
                 text = member_text(name, info)

@@ -463,9 +463,8 @@ class Server(Application):
         """Runs until SIGINT or SIGTERM, or until `stop` is called, then stops. A second signal ends the process.
 
         Python hands signals to the main thread only. In another thread, or on an event loop without signals, this runs
-        without handlers for them. What ends it there is a stop::
-
-            asyncio.run_coroutine_threadsafe(server.stop(), loop)
+        without handlers for them. What ends it there is `asyncio.run_coroutine_threadsafe(server.stop(), loop)`, with
+        the event loop that `serve` runs in.
 
         Args:
             ready: called once when the server listens, and a signal already stops it.

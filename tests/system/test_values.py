@@ -319,6 +319,10 @@ async def test_levels_are_those_that_the_server_is_told_at_every_door() -> None:
                     with pytest.raises(fanwire.RequestFailed) as failed:
                         await within(call)
                     assert failed.value.code == "internal"
+                conn = server.opened[-1]
+                conn.info = [[[[1]]]]
+                with pytest.raises(ValueError, match="must not be nested deeper than 3 levels"):
+                    conn.join("a")
 
 
 def test_a_limit_of_levels_is_checked_when_it_is_given() -> None:

@@ -228,7 +228,7 @@ fn a_peer_that_takes_what_lies_before_the_ping_is_not_ended_by_the_pong_that_can
     }
     // Its kernel has all. What lies between that and the peer may take as long as a write may; then it is over.
     let taken_us = house.now_us;
-    while house.events() == [] {
+    while house.events().is_empty() {
         assert!(house.now_us <= taken_us + 40 * SECOND);
         house.now_us = timeout;
         timeout = house.turn().unwrap_or(0);
@@ -264,7 +264,7 @@ fn a_peer_that_keeps_its_window_shut_has_the_patience_of_a_write() {
     let mut house = pinging();
     let (conn, _, mut timeout) = pinged(&mut house, TcpInfo { unacked: 600_000, ..QUIET }, UNLIMITED);
     let pinged_us = house.now_us;
-    while house.events() == [] {
+    while house.events().is_empty() {
         house.now_us = timeout;
         timeout = house.turn().unwrap_or(0);
     }
