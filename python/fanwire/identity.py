@@ -37,7 +37,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     ::
 
         def authenticate(request):
-            user = users.get(request.bearer)
+            user = database.user_of(request.bearer)
             return user and fanwire.Identity(subject=user.name, expires=user.token_ends)
 
     Args:
