@@ -44,8 +44,8 @@ def accepted(answer: Any) -> Any:
         return answer
     if isinstance(answer, (Refused, Reject)):
         raise answer
-    if answer is True:
-        raise TypeError(f"{WANTED}, got True")
+    if answer is True or type(answer).__name__ == "bool_" or (type(answer).__name__ == "bool" and answer):
+        raise TypeError(f"{WANTED}, got {answer}")
     if not check_answer(WANTED, answer):
         raise Refused(401, f"authenticate returned {described(answer)}")
     return answer
@@ -101,6 +101,15 @@ class Authentication:
             raise ApplicationError(name, error) from error
         if isawaitable(answer):
             answer = await self._calls.wait(answer, name, request, self._timeout)
+        try:
+            return self._checked(answer)
+        except Exception:
+            raise
+        except BaseException as error:
+            # From a property of the identity, say.
+            raise ApplicationError(name, error) from error
+
+    def _checked(self, answer: Any) -> Any:
         identity = accepted(answer)
         if identity is ANONYMOUS:
             return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Set
+from datetime import date, datetime, timedelta
+from types import ModuleType
 from typing import Any, Final
 
 import msgspec
@@ -90,13 +91,13 @@ def check_identity(identity: Any) -> None:
     """
     subject = _subject(identity)
     if subject is identity:
-        kind: Any = type(identity)
-        if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
-            # Python's own text of it is its address, which is another one when the same client comes again.
-            name = f"{kind.__module__}.{kind.__qualname__}"
+        if isinstance(identity, _NO_NAMES) or not _has_text(identity):
+            kind = type(identity)
+            name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
             raise TypeError(f"an identity must have a subject (`subject`, `sub` or `id`), and {name} has none")
-    elif isinstance(subject, (bool, float, bytes, bytearray, Mapping, list, tuple, set, frozenset)):
+    elif isinstance(subject, (bool, *_NO_NAMES)) or not _has_text(subject):
         raise TypeError(f"the subject of an identity must be a str or an int, got {described(subject)}")
+    check_text("the subject of an identity", str(subject), empty=True)
     expiry_of(identity)
     scopes = _scopes(identity)
     if not (scopes is None or isinstance(scopes, str)):
@@ -104,6 +105,13 @@ def check_identity(identity: Any) -> None:
     rate = _field(identity, "rate")
     if rate is not None:
         check_number("the rate of an identity", rate, least=0)
+
+
+def _has_text(value: Any) -> bool:
+    """Whether a value's text names it. Python's own text of an object is its address, which is another one when the
+    same client comes again."""
+    kind: Any = type(value)
+    return not (kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__)
 
 
 def subject_of(identity: Any) -> str:
@@ -169,6 +177,10 @@ YEAR_9999 = 253_402_300_800.0
 """Its end, in seconds since 1970."""
 
 _SUBJECTS = ("subject", "sub", "id")
+
+_NO_NAMES = (Mapping, list, tuple, Set, bytes, bytearray, memoryview, float, complex, date, timedelta, ModuleType)
+"""Types of what names nobody by itself. Most are answers such as {"error": "expired"} or (False, None), which would let
+a client in because they are not empty."""
 
 
 def _field(identity: Any, name: str) -> Any:

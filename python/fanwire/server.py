@@ -77,8 +77,8 @@ class Server(Application):
         authenticate: gets the `Request` before the upgrade; returns the identity of who asks, or raises `Refused`.
             None, False, and any other false value is a refusal (401). To let a client in without an identity, return
             `fanwire.ANONYMOUS`: `Connection.identity` is then None. What it raises otherwise, and an answer that can be
-            no identity such as True, is logged and answered with 500. May be a coroutine function. `fanwire.auth` has
-            some ready-made.
+            no identity such as True or a dictionary without a subject, is logged and answered with 500. May be a
+            coroutine function. `fanwire.auth` has some ready-made.
         authorize: gets an identity, an action ("join", "publish", "presence" or "history") and a room's name, where the
             room's own rules allow it; returns whether it is allowed. May be a coroutine function. Its answers are kept
             for each connection, for five minutes or until `reauthorize`.

@@ -6,10 +6,14 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
+import numpy as np
 import pytest
+from aiohttp import web
 
 from fanwire.authentication import Authentication, AuthenticationFailed
 from fanwire.errors import Refused
@@ -35,7 +39,7 @@ def answering(answer: Any, *, is_async: bool, timeout: float = 5.0, leeway: floa
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_what_it_says_is_who_it_is(is_async: bool) -> None:
-    for identity in ("ann", 7, {"sub": "ann"}, {"name": "ann"}, Identity(subject="ann", expires=time.time() + 60)):
+    for identity in ("ann", 7, {"sub": "ann"}, UUID(int=7), Identity(subject="ann", expires=time.time() + 60)):
         assert await answering(identity, is_async=is_async).ask(REQUEST) is identity
 
 
@@ -142,6 +146,18 @@ async def later() -> str:
         lambda: words(),
         lambda: REQUEST.cookie,
         lambda: NotImplemented,
+        lambda: {"error": "the token has expired"},
+        lambda: web.Response(status=401),
+        lambda: (False, None),
+        lambda: ["ann"],
+        lambda: {"ann"},
+        lambda: b"ann",
+        lambda: 1.5,
+        lambda: date(2026, 11, 28),
+        lambda: sys,
+        lambda: np.bool_(True),
+        lambda: {"sub": object()},
+        lambda: {"sub": date(2026, 11, 28)},
         lambda: {"sub": True},
         lambda: {"sub": b"ann"},
         lambda: {"sub": ["ann"]},
@@ -154,6 +170,26 @@ async def later() -> str:
 async def test_what_can_be_no_identity_lets_nobody_in(make: Any, is_async: bool) -> None:
     with pytest.raises(TypeError):
         await answering(make(), is_async=is_async).ask(REQUEST)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("identity", ["\ud800", {"sub": "\ud800"}])
+async def test_a_subject_that_nothing_can_carry_lets_nobody_in(identity: Any, is_async: bool) -> None:
+    with pytest.raises(ValueError, match="subject of an identity must be Unicode text"):
+        await answering(identity, is_async=is_async).ask(REQUEST)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize("field", ["subject", "exp", "scopes", "rate"])
+async def test_whatever_an_identity_raises_when_it_is_read_fails_one_handshake(
+    field: str, error: type[BaseException]
+) -> None:
+    def read(identity: Any) -> Any:
+        raise error
+
+    user = type("User", (), {"__repr__": lambda self: "ann", field: property(read)})
+    with pytest.raises(AuthenticationFailed):
+        await Authentication(lambda request: user(), 1.0, 0.0).ask(REQUEST)
 
 
 async def test_an_exception_that_is_returned_is_no_identity() -> None:
