@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import msgspec
 
@@ -257,13 +258,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 check_text(name, value)
             elif field.type is int:
                 least = int(_LEAST[field.name])
-                check_integer(name, value, least=least, most=_MOST.get(field.name, MOST_COUNT))
+                found = check_integer(name, value, least=least, most=_MOST.get(field.name, MOST_COUNT))
+                self._keep(field.name, value, found)
             else:
-                check_number(name, value, least=_LEAST[field.name], most=_MOST.get(field.name, MOST_SECONDS))
+                least_number, most = _LEAST[field.name], _MOST.get(field.name, MOST_SECONDS)
+                self._keep(field.name, value, check_number(name, value, least=least_number, most=most))
         try:
             re.compile(self.room_name)
         except re.error as error:
             raise ValueError(f"room_name is no regular expression: {error}") from error
+
+    def _keep(self, name: str, given: Any, found: float) -> None:
+        """Keeps a number as Python's own. One of numpy's would be in the way later, where settings are sent."""
+        if type(given) not in (int, float):
+            msgspec.structs.force_setattr(self, name, found)
 
     def is_room_name(self, name: str) -> bool:
         """Whether clients may call a room so, see `room_name`."""

@@ -81,7 +81,7 @@ def check_listener(host: Any, port: Any) -> None:
         TypeError, ValueError: it cannot.
     """
     check_text("host", host)
-    is_name = re.fullmatch(r"[^\s:/?#@\[\]]+", host) is not None
+    is_name = re.fullmatch(r"[^\s\x00-\x1f\x7f:/?#@\[\]]+", host) is not None
     if not is_name and not _is_ipv6(host):
         raise ValueError(f"host must be a name or an address without a port, got {described(host)}")
     check_integer("port", port, least=0, most=65_535)

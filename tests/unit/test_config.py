@@ -6,6 +6,7 @@ import os
 import re
 
 import msgspec
+import numpy as np
 import pytest
 
 import fanwire
@@ -36,6 +37,18 @@ def test_ids_are_remembered_for_longer_than_messages_wait() -> None:
     for seconds in (100.1, 1e9, float("inf")):
         with pytest.raises(ValueError, match=r"Config\.append_timeout must be at most 100, got "):
             fanwire.Config(append_timeout=seconds)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_numbers_of_numpy_become_those_of_python(name: str) -> None:
+    value = _LEAST[name]
+    for given in (np.float64(value), np.int64(value)) if value == int(value) else (np.float64(value),):
+        try:
+            kept = getattr(fanwire.Config(**{name: given}), name)
+        except TypeError:
+            continue  # a float for a count
+        assert type(kept) in (int, float)
+        assert kept == value
 
 
 @pytest.mark.parametrize("name", FIELDS)
