@@ -89,12 +89,21 @@ class Reject(Exception):
 def reject_of(error: BaseException) -> Reject | None:
     """The `Reject` that an exception is, or that a group of exceptions consists of; None: it is something else.
 
-    A handler that works with a `TaskGroup` raises its rejections in a group.
+    A handler that works with a `TaskGroup` raises its rejections in a group. A subclass whose fields no client could
+    read, such as a number as its `code`, is a mistake of the application, and so any other exception.
     """
     if isinstance(error, Reject):
-        return error
+        return error if _is_readable(error) else None
     inner = getattr(error, "exceptions", None)
     if isinstance(inner, (tuple, list)) and inner:
         found = [reject_of(one) for one in inner]
         return found[0] if all(found) else None
     return None
+
+
+def _is_readable(reject: Reject) -> bool:
+    try:
+        Reject(reject.code, reject.text, retry_after=reject.retry_after, path=reject.path)
+        return isinstance(reject.retry, bool)
+    except Exception:  # noqa: BLE001 - a field may be a property
+        return False

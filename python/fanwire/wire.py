@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 import orjson
 
+from fanwire.config import MOST_SECONDS
 from fanwire.encoding import (
     MAX_NESTING,
     NESTING_LIMIT,
@@ -83,7 +84,7 @@ class Refusal(Exception):
         if self.path is not None:
             payload["path"] = self.path
         if self.retry_after is not None:
-            payload["retry_after_ms"] = math.ceil(self.retry_after * 1000)
+            payload["retry_after_ms"] = math.ceil(min(self.retry_after, MOST_SECONDS) * 1000)
         if self.data is not None:
             payload["data"] = self.data
         return payload

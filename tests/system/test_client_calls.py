@@ -449,3 +449,22 @@ async def test_an_argument_that_no_message_can_have_is_an_error_at_once(
         # Nothing of it is left.
         assert await within(client.request("echo", "here")) == "here"
         assert client.rooms == {}
+
+
+async def test_the_error_of_a_client_that_has_ended_does_not_grow_with_each_call() -> None:
+    def depth(error: BaseException) -> int:
+        trace, count = error.__traceback__, 0
+        while trace is not None:
+            trace, count = trace.tb_next, count + 1
+        return count
+
+    async with Book() as server, connect(server.url, max_attempts=1) as client:
+        server.opened[0].close(4502)
+        await until(lambda: client.error is not None)
+        depths = set()
+        for _ in range(5):
+            for call in (client.join("a"), client.publish("a", 1), client.request("a"), client.presence("a")):
+                with pytest.raises(fanwire.ClientError) as ended:
+                    await within(call)
+                depths.add(depth(ended.value))
+        assert max(depths) < 20

@@ -142,7 +142,8 @@ async def test_a_rule_that_returns_a_coroutine_lets_nobody_in() -> None:
         return False
 
     server = Book()
-    server.room("a", join=rule)  # type: ignore[arg-type, unused-ignore]  # that is what is tested
+    # A coroutine function is refused where it is given; this is one in disguise.
+    server.room("a", join=lambda conn, room: rule(conn, room))  # type: ignore[arg-type, return-value, unused-ignore]
     async with server, await Talk.open(server) as talk:
         assert (await talk.ask("join", room="a"))["payload"]["code"] == "internal"
         assert server.members("a") == 0
@@ -416,3 +417,71 @@ async def test_a_handler_may_wait_for_its_own_client_to_acknowledge() -> None:
         following = asyncio.ensure_future(anext(messages))
         assert await within(answer) == "done"
         following.cancel()
+
+
+class Numbered(Reject):
+    code = 409  # type: ignore[assignment]  # what a beginner writes
+
+    def __init__(self) -> None:
+        Exception.__init__(self)
+
+
+class Broken(Numbered):
+    @property
+    def code(self) -> str:  # type: ignore[override]  # as above
+        raise RuntimeError("no code today")
+
+
+class Late(Reject):
+    retry = 1  # type: ignore[assignment]  # as above
+
+    def __init__(self) -> None:
+        Exception.__init__(self)
+
+
+def with_path() -> Reject:
+    reject = no()
+    reject.path = 7  # type: ignore[assignment]  # as above
+    return reject
+
+
+@CODECS
+@pytest.mark.logs_errors
+@pytest.mark.parametrize("make", [Numbered, Broken, Late, with_path])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_rejection_that_no_client_could_read_is_a_failure_of_its_handler(
+    make: Callable[[], Reject], is_async: bool, codec: str
+) -> None:
+    def refuse(*args: Any) -> Any:
+        raise make()
+
+    async def refuse_later(*args: Any) -> Any:
+        raise make()
+
+    server = Book()
+    server.on("order")(refuse_later if is_async else refuse)
+    server.on("ping-pong")(lambda conn, payload: payload)
+    server.room("closed", join=refuse)
+    async with server, fanwire.connect(server.url, encoding=codec, max_attempts=1) as client:
+        for call in (client.request("order"), client.join("closed")):
+            with pytest.raises(fanwire.RequestFailed) as failed:
+                await within(call)
+            assert failed.value.code == "internal"
+        # The connection is the same one, and goes on.
+        assert await within(client.request("ping-pong", 1)) == 1
+        assert len(server.opened) == 1
+
+
+@CODECS
+async def test_a_time_to_try_again_that_is_far_away_is_one_that_clients_can_read(codec: str) -> None:
+    def refuse(conn: fanwire.Connection, payload: Any) -> None:
+        raise Reject("busy", retry_after=1e300)
+
+    server = Book()
+    server.on("order")(refuse)
+    async with server, fanwire.connect(server.url, encoding=codec, max_attempts=1) as client:
+        with pytest.raises(fanwire.RequestFailed) as failed:
+            await within(client.request("order"))
+        assert failed.value.code == "busy"
+        assert failed.value.retry
+        assert len(server.opened) == 1

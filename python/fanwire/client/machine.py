@@ -505,7 +505,8 @@ class Machine:
 
     def _check(self) -> None:
         if self.error is not None:
-            raise self.error
+            # One error for all calls: it must not grow by the traceback of each.
+            raise self.error.with_traceback(None)
         if self.state in (ClientState.CLOSING, ClientState.CLOSED):
             raise ClientClosed
 
