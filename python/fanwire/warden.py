@@ -130,13 +130,13 @@ class Warden(Owner):
             self._failed(connection, room, error)
 
     def _failed(self, connection: Connection, room: str, error: Exception) -> None:
-        # Whoever withdraws a right must not be answered with an error that keeps it alive.
+        # Whoever withdraws a right must not be answered with an error that keeps it alive. The client may ask again.
         self._health.handler_error("authorize", connection, error)
-        self._take(connection, room, frozenset())
+        self._take(connection, room, frozenset(), "internal")
 
-    def _take(self, connection: Connection, room: str, granted: frozenset[str]) -> None:
+    def _take(self, connection: Connection, room: str, granted: frozenset[str], reason: str = "forbidden") -> None:
         if not granted and self._memberships.leave(connection, room):
-            self._desk.tell(connection, "left", room=room, payload={"reason": "forbidden"})
+            self._desk.tell(connection, "left", room=room, payload={"reason": reason})
 
 
 COME_BACK = "please reconnect"

@@ -74,6 +74,38 @@ async def test_a_right_that_is_withdrawn_ends_the_room_with_its_reason(encoding:
 
 
 @CODECS
+@pytest.mark.logs_errors
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_right_that_could_not_be_asked_for_is_asked_for_again(encoding: str, is_async: bool) -> None:
+    failing = False
+
+    def authorize(identity: Any, action: str, room: str) -> bool:
+        if failing:
+            raise ConnectionError("the database is away")
+        return True
+
+    async def authorize_later(identity: Any, action: str, room: str) -> bool:
+        return authorize(identity, action, room)
+
+    server = Book(authenticate=lambda request: "ann", authorize=authorize_later if is_async else authorize)
+    server.room("a", history=10)
+    async with server, connect(server.url, encoding=encoding) as client:
+        room = await within(client.join("a"))
+        ends: list[RoomEnded] = []
+        room.on_end(ends.append)
+        failing = True
+        server.reauthorize("ann")
+        # Nobody stays by an error.
+        await until(lambda: server.members("a") == 0)
+        server.publish("a", 1)
+        failing = False
+        await until(lambda: server.members("a") == 1)
+        message = await within(anext(room))
+        assert (message.data, message.gap) == (1, None)
+        assert (room.ended, ends) == (None, [])
+
+
+@CODECS
 async def test_a_room_that_the_server_takes_the_client_out_of_says_so(encoding: str) -> None:
     server = Book()
     server.room("*")

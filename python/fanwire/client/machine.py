@@ -430,7 +430,7 @@ class Machine:
         self.rooms.joined(envelope, now)
 
     def _on_left(self, envelope: Envelope, now: float) -> None:
-        self.rooms.left(envelope)
+        self.rooms.left(envelope, now)
 
     def _on_reply(self, envelope: Envelope, now: float) -> None:
         if envelope.re is UNSET:

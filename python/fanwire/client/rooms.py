@@ -186,7 +186,7 @@ class Rooms:
             self._actions.append(Resolve(key, None))
         self._watch(room)
 
-    def left(self, envelope: Envelope) -> None:
+    def left(self, envelope: Envelope, now: float) -> None:
         """The answer to a leave, or the server has ended it."""
         name = _room_of(envelope)
         room = self._rooms.get(name)
@@ -198,7 +198,14 @@ class Rooms:
         elif room is not None and not (room.is_waiting and room.join_key):
             # Otherwise it is about a membership before the one that is being asked for.
             info = convert(envelope, LeftInfo)
-            self._end(name, RoomEnded(name, info.reason, info.text))
+            if info.reason in PASSING and room.was_joined and not room.leave_key:
+                # The server could not find out whether the client may still be there.
+                room.begin_again()
+                room.join_key = ""
+                room.retry_at = now + RETRY * self._random.uniform(0.5, 1.0)
+                self._watch(room)
+            else:
+                self._end(name, RoomEnded(name, info.reason, info.text))
 
     def skipped(self, envelope: Envelope) -> None:
         """Messages of a room will not come."""
