@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fanwire._engine import Engine
 from fanwire.arguments import check_delivery_of, check_reason, check_room
-from fanwire.checks import check_choice, check_integer, check_number
+from fanwire.checks import check_choice, check_flag, check_integer, check_number
 from fanwire.codes import CloseCode
 from fanwire.encoding import encode
 from fanwire.inbox import Inbox
@@ -193,6 +193,7 @@ class Connection:
             ConnectionError: from the coroutine: the session has ended before.
         """
         check_delivery_of(delivery)
+        check_flag("ack", ack)
         payload, is_json = encode(data, self._services.max_nesting)
         if not ack:
             self._engine.send(self.id, payload, is_json, delivery)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from fanwire.checks import check_text
 from fanwire.fabric import Fabric
 from fanwire.seen import Seen
 
@@ -41,10 +42,9 @@ class Published:
         """
         if id is None:
             return self._fabric.publish_acked(room, payload, json, key, exclude, delivery)
-        if not isinstance(id, str):
-            raise TypeError(f"id must be a string or None, got {id!r}")
-        if not 0 < len(id.encode(errors="replace")) <= ID_MAX:
-            raise ValueError(f"id must have 1 to {ID_MAX} bytes, got {len(id.encode(errors='replace'))}")
+        size = len(check_text("id", id, empty=True).encode())
+        if not 0 < size <= ID_MAX:
+            raise ValueError(f"id must have 1 to {ID_MAX} bytes, got {size}")
         name = f"{room}\0{id}"
         now = self._clock()
         known = self._seen.find(None, name)

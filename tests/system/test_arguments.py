@@ -41,6 +41,7 @@ WRONG: list[tuple[Call, type[Exception], str]] = [
     (lambda server, conn: conn.send("x", delivery=7), TypeError, "delivery must"),  # type: ignore[call-overload]
     (lambda server, conn: conn.send("x", ack=True, timeout=0), ValueError, "timeout must be more than 0"),
     (lambda server, conn: conn.send("x", ack=True, timeout="5"), TypeError, "timeout must"),  # type: ignore[call-overload]
+    (lambda server, conn: conn.send("x", ack="no"), TypeError, "ack must be True or False"),  # type: ignore[call-overload]
     (lambda server, conn: conn.close("1000"), TypeError, "code must"),  # type: ignore[arg-type]
     (lambda server, conn: conn.close(1000, 7), TypeError, "reason must"),  # type: ignore[arg-type]
     (lambda server, conn: conn.close(1005), ValueError, "1005"),
@@ -50,6 +51,7 @@ AWAITED: list[tuple[Call, type[Exception], str]] = [
     (lambda server, conn: server.publish_acked(7, "x"), TypeError, "room must"),  # type: ignore[arg-type]
     (lambda server, conn: server.publish_acked("a", "x", id=7), TypeError, "id must"),  # type: ignore[arg-type]
     (lambda server, conn: server.publish_acked("a", "x", id=""), ValueError, "id must"),
+    (lambda server, conn: server.publish_acked("a", "x", id="\ud800"), ValueError, "id must be Unicode text"),
     (lambda server, conn: server.presence(7), TypeError, "room must"),  # type: ignore[arg-type]
     (lambda server, conn: conn.may("read", "a"), ValueError, "action must be join, publish, presence or history"),
     (lambda server, conn: conn.may("join", 7), TypeError, "room must"),  # type: ignore[arg-type]
