@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import subprocess
@@ -195,6 +196,16 @@ async def test_a_proxy_without_its_server_does_not_keep_a_client_for_ever() -> N
         await until(lambda: client.state is ClientState.CLOSED)
         with pytest.raises(ConnectionFailed, match="given up after 2 attempts: the server answered 404"):
             await client.publish("a", 1)
+
+
+async def test_the_log_names_the_status_with_which_a_client_was_refused(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "fanwire.client")
+    async with Book(authenticate=lambda request: None) as server:
+        with pytest.raises(ConnectionFailed) as caught:
+            await within(connect(server.url).__aenter__())
+        told = [record.message for record in caplog.records if record.name == "fanwire.client"]
+        assert told == [f"cannot connect to {server.url}: the server answered 401"]
+    assert caught.value.status == 401
 
 
 @pytest.mark.parametrize("url", ["wss://127.0.0.1:{}/", "wss://localhost:{}/"])

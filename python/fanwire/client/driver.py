@@ -237,7 +237,9 @@ class Driver:
                 self._unreachable(error)
 
     def _unreachable(self, error: Exception) -> None:
-        logger.warning("cannot connect to %s: %s", self._place, str(error) or repr(error))
+        status = error.status if isinstance(error, Unreachable) else None
+        why = str(error) or repr(error) if status is None else f"the server answered {status}"
+        logger.warning("cannot connect to %s: %s", self._place, why)
         now = self._loop.time()
         if not isinstance(error, Unreachable):
             self._machine.lost(CloseCode.ABNORMAL, repr(error), now)
