@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["Deadline", "bounded"]
+__all__ = ["Deadline", "bounded", "within"]
+
+T = TypeVar("T")
 
 
 class Deadline:
@@ -77,6 +79,41 @@ async def bounded(work: Awaitable[Any], seconds: float, failed: Callable[[BaseEx
         failed(None)
     elif not task.cancelled() and (error := task.exception()) is not None:
         failed(error)
+
+
+async def within(work: Awaitable[T], seconds: float) -> T:
+    """Awaits something for so many seconds, as `asyncio.wait_for` does, and never loses a cancellation.
+
+    Before Python 3.12 `asyncio.wait_for` drops a cancellation that comes in the turn of the loop in which the result
+    is there. Its task then goes on, and a program that has cancelled all its tasks waits for that one for ever.
+
+    Args:
+        work: what is awaited. It is cancelled when its time is over, or when the caller is cancelled.
+        seconds: its time.
+
+    Raises:
+        asyncio.TimeoutError: it took longer.
+        Exception: what it raises.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=REST)
+            if not task.done() or task.cancelled():
+                raise asyncio.TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+        # Whoever is cancelled does not look at what it raised.
+        task.add_done_callback(_seen)
+
+
+def _seen(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 REST = 0.1

@@ -19,6 +19,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from fanwire.deadline import within
+
 __all__ = ["WorkerMetrics"]
 
 logger = logging.getLogger("fanwire")
@@ -71,7 +73,7 @@ class WorkerMetrics:
 
     async def _ask(self, worker: int) -> bytes | None:
         try:
-            return await asyncio.wait_for(self._read(worker), ANSWER)
+            return await within(self._read(worker), ANSWER)
         except (OSError, ValueError, asyncio.TimeoutError) as error:
             logger.debug("worker %d does not tell its metrics: %r", worker, error)
             return None

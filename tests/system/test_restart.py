@@ -7,6 +7,7 @@ import contextlib
 import gc
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from aiohttp import web
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from helpers.serving import Book, take
-from helpers.wait import until_sync, within
+from helpers.wait import DEADLINE, until_sync, within
 
 import fanwire
 from fanwire.backplane.base import Unavailable
@@ -174,6 +175,34 @@ def test_one_whose_loop_has_ended_without_a_stop_can_be_started_again(loop: str)
     for _ in range(2):
         run(loop, start())
     run(loop, serve())
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_program_that_raises_while_its_client_connects_ends(loop: str) -> None:
+    server = Book()
+
+    async def fail() -> None:
+        await server.start()
+        client = fanwire.connect(server.url)
+        await client.__aenter__()
+        # Every task is cancelled now, that of the connection in the turn in which it was made.
+        raise ValueError("the program fails")
+
+    async def serve() -> None:
+        await server.start()
+        assert await server.stop()
+
+    def program() -> None:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="the program fails"):
+                run(loop, fail())
+        run(loop, serve())
+
+    ending = threading.Thread(target=program, daemon=True)
+    ending.start()
+    ending.join(DEADLINE)
+    assert not ending.is_alive()
 
 
 @pytest.mark.usefixtures("nothing_is_left")

@@ -8,6 +8,7 @@ import contextlib
 import pytest
 from helpers.wait import within
 
+from fanwire import deadline
 from fanwire.deadline import Deadline, bounded
 
 
@@ -75,3 +76,48 @@ async def test_a_bounded_wait_that_is_cancelled_cancels_the_work() -> None:
         await within(waiting)
     await asyncio.sleep(0)
     assert ends == ["cancelled"]
+
+
+async def test_a_cancellation_in_the_turn_of_the_result_is_not_lost() -> None:
+    result = asyncio.get_running_loop().create_future()
+    went_on = False
+
+    async def wait() -> None:
+        nonlocal went_on
+        await deadline.within(result, 60)
+        went_on = True
+
+    waiting = asyncio.ensure_future(wait())
+    await asyncio.sleep(0)
+    result.set_result(None)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(waiting)
+    assert not went_on
+
+
+async def test_what_takes_too_long_is_cancelled_and_what_it_raises_comes() -> None:
+    never = asyncio.get_running_loop().create_future()
+    with pytest.raises(asyncio.TimeoutError):
+        await within(deadline.within(never, 0.01))
+    assert never.cancelled()
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await within(deadline.within(fail(), 60))
+
+
+async def test_what_swallows_its_cancellation_is_left_alone() -> None:
+    is_over = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not is_over.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await is_over.wait()
+
+    with pytest.raises(asyncio.TimeoutError):
+        await within(deadline.within(stubborn(), 0.01))
+    is_over.set()
+    await asyncio.sleep(0)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from fanwire._engine import Inlet, Line
 from fanwire.backplane.access import Access
 from fanwire.backplane.base import Listener, Stored, Unavailable
+from fanwire.deadline import within
 
 __all__ = ["NATSClient", "Reply"]
 
@@ -83,7 +84,7 @@ class NATSClient:
         """
         try:
             # A little longer than it tries by itself: it knows why.
-            await asyncio.wait_for(asyncio.shield(self._opened), TIMEOUT + 1)
+            await within(asyncio.shield(self._opened), TIMEOUT + 1)
         except asyncio.TimeoutError as error:
             raise Unavailable(self._said or "no answer in time") from error
 
@@ -154,7 +155,7 @@ class NATSClient:
         try:
             self._line.sync(ticket)
             self._flush()
-            await asyncio.wait_for(done, TIMEOUT)
+            await within(done, TIMEOUT)
         except asyncio.TimeoutError as error:
             raise Unavailable("NATS does not answer") from error
         finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fanwire.backplane.child import end_with_parent
 from fanwire.cli.failure import Failure
+from fanwire.deadline import within
 from fanwire.server import Server
 from fanwire.worker_metrics import WorkerMetrics
 
@@ -61,7 +62,7 @@ async def run_workers(
                         await asyncio.sleep(RESTART)
                         workers[place] = _start(env, place)
                 try:
-                    await asyncio.wait_for(stopping.wait(), WATCH)
+                    await within(stopping.wait(), WATCH)
                 except asyncio.TimeoutError:
                     continue
         finally:

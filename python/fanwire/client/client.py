@@ -30,6 +30,7 @@ from fanwire.client.renewal import Renewal
 from fanwire.client.room import Room
 from fanwire.client.state import ClientState
 from fanwire.client.stream import Stream
+from fanwire.deadline import within
 
 __all__ = ["Client", "Messages", "connect"]
 
@@ -255,7 +256,7 @@ class Client:
         deadline = self._loop.time() + self._close_timeout
         try:
             while self.state is not ClientState.CLOSED and self._loop.time() < deadline:
-                await asyncio.wait_for(self._next_change(), max(0.0, deadline - self._loop.time()))
+                await within(self._next_change(), max(0.0, deadline - self._loop.time()))
         except asyncio.TimeoutError:
             pass
         finally:

@@ -231,6 +231,10 @@ class Driver:
             if self._link is link:
                 # It was gone before it was there: cut between the upgrade and its first word.
                 self.link_lost(link)
+        except asyncio.CancelledError:
+            # The loop may be about to end, and would leave the connection to the collector.
+            link.abort()
+            raise
         except Exception as error:  # noqa: BLE001 - a token's function may raise anything, and may be luckier next time
             if self._link is link:
                 self._link = None

@@ -20,6 +20,7 @@ from fanwire.client.dial import dial
 from fanwire.client.failures import Failure
 from fanwire.client.network import Network, network_of
 from fanwire.codes import CloseCode, is_valid
+from fanwire.deadline import within
 from fanwire.gateway.assembly import Assembly, Violation
 
 __all__ = ["MESSAGE_MAX", "Link", "Owner", "Unreachable"]
@@ -109,7 +110,7 @@ class Link(WSListener):
             use_aiofastnet=False,
         )
         try:
-            await asyncio.wait_for(connecting, open_timeout)
+            await within(connecting, open_timeout)
         except WSError as error:
             response = getattr(error, "response", None)
             if response is None or int(response.status) == 101:

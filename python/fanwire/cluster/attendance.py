@@ -21,6 +21,7 @@ from fanwire.cluster.presence import (
     unpack_whereabouts,
 )
 from fanwire.cluster.troubles import Troubles
+from fanwire.deadline import within
 
 __all__ = ["Attendance"]
 
@@ -73,7 +74,7 @@ class Attendance:
             answered = self._answered[room] = asyncio.Event()
             try:
                 # Nodes without members do not answer, so nobody knows when all have.
-                await asyncio.wait_for(answered.wait(), ANSWER)
+                await within(answered.wait(), ANSWER)
             except asyncio.TimeoutError:
                 pass
             finally:

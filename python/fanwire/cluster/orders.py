@@ -14,6 +14,7 @@ import msgspec
 from fanwire.backplane.base import Backplane, Log, Stored, Unavailable
 from fanwire.cluster.appends import ORDERS, Appends
 from fanwire.cluster.troubles import Troubles
+from fanwire.deadline import within
 
 __all__ = ["ALL", "LOG", "Order", "Orders"]
 
@@ -122,7 +123,7 @@ class Orders:
     async def caught_up(self) -> None:
         """Waits until nothing is known to be missing, but not for ever: they may be out of reach for long."""
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._caught_up.wait(), PATIENCE)
+            await within(self._caught_up.wait(), PATIENCE)
 
     async def take(self, message: Stored) -> None:
         """One has come; if others have not, they come first."""

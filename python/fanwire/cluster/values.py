@@ -15,6 +15,7 @@ from fanwire.backplane.base import Backplane, Unavailable
 from fanwire.cluster.tasks import Tasks
 from fanwire.cluster.troubles import Troubles
 from fanwire.cluster.words import Values, pack_word
+from fanwire.deadline import within
 
 __all__ = ["VALUES", "SharedValues"]
 
@@ -89,7 +90,7 @@ class SharedValues:
             return
         left, done = self._asked[room] = set(others or ()), asyncio.Event()
         try:
-            await asyncio.wait_for(done.wait(), PATIENCE)
+            await within(done.wait(), PATIENCE)
         except asyncio.TimeoutError:
             # What comes later is taken all the same.
             logger.debug("room %r: %d nodes have not said what values they have", room, len(left))

@@ -6,6 +6,8 @@ import asyncio
 
 from aiohttp import web
 
+from fanwire.deadline import within
+
 __all__ = ["read_body"]
 
 
@@ -28,7 +30,7 @@ async def read_body(request: web.Request, max_bytes: int, timeout: float, min_ra
     body = bytearray()
     while not request.content.at_eof():
         left = begun + timeout + len(body) / min_rate - loop.time()
-        body += await asyncio.wait_for(request.content.readany(), max(0.0, left))
+        body += await within(request.content.readany(), max(0.0, left))
         if len(body) > max_bytes:
             raise web.HTTPRequestEntityTooLarge(max_size=max_bytes, actual_size=len(body))
     return bytes(body)
