@@ -266,6 +266,36 @@ async def test_authenticate_may_raise_anything(error: type[BaseException], is_as
         assert server.metrics.get_sample_value("fanwire_handler_errors_total", {"handler": "authenticate"}) == 3
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("what", ["__bool__", "subject"])
+async def test_an_identity_may_raise_anything_when_it_is_looked_at(
+    what: str, error: type[BaseException], is_async: bool
+) -> None:
+    def fail(identity: object) -> Any:
+        raise error
+
+    bad = type("Bad", (), {"__bool__": fail} if what == "__bool__" else {"subject": property(fail)})
+
+    def authenticate(request: fanwire.Request) -> Any:
+        return bad() if request.path == "/bad" else fanwire.Identity(subject="somebody")
+
+    async def authenticate_later(request: fanwire.Request) -> Any:
+        return authenticate(request)
+
+    async with Book(authenticate=authenticate_later if is_async else authenticate) as server:
+        for _ in range(2):
+            async with await server.dial() as peer:
+                await peer.send(
+                    b"GET /bad HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                )
+                assert b" 500 " in await peer.end()
+        async with server.client("/good"):
+            pass
+        assert await is_ready(server)
+
+
 @CODECS
 @pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, Panic])
 async def test_a_right_whose_renewal_raises_is_withdrawn(error: type[BaseException], codec: str) -> None:
