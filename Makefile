@@ -45,7 +45,8 @@ chaos: $(VENV)/dev ## an hour of killing nodes and the NATS server, which takes 
 
 .PHONY: bench-presence
 bench-presence: $(VENV)/dev ## 5,000 clients join one room with presence: how late the loop is
-	$(BIN)/python benches/presence/run.py --most-late 50
+	$(BIN)/python benches/presence/run.py --most-late 50 --repeat 3
+	$(BIN)/python benches/presence/run.py --most-late 50 --repeat 3 --loop asyncio
 
 .PHONY: bench-cluster
 bench-cluster: $(VENV)/dev ## several nodes over NATS: throughput, latency, bytes

@@ -18,6 +18,7 @@ from fanwire.admission import Ticket
 from fanwire.authentication import Authentication
 from fanwire.background import Background
 from fanwire.backplane.base import Unavailable
+from fanwire.burst import Burst
 from fanwire.calls import Calls, names_within
 from fanwire.carriage import Phase, Step, Word, step
 from fanwire.codes import CloseCode
@@ -146,6 +147,7 @@ class Hub(Host):
         self.turns = Turns(self._loop, health=health)
         health.check("the queue of turns", lambda: self.turns.is_well)
         self.rota = Rota(self._loop, health)
+        self.burst = Burst(self._loop)
         self.desk = Desk(
             fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, rejections,
             self.spawn, calls, health, handlers.on_message,

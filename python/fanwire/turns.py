@@ -21,7 +21,8 @@ T = TypeVar("T")
 class Turns:
     """A queue of calls, of which each turn of the loop makes as many as fit its slice, at least one.
 
-    Bounded by what puts calls in: each connection has at most two here, for its beginning and its end.
+    Bounded by what puts calls in: each connection has a few here: for its beginning and its end, its
+    messages that were put off, and what one of them asks for.
 
     Args:
         loop: whose turns they are.

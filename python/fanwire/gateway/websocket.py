@@ -30,9 +30,9 @@ class WebSocket(WSListener):
     """The frames of one connection. It is a picows listener and the hub's `Carrier`."""
 
     __slots__ = (
-        "_assembly", "_held", "_hub", "_is_finished", "_is_slowed", "_is_tls", "_is_vouching", "_is_waiting",
-        "_is_write_paused", "_on_message", "_owed", "_pace", "_peer_closed", "_rest", "_unfinished", "connection",
-        "fresh", "inbox", "is_paused", "link", "phase", "ticket", "transport",
+        "_assembly", "_held", "_hub", "_is_finished", "_is_late", "_is_slowed", "_is_tls", "_is_vouching",
+        "_is_waiting", "_is_write_paused", "_late", "_on_message", "_owed", "_pace", "_peer_closed", "_rest",
+        "_unfinished", "connection", "fresh", "inbox", "is_paused", "link", "phase", "ticket", "transport",
     )  # fmt: skip
 
     connection: Connection
@@ -50,6 +50,9 @@ class WebSocket(WSListener):
         # Why it is not read, besides `is_paused`: it is too fast, or others have their turn.
         self._is_slowed = False
         self._is_waiting = False
+        # Messages that wait because too much has come in one turn of the loop; nothing is read meanwhile.
+        self._is_late = False
+        self._late: list[bytes | str] | None = None
         self._is_vouching = False
         self.ticket = ticket
         self._is_tls = is_tls
@@ -145,7 +148,10 @@ class WebSocket(WSListener):
         self.connection.received_messages += 1
         session = self.connection.session
         if session is not None:
-            self._heard(session, message)
+            if self._is_late or self._hub.burst.is_over:
+                self._put_off(message)
+            else:
+                self._heard(session, message)
             return
         over = self._pace.flow(len(message), monotonic)
         if over is not None and self._hub.limits.over(over[0]):
@@ -163,6 +169,30 @@ class WebSocket(WSListener):
                 self.inbox.wait_for(pending, handler)
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             self.handler_failed(error, name_of(handler))
+
+    def _put_off(self, message: bytes | str) -> None:
+        """Handles a message of a session a little later, after those of other clients."""
+        if self._late is None:
+            self._late = []
+        self._late.append(message)
+        self._hub.limits.inbound.bytes += len(message)
+        if not self._is_late:
+            self._is_late = True
+            if not self.transport.is_closing():
+                self.transport.pause_reading()
+            self._hub.turns.put(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Handles what was put off."""
+        late, self._late = self._late, None
+        try:
+            for message in late or ():
+                self._hub.limits.inbound.bytes -= len(message)
+                if self.connection.session is not None:
+                    self._heard(self.connection.session, message)
+        finally:
+            self._is_late = False
+            self._read_on()
 
     def _heard(self, session: Session, frame: bytes | str) -> None:
         if self.connection.state is not OPEN or self.is_lost:
@@ -226,6 +256,7 @@ class WebSocket(WSListener):
             self._assembly.coming(size)
         except Violation as violation:
             self._violated(violation)
+        self._hub.burst.took(seconds)
         if seconds < SHORT:
             return
         now = monotonic()
@@ -248,7 +279,7 @@ class WebSocket(WSListener):
         self._read_on()
 
     def _read_on(self) -> None:
-        if not (self.is_paused or self._is_slowed or self._is_waiting or self.transport.is_closing()):
+        if not (self.is_paused or self._is_slowed or self._is_waiting or self._is_late or self.transport.is_closing()):
             self.transport.resume_reading()
 
     # What limits ask for.
@@ -356,6 +387,8 @@ class WebSocket(WSListener):
 
     def fail(self, code: int, reason: str) -> None:
         """Fails the connection: a close frame at once, and nothing more is read (RFC 6455 section 7.1.7)."""
+        if self._late is not None:
+            self._catch_up()
         self._end(code, reason)
         # A close frame of the peer's would not be heard. Without TLS the engine's FIN tells it to end.
         self._peer_has_closed()
@@ -390,6 +423,9 @@ class WebSocket(WSListener):
 
     def _peer_closes(self, code: int | None, reason: str) -> None:
         """Answers the peer's close frame with the same code (RFC 6455 section 5.5.1)."""
+        if self._late is not None:
+            # What came before the close frame counts.
+            self._catch_up()
         # It may answer a close of the engine's that was not heard of yet.
         self._hub.take_events()
         # By some codes the client says that it comes back: its session waits.
