@@ -15,7 +15,7 @@ from helpers.talk import Talk
 from helpers.wait import until
 
 import fanwire
-from fanwire.burst import MOST, Burst
+from fanwire.burst import MOST
 
 CLIENTS = 24
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
@@ -101,13 +101,3 @@ async def test_what_was_sent_before_an_end_is_handled_in_its_order(codec: str, e
         assert list(heard.values()) == [[0, 1, 2]] * CLIENTS
         assert server._hub is not None
         assert server._hub.limits.inbound.bytes == 0
-
-
-async def test_a_burst_is_over_when_reads_have_taken_their_time_and_not_in_the_next_turn() -> None:
-    burst = Burst(asyncio.get_running_loop())
-    burst.took(MOST * 0.6)
-    assert not burst.is_over
-    burst.took(MOST * 0.6)
-    assert burst.is_over
-    await asyncio.sleep(0)
-    assert not burst.is_over
