@@ -43,6 +43,6 @@ class Burst:
         self._is_counting = self.is_over = False
 
 
-MOST = 0.005
-"""Seconds of a turn in which messages are handled as they are read: some hundred messages, and a tenth of the 50 ms in
-which a person notices nothing."""
+MOST = 0.002
+"""Seconds of a turn in which messages are handled as they are read: some dozens, and little beside the 50 ms in which
+a person notices nothing. What they begin, such as tasks, takes more time than the reads in the next turn."""
