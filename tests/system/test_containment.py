@@ -314,7 +314,7 @@ async def test_a_right_whose_renewal_raises_is_withdrawn(error: type[BaseExcepti
         is_bad = True
         server.reauthorize()
         left = await talk.hear("left")
-        assert (left["room"], left["payload"]) == ("r", {"reason": "forbidden"})
+        assert (left["room"], left["payload"]) == ("r", {"reason": "internal"})
 
 
 @CODECS
