@@ -16,10 +16,10 @@ import fanwire
 async def test_the_identity_may_take_a_while() -> None:
     async def who(asking: fanwire.Request) -> dict[str, str]:
         await asyncio.sleep(0)
-        return {"user": asking.query["u"]}
+        return {"sub": asking.query["u"]}
 
     async with Book(authenticate=who) as server, server.client("/a?u=x") as client:
-        assert server.opened[0].identity == {"user": "x"}
+        assert server.opened[0].identity == {"sub": "x"}
         server.publish("a", "in")
         assert await take(client, 1) == ["in"]
 
