@@ -58,6 +58,7 @@ async def test_one_that_seldom_sends_does_not_wait_for_all_that_always_do(monkey
         assert len(heard) < FLOODS * EACH / 2, "the floods are over before it was asked: this shows nothing"
         turns = [at for at, path in enumerate(heard) if path == "/seldom"]
         assert len(turns) == ASKED
-        # In one row each of its messages would wait for all of them.
+        # In one row each of its messages would wait for all of them. The first ones come while few have had much.
         others = [len(set(heard[first:last])) for first, last in pairwise(turns)]
-        assert sum(others) / len(others) < FLOODS / 2, others
+        later = others[ASKED // 2 :]
+        assert sum(later) / len(later) < FLOODS / 2, others

@@ -200,7 +200,10 @@ async def test_a_peer_that_is_gone_is_noticed_in_the_time_of_a_ping(is_busy: boo
         proxy.up.change(held=True)
         proxy.down.change(held=True)
         ended = await within(server.ended())
-        assert (ended.close_code, ended.close_reason) == (1006, "no pong within ping_timeout")
+        assert ended.close_code == 1006
+        # The socket's end may be seen before the event that says why.
+        assert ended.close_reason in ("", "no pong within ping_timeout")
+        assert server.stats()["closed_unanswered"] == 1
 
 
 async def test_a_client_notices_a_server_that_is_gone() -> None:

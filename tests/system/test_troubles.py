@@ -196,6 +196,7 @@ async def test_whatever_a_call_raises_the_rest_of_what_has_come_is_told(tmp_path
 
         fabric.stored = fails
         await asyncio.gather(*(a.publish_acked("log.x", n) for n in range(20)))
+        await until(lambda: count >= 20, "the other node has been told all")
         fabric.stored = stored
         await a.publish_acked("log.x", 20)
         assert [(await within(anext(room))).data for _ in range(21)] == list(range(21))
