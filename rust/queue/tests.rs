@@ -1,6 +1,6 @@
 //! The queue under every interleaving that loom finds, and under real threads.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test --release --lib queue` runs the first, a plain `cargo test` the second.
+//! `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib queue` runs the first, a plain `cargo test` the second.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -27,9 +27,15 @@ from fanwire.cli.publish import ATTEMPTS, publish
 KEY = "secret"
 
 
+QUICK = "[limits]\ndrain_spread = 0.5\n"
+
+
 @pytest.fixture
-def server() -> Iterator[Program]:
-    with Program("serve", "--insecure", "--port", "0", "--api-key", KEY, "--room", "latest.*=latest") as program:
+def server(tmp_path: Path) -> Iterator[Program]:
+    config = tmp_path / "server.toml"
+    config.write_text(QUICK)
+    options = ("--insecure", "--config", str(config), "--port", "0", "--api-key", KEY, "--room", "latest.*=latest")
+    with Program("serve", *options) as program:
         yield program
 
 

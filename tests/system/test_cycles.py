@@ -14,9 +14,9 @@ from helpers.serving import Book
 from helpers.wait import until, within
 from helpers.wire import FIN, TEXT, close_frame, frame, request
 
-CYCLES = int(os.environ.get("FANWIRE_CYCLES", "5000"))
+CYCLES = int(os.environ.get("FANWIRE_CYCLES", "3000"))
 """`make soak` runs 100,000."""
-WARM_UP = 2000
+WARM_UP = 1000
 AT_ONCE = 32
 GROWTH = 4 << 20
 

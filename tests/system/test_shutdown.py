@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import threading
@@ -16,6 +17,9 @@ from helpers.wire import request
 from websockets.asyncio.client import connect
 
 import fanwire
+
+EXITS = int(os.environ.get("FANWIRE_EXITS", "3"))
+"""`make soak` has 30."""
 
 
 async def test_what_was_published_before_the_stop_arrives_before_the_end() -> None:
@@ -211,7 +215,7 @@ EXIT = """
 """
 
 
-@pytest.mark.parametrize("attempt", range(10))
+@pytest.mark.parametrize("attempt", range(EXITS))
 def test_the_interpreter_may_go_while_the_threads_run(attempt: int) -> None:
     # Neither stopped nor closed: warnings of unclosed sockets are fair, a crash is not.
     status, out, err = run("import warnings; warnings.simplefilter('ignore')\n" + "\n".join(

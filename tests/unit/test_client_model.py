@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections import deque
 from dataclasses import dataclass, field
 from random import Random
@@ -26,6 +27,8 @@ from fanwire.client.message import Gap, Message
 from fanwire.client.renewal import Renewal
 from fanwire.client.state import ClientState
 
+EXAMPLES = int(os.environ.get("FANWIRE_MODEL", "100"))
+"""`make soak` has 2,000."""
 ROOMS = ("a", "b")
 HISTORY = 6
 RING = 8
@@ -511,4 +514,4 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestModel.settings = settings(max_examples=EXAMPLES, stateful_step_count=60, deadline=None)
