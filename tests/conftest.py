@@ -18,8 +18,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Every stop of a server collects garbage, which takes 80 ms among all that was imported and collected by pytest.
-    Frozen, that is not looked through again."""
+    freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    yield
+    if nextitem is not None and nextitem.path != item.path:
+        freeze()
+
+
+def freeze() -> None:
+    """Every stop of a server collects garbage, which takes 80 ms among all that was imported and collected by pytest,
+    and by what files leave behind. Frozen, that is not looked through again."""
     gc.collect()
     gc.freeze()
 

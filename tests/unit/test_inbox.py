@@ -248,6 +248,8 @@ async def test_after_the_end_the_running_call_has_some_time_then_it_is_cancelled
             seen.append("cancelled")
 
     inbox.put(hang)
+    # What is cancelled before it has begun would see nothing.
+    await asyncio.sleep(0)
     inbox.put(seen.append, "a message", size=10)
     inbox.put(seen.append, "the end", stays=True)
     inbox.end(owner, 0.01)
