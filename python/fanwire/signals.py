@@ -29,7 +29,7 @@ class Signals:
 
         def ask_to_stop(number: signal.Signals) -> None:
             logger.info("%s: draining", number.name)
-            loop.remove_signal_handler(number)
+            self.release()
             if not asked.done():
                 asked.set_result(None)
 
@@ -42,11 +42,29 @@ class Signals:
 
     def release(self) -> None:
         """From now on a signal ends the process."""
+        loop = asyncio.get_running_loop()
         for number in self._before:
-            asyncio.get_running_loop().remove_signal_handler(number)
+            loop.remove_signal_handler(number)
+        if signal.SIGINT in self._before:
+            signal.signal(signal.SIGINT, lambda number, frame: interrupt(loop))
 
     def restore(self) -> None:
         """Gives the signals back to the handlers that the process had before, if they are from Python."""
         for number, before in self._before.items():
             if before is not None:
                 signal.signal(number, before)
+            elif number == signal.SIGINT:
+                signal.signal(number, signal.default_int_handler)
+
+
+def interrupt(loop: asyncio.AbstractEventLoop) -> None:
+    """Has the loop raise KeyboardInterrupt, where nobody takes it for the failure of a handler: raised in the middle of
+    whatever runs, it would be contained there, and the process stay. If the loop is kept by something, the next Ctrl-C
+    ends that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    loop.call_soon_threadsafe(raise_interrupt)
+
+
+def raise_interrupt() -> None:
+    """As Ctrl-C does."""
+    raise KeyboardInterrupt

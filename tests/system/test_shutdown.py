@@ -13,7 +13,7 @@ import pytest
 from helpers.script import Script, run
 from helpers.serving import Book, take
 from helpers.wait import until, within
-from helpers.wire import request
+from helpers.wire import Peer, close_frame, request
 from websockets.asyncio.client import connect
 
 import fanwire
@@ -176,8 +176,6 @@ async def test_a_signal_drains(loop: str, number: signal.Signals) -> None:
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 async def test_a_second_signal_ends_at_once(loop: str) -> None:
-    from helpers.wire import Peer
-
     with Script(SERVE, "600", loop) as script:
         port = int(await asyncio.to_thread(script.line))
         async with await Peer.dial("127.0.0.1", port) as peer:
@@ -187,6 +185,29 @@ async def test_a_second_signal_ends_at_once(loop: str) -> None:
             script.process.send_signal(signal.SIGTERM)
             status, _, _ = await asyncio.to_thread(script.end)
             assert status == -signal.SIGTERM
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_a_second_ctrl_c_is_not_taken_for_the_failure_of_what_it_comes_in(loop: str) -> None:
+    leave = """
+    import os, signal
+
+    @server.on_disconnect
+    def leave(conn):
+        os.kill(os.getpid(), signal.SIGINT)
+    """
+    main = "    async def main():"
+    with Script(SERVE.replace(main, f"{leave}\n{main}"), "600", loop) as script:
+        port = int(await asyncio.to_thread(script.line))
+        async with await Peer.dial("127.0.0.1", port) as leaves, await Peer.dial("127.0.0.1", port) as stays:
+            await leaves.upgrade()
+            await stays.upgrade()
+            script.process.send_signal(signal.SIGINT)
+            assert (await leaves.closed())[0] == 1001
+            await leaves.send(close_frame(1001))
+            status, _, errors = await asyncio.to_thread(script.end)
+            assert (status, errors.splitlines()[-1]) == (-signal.SIGINT, "KeyboardInterrupt")
 
 
 EXIT = """
