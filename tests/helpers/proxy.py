@@ -147,7 +147,11 @@ class Line(Direction):
         if self._ended or (self._link.fate is None and (self.done or self._size >= self._limit)):
             self._loop.remove_reader(self._source)
         else:
-            self._loop.add_reader(self._source, self._readable)
+            try:
+                self._loop.add_reader(self._source, self._readable)
+            except RuntimeError:
+                # A reset that came while nothing was read: uvloop has closed its watcher, and tells nobody.
+                self.arrive(None)
 
     def _readable(self) -> None:
         try:

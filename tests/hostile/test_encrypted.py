@@ -85,7 +85,9 @@ async def test_handshakes_that_are_interrupted(arena: Arena) -> None:
         for _ in range(5):
             peers = await asyncio.gather(*[server.dial() for _ in range(100)])
             for peer in peers:
-                await peer.send((HELLO + b"\0" * 100)[: rng.randrange(100)])
+                # On a slow machine its time may be over.
+                with contextlib.suppress(ConnectionError):
+                    await peer.send((HELLO + b"\0" * 100)[: rng.randrange(100)])
                 (peer.reset if rng.random() < 0.5 else peer.close)()
 
 
