@@ -272,6 +272,18 @@ async def joins(server: Book) -> None:
         assert talk.socket.close_code in (1006, 1008, 4008)
 
 
+async def publishes(server: Book) -> None:
+    """A storm into the room that it is in itself."""
+    async with await Talk.open(server) as talk:
+        await talk.ask("join", room="storm")
+        with contextlib.suppress(ConnectionClosed):
+            for number in range(10_000):
+                await talk.say("publish", room="storm", payload=number)
+            while True:
+                await talk.hear()
+        assert talk.socket.close_code in (1008, 4008)
+
+
 async def resumes(server: Book) -> None:
     """One session, taken over again and again."""
     talk = await Talk.open(server)
@@ -317,7 +329,7 @@ async def readers_with_a_zero_window(server: Book) -> None:
 ACTS: list[Act] = [
     interrupted_handshakes, half_open, slow_heads, endless_heads, requests_whose_answers_nobody_reads,
     pings_that_nobody_reads_the_answers_of, pings, pongs, fragments, empty_fragments, announced_and_never_sent,
-    small_messages, small_messages_of_one_who_is_gone, joins, resumes, sessions_without_clients,
+    small_messages, small_messages_of_one_who_is_gone, resumes, sessions_without_clients,
     comings_and_goings, readers_with_a_zero_window,
 ]  # fmt: skip
 
@@ -331,19 +343,15 @@ async def test_floods(arena: Arena, act: Act) -> None:
 
 
 @pytest.mark.asyncio(loop_factories=["uvloop"])
-async def test_a_storm_of_publishes_into_the_room_that_its_publisher_is_in() -> None:
+@pytest.mark.parametrize("act", [joins, publishes], ids=lambda act: act.__name__)
+async def test_floods_over_the_rate(act: Act) -> None:
     # At a rate that the slowest machine passes.
     server = Book({**SECOND, **NO_RATE, "message_rate": 100, "message_burst": 200})
+    server.room("own", presence=True)
     server.room("*", publish=True, history=10)
     async with Arena.of(server) as arena:
-        async with arena.watched(), await Talk.open(server) as talk:
-            await talk.ask("join", room="storm")
-            with contextlib.suppress(ConnectionClosed):
-                for number in range(10_000):
-                    await talk.say("publish", room="storm", payload=number)
-                while True:
-                    await talk.hear()
-            assert talk.socket.close_code in (1008, 4008)
+        async with arena.watched():
+            await act(server)
         await is_quiet(arena)
 
 
