@@ -22,6 +22,7 @@ use fanwire::members::Headcount;
 use fanwire::message::{About, Delivery, Message, Role};
 use fanwire::mint::Draft;
 use fanwire::outbox::{Outbox, Progress, Sink};
+use fanwire::probes::Seal;
 use fanwire::shard::{Link, Shard, ShardSettings};
 use fanwire::slots::{ConnId, Ids};
 use fanwire::stats::Stats;
@@ -73,6 +74,7 @@ fn shard_settings() -> ShardSettings {
         write_timeout_us: 30_000_000,
         min_rate: 1024,
         slow_code: 4008,
+        seal: Seal::default(),
     }
 }
 
@@ -98,7 +100,7 @@ fn outboxes(c: &mut Criterion) {
                 for message in &messages[..count] {
                     black_box(outbox.push(message, &mut |_, _| {}));
                 }
-                assert!(matches!(outbox.flush(&mut sink), Ok(flushed) if flushed.progress == Progress::Empty));
+                assert!(matches!(outbox.flush(&mut sink, 0), Ok(flushed) if flushed.progress == Progress::Empty));
             });
         });
     }

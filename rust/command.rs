@@ -34,9 +34,9 @@ pub enum Command<L> {
     Retire { conn: ConnId, link: ConnId, retired: Retired, is_over: bool },
     /// The peer has received so many messages of its session.
     Received { conn: ConnId, count: u64 },
-    /// The same, and its application has taken them. From the first on, only so much as is kept of a session is under
-    /// way to it.
-    Taken { conn: ConnId, count: u64 },
+    /// Its application has taken what a room (0: none) has among the first `count` messages of the session. From the first
+    /// on, only so much of each room's droppable messages is under way to it as its window lets out.
+    Taken { conn: ConnId, room: RoomId, count: u64 },
     /// The peer is gone; nothing can be written any more.
     Gone { conn: ConnId },
     /// Bytes that are no message, ahead of all messages.
@@ -53,8 +53,8 @@ pub enum Command<L> {
     Leave { conn: ConnId, room: RoomId },
     /// The peer has sent a ping.
     Ping { conn: ConnId, payload: Box<[u8]> },
-    /// The peer has sent a pong.
-    Pong { conn: ConnId },
+    /// The peer has sent a pong; to one of the probes behind droppable messages, with the number of it.
+    Pong { conn: ConnId, probe: Option<u64> },
     /// Close with this frame; `flush`: after all that waits.
     Close { conn: ConnId, frame: Box<[u8]>, flush: bool },
     /// See [`Link::grant`].

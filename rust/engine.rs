@@ -206,10 +206,11 @@ impl Engine {
         self.tell(conn, Command::Received { conn, count }, 0)
     }
 
-    /// The same, and the peer's application has taken them. From the first call on, only so much as is kept of a session
-    /// is under way to it: the rest waits, under the connection's limit.
-    pub fn taken(&self, conn: ConnId, count: u64) -> Result<(), Error> {
-        self.tell(conn, Command::Taken { conn, count }, 0)
+    /// The peer's application has taken what a room has among the first `count` messages of its session. From the first
+    /// call on, which may name no room, a window for each room bounds what is under way of its droppable messages.
+    pub fn taken(&self, conn: ConnId, room: &str, count: u64) -> Result<(), Error> {
+        let room = self.rooms.find(room, |entry| entry.room.id()).unwrap_or(0);
+        self.tell(conn, Command::Taken { conn, room, count }, 0)
     }
 
     /// The peer of a connection is gone, and its session with it.
@@ -376,9 +377,15 @@ impl Engine {
         self.tell(conn, Command::Ping { conn, payload: payload.into() }, payload.len())
     }
 
-    /// The peer has sent a pong: it lives.
-    pub fn pong_received(&self, conn: ConnId) -> Result<(), Error> {
-        self.tell(conn, Command::Pong { conn }, 0)
+    /// The peer has sent a pong: it lives. The payload says which ping it answers.
+    pub fn pong_received(&self, conn: ConnId, payload: &[u8]) -> Result<(), Error> {
+        let probe = self.settings.shard.seal.number(conn, payload);
+        self.tell(conn, Command::Pong { conn, probe }, 0)
+    }
+
+    /// Whether a pong with this payload answers a probe, which was sent once: then it is no pong that nobody asked for.
+    pub fn answers_probe(&self, conn: ConnId, payload: &[u8]) -> bool {
+        self.settings.shard.seal.number(conn, payload).is_some()
     }
 
     /// Closes a connection with a close frame, after all that waits (`flush`) or before it.

@@ -191,6 +191,32 @@ impl Envelope<'_> {
     }
 }
 
+/// The frame that says how large the window of a room is; none to those who have no envelopes.
+pub fn window(encoding: Encoding, room: &str, bytes: usize) -> Option<Box<[u8]>> {
+    let mut buf = Vec::with_capacity(ENVELOPE);
+    match encoding {
+        Encoding::Raw => return None,
+        Encoding::Json => {
+            buf.extend_from_slice(b"{\"type\":\"window\",\"room\":");
+            push_json_string(&mut buf, room);
+            buf.extend_from_slice(b",\"payload\":{\"bytes\":");
+            push_decimal(&mut buf, bytes as u64);
+            buf.extend_from_slice(b"}}");
+        }
+        Encoding::Msgpack => {
+            // Writing to a vector cannot fail.
+            let _ = rmp::encode::write_map_len(&mut buf, 3);
+            push_pair(&mut buf, "type", "window");
+            push_pair(&mut buf, "room", room);
+            let _ = rmp::encode::write_str(&mut buf, "payload");
+            let _ = rmp::encode::write_map_len(&mut buf, 1);
+            let _ = rmp::encode::write_str(&mut buf, "bytes");
+            let _ = rmp::encode::write_uint(&mut buf, bytes as u64);
+        }
+    }
+    Some(encoding.frame(&buf))
+}
+
 /// Bytes behind a place for the frame's header, so that the payload is written once and never moved: nearly every
 /// envelope has 126 to 65,535 bytes, and a header of four.
 struct Framed(Vec<u8>);
@@ -303,6 +329,14 @@ mod tests {
         let expected = json!({"type": "message", "id": "5f-7", "ts": 1_700_000_000_000_u64, "payload": null});
         assert_eq!(from_json(&PLAIN.json()), expected);
         assert_eq!(from_msgpack(&PLAIN.msgpack()), expected);
+    }
+
+    #[test]
+    fn the_size_of_a_window() {
+        let expected = json!({"type": "window", "room": "r\u{e9}\"", "payload": {"bytes": 300}});
+        assert_eq!(from_json(&window(Encoding::Json, "r\u{e9}\"", 300).unwrap()), expected);
+        assert_eq!(from_msgpack(&window(Encoding::Msgpack, "r\u{e9}\"", 300).unwrap()), expected);
+        assert_eq!(window(Encoding::Raw, "r", 300), None);
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl Lane {
         self.queue.iter()
     }
 
+    /// The message with so many before it.
+    pub fn get(&self, place: usize) -> Option<&Arc<Message>> {
+        self.queue.get(place)
+    }
+
     /// Adds a message at the end. None with its key may wait; see [`Self::replace`].
     pub fn push(&mut self, message: Arc<Message>) {
         if let Some(key) = message.key() {

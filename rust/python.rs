@@ -22,6 +22,7 @@ use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
 use crate::message::{Delivery, Role};
 use crate::mint::{Draft, JoinReply, Joined, Stamp};
+use crate::probes::Seal;
 use crate::room::{Position, RoomSettings, unrecovered_name};
 use crate::shard::ShardSettings;
 use crate::slots::ConnId;
@@ -172,6 +173,7 @@ impl PyEngine {
                 write_timeout_us: micros(write_timeout)?,
                 min_rate,
                 slow_code,
+                seal: Seal::default(),
             },
         };
         guard(|| Engine::start(settings)).map(|engine| Self(Arc::new(engine)))
@@ -250,8 +252,8 @@ impl PyEngine {
         guard(|| self.0.received(ConnId::from_u64(conn), count))
     }
 
-    fn taken(&self, conn: u64, count: u64) -> PyResult<()> {
-        guard(|| self.0.taken(ConnId::from_u64(conn), count))
+    fn taken(&self, conn: u64, room: &str, count: u64) -> PyResult<()> {
+        guard(|| self.0.taken(ConnId::from_u64(conn), room, count))
     }
 
     fn gone(&self, conn: u64) -> PyResult<()> {
@@ -435,8 +437,12 @@ impl PyEngine {
         guard(|| self.0.ping_received(ConnId::from_u64(conn), payload))
     }
 
-    fn pong_received(&self, conn: u64) -> PyResult<()> {
-        guard(|| self.0.pong_received(ConnId::from_u64(conn)))
+    fn pong_received(&self, conn: u64, payload: &[u8]) -> PyResult<()> {
+        guard(|| self.0.pong_received(ConnId::from_u64(conn), payload))
+    }
+
+    fn answers_probe(&self, conn: u64, payload: &[u8]) -> bool {
+        self.0.answers_probe(ConnId::from_u64(conn), payload)
     }
 
     #[pyo3(signature = (conn, code, reason="", flush=true))]
@@ -461,6 +467,7 @@ impl PyEngine {
         dict.set_item("bytes", sum(&|stats| stats.bytes.value()))?;
         dict.set_item("writes", sum(&|stats| stats.writes.value()))?;
         dict.set_item("blocked", sum(&|stats| stats.blocked.value()))?;
+        dict.set_item("held", sum(&|stats| stats.held.value()))?;
         dict.set_item("pings", sum(&|stats| stats.pings.value()))?;
         dict.set_item("closed_slow", sum(&|stats| stats.slow.value()))?;
         dict.set_item("closed_unanswered", sum(&|stats| stats.unanswered.value()))?;

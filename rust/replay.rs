@@ -20,24 +20,18 @@ pub struct Replay {
     written_count: u64,
     bytes: usize,
     limit: usize,
-    /// The peer tells what its application has taken: no more than `limit` is to be under way to it.
-    is_window: bool,
     encoding: Encoding,
 }
 
 impl Replay {
     /// Nothing was sent yet. At most `limit` bytes are kept.
     pub fn new(limit: usize, encoding: Encoding) -> Self {
-        Self {
-            ring: VecDeque::new(),
-            base: 0,
-            written: 0,
-            written_count: 0,
-            bytes: 0,
-            limit,
-            is_window: false,
-            encoding,
-        }
+        Self { ring: VecDeque::new(), base: 0, written: 0, written_count: 0, bytes: 0, limit, encoding }
+    }
+
+    /// How many messages were written, since the session began.
+    pub fn total(&self) -> u64 {
+        self.base + self.written_count
     }
 
     /// References that it holds.
@@ -84,7 +78,7 @@ impl Replay {
         self.written_count += message.count() as u64;
         self.written += 1;
         self.ring.push_back((message, cost));
-        while self.bytes > self.limit && self.written > 0 && !self.is_window {
+        while self.bytes > self.limit && self.written > 0 {
             self.pop();
         }
     }
@@ -112,7 +106,7 @@ impl Replay {
 
     /// The peer has received `count` messages in all. A count that cannot be is ignored.
     pub fn acknowledge(&mut self, count: u64) {
-        if count > self.base + self.written_count {
+        if count > self.total() {
             return;
         }
         while self.base < count {
@@ -126,27 +120,13 @@ impl Replay {
         }
     }
 
-    /// The peer's application has taken `count` messages in all, and will go on to tell: from now on nothing is forgotten
-    /// to make room, but nothing more is sent where there is none, see [`Self::room`].
-    pub fn taken(&mut self, count: u64) {
-        self.is_window = true;
-        self.acknowledge(count);
-    }
-
-    /// Bytes of new messages that may be sent; the last of them may be larger.
-    pub fn room(&self) -> usize {
-        if self.is_window { self.limit.max(1).saturating_sub(self.bytes) } else { usize::MAX }
-    }
-
     /// Makes everything after the first `received` messages pending; false when that is not possible, because some of
     /// it was forgotten or `received` is more than was sent.
     pub fn rewind(&mut self, received: u64) -> bool {
-        if !(self.base..=self.base + self.written_count).contains(&received) {
+        if !(self.base..=self.total()).contains(&received) {
             return false;
         }
         self.acknowledge(received);
-        // Whoever comes back says again what was taken, or is served without a window.
-        self.is_window = false;
         self.written = 0;
         self.written_count = 0;
         true
@@ -233,23 +213,6 @@ mod tests {
         wrote(&mut replay, 5);
         assert!(replay.rewind(6));
         assert_eq!((replay.pending(), replay.len()), (0, 0));
-    }
-
-    #[test]
-    fn to_a_peer_that_tells_what_it_has_taken_no_more_than_the_limit_is_under_way() {
-        let cost = reliable(0).cost(Encoding::Raw);
-        let mut replay = Replay::new(2 * cost, Encoding::Raw);
-        wrote(&mut replay, 0);
-        assert_eq!(replay.room(), usize::MAX);
-        replay.taken(0);
-        assert_eq!(replay.room(), cost);
-        wrote(&mut replay, 1);
-        // One that is larger than what is left is sent whole, and nothing is forgotten for it.
-        wrote(&mut replay, 2);
-        assert_eq!((replay.room(), replay.len()), (0, 3));
-        replay.taken(2);
-        assert_eq!(replay.room(), cost);
-        assert!(replay.rewind(2));
     }
 
     #[test]

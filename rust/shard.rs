@@ -18,6 +18,7 @@ use crate::frame::{self, Opcode};
 use crate::members::Members;
 use crate::message::{Message, RoomId};
 use crate::outbox::{Drop, Outbox, Progress, Push, Sink};
+use crate::probes::Seal;
 use crate::skips::Skips;
 use crate::slots::{ConnId, Slots};
 use crate::stats::{DROPS, Stats};
@@ -62,6 +63,8 @@ pub struct ShardSettings {
     pub min_rate: u64,
     /// The close code for a connection that is too slow for its queue.
     pub slow_code: u16,
+    /// What probes are made with. They are sent where pings are.
+    pub seal: Seal,
 }
 
 /// See the module's head.
@@ -97,6 +100,8 @@ struct Conn<L> {
     is_dirty: bool,
     /// The link takes nothing until it says so, or there is none.
     is_blocked: bool,
+    /// Something waited for a window when it was written to last.
+    is_held: bool,
     /// It is the former link of a session: it closes, and the host is told nothing of it.
     is_retired: bool,
     /// It was sent and no pong has come. A box, for most of the time there is none.
@@ -165,15 +170,17 @@ impl<L: Link> Shard<L> {
                     self.references = self.references + slot.outbox.references() - before;
                 }
             }
-            Command::Taken { conn, count } => {
-                self.with_outbox(conn, |outbox| outbox.replay().into_iter().for_each(|replay| replay.taken(count)));
+            Command::Taken { conn, room, count } => {
+                self.with_outbox(conn, |outbox| outbox.taken(room, count, now_us));
             }
             Command::Gone { conn } => {
                 self.end(conn);
                 return CALLS_WORK;
             }
             Command::Raw { conn, bytes } => {
-                if !self.with_outbox(conn, |outbox| outbox.push_raw(bytes)).unwrap_or(true) {
+                let Self { slots, dirty, stats, references, .. } = self;
+                let Some(slot) = slots.get_mut(conn) else { return 1 };
+                if slot.push_raw(conn, bytes, dirty, stats, references) == Push::Overflow {
                     self.close_slow(conn, Cause::Slow, now_us);
                 }
             }
@@ -223,13 +230,17 @@ impl<L: Link> Shard<L> {
             }
             Command::Leave { conn, room } => {
                 self.members.leave(room, conn);
+                self.forget_room(conn, room);
             }
             Command::Ping { conn, payload } => {
                 self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
             }
-            Command::Pong { conn } => {
+            Command::Pong { conn, probe } => {
                 if let Some(slot) = self.slots.get_mut(conn) {
                     slot.ping = None;
+                }
+                if let Some(probe) = probe {
+                    self.with_outbox(conn, |outbox| outbox.answered(probe, now_us));
                 }
             }
             Command::Close { conn, frame, flush } => self.close(conn, frame, flush, now_us),
@@ -314,24 +325,26 @@ impl<L: Link> Shard<L> {
 
     fn open(&mut self, conn: ConnId, link: L, encoding: Encoding, now_us: u64) {
         let limit = self.settings.connection_bytes;
+        let outbox = match encoding {
+            Encoding::Raw => Outbox::new(limit, encoding),
+            _ => Outbox::of_session(limit, encoding, self.settings.replay_bytes),
+        };
+        let interval_us = self.settings.ping_interval_us;
         let mut slot = Conn {
             link: Some(link),
             link_id: conn,
-            outbox: match encoding {
-                Encoding::Raw => Outbox::new(limit, encoding),
-                _ => Outbox::of_session(limit, encoding, self.settings.replay_bytes),
-            },
+            outbox: if interval_us > 0 { outbox.with_probes(self.settings.seal.clone(), conn) } else { outbox },
             skips: Skips::new(encoding != Encoding::Raw),
             account: Account::default(),
             is_dirty: false,
             is_blocked: false,
+            is_held: false,
             is_retired: false,
             ping: None,
             written: 0,
             taken: None,
             due_us: now_us,
         };
-        let interval_us = self.settings.ping_interval_us;
         if interval_us > 0 {
             // Connections that came together must not ping together: the first ping falls anywhere in the
             // interval, by a hash of the id (Fibonacci hashing), and the others keep that phase.
@@ -347,6 +360,7 @@ impl<L: Link> Shard<L> {
     fn end(&mut self, conn: ConnId) {
         let Some(mut slot) = self.slots.remove(conn) else { return };
         self.references -= slot.outbox.references();
+        self.stats.held.set(self.stats.held.value() - u64::from(slot.is_held));
         let Conn { outbox, skips, account, .. } = &mut slot;
         outbox.end(&mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
         self.members.leave_all(conn);
@@ -428,7 +442,7 @@ impl<L: Link> Shard<L> {
         slot.is_dirty = false;
         let (false, Some(link)) = (slot.is_blocked, &mut slot.link) else { return };
         let before = slot.outbox.references();
-        let flushed = match slot.outbox.flush(link) {
+        let flushed = match slot.outbox.flush(link, now_us) {
             Ok(flushed) => flushed,
             Err(_) => return self.lose(conn, Cause::Reset),
         };
@@ -439,19 +453,22 @@ impl<L: Link> Shard<L> {
         slot.written += flushed.bytes as u64;
         self.stats.delivered.add(flushed.messages as u64);
         slot.account.wrote(flushed.messages, flushed.bytes);
+        if slot.outbox.is_held() != slot.is_held {
+            slot.is_held = !slot.is_held;
+            let held = self.stats.held.value();
+            self.stats.held.set(if slot.is_held { held + 1 } else { held - 1 });
+        }
         if let Some(published_us) = flushed.oldest_us {
             self.stats.latency.record(now_us.saturating_sub(published_us));
         }
         match flushed.progress {
-            Progress::Empty if slot.skips.is_empty() => {}
-            Progress::Empty => self.tell_skips(conn, now_us),
+            Progress::Empty | Progress::Held if slot.skips.is_empty() => {}
+            Progress::Empty | Progress::Held => self.tell_skips(conn, now_us),
             Progress::More => slot.mark_dirty(conn, &mut self.dirty),
             Progress::Closed if slot.is_retired => {
                 link.finish();
                 self.end(conn);
             }
-            // What the peer takes makes room for more.
-            Progress::Held => {}
             Progress::Closed if flushed.bytes > 0 => link.finish(),
             Progress::Closed => {}
             Progress::Blocked => {
@@ -462,6 +479,15 @@ impl<L: Link> Shard<L> {
                 }
             }
         }
+    }
+
+    /// A membership has ended: nothing of the room comes any more.
+    fn forget_room(&mut self, conn: ConnId, room: RoomId) {
+        let Some(Conn { outbox, skips, account, .. }) = self.slots.get_mut(conn) else { return };
+        let before = outbox.references();
+        outbox.leave(room, &mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
+        skips.forget(room);
+        self.references = self.references + outbox.references() - before;
     }
 
     /// Changes the outbox of a connection and keeps the books; none when the id is stale.
@@ -570,6 +596,23 @@ impl<L> Conn<L> {
         *references = *references + outbox.references() - before;
         self.mark_dirty(conn, dirty);
         pushed
+    }
+
+    fn push_raw(
+        &mut self,
+        conn: ConnId,
+        bytes: Box<[u8]>,
+        dirty: &mut VecDeque<ConnId>,
+        stats: &Stats,
+        references: &mut usize,
+    ) -> Push {
+        let Self { outbox, skips, account, .. } = self;
+        let before = outbox.references();
+        let drop = &mut |message: &Message, reason| drop_message(stats, skips, account, message, reason);
+        let is_taken = outbox.push_raw(bytes, drop);
+        *references = *references + outbox.references() - before;
+        self.mark_dirty(conn, dirty);
+        if is_taken { Push::Done } else { Push::Overflow }
     }
 
     fn mark_dirty(&mut self, conn: ConnId, dirty: &mut VecDeque<ConnId>) {

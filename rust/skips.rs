@@ -59,10 +59,24 @@ impl Skips {
         self.skips.is_none()
     }
 
-    /// Takes what is to be told, room by room.
-    pub fn take(&mut self) -> Vec<Skip> {
-        let mut skips: Vec<_> = self.skips.take().into_iter().flat_map(|skips| skips.into_values()).collect();
+    /// Takes what is to be told, room by room; not of a room that `waits`.
+    pub fn take(&mut self, waits: impl Fn(RoomId) -> bool) -> Vec<Skip> {
+        let Some(skips) = &mut self.skips else { return Vec::new() };
+        let mut skips: Vec<_> = skips.extract_if(|&(room, _), _| !waits(room)).map(|(_, skip)| skip).collect();
+        self.forget_none();
         skips.sort_unstable_by_key(|skip| (skip.room, skip.first));
         skips
+    }
+
+    /// Its membership has ended: of this room nothing more is told.
+    pub fn forget(&mut self, room: RoomId) {
+        if let Some(skips) = &mut self.skips {
+            skips.retain(|&(id, _), _| id != room);
+        }
+        self.forget_none();
+    }
+
+    fn forget_none(&mut self) {
+        self.skips.take_if(|skips| skips.is_empty());
     }
 }

@@ -23,7 +23,7 @@ impl ConnId {
     }
 
     /// The id back from a plain number; any number is an id, most of them stale.
-    pub fn from_u64(id: u64) -> Self {
+    pub const fn from_u64(id: u64) -> Self {
         Self(id)
     }
 

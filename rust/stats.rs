@@ -38,6 +38,8 @@ pub struct Stats {
     pub writes: Counter,
     /// Write calls that could not take everything.
     pub blocked: Counter,
+    /// Connections now for which something waits for a window.
+    pub held: Counter,
     /// Pings sent.
     pub pings: Counter,
     /// Connections closed for being slower than their queue allows.

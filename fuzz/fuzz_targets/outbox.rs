@@ -1,5 +1,5 @@
-//! An outbox and its peer: in whatever portions a link takes them, and however often it is lost, the peer gets whole
-//! frames, each message once, in the order of its lane, and the close frame last.
+//! An outbox and its peer: in whatever portions a link takes them, however often it is lost, and whatever the peer says it
+//! has taken, the peer gets whole frames, each message once, in the order of its lane, and the close frame last.
 #![no_main]
 
 mod peer;
@@ -13,6 +13,8 @@ use fanwire::envelope::{Encoding, Kind};
 use fanwire::frame::{self, Opcode};
 use fanwire::message::{About, Delivery, Message, Role};
 use fanwire::outbox::{Drop, Outbox, Progress, Push};
+use fanwire::probes::Seal;
+use fanwire::slots::ConnId;
 use libfuzzer_sys::fuzz_target;
 
 use crate::peer::Peer;
@@ -20,6 +22,8 @@ use crate::peer::Peer;
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     encoding: u8,
+    /// Whether there are probes.
+    has_probes: bool,
     /// Kilobytes that may wait, and that are kept of what was sent; 0: any number.
     limit: u8,
     replay_limit: u8,
@@ -32,12 +36,15 @@ struct Input<'a> {
 
 struct Run {
     outbox: Outbox,
+    seal: Seal,
     peer: Peer,
     budget: Arc<Budget>,
     limit: usize,
     largest: usize,
     seq: u64,
     acknowledged: usize,
+    now_us: u64,
+    is_bounded: bool,
 }
 
 impl Run {
@@ -59,7 +66,9 @@ impl Run {
                 2 => self.outbox.push_heartbeat(),
                 _ => drop(self.outbox.push_raw(frame::control(Opcode::Pong, b"raw"))),
             },
-            11..=13 => return self.lose(amount, may_forget),
+            11..=12 => return self.lose(amount, may_forget),
+            13 if amount < 8 => self.take(amount),
+            13 => self.answer(amount - 8),
             14 => {
                 let came = self.peer.came.len();
                 let count = came * amount / 15;
@@ -70,11 +79,30 @@ impl Run {
             }
             _ => {
                 let mut dropped = Vec::new();
-                self.outbox.clear_droppable(Drop::Budget, &mut |message, _| dropped.push(message.seq()));
-                dropped.into_iter().for_each(|seq| self.peer.forget(seq));
+                let mut drop = |message: &Message, _| dropped.push((message.room(), message.seq()));
+                match amount as u64 {
+                    room @ 1..=ROOMS => self.outbox.leave(room, &mut drop),
+                    _ => self.outbox.clear_droppable(Drop::Budget, &mut drop),
+                }
+                dropped.into_iter().for_each(|(room, seq)| self.peer.forget(room, seq));
             }
         }
         true
+    }
+
+    /// The peer says that its application has taken all of a room but a few messages, or more than there are.
+    fn take(&mut self, amount: usize) {
+        self.is_bounded = true;
+        let came = self.peer.came.len() as u64;
+        let count = [came, came + 1, came.saturating_sub(1), came / 2][amount / 4 + amount % 2];
+        self.outbox.taken(amount as u64 % (ROOMS + 1), count, self.now_us);
+    }
+
+    /// The peer has answered the last probe, one before it, or one that never was.
+    fn answer(&mut self, amount: usize) {
+        let number = |payload: &[u8]| self.seal.number(CONN, payload);
+        let newest = self.peer.pings.iter().rev().filter_map(|payload| number(payload)).nth(amount % 4);
+        self.outbox.answered(newest.unwrap_or(amount as u64), self.now_us);
     }
 
     fn replay(&mut self) -> &mut fanwire::replay::Replay {
@@ -86,8 +114,9 @@ impl Run {
         // Its number, so that no two are alike.
         let mut payload = self.seq.to_be_bytes().to_vec();
         payload.resize(8 + AMOUNTS[amount % 16].min(LARGE), self.seq as u8);
-        let key = (delivery == Delivery::Latest).then_some(amount as u64 % 3);
-        let about = About { key, room_name: Some("r".into()), ..About::place(1, self.seq, delivery) };
+        let room = 1 + self.seq % ROOMS;
+        let key = (delivery == Delivery::Latest).then_some(room << 8 | amount as u64 % 3);
+        let about = About { key, room_name: Some("r".into()), ..About::place(room, self.seq, delivery) };
         Arc::new(Message::new(Role::Data, Kind::Binary, &payload, about, self.seq, &self.budget))
     }
 
@@ -104,15 +133,17 @@ impl Run {
 
     fn push_message(&mut self, message: &Arc<Message>) {
         let mut dropped = Vec::new();
-        let pushed = self.outbox.push(message, &mut |message, why| dropped.push((message.seq(), why)));
+        let pushed = self.outbox.push(message, &mut |message, why| {
+            dropped.push((message.room(), message.seq(), why));
+        });
         let mut is_queued = pushed == Push::Done;
-        for (seq, why) in dropped {
+        for (room, seq, why) in dropped {
             match why {
-                Drop::Replaced => self.peer.replace(seq, message),
+                Drop::Replaced => self.peer.replace(room, seq, message),
                 _ if seq == message.seq() && why == Drop::Newest => {}
                 _ => {
                     assert_eq!(why, Drop::Oldest);
-                    self.peer.forget(seq);
+                    self.peer.forget(room, seq);
                     continue;
                 }
             }
@@ -143,15 +174,18 @@ impl Run {
 
     fn flush(&mut self, bytes: usize) {
         self.peer.link.left = bytes;
+        self.now_us += 3_000;
         loop {
             let before = self.peer.link.taken.len();
-            let flushed = self.outbox.flush(&mut self.peer.link).expect("no error but those that are none");
+            let flushed =
+                self.outbox.flush(&mut self.peer.link, self.now_us).expect("no error but those that are none");
             assert_eq!(flushed.bytes, self.peer.link.taken.len() - before);
             self.peer.read();
             match flushed.progress {
                 Progress::More => {}
                 Progress::Blocked => break assert_eq!(self.peer.link.left, 0),
                 Progress::Empty => break assert!(self.outbox.is_empty()),
+                Progress::Held => break assert!(self.is_bounded && self.outbox.is_held()),
                 Progress::Closed => break assert!(self.peer.is_closed),
             }
         }
@@ -164,8 +198,20 @@ fuzz_target!(|input: Input<'_>| {
     let limit = |kilobytes: u8| if kilobytes == 0 { usize::MAX / 2 } else { usize::from(kilobytes) << 10 };
     let (limit, replay_limit) = (limit(input.limit), limit(input.replay_limit));
     let outbox = Outbox::of_session(limit, encoding, replay_limit);
-    let peer = Peer::new(encoding);
-    let mut run = Run { outbox, peer, budget: Arc::clone(&budget), limit, largest: 0, seq: 0, acknowledged: 0 };
+    let (seal, is_bounded) = (Seal::default(), input.has_probes);
+    let outbox = if input.has_probes { outbox.with_probes(seal.clone(), CONN) } else { outbox };
+    let mut run = Run {
+        outbox,
+        seal,
+        peer: Peer::new(encoding),
+        budget: Arc::clone(&budget),
+        limit,
+        largest: 0,
+        seq: 0,
+        acknowledged: 0,
+        now_us: 0,
+        is_bounded,
+    };
     if input.steps.iter().take(STEPS).all(|&step| run.step(step, input.replay_limit > 0)) {
         let frame = frame::close(input.code, input.reason);
         run.outbox.close(frame, input.is_flushed, &mut |_, why| assert_eq!(why, Drop::Closed));
@@ -191,6 +237,11 @@ const LARGE: usize = 8_000;
 
 /// Bytes of control frames that may wait besides, about: there are at most so many of a kind.
 const CONTROL: usize = 4 << 10;
+
+/// Rooms with droppable messages.
+const ROOMS: u64 = 3;
+
+const CONN: ConnId = ConnId::from_u64(7);
 
 /// Steps of an input.
 const STEPS: usize = 256;

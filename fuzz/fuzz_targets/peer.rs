@@ -1,11 +1,11 @@
 //! What is at the other end of an outbox: a link that takes rations, and a peer that knows what has to come.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
 use fanwire::envelope::Encoding;
-use fanwire::message::{Delivery, Message};
+use fanwire::message::{Delivery, Message, RoomId};
 use fanwire::outbox::Sink;
 
 use crate::wire;
@@ -41,52 +41,61 @@ pub struct Peer {
     /// The messages that have come, in their order.
     pub came: Vec<Arc<Message>>,
     pub is_closed: bool,
+    /// What the pings carried that have come over this link.
+    pub pings: Vec<Vec<u8>>,
     encoding: Encoding,
     /// What came already and has to come again, before all else.
     again: VecDeque<Arc<Message>>,
     reliable: VecDeque<Arc<Message>>,
-    droppable: VecDeque<Arc<Message>>,
+    droppable: BTreeMap<RoomId, VecDeque<Arc<Message>>>,
 }
 
 impl Peer {
     pub fn new(encoding: Encoding) -> Self {
+        let (link, came, pings) = Default::default();
         let (again, reliable, droppable) = Default::default();
-        Self { link: Link::default(), came: Vec::new(), is_closed: false, encoding, again, reliable, droppable }
+        Self { link, came, is_closed: false, pings, encoding, again, reliable, droppable }
     }
 
     /// A message, or the parts of a joined one, will come.
     pub fn expect(&mut self, message: &Arc<Message>) {
-        let lane = if message.delivery() == Delivery::Reliable { &mut self.reliable } else { &mut self.droppable };
+        let lane = match message.delivery() {
+            Delivery::Reliable => &mut self.reliable,
+            _ => self.droppable.entry(message.room()).or_default(),
+        };
         lane.extend(message.parts().iter().cloned());
     }
 
     /// One will not come.
-    pub fn forget(&mut self, seq: u64) {
-        let place = self.place(seq);
-        self.droppable.remove(place);
+    pub fn forget(&mut self, room: RoomId, seq: u64) {
+        let (lane, place) = self.place(room, seq);
+        lane.remove(place);
     }
 
     /// Another will come in its place.
-    pub fn replace(&mut self, seq: u64, by: &Arc<Message>) {
-        let place = self.place(seq);
-        assert_eq!(self.droppable[place].key(), by.key());
-        self.droppable[place] = Arc::clone(by);
+    pub fn replace(&mut self, room: RoomId, seq: u64, by: &Arc<Message>) {
+        let (lane, place) = self.place(room, seq);
+        assert_eq!(lane[place].key(), by.key());
+        lane[place] = Arc::clone(by);
     }
 
-    fn place(&self, seq: u64) -> usize {
-        self.droppable.iter().position(|message| message.seq() == seq).expect("only what waits is dropped")
+    fn place(&mut self, room: RoomId, seq: u64) -> (&mut VecDeque<Arc<Message>>, usize) {
+        let lane = self.droppable.entry(room).or_default();
+        let place = lane.iter().position(|message| message.seq() == seq).expect("only what waits is dropped");
+        (lane, place)
     }
 
     /// The link is lost with what was on it, and the session goes on after the first `received` messages.
     pub fn lost(&mut self, received: usize) {
         self.link.taken.clear();
+        self.pings.clear();
         for message in self.came.drain(received..).rev() {
             self.again.push_front(message);
         }
     }
 
     pub fn has_all(&self) -> bool {
-        self.again.is_empty() && self.reliable.is_empty() && self.droppable.is_empty()
+        self.again.is_empty() && self.reliable.is_empty() && self.droppable.values().all(VecDeque::is_empty)
     }
 
     /// Reads the whole frames that are there.
@@ -99,9 +108,11 @@ impl Peer {
             assert!(!self.is_closed, "a frame after the close frame");
             match frame.first {
                 0x88 => self.is_closed = true,
-                0x89 | 0x8A => {}
+                0x89 => self.pings.push(frame.payload.to_vec()),
+                0x8A => {}
                 // An envelope is longer than a heartbeat.
                 _ if self.encoding != Encoding::Raw && frame.payload.len() < 16 => {}
+                _ if WINDOW.iter().any(|start| frame.payload.starts_with(start)) => {}
                 _ => self.read_message(&rest[..rest.len() - bytes.len()]),
             }
         }
@@ -117,9 +128,12 @@ impl Peer {
         } else if is_it(self.reliable.front()) {
             self.reliable.pop_front()
         } else {
-            assert!(is_it(self.droppable.front()), "nothing that is to come next");
-            self.droppable.pop_front()
+            let lane = self.droppable.values_mut().find(|lane| is_it(lane.front()));
+            lane.expect("nothing that is to come next").pop_front()
         };
         self.came.extend(message);
     }
 }
+
+/// How what tells of a window begins, which no session counts.
+const WINDOW: [&[u8]; 2] = [br#"{"type":"window","#, b"\x83\xa4type\xa6window"];

@@ -14,6 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 
 use super::*;
+use crate::probes::Seal;
 use crate::shard::tests::Hook;
 
 /// No wait takes longer than this before its test fails; a working engine needs a fraction.
@@ -40,6 +41,7 @@ fn settings(shards: usize) -> Settings {
             write_timeout_us: 30_000_000,
             min_rate: 1024,
             slow_code: 4008,
+            seal: Seal::default(),
         },
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod model;
+mod rooms;
 mod table;
 mod wire;
 
@@ -13,11 +14,16 @@ use crate::frame::{self, Opcode};
 use crate::message::KeyId;
 use crate::message::{About, OVERHEAD, Role};
 
-/// A message whose payload is its number and `extra` bytes more.
+/// A message of room 1 whose payload is its number and `extra` bytes more.
 fn message(seq: u64, delivery: Delivery, key: Option<KeyId>, extra: usize) -> Arc<Message> {
+    message_of(1, seq, delivery, key, extra)
+}
+
+fn message_of(room: RoomId, seq: u64, delivery: Delivery, key: Option<KeyId>, extra: usize) -> Arc<Message> {
     let mut payload = seq.to_be_bytes().to_vec();
     payload.resize(8 + extra, seq as u8);
-    let about = About { key, ..About::place(1, seq, delivery) };
+    let room_name = Some(format!("room {room}").into());
+    let about = About { key, room_name, ..About::place(room, seq, delivery) };
     Arc::new(Message::new(Role::Data, EnvelopeKind::Binary, &payload, about, seq, &Arc::new(Budget::new(usize::MAX))))
 }
 
@@ -70,9 +76,13 @@ impl Sink for Ration {
 
 /// Flushes until the sink blocks or nothing is left; returns how far it came and the messages that left.
 fn flush(outbox: &mut Outbox, sink: &mut Ration) -> (Progress, usize) {
+    flush_at(outbox, sink, 0)
+}
+
+fn flush_at(outbox: &mut Outbox, sink: &mut Ration, now_us: u64) -> (Progress, usize) {
     let mut messages = 0;
     loop {
-        let flushed = outbox.flush(sink).unwrap();
+        let flushed = outbox.flush(sink, now_us).unwrap();
         messages += flushed.messages;
         if flushed.progress != Progress::More {
             return (flushed.progress, messages);
@@ -81,15 +91,26 @@ fn flush(outbox: &mut Outbox, sink: &mut Ration) -> (Progress, usize) {
 }
 
 /// The frames in a stream of bytes, which has to end with a whole one.
-fn parse(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+fn parse(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let frames = parse_whole(bytes);
+    let len: usize = frames.iter().map(|frame| frame::header_len(frame.1.len()) + frame.1.len()).sum();
+    assert_eq!(len, bytes.len());
+    frames
+}
+
+/// The whole frames in a stream of bytes.
+fn parse_whole(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut frames = Vec::new();
-    while !bytes.is_empty() {
+    while bytes.len() >= 10 || (bytes.len() >= 2 && bytes.len() >= 2 + bytes[1] as usize) {
         let (header, len) = match bytes[1] {
             126 => (4, u16::from_be_bytes(bytes[2..4].try_into().unwrap()) as usize),
             127 => (10, u64::from_be_bytes(bytes[2..10].try_into().unwrap()) as usize),
             len => (2, len as usize),
         };
         assert_eq!(bytes[0] & 0xF0, 0x80, "final, no reserved bit");
+        if bytes.len() < header + len {
+            break;
+        }
         frames.push((bytes[0] & 0xF, bytes[header..header + len].to_vec()));
         bytes = &bytes[header + len..];
     }

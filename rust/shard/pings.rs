@@ -81,7 +81,8 @@ impl<L: Link> Shard<L> {
     fn send_ping(&mut self, conn: ConnId, now_us: u64) {
         self.stats.pings.add(1);
         self.with_outbox(conn, |outbox| {
-            outbox.push_ping(frame::control(Opcode::Ping, b""));
+            let payload = outbox.ping_payload();
+            outbox.push_ping(frame::control(Opcode::Ping, payload.as_ref().map_or(&[], |payload| payload)));
             outbox.push_heartbeat();
         });
         let ShardSettings { ping_interval_us, ping_timeout_us, .. } = self.settings;

@@ -37,6 +37,9 @@ impl<L: Link> Shard<L> {
         let link = slot.link.take()?;
         slot.is_blocked = true;
         slot.ping = None;
+        if std::mem::take(&mut slot.is_held) {
+            self.stats.held.set(self.stats.held.value() - 1);
+        }
         let before = slot.outbox.references();
         slot.outbox.park();
         self.references = self.references + slot.outbox.references() - before;
@@ -55,7 +58,7 @@ impl<L: Link> Shard<L> {
         // Bounded by one message, and not by what the host has granted: that belongs to the session.
         link.grant(rest.len() + frame.len());
         let mut outbox = Outbox::new(rest.len(), Encoding::Raw);
-        outbox.push_raw(rest);
+        outbox.push_first(rest);
         outbox.close(frame, true, &mut |_, _| {});
         let mut slot = Conn {
             link: Some(link),
@@ -65,6 +68,7 @@ impl<L: Link> Shard<L> {
             account: Account::default(),
             is_dirty: false,
             is_blocked: false,
+            is_held: false,
             is_retired: true,
             ping: None,
             written: 0,
@@ -101,7 +105,7 @@ impl<L: Link> Shard<L> {
         slot.link_id = as_new;
         slot.is_blocked = false;
         slot.written = 0;
-        slot.outbox.push_raw(accepted);
+        slot.outbox.push_first(accepted);
         slot.mark_dirty(conn, &mut self.dirty);
         self.ended.push(as_new);
         self.events.push(Event::Resumed { conn, link: as_new });
@@ -109,15 +113,17 @@ impl<L: Link> Shard<L> {
 
     fn refuse(&mut self, conn: ConnId, link: L, as_new: ConnId, encoding: Encoding, reply: Box<[u8]>, now_us: u64) {
         self.open(as_new, link, encoding, now_us);
-        self.with_outbox(as_new, |outbox| outbox.push_raw(reply));
+        self.with_outbox(as_new, |outbox| outbox.push_first(reply));
         self.events.push(Event::Refused { conn, link: as_new });
     }
 
-    /// Tells a connection that has caught up what it did not get.
+    /// Tells a connection what it did not get of the rooms in which it has caught up.
     pub(super) fn tell_skips(&mut self, conn: ConnId, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         let ts_ms = self.settings.started_ms + now_us / 1000;
-        for (place, Skip { room, name, reason, count, first, last }) in slot.skips.take().into_iter().enumerate() {
+        let Conn { outbox, skips, .. } = slot;
+        let skips = skips.take(|room| outbox.waits(room));
+        for (place, Skip { room, name, reason, count, first, last }) in skips.into_iter().enumerate() {
             let payload = format!(r#"{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}"#);
             let about = About {
                 room_name: Some(name),

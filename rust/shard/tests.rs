@@ -7,6 +7,7 @@ mod model;
 mod pressure;
 mod sessions;
 mod timers;
+mod windows;
 
 use crate::members::Headcount;
 use crate::message::RoomId;
@@ -168,6 +169,7 @@ fn settings() -> ShardSettings {
         write_timeout_us: 30_000_000,
         min_rate: 1024,
         slow_code: 4008,
+        seal: Seal::default(),
     }
 }
 

@@ -72,7 +72,7 @@ fn shutdown_in_the_middle_of_a_burst_ends_in_time() {
         engine.leave(conn, "room"),
         engine.forget("room", "").map(drop),
         engine.ping_received(conn, b""),
-        engine.pong_received(conn),
+        engine.pong_received(conn, b""),
         engine.close(conn, None, "", false),
         engine.grant(conn, 1),
     ] {

@@ -23,7 +23,7 @@ fn a_publish_to_a_full_queue_is_refused_and_takes_no_number() {
         assert_eq!(engine.publish("empty", draft(b""), &[]).unwrap(), 1);
         // What must not be lost is taken all the same.
         engine.send_raw(client.conn, b"").unwrap();
-        engine.pong_received(client.conn).unwrap();
+        engine.pong_received(client.conn, b"").unwrap();
 
         barrier.wait();
         for seq in 1..=10 {
@@ -105,7 +105,7 @@ fn stale_ids_are_no_ops() {
         engine.send_raw(conn, b"raw").unwrap();
         engine.send(conn, draft(b"message")).unwrap();
         engine.ping_received(conn, b"").unwrap();
-        engine.pong_received(conn).unwrap();
+        engine.pong_received(conn, b"").unwrap();
         engine.grant(conn, 1).unwrap();
         engine.close(conn, None, "", false).unwrap();
         engine.gone(conn).unwrap();

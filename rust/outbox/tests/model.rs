@@ -1,4 +1,4 @@
-//! Random histories: whatever happens, every message has exactly one fate, and the order holds.
+//! Random histories: whatever happens, and whatever a peer says, every message has exactly one fate, and the order holds.
 
 use crate::message::KeyId;
 use std::collections::HashMap;
@@ -9,14 +9,41 @@ use super::*;
 
 #[derive(Debug, Clone)]
 enum Op {
-    Push { delivery: Delivery, key: KeyId, extra: usize },
-    Snapshot { keys: u64 },
-    Raw { len: usize },
+    Push {
+        room: RoomId,
+        delivery: Delivery,
+        key: KeyId,
+        extra: usize,
+    },
+    Snapshot {
+        room: RoomId,
+        keys: u64,
+    },
+    Raw {
+        len: usize,
+    },
     Ping,
-    Pong { len: usize },
+    Pong {
+        len: usize,
+    },
     Relieve,
-    Flush { bytes: usize },
-    Close { flush: bool },
+    /// The peer says that all was taken but the last few; or more than all.
+    Taken {
+        room: RoomId,
+        but: i64,
+    },
+    Answer {
+        but: i64,
+    },
+    Leave {
+        room: RoomId,
+    },
+    Flush {
+        bytes: usize,
+    },
+    Close {
+        flush: bool,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -28,19 +55,25 @@ fn op() -> impl Strategy<Value = Op> {
         Delivery::DropNewest,
     ]);
     prop_oneof![
-        30 => (delivery, 0..6u64, 0..200usize).prop_map(|(delivery, key, extra)| Op::Push { delivery, key, extra }),
-        1 => (1..6u64).prop_map(|keys| Op::Snapshot { keys }),
+        30 => (1..4u64, delivery, 0..6u64, 0..200usize).prop_map(|(room, delivery, key, extra)| Op::Push {
+            room, delivery, key, extra: extra * SCALE
+        }),
+        1 => (1..4u64, 1..6u64).prop_map(|(room, keys)| Op::Snapshot { room, keys }),
+        4 => (0..5u64, -2..9i64).prop_map(|(room, but)| Op::Taken { room, but }),
+        4 => (-2..9i64).prop_map(|but| Op::Answer { but }),
+        1 => (1..4u64).prop_map(|room| Op::Leave { room }),
         1 => (0..100usize).prop_map(|len| Op::Raw { len }),
         2 => Just(Op::Ping),
         3 => (0..126usize).prop_map(|len| Op::Pong { len }),
         1 => Just(Op::Relieve),
-        12 => (0..600usize).prop_map(|bytes| Op::Flush { bytes }),
+        12 => (0..600usize).prop_map(|bytes| Op::Flush { bytes: bytes * SCALE }),
         1 => any::<bool>().prop_map(|flush| Op::Close { flush }),
     ]
 }
 
 /// What is known of every message that was pushed.
 struct Known {
+    room: RoomId,
     delivery: Delivery,
     key: Option<KeyId>,
     /// Its place in the order of its lane; a replacing message takes that of the replaced one.
@@ -57,32 +90,45 @@ struct Model {
     newest: HashMap<KeyId, u64>,
     written: usize,
     snapshot_bytes: usize,
+    bound: Bound,
+    now_us: u64,
 }
 
-const LIMIT: usize = 1500;
+/// What bounds the bytes under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Nothing,
+    Probes,
+    Reports,
+}
+
+/// Messages of some kilobytes, of which few fill a window.
+const SCALE: usize = 50;
+const LIMIT: usize = 1500 * SCALE;
 const CONTROL_MAX: usize = 127;
 
 impl Model {
     fn run(&mut self, op: Op) {
         match op {
-            Op::Push { delivery, key, extra } => {
-                let key = (delivery == Delivery::Latest).then_some(key);
-                let message = self.message(delivery, key, extra);
+            Op::Push { room, delivery, key, extra } => {
+                let key = (delivery == Delivery::Latest).then_some(10 * room + key);
+                let message = self.message(room, delivery, key, extra);
                 let mut reports = Vec::new();
                 let pushed = self.outbox.push(&message, &mut into(&mut reports));
                 self.known[message.seq() as usize].overflowed = pushed == Push::Overflow;
                 assert!(pushed == Push::Done || delivery == Delivery::Reliable);
                 self.note(reports, &[message]);
             }
-            Op::Snapshot { keys } => {
-                let snapshot: Vec<_> = (0..keys).map(|key| self.message(Delivery::Latest, Some(key), 0)).collect();
+            Op::Snapshot { room, keys } => {
+                let value = |key| self.message(room, Delivery::Latest, Some(10 * room + key), 0);
+                let snapshot: Vec<_> = (0..keys).map(value).collect();
                 self.snapshot_bytes += snapshot.iter().map(|message| message.cost(Encoding::Raw)).sum::<usize>();
                 let mut reports = Vec::new();
                 assert_eq!(self.outbox.push_snapshot(&snapshot, &mut into(&mut reports)), Push::Done);
                 self.note(reports, &snapshot);
             }
             Op::Raw { len } => {
-                self.outbox.push_raw(frame::encode(Opcode::Text, &vec![b'r'; len]));
+                self.outbox.push_raw(frame::encode(Opcode::Text, &vec![b'r'; len]), &mut |_, _| {});
             }
             Op::Ping => self.outbox.push_ping(frame::control(Opcode::Ping, b"")),
             Op::Pong { len } => self.outbox.push_pong(frame::control(Opcode::Pong, &vec![b'p'; len])),
@@ -91,7 +137,16 @@ impl Model {
                 self.outbox.clear_droppable(Drop::Budget, &mut into(&mut reports));
                 self.note(reports, &[]);
             }
+            Op::Taken { room, but } => self.take(room, but),
+            Op::Answer { but } => self.answer(but),
+            Op::Leave { room } => {
+                let mut reports = Vec::new();
+                self.outbox.leave(room, &mut into(&mut reports));
+                assert!(!self.outbox.waits(room));
+                self.note(reports, &[]);
+            }
             Op::Flush { bytes } => {
+                self.now_us += 1_000;
                 self.sink.left = bytes;
                 self.flush();
             }
@@ -104,13 +159,29 @@ impl Model {
         self.check();
     }
 
-    fn message(&mut self, delivery: Delivery, key: Option<KeyId>, extra: usize) -> Arc<Message> {
+    fn take(&mut self, room: RoomId, but: i64) {
+        if self.bound == Bound::Reports {
+            let total = self.outbox.replay().map_or(0, |replay| replay.total());
+            self.outbox.taken(room, total.saturating_add_signed(-but), self.now_us);
+        }
+    }
+
+    fn answer(&mut self, but: i64) {
+        if self.bound == Bound::Probes {
+            let seal = &self.outbox.seal.as_ref().expect("it has probes").0;
+            let frames = parse_whole(&self.sink.taken);
+            let newest = frames.iter().rev().find_map(|frame| seal.number(ConnId::from_u64(7), &frame.1)).unwrap_or(0);
+            self.outbox.answered(newest.saturating_add_signed(-but), self.now_us);
+        }
+    }
+
+    fn message(&mut self, room: RoomId, delivery: Delivery, key: Option<KeyId>, extra: usize) -> Arc<Message> {
         let seq = self.known.len() as u64;
-        self.known.push(Known { delivery, key, place: seq, overflowed: false, reports: Vec::new() });
+        self.known.push(Known { room, delivery, key, place: seq, overflowed: false, reports: Vec::new() });
         if let Some(key) = key {
             self.newest.insert(key, seq);
         }
-        message(seq, delivery, key, extra)
+        message_of(room, seq, delivery, key, extra)
     }
 
     /// Notes what was reported while `pushed` were pushed.
@@ -126,7 +197,7 @@ impl Model {
     }
 
     fn flush(&mut self) -> Progress {
-        let (progress, messages) = flush(&mut self.outbox, &mut self.sink);
+        let (progress, messages) = flush_at(&mut self.outbox, &mut self.sink, self.now_us);
         self.written += messages;
         if self.outbox.is_empty() {
             self.snapshot_bytes = 0;
@@ -148,7 +219,15 @@ impl Model {
     fn finish(mut self) {
         self.sink.left = usize::MAX;
         let is_closing = self.outbox.is_closing();
-        assert_eq!(self.flush(), if is_closing { Progress::Closed } else { Progress::Empty });
+        let mut progress = self.flush();
+        while progress == Progress::Held {
+            self.now_us += 1_000;
+            self.answer(0);
+            (1..4).for_each(|room| self.take(room, 0));
+            self.sink.left = usize::MAX;
+            progress = self.flush();
+        }
+        assert_eq!(progress, if is_closing { Progress::Closed } else { Progress::Empty });
         self.check();
         assert_eq!((self.outbox.messages(), self.outbox.bytes()), (0, 0));
 
@@ -159,10 +238,14 @@ impl Model {
 
         let left = seqs(&self.sink.taken);
         assert_eq!(left.len(), self.written);
-        for is_reliable in [true, false] {
+        for room in 0..4 {
+            // The reliable ones have one lane for all rooms.
             let lane = left.iter().map(|&seq| &self.known[seq as usize]);
-            let places: Vec<_> =
-                lane.filter(|known| (known.delivery == Delivery::Reliable) == is_reliable).map(|k| k.place).collect();
+            let is_of = |known: &&Known| match known.delivery {
+                Delivery::Reliable => room == 0,
+                _ => known.room == room,
+            };
+            let places: Vec<_> = lane.filter(is_of).map(|known| known.place).collect();
             assert!(places.is_sorted_by(|a, b| a < b), "order within a lane: {places:?}");
         }
         for (seq, known) in self.known.iter().enumerate() {
@@ -183,15 +266,25 @@ impl Model {
 
 proptest! {
     #[test]
-    fn every_message_has_one_fate_and_lanes_keep_their_order(ops in prop::collection::vec(op(), 1..120)) {
+    fn every_message_has_one_fate_and_lanes_keep_their_order(
+        bound in prop::sample::select(&[Bound::Nothing, Bound::Probes, Bound::Reports]),
+        ops in prop::collection::vec(op(), 1..120)
+    ) {
         let mut model = Model {
-            outbox: Outbox::new(LIMIT, Encoding::Raw),
+            outbox: match bound {
+                Bound::Nothing => Outbox::new(LIMIT, Encoding::Raw),
+                Bound::Probes => Outbox::new(LIMIT, Encoding::Raw).with_probes(Seal::default(), ConnId::from_u64(7)),
+                Bound::Reports => Outbox::of_session(LIMIT, Encoding::Raw, usize::MAX),
+            },
             sink: Ration::default(),
             known: Vec::new(),
             newest: HashMap::new(),
             written: 0,
             snapshot_bytes: 0,
+            bound,
+            now_us: 0,
         };
+        model.take(0, 0);
         for op in ops {
             model.run(op);
         }

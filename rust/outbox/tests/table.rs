@@ -148,14 +148,14 @@ fn a_snapshot_may_exceed_the_limit_which_is_back_when_all_has_left() {
 #[test]
 fn raw_bytes_count_and_are_refused_at_the_limit() {
     let mut outbox = Outbox::new(COST, Encoding::Raw);
-    assert!(!outbox.push_raw(vec![0; COST + 1].into()));
-    assert!(outbox.push_raw(vec![0; COST - 1].into()));
-    assert!(outbox.push_raw(vec![0; 1].into()));
-    assert!(!outbox.push_raw(vec![0; 1].into()));
+    assert!(!outbox.push_raw(vec![0; COST + 1].into(), &mut |_, _| {}));
+    assert!(outbox.push_raw(vec![0; COST - 1].into(), &mut |_, _| {}));
+    assert!(outbox.push_raw(vec![0; 1].into(), &mut |_, _| {}));
+    assert!(!outbox.push_raw(vec![0; 1].into(), &mut |_, _| {}));
     assert_eq!(outbox.push(&reliable(1), &mut |_, _| {}), Push::Overflow);
     assert_eq!(outbox.bytes(), COST);
     outbox.close(frame::close(None, ""), false, &mut |_, _| {});
-    assert!(!outbox.push_raw(Box::default()), "nothing is accepted after a close");
+    assert!(!outbox.push_raw(Box::default(), &mut |_, _| {}), "nothing is accepted after a close");
     let mut sink = Ration::unlimited();
     assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Closed);
     assert_eq!((sink.taken.len(), outbox.bytes()), (COST + 2, 0), "a handshake reply is not dropped by a close");

@@ -11,7 +11,7 @@ fn full() -> (Outbox, Vec<u8>) {
     for message in droppable.iter().chain(&reliable) {
         assert_eq!(outbox.push(message, &mut none), Push::Done);
     }
-    assert!(outbox.push_raw((*b"HTTP/1.1 101").into()));
+    assert!(outbox.push_raw((*b"HTTP/1.1 101").into(), &mut |_, _| {}));
     outbox.push_pong(frame::control(Opcode::Pong, b"old"));
     outbox.push_ping(frame::control(Opcode::Ping, b""));
     outbox.push_pong(frame::control(Opcode::Pong, b"new"));
@@ -96,7 +96,7 @@ fn one_write_carries_a_bounded_number_of_frames_and_bytes() {
         outbox.push(&reliable(seq), &mut |_, _| {});
     }
     let mut sink = Ration::unlimited();
-    let first = outbox.flush(&mut sink).unwrap();
+    let first = outbox.flush(&mut sink, 0).unwrap();
     assert_eq!((first.progress, first.messages, first.oldest_us), (Progress::More, IOV_MAX, Some(0)));
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 600 - IOV_MAX));
     assert_eq!(seqs(&sink.taken), (0..600).collect::<Vec<_>>());
@@ -104,7 +104,7 @@ fn one_write_carries_a_bounded_number_of_frames_and_bytes() {
     for seq in 0..3 {
         outbox.push(&message(seq, Delivery::Reliable, None, WRITE_MAX), &mut |_, _| {});
     }
-    assert_eq!(outbox.flush(&mut sink).unwrap().messages, 1);
+    assert_eq!(outbox.flush(&mut sink, 0).unwrap().messages, 1);
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 2));
 }
 
@@ -117,10 +117,10 @@ fn nothing_waits_means_nothing_is_written() {
         }
     }
     let mut outbox = Outbox::new(100, Encoding::Raw);
-    assert_eq!(outbox.flush(&mut Never).unwrap().progress, Progress::Empty);
-    assert!(outbox.push_raw(Box::default()), "no bytes always fit");
+    assert_eq!(outbox.flush(&mut Never, 0).unwrap().progress, Progress::Empty);
+    assert!(outbox.push_raw(Box::default(), &mut |_, _| {}), "no bytes always fit");
     assert!(outbox.is_empty());
-    assert_eq!(outbox.flush(&mut Never).unwrap().progress, Progress::Empty);
+    assert_eq!(outbox.flush(&mut Never, 0).unwrap().progress, Progress::Empty);
 }
 
 #[test]
@@ -133,8 +133,8 @@ fn errors_of_the_sink_are_passed_on_except_an_interruption() {
     }
     let mut outbox = Outbox::new(1 << 10, Encoding::Raw);
     outbox.push(&reliable(1), &mut |_, _| {});
-    assert_eq!(outbox.flush(&mut Failing(ErrorKind::Interrupted)).unwrap().progress, Progress::More);
-    assert_eq!(outbox.flush(&mut Failing(ErrorKind::WouldBlock)).unwrap().progress, Progress::Blocked);
-    assert_eq!(outbox.flush(&mut Failing(ErrorKind::BrokenPipe)).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    assert_eq!(outbox.flush(&mut Failing(ErrorKind::Interrupted), 0).unwrap().progress, Progress::More);
+    assert_eq!(outbox.flush(&mut Failing(ErrorKind::WouldBlock), 0).unwrap().progress, Progress::Blocked);
+    assert_eq!(outbox.flush(&mut Failing(ErrorKind::BrokenPipe), 0).unwrap_err().kind(), ErrorKind::BrokenPipe);
     assert_eq!(outbox.messages(), 1);
 }

@@ -107,7 +107,7 @@ fn stale_ids_are_no_ops() {
         house.apply(Command::Raw { conn, bytes: Box::new([1]) });
         house.apply(Command::Leave { conn, room: 1 });
         house.apply(Command::Ping { conn, payload: Box::default() });
-        house.apply(Command::Pong { conn });
+        house.apply(Command::Pong { conn, probe: None });
         house.apply(Command::Grant { conn, bytes: 1 });
         house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
         house.apply(Command::Gone { conn });

@@ -1,7 +1,8 @@
-//! Random histories: every member receives exactly what was published between its join and its leave.
+//! Random histories: every member receives exactly what was published between its join and its leave; but of what may be
+//! dropped, nothing that waits when it leaves.
 
 use crate::message::RoomId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -14,6 +15,7 @@ enum Op {
     Leave { conn: usize, room: RoomId },
     Gone { conn: usize },
     Publish { room: RoomId, except: Option<usize> },
+    Value { room: RoomId },
     Broadcast,
     Send { conn: usize },
     Flush { quota: usize },
@@ -28,6 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (conn.clone(), room.clone()).prop_map(|(conn, room)| Op::Join { conn, room }),
         3 => (conn.clone(), room.clone()).prop_map(|(conn, room)| Op::Leave { conn, room }),
         1 => conn.clone().prop_map(|conn| Op::Gone { conn }),
+        6 => room.clone().prop_map(|room| Op::Value { room }),
         12 => (room, prop::option::of(conn.clone())).prop_map(|(room, except)| Op::Publish { room, except }),
         1 => Just(Op::Broadcast),
         1 => conn.clone().prop_map(|conn| Op::Send { conn }),
@@ -42,6 +45,8 @@ struct Peer {
     link: Fake,
     rooms: BTreeSet<RoomId>,
     expected: Vec<u64>,
+    /// What may be dropped, by room, and whether some of it may have been, because it left.
+    values: BTreeMap<RoomId, (Vec<u64>, bool)>,
     is_gone: bool,
 }
 
@@ -56,7 +61,8 @@ proptest! {
             match op {
                 Op::Open { takes } => {
                     let (conn, link) = house.open(takes);
-                    peers.push(Peer { conn, link, rooms: BTreeSet::new(), expected: Vec::new(), is_gone: false });
+                    let (rooms, expected, values) = Default::default();
+                    peers.push(Peer { conn, link, rooms, expected, values, is_gone: false });
                 }
                 Op::Join { conn, room } => if let Some(peer) = peers.get_mut(conn) {
                     house.join(peer.conn, room);
@@ -66,7 +72,9 @@ proptest! {
                 },
                 Op::Leave { conn, room } => if let Some(peer) = peers.get_mut(conn) {
                     house.apply(Command::Leave { conn: peer.conn, room });
-                    peer.rooms.remove(&room);
+                    if peer.rooms.remove(&room) {
+                        peer.values.entry(room).or_default().1 = true;
+                    }
                 },
                 Op::Gone { conn } => if let Some(peer) = peers.get_mut(conn) {
                     house.apply(Command::Gone { conn: peer.conn });
@@ -79,6 +87,12 @@ proptest! {
                     house.publish_except(room, seq, except.as_slice());
                     let members = peers.iter_mut().filter(|peer| peer.rooms.contains(&room));
                     members.filter(|peer| Some(peer.conn) != except).for_each(|peer| peer.expected.push(seq));
+                }
+                Op::Value { room } => {
+                    house.publish_as(room, seq, Delivery::DropOldest, 8);
+                    for peer in peers.iter_mut().filter(|peer| peer.rooms.contains(&room)) {
+                        peer.values.entry(room).or_default().0.push(seq);
+                    }
                 }
                 Op::Broadcast => {
                     let message = house.message(0, seq, Delivery::Reliable, None, 8);
@@ -118,9 +132,16 @@ proptest! {
                 // Its last frame may be cut off; whatever left before is a prefix of what it was to get.
                 let whole = peer.link.0.borrow().taken.len() / 10 * 10;
                 peer.link.0.borrow_mut().taken.truncate(whole);
-                prop_assert!(peer.expected.starts_with(&peer.link.seqs()));
-            } else {
-                prop_assert_eq!(&peer.link.seqs(), &peer.expected);
+            }
+            let values: BTreeSet<_> = peer.values.values().flat_map(|(seqs, _)| seqs.iter().copied()).collect();
+            let (droppable, reliable): (Vec<_>, Vec<_>) =
+                peer.link.seqs().into_iter().partition(|seq| values.contains(seq));
+            prop_assert!(peer.expected.starts_with(&reliable));
+            prop_assert!(peer.is_gone || peer.expected == reliable);
+            for (seqs, has_left) in peer.values.values() {
+                let came: Vec<_> = droppable.iter().copied().filter(|seq| seqs.contains(seq)).collect();
+                prop_assert!(came.is_sorted());
+                prop_assert!(came == *seqs || *has_left || (peer.is_gone && seqs.starts_with(&came)));
             }
             prop_assert!(!peer.link.calls().contains(&"abort"));
             house.apply(Command::Gone { conn: peer.conn });

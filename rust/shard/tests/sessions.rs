@@ -322,7 +322,7 @@ fn a_missing_pong_parks_a_session_which_is_pinged_again_when_it_is_back() {
     house.turn();
     assert!(link.frames().iter().any(|frame| frame.0 == 9));
     assert!(texts(&link).contains(&r#"{"type":"ping"}"#.to_string()));
-    house.apply(Command::Pong { conn });
+    house.apply(Command::Pong { conn, probe: None });
     house.now_us += 20 * SECOND;
     house.turn();
     house.apply(Command::Gone { conn });
@@ -423,78 +423,4 @@ fn over_the_budget_what_sessions_keep_of_the_past_goes_first() {
     assert!(!blocked.calls().contains(&"abort"));
     let (link, _) = house.resume(conn, 19, UNLIMITED);
     assert_eq!(house.events(), [Event::Refused { conn, link }]);
-}
-
-#[test]
-fn what_an_application_has_not_taken_holds_back_the_rest_but_no_heartbeat_and_no_close() {
-    let mut house = House::with(ShardSettings { ping_interval_us: 20 * SECOND, ..settings() }, UNLIMITED);
-    let (conn, link) = house.session(UNLIMITED);
-    house.apply(Command::Taken { conn, count: 0 });
-    let mut published = 0;
-    while house.shard.slots.get_mut(conn).unwrap().outbox.messages() == 0 {
-        published += 1;
-        house.publish(1, published);
-        house.turn();
-    }
-    // The last that was let out may have been more than there was room for.
-    let sent = (published - 1) as usize;
-    let cost = house.message(1, 1, Delivery::Reliable, None, 8).cost(JSON);
-    assert_eq!(sent, settings().replay_bytes.div_ceil(cost));
-    let messages =
-        |link: &Fake| link.frames().iter().filter(|frame| frame.1.starts_with(b"{\"type\":\"message")).count();
-    let pings = |link: &Fake| link.frames().iter().filter(|frame| frame.0 == 9).count();
-    assert_eq!((messages(&link), pings(&link)), (sent, 0));
-    house.now_us += 20 * SECOND;
-    house.turn();
-    assert_eq!((messages(&link), pings(&link)), (sent, 1));
-    house.apply(Command::Pong { conn });
-    // What it takes makes room, for what waited and for what comes.
-    house.apply(Command::Taken { conn, count: 1 });
-    house.turn();
-    assert_eq!(messages(&link), sent + 1);
-    house.publish(1, published + 1);
-    house.apply(Command::Taken { conn, count: 3 });
-    house.turn();
-    assert_eq!((messages(&link), house.events()), (sent + 2, vec![]));
-    // Nothing of it was forgotten: the session goes on from what the client has.
-    house.park(conn, conn);
-    let (link, _) = house.resume(conn, 3, UNLIMITED);
-    assert_eq!(house.events(), [Event::Resumed { conn, link }]);
-}
-
-#[test]
-fn a_close_brings_what_was_held_back_with_it() {
-    let mut house = House::new();
-    let (conn, link) = house.session(UNLIMITED);
-    house.apply(Command::Taken { conn, count: 0 });
-    for seq in 1..=40 {
-        house.publish(1, seq);
-    }
-    house.turn();
-    let sent = link.frames().len();
-    assert!(sent < 40);
-    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
-    house.turn();
-    assert_eq!((link.frames().len(), link.frames()[40].0), (41, 8));
-}
-
-#[test]
-fn what_is_about_the_connection_is_not_held_back_and_comes_again_in_its_place() {
-    let mut house = House::new();
-    let (conn, link) = house.session(UNLIMITED);
-    house.apply(Command::Taken { conn, count: 0 });
-    for seq in 1..=40 {
-        house.publish(1, seq);
-    }
-    house.turn();
-    let sent = link.frames().len();
-    let about = About::place(0, 0, Delivery::Reliable);
-    let notice = Arc::new(Message::new(Role::Urgent, Kind::Text, b"notice", about, 0, &house.budget));
-    house.apply(Command::Send { conn, message: notice });
-    house.turn();
-    assert_eq!((link.frames().len(), &link.frames()[sent].1[..]), (sent + 1, &b"notice"[..]));
-    house.park(conn, conn);
-    let (_, link) = house.resume(conn, sent as u64 - 1, UNLIMITED);
-    // After the greeting: the last message before it, and the notice.
-    assert_eq!(link.frames()[2].1, b"notice");
 }

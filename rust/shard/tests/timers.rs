@@ -49,7 +49,7 @@ fn a_pong_leads_to_the_next_ping() {
     while pings(&link) < 5 {
         house.now_us = next.expect("a timer stands");
         next = house.turn();
-        house.apply(Command::Pong { conn });
+        house.apply(Command::Pong { conn, probe: None });
     }
     assert_eq!(house.now_us, first + 4 * INTERVAL, "one interval from ping to ping");
     assert_eq!((house.events(), link.calls()), (vec![], vec![]));
@@ -84,7 +84,7 @@ fn a_timer_of_a_connection_that_is_gone_does_not_hit_the_next_in_its_place() {
     for _ in 0..100 {
         house.now_us += SECOND;
         house.turn();
-        house.apply(Command::Pong { conn: new });
+        house.apply(Command::Pong { conn: new, probe: None });
     }
     assert_eq!((house.events(), link.calls()), (vec![], vec![]));
     assert_eq!(pings(&link), 5);

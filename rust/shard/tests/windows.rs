@@ -1,0 +1,268 @@
+//! What is under way of droppable messages, and what holds it back.
+
+use super::*;
+use crate::command::Retired;
+use crate::window::INITIAL;
+
+const JSON: Encoding = Encoding::Json;
+const LEN: usize = 1_000;
+
+impl House {
+    /// A session in rooms 1 to `rooms` that says what its application has taken.
+    fn reporter(&mut self, rooms: u64) -> (ConnId, Fake) {
+        let (conn, link) = self.open_as(UNLIMITED, JSON);
+        (1..=rooms).for_each(|room| self.join(conn, room));
+        self.took(conn, 0, 0);
+        (conn, link)
+    }
+
+    fn took(&mut self, conn: ConnId, room: RoomId, count: u64) {
+        self.apply(Command::Taken { conn, room, count });
+        self.turn();
+    }
+
+    /// Publishes so many values with keys of their own.
+    fn values(&mut self, room: RoomId, count: u64) {
+        for seq in 1..=count {
+            let message = self.message(room, seq, Delivery::Latest, Some(1_000 * room + seq), LEN);
+            self.apply(Command::Publish { message, except: Box::default() });
+        }
+        self.turn();
+    }
+
+    fn pong(&mut self, conn: ConnId, payload: &[u8]) {
+        let probe = self.shard.settings.seal.number(conn, payload);
+        self.apply(Command::Pong { conn, probe });
+        self.turn();
+    }
+}
+
+/// The envelopes of this type that a link has taken.
+fn of_type(link: &Fake, label: &str) -> Vec<String> {
+    let start = format!(r#"{{"type":"{label}""#);
+    let frames = link.frames().into_iter().filter(|frame| frame.0 == 1 && frame.1.starts_with(start.as_bytes()));
+    frames.map(|(_, payload)| String::from_utf8(payload).unwrap()).collect()
+}
+
+/// How many messages of a room a link has taken.
+fn messages(link: &Fake, room: RoomId) -> u64 {
+    let named = format!(r#""room":"room {room}""#);
+    of_type(link, "message").iter().filter(|text| text.contains(&named)).count() as u64
+}
+
+fn pings(link: &Fake) -> Vec<Vec<u8>> {
+    link.frames().into_iter().filter(|frame| frame.0 == 9).map(|frame| frame.1).collect()
+}
+
+fn settings() -> ShardSettings {
+    ShardSettings { connection_bytes: 1 << 20, replay_bytes: 1 << 20, ..super::settings() }
+}
+
+fn pinging() -> ShardSettings {
+    ShardSettings { ping_interval_us: 1_000 * SECOND, ..settings() }
+}
+
+#[test]
+fn a_room_that_is_not_taken_is_held_and_no_other_and_nothing_reliable() {
+    let mut house = House::with(settings(), UNLIMITED);
+    let (conn, link) = house.reporter(2);
+    house.values(1, 100);
+    let first = messages(&link, 1);
+    assert!((10..30).contains(&first), "{first}");
+    assert_eq!(house.stats.held.value(), 1);
+    house.values(2, 5);
+    house.publish(1, 999);
+    house.turn();
+    assert_eq!((messages(&link, 1), messages(&link, 2)), (first + 1, 5));
+    // What waits is replaced, and what was held comes once there is room.
+    house.values(1, 100);
+    assert_eq!(house.drops(Drop::Replaced), 100 - first);
+    house.took(conn, 1, 10);
+    assert_eq!(messages(&link, 1), first + 1 + 10);
+    for _ in 0..20 {
+        house.now_us += 1_000;
+        let count = link.frames().len() as u64 - of_type(&link, "window").len() as u64;
+        house.took(conn, 1, count);
+    }
+    assert_eq!((messages(&link, 1), house.stats.held.value()), (first + 100 + 1, 0));
+    assert_eq!(house.events(), []);
+    house.apply(Command::Gone { conn });
+    house.assert_empty();
+}
+
+#[test]
+fn a_peer_is_told_how_large_the_window_of_a_room_is_and_no_session_counts_that() {
+    let mut house = House::with(settings(), UNLIMITED);
+    let (conn, link) = house.reporter(1);
+    for _ in 0..10 {
+        house.values(1, 10);
+        house.now_us += 1_000;
+        house.took(conn, 1, messages(&link, 1));
+    }
+    let told = of_type(&link, "window");
+    // Once for a new one, and then as it grows.
+    for (told, times) in told.iter().zip([1, 2]) {
+        assert_eq!(*told, format!(r#"{{"type":"window","room":"room 1","payload":{{"bytes":{}}}}}"#, times * INITIAL));
+    }
+    assert!(told.len() > 1);
+    let total = house.shard.slots.get_mut(conn).unwrap().outbox.replay().unwrap().total();
+    assert_eq!(total, messages(&link, 1));
+}
+
+#[test]
+fn what_cannot_have_been_taken_is_ignored() {
+    let mut house = House::with(settings(), UNLIMITED);
+    let (conn, link) = house.reporter(1);
+    house.values(1, 100);
+    let sent = messages(&link, 1);
+    house.took(conn, 1, sent + 1);
+    house.took(conn, 1, u64::MAX);
+    house.took(conn, 7, 1);
+    house.took(conn, 0, sent);
+    assert_eq!(messages(&link, 1), sent);
+    house.took(conn, 1, 1);
+    assert_eq!(messages(&link, 1), sent + 1);
+    house.took(conn, 1, 0);
+    house.took(conn, 1, 1);
+    assert_eq!((messages(&link, 1), house.events()), (sent + 1, vec![]));
+}
+
+#[test]
+fn a_session_that_comes_back_has_windows_again_once_it_says_so() {
+    let mut house = House::with(settings(), UNLIMITED);
+    let (conn, link) = house.reporter(1);
+    house.values(1, 100);
+    let sent = messages(&link, 1);
+    let as_new = house.ids.take().unwrap();
+    let link = Fake::socket(UNLIMITED);
+    let (made, retired) = (link.clone(), Retired { id: house.ids.take().unwrap(), frame: close_frame(4503) });
+    let (encoding, received, [accepted, refused]) = (JSON, sent, [b"yes", b"noo"].map(|text| (*text).into()));
+    house.apply(Command::Resume { conn, link: made, as_new, retired, encoding, received, accepted, refused });
+    house.took(conn, 0, sent);
+    link.0.borrow_mut().taken.drain(..3);
+    let more = messages(&link, 1);
+    assert!(more > 0 && sent + more < 100, "{more}");
+    house.took(conn, 1, sent + more);
+    assert!(messages(&link, 1) > more);
+    // Of the room that it leaves nothing more comes; what is under way is.
+    let came = messages(&link, 1);
+    house.apply(Command::Leave { conn, room: 1 });
+    house.took(conn, 1, sent + came);
+    assert_eq!((messages(&link, 1), house.drops(Drop::Closed)), (came, 100 - sent - came));
+    assert_eq!(of_type(&link, "skipped").len(), 0);
+    house.apply(Command::Gone { conn });
+    house.turn();
+    house.apply(Command::Gone { conn: as_new });
+}
+
+#[test]
+fn what_was_skipped_of_a_room_that_has_caught_up_is_told_while_another_is_held() {
+    let mut house = House::with(settings(), UNLIMITED);
+    let (conn, link) = house.reporter(2);
+    house.values(1, 100);
+    house.values(1, 100);
+    house.publish_except(2, 5, &[conn]);
+    house.turn();
+    let told = of_type(&link, "skipped");
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("room 2"));
+}
+
+#[test]
+fn a_close_brings_what_was_held_with_it() {
+    let mut house = House::with(settings(), UNLIMITED);
+    let (conn, link) = house.reporter(1);
+    house.values(1, 100);
+    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    house.turn();
+    assert_eq!((messages(&link, 1), link.frames().last().unwrap().0), (100, 8));
+}
+
+#[test]
+fn who_is_held_gives_way_when_the_budget_is_over() {
+    let mut house = House::with(settings(), 200_000);
+    let (_, link) = house.reporter(1);
+    house.values(1, 100);
+    assert_eq!((house.drops(Drop::Budget), house.events()), (100 - messages(&link, 1), vec![]));
+}
+
+#[test]
+fn a_raw_peer_is_held_until_it_answers_what_comes_behind_the_messages() {
+    let mut house = House::with(pinging(), UNLIMITED);
+    let (conn, link) = house.member(1, UNLIMITED);
+    house.values(1, 100);
+    let count = |link: &Fake| link.frames().iter().filter(|frame| frame.0 == 2).count();
+    assert!((10..17).contains(&count(&link)), "{}", count(&link));
+    let asked = pings(&link);
+    assert!((4..=5).contains(&asked.len()) && asked.iter().all(|payload| payload.len() == 8), "{asked:?}");
+    // Behind each probe's number is what a pong says was read. What answers none is not believed.
+    house.pong(conn, b"");
+    house.pong(conn, &[0xFF; 8]);
+    house.pong(conn, &7u64.to_be_bytes());
+    assert_eq!(count(&link), count(&link));
+    let before = count(&link);
+    house.now_us += 500;
+    house.pong(conn, &asked[1]);
+    assert!(count(&link) > before);
+    let mut answered = 2;
+    while let Some(payload) = pings(&link).get(answered) {
+        house.now_us += 500;
+        house.pong(conn, payload);
+        answered += 1;
+    }
+    assert_eq!((count(&link), house.stats.held.value()), (100, 0));
+    // Repeated or old ones change nothing, and it lives by any pong.
+    house.pong(conn, &asked[0]);
+    assert!(house.shard.slots.get_mut(conn).unwrap().ping.is_none());
+    house.apply(Command::Gone { conn });
+    house.assert_empty();
+}
+
+#[test]
+fn a_raw_peer_that_answers_the_newest_only_gets_all() {
+    let mut house = House::with(pinging(), UNLIMITED);
+    let (conn, link) = house.member(1, UNLIMITED);
+    for _ in 0..5 {
+        house.values(1, 300);
+    }
+    for _ in 0..200 {
+        house.now_us += 3_000;
+        let newest = pings(&link).pop().unwrap();
+        house.pong(conn, &newest);
+    }
+    assert_eq!((house.stats.held.value(), house.events()), (0, vec![]));
+    let waits = house.shard.slots.get_mut(conn).unwrap().outbox.messages();
+    assert_eq!(waits, 0);
+}
+
+#[test]
+fn without_pings_nothing_is_held() {
+    let mut house = House::with(settings(), UNLIMITED);
+    let (_, raw) = house.member(1, UNLIMITED);
+    let (conn, session) = house.open_as(UNLIMITED, JSON);
+    house.join(conn, 1);
+    house.values(1, 100);
+    assert_eq!((raw.seqs().len(), messages(&session, 1)), (100, 100));
+    assert_eq!((pings(&raw).len(), pings(&session).len()), (0, 0));
+}
+
+#[test]
+fn a_session_that_does_not_say_what_it_takes_is_probed() {
+    let mut house = House::with(pinging(), UNLIMITED);
+    let (conn, link) = house.open_as(UNLIMITED, JSON);
+    house.join(conn, 1);
+    house.values(1, 100);
+    let before = messages(&link, 1);
+    assert!(before < 30, "{before}");
+    house.now_us += 500;
+    let newest = pings(&link).pop().unwrap();
+    house.pong(conn, &newest);
+    assert!(messages(&link, 1) > before);
+    // From its first word on, its rooms have windows, in which nothing is under way yet.
+    let before = messages(&link, 1);
+    house.took(conn, 0, 0);
+    let asked = pings(&link).len();
+    assert!(messages(&link, 1) > before);
+    house.values(1, 100);
+    assert_eq!(pings(&link).len(), asked);
+}
