@@ -259,9 +259,12 @@ class Engine:
     def received(self, conn: int, count: int) -> None:
         """The client has received so many messages of its session; they need not be kept."""
 
-    def taken(self, conn: int, count: int) -> None:
-        """The client's application has taken so many messages of its session. From the first call on, no more than
-        `replay_bytes` that it has not taken are under way; the rest waits, within `connection_bytes`."""
+    def taken(self, conn: int, room: str, count: int) -> None:
+        """The client's application has taken, or dropped, all that a room has among the first `count` messages of its
+        session. From the first call on, which may name no room (`""`), each room has a window: so many bytes of its
+        droppable messages are under way that the application has not taken; the rest waits, within `connection_bytes`.
+        The client is told by `window` when that has changed. Without a call, and of other clients, the answers to pings
+        tell what was read, if there are pings. What cannot be is ignored."""
 
     def gone(self, conn: int) -> None:
         """The peer is gone: what waits is dropped, memberships end, the id becomes stale."""
@@ -543,8 +546,13 @@ class Engine:
     def ping_received(self, conn: int, payload: bytes) -> None:
         """The peer has sent a ping: it is answered; of pongs that wait only the newest is kept (RFC 6455 5.5.3)."""
 
-    def pong_received(self, conn: int) -> None:
-        """The peer has sent a pong: it lives."""
+    def pong_received(self, conn: int, payload: bytes) -> None:
+        """The peer has sent a pong: it lives. One that answers a probe, a ping behind droppable messages, says besides
+        that these were read."""
+
+    def answers_probe(self, conn: int, payload: bytes) -> bool:
+        """Whether a pong with this payload answers a probe that was sent to this connection at some time. No other has
+        such a payload but by a chance of 1 in 16 million; later probes have greater ones."""
 
     def close(self, conn: int, code: int | None, reason: str = "", flush: bool = True) -> None:
         """Closes a connection with a close frame and FIN; ends it after `close_timeout` at the latest.
@@ -568,7 +576,8 @@ class Engine:
         Returns:
             `connections` and `rooms` now; `published` and `refused` messages, and `late` ones of other nodes, which
             were dropped; `delivered` messages and `bytes`, handed to the kernel or the TLS layer; `writes`, and how
-            many of them were `blocked`; `pings`; connections
+            many of them were `blocked`; connections `held` now, for which droppable messages wait until more was taken;
+            `pings` (probes aside); connections
             `closed_slow` and `closed_unanswered`; `waiting_bytes` of `waiting_bytes_limit`; `history_bytes`, kept by
             rooms; `drops` by reason
             (`replaced`, `oldest`, `newest`, `budget`, `closed`); `latency_us`: pairs of an upper bound in

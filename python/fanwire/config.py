@@ -199,7 +199,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     message_rate: float = 1_000.0
     """Messages of one client. A session is told `rate_limited`, and the message is not done; a client without one is
-    not read for as long. 0: none."""
+    not read for as long. As many reports of what has come (`received`) may come besides, 100 where this is less. 0:
+    none."""
 
     message_burst: int = 2_000
     """Two seconds' worth: what a client sends again after it was away."""

@@ -162,7 +162,8 @@ class Connection:
         return action in (await granted if isawaitable(granted) else granted)
 
     def leave(self, room: str) -> None:
-        """Ends the membership. Messages already queued are still delivered."""
+        """Ends the membership. Reliable messages of the room that wait are still delivered, before a session is told
+        `left`. Those that wait and may be dropped, as of rooms of latest values, are dropped, and nobody is told."""
         check_room(room)
         if self.entering is not None:
             self.entering.discard(room)
@@ -205,7 +206,8 @@ class Connection:
         return self._services.desk.send_until_acked(self, self.session, payload, is_json, timeout, attempts)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Closes the connection after all that waits for it, within the server's `close_timeout`. Its session ends.
+        """Closes the connection after all that waits for it, within the server's `close_timeout`. Its session ends,
+        whatever the code: with 4000 to 4499 the client comes back, in a new session.
 
         Args:
             code: a code that may be sent: 1000 to 1003, 1007 to 1014, 3000 to 4999 (RFC 6455 section 7.4).

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -30,6 +30,7 @@ from fanwire.policy import Policies
 from fanwire.reject import reject_of
 from fanwire.rejections import Rejections
 from fanwire.renewal import Renewal
+from fanwire.reports import Reports
 from fanwire.rights import Rights
 from fanwire.room_desk import RoomDesk
 from fanwire.running import running
@@ -63,6 +64,7 @@ class Desk:
         rejections: makes answers of what handlers reject.
         spawn: runs a coroutine in a task, and keeps it.
         calls: runs what has to be awaited of the application's.
+        reports: takes what clients have received.
         health: logs and counts errors of handlers.
         on_message: gets the payload of messages of the type `message`.
     """
@@ -79,6 +81,7 @@ class Desk:
         rejections: Rejections,
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
         calls: Calls,
+        reports: Reports,
         health: Health,
         on_message: Callable[..., Any] | None,
     ) -> None:
@@ -86,6 +89,7 @@ class Desk:
         self._limits = limits
         self._rejections = rejections
         self._requests = InProgress()
+        self._reports = reports
         self._health = health
         self.renewal: Renewal
         self._methods = {**methods}
@@ -100,19 +104,32 @@ class Desk:
         self._ids = map(f"{secrets.token_hex(4)}-{{}}".format, itertools.count(1))
 
     def arrived(
-        self, connection: Connection, session: Session, frame: bytes | str, wait: float | None = None
+        self, connection: Connection, session: Session, frame: bytes | str, charge: Callable[[int, int], float | None]
     ) -> Incoming | None:
         """Takes a message as it comes: counts it, and answers at once what is about the connection itself. Returns what
-        is left for `handle`. With a `wait` nothing is: the client is too fast, by so many seconds."""
+        is left for `handle`.
+
+        Args:
+            connection: whose it is.
+            session: the same.
+            frame: the message.
+            charge: has the client pay for a message of so many bytes, which counts as so many reports; 0: it is
+                none. Returns seconds if the client is too fast, by so many: nothing is left then.
+        """
         incoming = None
         try:
             incoming = session.hear(frame)
         except Refusal as refusal:
+            charge(len(frame), 0)
             self._refuse(connection, session, refusal.about, refusal)
         else:
+            if incoming.type == "received":
+                charge(len(frame), self._report(connection, session, incoming))
+                return None
+            wait = charge(len(frame), 0)
             if incoming.type in ABOUT_LINK:
-                if wait is None:
-                    self._about_link(connection, session, incoming)
+                if wait is None and incoming.type == "ping":
+                    self._ping(connection, session)
                 return None
             if wait is not None:
                 too_fast = Refusal("rate_limited", "too much in too short a time", retry=True, retry_after=wait)
@@ -218,20 +235,19 @@ class Desk:
 
     # The protocol's own types.
 
-    def _about_link(self, connection: Connection, session: Session, incoming: Incoming) -> None:
-        if incoming.type == "ping":
-            for envelope in (session.codec.encode({"type": "pong"}), session.report()):
-                self._engine.send_control(connection.id, session.codec.name, envelope)
-        elif incoming.type == "received":
-            try:
-                counts = session.codec.payload(incoming, Count)
-            except Refusal as refusal:
-                self._refuse(connection, session, incoming, refusal)
-            else:
-                if counts.taken is None:
-                    self._engine.received(connection.id, counts.count)
-                else:
-                    self._engine.taken(connection.id, min(counts.count, counts.taken))
+    def _ping(self, connection: Connection, session: Session) -> None:
+        # By the time on it a client knows how far its clock is from the one that dates messages.
+        pong = session.codec.encode({"type": "pong", "ts": self._engine.now_ms})
+        for envelope in (pong, session.report()):
+            self._engine.send_control(connection.id, session.codec.name, envelope)
+
+    def _report(self, connection: Connection, session: Session, incoming: Incoming) -> int:
+        """Takes a report. Returns as how many it counts."""
+        try:
+            return self._reports.take(connection, session, incoming)
+        except Refusal as refusal:
+            self._refuse(connection, session, incoming, refusal)
+            return 1
 
     async def _token(self, connection: Connection, session: Session, incoming: Incoming) -> None:
         payload = await self.renewal.renew(connection, session, incoming)
@@ -324,22 +340,15 @@ def _clean(text: object) -> str:
     return str(text).encode(errors="replace").decode()
 
 
-class Count(msgspec.Struct):
-    """The payload of `received`."""
-
-    count: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
-    taken: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] | None = None
-
-
 RESERVED = frozenset({
     "welcome", "ping", "pong", "received", "join", "leave", "publish", "presence", "ack", "message", "joined", "left",
     "reply", "error", "skipped", "forgotten", "member_joined", "member_left", "closing", "token", "token_expiring",
-    "token_expired",
+    "token_expired", "window",
 })  # fmt: skip
 """Types that an application cannot declare."""
 
 URGENT = frozenset({"token_expiring", "token_expired", "closing"})
 """Types about the connection itself."""
 
-ABOUT_LINK = frozenset({"ping", "pong", "received"})
+ABOUT_LINK = frozenset({"ping", "pong"})
 """Types that are answered at once, however many messages wait for slow handlers."""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from fanwire._engine import EngineError, Overloaded
 from fanwire.admission import Ticket
+from fanwire.ages import Ages
 from fanwire.authentication import Authentication
 from fanwire.background import Background
 from fanwire.backplane.base import Unavailable
@@ -38,6 +39,7 @@ from fanwire.published import Published
 from fanwire.reject import Reject, reject_of
 from fanwire.rejections import Rejections
 from fanwire.renewal import Renewal
+from fanwire.reports import Reports
 from fanwire.rights import Rights
 from fanwire.rota import Rota
 from fanwire.session import Phase as SessionPhase
@@ -117,6 +119,7 @@ class Hub(Host):
         rejections: Rejections,
         health: Health,
         calls: Calls,
+        ages: Ages,
     ) -> None:
         config = limits.config
         self.health = health
@@ -150,7 +153,7 @@ class Hub(Host):
         self.burst = Burst(self._loop)
         self.desk = Desk(
             fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, rejections,
-            self.spawn, calls, health, handlers.on_message,
+            self.spawn, calls, Reports(engine, policies, ages), health, handlers.on_message,
         )  # fmt: skip
         self.warden = Warden(
             engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter
@@ -21,7 +22,7 @@ class Metrics(Counters):
     """One server's metrics, in a registry of its own: a process may run several.
 
     Args:
-        stats: returns what the engine has done, see `_engine.pyi`; empty while there is no engine.
+        stats: returns what `Server.stats` does; empty while there is no engine.
         gauges: returns numbers of the host's, by name.
         troubles: returns how often something went wrong between nodes, by kind.
 
@@ -117,7 +118,7 @@ class _Host(Collector):
         if not stats:
             return
         for name, text in _ENGINE_GAUGES.items():
-            yield GaugeMetricFamily(f"fanwire_{name}", text, value=stats[name])
+            yield GaugeMetricFamily(f"fanwire_{name}", text, value=stats[_NAMES.get(name, name)])
         for name, text in _ENGINE_COUNTERS.items():
             yield CounterMetricFamily(f"fanwire_{name}", text, value=stats[_NAMES.get(name, name)])
         drops = CounterMetricFamily("fanwire_dropped_messages", "Messages dropped, by reason.", labels=["reason"])
@@ -125,6 +126,8 @@ class _Host(Collector):
             drops.add_metric([reason], count)
         yield drops
         yield _latency(stats["latency_us"], stats["latency_sum_us"])
+        if stats["taken_age"]:
+            yield _taken_age(stats["taken_age"])
 
 
 def _latency(counts: list[tuple[int, int]], sum_us: int) -> Metric:
@@ -136,6 +139,17 @@ def _latency(counts: list[tuple[int, int]], sum_us: int) -> Metric:
     buckets.append(("+Inf", float(total + counts[-1][1])))
     text = "From publishing to the kernel: the age of the oldest message of each write."
     return HistogramMetricFamily("fanwire_delivery_latency_seconds", text, buckets, sum_us / 1e6)
+
+
+def _taken_age(by_pattern: dict[str, dict[str, Any]]) -> Metric:
+    """The histograms of `fanwire.ages`, in the same way."""
+    text = "From publishing to the client's application, as clients report it, by the pattern of the room's rule."
+    family = HistogramMetricFamily("fanwire_taken_age_seconds", text, labels=["pattern"])
+    for pattern, ages in by_pattern.items():
+        bounds = [*(str(bound) for bound, _ in ages["buckets"][:-1]), "+Inf"]
+        totals = accumulate(float(count) for _, count in ages["buckets"])
+        family.add_metric([pattern], list(zip(bounds, totals, strict=True)), ages["sum"])
+    return family
 
 
 _GAUGES = {
@@ -155,6 +169,7 @@ _ENGINE_GAUGES = {
     "rooms": "Rooms that exist.",
     "waiting_bytes": "Bytes that wait to be written.",
     "history_bytes": "Bytes that rooms keep for those who come back.",
+    "held_connections": "Connections that have droppable messages waiting until their clients have taken others.",
 }
 
 _ENGINE_COUNTERS = {
@@ -171,6 +186,7 @@ _ENGINE_COUNTERS = {
 }
 
 _NAMES = {
+    "held_connections": "held",
     "published_messages": "published",
     "refused_messages": "refused",
     "late_messages": "late",

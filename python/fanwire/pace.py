@@ -18,10 +18,22 @@ class Rates:
         times: how many times those of messages and bytes this client may send; 0: as much as it likes.
     """
 
-    __slots__ = ("bytes", "bytes_drawn", "messages", "messages_drawn", "pings", "refused", "time")
+    __slots__ = (
+        "bytes",
+        "bytes_drawn",
+        "messages",
+        "messages_drawn",
+        "pings",
+        "refused",
+        "reports",
+        "reports_drawn",
+        "time",
+    )
 
     def __init__(self, config: Config, times: float = 1.0) -> None:
-        self.messages, self.messages_drawn = _drawn(times * config.message_rate, times * config.message_burst)
+        rate, burst = times * config.message_rate, times * config.message_burst
+        self.messages, self.messages_drawn = _drawn(rate, burst)
+        self.reports, self.reports_drawn = _drawn(max(rate, REPORTS) if rate > 0 else 0, max(burst, 2 * REPORTS))
         self.bytes, self.bytes_drawn = _drawn(times * config.byte_rate, times * config.byte_burst)
         self.pings = Rate(config.ping_rate, config.ping_burst)
         # One that sends twice as much as it may, although it is told, does not listen.
@@ -34,8 +46,8 @@ class Pace:
     subtractions and no look at the clock."""
 
     __slots__ = (
-        "_bytes", "_bytes_left", "_messages", "_messages_left", "_pings", "_rates", "_refused", "_time",
-        "_trusted_at",
+        "_bytes", "_bytes_left", "_messages", "_messages_left", "_pings", "_rates", "_refused", "_reports",
+        "_reports_left", "_time", "_trusted_at",
     )  # fmt: skip
 
     def __init__(self, rates: Rates, now: float) -> None:
@@ -44,6 +56,8 @@ class Pace:
         self._bytes_left = 0.0
         self._messages = Meter()
         self._messages_left = 0.0
+        self._reports = Meter()
+        self._reports_left = 0.0
         self._pings = Meter()
         self._refused = Meter()
         self._time = Meter()
@@ -73,6 +87,13 @@ class Pace:
         self._bytes_left -= size + PART
         over = None if self._bytes_left >= 0 else self._overdraw(clock())
         return over and over[1]
+
+    def report(self, size: int, count: int, clock: Callable[[], float]) -> tuple[str, float] | None:
+        """What counts as so many reports has come, of what was received or taken. It counts in any case, as in `flow`,
+        but in a bucket of its own: a client reports because it is sent much, and may say no less for that."""
+        self._reports_left -= count
+        self._bytes_left -= size
+        return None if self._reports_left >= 0 and self._bytes_left >= 0 else self._overdraw(clock())
 
     def ping(self, now: float) -> bool:
         """A ping or pong has come. Whether it is within its rate."""
@@ -111,17 +132,22 @@ class Pace:
 
     def _overdraw(self, now: float) -> tuple[str, float] | None:
         rates = self._rates
-        messages = size = 0.0
+        messages = reports = size = 0.0
         if self._messages_left < 0:
             messages = self._messages.charge(rates.messages, now, rates.messages_drawn)
             self._messages_left += rates.messages_drawn
+        if self._reports_left < 0:
+            amount = rates.reports_drawn - self._reports_left
+            reports = self._reports.charge(rates.reports, now, amount)
+            self._reports_left += amount
         if self._bytes_left < 0:
             amount = rates.bytes_drawn - self._bytes_left
             size = self._bytes.charge(rates.bytes, now, amount)
             self._bytes_left += amount
-        if not messages and not size:
+        most = max(messages, reports, size)
+        if not most:
             return None
-        return ("byte_rate", size) if size > messages else ("message_rate", messages)
+        return "byte_rate" if size == most else "message_rate", most
 
 
 def _drawn(rate: float, burst: float) -> tuple[Rate, float]:
@@ -138,6 +164,10 @@ DRAWS = 16
 
 UNLIMITED = 1e12
 """Drawn where there is no limit."""
+
+REPORTS = 100.0
+"""Reports a second that a client may send at least, and twice as many at once. How many it needs is up to what it is
+sent, not to what it says: with a strict `message_rate` a fast reader's window would stay shut."""
 
 PART = 16_384
 """Bytes that a fragment counts for besides its own. To look at one costs as much as a message does, and hardly anybody

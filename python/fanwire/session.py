@@ -132,7 +132,7 @@ LINEAGE = "\0"
 
 _ID = re.compile(r"([A-Za-z0-9_-]{32})\.[A-Za-z0-9_-]{32}")
 
-UNCOUNTED = frozenset({"welcome", "ping", "pong", "received"})
+UNCOUNTED = frozenset({"welcome", "ping", "pong", "received", "window"})
 """Types that neither side counts."""
 
 REPORT_EVERY = 32

@@ -26,7 +26,7 @@ from fanwire.encoding import (
 )
 from fanwire.reject import Reject
 
-__all__ = ["JSON", "MSGPACK", "RAW", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "read"]
+__all__ = ["JSON", "MSGPACK", "RAW", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "Room", "read"]
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Room = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -176,6 +176,25 @@ class Codec:
         """
         return read(*self.document(incoming, max_nesting), schema)
 
+    def plain(self, incoming: Incoming, schema: Any) -> Any:
+        """The same for the protocol's own payloads of numbers and names, which may come some hundred times a second:
+        there is nothing to translate, and `payload` takes five times as long.
+
+        Args:
+            incoming: the message.
+            schema: a type that msgspec knows.
+
+        Raises:
+            Refusal: `invalid_payload`, with the path of the field.
+        """
+        if incoming.encoding is not None:
+            raise Refusal("invalid_payload", f"the payload of {incoming.type} is no bytes", path="$")
+        decode = _decoder(schema) if self.is_text else _unpacker(schema)
+        try:
+            return decode(incoming.payload or (b"null" if self.is_text else b"\xc0"))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refusal("invalid_payload", _text(error), path=_path(error)) from error
+
     def encode(self, envelope: dict[str, Any], max_nesting: int = NESTING_LIMIT) -> bytes:
         """An envelope; absent fields are None here. The payload is any value that `encoding.encode` takes, or a
         `msgspec.Raw` of this encoding.
@@ -251,12 +270,18 @@ def _decoder(schema: Any) -> Callable[[bytes | str], Any]:
     return msgspec.json.Decoder(schema).decode
 
 
+@lru_cache(maxsize=256)
+def _unpacker(schema: Any) -> Callable[[bytes], Any]:
+    return msgspec.msgpack.Decoder(schema).decode
+
+
 def _text(error: Exception) -> str:
     return str(error).partition(" - at `")[0]
 
 
 def _path(error: Exception) -> str:
-    found = regex.search(r" - at `(\$.*)`$", str(error))
+    # Of a key in a map: "- at `key` in `$.taken`".
+    found = regex.search(r" - at (?:`key` in )?`(\$.*)`$", str(error))
     return found[1] if found else "$"
 
 

@@ -112,15 +112,15 @@ def welcome(
         "ack_frames": config.ack_frames,
         "ack_bytes": config.ack_bytes,
         "max_message": config.max_message,
+        "window": INITIAL_WINDOW,
     }
     expires = expiry_of(identity)
     if expires is not None:
         payload["expires_in_ms"] = max(0, int((expires - time.time()) * 1000))
-    if config.replay_bytes >= LEAST_WINDOW:
-        payload["window"] = config.replay_bytes
-        # What a client has not acknowledged for these reasons must leave room for more.
-        payload["ack_frames"] = min(config.ack_frames, config.replay_bytes // ACK_FRAME)
-        payload["ack_bytes"] = min(config.ack_bytes, config.replay_bytes // 4)
+    if config.replay_bytes:
+        # What a client has not acknowledged for these reasons must leave room for more, or no session could go on.
+        payload["ack_frames"] = max(1, min(config.ack_frames, config.replay_bytes // ACK_FRAME))
+        payload["ack_bytes"] = max(1, min(config.ack_bytes, config.replay_bytes // 4))
     if reason is not None:
         payload["reason"] = reason
     if rooms:
@@ -129,11 +129,11 @@ def welcome(
     return session.codec.encode({"type": "welcome", "id": secrets.token_hex(8), "ts": ts, "payload": payload})
 
 
-LEAST_WINDOW = 64 << 10
-"""Bytes of `replay_bytes` below which clients are offered no window: it would be a message or two."""
+INITIAL_WINDOW = 16 << 10
+"""Bytes of a droppable room that are under way at first, as the engine has it."""
 
 ACK_FRAME = 512
-"""Bytes of the window for each message that a client may leave unacknowledged: twice what the smallest costs."""
+"""Bytes of `replay_bytes` for each message that a client may leave unacknowledged: twice what the smallest costs."""
 
 WINDOW = 64 << 10
 """Bytes that a TLS transport may hold: enough for a full pipe, little enough that what to drop is decided late."""

@@ -30,7 +30,7 @@ class WebSocket(WSListener):
     """The frames of one connection. It is a picows listener and the hub's `Carrier`."""
 
     __slots__ = (
-        "_assembly", "_held", "_hub", "_is_finished", "_is_late", "_is_slowed", "_is_tls", "_is_vouching",
+        "_answered", "_assembly", "_held", "_hub", "_is_finished", "_is_late", "_is_slowed", "_is_tls", "_is_vouching",
         "_is_waiting", "_is_write_paused", "_late", "_on_message", "_owed", "_pace", "_peer_closed", "_rest",
         "_unfinished", "connection", "fresh", "inbox", "is_paused", "link", "phase", "ticket", "transport",
     )  # fmt: skip
@@ -42,6 +42,8 @@ class WebSocket(WSListener):
         self, hub: Hub, transport: asyncio.Transport, is_tls: bool, rest: bytes, ticket: Ticket, rate: float
     ) -> None:
         self._hub = hub
+        # The newest probe that was answered, see `_answers_anew`.
+        self._answered = b""
         self._assembly = Assembly(hub.config.max_message, hub.config.max_fragments)
         self._pace = Pace(hub.rates(rate), monotonic())
         # Bytes of its that are counted in `hub.limits.inbound`, but those of its inbox.
@@ -107,13 +109,22 @@ class WebSocket(WSListener):
             self._violated(violation)
 
     def _control(self, opcode: WSMsgType, frame: WSFrame) -> None:
-        is_ping = opcode is WSMsgType.PING
-        if self.connection.state is not OPEN or not self._may_ping(PING_WEIGHT if is_ping else 1.0):
+        if self.connection.state is not OPEN:
             return
-        if is_ping:
-            self._hub.engine.ping_received(self.connection.id, frame.get_payload_as_bytes())
-        else:
-            self._hub.engine.pong_received(self.connection.id)
+        payload, engine = frame.get_payload_as_bytes(), self._hub.engine
+        if opcode is WSMsgType.PING:
+            if self._may_ping(PING_WEIGHT):
+                engine.ping_received(self.connection.id, payload)
+        elif self._answers_anew(payload) or self._may_ping(1.0):
+            engine.pong_received(self.connection.id, payload)
+
+    def _answers_anew(self, payload: bytes) -> bool:
+        """Whether a pong answers a probe that no other pong has answered. The engine's probes follow what it sends, so
+        there may be hundreds a second; their payloads rise, and nobody else can make them."""
+        if payload <= self._answered or not self._hub.engine.answers_probe(self.connection.id, payload):
+            return False
+        self._answered = payload
+        return True
 
     def _violated(self, violation: Violation) -> None:
         if violation.limit is not None and self.connection.state is OPEN:
@@ -197,14 +208,24 @@ class WebSocket(WSListener):
     def _heard(self, session: Session, frame: bytes | str) -> None:
         if self.connection.state is not OPEN or self.is_lost:
             return
-        wait = None
-        over = self._pace.message(len(frame), monotonic)
-        if over is not None:
-            wait = over[1] if self._hub.limits.over(over[0]) else None
-            self._count_refusal()
-        incoming = self._hub.desk.arrived(self.connection, session, frame, wait)
+        incoming = self._hub.desk.arrived(self.connection, session, frame, self._charge)
         if incoming is not None:
             self.inbox.put(self._handle, session, incoming, size=len(frame))
+
+    def _charge(self, size: int, reports: int) -> float | None:
+        """See `Desk.arrived`."""
+        if reports:
+            # None is refused: it may be the last for long, and the client would wait for what it makes room for.
+            over = self._pace.report(size, reports, monotonic)
+            if over is not None and self._hub.limits.over(over[0]):
+                self._slow_down(over[1])
+            return None
+        over = self._pace.message(size, monotonic)
+        if over is None:
+            return None
+        wait = over[1] if self._hub.limits.over(over[0]) else None
+        self._count_refusal()
+        return wait
 
     def _handle(self, session: Session, incoming: Incoming) -> Any:
         return None if self.connection.is_done else self._hub.desk.handle(self.connection, session, incoming)
@@ -316,7 +337,7 @@ class WebSocket(WSListener):
         is_unheard = self.is_paused or self._is_slowed
         self._is_vouching = is_unheard and not self.is_lost and not self.transport.is_closing()
         if self._is_vouching:
-            self._hub.engine.pong_received(self.connection.id)
+            self._hub.engine.pong_received(self.connection.id, b"")
             session = self.connection.session
             if session is not None:
                 self._hub.engine.send_control(self.connection.id, session.codec.name, session.codec.encode(PONG))
@@ -464,6 +485,7 @@ VOUCH = 1.0
 """Seconds between the pongs to a client that is not read: it may wait for an answer no longer than some seconds."""
 
 PONG = {"type": "pong"}
+"""Without a time: nobody has asked, so it says nothing of how long the way is."""
 
 PING_WEIGHT = 10.0
 """What a ping over its rate counts for in `max_refused`: no application sends them, so nobody is too fast by chance."""
