@@ -24,7 +24,6 @@ from fanwire.client import (
     ClientClosed,
     ClientState,
     ConnectionFailed,
-    Gap,
     Member,
     Position,
     RequestFailed,
@@ -33,7 +32,6 @@ from fanwire.client import (
     Skipped,
     connect,
 )
-from fanwire.client.room import ONE_READ
 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -188,64 +186,6 @@ async def test_messages_to_this_client_are_acknowledged_when_the_next_is_asked_f
         await within(heard.wait())
         assert (await within(anext(messages))).data == 1
         assert (await within(anext(messages))).data == 2
-
-
-async def test_a_slow_application_stops_the_reading_and_is_not_disconnected() -> None:
-    count = 3000
-
-    async def script(peer: Peer) -> None:
-        await peer.say("welcome", payload={**WELCOME, "ack_frames": 1_000_000, "ack_bytes": 1 << 40})
-        await peer.let_in()
-        for seq in range(1, count + 1):
-            await peer.say("message", room="r", seq=seq, payload="x" * 1000)
-
-    async with scripted(script) as url, connect(url, max_queue=10, heartbeat=0.05) as client:
-        room = await within(client.join("r"))
-        await asyncio.sleep(0.3)
-        assert len(room._stream) < count / 2
-        for seq in range(1, count + 1):
-            assert (await within(anext(room))).seq == seq
-        assert client.state is ClientState.OPEN
-
-
-async def test_who_takes_messages_may_wait_for_answers_however_full_the_queue_is() -> None:
-    async def script(peer: Peer) -> None:
-        await peer.say("welcome", payload=WELCOME)
-        await peer.let_in()
-        for seq in range(1, 101):
-            await peer.say("message", room="r", seq=seq, payload=0)
-        for seq in range(101, 110):
-            publish = await peer.hear()
-            await peer.say("message", room="r", seq=seq, payload=0)
-            await peer.say("reply", re=publish["id"], room="r", seq=seq)
-
-    async with scripted(script) as url, connect(url, max_queue=10) as client:
-        room = await within(client.join("r"))
-        await asyncio.sleep(0.1)
-        for seq in range(1, 10):
-            assert (await within(anext(room))).seq == seq
-            assert await within(client.publish("r", seq)) == 100 + seq
-        for seq in range(10, 110):
-            assert (await within(anext(room))).seq == seq
-
-
-async def test_who_takes_no_messages_but_calls_and_calls_loses_the_oldest() -> None:
-    async def script(peer: Peer) -> None:
-        await peer.say("welcome", payload={**WELCOME, "ack_frames": 10_000, "ack_bytes": 1 << 30})
-        await peer.let_in()
-        for seq in range(1, ONE_READ + 101):
-            await peer.say("message", room="r", seq=seq, payload=0)
-        publish = await peer.hear()
-        await peer.say("reply", re=publish["id"], room="r", seq=ONE_READ + 101)
-
-    async with scripted(script) as url, connect(url, max_queue=2) as client:
-        room = await within(client.join("r"))
-        await within(client.publish("r", 1))
-        message = await within(anext(room))
-        assert (message.seq, message.gap) == (101, Gap("slow", 0, 100))
-        for seq in range(102, ONE_READ + 101):
-            message = await within(anext(room))
-            assert (message.seq, message.gap) == (seq, None)
 
 
 async def test_a_close_code_that_says_so_ends_everything() -> None:

@@ -34,21 +34,6 @@ def test_silence_is_asked_about_once_and_then_the_end(own: float | None, told: f
     assert heartbeat.deadline == 110 + seconds
 
 
-def test_while_nothing_is_read_silence_means_nothing() -> None:
-    heartbeat = Heartbeat(5.0)
-    heartbeat.opened(0.0)
-    heartbeat.welcomed(5.0)
-    heartbeat.is_paused = True
-    assert heartbeat.deadline is None
-    assert not heartbeat.is_over(1000.0)
-    assert not heartbeat.asks(1000.0)
-    heartbeat.resumed(1000.0)
-    assert heartbeat.deadline == 1005
-    heartbeat.is_paused = True
-    heartbeat.opened(2000.0)
-    assert heartbeat.deadline == 2000 + WELCOME
-
-
 QUIET = Network(received=1000, acked=1000, queued=0)
 
 

@@ -11,7 +11,7 @@ from helpers.by_hand import Driver, only, parse, sent, seqs
 from fanwire.client import actions as do
 from fanwire.client.errors import ClientClosed, ConnectionFailed, RoomEnded
 from fanwire.client.heartbeat import WELCOME
-from fanwire.client.membership import MAX_RETRIES
+from fanwire.client.membership import MAX_RETRIES, STALE
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
 from fanwire.client.positions import GRACE, MAX_RANGES
 from fanwire.client.receipts import MAX_REMEMBERED
@@ -99,7 +99,7 @@ def test_a_room_is_joined_again_from_where_it_was() -> None:
     (frame,) = sent(driver.welcome(session="T"))
     assert (frame["type"], frame["room"], frame["payload"]) == ("join", "a", {"since": {"epoch": "x", "seq": 8}})
     actions = driver.answer_join(frame["id"], "a", 10, epoch="x", recovered=True)
-    assert actions == [do.Joined("a", "x", 8, "reliable", msgspec.UNSET, None)]
+    assert actions == [do.Joined("a", "x", 8, "reliable", msgspec.UNSET, None, upto=10)]
     assert seqs(driver.message(8, "a") + driver.message(9, "a") + driver.message(10, "a")) == [9, 10]
 
 
@@ -544,59 +544,6 @@ def test_missing_ranges_are_bounded() -> None:
     assert [frame["payload"]["since"]["seq"] for frame in sent(actions)] == [6]
 
 
-def test_while_nothing_is_read_nothing_is_missing() -> None:
-    driver = Driver().up()
-    driver.joined()
-    driver.message(2)
-    driver.machine.paused()
-    assert set(driver.wait(1000)) == {do.Vouch()}
-    driver.machine.resumed(driver.now)
-    assert driver.wait(GRACE / 2) == []
-    assert [frame["type"] for frame in sent(driver.wait(GRACE))] == ["join"]
-
-
-def test_a_slow_application_holds_back_what_it_has_taken_and_is_told_of_when_it_has_caught_up() -> None:
-    driver = Driver().up(ack_frames=2, window=1 << 20)
-    driver.joined()
-    driver.message(1)
-    driver.machine.hold(True, driver.now)
-    assert [frame["payload"] for frame in sent(driver.take())] == [{"count": 2, "taken": 2}]
-    for seq in (2, 3, 4):
-        assert sent(driver.message(seq)) == []
-    # Both counts, for a session goes on from what was received.
-    (pong, received) = sent(driver.hear("ping"))
-    assert pong["type"] == "pong"
-    assert received["payload"] == {"count": 5, "taken": 2}
-    driver.machine.hold(False, driver.now)
-    assert [frame["payload"] for frame in sent(driver.take())] == [{"count": 5, "taken": 5}]
-    assert [frame["payload"]["taken"] for frame in sent(driver.message(5) + driver.message(6))] == [7]
-
-
-def test_a_server_that_sends_more_than_its_window_is_noticed() -> None:
-    driver = Driver().up(window=1000)
-    driver.joined()
-    driver.machine.hold(True, driver.now)
-    seqs = 0
-    while not driver.machine.session.is_overrun:
-        seqs += 1
-        driver.hear("message", room="r", seq=seqs, payload="x" * 100_000)
-    assert 10 <= seqs <= 12
-    driver.machine.hold(False, driver.now)
-    assert not driver.machine.session.is_overrun
-
-
-def test_while_the_server_holds_back_nothing_is_missing() -> None:
-    driver = Driver().up(window=1 << 20)
-    driver.joined()
-    driver.message(2)
-    driver.machine.hold(True, driver.now)
-    driver.take()
-    assert "join" not in [frame["type"] for frame in sent(driver.wait(20))]
-    driver.machine.hold(False, driver.now)
-    driver.take()
-    assert [frame["type"] for frame in sent(driver.wait(GRACE))] == ["join"]
-
-
 @pytest.mark.parametrize("delivery", ["latest", "drop-oldest", "drop-newest"])
 def test_in_other_rooms_numbers_may_be_missing(delivery: str) -> None:
     driver = Driver().up()
@@ -609,18 +556,108 @@ def test_in_other_rooms_numbers_may_be_missing(delivery: str) -> None:
     driver.lose()
     driver.open()
     (frame,) = sent(driver.welcome(session="T"))
-    assert frame["payload"] == {"since": {"epoch": "e", "seq": 9}}
+    # Newest values come out of order: the highest number says nothing of those below.
+    assert frame.get("payload") == (None if delivery == "latest" else {"since": {"epoch": "e", "seq": 9}})
 
 
-def test_newest_values_that_may_not_all_have_come_are_asked_for_anew() -> None:
+@pytest.mark.parametrize(("epoch", "reason"), [("e", "history"), ("f", "epoch")])
+def test_a_new_session_of_a_room_of_newest_values_begins_with_a_gap_and_all_of_them(epoch: str, reason: str) -> None:
     driver = Driver().up()
     driver.joined(seq=5, delivery="latest")
-    driver.message(2, key="a")
+    driver.message(8, key="a")
     driver.lose()
     driver.open()
     (frame,) = sent(driver.welcome(session="T"))
     assert "payload" not in frame
-    assert only(driver.answer_join(frame["id"], "r", 5, delivery="latest"), do.GapFound) == []
+    actions = driver.answer_join(frame["id"], "r", 9, epoch=epoch, delivery="latest")
+    assert only(actions, do.GapFound) == [do.GapFound("r", Gap(reason, 8, 9))]
+    (value,) = only(driver.message(3, key="b"), do.Deliver)
+    assert value.message.gap == Gap(reason, 8, 9)
+
+
+def test_where_the_application_wants_newest_values_from_is_asked_for_once() -> None:
+    driver = Driver().up()
+    driver.machine.join("r", Position("e", 3))
+    (frame,) = sent(driver.take())
+    assert frame["payload"] == {"since": {"epoch": "e", "seq": 3}}
+    driver.lose()
+    driver.open()
+    (again,) = sent(driver.welcome(session="T"))
+    assert again == frame
+    driver.answer_join(frame["id"], "r", 5, delivery="latest", recovered=True)
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="U"))
+    assert "payload" not in frame
+
+
+def fresh(driver: Driver) -> dict[str, Any]:
+    """A room of newest values is asked for anew; returns the join."""
+    assert driver.machine.refresh("r", driver.now)
+    (join,) = sent(driver.take())
+    assert (join["type"], join["room"], "payload" in join) == ("join", "r", False)
+    return join
+
+
+def test_newest_values_that_have_waited_are_asked_for_anew_once_and_without_a_gap() -> None:
+    driver = Driver().up(window=400)
+    driver.joined(seq=5, delivery="latest")
+    assert not driver.machine.refresh("r", driver.now)
+    driver.now += STALE
+    join = fresh(driver)
+    # While the answer is awaited whatever comes will come again.
+    assert driver.machine.refresh("r", driver.now)
+    assert driver.take() == []
+    actions = driver.answer_join(join["id"], "r", 9, delivery="latest")
+    assert only(actions, do.GapFound) == []
+    (value,) = only(driver.message(3, key="a"), do.Deliver)
+    assert value.message.gap is None
+    assert not driver.machine.refresh("r", driver.now)
+    driver.now += STALE
+    fresh(driver)
+
+
+@pytest.mark.parametrize("delivery", ["reliable", "drop-oldest", "drop-newest"])
+def test_other_rooms_are_not_asked_for_anew(delivery: str) -> None:
+    driver = Driver().up(window=400)
+    driver.joined(delivery=delivery)
+    driver.now += STALE
+    assert not driver.machine.refresh("r", driver.now)
+    assert not driver.machine.refresh("unknown", driver.now)
+    assert driver.take() == []
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_newest_values_that_have_waited_without_a_connection_come_with_the_next(is_resumed: bool) -> None:
+    driver = Driver().up(window=400)
+    driver.joined(delivery="latest")
+    driver.now += STALE
+    driver.lose()
+    assert driver.machine.refresh("r", driver.now)
+    assert sent(driver.take()) == []
+    driver.open()
+    (join,) = sent(driver.welcome(resumed=is_resumed, received=int(is_resumed), session="ST"[not is_resumed]))
+    assert (join["type"], "payload" in join) == ("join", False)
+
+
+def test_newest_values_that_cannot_be_asked_for_anew_are_a_gap() -> None:
+    driver = Driver().up(window=400)
+    driver.joined(delivery="latest")
+    driver.message(4, key="a")
+    driver.now += STALE
+    actions = driver.hear("error", re=fresh(driver)["id"], room="r", payload={"code": "forbidden"})
+    assert actions == [do.GapFound("r", Gap("unhealed", 0, 4))]
+    driver.machine.leave("r")
+    assert not driver.machine.refresh("r", driver.now)
+    driver.machine.close()
+    assert not driver.machine.refresh("r", driver.now)
+
+
+def test_a_server_without_windows_is_not_asked_anew() -> None:
+    driver = Driver().up()
+    driver.joined(delivery="latest")
+    driver.now += STALE
+    assert not driver.machine.refresh("r", driver.now)
 
 
 @pytest.mark.parametrize("seq", [1, 2])
@@ -1133,17 +1170,6 @@ def test_a_retry_is_for_its_connection_only() -> None:
     assert driver.machine.deadline == driver.now + WELCOME
     driver.welcome(resumed=True)
     assert driver.wait(20) == []
-
-
-def test_a_slow_application_does_not_lose_its_token() -> None:
-    driver = Driver().up()
-    wants(driver)
-    driver.machine.paused()
-    driver.machine.renewal_failed(driver.now)
-    assert driver.machine.deadline is not None
-    assert driver.wait(PAUSE + 1) == [do.Renew()]
-    renew(driver)
-    assert set(driver.wait(100)) == {do.Vouch()}
 
 
 def test_the_end_of_a_client_ends_its_renewal() -> None:

@@ -1,6 +1,7 @@
 """The client against a small, honest server, with the connection cut at any frame in either direction.
 
-Whatever happens, an application sees every message of a reliable room once and in order, or a gap at that place; every
+Whatever happens, also where the application has no place for more at times, it sees every message of a reliable room
+once and in order, or a gap at that place; every
 publish is processed once; one that was given up is never processed if it had not left by then, and never answered; and
 no connection is shown a token that was fetched for another.
 """
@@ -235,6 +236,9 @@ class Model(RuleBasedStateMachine):
         self.got: dict[str, list[Message]] = {room: [] for room in ROOMS}
         self.begun: dict[str, int] = {}
         self.gaps: list[Gap] = []
+        # Rooms for whose messages there is no place, and those that are still without them.
+        self.full: set[str] = set()
+        self.behind: set[str] = set()
         self.published: dict[str, int] = {}
         self.resolved: dict[str, Any] = {}
         # Publishes that nobody waits for any more, and whether they had left by then.
@@ -273,9 +277,13 @@ class Model(RuleBasedStateMachine):
                 self.wanted = action
             elif isinstance(action, do.Deliver):
                 assert action.message.room is not None
+                assert action.message.room not in self.behind
                 self.got[action.message.room].append(action.message)
             elif isinstance(action, do.Joined):
                 self.begun.setdefault(action.room, self.index(action.room, action.epoch, action.seq))
+            elif isinstance(action, do.CaughtUp):
+                assert action.room not in self.full
+                self.behind.remove(action.room)
             elif isinstance(action, do.GapFound):
                 self.gaps.append(action.gap)
             elif isinstance(action, do.Resolve):
@@ -318,6 +326,23 @@ class Model(RuleBasedStateMachine):
     def others_publish(self, room: str, count: int, is_excluded: bool) -> None:
         for _ in range(count):
             self.server.publish(room, next(self.data), is_excluded=is_excluded)
+
+    @rule(room=st.sampled_from(ROOMS))
+    def the_application_has_no_place(self, room: str) -> None:
+        if room in self.begun and room not in self.behind:
+            self.machine.fall_behind(room)
+            self.full.add(room)
+            self.behind.add(room)
+
+    @precondition(lambda self: self.full)
+    @rule(data=st.data())
+    def the_application_has_place(self, data: st.DataObject) -> None:
+        self.has_place(data.draw(st.sampled_from(sorted(self.full))))
+
+    def has_place(self, room: str) -> None:
+        self.full.remove(room)
+        self.machine.catch_up(room)
+        self.perform()
 
     @rule()
     def server_tells(self) -> None:
@@ -470,6 +495,8 @@ class Model(RuleBasedStateMachine):
     def settle(self) -> None:
         """From here on nothing fails."""
         self.server.takes_tokens = True
+        for room in sorted(self.full):
+            self.has_place(room)
         for _ in range(200):
             if self.wanted is not None:
                 self.connect()
@@ -492,6 +519,7 @@ class Model(RuleBasedStateMachine):
             return
         self.settle()
         assert self.machine.state is ClientState.OPEN
+        assert not self.behind
         for room in ROOMS:
             self.server.publish(room, next(self.data))
         self.settle()

@@ -1,4 +1,4 @@
-"""Pongs that were not asked for: when a ping is late and bytes come, or nothing is read."""
+"""Pongs that were not asked for: when a ping is late and bytes come."""
 
 from __future__ import annotations
 
@@ -39,12 +39,6 @@ def test_when_a_ping_is_late_and_bytes_come_there_are_pongs() -> None:
 def test_when_nothing_comes_or_hardly_anything_there_are_none() -> None:
     assert due(welcomed(), 100.0, 150.0, 0) == []
     assert due(welcomed(), 100.0, 150.0, 100) == []
-
-
-def test_while_nothing_is_read_there_are_pongs_in_any_case() -> None:
-    vouching = welcomed()
-    vouching.is_paused = True
-    assert due(vouching, 100.0, 113.0, 0) == [110, 111, 112, 113]
 
 
 def test_a_server_that_does_not_ping_wants_none() -> None:

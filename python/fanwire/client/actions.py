@@ -11,6 +11,7 @@ from fanwire.client.state import ClientState
 
 __all__ = [
     "Action",
+    "CaughtUp",
     "Close",
     "Complained",
     "Connect",
@@ -111,6 +112,7 @@ class Joined:
         snapshot: `UNSET` where there is none.
         members: id to info; None where the room has no presence.
         count: how many there are, listed or not; None where the room has no presence.
+        upto: messages up to this number come from the room's history, all at once; 0: none do.
     """
 
     room: str
@@ -120,6 +122,15 @@ class Joined:
     snapshot: Any
     members: dict[str, Any] | None
     count: int | None = None
+    upto: int = 0
+
+
+@dataclass(frozen=True)
+class CaughtUp:
+    """The application gets the messages of the room again, which were too many for it. What it has missed comes from
+    the room's history, or a gap says so."""
+
+    room: str
 
 
 @dataclass(frozen=True)
@@ -193,6 +204,7 @@ Action = (
     | Resolve
     | Reject
     | Joined
+    | CaughtUp
     | Left
     | Deliver
     | GapFound

@@ -25,9 +25,6 @@ class Calls:
         self._calls: dict[str, Call] = {}
         self._withdraw = withdraw
 
-    def __len__(self) -> int:
-        return len(self._calls)
-
     def call(self, key: str) -> Call:
         """The call with this id; a new one if there is none."""
         call = self._calls.get(key)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import ssl as tls
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import SystemRandom
 from types import TracebackType
@@ -25,6 +25,7 @@ from fanwire.client.errors import ClientClosed, ClientError
 from fanwire.client.head import check_headers, check_token, check_url
 from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
+from fanwire.client.message_queue import MAX_MESSAGES, MessageQueue
 from fanwire.client.open_rooms import OpenRooms, tell
 from fanwire.client.renewal import Renewal
 from fanwire.client.room import Room
@@ -36,9 +37,6 @@ __all__ = ["Client", "Messages", "connect"]
 
 logger = logging.getLogger("fanwire.client")
 
-MAX_QUEUE = 1024
-"""Messages of a room that wait for the application: at 1 KiB each a megabyte, and some tenths of a second of a busy
-room. Beyond that the server holds them, under its own limits."""
 OPEN_TIMEOUT = 10.0
 """Seconds for the upgrade, and for the token before it."""
 MOST_SECONDS = 1e9
@@ -60,7 +58,7 @@ def connect(
     heartbeat: float | None = None,
     ssl: tls.SSLContext | None = None,
     headers: Mapping[str, str] | None = None,
-    max_queue: int = MAX_QUEUE,
+    max_queue: int = MAX_MESSAGES,
     open_timeout: float = OPEN_TIMEOUT,
     close_timeout: float = CLOSE_TIMEOUT,
 ) -> Client:
@@ -84,10 +82,9 @@ def connect(
         ssl: for wss; None: the system's certificates.
         headers: more headers for the upgrade, names to values of printable ASCII. `Host`, `Connection`, `Upgrade` and
             `Sec-WebSocket-*` are the client's own, and so is `Authorization` where there is a token.
-        max_queue: messages that wait for the application, of each room and of those to this client alone. When a queue
-            is full, the server is told to hold messages back until it is half empty; see docs/client.md. An
-            application that calls and calls, and takes no messages, loses the oldest at 16 times as many (8,192 at
-            least), with a gap.
+        max_queue: messages that wait for the application, of each room and of those to this client alone; 8 MiB of them
+            at most. What happens when a queue is full is up to the room's delivery class, see `Room`; of messages to
+            this client alone the oldest go, and the next one has a gap that says how many. It holds up nothing else.
         open_timeout: seconds for the upgrade, and for a call of `token`.
         close_timeout: seconds for the server to answer a close.
 
@@ -142,7 +139,6 @@ class Client:
         check_number("close_timeout", close_timeout, above=0, most=MOST_SECONDS)
         check_choice("encoding", encoding, ("json", "msgpack"))
         check_optional(check_instance, "ssl", ssl, kind=tls.SSLContext, what="an ssl.SSLContext")
-        self._max_queue = max_queue
         self._close_timeout = close_timeout
         codec = Codec(encoding)
         # Jitter need not be secret, but forked processes must not share their dice.
@@ -171,12 +167,9 @@ class Client:
         self._changed = asyncio.Event()
         self._is_entered = False
         self._rooms = OpenRooms(self, self._machine, self._calls, max_queue)
-        self._full: set[object] = set()
-        self._direct: Stream[tuple[Message, bool]] = Stream(self, max_queue)
         # One for all: who stops to iterate and begins anew has processed what it had.
-        self._messages = Messages(self._direct, self._processed)
-        self._is_direct_wanted = False
-        self._dropped = 0
+        self._messages = Messages(max_queue, self._processed)
+        self._has_dropped = False
         self._unreadable = 0
         self._state_callbacks: list[Callable[[ClientState], object]] = []
 
@@ -357,27 +350,26 @@ class Client:
     def messages(self) -> Messages:
         """What is sent to this client alone. A message counts as processed once the next one is asked for.
 
-        Until this is called the newest `max_queue` messages are kept; from then on the server holds back what
-        a full queue has no place for.
+        The newest `max_queue` messages are kept, and 8 MiB of them at most. What was dropped is told by the gap of the
+        next message, and is not acknowledged.
         """
-        self._is_direct_wanted = True
         return self._messages
 
-    # What streams call.
-
-    def stream_filled(self, stream: object) -> None:
-        """See `fanwire.client.stream.Owner`."""
-        if stream is self._direct and not self._is_direct_wanted:
-            return
-        self._full.add(stream)
-        self._read_or_not()
-
-    def stream_drained(self, stream: object) -> None:
-        """See `fanwire.client.stream.Owner`."""
-        self._full.discard(stream)
-        self._read_or_not()
-
     # What rooms call.
+
+    def report(self, room: str) -> None:
+        """See `fanwire.client.room.Owner`."""
+        self._machine.report(room, self._loop.time())
+        self._driver.perform()
+
+    def catch_up(self, room: str) -> None:
+        """See `fanwire.client.room.Owner`."""
+        self._machine.catch_up(room)
+        self._driver.perform()
+
+    def refresh(self, room: str) -> bool:
+        """See `fanwire.client.room.Owner`."""
+        return self._machine.refresh(room, self._loop.time())
 
     async def until_writable(self) -> None:
         """See `fanwire.client.open_rooms.Owner`."""
@@ -391,12 +383,8 @@ class Client:
 
     async def answer(self, call: Call) -> Any:
         """See `fanwire.client.open_rooms.Owner`."""
-        self._read_or_not()
         self.perform()
-        try:
-            return await call.wait()
-        finally:
-            self._read_or_not()
+        return await call.wait()
 
     def perform(self) -> None:
         """See `fanwire.client.open_rooms.Owner`."""
@@ -415,11 +403,9 @@ class Client:
 
     def _do_state(self, action: do.StateChanged) -> None:
         self._changed.set()
-        # Only now: the welcome must not wait for the application.
-        self._read_or_not()
         if action.state is ClientState.CLOSED:
             self._writable.set()
-            self._direct.end(action.error)
+            self._messages.end(action.error)
         tell(self._state_callbacks, action.state)
 
     def _do_resolve(self, action: do.Resolve) -> None:
@@ -436,15 +422,19 @@ class Client:
 
     def _do_deliver(self, action: do.Deliver) -> None:
         message = action.message
+        session = self._machine.session
         if message.room is not None:
-            self._rooms.put(message.room, message)
+            self._rooms.put(message.room, message, session.total, session.size)
             return
-        if not self._is_direct_wanted and len(self._direct) >= self._max_queue:
-            if not self._dropped:
-                logger.warning("messages to this client are dropped: nobody iterates over Client.messages()")
-            self._dropped += 1
-            self._direct.drop_oldest()
-        self._direct.put((message, action.ack))
+        dropped = self._messages.put(message, session.total, session.size, message.id if action.ack else "")
+        if dropped and not self._has_dropped:
+            self._has_dropped = True
+            logger.warning("messages to this client are dropped: Client.messages() is read too slowly, or not at all")
+        for key in filter(None, dropped):
+            self._machine.dropped(key)
+
+    def _do_caught_up(self, action: do.CaughtUp) -> None:
+        self._rooms.caught_up(action)
 
     def _do_gap(self, action: do.GapFound) -> None:
         self._rooms.gap(action)
@@ -479,31 +469,42 @@ class Client:
         self._machine.processed(key)
         self._driver.perform()
 
-    def _read_or_not(self) -> None:
-        # Who waits for an answer may be the one who would empty the queue: the answer must come.
-        self._driver.read(not self._full or bool(self._calls))
-
 
 class Messages:
     """What is sent to one client alone, to be iterated over from one task."""
 
-    __slots__ = ("_last", "_processed", "_stream")
+    __slots__ = ("_last", "_processed", "_queue", "_stream")
 
-    def __init__(self, stream: Stream[tuple[Message, bool]], processed: Callable[[str], None]) -> None:
-        self._stream = stream
+    def __init__(self, limit: int, processed: Callable[[str], None]) -> None:
+        self._queue = MessageQueue(limit, drops="oldest")
+        self._stream = Stream(self._queue)
         self._processed = processed
-        self._last: str | None = None
+        # The id of the last one, if it wants an acknowledgement.
+        self._last = ""
 
     def __aiter__(self) -> Messages:
         return self
 
     async def __anext__(self) -> Message:
-        last, self._last = self._last, None
-        if last is not None:
+        last, self._last = self._last, ""
+        if last:
             self._processed(last)
-        message, is_acked = await self._stream.next()
-        self._last = message.id if is_acked else None
+        self._queue.release()
+        message, self._last = await self._stream.next()
         return message
+
+    # What the client calls.
+
+    def put(self, message: Message, count: int, size: int, key: str) -> Sequence[str]:
+        """A message has come; returns the keys of those that were dropped for it. The key is its id where it wants an
+        acknowledgement, else ""."""
+        dropped = self._queue.put(message, count, size, key)
+        self._stream.wake()
+        return dropped
+
+    def end(self, error: ClientError | None) -> None:
+        """No more come."""
+        self._stream.end(error)
 
 
 class _Does(Protocol):
@@ -515,6 +516,7 @@ _DO: dict[type, _Does] = {
     do.Resolve: Client._do_resolve,
     do.Reject: Client._do_reject,
     do.Joined: Client._do_joined,
+    do.CaughtUp: Client._do_caught_up,
     do.Left: Client._do_left,
     do.Deliver: Client._do_deliver,
     do.GapFound: Client._do_gap,

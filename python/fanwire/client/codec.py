@@ -6,7 +6,7 @@ import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -27,6 +27,7 @@ __all__ = [
     "TokenInfo",
     "Unreadable",
     "Welcome",
+    "WindowInfo",
     "convert",
 ]
 
@@ -41,7 +42,7 @@ class Envelope(Struct, omit_defaults=True):
 
     type: str
     id: str | UnsetType = UNSET
-    ts: int | UnsetType = UNSET
+    ts: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)] | UnsetType = UNSET
     re: str | UnsetType = UNSET
     room: str | UnsetType = UNSET
     seq: int | UnsetType = UNSET
@@ -154,6 +155,12 @@ class Count(Struct):
     """The payload of `received`."""
 
     count: int
+
+
+class WindowInfo(Struct):
+    """The payload of `window`."""
+
+    bytes: int
 
 
 class TokenInfo(Struct):

@@ -75,8 +75,6 @@ class Driver:
         self._headers = dict(headers)
         self._open_timeout = open_timeout
         self._link: Link | None = None
-        # Whether the application takes no messages, and whether nothing is read because of it.
-        self._is_slow = self._is_paused = False
         self._is_performing = False
         self._dial: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -101,37 +99,6 @@ class Driver:
         self._owner.performed()
         self._set_alarm()
 
-    def read(self, is_wanted: bool) -> None:
-        """Whether messages are wanted. There must always be a reason that ends why not.
-
-        A server with a window is told, and holds them back: pings, closes and answers still come. Where there is none,
-        or more comes than it allows, nothing is read, and a pong from time to time says that the client lives.
-        """
-        if self._link is None or is_wanted is not self._is_slow or self._machine.state is not ClientState.OPEN:
-            return
-        self._is_slow = not is_wanted
-        if self._machine.session.window:
-            self._machine.hold(self._is_slow, self._loop.time())
-            self.perform()
-        if self._is_slow and not self._machine.session.window:
-            self._pause()
-        elif not self._is_slow and self._is_paused:
-            self._resume()
-
-    def _pause(self) -> None:
-        self._is_paused = True
-        self._machine.paused()
-        if self._link is not None:
-            self._link.pause_reading()
-        self._set_alarm()
-
-    def _resume(self) -> None:
-        self._is_paused = False
-        self._machine.resumed(self._loop.time())
-        if self._link is not None:
-            self._link.resume_reading()
-        self._set_alarm()
-
     async def finish(self) -> None:
         """Leaves nothing behind, whatever has happened."""
         for timer in (self._dial, self._alarm):
@@ -154,7 +121,6 @@ class Driver:
     def link_opened(self, link: Link) -> None:
         """See `fanwire.client.link.Owner`."""
         if link is self._link:
-            self._is_paused = self._is_slow = False
             self._machine.opened(self._loop.time())
             self.perform()
 
@@ -163,8 +129,6 @@ class Driver:
         if link is self._link:
             self._machine.received(message, self._loop.time())
             self.perform()
-            if self._machine.session.is_overrun and not self._is_paused and self._link is link:
-                self._pause()
 
     def link_violated(self, link: Link, code: int, reason: str) -> None:
         """See `fanwire.client.link.Owner`."""
@@ -208,8 +172,6 @@ class Driver:
         if self._dial is not None:
             self._dial.cancel()
         if self._link is not None:
-            # A server that is read can be heard to close.
-            self._link.resume_reading()
             self._link.close(code)
 
     def _dials(self, query: dict[str, str]) -> None:

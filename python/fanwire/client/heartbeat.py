@@ -25,12 +25,9 @@ class Heartbeat:
     Args:
         seconds: of silence until the server is asked for a sign of life, and as long again until the connection is
             given up; None: as the server says.
-
-    Attributes:
-        is_paused: whether nothing is read, because the application is slow: silence means nothing then.
     """
 
-    __slots__ = ("_ahead", "_asked", "_heard", "_is_welcomed", "_looked", "_looked_at", "_own", "_seconds", "is_paused")
+    __slots__ = ("_ahead", "_asked", "_heard", "_is_welcomed", "_looked", "_looked_at", "_own", "_seconds")
 
     def __init__(self, seconds: float | None) -> None:
         self._own = seconds
@@ -38,10 +35,8 @@ class Heartbeat:
         self.opened(0.0)
 
     @property
-    def deadline(self) -> float | None:
+    def deadline(self) -> float:
         """When `is_over` or `asks` has something to say."""
-        if self.is_paused:
-            return None
         return self._end if self._asked is not None or not self._is_welcomed else self._heard + self._seconds
 
     def opened(self, now: float) -> None:
@@ -53,7 +48,7 @@ class Heartbeat:
         self._looked_at = now
         # Bytes that were sent before the question, and that the server's kernel did not have.
         self._ahead = 0
-        self._is_welcomed = self.is_paused = False
+        self._is_welcomed = False
 
     def welcomed(self, seconds: float) -> None:
         """The welcome has come, and says how often the server sends a sign of life."""
@@ -67,15 +62,10 @@ class Heartbeat:
         self._heard = now
         self._asked = None
 
-    def resumed(self, now: float) -> None:
-        """It is read again."""
-        self.heard(now)
-        self.is_paused = False
-
     def is_over(self, now: float, network: Network | None = None) -> bool:
         """Whether it was silent for too long. Where the network moves it is not, and has as long again."""
         # Compared as `deadline` is computed: a difference may be smaller by a rounding.
-        if self.is_paused or now < self._end:
+        if now < self._end:
             return False
         if self._asked is None or not self._moves(network, now):
             return True
@@ -85,7 +75,7 @@ class Heartbeat:
     def asks(self, now: float, network: Network | None = None) -> bool:
         """Whether to ask for a sign of life now; it is said once."""
         is_early = not self._is_welcomed or now < self._heard + self._seconds
-        if self.is_paused or self._asked is not None or is_early:
+        if self._asked is not None or is_early:
             return False
         self._asked = self._looked_at = now
         self._looked = network

@@ -176,19 +176,9 @@ class Link(WSListener):
             self._transport.underlying_transport.abort()
 
     def vouch(self) -> None:
-        """Sends a pong that was not asked for (RFC 6455 section 5.5.3): while nothing is read no ping is heard."""
+        """Sends a pong that was not asked for (RFC 6455 section 5.5.3)."""
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.send_pong()
-
-    def pause_reading(self) -> None:
-        """Stops; what was read already still comes."""
-        if self._transport is not None and not self._transport.underlying_transport.is_closing():
-            self._transport.underlying_transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Goes on."""
-        if self._transport is not None and not self._transport.underlying_transport.is_closing():
-            self._transport.underlying_transport.resume_reading()
 
     async def _reach(self, url: WSParsedURL) -> socket.socket:
         self._socket = await dial(url.host, url.port)

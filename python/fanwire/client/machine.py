@@ -15,17 +15,31 @@ from msgspec import UNSET
 from fanwire.client import actions as do
 from fanwire.client.arguments import check_room
 from fanwire.client.backoff import Backoff
-from fanwire.client.codec import Closing, Codec, Count, Envelope, ErrorInfo, TokenInfo, Unreadable, Welcome, convert
+from fanwire.client.clock_offset import ClockOffset
+from fanwire.client.codec import (
+    Closing,
+    Codec,
+    Count,
+    Envelope,
+    ErrorInfo,
+    TokenInfo,
+    Unreadable,
+    Welcome,
+    WindowInfo,
+    convert,
+)
 from fanwire.client.errors import MEANINGS, ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
 from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
 from fanwire.client.message import Position
+from fanwire.client.message_queue import MessageQueue
 from fanwire.client.network import Network
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Questions
 from fanwire.client.receipts import Receipts
 from fanwire.client.renewal import Renewal
+from fanwire.client.reports import Reports
 from fanwire.client.rooms import Rooms
 from fanwire.client.session import MAX_BYTES, MAX_FRAMES, Session, size_of
 from fanwire.client.state import TRANSITIONS, ClientState
@@ -79,6 +93,8 @@ class Machine:
         self._actions: list[do.Action] = []
         self._questions = Questions(max_frames, max_bytes)
         self._receipts = Receipts()
+        self._reports = Reports()
+        self._clock = ClockOffset()
         self._closing: Closing | None = None
         # Whether there is a connection.
         self._is_linked = False
@@ -86,14 +102,9 @@ class Machine:
         self.state = ClientState.CONNECTING
         self.error: ClientError | None = None
         self.session = Session(max_frames, max_bytes)
-        self._out = Outgoing(codec, self._actions, self._questions, self.session, name=name)
+        self._out = Outgoing(codec, self._actions, self._questions, self.session, self._reports, name=name)
         dice = Random(name)  # noqa: S311 - spreads load, hides nothing
-        self.rooms = Rooms(self._actions, self._questions, self.session, self._out, dice)
-
-    @property
-    def _may_miss(self) -> bool:
-        # While the server holds back, or nothing is read, what has not come is not missing.
-        return not self._heartbeat.is_paused and not self.session.is_held
+        self.rooms = Rooms(self._actions, self._questions, self.session, self._out, dice, self._clock, self._reports)
 
     @property
     def _was_connected(self) -> bool:
@@ -111,10 +122,14 @@ class Machine:
             return None
         deadline = self._heartbeat.deadline
         if self.state is ClientState.OPEN:
-            deadline = _sooner(deadline, self._renewal.deadline)
-            deadline = _sooner(deadline, self._vouching.deadline)
-            if self._may_miss:
-                deadline = _sooner(deadline, self.rooms.deadline)
+            for other in (
+                self._renewal.deadline,
+                self._vouching.deadline,
+                self.rooms.deadline,
+                self._clock.deadline,
+            ):
+                if other is not None and other < deadline:
+                    deadline = other
         return deadline
 
     def take(self) -> list[do.Action]:
@@ -137,6 +152,7 @@ class Machine:
         self._is_linked = True
         self._heartbeat.opened(now)
         self._vouching.opened()
+        self._clock.opened()
         self._closing = None
 
     def refused(self, status: int, retry_after: float | None, now: float, *, is_renewable: bool = False) -> None:
@@ -211,7 +227,7 @@ class Machine:
             elif (handler := _HANDLERS.get(envelope.type)) is not None:
                 handler(self, envelope, now)
             if self.session.is_ack_due and self._is_linked:
-                self._out.tell()
+                self._out.tell(now)
         except ProtocolError as error:
             self.violated(CloseCode.PROTOCOL_ERROR, str(error), now)
 
@@ -234,29 +250,11 @@ class Machine:
         elif self.state is ClientState.OPEN:
             if self._vouching.is_due(now, network):
                 self._actions.append(do.Vouch())
-            if self._heartbeat.asks(now, network):
-                self._out.send("ping")
+            if self._heartbeat.asks(now, network) or self._clock.is_due(now):
+                self._ping(now)
             if self._renewal.begins(now):
                 self._actions.append(do.Renew())
-            if self._may_miss:
-                self.rooms.tick(now)
-
-    def hold(self, is_held: bool, now: float) -> None:
-        """The application has become slow, or has caught up. What comes is still read, but counts as taken only later:
-        a server with a window then sends no more than that. Needs `Session.window`."""
-        if self.session.hold(is_held) and self.state is ClientState.OPEN:
-            self._out.tell()
-        self.rooms.postpone(now)
-
-    def paused(self) -> None:
-        """Nothing is read any more, because the application is slow: silence means nothing."""
-        self._heartbeat.is_paused = self._vouching.is_paused = True
-
-    def resumed(self, now: float) -> None:
-        """It is read again: every grace begins anew."""
-        self._heartbeat.resumed(now)
-        self._vouching.is_paused = False
-        self.rooms.postpone(now)
+            self.rooms.tick(now)
 
     def renewed(self, token: str) -> None:
         """The application has returned the token that `Renew` asked for.
@@ -342,6 +340,38 @@ class Machine:
         if self._receipts.processed(key) and self.state not in (ClientState.CLOSING, ClientState.CLOSED):
             self._out.acknowledge(key)
 
+    def fall_behind(self, room: str) -> None:
+        """The application has no place for more messages of a reliable room: none are delivered any more, until
+        `CaughtUp` says so."""
+        self.rooms.fall_behind(room)
+
+    def catch_up(self, room: str) -> None:
+        """The application has place again."""
+        if self.state not in (ClientState.CLOSING, ClientState.CLOSED):
+            self.rooms.catch_up(room)
+
+    def refresh(self, room: str, now: float) -> bool:
+        """Newest values of a room have waited for too long. Returns whether they come again: those that wait are to be
+        dropped then."""
+        if self.state in (ClientState.CLOSING, ClientState.CLOSED) or not self._reports.is_wanted:
+            # A server without windows has nothing newer than what waits here.
+            return False
+        return self.rooms.refresh(room, now)
+
+    def dropped(self, key: str) -> None:
+        """The application does not get the message with this id that was delivered with `ack`: it may come again."""
+        self._receipts.dropped(key)
+
+    def watch(self, room: str, queue: MessageQueue, *, has_window: bool) -> None:
+        """The messages of a room go through this queue, and what was taken of it is reported. See `Reports`."""
+        if room in self.rooms:
+            self._reports.joined(room, queue, has_window=has_window)
+
+    def report(self, room: str, now: float) -> None:
+        """The queue of a room says that so much was taken that the server is to be told."""
+        if self.state is ClientState.OPEN:
+            self._out.tell(now, room)
+
     def close(self) -> None:
         """Ends it: with the connection's closing handshake if there is one."""
         if self.state in (ClientState.CLOSING, ClientState.CLOSED):
@@ -374,9 +404,12 @@ class Machine:
             self.rooms.postpone(now)
         else:
             self._begin_again()
-        if welcome.window:
-            # So that it is never more that comes at once, not even before the first acknowledgement.
-            self._out.tell()
+        self._reports.welcomed(welcome.window, self.session.before)
+        if self._reports.is_wanted:
+            # Even if nothing was taken yet: it says that there will be reports.
+            self._out.tell(now)
+            # A server that has windows says its time with a pong.
+            self._ping(now)
         self._out.flush()
 
     def _begin_again(self) -> None:
@@ -417,7 +450,7 @@ class Machine:
             return
         key = None if envelope.ack is not True or envelope.id is UNSET else envelope.id
         if key is None or self._receipts.arrived(key):
-            self._actions.append(do.Deliver(message_of(envelope, 0, None), key is not None))
+            self._actions.append(do.Deliver(message_of(envelope, 0, None, self._clock), key is not None))
         elif self._receipts.is_processed(key):
             self._out.acknowledge(key)
 
@@ -496,12 +529,26 @@ class Machine:
     def _on_ping(self, envelope: Envelope, now: float) -> None:
         self._vouching.pinged(now)
         self._out.send("pong")
-        self._out.tell()
+        self._out.tell(now)
+
+    def _on_pong(self, envelope: Envelope, now: float) -> None:
+        if envelope.ts is not UNSET:
+            self._clock.answered(envelope.ts, now)
+
+    def _on_window(self, envelope: Envelope, now: float) -> None:
+        window = convert(envelope, WindowInfo)
+        name = envelope.room
+        if name is not UNSET and self._reports.changed(name, window.bytes):
+            self._out.tell(now, name)
 
     def _on_second_welcome(self, envelope: Envelope, now: float) -> None:
         raise ProtocolError("a second welcome")
 
     # What follows.
+
+    def _ping(self, now: float) -> None:
+        self._out.send("ping")
+        self._clock.asked(now)
 
     def _check(self) -> None:
         if self.error is not None:
@@ -551,13 +598,7 @@ class Machine:
             self._actions.append(do.StateChanged(state, self.error))
 
 
-def _sooner(one: float | None, other: float | None) -> float | None:
-    if one is None or other is None:
-        return other if one is None else one
-    return min(one, other)
-
-
-UNCOUNTED = frozenset({"welcome", "ping", "pong", "received"})
+UNCOUNTED = frozenset({"welcome", "ping", "pong", "received", "window"})
 
 PAYLOAD_MATTERS = frozenset({"welcome", "received", "skipped", "closing"})
 """Types of the protocol's own whose payload the session rests on."""
@@ -578,4 +619,6 @@ _HANDLERS: dict[str, Callable[[Machine, Envelope, float], None]] = {
     "token_expired": Machine._on_token_expiring,
     "received": Machine._on_received,
     "ping": Machine._on_ping,
+    "pong": Machine._on_pong,
+    "window": Machine._on_window,
 }

@@ -5,21 +5,27 @@ It says what the application gets; frames are the machine's.
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import UNSET
 
-from fanwire.client.actions import Action, Deliver, GapFound, Joined, MemberChanged, Told
+from fanwire.client.actions import Action, CaughtUp, Deliver, GapFound, Joined, MemberChanged, Told
+from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Envelope, JoinedInfo, MemberInfo, SkippedInfo, convert
 from fanwire.client.errors import ProtocolError
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
 from fanwire.client.positions import Positions
 
-__all__ = ["MAX_RETRIES", "Membership"]
+__all__ = ["MAX_RETRIES", "STALE", "Membership"]
 
 RELIABLE = "reliable"
 LATEST = "latest"
 MAX_RETRIES = 10
 """Times that a room is joined again when the server answers "later", until it ends with that error: two to three
 minutes in all."""
+STALE = 1.0
+"""Seconds that a newest value may wait in the client until it is asked for anew, and at least as many between two times
+that a room is joined for that."""
 MAX_OFFERED = 1024
 """Messages kept of a room that the server has joined of its own accord, until the own join is answered: rarely more
 than come in one round trip."""
@@ -31,8 +37,11 @@ class Membership:
     Args:
         room: its name.
         since: where the application stood; None: it wants only what is new.
+        clock: of the server.
 
     Attributes:
+        is_behind: whether the application has no place for more: what comes is not kept, and has not come as far as
+            the position goes.
         join_key: the id of the join whose answer is awaited; "" if none is.
         leave_key: the id of the leave whose answer is awaited; "" if none is.
         is_waiting: whether the stream has not begun in this session.
@@ -41,12 +50,19 @@ class Membership:
     """
 
     __slots__ = (
-        "_asked", "_first_seq", "_gap", "_is_reliable", "_offered", "_positions", "is_waiting", "join_key", "leave_key",
+        "_asked", "_clock", "_gap", "_has_place", "_is_broken", "_is_catching_up", "_is_latest", "_is_refreshing",
+        "_is_reliable", "_joined_at", "_offered", "_positions", "is_behind", "is_waiting", "join_key", "leave_key",
         "retries", "retry_at", "room",
     )  # fmt: skip
 
-    def __init__(self, room: str, since: Position | None) -> None:
+    def __init__(self, room: str, since: Position | None, clock: ClockOffset) -> None:
         self.room = room
+        self._clock = clock
+        self.is_behind = False
+        # While it is behind: whether there is place for what was missed, and whether that was asked for.
+        self._has_place = self._is_catching_up = False
+        # Whether it was asked for in vain, and nothing has come since.
+        self._is_broken = False
         self.join_key = ""
         self.leave_key = ""
         self.is_waiting = True
@@ -55,7 +71,10 @@ class Membership:
         self._asked = since
         self._positions: Positions | None = None
         self._is_reliable = True
-        self._first_seq: int | None = None
+        self._is_latest = False
+        # Whether newest values were dropped that come again with the answer to the next join, and no sooner.
+        self._is_refreshing = False
+        self._joined_at = 0.0
         self._gap: Gap | None = None
         # A `joined` of the server's own accord, and the messages after it, while the answer to the own join is awaited.
         self._offered: list[Envelope] = []
@@ -84,50 +103,94 @@ class Membership:
         if self.retry_at is not None:
             return self.retry_at
         # While an answer is awaited there is nothing to ask, and nothing to give up.
-        return None if self._positions is None or self.join_key else self._positions.deadline
+        return None if self._positions is None or self.join_key or self.is_behind else self._positions.deadline
+
+    @property
+    def wants_to_catch_up(self) -> bool:
+        """Whether to ask for what was missed now. An answer that is awaited, and an attempt that is, come first."""
+        return self._has_place and not self.join_key and not self.is_leaving and self.retry_at is None
+
+    def fall_behind(self) -> None:
+        """The application has no place for more."""
+        if not self.is_behind and self._positions is not None:
+            self.is_behind = True
+            self._has_place = self._is_catching_up = False
+
+    def has_place(self) -> None:
+        """The application has place again."""
+        self._has_place = self.is_behind
+
+    def refreshes(self, now: float) -> tuple[bool, bool]:
+        """Newest values have waited for the application for too long. Returns whether they may be dropped, since they
+        come again, and whether to join again for that."""
+        if not self._is_latest or self.is_leaving or self._positions is None:
+            return False, False
+        is_asked = bool(self.join_key) or self.retry_at is not None
+        if not is_asked and now < self._joined_at + STALE:
+            return False, False
+        self._is_refreshing = True
+        return True, not is_asked
 
     def asks(self) -> Position | None:
         """It is joined again; returns `since`."""
         self.retry_at = None
         self._offered.clear()
-        # The newest values that precede the stream come without end mark: until the stream has begun, they might
-        # not all be there.
-        is_whole = self._positions is None or self._first_seq is None or self._positions.highest > self._first_seq
-        self._asked = self.position if is_whole else None
+        self._is_catching_up = self._has_place
+        if self.is_behind and not self._has_place:
+            # Only to stay a member: there is no place yet for what was missed.
+            self._asked = None
+            return None
+        # Newest values come out of order, so that the highest number says nothing of those below: all are asked for.
+        self._asked = None if self._is_latest else self.position
         return self._asked
 
     def joined(self, envelope: Envelope, now: float) -> list[Action]:
         """The server has joined it."""
         info = convert(envelope, JoinedInfo)
         seq = seq_of(envelope)
+        self._joined_at = now
         gap: Gap | None = None
+        upto = 0
+        was_behind = self.is_behind
+        if was_behind and not self._is_catching_up and self._positions is not None:
+            if info.delivery == RELIABLE:
+                # It is a member again, or still. Its stream goes on later, from where it was.
+                return [self._begun(info, self._positions.since, UNSET, 0)]
+            self._asked = self._positions.since
+        self.is_behind = self._has_place = self._is_catching_up = self._is_broken = False
         if info.recovered and self._asked is not None and info.epoch == self._asked.epoch:
             if self._positions is not None and self._positions.continues(info.epoch, info.delivery == RELIABLE):
                 self._positions.asked(now, seq)
             else:
                 self._positions = self._begin(info, self._asked.seq)
                 self._positions.asked(now, seq)
+            upto = seq
         else:
-            if not self.join_key and self._positions is not None and self._positions.epoch != info.epoch:
-                # The numbering has begun anew while we were there.
-                self._asked = self._positions.since
+            before = self._positions
+            if before is not None and (before.epoch != info.epoch or (self._is_latest and self.is_waiting)):
+                # The numbering has begun anew, or values may have been forgotten while we were not there.
+                self._asked = before.since
             if self._asked is not None:
-                reason = info.reason or ("epoch" if info.epoch != self._asked.epoch else "history")
+                is_same = info.epoch == self._asked.epoch
+                reason = "slow" if was_behind and is_same else info.reason or ("history" if is_same else "epoch")
                 snapshot = None if info.snapshot is UNSET else info.snapshot
                 gap = Gap(reason, self._asked.seq, seq, snapshot)
             self._positions = self._begin(info, seq)
-            self._first_seq = seq if info.delivery == LATEST else None
+        actions: list[Action] = [CaughtUp(self.room)] if was_behind else []
+        actions.append(self._begun(info, self._positions.since, info.snapshot, upto))
+        return actions if gap is None else actions + self._missed(gap)
+
+    def _begun(self, info: JoinedInfo, position: Position, snapshot: Any, upto: int) -> Action:
         self.join_key = ""
         self.is_waiting = False
         self.retries = 0
+        self._is_refreshing = False
         self._offered.clear()
         members = None if info.members is UNSET else {member.id: member.info for member in info.members}
-        start = self._positions.since.seq
         # A server that counts fewer than it lists is wrong; one that counts nobody has listed all.
         least = None if members is None else len(members)
         count = least if least is None or info.count is UNSET else max(info.count, least)
-        actions: list[Action] = [Joined(self.room, info.epoch, start, info.delivery, info.snapshot, members, count)]
-        return actions if gap is None else actions + self._missed(gap)
+        return Joined(self.room, position.epoch, position.seq, info.delivery, snapshot, members, count, upto)
 
     def begin_again(self) -> None:
         """The session is another one: the server knows nothing of the room."""
@@ -155,15 +218,21 @@ class Membership:
         if self.is_waiting and 0 < len(self._offered) <= MAX_OFFERED:
             # Those beyond are found to be missing when the next one comes.
             self._offered.append(envelope)
-        if self._positions is None or self.is_waiting or not self._positions.arrived(seq, now, prev_of(envelope)):
+        if self._positions is None or self.is_waiting or self.is_behind:
             return []
-        gap, self._gap = self._gap, None
-        return [Deliver(message_of(envelope, seq, gap))]
+        prev = prev_of(envelope)
+        actions = self._goes_on(seq if prev is None else prev + 1) if self._is_broken else []
+        if self._positions.arrived(seq, now, prev):
+            gap, self._gap = self._gap, None
+            actions.append(Deliver(message_of(envelope, seq, gap, self._clock)))
+        return actions
 
     def unreadable(self, envelope: Envelope, now: float) -> list[Action]:
         """A message has come whose payload cannot be read."""
         seq = seq_of(envelope)
-        if self._positions is None or self.is_waiting or not self._positions.arrived(seq, now, prev_of(envelope)):
+        if self._positions is None or self.is_waiting or self.is_behind:
+            return []
+        if not self._positions.arrived(seq, now, prev_of(envelope)):
             return []
         return self._missed(Gap("unreadable", seq - 1, seq))
 
@@ -173,6 +242,11 @@ class Membership:
         if self._positions is None or self.is_waiting:
             return []
         actions: list[Action] = [Told(self.room, Skipped(info.reason, info.count, info.first, info.last))]
+        if self.is_behind:
+            # What comes now is asked for later. What explains a hole before that does so at once.
+            if info.reason == "excluded" and info.first <= self._positions.highest:
+                self._positions.excuse(info.first, min(info.last, self._positions.highest))
+            return actions
         self._positions.excuse(info.first, info.last)
         if self._is_reliable and info.reason != "excluded":
             actions += self._missed(Gap(info.reason, info.first - 1, info.last))
@@ -183,7 +257,7 @@ class Membership:
         info = convert(envelope, MemberInfo)
         if self._positions is None or self.is_waiting:
             return []
-        if envelope.seq is not UNSET and envelope.seq > 0:
+        if envelope.seq is not UNSET and envelope.seq > 0 and not self.is_behind:
             # Whether or not it took up a number, no message with it is missed.
             self._positions.excuse(envelope.seq, envelope.seq)
         return [MemberChanged(self.room, Member(info.id, info.info, envelope.type == "member_joined"))]
@@ -192,7 +266,7 @@ class Membership:
         """A deadline has come; returns whether to join again, and what the application is told."""
         if self.retry_at is not None:
             return self.retry_at <= now, []
-        if self._positions is None or self.join_key:
+        if self._positions is None or self.join_key or self.is_behind:
             return False, []
         is_wanted, lost = self._positions.due(now)
         return is_wanted, [action for gap in lost for action in self._missed(Gap("unhealed", gap.first - 1, gap.last))]
@@ -201,6 +275,15 @@ class Membership:
         """What is missing cannot be had: the application is told, and the stream goes on."""
         if self._positions is None:
             return []
+        if self.is_behind and not self._is_catching_up:
+            return []
+        if self.is_behind:
+            self.is_behind = self._has_place = self._is_catching_up = False
+            self._is_broken = True
+            return [CaughtUp(self.room)]
+        if self._is_refreshing:
+            self._is_refreshing = False
+            return self._missed(Gap("unhealed", 0, self._positions.highest))
         lost = self._positions.give_up()
         return [action for gap in lost for action in self._missed(Gap("unhealed", gap.first - 1, gap.last))]
 
@@ -209,8 +292,18 @@ class Membership:
         if self._positions is not None:
             self._positions.postpone(now)
 
+    def _goes_on(self, first: int) -> list[Action]:
+        """The stream goes on with this number, and what was missed before it cannot be had."""
+        self._is_broken = False
+        since = self.position
+        if since is None or first <= since.seq + 1:
+            return []
+        self._positions = Positions(since.epoch, first - 1)
+        return self._missed(Gap("slow", since.seq, first - 1))
+
     def _begin(self, info: JoinedInfo, seq: int) -> Positions:
         self._is_reliable = info.delivery == RELIABLE
+        self._is_latest = info.delivery == LATEST
         return Positions(info.epoch, seq, is_complete=self._is_reliable)
 
     def _missed(self, gap: Gap) -> list[Action]:
@@ -223,18 +316,24 @@ class Membership:
         return [GapFound(self.room, gap)]
 
 
-def message_of(envelope: Envelope, seq: int, gap: Gap | None) -> Message:
+def message_of(envelope: Envelope, seq: int, gap: Gap | None, clock: ClockOffset) -> Message:
     """An envelope as the application gets it."""
-    return Message(
-        None if envelope.payload is UNSET else envelope.payload,
-        None if envelope.room is UNSET else envelope.room,
-        seq,
-        "" if envelope.id is UNSET else envelope.id,
-        0 if envelope.ts is UNSET else envelope.ts,
-        None if envelope.key is UNSET else envelope.key,
-        gap,
-        envelope.type == "forgotten",
-    )
+    message = object.__new__(Message)
+    # Every message comes by here, and its own constructor, which sets one frozen field after the other, takes thrice as
+    # long as this.
+    fields = {
+        "data": None if envelope.payload is UNSET else envelope.payload,
+        "room": None if envelope.room is UNSET else envelope.room,
+        "seq": seq,
+        "id": "" if envelope.id is UNSET else envelope.id,
+        "ts": 0 if envelope.ts is UNSET else envelope.ts,
+        "key": None if envelope.key is UNSET else envelope.key,
+        "gap": gap,
+        "forgotten": envelope.type == "forgotten",
+        "_clock": clock,
+    }
+    object.__setattr__(message, "__dict__", fields)
+    return message
 
 
 def prev_of(envelope: Envelope) -> int | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from fanwire.client.clock_offset import ClockOffset
 
 __all__ = ["Gap", "Member", "Message", "Position", "Skipped"]
 
@@ -30,6 +33,7 @@ class Gap:
             "unreadable": it came, and cannot be decoded.
         after: the number of the last message before the gap.
         upto: the number of the last message in the gap. Where the reason is "epoch" it counts in the new numbering.
+            Messages to this client alone have no numbers: `after` is 0 then, and this is how many are missing.
         snapshot: the state of the room at `upto`, where the application supplies one; else None.
     """
 
@@ -62,6 +66,25 @@ class Message:
     key: str | None = None
     gap: Gap | None = None
     forgotten: bool = False
+    _clock: ClockOffset | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def age(self) -> float | None:
+        """Seconds from when the message was sent until now, by the server's clock; None: unknown.
+
+        Before the message is processed it says how late the application gets it, and afterwards how late it is done.
+        How far the server's clock is from this process's is learned from a ping after each connection was made, within
+        half of its round trip. Until the answer is there, and where a server does not say its time, the age is
+        unknown. It is never below 0. A message of another node has the time of that node's clock.
+
+        Example::
+
+            async def read(room: fanwire.Room) -> None:
+                async for message in room:
+                    if message.age is not None and message.age > 5:
+                        print("five seconds behind")
+        """
+        return None if self._clock is None or not self.ts else self._clock.age(self.ts, time.monotonic())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ The rule it keeps: there is one `Room` for a name at a time, whoever has joined 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, TypeVar
 
@@ -22,10 +21,6 @@ from fanwire.client.state import ClientState
 __all__ = ["OpenRooms", "Owner", "tell"]
 
 logger = logging.getLogger("fanwire.client")
-
-MAX_UNCLAIMED = 128
-"""Messages kept of a room that the server has joined, until the application asks for it: enough for the first moments
-of a connection, and 16 MiB at most of 128 rooms with messages of 1 KiB."""
 
 T = TypeVar("T")
 
@@ -60,7 +55,8 @@ class OpenRooms:
         self._limit = limit
         self._rooms: dict[str, Room] = {}
         self._joining: dict[str, _Joining] = {}
-        self._unclaimed: dict[str, _Unclaimed] = {}
+        # Those that the server has joined, until the application asks for them.
+        self._unclaimed: dict[str, Room] = {}
         self._callbacks: list[Callable[[Room], object]] = []
 
     @property
@@ -111,16 +107,13 @@ class OpenRooms:
     def joined(self, action: do.Joined) -> None:
         """A stream begins."""
         name = action.room
-        room = self._rooms.get(name)
-        unclaimed = self._unclaimed.get(name)
-        if room is None and unclaimed is None:
-            unclaimed = self._unclaimed[name] = _Unclaimed(Room(self._owner, name, self._limit))
-        if room is None and unclaimed is not None:
-            unclaimed.room.joined(action)
-            if self._callbacks:
-                tell(self._callbacks, self._claim(name))
-        elif room is not None:
-            room.joined(action)
+        room = self._known(name)
+        if room is None:
+            room = self._unclaimed[name] = Room(self._owner, name, self._limit)
+        queue = room.joined(action)
+        self._machine.watch(name, queue, has_window=action.delivery != "reliable")
+        if self._callbacks and name in self._unclaimed:
+            tell(self._callbacks, self._claim(name))
 
     def left(self, action: do.Left) -> None:
         """A stream has ended."""
@@ -130,13 +123,17 @@ class OpenRooms:
             own = "closed" if self._machine.state is ClientState.CLOSED else "left"
             tell(*room.end(action.error, own))
 
-    def put(self, name: str, message: Message) -> None:
-        """A message of a room has come."""
-        room = self._rooms.get(name)
-        if room is not None:
-            room.put(message)
-        elif name in self._unclaimed:
-            self._unclaimed[name].put(message)
+    def put(self, name: str, message: Message, count: int, size: int) -> None:
+        """A message of a room has come. See `Room.put`."""
+        room = self._known(name)
+        if room is not None and room.put(message, count, size):
+            self._machine.fall_behind(name)
+            tell(room.fell_behind(), room)
+
+    def caught_up(self, action: do.CaughtUp) -> None:
+        """The messages of a room come again."""
+        if (room := self._known(action.room)) is not None:
+            room.caught_up()
 
     def gap(self, action: do.GapFound) -> None:
         """Messages of a room are missed."""
@@ -156,8 +153,7 @@ class OpenRooms:
     # Inside.
 
     def _known(self, name: str) -> Room | None:
-        room = self._rooms.get(name)
-        return self._unclaimed[name].room if room is None and name in self._unclaimed else room
+        return self._rooms.get(name) or self._unclaimed.get(name)
 
     def _find(self, name: str, since: Position | None) -> Room | None:
         """The room, if it is joined and is to go on as it is."""
@@ -171,10 +167,8 @@ class OpenRooms:
         return room
 
     def _claim(self, name: str) -> Room:
-        unclaimed = self._unclaimed.pop(name)
-        room = self._rooms[name] = unclaimed.room
-        for message in unclaimed.messages:
-            room.put(message)
+        room = self._rooms[name] = self._unclaimed.pop(name)
+        room.claimed()
         return room
 
     def _begin(self, name: str, since: Position | None) -> _Joining:
@@ -185,6 +179,7 @@ class OpenRooms:
             # It is being left; what comes from now on is the new one's.
             tell(*old.end(None, "left"))
         room = self._rooms[name] = Room(self._owner, name, self._limit)
+        room.claimed()
         joining = self._joining[name] = _Joining(room, since, self._calls.call(key))
         return joining
 
@@ -213,21 +208,6 @@ class _Joining:
         self.callers = 0
         # Whether a caller has got the room.
         self.is_taken = False
-
-
-class _Unclaimed:
-    """A room that the server has joined, until the application asks for it."""
-
-    __slots__ = ("messages", "room")
-
-    def __init__(self, room: Room) -> None:
-        self.room = room
-        self.messages: deque[Message] = deque()
-
-    def put(self, message: Message) -> None:
-        self.messages.append(message)
-        if len(self.messages) > MAX_UNCLAIMED:
-            self.room.missed(self.messages.popleft())
 
 
 def tell(callbacks: Iterable[Callable[[T], object]], value: T) -> None:

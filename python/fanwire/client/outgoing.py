@@ -10,9 +10,13 @@ from fanwire.client.actions import Action, Send
 from fanwire.client.arguments import check_key, check_kind, check_room
 from fanwire.client.codec import Codec, Envelope
 from fanwire.client.questions import Question, Questions
+from fanwire.client.reports import Reports
 from fanwire.client.session import Session, size_of
 
 __all__ = ["Outgoing"]
+
+MAX_MESSAGE = 1 << 20
+"""Bytes of the largest message, until the server says how many."""
 
 
 class Outgoing:
@@ -23,6 +27,7 @@ class Outgoing:
         actions: where what is to be done is added.
         questions: what the server has not answered.
         session: counts them, and keeps them.
+        reports: what the application has taken.
         name: begins the ids.
 
     Attributes:
@@ -30,15 +35,33 @@ class Outgoing:
         max_message: bytes of the largest that the server takes; None: it has not said yet.
     """
 
-    __slots__ = ("_actions", "_codec", "_count", "_name", "_questions", "_session", "is_open", "max_message")
+    __slots__ = (
+        "_actions",
+        "_codec",
+        "_count",
+        "_name",
+        "_questions",
+        "_reports",
+        "_session",
+        "is_open",
+        "max_message",
+    )
 
     def __init__(
-        self, codec: Codec, actions: list[Action], questions: Questions, session: Session, *, name: str
+        self,
+        codec: Codec,
+        actions: list[Action],
+        questions: Questions,
+        session: Session,
+        reports: Reports,
+        *,
+        name: str,
     ) -> None:
         self._codec = codec
         self._actions = actions
         self._questions = questions
         self._session = session
+        self._reports = reports
         self._name = name
         self._count = 0
         self.is_open = False
@@ -80,11 +103,11 @@ class Outgoing:
         """Sends what is not counted."""
         self._actions.append(Send(self._codec.encode(Envelope(kind))))
 
-    def tell(self) -> None:
-        """Tells how much was received."""
-        counts = {"count": self._session.told()}
-        if self._session.window:
-            counts["taken"] = self._session.taken
+    def tell(self, now: float, room: str | None = None) -> None:
+        """Tells how much was received, and what of this room, or of all, was taken where the server wants to know."""
+        counts: dict[str, Any] = {"count": self._session.told()}
+        if self._reports.is_wanted:
+            counts["taken"] = self._reports.take(now, room, (self.max_message or MAX_MESSAGE) // 2)
         self._actions.append(Send(self._codec.encode(Envelope("received", payload=counts))))
 
     def flush(self) -> None:

@@ -27,6 +27,10 @@ class Receipts:
         self._note(key, False)
         return True
 
+    def dropped(self, key: str) -> None:
+        """The application never gets it: if it comes again, it is new."""
+        self._ids.pop(key, None)
+
     def processed(self, key: str) -> bool:
         """The application is done with it; returns whether it was not before."""
         if self._ids.get(key) is True:

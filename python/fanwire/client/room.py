@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from msgspec import UNSET
@@ -11,27 +12,40 @@ from msgspec import UNSET
 from fanwire.checks import check_function
 from fanwire.client.actions import Joined
 from fanwire.client.errors import ClientError, RoomEnded
+from fanwire.client.membership import STALE
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
-from fanwire.client.stream import Owner as StreamOwner
+from fanwire.client.message_queue import MessageQueue
 from fanwire.client.stream import Stream
 
 __all__ = ["Owner", "Room"]
 
-HARD_LIMIT = 16
-"""Times the limit of a queue that it may have when reading must go on, because a call waits for its answer. What the
-server sends before that answer is rarely more than what it lets wait for one connection."""
+logger = logging.getLogger("fanwire.client")
 
-ONE_READ = 8192
-"""Messages that may come at once, after reading has stopped: 256 KiB of the smallest envelopes are some 4,000."""
+CATCHING_UP = 16
+"""Times its limits that a queue may have of what comes from the room's history: a reader that has fallen behind would
+otherwise be sent the same again and again."""
+MAX_UNCLAIMED = 128
+"""Messages kept of a room that the server has joined, until the application asks for it: enough for the first moments
+of a connection, and 16 MiB at most of 128 rooms with messages of 1 KiB."""
 
+OnBehind = TypeVar("OnBehind", bound=Callable[["Room"], object])
 OnGap = TypeVar("OnGap", bound=Callable[[Gap], object])
 OnSkipped = TypeVar("OnSkipped", bound=Callable[[Skipped], object])
 OnMember = TypeVar("OnMember", bound=Callable[[Member], object])
 OnEnd = TypeVar("OnEnd", bound=Callable[[RoomEnded], object])
 
 
-class Owner(StreamOwner, Protocol):
+class Owner(Protocol):
     """Whose room it is."""
+
+    def report(self, room: str) -> None:
+        """So much was taken that the server is to be told."""
+
+    def catch_up(self, room: str) -> None:
+        """The application has place for what it has missed."""
+
+    def refresh(self, room: str) -> bool:
+        """Newest values have waited for too long. Returns whether all come again; `report` has to follow then."""
 
     def leave(self, name: str) -> Awaitable[None]:
         """Ends the membership."""
@@ -48,6 +62,13 @@ class Room:
     A message that was late, because the server had left it out, comes after higher ones; `seq` tells. Nothing comes
     twice in a room with reliable delivery, and what does not come at all is told by `Message.gap`.
 
+    After a gap in a room of "latest" values the newest of all keys follow: forget those that do not come.
+
+    Each room has a queue of its own, so one that is read slowly, or not at all, holds up no other. When the queue is
+    full, it depends on `delivery` what happens. A room of "latest" values has the newest of each key waiting; if these
+    are too many, and in a room that drops, messages go, and the next one has a gap with the reason "slow". A "reliable"
+    room falls *behind*: see `is_behind`.
+
     Attributes:
         name: of the room.
         delivery: its class: "reliable", "latest", "drop-oldest" or "drop-newest".
@@ -58,18 +79,26 @@ class Room:
         epoch: names the numbering of `seq`.
         seq: the number of the last message that was taken, or that the stream continues from.
         ended: why it has ended; None while it goes on.
+        is_behind: whether a reliable room's queue is full, and what comes is not kept at present. Once the application
+            has taken half of what waits, the client asks for what was missed: it comes from the room's history, or the
+            next message has a gap with the reason "slow".
     """
 
     __slots__ = (
-        "_end_callbacks", "_gap_callbacks", "_lost", "_member_callbacks", "_most", "_owner", "_received_epoch",
-        "_skipped_callbacks", "_stream", "count", "delivery", "ended", "epoch", "members", "name", "seq", "snapshot",
+        "_behind_callbacks", "_end_callbacks", "_gap_callbacks", "_is_claimed", "_limit", "_member_callbacks", "_owner",
+        "_queue", "_received_epoch", "_skipped_callbacks", "_stream", "_upto", "_was_behind", "count", "delivery",
+        "ended", "epoch", "is_behind", "members", "name", "seq", "snapshot",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, name: str, limit: int) -> None:
         self._owner = owner
-        self._stream: Stream[tuple[str, Message]] = Stream(owner, limit)
-        self._most = max(HARD_LIMIT * limit, ONE_READ)
-        self._lost: Gap | None = None
+        self._limit = limit
+        self._is_claimed = False
+        # Until the application asks for it the newest are kept, whatever its class.
+        self._queue = MessageQueue(MAX_UNCLAIMED, drops="oldest")
+        self._stream = Stream(self._queue)
+        self._upto = 0
+        self._behind_callbacks: list[Callable[[Room], object]] = []
         self._gap_callbacks: list[Callable[[Gap], object]] = []
         self._skipped_callbacks: list[Callable[[Skipped], object]] = []
         self._member_callbacks: list[Callable[[Member], object]] = []
@@ -83,6 +112,7 @@ class Room:
         self.epoch = ""
         self.seq = 0
         self.ended: RoomEnded | None = None
+        self.is_behind = self._was_behind = False
 
     @property
     def position(self) -> Position:
@@ -105,9 +135,18 @@ class Room:
             await self._owner.leave(self.name)
 
     def on_gap(self, callback: OnGap) -> OnGap:
-        """Has it called as soon as messages are known to be missed; it must not wait. Can be a decorator."""
+        """Has it called as soon as messages are known to be missed; it must not wait. Can be a decorator.
+
+        What a full queue drops of a room that is not reliable is told by the next message alone."""
         check_function("callback", callback)
         self._gap_callbacks.append(callback)
+        return callback
+
+    def on_behind(self, callback: OnBehind) -> OnBehind:
+        """Has it called with the room each time that the room falls behind, see `is_behind`; it must not wait. Can be a
+        decorator."""
+        check_function("callback", callback)
+        self._behind_callbacks.append(callback)
         return callback
 
     def on_skipped(self, callback: OnSkipped) -> OnSkipped:
@@ -135,15 +174,23 @@ class Room:
         return self
 
     async def __anext__(self) -> Message:
-        epoch, message = await self._stream.next()
-        lost, self._lost = self._lost, None
-        if lost is not None:
-            if message.gap is not None:
-                lost = replace(message.gap, after=lost.after)
-            message = replace(message, gap=lost)
+        queue = self._queue
+        now = time.monotonic()
+        is_due = queue.release(now)
+        if queue.is_latest and queue.has_value_before(now - STALE) and self.ended is None:
+            # What the server has instead is newer, and waits behind these.
+            is_refreshed = self._owner.refresh(self.name)
+            if is_refreshed:
+                queue.drop_values()
+            is_due |= is_refreshed
+        if is_due:
+            self._owner.report(self.name)
+        message, epoch = await self._stream.next()
         # The newest values at the beginning have numbers from before it.
         self.seq = max(self.seq, message.seq) if epoch == self.epoch else message.seq
         self.epoch = epoch
+        if self.is_behind and queue.is_half_empty and self.ended is None:
+            self._owner.catch_up(self.name)
         return message
 
     def __repr__(self) -> str:
@@ -151,28 +198,53 @@ class Room:
 
     # What the client calls.
 
-    def joined(self, action: Joined) -> None:
-        """The stream begins, or begins again."""
+    def joined(self, action: Joined) -> MessageQueue:
+        """The stream begins, or begins again; returns the queue that its messages go through."""
         if not self._received_epoch:
             # Later it is for the messages, some of which may still wait here, to say where the application is.
             self.epoch, self.seq = action.epoch, action.seq
         self._received_epoch = action.epoch
+        self._upto = action.upto
         self.delivery = action.delivery
+        self._queue.is_latest = action.delivery == "latest"
+        self._queue.drops = _drops(action.delivery) if self._is_claimed else "oldest"
         self.members = action.members
         self.count = action.count
         if action.snapshot is not UNSET:
             self.snapshot = action.snapshot
+        return self._queue
 
-    def put(self, message: Message) -> None:
-        """A message has come."""
-        if len(self._stream) >= self._most:
-            self.missed(self._stream.drop_oldest()[1])
-        self._stream.put((self._received_epoch, message))
+    def claimed(self) -> None:
+        """The application has asked for it."""
+        self._is_claimed = True
+        self._queue.max_messages = self._limit
+        self._queue.drops = _drops(self.delivery)
 
-    def missed(self, message: Message) -> None:
-        """The oldest message that the application has not taken is dropped; the next one tells."""
-        first = message.seq - 1 if message.gap is None else message.gap.after
-        self._lost = Gap("slow", first if self._lost is None else self._lost.after, message.seq)
+    def put(self, message: Message, count: int, size: int) -> bool:
+        """A message has come, of so many bytes, with which the session has this count. Returns whether the room falls
+        behind with it."""
+        queue = self._queue
+        now = time.monotonic() if queue.is_latest else 0.0
+        if queue.put(message, count, size, self._received_epoch, now) and queue.taken_bytes >= queue.report_at:
+            self._owner.report(self.name)
+        self._stream.wake()
+        if queue.drops or self.is_behind or not queue.is_over():
+            return False
+        if message.seq <= self._upto and not queue.is_over(CATCHING_UP):
+            return False
+        self.is_behind = True
+        level = logging.DEBUG if self._was_behind else logging.WARNING
+        logger.log(level, "room %r is read too slowly: its queue is full, and what comes is not kept", self.name)
+        self._was_behind = True
+        return True
+
+    def fell_behind(self) -> list[Callable[[Room], object]]:
+        """Returns whom to tell of it."""
+        return self._behind_callbacks
+
+    def caught_up(self) -> None:
+        """It gets messages again."""
+        self.is_behind = False
 
     def member_changed(self, member: Member) -> list[Callable[[Member], object]]:
         """Somebody came or left; returns whom to tell."""
@@ -215,3 +287,9 @@ class Room:
         callbacks, self._end_callbacks = self._end_callbacks, []
         self._stream.end(error)
         return callbacks, self.ended
+
+
+def _drops(delivery: str) -> str:
+    if delivery == "reliable":
+        return ""
+    return "newest" if delivery == "drop-newest" else "oldest"

@@ -7,14 +7,16 @@ from typing import Any
 
 from msgspec import UNSET
 
-from fanwire.client.actions import Action, Left, Reject, Resolve
+from fanwire.client.actions import Action, Deliver, Left, Reject, Resolve
 from fanwire.client.arguments import check_room
+from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Envelope, LeftInfo, convert
 from fanwire.client.errors import ClientError, ProtocolError, RequestFailed, RoomEnded
 from fanwire.client.membership import MAX_RETRIES, Membership
 from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Question, Questions
+from fanwire.client.reports import Reports
 from fanwire.client.session import Session
 
 __all__ = ["Rooms"]
@@ -39,18 +41,31 @@ class Rooms:
         session: has the own messages on their way.
         out: sends more of them.
         random: the dice.
+        clock: of the server.
+        reports: what the application has taken.
     """
 
-    __slots__ = ("_actions", "_due", "_next_retry", "_out", "_questions", "_random", "_rooms", "_session")
+    __slots__ = (
+        "_actions", "_clock", "_due", "_next_retry", "_out", "_questions", "_random", "_reports", "_rooms", "_session",
+    )  # fmt: skip
 
     def __init__(
-        self, actions: list[Action], questions: Questions, session: Session, out: Outgoing, random: Random
+        self,
+        actions: list[Action],
+        questions: Questions,
+        session: Session,
+        out: Outgoing,
+        random: Random,
+        clock: ClockOffset,
+        reports: Reports,
     ) -> None:
         self._actions = actions
         self._questions = questions
         self._session = session
         self._out = out
         self._random = random
+        self._clock = clock
+        self._reports = reports
         self._rooms: dict[str, Membership] = {}
         # Rooms with a deadline: few, while there may be many rooms.
         self._due: dict[str, Membership] = {}
@@ -95,7 +110,7 @@ class Rooms:
         """
         if self.is_joined(name) and not is_new:
             raise ValueError(f"{name!r} is joined already")
-        room = Membership(name, since)
+        room = Membership(name, since, self._clock)
         room.join_key = self._out.ask("join", check_room(name), _since(since))
         self._forget(name, RequestFailed("not_joined", LEFT_MEANWHILE))
         self._rooms[name] = room
@@ -123,9 +138,35 @@ class Rooms:
         elif room is not None and room.leave_key == key:
             if is_unsent:
                 room.leave_key = ""
-                self._watch(room)
+                self._go_on(room)
             else:
                 self._end(question.room)
+
+    def fall_behind(self, name: str) -> None:
+        """The application has no place for more messages of a room, which is reliable: what comes is not kept."""
+        room = self._rooms.get(name)
+        if room is not None:
+            room.fall_behind()
+            self._watch(room)
+
+    def catch_up(self, name: str) -> None:
+        """The application has place again: what it has missed is asked for."""
+        room = self._rooms.get(name)
+        if room is not None:
+            room.has_place()
+            self._go_on(room)
+
+    def refresh(self, name: str, now: float) -> bool:
+        """Newest values of a room have waited for the application for too long: they are asked for anew. Returns
+        whether they come again, so that those that wait are to be dropped."""
+        room = self._rooms.get(name)
+        if room is None:
+            return False
+        is_coming, is_wanted = room.refreshes(now)
+        if is_wanted:
+            self._rejoin(room)
+            self._watch(room)
+        return is_coming
 
     def abandon(self, name: str) -> None:
         """Leaves a joined room that nobody has taken, and tells nothing of it."""
@@ -139,15 +180,13 @@ class Rooms:
         """A message of a room. One that was left may still have some under way."""
         room = self._rooms.get(name)
         if room is not None:
-            self._actions += room.message(envelope, now)
-            self._watch(room)
+            self._came(room, room.message(envelope, now), now)
 
     def unreadable(self, name: str, envelope: Envelope, now: float) -> None:
         """A message of a room whose payload cannot be read."""
         room = self._rooms.get(name)
         if room is not None:
-            self._actions += room.unreadable(envelope, now)
-            self._watch(room)
+            self._came(room, room.unreadable(envelope, now), now)
 
     def not_joined(self, envelope: Envelope, error: RequestFailed) -> None:
         """The server has joined a room, and what it says of the room cannot be read: the room ends with an error."""
@@ -173,7 +212,7 @@ class Rooms:
             if room is None or room.join_key != key:
                 return
         elif room is None:
-            room = self._rooms[name] = Membership(name, None)
+            room = self._rooms[name] = Membership(name, None, self._clock)
         elif room.join_key:
             # The answer to the own join is still to come, and what precedes the stream with it.
             room.offered(envelope)
@@ -184,7 +223,7 @@ class Rooms:
         question = self._questions.answered(key)
         if question is not None and question.kind == "join":
             self._actions.append(Resolve(key, None))
-        self._watch(room)
+        self._go_on(room)
 
     def left(self, envelope: Envelope, now: float) -> None:
         """The answer to a leave, or the server has ended it."""
@@ -201,6 +240,7 @@ class Rooms:
             if info.reason in PASSING and room.was_joined and not room.leave_key:
                 # The server could not find out whether the client may still be there.
                 room.begin_again()
+                self._reports.left(name)
                 room.join_key = ""
                 room.retry_at = now + RETRY * self._random.uniform(0.5, 1.0)
                 self._watch(room)
@@ -236,7 +276,7 @@ class Rooms:
                 return
             if room is not None and is_current:
                 room.leave_key = ""
-                self._watch(room)
+                self._go_on(room)
             self._actions.append(Reject(key, error))
         elif room is not None and room.join_key == key:
             offer = room.take_offer(now)
@@ -295,6 +335,16 @@ class Rooms:
         self._rooms.clear()
         self._due.clear()
 
+    def _came(self, room: Membership, actions: list[Action], now: float) -> None:
+        """A message has come, and this follows."""
+        self._actions += actions
+        if not (actions and isinstance(actions[-1], Deliver)):
+            # Nobody takes it, and the server waits for what nobody has taken.
+            session = self._session
+            if self._reports.passed(room.room, session.total, session.size):
+                self._out.tell(now, room.room)
+        self._watch(room)
+
     def _rejoin(self, room: Membership) -> None:
         room.join_key = self._out.ask("join", room.room, _since(room.asks()))
         self._questions[room.join_key].kind = "rejoin"
@@ -322,6 +372,11 @@ class Rooms:
             # It was asked for what is missing, and the stream itself goes on.
             room.retries = 0
             self._actions += room.give_up()
+        self._go_on(room)
+
+    def _go_on(self, room: Membership) -> None:
+        if room.wants_to_catch_up:
+            self._rejoin(room)
         self._watch(room)
 
     def _watch(self, room: Membership) -> None:
@@ -338,6 +393,7 @@ class Rooms:
         """Takes a room out, and fails a first join that waits with the error; false: there is no such room."""
         room = self._rooms.pop(name, None)
         self._due.pop(name, None)
+        self._reports.left(name)
         if room is None:
             return False
         if room.join_key:

@@ -15,8 +15,6 @@ MAX_FRAMES = 1024
 once."""
 MAX_BYTES = 1 << 20
 """Bytes of them: what a server takes as one message by default, so that any one message fits."""
-OVERRUN = 1 << 20
-"""Bytes that may come beyond twice the window: what a server lets wait for one connection, and sends as it closes."""
 
 
 class Session:
@@ -29,13 +27,13 @@ class Session:
     Attributes:
         id: names it; "" while there is none.
         received: counted messages received.
-        is_held: whether the application is slow: it has not taken what has come since.
-        window: bytes that the server has under way of what the application has not taken; 0: it sets no bound.
+        before: of the sessions before this one.
+        size: bytes of the last that was received.
     """
 
     __slots__ = (
         "_ack_bytes", "_ack_frames", "_acked", "_base", "_bytes", "_frames", "_max_bytes", "_max_frames", "_sent",
-        "_taken", "_unacked_bytes", "_untaken_bytes", "_withdrawn", "id", "is_held", "received", "window",
+        "_unacked_bytes", "_withdrawn", "before", "id", "received", "size",
     )  # fmt: skip
 
     def __init__(self, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES) -> None:
@@ -45,6 +43,7 @@ class Session:
         # Those among them that are not to be sent again. They count until the server has said that it has them.
         self._withdrawn: set[bytes | str] = set()
         self.id = ""
+        self.received = self.before = self.size = 0
         self._ack_frames = self._ack_bytes = 1
         self.forget()
 
@@ -58,36 +57,20 @@ class Session:
     @property
     def is_ack_due(self) -> bool:
         """Whether the server is to be told what was received."""
-        if self.is_held:
-            return False
         return self.received - self._acked >= self._ack_frames or self._unacked_bytes >= self._ack_bytes
 
     @property
-    def taken(self) -> int:
-        """Counted messages that the application has taken, or has room for."""
-        return self._taken if self.is_held else self.received
-
-    @property
-    def is_overrun(self) -> bool:
-        """Whether more has come than a server with a window sends to an application that takes nothing."""
-        return self.is_held and self._untaken_bytes > 2 * self.window + OVERRUN
-
-    def hold(self, is_held: bool) -> bool:
-        """The application has become slow, or has caught up. Returns whether the server is to be told now."""
-        self._taken = self.received
-        self._untaken_bytes = 0
-        self.is_held = is_held
-        return is_held or self.received > self._acked
+    def total(self) -> int:
+        """Counted messages received in this session and those before it."""
+        return self.before + self.received
 
     def forget(self) -> None:
         """Ends it: both counts are 0, no frame is kept."""
         self.id = ""
+        self.before += self.received
         self.received = 0
         self._acked = 0
         self._unacked_bytes = 0
-        self._taken = self._untaken_bytes = 0
-        self.is_held = False
-        self.window = 0
         self._frames.clear()
         self._withdrawn.clear()
         self._bytes = 0
@@ -116,19 +99,16 @@ class Session:
             raise ProtocolError("the server counts what was never sent")
         self._ack_frames = welcome.ack_frames
         self._ack_bytes = welcome.ack_bytes
-        self.window = welcome.window
-        # Whoever is slow says so again for each connection.
-        self.hold(False)
 
     def counted(self, size: int) -> None:
         """A counted message of so many bytes was received."""
         self.received += 1
+        self.size = size
         self._unacked_bytes += size
-        self._untaken_bytes += size
 
     def told(self) -> int:
         """The server is told; returns the count of what was received."""
-        self._acked = self.taken
+        self._acked = self.received
         self._unacked_bytes = 0
         return self.received
 

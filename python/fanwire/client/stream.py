@@ -1,59 +1,39 @@
-"""A bounded queue between the connection and a loop of the application."""
+"""Where a loop of the application waits for the messages of a queue."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import Generic, Protocol, TypeVar
+import time
 
-__all__ = ["Owner", "Stream"]
+from fanwire.client.message import Message
+from fanwire.client.message_queue import MessageQueue
 
-T = TypeVar("T")
+__all__ = ["Stream"]
 
-
-class Owner(Protocol):
-    """Who fills a stream."""
-
-    def stream_filled(self, stream: object) -> None:
-        """The stream is full. What was read already may still come."""
-
-    def stream_drained(self, stream: object) -> None:
-        """It is half empty again, or over."""
+TURN = 0.02
+"""Seconds that an application that never waits may take messages, until the connection has a turn: pings are answered
+then, and what has come is read."""
 
 
-class Stream(Generic[T]):
-    """Items in their order, up to the end.
+class Stream:
+    """The messages of a queue in their order, up to the end.
 
     Args:
-        owner: see `Owner`.
-        limit: items that may wait before the owner is told.
+        queue: that one. Who puts something into it calls `wake`.
     """
 
-    __slots__ = ("_error", "_is_ended", "_is_full", "_items", "_limit", "_owner", "_ready")
+    __slots__ = ("_error", "_is_ended", "_queue", "_ready", "_turn_ends")
 
-    def __init__(self, owner: Owner, limit: int) -> None:
-        self._owner = owner
-        self._limit = limit
-        self._items: deque[T] = deque()
+    def __init__(self, queue: MessageQueue) -> None:
+        self._queue = queue
         self._ready = asyncio.Event()
-        self._is_full = False
+        self._turn_ends = 0.0
         self._is_ended = False
         self._error: Exception | None = None
 
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def put(self, item: T) -> None:
-        """Takes an item."""
-        self._items.append(item)
+    def wake(self) -> None:
+        """A message was put into the queue."""
         self._ready.set()
-        if not self._is_full and len(self._items) >= self._limit:
-            self._is_full = True
-            self._owner.stream_filled(self)
-
-    def drop_oldest(self) -> T:
-        """Takes the oldest out; there must be one."""
-        return self._items.popleft()
 
     def end(self, error: Exception | None = None) -> None:
         """Nothing more comes; what waits is still handed out, and then the error raised."""
@@ -62,16 +42,18 @@ class Stream(Generic[T]):
         self._is_ended = True
         self._error = error
         self._ready.set()
-        self._release()
 
-    async def next(self) -> T:
-        """The next item.
+    async def next(self) -> tuple[Message, str]:
+        """The next message, with its note.
 
         Raises:
             StopAsyncIteration: there is none any more.
             ClientError: nor will there be, and this is why.
         """
-        while not self._items:
+        if time.monotonic() > self._turn_ends:
+            await asyncio.sleep(0)
+            self._turn_ends = time.monotonic() + TURN
+        while not self._queue:
             if self._error is not None:
                 # It may be raised many times.
                 raise self._error.with_traceback(None)
@@ -79,12 +61,4 @@ class Stream(Generic[T]):
                 raise StopAsyncIteration
             self._ready.clear()
             await self._ready.wait()
-        item = self._items.popleft()
-        if len(self._items) * 2 <= self._limit:
-            self._release()
-        return item
-
-    def _release(self) -> None:
-        if self._is_full:
-            self._is_full = False
-            self._owner.stream_drained(self)
+        return self._queue.pop()

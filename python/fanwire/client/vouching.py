@@ -1,7 +1,7 @@
 """When to send a pong that was not asked for (RFC 6455 section 5.5.3). Pure: the clock and the network are arguments.
 
-The server's pings come in their turn: behind a large message on a slow link, or not at all while nothing is read. The
-way back is free, so the client says that it lives before the server gives it up.
+The server's pings come in their turn: behind a large message on a slow link. The way back is free, so the client says
+that it lives before the server gives it up.
 """
 
 from __future__ import annotations
@@ -18,13 +18,9 @@ EVERY = 0.1
 
 
 class Vouching:
-    """The pongs of one connection at a time.
+    """The pongs of one connection at a time."""
 
-    Attributes:
-        is_paused: whether nothing is read, because the application is slow.
-    """
-
-    __slots__ = ("_due", "_interval", "_looked", "_looked_at", "is_paused")
+    __slots__ = ("_due", "_interval", "_looked", "_looked_at")
 
     def __init__(self) -> None:
         self.opened()
@@ -38,7 +34,6 @@ class Vouching:
         """There is a connection, and no welcome yet."""
         self._interval = self._due = self._looked_at = 0.0
         self._looked: Network | None = None
-        self.is_paused = False
 
     def welcomed(self, interval: float, now: float) -> None:
         """The server pings every so many seconds; 0: it does not."""
@@ -52,14 +47,12 @@ class Vouching:
         self._looked = None
 
     def is_due(self, now: float, network: Network | None) -> bool:
-        """Whether to send one now: a ping is late, and bytes come, or nothing is read."""
+        """Whether to send one now: a ping is late, and bytes come."""
         if not self._interval or now < self._due:
             return False
         before, self._looked = self._looked, network
         elapsed, self._looked_at = now - self._looked_at, now
         self._due = now + EVERY * self._interval
-        if self.is_paused:
-            return True
         if network is None or before is None:
             return False
         return network.received - before.received >= max(1.0, MIN_RATE * elapsed)
