@@ -43,6 +43,11 @@ def join(payload: Any) -> str:
     return js(type="join", id="row", room="open", payload=payload)
 
 
+def taken(rooms: Any) -> str:
+    """A report of what was taken."""
+    return js(type="received", payload={"count": 1, "taken": rooms})
+
+
 def publish(payload: str, more: str = "") -> str:
     """A publish to an open room."""
     return f'{{"type":"publish","id":"row","room":"open","payload":{payload}{more}}}'
@@ -170,6 +175,19 @@ RECEIVED = [
         None, {}, [], 1, {"count": None}, {"count": "1"}, {"count": 1.5}, {"count": -1}, {"count": -(1 << 63)},
         {"count": 1 << 63}, {"count": (1 << 64) - 1}, {"count": 1 << 64}, {"count": 1 << 70}, {"count": [1]},
     )),
+    *(Envelope(f"taken {str(said)[:40]}", taken(said), INVALID) for said in (
+        1, 0, True, "open", [], ["open"], {"open": 1}, {"open": None}, {"open": []}, {"open": {}}, {"": {"count": 1}},
+        {"open": {"count": -1}}, {"open": {"count": "1"}}, {"open": {"count": 1.0}}, {"open": {"count": 1 << 63}},
+        {"open": {"count": 1, "ts": -1}}, {"open": {"count": 1, "ts": "now"}}, {"open": {"count": 1, "ts": 1e3}},
+        {"x" * 256: {"count": 1}}, {str(number): {"count": 1} for number in range(1025)},
+    )),
+    *(Envelope(f"taken {str(said)[:40]}", taken(said), NOTHING) for said in (
+        None, {}, {"open": {"count": 0}}, {"open": {"count": (1 << 63) - 1, "ts": (1 << 63) - 1}},
+        {"nope": {"count": 5}},
+        {"x" * 255: {"count": 1}}, {"\u00e9" * 255: {"count": 1}}, {"a b*": {"count": 1}}, {"\0": {"count": 1}},
+        {str(number): {"count": 1, "ts": 0, "more": {}} for number in range(1024)},
+    )),
+    Envelope("received in base64", js(type="received", payload="e30=", encoding="base64"), INVALID),
     Envelope("received without a payload", js(type="received"), INVALID),
     *(Envelope(f"received {count}", js(type="received", payload={"count": count}), NOTHING) for count in (
         0, 1_000_000, (1 << 63) - 1,
@@ -236,6 +254,11 @@ def mp_publish(payload: bytes) -> bytes:
     return mp(PAYLOAD, payload, type="publish", id="row", room="open")
 
 
+def mp_taken(rooms: bytes) -> bytes:
+    """As `taken`."""
+    return mp(PAYLOAD, b"\x82\xa5count\x01\xa5taken" + rooms, type="received")
+
+
 MSGPACK = [
     *(Envelope(f"document {data[:8].hex()}", data, BAD) for data in (
         b"", b"\xc0", b"\x01", b"\x80", b"\x90", b"\xc1", b"\xff" * 10, b"\x81", b"\xdf\xff\xff\xff\xff",
@@ -275,6 +298,13 @@ MSGPACK = [
     Envelope("publish: a field twice", mp_publish(b"\x82\xa1a\x01\xa1a\x02"), INVALID),
     Envelope("publish: a timestamp", mp_publish(b"\xd6\xff\x00\x00\x00\x01"), INVALID),
     Envelope("received: -1", mp(type="received", payload={"count": -1}), INVALID),
+    Envelope("taken: a name of bytes",
+             mp(type="received", payload={"count": 1, "taken": {b"open": {"count": 1}}}), INVALID),
+    Envelope("taken: a name of no UTF-8", mp_taken(b"\x81\xa1\xff\x81\xa5count\x01"), INVALID),
+    Envelope("taken: a name that is a number", mp_taken(b"\x81\x05\x81\xa5count\x01"), INVALID),
+    Envelope("taken: a room twice", mp_taken(b"\x82" + b"\xa1a\x81\xa5count\x01" * 2), NOTHING),
+    Envelope("taken: 300 deep in what is not looked at",
+             mp_taken(b"\x81\xa1a\x82\xa5count\x01\xa4more" + b"\x91" * 300 + b"\xc0"), NOTHING),
     Envelope("received: 2^64-1", mp(type="received", payload={"count": (1 << 64) - 1}), INVALID),
     Envelope("since: -1",
              mp(type="join", id="row", room="open", payload={"since": {"epoch": "x", "seq": -1}}), INVALID),

@@ -66,6 +66,19 @@ async def pongs(server: Book) -> str:
         return "ignored"
 
 
+async def reports_of_one_who_cannot_be_told(server: Book) -> str:
+    """They are read more slowly, and every one of them counts."""
+    async with await session(server) as talk:
+        # Each counts as eight, and 200 may come at once whatever the rate of messages is.
+        others = {f"a{number}": {"count": 0} for number in range(127)}
+        for number in range(30):
+            await talk.say("received", payload={"count": 0, "taken": {"a": {"count": number}, **others}})
+        await talk.say("echo", payload="behind")
+        while (answer := await talk.hear())["type"] != "reply":
+            assert answer["type"] in ("pong", "received"), answer
+        return "all heard"
+
+
 async def too_many_refused(server: Book) -> str:
     """Who goes on although it is told."""
     async with await session(server) as talk:
@@ -217,6 +230,8 @@ STREAMS = [
     Limit("byte_rate", {"byte_rate": 10_000, "byte_burst": 2000}, bytes_of_one_who_cannot_be_told,
           "all heard", "all heard"),
     Limit("byte_rate", {"byte_rate": 10_000, "byte_burst": 1000}, fragments_of_one_who_cannot_be_told,
+          "all heard", "all heard"),
+    Limit("message_rate", {"message_rate": 50, "message_burst": 5}, reports_of_one_who_cannot_be_told,
           "all heard", "all heard"),
     Limit("ping_rate", {"ping_rate": 0.01, "ping_burst": 5}, pings, "no pong", "pong"),
     Limit("ping_rate", {"ping_rate": 0.01, "ping_burst": 5}, pongs, "ignored", "ignored"),

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from fanwire.client import codec as client
 from fanwire.client.errors import ProtocolError
-from fanwire.desk import Count
 from fanwire.encoding import packed as as_msgpack
+from fanwire.reports import Received
 from fanwire.room_desk import Join
 from fanwire.wire import JSON, MSGPACK, Codec, Incoming, Refusal
 
@@ -43,7 +43,7 @@ class Plain:
     items: list[int]
 
 
-SCHEMAS = [None, Order, Model, Plain, Count, Join | None, list[int], dict[str, Any], Any, str, bytes, float]
+SCHEMAS = [None, Order, Model, Plain, Received, Join | None, list[int], dict[str, Any], Any, str, bytes, float]
 CODES = {"bad_encoding", "bad_message", "invalid_payload"}
 KINDS: list[type[msgspec.Struct]] = [
     client.Welcome, client.JoinedInfo, client.MemberInfo, client.SkippedInfo, client.ErrorInfo, client.Closing,
@@ -97,6 +97,12 @@ def check_server(codec: Codec, frame: bytes | str) -> None:
     assert 1 <= len(incoming.type) <= 64
     for schema in SCHEMAS:
         check_payload(codec, incoming, schema)
+    try:
+        report = codec.plain(incoming, Received)
+    except Refusal as refusal:
+        check_refusal(refusal, incoming)
+    else:
+        assert report.count >= 0
 
 
 def check_payload(codec: Codec, incoming: Incoming, schema: Any) -> None:

@@ -58,7 +58,7 @@ async def test_only_nodes_with_members_hear_a_room(nodes: Cluster) -> None:
         a.publish("live.x", 2)
         assert [message.data for message in await take(room, 1)] == [2]
         assert b.stats()["published"] == 1
-        assert "live.y" not in b._fabric._following.rooms  # type: ignore[union-attr]
+        assert "live.y" not in b._running.fabric._following.rooms
 
 
 async def test_a_room_with_history_has_one_order_and_one_numbering(nodes: Cluster) -> None:
@@ -208,7 +208,7 @@ async def test_values_from_before_a_room_was_left_are_not_the_newest(
                 messages = await take(room, 2)
                 assert {m.key: m.data for m in messages} == {"k": value, "same": "same"}
                 await room.leave()
-                await until(lambda: "values.x" not in b._fabric._following.rooms)  # type: ignore[union-attr]
+                await until(lambda: "values.x" not in b._running.fabric._following.rooms)
 
 
 async def test_values_that_changed_while_the_backplane_was_away(nodes: Cluster) -> None:
@@ -287,7 +287,7 @@ async def test_a_node_that_was_cut_off_catches_up(nodes: Cluster) -> None:
         assert backplane is not None
         # As if its subscriptions had been lost: it is connected, and deaf.
         policy = b._policies.of("log.x")
-        fabric = b._fabric
+        fabric = b._running.fabric
         assert isinstance(fabric, fanwire.cluster.Cluster)
         backplane.unfollow(fabric._logs.of(policy), "log.x")
         await asyncio.sleep(0.05)
@@ -305,7 +305,7 @@ async def test_a_node_that_was_cut_off_catches_up(nodes: Cluster) -> None:
 async def test_a_deaf_node_finds_out_and_heals(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
         room = await two.join("log.x")
-        fabric = b._fabric
+        fabric = b._running.fabric
         assert isinstance(fabric, fanwire.cluster.Cluster)
         heard, fabric.told = fabric.told, lambda data: None  # type: ignore[method-assign]
         stored, fabric.stored = fabric.stored, lambda log, room, message: None  # type: ignore[method-assign]
@@ -323,7 +323,7 @@ async def test_a_log_that_was_lost_is_told(nodes: Cluster, tmp_path: Path) -> No
         room = await one.join("log.x")
         await a.publish_acked("log.x", 0)
         await take(room, 1)
-        fabric = a._fabric
+        fabric = a._running.fabric
         assert isinstance(fabric, fanwire.cluster.Cluster)
         backplane: Any = a._backplane
         stream = backplane._stream(fabric._logs.of(a._policies.of("log.x")))
@@ -434,7 +434,7 @@ async def test_presence_over_all_nodes(nodes: Cluster) -> None:
         fanwire.connect(a.url) as one,
         fanwire.connect(b.url) as two,
     ):
-        await until(lambda: a._fabric.nodes == b._fabric.nodes == 2)  # type: ignore[union-attr]
+        await until(lambda: a._running.fabric.nodes == b._running.fabric.nodes == 2)
         here = await one.join("seen.x")
         there = await two.join("seen.x")
         await until(lambda: len(here.members) == len(there.members) == 2)
@@ -459,7 +459,7 @@ async def test_who_was_at_a_node_that_is_gone_is_gone(nodes: Cluster) -> None:
         fanwire.connect(a.url) as one,
         fanwire.connect(b.url) as two,
     ):
-        await until(lambda: a._fabric.nodes == 2)  # type: ignore[union-attr]
+        await until(lambda: a._running.fabric.nodes == 2)
         here = await one.join("seen.x")
         await two.join("seen.x")
         await until(lambda: len(here.members) == 2)
@@ -482,7 +482,7 @@ async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) 
             await client.send(json.dumps({"type": "join", "id": room, "room": room}))
             assert json.loads(await within(client.recv()))["type"] == "joined"
         seq = await a.publish_acked("log.x", 1)
-        await until(lambda: b._fabric.nodes == 2)  # type: ignore[union-attr]
+        await until(lambda: b._running.fabric.nodes == 2)
         await asyncio.sleep(0.7)
         other, again = await hello(b, f"/?session={welcome['session']}&received=0")
         assert (again["resumed"], again["reason"]) == (False, "other node")
@@ -565,7 +565,7 @@ async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkey
             await there.leave()
             await until(lambda: len(here.members) == 1)
             # Until b has forgotten the room.
-            await until(lambda: "seen.x" not in b._fabric._following.rooms)  # type: ignore[union-attr]
+            await until(lambda: "seen.x" not in b._running.fabric._following.rooms)
 
 
 @pytest.mark.parametrize("nodes", ["nats"], indirect=True)
@@ -601,7 +601,7 @@ async def test_a_client_that_is_ahead_of_its_new_node(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b, fanwire.connect(a.url) as one, fanwire.connect(b.url) as two:
         here, there = await one.join("log.x"), await two.join("log.x")
         # What is stored does not get to b, for a while.
-        fabric: Any = b._fabric
+        fabric: Any = b._running.fabric
         stored, fabric.stored = fabric.stored, lambda log, room, message: None
         for n in range(5):
             await a.publish_acked("log.x", n)

@@ -166,7 +166,7 @@ async def test_a_node_that_has_left_a_room_with_a_history_forgets_as_well(
         async with fanwire.connect(b.url) as two:
             room = await two.join("kept.x")
             assert (await within(anext(room))).data == 1
-        await until(lambda: "kept.x" not in b._fabric._following.rooms)  # type: ignore[union-attr]
+        await until(lambda: "kept.x" not in b._running.fabric._following.rooms)
         a.forget("kept.x", "a")
         for n in range(60):
             # The log no longer has it.
@@ -233,7 +233,7 @@ async def test_many_keys_are_forgotten_at_once(nodes: Cluster) -> None:
         await until(lambda: len(b.engine.values("values.x")) == 1)
         assert b.engine.has_value("values.x", "stays")
         # In a few orders, of which the log keeps so many.
-        fabric: Any = b._fabric
+        fabric: Any = b._running.fabric
         assert fabric._orders_of_keys._seq < 100
 
 

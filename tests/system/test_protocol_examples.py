@@ -37,7 +37,7 @@ def table(heading: str) -> Iterator[list[str]]:
 def test_each_example_is_an_envelope(side: str, message: dict[str, Any]) -> None:
     assert JSON.decode(json.dumps(message)).type == message["type"]
     # What the server names and dates, and what it does not.
-    is_named = message["type"] not in ("ping", "pong", "received")
+    is_named = message["type"] not in ("ping", "pong", "received", "window")
     assert side == ">" or {"id", "ts"} <= set(message) or not is_named
 
 
@@ -73,6 +73,7 @@ async def test_the_conversation() -> None:
     config = {"ping_interval": 0.05, "ping_timeout": 0.05, "token_grace": 20.0}
     server = Book(config, authenticate=authenticate)
     server.room("prices", history=10, publish=True, presence=True)
+    server.room("quotes", delivery="latest")
 
     @server.on("order")
     def order(conn: fanwire.Connection, payload: dict[str, Any]) -> dict[str, Any]:
@@ -87,8 +88,16 @@ async def test_the_conversation() -> None:
         while True:
             got.append(await talk.hear())
 
+    async def take(talk: Talk) -> None:
+        # More than a window lets out, taken as soon as it comes.
+        for number in range(100):
+            server.publish("quotes", "x" * 1000, str(number))
+        while not any(one["type"] == "window" for one in got):
+            await talk.say("received", payload={"count": talk.received, "taken": {"quotes": {"count": talk.received}}})
+            await asyncio.sleep(0.01)
+
     async with server:
-        talk = await Talk.open(server)
+        talk = await Talk.open(server, "/quotes")
         await until(lambda: server.opened)
         got.append({"type": "welcome", "id": "", "ts": 0, "payload": talk.welcome})
         listening = asyncio.ensure_future(hear(talk))
@@ -105,6 +114,7 @@ async def test_the_conversation() -> None:
                 server.opened[0].send({"only": "you"})
                 server.publish("prices", 1.08, key="eur", delivery="latest")
                 server.forget("prices", "eur")
+        await within(take(talk))
         kinds = {message["type"] for side, message in EXAMPLES if side == "<"}
         await until(lambda: kinds - {one["type"] for one in got} <= {"closing"}, "all kinds have come")
         stopping = asyncio.ensure_future(server.stop())

@@ -38,7 +38,7 @@ async def test_the_welcome_comes_first_and_is_complete(codec: str) -> None:
         assert list(map(len, talk.session.split("."))) == [32, 32]
         assert {**talk.welcome, "session": ""} == {
             "session": "", "resumed": False, "received": 0, "heartbeat_ms": 7000, "grace_ms": 9000, "ack_frames": 4096,
-            "ack_bytes": 524288, "max_message": 1 << 20, "window": 2 << 20,
+            "ack_bytes": 524288, "max_message": 1 << 20, "window": 16 << 10,
         }  # fmt: skip
         assert (await talk.hear("joined"))["room"] == "a"
 

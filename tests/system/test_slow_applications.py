@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from helpers.serving import Book
-from helpers.talk import Talk
 from helpers.wait import until, within
 
 import fanwire
-from fanwire.client import Client, ClientState, ConnectionFailed, Room, connect
+from fanwire.client import Client, ClientState, ConnectionFailed, Gap, Room, connect
+from fanwire.client.message_queue import MAX_MESSAGES
 
 PINGS = {"ping_interval": 0.25, "ping_timeout": 0.25, "grace": 5.0}
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
@@ -28,12 +28,18 @@ def noted(client: Client) -> list[ClientState]:
 
 @asynccontextmanager
 async def slow(
-    config: dict[str, Any] | None = None, *, history: int = 0, codec: str = "json", **options: Any
+    config: dict[str, Any] | None = None,
+    *,
+    delivery: str = "reliable",
+    history: int = 0,
+    codec: str = "json",
+    max_queue: int = MAX_MESSAGES,
+    **options: Any,
 ) -> AsyncIterator[tuple[Book, Client, Room]]:
     """A server, and a client whose application has joined a room and takes nothing."""
     server = Book({**PINGS, **(config or {})}, **options)
-    server.room("a", join=True, publish=True, history=history)
-    async with server, connect(server.url, max_queue=4, encoding=codec) as client:
+    server.room("a", delivery=delivery, join=True, publish=True, history=history)
+    async with server, connect(server.url, max_queue=max_queue, encoding=codec) as client:
         yield server, client, await within(client.join("a"))
 
 
@@ -42,20 +48,30 @@ async def some_pings(server: Book, count: int = 3) -> None:
     await server.has_stat("pings", server.stats()["pings"] + count)
 
 
+async def publish(server: Book, count: int, size: int, first: int = 0) -> None:
+    """Publishes numbered messages, so that the client can read meanwhile."""
+    for number in range(first, first + count):
+        server.publish("a", {"number": number, "x": "x" * size})
+        if number % 20 == 0:
+            await asyncio.sleep(0)
+
+
+async def takes(room: Room, count: int) -> None:
+    """Takes so many numbered messages, from the first on; none is missing."""
+    for number in range(count):
+        message = await within(anext(room))
+        assert (message.data["number"], message.gap) == (number, None)
+
+
 @CODECS
 @pytest.mark.parametrize(("count", "size"), [(50, 0), (50, 20_000), (5000, 10)])
 async def test_a_slow_application_loses_nothing_and_is_not_disconnected(codec: str, count: int, size: int) -> None:
     # On a busy machine all of it may wait at the server for a moment.
     async with slow({"connection_bytes": 8 << 20}, codec=codec) as (server, client, room):
         states = noted(client)
-        for number in range(count):
-            server.publish("a", {"number": number, "x": "x" * size})
-            if number % 100 == 0:
-                await asyncio.sleep(0)
+        await publish(server, count, size)
         await some_pings(server)
-        for number in range(count):
-            message = await within(anext(room))
-            assert (message.data["number"], message.gap) == (number, None)
+        await takes(room, count)
         assert (states, server.closed) == ([], [])
 
 
@@ -63,86 +79,109 @@ async def test_a_client_of_tls_with_a_slow_application_is_not_disconnected(tls: 
     server_tls, trusting = tls
     server = Book({**PINGS, "connection_bytes": 8 << 20}, ssl=server_tls)
     server.room("a", join=True)
-    async with server, connect(server.url, ssl=trusting, max_queue=4) as client:
+    async with server, connect(server.url, ssl=trusting) as client:
         room = await within(client.join("a"))
         states = noted(client)
-        for number in range(50):
-            server.publish("a", {"number": number, "x": "x" * 20_000})
+        await publish(server, 50, 20_000)
         await some_pings(server)
-        assert [(await within(anext(room))).data["number"] for _ in range(50)] == list(range(50))
+        await takes(room, 50)
         assert (states, server.closed) == ([], [])
 
 
 @CODECS
-async def test_what_is_under_way_to_a_slow_application_is_bounded(codec: str) -> None:
-    window = 64 << 10
-    config = {"replay_bytes": window, "connection_bytes": 8 << 20}
-    async with slow(config, codec=codec) as (server, client, room):
+async def test_what_is_more_than_a_slow_application_has_place_for_comes_from_the_history(codec: str) -> None:
+    async with slow({"connection_bytes": 8 << 20}, history=3000, codec=codec, max_queue=20) as (server, client, room):
         states = noted(client)
-        for number in range(2000):
-            server.publish("a", {"number": number, "x": "x" * 1000})
+        await publish(server, 2000, 1000)
         await some_pings(server)
-        # Some have come before the server was told.
-        assert len(room._stream) < 300
-        assert [(await within(anext(room))).data["number"] for _ in range(2000)] == list(range(2000))
-        assert states == []
-
-
-async def test_what_waits_too_long_for_a_slow_application_comes_from_the_history() -> None:
-    config = {"replay_bytes": 64 << 10, "connection_bytes": 64 << 10}
-    async with slow(config, history=1000) as (server, client, room):
-        states = noted(client)
-        for number in range(500):
-            server.publish("a", {"number": number, "x": "x" * 1000})
-            await asyncio.sleep(0)
-        for number in range(500):
+        assert room.is_behind
+        assert len(room._queue) == 21
+        # Three catch-ups of 16 times the limit at least, and some of it while more comes.
+        await takes(room, 1000)
+        await publish(server, 500, 1000, first=2000)
+        for number in range(1000, 2500):
             message = await within(anext(room))
             assert (message.data["number"], message.gap) == (number, None)
-        assert ClientState.RECONNECTING in states
+        assert (states, server.closed) == ([], [])
 
 
-async def test_what_waits_too_long_and_is_not_kept_is_told() -> None:
-    config = {"replay_bytes": 64 << 10, "connection_bytes": 64 << 10}
-    async with slow(config) as (server, client, room):
-        for number in range(500):
-            server.publish("a", {"number": number, "x": "x" * 1000})
-            await asyncio.sleep(0)
-        await until(lambda: client.state is ClientState.OPEN and server.members("a") == 1 and server.closed)
+async def test_what_is_more_and_is_not_kept_is_told() -> None:
+    async with slow({"connection_bytes": 8 << 20}, max_queue=20) as (server, client, room):
+        states = noted(client)
+        gaps: list[Gap] = []
+        room.on_gap(gaps.append)
+        await publish(server, 500, 1000)
+        await some_pings(server)
+        await takes(room, 21)
+        await until(lambda: not room.is_behind)
         server.publish("a", {"number": 500})
-        before, gaps = -1, 0
-        while before < 500:
-            message = await within(anext(room))
-            assert message.data["number"] == before + 1 or message.gap is not None
-            gaps += message.gap is not None
-            before = message.data["number"]
-        assert gaps > 0
+        message = await within(anext(room))
+        assert (message.data["number"], message.gap) == (500, Gap("slow", 21, 500))
+        assert gaps == [Gap("slow", 21, 500)]
+        assert (states, server.closed) == ([], [])
+
+
+async def test_a_slow_application_that_has_missed_nothing_has_no_gap() -> None:
+    async with slow(max_queue=4) as (server, _client, room):
+        await publish(server, 5, 0)
+        await until(lambda: room.is_behind)
+        await takes(room, 5)
+        await until(lambda: not room.is_behind)
+        server.publish("a", {"number": 5})
+        message = await within(anext(room))
+        assert (message.data["number"], message.gap) == (5, None)
+
+
+async def test_messages_that_a_member_does_not_get_are_not_missed_when_it_catches_up() -> None:
+    async with slow(history=1000, max_queue=4) as (server, _client, room):
+        gaps: list[Gap] = []
+        room.on_gap(gaps.append)
+        for number in range(100):
+            server.publish("a", {"number": number}, exclude=server.opened if number % 2 else [])
+        await until(lambda: room.is_behind)
+        await some_pings(server)
+        found = []
+        while found[-1:] != [98]:
+            found.append((await within(anext(room))).data["number"])
+        # What was missed comes from the room's history, which has the others, too.
+        assert found == sorted(found)
+        assert set(found) >= set(range(0, 100, 2))
+        assert gaps == []
+
+
+async def test_a_slow_application_that_comes_back_in_a_new_session_goes_on() -> None:
+    async with slow({"grace": 0.0}, history=1000, max_queue=4) as (server, client, room):
+        states = noted(client)
+        await publish(server, 60, 1000)
+        await until(lambda: room.is_behind)
+        server.opened[0].close(4000)
+        await until(lambda: states[-1:] == [ClientState.OPEN] and server.members("a") == 1)
+        await publish(server, 60, 1000, first=60)
+        await some_pings(server)
+        await takes(room, 120)
 
 
 async def test_a_slow_application_hears_that_the_server_has_closed() -> None:
-    async with slow() as (server, client, room):
-        for number in range(100):
-            server.publish("a", {"number": number, "x": "x" * 20_000 if number < 40 else ""})
+    async with slow({"connection_bytes": 8 << 20}, max_queue=30) as (server, client, room):
+        await publish(server, 100, 20_000)
         await some_pings(server)
         server.opened[0].close(4500, "banned")
         await until(lambda: client.state is ClientState.CLOSED)
         # What has come before is there.
-        for number in range(100):
-            assert (await within(anext(room))).data["number"] == number
+        await takes(room, 31)
         with pytest.raises(ConnectionFailed, match="4500 banned"):
             await within(anext(room))
 
 
 async def test_a_slow_application_that_loses_its_connection_goes_on() -> None:
-    async with slow() as (server, client, room):
+    async with slow(history=1000, max_queue=4) as (server, client, room):
         states = noted(client)
-        for number in range(60):
-            server.publish("a", {"number": number, "x": "x" * 10_000})
+        await publish(server, 60, 10_000)
         await some_pings(server)
         server.opened[0].close(4000)
         await until(lambda: states[-1:] == [ClientState.OPEN])
         await some_pings(server)
-        numbers = [(await within(anext(room))).data["number"] for _ in range(60)]
-        assert numbers == list(range(60))
+        await takes(room, 60)
 
 
 async def test_a_slow_application_does_not_keep_its_token_from_being_renewed() -> None:
@@ -153,40 +192,78 @@ async def test_a_slow_application_does_not_keep_its_token_from_being_renewed() -
             renewals.append("renewed")
         return fanwire.Identity(subject="ann", expires=time.time() + (3600 if request.renewal else 0.5))
 
-    server = Book({**PINGS, "replay_bytes": 64 << 10}, authenticate=authenticate)
-    server.room("a", join=True)
-    async with server, connect(server.url, max_queue=4, token=lambda: "t") as client:
+    server = Book(PINGS, authenticate=authenticate)
+    server.room("a", join=True, delivery="drop-oldest")
+    async with server, connect(server.url, token=lambda: "t") as client:
         room = await within(client.join("a"))
         states = noted(client)
-        for number in range(200):
-            server.publish("a", {"number": number, "x": "x" * 1000})
+        await publish(server, 200, 1000)
         # The window is shut by now, and what tells of the token is not behind it.
         await until(lambda: renewals)
         await some_pings(server)
-        assert [(await within(anext(room))).data["number"] for _ in range(200)] == list(range(200))
+        await takes(room, 200)
         assert (states, renewals) == ([], ["renewed"])
 
 
-async def test_without_a_window_a_slow_application_is_not_disconnected_either() -> None:
-    # So little is kept that clients are offered none: they stop reading, and say from time to time that they live.
+async def test_a_session_that_keeps_nothing_is_not_disconnected_either() -> None:
     config = {"replay_bytes": 0, "connection_bytes": 16 << 20, "ping_interval": 0.5, "ping_timeout": 0.4}
     async with slow(config) as (server, client, room):
         states = noted(client)
-        for number in range(100):
-            server.publish("a", {"number": number, "x": "x" * 100_000})
+        await publish(server, 70, 100_000)
         await some_pings(server, 3)
         assert client.state is ClientState.OPEN
-        assert [(await within(anext(room))).data["number"] for _ in range(100)] == list(range(100))
+        await takes(room, 70)
         assert states == []
 
 
-async def test_a_call_of_a_slow_application_is_answered() -> None:
-    async with slow({"replay_bytes": 64 << 10}) as (server, client, room):
-        for number in range(300):
-            server.publish("a", {"number": number, "x": "x" * 1000})
+@CODECS
+async def test_what_a_slow_application_reads_of_latest_values_is_new(codec: str) -> None:
+    async with slow(delivery="latest", codec=codec) as (server, client, room):
+        states = noted(client)
+        for round_ in range(100):
+            for key in range(50):
+                server.publish("a", {"round": round_, "x": "x" * 1000}, key=str(key))
+            await asyncio.sleep(0)
+        await some_pings(server)
+        # The first window is 16 KiB: everything else has waited at the server, and was replaced there.
+        assert len(room._queue) <= 40
+        newest: dict[str | None, int] = {}
+        count = 0
+        while list(newest.values()) != [99] * 50:
+            message = await within(anext(room))
+            newest[message.key] = message.data["round"]
+            count += 1
+        assert count <= 90
+        assert message.age is not None
+        await until(lambda: server.stats()["taken_age"]["a"]["count"])
+        assert (states, server.closed) == ([], [])
+
+
+async def test_a_room_of_latest_values_that_is_not_read_holds_up_no_other() -> None:
+    server = Book(PINGS)
+    for name in ("unread", "busy"):
+        server.room(name, delivery="latest", join=True)
+    async with server, connect(server.url) as client:
+        states = noted(client)
+        unread = await within(client.join("unread"))
+        busy = await within(client.join("busy"))
+        for number in range(1000):
+            for name in ("unread", "busy"):
+                server.publish(name, {"number": number, "x": "x" * 1000}, key=str(number % 100))
+            while (await within(anext(busy))).data["number"] < number:
+                pass
+        assert len(unread._queue) <= 40
+        assert not unread.is_behind
+        assert (states, server.closed) == ([], [])
+
+
+@pytest.mark.parametrize("delivery", ["reliable", "drop-oldest"])
+async def test_a_call_of_a_slow_application_is_answered(delivery: str) -> None:
+    async with slow(delivery=delivery) as (server, client, room):
+        await publish(server, 300, 1000)
         await some_pings(server)
         assert await within(client.publish("a", {"number": 300})) == 301
-        assert [(await within(anext(room))).data["number"] for _ in range(301)] == list(range(301))
+        await takes(room, 301)
 
 
 async def test_a_slow_handler_does_not_make_the_server_look_dead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,43 +284,3 @@ async def test_a_slow_handler_does_not_make_the_server_look_dead(monkeypatch: py
         go_on.set()
         assert await within(asyncio.gather(*calls)) == list(range(30))
         assert states == []
-
-
-async def test_a_session_by_hand_that_says_nothing_of_what_it_has_taken_is_sent_everything() -> None:
-    async with Book({"replay_bytes": 64 << 10}) as server, await Talk.open(server, "/a") as talk:
-        assert talk.welcome["window"] == 64 << 10
-        await talk.hear("joined")
-        for number in range(300):
-            server.publish("a", {"number": number, "x": "x" * 1000})
-        assert await talk.seqs(300) == list(range(1, 301))
-
-
-@CODECS
-async def test_a_session_by_hand_that_tells_what_it_has_taken_gets_no_more_than_the_window(codec: str) -> None:
-    async with Book({"replay_bytes": 64 << 10}) as server, await Talk.open(server, "/a", codec=codec) as talk:
-        await talk.hear("joined")
-        await talk.say("received", payload={"count": 1, "taken": 1})
-        assert (await talk.ask("nonsense"))["type"] == "error"
-        for number in range(300):
-            server.publish("a", {"number": number, "x": "x" * 1000})
-        await talk.seqs(40)
-        # A ping's answer does not wait behind what is held back.
-        await talk.say("ping")
-        seen = 40
-        while (message := await talk.hear())["type"] == "message":
-            seen += 1
-        assert message["type"] == "pong"
-        assert seen <= 52
-        assert (await talk.hear("received"))["payload"] == {"count": 1}
-        await talk.say("received", payload={"count": talk.received, "taken": 22})
-        await talk.seqs(10)
-
-
-@CODECS
-@pytest.mark.parametrize("taken", [-1, 1.5, "x", 1 << 64])
-async def test_a_count_of_what_was_taken_that_cannot_be_is_refused(codec: str, taken: Any) -> None:
-    if codec == "msgpack" and taken == 1 << 64:
-        taken = -(1 << 62)
-    async with Book() as server, await Talk.open(server, codec=codec) as talk:
-        await talk.say("received", payload={"count": 0, "taken": taken})
-        assert (await talk.hear("error"))["payload"]["code"] == "invalid_payload"

@@ -135,7 +135,7 @@ async def test_what_comes_twice_or_late_is_not_delivered_again(
         there = await Talk.open(b)
         async with there:
             await there.ask("join", room="live.x")
-            await until(lambda: "uann" in b._backplane._heard)  # type: ignore[union-attr]
+            await until(lambda: "uann" in b._backplane._heard)
             sent: list[tuple[str, bytes]] = []
             backplane: Any = a._backplane
             send = backplane.send
@@ -164,7 +164,7 @@ async def test_an_order_that_comes_twice_is_obeyed_once(nodes: Cluster) -> None:
         obeyed: list[tuple[str, str | None]] = []
         hub: Any = b._hub
         hub.obey = lambda what, whom, reason: obeyed.append((what, whom))
-        fabric: Any = b._fabric
+        fabric: Any = b._running.fabric
         stored: list[Any] = []
         take = fabric.stored
         fabric.stored = lambda log, room, message: stored.append(message) or take(log, room, message)
@@ -184,7 +184,7 @@ async def test_whatever_a_call_raises_the_rest_of_what_has_come_is_told(tmp_path
 
     async with cluster("nats", tmp_path) as nodes, nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
         room = await two.join("log.x")
-        fabric: Any = b._fabric
+        fabric: Any = b._running.fabric
         stored, count = fabric.stored, 0
 
         def fails(log: str, room: str, message: Any) -> None:
@@ -208,7 +208,7 @@ async def test_whatever_a_call_raises_the_rest_of_what_has_come_is_told(tmp_path
 async def test_a_node_whose_heartbeats_have_ended_is_not_ready(nodes: Cluster) -> None:
     async with nodes.node() as a:
         assert a._is_ready()
-        fabric: Any = a._fabric
+        fabric: Any = a._running.fabric
 
         class Panic(BaseException):
             """What no `except Exception` takes."""

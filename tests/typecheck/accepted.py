@@ -165,8 +165,13 @@ async def client_side() -> None:
         def missed(gap: fanwire.Gap) -> None:
             print(gap.reason)
 
+        @room.on_behind
+        def behind(slow: fanwire.Room) -> None:
+            assert_type(slow.is_behind, bool)
+
         async for message in room:
             print(message.seq, message.data)
+            assert_type(message.age, float | None)
         try:
             await client.request("order", {"amount": 5})
         except fanwire.RequestFailed as failed:

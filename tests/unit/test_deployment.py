@@ -92,13 +92,15 @@ def test_the_metrics_exist() -> None:
     server._metrics.limit_exceeded("max_connections").inc()
     server._metrics.handshakes(101).inc()
     # Those of the host and the engine are there when there is one.
-    from fanwire.metrics import _ENGINE_COUNTERS, _ENGINE_GAUGES, _GAUGES, _latency
+    from fanwire.metrics import _ENGINE_COUNTERS, _ENGINE_GAUGES, _GAUGES, _latency, _taken_age
     from fanwire.worker_metrics import WORKER_UP
 
     known = set(re.findall(r"^(fanwire_\w+)", generate_latest(server.metrics).decode(), re.MULTILINE))
     known |= {f"fanwire_{name}" for name in (*_GAUGES, *_ENGINE_GAUGES)}
     known |= {f"fanwire_{name}_total" for name in _ENGINE_COUNTERS}
     known |= {sample.name for sample in _latency([(1, 0)], 0).samples} | {_latency([(1, 0)], 0).name, WORKER_UP}
+    ages = _taken_age({"*": {"count": 0, "sum": 0.0, "buckets": [(1.0, 0), (2.0, 0)]}})
+    known |= {sample.name for sample in ages.samples} | {ages.name}
     for page in (PAGE, SECURITY):
         assert set(re.findall(r"fanwire_\w+", page)) <= known
 

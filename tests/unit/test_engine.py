@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from helpers.engines import RULE, Session, started
+from helpers.wait import until_sync
 
 from fanwire._engine import Engine, EngineClosed, Overloaded
 from fanwire.cluster.parcel import Parcel, pack
@@ -178,3 +181,53 @@ def test_values_of_a_room_that_has_none(engine: Engine) -> None:
     assert engine.values("r") == engine.values("unknown") == []
     # A room that keeps no values takes none.
     assert engine.take_values("r", 0, [pack(Parcel(b"x", key="k"))]) == 0
+
+
+def test_what_an_application_takes_is_told_room_by_room(engine: Engine) -> None:
+    session = Session(engine)
+    engine.taken(session.conn, "", 0)
+    for room in ("r", "s"):
+        engine.join(session.conn, room)
+        for _ in range(100):
+            engine.publish(room, b"x" * 1000, delivery="drop-oldest")
+    # Of each room a window of 16 KiB: 11 messages, whose bytes are base64, and which have an envelope.
+    sent = 2 * 11
+    until_sync(lambda: engine.stats()["delivered"] == sent)
+    # Of a room that it is not in, and of a count that cannot be, nothing is believed.
+    engine.taken(session.conn, "nowhere", 1)
+    engine.taken(session.conn, "r", 1 << 62)
+    engine.taken(session.conn, "r", 1)
+    until_sync(lambda: engine.stats()["delivered"] == sent + 1)
+    # A close brings the rest.
+    types = Counter(envelope["type"] for envelope in session.envelopes())
+    assert types["message"] == 200
+    assert engine.stats()["held"] == 0
+
+
+def test_a_pong_that_answers_a_probe_is_told_from_others() -> None:
+    engine = started(ping_interval=100)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, theirs.makefile("rb") as stream:
+        conn = engine.open(ours.fileno(), "raw")
+        engine.join(conn, "r")
+        for _ in range(100):
+            engine.publish("r", b"x" * 1000, delivery="drop-oldest")
+        probe, messages = b"", 0
+        while messages < 100:
+            head = stream.read(2)
+            if head[0] & 0xF == 9:
+                payload = stream.read(head[1])
+                # Until it is answered, nothing more comes than a window.
+                assert len(payload) == 8
+                assert payload > probe
+                assert engine.answers_probe(conn, payload)
+                assert not engine.answers_probe(conn + 1, payload)
+                probe = payload
+                engine.pong_received(conn, payload)
+            else:
+                stream.read(int.from_bytes(stream.read(2), "big"))
+                messages += 1
+        for payload in (b"", b"\0" * 8, b"\xff" * 8, probe + b"x", b"x" * 125):
+            assert not engine.answers_probe(conn, payload)
+            engine.pong_received(conn, payload)
+    assert engine.shutdown(10)

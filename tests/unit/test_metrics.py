@@ -10,10 +10,14 @@ from prometheus_client import generate_latest
 from fanwire.metrics import Metrics
 
 STATS: dict[str, Any] = {
-    "rooms": 3, "waiting_bytes": 4, "history_bytes": 5, "published": 6, "refused": 7, "late": 20,
+    "rooms": 3, "waiting_bytes": 4, "history_bytes": 5, "held": 2, "published": 6, "refused": 7, "late": 20,
     "delivered": 8, "bytes": 9, "writes": 10, "blocked": 11, "pings": 12, "closed_unanswered": 13,
     "closed_slow": 16, "drops": {"oldest": 14, "newest": 15},
     "latency_us": [(1, 1), (2, 0), (4, 2), (8, 1)], "latency_sum_us": 20,
+    "taken_age": {
+        "a.*": {"count": 6, "sum": 7.5, "buckets": [(0.001, 1), (60.0, 2), (3600.0, 3)]},
+        "b": {"count": 0, "sum": 0.0, "buckets": [(0.001, 0), (60.0, 0), (3600.0, 0)]},
+    },
 }  # fmt: skip
 GAUGES = {
     "connections": 1, "handshaking_connections": 2, "http_connections": 3, "parked_sessions": 4, "inbound_bytes": 5,
@@ -36,6 +40,7 @@ def test_what_the_engine_and_the_host_say() -> None:
         "fanwire_rooms": 3,
         "fanwire_waiting_bytes": 4,
         "fanwire_history_bytes": 5,
+        "fanwire_held_connections": 2,
         "fanwire_published_messages_total": 6,
         "fanwire_refused_messages_total": 7,
         "fanwire_late_messages_total": 20,
@@ -54,6 +59,16 @@ def test_what_the_engine_and_the_host_say() -> None:
         'fanwire_delivery_latency_seconds_bucket{le="+Inf"}': 4,
         "fanwire_delivery_latency_seconds_count": 4,
         "fanwire_delivery_latency_seconds_sum": 2e-05,
+        'fanwire_taken_age_seconds_bucket{le="0.001",pattern="a.*"}': 1,
+        'fanwire_taken_age_seconds_bucket{le="60.0",pattern="a.*"}': 3,
+        'fanwire_taken_age_seconds_bucket{le="+Inf",pattern="a.*"}': 6,
+        'fanwire_taken_age_seconds_count{pattern="a.*"}': 6,
+        'fanwire_taken_age_seconds_sum{pattern="a.*"}': 7.5,
+        'fanwire_taken_age_seconds_bucket{le="0.001",pattern="b"}': 0,
+        'fanwire_taken_age_seconds_bucket{le="60.0",pattern="b"}': 0,
+        'fanwire_taken_age_seconds_bucket{le="+Inf",pattern="b"}': 0,
+        'fanwire_taken_age_seconds_count{pattern="b"}': 0,
+        'fanwire_taken_age_seconds_sum{pattern="b"}': 0,
     }
 
 

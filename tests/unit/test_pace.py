@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from fanwire.config import Config
-from fanwire.pace import CREDIT, FORGIVEN, PART, PROBATION, READ_TIME, SHARE, Pace, Rates
+from fanwire.pace import CREDIT, FORGIVEN, PART, PROBATION, READ_TIME, REPORTS, SHARE, Pace, Rates
 
 CONFIG = Config(
     message_rate=10, message_burst=5, byte_rate=1000, byte_burst=2000, ping_rate=1, ping_burst=3, max_refused=4
@@ -83,6 +83,29 @@ def test_who_cannot_be_told_is_charged_and_waits() -> None:
     assert limit == "byte_rate"
     assert wait == pytest.approx(8.1, abs=0.3)
     assert one.flow(1, at(60.0)) is None
+
+
+def test_reports_have_a_bucket_of_their_own_but_for_their_bytes() -> None:
+    one = pace()
+    assert [one.message(1, at(0.0)) for _ in range(5)] == [None] * 5
+    # Whatever the client sends besides, its reports come through, and the other way round.
+    assert [one.report(1, 1, at(0.0)) for _ in range(180)] == [None] * 180
+    assert one.message(1, at(0.2)) is None
+    limit, wait = one.report(10_000, 1, at(0.2)) or ("", 0.0)
+    assert limit == "byte_rate"
+    assert wait == pytest.approx(8.3, abs=0.3)
+    free = pace(Config(message_rate=0, byte_rate=0))
+    assert not any(free.report(1 << 20, 65, at(0.0)) for _ in range(1000))
+
+
+@pytest.mark.parametrize(("message_rate", "rate"), [(10, REPORTS), (300, 300)])
+def test_reports_have_the_rate_of_messages_or_their_own_least(message_rate: int, rate: float) -> None:
+    config = Config(message_rate=message_rate, message_burst=2 * message_rate, byte_rate=0)
+    for count in (1, 8, 65):
+        one = pace(config)
+        waits = [over for _ in range(1000) if (over := one.report(1, count, at(0.0))) is not None]
+        assert {limit for limit, _ in waits} == {"message_rate"}
+        assert waits[-1][1] == pytest.approx((1000 * count - 2 * rate) / rate, rel=0.2)
 
 
 def test_fragments_count_for_more_than_their_bytes() -> None:
