@@ -55,6 +55,10 @@ bench-presence: $(VENV)/dev ## 5,000 clients join one room with presence: how la
 	$(BIN)/python benches/presence/run.py --most-late 50 --repeat 3
 	$(BIN)/python benches/presence/run.py --most-late 50 --repeat 3 --loop asyncio
 
+.PHONY: bench-freshness
+bench-freshness: $(VENV)/dev ## how old what slow readers read is: a quarter of an hour
+	$(BIN)/python benches/freshness/run.py
+
 .PHONY: bench-cluster
 bench-cluster: $(VENV)/dev ## several nodes over NATS: throughput, latency, bytes
 	$(BIN)/python benches/cluster/run.py
@@ -91,6 +95,7 @@ check: $(VENV)/dev ## formatting, lints and types
 	$(BIN)/mypy
 	$(BIN)/mypy benches/load/run.py benches/load/target.py benches/micro
 	$(BIN)/mypy benches/presence/run.py
+	MYPYPATH=tests:benches/load $(BIN)/mypy benches/freshness/run.py
 	$(BIN)/mypy tests/autobahn/run.py tests/autobahn/server.py
 	MYPYPATH=python $(BIN)/stubtest fanwire._engine
 	$(BIN)/pytest -q tests/typecheck

@@ -83,7 +83,9 @@ def fits(server: Server, scenario: Scenario) -> bool:
 
 def measure(server: Server, scenario: Scenario, *, seconds: float, quick: bool, pinned: bool) -> dict[str, Any]:
     """One run; an ``error`` instead of numbers says why there are none."""
-    command, options = list(scenario.command(quick=quick)), ["--defaults"] if scenario.defaults else []
+    command, options = list(scenario.command(quick=quick)), []
+    options += ["--defaults"] if scenario.defaults else []
+    options += ["--pings"] if scenario.pings else []
     try:
         with tempfile.TemporaryDirectory() as directory:
             if scenario.algorithm is not None:

@@ -24,6 +24,8 @@ class Scenario:
     subjects: int = 0
     #: Whether the server keeps the limits it has by default; the others would only measure these.
     defaults: bool = False
+    #: Whether connections are pinged; a raw client's latest values have no window otherwise.
+    pings: bool = False
 
     def command(self, *, quick: bool) -> tuple[str, ...]:
         """Give the arguments of the load client."""
@@ -60,6 +62,20 @@ SCENARIOS = (
             sessions=True,
         )
         for suffix, name in (("", "json"), ("-msgpack", "msgpack"))
+    ),
+    # The same in a room of latest values, none of which is replaced: what does the window cost?
+    *(
+        Scenario(
+            f"latest-64{suffix}",
+            f"1,000 {name} in a room of 256 latest values, 64 messages in flight",
+            ("inflight", "--window", "64", "--subscribers", "1000", "--keys", "256", *options),
+            sessions=True,
+            pings=True,
+        )
+        for suffix, name, options in (
+            ("", "JSON sessions", ("--subprotocol", "fanwire.v1.json")),
+            ("-raw", "raw clients", ()),
+        )
     ),
     Scenario(
         "bursts",

@@ -1,4 +1,4 @@
-"""Fanwire as a target of the load generator: `target.py PORT [--watch] [--defaults] [--jwt FILE]`.
+"""Fanwire as a target of the load generator: `target.py PORT [--watch] [--defaults] [--pings] [--jwt FILE]`.
 
 Every connection without a session, on any path, is subscribed to one room, except `/pub` (each binary message is
 broadcast unchanged), `/pubrooms` (u16 length of a room's name, name, payload), `/publatest` (u16 length of a key, key,
@@ -6,7 +6,8 @@ payload, for the room `latest` of latest values), `/rooms/NAME` (that room inste
 `STAT?` on a publisher's connection is answered with what the process has used. Prints READY, ends on SIGTERM.
 With `--watch` the answer tells how late the loop was, which costs a thousand wake-ups a second. With `--jwt FILE` (of
 `tokens.py`) everybody needs a token. With `--defaults` the limits of clients are those of every server; otherwise there
-are none, so that they are not what is measured.
+are none, so that they are not what is measured. With `--pings` connections are pinged as by default; without pings a
+raw client's latest values have no window.
 """
 
 from __future__ import annotations
@@ -85,17 +86,16 @@ def _quantiles(values: list[float]) -> dict[str, float]:
     return {"p50": values[len(values) // 2], "p99": values[int(len(values) * 0.99)], "max": values[-1]}
 
 
-def configuration(*, defaults: bool) -> fanwire.Config:
+def configuration(*, defaults: bool, pings: bool) -> fanwire.Config:
     """What the server allows."""
     if defaults:
         return fanwire.Config(backlog=4096)
-    off: dict[str, Any] = dict.fromkeys(OFF, 0)
+    off: dict[str, Any] = dict.fromkeys(OFF if pings else (*OFF, "ping_interval"), 0)
     return fanwire.Config(
         backlog=4096,
         connection_bytes=LIMIT,
         engine_bytes=16 * LIMIT,
         queue_bytes=LIMIT,
-        ping_interval=0,
         **off,
     )
 
@@ -118,11 +118,14 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--watch", action="store_true")
     parser.add_argument("--defaults", action="store_true")
+    parser.add_argument("--pings", action="store_true")
     parser.add_argument("--jwt", type=Path)
     asked = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    server = fanwire.Server(port=asked.port, config=configuration(defaults=asked.defaults), **guard(asked.jwt))
+    server = fanwire.Server(
+        port=asked.port, config=configuration(defaults=asked.defaults, pings=asked.pings), **guard(asked.jwt)
+    )
     server.room("latest*", delivery="latest")
     server.room("*")
     usage = Usage()

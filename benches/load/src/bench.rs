@@ -24,6 +24,9 @@ pub const WIDTH: usize = 256;
 /// What the one room is called where its name is needed: by sessions.
 const ROOM: &str = "all";
 
+/// The room of latest values.
+pub const LATEST: &str = "latest";
+
 /// What every scenario can be told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
@@ -81,8 +84,37 @@ pub struct Plan {
     pub load: Load,
     /// Bytes of a payload.
     pub size: usize,
-    /// Rooms published to in turn through `/pubrooms`; `None` publishes to the one room through `/pub`.
-    pub rooms: Option<u64>,
+    /// Where to.
+    pub to: To,
+}
+
+/// Where messages are published to.
+#[derive(Debug, Clone, Copy)]
+pub enum To {
+    /// The one room, through `/pub`.
+    Room,
+    /// So many rooms in turn, through `/pubrooms`.
+    Rooms(u64),
+    /// So many keys of the room of latest values in turn, through `/publatest`.
+    Keys(u64),
+}
+
+impl To {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Room => "/pub",
+            Self::Rooms(_) => "/pubrooms",
+            Self::Keys(_) => "/publatest",
+        }
+    }
+
+    /// What goes before the payload: the name of a room, or of a key.
+    fn name(self, number: u64) -> Option<String> {
+        match self {
+            Self::Room => None,
+            Self::Rooms(count) | Self::Keys(count) => Some((number % count).to_string()),
+        }
+    }
 }
 
 /// What a phase has shown.
@@ -133,13 +165,13 @@ impl Bench {
         Ok(Self { swarm, tally, control: ids[0], publisher: None, behind: Histogram::default() })
     }
 
-    /// Opens `count` readers of the one room, at [`WIDTH`] handshakes at a time.
+    /// Opens `count` readers of room `name`, or of the one room, at [`WIDTH`] handshakes at a time.
     ///
     /// # Errors
     /// As [`Swarm::open`].
-    pub fn readers(&mut self, count: usize, sessions: Sessions) -> Result<Vec<usize>> {
+    pub fn readers(&mut self, count: usize, sessions: Sessions, name: Option<&str>) -> Result<Vec<usize>> {
         let next = self.tally.next();
-        let wanted = (0..count).map(|_| reader(sessions, None, next));
+        let wanted = (0..count).map(|_| reader(sessions, name, next));
         Ok(self.swarm.open(wanted, WIDTH, &mut self.tally)?.0)
     }
 
@@ -236,8 +268,7 @@ impl Bench {
         if let Some(id) = self.publisher {
             return Ok(id);
         }
-        let path = if plan.rooms.is_some() { "/pubrooms" } else { "/pub" };
-        let id = self.swarm.open([(path.to_owned(), Role::Talker)], 1, &mut self.tally)?.0[0];
+        let id = self.swarm.open([(plan.to.path().to_owned(), Role::Talker)], 1, &mut self.tally)?.0[0];
         self.publisher = Some(id);
         Ok(id)
     }
@@ -298,22 +329,21 @@ pub fn reader(sessions: Sessions, name: Option<&str>, next: u64) -> (String, Rol
     (path, role)
 }
 
-/// One payload, written over for each message; on `/pubrooms` the room's name goes before it.
+/// One payload, written over for each message, and the name that goes before it.
 struct Payload {
     bytes: Vec<u8>,
-    rooms: Option<u64>,
+    to: To,
     size: usize,
 }
 
 impl Payload {
     fn new(plan: &Plan) -> Self {
         let size = plan.size.max(stamp::SIZE);
-        Self { bytes: vec![b'.'; size], rooms: plan.rooms, size }
+        Self { bytes: vec![b'.'; size], to: plan.to, size }
     }
 
     fn stamped(&mut self, sent: u64, number: u64) -> &[u8] {
-        if let Some(rooms) = self.rooms {
-            let name = (number % rooms).to_string();
+        if let Some(name) = self.to.name(number) {
             self.bytes.clear();
             self.bytes.extend_from_slice(&u16::try_from(name.len()).unwrap_or(0).to_be_bytes());
             self.bytes.extend_from_slice(name.as_bytes());

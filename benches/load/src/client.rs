@@ -102,7 +102,7 @@ impl Client {
                 return Ok(true);
             }
             (b"welcome", true) | (_, false) => return Err(Refused),
-            (b"pong" | b"received", _) => return Ok(false),
+            (b"pong" | b"received" | b"window", _) => return Ok(false),
             (b"ping", _) => {
                 frame::push_masked(out, frame::TEXT, br#"{"type":"pong"}"#);
                 self.acknowledge(out);

@@ -1,4 +1,5 @@
-//! The reader's end of a session (docs/protocol.md): join, count, acknowledge, answer pings. Pure: bytes in, bytes out.
+//! The reader's end of a session (docs/protocol.md): join, count, acknowledge, report what was taken of a droppable room,
+//! answer pings. Pure: bytes in, bytes out.
 //! Not a parser of envelopes and not a client that resumes. The rule: a `message` costs a comparison at either end of
 //! where the last one had its payload, and no allocation; only what is rare is searched.
 
@@ -77,6 +78,10 @@ pub struct Session {
     bytes: u64,
     ack_frames: u64,
     ack_bytes: u64,
+    /// Bytes of the room since it was last reported, and with how many it is; `None`: this room is not reported.
+    untold: u64,
+    report_bytes: Option<u64>,
+    window: u64,
 }
 
 impl Protocol {
@@ -114,12 +119,19 @@ impl Protocol {
         }
     }
 
-    fn received(self, count: u64) -> Vec<u8> {
+    /// So many messages have come; all that are of the room `taken` were taken.
+    fn received(self, count: u64, taken: Option<&str>) -> Vec<u8> {
         match self {
-            Self::Json => format!(r#"{{"type":"received","payload":{{"count":{count}}}}}"#).into_bytes(),
+            Self::Json => {
+                let taken = taken.map_or(String::new(), |room| format!(r#","taken":{{"{room}":{{"count":{count}}}}}"#));
+                format!(r#"{{"type":"received","payload":{{"count":{count}{taken}}}}}"#).into_bytes()
+            }
             Self::Msgpack => {
-                let words = [text("type"), text("received"), text("payload")].concat();
-                [&[0x82], &words[..], &[0x81], &text("count"), &[0xCF], &count.to_be_bytes()].concat()
+                let head = [&[0x82][..], &text("type"), &text("received"), &text("payload")].concat();
+                let count = [&text("count")[..], &[0xCF], &count.to_be_bytes()].concat();
+                let taken = taken.map(|room| [&text("taken")[..], &[0x81], &text(room), &[0x81], &count].concat());
+                let fields = 0x81 + u8::from(taken.is_some());
+                [&head[..], &[fields], &count, taken.as_deref().unwrap_or_default()].concat()
             }
         }
     }
@@ -131,9 +143,9 @@ impl Protocol {
         }
     }
 
-    /// The `type` of an envelope. Fanwire writes it first, but the protocol does not promise that.
-    fn kind(self, envelope: &[u8]) -> Option<&[u8]> {
-        let rest = &envelope[after(envelope, &self.key("type"))?..];
+    /// A short word of an envelope, such as its `type`. Fanwire writes that first, but the protocol does not promise it.
+    fn word<'a>(self, envelope: &'a [u8], name: &str) -> Option<&'a [u8]> {
+        let rest = &envelope[after(envelope, &self.key(name))?..];
         match self {
             Self::Json => rest.strip_prefix(b"\"")?.split(|&b| b == b'"').next(),
             Self::Msgpack => match *rest.first()? {
@@ -179,6 +191,9 @@ impl Session {
             // What `welcome` says takes their place.
             ack_frames: 512,
             ack_bytes: 65_536,
+            untold: 0,
+            report_bytes: None,
+            window: 16_384,
         }
     }
 
@@ -205,17 +220,23 @@ impl Session {
 
     #[cold]
     fn rare(&mut self, envelope: &[u8], out: &mut Vec<u8>) -> Result<Seen, Refused> {
-        let kind = self.protocol.kind(envelope).ok_or(Refused)?;
+        let kind = self.protocol.word(envelope, "type").ok_or(Refused)?;
         match (kind, self.stage) {
             (b"welcome", Stage::Greeting) => {
                 self.ack_frames = self.protocol.number(envelope, "ack_frames").unwrap_or(self.ack_frames).max(1);
                 self.ack_bytes = self.protocol.number(envelope, "ack_bytes").unwrap_or(self.ack_bytes).max(1);
+                self.window = self.protocol.number(envelope, "window").unwrap_or(self.window);
                 self.stage = Stage::Joining;
                 frame::push_masked(out, self.protocol.opcode(), &self.protocol.join(&self.room));
                 return Ok(Seen::Other);
             }
             (_, Stage::Greeting) | (b"welcome", _) | (b"error", Stage::Joining) => return Err(Refused),
             (b"pong" | b"received", _) => return Ok(Seen::Other),
+            (b"window", _) => {
+                self.report_bytes = self.protocol.number(envelope, "bytes").map(part);
+                self.acknowledge_if_due(out);
+                return Ok(Seen::Other);
+            }
             (b"ping", _) => {
                 frame::push_masked(out, self.protocol.opcode(), &self.protocol.pong());
                 self.acknowledge(out);
@@ -228,6 +249,10 @@ impl Session {
             (b"message", _) => Ok(Seen::Message(self.stamp(envelope))),
             (b"joined", Stage::Joining) => {
                 self.stage = Stage::Joined;
+                if self.protocol.word(envelope, "delivery").is_some_and(|class| class != b"reliable") {
+                    self.report_bytes = Some(part(self.window));
+                    self.acknowledge(out);
+                }
                 Ok(Seen::Joined)
             }
             _ => Ok(Seen::Other),
@@ -239,15 +264,23 @@ impl Session {
         self.counted += 1;
         self.frames += 1;
         self.bytes += envelope.len() as u64;
-        if self.frames >= self.ack_frames || self.bytes >= self.ack_bytes {
+        self.untold += envelope.len() as u64;
+        self.acknowledge_if_due(out);
+    }
+
+    #[inline]
+    fn acknowledge_if_due(&mut self, out: &mut Vec<u8>) {
+        let is_report_due = self.report_bytes.is_some_and(|bytes| self.untold >= bytes);
+        if self.frames >= self.ack_frames || self.bytes >= self.ack_bytes || is_report_due {
             self.acknowledge(out);
         }
     }
 
     #[cold]
     fn acknowledge(&mut self, out: &mut Vec<u8>) {
-        (self.frames, self.bytes) = (0, 0);
-        frame::push_masked(out, self.protocol.opcode(), &self.protocol.received(self.counted));
+        (self.frames, self.bytes, self.untold) = (0, 0, 0);
+        let taken = self.report_bytes.is_some().then_some(&*self.room);
+        frame::push_masked(out, self.protocol.opcode(), &self.protocol.received(self.counted, taken));
     }
 
     /// The stamp at the beginning of the payload, which is bytes: base64 in JSON.
@@ -270,6 +303,11 @@ impl Session {
             }
         }
     }
+}
+
+/// Bytes of a window that are taken before the room is reported: a quarter, and half of one that is never full.
+fn part(window: u64) -> u64 {
+    if window < 65_536 { (window / 4).max(1) } else { (window / 4).max(32_768) }
 }
 
 /// Where what follows the first `key` begins.
@@ -393,10 +431,15 @@ mod tests {
     #[test]
     fn what_is_said_is_the_protocols() {
         assert_eq!(Protocol::Json.join("a"), br#"{"id":"join","room":"a","type":"join"}"#);
-        assert_eq!(Protocol::Json.received(512), br#"{"type":"received","payload":{"count":512}}"#);
+        assert_eq!(Protocol::Json.received(512, None), br#"{"type":"received","payload":{"count":512}}"#);
         assert_eq!(Protocol::Msgpack.join("a"), b"\x83\xA4type\xA4join\xA2id\xA4join\xA4room\xA1a");
         let received = b"\x82\xA4type\xA8received\xA7payload\x81\xA5count\xCF\0\0\0\0\0\0\x02\0";
-        assert_eq!(Protocol::Msgpack.received(512), received);
+        assert_eq!(Protocol::Msgpack.received(512, None), received);
+        let taken = br#"{"type":"received","payload":{"count":5,"taken":{"all":{"count":5}}}}"#;
+        assert_eq!(Protocol::Json.received(5, Some("all")), taken);
+        let taken = b"\x82\xA4type\xA8received\xA7payload\x82\xA5count\xCF\0\0\0\0\0\0\0\x05\
+            \xA5taken\x81\xA3all\x81\xA5count\xCF\0\0\0\0\0\0\0\x05";
+        assert_eq!(Protocol::Msgpack.received(5, Some("all")), taken);
     }
 
     #[test]
@@ -427,12 +470,12 @@ mod tests {
                 assert!(session.take(first(protocol), bytes, &mut out).is_ok());
             }
             // `joined`, `message` and `left`, of which welcome wants three.
-            assert_eq!(said(&mut out), [protocol.received(3)]);
+            assert_eq!(said(&mut out), [protocol.received(3, None)]);
             let long = "x".repeat(200);
             let fields = [("type", "message"); 1].into_iter().chain([("key", long.as_str()); 5]).collect::<Vec<_>>();
             let seen = session.take(first(protocol), &envelope(protocol, &fields, None), &mut out);
             assert_eq!(seen, Ok(Seen::Message(None)));
-            assert_eq!(said(&mut out), [protocol.received(4)]);
+            assert_eq!(said(&mut out), [protocol.received(4, None)]);
         }
     }
 
@@ -442,7 +485,31 @@ mod tests {
             let (mut session, mut out) = (joined(protocol), Vec::new());
             let ping = envelope(protocol, &[("type", "ping")], None);
             assert_eq!(session.take(first(protocol), &ping, &mut out), Ok(Seen::Other));
-            assert_eq!(said(&mut out), [protocol.pong(), protocol.received(1)]);
+            assert_eq!(said(&mut out), [protocol.pong(), protocol.received(1, None)]);
+        }
+    }
+
+    #[test]
+    fn a_droppable_room_is_reported_by_quarters_of_its_window() {
+        for protocol in BOTH {
+            let (mut session, mut out) = (Session::new(protocol, "all", 0), Vec::new());
+            session.take(first(protocol), &welcome(protocol), &mut out).unwrap();
+            said(&mut out);
+            let joined = envelope(protocol, &[("type", "joined"), ("re", JOIN), ("delivery", "latest")], None);
+            assert_eq!(session.take(first(protocol), &joined, &mut out), Ok(Seen::Joined));
+            assert_eq!(said(&mut out), [protocol.received(1, Some("all"))]);
+            let message = envelope(protocol, &[("type", "message")], Some(&[7; 16]));
+            session.take(first(protocol), &message, &mut out).unwrap();
+            assert!(said(&mut out).is_empty());
+            let window = match protocol {
+                Protocol::Json => br#"{"type":"window","room":"all","payload":{"bytes":40}}"#.to_vec(),
+                Protocol::Msgpack => [&[0x82][..], &text("type"), &text("window"), &text("bytes"), &[40]].concat(),
+            };
+            // A smaller window makes what was taken before worth telling; it is not counted itself.
+            assert_eq!(session.take(first(protocol), &window, &mut out), Ok(Seen::Other));
+            assert_eq!(said(&mut out), [protocol.received(2, Some("all"))]);
+            session.take(first(protocol), &message, &mut out).unwrap();
+            assert_eq!(said(&mut out), [protocol.received(3, Some("all"))]);
         }
     }
 

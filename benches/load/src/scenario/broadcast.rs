@@ -1,10 +1,12 @@
 //! One room, one publisher: in flight, bursts, and the very large room. Not the small rooms.
 
+use std::num::NonZeroU64;
+
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::bench::{Bench, Common, Load, Plan};
+use crate::bench::{Bench, Common, LATEST, Load, Plan, To};
 use crate::session::Sessions;
 
 /// A fixed number of messages in flight.
@@ -61,38 +63,51 @@ struct Room {
     /// Bytes of a payload.
     #[arg(long, default_value_t = 128)]
     size: usize,
+    /// Publish so many keys in turn in the room of latest values, and read that room. With fewer keys than messages
+    /// under way values are replaced, and never come.
+    #[arg(long)]
+    keys: Option<NonZeroU64>,
     #[command(flatten)]
     sessions: Sessions,
 }
 
+fn to(keys: Option<NonZeroU64>) -> To {
+    keys.map_or(To::Room, |keys| To::Keys(keys.get()))
+}
+
 impl Inflight {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
-        let Room { subscribers, size, sessions } = self.room;
-        let parameters =
-            json!({"window": self.window, "subscribers": subscribers, "size": size, "subprotocol": sessions.name()});
+        let Room { subscribers, size, keys, sessions } = self.room;
+        let parameters = json!({
+            "window": self.window, "subscribers": subscribers, "size": size, "keys": keys,
+            "subprotocol": sessions.name(),
+        });
         let head = super::head("inflight", &self.common, parameters);
         broadcast(
             head,
             &self.common,
             subscribers,
             sessions,
-            &Plan { load: Load::Window(self.window), size, rooms: None },
+            &Plan { load: Load::Window(self.window), size, to: to(keys) },
         )
     }
 }
 
 impl Bursts {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
-        let Room { subscribers, size, sessions } = self.room;
+        let Room { subscribers, size, keys, sessions } = self.room;
         let (rate, burst) = (self.rate, self.burst.max(1));
-        let parameters = json!({"rate": rate, "burst": burst, "subscribers": subscribers, "size": size, "subprotocol": sessions.name()});
+        let parameters = json!({
+            "rate": rate, "burst": burst, "subscribers": subscribers, "size": size, "keys": keys,
+            "subprotocol": sessions.name(),
+        });
         let head = super::head("bursts", &self.common, parameters);
         broadcast(
             head,
             &self.common,
             subscribers,
             sessions,
-            &Plan { load: Load::Paced { rate, burst }, size, rooms: None },
+            &Plan { load: Load::Paced { rate, burst }, size, to: to(keys) },
         )
     }
 }
@@ -108,7 +123,7 @@ impl Stall {
             &self.common,
             subscribers,
             sessions,
-            &Plan { load: Load::Paced { rate, burst: 1 }, size, rooms: None },
+            &Plan { load: Load::Paced { rate, burst: 1 }, size, to: To::Room },
         )
     }
 }
@@ -121,7 +136,8 @@ fn broadcast(
     plan: &Plan,
 ) -> Result<Map<String, Value>> {
     let mut bench = Bench::new(common, 1)?;
-    let readers = bench.readers(subscribers, sessions)?;
+    let name = matches!(plan.to, To::Keys(_)).then_some(LATEST);
+    let readers = bench.readers(subscribers, sessions, name)?;
     // A refused reader is reported, and owed nothing: otherwise one refusal would stop a closed loop for good.
     let alive = bench.swarm.alive(&readers);
     let phase = bench.measure(common, plan, u32::try_from(alive)?)?;

@@ -82,7 +82,7 @@ impl Idle {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
         let mut bench = Bench::new(&self.common, 1)?;
         let before = bench.stat()?;
-        let ids = bench.readers(self.subscribers, self.sessions)?;
+        let ids = bench.readers(self.subscribers, self.sessions, None)?;
         let mut events = Events::with_capacity(64);
         let until = clock::now() + clock::nanos(self.settle);
         while clock::now() < until {

@@ -7,7 +7,7 @@ use mio::Events;
 use serde_json::{Map, Value, json};
 
 use super::reconnect::{ask, greet};
-use crate::bench::{Bench, Common, float, round};
+use crate::bench::{Bench, Common, LATEST, float, round};
 use crate::book::{ValueFaults, Values};
 use crate::client::Book;
 use crate::clock::{self, SECOND};
@@ -17,7 +17,6 @@ use crate::pace::{Dice, Pace};
 use crate::stamp;
 use crate::stat::Stat;
 
-const ROOM: &str = "latest";
 /// Nobody waits longer for a snapshot.
 const LIMIT: u64 = 60 * SECOND;
 
@@ -85,7 +84,7 @@ impl LatestJoin {
         run(&mut bench, &mut source, self.common.warmup, &|_| true)?;
         let (before, already) = (bench.stat()?, source.published);
         let (start, cpu) = (clock::now(), clock::cpu());
-        ask(&mut bench, &ids, ROOM);
+        ask(&mut bench, &ids, LATEST);
         let whole = |bench: &Bench| ids.iter().all(|&id| values(bench, id).is_none_or(|(_, whole)| whole.is_some()));
         run(&mut bench, &mut source, 0.0, &whole)?;
         let (wall, used) = (clock::now() - start, clock::cpu() - cpu);

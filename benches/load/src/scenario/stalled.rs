@@ -5,7 +5,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::bench::{Bench, Common, Load, Plan, WIDTH, float, round};
+use crate::bench::{Bench, Common, Load, Plan, To, WIDTH, float, round};
 use crate::link::Role;
 use crate::session::Sessions;
 
@@ -32,9 +32,9 @@ pub struct Stalled {
 impl Stalled {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
         let common = &self.common;
-        let plan = Plan { load: Load::Paced { rate: self.rate, burst: 1 }, size: self.size, rooms: None };
+        let plan = Plan { load: Load::Paced { rate: self.rate, burst: 1 }, size: self.size, to: To::Room };
         let mut bench = Bench::new(common, 1)?;
-        let readers = bench.readers(self.subscribers.saturating_sub(self.stalled), Sessions::default())?;
+        let readers = bench.readers(self.subscribers.saturating_sub(self.stalled), Sessions::default(), None)?;
         let recipients = u32::try_from(bench.swarm.alive(&readers))?;
         let without = bench.measure(common, &plan, recipients)?;
         let wanted = (0..self.stalled).map(|_| ("/".to_owned(), Role::Stalled));
