@@ -392,7 +392,12 @@ impl Outbox {
 
     /// Goes on over another link after the first `received` messages of the session; false when that is not possible.
     pub fn resume(&mut self, received: u64) -> bool {
-        !self.is_closing() && self.replay.as_mut().is_some_and(|replay| replay.rewind(received))
+        let goes_on = !self.is_closing() && self.replay.as_mut().is_some_and(|replay| replay.rewind(received));
+        if goes_on {
+            // What has come since for the link that was lost, as answers to its last pings, is not for this one.
+            self.park();
+        }
+        goes_on
     }
 
     /// Writes what waits, as much as one call of the sink may carry.

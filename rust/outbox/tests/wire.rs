@@ -138,3 +138,16 @@ fn errors_of_the_sink_are_passed_on_except_an_interruption() {
     assert_eq!(outbox.flush(&mut Failing(ErrorKind::BrokenPipe), 0).unwrap_err().kind(), ErrorKind::BrokenPipe);
     assert_eq!(outbox.messages(), 1);
 }
+
+#[test]
+fn a_resumed_link_begins_with_its_reply_whatever_was_answered_before_it() {
+    let mut outbox = Outbox::of_session(1 << 20, Encoding::Json, 1 << 20);
+    outbox.park();
+    assert!(outbox.push_raw((*b"a late answer").into(), &mut |_, _| {}));
+    assert!(outbox.resume(0));
+    outbox.push_first((*b"HTTP/1.1 101").into());
+    let mut sink = Ration::unlimited();
+    flush(&mut outbox, &mut sink);
+    assert_eq!(sink.taken, b"HTTP/1.1 101");
+    assert_eq!(outbox.bytes(), 0);
+}
