@@ -179,4 +179,4 @@ SCENARIOS: dict[str, tuple[Callable[[float], list[Result]], float]] = {
     "proxy": (proxy, 60.0),
     "unread": (unread, 300.0),
 }
-"""By name: what runs, and for how many seconds if nobody says otherwise."""
+"""By name: what runs, and how many seconds it takes without `--seconds`."""

@@ -34,7 +34,7 @@ class Ages:
         self._histograms: dict[str, _Histogram] = {}
 
     def note(self, pattern: str, age_ms: int) -> None:
-        """Somebody has taken a message of a room of this pattern.
+        """Counts the age of a message of a room of this pattern when an application has taken it.
 
         Args:
             pattern: of the rule that the room has.

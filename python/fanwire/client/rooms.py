@@ -339,7 +339,7 @@ class Rooms:
         """A message has come, and this follows."""
         self._actions += actions
         if not (actions and isinstance(actions[-1], Deliver)):
-            # Nobody takes it, and the server waits for what nobody has taken.
+            # It reaches no queue, so it counts as taken at once: the server waits for what was not taken.
             session = self._session
             if self._reports.passed(room.room, session.total, session.size):
                 self._out.tell(now, room.room)
