@@ -66,7 +66,7 @@ bench-cluster: $(VENV)/dev ## several nodes over NATS: throughput, latency, byte
 # Nightly where there is one; stable takes the flags of sanitizers as well, if it is told to.
 FUZZ := .cache/cargo-fuzz/bin/cargo-fuzz
 FUZZ_RUST ?= $(if $(shell rustup run nightly rustc --version 2>/dev/null),RUSTUP_TOOLCHAIN=nightly,RUSTC_BOOTSTRAP=1)
-FUZZ_TARGETS ?= frame message outbox
+FUZZ_TARGETS ?= frame decoder message outbox
 # A small quarantine: what it holds would pass for growth of ours.
 FUZZ_RUN = ASAN_OPTIONS=quarantine_size_mb=16 $(FUZZ_RUST) $(FUZZ) run
 

@@ -13,20 +13,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use fanwire::arrivals::Credit;
 use fanwire::budget::Budget;
-use fanwire::command::{Command, Event};
+use fanwire::command::{Command, Event, Source};
 use fanwire::engine::{Engine, Entrance, Settings, Way};
 use fanwire::envelope::{Encoding, Kind};
 use fanwire::frame::{self, Opcode};
+use fanwire::inbound::InboundSettings;
 use fanwire::members::Headcount;
 use fanwire::message::{About, Delivery, Message, Role};
 use fanwire::mint::Draft;
 use fanwire::outbox::{Outbox, Progress, Sink};
+use fanwire::pace::RateSettings;
 use fanwire::probes::Seal;
 use fanwire::shard::{Link, Shard, ShardSettings};
 use fanwire::slots::{ConnId, Ids};
 use fanwire::stats::Stats;
 use fanwire::tcp_info::TcpInfo;
+use fanwire::wire::decoder::Limits;
 
 const PAYLOAD: [u8; 128] = [b'x'; 128];
 const ROOM: u64 = 1;
@@ -42,13 +46,17 @@ impl Sink for Null {
 }
 
 impl Link for Null {
-    fn arm(&mut self) -> io::Result<()> {
+    fn watch(&mut self, _: ConnId) -> io::Result<()> {
         Ok(())
     }
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+    fn fed(&mut self, _: usize) {}
+    fn peer_closed(&mut self) {}
     fn finish(&mut self) {}
     fn abort(&mut self) {}
     fn grant(&mut self, _: usize) {}
-    fn serve(&mut self, _: ConnId) {}
     fn tcp_info(&self) -> Option<TcpInfo> {
         None
     }
@@ -74,8 +82,27 @@ fn shard_settings() -> ShardSettings {
         write_timeout_us: 30_000_000,
         min_rate: 1024,
         slow_code: 4008,
+        inbound: InboundSettings {
+            limits: Limits { max_message: 1 << 20, max_fragments: 1000 },
+            rates: RateSettings {
+                message_rate: 0.0,
+                message_burst: 1.0,
+                byte_rate: 0.0,
+                byte_burst: 1.0,
+                ping_rate: 0.0,
+                ping_burst: 1.0,
+                max_refused: 1.0,
+            },
+            message_timeout_us: 30_000_000,
+            min_rate: 1024,
+            dry_run: false,
+        },
         seal: Seal::default(),
     }
+}
+
+fn source() -> Source {
+    Source { rest: Box::default(), times: 1.0 }
 }
 
 fn frames(c: &mut Criterion) {
@@ -108,11 +135,13 @@ fn outboxes(c: &mut Criterion) {
 
 /// A shard whose room has so many members.
 fn crowd(members: usize, budget: &Arc<Budget>) -> Shard<Null> {
-    let mut shard = Shard::new(0, shard_settings(), Arc::clone(budget), Arc::<Stats>::default());
+    let unfinished = Arc::new(Budget::new(usize::MAX));
+    let mut shard = Shard::new(0, shard_settings(), Arc::clone(budget), unfinished, Arc::<Stats>::default());
     let headcount = Arc::new(Headcount::new(1));
     let mut ids = Ids::new(0);
     for conn in (0..members).map_while(|_| ids.take()) {
-        shard.apply(Command::Open { conn, link: null(), encoding: Encoding::Raw }, 0);
+        let greeting = Box::default();
+        shard.apply(Command::Open { conn, link: null(), encoding: Encoding::Raw, greeting, source: source() }, 0);
         headcount.join(0);
         shard.apply(Command::Join { conn, room: ROOM, headcount: Arc::clone(&headcount), before: Box::default() }, 0);
     }
@@ -184,11 +213,12 @@ fn engines(c: &mut Criterion) {
             unsent_bytes: 16 << 10,
             write_timeout: Duration::from_secs(30),
             shard: shard_settings(),
+            credit: Credit { messages: 64, bytes: 1 << 20, total: 1 << 30 },
         };
         let engine = Engine::start(settings).expect("an engine starts");
         for _ in 0..members {
-            let conn =
-                engine.open(Way::Hosted { window: usize::MAX, fd: None }, Encoding::Raw).expect("a connection opens");
+            let way = Way::Hosted { window: usize::MAX, fd: None };
+            let conn = engine.open(way, Encoding::Raw, [b""; 2], source()).expect("a connection opens");
             engine.join(conn, "room", Entrance::default(), None).expect("a connection joins");
         }
         group.bench_function(format!("call/{members}"), |b| {
@@ -218,7 +248,7 @@ fn engines(c: &mut Criterion) {
 fn catch_up(engine: &Engine, members: u64) {
     let delivered = || engine.stats().map(|stats| stats.delivered.value()).sum::<u64>();
     while delivered() < engine.published().0 * members {
-        for event in engine.events() {
+        for event in engine.events(1000, 0) {
             assert!(matches!(event, Event::Data { .. }), "{event:?}");
         }
         std::thread::yield_now();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::account::Account;
 use crate::envelope::Encoding;
+use crate::inbound::Received;
 use crate::members::Headcount;
 use crate::message::{Message, RoomId};
 use crate::slots::ConnId;
@@ -12,8 +13,8 @@ use crate::slots::ConnId;
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields say nothing but their names")]
 pub enum Command<L> {
-    /// A connection begins; one that speaks in envelopes has a session.
-    Open { conn: ConnId, link: L, encoding: Encoding },
+    /// A connection begins; one that speaks in envelopes has a session. Its link begins with `greeting`.
+    Open { conn: ConnId, link: L, encoding: Encoding, greeting: Box<[u8]>, source: Source },
     /// A session goes on over another link, `as_new` by its name, after the first `received` messages. The link begins
     /// with `accepted`. When the session cannot go on the link begins with `refused` and is the connection `as_new`.
     /// The link that the session still has is retired, as by [`Command::Retire`].
@@ -26,18 +27,21 @@ pub enum Command<L> {
         received: u64,
         accepted: Box<[u8]>,
         refused: Box<[u8]>,
+        source: Source,
     },
-    /// The link of a session is lost, if it still is this one; the session goes on without.
-    Park { conn: ConnId, link: ConnId },
+    /// The link of a connection is ended at once, if it still is this one, as if its peer had reset it.
+    Cut { conn: ConnId, link: ConnId },
     /// The link of a session is retired, if it still is this one: it finishes the frame that it has begun, and ends with
     /// a close frame. The session goes on without it or, if it `is_over`, ends, whatever link it has.
     Retire { conn: ConnId, link: ConnId, retired: Retired, is_over: bool },
     /// The peer has received so many messages of its session.
     Received { conn: ConnId, count: u64 },
+    /// A report of the peer counts as so many more.
+    Charge { conn: ConnId, reports: usize },
     /// Its application has taken what a room (0: none) has among the first `count` messages of the session. From the first
     /// on, only so much of each room's droppable messages is under way to it as its window lets out.
     Taken { conn: ConnId, room: RoomId, count: u64 },
-    /// The peer is gone; nothing can be written any more.
+    /// The host wants no more of a connection, and of its session. A link that it still has is ended at once.
     Gone { conn: ConnId },
     /// Bytes that are no message, ahead of all messages.
     Raw { conn: ConnId, bytes: Box<[u8]> },
@@ -51,10 +55,12 @@ pub enum Command<L> {
     Join { conn: ConnId, room: RoomId, headcount: Arc<Headcount>, before: Box<[Arc<Message>]> },
     /// A membership ends.
     Leave { conn: ConnId, room: RoomId },
-    /// The peer has sent a ping.
-    Ping { conn: ConnId, payload: Box<[u8]> },
-    /// The peer has sent a pong; to one of the probes behind droppable messages, with the number of it.
-    Pong { conn: ConnId, probe: Option<u64> },
+    /// What was read of a link that is read elsewhere; none: its end.
+    Feed { conn: ConnId, link: ConnId, bytes: Option<Box<[u8]>> },
+    /// The host has handled some of the messages of a connection: more may be read.
+    ReadOn { conn: ConnId },
+    /// The host wants no more messages of a connection for now, or wants them again.
+    Hold { conn: ConnId, is_held: bool },
     /// Close with this frame; `flush`: after all that waits.
     Close { conn: ConnId, frame: Box<[u8]>, flush: bool },
     /// See [`Link::grant`].
@@ -64,8 +70,16 @@ pub enum Command<L> {
     Test(crate::shard::tests::Hook),
 }
 
-/// How a link ends that no longer is its session's. Nothing is told of it, and it is over after `close_timeout` at the
-/// latest.
+/// What a link has to be read for.
+#[derive(Debug)]
+pub struct Source {
+    /// What was read of it already.
+    pub rest: Box<[u8]>,
+    /// How many times as much as others the client may send; 0: as much as it likes.
+    pub times: f64,
+}
+
+/// How a link ends that no longer is its session's. Nothing is told of it but its end, which comes within `close_timeout`.
 #[derive(Debug)]
 pub struct Retired {
     /// Its id from now on. Given back at once where there is no link to retire.
@@ -74,7 +88,7 @@ pub struct Retired {
     pub frame: Box<[u8]>,
 }
 
-/// Why the engine ended a connection, or is about to.
+/// Why the engine ended a connection or a link, or is about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// Its queue reached its limit with messages that must not be dropped.
@@ -87,6 +101,19 @@ pub enum Cause {
     CloseTimeout,
     /// The peer reset the connection, or another error of the link.
     Reset,
+    /// The peer ended the connection without a close frame.
+    Eof,
+    /// The closing handshake is over.
+    Over,
+    /// The host wanted it.
+    Cut,
+}
+
+impl Cause {
+    /// Whether the peer need not take what was written.
+    pub fn is_abrupt(self) -> bool {
+        !matches!(self, Self::Eof | Self::Over)
+    }
 }
 
 /// What a shard tells. A connection is named by its link here: by its id or, once its session has gone on over
@@ -108,8 +135,34 @@ pub enum Event {
     Refused { conn: ConnId, link: ConnId },
     /// Bytes for a link that is drained elsewhere.
     Data { conn: ConnId, bytes: Box<[u8]> },
-    /// Such a link has had all its bytes.
+    /// Such a link has had all its bytes, and its peer has closed it.
     Finish { conn: ConnId },
+    /// So many bytes of what was fed of such a link were read.
+    Read { conn: ConnId, bytes: usize },
+    /// Messages of the peer: of the link `conn`, and the connection `of`, with `size` bytes in all.
+    Messages { conn: ConnId, of: ConnId, size: usize, messages: Vec<Received> },
+    /// The peer has sent a close frame. It was answered, unless it has one of the codes that [`Event::may_ask`] names.
+    PeerClosed { conn: ConnId, code: Option<u16>, reason: Box<str> },
+    /// The peer broke a rule, and its connection is closed with this code.
+    Broke { conn: ConnId, code: u16, reason: &'static str },
     /// The shard's thread has panicked.
     Failed { what: String },
+}
+
+impl Event {
+    /// The link whose messages it comes after.
+    pub fn follows(&self) -> Option<ConnId> {
+        match *self {
+            Self::Closed { conn, .. }
+            | Self::Parked { conn, .. }
+            | Self::PeerClosed { conn, .. }
+            | Self::Broke { conn, .. } => Some(conn),
+            _ => None,
+        }
+    }
+
+    /// Whether a client says by a close code that it comes back, so that the host decides about its session, and answers.
+    pub fn may_ask(code: Option<u16>) -> bool {
+        code.is_some_and(|code| (4000..4500).contains(&code))
+    }
 }

@@ -1,4 +1,4 @@
-//! The thread of one shard: it takes commands, lets the shard write, waits for sockets and timers.
+//! The thread of one shard: it takes commands, lets the shard read and write, waits for sockets and timers.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,12 +54,12 @@ impl Driver {
             // Stopped, so that nobody waits for a thread that is gone.
             let _ = self.queue.stop();
             let _ = self.failure.set(what.clone());
-            self.events.extend([Event::Failed { what }]);
+            self.events.extend([Event::Failed { what }], &mut Vec::new());
         }
         // Dropping the shard closes its descriptors; a broken one may panic again on the way.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             self.shard.abort_all();
-            self.tell();
+            self.tell(self.now_us());
         }));
     }
 
@@ -90,15 +90,17 @@ impl Driver {
             }
             // Before the writes: a ping that was queued after them would wait for whatever wakes this thread next.
             self.shard.tick(now_us);
+            self.shard.host(self.events.asked());
+            let is_reading = self.shard.read(READ_QUOTA, now_us);
             // Also before: when a peer answers a close frame, the host has to know already why it was sent.
-            self.tell();
-            let is_busy = self.shard.flush(FLUSH_QUOTA, now_us) || !pending.is_empty();
+            self.tell(now_us);
+            let is_busy = self.shard.flush(FLUSH_QUOTA, now_us) || is_reading || !pending.is_empty();
             if pending.is_empty() {
                 pending_bytes = 0;
             }
             self.shard.settle(now_us, pending_bytes + self.queue.bytes() + self.kept.used());
             let next_us = self.shard.next_due_us();
-            self.tell();
+            self.tell(now_us);
 
             turns_since_poll += 1;
             let wait = if is_busy || !self.queue.sleep() {
@@ -123,12 +125,14 @@ impl Driver {
                 courtesy.offer(|| self.now_us());
             }
             for event in ready.iter().filter(|event| event.token() != WAKE) {
-                self.shard.writable(ConnId::from_u64(event.token().0 as u64));
+                let conn = ConnId::from_u64(event.token().0 as u64);
+                let is_hung_up = event.is_read_closed() || event.is_error();
+                self.shard.ready(conn, event.is_readable(), is_hung_up, event.is_writable());
             }
         }
     }
 
-    fn tell(&mut self) {
+    fn tell(&mut self, now_us: u64) {
         let (events, ended) = self.shard.take();
         // Ids first: who hears that a connection was closed may expect its place to be free.
         if !ended.is_empty() {
@@ -138,7 +142,11 @@ impl Driver {
             }
         }
         if !events.is_empty() {
-            self.events.extend(events);
+            let mut full = Vec::new();
+            self.events.extend(events, &mut full);
+            for conn in full {
+                self.shard.full(conn, now_us);
+            }
         }
     }
 
@@ -182,6 +190,9 @@ pub const WAKE: Token = Token(0);
 /// Connections written to in one turn: about 0.2 ms of system calls, after which new messages are looked for,
 /// so that they still join the writes of the same round.
 const FLUSH_QUOTA: usize = 32;
+
+/// Connections read from in one turn: about 0.1 ms of system calls.
+const READ_QUOTA: usize = 32;
 
 /// References queued in one turn: about 1 ms, so that a flood of messages cannot keep the thread from writing.
 const APPLY_QUOTA: usize = 65_536;

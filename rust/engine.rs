@@ -10,8 +10,9 @@ use std::{io, process};
 
 use mio::{Poll, Registry, Waker};
 
+use crate::arrivals::Credit;
 use crate::budget::Budget;
-use crate::command::{Command, Event, Retired};
+use crate::command::{Command, Event, Retired, Source};
 use crate::driver::{Driver, WAKE};
 pub use crate::engine::forget::{FORGOTTEN, forgetting};
 use crate::envelope::{Encoding, Kind};
@@ -33,7 +34,7 @@ use crate::stats::Stats;
 /// What an engine is started with.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Threads that write.
+    /// Threads that read and write.
     pub shards: usize,
     /// Bytes that may wait for all connections together.
     pub engine_bytes: usize,
@@ -51,6 +52,8 @@ pub struct Settings {
     pub unsent_bytes: u32,
     /// See [`SocketLink::new`].
     pub write_timeout: Duration,
+    /// How much of what clients send may be on its way to the host.
+    pub credit: Credit,
     /// What holds for each connection.
     pub shard: ShardSettings,
 }
@@ -71,6 +74,7 @@ pub struct Entrance {
 pub struct Engine {
     settings: Settings,
     budget: Arc<Budget>,
+    unfinished: Arc<Budget>,
     events: Arc<Events>,
     shards: Vec<Handle>,
     rooms: Rooms,
@@ -101,7 +105,7 @@ impl Engine {
             return Err(Error::Invalid(format!("shards must be 1 to {MAX_SHARDS}, not {}", settings.shards)));
         }
         let budget = Arc::new(Budget::new(settings.engine_bytes));
-        let events = Arc::new(Events::new()?);
+        let events = Arc::new(Events::new(settings.credit)?);
         let rooms = Rooms::new(settings.max_rooms, settings.shards, settings.history_bytes);
         let mint =
             Mint::new(rooms.new_epoch(), settings.shard.connection_bytes, settings.max_nesting, Arc::clone(&budget));
@@ -109,6 +113,7 @@ impl Engine {
             Settings { shard: ShardSettings { started_ms: mint.started_ms(), ..settings.shard }, ..settings };
         let mut engine = Self {
             budget,
+            unfinished: Arc::new(Budget::new(settings.credit.total)),
             events,
             shards: Vec::new(),
             mint,
@@ -134,9 +139,33 @@ impl Engine {
         self.events.fd()
     }
 
-    /// What has happened since the last call.
-    pub fn events(&self) -> Vec<Event> {
-        self.events.take()
+    /// What has happened: events, and about `most` messages, a few of each connection at a time. Messages that were
+    /// returned before count as handled. The host holds `held` bytes of messages.
+    pub fn events(&self, most: usize, held: usize) -> Vec<Event> {
+        let mut again = Vec::new();
+        let events = self.events.take(most, held, &mut again);
+        for conn in again {
+            if let Some(shard) = self.shard_of(conn) {
+                shard.push(Command::ReadOn { conn }, 0);
+            }
+        }
+        events
+    }
+
+    /// Bytes of messages that are coming or on their way to the host.
+    pub fn inbound_bytes(&self) -> usize {
+        self.unfinished.used() + self.events.bytes()
+    }
+
+    /// The host wants no more messages of a connection for now, or wants them again.
+    pub fn hold(&self, conn: ConnId, is_held: bool) -> Result<(), Error> {
+        self.tell(conn, Command::Hold { conn, is_held }, 0)
+    }
+
+    /// What the host has read of a link that it reads; none: its end.
+    pub fn feed(&self, conn: ConnId, link: ConnId, bytes: Option<&[u8]>) -> Result<(), Error> {
+        let size = bytes.map_or(0, <[u8]>::len);
+        self.tell(conn, Command::Feed { conn, link, bytes: bytes.map(Into::into) }, size)
     }
 
     /// Gives every room that matches `pattern` these settings, unless an earlier pattern matches it. Rooms
@@ -147,20 +176,32 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes a connection, which has a session if it speaks in envelopes.
-    pub fn open(&self, way: Way, encoding: Encoding) -> Result<ConnId, Error> {
+    /// Takes a connection, which has a session if it speaks in envelopes. It is sent `greeting` and, as a message,
+    /// `first`.
+    pub fn open(
+        &self,
+        way: Way,
+        encoding: Encoding,
+        [greeting, first]: [&[u8]; 2],
+        source: Source,
+    ) -> Result<ConnId, Error> {
         self.check()?;
         let Some(shard) = self.shards.iter().min_by_key(|shard| lock(&shard.ids).len()) else {
             return Err(Error::Invalid("the engine has no shards".into()));
         };
         let (conn, link) = self.link(way, shard)?;
-        shard.push(Command::Open { conn, link, encoding }, 0);
+        let greeting = match first {
+            [] => greeting.into(),
+            first => [greeting, &encoding.frame(first)].concat().into(),
+        };
+        shard.push(Command::Open { conn, link, encoding, greeting, source }, 0);
         Ok(conn)
     }
 
     /// Goes on with the session of a connection over another link, after the first `received` messages of it. The link
     /// begins with the bytes of `greeting` and the message `accepted`. Where the session cannot go on the message is
     /// `refused`, and the link is a connection of its own by the id that is returned. [`Event::Resumed`] or [`Event::Refused`] says which.
+    #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     pub fn resume(
         &self,
         conn: ConnId,
@@ -169,6 +210,7 @@ impl Engine {
         received: u64,
         [greeting, accepted, refused]: [&[u8]; 3],
         farewell: Farewell<'_>,
+        source: Source,
     ) -> Result<ConnId, Error> {
         self.check()?;
         let Some(shard) = self.shard_of(conn) else {
@@ -177,7 +219,8 @@ impl Engine {
         let retired = Retired { id: shard.take_id()?, frame: farewell.frame() };
         let (as_new, link) = self.link(way, shard).inspect_err(|_| lock(&shard.ids).release(retired.id))?;
         let [accepted, refused] = [accepted, refused].map(|text| [greeting, &encoding.frame(text)].concat().into());
-        shard.push(Command::Resume { conn, link, as_new, retired, encoding, received, accepted, refused }, 0);
+        let resume = Command::Resume { conn, link, as_new, retired, encoding, received, accepted, refused, source };
+        shard.push(resume, 0);
         Ok(as_new)
     }
 
@@ -190,20 +233,25 @@ impl Engine {
             Ok(id) => Command::Retire { conn, link, retired: Retired { id, frame: farewell.frame() }, is_over },
             // No place is left for the link, which ends without a word. The session is not touched by that.
             Err(_) if is_over => Command::Gone { conn },
-            Err(_) => Command::Park { conn, link },
+            Err(_) => Command::Cut { conn, link },
         };
         shard.push(command, 0);
         Ok(())
     }
 
-    /// The link of a session is lost; the session goes on without one until it is resumed, or [`Self::gone`].
-    pub fn park(&self, conn: ConnId, link: ConnId) -> Result<(), Error> {
-        self.tell(conn, Command::Park { conn, link }, 0)
+    /// Ends a link at once; a session goes on without one until it is resumed, or [`Self::gone`].
+    pub fn cut(&self, conn: ConnId, link: ConnId) -> Result<(), Error> {
+        self.tell(conn, Command::Cut { conn, link }, 0)
     }
 
     /// The peer has received so many messages of its session.
     pub fn received(&self, conn: ConnId, count: u64) -> Result<(), Error> {
         self.tell(conn, Command::Received { conn, count }, 0)
+    }
+
+    /// What the peer has reported counts as so many reports more.
+    pub fn charge(&self, conn: ConnId, reports: usize) -> Result<(), Error> {
+        self.tell(conn, Command::Charge { conn, reports }, 0)
     }
 
     /// The peer's application has taken what a room has among the first `count` messages of its session. From the first
@@ -213,7 +261,7 @@ impl Engine {
         self.tell(conn, Command::Taken { conn, room, count }, 0)
     }
 
-    /// The peer of a connection is gone, and its session with it.
+    /// A connection is over, and its session with it. A link that it still has is ended at once.
     pub fn gone(&self, conn: ConnId) -> Result<(), Error> {
         self.tell(conn, Command::Gone { conn }, 0)
     }
@@ -368,26 +416,6 @@ impl Engine {
         self.rooms.find(name, |entry| entry.room.snapshot()).unwrap_or_default()
     }
 
-    /// The peer has sent a ping; it is answered.
-    pub fn ping_received(&self, conn: ConnId, payload: &[u8]) -> Result<(), Error> {
-        // A flood of pings is answered as fast as we write, not as fast as it comes (RFC 6455 section 5.5.3).
-        if self.shard_of(conn).is_some_and(|shard| shard.queue.is_full()) {
-            return self.check();
-        }
-        self.tell(conn, Command::Ping { conn, payload: payload.into() }, payload.len())
-    }
-
-    /// The peer has sent a pong: it lives. The payload says which ping it answers.
-    pub fn pong_received(&self, conn: ConnId, payload: &[u8]) -> Result<(), Error> {
-        let probe = self.settings.shard.seal.number(conn, payload);
-        self.tell(conn, Command::Pong { conn, probe }, 0)
-    }
-
-    /// Whether a pong with this payload answers a probe, which was sent once: then it is no pong that nobody asked for.
-    pub fn answers_probe(&self, conn: ConnId, payload: &[u8]) -> bool {
-        self.settings.shard.seal.number(conn, payload).is_some()
-    }
-
     /// Closes a connection with a close frame, after all that waits (`flush`) or before it.
     pub fn close(&self, conn: ConnId, code: Option<u16>, reason: &str, flush: bool) -> Result<(), Error> {
         if let Some(code) = code
@@ -489,7 +517,13 @@ impl Engine {
         };
         let budget = Arc::clone(&self.budget);
         let driver = Driver {
-            shard: Shard::new(index, settings.shard.clone(), Arc::clone(&budget), Arc::clone(&handle.stats)),
+            shard: Shard::new(
+                index,
+                settings.shard.clone(),
+                Arc::clone(&budget),
+                Arc::clone(&self.unfinished),
+                Arc::clone(&handle.stats),
+            ),
             budget,
             poll,
             queue: Arc::clone(&handle.queue),
@@ -513,7 +547,7 @@ impl Engine {
                 HostLink::new(id, Arc::clone(&self.events), window, fd, write_timeout).map(Wire::Host)
             }
             Way::Socket(fd) => {
-                SocketLink::new(fd, id, Arc::clone(&shard.registry), unsent_bytes, write_timeout).map(Wire::Socket)
+                SocketLink::new(fd, Arc::clone(&shard.registry), unsent_bytes, write_timeout).map(Wire::Socket)
             }
         };
         match link {
@@ -697,9 +731,9 @@ impl<'a> Farewell<'a> {
 /// The way out of a new connection.
 #[derive(Debug)]
 pub enum Way {
-    /// Its socket. The descriptor is the engine's own from here on.
+    /// Its socket, which nobody else reads or writes from here on.
     Socket(OwnedFd),
-    /// The host writes: bytes come as events, `window` at a time.
+    /// The host reads and writes: bytes go as events, `window` at a time, and come by [`Engine::feed`].
     Hosted {
         /// Bytes.
         window: usize,

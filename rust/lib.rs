@@ -4,7 +4,7 @@
 //!
 //! The files below stand in the order of their dependencies; each imports only those above it. First the
 //! pure parts, which know no socket, no thread and no clock, from [`frame`] to the state machine that
-//! joins them, [`shard`]. Then the edge: [`queue`] and [`events`] between threads, [`link`] (the ways out),
+//! joins them, [`shard`]. Then the edge: [`queue`] and [`events`] between threads, [`link`] (what carries a connection),
 //! the thread itself in [`driver`], the table of [`rooms`], and [`engine`], which owns it all. Then what comes from
 //! other nodes: [`parcel`], [`values`], [`inlet`], and the connection to NATS in `line`. That and the border to Python are Cargo
 //! features; without them, nothing here can name async-nats or PyO3.
@@ -12,6 +12,10 @@
 pub mod error;
 pub mod budget;
 pub mod frame;
+pub mod limit;
+pub mod wire;
+pub mod pace;
+pub mod inbound;
 pub mod document;
 pub mod envelope;
 pub mod message;
@@ -32,6 +36,7 @@ pub mod runs;
 pub mod tcp_info;
 pub mod shard;
 pub mod queue;
+pub mod arrivals;
 pub mod events;
 pub mod link;
 pub mod driver;

@@ -1,4 +1,4 @@
-//! The two ways out of a connection: its socket, or the host's loop where TLS is spoken there.
+//! What carries a connection: its socket, or the host's loop where TLS is spoken there.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
@@ -17,12 +17,12 @@ use crate::shard::Link;
 use crate::slots::ConnId;
 use crate::tcp_info::TcpInfo;
 
-/// A way out.
+/// A link.
 #[derive(Debug)]
 pub enum Wire {
-    /// Written here.
+    /// Read and written here.
     Socket(SocketLink),
-    /// Written by the host.
+    /// Read and written by the host.
     Host(HostLink),
 }
 
@@ -36,11 +36,24 @@ impl Sink for Wire {
 }
 
 impl Link for Wire {
-    fn arm(&mut self) -> io::Result<()> {
+    fn watch(&mut self, conn: ConnId) -> io::Result<()> {
         match self {
-            Self::Socket(link) => link.arm(),
-            // The host grants more when it can.
+            Self::Socket(link) => link.watch(conn),
+            // Its events name the link, and it is fed what is read.
             Self::Host(_) => Ok(()),
+        }
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(link) => link.read(into),
+            Self::Host(_) => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn fed(&mut self, bytes: usize) {
+        if let Self::Host(link) = self {
+            link.tell(Event::Read { conn: link.conn, bytes });
         }
     }
 
@@ -48,7 +61,13 @@ impl Link for Wire {
         match self {
             // Fails when the peer is gone already, which is as finished as can be.
             Self::Socket(link) => drop(link.socket.shutdown(Shutdown::Write)),
-            Self::Host(link) => link.events.extend([Event::Finish { conn: link.conn }]),
+            Self::Host(link) => link.finish(false),
+        }
+    }
+
+    fn peer_closed(&mut self) {
+        if let Self::Host(link) = self {
+            link.finish(true);
         }
     }
 
@@ -67,14 +86,6 @@ impl Link for Wire {
         }
     }
 
-    fn serve(&mut self, conn: ConnId) {
-        match self {
-            Self::Socket(link) => link.serve(conn),
-            // Its events name the link.
-            Self::Host(_) => {}
-        }
-    }
-
     fn tcp_info(&self) -> Option<TcpInfo> {
         match self {
             Self::Socket(link) => TcpInfo::of(link.socket.as_fd()),
@@ -83,14 +94,12 @@ impl Link for Wire {
     }
 }
 
-/// A socket, by a descriptor of our own: the host's may be closed at any moment, and its number given to
-/// the next connection, where a late write would leak one user's data to another.
+/// A socket, which nobody else reads or writes. It leaves the poll when it is dropped, and its descriptor closed.
 #[derive(Debug)]
 pub struct SocketLink {
     socket: Socket,
     registry: Arc<Registry>,
-    token: Token,
-    is_armed: bool,
+    is_watched: bool,
 }
 
 impl SocketLink {
@@ -99,13 +108,7 @@ impl SocketLink {
     /// `unsent_bytes` bounds what the kernel holds unsent (`TCP_NOTSENT_LOWAT`, tcp(7)), so that what to drop
     /// is decided late and in our queue; `write_timeout` ends a connection whose peer acknowledges nothing
     /// or opens no window for so long (`TCP_USER_TIMEOUT`, where there is one).
-    pub fn new(
-        fd: OwnedFd,
-        conn: ConnId,
-        registry: Arc<Registry>,
-        unsent_bytes: u32,
-        write_timeout: Duration,
-    ) -> io::Result<Self> {
+    pub fn new(fd: OwnedFd, registry: Arc<Registry>, unsent_bytes: u32, write_timeout: Duration) -> io::Result<Self> {
         let socket = Socket::from(fd);
         socket.set_nonblocking(true)?;
         // A socket pair, as a test may use, has none of these options, and needs none.
@@ -120,7 +123,7 @@ impl SocketLink {
         socket.set_nosigpipe(true)?;
         #[cfg(not(target_os = "linux"))]
         let _ = (unsent_bytes, write_timeout);
-        Ok(Self { socket, registry, token: Token(conn.as_u64() as usize), is_armed: false })
+        Ok(Self { socket, registry, is_watched: false })
     }
 
     fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -130,49 +133,39 @@ impl SocketLink {
         }
     }
 
-    fn serve(&mut self, conn: ConnId) {
-        self.token = Token(conn.as_u64() as usize);
-        if self.is_armed {
-            // Fails only if the socket is gone, which the next write notices.
-            let _ = self.registry.reregister(&mut SourceFd(&self.socket.as_raw_fd()), self.token, Interest::WRITABLE);
-        }
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::net::recv(&self.socket, into, rustix::net::RecvFlags::empty())?.0)
     }
 
-    /// Edge-triggered, and for good: registered at the first full socket buffer, so that readers who keep
-    /// up never cost a system call here.
-    fn arm(&mut self) -> io::Result<()> {
-        if !self.is_armed {
-            self.registry.register(&mut SourceFd(&self.socket.as_raw_fd()), self.token, Interest::WRITABLE)?;
-            self.is_armed = true;
+    /// Edge-triggered, in both directions and for good: readers who keep up never cost another system call here.
+    fn watch(&mut self, conn: ConnId) -> io::Result<()> {
+        let (token, interest) = (Token(conn.as_u64() as usize), Interest::READABLE | Interest::WRITABLE);
+        let fd = self.socket.as_raw_fd();
+        let mut source = SourceFd(&fd);
+        if self.is_watched {
+            return self.registry.reregister(&mut source, token, interest);
         }
+        self.registry.register(&mut source, token, interest)?;
+        self.is_watched = true;
         Ok(())
     }
 
-    /// Closing our descriptor alone would end nothing, for the host holds another: `shutdown` makes the host's
-    /// loop see the end, and without linger the last close then resets, whatever the peer's window is.
+    /// Without linger the close that follows resets, whatever the peer's window is.
     fn abort(&mut self) {
-        // Both fail only when the connection is gone already.
+        // Fails only when the connection is gone already.
         let _ = self.socket.set_linger(Some(Duration::ZERO));
-        let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
 
-impl Drop for SocketLink {
-    fn drop(&mut self) {
-        if self.is_armed {
-            // Must precede the close: with the host's descriptor still open, epoll would keep the entry.
-            let _ = self.registry.deregister(&mut SourceFd(&self.socket.as_raw_fd()));
-        }
-    }
-}
-
-/// A connection that the host writes to, because it speaks TLS there: bytes go as events, as many as the
-/// host has granted.
+/// A connection that the host reads and writes, because it speaks TLS there: bytes go as events, as many as the host has
+/// granted.
 #[derive(Debug)]
 pub struct HostLink {
     conn: ConnId,
     events: Arc<Events>,
     window: usize,
+    /// All was written, and the peer has closed.
+    ends: [bool; 2],
     /// A descriptor of our own, which is only asked about.
     socket: Option<Socket>,
 }
@@ -195,7 +188,7 @@ impl HostLink {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = write_timeout;
-        Ok(Self { conn, events, window, socket })
+        Ok(Self { conn, events, window, ends: [false; 2], socket })
     }
 
     fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -209,8 +202,22 @@ impl HostLink {
         }
         let written = bytes.len();
         self.window -= written;
-        self.events.extend([Event::Data { conn: self.conn, bytes: bytes.into() }]);
+        self.tell(Event::Data { conn: self.conn, bytes: bytes.into() });
         Ok(written)
+    }
+
+    /// TLS has no half-closed connections: it ends when both sides have closed.
+    fn finish(&mut self, is_peer: bool) {
+        let was_over = self.ends == [true; 2];
+        self.ends[usize::from(is_peer)] = true;
+        if !was_over && self.ends == [true; 2] {
+            self.tell(Event::Finish { conn: self.conn });
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Only messages fill anything.
+        self.events.extend([event], &mut Vec::new());
     }
 }
 

@@ -14,19 +14,24 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use pyo3::{create_exception, intern};
 
-use crate::command::{Cause, Event};
+use crate::arrivals::Credit;
+use crate::command::{Cause, Event, Source};
 use crate::document::{self, Fault};
 use crate::driver::panic_text;
 use crate::engine::{Engine, Entrance, Farewell, Settings, Way, forgetting};
 use crate::envelope::{Encoding, Kind};
 use crate::error::Error;
+use crate::inbound::{InboundSettings, Payload, Received};
+use crate::limit::LIMITS;
 use crate::message::{Delivery, Role};
 use crate::mint::{Draft, JoinReply, Joined, Stamp};
+use crate::pace::RateSettings;
 use crate::probes::Seal;
 use crate::room::{Position, RoomSettings, unrecovered_name};
 use crate::shard::ShardSettings;
 use crate::slots::ConnId;
 use crate::stats::DROPS;
+use crate::wire::decoder::Limits;
 
 create_exception!(
     fanwire._engine,
@@ -133,7 +138,7 @@ struct PyEngine(Arc<Engine>);
 #[pymethods]
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, min_rate, slow_code, max_nesting=64))]
+    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, min_rate, slow_code, max_nesting=64, max_message=1 << 20, max_fragments=131_072, message_timeout=30.0, inbox_messages=64, inbox_bytes=1 << 20, inbound_bytes=128 << 20, message_rate=1e3, message_burst=2e3, byte_rate=4194304.0, byte_burst=8388608.0, ping_rate=10.0, ping_burst=100.0, max_refused=1e3, dry_run=false))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn new(
         shards: usize,
@@ -152,6 +157,20 @@ impl PyEngine {
         min_rate: u64,
         slow_code: u16,
         max_nesting: usize,
+        max_message: usize,
+        max_fragments: usize,
+        message_timeout: f64,
+        inbox_messages: usize,
+        inbox_bytes: usize,
+        inbound_bytes: usize,
+        message_rate: f64,
+        message_burst: f64,
+        byte_rate: f64,
+        byte_burst: f64,
+        ping_rate: f64,
+        ping_burst: f64,
+        max_refused: f64,
+        dry_run: bool,
     ) -> PyResult<Self> {
         let settings = Settings {
             shards,
@@ -173,8 +192,24 @@ impl PyEngine {
                 write_timeout_us: micros(write_timeout)?,
                 min_rate,
                 slow_code,
+                inbound: InboundSettings {
+                    limits: Limits { max_message, max_fragments },
+                    rates: RateSettings {
+                        message_rate,
+                        message_burst,
+                        byte_rate,
+                        byte_burst,
+                        ping_rate,
+                        ping_burst,
+                        max_refused,
+                    },
+                    message_timeout_us: micros(message_timeout)?,
+                    min_rate,
+                    dry_run,
+                },
                 seal: Seal::default(),
             },
+            credit: Credit { messages: inbox_messages, bytes: inbox_bytes, total: inbound_bytes },
         };
         guard(|| Engine::start(settings)).map(|engine| Self(Arc::new(engine)))
     }
@@ -183,9 +218,10 @@ impl PyEngine {
         self.0.fd()
     }
 
-    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    #[pyo3(signature = (most=1024, held=0))]
+    fn events<'py>(&self, py: Python<'py>, most: usize, held: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for event in guard(|| Ok(self.0.events()))? {
+        for event in guard(|| Ok(self.0.events(most, held)))? {
             list.append(event_tuple(py, event)?)?;
         }
         Ok(list)
@@ -208,13 +244,24 @@ impl PyEngine {
         guard(|| self.0.add_rule(pattern, settings))
     }
 
-    #[pyo3(signature = (fd, encoding="raw", window=0))]
-    fn open(&self, fd: Option<RawFd>, encoding: &str, window: usize) -> PyResult<u64> {
+    #[pyo3(signature = (fd, encoding="raw", window=0, *, greeting=b"".as_slice(), first=b"".as_slice(), rest=b"".as_slice(), rate=1.0))]
+    #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
+    fn open(
+        &self,
+        fd: Option<RawFd>,
+        encoding: &str,
+        window: usize,
+        greeting: &[u8],
+        first: &[u8],
+        rest: &[u8],
+        rate: f64,
+    ) -> PyResult<u64> {
         let (way, encoding) = (way(fd, window)?, parse_encoding(encoding)?);
-        guard(|| self.0.open(way, encoding)).map(ConnId::as_u64)
+        let source = Source { rest: rest.into(), times: rate };
+        guard(|| self.0.open(way, encoding, [greeting, first], source)).map(ConnId::as_u64)
     }
 
-    #[pyo3(signature = (conn, fd, encoding, received, greeting, accepted, refused, farewell, window=0))]
+    #[pyo3(signature = (conn, fd, encoding, received, greeting, accepted, refused, farewell, window=0, *, rest=b"".as_slice(), rate=1.0))]
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     fn resume(
         &self,
@@ -227,12 +274,15 @@ impl PyEngine {
         refused: &[u8],
         farewell: (u16, String),
         window: usize,
+        rest: &[u8],
+        rate: f64,
     ) -> PyResult<u64> {
         let (way, encoding) = (way(fd, window)?, parse_encoding(encoding)?);
         let begin = [greeting, accepted, refused];
+        let source = Source { rest: rest.into(), times: rate };
         guard(|| {
             let farewell = Farewell::new(farewell.0, &farewell.1)?;
-            self.0.resume(ConnId::from_u64(conn), way, encoding, received, begin, farewell)
+            self.0.resume(ConnId::from_u64(conn), way, encoding, received, begin, farewell, source)
         })
         .map(ConnId::as_u64)
     }
@@ -244,12 +294,24 @@ impl PyEngine {
         })
     }
 
-    fn park(&self, conn: u64, link: u64) -> PyResult<()> {
-        guard(|| self.0.park(ConnId::from_u64(conn), ConnId::from_u64(link)))
+    fn cut(&self, conn: u64, link: u64) -> PyResult<()> {
+        guard(|| self.0.cut(ConnId::from_u64(conn), ConnId::from_u64(link)))
+    }
+
+    fn hold(&self, conn: u64, is_held: bool) -> PyResult<()> {
+        guard(|| self.0.hold(ConnId::from_u64(conn), is_held))
+    }
+
+    fn feed(&self, conn: u64, link: u64, data: Option<&[u8]>) -> PyResult<()> {
+        guard(|| self.0.feed(ConnId::from_u64(conn), ConnId::from_u64(link), data))
     }
 
     fn received(&self, conn: u64, count: u64) -> PyResult<()> {
         guard(|| self.0.received(ConnId::from_u64(conn), count))
+    }
+
+    fn charge(&self, conn: u64, reports: usize) -> PyResult<()> {
+        guard(|| self.0.charge(ConnId::from_u64(conn), reports))
     }
 
     fn taken(&self, conn: u64, room: &str, count: u64) -> PyResult<()> {
@@ -433,18 +495,6 @@ impl PyEngine {
         self.0.now_ms()
     }
 
-    fn ping_received(&self, conn: u64, payload: &[u8]) -> PyResult<()> {
-        guard(|| self.0.ping_received(ConnId::from_u64(conn), payload))
-    }
-
-    fn pong_received(&self, conn: u64, payload: &[u8]) -> PyResult<()> {
-        guard(|| self.0.pong_received(ConnId::from_u64(conn), payload))
-    }
-
-    fn answers_probe(&self, conn: u64, payload: &[u8]) -> bool {
-        self.0.answers_probe(ConnId::from_u64(conn), payload)
-    }
-
     #[pyo3(signature = (conn, code, reason="", flush=true))]
     fn close(&self, conn: u64, code: Option<u16>, reason: &str, flush: bool) -> PyResult<()> {
         guard(|| self.0.close(ConnId::from_u64(conn), code, reason, flush))
@@ -479,6 +529,12 @@ impl PyEngine {
             drops.set_item(name, sum(&|stats| stats.drops[reason as usize].value()))?;
         }
         dict.set_item("drops", drops)?;
+        dict.set_item("inbound_bytes", self.0.inbound_bytes())?;
+        let limits = PyDict::new(py);
+        for (limit, name) in LIMITS {
+            limits.set_item(name, sum(&|stats| stats.limits[limit as usize].value()))?;
+        }
+        dict.set_item("limits", limits)?;
         let mut latency: Vec<(u64, u64)> = Vec::new();
         dict.set_item("latency_sum_us", sum(&|stats| stats.latency.sum_us()))?;
         for stats in self.0.stats() {
@@ -649,10 +705,36 @@ fn event_tuple<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyAny>
         Event::Data { conn, bytes } => {
             (intern!(py, "data"), conn.as_u64(), PyBytes::new(py, &bytes)).into_pyobject(py)?.into_any()
         }
+        Event::Messages { conn, of: _, size, messages } => {
+            let list = PyList::empty(py);
+            for message in messages {
+                list.append(message_object(py, message)?)?;
+            }
+            (intern!(py, "messages"), conn.as_u64(), (size, list)).into_pyobject(py)?.into_any()
+        }
+        Event::PeerClosed { conn, code, reason } => {
+            (intern!(py, "peer_closed"), conn.as_u64(), (code, &*reason)).into_pyobject(py)?.into_any()
+        }
+        Event::Broke { conn, code, reason } => {
+            (intern!(py, "broke"), conn.as_u64(), (code, reason)).into_pyobject(py)?.into_any()
+        }
+        Event::Read { conn, bytes } => (intern!(py, "read"), conn.as_u64(), bytes).into_pyobject(py)?.into_any(),
         Event::Finish { conn } => (intern!(py, "finish"), conn.as_u64(), "").into_pyobject(py)?.into_any(),
         Event::Failed { what } => (intern!(py, "failed"), 0, what).into_pyobject(py)?.into_any(),
     };
     Ok(tuple)
+}
+
+/// A message; one that came too fast with the seconds to wait.
+fn message_object(py: Python<'_>, Received { payload, over }: Received) -> PyResult<Bound<'_, PyAny>> {
+    let payload = match payload {
+        Payload::Text(text) => PyString::new(py, &text).into_any(),
+        Payload::Binary(bytes) => PyBytes::new(py, &bytes).into_any(),
+    };
+    match over {
+        None => Ok(payload),
+        Some(over) => Ok((payload, over.wait_us as f64 / 1e6).into_pyobject(py)?.into_any()),
+    }
 }
 
 fn cause_name(cause: Cause) -> &'static str {
@@ -662,6 +744,9 @@ fn cause_name(cause: Cause) -> &'static str {
         Cause::Unanswered => "unanswered",
         Cause::CloseTimeout => "close timeout",
         Cause::Reset => "reset",
+        Cause::Eof => "eof",
+        Cause::Over => "over",
+        Cause::Cut => "cut",
     }
 }
 

@@ -1,4 +1,4 @@
-//! The state machine of one shard: commands in, writes to sinks, events out. It has no thread, no
+//! The state machine of one shard: commands and bytes in, writes and events out. It has no thread, no
 //! socket and no clock of its own: time comes in as microseconds since the engine started.
 //!
 //! Fan-out and writing are two steps. A command only queues references; [`Shard::flush`] then writes
@@ -10,14 +10,18 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use crate::account::Account;
 use crate::budget::Budget;
 use crate::command::{Cause, Command, Event};
 use crate::envelope::Encoding;
-use crate::frame::{self, Opcode};
+use crate::frame;
+use crate::inbound::{Heard, InboundSettings};
 use crate::members::Members;
 use crate::message::{Message, RoomId};
 use crate::outbox::{Drop, Outbox, Progress, Push, Sink};
+use crate::pace::Rates;
 use crate::probes::Seal;
 use crate::skips::Skips;
 use crate::slots::{ConnId, Slots};
@@ -25,19 +29,24 @@ use crate::stats::{DROPS, Stats};
 use crate::tcp_info::TcpInfo;
 
 use self::pings::Ping;
+use self::reading::Reading;
 
-/// The way out of one connection.
+/// What carries one connection.
 pub trait Link: Sink {
-    /// Asks for [`Shard::writable`] once the link takes more.
-    fn arm(&mut self) -> io::Result<()>;
+    /// Asks for [`Shard::ready`] by this id, whenever the link has something to read or takes more.
+    fn watch(&mut self, conn: ConnId) -> io::Result<()>;
+    /// Reads what has come, without waiting; `WouldBlock` when that is nothing, 0 at the end.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
+    /// So many of the bytes were read that were read elsewhere, and handed over by [`Command::Feed`].
+    fn fed(&mut self, bytes: usize);
     /// Says that nothing more will be written (FIN), after what was written.
     fn finish(&mut self);
-    /// Ends the connection at once, without waiting for the peer (RST).
+    /// Says that the peer will not send anything that counts.
+    fn peer_closed(&mut self);
+    /// Has the link end without waiting for the peer (RST) when it is dropped.
     fn abort(&mut self);
     /// Lets a link that is drained elsewhere take `bytes` more.
     fn grant(&mut self, bytes: usize);
-    /// Says by which id [`Shard::writable`] is to be called from now on.
-    fn serve(&mut self, conn: ConnId);
     /// What the kernel knows of the peer; none where it cannot tell.
     fn tcp_info(&self) -> Option<TcpInfo>;
 }
@@ -63,6 +72,8 @@ pub struct ShardSettings {
     pub min_rate: u64,
     /// The close code for a connection that is too slow for its queue.
     pub slow_code: u16,
+    /// What clients may send.
+    pub inbound: InboundSettings,
     /// What probes are made with. They are sent where pings are.
     pub seal: Seal,
 }
@@ -79,6 +90,19 @@ pub struct Shard<L> {
     /// Connections with something to write; each stands here once.
     dirty: VecDeque<ConnId>,
     timers: BinaryHeap<Reverse<(u64, ConnId)>>,
+    /// Connections with something to read; each stands here once.
+    readable: VecDeque<ConnId>,
+    reading_timers: BinaryHeap<Reverse<(u64, ConnId)>>,
+    /// Retired links by their former names, see [`Conn::link_id`].
+    retired: FxHashMap<ConnId, ConnId>,
+    rates: Arc<Rates>,
+    /// Bytes of all messages that are coming, in the whole engine.
+    unfinished: Arc<Budget>,
+    /// How often the host has asked for events; none: it has handled all that there were.
+    asked: Option<u64>,
+    /// Of the read under way.
+    buffer: Box<[u8]>,
+    heard: Vec<Heard>,
     /// References to messages in the outboxes of this shard.
     references: usize,
     /// How many of them the budget knows of.
@@ -91,6 +115,8 @@ pub struct Shard<L> {
 struct Conn<L> {
     /// None: the session is parked.
     link: Option<L>,
+    /// What is read of the link.
+    reading: Option<Box<Reading>>,
     /// See [`Event`].
     link_id: ConnId,
     outbox: Outbox,
@@ -102,7 +128,7 @@ struct Conn<L> {
     is_blocked: bool,
     /// Something waited for a window when it was written to last.
     is_held: bool,
-    /// It is the former link of a session: it closes, and the host is told nothing of it.
+    /// It is the former link of a session: it closes, and the host is told of its end alone.
     is_retired: bool,
     /// It was sent and no pong has come. A box, for most of the time there is none.
     ping: Option<Box<Ping>>,
@@ -116,8 +142,22 @@ struct Conn<L> {
 
 impl<L: Link> Shard<L> {
     /// A shard without connections.
-    pub fn new(index: usize, settings: ShardSettings, budget: Arc<Budget>, stats: Arc<Stats>) -> Self {
+    pub fn new(
+        index: usize,
+        settings: ShardSettings,
+        budget: Arc<Budget>,
+        unfinished: Arc<Budget>,
+        stats: Arc<Stats>,
+    ) -> Self {
         Self {
+            readable: VecDeque::new(),
+            reading_timers: BinaryHeap::new(),
+            retired: FxHashMap::default(),
+            rates: Arc::new(Rates::new(&settings.inbound.rates, 1.0)),
+            unfinished,
+            asked: None,
+            buffer: vec![0; READ_MAX].into(),
+            heard: Vec::new(),
             index,
             settings,
             budget,
@@ -137,13 +177,18 @@ impl<L: Link> Shard<L> {
     /// to messages it has handled, the measure of its work; what makes system calls counts as [`CALLS_WORK`].
     pub fn apply(&mut self, command: Command<L>, now_us: u64) -> usize {
         match command {
-            Command::Open { conn, link, encoding } => {
+            Command::Open { conn, link, encoding, greeting, source } => {
                 self.open(conn, link, encoding, now_us);
+                if !greeting.is_empty() {
+                    self.with_outbox(conn, |outbox| outbox.push_first(greeting));
+                }
+                self.begin(conn, source);
                 return CALLS_WORK;
             }
-            Command::Resume { conn, link, as_new, retired, encoding, received, accepted, refused } => {
+            Command::Resume { conn, link, as_new, retired, encoding, received, accepted, refused, source } => {
                 self.retire(conn, retired, now_us);
-                self.resume(conn, link, as_new, encoding, received, [accepted, refused], now_us);
+                let conn = self.resume(conn, link, as_new, encoding, received, [accepted, refused], now_us);
+                self.begin(conn, source);
                 return CALLS_WORK;
             }
             Command::Retire { conn, link, retired, is_over } => {
@@ -153,13 +198,13 @@ impl<L: Link> Shard<L> {
                     self.ended.push(retired.id);
                 }
                 if is_over {
-                    self.end(conn);
+                    self.gone(conn);
                 }
                 return CALLS_WORK;
             }
-            Command::Park { conn, link } => {
-                if self.slots.get_mut(conn).is_some_and(|slot| slot.link_id == link) {
-                    self.park(conn);
+            Command::Cut { conn, link } => {
+                if let Some(conn) = self.carried_by(conn, link) {
+                    self.lose(conn, Cause::Cut);
                 }
                 return CALLS_WORK;
             }
@@ -170,20 +215,15 @@ impl<L: Link> Shard<L> {
                     self.references = self.references + slot.outbox.references() - before;
                 }
             }
+            Command::Charge { conn, reports } => self.charge(conn, reports, now_us),
             Command::Taken { conn, room, count } => {
                 self.with_outbox(conn, |outbox| outbox.taken(room, count, now_us));
             }
             Command::Gone { conn } => {
-                self.end(conn);
+                self.gone(conn);
                 return CALLS_WORK;
             }
-            Command::Raw { conn, bytes } => {
-                let Self { slots, dirty, stats, references, .. } = self;
-                let Some(slot) = slots.get_mut(conn) else { return 1 };
-                if slot.push_raw(conn, bytes, dirty, stats, references) == Push::Overflow {
-                    self.close_slow(conn, Cause::Slow, now_us);
-                }
-            }
+            Command::Raw { conn, bytes } => self.push_raw(conn, bytes, now_us),
             Command::Send { conn, message } => self.deliver(conn, &message, now_us),
             Command::Publish { message, except } => {
                 let Self { members, slots, dirty, stats, references, .. } = self;
@@ -232,17 +272,9 @@ impl<L: Link> Shard<L> {
                 self.members.leave(room, conn);
                 self.forget_room(conn, room);
             }
-            Command::Ping { conn, payload } => {
-                self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
-            }
-            Command::Pong { conn, probe } => {
-                if let Some(slot) = self.slots.get_mut(conn) {
-                    slot.ping = None;
-                }
-                if let Some(probe) = probe {
-                    self.with_outbox(conn, |outbox| outbox.answered(probe, now_us));
-                }
-            }
+            Command::Feed { conn, link, bytes } => self.feed(conn, link, bytes, now_us),
+            Command::ReadOn { conn } => self.change_reading(conn, |reading| reading.is_full = false),
+            Command::Hold { conn, is_held } => self.change_reading(conn, |reading| reading.is_held = is_held),
             Command::Close { conn, frame, flush } => self.close(conn, frame, flush, now_us),
             Command::Grant { conn, bytes } => {
                 if let Some(link) = self.slots.get_mut(conn).and_then(|slot| slot.link.as_mut()) {
@@ -282,19 +314,25 @@ impl<L: Link> Shard<L> {
 
     /// Does what is due: pings, missing pongs, late closes. Returns when it wants to be called again.
     pub fn tick(&mut self, now_us: u64) -> Option<u64> {
-        loop {
-            let &Reverse((due_us, conn)) = self.timers.peek()?;
-            if due_us > now_us {
-                return Some(due_us);
-            }
+        while let Some(&Reverse((due_us, conn))) = self.timers.peek()
+            && due_us <= now_us
+        {
             self.timers.pop();
             self.fire(conn, now_us);
         }
+        while let Some(&Reverse((due_us, conn))) = self.reading_timers.peek()
+            && due_us <= now_us
+        {
+            self.reading_timers.pop();
+            self.look_at(conn, now_us);
+        }
+        self.next_due_us()
     }
 
     /// When [`Self::tick`] has something to do next.
     pub fn next_due_us(&self) -> Option<u64> {
-        self.timers.peek().map(|&Reverse((due_us, _))| due_us)
+        let due = |timers: &BinaryHeap<Reverse<(u64, ConnId)>>| timers.peek().map(|&Reverse((due_us, _))| due_us);
+        [due(&self.timers), due(&self.reading_timers)].into_iter().flatten().min()
     }
 
     /// Tells the budget what this turn has changed, and makes the slowest give way when it is over.
@@ -315,10 +353,7 @@ impl<L: Link> Shard<L> {
     pub fn abort_all(&mut self) {
         let all: Vec<_> = self.slots.iter_mut(self.index).map(|(conn, _)| conn).collect();
         for conn in all {
-            if let Some(link) = self.slots.get_mut(conn).and_then(|slot| slot.link.as_mut()) {
-                link.abort();
-            }
-            self.end(conn);
+            self.end_because(conn, Cause::Cut);
         }
         self.count();
     }
@@ -332,6 +367,7 @@ impl<L: Link> Shard<L> {
         let interval_us = self.settings.ping_interval_us;
         let mut slot = Conn {
             link: Some(link),
+            reading: None,
             link_id: conn,
             outbox: if interval_us > 0 { outbox.with_probes(self.settings.seal.clone(), conn) } else { outbox },
             skips: Skips::new(encoding != Encoding::Raw),
@@ -356,9 +392,21 @@ impl<L: Link> Shard<L> {
         self.stats.connections.set(self.slots.len() as u64);
     }
 
+    /// The host wants no more of a connection.
+    fn gone(&mut self, conn: ConnId) {
+        match self.slots.get_mut(conn) {
+            Some(slot) if slot.link.is_some() => self.end_because(conn, Cause::Cut),
+            _ => self.end(conn),
+        }
+    }
+
     /// Forgets a connection; what waited for it is dropped, and its link with it.
     fn end(&mut self, conn: ConnId) {
         let Some(mut slot) = self.slots.remove(conn) else { return };
+        self.forget_reading(slot.reading.take());
+        if slot.is_retired {
+            self.retired.remove(&slot.link_id);
+        }
         self.references -= slot.outbox.references();
         self.stats.held.set(self.stats.held.value() - u64::from(slot.is_held));
         let Conn { outbox, skips, account, .. } = &mut slot;
@@ -373,20 +421,29 @@ impl<L: Link> Shard<L> {
 
     fn end_because(&mut self, conn: ConnId, cause: Cause) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
-        let (name, is_retired) = (slot.name(conn), slot.is_retired);
-        if let Some(link) = &mut slot.link {
+        let name = slot.name(conn);
+        if let Some(link) = &mut slot.link
+            && cause.is_abrupt()
+        {
             link.abort();
         }
         self.end(conn);
-        if !is_retired {
-            self.events.push(Event::Closed { conn: name, cause });
-        }
+        self.events.push(Event::Closed { conn: name, cause });
     }
 
     fn deliver(&mut self, conn: ConnId, message: &Arc<Message>, now_us: u64) {
         let Self { slots, dirty, stats, references, .. } = self;
         if let Some(slot) = slots.get_mut(conn)
             && slot.push(conn, message, dirty, stats, references) == Push::Overflow
+        {
+            self.close_slow(conn, Cause::Slow, now_us);
+        }
+    }
+
+    fn push_raw(&mut self, conn: ConnId, bytes: Box<[u8]>, now_us: u64) {
+        let Self { slots, dirty, stats, references, .. } = self;
+        if let Some(slot) = slots.get_mut(conn)
+            && slot.push_raw(conn, bytes, dirty, stats, references) == Push::Overflow
         {
             self.close_slow(conn, Cause::Slow, now_us);
         }
@@ -444,7 +501,7 @@ impl<L: Link> Shard<L> {
         let before = slot.outbox.references();
         let flushed = match slot.outbox.flush(link, now_us) {
             Ok(flushed) => flushed,
-            Err(_) => return self.lose(conn, Cause::Reset),
+            Err(_) => return self.write_failed(conn, now_us),
         };
         // Not what has left: a message that has begun to leave waits no more, and a session keeps it.
         self.references = self.references + slot.outbox.references() - before;
@@ -465,18 +522,17 @@ impl<L: Link> Shard<L> {
             Progress::Empty | Progress::Held if slot.skips.is_empty() => {}
             Progress::Empty | Progress::Held => self.tell_skips(conn, now_us),
             Progress::More => slot.mark_dirty(conn, &mut self.dirty),
-            Progress::Closed if slot.is_retired => {
-                link.finish();
-                self.end(conn);
+            Progress::Closed => {
+                if flushed.bytes > 0 {
+                    link.finish();
+                }
+                if slot.reading.as_ref().is_some_and(|reading| reading.is_ended) {
+                    self.end_because(conn, Cause::Over);
+                }
             }
-            Progress::Closed if flushed.bytes > 0 => link.finish(),
-            Progress::Closed => {}
             Progress::Blocked => {
                 self.stats.blocked.add(1);
                 slot.is_blocked = true;
-                if link.arm().is_err() {
-                    self.lose(conn, Cause::Reset);
-                }
             }
         }
     }
@@ -626,10 +682,14 @@ impl<L> Conn<L> {
 /// A few system calls, in references: some microseconds. When thousands come or go at once the thread yields in between.
 const CALLS_WORK: usize = 512;
 
+/// Bytes of a read at most, of which each shard has one at a time.
+const READ_MAX: usize = 64 << 10;
+
 /// What one reference in a queue costs: its place, and its share of the key index.
 const REFERENCE_BYTES: usize = 16;
 
 mod pings;
+mod reading;
 mod sessions;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::limit::LIMITS;
 use crate::outbox::Drop;
 
 /// A count that only its owner's thread changes: a plain add, no locked instruction.
@@ -48,6 +49,8 @@ pub struct Stats {
     pub unanswered: Counter,
     /// Messages that did not leave, by reason.
     pub drops: [Counter; DROPS.len()],
+    /// How often clients passed a limit, in the order of [`LIMITS`].
+    pub limits: [Counter; LIMITS.len()],
     /// Age of the oldest message of each write when it was handed over.
     pub latency: Histogram,
 }

@@ -1,4 +1,4 @@
-"""The native half of fanwire: framing, fan-out and every connection's outgoing queue, on threads of its own.
+"""The native half of fanwire: sockets, framing, limits, fan-out and every connection's queues, on threads of its own.
 
 Only plain values cross this border. Every method may be called from any thread, none calls back into Python, and none
 waits for a client. A connection id that is stale or was never given out makes a call do nothing: connections end at
@@ -88,10 +88,10 @@ class RoomFull(EngineError):
 
 @final
 class Engine:
-    """Rooms, connections and the threads that write to them.
+    """Rooms, connections and the threads that read and write them.
 
     Args:
-        shards: writing threads, 1 to 1,024. A connection belongs to one of them for its life.
+        shards: threads, 1 to 1,024. A connection belongs to one of them for its life.
         connection_bytes: may wait for one connection, 256 bytes of overhead per message included.
         replay_bytes: a session keeps of what was sent and not acknowledged, overhead included.
         engine_bytes: may wait for all connections; a shared message counts once, plus 16 bytes for each reference.
@@ -108,6 +108,20 @@ class Engine:
         min_rate: bytes a second that have to move, either way, for a peer that answers no ping to count as alive.
         slow_code: the close code for a connection over its limit.
         max_nesting: levels of lists and maps in a message from another node; one with more is no message.
+        max_message: bytes of a client's message, all fragments together.
+        max_fragments: of a client's message.
+        message_timeout: from the beginning of a client's message to its end, in seconds, and a second more for each
+            `min_rate` bytes that have come.
+        inbox_messages: of one client that may wait for the host.
+        inbox_bytes: bytes of the same, with 64 for each message.
+        inbound_bytes: of all messages that are coming or wait for the host; then only clients are read that have none
+            waiting, and one whose message is coming is closed with 1013.
+        message_rate, message_burst: messages of one client in a second, and at once; 0: no limit. Those of a session
+            that are too many come with the seconds to wait; other clients are not read for as long.
+        byte_rate, byte_burst: bytes of the same.
+        ping_rate, ping_burst: pings and pongs of one client; more are not answered.
+        max_refused: messages over their rate until a connection is closed with 1008. A ping counts for ten.
+        dry_run: rates are only counted, see `stats`.
 
     Raises:
         ValueError: a value is out of range.
@@ -133,27 +147,54 @@ class Engine:
         min_rate: int,
         slow_code: int,
         max_nesting: int = 64,
+        max_message: int = ...,
+        max_fragments: int = ...,
+        message_timeout: float = 30.0,
+        inbox_messages: int = 64,
+        inbox_bytes: int = ...,
+        inbound_bytes: int = ...,
+        message_rate: float = 1000.0,
+        message_burst: float = 2000.0,
+        byte_rate: float = ...,
+        byte_burst: float = ...,
+        ping_rate: float = 10.0,
+        ping_burst: float = 100.0,
+        max_refused: float = 1000.0,
+        dry_run: bool = False,
     ) -> Engine: ...
     def fileno(self) -> int:
-        """The descriptor that is readable while `events` has something: an eventfd, a pipe where there is none."""
+        """The descriptor that is readable until `events` has returned nothing: an eventfd, or a pipe."""
 
-    def events(self) -> list[tuple[str, int, Any]]:
-        """What has happened since the last call, as `(kind, link, detail)`.
+    def events(self, most: int = 1024, held: int = 0) -> list[tuple[str, int, Any]]:
+        """What has happened since the last call, as `(kind, link, detail)`; of one link in its order. Messages that
+        were returned before count as handled.
 
         A connection is named by its link: its id or, after `resume`, what that returned. A session without a link is
         named by its id.
 
+        Args:
+            most: messages, about. Each connection that has some waiting has eight at a time, and then the next.
+            held: bytes of messages that the host keeps, which count for `inbound_bytes`.
+
+        * `"messages"`: messages of the client; the detail is `(bytes, messages)`, where a message is bytes or str or,
+          if it came too fast, a pair of that and the seconds to wait.
+        * `"peer_closed"`: the client's close frame; the detail is `(code, reason)`. It was answered, unless a session's
+          code is 4000 to 4499: then the host decides, and calls `retire` or `close`.
+        * `"broke"`: the client broke a rule, and its connection is closed with the detail, `(code, reason)`. Where
+          messages came just before, it is closed half a second later, unless the host does that before.
         * `"closing"`: the engine has begun to close a connection; the detail says why: `"slow"` or `"budget"`.
-        * `"closed"`: it has ended one, whose id is stale now: `"unanswered"`, `"close timeout"` or `"reset"`, and of a
-          parked session `"slow"` or `"budget"`. The host has to end its transport.
+        * `"closed"`: it has ended one, whose id is stale now: `"unanswered"`, `"close timeout"`,
+          `"reset"`, `"eof"` (without a close frame), `"over"` (after both) or `"cut"`, and of a parked session `"slow"`
+          or `"budget"`. Also of a link that was retired.
         * `"ended"`: a connection has ended, whoever ended it. It is named by its id, and the event comes once, before
           `"closed"` if that follows. The detail is `(messages, bytes, drops)`: what it was sent over all its links,
           and how many messages were dropped, by reason; see `stats`.
-        * `"parked"`: the link of a session is lost, for the same reasons; the host has to end its transport.
+        * `"parked"`: the link of a session is lost, for the same reasons.
         * `"resumed"`: a session goes on over the link; the detail is the session's id.
         * `"refused"`: it cannot; the link is a connection of its own; the detail is the id of the session.
         * `"data"`: bytes to write to a hosted link.
-        * `"finish"`: a hosted link has had all its bytes.
+        * `"read"`: so many bytes of what was fed of a hosted link were looked at.
+        * `"finish"`: a hosted link has had all its bytes, and the client has closed it.
         * `"failed"`: a thread has panicked; the detail is a text, the link 0.
         """
 
@@ -186,16 +227,31 @@ class Engine:
             EngineClosed: after `shutdown`, or in a forked process.
         """
 
-    def open(self, fd: int | None, encoding: str = "raw", window: int = 0) -> int:
+    def open(
+        self,
+        fd: int | None,
+        encoding: str = "raw",
+        window: int = 0,
+        *,
+        greeting: bytes = ...,
+        first: bytes = ...,
+        rest: bytes = ...,
+        rate: float = 1.0,
+    ) -> int:
         """Takes a connection by its connected socket, and returns its id. The engine keeps a duplicate.
 
-        Sets `TCP_NODELAY`, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`. From here on only the engine writes to it.
+        Sets `TCP_NODELAY`, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`. From here on only the engine reads and writes
+        it; the caller closes its own descriptor.
 
         Args:
-            fd: the socket. None, or with a `window`: the host writes, what it gets by `"data"` events, and the socket
-                is only asked how much of it the peer has.
+            fd: the socket. None, or with a `window`: the host writes what it gets by `"data"` events, and hands over
+                what it reads by `feed`. The socket is only asked how much of it the peer has.
             encoding: "raw": messages as they are; "json" or "msgpack": in envelopes, and the connection has a session.
             window: bytes that are under way to the host at most, until it calls `grant`.
+            greeting: bytes that are sent first.
+            first: an envelope that follows.
+            rest: what was read already.
+            rate: how many times as much as others the client may send; 0: as much as it likes.
 
         Raises:
             ValueError: the number is negative, or there is no such encoding.
@@ -215,6 +271,9 @@ class Engine:
         refused: bytes,
         farewell: tuple[int, str],
         window: int = 0,
+        *,
+        rest: bytes = ...,
+        rate: float = 1.0,
     ) -> int:
         """Goes on with a session over another link, and returns the link's id. `"resumed"` or `"refused"` follows.
 
@@ -232,19 +291,28 @@ class Engine:
                 connection of its own then, by the id returned. The session is for the host to end.
             farewell: close code and reason for the link that the session has still.
             window: as in `open`.
+            rest: as in `open`.
+            rate: as in `open`.
 
         Raises: as `open`.
         """
 
-    def park(self, conn: int, link: int) -> None:
-        """The link of a session is lost. The session stays in its rooms, and its messages wait, until `resume` or
-        `gone`. Does nothing if the session has another link by now."""
+    def cut(self, conn: int, link: int) -> None:
+        """Ends a link at once, if the connection has it still; `"closed"` or `"parked"` follows. A session stays in its
+        rooms, and its messages wait, until `resume` or `gone`."""
+
+    def hold(self, conn: int, is_held: bool) -> None:
+        """Reads nothing of a connection for now, or reads on. What has been read already still comes."""
+
+    def feed(self, conn: int, link: int, data: bytes | None) -> None:
+        """What the host has read of a hosted link; None: its end."""
 
     def retire(self, conn: int, link: int, farewell: tuple[int, str], is_over: bool) -> None:
-        """Closes the link of a session, if it still is this one. The session stays as after `park`.
+        """Closes the link of a session, if it still is this one. The session stays as after `cut`.
 
-        The link finishes the frame that it has begun, and ends with a close frame and FIN, within `close_timeout`. No
-        event tells of it, but `"data"` and `"finish"` of a hosted one. A session that is closing keeps its link.
+        The link finishes the frame that it has begun, and ends with a close frame and FIN, within `close_timeout`. Of
+        its events only `"closed"` comes, and `"data"` and `"finish"` of a hosted one. A session that is closing keeps
+        its link.
 
         Args:
             conn: the session's connection.
@@ -259,6 +327,9 @@ class Engine:
     def received(self, conn: int, count: int) -> None:
         """The client has received so many messages of its session; they need not be kept."""
 
+    def charge(self, conn: int, reports: int) -> None:
+        """What the client has reported counts as so many reports more. Over their rate it is not read for as long."""
+
     def taken(self, conn: int, room: str, count: int) -> None:
         """The client's application has taken, or dropped, all that a room has among the first `count` messages of its
         session. From the first call on, which may name no room (`""`), each room has a window: so many bytes of its
@@ -267,7 +338,7 @@ class Engine:
         tell what was read, if there are pings. What cannot be is ignored."""
 
     def gone(self, conn: int) -> None:
-        """The peer is gone: what waits is dropped, memberships end, the id becomes stale."""
+        """A connection is over: what waits is dropped, memberships end, the id becomes stale. A link ends at once."""
 
     def send_raw(self, conn: int, data: bytes) -> None:
         """Sends bytes that are no frame, such as a handshake reply, ahead of all messages."""
@@ -543,17 +614,6 @@ class Engine:
     def now_ms(self) -> int:
         """Milliseconds since 1970, by the clock that dates messages here. It never goes back."""
 
-    def ping_received(self, conn: int, payload: bytes) -> None:
-        """The peer has sent a ping: it is answered; of pongs that wait only the newest is kept (RFC 6455 5.5.3)."""
-
-    def pong_received(self, conn: int, payload: bytes) -> None:
-        """The peer has sent a pong: it lives. One that answers a probe, a ping behind droppable messages, says besides
-        that these were read."""
-
-    def answers_probe(self, conn: int, payload: bytes) -> bool:
-        """Whether a pong with this payload answers a probe that was sent to this connection at some time. No other has
-        such a payload but by a chance of 1 in 16 million; later probes have greater ones."""
-
     def close(self, conn: int, code: int | None, reason: str = "", flush: bool = True) -> None:
         """Closes a connection with a close frame and FIN; ends it after `close_timeout` at the latest.
 
@@ -580,7 +640,8 @@ class Engine:
             `pings` (probes aside); connections
             `closed_slow` and `closed_unanswered`; `waiting_bytes` of `waiting_bytes_limit`; `history_bytes`, kept by
             rooms; `drops` by reason
-            (`replaced`, `oldest`, `newest`, `budget`, `closed`); `latency_us`: pairs of an upper bound in
+            (`replaced`, `oldest`, `newest`, `budget`, `closed`); `inbound_bytes` of messages that are coming or wait
+            for the host; `limits`: how often clients have passed each; `latency_us`: pairs of an upper bound in
             microseconds and how often a write's oldest message was younger than that, but not than the bound before;
             `latency_sum_us`, the sum of these ages.
         """

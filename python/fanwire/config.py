@@ -96,7 +96,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     min_rate: int = 1024
     """Bytes a second. A peer that moves so much, either way, is alive: a large message over a slow link keeps pings and
-    their answers waiting. A fragmented message, and the body of a request, get as much more time than their timeouts.
+    their answers waiting. A message, and the body of a request, get as much more time than their timeouts.
     The worst mobile link carries some times as much; one byte a second is an attack."""
 
     close_timeout: float = 5.0
@@ -125,15 +125,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Fragments of one message: twice what the largest that the Autobahn suite sends has. Empty ones add no bytes."""
 
     message_timeout: float = 30.0
-    """From the first fragment of a message to its last, and a second more for each `min_rate` bytes that have come;
+    """From the beginning of a message to its end, and a second more for each `min_rate` bytes that have come;
     then the connection is closed with 1008."""
 
     inbound_bytes: int = 128 << 20
-    """Bytes of all unfinished messages and of all messages that wait for handlers. Beyond it a fragmented message
+    """Bytes of all unfinished messages and of all messages that wait for handlers. Beyond it an unfinished message
     is answered with 1013, and whoever has messages waiting is no longer read."""
 
     inbox_messages: int = 64
-    """Messages of one client that may wait for an asynchronous handler before its socket is no longer read."""
+    """Messages of one client that may wait for the event loop, and as many for an asynchronous handler, before its
+    socket is no longer read."""
 
     inbox_bytes: int = 1 << 20
     """Bytes of the same."""
@@ -145,9 +146,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_connection_tasks: int = 64
     """Tasks of one connection that `Connection.spawn` runs at once; one more is an error. An application needs a few;
     a client that can have one started with each message stops here."""
-
-    read_buffer: int = 2048
-    """Bytes of a connection's first read buffer, the least that picows takes. It grows with its messages."""
 
     backlog: int = 4096
     """Connections that the kernel may hold before they are accepted; `net.core.somaxconn` may lower it."""
@@ -363,7 +361,6 @@ _LEAST: dict[str, float] = {
     "inbox_bytes": 1,
     "handler_grace": 0,
     "max_connection_tasks": 1,
-    "read_buffer": 2048,
     "backlog": 1,
     "drain_spread": 0,
     "drain_timeout": 0,

@@ -104,7 +104,7 @@ class Desk:
         self._ids = map(f"{secrets.token_hex(4)}-{{}}".format, itertools.count(1))
 
     def arrived(
-        self, connection: Connection, session: Session, frame: bytes | str, charge: Callable[[int, int], float | None]
+        self, connection: Connection, session: Session, frame: bytes | str, wait: float | None = None
     ) -> Incoming | None:
         """Takes a message as it comes: counts it, and answers at once what is about the connection itself. Returns what
         is left for `handle`.
@@ -113,20 +113,18 @@ class Desk:
             connection: whose it is.
             session: the same.
             frame: the message.
-            charge: has the client pay for a message of so many bytes, which counts as so many reports; 0: it is
-                none. Returns seconds if the client is too fast, by so many: nothing is left then.
+            wait: the client is too fast, by so many seconds: nothing is left then.
         """
         incoming = None
         try:
             incoming = session.hear(frame)
         except Refusal as refusal:
-            charge(len(frame), 0)
             self._refuse(connection, session, refusal.about, refusal)
         else:
             if incoming.type == "received":
-                charge(len(frame), self._report(connection, session, incoming))
+                # None is refused: it may be the last for long, and the client would wait for what it makes room for.
+                self._report(connection, session, incoming)
                 return None
-            wait = charge(len(frame), 0)
             if incoming.type in ABOUT_LINK:
                 if wait is None and incoming.type == "ping":
                     self._ping(connection, session)
@@ -241,13 +239,11 @@ class Desk:
         for envelope in (pong, session.report()):
             self._engine.send_control(connection.id, session.codec.name, envelope)
 
-    def _report(self, connection: Connection, session: Session, incoming: Incoming) -> int:
-        """Takes a report. Returns as how many it counts."""
+    def _report(self, connection: Connection, session: Session, incoming: Incoming) -> None:
         try:
-            return self._reports.take(connection, session, incoming)
+            self._reports.take(connection, session, incoming)
         except Refusal as refusal:
             self._refuse(connection, session, incoming, refusal)
-            return 1
 
     async def _token(self, connection: Connection, session: Session, incoming: Incoming) -> None:
         payload = await self.renewal.renew(connection, session, incoming)

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from time import perf_counter
 from typing import Any, Protocol
 
 from fanwire._engine import EngineError, Overloaded
@@ -19,7 +19,6 @@ from fanwire.ages import Ages
 from fanwire.authentication import Authentication
 from fanwire.background import Background
 from fanwire.backplane.base import Unavailable
-from fanwire.burst import Burst
 from fanwire.calls import Calls, names_within
 from fanwire.carriage import Phase, Step, Word, step
 from fanwire.codes import CloseCode
@@ -28,12 +27,12 @@ from fanwire.connection_log import ConnectionLog
 from fanwire.deadline import Deadline
 from fanwire.desk import Desk, Method
 from fanwire.fabric import Fabric, Host
+from fanwire.gateway.encrypted import Encrypted
 from fanwire.health import Health
 from fanwire.inbox import Inbox, Owner
 from fanwire.lifetimes import Lifetimes
 from fanwire.limits import Limits
 from fanwire.memberships import Memberships
-from fanwire.pace import Rates
 from fanwire.policy import Policies
 from fanwire.published import Published
 from fanwire.reject import Reject, reject_of
@@ -41,7 +40,6 @@ from fanwire.rejections import Rejections
 from fanwire.renewal import Renewal
 from fanwire.reports import Reports
 from fanwire.rights import Rights
-from fanwire.rota import Rota
 from fanwire.session import Phase as SessionPhase
 from fanwire.sessions import Sessions
 from fanwire.state import State
@@ -50,9 +48,12 @@ from fanwire.turns import Turns
 from fanwire.users import Users
 from fanwire.warden import COME_BACK, Warden
 
-__all__ = ["TAKEN_OVER", "Carrier", "Handler", "Handlers", "Hub"]
+__all__ = ["TAKEN_OVER", "Carrier", "Handler", "Handlers", "Hub", "Message"]
 
 Handler = Callable[..., Awaitable[None] | None]
+
+Message = bytes | str | tuple[bytes | str, float]
+"""A message of a client; one that came too fast with the seconds that it should have waited."""
 
 logger = logging.getLogger("fanwire")
 
@@ -70,7 +71,7 @@ class Handlers:
 
 
 class Carrier(Owner, Protocol):
-    """What carries a connection: its transport, as the hub needs it.
+    """What carries a connection: a link, as the hub needs it.
 
     Attributes:
         connection: what it carries. While the engine decides whether a session can go on over it, that session's.
@@ -79,6 +80,7 @@ class Carrier(Owner, Protocol):
         fresh: what it carries if the session asked for cannot go on; None once that is decided.
         phase: where it stands, see `fanwire.carriage`.
         ticket: its place among all.
+        encrypted: the transport, where the loop speaks TLS.
     """
 
     connection: Connection
@@ -87,21 +89,22 @@ class Carrier(Owner, Protocol):
     fresh: Connection | None
     phase: Phase
     ticket: Ticket
+    encrypted: Encrypted | None
+
+    def received(self, size: int, messages: list[Message]) -> None:
+        """Takes messages of so many bytes in all."""
+
+    def peer_closed(self, code: int | None, reason: str) -> None:
+        """Takes the client's close frame."""
+
+    def broke(self, code: int, reason: str) -> None:
+        """The client broke a rule, and is closed with this."""
 
     def abort(self) -> None:
-        """Ends the transport at once."""
+        """Has the engine end the link at once."""
 
-    def begin(self) -> None:
-        """Reads, from here on."""
-
-    def retire(self) -> None:
-        """Reads on, but for the peer's close frame and the end of the transport."""
-
-    def deliver(self, data: bytes) -> None:
-        """Writes bytes from the engine, where the loop writes."""
-
-    def finish(self) -> None:
-        """There are no more of them: ends the transport once the peer has closed, too."""
+    def gone(self, is_abrupt: bool) -> None:
+        """The engine has ended the link, and dropped what it held if that `is_abrupt`."""
 
 
 class Hub(Host):
@@ -130,8 +133,6 @@ class Hub(Host):
         self.config = config
         self.limits = limits
         self.log = ConnectionLog()
-        # Of identities there are a handful of kinds.
-        self.rates = lru_cache(maxsize=64)(lambda times: Rates(config, times))
         self.carriers: dict[int, Carrier] = {}
         self.connections: dict[int, Connection] = {}
         self.handlers = handlers
@@ -149,8 +150,6 @@ class Hub(Host):
         self._loop = asyncio.get_running_loop()
         self.turns = Turns(self._loop, health=health)
         health.check("the queue of turns", lambda: self.turns.is_well)
-        self.rota = Rota(self._loop, health)
-        self.burst = Burst(self._loop)
         self.desk = Desk(
             fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, rejections,
             self.spawn, calls, Reports(engine, policies, ages), health, handlers.on_message,
@@ -186,6 +185,8 @@ class Hub(Host):
         self._idle.set()
         # What the engine has told and was not looked at yet. Looking at one event may ask for those after it.
         self._events: deque[tuple[str, int, Any]] = deque()
+        # The rest is looked at in the next turn of the loop.
+        self._goes_on = False
 
     def start(self) -> None:
         """Begins to listen to the engine."""
@@ -197,7 +198,10 @@ class Hub(Host):
 
     def finish_log(self) -> None:
         """Writes the records of all that has ended, once the engine has."""
-        for kind, conn_id, detail in self.engine.events():
+        events = [*self._events]
+        while told := self.engine.events():
+            events += told
+        for kind, conn_id, detail in events:
             if kind == "ended":
                 self.log.accounted(conn_id, False, *detail)
         self.log.flush()
@@ -256,13 +260,8 @@ class Hub(Host):
             self._retire(old)
 
     def _retire(self, carrier: Carrier) -> None:
-        """A connection goes on without this transport, which the engine closes with a close frame."""
-        if self._step(carrier, Word.RETIRED) is Step.RETIRE:
-            carrier.retire()
-            # A peer that is cut off, or does not answer, holds nothing up.
-            self._loop.call_later(self.config.close_timeout, carrier.abort)
-        elif carrier.phase is Phase.GONE:
-            self._discard(carrier)
+        """A connection goes on without this link, which the engine closes with a close frame within `close_timeout`."""
+        self._step(carrier, Word.RETIRED)
 
     def let_go(self, carrier: Carrier, code: int, reason: str) -> bool:
         """Closes a transport and parks its session, whose client comes back; false if the session cannot wait."""
@@ -276,21 +275,25 @@ class Hub(Host):
         self._retire(carrier)
         return True
 
-    def lost(self, carrier: Carrier) -> None:
-        """A client's transport is gone. What follows has its turn: thousands may be lost at once."""
-        carrier.ticket.leave()
-        self.turns.put(self._lost, carrier)
-
-    def _lost(self, carrier: Carrier) -> None:
-        # Why the engine has ended it may be known already and not heard yet.
-        self.take_events()
+    def _lost(self, carrier: Carrier, kind: str, cause: str) -> None:
+        """A link has ended, and with it its connection (`closed`), or a session goes on without (`parked`)."""
+        carrier.gone(cause not in ("eof", "over"))
         todo = self._step(carrier, Word.LOST)
-        if todo is Step.UNLINK:
-            self._park(carrier.connection, carrier.link)
-            return
         self._discard(carrier)
-        if todo is Step.PARK:
-            self._left(carrier)
+        if todo is not Step.PARK:
+            return
+        connection = carrier.connection
+        if kind == "parked":
+            if cause in _CAUSES:
+                self.log.because(connection, _CAUSES[cause])
+            if not self._wait_for_client(connection, "the transport ended without a close frame"):
+                self._ended(connection, "closed")
+            return
+        if cause in _CAUSES:
+            if cause != "reset":
+                connection.closed_by = connection.closed_by or "server"
+            connection.close_reason = connection.close_reason or _CAUSES[cause]
+        self._ended(connection, "closed")
 
     def _step(self, carrier: Carrier, word: Word) -> Step:
         carrier.phase, todo = step(carrier.phase, word)
@@ -299,14 +302,6 @@ class Hub(Host):
     def _discard(self, carrier: Carrier) -> None:
         self.carriers.pop(carrier.link, None)
         self._look_idle()
-
-    def _left(self, carrier: Carrier) -> None:
-        """The client is away: its session waits for it, if it has one that can."""
-        connection = carrier.connection
-        if self._wait_for_client(connection, "the transport ended without a close frame"):
-            self._park(connection, carrier.link)
-        else:
-            self._ended(connection, "closed")
 
     def _wait_for_client(self, connection: Connection, why: str) -> bool:
         session = connection.session
@@ -318,10 +313,6 @@ class Hub(Host):
         connection.advance(State.PARKED)
         self.log.parked(connection, why)
         return True
-
-    def _park(self, connection: Connection, link: int) -> None:
-        with contextlib.suppress(EngineError):
-            self.engine.park(connection.id, link)
 
     def _ended(self, connection: Connection, reason: str) -> None:
         """A connection is over, and its session with it."""
@@ -613,18 +604,51 @@ class Hub(Host):
             self._quiet.set()
 
     def take_events(self) -> None:
-        """Does what the engine asks for. Also called before a peer's end is looked at, which may have a cause there."""
-        self._events.extend(self.engine.events())
-        while self._events:
-            kind, link, detail = self._events.popleft()
-            try:
-                self._take_event(kind, link, detail)
-            except BaseException as error:  # noqa: BLE001 - the events behind it have to be taken
-                self.health.internal_error(f"event {kind!r} of the engine", error)
+        """Does what the engine asks for, and gives messages to their handlers, for a slice of a turn of the loop."""
+        if not self._goes_on:
+            self._take_events()
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        self._take_events()
+
+    def _take_events(self) -> None:
+        end = perf_counter() + SLICE
+        events = self._events
+        while True:
+            if not events:
+                # What was taken before counts as handled with this.
+                events.extend(self.engine.events(BATCH, self.limits.inbound.bytes))
+                if not events:
+                    return
+            while events:
+                kind, link, detail = events.popleft()
                 carrier = self.carriers.get(link)
-                if carrier is not None:
-                    with self._contained("end of a transport"):
-                        carrier.abort()
+                try:
+                    if kind == "messages":
+                        if carrier is not None:
+                            carrier.received(*detail)
+                    else:
+                        self._take_event(kind, link, detail)
+                except BaseException as error:  # noqa: BLE001 - the events behind it have to be taken
+                    self.health.internal_error(f"event {kind!r} of the engine", error)
+                    if carrier is not None:
+                        with self._contained("end of a transport"):
+                            self._failed(carrier, is_gone=kind in ("closed", "parked"))
+                if perf_counter() >= end:
+                    self._goes_on = True
+                    self._loop.call_soon(self._go_on)
+                    return
+
+    def _failed(self, carrier: Carrier, *, is_gone: bool) -> None:
+        """What was told of a link could not be done: it ends, and its connection with it if it has gone already."""
+        if not is_gone:
+            carrier.abort()
+            return
+        carrier.gone(True)
+        self._discard(carrier)
+        if self._step(carrier, Word.LOST) is Step.PARK:
+            self._ended(carrier.connection, "closed")
 
     def _take_event(self, kind: str, link: int, detail: Any) -> None:
         carrier = self.carriers.get(link)
@@ -636,33 +660,33 @@ class Hub(Host):
             self._refused(carrier, link, detail)
         elif kind == "ended":
             self.log.accounted(link, link in self.connections, *detail)
-        elif carrier is None or (kind == "closed" and carrier.phase is Phase.RETIRED):
-            # Its transport was lost while the event was under way, or it names a session without a transport.
+        elif carrier is None:
+            # It names a session without a link.
             parked = self.connections.get(link)
             if kind == "closed" and parked is not None:
-                self.log.because(parked, _CAUSES[detail])
+                if detail in _CAUSES:
+                    self.log.because(parked, _CAUSES[detail])
                 self._ended(parked, "overflow" if parked.is_parked else "closed")
-        elif kind == "data":
-            carrier.deliver(detail)
-        elif kind == "finish":
-            carrier.finish()
+        elif kind in ("closed", "parked"):
+            self._lost(carrier, kind, detail)
+        elif kind == "peer_closed":
+            carrier.peer_closed(*detail)
+        elif kind == "broke":
+            carrier.broke(*detail)
         elif kind == "resumed":
             self._resumed(carrier)
-        elif kind == "parked":
-            self.log.because(carrier.connection, _CAUSES[detail])
-            carrier.abort()
         elif kind == "closing":
             carrier.connection.closing(CloseCode.SLOW_CONSUMER, _CAUSES[detail])
             self.limits.count("engine_bytes" if detail == "budget" else "connection_bytes")
             if carrier.connection.session is not None:
                 self.sessions.end(carrier.connection.session, carrier.connection, "overflow")
-        else:
-            connection = carrier.connection
-            if detail != "reset":
-                connection.closed_by = connection.closed_by or "server"
-            connection.close_reason = connection.close_reason or _CAUSES[detail]
-            connection.close_code = connection.close_code or CloseCode.ABNORMAL
-            carrier.abort()
+        elif carrier.encrypted is not None:
+            if kind == "data":
+                carrier.encrypted.deliver(detail)
+            elif kind == "read":
+                carrier.encrypted.read(detail)
+            else:
+                carrier.encrypted.end(False)
 
     def _cut(self, connection: Connection, link: int) -> None:
         """Ends a connection's transport, if it is still that one; its session waits."""
@@ -671,14 +695,11 @@ class Hub(Host):
             carrier.abort()
 
     def _resumed(self, carrier: Carrier) -> None:
-        todo = self._step(carrier, Word.RESUMED)
-        if todo is Step.NOTHING:
-            # Another transport has taken the connection meanwhile.
+        if self._step(carrier, Word.RESUMED) is Step.NOTHING:
+            # Another link has taken the connection meanwhile.
             return
         connection, fresh = carrier.connection, carrier.fresh
         carrier.fresh = None
-        if todo is Step.PARK:
-            self._discard(carrier)
         if connection.id not in self.connections:
             # It has ended while the engine decided.
             carrier.abort()
@@ -694,20 +715,12 @@ class Hub(Host):
             carrier.inbox = connection.inbox
             carrier.inbox.move(carrier)
         connection.inbox = carrier.inbox
-        if todo is Step.BEGIN:
-            carrier.begin()
-        else:
-            self._left(carrier)
 
     def _refused(self, carrier: Carrier | None, link: int, conn_id: int) -> None:
         """A session cannot go on; the link is a connection of its own, with the session that was made for this."""
         old = self.connections.get(conn_id)
-        todo = Step.FORGET if carrier is None else self._step(carrier, Word.REFUSED)
-        if todo is Step.FORGET:
-            self.engine.gone(link)
-            if carrier is not None:
-                self._discard(carrier)
-        elif todo is Step.CLOSE:
+        todo = Step.NOTHING if carrier is None else self._step(carrier, Word.REFUSED)
+        if todo is Step.CLOSE:
             self.engine.close(link, CloseCode.TAKEN_OVER, TAKEN_OVER, False)
         if old is not None and old.link == link:
             self._ended(old, "overflow")
@@ -716,7 +729,6 @@ class Hub(Host):
             carrier.connection.inbox = carrier.inbox
             carrier.fresh = None
             self.connected(carrier)
-            carrier.begin()
 
 
 class _Ended(Owner):
@@ -746,6 +758,14 @@ class _Ended(Owner):
 
 TAKEN_OVER = "another connection uses this session"
 """What a client is told whose session goes on over another connection."""
+
+SLICE = 0.002
+"""Seconds of a turn of the loop for messages and events: some hundreds of messages, and little beside the 50 ms in
+which a person notices nothing."""
+
+BATCH = 64
+"""Messages taken from the engine at a time: so many may be in Python at once, besides those of inboxes."""
+
 CUT_OFF = 0.5
 """Seconds of a stop for the ends of transports that were cut off."""
 

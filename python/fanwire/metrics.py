@@ -40,6 +40,8 @@ class Metrics(Counters):
         troubles: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self.registry = CollectorRegistry()
+        # The first that is asked, so that the counter below has what the engine has counted.
+        self.registry.register(_EngineLimits(stats, lambda limit, count: self.limit_exceeded(limit).inc(count)))
         limit_exceeded = Counter(
             "fanwire_limit_exceeded",
             "How often a limit was passed, enforced or not (dry_run).",
@@ -87,6 +89,27 @@ class Metrics(Counters):
     def line_suppressed(self, level: int) -> None:
         """A line was left out of the log."""
         self._suppressed_lines.labels(logging.getLevelName(level).lower()).inc()
+
+
+class _EngineLimits(Collector):
+    """Brings what the engine counts of limits into their counter, which the host counts in, too."""
+
+    def __init__(self, stats: Callable[[], dict[str, Any]], add: Callable[[str, int], object]) -> None:
+        self._stats = stats
+        self._add = add
+        self._seen: dict[str, int] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """Nothing of its own."""
+        limits = self._stats().get("limits", {})
+        for limit, count in limits.items():
+            seen = self._seen.get(limit, 0)
+            # Another engine begins anew.
+            new = count - seen if count >= seen else count
+            if new:
+                self._add(limit, new)
+        self._seen = {**limits}
+        return iter(())
 
 
 class _Host(Collector):

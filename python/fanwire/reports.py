@@ -62,12 +62,10 @@ class Reports:
         self._policies = policies
         self._ages = ages
 
-    def take(self, connection: Connection, session: Session, incoming: Incoming) -> int:
+    def take(self, connection: Connection, session: Session, incoming: Incoming) -> None:
         """Takes a message `received`. What it says of a room that the connection is not in is ignored: the client may
-        have been sent out of it meanwhile.
-
-        Returns:
-            As how many reports it counts: one for each `ROOMS_FOR_ONE` rooms or less that it names.
+        have been sent out of it meanwhile. For each `ROOMS_FOR_ONE` rooms or less that it
+        names it counts as one report.
 
         Raises:
             Refusal: `invalid_payload`.
@@ -75,7 +73,11 @@ class Reports:
         report: Received = session.codec.plain(incoming, Received)
         self._engine.received(connection.id, report.count)
         if report.taken is None:
-            return 1
+            return
+        # The engine, which reads no payloads, has counted it as one.
+        more = (len(report.taken) - 1) // ROOMS_FOR_ONE
+        if more > 0:
+            self._engine.charge(connection.id, more)
         # A client that has taken nothing yet has a window all the same.
         is_told = False
         for room, taken in report.taken.items():
@@ -87,4 +89,3 @@ class Reports:
                 self._ages.note(self._policies.of(room).pattern, self._engine.now_ms - taken.ts)
         if not is_told:
             self._engine.taken(connection.id, "", 0)
-        return max(1, -(-len(report.taken) // ROOMS_FOR_ONE))

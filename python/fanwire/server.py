@@ -403,6 +403,20 @@ class Server(Application):
             min_rate=config.min_rate,
             max_nesting=config.max_nesting,
             slow_code=CloseCode.SLOW_CONSUMER,
+            max_message=config.max_message,
+            max_fragments=config.max_fragments,
+            message_timeout=config.message_timeout,
+            inbox_messages=config.inbox_messages,
+            inbox_bytes=config.inbox_bytes,
+            inbound_bytes=config.inbound_bytes,
+            message_rate=config.message_rate,
+            message_burst=config.message_burst,
+            byte_rate=config.byte_rate,
+            byte_burst=config.byte_burst,
+            ping_rate=config.ping_rate,
+            ping_burst=config.ping_burst,
+            max_refused=config.max_refused,
+            dry_run=config.dry_run,
         )
         stack.callback(engine.shutdown, 1.0)
         for policy in self._policies:
@@ -595,7 +609,7 @@ class Server(Application):
             "handshaking_connections": len(keeper.waiting),
             "http_connections": keeper.http.connections,
             "parked_sessions": hub.sessions.parked,
-            "inbound_bytes": hub.limits.inbound.bytes,
+            "inbound_bytes": hub.limits.inbound.bytes + self._engine_stats()["inbound_bytes"],
             **hub.fabric.gauges,
         }
 

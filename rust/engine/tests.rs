@@ -15,7 +15,7 @@ use std::sync::Barrier;
 
 use super::*;
 use crate::probes::Seal;
-use crate::shard::tests::Hook;
+use crate::shard::tests::{Hook, inbound_settings, source};
 
 /// No wait takes longer than this before its test fails; a working engine needs a fraction.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -41,8 +41,10 @@ fn settings(shards: usize) -> Settings {
             write_timeout_us: 30_000_000,
             min_rate: 1024,
             slow_code: 4008,
+            inbound: inbound_settings(),
             seal: Seal::default(),
         },
+        credit: Credit { messages: 64, bytes: 1 << 20, total: 1 << 30 },
     }
 }
 
@@ -68,7 +70,7 @@ fn connect(engine: &Engine) -> Client {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     Client {
-        conn: engine.open(Way::Socket(ours.into()), Encoding::Raw).unwrap(),
+        conn: engine.open(Way::Socket(ours.into()), Encoding::Raw, [b""; 2], source()).unwrap(),
         stream: std::io::BufReader::new(theirs),
     }
 }
@@ -76,7 +78,7 @@ fn connect(engine: &Engine) -> Client {
 fn session(engine: &Engine) -> Client {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
-    let conn = engine.open(Way::Socket(ours.into()), Encoding::Json).unwrap();
+    let conn = engine.open(Way::Socket(ours.into()), Encoding::Json, [b""; 2], source()).unwrap();
     Client { conn, stream: std::io::BufReader::new(theirs) }
 }
 
@@ -145,7 +147,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 fn wait_event<T>(engine: &Engine, mut find: impl FnMut(Event) -> Option<T>) -> T {
     let mut found = None;
     wait_until("an event came", || {
-        found = found.take().or_else(|| engine.events().into_iter().find_map(&mut find));
+        found = found.take().or_else(|| engine.events(1000, 0).into_iter().find_map(&mut find));
         found.is_some()
     });
     found.unwrap()

@@ -104,7 +104,7 @@ impl<L: Link> Shard<L> {
         let is_alive = match (&mut slot.ping, info) {
             (Some(ping), Some(info)) => ping.is_alive(info, taken, slot.is_blocked, settings, now_us),
             _ => false,
-        };
+        } || slot.reading.as_ref().is_some_and(|reading| reading.is_unheard(now_us));
         if is_alive {
             // Once more: whether its kernel is still there shows by what it has to acknowledge.
             return self.send_ping(conn, now_us);

@@ -8,7 +8,7 @@ use crate::command::{Cause, Event, Retired};
 use crate::envelope::{Encoding, Kind};
 use crate::message::{About, Delivery, Message, Role};
 use crate::outbox::Outbox;
-use crate::shard::{Conn, Link, Shard};
+use crate::shard::{Conn, Link, Reading, Shard};
 use crate::skips::{Skip, Skips};
 use crate::slots::ConnId;
 
@@ -18,21 +18,20 @@ impl<L: Link> Shard<L> {
         match self.slots.get_mut(conn) {
             Some(slot) if slot.outbox.encoding() != Encoding::Raw && !slot.outbox.is_closing() => {
                 let name = slot.name(conn);
-                self.park(conn);
-                self.events.push(Event::Parked { conn: name, cause });
+                if let Some((mut link, reading)) = self.unlink(conn) {
+                    self.forget_reading(reading);
+                    if cause.is_abrupt() {
+                        link.abort();
+                    }
+                    self.events.push(Event::Parked { conn: name, cause });
+                }
             }
             _ => self.end_because(conn, cause),
         }
     }
 
-    pub(super) fn park(&mut self, conn: ConnId) {
-        if let Some(mut link) = self.unlink(conn) {
-            link.abort();
-        }
-    }
-
     /// Takes the link from a session, which goes on without; none where there is no link.
-    fn unlink(&mut self, conn: ConnId) -> Option<L> {
+    fn unlink(&mut self, conn: ConnId) -> Option<(L, Option<Box<Reading>>)> {
         let slot = self.slots.get_mut(conn)?;
         let link = slot.link.take()?;
         slot.is_blocked = true;
@@ -43,7 +42,7 @@ impl<L: Link> Shard<L> {
         let before = slot.outbox.references();
         slot.outbox.park();
         self.references = self.references + slot.outbox.references() - before;
-        Some(link)
+        Some((link, slot.reading.take()))
     }
 
     /// Takes the link from a session and closes it with a close frame, after what must come before. A session that is
@@ -53,8 +52,10 @@ impl<L: Link> Shard<L> {
             return self.ended.push(id);
         };
         let rest = slot.outbox.owed();
-        let Some(mut link) = self.unlink(conn) else { return self.ended.push(id) };
-        link.serve(id);
+        let link_id = slot.link_id;
+        let Some((mut link, reading)) = self.unlink(conn) else { return self.ended.push(id) };
+        // Fails only if the socket is gone, which the next write notices.
+        let _ = link.watch(id);
         // Bounded by one message, and not by what the host has granted: that belongs to the session.
         link.grant(rest.len() + frame.len());
         let mut outbox = Outbox::new(rest.len(), Encoding::Raw);
@@ -62,7 +63,8 @@ impl<L: Link> Shard<L> {
         outbox.close(frame, true, &mut |_, _| {});
         let mut slot = Conn {
             link: Some(link),
-            link_id: id,
+            reading,
+            link_id,
             outbox,
             skips: Skips::new(false),
             account: Account::default(),
@@ -77,21 +79,24 @@ impl<L: Link> Shard<L> {
         };
         self.timers.push(Reverse((slot.due_us, id)));
         slot.mark_dirty(id, &mut self.dirty);
+        self.retired.insert(link_id, id);
         self.slots.insert(id, slot);
+        self.change_reading(id, Reading::retire);
         self.stats.connections.set(self.slots.len() as u64);
     }
 
+    /// Returns what the link carries now.
     #[expect(clippy::too_many_arguments, reason = "the fields of a command")]
     pub(super) fn resume(
         &mut self,
         conn: ConnId,
-        mut link: L,
+        link: L,
         as_new: ConnId,
         encoding: Encoding,
         received: u64,
         [accepted, refused]: [Box<[u8]>; 2],
         now_us: u64,
-    ) {
+    ) -> ConnId {
         let Some(slot) = self.slots.get_mut(conn) else {
             return self.refuse(conn, link, as_new, encoding, refused, now_us);
         };
@@ -100,7 +105,6 @@ impl<L: Link> Shard<L> {
             return self.refuse(conn, link, as_new, encoding, refused, now_us);
         }
         self.references = self.references + slot.outbox.references() - before;
-        link.serve(conn);
         slot.link = Some(link);
         slot.link_id = as_new;
         slot.is_blocked = false;
@@ -109,12 +113,22 @@ impl<L: Link> Shard<L> {
         slot.mark_dirty(conn, &mut self.dirty);
         self.ended.push(as_new);
         self.events.push(Event::Resumed { conn, link: as_new });
+        conn
     }
 
-    fn refuse(&mut self, conn: ConnId, link: L, as_new: ConnId, encoding: Encoding, reply: Box<[u8]>, now_us: u64) {
+    fn refuse(
+        &mut self,
+        conn: ConnId,
+        link: L,
+        as_new: ConnId,
+        encoding: Encoding,
+        reply: Box<[u8]>,
+        now_us: u64,
+    ) -> ConnId {
         self.open(as_new, link, encoding, now_us);
         self.with_outbox(as_new, |outbox| outbox.push_first(reply));
         self.events.push(Event::Refused { conn, link: as_new });
+        as_new
     }
 
     /// Tells a connection what it did not get of the rooms in which it has caught up.

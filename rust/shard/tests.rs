@@ -5,6 +5,7 @@
 mod fanout;
 mod model;
 mod pressure;
+mod reading;
 mod sessions;
 mod timers;
 mod windows;
@@ -17,9 +18,12 @@ use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use super::*;
+use crate::command::Source;
 use crate::envelope::Kind;
 use crate::message::{About, Delivery, KeyId, Role};
+use crate::pace::RateSettings;
 use crate::slots::Ids;
+use crate::wire::decoder::Limits;
 
 /// See [`Command::Test`].
 pub struct Hook(pub Box<dyn FnOnce() + Send>);
@@ -40,6 +44,9 @@ struct Record {
     taken: Vec<u8>,
     calls: Vec<&'static str>,
     is_reset: bool,
+    /// What is read, and whether the end comes behind it.
+    given: Vec<u8>,
+    is_ended: bool,
     /// Takes what its own buffer has room for, and not what is granted.
     is_socket: bool,
     info: Option<TcpInfo>,
@@ -66,10 +73,28 @@ impl Sink for Fake {
 }
 
 impl Link for Fake {
-    fn arm(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().calls.push("arm");
+    fn watch(&mut self, _: ConnId) -> io::Result<()> {
         Ok(())
     }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut record = self.0.borrow_mut();
+        let read = into.len().min(record.given.len());
+        match read {
+            0 if record.is_ended => Ok(0),
+            0 if record.is_reset => Err(ErrorKind::ConnectionReset.into()),
+            0 => Err(ErrorKind::WouldBlock.into()),
+            _ => {
+                into[..read].copy_from_slice(&record.given[..read]);
+                record.given.drain(..read);
+                Ok(read)
+            }
+        }
+    }
+
+    fn fed(&mut self, _: usize) {}
+
+    fn peer_closed(&mut self) {}
 
     fn finish(&mut self) {
         self.0.borrow_mut().calls.push("finish");
@@ -85,10 +110,6 @@ impl Link for Fake {
             record.room = record.room.saturating_add(bytes);
         }
         record.calls.push("grant");
-    }
-
-    fn serve(&mut self, _: ConnId) {
-        self.0.borrow_mut().calls.push("serve");
     }
 
     fn tcp_info(&self) -> Option<TcpInfo> {
@@ -169,8 +190,33 @@ fn settings() -> ShardSettings {
         write_timeout_us: 30_000_000,
         min_rate: 1024,
         slow_code: 4008,
+        inbound: inbound_settings(),
         seal: Seal::default(),
     }
+}
+
+/// Nobody is too fast.
+pub(crate) fn inbound_settings() -> InboundSettings {
+    InboundSettings {
+        limits: Limits { max_message: 1 << 20, max_fragments: 1000 },
+        rates: RateSettings {
+            message_rate: 0.0,
+            message_burst: 1.0,
+            byte_rate: 0.0,
+            byte_burst: 1.0,
+            ping_rate: 0.0,
+            ping_burst: 1.0,
+            max_refused: 1.0,
+        },
+        message_timeout_us: 30 * SECOND,
+        min_rate: 1024,
+        dry_run: false,
+    }
+}
+
+/// Of a client that is like others, and has sent nothing yet.
+pub(crate) fn source() -> Source {
+    Source { rest: Box::default(), times: 1.0 }
 }
 
 impl House {
@@ -181,12 +227,24 @@ impl House {
     fn with(settings: ShardSettings, engine_bytes: usize) -> Self {
         let budget = Arc::new(Budget::new(engine_bytes));
         let stats = Arc::<Stats>::default();
-        let shard = Shard::new(SHARD, settings, Arc::clone(&budget), Arc::clone(&stats));
+        let unfinished = Arc::new(Budget::new(1 << 20));
+        let shard = Shard::new(SHARD, settings, Arc::clone(&budget), unfinished, Arc::clone(&stats));
         Self { shard, budget, stats, ids: Ids::new(SHARD), rooms: BTreeMap::new(), accounts: Vec::new(), now_us: 0 }
     }
 
     fn apply(&mut self, command: Command<Fake>) -> usize {
         self.shard.apply(command, self.now_us)
+    }
+
+    /// A client sends a frame; the first byte has its opcode.
+    fn sends(&mut self, conn: ConnId, first: u8, payload: &[u8]) {
+        let Some(link) = self.shard.slots.get_mut(conn).map(|slot| slot.link_id) else { return };
+        self.sends_over(conn, link, &[&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat());
+    }
+
+    fn sends_over(&mut self, conn: ConnId, link: ConnId, bytes: &[u8]) {
+        self.apply(Command::Feed { conn, link, bytes: Some(bytes.into()) });
+        while self.shard.read(3, self.now_us) {}
     }
 
     /// A connection whose link takes `room` bytes.
@@ -197,7 +255,8 @@ impl House {
     fn open_as(&mut self, room: usize, encoding: Encoding) -> (ConnId, Fake) {
         let conn = self.ids.take().unwrap();
         let link = if encoding == Encoding::Raw { Fake::new(room) } else { Fake::socket(room) };
-        self.apply(Command::Open { conn, link: link.clone(), encoding });
+        let greeting = Box::default();
+        self.apply(Command::Open { conn, link: link.clone(), encoding, greeting, source: source() });
         (conn, link)
     }
 
@@ -247,8 +306,10 @@ impl House {
 
     /// One turn of the thread: write all, look at the clock, settle.
     fn turn(&mut self) -> Option<u64> {
+        while self.shard.read(3, self.now_us) {}
         while self.shard.flush(3, self.now_us) {}
         let next_us = self.shard.tick(self.now_us);
+        while self.shard.read(3, self.now_us) {}
         while self.shard.flush(3, self.now_us) {}
         self.shard.settle(self.now_us, 0);
         while self.shard.flush(3, self.now_us) {}
@@ -256,7 +317,8 @@ impl House {
     }
 
     /// The events since the last call; ids that have ended are given back.
-    /// What was told, but for the accounts of connections that have ended, which [`Self::accounts`] has.
+    /// What was told, but for ends that the test itself wanted, and the accounts of connections that have ended, which
+    /// [`Self::accounts`] has.
     fn events(&mut self) -> Vec<Event> {
         let (events, ended) = self.shard.take();
         for conn in ended {
@@ -266,6 +328,7 @@ impl House {
         for event in events {
             match event {
                 Event::Ended { conn, account } => self.accounts.push((conn, account)),
+                Event::Closed { cause: Cause::Cut, .. } | Event::Parked { cause: Cause::Cut, .. } => {}
                 other => others.push(other),
             }
         }
@@ -283,8 +346,21 @@ impl House {
         self.stats.drops[reason as usize].value()
     }
 
+    /// The peers of retired links end their side.
+    fn end_retired(&mut self) {
+        let retired: Vec<_> = self.shard.retired.values().copied().collect();
+        for conn in retired {
+            if let Some(link) = self.shard.slots.get_mut(conn).and_then(|slot| slot.link.as_mut()) {
+                link.0.borrow_mut().is_ended = true;
+            }
+            self.shard.ready(conn, true, true, false);
+        }
+        self.turn();
+    }
+
     /// Nothing is left of anything: memory, members, connections.
     fn assert_empty(&mut self) {
+        self.end_retired();
         self.shard.settle(self.now_us, 0);
         self.events();
         assert_eq!((self.budget.used(), self.shard.references), (0, 0));

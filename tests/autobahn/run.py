@@ -41,31 +41,17 @@ def main() -> int:
         results.update(run(wstest, again))
     failed = [case for case, (behavior, close) in results.items() if not {behavior, close} <= PASSED]
     if arguments.update:
-        # What may be non-strict stays so: it depends on how reads fall.
-        known = json.loads(EXPECTED.read_text())
-        kept = {
-            case: known[case] if is_expected(result, known.get(case)) else result for case, result in results.items()
-        }
-        lines = [f"  {json.dumps(case)}: {json.dumps(result)}" for case, result in kept.items()]
+        lines = [f"  {json.dumps(case)}: {json.dumps(result)}" for case, result in results.items()]
         EXPECTED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     expected = json.loads(EXPECTED.read_text())
     if arguments.cases == ["*"] and expected.keys() != results.keys():
         print(f"autobahn: {len(results)} cases ran, {len(expected)} are expected")
         return 1
-    changed = [case for case, result in results.items() if not is_expected(result, expected.get(case))]
+    changed = [case for case, result in results.items() if result != expected.get(case)]
     for case in sorted({*failed, *changed}, key=number):
         print(f"autobahn: case {case}: {results[case]}, expected {expected.get(case)}; see {REPORT}")
     print(f"autobahn: {len(results)} cases, {len(failed)} failed, {len(changed)} not as expected")
     return 1 if failed or changed else 0
-
-
-def is_expected(result: list[str], expected: list[str] | None) -> bool:
-    """Compares two results. What is expected to be non-strict may be better.
-
-    Those cases send a good message and then a violation. Where one read brings both, picows has seen the violation
-    before we see the message, and the connection fails without the echo; where two do, it is echoed.
-    """
-    return result == expected or (expected is not None and expected[0] == "NON-STRICT" and result[0] == "OK")
 
 
 def find_python27() -> str | None:

@@ -15,9 +15,9 @@ class HeldEngine:
         self._waiting: list[tuple[str, int, Any]] = []
         self.is_held = False
 
-    def events(self) -> list[tuple[str, int, Any]]:
+    def events(self, *args: int) -> list[tuple[str, int, Any]]:
         """What has happened, unless it is held back."""
-        self._waiting += self._engine.events()
+        self._waiting += self._engine.events(*args)
         if self.is_held:
             return []
         told, self._waiting = self._waiting, []

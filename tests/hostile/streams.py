@@ -44,8 +44,9 @@ async def bytes_of_one_who_cannot_be_told(server: Book) -> str:
 
 async def fragments_of_one_who_cannot_be_told(server: Book) -> str:
     async with await raw(server) as peer:
-        await peer.send(frame(TEXT, b"x", fin=False), *[frame(CONT, b"x", fin=False)] * 20, frame(CONT, b"x"))
-        assert await peer.message() == b"x" * 22
+        part = bytes(1000)
+        await peer.send(frame(BINARY, part, fin=False), *[frame(CONT, part, fin=False)] * 20, frame(CONT, part))
+        assert await peer.message() == part * 22
         return "all heard"
 
 

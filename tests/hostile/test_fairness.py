@@ -6,13 +6,11 @@ from contextlib import AsyncExitStack
 from itertools import pairwise
 from time import thread_time
 
-import pytest
 from helpers.serving import Book
 from helpers.wait import until
 from helpers.wire import BINARY, FIN, Peer, frame
 
 import fanwire
-from fanwire import pace
 
 FLOODS = 40
 EACH = 20_000
@@ -26,13 +24,12 @@ def work(seconds: float) -> None:
         pass
 
 
-async def test_one_that_seldom_sends_does_not_wait_for_all_that_always_do(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_seldom_sends_does_not_wait_for_all_that_always_do() -> None:
     heard: list[str] = []
 
     def hear(conn: fanwire.Connection, message: bytes | str) -> None:
         heard.append(conn.request.path)
         if conn.request.path == "/seldom":
-            # More than one read should take, so that it is stopped, too.
             work(0.0004)
             conn.send(message)
 
@@ -43,10 +40,7 @@ async def test_one_that_seldom_sends_does_not_wait_for_all_that_always_do(monkey
         async def enter(path: str) -> Peer:
             return await (await stack.enter_async_context(await server.dial())).upgrade(path)
 
-        # It has been there for a while, they have not.
-        monkeypatch.setattr(pace, "PROBATION", 0.0)
         seldom = await enter("/seldom")
-        monkeypatch.setattr(pace, "PROBATION", 1e6)
         for number in range(FLOODS):
             flood = await enter(f"/{number}")
             flood.writer.write(frame(BINARY, b"x") * EACH)

@@ -10,7 +10,7 @@ from helpers.utf8 import is_beginning, is_utf8
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.gateway.assembly import BINARY, CONTINUATION, TEXT, Assembly, Violation
+from fanwire.client.assembly import BINARY, CONTINUATION, TEXT, Assembly, Violation
 
 MAX_MESSAGE = 24
 MAX_FRAGMENTS = 6

@@ -89,8 +89,8 @@ async def test_the_losers_of_the_race_are_closed(hole: tuple[str, int], host: Ca
     async with Book() as server:
         before = descriptors()
         async with connect(host(hole, hole, ("127.0.0.1", server.port)), open_timeout=20):
-            # This client's socket, and the server's with the engine's duplicate.
-            assert descriptors() == before + 3
+            # This client's socket, and the engine's.
+            assert descriptors() == before + 2
 
 
 async def test_all_addresses_together_have_the_open_timeout(hole: tuple[str, int], host: Callable[..., str]) -> None:

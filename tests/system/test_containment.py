@@ -396,7 +396,7 @@ async def test_an_event_of_the_engine_that_fails_does_not_take_those_behind_it_a
             assert one.welcome["resumed"] or two.welcome["resumed"]
         assert failed
         assert server.metrics.get_sample_value(
-            "fanwire_internal_errors_total", {"part": "event 'resumed' of the engine"}
+            "fanwire_internal_errors_total", {"part": "event 'parked' of the engine"}
         ) == 1  # fmt: skip
 
 

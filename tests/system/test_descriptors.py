@@ -95,8 +95,8 @@ async def test_at_the_limit_of_open_files(loop: str) -> None:
                     attempts.append(attempt)
                     break
                 inside.append(attempt.result())
-            # Two descriptors for each, and some for the process.
-            assert LIMIT // 2 - 20 < len(inside) < LIMIT // 2
+            # One descriptor for each, and some for the process.
+            assert LIMIT - 40 < len(inside) < LIMIT
             attempts += [asyncio.ensure_future(enter(port)) for _ in range(LIMIT)]
             before = await processor_time()
             await exchange(inside, b"at the limit")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections import deque
 from typing import Any
 
 import pytest
 from helpers.held import hold, release
 from helpers.serving import Book
 from helpers.talk import Talk
-from helpers.wait import until, within
+from helpers.wait import until
 from helpers.wire import Peer, request
 
 import fanwire
-from fanwire.hub import Hub
 
 Tls = tuple[ssl.SSLContext, ssl.SSLContext]
 OVER = pytest.mark.parametrize("over", ["plain", "tls"])
@@ -76,33 +74,21 @@ class Place:
 
 
 @OVER
-@pytest.mark.parametrize("told", ["before the loss", "in the middle of it", "after it"])
-async def test_a_session_that_is_lost_while_it_is_resumed_waits_again(
-    told: str, over: str, tls: Tls, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("told", ["before the loss", "after it"])
+async def test_a_session_that_is_lost_while_it_is_resumed_waits_again(told: str, over: str, tls: Tls) -> None:
     async with Book({"grace": 30.0}, ssl=tls[0] if over == "tls" else None) as server:
         place = Place(server, over, tls)
         await place.park()
         engine = hold(server)
         peer = await place.ask()
-        lost = asyncio.Event()
-        hub_lost = place.hub.lost
-
-        def note_lost(carrier: Any) -> None:
-            if told == "in the middle of it":
-                # Heard by the very call that looks why the transport is gone.
-                engine.is_held = False
-            hub_lost(carrier)
-            lost.set()
-
-        monkeypatch.setattr(place.hub, "lost", note_lost)
         await until(lambda: "resumed" in engine.kinds(), "the engine has decided")
         if told == "before the loss":
             release(server)
-        place.lose(peer)
-        await within(lost.wait())
-        await until(lambda: not place.hub.turns, "the loss was looked at")
-        release(server)
+            place.lose(peer)
+        else:
+            place.lose(peer)
+            await until(lambda: "parked" in engine.kinds(), "the loss was seen")
+            release(server)
         await place.is_whole()
 
 
@@ -171,25 +157,3 @@ async def test_double_cuts_at_any_moment_lose_no_session(over: str, tls: Tls) ->
         assert (len(server.opened), server.closed) == (8, [])
         for place in places:
             place.talk.cut()
-
-
-def test_events_that_are_heard_while_others_are_looked_at_keep_their_order() -> None:
-    batches = [[("failed", 0, "one"), ("failed", 0, "two")], [("failed", 0, "three")]]
-
-    class Engine:
-        def events(self) -> list[tuple[str, int, Any]]:
-            return batches.pop(0) if batches else []
-
-    seen: list[Any] = []
-    hub: Any = object.__new__(Hub)
-    hub.engine, hub._events = Engine(), deque()
-
-    def take(kind: str, link: int, detail: Any) -> None:
-        if detail == "one":
-            # As when a lost transport looks why it is gone.
-            Hub.take_events(hub)
-        seen.append(detail)
-
-    hub._take_event = take
-    Hub.take_events(hub)
-    assert seen == ["two", "three", "one"]

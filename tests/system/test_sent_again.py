@@ -132,7 +132,6 @@ async def test_a_refusal_is_told_to_both_and_not_kept(code: str) -> None:
         # It may be tried again, and is asked about anew where that was no answer to be kept.
         await one.say("publish", id="p", room="a", payload=1)
         if code == "forbidden":
-            server.reauthorize()
             assert (await answer(one, "p"))["payload"]["code"] == "forbidden"
         else:
             await gate.waits(2)

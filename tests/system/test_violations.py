@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -140,8 +141,10 @@ async def test_a_flood_of_pings_from_one_who_never_reads_costs_nothing() -> None
         pings = frame(PING, bytes(125)) * 500
         await peer.send(pings)
         before = process.memory_info().rss
-        for _ in range(30_000_000 // len(pings)):
-            await peer.send(pings)
+        # It is closed for it, and then not read any more.
+        with contextlib.suppress(ConnectionError):
+            for _ in range(30_000_000 // len(pings)):
+                await peer.send(pings)
         await flooder.send(frame(PING, b"mine"))
         assert await flooder.frame() == (FIN | PONG, b"mine")
         assert process.memory_info().rss - before < 20 << 20

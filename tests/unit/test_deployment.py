@@ -61,7 +61,7 @@ def test_bodies_are_as_large_as_messages() -> None:
 
 
 def test_there_are_descriptors_for_all_connections() -> None:
-    assert number(r"LimitNOFILE=(\d+)", SERVICE) >= 2 * CONFIG.max_connections + 1000
+    assert number(r"LimitNOFILE=(\d+)", SERVICE) >= CONFIG.max_connections + 2000
     assert number(r"maxconn (\d+)", HAPROXY) == CONFIG.max_connections
     assert number(r"worker_rlimit_nofile (\d+);", NGINX) >= 2 * number(r"worker_connections (\d+);", NGINX)
 
@@ -125,7 +125,7 @@ def test_the_tests_that_are_named_are_there() -> None:
 def test_every_limit_of_clients_is_in_the_table() -> None:
     told = SECURITY.partition("## At the limit")[2].partition("## What is not")[0]
     settings = {
-        "shards", "ack_frames", "ack_bytes", "ack_attempts", "unsent_bytes", "ping_interval", "read_buffer", "backlog",
+        "shards", "ack_frames", "ack_bytes", "ack_attempts", "unsent_bytes", "ping_interval", "backlog",
         "max_age", "token_notice", "drain_spread", "drain_timeout", "dry_run",
     }  # fmt: skip
     for name in set(CONFIG.__struct_fields__) - settings:

@@ -204,30 +204,39 @@ def test_what_an_application_takes_is_told_room_by_room(engine: Engine) -> None:
     assert engine.stats()["held"] == 0
 
 
-def test_a_pong_that_answers_a_probe_is_told_from_others() -> None:
+def test_a_raw_peer_gets_more_for_pongs_that_answer_probes_and_for_no_others() -> None:
     engine = started(ping_interval=100)
     ours, theirs = socket.socketpair()
     with ours, theirs, theirs.makefile("rb") as stream:
+
+        def frame() -> tuple[int, bytes]:
+            first, size = stream.read(2)
+            return first & 0xF, stream.read(int.from_bytes(stream.read(2), "big") if size == 126 else size)
+
+        def send(opcode: int, payload: bytes) -> None:
+            theirs.sendall(bytes([0x80 | opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload)
+
         conn = engine.open(ours.fileno(), "raw")
         engine.join(conn, "r")
         for _ in range(100):
             engine.publish("r", b"x" * 1000, delivery="drop-oldest")
-        probe, messages = b"", 0
+        until_sync(lambda: engine.stats()["held"] == 1)
+        for payload in (b"", b"\0" * 8, b"\xff" * 8, b"x" * 125):
+            send(10, payload)
+        send(9, b"behind")
+        probe, messages, is_checked = b"", 0, False
         while messages < 100:
-            head = stream.read(2)
-            if head[0] & 0xF == 9:
-                payload = stream.read(head[1])
-                # Until it is answered, nothing more comes than a window.
+            opcode, payload = frame()
+            if opcode == 9:
                 assert len(payload) == 8
                 assert payload > probe
-                assert engine.answers_probe(conn, payload)
-                assert not engine.answers_probe(conn + 1, payload)
                 probe = payload
-                engine.pong_received(conn, payload)
+            elif opcode == 10:
+                assert payload == b"behind"
+                assert engine.stats()["held"] == 1
+                is_checked = True
             else:
-                stream.read(int.from_bytes(stream.read(2), "big"))
                 messages += 1
-        for payload in (b"", b"\0" * 8, b"\xff" * 8, probe + b"x", b"x" * 125):
-            assert not engine.answers_probe(conn, payload)
-            engine.pong_received(conn, payload)
+            if is_checked and opcode != 2:
+                send(10, probe)
     assert engine.shutdown(10)

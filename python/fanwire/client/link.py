@@ -15,13 +15,13 @@ from typing import Any, Protocol
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from picows.url import WSParsedURL
 
+from fanwire.client.assembly import Assembly, Violation
 from fanwire.client.codec import Codec
 from fanwire.client.dial import dial
 from fanwire.client.failures import Failure
 from fanwire.client.network import Network, network_of
 from fanwire.codes import CloseCode, is_valid
 from fanwire.deadline import within
-from fanwire.gateway.assembly import Assembly, Violation
 
 __all__ = ["MESSAGE_MAX", "Link", "Owner", "Unreachable"]
 

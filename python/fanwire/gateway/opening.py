@@ -14,8 +14,8 @@ from fanwire.carriage import Phase
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
-from fanwire.gateway.parser import make_parser
-from fanwire.gateway.upgrade import Upgrade
+from fanwire.gateway.encrypted import WINDOW, Encrypted
+from fanwire.gateway.upgrade import Upgrade, switching
 from fanwire.gateway.websocket import WebSocket
 from fanwire.hub import TAKEN_OVER, Hub
 from fanwire.identity import expiry_of, rate_of, subject_of
@@ -53,44 +53,43 @@ def open_websocket(
         EngineError: the engine is closed, or full.
     """
     is_tls = transport.get_extra_info("ssl_object") is not None
-    carrier = WebSocket(hub, transport, is_tls, rest, ticket, rate_of(identity))
-    parser, greeting = make_parser(
-        carrier, transport, upgrade.key, max_message=hub.config.max_message, read_buffer=hub.config.read_buffer
-    )
-    codec = upgrade.codec
-    if upgrade.subprotocol is not None:
-        greeting = greeting[:-2] + f"Sec-WebSocket-Protocol: {upgrade.subprotocol}\r\n\r\n".encode()
+    carrier = WebSocket(hub, ticket)
+    codec, greeting, rate = upgrade.codec, switching(upgrade), rate_of(identity)
     fd, window = transport.get_extra_info("socket").fileno(), WINDOW if is_tls else 0
     session = None if codec is None else Session(subject_of(identity), codec, claim.lineage)
     make = partial(Connection, hub.engine, hub.services, request=request, identity=identity, session=session)
     if claim.connection is not None and claim.connection.session is not None and session is not None:
         going_on = claim.connection.session
-        # All that the old transport has brought: it is retired before the loop turns.
+        # All that the old link has brought: it is retired before the loop turns.
         accepted = welcome(hub.config, identity, going_on, going_on.received)
         refused = welcome(hub.config, identity, session, None, "overflow")
         carrier.connection = claim.connection
         carrier.link = hub.engine.resume(
             claim.connection.id, fd, session.codec.name, claim.received, greeting, accepted, refused,
-            (CloseCode.TAKEN_OVER, TAKEN_OVER), window,
+            (CloseCode.TAKEN_OVER, TAKEN_OVER), window, rest=rest, rate=rate,
         )  # fmt: skip
         carrier.phase = Phase.DECIDING
         carrier.fresh = make(carrier.link)
+        hub.returning(carrier)
     else:
-        carrier.link = hub.engine.open(fd, "raw" if session is None else session.codec.name, window)
+        encoding, first = "raw", b""
+        if session is not None:
+            encoding, first = (
+                session.codec.name,
+                welcome(hub.config, identity, session, None, claim.reason, claim.rooms),
+            )
+        carrier.link = hub.engine.open(fd, encoding, window, greeting=greeting, first=first, rest=rest, rate=rate)
         carrier.connection = make(carrier.link)
         carrier.connection.inbox = carrier.inbox
-        hub.engine.send_raw(carrier.link, greeting)
-        if session is not None:
-            first = welcome(hub.config, identity, session, None, claim.reason, claim.rooms)
-            hub.engine.send_control(carrier.link, session.codec.name, first)
-    if is_tls:
-        transport.set_write_buffer_limits(high=WINDOW)
-    transport.set_protocol(parser)
-    if carrier.fresh is None:
         hub.connected(carrier)
-        carrier.begin()
+    if is_tls:
+        carrier.encrypted = Encrypted(hub.engine, transport, carrier.names)
+        transport.set_protocol(carrier.encrypted)
+        transport.resume_reading()
     else:
-        hub.returning(carrier)
+        # The engine has the socket by a descriptor of its own, and this closes the other. Nothing is sent by that.
+        transport.set_protocol(asyncio.Protocol())
+        transport.abort()
 
 
 def welcome(
@@ -134,6 +133,3 @@ INITIAL_WINDOW = 16 << 10
 
 ACK_FRAME = 512
 """Bytes of `replay_bytes` for each message that a client may leave unacknowledged: twice what the smallest costs."""
-
-WINDOW = 64 << 10
-"""Bytes that a TLS transport may hold: enough for a full pipe, little enough that what to drop is decided late."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from fanwire.origin import is_host
 from fanwire.request import Head
 from fanwire.wire import RAW, SUBPROTOCOLS, Codec
 
-__all__ = ["BadUpgrade", "Upgrade", "check_upgrade"]
+__all__ = ["BadUpgrade", "Upgrade", "check_upgrade", "switching"]
 
 
 class BadUpgrade(Exception):
@@ -94,6 +95,18 @@ def check_upgrade(head: Head) -> Upgrade:
     return Upgrade(key, host, origin, subprotocol, SUBPROTOCOLS.get(subprotocol or ""))
 
 
+def switching(upgrade: Upgrade) -> bytes:
+    """The 101 that accepts it (RFC 6455 section 4.2.2)."""
+    accept = base64.b64encode(hashlib.sha1(upgrade.key + GUID, usedforsecurity=False).digest())
+    lines = [
+        b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade",
+        b"Sec-WebSocket-Accept: " + accept,
+    ]  # fmt: skip
+    if upgrade.subprotocol is not None:
+        lines.append(b"Sec-WebSocket-Protocol: " + upgrade.subprotocol.encode())
+    return b"\r\n".join([*lines, b"", b""])
+
+
 def _chosen(offers: Sequence[bytes]) -> str | None:
     """The first of the subprotocols offered that we speak (RFC 6455 section 4.2.2)."""
     for value in offers:
@@ -110,3 +123,6 @@ CLEAN = (b"host", b"origin", b"upgrade", b"connection", b"content-length", b"tra
 
 SINGLE = (b"origin", b"authorization", b"upgrade", b"x-forwarded-proto")
 """Headers that a request has at most once."""
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""What RFC 6455 section 1.3 adds to a key."""

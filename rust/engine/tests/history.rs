@@ -121,14 +121,14 @@ fn a_session_resumes_over_another_socket() {
         engine.publish("r", draft(b"x"), &[]).unwrap();
     }
     assert_eq!(first.envelope()["seq"], 1);
-    engine.park(first.conn, first.conn).unwrap();
+    engine.cut(first.conn, first.conn).unwrap();
     engine.publish("r", draft(b"x"), &[]).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     let hello = [&b""[..], br#"{"type":"welcome"}"#, b""];
     let way = Way::Socket(ours.into());
     let farewell = Farewell::new(4503, "").unwrap();
-    let link = engine.resume(first.conn, way, Encoding::Json, 1, hello, farewell).unwrap();
+    let link = engine.resume(first.conn, way, Encoding::Json, 1, hello, farewell, source()).unwrap();
     let mut second = Client { conn: link, stream: std::io::BufReader::new(theirs) };
     assert_eq!(second.envelope()["type"], "welcome");
     for seq in 2..=4 {

@@ -23,7 +23,7 @@ fn a_publish_to_a_full_queue_is_refused_and_takes_no_number() {
         assert_eq!(engine.publish("empty", draft(b""), &[]).unwrap(), 1);
         // What must not be lost is taken all the same.
         engine.send_raw(client.conn, b"").unwrap();
-        engine.pong_received(client.conn, b"").unwrap();
+        engine.hold(client.conn, false).unwrap();
 
         barrier.wait();
         for seq in 1..=10 {
@@ -104,8 +104,8 @@ fn stale_ids_are_no_ops() {
         engine.leave(conn, "room").unwrap();
         engine.send_raw(conn, b"raw").unwrap();
         engine.send(conn, draft(b"message")).unwrap();
-        engine.ping_received(conn, b"").unwrap();
-        engine.pong_received(conn, b"").unwrap();
+        engine.feed(conn, conn, Some(b"")).unwrap();
+        engine.hold(conn, false).unwrap();
         engine.grant(conn, 1).unwrap();
         engine.close(conn, None, "", false).unwrap();
         engine.gone(conn).unwrap();
@@ -115,5 +115,5 @@ fn stale_ids_are_no_ops() {
         assert_eq!(client.number(), 7, "the first and only thing it hears");
     }
     wait_until("no join has stuck", || engine.members("room") == 0);
-    assert_eq!(engine.events(), []);
+    assert_eq!(engine.events(1000, 0), []);
 }

@@ -155,7 +155,7 @@ fn those_excepted_and_those_elsewhere_hear_nothing() {
 #[test]
 fn a_hosted_connection_gets_as_many_bytes_as_it_was_granted() {
     let engine = start(1);
-    let conn = engine.open(Way::Hosted { window: 5, fd: None }, Encoding::Raw).unwrap();
+    let conn = engine.open(Way::Hosted { window: 5, fd: None }, Encoding::Raw, [b""; 2], source()).unwrap();
     engine.send_raw(conn, b"head").unwrap();
     engine.send(conn, draft(b"payload")).unwrap();
     engine.close(conn, Some(1000), "", true).unwrap();
@@ -165,9 +165,13 @@ fn a_hosted_connection_gets_as_many_bytes_as_it_was_granted() {
             assert!(of == conn && more.len() <= 5);
             bytes.extend_from_slice(&more);
             engine.grant(conn, more.len()).unwrap();
+            if bytes.len() > 13 {
+                engine.feed(conn, conn, Some(b"\x88\x80mask")).unwrap();
+            }
             None
         }
         Event::Finish { conn: of } => (of == conn).then_some(()),
+        Event::Read { .. } | Event::PeerClosed { code: None, .. } => None,
         other => panic!("{other:?}"),
     });
     assert_eq!(bytes, b"head\x82\x07payload\x88\x02\x03\xE8");

@@ -60,7 +60,7 @@ fn raw_bytes_go_ahead_of_messages() {
     let mut house = House::new();
     let (conn, link) = house.member(1, UNLIMITED);
     house.publish(1, 1);
-    house.apply(Command::Raw { conn, bytes: frame::encode(Opcode::Text, b"101") });
+    house.apply(Command::Raw { conn, bytes: frame::encode(crate::frame::Opcode::Text, b"101") });
     house.turn();
     assert_eq!(link.frames()[0], (1, b"101".to_vec()));
     // Bytes that cannot wait cannot be lost either.
@@ -86,8 +86,8 @@ fn a_snapshot_comes_once_and_before_the_stream() {
 fn a_ping_of_the_peer_is_answered() {
     let mut house = House::new();
     let (conn, link) = house.open(UNLIMITED);
-    house.apply(Command::Ping { conn, payload: (*b"one").into() });
-    house.apply(Command::Ping { conn, payload: (*b"two").into() });
+    house.sends(conn, 0x89, b"one");
+    house.sends(conn, 0x89, b"two");
     house.turn();
     assert_eq!(link.frames(), [(10, b"one".to_vec()), (10, b"two".to_vec())]);
 }
@@ -106,8 +106,8 @@ fn stale_ids_are_no_ops() {
         house.apply(Command::Send { conn, message });
         house.apply(Command::Raw { conn, bytes: Box::new([1]) });
         house.apply(Command::Leave { conn, room: 1 });
-        house.apply(Command::Ping { conn, payload: Box::default() });
-        house.apply(Command::Pong { conn, probe: None });
+        house.sends(conn, 0x89, b"");
+        house.sends(conn, 0x8A, b"");
         house.apply(Command::Grant { conn, bytes: 1 });
         house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
         house.apply(Command::Gone { conn });

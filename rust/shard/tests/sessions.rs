@@ -46,16 +46,26 @@ impl House {
     }
 
     fn park(&mut self, conn: ConnId, link: ConnId) {
-        self.apply(Command::Park { conn, link });
+        self.apply(Command::Cut { conn, link });
     }
 
     /// Comes back after so many messages; the id of the new link, and the link.
     fn resume(&mut self, conn: ConnId, received: u64, takes: usize) -> (ConnId, Fake) {
         let as_new = self.ids.take().unwrap();
         let link = Fake::socket(takes);
-        let [accepted, refused] = [&b"yes"[..], b"no"].map(|text| frame::encode(Opcode::Pong, text));
+        let [accepted, refused] = [&b"yes"[..], b"no"].map(|text| frame::encode(crate::frame::Opcode::Pong, text));
         let (encoding, made, retired) = (JSON, link.clone(), self.farewell());
-        self.apply(Command::Resume { conn, link: made, as_new, retired, encoding, received, accepted, refused });
+        self.apply(Command::Resume {
+            conn,
+            link: made,
+            as_new,
+            retired,
+            encoding,
+            received,
+            accepted,
+            refused,
+            source: source(),
+        });
         self.turn();
         (as_new, link)
     }
@@ -91,6 +101,16 @@ fn a_session_gets_exactly_what_it_missed_over_its_next_link() {
     let accounts: Vec<_> = house.accounts().into_iter().map(|(conn, account)| (conn, account.messages)).collect();
     assert_eq!(accounts, [(conn, 7)]);
     house.assert_empty();
+}
+
+#[test]
+fn answers_for_a_link_that_is_lost_do_not_come_before_the_reply_of_the_next() {
+    let mut house = House::new();
+    let (conn, _) = house.session(UNLIMITED);
+    house.park(conn, conn);
+    house.apply(Command::Raw { conn, bytes: frame::encode(crate::frame::Opcode::Pong, b"late") });
+    let (_, second) = house.resume(conn, 0, UNLIMITED);
+    assert_eq!(second.frames(), [(10, b"yes".to_vec())]);
 }
 
 #[test]
@@ -160,7 +180,7 @@ fn a_link_that_is_taken_over_finishes_its_frame_and_then_says_why() {
 }
 
 #[test]
-fn a_retired_link_that_takes_nothing_is_cut_off_in_time_and_nothing_is_told_of_it() {
+fn a_retired_link_that_takes_nothing_is_cut_off_in_time_and_only_its_end_is_told() {
     let mut house = House::new();
     let (conn, first) = house.session(0);
     house.publish(1, 1);
@@ -173,11 +193,13 @@ fn a_retired_link_that_takes_nothing_is_cut_off_in_time_and_nothing_is_told_of_i
     house.now_us += 1;
     house.turn();
     assert_eq!(first.calls().last(), Some(&"abort"));
-    assert_eq!(house.events(), []);
+    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
     // One whose peer is gone ends at once.
     second.reset();
     let third = house.resume(conn, 1, UNLIMITED).0;
-    assert_eq!(house.events(), [Event::Resumed { conn, link: third }]);
+    house.turn();
+    let closed = Event::Closed { conn: link, cause: Cause::Reset };
+    assert_eq!(house.events(), [Event::Resumed { conn, link: third }, closed]);
     house.apply(Command::Gone { conn });
     house.assert_empty();
 }
@@ -322,7 +344,7 @@ fn a_missing_pong_parks_a_session_which_is_pinged_again_when_it_is_back() {
     house.turn();
     assert!(link.frames().iter().any(|frame| frame.0 == 9));
     assert!(texts(&link).contains(&r#"{"type":"ping"}"#.to_string()));
-    house.apply(Command::Pong { conn, probe: None });
+    house.sends(conn, 0x8A, b"");
     house.now_us += 20 * SECOND;
     house.turn();
     house.apply(Command::Gone { conn });

@@ -49,7 +49,7 @@ fn a_pong_leads_to_the_next_ping() {
     while pings(&link) < 5 {
         house.now_us = next.expect("a timer stands");
         next = house.turn();
-        house.apply(Command::Pong { conn, probe: None });
+        house.sends(conn, 0x8A, b"");
     }
     assert_eq!(house.now_us, first + 4 * INTERVAL, "one interval from ping to ping");
     assert_eq!((house.events(), link.calls()), (vec![], vec![]));
@@ -84,7 +84,7 @@ fn a_timer_of_a_connection_that_is_gone_does_not_hit_the_next_in_its_place() {
     for _ in 0..100 {
         house.now_us += SECOND;
         house.turn();
-        house.apply(Command::Pong { conn: new, probe: None });
+        house.sends(new, 0x8A, b"");
     }
     assert_eq!((house.events(), link.calls()), (vec![], vec![]));
     assert_eq!(pings(&link), 5);
@@ -103,7 +103,7 @@ fn a_close_frame_is_followed_by_fin_and_at_the_deadline_by_the_end() {
     // What comes after changes nothing, nor does it move the deadline.
     house.now_us += SECOND;
     house.apply(Command::Close { conn, frame: close_frame(1000), flush: false });
-    house.apply(Command::Ping { conn, payload: Box::default() });
+    house.sends(conn, 0x89, b"");
     house.turn();
     assert_eq!((link.frames().len(), link.calls()), (2, vec!["finish"]));
     house.now_us = 5 * SECOND - 1;
@@ -117,30 +117,17 @@ fn a_close_frame_is_followed_by_fin_and_at_the_deadline_by_the_end() {
 }
 
 #[test]
-fn a_peer_that_answers_the_close_is_not_reported() {
-    let mut house = House::new();
-    let (conn, link) = house.open(UNLIMITED);
-    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
-    house.turn();
-    house.apply(Command::Gone { conn });
-    house.now_us += 100 * SECOND;
-    house.turn();
-    assert_eq!((house.events(), link.calls()), (vec![], vec!["finish"]));
-    house.assert_empty();
-}
-
-#[test]
 fn a_peer_with_a_closed_window_is_ended_by_the_deadline() {
     let mut house = House::new();
     let (conn, link) = house.member(1, 5);
     house.publish(1, 1);
     house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
     let deadline = house.turn().unwrap();
-    assert_eq!(link.calls(), ["arm"]);
+    assert_eq!(link.calls(), [""; 0]);
     house.now_us = deadline;
     house.turn();
     assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
-    assert_eq!(link.calls(), ["arm", "abort"]);
+    assert_eq!(link.calls(), ["abort"]);
     assert_eq!(house.drops(Drop::Closed), 1, "a message of which a part had left is no delivery");
     house.assert_empty();
 }

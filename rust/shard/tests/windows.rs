@@ -31,8 +31,7 @@ impl House {
     }
 
     fn pong(&mut self, conn: ConnId, payload: &[u8]) {
-        let probe = self.shard.settings.seal.number(conn, payload);
-        self.apply(Command::Pong { conn, probe });
+        self.sends(conn, 0x8A, payload);
         self.turn();
     }
 }
@@ -137,7 +136,17 @@ fn a_session_that_comes_back_has_windows_again_once_it_says_so() {
     let link = Fake::socket(UNLIMITED);
     let (made, retired) = (link.clone(), Retired { id: house.ids.take().unwrap(), frame: close_frame(4503) });
     let (encoding, received, [accepted, refused]) = (JSON, sent, [b"yes", b"noo"].map(|text| (*text).into()));
-    house.apply(Command::Resume { conn, link: made, as_new, retired, encoding, received, accepted, refused });
+    house.apply(Command::Resume {
+        conn,
+        link: made,
+        as_new,
+        retired,
+        encoding,
+        received,
+        accepted,
+        refused,
+        source: source(),
+    });
     house.took(conn, 0, sent);
     link.0.borrow_mut().taken.drain(..3);
     let more = messages(&link, 1);

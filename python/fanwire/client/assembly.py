@@ -14,25 +14,17 @@ __all__ = ["Assembly", "Violation"]
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 
-SLACK = 64 << 10
-"""Bytes of a read at most, and of a control frame."""
-
 MAX_FRAGMENTS = 131_072
-"""See `Config.max_fragments`."""
+"""Fragments of one message. Empty ones add no bytes."""
 
 
 class Violation(Exception):
-    """The peer broke a rule and its connection must be failed with this code (RFC 6455 section 7.1.7).
+    """The peer broke a rule and its connection must be failed with this code (RFC 6455 section 7.1.7)."""
 
-    Attributes:
-        limit: the field of `Config` that was passed, if it was that.
-    """
-
-    def __init__(self, code: CloseCode, reason: str, limit: str | None = None) -> None:
+    def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
-        self.limit = limit
 
 
 class Assembly:
@@ -43,13 +35,12 @@ class Assembly:
         max_fragments: how many those may be. Empty ones add no bytes.
     """
 
-    __slots__ = ("_buffer", "_coming", "_count", "_decoder", "_max_fragments", "_max_message")
+    __slots__ = ("_buffer", "_count", "_decoder", "_max_fragments", "_max_message")
 
     def __init__(self, max_message: int, max_fragments: int = MAX_FRAGMENTS) -> None:
         self._max_message = max_message
         self._max_fragments = max_fragments
         self._count = 0
-        self._coming = 0
         # Both exist only while a fragmented message is under way. The buffer grows in one piece, so that
         # tiny fragments cost no more than their bytes.
         self._buffer: bytearray | None = None
@@ -65,33 +56,12 @@ class Assembly:
         """Bytes of it so far."""
         return 0 if self._buffer is None else len(self._buffer)
 
-    @property
-    def received(self) -> int:
-        """Bytes of it so far, with those of the frame that is not whole yet."""
-        return self.size + self._coming
-
-    def coming(self, size: int) -> None:
-        """So many bytes were read. What has come since the last frame is of one that is not whole yet, except for at
-        most `SLACK`, which may have been of frames that `add` or `control` was told of.
-
-        Raises:
-            Violation: 1009, that frame would make the message too large.
-        """
-        if self._buffer is not None:
-            self._coming += size
-            self._check_size(len(self._buffer) + self._coming - SLACK)
-
-    def control(self) -> None:
-        """A frame has come that is of no message."""
-        self._coming = 0
-
     def add(self, opcode: int, fin: bool, payload: bytes) -> bytes | str | None:
         """Takes a data frame; returns the message that it ends, if it does.
 
         Raises:
             Violation: 1002 for a fragment out of order, 1007 for invalid UTF-8, 1009 for too large a message.
         """
-        self._coming = 0
         if opcode == CONTINUATION:
             if self._buffer is None:
                 raise Violation(CloseCode.PROTOCOL_ERROR, "continuation of no message")
@@ -110,7 +80,7 @@ class Assembly:
         self._count += 1
         if self._count > self._max_fragments:
             reason = f"a message has at most {self._max_fragments} fragments"
-            raise Violation(CloseCode.TOO_BIG, reason, "max_fragments")
+            raise Violation(CloseCode.TOO_BIG, reason)
         buffer += payload
         if self._decoder is not None:
             # Only to fail as soon as a byte is wrong, not after a megabyte more.
@@ -127,7 +97,7 @@ class Assembly:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_message:
-            raise Violation(CloseCode.TOO_BIG, f"a message has at most {self._max_message} bytes", "max_message")
+            raise Violation(CloseCode.TOO_BIG, f"a message has at most {self._max_message} bytes")
 
 
 def _decode(payload: bytes) -> str:

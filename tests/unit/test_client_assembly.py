@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.gateway.assembly import BINARY, CONTINUATION, SLACK, TEXT, Assembly, Violation
+from fanwire.client.assembly import BINARY, CONTINUATION, TEXT, Assembly, Violation
 
 LIMIT = 64
 
@@ -124,26 +124,3 @@ def test_fragments_are_counted_whatever_is_in_them(payload: bytes) -> None:
     with pytest.raises(Violation, match="5 fragments") as violation:
         assembly.add(CONTINUATION, True, b"")
     assert violation.value.code == 1009
-
-
-def test_a_fragment_that_is_too_large_is_not_waited_for() -> None:
-    assembly = Assembly(1_000_000)
-    # Without a message under way nothing is to be said: the parser knows what one frame may have.
-    assembly.coming(5_000_000)
-    assembly.add(BINARY, False, bytes(900_000))
-    assembly.coming(100_000 + SLACK)
-    with pytest.raises(Violation) as violation:
-        assembly.coming(1)
-    assert (violation.value.code, violation.value.limit) == (1009, "max_message")
-
-
-def test_what_was_read_counts_anew_after_each_frame() -> None:
-    assembly = Assembly(1_000_000)
-    assembly.add(BINARY, False, bytes(500_000))
-    for _ in range(3):
-        assembly.coming(500_000)
-        assembly.control()
-    assembly.coming(500_000)
-    assembly.add(CONTINUATION, False, bytes(400_000))
-    assembly.coming(100_000)
-    assert assembly.add(CONTINUATION, True, bytes(100_000)) == bytes(1_000_000)

@@ -1,0 +1,54 @@
+//! The limits that a client can pass with what it sends, by their names in the configuration.
+
+/// A limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Limit {
+    /// Bytes of a message.
+    Message,
+    /// Fragments of a message.
+    Fragments,
+    /// The time that a message takes to come.
+    MessageTimeout,
+    /// Bytes of all messages that have come and were not handled.
+    Inbound,
+    /// Messages a second.
+    MessageRate,
+    /// Bytes a second.
+    ByteRate,
+    /// Pings and pongs a second.
+    PingRate,
+    /// Messages over their rate.
+    Refused,
+}
+
+impl Limit {
+    /// The field of the configuration.
+    pub fn name(self) -> &'static str {
+        LIMITS[self as usize].1
+    }
+}
+
+/// All of them with their names, in the order of their numbers.
+pub const LIMITS: [(Limit, &str); 8] = [
+    (Limit::Message, "max_message"),
+    (Limit::Fragments, "max_fragments"),
+    (Limit::MessageTimeout, "message_timeout"),
+    (Limit::Inbound, "inbound_bytes"),
+    (Limit::MessageRate, "message_rate"),
+    (Limit::ByteRate, "byte_rate"),
+    (Limit::PingRate, "ping_rate"),
+    (Limit::Refused, "max_refused"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_stand_in_the_order_of_their_numbers() {
+        for (place, (limit, _)) in LIMITS.iter().enumerate() {
+            assert_eq!(*limit as usize, place);
+        }
+    }
+}

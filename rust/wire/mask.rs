@@ -1,0 +1,46 @@
+//! The mask of a client's frames (RFC 6455 section 5.3).
+
+/// Takes the mask off `bytes`, or puts it on. The first of them is the `offset`th byte of its frame's payload.
+pub fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
+    let [a, b, c, d] = [0, 1, 2, 3].map(|at| mask[(offset + at) % 4]);
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut words = bytes.chunks_exact_mut(8);
+    for word in &mut words {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(word);
+        word.copy_from_slice(&(u64::from_ne_bytes(eight) ^ wide).to_ne_bytes());
+    }
+    for (byte, mask) in words.into_remainder().iter_mut().zip([a, b, c, d, a, b, c, d]) {
+        *byte ^= mask;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_standard() {
+        // RFC 6455 section 5.7.
+        let mut bytes = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        unmask(&mut bytes, [0x37, 0xfa, 0x21, 0x3d], 0);
+        assert_eq!(&bytes, b"Hello");
+    }
+
+    #[test]
+    fn pieces_are_as_the_whole() {
+        let whole: Vec<u8> = (0..100).collect();
+        let mask = [1, 20, 130, 255];
+        let mut expected = whole.clone();
+        for (at, byte) in expected.iter_mut().enumerate() {
+            *byte ^= mask[at % 4];
+        }
+        for cut in 0..=whole.len() {
+            let mut bytes = whole.clone();
+            let (first, second) = bytes.split_at_mut(cut);
+            unmask(first, mask, 0);
+            unmask(second, mask, cut);
+            assert_eq!(bytes, expected, "cut at {cut}");
+        }
+    }
+}
