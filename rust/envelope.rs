@@ -1,29 +1,12 @@
-//! Envelopes as a server writes them (docs/protocol.md), framed. Pure functions on bytes.
+//! Envelopes as a server writes them (docs/protocol.md), in the form of their connection. Pure functions on bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::codec::Codec;
 use crate::document::{self, DEPTH_MAX};
-use crate::frame::{self, Opcode};
-
-/// How a connection wants its messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Encoding {
-    /// The publisher's bytes and nothing else.
-    Raw,
-    /// An envelope of JSON in a text message.
-    Json,
-    /// An envelope of MessagePack in a binary message.
-    Msgpack,
-}
-
-impl Encoding {
-    /// The frame of a whole envelope.
-    pub fn frame(self, envelope: &[u8]) -> Box<[u8]> {
-        frame::encode(if self == Self::Json { Opcode::Text } else { Opcode::Binary }, envelope)
-    }
-}
+use crate::form::Form;
+use crate::framing::Framing;
 
 /// What a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +20,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The frame that carries such a payload as it is.
-    pub fn opcode(self) -> Opcode {
-        match self {
-            Self::Binary => Opcode::Binary,
-            Self::Text | Self::Json => Opcode::Text,
-        }
+    /// Whether it is UTF-8.
+    pub fn is_text(self) -> bool {
+        self != Self::Binary
     }
 }
 
@@ -73,10 +53,10 @@ pub struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// The frame of a JSON envelope.
-    pub fn json(&self) -> Box<[u8]> {
-        let mut out = Framed::new(self.payload.len());
-        let buf = &mut out.0;
+    /// It in JSON.
+    pub fn json(&self, framing: Framing) -> Box<[u8]> {
+        let mut out = framing.begin(ENVELOPE + self.payload.len());
+        let buf = out.bytes();
         buf.extend_from_slice(b"{\"type\":\"");
         buf.extend_from_slice(self.label.as_bytes());
         buf.extend_from_slice(b"\",\"id\":");
@@ -124,14 +104,14 @@ impl Envelope<'_> {
             }
         }
         buf.push(b'}');
-        out.finish(Opcode::Text)
+        out.finish(true)
     }
 
-    /// The frame of a MessagePack envelope.
-    pub fn msgpack(&self) -> Box<[u8]> {
-        let mut out = Framed::new(self.payload.len());
-        self.write_msgpack(&mut out.0);
-        out.finish(Opcode::Binary)
+    /// It in MessagePack.
+    pub fn msgpack(&self, framing: Framing) -> Box<[u8]> {
+        let mut out = framing.begin(ENVELOPE + self.payload.len());
+        self.write_msgpack(out.bytes());
+        out.finish(false)
     }
 
     /// No JSON document is empty: then there is none.
@@ -191,19 +171,19 @@ impl Envelope<'_> {
     }
 }
 
-/// The frame that says how large the window of a room is; none to those who have no envelopes.
-pub fn window(encoding: Encoding, room: &str, bytes: usize) -> Option<Box<[u8]>> {
+/// Says how large the window of a room is; none without envelopes.
+pub fn window(form: Form, room: &str, bytes: usize) -> Option<Box<[u8]>> {
     let mut buf = Vec::with_capacity(ENVELOPE);
-    match encoding {
-        Encoding::Raw => return None,
-        Encoding::Json => {
+    match form.codec {
+        Codec::Raw => return None,
+        Codec::Json => {
             buf.extend_from_slice(b"{\"type\":\"window\",\"room\":");
             push_json_string(&mut buf, room);
             buf.extend_from_slice(b",\"payload\":{\"bytes\":");
             push_decimal(&mut buf, bytes as u64);
             buf.extend_from_slice(b"}}");
         }
-        Encoding::Msgpack => {
+        Codec::Msgpack => {
             // Writing to a vector cannot fail.
             let _ = rmp::encode::write_map_len(&mut buf, 3);
             push_pair(&mut buf, "type", "window");
@@ -214,30 +194,25 @@ pub fn window(encoding: Encoding, room: &str, bytes: usize) -> Option<Box<[u8]>>
             let _ = rmp::encode::write_uint(&mut buf, bytes as u64);
         }
     }
-    Some(encoding.frame(&buf))
+    Some(form.frame(&buf))
 }
 
-/// Bytes behind a place for the frame's header, so that the payload is written once and never moved: nearly every
-/// envelope has 126 to 65,535 bytes, and a header of four.
-struct Framed(Vec<u8>);
-
-impl Framed {
-    fn new(payload: usize) -> Self {
-        let mut buf = Vec::with_capacity(HEADER + ENVELOPE + payload);
-        buf.extend_from_slice(&[0; HEADER]);
-        Self(buf)
+/// A ping that the client's program sees; none without envelopes.
+pub fn ping(form: Form) -> Option<Box<[u8]>> {
+    match form.codec {
+        Codec::Raw => None,
+        Codec::Json => Some(form.frame(br#"{"type":"ping"}"#)),
+        Codec::Msgpack => Some(form.frame(b"\x81\xa4type\xa4ping")),
     }
+}
 
-    fn finish(mut self, opcode: Opcode) -> Box<[u8]> {
-        let len = self.0.len() - HEADER;
-        let mut header = frame::header(opcode, len);
-        if header.len() == HEADER {
-            self.0[..HEADER].copy_from_slice(&header);
-        } else {
-            header.extend_from_slice(&self.0[HEADER..]);
-            self.0 = header;
-        }
-        self.0.into_boxed_slice()
+/// The answer to such a ping, or what says without one that the server lives. It has no time: where it answers none it
+/// tells nothing of how long the way is.
+pub fn pong(form: Form) -> Option<Box<[u8]>> {
+    match form.codec {
+        Codec::Raw => None,
+        Codec::Json => Some(form.frame(br#"{"type":"pong"}"#)),
+        Codec::Msgpack => Some(form.frame(b"\x81\xa4type\xa4pong")),
     }
 }
 
@@ -269,9 +244,6 @@ fn push_hex(buf: &mut Vec<u8>, number: u64) {
     let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
     buf.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (4 * digit)) as usize & 0xF]));
 }
-
-/// Bytes of the usual frame header.
-const HEADER: usize = 4;
 
 /// What stands as the encoding of a payload that is no document.
 const UNREADABLE: &str = "unreadable";
@@ -327,16 +299,16 @@ mod tests {
     #[test]
     fn absent_fields_are_left_out() {
         let expected = json!({"type": "message", "id": "5f-7", "ts": 1_700_000_000_000_u64, "payload": null});
-        assert_eq!(from_json(&PLAIN.json()), expected);
-        assert_eq!(from_msgpack(&PLAIN.msgpack()), expected);
+        assert_eq!(from_json(&PLAIN.json(Framing::WebSocket)), expected);
+        assert_eq!(from_msgpack(&PLAIN.msgpack(Framing::WebSocket)), expected);
     }
 
     #[test]
     fn the_size_of_a_window() {
         let expected = json!({"type": "window", "room": "r\u{e9}\"", "payload": {"bytes": 300}});
-        assert_eq!(from_json(&window(Encoding::Json, "r\u{e9}\"", 300).unwrap()), expected);
-        assert_eq!(from_msgpack(&window(Encoding::Msgpack, "r\u{e9}\"", 300).unwrap()), expected);
-        assert_eq!(window(Encoding::Raw, "r", 300), None);
+        assert_eq!(from_json(&window(Form::JSON, "r\u{e9}\"", 300).unwrap()), expected);
+        assert_eq!(from_msgpack(&window(Form::MSGPACK, "r\u{e9}\"", 300).unwrap()), expected);
+        assert_eq!(window(Form::RAW, "r", 300), None);
     }
 
     #[test]
@@ -357,30 +329,33 @@ mod tests {
             "type": "message", "id": "a\"b", "ts": 1_700_000_000_000_u64, "re": "c1", "room": "r\u{e9}\n", "key": "eur",
             "seq": u64::MAX, "prev": 300, "ack": true, "payload": "\u{1F600} \"quoted\"",
         });
-        assert_eq!(from_json(&envelope.json()), expected);
-        assert_eq!(from_msgpack(&envelope.msgpack()), expected);
+        assert_eq!(from_json(&envelope.json(Framing::WebSocket)), expected);
+        assert_eq!(from_msgpack(&envelope.msgpack(Framing::WebSocket)), expected);
     }
 
     #[test]
     fn the_number_before_stands_behind_the_number() {
         let envelope = Envelope { room: Some("r"), seq: Some(9), prev: Some(4), ..PLAIN };
-        assert!(String::from_utf8_lossy(&envelope.json()).contains(r#""room":"r","seq":9,"prev":4,"payload":null"#));
-        assert!(envelope.msgpack().windows(11).any(|bytes| bytes == b"\xA3seq\x09\xA4prev\x04"));
+        assert!(
+            String::from_utf8_lossy(&envelope.json(Framing::WebSocket))
+                .contains(r#""room":"r","seq":9,"prev":4,"payload":null"#)
+        );
+        assert!(envelope.msgpack(Framing::WebSocket).windows(11).any(|bytes| bytes == b"\xA3seq\x09\xA4prev\x04"));
     }
 
     #[test]
     fn bytes_are_base64_in_json_and_bytes_in_msgpack() {
         let envelope = Envelope { kind: Kind::Binary, payload: &[0, 255, 1], ..PLAIN };
-        let value = from_json(&envelope.json());
+        let value = from_json(&envelope.json(Framing::WebSocket));
         assert_eq!((&value["encoding"], &value["payload"]), (&json!("base64"), &json!("AP8B")));
-        let frame = envelope.msgpack();
+        let frame = envelope.msgpack(Framing::WebSocket);
         assert!(frame.ends_with(&[0xC4, 3, 0, 255, 1]));
     }
 
     #[test]
     fn a_payload_that_is_no_document_is_unreadable_in_msgpack() {
         for payload in [&b"{\"a\":"[..], b"1 2", b"[1,{\"a\":1e999}]", b"\xff"] {
-            let value = from_msgpack(&Envelope { payload, ..PLAIN }.msgpack());
+            let value = from_msgpack(&Envelope { payload, ..PLAIN }.msgpack(Framing::WebSocket));
             let expected = json!({
                 "type": "message", "id": "5f-7", "ts": 1_700_000_000_000_u64, "payload": null, "encoding": "unreadable",
             });
@@ -391,7 +366,9 @@ mod tests {
     #[test]
     fn without_a_document_there_is_no_payload() {
         let envelope = Envelope { payload: b"", ..PLAIN };
-        for value in [from_json(&envelope.json()), from_msgpack(&envelope.msgpack())] {
+        for value in
+            [from_json(&envelope.json(Framing::WebSocket)), from_msgpack(&envelope.msgpack(Framing::WebSocket))]
+        {
             assert_eq!((value.get("payload"), &value["seq"]), (None, &json!(envelope.seq)));
         }
     }
@@ -401,8 +378,8 @@ mod tests {
         for len in [0, 10, 100, 1_000, 70_000] {
             let text = vec![b'x'; len];
             let envelope = Envelope { kind: Kind::Text, payload: &text, ..PLAIN };
-            assert_eq!(from_json(&envelope.json())["payload"].as_str().unwrap().len(), len);
-            assert_eq!(from_msgpack(&envelope.msgpack())["payload"].as_str().unwrap().len(), len);
+            assert_eq!(from_json(&envelope.json(Framing::WebSocket))["payload"].as_str().unwrap().len(), len);
+            assert_eq!(from_msgpack(&envelope.msgpack(Framing::WebSocket))["payload"].as_str().unwrap().len(), len);
         }
     }
 
@@ -416,11 +393,11 @@ mod tests {
             let envelope = Envelope {
                 id: Id::Numbered(epoch, seq), room: Some(&room), seq: Some(seq), prev, payload: bytes.as_bytes(), ..PLAIN
             };
-            let value = from_json(&envelope.json());
+            let value = from_json(&envelope.json(Framing::WebSocket));
             prop_assert_eq!(&value["payload"], &payload);
             prop_assert_eq!(value.get("prev").and_then(Value::as_u64), prev);
             prop_assert_eq!(&value["id"], &json!(format!("{epoch:x}-{seq}")));
-            prop_assert_eq!(value, from_msgpack(&envelope.msgpack()));
+            prop_assert_eq!(value, from_msgpack(&envelope.msgpack(Framing::WebSocket)));
         }
     }
 }

@@ -3,12 +3,16 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::budget::Budget;
-use crate::envelope::{Encoding, Envelope, Id, Kind};
-use crate::frame;
+use crate::codec::Codec;
+use crate::envelope::{Envelope, Id, Kind};
+use crate::form::Form;
 
 /// Which room a message belongs to; never reused while the engine lives. 0 is "no room": a message
 /// to one connection or to all.
 pub type RoomId = u64;
+
+/// The id that no room has.
+pub const NO_ROOM: RoomId = 0;
 
 /// What a message replaces: one (room, key) pair; never reused while the engine lives.
 pub type KeyId = u64;
@@ -57,8 +61,8 @@ pub enum Role {
 /// done per message and reader is done once for all of them.
 #[derive(Debug)]
 pub struct Message {
-    /// By [`Encoding`]. The raw form of a single message is there from the start: it is where the payload is kept.
-    forms: [OnceLock<Box<[u8]>>; 3],
+    /// By [`Form::index`]. [`Form::RAW`] of a single message is there from the start: it is where the payload is kept.
+    forms: [OnceLock<Box<[u8]>>; Form::COUNT],
     /// What was joined; empty for a single message.
     parts: Box<[Arc<Message>]>,
     role: Role,
@@ -73,10 +77,11 @@ pub struct Message {
 impl Message {
     /// Frames `payload` once for all who will receive it.
     pub fn new(role: Role, kind: Kind, payload: &[u8], about: About, published_us: u64, budget: &Arc<Budget>) -> Self {
-        let frame = frame::encode(kind.opcode(), payload);
+        let frame = Form::RAW.framing.frame(kind.is_text(), payload);
         budget.add(frame.len() + OVERHEAD);
-        let header = frame::header_len(payload.len()) as u8;
-        let forms = [OnceLock::from(frame), OnceLock::new(), OnceLock::new()];
+        let header = (frame.len() - payload.len()) as u8;
+        let mut forms = [const { OnceLock::new() }; Form::COUNT];
+        forms[Form::RAW.index()] = OnceLock::from(frame);
         Self { forms, parts: Box::default(), role, kind, header, about, published_us, budget: Arc::clone(budget) }
     }
 
@@ -100,19 +105,21 @@ impl Message {
     }
 
     /// The bytes to write to a connection: header and payload, or header and envelope.
-    pub fn frame(&self, encoding: Encoding) -> &[u8] {
-        let encoding = if matches!(self.role, Role::Whole | Role::Urgent) { Encoding::Raw } else { encoding };
-        self.forms[encoding as usize].get_or_init(|| {
-            let form = self.build(encoding);
-            self.budget.add(form.len());
-            form
+    pub fn frame(&self, mut form: Form) -> &[u8] {
+        if matches!(self.role, Role::Whole | Role::Urgent) {
+            form.codec = Codec::Raw;
+        }
+        self.forms[form.index()].get_or_init(|| {
+            let bytes = self.build(form);
+            self.budget.add(bytes.len());
+            bytes
         })
     }
 
     /// What it counts for in the queue of one connection: its bytes, and what a small one costs besides.
     /// Without the second part a limit in bytes would allow millions of empty messages.
-    pub fn cost(&self, encoding: Encoding) -> usize {
-        self.frame(encoding).len() + OVERHEAD
+    pub fn cost(&self, form: Form) -> usize {
+        self.frame(form).len() + OVERHEAD
     }
 
     /// Bytes that it holds, in all its forms.
@@ -123,12 +130,12 @@ impl Message {
     /// What keeping it for those who come later is taken to cost: the payload, and one envelope around it, which may
     /// be built when it is kept already.
     pub fn kept_size(&self) -> usize {
-        kept_size(self.frame(Encoding::Raw).len())
+        kept_size(self.frame(Form::RAW).len())
     }
 
-    /// Whether a connection with this encoding gets it at all.
-    pub fn speaks(&self, encoding: Encoding) -> bool {
-        encoding != Encoding::Raw || !matches!(self.role, Role::Event(_))
+    /// Whether a connection with this codec gets it at all.
+    pub fn speaks(&self, codec: Codec) -> bool {
+        codec.has_envelopes() || !matches!(self.role, Role::Event(_))
     }
 
     /// Whether it goes ahead of other messages.
@@ -148,7 +155,7 @@ impl Message {
 
     /// Its payload; of a joined one, nothing that means anything.
     pub fn payload(&self) -> &[u8] {
-        &self.frame(Encoding::Raw)[self.header as usize..]
+        &self.frame(Form::RAW)[self.header as usize..]
     }
 
     /// Where it belongs and how it may be treated.
@@ -176,16 +183,15 @@ impl Message {
         self.about.key
     }
 
-    fn build(&self, encoding: Encoding) -> Box<[u8]> {
+    fn build(&self, form: Form) -> Box<[u8]> {
         if !self.parts.is_empty() {
-            let frames: Vec<_> = self.parts.iter().map(|part| part.frame(encoding)).collect();
+            let frames: Vec<_> = self.parts.iter().map(|part| part.frame(form)).collect();
             return frames.concat().into();
         }
-        match encoding {
-            Encoding::Json => self.envelope().json(),
-            Encoding::Msgpack => self.envelope().msgpack(),
-            // A single message has had it from the start.
-            Encoding::Raw => Box::default(),
+        match form.codec {
+            Codec::Json => self.envelope().json(form.framing),
+            Codec::Msgpack => self.envelope().msgpack(form.framing),
+            Codec::Raw => form.framing.frame(self.kind.is_text(), self.payload()),
         }
     }
 

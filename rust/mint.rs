@@ -9,7 +9,7 @@ use crate::document;
 use crate::envelope::Kind;
 use crate::error::Error;
 use crate::frame;
-use crate::message::{About, Delivery, Message, OVERHEAD, Role, RoomId, delivery_name};
+use crate::message::{About, Delivery, Message, NO_ROOM, OVERHEAD, Role, delivery_name};
 use crate::room::{Position, Room, Unrecovered, unrecovered_name};
 
 /// What a message is made of.
@@ -197,5 +197,3 @@ impl Mint {
         Ok(())
     }
 }
-
-const NO_ROOM: RoomId = 0;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::envelope::Encoding;
+use crate::form::Form;
 use crate::message::Message;
 
 /// See the module's head. Bounded in bytes: what was sent long ago is forgotten first, acknowledged or not.
@@ -20,13 +20,13 @@ pub struct Replay {
     written_count: u64,
     bytes: usize,
     limit: usize,
-    encoding: Encoding,
+    form: Form,
 }
 
 impl Replay {
     /// Nothing was sent yet. At most `limit` bytes are kept.
-    pub fn new(limit: usize, encoding: Encoding) -> Self {
-        Self { ring: VecDeque::new(), base: 0, written: 0, written_count: 0, bytes: 0, limit, encoding }
+    pub fn new(limit: usize, form: Form) -> Self {
+        Self { ring: VecDeque::new(), base: 0, written: 0, written_count: 0, bytes: 0, limit, form }
     }
 
     /// How many messages were written, since the session began.
@@ -90,13 +90,13 @@ impl Replay {
             self.split(self.written);
         } else {
             for part in message.parts() {
-                let cost = part.cost(self.encoding);
+                let cost = part.cost(self.form);
                 self.bytes += cost;
                 self.ring.push_back((Arc::clone(part), cost));
             }
         }
         for part in message.parts() {
-            match written.checked_sub(part.frame(self.encoding).len()) {
+            match written.checked_sub(part.frame(self.form).len()) {
                 Some(left) => written = left,
                 None => break,
             }
@@ -157,7 +157,7 @@ impl Replay {
             self.written += message.count() - 1;
         }
         for (offset, part) in message.parts().iter().enumerate() {
-            let cost = part.cost(self.encoding);
+            let cost = part.cost(self.form);
             self.bytes += cost;
             self.ring.insert(place + offset, (Arc::clone(part), cost));
         }
@@ -180,7 +180,7 @@ mod tests {
 
     fn wrote(replay: &mut Replay, seq: u64) {
         let message = reliable(seq);
-        let cost = message.cost(Encoding::Raw);
+        let cost = message.cost(Form::RAW);
         replay.wrote(message, cost);
     }
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn sent(count: u64) -> Replay {
-        let mut replay = Replay::new(usize::MAX, Encoding::Raw);
+        let mut replay = Replay::new(usize::MAX, Form::RAW);
         for seq in 0..count {
             wrote(&mut replay, seq);
         }
@@ -241,8 +241,8 @@ mod tests {
 
     #[test]
     fn over_the_limit_the_oldest_are_forgotten_but_nothing_that_is_pending() {
-        let cost = reliable(0).cost(Encoding::Raw);
-        let mut replay = Replay::new(2 * cost, Encoding::Raw);
+        let cost = reliable(0).cost(Form::RAW);
+        let mut replay = Replay::new(2 * cost, Form::RAW);
         for seq in 0..5 {
             wrote(&mut replay, seq);
         }
@@ -262,7 +262,7 @@ mod tests {
             let mut replay = sent(1);
             for (from, to) in [(1, 3), (4, 6)] {
                 let message = joined(from, to);
-                let cost = message.cost(Encoding::Raw);
+                let cost = message.cost(Form::RAW);
                 replay.wrote(message, cost);
             }
             assert_eq!(replay.len(), 3);
@@ -279,13 +279,13 @@ mod tests {
 
     #[test]
     fn of_a_joined_message_that_was_cut_the_whole_parts_may_have_been_received() {
-        let frame = reliable(0).frame(Encoding::Raw).len();
+        let frame = reliable(0).frame(Form::RAW).len();
         for is_again in [false, true] {
             for (written, whole) in [(0, 0), (frame - 1, 0), (frame, 1), (2 * frame + 1, 2)] {
                 let mut replay = sent(1);
                 let message = joined(1, 3);
                 if is_again {
-                    let cost = message.cost(Encoding::Raw);
+                    let cost = message.cost(Form::RAW);
                     replay.wrote(Arc::clone(&message), cost);
                     assert!(replay.rewind(1));
                 }

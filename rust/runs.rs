@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::command::Command;
-use crate::envelope::Encoding;
+use crate::form::Form;
 use crate::message::{Delivery, Message, RoomId};
 
 /// Takes the next command, which may stand for several; `members` says how many a room has.
@@ -20,7 +20,7 @@ pub fn next<L>(
     };
     let mut bytes = 0;
     let run = commands.iter().map_while(joinable).take(RUN_MAX).take_while(|message| {
-        bytes += message.frame(Encoding::Raw).len();
+        bytes += message.frame(Form::RAW).len();
         message.room() == room && bytes <= BYTES_MAX
     });
     let run: Vec<_> = run.map(Arc::clone).collect();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_its_messages_in_a_row_in_every_encoding_and_gives_its_memory_back() {
+    fn a_run_is_its_messages_in_a_row_in_every_form_and_gives_its_memory_back() {
         let budget = Arc::new(Budget::new(usize::MAX));
         let part = |seq| {
             let about = About { room_name: Some("r".into()), ..About::place(1, seq, Delivery::Reliable) };
@@ -114,9 +114,9 @@ mod tests {
         };
         let parts: Vec<_> = (1..=3).map(part).collect();
         let joined = Message::join(parts.clone(), &budget).unwrap();
-        for encoding in [Encoding::Raw, Encoding::Json, Encoding::Msgpack] {
-            let frames: Vec<_> = parts.iter().map(|part| part.frame(encoding)).collect();
-            assert_eq!(joined.frame(encoding), frames.concat());
+        for form in [Form::RAW, Form::JSON, Form::MSGPACK] {
+            let frames: Vec<_> = parts.iter().map(|part| part.frame(form)).collect();
+            assert_eq!(joined.frame(form), frames.concat());
         }
         assert_eq!((joined.count(), joined.seq()), (3, 3));
         drop((joined, parts));

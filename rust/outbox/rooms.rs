@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::envelope::Encoding;
+use crate::form::Form;
 use crate::lane::Lane;
 use crate::message::{Message, OVERHEAD, RoomId};
 use crate::probes::Probes;
@@ -15,7 +15,7 @@ use crate::window::{self, Reader, Window};
 /// See the module's head. Costs are those of [`Message::cost`], bytes those on the wire.
 #[derive(Debug)]
 pub struct Rooms {
-    encoding: Encoding,
+    form: Form,
     /// The rooms of the lanes, for themselves: mostly one, rarely a hundred, and then they are in a few lines of the cache.
     ids: Vec<RoomId>,
     lanes: Vec<RoomLane>,
@@ -64,9 +64,9 @@ struct Told {
 
 impl Rooms {
     /// Nothing waits, and nothing bounds what may leave.
-    pub fn new(encoding: Encoding) -> Self {
+    pub fn new(form: Form) -> Self {
         Self {
-            encoding,
+            form,
             ids: Vec::new(),
             lanes: Vec::new(),
             recent: 0,
@@ -123,7 +123,7 @@ impl Rooms {
         let place = self.find(message.room())?;
         let lane = &mut self.lanes[place];
         let old = lane.lane.replace(message)?;
-        lane.cost = lane.cost + cost - old.cost(self.encoding);
+        lane.cost = lane.cost + cost - old.cost(self.form);
         Some(old)
     }
 
@@ -136,7 +136,7 @@ impl Rooms {
     /// Takes the oldest message of the lane that holds the most.
     pub fn pop_oldest(&mut self) -> Option<Arc<Message>> {
         let lane = self.lanes.iter_mut().max_by_key(|lane| lane.cost)?;
-        let message = lane.pop(self.encoding)?;
+        let message = lane.pop(self.form)?;
         self.len -= 1;
         Some(message)
     }
@@ -144,7 +144,7 @@ impl Rooms {
     /// Takes all that waits.
     pub fn clear(&mut self, mut each: impl FnMut(Arc<Message>)) {
         for lane in &mut self.lanes {
-            while let Some(message) = lane.pop(self.encoding) {
+            while let Some(message) = lane.pop(self.form) {
                 each(message);
             }
         }
@@ -221,7 +221,7 @@ impl Rooms {
                     Some(Box::new(Told { window: Window::new(Reader::Reporting, now_us), size: window::INITIAL }));
                 self.new.extend(lane.name.clone().map(|name| (self.ids[place], name)));
             }
-            lane.planned = lane.admitted(each, self.encoding);
+            lane.planned = lane.admitted(each, self.form);
             lane.has_turn = lane.planned > 0;
             if lane.has_turn {
                 self.planned += lane.planned;
@@ -238,11 +238,11 @@ impl Rooms {
             return None;
         }
         let waiting = || in_turns(&self.turns, &self.lanes);
-        let mut admitted = admitted_by(probes, waiting(), self.encoding);
+        let mut admitted = admitted_by(probes, waiting(), self.form);
         let mut number = None;
         if admitted == 0 {
             number = probes.mark(now_us);
-            admitted = admitted_by(probes, waiting(), self.encoding);
+            admitted = admitted_by(probes, waiting(), self.form);
         }
         self.planned = self.planned.min(admitted);
         self.is_held = admitted == 0;
@@ -281,12 +281,12 @@ impl Rooms {
                 continue;
             }
             lane.planned -= 1;
-            let message = lane.pop(self.encoding)?;
+            let message = lane.pop(self.form)?;
             self.len -= 1;
             if let Flow::Probes(Some(probes)) = &mut self.flow {
-                probes.wrote(message.frame(self.encoding).len());
+                probes.wrote(message.frame(self.form).len());
             } else if let Some(told) = &mut lane.window {
-                told.window.sent(index, message.frame(self.encoding).len(), now_us);
+                told.window.sent(index, message.frame(self.form).len(), now_us);
             }
             lane.has_turn = !lane.lane.is_empty();
             if !lane.has_turn {
@@ -317,7 +317,7 @@ impl Rooms {
 
     fn give_turn(&mut self, place: usize) {
         let lane = &mut self.lanes[place];
-        if !lane.has_turn && lane.admitted(1, self.encoding) > 0 {
+        if !lane.has_turn && lane.admitted(1, self.form) > 0 {
             lane.has_turn = true;
             self.turns.push_back(place);
         }
@@ -343,14 +343,14 @@ impl Rooms {
 
 impl RoomLane {
     /// How many of its next messages its window admits, `most` at most.
-    fn admitted(&mut self, most: usize, encoding: Encoding) -> usize {
+    fn admitted(&mut self, most: usize, form: Form) -> usize {
         let bytes = self.bytes();
         let Some(told) = self.window.as_mut().filter(|told| !told.window.fits(bytes)) else {
             return self.lane.len().min(most);
         };
         let mut ahead = 0;
         let admitted = self.lane.iter().take(most).take_while(|message| {
-            let bytes = message.frame(encoding).len();
+            let bytes = message.frame(form).len();
             let is_admitted = told.window.admits(ahead, bytes);
             ahead += bytes;
             is_admitted
@@ -372,9 +372,9 @@ impl RoomLane {
         !self.has_turn && !self.lane.is_empty()
     }
 
-    fn pop(&mut self, encoding: Encoding) -> Option<Arc<Message>> {
+    fn pop(&mut self, form: Form) -> Option<Arc<Message>> {
         let message = self.lane.pop()?;
-        self.cost -= message.cost(encoding);
+        self.cost -= message.cost(form);
         Some(message)
     }
 }
@@ -387,10 +387,10 @@ fn in_turns<'a>(turns: &'a VecDeque<usize>, lanes: &'a [RoomLane]) -> impl Itera
 }
 
 /// How many of these messages, from the first, the probes admit.
-fn admitted_by<'a>(probes: &mut Probes, messages: impl Iterator<Item = &'a Arc<Message>>, encoding: Encoding) -> usize {
+fn admitted_by<'a>(probes: &mut Probes, messages: impl Iterator<Item = &'a Arc<Message>>, form: Form) -> usize {
     let mut ahead = 0;
     let admitted = messages.take_while(|message| {
-        let bytes = message.frame(encoding).len();
+        let bytes = message.frame(form).len();
         let is_admitted = probes.admits(ahead, bytes);
         ahead += bytes;
         is_admitted

@@ -122,13 +122,15 @@ impl Model {
             Op::Snapshot { room, keys } => {
                 let value = |key| self.message(room, Delivery::Latest, Some(10 * room + key), 0);
                 let snapshot: Vec<_> = (0..keys).map(value).collect();
-                self.snapshot_bytes += snapshot.iter().map(|message| message.cost(Encoding::Raw)).sum::<usize>();
+                self.snapshot_bytes += snapshot.iter().map(|message| message.cost(Form::RAW)).sum::<usize>();
                 let mut reports = Vec::new();
                 assert_eq!(self.outbox.push_snapshot(&snapshot, &mut into(&mut reports)), Push::Done);
                 self.note(reports, &snapshot);
             }
             Op::Raw { len } => {
-                self.outbox.push_raw(frame::encode(Opcode::Text, &vec![b'r'; len]), &mut |_, _| {});
+                let mut reports = Vec::new();
+                self.outbox.push_raw(frame::encode(Opcode::Text, &vec![b'r'; len]), &mut into(&mut reports));
+                self.note(reports, &[]);
             }
             Op::Ping => self.outbox.push_ping(frame::control(Opcode::Ping, b"")),
             Op::Pong { len } => self.outbox.push_pong(frame::control(Opcode::Pong, &vec![b'p'; len])),
@@ -272,9 +274,9 @@ proptest! {
     ) {
         let mut model = Model {
             outbox: match bound {
-                Bound::Nothing => Outbox::new(LIMIT, Encoding::Raw),
-                Bound::Probes => Outbox::new(LIMIT, Encoding::Raw).with_probes(Seal::default(), ConnId::from_u64(7)),
-                Bound::Reports => Outbox::of_session(LIMIT, Encoding::Raw, usize::MAX),
+                Bound::Nothing => Outbox::new(LIMIT, Form::RAW),
+                Bound::Probes => Outbox::new(LIMIT, Form::RAW).with_probes(Seal::default(), ConnId::from_u64(7)),
+                Bound::Reports => Outbox::of_session(LIMIT, Form::RAW, usize::MAX),
             },
             sink: Ration::default(),
             known: Vec::new(),

@@ -15,7 +15,7 @@ fn pushed(outbox: &mut Outbox, messages: impl IntoIterator<Item = (RoomId, u64)>
 
 /// A session that reports.
 fn reporter() -> Outbox {
-    let mut outbox = Outbox::of_session(1 << 30, Encoding::Raw, 1 << 30);
+    let mut outbox = Outbox::of_session(1 << 30, Form::RAW, 1 << 30);
     outbox.taken(0, 0, 0);
     outbox
 }
@@ -25,7 +25,7 @@ fn rooms_have_their_turns_wherever_writes_are_cut() {
     let messages = [(1, 10), (1, 11), (1, 12), (2, 20), (3, 30), (3, 31), (1, 13)];
     let turns = [10, 20, 30, 11, 31, 12, 13];
     for ration in 1..=12 * turns.len() {
-        for mut outbox in [Outbox::new(1 << 20, Encoding::Raw), reporter()] {
+        for mut outbox in [Outbox::new(1 << 20, Form::RAW), reporter()] {
             pushed(&mut outbox, messages, 0);
             let mut sink = Ration::default();
             let mut progress = Progress::Blocked;
@@ -40,7 +40,7 @@ fn rooms_have_their_turns_wherever_writes_are_cut() {
 
 #[test]
 fn a_close_frame_comes_behind_all_rooms() {
-    let mut outbox = Outbox::new(1 << 30, Encoding::Raw);
+    let mut outbox = Outbox::new(1 << 30, Form::RAW);
     pushed(&mut outbox, [(2, 1), (3, 2)], 0);
     pushed(&mut outbox, (10..300).map(|seq| (1, seq)), 0);
     outbox.close(frame::close(None, ""), true, &mut |_, _| {});
@@ -51,7 +51,7 @@ fn a_close_frame_comes_behind_all_rooms() {
 
 #[test]
 fn a_room_with_much_to_say_does_not_keep_another_waiting() {
-    let mut outbox = Outbox::new(1 << 30, Encoding::Raw);
+    let mut outbox = Outbox::new(1 << 30, Form::RAW);
     pushed(&mut outbox, (0..1_000).map(|seq| (1, seq)), 0);
     pushed(&mut outbox, [(2, 5_000)], 0);
     let mut sink = Ration::unlimited();
@@ -95,7 +95,7 @@ fn a_value_that_grows_while_it_waits_still_fits_its_window_or_waits() {
 
 #[test]
 fn the_room_that_holds_the_most_gives_way() {
-    let mut outbox = Outbox::new(5 * COST, Encoding::Raw);
+    let mut outbox = Outbox::new(5 * COST, Form::RAW);
     pushed(&mut outbox, [(1, 1), (2, 2), (2, 3), (2, 4), (3, 5)], 0);
     let mut dropped = Vec::new();
     assert_eq!(outbox.push(&value(1, 6, 0), &mut into(&mut dropped)), Push::Done);
@@ -104,7 +104,7 @@ fn the_room_that_holds_the_most_gives_way() {
 
 #[test]
 fn lanes_of_rooms_that_are_over_are_given_back() {
-    let mut outbox = Outbox::new(1 << 20, Encoding::Raw);
+    let mut outbox = Outbox::new(1 << 20, Form::RAW);
     pushed(&mut outbox, (1..1_000).map(|room| (room, room)), 0);
     let mut sink = Ration::unlimited();
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 999));
@@ -116,7 +116,7 @@ fn lanes_of_rooms_that_are_over_are_given_back() {
 #[test]
 fn a_room_that_drops_what_is_new_does_so_for_what_it_has_itself() {
     let newest = |seq| message_of(2, seq, Delivery::DropNewest, None, 0);
-    let mut outbox = Outbox::new(10 * newest(0).cost(Encoding::Raw), Encoding::Raw);
+    let mut outbox = Outbox::new(10 * newest(0).cost(Form::RAW), Form::RAW);
     for seq in 0..10 {
         outbox.push(&message_of(1, seq, Delivery::DropOldest, None, 0), &mut |_, _| panic!("there is room"));
     }
@@ -132,7 +132,7 @@ fn a_room_that_drops_what_is_new_does_so_for_what_it_has_itself() {
 #[test]
 fn what_is_no_message_has_the_place_of_what_may_be_dropped() {
     let mut outbox = reporter();
-    outbox.limit = 2 * value(1, 1, 0).cost(Encoding::Raw);
+    outbox.limit = 2 * value(1, 1, 0).cost(Form::RAW);
     pushed(&mut outbox, [(1, 1), (1, 2)], 0);
     let mut dropped = Vec::new();
     assert!(outbox.push_raw([0; 5].into(), &mut |message, reason| dropped.push((message.seq(), reason))));
@@ -149,7 +149,7 @@ fn what_is_no_message_has_the_place_of_what_may_be_dropped() {
 fn a_ping_asks_for_the_last_answer_that_is_missing() {
     let seal = Seal::default();
     let conn = ConnId::from_u64(3);
-    let mut outbox = Outbox::new(1 << 20, Encoding::Raw).with_probes(seal.clone(), conn);
+    let mut outbox = Outbox::new(1 << 20, Form::RAW).with_probes(seal.clone(), conn);
     assert_eq!(outbox.ping_payload(), None);
     pushed(&mut outbox, (0..100).map(|seq| (1, seq)), 1_000);
     while flush(&mut outbox, &mut Ration::unlimited()).1 > 0 {}

@@ -4,7 +4,7 @@ use super::*;
 
 /// Pushes the messages and flushes all; returns the last answer, the numbers that left, and the reports.
 fn run(limit: usize, messages: &[Arc<Message>]) -> (Push, Vec<u64>, Vec<(u64, Drop)>) {
-    let mut outbox = Outbox::new(limit, Encoding::Raw);
+    let mut outbox = Outbox::new(limit, Form::RAW);
     let mut dropped = Vec::new();
     let mut push = Push::Done;
     for message in messages {
@@ -121,7 +121,7 @@ fn a_message_larger_than_the_limit() {
 
 #[test]
 fn a_snapshot_may_exceed_the_limit_which_is_back_when_all_has_left() {
-    let mut outbox = Outbox::new(2 * COST, Encoding::Raw);
+    let mut outbox = Outbox::new(2 * COST, Form::RAW);
     let mut dropped = Vec::new();
     assert_eq!(outbox.push(&reliable(1), &mut into(&mut dropped)), Push::Done);
     let snapshot: Vec<_> = (2..12).map(|seq| latest(seq, seq)).collect();
@@ -147,7 +147,7 @@ fn a_snapshot_may_exceed_the_limit_which_is_back_when_all_has_left() {
 
 #[test]
 fn raw_bytes_count_and_are_refused_at_the_limit() {
-    let mut outbox = Outbox::new(COST, Encoding::Raw);
+    let mut outbox = Outbox::new(COST, Form::RAW);
     assert!(!outbox.push_raw(vec![0; COST + 1].into(), &mut |_, _| {}));
     assert!(outbox.push_raw(vec![0; COST - 1].into(), &mut |_, _| {}));
     assert!(outbox.push_raw(vec![0; 1].into(), &mut |_, _| {}));
@@ -163,7 +163,7 @@ fn raw_bytes_count_and_are_refused_at_the_limit() {
 
 #[test]
 fn control_frames_are_bounded_without_being_limited() {
-    let mut outbox = Outbox::new(0, Encoding::Raw);
+    let mut outbox = Outbox::new(0, Form::RAW);
     for n in 0..1000 {
         outbox.push_pong(frame::control(Opcode::Pong, &vec![0; n % 126]));
         outbox.push_ping(frame::control(Opcode::Ping, b""));
@@ -177,7 +177,7 @@ fn control_frames_are_bounded_without_being_limited() {
 
 /// One reliable message begun, one waiting, one droppable waiting.
 fn busy(sink: &mut Ration) -> Outbox {
-    let mut outbox = Outbox::new(1 << 20, Encoding::Raw);
+    let mut outbox = Outbox::new(1 << 20, Form::RAW);
     outbox.push(&reliable(1), &mut |_, _| {});
     sink.left = 3;
     flush(&mut outbox, sink);
@@ -218,7 +218,7 @@ fn close_flushes_or_drops_and_the_second_can_only_drop() {
 #[test]
 fn nothing_is_accepted_after_a_close() {
     let mut sink = Ration::unlimited();
-    let mut outbox = Outbox::new(1 << 20, Encoding::Raw);
+    let mut outbox = Outbox::new(1 << 20, Form::RAW);
     outbox.close(frame::close(Some(1000), ""), true, &mut |_, _| {});
     for has_left in [false, true] {
         let mut dropped = Vec::new();
@@ -250,7 +250,7 @@ fn clearing_what_may_be_dropped_leaves_the_rest() {
 
 #[test]
 fn an_empty_outbox_keeps_little_memory() {
-    let mut outbox = Outbox::new(usize::MAX, Encoding::Raw);
+    let mut outbox = Outbox::new(usize::MAX, Form::RAW);
     for seq in 0..10_000 {
         outbox.push(&latest(seq, seq), &mut |_, _| {});
         outbox.push(&reliable(seq), &mut |_, _| {});

@@ -4,7 +4,7 @@ use super::*;
 
 /// Something in every lane, pushed in another order than it has to leave in.
 fn full() -> (Outbox, Vec<u8>) {
-    let mut outbox = Outbox::new(1 << 20, Encoding::Raw);
+    let mut outbox = Outbox::new(1 << 20, Form::RAW);
     let mut none = |_: &Message, reason| panic!("dropped: {reason:?}");
     let droppable = [latest(1, 7), drop_oldest(2), message(3, Delivery::DropNewest, None, 200)];
     let reliable = [message(4, Delivery::Reliable, None, 200), reliable(5)];
@@ -19,7 +19,7 @@ fn full() -> (Outbox, Vec<u8>) {
 
     let mut stream = b"HTTP/1.1 101\x8A\x03old\x89\x00\x8A\x03new".to_vec();
     for message in reliable.iter().chain(&droppable) {
-        stream.extend_from_slice(message.frame(Encoding::Raw));
+        stream.extend_from_slice(message.frame(Form::RAW));
     }
     stream.extend_from_slice(&frame::close(Some(1001), "bye"));
     (outbox, stream)
@@ -49,8 +49,8 @@ fn frames_leave_whole_and_in_order_however_small_the_writes() {
 #[test]
 fn a_begun_frame_is_finished_before_anything_else() {
     let long = message(1, Delivery::Latest, Some(7), 150);
-    for cut in 0..=long.frame(Encoding::Raw).len() {
-        let mut outbox = Outbox::new(1 << 20, Encoding::Raw);
+    for cut in 0..=long.frame(Form::RAW).len() {
+        let mut outbox = Outbox::new(1 << 20, Form::RAW);
         let mut dropped = Vec::new();
         outbox.push(&long, &mut into(&mut dropped));
         let mut sink = Ration { left: cut, ..Ration::default() };
@@ -76,7 +76,7 @@ fn a_begun_frame_is_finished_before_anything_else() {
 
 #[test]
 fn a_begun_pong_is_finished_and_the_newest_are_kept() {
-    let mut outbox = Outbox::new(1 << 20, Encoding::Raw);
+    let mut outbox = Outbox::new(1 << 20, Form::RAW);
     let mut sink = Ration { left: 3, ..Ration::default() };
     outbox.push_pong(frame::control(Opcode::Pong, b"first"));
     flush(&mut outbox, &mut sink);
@@ -91,7 +91,7 @@ fn a_begun_pong_is_finished_and_the_newest_are_kept() {
 
 #[test]
 fn one_write_carries_a_bounded_number_of_frames_and_bytes() {
-    let mut outbox = Outbox::new(1 << 30, Encoding::Raw);
+    let mut outbox = Outbox::new(1 << 30, Form::RAW);
     for seq in 0..600 {
         outbox.push(&reliable(seq), &mut |_, _| {});
     }
@@ -116,7 +116,7 @@ fn nothing_waits_means_nothing_is_written() {
             panic!("written to")
         }
     }
-    let mut outbox = Outbox::new(100, Encoding::Raw);
+    let mut outbox = Outbox::new(100, Form::RAW);
     assert_eq!(outbox.flush(&mut Never, 0).unwrap().progress, Progress::Empty);
     assert!(outbox.push_raw(Box::default(), &mut |_, _| {}), "no bytes always fit");
     assert!(outbox.is_empty());
@@ -131,7 +131,7 @@ fn errors_of_the_sink_are_passed_on_except_an_interruption() {
             Err(self.0.into())
         }
     }
-    let mut outbox = Outbox::new(1 << 10, Encoding::Raw);
+    let mut outbox = Outbox::new(1 << 10, Form::RAW);
     outbox.push(&reliable(1), &mut |_, _| {});
     assert_eq!(outbox.flush(&mut Failing(ErrorKind::Interrupted), 0).unwrap().progress, Progress::More);
     assert_eq!(outbox.flush(&mut Failing(ErrorKind::WouldBlock), 0).unwrap().progress, Progress::Blocked);
@@ -141,7 +141,7 @@ fn errors_of_the_sink_are_passed_on_except_an_interruption() {
 
 #[test]
 fn a_resumed_link_begins_with_its_reply_whatever_was_answered_before_it() {
-    let mut outbox = Outbox::of_session(1 << 20, Encoding::Json, 1 << 20);
+    let mut outbox = Outbox::of_session(1 << 20, Form::JSON, 1 << 20);
     outbox.park();
     assert!(outbox.push_raw((*b"a late answer").into(), &mut |_, _| {}));
     assert!(outbox.resume(0));
