@@ -9,10 +9,10 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::batch::{Messages, Piece};
 use crate::command::Event;
-use crate::inbound::Received;
 use crate::slots::ConnId;
 
 /// How much may be on its way to the host.
@@ -32,6 +32,9 @@ pub struct Arrivals {
     credit: Credit,
     /// What waits behind no message.
     events: Vec<Event>,
+    /// Newcomers of which there is something to say, and those of them that have not gone since.
+    newcomers: VecDeque<ConnId>,
+    there: FxHashSet<ConnId>,
     links: FxHashMap<ConnId, Waiting>,
     /// Links with something that waits; each stands in one of them, once: those that had nothing on their way, and others.
     fresh: VecDeque<ConnId>,
@@ -59,7 +62,7 @@ struct Waiting {
 
 #[derive(Debug)]
 enum Item {
-    Message(Received),
+    Messages(Piece),
     Event(Box<Event>),
 }
 
@@ -69,6 +72,8 @@ impl Arrivals {
         Self {
             credit,
             events: Vec::new(),
+            newcomers: VecDeque::new(),
+            there: FxHashSet::default(),
             links: FxHashMap::default(),
             fresh: VecDeque::new(),
             ring: VecDeque::new(),
@@ -81,7 +86,8 @@ impl Arrivals {
 
     /// Whether there is nothing to take, and all that was taken counts as handled.
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.ring.is_empty() && self.fresh.is_empty() && self.given.is_empty()
+        let Self { events, there, ring, fresh, given, .. } = self;
+        events.is_empty() && there.is_empty() && ring.is_empty() && fresh.is_empty() && given.is_empty()
     }
 
     /// Bytes of messages that are on their way.
@@ -93,7 +99,14 @@ impl Arrivals {
     /// [`Self::take`] names them.
     pub fn push(&mut self, event: Event, full: &mut Vec<ConnId>) {
         match event {
-            Event::Messages { conn, of, messages, .. } => self.push_messages(conn, of, messages, full),
+            Event::Messages { conn, of, messages } => self.push_messages(conn, of, messages, full),
+            // One that is told of twice is asked once what there is to say.
+            Event::Newcomer { conn } => {
+                if self.there.insert(conn) {
+                    self.newcomers.push_back(conn);
+                }
+            }
+            Event::NewcomerGone { conn } if self.there.remove(&conn) => self.forget_newcomers(),
             event => match event.follows().and_then(|link| self.links.get_mut(&link)) {
                 Some(waiting) if !waiting.items.is_empty() => waiting.items.push_back(Item::Event(Box::new(event))),
                 _ => self.events.push(event),
@@ -101,23 +114,25 @@ impl Arrivals {
         }
     }
 
-    fn push_messages(&mut self, link: ConnId, conn: ConnId, messages: Vec<Received>, full: &mut Vec<ConnId>) {
-        if messages.is_empty() {
-            return;
+    /// Those that have gone keep no memory, however long nobody asks for the others.
+    fn forget_newcomers(&mut self) {
+        if self.newcomers.len() > 2 * self.there.len() + GONE {
+            self.newcomers.retain(|conn| self.there.contains(conn));
         }
+    }
+
+    fn push_messages(&mut self, link: ConnId, conn: ConnId, messages: Messages, full: &mut Vec<ConnId>) {
         let fresh = || Waiting { conn, items: VecDeque::new(), messages: 0, bytes: 0, is_full: false };
         let waiting = self.links.entry(link).or_insert_with(fresh);
         if waiting.items.is_empty() {
             let row = if waiting.messages == 0 { &mut self.fresh } else { &mut self.ring };
             row.push_back(link);
         }
-        for message in messages {
-            let cost = cost(&message);
-            waiting.messages += 1;
-            waiting.bytes += cost;
-            self.bytes += cost;
-            waiting.items.push_back(Item::Message(message));
-        }
+        let cost = cost(messages.len(), messages.size());
+        waiting.messages += messages.len();
+        waiting.bytes += cost;
+        self.bytes += cost;
+        waiting.items.extend(messages.into_pieces().map(Item::Messages));
         let Credit { messages, bytes, total } = self.credit;
         let is_spent = waiting.messages >= messages || waiting.bytes >= bytes || self.bytes + self.held > total;
         if is_spent && !waiting.is_full {
@@ -126,51 +141,55 @@ impl Arrivals {
         }
     }
 
-    /// Takes all events that wait behind no message, and about `most` messages; a few of each link and then of the next.
-    /// What was taken before counts as handled. The host holds `held` bytes of messages.
+    /// Takes all events that wait behind no message, a few newcomers, and about `most` messages, of [`TAKEN`] bytes or a
+    /// little more; a few of each link and then of the next. What was taken before counts as handled. The host holds `held`
+    /// bytes of messages.
     ///
     /// Connections that have credit again are added to `again`.
     pub fn take(&mut self, most: usize, held: usize, again: &mut Vec<ConnId>) -> Vec<Event> {
         self.held = held;
         self.settle(again);
         let mut taken = mem::take(&mut self.events);
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0);
         while count < most
+            && bytes < TAKEN
             && let Some(link) = self.next()
         {
             let Some(waiting) = self.links.get_mut(&link) else { continue };
-            let (mut messages, mut size, mut spent) = (Vec::new(), 0, 0);
-            let mut last = None;
-            while messages.len() < SHARE
-                && let Some(item) = waiting.items.pop_front()
-            {
-                match item {
-                    Item::Message(message) => {
-                        size += message.size();
-                        spent += cost(&message);
-                        messages.push(message);
-                    }
-                    Item::Event(event) => {
-                        last = Some(*event);
-                        break;
-                    }
-                }
-            }
+            // While all that wait send much, larger shares are as fair, and cost less.
+            let share = if self.fresh.is_empty() { SHARE.max(most / 4) } else { SHARE };
+            let (messages, last) = waiting.pop(share);
             let is_done = waiting.items.is_empty();
             if !is_done {
                 self.ring.push_back(link);
             }
-            count += messages.len().max(1);
-            if !messages.is_empty() {
-                self.given.push((link, messages.len(), spent));
-                taken.push(Event::Messages { conn: link, of: waiting.conn, size, messages });
+            if let Some(messages) = messages {
+                let (len, cost) = (messages.len(), cost(messages.len(), messages.size()));
+                (count, bytes) = (count + len, bytes + cost);
+                self.given.push((link, len, cost));
+                taken.push(Event::Messages { conn: link, of: waiting.conn, messages });
+            } else {
+                count += 1;
             }
             taken.extend(last);
             if is_done && waiting.messages == 0 {
                 self.links.remove(&link);
             }
         }
+        for _ in 0..NEWCOMERS {
+            let Some(conn) = self.next_newcomer() else { break };
+            taken.push(Event::Newcomer { conn });
+        }
         taken
+    }
+
+    fn next_newcomer(&mut self) -> Option<ConnId> {
+        while let Some(conn) = self.newcomers.pop_front() {
+            if self.there.remove(&conn) {
+                return Some(conn);
+            }
+        }
+        None
     }
 
     fn next(&mut self) -> Option<ConnId> {
@@ -202,16 +221,51 @@ impl Arrivals {
     }
 }
 
-/// What a message costs while it waits.
-fn cost(message: &Received) -> usize {
-    message.size() + OVERHEAD
+impl Waiting {
+    /// Takes the first messages, at most `share`, and the event behind them if nothing is between.
+    fn pop(&mut self, share: usize) -> (Option<Messages>, Option<Event>) {
+        let (mut messages, mut left) = (None::<Messages>, share);
+        while left > 0
+            && let Some(item) = self.items.pop_front()
+        {
+            let piece = match item {
+                Item::Messages(piece) => piece,
+                Item::Event(event) => return (messages, Some(*event)),
+            };
+            let (piece, rest) = piece.split(left);
+            left -= piece.len();
+            if let Some(rest) = rest {
+                self.items.push_front(Item::Messages(rest));
+            }
+            match &mut messages {
+                None => messages = Some(Messages::new(piece)),
+                Some(messages) => messages.push(piece),
+            }
+        }
+        (messages, None)
+    }
+}
+
+/// What messages cost while they wait.
+fn cost(messages: usize, size: usize) -> usize {
+    size + messages * OVERHEAD
 }
 
 /// One turn in so many is of those that always have something.
 const OTHERS: usize = 4;
 
-/// Messages of one link before those of the next.
+/// Newcomers that the host is told of at once. Each costs it as much as many messages do, and those who are in must not wait
+/// for all of those who want to be.
+const NEWCOMERS: usize = 4;
+
+/// Newcomers that have gone and still stand in the queue, besides as many as have not.
+const GONE: usize = 64;
+
+/// Messages of one link before those of the next, while some wait that had nothing.
 const SHARE: usize = 8;
+
+/// Bytes that are taken at once.
+const TAKEN: usize = 1 << 20;
 
 /// Bytes of memory for a message besides its own.
 const OVERHEAD: usize = 64;

@@ -1,50 +1,40 @@
 //! What a shard is told, and what it tells: the words between the threads.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::account::Account;
-use crate::envelope::Encoding;
-use crate::inbound::Received;
+use crate::batch::Messages;
+use crate::codec::Codec;
+use crate::form::Form;
 use crate::members::Headcount;
 use crate::message::{Message, RoomId};
+use crate::report::Report;
 use crate::slots::ConnId;
 
 /// What a shard is told.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields say nothing but their names")]
 pub enum Command<L> {
-    /// A connection begins; one that speaks in envelopes has a session. Its link begins with `greeting`.
-    Open { conn: ConnId, link: L, encoding: Encoding, greeting: Box<[u8]>, source: Source },
-    /// A session goes on over another link, `as_new` by its name, after the first `received` messages. The link begins
-    /// with `accepted`. When the session cannot go on the link begins with `refused` and is the connection `as_new`.
-    /// The link that the session still has is retired, as by [`Command::Retire`].
-    Resume {
-        conn: ConnId,
-        link: L,
-        as_new: ConnId,
-        retired: Retired,
-        encoding: Encoding,
-        received: u64,
-        accepted: Box<[u8]>,
-        refused: Box<[u8]>,
-        source: Source,
-    },
+    /// A connection begins, with a session or without. Its link begins with the bytes of `greeting` and, unless it is
+    /// empty, the envelope `first`.
+    Open { conn: ConnId, link: L, form: Form, has_session: bool, greeting: Box<[u8]>, first: Box<[u8]>, source: Source },
+    /// A session goes on over another link. The link that it still has is retired, as by [`Command::Retire`].
+    Resume(Box<Resume<L>>),
     /// The link of a connection is ended at once, if it still is this one, as if its peer had reset it.
     Cut { conn: ConnId, link: ConnId },
     /// The link of a session is retired, if it still is this one: it finishes the frame that it has begun, and ends with
     /// a close frame. The session goes on without it or, if it `is_over`, ends, whatever link it has.
     Retire { conn: ConnId, link: ConnId, retired: Retired, is_over: bool },
-    /// The peer has received so many messages of its session.
-    Received { conn: ConnId, count: u64 },
-    /// A report of the peer counts as so many more.
-    Charge { conn: ConnId, reports: usize },
-    /// Its application has taken what a room (0: none) has among the first `count` messages of the session. From the first
-    /// on, only so much of each room's droppable messages is under way to it as its window lets out.
-    Taken { conn: ConnId, room: RoomId, count: u64 },
+    /// What the peer reports of what has come. From the first report on that says what its application has taken, only so
+    /// much of each room's droppable messages is under way to it as its window lets out.
+    Report { conn: ConnId, report: Box<Report> },
     /// The host wants no more of a connection, and of its session. A link that it still has is ended at once.
     Gone { conn: ConnId },
     /// Bytes that are no message, ahead of all messages.
     Raw { conn: ConnId, bytes: Box<[u8]> },
+    /// An envelope that is no message, ahead of all messages.
+    Control { conn: ConnId, codec: Codec, envelope: Box<[u8]> },
     /// A message to one connection.
     Send { conn: ConnId, message: Arc<Message> },
     /// A message to the members of its room, less the sorted `except`.
@@ -69,6 +59,54 @@ pub enum Command<L> {
     #[cfg(test)]
     Test(crate::shard::tests::Hook),
 }
+
+/// How a session goes on over another link.
+#[derive(Debug)]
+pub struct Resume<L> {
+    /// The session's connection.
+    pub conn: ConnId,
+    /// The link.
+    pub link: L,
+    /// The link's name, and the connection that it is when the session cannot go on.
+    pub as_new: ConnId,
+    /// What becomes of the link that the session still has.
+    pub retired: Retired,
+    /// How the client speaks now.
+    pub form: Form,
+    /// How many messages of the session the client has received.
+    pub received: u64,
+    /// Bytes that the link begins with.
+    pub greeting: Box<[u8]>,
+    /// The envelope that follows them when the session goes on.
+    pub accepted: Box<[u8]>,
+    /// The one that follows when it cannot, by [`Unresumed`].
+    pub refused: [Box<[u8]>; UNRESUMED.len()],
+    /// What the link has to be read for.
+    pub source: Source,
+}
+
+/// Why a session cannot go on over another link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Unresumed {
+    /// It has ended, or is about to.
+    Closed,
+    /// More waited for it than may, or what its client lacks is no longer kept.
+    Overflow,
+    /// It speaks another codec.
+    Codec,
+}
+
+impl Unresumed {
+    /// The word of the protocol.
+    pub fn name(self) -> &'static str {
+        UNRESUMED[self as usize].1
+    }
+}
+
+/// All of them with their names, in the order of their numbers.
+pub const UNRESUMED: [(Unresumed, &str); 3] =
+    [(Unresumed::Closed, "closed"), (Unresumed::Overflow, "overflow"), (Unresumed::Codec, "codec")];
 
 /// What a link has to be read for.
 #[derive(Debug)]
@@ -132,20 +170,27 @@ pub enum Event {
     /// A session goes on over this link.
     Resumed { conn: ConnId, link: ConnId },
     /// A session cannot go on; the link is a connection of its own.
-    Refused { conn: ConnId, link: ConnId },
+    Refused { conn: ConnId, link: ConnId, why: Unresumed },
     /// Bytes for a link that is drained elsewhere.
     Data { conn: ConnId, bytes: Box<[u8]> },
     /// Such a link has had all its bytes, and its peer has closed it.
     Finish { conn: ConnId },
     /// So many bytes of what was fed of such a link were read.
     Read { conn: ConnId, bytes: usize },
-    /// Messages of the peer: of the link `conn`, and the connection `of`, with `size` bytes in all.
-    Messages { conn: ConnId, of: ConnId, size: usize, messages: Vec<Received> },
+    /// Messages of the peer: of the link `conn`, and the connection `of`.
+    Messages { conn: ConnId, of: ConnId, messages: Messages },
     /// The peer has sent a close frame. It was answered, unless it has one of the codes that [`Event::may_ask`] names.
     PeerClosed { conn: ConnId, code: Option<u16>, reason: Box<str> },
     /// The peer broke a rule, and its connection is closed with this code.
     Broke { conn: ConnId, code: u16, reason: &'static str },
-    /// The shard's thread has panicked.
+    /// There is something to say of a newcomer: see [`Newcomers::news`](crate::newcomers::Newcomers::news).
+    Newcomer { conn: ConnId },
+    /// A newcomer has gone. Tells the host only if it was told of it.
+    NewcomerGone { conn: ConnId },
+    /// For the log: a newcomer was refused; so many before it were not told of. Status 0: none can be accepted,
+    /// or they can again.
+    TurnedAway { remote: String, status: u16, reason: Cow<'static, str>, suppressed: u64 },
+    /// A thread has panicked.
     Failed { what: String },
 }
 
@@ -164,5 +209,17 @@ impl Event {
     /// Whether a client says by a close code that it comes back, so that the host decides about its session, and answers.
     pub fn may_ask(code: Option<u16>) -> bool {
         code.is_some_and(|code| (4000..4500).contains(&code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_stand_in_the_order_of_their_numbers() {
+        for (place, (why, _)) in UNRESUMED.iter().enumerate() {
+            assert_eq!(*why as usize, place);
+        }
     }
 }

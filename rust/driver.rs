@@ -88,9 +88,10 @@ impl Driver {
             {
                 work += self.shard.apply(command, now_us);
             }
+            // What is due may depend on whether the host has asked meanwhile.
+            self.shard.host(self.events.asked(), self.events.is_roomy());
             // Before the writes: a ping that was queued after them would wait for whatever wakes this thread next.
             self.shard.tick(now_us);
-            self.shard.host(self.events.asked());
             let is_reading = self.shard.read(READ_QUOTA, now_us);
             // Also before: when a peer answers a close frame, the host has to know already why it was sent.
             self.tell(now_us);

@@ -1,30 +1,38 @@
 //! The engine: rooms, shards and their threads. Every method may be called from any thread, and none waits
 //! for a reader; only [`Engine::shutdown`] waits, for the threads, up to a deadline.
 
+use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{io, process};
 
 use mio::{Poll, Registry, Waker};
 
+use crate::admission::AdmissionSettings;
+use crate::ages::BOUNDS_MS;
 use crate::arrivals::Credit;
 use crate::budget::Budget;
-use crate::command::{Command, Event, Retired, Source};
+use crate::codec::Codec;
+use crate::command::{Command, Event, Resume, Retired, Source, UNRESUMED};
 use crate::driver::{Driver, WAKE};
+use crate::engine::accepting::Gate;
 pub use crate::engine::forget::{FORGOTTEN, forgetting};
-use crate::envelope::{Encoding, Kind};
+use crate::envelope::Kind;
 use crate::error::Error;
 use crate::events::Events;
 use crate::forgotten::When;
+use crate::form::Form;
 use crate::frame;
 use crate::link::{HostLink, SocketLink, Wire};
 use crate::members::Headcount;
 use crate::message::{Delivery, KeyId, Message, OVERHEAD, Role};
 use crate::mint::{Draft, JoinReply, Joined, Mint, Stamp};
+use crate::newcomers::{self, NewcomerSettings};
+use crate::process::Process;
 use crate::queue::Queue;
+use crate::report::Report;
 use crate::room::{Position, Room, RoomSettings, Unrecovered};
 use crate::rooms::{Entry, Rooms};
 use crate::shard::{Shard, ShardSettings};
@@ -54,6 +62,10 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// How much of what clients send may be on its way to the host.
     pub credit: Credit,
+    /// How many may come in.
+    pub admission: AdmissionSettings,
+    /// What holds for those who want to.
+    pub newcomers: NewcomerSettings,
     /// What holds for each connection.
     pub shard: ShardSettings,
 }
@@ -76,6 +88,7 @@ pub struct Engine {
     budget: Arc<Budget>,
     unfinished: Arc<Budget>,
     events: Arc<Events>,
+    gate: Gate,
     shards: Vec<Handle>,
     rooms: Rooms,
     mint: Mint,
@@ -85,7 +98,7 @@ pub struct Engine {
     is_shut_down: AtomicBool,
     failure: Arc<OnceLock<String>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    owner: u32,
+    owner: Process,
 }
 
 /// What the engine holds of a shard.
@@ -101,8 +114,10 @@ struct Handle {
 impl Engine {
     /// Starts the threads.
     pub fn start(settings: Settings) -> Result<Self, Error> {
-        if !(1..=MAX_SHARDS).contains(&settings.shards) {
-            return Err(Error::Invalid(format!("shards must be 1 to {MAX_SHARDS}, not {}", settings.shards)));
+        // One number is that of newcomers.
+        let most = MAX_SHARDS - 1;
+        if !(1..=most).contains(&settings.shards) {
+            return Err(Error::Invalid(format!("shards must be 1 to {most}, not {}", settings.shards)));
         }
         let budget = Arc::new(Budget::new(settings.engine_bytes));
         let events = Arc::new(Events::new(settings.credit)?);
@@ -111,10 +126,13 @@ impl Engine {
             Mint::new(rooms.new_epoch(), settings.shard.connection_bytes, settings.max_nesting, Arc::clone(&budget));
         let settings =
             Settings { shard: ShardSettings { started_ms: mint.started_ms(), ..settings.shard }, ..settings };
+        let failure = Arc::default();
+        let (gate, acceptor) = Gate::new(&settings, &events, &failure, mint.started())?;
         let mut engine = Self {
             budget,
             unfinished: Arc::new(Budget::new(settings.credit.total)),
             events,
+            gate,
             shards: Vec::new(),
             mint,
             rooms,
@@ -122,15 +140,17 @@ impl Engine {
             refused: AtomicU64::new(0),
             late: AtomicU64::new(0),
             is_shut_down: AtomicBool::new(false),
-            failure: Arc::default(),
+            failure,
             threads: Mutex::default(),
-            owner: process::id(),
+            owner: Process::here(),
             settings,
         };
         for index in 0..engine.settings.shards {
             // On failure the engine is dropped, which stops the threads that run already.
             engine.start_shard(index)?;
         }
+        let thread = thread::Builder::new().name("fanwire-accept".into()).spawn(|| acceptor.run())?;
+        lock(&engine.threads).push(thread);
         Ok(engine)
     }
 
@@ -164,6 +184,11 @@ impl Engine {
 
     /// What the host has read of a link that it reads; none: its end.
     pub fn feed(&self, conn: ConnId, link: ConnId, bytes: Option<&[u8]>) -> Result<(), Error> {
+        if conn.shard() == newcomers::SHARD {
+            self.check_process()?;
+            self.feed_newcomer(conn, bytes);
+            return Ok(());
+        }
         let size = bytes.map_or(0, <[u8]>::len);
         self.tell(conn, Command::Feed { conn, link, bytes: bytes.map(Into::into) }, size)
     }
@@ -176,39 +201,35 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes a connection, which has a session if it speaks in envelopes. It is sent `greeting` and, as a message,
-    /// `first`.
+    /// Takes a connection, with a session or without. It is sent `greeting` and, as a message, `first`.
     pub fn open(
         &self,
         way: Way,
-        encoding: Encoding,
+        form: Form,
+        has_session: bool,
         [greeting, first]: [&[u8]; 2],
         source: Source,
     ) -> Result<ConnId, Error> {
         self.check()?;
-        let Some(shard) = self.shards.iter().min_by_key(|shard| lock(&shard.ids).len()) else {
-            return Err(Error::Invalid("the engine has no shards".into()));
-        };
+        let shard = self.emptiest()?;
         let (conn, link) = self.link(way, shard)?;
-        let greeting = match first {
-            [] => greeting.into(),
-            first => [greeting, &encoding.frame(first)].concat().into(),
-        };
-        shard.push(Command::Open { conn, link, encoding, greeting, source }, 0);
+        let [greeting, first] = [greeting, first].map(Into::into);
+        shard.push(Command::Open { conn, link, form, has_session, greeting, first, source }, 0);
         Ok(conn)
     }
 
     /// Goes on with the session of a connection over another link, after the first `received` messages of it. The link
-    /// begins with the bytes of `greeting` and the message `accepted`. Where the session cannot go on the message is
-    /// `refused`, and the link is a connection of its own by the id that is returned. [`Event::Resumed`] or [`Event::Refused`] says which.
+    /// begins with the bytes of `greeting` and the envelope `accepted`. Where the session cannot go on the envelope is the one
+    /// of `refused` for the reason, and the link is a connection of its own by the id that is returned. [`Event::Resumed`] or [`Event::Refused`] says which.
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     pub fn resume(
         &self,
         conn: ConnId,
         way: Way,
-        encoding: Encoding,
+        form: Form,
         received: u64,
-        [greeting, accepted, refused]: [&[u8]; 3],
+        [greeting, accepted]: [&[u8]; 2],
+        refused: [Box<[u8]>; UNRESUMED.len()],
         farewell: Farewell<'_>,
         source: Source,
     ) -> Result<ConnId, Error> {
@@ -218,9 +239,9 @@ impl Engine {
         };
         let retired = Retired { id: shard.take_id()?, frame: farewell.frame() };
         let (as_new, link) = self.link(way, shard).inspect_err(|_| lock(&shard.ids).release(retired.id))?;
-        let [accepted, refused] = [accepted, refused].map(|text| [greeting, &encoding.frame(text)].concat().into());
-        let resume = Command::Resume { conn, link, as_new, retired, encoding, received, accepted, refused, source };
-        shard.push(resume, 0);
+        let [greeting, accepted] = [greeting, accepted].map(Into::into);
+        let resume = Resume { conn, link, as_new, retired, form, received, greeting, accepted, refused, source };
+        shard.push(Command::Resume(Box::new(resume)), 0);
         Ok(as_new)
     }
 
@@ -244,21 +265,14 @@ impl Engine {
         self.tell(conn, Command::Cut { conn, link }, 0)
     }
 
-    /// The peer has received so many messages of its session.
-    pub fn received(&self, conn: ConnId, count: u64) -> Result<(), Error> {
-        self.tell(conn, Command::Received { conn, count }, 0)
+    /// What the peer reports, where the host has read it.
+    pub fn report(&self, conn: ConnId, report: Report) -> Result<(), Error> {
+        self.tell(conn, Command::Report { conn, report: Box::new(report) }, 0)
     }
 
-    /// What the peer has reported counts as so many reports more.
-    pub fn charge(&self, conn: ConnId, reports: usize) -> Result<(), Error> {
-        self.tell(conn, Command::Charge { conn, reports }, 0)
-    }
-
-    /// The peer's application has taken what a room has among the first `count` messages of its session. From the first
-    /// call on, which may name no room, a window for each room bounds what is under way of its droppable messages.
-    pub fn taken(&self, conn: ConnId, room: &str, count: u64) -> Result<(), Error> {
-        let room = self.rooms.find(room, |entry| entry.room.id()).unwrap_or(0);
-        self.tell(conn, Command::Taken { conn, room, count }, 0)
+    /// How old what was taken was, by pattern of rooms: see [`crate::ages::Ages::counts`]. A pattern may come twice.
+    pub fn ages(&self) -> Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)> {
+        self.rooms.ages()
     }
 
     /// A connection is over, and its session with it. A link that it still has is ended at once.
@@ -272,22 +286,16 @@ impl Engine {
     }
 
     /// Sends a whole envelope to a session, ahead of all messages and not counted among them.
-    pub fn send_control(&self, conn: ConnId, encoding: Encoding, envelope: &[u8]) -> Result<(), Error> {
-        self.tell(conn, Command::Raw { conn, bytes: encoding.frame(envelope) }, envelope.len())
+    pub fn send_control(&self, conn: ConnId, codec: Codec, envelope: &[u8]) -> Result<(), Error> {
+        self.tell(conn, Command::Control { conn, codec, envelope: envelope.into() }, envelope.len())
     }
 
     /// Sends a whole envelope to a session. Never refused, for it answers a message that was taken; what waits is
     /// bounded by the messages that are read, and by the connection's limit.
     /// What is `is_urgent` goes ahead of what waits, and does not wait for the peer's application.
-    pub fn send_envelope(
-        &self,
-        conn: ConnId,
-        encoding: Encoding,
-        envelope: &[u8],
-        is_urgent: bool,
-    ) -> Result<(), Error> {
+    pub fn send_envelope(&self, conn: ConnId, codec: Codec, envelope: &[u8], is_urgent: bool) -> Result<(), Error> {
         let role = if is_urgent { Role::Urgent } else { Role::Whole };
-        let kind = if encoding == Encoding::Json { Kind::Text } else { Kind::Binary };
+        let kind = if codec.is_text() { Kind::Text } else { Kind::Binary };
         let draft = Draft { kind, payload: envelope, role, id: None, ack: false, key: None, delivery: None };
         self.check()?;
         let message = self.mint.message(draft)?;
@@ -463,10 +471,12 @@ impl Engine {
 
     /// Ends all connections and threads; false if a thread was not done in time. May be called twice.
     pub fn shutdown(&self, timeout: Duration) -> bool {
-        if self.owner != process::id() {
+        if !self.owner.is_here() {
             return true;
         }
         self.is_shut_down.store(true, Relaxed);
+        // First, so that a shard that has ended gets no more connections.
+        self.gate.stop();
         for shard in &self.shards {
             if shard.queue.stop() {
                 shard.wake();
@@ -487,11 +497,14 @@ impl Engine {
 
     /// Fails after a fork, after shutdown, and after a thread has failed.
     pub fn check(&self) -> Result<(), Error> {
-        // A system call.
-        if self.owner != process::id() {
-            return Err(Error::Forked { owner: self.owner });
-        }
+        self.check_process()?;
         self.check_state()
+    }
+
+    /// Whether the engine's threads are here. In the child of a fork they are not, and whatever they held locked then stays
+    /// so for ever. True of an engine that has ended.
+    pub fn check_process(&self) -> Result<(), Error> {
+        if self.owner.is_here() { Ok(()) } else { Err(Error::Forked { owner: self.owner.id() }) }
     }
 
     /// The same, but for the fork.
@@ -649,10 +662,16 @@ impl Engine {
     fn spread(&self, message: &Arc<Message>, headcount: &Headcount, except: &[ConnId], wake: &mut Vec<Arc<Waker>>) {
         for (_, shard) in self.shards.iter().enumerate().filter(|&(index, _)| headcount.in_shard(index) > 0) {
             let command = Command::Publish { message: Arc::clone(message), except: except.into() };
-            if shard.queue.push(command, message.cost(Encoding::Raw)) {
+            if shard.queue.push(command, message.cost(Form::RAW)) {
                 wake.push(Arc::clone(&shard.waker));
             }
         }
+    }
+
+    /// The shard with the fewest connections.
+    fn emptiest(&self) -> Result<&Handle, Error> {
+        let emptiest = self.shards.iter().min_by_key(|shard| lock(&shard.ids).len());
+        emptiest.ok_or_else(|| Error::Invalid("the engine has no shards".into()))
     }
 
     fn shard_of(&self, conn: ConnId) -> Option<&Handle> {
@@ -742,6 +761,7 @@ pub enum Way {
     },
 }
 
+mod accepting;
 mod forget;
 mod log;
 // Not under loom, whose locks work only inside its models.

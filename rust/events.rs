@@ -1,11 +1,20 @@
 //! The way back to the host's loop: events in batches, announced by one descriptor that the loop watches.
 
+#[cfg(loom)]
+use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard};
+use std::os::fd::RawFd;
+#[cfg(not(loom))]
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
 
 use crate::arrivals::{Arrivals, Credit};
+use crate::bell::Bell;
 use crate::command::Event;
 use crate::slots::ConnId;
 
@@ -17,6 +26,9 @@ pub struct Events {
     bell: Bell,
     /// How often the host has asked, times two; odd while there is something for it.
     asked: AtomicU64,
+    /// Bytes of messages that are on their way, and how many of them are half of what may be.
+    bytes: AtomicUsize,
+    half: usize,
 }
 
 #[derive(Debug)]
@@ -29,7 +41,8 @@ impl Events {
     /// No events.
     pub fn new(credit: Credit) -> io::Result<Self> {
         let inner = Inner { arrivals: Arrivals::new(credit), is_ringing: false };
-        Ok(Self { inner: Mutex::new(inner), bell: Bell::new()?, asked: AtomicU64::new(0) })
+        let (inner, bell, half) = (Mutex::new(inner), Bell::new()?, credit.total / 2);
+        Ok(Self { inner, bell, asked: AtomicU64::new(0), bytes: AtomicUsize::new(0), half })
     }
 
     /// The descriptor that is readable until [`Self::take`] has returned nothing.
@@ -44,9 +57,15 @@ impl Events {
         for event in events {
             inner.arrivals.push(event, full);
         }
-        if !inner.is_ringing && !inner.arrivals.is_empty() {
+        self.bytes.store(inner.arrivals.bytes(), Relaxed);
+        let must_ring = !inner.is_ringing && !inner.arrivals.is_empty();
+        if must_ring {
             inner.is_ringing = true;
             self.asked.fetch_or(1, Relaxed);
+        }
+        // Not under the lock: the host may run at once, and would wait for it.
+        drop(inner);
+        if must_ring {
             self.bell.ring();
         }
     }
@@ -56,7 +75,9 @@ impl Events {
         let mut inner = self.lock();
         self.asked.fetch_add(2, Relaxed);
         let taken = inner.arrivals.take(most, held, again);
-        if inner.is_ringing && inner.arrivals.is_empty() {
+        self.bytes.store(inner.arrivals.bytes(), Relaxed);
+        // Where nothing was taken, the bell may have been rung for what was taken before.
+        if inner.arrivals.is_empty() && (inner.is_ringing || taken.is_empty()) {
             inner.is_ringing = false;
             self.asked.fetch_and(!1, Relaxed);
             self.bell.silence();
@@ -73,7 +94,12 @@ impl Events {
 
     /// Bytes of messages that are on their way.
     pub fn bytes(&self) -> usize {
-        self.lock().arrivals.bytes()
+        self.bytes.load(Relaxed)
+    }
+
+    /// Whether these are less than half of what may be.
+    pub fn is_roomy(&self) -> bool {
+        self.bytes() < self.half
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -82,95 +108,5 @@ impl Events {
     }
 }
 
-/// An eventfd; a pipe where there is none.
-#[derive(Debug)]
-pub struct Bell {
-    reader: OwnedFd,
-    #[cfg(not(target_os = "linux"))]
-    writer: OwnedFd,
-}
-
-impl Bell {
-    /// A silent one.
-    #[cfg(target_os = "linux")]
-    pub fn new() -> io::Result<Self> {
-        use rustix::event::{EventfdFlags, eventfd};
-        Ok(Self { reader: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
-    }
-
-    /// A silent one.
-    #[cfg(not(target_os = "linux"))]
-    pub fn new() -> io::Result<Self> {
-        // Never more than one ring waits, so neither end can block.
-        let (reader, writer) = io::pipe()?;
-        Ok(Self { reader: reader.into(), writer: writer.into() })
-    }
-
-    /// The descriptor that is readable from a ring on.
-    pub fn fd(&self) -> RawFd {
-        self.reader.as_raw_fd()
-    }
-
-    /// Fails only if the descriptor is broken, and then nobody could be told. Not twice without [`Self::silence`] between.
-    pub fn ring(&self) {
-        #[cfg(target_os = "linux")]
-        let writer = &self.reader;
-        #[cfg(not(target_os = "linux"))]
-        let writer = &self.writer;
-        let _ = write(writer, &1u64.to_ne_bytes());
-    }
-
-    /// Makes it readable no longer.
-    pub fn silence(&self) {
-        let _ = read(&self.reader, &mut [0; 8]);
-    }
-}
-
-fn write(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    Ok(rustix::io::write(fd, bytes)?)
-}
-
-fn read(fd: impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::io::read(fd, bytes)?)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::command::Cause;
-    use crate::inbound::{Payload, Received};
-
-    fn closed(number: u64) -> Event {
-        Event::Closed { conn: ConnId::from_u64(number), cause: Cause::Reset }
-    }
-
-    fn is_readable(events: &Events) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut fds = [PollFd::new(&events.bell.reader, PollFlags::IN)];
-        poll(&mut fds, Some(&Timespec::default())).unwrap() == 1
-    }
-
-    #[test]
-    fn readable_until_the_host_has_found_nothing() {
-        let events = Events::new(Credit { messages: 1, bytes: 1, total: 1 }).unwrap();
-        let (mut full, mut again) = (Vec::new(), Vec::new());
-        assert!(!is_readable(&events));
-        events.extend([], &mut full);
-        assert!(!is_readable(&events));
-        events.extend([closed(1), closed(2)], &mut full);
-        events.extend([closed(3)], &mut full);
-        assert!(is_readable(&events));
-        assert_eq!(events.take(9, 0, &mut again), [closed(1), closed(2), closed(3)]);
-        assert!(!is_readable(&events));
-        let received = Received { payload: Payload::Binary(Box::default()), over: None };
-        let conn = ConnId::from_u64(1);
-        events.extend([Event::Messages { conn, of: conn, size: 0, messages: vec![received] }], &mut full);
-        assert_eq!(events.take(9, 0, &mut again).len(), 1);
-        // The messages may not be handled yet.
-        assert!(is_readable(&events));
-        assert_eq!(events.asked(), Some(2));
-        assert_eq!((events.take(9, 0, &mut again), again, full), (vec![], vec![conn], vec![conn]));
-        assert!(!is_readable(&events));
-        assert_eq!(events.asked(), None);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The limits that a client can pass with what it sends, by their names in the configuration.
+//! The limits that a client can pass by connecting or with what it sends, by their names in the configuration.
 
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,18 @@ pub enum Limit {
     PingRate,
     /// Messages over their rate.
     Refused,
+    /// Bytes and lines of a request head.
+    Head,
+    /// The time that a request head takes to come, or the application to decide.
+    HandshakeTimeout,
+    /// New connections a second.
+    HandshakeRate,
+    /// Connections at once.
+    Connections,
+    /// New connections a second from one address.
+    AddressHandshakeRate,
+    /// Connections at once from one address.
+    AddressConnections,
 }
 
 impl Limit {
@@ -30,7 +42,7 @@ impl Limit {
 }
 
 /// All of them with their names, in the order of their numbers.
-pub const LIMITS: [(Limit, &str); 8] = [
+pub const LIMITS: [(Limit, &str); 14] = [
     (Limit::Message, "max_message"),
     (Limit::Fragments, "max_fragments"),
     (Limit::MessageTimeout, "message_timeout"),
@@ -39,6 +51,12 @@ pub const LIMITS: [(Limit, &str); 8] = [
     (Limit::ByteRate, "byte_rate"),
     (Limit::PingRate, "ping_rate"),
     (Limit::Refused, "max_refused"),
+    (Limit::Head, "max_head"),
+    (Limit::HandshakeTimeout, "handshake_timeout"),
+    (Limit::HandshakeRate, "handshake_rate"),
+    (Limit::Connections, "max_connections"),
+    (Limit::AddressHandshakeRate, "address_handshake_rate"),
+    (Limit::AddressConnections, "max_address_connections"),
 ];
 
 #[cfg(test)]

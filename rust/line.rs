@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{io, mem, process};
+use std::{io, mem};
 
 use async_nats::Client;
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use self::inbox::Inbox;
 pub use self::inbox::{News, Reply};
 use crate::engine::ring;
 use crate::inlet::Inlet;
+use crate::process::Process;
 
 /// What a line is opened with.
 #[derive(Debug, Clone, Default)]
@@ -87,7 +88,7 @@ pub struct Line {
     waiting: Mutex<Vec<Command>>,
     commands: UnboundedSender<Vec<Command>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    owner: u32,
+    owner: Process,
 }
 
 impl Line {
@@ -97,7 +98,13 @@ impl Line {
         let shared = Arc::new(Shared::new(settings)?);
         let (theirs, sender) = (Arc::clone(&shared), commands.downgrade());
         let thread = thread::Builder::new().name("fanwire-nats".into()).spawn(|| work::run(theirs, orders, sender))?;
-        Ok(Self { shared, waiting: Mutex::default(), commands, thread: Mutex::new(Some(thread)), owner: process::id() })
+        Ok(Self {
+            shared,
+            waiting: Mutex::default(),
+            commands,
+            thread: Mutex::new(Some(thread)),
+            owner: Process::here(),
+        })
     }
 
     /// The descriptor that becomes readable when [`Self::take`] has something.
@@ -167,7 +174,7 @@ impl Line {
 
     /// Sends what waits and ends the thread; false if that was not done in time. May be called twice.
     pub fn close(&self, timeout: Duration) -> bool {
-        if self.owner != process::id() {
+        if !self.owner.is_here() {
             return true;
         }
         self.order(Command::Close);

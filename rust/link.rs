@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use rustix::net::RecvFlags;
 use socket2::Socket;
 
+use crate::admission::Place;
 use crate::command::Event;
 use crate::events::Events;
+use crate::newcomers::Stream;
 use crate::outbox::Sink;
 use crate::shard::Link;
 use crate::slots::ConnId;
@@ -31,6 +34,72 @@ impl Sink for Wire {
         match self {
             Self::Socket(link) => link.write(bufs),
             Self::Host(link) => link.write(bufs),
+        }
+    }
+}
+
+impl Wire {
+    /// The place of the connection, which is given back when the link is dropped.
+    pub fn keep(&mut self, place: Option<Place>) {
+        match self {
+            Self::Socket(link) => link.place = place,
+            Self::Host(link) => link.place = place,
+        }
+    }
+
+    /// From here on, a link that was a newcomer's has this id, and another thread reads it.
+    pub fn rename(&mut self, conn: ConnId, registry: &Arc<Registry>) {
+        match self {
+            Self::Socket(link) => link.change_registry(registry),
+            Self::Host(link) => link.conn = conn,
+        }
+    }
+}
+
+impl Stream for Wire {
+    fn watch(&mut self, id: ConnId) -> io::Result<()> {
+        Link::watch(self, id)
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Link::read(self, into)
+    }
+
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(link) => Ok(rustix::net::recv(&link.socket, into, RecvFlags::PEEK)?.0),
+            Self::Host(_) => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn fed(&mut self, bytes: usize) {
+        Link::fed(self, bytes);
+    }
+
+    fn answer(&mut self, bytes: &[u8]) {
+        // A new socket takes a few hundred bytes, or is gone.
+        let _ = self.write(&[IoSlice::new(bytes)]);
+        self.finish();
+        self.peer_closed();
+    }
+
+    fn host(self, id: ConnId, events: &Arc<Events>) -> io::Result<(Self, OwnedFd)> {
+        let Self::Socket(mut link) = self else { return Err(ErrorKind::InvalidInput.into()) };
+        link.unwatch();
+        // Only asked about: where no descriptor is left it goes without.
+        let (ours, fd) = (link.socket.try_clone().ok(), link.socket.into());
+        let (events, place) = (Arc::clone(events), link.place);
+        let link = HostLink { conn: id, events, window: HOST_WINDOW, ends: [false; 2], socket: ours, place };
+        Ok((Self::Host(link), fd))
+    }
+
+    fn release(self) -> Option<OwnedFd> {
+        match self {
+            Self::Socket(mut link) => {
+                link.unwatch();
+                Some(link.socket.into())
+            }
+            Self::Host(_) => None,
         }
     }
 }
@@ -63,6 +132,10 @@ impl Link for Wire {
             Self::Socket(link) => drop(link.socket.shutdown(Shutdown::Write)),
             Self::Host(link) => link.finish(false),
         }
+    }
+
+    fn ends_when_dropped(&self) -> bool {
+        matches!(self, Self::Socket(_))
     }
 
     fn peer_closed(&mut self) {
@@ -99,7 +172,8 @@ impl Link for Wire {
 pub struct SocketLink {
     socket: Socket,
     registry: Arc<Registry>,
-    is_watched: bool,
+    watched: Option<(ConnId, Interest)>,
+    place: Option<Place>,
 }
 
 impl SocketLink {
@@ -111,43 +185,65 @@ impl SocketLink {
     pub fn new(fd: OwnedFd, registry: Arc<Registry>, unsent_bytes: u32, write_timeout: Duration) -> io::Result<Self> {
         let socket = Socket::from(fd);
         socket.set_nonblocking(true)?;
-        // A socket pair, as a test may use, has none of these options, and needs none.
-        if socket.set_tcp_nodelay(true).is_ok() {
-            #[cfg(target_os = "linux")]
-            {
-                socket.set_tcp_notsent_lowat(unsent_bytes)?;
-                socket.set_tcp_user_timeout(Some(write_timeout))?;
-            }
-        }
+        set_options(&socket, unsent_bytes, write_timeout)?;
         #[cfg(target_vendor = "apple")]
         socket.set_nosigpipe(true)?;
-        #[cfg(not(target_os = "linux"))]
-        let _ = (unsent_bytes, write_timeout);
-        Ok(Self { socket, registry, is_watched: false })
+        Ok(Self::accepted(socket, registry))
+    }
+
+    /// Takes a socket that has all that from the one it was accepted from.
+    pub fn accepted(socket: Socket, registry: Arc<Registry>) -> Self {
+        Self { socket, registry, watched: None, place: None }
     }
 
     fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        match bufs {
+        let written = match bufs {
             [buf] => self.socket.send_with_flags(buf, SEND_FLAGS),
             bufs => self.socket.send_vectored_with_flags(bufs, SEND_FLAGS),
+        };
+        let is_blocked = match &written {
+            Ok(written) => *written < bufs.iter().map(|buf| buf.len()).sum(),
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        };
+        if is_blocked && let Some((conn, Interest::READABLE)) = self.watched {
+            self.watch_for(conn, Interest::READABLE | Interest::WRITABLE)?;
         }
+        written
     }
 
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::net::recv(&self.socket, into, rustix::net::RecvFlags::empty())?.0)
+        Ok(rustix::net::recv(&self.socket, into, RecvFlags::empty())?.0)
     }
 
-    /// Edge-triggered, in both directions and for good: readers who keep up never cost another system call here.
+    /// Edge-triggered and for good. For writing only from the first time on that the socket takes less than it is given: one
+    /// that is new always takes something, and to be told so would wake the thread for nothing.
     fn watch(&mut self, conn: ConnId) -> io::Result<()> {
-        let (token, interest) = (Token(conn.as_u64() as usize), Interest::READABLE | Interest::WRITABLE);
+        let interest = self.watched.map_or(Interest::READABLE, |(_, interest)| interest);
+        self.watch_for(conn, interest)
+    }
+
+    fn watch_for(&mut self, conn: ConnId, interest: Interest) -> io::Result<()> {
+        let token = Token(conn.as_u64() as usize);
         let fd = self.socket.as_raw_fd();
         let mut source = SourceFd(&fd);
-        if self.is_watched {
-            return self.registry.reregister(&mut source, token, interest);
+        match self.watched {
+            Some(_) => self.registry.reregister(&mut source, token, interest)?,
+            None => self.registry.register(&mut source, token, interest)?,
         }
-        self.registry.register(&mut source, token, interest)?;
-        self.is_watched = true;
+        self.watched = Some((conn, interest));
         Ok(())
+    }
+
+    fn unwatch(&mut self) {
+        if self.watched.take().is_some() {
+            // Fails only if the descriptor is broken.
+            let _ = self.registry.deregister(&mut SourceFd(&self.socket.as_raw_fd()));
+        }
+    }
+
+    fn change_registry(&mut self, registry: &Arc<Registry>) {
+        self.unwatch();
+        self.registry = Arc::clone(registry);
     }
 
     /// Without linger the close that follows resets, whatever the peer's window is.
@@ -155,6 +251,21 @@ impl SocketLink {
         // Fails only when the connection is gone already.
         let _ = self.socket.set_linger(Some(Duration::ZERO));
     }
+}
+
+/// Sets the options of a TCP socket. On a listening one, those that it accepts have them from there (tcp(7)).
+pub fn set_options(socket: &Socket, unsent_bytes: u32, write_timeout: Duration) -> io::Result<()> {
+    // Other sockets, a Unix socket or a pair, have none of these options, and need none.
+    if socket.set_tcp_nodelay(true).is_ok() {
+        #[cfg(target_os = "linux")]
+        {
+            socket.set_tcp_notsent_lowat(unsent_bytes)?;
+            socket.set_tcp_user_timeout(Some(write_timeout))?;
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (unsent_bytes, write_timeout);
+    Ok(())
 }
 
 /// A connection that the host reads and writes, because it speaks TLS there: bytes go as events, as many as the host has
@@ -168,6 +279,7 @@ pub struct HostLink {
     ends: [bool; 2],
     /// A descriptor of our own, which is only asked about.
     socket: Option<Socket>,
+    place: Option<Place>,
 }
 
 impl HostLink {
@@ -188,7 +300,7 @@ impl HostLink {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = write_timeout;
-        Ok(Self { conn, events, window, ends: [false; 2], socket })
+        Ok(Self { conn, events, window, ends: [false; 2], socket, place: None })
     }
 
     fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -220,6 +332,9 @@ impl HostLink {
         self.events.extend([event], &mut Vec::new());
     }
 }
+
+/// Bytes of a new connection that are under way to the host.
+const HOST_WINDOW: usize = 64 << 10;
 
 /// A write to a peer that is gone must be an error, not a signal that ends the process.
 #[cfg(any(target_os = "linux", target_os = "android"))]

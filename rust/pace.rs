@@ -1,47 +1,7 @@
 //! How fast one client may send: token buckets. Pure: the clock is an argument.
-//!
-//! A bucket is kept as the generic cell rate algorithm has it (ITU-T I.371): one number, the moment at which it is full
-//! again, so that nothing has to be refilled.
 
 use crate::limit::Limit;
-
-/// So much a second, and so much at once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
-    /// Microseconds for each unit; 0: there is no limit.
-    cost: f64,
-    /// Microseconds for all that the bucket holds.
-    depth: f64,
-}
-
-impl Rate {
-    /// A bucket of `burst` that fills by `per_second`; 0: there is no limit.
-    pub fn new(per_second: f64, burst: f64) -> Self {
-        let cost = if per_second > 0.0 { 1e6 / per_second } else { 0.0 };
-        Self { cost, depth: burst * cost }
-    }
-}
-
-/// One bucket, full at first.
-#[derive(Debug, Default, Clone, Copy)]
-struct Meter {
-    full_us: f64,
-}
-
-impl Meter {
-    /// Microseconds until there is anything in it at all; none if there is something now.
-    fn wait(&self, rate: Rate, now_us: f64) -> Option<f64> {
-        // A bucket smaller than one message must not keep it out for ever, so what is there is enough, however little.
-        let wait = self.full_us.max(now_us) - now_us - rate.depth + rate.cost * EDGE;
-        (wait >= 0.0 && rate.cost > 0.0).then_some(wait)
-    }
-
-    /// Takes it in any case; returns the microseconds until the bucket is no longer overdrawn.
-    fn charge(&mut self, rate: Rate, now_us: f64, amount: f64) -> f64 {
-        self.full_us = self.full_us.max(now_us) + amount * rate.cost;
-        (self.full_us - now_us - rate.depth).max(0.0)
-    }
-}
+use crate::token_bucket::{Rate, TokenBucket};
 
 /// What a configuration allows a client.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,11 +53,11 @@ pub struct Over {
 /// One client's buckets.
 #[derive(Debug, Default)]
 pub struct Pace {
-    messages: Meter,
-    reports: Meter,
-    bytes: Meter,
-    pings: Meter,
-    refused: Meter,
+    messages: TokenBucket,
+    reports: TokenBucket,
+    bytes: TokenBucket,
+    pings: TokenBucket,
+    refused: TokenBucket,
 }
 
 impl Pace {
@@ -153,9 +113,6 @@ pub const PING_WEIGHT: f64 = 10.0;
 /// Reports a second that a client may send at least, and twice as many at once. How many it needs is up to what it is
 /// sent, not to what it says: with a strict `message_rate` a fast reader's window would stay shut.
 const REPORTS: f64 = 100.0;
-
-/// Units by which sums of floating point may be wrong.
-const EDGE: f64 = 1e-3;
 
 /// The part of a burst that there is room for again when a client is told to try again.
 const SOME: f64 = 10.0;

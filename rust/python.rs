@@ -3,7 +3,7 @@
 //!
 //! Nothing here calls back into Python, and nothing panics into it: a panic becomes an `EngineError`.
 
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,24 +14,35 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use pyo3::{create_exception, intern};
 
+use crate::admission::AdmissionSettings;
+use crate::ages::{BOUNDS_MS, OLDEST_MS};
 use crate::arrivals::Credit;
+use crate::batch::{Messages, Received};
+use crate::codec::Codec;
 use crate::command::{Cause, Event, Source};
 use crate::document::{self, Fault};
 use crate::driver::panic_text;
 use crate::engine::{Engine, Entrance, Farewell, Settings, Way, forgetting};
-use crate::envelope::{Encoding, Kind};
+use crate::entry::Entry;
+use crate::envelope::Kind;
 use crate::error::Error;
-use crate::inbound::{InboundSettings, Payload, Received};
+use crate::form::Form;
+use crate::inbound::InboundSettings;
 use crate::limit::LIMITS;
 use crate::message::{Delivery, Role};
 use crate::mint::{Draft, JoinReply, Joined, Stamp};
+use crate::newcomers::{Door, NewcomerSettings};
 use crate::pace::RateSettings;
 use crate::probes::Seal;
+use crate::proxies::Proxies;
+use crate::report::{Report, Taken};
 use crate::room::{Position, RoomSettings, unrecovered_name};
 use crate::shard::ShardSettings;
 use crate::slots::ConnId;
 use crate::stats::DROPS;
 use crate::wire::decoder::Limits;
+use crate::wire::prefix::Paths;
+use crate::wire::refusal::Refusal;
 
 create_exception!(
     fanwire._engine,
@@ -138,7 +149,7 @@ struct PyEngine(Arc<Engine>);
 #[pymethods]
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, min_rate, slow_code, max_nesting=64, max_message=1 << 20, max_fragments=131_072, message_timeout=30.0, inbox_messages=64, inbox_bytes=1 << 20, inbound_bytes=128 << 20, message_rate=1e3, message_burst=2e3, byte_rate=4194304.0, byte_burst=8388608.0, ping_rate=10.0, ping_burst=100.0, max_refused=1e3, dry_run=false))]
+    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, min_rate, slow_code, max_nesting=64, max_message=1 << 20, max_fragments=131_072, message_timeout=30.0, inbox_messages=64, inbox_bytes=1 << 20, inbound_bytes=128 << 20, message_rate=1e3, message_burst=2e3, byte_rate=4194304.0, byte_burst=8388608.0, ping_rate=10.0, ping_burst=100.0, max_refused=1e3, dry_run=false, max_head=16 << 10, handshake_timeout=5.0, max_connections=0, handshake_rate=0.0, handshake_burst=1.0, max_address_connections=0, address_handshake_rate=0.0, address_handshake_burst=1.0, hosts=None, origins=None, trusted_proxies=Vec::new(), prefix="", mount=""))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn new(
         shards: usize,
@@ -171,7 +182,21 @@ impl PyEngine {
         ping_burst: f64,
         max_refused: f64,
         dry_run: bool,
+        max_head: usize,
+        handshake_timeout: f64,
+        max_connections: usize,
+        handshake_rate: f64,
+        handshake_burst: f64,
+        max_address_connections: usize,
+        address_handshake_rate: f64,
+        address_handshake_burst: f64,
+        hosts: Option<Vec<String>>,
+        origins: Option<Vec<String>>,
+        trusted_proxies: Vec<String>,
+        prefix: &str,
+        mount: &str,
     ) -> PyResult<Self> {
+        let proxies = guard(|| Proxies::new(&trusted_proxies))?;
         let settings = Settings {
             shards,
             engine_bytes,
@@ -210,6 +235,24 @@ impl PyEngine {
                 seal: Seal::default(),
             },
             credit: Credit { messages: inbox_messages, bytes: inbox_bytes, total: inbound_bytes },
+            admission: AdmissionSettings {
+                max_connections,
+                handshake_rate,
+                handshake_burst,
+                max_address_connections,
+                address_handshake_rate,
+                address_handshake_burst,
+                dry_run,
+            },
+            newcomers: NewcomerSettings {
+                max_head,
+                handshake_timeout_us: micros(handshake_timeout)?,
+                entry: Entry::new(hosts, origins, proxies),
+                paths: Paths {
+                    prefix: accepting::prefix("prefix", prefix)?,
+                    mount: accepting::prefix("mount", mount)?,
+                },
+            },
         };
         guard(|| Engine::start(settings)).map(|engine| Self(Arc::new(engine)))
     }
@@ -221,8 +264,10 @@ impl PyEngine {
     #[pyo3(signature = (most=1024, held=0))]
     fn events<'py>(&self, py: Python<'py>, most: usize, held: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for event in guard(|| Ok(self.0.events(most, held)))? {
-            list.append(event_tuple(py, event)?)?;
+        for event in self.here(|engine| engine.events(most, held))? {
+            if let Some(tuple) = event_tuple(py, &self.0, event)? {
+                list.append(tuple)?;
+            }
         }
         Ok(list)
     }
@@ -244,45 +289,109 @@ impl PyEngine {
         guard(|| self.0.add_rule(pattern, settings))
     }
 
-    #[pyo3(signature = (fd, encoding="raw", window=0, *, greeting=b"".as_slice(), first=b"".as_slice(), rest=b"".as_slice(), rate=1.0))]
+    #[pyo3(signature = (fd, codec="raw", window=0, *, session=false, greeting=b"".as_slice(), first=b"".as_slice(), rest=b"".as_slice(), rate=1.0))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn open(
         &self,
         fd: Option<RawFd>,
-        encoding: &str,
+        codec: &str,
         window: usize,
+        session: bool,
         greeting: &[u8],
         first: &[u8],
         rest: &[u8],
         rate: f64,
     ) -> PyResult<u64> {
-        let (way, encoding) = (way(fd, window)?, parse_encoding(encoding)?);
+        let (way, form) = (way(fd, window)?, Form::websocket(parse_codec(codec)?));
         let source = Source { rest: rest.into(), times: rate };
-        guard(|| self.0.open(way, encoding, [greeting, first], source)).map(ConnId::as_u64)
+        guard(|| self.0.open(way, form, session, [greeting, first], source)).map(ConnId::as_u64)
     }
 
-    #[pyo3(signature = (conn, fd, encoding, received, greeting, accepted, refused, farewell, window=0, *, rest=b"".as_slice(), rate=1.0))]
+    #[pyo3(signature = (fd, *, tls=false, proxy_protocol=false))]
+    fn listen(&self, fd: RawFd, tls: bool, proxy_protocol: bool) -> PyResult<()> {
+        let fd = accepting::duplicate(fd)?;
+        guard(|| self.0.listen(fd, Door { is_tls: tls, has_proxy_header: proxy_protocol }))
+    }
+
+    fn stop_listening(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| guard(|| self.0.stop_listening()))
+    }
+
+    fn set_ready(&self, is_ready: bool) -> PyResult<()> {
+        self.here(|engine| engine.set_ready(is_ready))
+    }
+
+    #[pyo3(signature = (request, session=None, first=b"".as_slice(), rate=1.0))]
+    fn accept(&self, request: u64, session: Option<&str>, first: &[u8], rate: f64) -> PyResult<Option<u64>> {
+        let session = session.map(parse_codec).transpose()?;
+        guard(|| self.0.accept(ConnId::from_u64(request), session, first, rate)).map(|conn| conn.map(ConnId::as_u64))
+    }
+
+    #[pyo3(signature = (conn, request, session, received, accepted, refused, farewell, rate=1.0))]
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     fn resume(
         &self,
         conn: u64,
+        request: u64,
+        session: &str,
+        received: u64,
+        accepted: &[u8],
+        refused: &Bound<'_, PyDict>,
+        farewell: (u16, String),
+        rate: f64,
+    ) -> PyResult<Option<u64>> {
+        let (conn, request) = (ConnId::from_u64(conn), ConnId::from_u64(request));
+        let (codec, refused) = (parse_codec(session)?, accepting::refused_replies(refused)?);
+        guard(|| {
+            let farewell = Farewell::new(farewell.0, &farewell.1)?;
+            self.0.accept_again(conn, request, codec, received, accepted, refused, farewell, rate)
+        })
+        .map(|link| link.map(ConnId::as_u64))
+    }
+
+    #[pyo3(signature = (request, status, headers=Vec::new(), reason=""))]
+    fn refuse(&self, request: u64, status: u16, headers: Vec<String>, reason: &str) -> PyResult<()> {
+        let headers = headers.into_iter().map(Into::into).collect();
+        let refusal = Refusal { status, reason: reason.to_owned().into(), headers, limit: None };
+        guard(|| self.0.refuse(ConnId::from_u64(request), refusal))
+    }
+
+    fn take_back(&self, request: u64, fd: RawFd, data: &[u8]) -> PyResult<()> {
+        let fd = accepting::duplicate(fd)?;
+        guard(|| self.0.take_back(ConnId::from_u64(request), fd, data))
+    }
+
+    fn left(&self, request: u64) -> PyResult<()> {
+        self.here(|engine| engine.left(ConnId::from_u64(request)))
+    }
+
+    #[getter]
+    fn waiting(&self) -> PyResult<usize> {
+        self.here(Engine::waiting)
+    }
+
+    #[pyo3(signature = (conn, fd, codec, received, greeting, accepted, refused, farewell, window=0, *, rest=b"".as_slice(), rate=1.0))]
+    #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
+    fn resume_socket(
+        &self,
+        conn: u64,
         fd: Option<RawFd>,
-        encoding: &str,
+        codec: &str,
         received: u64,
         greeting: &[u8],
         accepted: &[u8],
-        refused: &[u8],
+        refused: &Bound<'_, PyDict>,
         farewell: (u16, String),
         window: usize,
         rest: &[u8],
         rate: f64,
     ) -> PyResult<u64> {
-        let (way, encoding) = (way(fd, window)?, parse_encoding(encoding)?);
-        let begin = [greeting, accepted, refused];
+        let (way, form) = (way(fd, window)?, Form::websocket(parse_codec(codec)?));
+        let replies = accepting::refused_replies(refused)?;
         let source = Source { rest: rest.into(), times: rate };
         guard(|| {
             let farewell = Farewell::new(farewell.0, &farewell.1)?;
-            self.0.resume(ConnId::from_u64(conn), way, encoding, received, begin, farewell, source)
+            self.0.resume(ConnId::from_u64(conn), way, form, received, [greeting, accepted], replies, farewell, source)
         })
         .map(ConnId::as_u64)
     }
@@ -306,16 +415,12 @@ impl PyEngine {
         guard(|| self.0.feed(ConnId::from_u64(conn), ConnId::from_u64(link), data))
     }
 
-    fn received(&self, conn: u64, count: u64) -> PyResult<()> {
-        guard(|| self.0.received(ConnId::from_u64(conn), count))
-    }
-
-    fn charge(&self, conn: u64, reports: usize) -> PyResult<()> {
-        guard(|| self.0.charge(ConnId::from_u64(conn), reports))
-    }
-
-    fn taken(&self, conn: u64, room: &str, count: u64) -> PyResult<()> {
-        guard(|| self.0.taken(ConnId::from_u64(conn), room, count))
+    fn report(&self, conn: u64, count: u64, taken: Option<Vec<(String, u64, Option<u64>)>>) -> PyResult<()> {
+        let taken = taken.map(|rooms| {
+            let rooms = rooms.into_iter().map(|(room, count, ts_ms)| Taken { room: room.into(), count, ts_ms });
+            rooms.collect()
+        });
+        guard(|| self.0.report(ConnId::from_u64(conn), Report { count, taken }))
     }
 
     fn gone(&self, conn: u64) -> PyResult<()> {
@@ -340,15 +445,15 @@ impl PyEngine {
         guard(|| self.0.send(ConnId::from_u64(conn), draft))
     }
 
-    fn send_control(&self, conn: u64, encoding: &str, envelope: &[u8]) -> PyResult<()> {
-        let encoding = parse_encoding(encoding)?;
-        guard(|| self.0.send_control(ConnId::from_u64(conn), encoding, envelope))
+    fn send_control(&self, conn: u64, codec: &str, envelope: &[u8]) -> PyResult<()> {
+        let codec = parse_codec(codec)?;
+        guard(|| self.0.send_control(ConnId::from_u64(conn), codec, envelope))
     }
 
-    #[pyo3(signature = (conn, encoding, envelope, urgent=false))]
-    fn send_envelope(&self, conn: u64, encoding: &str, envelope: &[u8], urgent: bool) -> PyResult<()> {
-        let encoding = parse_encoding(encoding)?;
-        guard(|| self.0.send_envelope(ConnId::from_u64(conn), encoding, envelope, urgent))
+    #[pyo3(signature = (conn, codec, envelope, urgent=false))]
+    fn send_envelope(&self, conn: u64, codec: &str, envelope: &[u8], urgent: bool) -> PyResult<()> {
+        let codec = parse_codec(codec)?;
+        guard(|| self.0.send_envelope(ConnId::from_u64(conn), codec, envelope, urgent))
     }
 
     #[pyo3(signature = (payload, json=false, exclude=Vec::new(), delivery=None))]
@@ -465,7 +570,7 @@ impl PyEngine {
     }
 
     fn members(&self, room: &str) -> PyResult<usize> {
-        guard(|| Ok(self.0.members(room)))
+        self.here(|engine| engine.members(room))
     }
 
     fn values<'py>(&self, py: Python<'py>, room: &str) -> PyResult<Bound<'py, PyList>> {
@@ -487,7 +592,7 @@ impl PyEngine {
     }
 
     fn has_value(&self, room: &str, key: &str) -> PyResult<bool> {
-        guard(|| Ok(self.0.has_value(room, key)))
+        self.here(|engine| engine.has_value(room, key))
     }
 
     #[getter]
@@ -505,6 +610,7 @@ impl PyEngine {
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.here(|_| ())?;
         let sum = |count: &dyn Fn(&crate::stats::Stats) -> u64| self.0.stats().map(count).sum::<u64>();
         let (published, refused) = self.0.published();
         let dict = PyDict::new(py);
@@ -531,10 +637,16 @@ impl PyEngine {
         dict.set_item("drops", drops)?;
         dict.set_item("inbound_bytes", self.0.inbound_bytes())?;
         let limits = PyDict::new(py);
-        for (limit, name) in LIMITS {
-            limits.set_item(name, sum(&|stats| stats.limits[limit as usize].value()))?;
+        for ((_, name), count) in LIMITS.into_iter().zip(self.0.passed()) {
+            limits.set_item(name, count)?;
         }
         dict.set_item("limits", limits)?;
+        dict.set_item("taken_age", taken_age(py, self.0.ages())?)?;
+        let handshakes = PyDict::new(py);
+        for (status, count) in self.0.handshakes() {
+            handshakes.set_item(status, count)?;
+        }
+        dict.set_item("handshakes", handshakes)?;
         let mut latency: Vec<(u64, u64)> = Vec::new();
         dict.set_item("latency_sum_us", sum(&|stats| stats.latency.sum_us()))?;
         for stats in self.0.stats() {
@@ -553,6 +665,40 @@ impl PyEngine {
         let timeout = duration(timeout)?;
         py.detach(|| guard(|| Ok(self.0.shutdown(timeout))))
     }
+}
+
+impl PyEngine {
+    /// Asks the engine, unless this is the child of a fork: a thread that is not here may have held its locks.
+    fn here<R>(&self, ask: impl FnOnce(&Engine) -> R) -> PyResult<R> {
+        guard(|| self.0.check_process().map(|()| ask(&self.0)))
+    }
+}
+
+/// By pattern: `count`, `sum` in seconds, and `buckets`, pairs of an upper bound in seconds and a count.
+fn taken_age<'py>(
+    py: Python<'py>,
+    patterns: Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let mut sums: Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)> = Vec::new();
+    for (pattern, counts, sum_ms) in patterns {
+        match sums.iter_mut().find(|(name, ..)| *name == pattern) {
+            Some((_, all, all_ms)) => {
+                all.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
+                *all_ms += sum_ms;
+            }
+            None => sums.push((pattern, counts, sum_ms)),
+        }
+    }
+    let dict = PyDict::new(py);
+    for (pattern, counts, sum_ms) in sums {
+        let bounds = BOUNDS_MS.into_iter().chain([OLDEST_MS]).map(|bound_ms| bound_ms as f64 / 1e3);
+        let ages = PyDict::new(py);
+        ages.set_item("count", counts.iter().sum::<u64>())?;
+        ages.set_item("sum", sum_ms as f64 / 1e3)?;
+        ages.set_item("buckets", bounds.zip(counts).collect::<Vec<_>>())?;
+        dict.set_item(&*pattern, ages)?;
+    }
+    Ok(dict)
 }
 
 /// Runs the engine's code; its errors become exceptions and so does a panic, which must not unwind into the
@@ -621,12 +767,8 @@ fn stamped<'a>((seq, ts_ms, payload, json, key, delivery): &'a Older<'_>) -> PyR
 fn way(fd: Option<RawFd>, window: usize) -> PyResult<Way> {
     match fd {
         None => Ok(Way::Hosted { window, fd: None }),
-        Some(fd) if fd < 0 => Err(PyValueError::new_err(format!("{fd} is no file descriptor"))),
         Some(fd) => {
-            // SAFETY: the caller keeps the descriptor open for the length of this call; the engine keeps only the
-            // duplicate made here.
-            let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-            let owned = borrowed.as_fd().try_clone_to_owned()?;
+            let owned = accepting::duplicate(fd)?;
             Ok(if window > 0 { Way::Hosted { window, fd: Some(owned) } } else { Way::Socket(owned) })
         }
     }
@@ -641,12 +783,12 @@ fn parse_position(epoch: &str, seq: u64) -> PyResult<Position> {
     }
 }
 
-fn parse_encoding(name: &str) -> PyResult<Encoding> {
+fn parse_codec(name: &str) -> PyResult<Codec> {
     match name {
-        "raw" => Ok(Encoding::Raw),
-        "json" => Ok(Encoding::Json),
-        "msgpack" => Ok(Encoding::Msgpack),
-        _ => Err(PyValueError::new_err(format!("{name:?} is no encoding; choose raw, json or msgpack"))),
+        "raw" => Ok(Codec::Raw),
+        "json" => Ok(Codec::Json),
+        "msgpack" => Ok(Codec::Msgpack),
+        _ => Err(PyValueError::new_err(format!("{name:?} is no codec; choose raw, json or msgpack"))),
     }
 }
 
@@ -677,7 +819,8 @@ fn micros(seconds: f64) -> PyResult<u64> {
     Ok(duration(seconds)?.as_micros() as u64)
 }
 
-fn event_tuple<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyAny>> {
+/// None: it is of a newcomer that has gone since.
+fn event_tuple<'py>(py: Python<'py>, engine: &Engine, event: Event) -> PyResult<Option<Bound<'py, PyAny>>> {
     let tuple = match event {
         Event::Closing { conn, cause } => {
             (intern!(py, "closing"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()
@@ -699,18 +842,15 @@ fn event_tuple<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyAny>
         Event::Resumed { conn, link } => {
             (intern!(py, "resumed"), link.as_u64(), conn.as_u64()).into_pyobject(py)?.into_any()
         }
-        Event::Refused { conn, link } => {
-            (intern!(py, "refused"), link.as_u64(), conn.as_u64()).into_pyobject(py)?.into_any()
+        Event::Refused { conn, link, why } => {
+            (intern!(py, "refused"), link.as_u64(), (conn.as_u64(), why.name())).into_pyobject(py)?.into_any()
         }
         Event::Data { conn, bytes } => {
             (intern!(py, "data"), conn.as_u64(), PyBytes::new(py, &bytes)).into_pyobject(py)?.into_any()
         }
-        Event::Messages { conn, of: _, size, messages } => {
-            let list = PyList::empty(py);
-            for message in messages {
-                list.append(message_object(py, message)?)?;
-            }
-            (intern!(py, "messages"), conn.as_u64(), (size, list)).into_pyobject(py)?.into_any()
+        Event::Messages { conn, of: _, messages } => {
+            let detail = (messages.size(), message_list(py, messages)?);
+            (intern!(py, "messages"), conn.as_u64(), detail).into_pyobject(py)?.into_any()
         }
         Event::PeerClosed { conn, code, reason } => {
             (intern!(py, "peer_closed"), conn.as_u64(), (code, &*reason)).into_pyobject(py)?.into_any()
@@ -720,20 +860,40 @@ fn event_tuple<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyAny>
         }
         Event::Read { conn, bytes } => (intern!(py, "read"), conn.as_u64(), bytes).into_pyobject(py)?.into_any(),
         Event::Finish { conn } => (intern!(py, "finish"), conn.as_u64(), "").into_pyobject(py)?.into_any(),
+        Event::Newcomer { conn } => return accepting::news_tuple(py, engine, conn),
+        Event::NewcomerGone { conn } => (intern!(py, "gone"), conn.as_u64(), py.None()).into_pyobject(py)?.into_any(),
+        Event::TurnedAway { remote, status, reason, suppressed } => {
+            (intern!(py, "turned_away"), 0, (remote, status, &*reason, suppressed)).into_pyobject(py)?.into_any()
+        }
         Event::Failed { what } => (intern!(py, "failed"), 0, what).into_pyobject(py)?.into_any(),
     };
-    Ok(tuple)
+    Ok(Some(tuple))
+}
+
+fn message_list(py: Python<'_>, messages: Messages) -> PyResult<Bound<'_, PyList>> {
+    let mut pieces = messages.into_pieces();
+    let Some(first) = pieces.next() else { return Ok(PyList::empty(py)) };
+    // As long from the beginning as it is in the end, for mostly there is one piece.
+    let objects = first.iter().map(|message| message_object(py, message)).collect::<PyResult<Vec<_>>>()?;
+    let list = PyList::new(py, objects)?;
+    for piece in pieces {
+        for message in piece.iter() {
+            list.append(message_object(py, message)?)?;
+        }
+    }
+    Ok(list)
 }
 
 /// A message; one that came too fast with the seconds to wait.
-fn message_object(py: Python<'_>, Received { payload, over }: Received) -> PyResult<Bound<'_, PyAny>> {
-    let payload = match payload {
-        Payload::Text(text) => PyString::new(py, &text).into_any(),
-        Payload::Binary(bytes) => PyBytes::new(py, &bytes).into_any(),
+fn message_object<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
+    let Received { payload, is_text, wait_us } = message;
+    let payload = match is_text {
+        true => PyString::from_bytes(py, payload)?.into_any(),
+        false => PyBytes::new(py, payload).into_any(),
     };
-    match over {
+    match wait_us {
         None => Ok(payload),
-        Some(over) => Ok((payload, over.wait_us as f64 / 1e6).into_pyobject(py)?.into_any()),
+        Some(wait_us) => Ok((payload, wait_us as f64 / 1e6).into_pyobject(py)?.into_any()),
     }
 }
 
@@ -750,4 +910,5 @@ fn cause_name(cause: Cause) -> &'static str {
     }
 }
 
+mod accepting;
 mod cluster;

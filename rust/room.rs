@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::ages::Ages;
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::forgotten::{Forgotten, MOST, When};
@@ -39,20 +40,33 @@ impl Default for RoomSettings {
     }
 }
 
-/// The settings of every room, by pattern. The first pattern that matches wins.
+/// The settings of every room, by pattern, and how old what was taken in such rooms was. The first pattern that matches
+/// wins.
 #[derive(Debug, Default)]
-pub struct Rules(Vec<(Box<str>, RoomSettings)>);
+pub struct Rules {
+    rules: Vec<(Box<str>, RoomSettings, Arc<Ages>)>,
+    /// Of rooms that no pattern matches.
+    others: Arc<Ages>,
+}
 
 impl Rules {
     /// Adds a rule after those that are there.
     pub fn add(&mut self, pattern: &str, settings: RoomSettings) {
-        self.0.push((pattern.into(), settings));
+        self.rules.push((pattern.into(), settings, Arc::default()));
     }
 
     /// The settings for a room; the defaults where no pattern matches.
-    pub fn find(&self, name: &str) -> RoomSettings {
-        let rule = self.0.iter().find(|(pattern, _)| matches(pattern, name));
-        rule.map_or_else(RoomSettings::default, |&(_, settings)| settings)
+    pub fn find(&self, name: &str) -> (RoomSettings, Arc<Ages>) {
+        let rule = self.rules.iter().find(|(pattern, ..)| matches(pattern, name));
+        rule.map_or_else(
+            || (RoomSettings::default(), Arc::clone(&self.others)),
+            |(_, settings, ages)| (*settings, Arc::clone(ages)),
+        )
+    }
+
+    /// The ages by pattern; `*` stands for rooms that no pattern matches, too.
+    pub fn ages(&self) -> impl Iterator<Item = (&str, &Ages)> {
+        self.rules.iter().map(|(pattern, _, ages)| (&**pattern, &**ages)).chain([("*", &*self.others)])
     }
 }
 
@@ -443,8 +457,11 @@ mod tests {
         rules.add("q.*", LATEST);
         let oldest = RoomSettings { delivery: Delivery::DropOldest, ..LATEST };
         rules.add("*", oldest);
-        assert_eq!((rules.find("q.eur"), rules.find("x")), (LATEST, oldest));
-        assert_eq!(Rules::default().find("x"), RoomSettings::default());
+        assert_eq!((rules.find("q.eur").0, rules.find("x").0), (LATEST, oldest));
+        assert_eq!(Rules::default().find("x").0, RoomSettings::default());
+        rules.find("q.eur").1.note(7);
+        let sums: Vec<_> = rules.ages().map(|(pattern, ages)| (pattern, ages.counts().1)).collect();
+        assert_eq!(sums, [("q.*", 7), ("*", 0), ("*", 0)]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::ages::BOUNDS_MS;
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::members::Headcount;
@@ -63,6 +64,15 @@ impl Rooms {
         lock(&self.rules).add(pattern, settings);
     }
 
+    /// How old what was taken was, by pattern; only of rules whose rooms have some. A pattern may come twice.
+    pub fn ages(&self) -> Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)> {
+        let rules = lock(&self.rules);
+        let ages = rules.ages().map(|(pattern, ages)| (pattern.into(), ages.counts()));
+        ages.filter(|(_, (counts, _))| counts.iter().any(|&count| count > 0))
+            .map(|(pattern, (counts, sum_ms))| (pattern, counts, sum_ms))
+            .collect()
+    }
+
     /// How many rooms there are.
     pub fn len(&self) -> usize {
         self.count.load(Relaxed)
@@ -115,9 +125,11 @@ impl Rooms {
                 return Err(Error::Overloaded { what, limit, field: "max_rooms" });
             }
         }
-        let room = Room::new(self.new_id(), name, self.new_epoch(), lock(&self.rules).find(name));
+        let (settings, ages) = lock(&self.rules).find(name);
+        let room = Room::new(self.new_id(), name, self.new_epoch(), settings);
+        let headcount = Arc::new(Headcount::new(Arc::clone(room.name()), ages, self.shards));
         self.count.fetch_add(1, Relaxed);
-        act(stripe.entry(name.into()).or_insert(Entry { room, headcount: Arc::new(Headcount::new(self.shards)) }))
+        act(stripe.entry(name.into()).or_insert(Entry { room, headcount }))
     }
 
     /// Forgets rooms without members, history and values, which have nothing to lose but their number: in the stripe that the

@@ -10,30 +10,29 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::account::Account;
 use crate::budget::Budget;
 use crate::command::{Cause, Command, Event};
-use crate::envelope::Encoding;
-use crate::frame;
+use crate::form::Form;
 use crate::inbound::{Heard, InboundSettings};
 use crate::members::Members;
-use crate::message::{Message, RoomId};
-use crate::outbox::{Drop, Outbox, Progress, Push, Sink};
+use crate::message::RoomId;
+use crate::outbox::{Outbox, Push, Sink};
 use crate::pace::Rates;
 use crate::probes::Seal;
 use crate::skips::Skips;
 use crate::slots::{ConnId, Slots};
-use crate::stats::{DROPS, Stats};
+use crate::stats::Stats;
 use crate::tcp_info::TcpInfo;
 
-use self::pings::Ping;
+use self::conn::Conn;
 use self::reading::Reading;
 
 /// What carries one connection.
 pub trait Link: Sink {
-    /// Asks for [`Shard::ready`] by this id, whenever the link has something to read or takes more.
+    /// Asks for [`Shard::ready`] by this id, if the link has something to read, and whenever it has, or takes more.
     fn watch(&mut self, conn: ConnId) -> io::Result<()>;
     /// Reads what has come, without waiting; `WouldBlock` when that is nothing, 0 at the end.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
@@ -41,6 +40,8 @@ pub trait Link: Sink {
     fn fed(&mut self, bytes: usize);
     /// Says that nothing more will be written (FIN), after what was written.
     fn finish(&mut self);
+    /// Whether dropping it is enough to end it: what was written and the end (FIN) still reach the peer.
+    fn ends_when_dropped(&self) -> bool;
     /// Says that the peer will not send anything that counts.
     fn peer_closed(&mut self);
     /// Has the link end without waiting for the peer (RST) when it is dropped.
@@ -95,49 +96,25 @@ pub struct Shard<L> {
     reading_timers: BinaryHeap<Reverse<(u64, ConnId)>>,
     /// Retired links by their former names, see [`Conn::link_id`].
     retired: FxHashMap<ConnId, ConnId>,
+    /// Sessions that ended because too much waited for them, until the host says that they are gone: one whose client comes
+    /// back before the host knows is told why.
+    overflowed: FxHashSet<ConnId>,
     rates: Arc<Rates>,
     /// Bytes of all messages that are coming, in the whole engine.
     unfinished: Arc<Budget>,
     /// How often the host has asked for events; none: it has handled all that there were.
     asked: Option<u64>,
+    /// What waits for the host is far from all that may.
+    is_roomy: bool,
     /// Of the read under way.
     buffer: Box<[u8]>,
-    heard: Vec<Heard>,
+    heard: Heard,
     /// References to messages in the outboxes of this shard.
     references: usize,
     /// How many of them the budget knows of.
     counted: usize,
     ended: Vec<ConnId>,
     events: Vec<Event>,
-}
-
-#[derive(Debug)]
-struct Conn<L> {
-    /// None: the session is parked.
-    link: Option<L>,
-    /// What is read of the link.
-    reading: Option<Box<Reading>>,
-    /// See [`Event`].
-    link_id: ConnId,
-    outbox: Outbox,
-    skips: Skips,
-    account: Account,
-    /// It stands in the list of those with something to write.
-    is_dirty: bool,
-    /// The link takes nothing until it says so, or there is none.
-    is_blocked: bool,
-    /// Something waited for a window when it was written to last.
-    is_held: bool,
-    /// It is the former link of a session: it closes, and the host is told of its end alone.
-    is_retired: bool,
-    /// It was sent and no pong has come. A box, for most of the time there is none.
-    ping: Option<Box<Ping>>,
-    /// Bytes that the link has taken.
-    written: u64,
-    /// While closing: how many of them the peer had when that was last looked at.
-    taken: Option<u64>,
-    /// When the next ping is due or, while closing, when the closing handshake has to be over.
-    due_us: u64,
 }
 
 impl<L: Link> Shard<L> {
@@ -153,11 +130,13 @@ impl<L: Link> Shard<L> {
             readable: VecDeque::new(),
             reading_timers: BinaryHeap::new(),
             retired: FxHashMap::default(),
+            overflowed: FxHashSet::default(),
             rates: Arc::new(Rates::new(&settings.inbound.rates, 1.0)),
             unfinished,
             asked: None,
+            is_roomy: true,
             buffer: vec![0; READ_MAX].into(),
-            heard: Vec::new(),
+            heard: Heard::default(),
             index,
             settings,
             budget,
@@ -177,18 +156,14 @@ impl<L: Link> Shard<L> {
     /// to messages it has handled, the measure of its work; what makes system calls counts as [`CALLS_WORK`].
     pub fn apply(&mut self, command: Command<L>, now_us: u64) -> usize {
         match command {
-            Command::Open { conn, link, encoding, greeting, source } => {
-                self.open(conn, link, encoding, now_us);
-                if !greeting.is_empty() {
-                    self.with_outbox(conn, |outbox| outbox.push_first(greeting));
-                }
+            Command::Open { conn, link, form, has_session, greeting, first, source } => {
+                self.open(conn, link, form, has_session, now_us);
+                self.greet(conn, greeting, &first);
                 self.begin(conn, source);
                 return CALLS_WORK;
             }
-            Command::Resume { conn, link, as_new, retired, encoding, received, accepted, refused, source } => {
-                self.retire(conn, retired, now_us);
-                let conn = self.resume(conn, link, as_new, encoding, received, [accepted, refused], now_us);
-                self.begin(conn, source);
+            Command::Resume(resume) => {
+                self.resume(*resume, now_us);
                 return CALLS_WORK;
             }
             Command::Retire { conn, link, retired, is_over } => {
@@ -208,22 +183,13 @@ impl<L: Link> Shard<L> {
                 }
                 return CALLS_WORK;
             }
-            Command::Received { conn, count } => {
-                if let Some(slot) = self.slots.get_mut(conn) {
-                    let before = slot.outbox.references();
-                    slot.outbox.replay().into_iter().for_each(|replay| replay.acknowledge(count));
-                    self.references = self.references + slot.outbox.references() - before;
-                }
-            }
-            Command::Charge { conn, reports } => self.charge(conn, reports, now_us),
-            Command::Taken { conn, room, count } => {
-                self.with_outbox(conn, |outbox| outbox.taken(room, count, now_us));
-            }
+            Command::Report { conn, report } => self.take_report(conn, &report, now_us),
             Command::Gone { conn } => {
                 self.gone(conn);
                 return CALLS_WORK;
             }
             Command::Raw { conn, bytes } => self.push_raw(conn, bytes, now_us),
+            Command::Control { conn, codec, envelope } => self.push_control(conn, codec, &envelope, now_us),
             Command::Send { conn, message } => self.deliver(conn, &message, now_us),
             Command::Publish { message, except } => {
                 let Self { members, slots, dirty, stats, references, .. } = self;
@@ -262,8 +228,8 @@ impl<L: Link> Shard<L> {
                     headcount.leave(self.index);
                     return 1;
                 };
-                let is_session = slot.outbox.encoding() != Encoding::Raw;
-                if (self.members.join(room, conn, &headcount) || is_session) && !before.is_empty() {
+                let has_session = slot.outbox.has_session();
+                if (self.members.join(room, conn, &headcount) || has_session) && !before.is_empty() {
                     self.push_snapshot(conn, &before, now_us);
                     return before.len();
                 }
@@ -335,15 +301,6 @@ impl<L: Link> Shard<L> {
         [due(&self.timers), due(&self.reading_timers)].into_iter().flatten().min()
     }
 
-    /// Tells the budget what this turn has changed, and makes the slowest give way when it is over.
-    /// `queued` bytes are still on their way here: nobody's fault, and bounded on their own.
-    pub fn settle(&mut self, now_us: u64, queued: usize) {
-        self.count();
-        if self.budget.is_over(queued) {
-            self.relieve(now_us, queued);
-        }
-    }
-
     /// Takes what is to be told since the last call, and the ids that may be used again.
     pub fn take(&mut self) -> (Vec<Event>, Vec<ConnId>) {
         (std::mem::take(&mut self.events), std::mem::take(&mut self.ended))
@@ -358,11 +315,11 @@ impl<L: Link> Shard<L> {
         self.count();
     }
 
-    fn open(&mut self, conn: ConnId, link: L, encoding: Encoding, now_us: u64) {
+    fn open(&mut self, conn: ConnId, link: L, form: Form, has_session: bool, now_us: u64) {
         let limit = self.settings.connection_bytes;
-        let outbox = match encoding {
-            Encoding::Raw => Outbox::new(limit, encoding),
-            _ => Outbox::of_session(limit, encoding, self.settings.replay_bytes),
+        let outbox = match has_session {
+            true => Outbox::of_session(limit, form, self.settings.replay_bytes),
+            false => Outbox::new(limit, form),
         };
         let interval_us = self.settings.ping_interval_us;
         let mut slot = Conn {
@@ -370,12 +327,13 @@ impl<L: Link> Shard<L> {
             reading: None,
             link_id: conn,
             outbox: if interval_us > 0 { outbox.with_probes(self.settings.seal.clone(), conn) } else { outbox },
-            skips: Skips::new(encoding != Encoding::Raw),
+            skips: Skips::new(form.codec.has_envelopes()),
             account: Account::default(),
             is_dirty: false,
             is_blocked: false,
             is_held: false,
             is_retired: false,
+            is_slow: false,
             ping: None,
             written: 0,
             taken: None,
@@ -391,292 +349,6 @@ impl<L: Link> Shard<L> {
         self.slots.insert(conn, slot);
         self.stats.connections.set(self.slots.len() as u64);
     }
-
-    /// The host wants no more of a connection.
-    fn gone(&mut self, conn: ConnId) {
-        match self.slots.get_mut(conn) {
-            Some(slot) if slot.link.is_some() => self.end_because(conn, Cause::Cut),
-            _ => self.end(conn),
-        }
-    }
-
-    /// Forgets a connection; what waited for it is dropped, and its link with it.
-    fn end(&mut self, conn: ConnId) {
-        let Some(mut slot) = self.slots.remove(conn) else { return };
-        self.forget_reading(slot.reading.take());
-        if slot.is_retired {
-            self.retired.remove(&slot.link_id);
-        }
-        self.references -= slot.outbox.references();
-        self.stats.held.set(self.stats.held.value() - u64::from(slot.is_held));
-        let Conn { outbox, skips, account, .. } = &mut slot;
-        outbox.end(&mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
-        self.members.leave_all(conn);
-        self.ended.push(conn);
-        if !slot.is_retired {
-            self.events.push(Event::Ended { conn, account: slot.account });
-        }
-        self.stats.connections.set(self.slots.len() as u64);
-    }
-
-    fn end_because(&mut self, conn: ConnId, cause: Cause) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let name = slot.name(conn);
-        if let Some(link) = &mut slot.link
-            && cause.is_abrupt()
-        {
-            link.abort();
-        }
-        self.end(conn);
-        self.events.push(Event::Closed { conn: name, cause });
-    }
-
-    fn deliver(&mut self, conn: ConnId, message: &Arc<Message>, now_us: u64) {
-        let Self { slots, dirty, stats, references, .. } = self;
-        if let Some(slot) = slots.get_mut(conn)
-            && slot.push(conn, message, dirty, stats, references) == Push::Overflow
-        {
-            self.close_slow(conn, Cause::Slow, now_us);
-        }
-    }
-
-    fn push_raw(&mut self, conn: ConnId, bytes: Box<[u8]>, now_us: u64) {
-        let Self { slots, dirty, stats, references, .. } = self;
-        if let Some(slot) = slots.get_mut(conn)
-            && slot.push_raw(conn, bytes, dirty, stats, references) == Push::Overflow
-        {
-            self.close_slow(conn, Cause::Slow, now_us);
-        }
-    }
-
-    fn push_snapshot(&mut self, conn: ConnId, snapshot: &[Arc<Message>], now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let Conn { outbox, skips, account, .. } = slot;
-        let before = outbox.references();
-        let pushed = outbox.push_snapshot(snapshot, &mut |message, reason| {
-            drop_message(&self.stats, skips, account, message, reason);
-        });
-        self.references = self.references + outbox.references() - before;
-        slot.mark_dirty(conn, &mut self.dirty);
-        if pushed == Push::Overflow {
-            self.close_slow(conn, Cause::Slow, now_us);
-        }
-    }
-
-    fn close(&mut self, conn: ConnId, frame: Box<[u8]>, flush: bool, now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        if !slot.outbox.is_closing() {
-            slot.due_us = now_us + self.settings.close_timeout_us;
-            slot.taken = slot.taken(slot.link.as_ref().and_then(Link::tcp_info));
-            self.timers.push(Reverse((slot.due_us, conn)));
-        }
-        let Conn { outbox, skips, account, .. } = slot;
-        let before = outbox.references();
-        outbox.close(frame, flush, &mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
-        self.references = self.references + outbox.references() - before;
-        if !outbox.is_empty() {
-            slot.mark_dirty(conn, &mut self.dirty);
-        }
-    }
-
-    /// Closes a connection that does not keep up. What waits for it is dropped: it would not read it either.
-    fn close_slow(&mut self, conn: ConnId, cause: Cause, now_us: u64) {
-        let name = match self.slots.get_mut(conn) {
-            Some(slot) if !slot.outbox.is_closing() => slot.name(conn),
-            _ => return,
-        };
-        self.stats.slow.add(1);
-        if self.slots.get_mut(conn).is_some_and(|slot| slot.link.is_none()) {
-            return self.end_because(conn, cause);
-        }
-        self.events.push(Event::Closing { conn: name, cause });
-        let frame = frame::close(Some(self.settings.slow_code), "too slow, reconnect");
-        self.close(conn, frame, false, now_us);
-    }
-
-    fn flush_one(&mut self, conn: ConnId, now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        slot.is_dirty = false;
-        let (false, Some(link)) = (slot.is_blocked, &mut slot.link) else { return };
-        let before = slot.outbox.references();
-        let flushed = match slot.outbox.flush(link, now_us) {
-            Ok(flushed) => flushed,
-            Err(_) => return self.write_failed(conn, now_us),
-        };
-        // Not what has left: a message that has begun to leave waits no more, and a session keeps it.
-        self.references = self.references + slot.outbox.references() - before;
-        self.stats.writes.add(u64::from(flushed.bytes > 0 || flushed.progress == Progress::Blocked));
-        self.stats.bytes.add(flushed.bytes as u64);
-        slot.written += flushed.bytes as u64;
-        self.stats.delivered.add(flushed.messages as u64);
-        slot.account.wrote(flushed.messages, flushed.bytes);
-        if slot.outbox.is_held() != slot.is_held {
-            slot.is_held = !slot.is_held;
-            let held = self.stats.held.value();
-            self.stats.held.set(if slot.is_held { held + 1 } else { held - 1 });
-        }
-        if let Some(published_us) = flushed.oldest_us {
-            self.stats.latency.record(now_us.saturating_sub(published_us));
-        }
-        match flushed.progress {
-            Progress::Empty | Progress::Held if slot.skips.is_empty() => {}
-            Progress::Empty | Progress::Held => self.tell_skips(conn, now_us),
-            Progress::More => slot.mark_dirty(conn, &mut self.dirty),
-            Progress::Closed => {
-                if flushed.bytes > 0 {
-                    link.finish();
-                }
-                if slot.reading.as_ref().is_some_and(|reading| reading.is_ended) {
-                    self.end_because(conn, Cause::Over);
-                }
-            }
-            Progress::Blocked => {
-                self.stats.blocked.add(1);
-                slot.is_blocked = true;
-            }
-        }
-    }
-
-    /// A membership has ended: nothing of the room comes any more.
-    fn forget_room(&mut self, conn: ConnId, room: RoomId) {
-        let Some(Conn { outbox, skips, account, .. }) = self.slots.get_mut(conn) else { return };
-        let before = outbox.references();
-        outbox.leave(room, &mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
-        skips.forget(room);
-        self.references = self.references + outbox.references() - before;
-    }
-
-    /// Changes the outbox of a connection and keeps the books; none when the id is stale.
-    fn with_outbox<R>(&mut self, conn: ConnId, change: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
-        let slot = self.slots.get_mut(conn)?;
-        let before = slot.outbox.references();
-        let result = change(&mut slot.outbox);
-        self.references = self.references + slot.outbox.references() - before;
-        if !slot.outbox.is_empty() {
-            slot.mark_dirty(conn, &mut self.dirty);
-        }
-        Some(result)
-    }
-
-    /// Tells the budget how many references there are.
-    fn count(&mut self) {
-        if self.references > self.counted {
-            self.budget.add((self.references - self.counted) * REFERENCE_BYTES);
-        } else {
-            self.budget.subtract((self.counted - self.references) * REFERENCE_BYTES);
-        }
-        self.counted = self.references;
-    }
-
-    /// The engine is over its budget. Readers that keep up hold next to nothing, so the way back leads
-    /// through those that do not, the worst first: what may be dropped is dropped (what could be replaced
-    /// by key has been, on arrival), and only then are connections closed.
-    fn relieve(&mut self, now_us: u64, queued: usize) {
-        self.forget_sent(queued);
-        let mut worst: Vec<_> = self
-            .slots
-            .iter_mut(self.index)
-            .filter(|(_, slot)| (slot.is_blocked || slot.outbox.is_held()) && slot.outbox.messages() > 0)
-            .map(|(conn, slot)| (slot.outbox.bytes(), conn))
-            .collect();
-        worst.sort_unstable_by(|a, b| b.cmp(a));
-        let stats = Arc::clone(&self.stats);
-        for &(_, conn) in &worst {
-            if !self.budget.is_over(queued) {
-                return;
-            }
-            if let Some(Conn { outbox, skips, account, .. }) = self.slots.get_mut(conn) {
-                let before = outbox.references();
-                outbox.clear_droppable(Drop::Budget, &mut |message, reason| {
-                    drop_message(&stats, skips, account, message, reason);
-                });
-                self.references = self.references + outbox.references() - before;
-            }
-            self.count();
-        }
-        for &(_, conn) in &worst {
-            if !self.budget.is_over(queued) {
-                return;
-            }
-            if self.slots.get_mut(conn).is_some_and(|slot| slot.outbox.messages() > 0) {
-                self.close_slow(conn, Cause::Budget, now_us);
-                self.count();
-            }
-        }
-    }
-}
-
-/// Counts a message that is not sent: for the operator, and for the connection that does not get it.
-fn drop_message(stats: &Stats, skips: &mut Skips, account: &mut Account, message: &Message, reason: Drop) {
-    stats.drops[reason as usize].add(message.count() as u64);
-    account.dropped(reason, message.count());
-    // An end is no secret to a connection.
-    if reason != Drop::Closed {
-        skips.note(message, DROPS[reason as usize].1);
-    }
-}
-
-impl<L> Conn<L> {
-    /// See [`Event`].
-    fn name(&self, conn: ConnId) -> ConnId {
-        if self.link.is_some() { self.link_id } else { conn }
-    }
-
-    /// Whether its link may end without it: of a session that is not closing.
-    fn may_retire(&self) -> bool {
-        self.outbox.encoding() != Encoding::Raw && !self.outbox.is_closing()
-    }
-
-    /// The publisher does not want it to have a message.
-    fn skip(&mut self, conn: ConnId, message: &Message, dirty: &mut VecDeque<ConnId>) {
-        if self.outbox.encoding() != Encoding::Raw && message.is_data() {
-            self.skips.note(message, "excluded");
-            self.mark_dirty(conn, dirty);
-        }
-    }
-
-    fn push(
-        &mut self,
-        conn: ConnId,
-        message: &Arc<Message>,
-        dirty: &mut VecDeque<ConnId>,
-        stats: &Stats,
-        references: &mut usize,
-    ) -> Push {
-        if !message.speaks(self.outbox.encoding()) {
-            return Push::Done;
-        }
-        let Self { outbox, skips, account, .. } = self;
-        let before = outbox.references();
-        let pushed = outbox.push(message, &mut |message, reason| drop_message(stats, skips, account, message, reason));
-        *references = *references + outbox.references() - before;
-        self.mark_dirty(conn, dirty);
-        pushed
-    }
-
-    fn push_raw(
-        &mut self,
-        conn: ConnId,
-        bytes: Box<[u8]>,
-        dirty: &mut VecDeque<ConnId>,
-        stats: &Stats,
-        references: &mut usize,
-    ) -> Push {
-        let Self { outbox, skips, account, .. } = self;
-        let before = outbox.references();
-        let drop = &mut |message: &Message, reason| drop_message(stats, skips, account, message, reason);
-        let is_taken = outbox.push_raw(bytes, drop);
-        *references = *references + outbox.references() - before;
-        self.mark_dirty(conn, dirty);
-        if is_taken { Push::Done } else { Push::Overflow }
-    }
-
-    fn mark_dirty(&mut self, conn: ConnId, dirty: &mut VecDeque<ConnId>) {
-        if !self.is_dirty && !self.is_blocked {
-            self.is_dirty = true;
-            dirty.push_back(conn);
-        }
-    }
 }
 
 /// A few system calls, in references: some microseconds. When thousands come or go at once the thread yields in between.
@@ -685,11 +357,12 @@ const CALLS_WORK: usize = 512;
 /// Bytes of a read at most, of which each shard has one at a time.
 const READ_MAX: usize = 64 << 10;
 
-/// What one reference in a queue costs: its place, and its share of the key index.
-const REFERENCE_BYTES: usize = 16;
-
+mod conn;
+mod endings;
 mod pings;
 mod reading;
+mod relief;
 mod sessions;
+mod writing;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::batch::tests::messages_of;
 use crate::command::Cause;
-use crate::inbound::Payload;
 use proptest::prelude::*;
 
 const CREDIT: Credit = Credit { messages: 10, bytes: 10_000, total: 100_000 };
@@ -11,15 +11,15 @@ fn link(number: u64) -> ConnId {
     ConnId::from_u64(number)
 }
 
-fn message(number: u8) -> Received {
-    Received { payload: Payload::Binary(Box::new([number])), over: None }
+fn messages(number: u64, first: usize, count: usize) -> Event {
+    let messages = messages_of((first..first + count).map(|place| [place as u8]));
+    Event::Messages { conn: link(number), of: link(number), messages }
 }
 
 /// What one push adds.
 fn arrive(arrivals: &mut Arrivals, number: u64, count: usize) -> Vec<ConnId> {
     let mut full = Vec::new();
-    let messages = (0..count).map(|place| message(place as u8)).collect();
-    arrivals.push(Event::Messages { conn: link(number), of: link(number), size: count, messages }, &mut full);
+    arrivals.push(messages(number, 0, count), &mut full);
     full
 }
 
@@ -50,7 +50,8 @@ fn links_take_turns() {
         arrive(&mut arrivals, number, 1);
     }
     assert_eq!(take(&mut arrivals, 10).0, [(4, 1), (5, 1), (6, 1), (3, 1), (7, 1), (8, 1), (1, 8)]);
-    assert_eq!(take(&mut arrivals, 1000).0, [(1, 8), (1, 8)]);
+    // None waits that had nothing, so the shares are larger.
+    assert_eq!(take(&mut arrivals, 1000).0, [(1, 16)]);
     assert!(!arrivals.is_empty());
     assert_eq!(take(&mut arrivals, 1000).0, []);
     assert!(arrivals.is_empty() && arrivals.bytes() == 0 && arrivals.links.is_empty());
@@ -72,9 +73,9 @@ fn credit_comes_back_when_half_is_handled() {
 #[test]
 fn bytes_are_credit_too() {
     let mut arrivals = Arrivals::new(CREDIT);
-    let large = Received { payload: Payload::Binary(vec![0; 20_000].into()), over: None };
     let mut full = Vec::new();
-    arrivals.push(Event::Messages { conn: link(1), of: link(7), size: 20_000, messages: vec![large] }, &mut full);
+    let messages = messages_of([vec![b'x'; 20_000]]);
+    arrivals.push(Event::Messages { conn: link(1), of: link(7), messages }, &mut full);
     assert_eq!(full, [link(7)]);
     take(&mut arrivals, 1);
     assert_eq!(take(&mut arrivals, 1).1, [link(7)]);
@@ -92,6 +93,17 @@ fn over_the_total_only_those_go_on_that_have_nothing_waiting() {
     assert_eq!(again, []);
     arrivals.take(1, 5000, &mut again);
     assert_eq!(again, [link(1)]);
+}
+
+#[test]
+fn large_messages_are_taken_a_few_at_a_time() {
+    let mut arrivals = Arrivals::new(Credit { messages: 100, bytes: 1 << 30, total: 1 << 30 });
+    for number in 0..8 {
+        let messages = messages_of(vec![vec![b'x'; TAKEN / 2]; 2]);
+        arrivals.push(Event::Messages { conn: link(number), of: link(number), messages }, &mut Vec::new());
+    }
+    assert_eq!(take(&mut arrivals, 1000).0, [(0, 2)]);
+    assert_eq!(take(&mut arrivals, 1000).0, [(1, 2)]);
 }
 
 #[test]
@@ -121,19 +133,20 @@ proptest! {
         let mut is_full = [false; 4];
         for (number, count, most) in steps.into_iter().chain((0..200).map(|_| (0, 0, 50))) {
             let mut full = Vec::new();
-            let messages = (0..count).map(|place| message((sent[number as usize] + place) as u8)).collect();
-            sent[number as usize] += count;
-            arrivals.push(Event::Messages { conn: link(number), of: link(number), size: count, messages }, &mut full);
+            if count > 0 {
+                arrivals.push(messages(number, sent[number as usize], count), &mut full);
+                sent[number as usize] += count;
+            }
             for conn in full {
                 prop_assert!(!std::mem::replace(&mut is_full[conn.as_u64() as usize], true));
             }
             let mut again = Vec::new();
             for event in arrivals.take(most, 0, &mut again) {
-                let Event::Messages { conn, size, messages, .. } = event else { panic!("{event:?}") };
-                prop_assert_eq!(size, messages.len());
-                for received in messages {
+                let Event::Messages { conn, messages, .. } = event else { panic!("{event:?}") };
+                prop_assert_eq!(messages.size(), messages.len());
+                for received in messages.iter() {
                     let place = &mut got[conn.as_u64() as usize];
-                    prop_assert_eq!(received, message(*place as u8));
+                    prop_assert_eq!(received.payload, [*place as u8]);
                     *place += 1;
                 }
             }
@@ -145,4 +158,38 @@ proptest! {
         prop_assert_eq!(is_full, [false; 4]);
         prop_assert!(arrivals.is_empty() && arrivals.links.is_empty() && arrivals.bytes() == 0);
     }
+}
+
+#[test]
+fn newcomers_that_have_gone_take_no_turn_and_no_memory() {
+    let mut arrivals = Arrivals::new(CREDIT);
+    let push = |arrivals: &mut Arrivals, event| arrivals.push(event, &mut Vec::new());
+    let take = |arrivals: &mut Arrivals| -> Vec<_> {
+        let told = arrivals.take(1000, 0, &mut Vec::new()).into_iter();
+        told.map(|event| match event {
+            Event::Newcomer { conn } => conn.as_u64(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+    };
+    // The host is busy. Many come and go meanwhile, and five stay; of one there are two things to say.
+    for number in 0..10_000 {
+        push(&mut arrivals, Event::Newcomer { conn: link(number) });
+        if number % 2000 != 1000 {
+            push(&mut arrivals, Event::NewcomerGone { conn: link(number) });
+        }
+        assert!(arrivals.newcomers.len() <= GONE + 2 * 5 + 2);
+    }
+    push(&mut arrivals, Event::Newcomer { conn: link(1000) });
+    assert_eq!(take(&mut arrivals), [1000, 3000, 5000, 7000]);
+    assert_eq!(take(&mut arrivals), [9000]);
+    assert_eq!((take(&mut arrivals), arrivals.is_empty()), (vec![], true));
+    // The host hears of the end of those that it was told of.
+    push(&mut arrivals, Event::NewcomerGone { conn: link(1000) });
+    let told = arrivals.take(1000, 0, &mut Vec::new());
+    assert!(matches!(told[..], [Event::NewcomerGone { conn }] if conn == link(1000)));
+    // Where all have gone there is nothing to say.
+    push(&mut arrivals, Event::Newcomer { conn: link(1) });
+    push(&mut arrivals, Event::NewcomerGone { conn: link(1) });
+    assert!(arrivals.is_empty() && take(&mut arrivals).is_empty());
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod accepting;
 mod ends;
 mod forget;
 mod history;
@@ -45,6 +46,8 @@ fn settings(shards: usize) -> Settings {
             seal: Seal::default(),
         },
         credit: Credit { messages: 64, bytes: 1 << 20, total: 1 << 30 },
+        admission: AdmissionSettings::default(),
+        newcomers: NewcomerSettings::default(),
     }
 }
 
@@ -70,7 +73,7 @@ fn connect(engine: &Engine) -> Client {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     Client {
-        conn: engine.open(Way::Socket(ours.into()), Encoding::Raw, [b""; 2], source()).unwrap(),
+        conn: engine.open(Way::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).unwrap(),
         stream: std::io::BufReader::new(theirs),
     }
 }
@@ -78,7 +81,7 @@ fn connect(engine: &Engine) -> Client {
 fn session(engine: &Engine) -> Client {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
-    let conn = engine.open(Way::Socket(ours.into()), Encoding::Json, [b""; 2], source()).unwrap();
+    let conn = engine.open(Way::Socket(ours.into()), Form::JSON, true, [b""; 2], source()).unwrap();
     Client { conn, stream: std::io::BufReader::new(theirs) }
 }
 

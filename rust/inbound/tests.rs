@@ -28,17 +28,49 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn inbound(settings: &InboundSettings, is_session: bool) -> Inbound {
-    Inbound::new(settings, Arc::new(Rates::new(&settings.rates, 1.0)), is_session)
+    Inbound::new(settings, Arc::new(Rates::new(&settings.rates, 1.0)), is_session.then_some(Codec::Json))
 }
 
-fn hear(inbound: &mut Inbound, settings: &InboundSettings, bytes: &[u8], now_us: u64) -> Vec<Heard> {
-    let mut heard = Vec::new();
+/// What one read brings, each message on its own.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Message(String, Option<u64>),
+    Other(Item),
+}
+
+fn told(heard: Heard) -> Vec<Told> {
+    let (mut told, mut next) = (Vec::new(), 0);
+    for item in heard.items {
+        let Item::Messages(count) = item else {
+            told.push(Told::Other(item));
+            continue;
+        };
+        for place in next..next + count {
+            let Received { payload, wait_us, .. } = heard.batch.get(place);
+            told.push(Told::Message(String::from_utf8_lossy(payload).into(), wait_us));
+        }
+        next += count;
+    }
+    assert_eq!(next, heard.batch.len());
+    told
+}
+
+fn hear(inbound: &mut Inbound, settings: &InboundSettings, bytes: &[u8], now_us: u64) -> Vec<Told> {
+    let mut heard = Heard::default();
     inbound.hear(&mut bytes.to_vec(), settings, true, |payload| payload.starts_with(b"probe"), now_us, &mut heard);
-    heard
+    told(heard)
 }
 
-fn text(payload: &str, over: Option<Over>) -> Heard {
-    Heard::Message(Received { payload: Payload::Text(payload.into()), over })
+fn text(payload: &str) -> Told {
+    Told::Message(payload.into(), None)
+}
+
+fn is_refused(told: &&Told) -> bool {
+    matches!(told, Told::Message(_, Some(_)))
+}
+
+fn is_ping(told: &&Told) -> bool {
+    matches!(told, Told::Other(Item::Ping(_)))
 }
 
 #[test]
@@ -46,11 +78,13 @@ fn a_session_over_its_rate_is_handed_up_marked_and_at_last_failed() {
     let settings = settings();
     let mut inbound = inbound(&settings, true);
     let heard = hear(&mut inbound, &settings, &frame(0x81, b"x").repeat(12), 0);
-    let is_over = |heard: &&Heard| matches!(heard, Heard::Message(Received { over: Some(_), .. }));
-    assert_eq!(heard.iter().filter(|heard| **heard == text("x", None)).count(), 5);
+    assert_eq!(heard.iter().filter(|heard| **heard == text("x")).count(), 5);
     // Three are borne, and the fourth ends it; nothing behind it counts.
-    assert_eq!(heard.iter().filter(is_over).count(), 4);
-    assert!(matches!(heard.last(), Some(Heard::Broke(Violation { code: 1008, limit: Some(Limit::Refused), .. }))));
+    assert_eq!(heard.iter().filter(is_refused).count(), 4);
+    assert!(matches!(
+        heard.last(),
+        Some(Told::Other(Item::Broke(Violation { code: 1008, limit: Some(Limit::Refused), .. })))
+    ));
     assert!(inbound.is_over());
     assert_eq!(hear(&mut inbound, &settings, &frame(0x81, b"x"), 100 * SECOND), []);
 }
@@ -60,8 +94,8 @@ fn a_client_without_a_session_is_slowed_down_and_loses_nothing() {
     let settings = settings();
     let mut inbound = inbound(&settings, false);
     let heard = hear(&mut inbound, &settings, &frame(0x81, b"x").repeat(15), SECOND);
-    assert_eq!(heard.iter().filter(|heard| **heard == text("x", None)).count(), 15);
-    assert_eq!(heard.last(), Some(&Heard::Passed(Limit::MessageRate)));
+    assert_eq!(heard.iter().filter(|heard| **heard == text("x")).count(), 15);
+    assert_eq!(heard.last(), Some(&Told::Other(Item::Passed(Limit::MessageRate))));
     assert_eq!(inbound.slowed_until_us(), 2 * SECOND);
 }
 
@@ -72,9 +106,11 @@ fn a_dry_run_counts_and_enforces_nothing() {
         let mut inbound = inbound(&settings, is_session);
         let bytes = [frame(0x81, b"x").repeat(50), frame(0x89, b"p").repeat(50)].concat();
         let heard = hear(&mut inbound, &settings, &bytes, 0);
-        assert_eq!(heard.iter().filter(|heard| **heard == text("x", None)).count(), 50);
-        assert_eq!(heard.iter().filter(|heard| matches!(heard, Heard::Ping(_))).count(), 50);
-        assert!(heard.contains(&Heard::Passed(Limit::MessageRate)) && heard.contains(&Heard::Passed(Limit::PingRate)));
+        assert_eq!(heard.iter().filter(|heard| **heard == text("x")).count(), 50);
+        assert_eq!(heard.iter().filter(is_ping).count(), 50);
+        for limit in [Limit::MessageRate, Limit::PingRate] {
+            assert!(heard.contains(&Told::Other(Item::Passed(limit))));
+        }
         assert!(!inbound.is_over() && inbound.slowed_until_us() == 0);
     }
 }
@@ -84,8 +120,8 @@ fn pings_over_their_rate_are_not_answered_and_weigh_more_than_messages() {
     let settings = settings();
     let mut inbound = inbound(&settings, true);
     let heard = hear(&mut inbound, &settings, &frame(0x89, b"p").repeat(10), 0);
-    assert_eq!(heard.iter().filter(|heard| matches!(heard, Heard::Ping(_))).count(), 2);
-    assert!(matches!(heard.last(), Some(Heard::Broke(_))) && inbound.is_over());
+    assert_eq!(heard.iter().filter(is_ping).count(), 2);
+    assert!(matches!(heard.last(), Some(Told::Other(Item::Broke(_)))) && inbound.is_over());
 }
 
 #[test]
@@ -93,9 +129,9 @@ fn once_it_is_closing_only_the_close_frame_counts() {
     let settings = settings();
     let mut inbound = inbound(&settings, true);
     let bytes = [frame(0x81, b"x"), frame(0x89, b""), frame(0x88, b"\x03\xe8"), frame(0x81, b"late")].concat();
-    let mut heard = Vec::new();
+    let mut heard = Heard::default();
     inbound.hear(&mut bytes.clone(), &settings, false, |_| false, 0, &mut heard);
-    assert_eq!(heard, [Heard::Close(Some(1000), "".into())]);
+    assert_eq!(told(heard), [Told::Other(Item::Close(Some(1000), "".into()))]);
     assert!(inbound.is_over());
 }
 
@@ -119,19 +155,67 @@ fn a_message_has_its_time_from_its_first_byte_and_more_for_what_has_come() {
 #[test]
 fn reports_have_a_rate_of_their_own_and_none_is_refused() {
     let settings = settings();
-    let reports = [&b"{\"type\":\"received\"}"[..], b"{\"type\": \"received\"}"].map(|text| frame(0x81, text));
-    let packed = frame(0x82, b"\x81\xa4type\xa8received");
-    for report in [&reports[0], &reports[1], &packed] {
-        let mut inbound = inbound(&settings, true);
+    let texts =
+        [&br#"{"type":"received","payload":{"count":1}}"#[..], br#"{"type": "received", "payload": {"count": 1}}"#];
+    let packed = frame(0x82, b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\x01");
+    for (report, codec) in
+        [(frame(0x81, texts[0]), Codec::Json), (frame(0x81, texts[1]), Codec::Json), (packed, Codec::Msgpack)]
+    {
+        let mut inbound = Inbound::new(&settings, Arc::new(Rates::new(&settings.rates, 1.0)), Some(codec));
         let heard = hear(&mut inbound, &settings, &[report.repeat(300), frame(0x81, b"x").repeat(5)].concat(), SECOND);
-        let is_over = |heard: &Heard| matches!(heard, Heard::Message(Received { over: Some(_), .. }) | Heard::Broke(_));
-        assert!(!heard.iter().any(is_over));
-        assert_eq!(heard.iter().filter(|heard| matches!(heard, Heard::Passed(_))).count(), 1);
+        assert_eq!(heard.iter().filter(|told| matches!(told, Told::Other(Item::Report(_)))).count(), 300);
+        assert_eq!(heard.iter().filter(|told| matches!(told, Told::Message(_, None))).count(), 5);
+        assert_eq!(heard.last(), Some(&Told::Other(Item::Passed(Limit::MessageRate))));
         assert_eq!((heard.len(), inbound.slowed_until_us()), (306, 2 * SECOND));
         // One that turns out to name many rooms counts as several.
         assert_eq!(inbound.charge(&settings, 0, 100, 0, 2 * SECOND), Some(Limit::MessageRate));
         assert_eq!(inbound.slowed_until_us(), 3 * SECOND);
     }
+}
+
+#[test]
+fn what_only_begins_as_a_report_has_the_rate_of_messages() {
+    let settings = settings();
+    for (first, text, codec) in [
+        (0x81, &br#"{"type":"received","type":"publish","payload":{"count":1}}"#[..], Codec::Json),
+        (0x81, br#"{"type":"received",]"#, Codec::Json),
+        (0x81, br#"{"type":"received"}"#, Codec::Json),
+        (0x81, br#"{"type":"received","payload":{"count":1},"payload":{"count":1}}"#, Codec::Json),
+        (0x81, br#"{"type": "received", "payload": {"count": -1}}"#, Codec::Json),
+        (0x81, br#"{"type":"received","payload":{"count":1}}"#, Codec::Msgpack),
+        (0x82, b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\x01", Codec::Json),
+        (0x82, b"\x83\xa4type\xa8received\xa4type\xa7publish\xa7payload\x81\xa5count\x01", Codec::Msgpack),
+        (0x82, b"\x82\xa4type\xa8received", Codec::Msgpack),
+    ] {
+        let mut inbound = Inbound::new(&settings, Arc::new(Rates::new(&settings.rates, 1.0)), Some(codec));
+        let heard = hear(&mut inbound, &settings, &frame(first, text).repeat(100), SECOND);
+        let what = String::from_utf8_lossy(text);
+        assert_eq!(heard.iter().filter(|told| matches!(told, Told::Message(_, None))).count(), 5, "{what}");
+        assert_eq!(heard.iter().filter(is_refused).count(), 4, "{what}");
+        let is_failed = matches!(heard.last(), Some(Told::Other(Item::Broke(Violation { code: 1008, .. }))));
+        assert!(is_failed && inbound.is_over(), "{what}");
+    }
+}
+
+#[test]
+fn reports_that_are_right_are_no_messages() {
+    let settings = settings();
+    let right = |count| format!(r#"{{"type":"received","payload":{{"count":{count}}}}}"#);
+    let report = |count| Told::Other(Item::Report(Report { count, taken: None }));
+    let wrong = r#"{"type":"received"}"#;
+    let frames = [right(1), wrong.into(), "x".into(), right(2)].map(|text| frame(0x81, text.as_bytes())).concat();
+    let heard = hear(&mut inbound(&settings, true), &settings, &frames, 0);
+    assert_eq!(heard, [report(1), text(wrong), text("x"), report(2)]);
+    // They count all the same.
+    let heard = hear(&mut inbound(&settings, true), &settings, &frame(0x81, right(3).as_bytes()).repeat(300), SECOND);
+    assert_eq!((heard.len(), heard.last()), (301, Some(&Told::Other(Item::Passed(Limit::MessageRate)))));
+    // In the other kind of message they are none, nor without a session.
+    let packed = frame(0x82, b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\x01");
+    assert!(matches!(hear(&mut inbound(&settings, true), &settings, &packed, 0)[..], [Told::Message(..)]));
+    let mut raw = inbound(&settings, false);
+    assert_eq!(hear(&mut raw, &settings, &frame(0x81, right(1).as_bytes()), 0), [text(&right(1))]);
+    let mut msgpack = Inbound::new(&settings, Arc::new(Rates::new(&settings.rates, 1.0)), Some(Codec::Msgpack));
+    assert_eq!(hear(&mut msgpack, &settings, &packed, 0), [report(1)]);
 }
 
 #[test]
@@ -141,5 +225,5 @@ fn each_probe_may_be_answered_once() {
     let answers: Vec<_> = (0..100).flat_map(|number| frame(0x8A, format!("probe{number:03}").as_bytes())).collect();
     assert_eq!(hear(&mut inbound, &settings, &answers, 0).len(), 100);
     let heard = hear(&mut inbound, &settings, &answers, 0);
-    assert!(heard.contains(&Heard::Passed(Limit::PingRate)));
+    assert!(heard.contains(&Told::Other(Item::Passed(Limit::PingRate))));
 }

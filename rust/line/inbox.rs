@@ -8,7 +8,7 @@ use std::{io, mem};
 use bytes::Bytes;
 
 use super::OVERHEAD;
-use crate::events::Bell;
+use crate::bell::Bell;
 
 /// What the host is told.
 #[derive(Debug, PartialEq, Eq)]

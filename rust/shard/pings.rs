@@ -6,7 +6,6 @@
 use std::cmp::Reverse;
 
 use crate::command::Cause;
-use crate::envelope::Encoding;
 use crate::frame::{self, Opcode};
 use crate::shard::{Conn, Link, Shard, ShardSettings};
 use crate::slots::ConnId;
@@ -109,7 +108,7 @@ impl<L: Link> Shard<L> {
             // Once more: whether its kernel is still there shows by what it has to acknowledge.
             return self.send_ping(conn, now_us);
         }
-        if slot.outbox.encoding() != Encoding::Raw {
+        if slot.outbox.has_session() {
             // A session goes on, and so does its timer.
             timers.push(Reverse((slot.due_us, conn)));
         }
@@ -147,7 +146,7 @@ fn is_much(unacked: u64, settings: &ShardSettings) -> bool {
 }
 
 /// Bytes that `rate` a second makes in so many microseconds.
-fn bytes_in(rate: u64, us: u64) -> u64 {
+pub(super) fn bytes_in(rate: u64, us: u64) -> u64 {
     (u128::from(rate) * u128::from(us) / 1_000_000) as u64
 }
 

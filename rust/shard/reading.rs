@@ -9,12 +9,15 @@ use std::io::ErrorKind;
 use std::mem;
 use std::sync::Arc;
 
+use crate::batch::{Messages, Piece};
 use crate::command::{Cause, Event, Source};
-use crate::envelope::Encoding;
+use crate::envelope;
 use crate::frame::{self, Opcode};
-use crate::inbound::{Heard, Inbound};
+use crate::inbound::{Inbound, Item};
 use crate::limit::Limit;
+use crate::message::NO_ROOM;
 use crate::pace::Rates;
+use crate::report::{Report, Taken};
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
 use crate::wire::decoder::Violation;
@@ -27,6 +30,8 @@ pub(super) struct Reading {
     fed: Vec<u8>,
     /// There may be something to read.
     is_ready: bool,
+    /// The last read has not emptied the socket.
+    has_much: bool,
     /// The end of what comes is there, perhaps behind more.
     is_hung_up: bool,
     /// It stands in the list of those with something to read.
@@ -70,10 +75,22 @@ impl Reading {
         (self.is_listed, self.is_ready) = (false, true);
     }
 
+    /// Nothing that comes counts any more. Returns how many bytes were counted for a message that was coming.
+    fn end(&mut self) -> usize {
+        self.inbound.end();
+        mem::take(&mut self.held)
+    }
+
     /// Until when nothing should be read, if it is too fast.
     fn slow_down(&mut self, now_us: u64) -> Option<u64> {
         self.slowed_until_us = self.inbound.slowed_until_us();
         Some(self.slowed_until_us).filter(|&due_us| due_us > now_us)
+    }
+
+    /// Whether the peer's close frame has come, and nothing is unread: that would make the kernel reset the connection, and
+    /// the peer might not hear why it ends.
+    pub(super) fn is_done(&self) -> bool {
+        self.inbound.has_closed() && !self.has_something()
     }
 
     fn has_something(&self) -> bool {
@@ -90,12 +107,16 @@ impl<L: Link> Shard<L> {
         let is_watched = link.watch(conn).is_ok();
         #[expect(clippy::float_cmp, reason = "most clients have exactly this")]
         let rates = if times == 1.0 { Arc::clone(&self.rates) } else { Arc::new(Rates::new(&settings.rates, times)) };
+        // What has come already is told as well, so that nothing is read in vain.
+        let is_listed = !rest.is_empty();
+        let session = slot.outbox.has_session().then(|| slot.outbox.form().codec);
         slot.reading = Some(Box::new(Reading {
-            inbound: Inbound::new(settings, rates, slot.outbox.encoding() != Encoding::Raw),
+            inbound: Inbound::new(settings, rates, session),
             fed: rest.into(),
-            is_ready: true,
+            is_ready: false,
+            has_much: false,
             is_hung_up: false,
-            is_listed: true,
+            is_listed,
             is_full: false,
             is_held: false,
             is_ended: false,
@@ -108,7 +129,9 @@ impl<L: Link> Shard<L> {
             vouch_us: 0,
             asked: None,
         }));
-        self.readable.push_back(conn);
+        if is_listed {
+            self.readable.push_back(conn);
+        }
         if !is_watched {
             self.lose(conn, Cause::Reset);
         }
@@ -127,9 +150,10 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// How often the host has asked for events; none: it has handled all that there were.
-    pub fn host(&mut self, asked: Option<u64>) {
-        self.asked = asked;
+    /// How often the host has asked for events; none: it has handled all that there were. `is_roomy`: what waits for it is
+    /// far from all that may.
+    pub fn host(&mut self, asked: Option<u64>, is_roomy: bool) {
+        (self.asked, self.is_roomy) = (asked, is_roomy);
     }
 
     /// As many messages of a connection are on their way to the host as may be, until [`Command::ReadOn`].
@@ -138,12 +162,17 @@ impl<L: Link> Shard<L> {
         self.vouch_soon(conn, now_us);
     }
 
-    /// Reads from at most `quota` connections; true when more have something to read.
+    /// Reads from at most `quota` connections, or fewer that send much; true when more have something to read.
     pub fn read(&mut self, quota: usize, now_us: u64) -> bool {
         // Each once, however much there is of it.
-        for _ in 0..quota.min(self.readable.len()) {
-            let Some(conn) = self.readable.pop_front() else { break };
-            self.read_one(conn, now_us);
+        let mut left = self.readable.len();
+        let mut work = 0;
+        while left > 0
+            && work < quota
+            && let Some(conn) = self.readable.pop_front()
+        {
+            left -= 1;
+            work += self.read_one(conn, now_us);
         }
         !self.readable.is_empty()
     }
@@ -194,20 +223,24 @@ impl<L: Link> Shard<L> {
         self.unfinished.subtract(reading.map_or(0, |reading| reading.held));
     }
 
-    fn read_one(&mut self, conn: ConnId, now_us: u64) {
-        let Self { slots, buffer, .. } = self;
-        let Some(slot) = slots.get_mut(conn) else { return };
-        let (Some(link), Some(reading)) = (&mut slot.link, &mut slot.reading) else { return };
+    /// Returns how many short reads that was worth.
+    fn read_one(&mut self, conn: ConnId, now_us: u64) -> usize {
+        let Self { slots, buffer, is_roomy, .. } = self;
+        let Some(slot) = slots.get_mut(conn) else { return 1 };
+        let (Some(link), Some(reading)) = (&mut slot.link, &mut slot.reading) else { return 1 };
         reading.is_listed = false;
         if !reading.may_read(now_us) {
-            return;
+            return 1;
         }
-        let wanted = reading.inbound.wanted().min(buffer.len());
+        let wanted = reading.inbound.wanted(reading.has_much && *is_roomy).min(buffer.len());
         let read = if reading.fed.is_empty() {
             let read = link.read(&mut buffer[..wanted]);
             match &read {
                 // A short read has emptied the socket, but for the end that may be behind it.
-                Ok(read) => reading.is_ready = *read == wanted || (*read > 0 && reading.is_hung_up),
+                Ok(read) => {
+                    reading.has_much = *read == wanted;
+                    reading.is_ready = reading.has_much || (*read > 0 && reading.is_hung_up);
+                }
                 Err(error) => reading.is_ready = error.kind() == ErrorKind::Interrupted,
             }
             read
@@ -221,6 +254,7 @@ impl<L: Link> Shard<L> {
             link.fed(read);
             Ok(read)
         };
+        let work = read.as_ref().map_or(1, |read| read / SHORT).max(1);
         match read {
             Ok(0) => self.peer_ended(conn, now_us),
             Ok(read) => self.hear(conn, read, now_us),
@@ -229,6 +263,7 @@ impl<L: Link> Shard<L> {
         }
         self.look_for_end(conn, now_us);
         self.change_reading(conn, |_| {});
+        work
     }
 
     /// What is read elsewhere has no read that returns 0.
@@ -285,40 +320,66 @@ impl<L: Link> Shard<L> {
         self.unfinished.add(grown);
         self.unfinished.subtract(reading.held.saturating_sub(held));
         reading.held = held;
-        let (mut messages, mut size, mut has_messages) = (Vec::new(), 0, false);
-        let mut heard = mem::take(heard);
-        for what in heard.drain(..) {
-            if let Heard::Message(message) = what {
-                (size, has_messages) = (size + message.size(), true);
-                messages.push(message);
-                continue;
-            }
-            if !messages.is_empty() {
-                let messages = mem::take(&mut messages);
-                self.events.push(Event::Messages { conn: name, of: conn, size: mem::take(&mut size), messages });
-            }
+        let (mut told, mut heard) = (0, mem::take(heard));
+        for what in heard.items.drain(..) {
             match what {
+                Item::Messages(count) => {
+                    let piece = Piece::new(heard.batch.take(told..told + count));
+                    told += count;
+                    let messages = piece.map(Messages::new);
+                    self.events.extend(messages.map(|messages| Event::Messages { conn: name, of: conn, messages }));
+                }
                 // The answers to what came before it are to leave first, if that does not take long.
-                Heard::Broke(violation) if has_messages => self.fail_soon(conn, violation, now_us),
+                Item::Broke(violation) if told > 0 => self.fail_soon(conn, violation, now_us),
                 what => self.take_control(conn, what, now_us),
             }
         }
+        heard.batch.clear();
         self.heard = heard;
-        if !messages.is_empty() {
-            self.events.push(Event::Messages { conn: name, of: conn, size, messages });
-        }
         if grown > 0 && self.unfinished.is_over(0) {
             let reason = "the server is short of memory";
             self.fail(conn, Violation { code: 1013, reason, limit: Some(Limit::Inbound) }, now_us);
         }
-        if has_messages {
+        if told > 0 {
             self.vouch_soon(conn, now_us);
         }
     }
 
+    /// Takes what a session reports. What it says of a room that it is not in is ignored: it may have been sent out of it
+    /// meanwhile.
+    pub(super) fn take_report(&mut self, conn: ConnId, report: &Report, now_us: u64) {
+        let Self { slots, members, references, dirty, settings, .. } = self;
+        let Some(slot) = slots.get_mut(conn) else { return };
+        let outbox = &mut slot.outbox;
+        let before = outbox.references();
+        outbox.replay().into_iter().for_each(|replay| replay.acknowledge(report.count));
+        if let Some(taken) = &report.taken {
+            let now_ms = settings.started_ms + now_us / 1000;
+            let mut is_told = false;
+            for Taken { room, count, ts_ms } in taken {
+                let Some((room, ages)) = members.find(conn, room) else { continue };
+                is_told = true;
+                outbox.taken(room, (*count).min(report.count), now_us);
+                ts_ms.inspect(|ts_ms| ages.note(now_ms.saturating_sub(*ts_ms)));
+            }
+            if !is_told {
+                // One that has taken nothing yet has a window all the same.
+                outbox.taken(NO_ROOM, 0, now_us);
+            }
+        }
+        *references = *references + outbox.references() - before;
+        if !outbox.is_empty() {
+            slot.mark_dirty(conn, dirty);
+        }
+        self.charge(conn, report.weight() - 1, now_us);
+    }
+
     /// What a connection has reported counts as so many reports more.
-    pub(super) fn charge(&mut self, conn: ConnId, reports: usize, now_us: u64) {
+    fn charge(&mut self, conn: ConnId, reports: usize, now_us: u64) {
         let Some(reading) = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut()) else { return };
+        if reports == 0 {
+            return;
+        }
         if let Some(limit) = reading.inbound.charge(&self.settings.inbound, 0, reports, 0, now_us) {
             self.stats.limits[limit as usize].add(1);
         }
@@ -327,13 +388,14 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    fn take_control(&mut self, conn: ConnId, what: Heard, now_us: u64) {
+    fn take_control(&mut self, conn: ConnId, what: Item, now_us: u64) {
         match what {
-            Heard::Message(_) => {}
-            Heard::Ping(payload) => {
+            Item::Messages(_) => {}
+            Item::Report(report) => self.take_report(conn, &report, now_us),
+            Item::Ping(payload) => {
                 self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
             }
-            Heard::Pong(payload) => {
+            Item::Pong(payload) => {
                 if let Some(slot) = self.slots.get_mut(conn) {
                     slot.ping = None;
                 }
@@ -341,9 +403,9 @@ impl<L: Link> Shard<L> {
                     self.with_outbox(conn, |outbox| outbox.answered(probe, now_us));
                 }
             }
-            Heard::Close(code, reason) => self.peer_closes(conn, code, reason, now_us),
-            Heard::Broke(violation) => self.fail(conn, violation, now_us),
-            Heard::Passed(limit) => self.stats.limits[limit as usize].add(1),
+            Item::Close(code, reason) => self.peer_closes(conn, code, reason, now_us),
+            Item::Broke(violation) => self.fail(conn, violation, now_us),
+            Item::Passed(limit) => self.stats.limits[limit as usize].add(1),
         }
     }
 
@@ -373,7 +435,7 @@ impl<L: Link> Shard<L> {
             link.peer_closed();
         }
         if let Some(reading) = &mut slot.reading {
-            reading.inbound.end();
+            self.unfinished.subtract(reading.end());
         }
         if is_retired {
             return;
@@ -391,7 +453,7 @@ impl<L: Link> Shard<L> {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         let (name, is_open) = (slot.name(conn), !slot.outbox.is_closing());
         let (true, Some(reading)) = (is_open, &mut slot.reading) else { return self.fail(conn, violation, now_us) };
-        reading.inbound.end();
+        self.unfinished.subtract(reading.end());
         reading.failing = Some((now_us + PATIENCE_US, code, reason));
         self.reading_timers.push(Reverse((now_us + PATIENCE_US, conn)));
         if let Some(link) = &mut slot.link {
@@ -408,7 +470,7 @@ impl<L: Link> Shard<L> {
         let Self { slots, settings, asked, .. } = self;
         let Some(slot) = slots.get_mut(conn) else { return };
         let is_open = !slot.outbox.is_closing();
-        let encoding = slot.outbox.encoding();
+        let form = slot.outbox.form();
         let Some(reading) = &mut slot.reading else { return };
         if let Some((due_us, code, reason)) = reading.failing.take() {
             match due_us > now_us {
@@ -432,16 +494,8 @@ impl<L: Link> Shard<L> {
             goes_on = must_vouch || (is_open && asked.is_some());
             reading.asked = *asked;
         }
-        if must_vouch {
-            let pong = match encoding {
-                Encoding::Raw => None,
-                Encoding::Json => Some(frame::encode(Opcode::Text, br#"{"type":"pong"}"#)),
-                Encoding::Msgpack => Some(frame::encode(Opcode::Binary, b"\x81\xa4type\xa4pong")),
-            };
-            if let Some(pong) = pong {
-                // Without a time: nobody has asked, so it says nothing of how long the way is.
-                self.push_raw(conn, pong, now_us);
-            }
+        if must_vouch && let Some(pong) = envelope::pong(form) {
+            self.push_raw(conn, pong, now_us);
         }
         if goes_on {
             self.vouch_soon(conn, now_us);
@@ -457,7 +511,7 @@ impl<L: Link> Shard<L> {
     fn vouch_soon(&mut self, conn: ConnId, now_us: u64) {
         let wait_us = (self.settings.ping_timeout_us / 2).clamp(1, VOUCH_US);
         let Some(slot) = self.slots.get_mut(conn) else { return };
-        let is_session = slot.outbox.encoding() != Encoding::Raw;
+        let is_session = slot.outbox.has_session();
         if let Some(reading) = &mut slot.reading
             && reading.vouch_us == 0
             && is_session
@@ -467,6 +521,9 @@ impl<L: Link> Shard<L> {
         }
     }
 }
+
+/// Bytes of a short read.
+const SHORT: usize = 4096;
 
 /// Bytes of a peer that are read although they do not count any more: with what is unread its end of the connection would
 /// be reset, and not hear why.

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::account::Account;
-use crate::command::{Cause, Event, Retired};
-use crate::envelope::{Encoding, Kind};
+use crate::command::{Cause, Event, Resume, Retired, Unresumed};
+use crate::envelope::Kind;
+use crate::form::Form;
 use crate::message::{About, Delivery, Message, Role};
 use crate::outbox::Outbox;
 use crate::shard::{Conn, Link, Reading, Shard};
@@ -16,7 +17,7 @@ impl<L: Link> Shard<L> {
     /// The link failed. It takes the connection with it, unless there is a session, which waits for the next link.
     pub(super) fn lose(&mut self, conn: ConnId, cause: Cause) {
         match self.slots.get_mut(conn) {
-            Some(slot) if slot.outbox.encoding() != Encoding::Raw && !slot.outbox.is_closing() => {
+            Some(slot) if slot.outbox.has_session() && !slot.outbox.is_closing() => {
                 let name = slot.name(conn);
                 if let Some((mut link, reading)) = self.unlink(conn) {
                     self.forget_reading(reading);
@@ -58,7 +59,7 @@ impl<L: Link> Shard<L> {
         let _ = link.watch(id);
         // Bounded by one message, and not by what the host has granted: that belongs to the session.
         link.grant(rest.len() + frame.len());
-        let mut outbox = Outbox::new(rest.len(), Encoding::Raw);
+        let mut outbox = Outbox::new(rest.len(), Form::RAW);
         outbox.push_first(rest);
         outbox.close(frame, true, &mut |_, _| {});
         let mut slot = Conn {
@@ -72,6 +73,7 @@ impl<L: Link> Shard<L> {
             is_blocked: false,
             is_held: false,
             is_retired: true,
+            is_slow: false,
             ping: None,
             written: 0,
             taken: None,
@@ -85,50 +87,46 @@ impl<L: Link> Shard<L> {
         self.stats.connections.set(self.slots.len() as u64);
     }
 
-    /// Returns what the link carries now.
-    #[expect(clippy::too_many_arguments, reason = "the fields of a command")]
-    pub(super) fn resume(
-        &mut self,
-        conn: ConnId,
-        link: L,
-        as_new: ConnId,
-        encoding: Encoding,
-        received: u64,
-        [accepted, refused]: [Box<[u8]>; 2],
-        now_us: u64,
-    ) -> ConnId {
-        let Some(slot) = self.slots.get_mut(conn) else {
-            return self.refuse(conn, link, as_new, encoding, refused, now_us);
-        };
-        let before = slot.outbox.references();
-        if slot.outbox.encoding() != encoding || !slot.outbox.resume(received) {
-            return self.refuse(conn, link, as_new, encoding, refused, now_us);
+    /// Goes on with a session over another link, or begins a new one there.
+    pub(super) fn resume(&mut self, resume: Resume<L>, now_us: u64) {
+        let Resume { conn, link, as_new, retired, form, received, greeting, accepted, refused, source } = resume;
+        self.retire(conn, retired, now_us);
+        if let Err(why) = self.rewind(conn, form, received) {
+            self.open(as_new, link, form, true, now_us);
+            self.greet(as_new, greeting, &refused[why as usize]);
+            self.events.push(Event::Refused { conn, link: as_new, why });
+            return self.begin(as_new, source);
         }
-        self.references = self.references + slot.outbox.references() - before;
-        slot.link = Some(link);
-        slot.link_id = as_new;
-        slot.is_blocked = false;
-        slot.written = 0;
-        slot.outbox.push_first(accepted);
-        slot.mark_dirty(conn, &mut self.dirty);
+        if let Some(slot) = self.slots.get_mut(conn) {
+            slot.link = Some(link);
+            slot.link_id = as_new;
+            slot.is_blocked = false;
+            slot.written = 0;
+        }
+        self.greet(conn, greeting, &accepted);
         self.ended.push(as_new);
         self.events.push(Event::Resumed { conn, link: as_new });
-        conn
+        self.begin(conn, source);
     }
 
-    fn refuse(
-        &mut self,
-        conn: ConnId,
-        link: L,
-        as_new: ConnId,
-        encoding: Encoding,
-        reply: Box<[u8]>,
-        now_us: u64,
-    ) -> ConnId {
-        self.open(as_new, link, encoding, now_us);
-        self.with_outbox(as_new, |outbox| outbox.push_first(reply));
-        self.events.push(Event::Refused { conn, link: as_new });
-        as_new
+    /// Has a session go on after the first `received` messages.
+    fn rewind(&mut self, conn: ConnId, form: Form, received: u64) -> Result<(), Unresumed> {
+        let Some(slot) = self.slots.get_mut(conn) else {
+            return Err(if self.overflowed.contains(&conn) { Unresumed::Overflow } else { Unresumed::Closed });
+        };
+        if slot.is_slow {
+            return Err(Unresumed::Overflow);
+        }
+        if !slot.outbox.has_session() || slot.outbox.is_closing() {
+            return Err(Unresumed::Closed);
+        }
+        if slot.outbox.form() != form {
+            return Err(Unresumed::Codec);
+        }
+        match self.with_outbox(conn, |outbox| outbox.resume(received)) {
+            Some(true) => Ok(()),
+            _ => Err(Unresumed::Overflow),
+        }
     }
 
     /// Tells a connection what it did not get of the rooms in which it has caught up.
@@ -148,27 +146,6 @@ impl<L: Link> Shard<L> {
             let role = Role::Event("skipped");
             let notice = Message::new(role, Kind::Json, payload.as_bytes(), about, now_us, &self.budget);
             self.deliver(conn, &Arc::new(notice), now_us);
-        }
-    }
-
-    /// What sessions keep of what was sent is given up first: that hurts only those who lose their connection now, and
-    /// they are told.
-    pub(super) fn forget_sent(&mut self, queued: usize) {
-        let sent = |slot: &mut Conn<L>| slot.outbox.replay().map_or(0, |replay| replay.bytes());
-        let mut most: Vec<_> = self
-            .slots
-            .iter_mut(self.index)
-            .map(|(conn, slot)| (sent(slot), conn))
-            .filter(|&(bytes, _)| bytes > 0)
-            .collect();
-        most.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, conn) in most {
-            // Well below the limit: this looks at every connection, and must not be done again at once.
-            if !self.budget.is_near(queued) {
-                return;
-            }
-            self.with_outbox(conn, |outbox| outbox.replay().into_iter().for_each(|replay| replay.forget()));
-            self.count();
         }
     }
 }

@@ -12,6 +12,7 @@ mod windows;
 
 use crate::members::Headcount;
 use crate::message::RoomId;
+use crate::report::{Report, Taken};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IoSlice};
@@ -20,7 +21,9 @@ use std::rc::Rc;
 use super::*;
 use crate::command::Source;
 use crate::envelope::Kind;
-use crate::message::{About, Delivery, KeyId, Role};
+use crate::frame;
+use crate::message::{About, Delivery, KeyId, Message, Role};
+use crate::outbox::Drop;
 use crate::pace::RateSettings;
 use crate::slots::Ids;
 use crate::wire::decoder::Limits;
@@ -93,6 +96,10 @@ impl Link for Fake {
     }
 
     fn fed(&mut self, _: usize) {}
+
+    fn ends_when_dropped(&self) -> bool {
+        self.0.borrow().is_socket
+    }
 
     fn peer_closed(&mut self) {}
 
@@ -249,14 +256,22 @@ impl House {
 
     /// A connection whose link takes `room` bytes.
     fn open(&mut self, room: usize) -> (ConnId, Fake) {
-        self.open_as(room, Encoding::Raw)
+        self.open_as(room, Form::RAW, false)
     }
 
-    fn open_as(&mut self, room: usize, encoding: Encoding) -> (ConnId, Fake) {
+    fn open_as(&mut self, room: usize, form: Form, has_session: bool) -> (ConnId, Fake) {
         let conn = self.ids.take().unwrap();
-        let link = if encoding == Encoding::Raw { Fake::new(room) } else { Fake::socket(room) };
+        let link = if has_session { Fake::socket(room) } else { Fake::new(room) };
         let greeting = Box::default();
-        self.apply(Command::Open { conn, link: link.clone(), encoding, greeting, source: source() });
+        self.apply(Command::Open {
+            conn,
+            link: link.clone(),
+            form,
+            has_session,
+            greeting,
+            first: Box::default(),
+            source: source(),
+        });
         (conn, link)
     }
 
@@ -265,9 +280,19 @@ impl House {
     }
 
     fn join_with(&mut self, conn: ConnId, room: RoomId, snapshot: &[Arc<Message>]) {
-        let headcount = Arc::clone(self.rooms.entry(room).or_insert_with(|| Arc::new(Headcount::new(2))));
+        let new = || Arc::new(Headcount::new(format!("room {room}").into(), Arc::default(), 2));
+        let headcount = Arc::clone(self.rooms.entry(room).or_insert_with(new));
         headcount.join(SHARD);
         self.apply(Command::Join { conn, room, headcount, before: snapshot.into() });
+    }
+
+    /// A session reports that so many messages have come, and what was taken of rooms, if it says so.
+    fn report(&mut self, conn: ConnId, count: u64, taken: Option<&[(RoomId, u64)]>) {
+        let taken = taken.map(|rooms| {
+            let rooms = rooms.iter().map(|&(room, count)| (format!("room {room}").into(), count));
+            rooms.map(|(room, count)| Taken { room, count, ts_ms: None }).collect()
+        });
+        self.apply(Command::Report { conn, report: Box::new(Report { count, taken }) });
     }
 
     /// An open connection that is a member of a room.

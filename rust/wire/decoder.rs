@@ -118,6 +118,12 @@ impl Decoder {
         self.is_over
     }
 
+    /// Nothing counts any more, and nothing is kept of a message that has not come whole.
+    pub fn end(&mut self) {
+        self.is_over = true;
+        self.message = Vec::new();
+    }
+
     /// Takes bytes, and gives what has come whole to `visit`, in order, until it breaks. Returns how many were taken: all,
     /// unless `visit` has broken; the rest is to be given again. The mask is taken off in place.
     pub fn decode(
@@ -127,6 +133,17 @@ impl Decoder {
     ) -> Result<usize, Violation> {
         let mut at = 0;
         while at < input.len() && !self.is_over {
+            if let Some((is_text, header, end)) = self.whole(&input[at..]) {
+                let (header, payload) = input[at..at + end].split_at_mut(header);
+                at += end;
+                let mut mask = [0; 4];
+                mask.copy_from_slice(&header[header.len() - 4..]);
+                unmask(payload, mask, 0);
+                if self.give(is_text, payload, visit).inspect_err(|_| self.is_over = true)?.is_break() {
+                    return Ok(at);
+                }
+                continue;
+            }
             let frame = match self.frame {
                 Some(frame) => frame,
                 None => match self.header(&mut at, input).inspect_err(|_| self.is_over = true)? {
@@ -145,6 +162,23 @@ impl Decoder {
         }
         // What follows a close frame does not count (RFC 6455 section 5.5.1), and is taken.
         Ok(input.len())
+    }
+
+    /// Whether a message of one frame, of some kilobytes at most, lies here as a whole: most do. Whether it is text, and where
+    /// its header and its payload end. Whatever is unusual about it is looked at elsewhere.
+    fn whole(&self, input: &[u8]) -> Option<(bool, usize, usize)> {
+        let &[first, second, high, low, ..] = input else { return None };
+        let is_first = self.frame.is_none() && self.header_len == 0 && self.open.is_none();
+        if !is_first || !matches!(first, WHOLE_TEXT | WHOLE_BINARY) {
+            return None;
+        }
+        let (header, len) = match second.checked_sub(MASKED)? {
+            127 => return None,
+            126 => (8, usize::from(u16::from_be_bytes([high, low]))),
+            len => (6, usize::from(len)),
+        };
+        let is_fitting = len <= self.limits.max_message && header + len <= input.len() && (header == 6 || len >= 126);
+        is_fitting.then_some((first == WHOLE_TEXT, header, header + len))
     }
 
     /// Reads a header; none if it has not come whole. Its frame may have no payload.
@@ -357,6 +391,9 @@ const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
+
+const WHOLE_TEXT: u8 = FIN | TEXT;
+const WHOLE_BINARY: u8 = FIN | BINARY;
 
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;

@@ -2,15 +2,15 @@
 
 /// Takes the mask off `bytes`, or puts it on. The first of them is the `offset`th byte of its frame's payload.
 pub fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
-    let [a, b, c, d] = [0, 1, 2, 3].map(|at| mask[(offset + at) % 4]);
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mask = u32::from_le_bytes(mask).rotate_right((offset % 4 * 8) as u32);
+    let wide = u64::from(mask) << 32 | u64::from(mask);
     let mut words = bytes.chunks_exact_mut(8);
     for word in &mut words {
         let mut eight = [0; 8];
         eight.copy_from_slice(word);
-        word.copy_from_slice(&(u64::from_ne_bytes(eight) ^ wide).to_ne_bytes());
+        word.copy_from_slice(&(u64::from_le_bytes(eight) ^ wide).to_le_bytes());
     }
-    for (byte, mask) in words.into_remainder().iter_mut().zip([a, b, c, d, a, b, c, d]) {
+    for (byte, mask) in words.into_remainder().iter_mut().zip(wide.to_le_bytes()) {
         *byte ^= mask;
     }
 }

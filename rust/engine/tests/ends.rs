@@ -62,8 +62,8 @@ fn shutdown_in_the_middle_of_a_burst_ends_in_time() {
     for result in [
         engine.check(),
         engine.add_rule("*", settings),
-        engine.open(Way::Socket(ours.into()), Encoding::Raw, [b""; 2], source()).map(drop),
-        engine.open(Way::Hosted { window: 1, fd: None }, Encoding::Raw, [b""; 2], source()).map(drop),
+        engine.open(Way::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).map(drop),
+        engine.open(Way::Hosted { window: 1, fd: None }, Form::RAW, false, [b""; 2], source()).map(drop),
         engine.gone(conn),
         engine.send_raw(conn, b""),
         engine.send(conn, draft(b"")),
@@ -86,7 +86,7 @@ fn shutdown_does_not_wait_for_what_was_not_yet_queued() {
     // Twenty thousand messages for each of two thousand readers, of which nobody reads one.
     let engine = start(1);
     for _ in 0..2_000 {
-        let conn = engine.open(Way::Hosted { window: 0, fd: None }, Encoding::Raw, [b""; 2], source()).unwrap();
+        let conn = engine.open(Way::Hosted { window: 0, fd: None }, Form::RAW, false, [b""; 2], source()).unwrap();
         join(&engine, conn, "room").unwrap();
     }
     let barrier = stall(&engine, 0);
@@ -139,7 +139,7 @@ fn connections_give_their_descriptors_back() {
     for round in 0..2_000 {
         let (ours, theirs) = UnixStream::pair().unwrap();
         sockets.insert(fs::read_link(format!("/proc/self/fd/{}", ours.as_raw_fd())).unwrap());
-        let conn = engine.open(Way::Socket(ours.into()), Encoding::Raw, [b""; 2], source()).unwrap();
+        let conn = engine.open(Way::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).unwrap();
         join(&engine, conn, "room").unwrap();
         if round % 10 == 0 {
             // Too much for the socket, so that it is also registered for writing.

@@ -125,10 +125,10 @@ fn a_session_resumes_over_another_socket() {
     engine.publish("r", draft(b"x"), &[]).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
-    let hello = [&b""[..], br#"{"type":"welcome"}"#, b""];
+    let (hello, refused) = ([&b""[..], br#"{"type":"welcome"}"#], Default::default());
     let way = Way::Socket(ours.into());
     let farewell = Farewell::new(4503, "").unwrap();
-    let link = engine.resume(first.conn, way, Encoding::Json, 1, hello, farewell, source()).unwrap();
+    let link = engine.resume(first.conn, way, Form::JSON, 1, hello, refused, farewell, source()).unwrap();
     let mut second = Client { conn: link, stream: std::io::BufReader::new(theirs) };
     assert_eq!(second.envelope()["type"], "welcome");
     for seq in 2..=4 {

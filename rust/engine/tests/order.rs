@@ -155,7 +155,7 @@ fn those_excepted_and_those_elsewhere_hear_nothing() {
 #[test]
 fn a_hosted_connection_gets_as_many_bytes_as_it_was_granted() {
     let engine = start(1);
-    let conn = engine.open(Way::Hosted { window: 5, fd: None }, Encoding::Raw, [b""; 2], source()).unwrap();
+    let conn = engine.open(Way::Hosted { window: 5, fd: None }, Form::RAW, false, [b""; 2], source()).unwrap();
     engine.send_raw(conn, b"head").unwrap();
     engine.send(conn, draft(b"payload")).unwrap();
     engine.close(conn, Some(1000), "", true).unwrap();

@@ -196,7 +196,7 @@ fn what_is_still_queued_is_nobodys_fault() {
     let queued: Vec<_> = (0..50).map(|seq| house.message(9, seq, Delivery::Reliable, None, 1_000)).collect();
     assert!(house.budget.is_over(0));
     let now_us = house.now_us;
-    house.shard.settle(now_us, queued.iter().map(|message| message.cost(Encoding::Raw)).sum());
+    house.shard.settle(now_us, queued.iter().map(|message| message.cost(Form::RAW)).sum());
     assert_eq!(house.events(), []);
     house.shard.settle(now_us, 0);
     assert_eq!(house.events()[0], Event::Closing { conn: slow[0].0, cause: Cause::Budget });

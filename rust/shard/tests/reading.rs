@@ -1,14 +1,18 @@
 //! What is read, and when.
 
 use super::*;
+use crate::batch::tests::messages_of;
 use crate::command::Retired;
-use crate::inbound::{Payload, Received};
 use crate::limit::Limit;
 
 const FIN_TEXT: u8 = 0x81;
 
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
+    let len = payload.len();
+    match len {
+        0..126 => [&[first, 0x80 | len as u8, 0, 0, 0, 0], payload].concat(),
+        _ => [&[first, 0xFE, (len >> 8) as u8, len as u8, 0, 0, 0, 0], payload].concat(),
+    }
 }
 
 impl Fake {
@@ -30,13 +34,8 @@ impl House {
     }
 }
 
-fn message(text: &str) -> Received {
-    Received { payload: Payload::Text(text.into()), over: None }
-}
-
 fn messages(conn: ConnId, texts: &[&str]) -> Event {
-    let messages = texts.iter().map(|text| message(text)).collect();
-    Event::Messages { conn, of: conn, size: texts.concat().len(), messages }
+    Event::Messages { conn, of: conn, messages: messages_of(texts) }
 }
 
 #[test]
@@ -98,7 +97,7 @@ fn a_close_frame_and_the_end_at_once_are_answered_before_it_is_over() {
 fn an_end_without_a_close_frame_ends_a_connection_and_parks_a_session() {
     let mut house = House::new();
     let (conn, link) = house.open(UNLIMITED);
-    let (session, other) = house.open_as(UNLIMITED, Encoding::Json);
+    let (session, other) = house.open_as(UNLIMITED, Form::JSON, true);
     for (conn, link) in [(conn, &link), (session, &other)] {
         link.brings(&frame(FIN_TEXT, b"last"));
         link.ends();
@@ -175,10 +174,13 @@ fn who_goes_on_sending_after_its_violation_is_not_read_for_ever() {
 fn by_some_codes_a_session_says_that_it_comes_back_and_the_host_answers() {
     let mut house = House::new();
     for (code, is_answered) in [(1000u16, true), (4000, false), (4499, false), (4500, true)] {
-        let (conn, link) = house.open_as(UNLIMITED, Encoding::Json);
+        let (conn, link) = house.open_as(UNLIMITED, Form::JSON, true);
         link.brings(&frame(0x88, &code.to_be_bytes()));
         house.ready(conn, false);
-        assert_eq!(house.events(), [Event::PeerClosed { conn, code: Some(code), reason: "".into() }]);
+        let closed = Event::PeerClosed { conn, code: Some(code), reason: "".into() };
+        // One that was answered is over with that.
+        let over = is_answered.then_some(Event::Closed { conn, cause: Cause::Over });
+        assert_eq!(house.events(), [closed].into_iter().chain(over).collect::<Vec<_>>());
         assert_eq!(!link.frames().is_empty(), is_answered, "{code}");
         house.apply(Command::Gone { conn });
     }
@@ -186,9 +188,54 @@ fn by_some_codes_a_session_says_that_it_comes_back_and_the_host_answers() {
 }
 
 #[test]
+fn a_socket_is_closed_with_the_answer_to_a_close_frame_unless_something_is_unread() {
+    let reason: Box<str> = "".into();
+    for (is_socket, has_more) in [(true, false), (true, true), (false, false)] {
+        let mut house = House::new();
+        let (conn, link) = house.open(UNLIMITED);
+        link.0.borrow_mut().is_socket = is_socket;
+        let more = if has_more { vec![0; 1 << 20] } else { Vec::new() };
+        link.brings(&[frame(0x88, &1000u16.to_be_bytes()), more].concat());
+        house.ready(conn, false);
+        let closed = Event::PeerClosed { conn, code: Some(1000), reason: reason.clone() };
+        assert_eq!(link.frames(), [(8, 1000u16.to_be_bytes().to_vec())]);
+        if is_socket && !has_more {
+            assert_eq!(house.events(), [closed, Event::Closed { conn, cause: Cause::Over }]);
+            assert_eq!(link.calls(), [] as [&str; 0]);
+        } else {
+            assert_eq!(house.events(), [closed]);
+            assert_eq!(link.calls(), ["finish"]);
+            link.0.borrow_mut().given.clear();
+            link.ends();
+            house.ready(conn, true);
+            house.now_us += settings().close_timeout_us;
+            house.turn();
+            let cause = if has_more { Cause::CloseTimeout } else { Cause::Over };
+            assert_eq!(house.events(), [Event::Closed { conn, cause }]);
+        }
+        house.assert_empty();
+    }
+}
+
+#[test]
+fn a_peer_that_has_closed_has_no_more_time_however_much_it_takes() {
+    let mut house = House::new();
+    let (conn, link) = house.open(0);
+    link.0.borrow_mut().is_socket = true;
+    link.brings(&frame(0x88, &1000u16.to_be_bytes()));
+    house.ready(conn, false);
+    house.events();
+    link.0.borrow_mut().info = Some(TcpInfo { unacked: 0, received: 9, unread: 0, silent_us: 0 });
+    house.now_us += settings().close_timeout_us;
+    house.turn();
+    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
+    house.assert_empty();
+}
+
+#[test]
 fn while_the_host_has_too_many_nothing_is_read_and_nobody_is_taken_for_dead() {
     let mut house = House::with(ShardSettings { ping_interval_us: 20 * SECOND, ..settings() }, UNLIMITED);
-    let (conn, link) = house.open_as(UNLIMITED, Encoding::Json);
+    let (conn, link) = house.open_as(UNLIMITED, Form::JSON, true);
     link.brings(&frame(FIN_TEXT, b"one"));
     house.ready(conn, false);
     assert_eq!(house.events(), [messages(conn, &["one"])]);
@@ -219,8 +266,8 @@ fn while_the_host_has_too_many_nothing_is_read_and_nobody_is_taken_for_dead() {
 #[test]
 fn a_host_that_does_not_ask_is_vouched_for_and_one_that_has_nothing_left_is_not() {
     let mut house = House::new();
-    let (conn, link) = house.open_as(UNLIMITED, Encoding::Msgpack);
-    house.shard.host(Some(7));
+    let (conn, link) = house.open_as(UNLIMITED, Form::MSGPACK, true);
+    house.shard.host(Some(7), true);
     link.brings(&frame(0x82, b"\x81\xa4type\xa4ping"));
     house.ready(conn, false);
     for _ in 0..5 {
@@ -228,7 +275,7 @@ fn a_host_that_does_not_ask_is_vouched_for_and_one_that_has_nothing_left_is_not(
         house.turn();
     }
     assert_eq!(link.frames(), vec![(2, b"\x81\xa4type\xa4pong".to_vec()); 4]);
-    house.shard.host(None);
+    house.shard.host(None, true);
     for _ in 0..5 {
         house.now_us += SECOND;
         house.turn();
@@ -245,7 +292,7 @@ fn a_flood_of_one_has_a_short_read_before_each_of_the_others() {
     other.brings(&frame(FIN_TEXT, b"y"));
     house.shard.ready(flood, true, false, false);
     house.shard.ready(quiet, true, false, false);
-    assert!(house.shard.read(2, house.now_us));
+    assert!(house.shard.read(4, house.now_us));
     let events = house.events();
     let counts: Vec<_> = events
         .iter()
@@ -254,7 +301,7 @@ fn a_flood_of_one_has_a_short_read_before_each_of_the_others() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert!(counts[0].0 == flood && counts[0].1 < 1000, "{counts:?}");
+    assert!(counts[0].0 == flood && counts[0].1 < 2000, "{counts:?}");
     assert_eq!(counts[1], (quiet, 1));
 }
 
@@ -280,9 +327,9 @@ fn a_session_whose_reports_count_for_too_much_is_read_again_when_its_time_has_co
     let rates = RateSettings { message_rate: 10.0, message_burst: 1.0, ..inbound_settings().rates };
     let inbound = InboundSettings { rates, ..inbound_settings() };
     let mut house = House::with(ShardSettings { inbound, ..settings() }, UNLIMITED);
-    let (conn, link) = house.open_as(UNLIMITED, Encoding::Json);
+    let (conn, link) = house.open_as(UNLIMITED, Form::JSON, true);
     // There is room for two hundred, and for a hundred more each second.
-    house.apply(Command::Charge { conn, reports: 300 });
+    house.report(conn, 0, Some(&(0..16 * 301).map(|room| (room, 0)).collect::<Vec<_>>()));
     link.brings(&frame(FIN_TEXT, b"x"));
     house.ready(conn, false);
     assert_eq!(house.events(), []);
@@ -290,6 +337,30 @@ fn a_session_whose_reports_count_for_too_much_is_read_again_when_its_time_has_co
     house.now_us = SECOND;
     house.turn();
     assert_eq!(house.events(), [messages(conn, &["x"])]);
+}
+
+#[test]
+fn reports_are_taken_where_they_are_read_and_wrong_ones_by_the_host() {
+    let mut house = House::new();
+    let (conn, link) = house.open_as(UNLIMITED, Form::JSON, true);
+    house.join(conn, 1);
+    for seq in 1..=5 {
+        house.publish(1, seq);
+    }
+    house.turn();
+    assert_eq!(house.shard.references, 5);
+    let right = br#"{"type":"received","payload":{"count":4,"taken":{"room 1":{"count":4,"ts":1699999999990},"x":{"count":1}}}}"#;
+    let wrong = r#"{"type":"received","payload":{"count":"5"}}"#;
+    link.brings(&[frame(FIN_TEXT, b"one"), frame(FIN_TEXT, right), frame(FIN_TEXT, wrong.as_bytes())].concat());
+    house.ready(conn, false);
+    assert_eq!(house.events(), [messages(conn, &["one"]), messages(conn, &[wrong])]);
+    assert_eq!(house.shard.references, 1);
+    let (counts, sum_ms) = house.shard.members.find(conn, "room 1").unwrap().1.counts();
+    assert_eq!((counts.iter().sum::<u64>(), sum_ms), (1, 10));
+    // Nothing waits for the host because of reports alone.
+    link.brings(&frame(FIN_TEXT, br#"{"type":"received","payload":{"count":5}}"#));
+    house.ready(conn, false);
+    assert_eq!((house.events(), house.shard.references), (vec![], 0));
 }
 
 #[test]
@@ -345,7 +416,7 @@ fn what_is_read_elsewhere_counts_alike_and_its_end_comes_last() {
 #[test]
 fn a_retired_link_is_read_to_its_end_and_counts_for_nothing() {
     let mut house = House::new();
-    let (conn, link) = house.open_as(UNLIMITED, Encoding::Json);
+    let (conn, link) = house.open_as(UNLIMITED, Form::JSON, true);
     link.brings(&frame(0x01, b"half a message"));
     house.ready(conn, false);
     let retired = Retired { id: house.ids.take().unwrap(), frame: close_frame(4503) };

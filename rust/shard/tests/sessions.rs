@@ -1,9 +1,9 @@
 //! Sessions: parked, resumed, refused, told what they did not get.
 
 use super::*;
-use crate::command::Retired;
+use crate::command::{Resume, Retired, UNRESUMED, Unresumed};
 
-const JSON: Encoding = Encoding::Json;
+const JSON: Form = Form::JSON;
 
 /// What a client has: the numbers in its messages, in the order in which they came over one link.
 fn numbers(link: &Fake) -> Vec<u64> {
@@ -27,7 +27,7 @@ fn number(text: &str, after: &str) -> u64 {
 impl House {
     /// A session that is a member of room 1.
     fn session(&mut self, takes: usize) -> (ConnId, Fake) {
-        let (conn, link) = self.open_as(takes, JSON);
+        let (conn, link) = self.open_as(takes, JSON, true);
         self.join(conn, 1);
         (conn, link)
     }
@@ -51,21 +51,25 @@ impl House {
 
     /// Comes back after so many messages; the id of the new link, and the link.
     fn resume(&mut self, conn: ConnId, received: u64, takes: usize) -> (ConnId, Fake) {
+        self.resume_as(conn, received, JSON, takes)
+    }
+
+    fn resume_as(&mut self, conn: ConnId, received: u64, form: Form, takes: usize) -> (ConnId, Fake) {
         let as_new = self.ids.take().unwrap();
         let link = Fake::socket(takes);
-        let [accepted, refused] = [&b"yes"[..], b"no"].map(|text| frame::encode(crate::frame::Opcode::Pong, text));
-        let (encoding, made, retired) = (JSON, link.clone(), self.farewell());
-        self.apply(Command::Resume {
+        let resume = Resume {
             conn,
-            link: made,
+            link: link.clone(),
             as_new,
-            retired,
-            encoding,
+            retired: self.farewell(),
+            form,
             received,
-            accepted,
-            refused,
+            greeting: Box::default(),
+            accepted: (*b"yes").into(),
+            refused: UNRESUMED.map(|(_, reason)| reason.as_bytes().into()),
             source: source(),
-        });
+        };
+        self.apply(Command::Resume(Box::new(resume)));
         self.turn();
         (as_new, link)
     }
@@ -110,7 +114,7 @@ fn answers_for_a_link_that_is_lost_do_not_come_before_the_reply_of_the_next() {
     house.park(conn, conn);
     house.apply(Command::Raw { conn, bytes: frame::encode(crate::frame::Opcode::Pong, b"late") });
     let (_, second) = house.resume(conn, 0, UNLIMITED);
-    assert_eq!(second.frames(), [(10, b"yes".to_vec())]);
+    assert_eq!(second.frames(), [(1, b"yes".to_vec())]);
 }
 
 #[test]
@@ -263,7 +267,7 @@ fn a_session_that_is_closing_keeps_its_link() {
     let (conn, first) = house.session(UNLIMITED);
     house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
     let (link, _) = house.resume(conn, 0, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link }]);
+    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Closed }]);
     assert_eq!((close_code(&first), first.calls()), (Some(1000), vec!["finish"]));
     house.apply(Command::Gone { conn });
     house.apply(Command::Gone { conn: link });
@@ -279,15 +283,15 @@ fn what_was_acknowledged_is_not_kept() {
     }
     house.turn();
     assert_eq!(house.shard.references, 5);
-    house.apply(Command::Received { conn, count: 4 });
+    house.report(conn, 4, None);
     assert_eq!(house.shard.references, 1);
     let (link, refused) = house.resume(conn, 3, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link }]);
-    assert_eq!(greeting(&refused), b"no");
+    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
+    assert_eq!(greeting(&refused), b"overflow");
     // The link is a connection of its own, and the old one is for the host to end.
     house.apply(Command::Send { conn: link, message: house.message(0, 9, Delivery::Reliable, None, 8) });
     house.turn();
-    assert_eq!(texts(&refused).len(), 1);
+    assert_eq!(texts(&refused).len(), 2);
     house.apply(Command::Gone { conn });
     house.apply(Command::Gone { conn: link });
     house.assert_empty();
@@ -300,10 +304,10 @@ fn sessions_that_are_not_there_any_more_are_refused() {
     house.apply(Command::Gone { conn });
     house.events();
     let (link, _) = house.resume(conn, 0, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link }]);
+    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Closed }]);
     let (raw, _) = house.open(UNLIMITED);
     let (other, _) = house.resume(raw, 0, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn: raw, link: other }]);
+    assert_eq!(house.events(), [Event::Refused { conn: raw, link: other, why: Unresumed::Closed }]);
 }
 
 #[test]
@@ -374,7 +378,75 @@ fn a_session_that_was_closed_for_being_slow_is_not_resumed() {
     house.turn();
     assert_eq!(house.events(), [Event::Closing { conn, cause: Cause::Slow }]);
     let (link, _) = house.resume(conn, 0, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link }]);
+    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
+}
+
+#[test]
+fn one_that_ended_of_being_slow_is_remembered_until_the_host_knows() {
+    let mut house = House::new();
+    for is_parked in [true, false] {
+        let (conn, first) = house.session(0);
+        if is_parked {
+            house.park(conn, conn);
+        }
+        for seq in 1..=100 {
+            house.publish(1, seq);
+        }
+        house.turn();
+        if !is_parked {
+            house.apply(Command::Cut { conn, link: conn });
+            assert!(first.calls().contains(&"abort"));
+        }
+        house.events();
+        let (link, second) = house.resume(conn, 0, UNLIMITED);
+        assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
+        assert_eq!(greeting(&second), b"overflow");
+        house.apply(Command::Gone { conn });
+        let (again, third) = house.resume(conn, 0, UNLIMITED);
+        assert_eq!(house.events(), [Event::Refused { conn, link: again, why: Unresumed::Closed }]);
+        assert_eq!(greeting(&third), b"closed");
+        house.apply(Command::Gone { conn: link });
+        house.apply(Command::Gone { conn: again });
+    }
+    assert!(house.shard.overflowed.is_empty());
+    house.assert_empty();
+}
+
+#[test]
+fn another_codec_cannot_go_on_with_a_session_and_leaves_it_as_it_was() {
+    let mut house = House::new();
+    let (conn, first) = house.session(UNLIMITED);
+    house.publish(1, 1);
+    house.turn();
+    house.park(conn, conn);
+    let (link, second) = house.resume_as(conn, 0, Form::MSGPACK, UNLIMITED);
+    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Codec }]);
+    assert_eq!(second.frames(), [(2, b"codec".to_vec())]);
+    let (link, third) = house.resume(conn, 0, UNLIMITED);
+    assert_eq!(house.events(), [Event::Resumed { conn, link }]);
+    assert_eq!((numbers(&first), numbers(&third)), (vec![1], vec![1]));
+}
+
+#[test]
+fn a_session_needs_no_envelopes_and_envelopes_need_no_session() {
+    let mut house = House::new();
+    let (conn, first) = house.open_as(UNLIMITED, Form::RAW, true);
+    house.join(conn, 1);
+    house.publish(1, 1);
+    house.turn();
+    house.park(conn, conn);
+    let (link, second) = house.resume_as(conn, 0, Form::RAW, UNLIMITED);
+    assert_eq!(house.events(), [Event::Resumed { conn, link }]);
+    // The reply, and then the message again.
+    assert_eq!((first.frames().len(), second.frames().len()), (1, 2));
+    let (conn, link) = house.open_as(UNLIMITED, JSON, false);
+    house.join(conn, 1);
+    house.publish(1, 2);
+    house.turn();
+    assert_eq!(numbers(&link), [2]);
+    house.apply(Command::Cut { conn, link: conn });
+    // Without a session its connection ends with its link.
+    assert_eq!(house.accounts().into_iter().map(|(conn, _)| conn).collect::<Vec<_>>(), [conn]);
 }
 
 #[test]
@@ -413,7 +485,7 @@ fn raw_connections_get_no_events() {
 }
 
 #[test]
-fn each_encoding_is_built_once_and_only_where_it_is_spoken() {
+fn each_form_is_built_once_and_only_where_it_is_spoken() {
     let mut house = House::new();
     let (_, _raw) = house.member(1, UNLIMITED);
     let message = house.message(1, 1, Delivery::Reliable, None, 8);
@@ -444,5 +516,5 @@ fn over_the_budget_what_sessions_keep_of_the_past_goes_first() {
     assert_eq!((house.events(), house.shard.references), (vec![], 1));
     assert!(!blocked.calls().contains(&"abort"));
     let (link, _) = house.resume(conn, 19, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link }]);
+    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
 }

@@ -1,23 +1,24 @@
 //! What is under way of droppable messages, and what holds it back.
 
 use super::*;
-use crate::command::Retired;
+use crate::command::{Resume, Retired};
 use crate::window::INITIAL;
 
-const JSON: Encoding = Encoding::Json;
+const JSON: Form = Form::JSON;
 const LEN: usize = 1_000;
 
 impl House {
     /// A session in rooms 1 to `rooms` that says what its application has taken.
     fn reporter(&mut self, rooms: u64) -> (ConnId, Fake) {
-        let (conn, link) = self.open_as(UNLIMITED, JSON);
+        let (conn, link) = self.open_as(UNLIMITED, JSON, true);
         (1..=rooms).for_each(|room| self.join(conn, room));
         self.took(conn, 0, 0);
         (conn, link)
     }
 
     fn took(&mut self, conn: ConnId, room: RoomId, count: u64) {
-        self.apply(Command::Taken { conn, room, count });
+        let rooms = [(room, count)];
+        self.report(conn, count, Some(if room == 0 { &[] } else { &rooms }));
         self.turn();
     }
 
@@ -134,19 +135,19 @@ fn a_session_that_comes_back_has_windows_again_once_it_says_so() {
     let sent = messages(&link, 1);
     let as_new = house.ids.take().unwrap();
     let link = Fake::socket(UNLIMITED);
-    let (made, retired) = (link.clone(), Retired { id: house.ids.take().unwrap(), frame: close_frame(4503) });
-    let (encoding, received, [accepted, refused]) = (JSON, sent, [b"yes", b"noo"].map(|text| (*text).into()));
-    house.apply(Command::Resume {
+    let resume = Resume {
         conn,
-        link: made,
+        link: link.clone(),
         as_new,
-        retired,
-        encoding,
-        received,
-        accepted,
-        refused,
+        retired: Retired { id: house.ids.take().unwrap(), frame: close_frame(4503) },
+        form: JSON,
+        received: sent,
+        greeting: (*b"yes").into(),
+        accepted: Box::default(),
+        refused: Default::default(),
         source: source(),
-    });
+    };
+    house.apply(Command::Resume(Box::new(resume)));
     house.took(conn, 0, sent);
     link.0.borrow_mut().taken.drain(..3);
     let more = messages(&link, 1);
@@ -248,7 +249,7 @@ fn a_raw_peer_that_answers_the_newest_only_gets_all() {
 fn without_pings_nothing_is_held() {
     let mut house = House::with(settings(), UNLIMITED);
     let (_, raw) = house.member(1, UNLIMITED);
-    let (conn, session) = house.open_as(UNLIMITED, JSON);
+    let (conn, session) = house.open_as(UNLIMITED, JSON, true);
     house.join(conn, 1);
     house.values(1, 100);
     assert_eq!((raw.seqs().len(), messages(&session, 1)), (100, 100));
@@ -258,7 +259,7 @@ fn without_pings_nothing_is_held() {
 #[test]
 fn a_session_that_does_not_say_what_it_takes_is_probed() {
     let mut house = House::with(pinging(), UNLIMITED);
-    let (conn, link) = house.open_as(UNLIMITED, JSON);
+    let (conn, link) = house.open_as(UNLIMITED, JSON, true);
     house.join(conn, 1);
     house.values(1, 100);
     let before = messages(&link, 1);

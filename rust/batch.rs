@@ -1,0 +1,248 @@
+//! The messages that one read has brought, on their way to the host: all their bytes in one piece of memory, so that a
+//! message costs no allocation of its own. Pure.
+
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A message of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received<'a> {
+    /// What it says: UTF-8, if it is text.
+    pub payload: &'a [u8],
+    /// Whether it is text.
+    pub is_text: bool,
+    /// It came too fast, and is to be refused: for how many microseconds the client should wait.
+    pub wait_us: Option<u64>,
+}
+
+/// Messages in their order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    marks: Vec<Mark>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    /// Where the message ends.
+    end: usize,
+    is_text: bool,
+    wait_us: Option<u64>,
+}
+
+impl Batch {
+    /// Adds a message.
+    pub fn push(&mut self, message: Received<'_>) {
+        self.bytes.extend_from_slice(message.payload);
+        self.marks.push(Mark { end: self.bytes.len(), is_text: message.is_text, wait_us: message.wait_us });
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    /// Empties it. The memory is kept for the next read, unless it is much.
+    pub fn clear(&mut self) {
+        self.marks.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > KEEP {
+            self.bytes = Vec::new();
+        }
+    }
+
+    /// Some of the messages, in memory that is as large as they are. A large batch that is taken whole is not copied, and
+    /// leaves this one empty.
+    pub fn take(&mut self, range: Range<usize>) -> Self {
+        if self.bytes.len() > KEEP && range == (0..self.len()) {
+            let mut whole = mem::take(self);
+            whole.bytes.shrink_to_fit();
+            return whole;
+        }
+        let begin = self.begin(range.start);
+        let bytes = self.bytes[begin..self.begin(range.end)].to_vec();
+        let mut marks = self.marks[range].to_vec();
+        if begin > 0 {
+            marks.iter_mut().for_each(|mark| mark.end -= begin);
+        }
+        Self { bytes, marks }
+    }
+
+    /// One of the messages.
+    pub fn get(&self, index: usize) -> Received<'_> {
+        let Mark { end, is_text, wait_us } = self.marks[index];
+        Received { payload: &self.bytes[self.begin(index)..end], is_text, wait_us }
+    }
+
+    /// Bytes of some of the messages.
+    pub fn size(&self, range: Range<usize>) -> usize {
+        self.begin(range.end) - self.begin(range.start)
+    }
+
+    fn begin(&self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| self.marks[before].end)
+    }
+}
+
+/// Some messages in a row of a batch. At least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    batch: Arc<Batch>,
+    range: Range<usize>,
+}
+
+impl Piece {
+    /// All messages of a batch; none if it has none.
+    pub fn new(batch: Batch) -> Option<Self> {
+        let range = 0..batch.len();
+        (!batch.is_empty()).then(|| Self { batch: Arc::new(batch), range })
+    }
+
+    /// How many messages.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Their bytes.
+    pub fn size(&self) -> usize {
+        self.batch.size(self.range.clone())
+    }
+
+    /// Takes off the first `most` of them, at least one. What is left stays here; none: nothing is.
+    pub fn split(self, most: usize) -> (Self, Option<Self>) {
+        let most = most.max(1);
+        if most >= self.len() {
+            return (self, None);
+        }
+        let middle = self.range.start + most;
+        let first = Self { batch: Arc::clone(&self.batch), range: self.range.start..middle };
+        (first, Some(Self { range: middle..self.range.end, batch: self.batch }))
+    }
+
+    /// The messages.
+    pub fn iter(&self) -> impl Iterator<Item = Received<'_>> {
+        self.range.clone().map(|index| self.batch.get(index))
+    }
+}
+
+/// Messages of one client on their way to the host, of one read or several.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Messages {
+    first: Piece,
+    more: Vec<Piece>,
+}
+
+impl Messages {
+    /// The messages of one read.
+    pub fn new(first: Piece) -> Self {
+        Self { first, more: Vec::new() }
+    }
+
+    /// Adds what has come later.
+    pub fn push(&mut self, piece: Piece) {
+        self.more.push(piece);
+    }
+
+    /// How many messages.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
+    pub fn len(&self) -> usize {
+        self.pieces().map(Piece::len).sum()
+    }
+
+    /// Their bytes.
+    pub fn size(&self) -> usize {
+        self.pieces().map(Piece::size).sum()
+    }
+
+    /// The messages.
+    pub fn iter(&self) -> impl Iterator<Item = Received<'_>> {
+        self.pieces().flat_map(Piece::iter)
+    }
+
+    /// What was read at once, one after another.
+    pub fn into_pieces(self) -> impl Iterator<Item = Piece> {
+        std::iter::once(self.first).chain(self.more)
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+}
+
+/// Bytes that a batch keeps while it is empty: as much as a read brings, besides one large message.
+const KEEP: usize = 128 << 10;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Text messages as one read has brought them.
+    pub(crate) fn messages_of<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Messages {
+        let mut batch = Batch::default();
+        for text in texts {
+            batch.push(Received { payload: text.as_ref(), is_text: true, wait_us: None });
+        }
+        Messages::new(Piece::new(batch).unwrap())
+    }
+
+    fn batch(texts: &[&str]) -> Batch {
+        let mut batch = Batch::default();
+        for (place, text) in texts.iter().enumerate() {
+            let wait_us = (place == 2).then_some(7);
+            batch.push(Received { payload: text.as_bytes(), is_text: place % 2 == 0, wait_us });
+        }
+        batch
+    }
+
+    fn texts<'a>(messages: impl Iterator<Item = Received<'a>>) -> Vec<String> {
+        messages.map(|message| String::from_utf8_lossy(message.payload).into_owned()).collect()
+    }
+
+    #[test]
+    fn messages_are_as_they_were_pushed() {
+        let batch = batch(&["a", "", "ccc"]);
+        assert_eq!(batch.get(0), Received { payload: b"a", is_text: true, wait_us: None });
+        assert_eq!(batch.get(1), Received { payload: b"", is_text: false, wait_us: None });
+        assert_eq!(batch.get(2), Received { payload: b"ccc", is_text: true, wait_us: Some(7) });
+        assert_eq!((batch.len(), batch.size(0..3), batch.size(0..2), batch.size(2..2)), (3, 4, 1, 0));
+    }
+
+    #[test]
+    fn a_part_of_a_batch_is_a_batch() {
+        let mut whole = batch(&["a", "bb", "ccc", "dddd"]);
+        let part = whole.take(1..3);
+        assert_eq!(
+            (part.len(), part.size(0..2), part.get(1).payload, part.get(1).wait_us),
+            (2, 5, &b"ccc"[..], Some(7))
+        );
+        assert_eq!(whole.len(), 4);
+        assert_eq!(whole.take(0..4), whole);
+        whole.clear();
+        assert!(whole.is_empty() && Piece::new(whole.take(0..0)).is_none());
+        let large = "x".repeat(KEEP + 1);
+        whole.push(Received { payload: large.as_bytes(), is_text: true, wait_us: None });
+        assert_eq!(whole.take(0..1).size(0..1), KEEP + 1);
+        assert_eq!((whole.bytes.capacity(), whole.len()), (0, 0));
+    }
+
+    #[test]
+    fn pieces_are_split_and_joined() {
+        let (first, rest) = Piece::new(batch(&["a", "bb", "ccc", "dddd"])).unwrap().split(1);
+        let (second, rest) = rest.unwrap().split(2);
+        let (third, none) = rest.unwrap().split(9);
+        assert!(none.is_none());
+        assert_eq!([first.len(), second.len(), third.len()], [1, 2, 1]);
+        assert_eq!([first.size(), second.size(), third.size()], [1, 5, 4]);
+        let mut messages = Messages::new(second);
+        messages.push(third);
+        assert_eq!(texts(messages.iter()), ["bb", "ccc", "dddd"]);
+        assert_eq!((messages.len(), messages.size(), messages.into_pieces().count()), (3, 9, 2));
+    }
+}

@@ -1,0 +1,455 @@
+//! Newcomers: connections from the moment they were accepted to the answer to their first request.
+//!
+//! The head of the request is read, bounded in bytes and time. What a limit or a rule refuses is answered here, and the peer has
+//! a second to take the answer. What is no upgrade goes to the host with its socket. An upgrade waits until the host has
+//! said yes or no, and nothing is read from it meanwhile.
+//!
+//! A state machine: it has no thread, its links are a parameter, and time is an argument.
+
+use std::io::{self, ErrorKind};
+use std::mem;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::admission::{Admission, Place};
+use crate::command::Event;
+use crate::entry::Entry;
+use crate::events::Events;
+use crate::limit::Limit;
+use crate::slots::{ConnId, Ids, MAX_SHARDS, Slots};
+use crate::wire::http_head::{HeadLimits, MAX_HEADERS};
+use crate::wire::prefix::Paths;
+use crate::wire::proxy_header::MAX_PROXY_HEADER;
+use crate::wire::refusal::Refusal;
+
+use self::reading::{late, text_of};
+use self::report::Report;
+use self::state::{Asking, Handed, Reading, State};
+use self::timers::{Row, Timers};
+
+/// What carries a newcomer.
+pub trait Stream: Sized {
+    /// Asks for [`Newcomers::ready`] by this id whenever something has come, or the peer has gone.
+    fn watch(&mut self, id: ConnId) -> io::Result<()>;
+    /// Reads what has come, without waiting; `WouldBlock` when that is nothing, 0 at the end.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
+    /// The same, and leaves it to be read again.
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize>;
+    /// So many bytes were looked at that were read by the host.
+    fn fed(&mut self, bytes: usize);
+    /// Writes a last answer, without waiting, and says that nothing follows it (FIN).
+    fn answer(&mut self, bytes: &[u8]);
+    /// From now on the host reads and writes it, as it speaks TLS there, by the descriptor that is returned.
+    fn host(self, id: ConnId, events: &Arc<Events>) -> io::Result<(Self, OwnedFd)>;
+    /// Gives the socket away; none if the host has it already.
+    fn release(self) -> Option<OwnedFd>;
+}
+
+/// What holds for all newcomers.
+#[derive(Debug, Clone)]
+pub struct NewcomerSettings {
+    /// Bytes of a request head.
+    pub max_head: usize,
+    /// Microseconds in which it has to come.
+    pub handshake_timeout_us: u64,
+    /// Whose requests are let in.
+    pub entry: Entry,
+    /// Which requests are ours.
+    pub paths: Paths,
+}
+
+impl Default for NewcomerSettings {
+    fn default() -> Self {
+        let (entry, paths) = (Entry::default(), Paths::default());
+        Self { max_head: 16 << 10, handshake_timeout_us: 5_000_000, entry, paths }
+    }
+}
+
+/// How the peers of a listener begin.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Door {
+    /// With TLS.
+    pub is_tls: bool,
+    /// With a header of the PROXY protocol.
+    pub has_proxy_header: bool,
+}
+
+/// What the host is told of a newcomer.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields say nothing but their names")]
+pub enum News {
+    /// It asks to come in.
+    Request(Box<Request>),
+    /// It speaks plain HTTP, and is the host's: by its socket, unless the host speaks TLS with it, and with what has come.
+    Http { fd: Option<OwnedFd>, data: Vec<u8>, peer: String, is_secure: bool },
+    /// The host is to speak TLS with it.
+    Tls { fd: OwnedFd, peer: String },
+}
+
+/// An upgrade request.
+#[derive(Debug)]
+pub struct Request {
+    /// Its path and query, as [`Paths`] has them.
+    pub target: Box<[u8]>,
+    /// Its header lines, as they came.
+    pub headers: Box<[u8]>,
+    /// The client's address; "" for a Unix socket.
+    pub remote: String,
+    /// Whether the client speaks TLS, to us or to a trusted proxy.
+    pub is_secure: bool,
+    /// Whether the client's cookies may be believed.
+    pub is_origin_allowed: bool,
+    /// The one to answer with.
+    pub subprotocol: Option<&'static str>,
+}
+
+/// A newcomer that was let in.
+#[derive(Debug)]
+pub struct Accepted<L> {
+    /// Its link, to which nothing was written.
+    pub link: L,
+    /// Its place, for as long as the link lives.
+    pub place: Option<Place>,
+    /// The value of `Sec-WebSocket-Accept`.
+    pub accept_key: [u8; 28],
+    /// The subprotocol to answer with.
+    pub subprotocol: Option<&'static str>,
+    /// What followed the head.
+    pub rest: Box<[u8]>,
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Newcomers<L> {
+    settings: NewcomerSettings,
+    limits: HeadLimits,
+    admission: Admission,
+    /// For links that the host reads and writes.
+    host: Arc<Events>,
+    ids: Ids,
+    slots: Slots<State<L>>,
+    timers: Timers,
+    /// When [`Self::tick`] is called next, as far as it has said.
+    next_us: u64,
+    undecided: usize,
+    leaving: usize,
+    is_open: bool,
+    is_ready: bool,
+    report: Report,
+    /// Limits that were passed without a consequence.
+    ignored: Vec<Limit>,
+    /// Of the read under way.
+    buffer: Box<[u8]>,
+    events: Vec<Event>,
+}
+
+impl<L: Stream> Newcomers<L> {
+    /// Nobody has come. `host` is for those that the host reads and writes.
+    pub fn new(settings: NewcomerSettings, admission: Admission, host: Arc<Events>) -> Self {
+        Self {
+            limits: HeadLimits { max_bytes: settings.max_head, max_headers: MAX_HEADERS },
+            buffer: vec![0; settings.max_head.clamp(MAX_PROXY_HEADER, READ_MAX)].into(),
+            settings,
+            admission,
+            host,
+            ids: Ids::new(SHARD),
+            slots: Slots::default(),
+            timers: Timers::default(),
+            next_us: 0,
+            undecided: 0,
+            leaving: 0,
+            is_open: true,
+            is_ready: false,
+            report: Report::default(),
+            ignored: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// A peer was accepted. It is read at once: mostly its request is there.
+    pub fn arrive(&mut self, link: L, door: Door, address: Option<IpAddr>, now_us: u64) {
+        // None are left at four million.
+        let Some(id) = self.ids.take() else { return };
+        let mut reading = Reading::new(link, door, address.map(|address| address.to_canonical()));
+        match self.admit(&mut reading, now_us) {
+            // Its TLS handshake would cost more than all that a limit saves, and an answer without TLS tells it nothing.
+            Err(refusal) if door.is_tls => self.turn_away(id, reading.address, &refusal, now_us),
+            Ok(()) if door.is_tls && !door.has_proxy_header => self.begin_tls(id, reading, now_us),
+            admitted => {
+                reading.refusal = admitted.err().map(Box::new);
+                self.read(id, reading, now_us);
+            }
+        }
+        self.count_ignored();
+    }
+
+    /// Something has come from a newcomer; `is_gone`: it was reset, or both sides were closed.
+    pub fn ready(&mut self, id: ConnId, is_gone: bool, now_us: u64) {
+        match self.take_state(id) {
+            Some(State::Reading(reading)) => self.read(id, reading, now_us),
+            Some(State::Asking(_)) if is_gone => self.lose(id),
+            Some(State::Asking(asking)) => self.look(id, asking),
+            Some(State::Lingering(lingering)) => self.drain(id, lingering),
+            Some(state) => self.put_state(id, state),
+            None => {}
+        }
+        self.count_ignored();
+    }
+
+    /// What the host has read of a newcomer that it reads; none: its end.
+    pub fn feed(&mut self, id: ConnId, bytes: Option<&[u8]>, now_us: u64) {
+        let Some(state) = self.take_state(id) else { return };
+        let Some(bytes) = bytes else {
+            return match state {
+                State::Asking(_) => self.lose(id),
+                State::Handed(_) => self.put_state(id, state),
+                State::Reading(_) | State::Lingering(_) => self.ids.release(id),
+            };
+        };
+        match state {
+            State::Reading(reading) if reading.peer.is_hosted => self.fed(id, reading, bytes, now_us),
+            // The host reads nothing of it meanwhile, but for what it had read already.
+            State::Asking(asking) if asking.rest.len() + bytes.len() > READ_MAX => self.lose(id),
+            mut state => {
+                match &mut state {
+                    State::Asking(asking) => asking.rest.extend_from_slice(bytes),
+                    State::Handed(Handed { news: Some((_, data, ..)), .. }) => data.extend_from_slice(bytes),
+                    State::Lingering(lingering) => lingering.peer.link.fed(bytes.len()),
+                    State::Handed(_) | State::Reading(_) => {}
+                }
+                self.put_state(id, state);
+            }
+        }
+        self.count_ignored();
+    }
+
+    /// Lets a newcomer in; none if it has gone.
+    pub fn accept(&mut self, id: ConnId) -> Option<Accepted<L>> {
+        let Asking { peer, accept_key, subprotocol, rest, .. } = self.take_asking(id)?;
+        self.ids.release(id);
+        self.report.accepted();
+        Some(Accepted { link: peer.link, place: peer.place, accept_key, subprotocol, rest: rest.into() })
+    }
+
+    /// Does not let a newcomer in, if it has not gone.
+    pub fn refuse(&mut self, id: ConnId, refusal: &Refusal, now_us: u64) {
+        if let Some(Asking { peer, address, .. }) = self.take_asking(id) {
+            self.deny(id, peer, address, refusal, now_us);
+        }
+    }
+
+    /// A newcomer that was given to the host is gone.
+    pub fn left(&mut self, id: ConnId) {
+        if self.take_state(id).is_some() {
+            self.ids.release(id);
+        }
+    }
+
+    /// A newcomer that was given to the host asks for something else over the same socket: `received` is what the host has
+    /// read of that. Its place is what it was. Does nothing if it is gone.
+    pub fn take_back(&mut self, id: ConnId, link: L, received: &[u8], now_us: u64) {
+        match self.take_state(id) {
+            Some(State::Handed(Handed { place, address, news: None })) => {
+                let mut reading = Reading::new(link, Door::default(), address);
+                reading.peer.place = place;
+                reading.is_back = true;
+                if let Some(reading) = self.hear(id, reading, received, now_us) {
+                    self.read(id, reading, now_us);
+                }
+            }
+            Some(state) => self.put_state(id, state),
+            None => {}
+        }
+        self.count_ignored();
+    }
+
+    /// What there is to say of a newcomer that [`Event::Newcomer`] names; none if it has gone since.
+    pub fn news(&mut self, id: ConnId) -> Option<News> {
+        match self.slots.get_mut(id)? {
+            State::Reading(reading) => reading.fd.take().map(|fd| News::Tls { fd, peer: text_of(reading.address) }),
+            State::Asking(asking) => asking.request.take().map(News::Request),
+            State::Handed(handed) => handed.news.take().map(|(link, data, is_secure)| News::Http {
+                fd: link.release(),
+                data,
+                peer: text_of(handed.address),
+                is_secure,
+            }),
+            State::Lingering(_) => None,
+        }
+    }
+
+    /// Does what is due. Returns when it wants to be called again.
+    pub fn tick(&mut self, now_us: u64) -> Option<u64> {
+        loop {
+            match self.timers.due(now_us, is_live(&mut self.slots)) {
+                Ok(id) => self.fire(id, now_us),
+                Err(next_us) => {
+                    self.next_us = next_us.unwrap_or(u64::MAX);
+                    return next_us;
+                }
+            }
+        }
+    }
+
+    /// Whether [`Self::tick`] wants to be called before the time that it has returned.
+    pub fn is_early(&self) -> bool {
+        self.next_us == 0
+    }
+
+    /// No more are let in. Those whose head is not whole are refused when it is: a peer that finds its connection closed does
+    /// not know that it may try again.
+    pub fn close(&mut self) {
+        self.is_open = false;
+    }
+
+    /// Ends all of them, and those that the host was not told of.
+    pub fn abort(&mut self) {
+        self.is_open = false;
+        for id in self.slots.iter_mut(SHARD).map(|(id, _)| id).collect::<Vec<_>>() {
+            self.end(id);
+        }
+    }
+
+    /// What those are told who ask whether the server takes new clients, and are refused themselves.
+    pub fn set_ready(&mut self, is_ready: bool) {
+        self.is_ready = is_ready;
+    }
+
+    /// How many are not decided.
+    pub fn waiting(&self) -> usize {
+        self.undecided
+    }
+
+    /// What became of them.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Takes what is to be told since the last call.
+    pub fn take(&mut self) -> Vec<Event> {
+        mem::take(&mut self.events)
+    }
+
+    fn admit(&mut self, reading: &mut Reading<L>, now_us: u64) -> Result<(), Refusal> {
+        reading.peer.place = Some(self.admission.arrive(now_us, &mut self.ignored)?);
+        if self.settings.entry.proxies.trusts(reading.address) {
+            return Ok(());
+        }
+        if reading.door.has_proxy_header {
+            return Err(Refusal::new(403, "it is not among trusted_proxies"));
+        }
+        reading.address.map_or(Ok(()), |address| self.locate(reading, address, now_us))
+    }
+
+    /// A timer is due.
+    fn fire(&mut self, id: ConnId, now_us: u64) {
+        match self.take_state(id) {
+            Some(State::Reading(mut reading)) if reading.fd.is_some() => {
+                // It waits for the host, which is busy.
+                reading.due_us = now_us + self.settings.handshake_timeout_us;
+                self.add_timer(Row::Head, reading.due_us, id);
+                self.put_state(id, State::Reading(reading));
+            }
+            Some(State::Reading(Reading { peer, address, refusal, .. })) => {
+                if refusal.is_none() {
+                    self.deny(id, peer, address, &late(), now_us);
+                } else {
+                    self.ids.release(id);
+                }
+            }
+            Some(State::Asking(mut asking)) => {
+                // From now on its end is noticed, and now if it was there before.
+                asking.due_us = u64::MAX;
+                asking.peer.watch(id);
+                self.look(id, asking);
+            }
+            Some(State::Lingering(_)) => self.ids.release(id),
+            Some(state) => self.put_state(id, state),
+            None => {}
+        }
+    }
+
+    /// Something has come from one that waits for the host's answer, perhaps its end. Nobody waits any more who ended its
+    /// side behind the request; one that sent more before the end wants that to be heard.
+    fn look(&mut self, id: ConnId, mut asking: Asking<L>) {
+        let has_gone = match asking.peer.link.peek(&mut [0]) {
+            Ok(0) => asking.rest.is_empty(),
+            Ok(_) => false,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        };
+        if has_gone {
+            self.lose(id);
+        } else {
+            self.put_state(id, State::Asking(asking));
+        }
+    }
+
+    /// A peer has gone that waits for the host's answer.
+    fn lose(&mut self, id: ConnId) {
+        self.ids.release(id);
+        self.events.push(Event::NewcomerGone { conn: id });
+    }
+
+    fn end(&mut self, id: ConnId) {
+        self.take_state(id);
+        self.ids.release(id);
+    }
+
+    fn tell(&mut self, id: ConnId) {
+        self.events.push(Event::Newcomer { conn: id });
+    }
+
+    fn count_ignored(&mut self) {
+        self.report.passed(self.ignored.drain(..));
+    }
+
+    fn take_asking(&mut self, id: ConnId) -> Option<Asking<L>> {
+        match self.take_state(id)? {
+            State::Asking(asking) => Some(asking),
+            state => {
+                self.put_state(id, state);
+                None
+            }
+        }
+    }
+
+    fn take_state(&mut self, id: ConnId) -> Option<State<L>> {
+        let state = self.slots.remove(id)?;
+        self.undecided -= usize::from(state.is_undecided());
+        self.leaving -= usize::from(state.is_leaving());
+        Some(state)
+    }
+
+    fn put_state(&mut self, id: ConnId, state: State<L>) {
+        self.undecided += usize::from(state.is_undecided());
+        self.leaving += usize::from(state.is_leaving());
+        self.slots.insert(id, state);
+    }
+
+    fn add_timer(&mut self, row: Row, due_us: u64, id: ConnId) {
+        self.timers.add(row, due_us, id, is_live(&mut self.slots));
+        if due_us < self.next_us {
+            self.next_us = 0;
+        }
+    }
+}
+
+/// Whether a timer still stands.
+fn is_live<L>(slots: &mut Slots<State<L>>) -> impl FnMut(ConnId, u64) -> bool {
+    |id, due_us| slots.get_mut(id).and_then(|state| state.due_us()) == Some(due_us)
+}
+
+/// The shard number of newcomers' ids, which no shard has.
+pub const SHARD: usize = MAX_SHARDS - 1;
+
+/// Bytes of a read at most, and of what a newcomer may have sent behind its head.
+const READ_MAX: usize = 64 << 10;
+
+mod leaving;
+mod reading;
+mod report;
+mod state;
+mod timers;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What a newcomer is at a time.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::admission::Place;
+use crate::events::Events;
+use crate::newcomers::{Door, Request, Stream};
+use crate::slots::ConnId;
+use crate::wire::refusal::Refusal;
+
+#[derive(Debug)]
+pub(super) enum State<L> {
+    Reading(Reading<L>),
+    Asking(Asking<L>),
+    Lingering(Lingering<L>),
+    Handed(Handed<L>),
+}
+
+#[derive(Debug)]
+pub(super) struct Peer<L> {
+    pub(super) link: L,
+    pub(super) place: Option<Place>,
+    pub(super) is_watched: bool,
+    /// The host reads and writes it.
+    pub(super) is_hosted: bool,
+}
+
+/// The head of its request is to come.
+#[derive(Debug)]
+pub(super) struct Reading<L> {
+    pub(super) peer: Peer<L>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) is_secure: bool,
+    pub(super) door: Door,
+    /// The host had it, and has taken its request for an upgrade to us.
+    pub(super) is_back: bool,
+    /// Bytes of the PROXY protocol, which stand before the head.
+    pub(super) header_len: usize,
+    /// Why it is refused, whatever it asks. It is told once it has asked: an answer to what was not read is lost in the reset
+    /// that follows it.
+    pub(super) refusal: Option<Box<Refusal>>,
+    pub(super) received: Vec<u8>,
+    /// For the host, which is to speak TLS.
+    pub(super) fd: Option<OwnedFd>,
+    pub(super) due_us: u64,
+}
+
+/// It waits for the host's answer.
+#[derive(Debug)]
+pub(super) struct Asking<L> {
+    pub(super) peer: Peer<L>,
+    pub(super) address: Option<IpAddr>,
+    /// None: the host was told.
+    pub(super) request: Option<Box<Request>>,
+    pub(super) accept_key: [u8; 28],
+    pub(super) subprotocol: Option<&'static str>,
+    pub(super) rest: Vec<u8>,
+    pub(super) due_us: u64,
+}
+
+/// It was answered, and is to take the answer.
+#[derive(Debug)]
+pub(super) struct Lingering<L> {
+    pub(super) peer: Peer<L>,
+    /// Bytes that are read at most.
+    pub(super) left: usize,
+    pub(super) due_us: u64,
+}
+
+/// It is the host's.
+#[derive(Debug)]
+pub(super) struct Handed<L> {
+    pub(super) place: Option<Place>,
+    pub(super) address: Option<IpAddr>,
+    /// Its link, what has come, and whether it came by TLS. None: the host was told.
+    pub(super) news: Option<(L, Vec<u8>, bool)>,
+}
+
+impl<L> State<L> {
+    pub(super) fn is_undecided(&self) -> bool {
+        matches!(self, Self::Reading(_) | Self::Asking(_))
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        match self {
+            Self::Reading(reading) => reading.refusal.is_some(),
+            Self::Lingering(_) => true,
+            Self::Asking(_) | Self::Handed(_) => false,
+        }
+    }
+
+    pub(super) fn due_us(&self) -> Option<u64> {
+        match self {
+            Self::Reading(reading) => Some(reading.due_us),
+            Self::Asking(asking) => Some(asking.due_us),
+            Self::Lingering(lingering) => Some(lingering.due_us),
+            Self::Handed(_) => None,
+        }
+    }
+}
+
+impl<L> Reading<L> {
+    pub(super) fn new(link: L, door: Door, address: Option<IpAddr>) -> Self {
+        Self {
+            peer: Peer { link, place: None, is_watched: false, is_hosted: false },
+            address,
+            is_secure: false,
+            door,
+            is_back: false,
+            header_len: 0,
+            refusal: None,
+            received: Vec::new(),
+            fd: None,
+            due_us: 0,
+        }
+    }
+}
+
+impl<L: Stream> Peer<L> {
+    /// Watches it, if it has a socket here; false if that fails.
+    pub(super) fn watch(&mut self, id: ConnId) -> bool {
+        self.is_watched = self.is_watched || self.is_hosted || self.link.watch(id).is_ok();
+        self.is_watched
+    }
+
+    pub(super) fn host(self, id: ConnId, events: &Arc<Events>) -> io::Result<(Self, OwnedFd)> {
+        let (link, fd) = self.link.host(id, events)?;
+        Ok((Self { link, place: self.place, is_watched: true, is_hosted: true }, fd))
+    }
+}

@@ -1,0 +1,64 @@
+//! The border of what comes in: listening sockets, newcomers, and what the host is told of them.
+
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use super::guard;
+use crate::command::UNRESUMED;
+use crate::engine::Engine;
+use crate::newcomers::{News, Request};
+use crate::slots::ConnId;
+use crate::wire::prefix::Prefix;
+
+/// What there is to say of a newcomer; none if it has gone since.
+pub(super) fn news_tuple<'py>(py: Python<'py>, engine: &Engine, conn: ConnId) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let id = conn.as_u64();
+    let Some(news) = guard(|| Ok(engine.news(conn)))? else { return Ok(None) };
+    let tuple = match news {
+        News::Request(request) => {
+            let Request { target, headers, remote, is_secure, is_origin_allowed, subprotocol } = *request;
+            let (target, headers) = (PyBytes::new(py, &target), PyBytes::new(py, &headers));
+            let detail = (target, headers, remote, is_secure, is_origin_allowed, subprotocol);
+            (intern!(py, "request"), id, detail).into_pyobject(py)?
+        }
+        News::Http { fd, data, peer, is_secure } => {
+            // The host owns the descriptor from here on.
+            let fd = fd.map(IntoRawFd::into_raw_fd);
+            (intern!(py, "http"), id, (fd, PyBytes::new(py, &data), peer, is_secure)).into_pyobject(py)?
+        }
+        News::Tls { fd, peer } => (intern!(py, "tls"), id, (fd.into_raw_fd(), peer)).into_pyobject(py)?,
+    };
+    Ok(Some(tuple.into_any()))
+}
+
+/// A duplicate of a descriptor of the host's.
+pub(super) fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
+    if fd < 0 {
+        return Err(PyValueError::new_err(format!("{fd} is no file descriptor")));
+    }
+    // SAFETY: the caller keeps the descriptor open for the length of this call; the engine keeps only the duplicate made
+    // here.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    Ok(borrowed.try_clone_to_owned()?)
+}
+
+pub(super) fn prefix(name: &str, text: &str) -> PyResult<Prefix> {
+    let wrong = || PyValueError::new_err(format!("{name} must be \"\" or a path such as \"/rt\", got {text:?}"));
+    Prefix::new(text).ok_or_else(wrong)
+}
+
+/// The first envelope of a link whose session cannot go on, for each reason.
+pub(super) fn refused_replies(refused: &Bound<'_, PyDict>) -> PyResult<[Box<[u8]>; UNRESUMED.len()]> {
+    let mut replies = UNRESUMED.map(|_| Box::default());
+    for (reply, (_, reason)) in replies.iter_mut().zip(UNRESUMED) {
+        let Some(envelope) = refused.get_item(reason)? else {
+            return Err(PyValueError::new_err(format!("refused has no reply for the reason {reason:?}")));
+        };
+        *reply = envelope.extract::<&[u8]>()?.into();
+    }
+    Ok(replies)
+}
