@@ -91,7 +91,7 @@ class Engine:
     """Rooms, connections and the threads that read and write them.
 
     Args:
-        shards: threads, 1 to 1,024. A connection belongs to one of them for its life.
+        shards: threads, 1 to 1,023. A connection belongs to one of them for its life.
         connection_bytes: may wait for one connection, 256 bytes of overhead per message included.
         replay_bytes: a session keeps of what was sent and not acknowledged, overhead included.
         engine_bytes: may wait for all connections; a shared message counts once, plus 16 bytes for each reference.
@@ -121,7 +121,22 @@ class Engine:
         byte_rate, byte_burst: bytes of the same.
         ping_rate, ping_burst: pings and pongs of one client; more are not answered.
         max_refused: messages over their rate until a connection is closed with 1008. A ping counts for ten.
-        dry_run: rates are only counted, see `stats`.
+        dry_run: rates, and limits of connections, are only counted, see `stats`.
+        max_head: bytes of a request head; a larger one is answered with 431.
+        handshake_timeout: for a request head to come, in seconds; later it is answered with 408.
+        max_connections: connections at once, requests of the application's HTTP included; more are answered with 503.
+            0: no limit, as in all that follow.
+        handshake_rate, handshake_burst: new connections in a second, and at once; more are answered with 503.
+        max_address_connections: connections from one address, or one /64 of IPv6; more are answered with 429.
+        address_handshake_rate, address_handshake_burst: new connections from one of these.
+        hosts: the names in `Host` that are the server's; others are answered with 421. None: any.
+        origins: the values of `Origin` that are let in; others are answered with 403. None: all, but cookies are
+            believed only of the server's own.
+        trusted_proxies: addresses and networks that are believed when they say for whom they ask; "unix": all peers of
+            Unix sockets.
+        prefix: of all paths, such as "/rt", which a request may have or not.
+        mount: what comes after it in the paths that are ours, such as "/fanwire". Requests with others are the
+            application's, upgrades as well.
 
     Raises:
         ValueError: a value is out of range.
@@ -161,6 +176,19 @@ class Engine:
         ping_burst: float = 100.0,
         max_refused: float = 1000.0,
         dry_run: bool = False,
+        max_head: int = ...,
+        handshake_timeout: float = 5.0,
+        max_connections: int = 0,
+        handshake_rate: float = 0.0,
+        handshake_burst: float = 1.0,
+        max_address_connections: int = 0,
+        address_handshake_rate: float = 0.0,
+        address_handshake_burst: float = 1.0,
+        hosts: Sequence[str] | None = None,
+        origins: Sequence[str] | None = None,
+        trusted_proxies: Sequence[str] = ...,
+        prefix: str = "",
+        mount: str = "",
     ) -> Engine: ...
     def fileno(self) -> int:
         """The descriptor that is readable until `events` has returned nothing: an eventfd, or a pipe."""
@@ -173,7 +201,8 @@ class Engine:
         named by its id.
 
         Args:
-            most: messages, about. Each connection that has some waiting has eight at a time, and then the next.
+            most: messages, about, and a megabyte of them. Each connection that has some waiting has eight at a time,
+                and then the next; more where all of them send much.
             held: bytes of messages that the host keeps, which count for `inbound_bytes`.
 
         * `"messages"`: messages of the client; the detail is `(bytes, messages)`, where a message is bytes or str or,
@@ -191,11 +220,29 @@ class Engine:
           and how many messages were dropped, by reason; see `stats`.
         * `"parked"`: the link of a session is lost, for the same reasons.
         * `"resumed"`: a session goes on over the link; the detail is the session's id.
-        * `"refused"`: it cannot; the link is a connection of its own; the detail is the id of the session.
+        * `"refused"`: it cannot; the link is a connection of its own; the detail is `(session, reason)`: the id of the
+          session, and one of the reasons that `resume` has.
         * `"data"`: bytes to write to a hosted link.
         * `"read"`: so many bytes of what was fed of a hosted link were looked at.
         * `"finish"`: a hosted link has had all its bytes, and the client has closed it.
+        * `"request"`: a newcomer asks to become a WebSocket, and limits and rules let it pass. It waits for `accept`,
+          `resume` or `refuse`, and is not read meanwhile. The detail is `(target, headers, remote, is_secure,
+          is_origin_allowed, subprotocol)`: path and query without `prefix` and `mount`; the header lines as they came,
+          each with its CRLF; the client's address, "" for a Unix socket; whether it speaks TLS, perhaps to a trusted
+          proxy; whether its cookies may be believed; the subprotocol that the answer names, or None.
+        * `"gone"`: a newcomer has gone of which there was such an event; the detail is None.
+        * `"http"`: a newcomer's request is not ours. The detail is `(fd, data, peer, is_secure)`. The socket, in
+          non-blocking mode, is the host's, which reads on after `data`, closes it and then calls `left`. The descriptor
+          is None where the host has the transport already, see below.
+        * `"tls"`: a newcomer came to a listener with TLS. The detail is `(fd, peer)`; the socket is the host's. It
+          speaks TLS there, and hands over what it decrypts by `feed(id, id, data)`, None at the end. `"data"`,
+          `"read"`, `"finish"` and all of the above follow as they do for other links and newcomers.
+        * `"turned_away"`: for the log; the detail is `(remote, status, reason, suppressed)`. So many newcomers were
+          refused before of which there was no event: after the first 50 there is one a second. Status 0: from
+          now on connections cannot be accepted, or they can again; the reason says so, once each. The link is 0.
         * `"failed"`: a thread has panicked; the detail is a text, the link 0.
+
+        There are at most four events `"request"`, `"http"` and `"tls"` in one call.
         """
 
     def add_rule(
@@ -230,9 +277,10 @@ class Engine:
     def open(
         self,
         fd: int | None,
-        encoding: str = "raw",
+        codec: str = "raw",
         window: int = 0,
         *,
+        session: bool = False,
         greeting: bytes = ...,
         first: bytes = ...,
         rest: bytes = ...,
@@ -246,16 +294,54 @@ class Engine:
         Args:
             fd: the socket. None, or with a `window`: the host writes what it gets by `"data"` events, and hands over
                 what it reads by `feed`. The socket is only asked how much of it the peer has.
-            encoding: "raw": messages as they are; "json" or "msgpack": in envelopes, and the connection has a session.
+            codec: "raw": messages as they are; "json" or "msgpack": in envelopes.
             window: bytes that are under way to the host at most, until it calls `grant`.
+            session: the connection has a session, which goes on when its link is lost, by `resume`.
             greeting: bytes that are sent first.
             first: an envelope that follows.
             rest: what was read already.
             rate: how many times as much as others the client may send; 0: as much as it likes.
 
         Raises:
-            ValueError: the number is negative, or there is no such encoding.
+            ValueError: the number is negative, or there is no such codec.
             OSError: it is no socket, or no descriptor is left.
+            Overloaded: four million connections per shard are there.
+            EngineClosed: after `shutdown`, or in a forked process.
+        """
+
+    def listen(self, fd: int, *, tls: bool = False, proxy_protocol: bool = False) -> None:
+        """Accepts connections from a listening socket, TCP or Unix. The engine keeps a duplicate, and sets the mode and
+        the options that it needs on what both have in common.
+
+        Args:
+            fd: the socket.
+            tls: its clients begin with TLS, which the host speaks.
+            proxy_protocol: its clients are trusted proxies, which begin with a header of the PROXY protocol.
+
+        Raises:
+            ValueError: the socket does not listen.
+            OSError: it is no socket, or no descriptor is left.
+            EngineClosed: after `shutdown`, or in a forked process.
+        """
+
+    def stop_listening(self) -> None:
+        """Accepts no more, and closes the engine's listening sockets. A newcomer whose head is not whole is refused
+        with 503 when it is."""
+
+    def set_ready(self, is_ready: bool) -> None:
+        """What `GET /readyz` of a newcomer is answered with that a limit refuses; at first, not ready."""
+
+    def accept(self, request: int, session: str | None = None, first: bytes = ..., rate: float = 1.0) -> int | None:
+        """Lets a newcomer in: sends it the 101, and returns the id of its connection; None if it has gone.
+
+        Args:
+            request: its id.
+            session: the codec of its session, "json" or "msgpack"; None: it has none.
+            first: an envelope that follows the 101.
+            rate: how many times as much as others the client may send; 0: as much as it likes.
+
+        Raises:
+            ValueError: there is no such codec.
             Overloaded: four million connections per shard are there.
             EngineClosed: after `shutdown`, or in a forked process.
         """
@@ -263,12 +349,78 @@ class Engine:
     def resume(
         self,
         conn: int,
+        request: int,
+        session: str,
+        received: int,
+        accepted: bytes,
+        refused: dict[str, bytes],
+        farewell: tuple[int, str],
+        rate: float = 1.0,
+    ) -> int | None:
+        """Lets a newcomer in as the next link of a session. Returns the link's id, or None if it has gone. `"resumed"`
+        or `"refused"` follows.
+
+        The link that the session still has is closed as by `retire`. What the client has not received comes again, then
+        what has waited.
+
+        Args:
+            conn: the session's connection.
+            request: as in `accept`.
+            session: the newcomer's codec.
+            received: how many messages of the session the client has received.
+            accepted: an envelope that follows the 101 when the session goes on.
+            refused: one for each reason, of which one follows when it cannot. `"closed"`: the session has ended, or is
+                about to. `"overflow"`: more waited for it than may, or some of what is missing is not kept. `"codec"`:
+                it speaks another one. The link is a connection of its own then, by the id returned, with a session. The
+                old session is for the host to end.
+            farewell: close code and reason for the link that the session has still.
+            rate: as in `accept`.
+
+        Raises: as `accept`; ValueError also when a reason has no envelope, or `conn` is no connection.
+        """
+
+    def refuse(self, request: int, status: int, headers: Sequence[str] = ..., reason: str = "") -> None:
+        """Answers a newcomer with a status, and closes its connection; does nothing if it has gone.
+
+        Args:
+            request: its id.
+            status: of HTTP; 401 gets a `WWW-Authenticate`.
+            headers: lines of the answer, such as "Retry-After: 1".
+            reason: for the `"turned_away"` event. The client is not told.
+        """
+
+    def take_back(self, request: int, fd: int, data: bytes) -> None:
+        """The client of an `"http"` event asks to become a WebSocket, over the same connection. It is a newcomer again,
+        by the same id and in the place that it has; `left` is not called for it. The engine keeps a duplicate of the
+        descriptor. Does nothing if there was no such event.
+
+        Args:
+            request: its id.
+            fd: its socket.
+            data: what was read of it, from the beginning of the request.
+
+        Raises:
+            OSError: it is no socket, or no descriptor is left.
+            EngineClosed: after `shutdown`, or in a forked process.
+        """
+
+    def left(self, request: int) -> None:
+        """The socket or the transport of an `"http"` event is closed: the place of its connection is free. After
+        `shutdown` it does nothing."""
+
+    @property
+    def waiting(self) -> int:
+        """How many newcomers are not decided: their request is to come, or waits for an answer."""
+
+    def resume_socket(
+        self,
+        conn: int,
         fd: int | None,
-        encoding: str,
+        codec: str,
         received: int,
         greeting: bytes,
         accepted: bytes,
-        refused: bytes,
+        refused: dict[str, bytes],
         farewell: tuple[int, str],
         window: int = 0,
         *,
@@ -283,18 +435,20 @@ class Engine:
         Args:
             conn: the session's connection.
             fd: as in `open`.
-            encoding: as in `open`, and the one that the session has.
+            codec: as in `open`, and the one that the session has.
             received: how many messages of the session the client has received.
             greeting: bytes that the link begins with.
             accepted: an envelope that follows when the session goes on.
-            refused: one that follows when it cannot, because some of what is missing is not kept; the link is a
-                connection of its own then, by the id returned. The session is for the host to end.
+            refused: one for each reason, of which one follows when it cannot. `"closed"`: the session has ended, or is
+                about to. `"overflow"`: more waited for it than may, or some of what is missing is not kept. `"codec"`:
+                it speaks another one. The link is a connection of its own then, by the id returned, with a session. The
+                old session is for the host to end.
             farewell: close code and reason for the link that the session has still.
             window: as in `open`.
             rest: as in `open`.
             rate: as in `open`.
 
-        Raises: as `open`.
+        Raises: as `open`; ValueError also when a reason has no envelope.
         """
 
     def cut(self, conn: int, link: int) -> None:
@@ -324,21 +478,25 @@ class Engine:
             ValueError: the code may not be sent (RFC 6455 section 7.4).
         """
 
-    def received(self, conn: int, count: int) -> None:
-        """The client has received so many messages of its session; they need not be kept."""
+    def report(self, conn: int, count: int, taken: list[tuple[str, int, int | None]] | None) -> None:
+        """What a session has reported, where the host has read it: the engine takes reports itself that are right and
+        begin with their type, and does not tell the host. Over the rate of reports the client is not read for a while.
 
-    def charge(self, conn: int, reports: int) -> None:
-        """What the client has reported counts as so many reports more. Over their rate it is not read for as long."""
-
-    def taken(self, conn: int, room: str, count: int) -> None:
-        """The client's application has taken, or dropped, all that a room has among the first `count` messages of its
-        session. From the first call on, which may name no room (`""`), each room has a window: so many bytes of its
-        droppable messages are under way that the application has not taken; the rest waits, within `connection_bytes`.
-        The client is told by `window` when that has changed. Without a call, and of other clients, the answers to pings
-        tell what was read, if there are pings. What cannot be is ignored."""
+        Args:
+            conn: the connection.
+            count: messages of the session that have come; they need not be kept. What cannot be is ignored.
+            taken: of rooms, by name: the application has taken, or dropped, all that the room has among the first so
+                many messages of the session, and the newest of them was published so many milliseconds after 1970.
+                Rooms that the client is not in are ignored. From the first report with a list on, which may be empty,
+                each room has a window: so many bytes of its droppable messages are under way that the application has
+                not taken; the rest waits, within `connection_bytes`. The client is told by `window` when that has
+                changed. None: the client does not say, and the answers to pings tell what was read, if there are
+                pings.
+        """
 
     def gone(self, conn: int) -> None:
-        """A connection is over: what waits is dropped, memberships end, the id becomes stale. A link ends at once."""
+        """A connection is over: what waits is dropped, memberships end, the id becomes stale. A link ends at once. To
+        be called for each session, also where the engine has ended it: until then it is remembered why."""
 
     def send_raw(self, conn: int, data: bytes) -> None:
         """Sends bytes that are no frame, such as a handshake reply, ahead of all messages."""
@@ -369,12 +527,12 @@ class Engine:
             EngineClosed: after `shutdown`, or in a forked process.
         """
 
-    def send_envelope(self, conn: int, encoding: str, envelope: bytes, urgent: bool = False) -> None:
+    def send_envelope(self, conn: int, codec: str, envelope: bytes, urgent: bool = False) -> None:
         """Sends a whole envelope to a session, as a message like any other. Never refused as `Overloaded`:
         it answers a message that was taken. Raises otherwise as `send`. An `urgent` one, which is about the connection
         itself, goes ahead of all others and does not wait for `taken`."""
 
-    def send_control(self, conn: int, encoding: str, envelope: bytes) -> None:
+    def send_control(self, conn: int, codec: str, envelope: bytes) -> None:
         """Sends a whole envelope to a session, ahead of all messages, not counted and not sent again."""
 
     def broadcast(
@@ -631,7 +789,7 @@ class Engine:
         """The host has passed on so many bytes of a hosted connection and takes as many more."""
 
     def stats(self) -> dict[str, Any]:
-        """What the engine has done since it started.
+        """What the engine has done since it started. In a forked process it raises EngineClosed, as others do.
 
         Returns:
             `connections` and `rooms` now; `published` and `refused` messages, and `late` ones of other nodes, which
@@ -641,9 +799,14 @@ class Engine:
             `closed_slow` and `closed_unanswered`; `waiting_bytes` of `waiting_bytes_limit`; `history_bytes`, kept by
             rooms; `drops` by reason
             (`replaced`, `oldest`, `newest`, `budget`, `closed`); `inbound_bytes` of messages that are coming or wait
-            for the host; `limits`: how often clients have passed each; `latency_us`: pairs of an upper bound in
+            for the host; `limits`: how often clients have passed each; `handshakes`: how many requests `accept`,
+            `refuse` and the engine have answered with each status; `latency_us`: pairs of an upper bound in
             microseconds and how often a write's oldest message was younger than that, but not than the bound before;
-            `latency_sum_us`, the sum of these ages.
+            `latency_sum_us`, the sum of these ages; `taken_age`, how old messages were when the applications of
+            clients had taken them, as these report it, by the pattern of the room's rule (`*` for rooms without one):
+            the `count` of ages, the `sum` of them in seconds, and `buckets`, pairs of an upper bound in seconds and
+            how many ages were not above it, but above the bound before. An age counts for 3600 s at most, the last
+            bound.
         """
 
     def shutdown(self, timeout: float) -> bool:

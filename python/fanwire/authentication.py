@@ -6,21 +6,21 @@ or a failure (500), and never a connection.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
+from fanwire.authenticator import asking
 from fanwire.calls import ApplicationError, Calls, name_of
 from fanwire.checks import check_answer, described
 from fanwire.errors import Refused
-from fanwire.identity import ANONYMOUS, check_identity, expiry_of, subject_of
+from fanwire.identity import ANONYMOUS, Identity, check_identity, expiry_of, subject_of
 from fanwire.reject import Reject
 from fanwire.request import Request
 
-__all__ = ["Authenticate", "Authentication", "AuthenticationFailed", "accepted", "is_cancelled"]
+__all__ = ["Authenticate", "Authentication", "AuthenticationFailed", "accepted"]
 
 Authenticate = Callable[[Request], Any]
 
@@ -40,7 +40,7 @@ def accepted(answer: Any) -> Any:
         Reject: it is one.
         TypeError: it can be no identity, such as True, a class, an exception or a coroutine.
     """
-    if answer is ANONYMOUS:
+    if answer is ANONYMOUS or type(answer) is Identity:
         return answer
     if isinstance(answer, (Refused, Reject)):
         raise answer
@@ -66,70 +66,63 @@ class Authentication:
         self, authenticate: Authenticate | None, timeout: float, leeway: float, calls: Calls | None = None
     ) -> None:
         self._calls = calls or Calls()
-        self._authenticate = authenticate
+        self._authenticate = None if authenticate is None else asking(authenticate)
         self._timeout = timeout
         self._leeway = leeway
 
-    async def ask(self, request: Request) -> Any:
-        """Who asks: an identity, or None of a client that is let in without one.
+    def ask(self, request: Request) -> Any:
+        """Who asks: an identity, or None of a client that is let in without one. Where the application has to be waited
+        for, a coroutine that returns it.
 
-        Raises:
+        Raises, here or in the coroutine:
             Refused: it is not let in.
-            asyncio.TimeoutError: it took too long.
-            asyncio.CancelledError: this call was cancelled.
+            TooSlow: it took too long.
             AuthenticationFailed: the application raised what is no `Exception`.
             Exception: whatever else the application raises.
         """
         if self._authenticate is None:
             return None
         try:
-            return await self._answer(self._authenticate, request)
+            answer = self._authenticate(request)
+            return self._wait(answer, request) if isawaitable(answer) else self._checked(answer)
         except Reject as reject:
-            # A status is all that a peer can be told before the upgrade.
-            after = None if reject.retry_after is None else math.ceil(reject.retry_after)
-            raise Refused(503 if reject.retry else 403, str(reject), retry_after=after) from reject
-        except ApplicationError as error:
-            raise AuthenticationFailed(f"authenticate raised {type(error.__cause__).__name__}") from error.__cause__
-
-    async def _answer(self, authenticate: Authenticate, request: Request) -> Any:
-        name = name_of(authenticate)
-        try:
-            answer = authenticate(request)
+            raise _refused(reject) from reject
         except Exception:
             raise
         except BaseException as error:
-            raise ApplicationError(name, error) from error
-        if isawaitable(answer):
-            answer = await self._calls.wait(answer, name, request, self._timeout)
+            raise AuthenticationFailed(f"authenticate raised {type(error).__name__}") from error
+
+    async def _wait(self, answer: Awaitable[Any], request: Request) -> Any:
         try:
-            return self._checked(answer)
+            found = await self._calls.wait(answer, name_of(self._authenticate), request, self._timeout)
+        except Reject as reject:
+            raise _refused(reject) from reject
+        except ApplicationError as error:
+            raise AuthenticationFailed(f"authenticate raised {type(error.__cause__).__name__}") from error.__cause__
+        return self._checked(found)
+
+    def _checked(self, answer: Any) -> Any:
+        """Reads of an identity what is read of it on the way in. One that cannot be read must fail here, where its
+        client is answered."""
+        try:
+            identity = accepted(answer)
+            if identity is ANONYMOUS:
+                return None
+            check_identity(identity)
+            if not subject_of(identity):
+                raise Refused(401, "authenticate returned an identity with an empty subject")
+            expires = expiry_of(identity)
         except Exception:
             raise
         except BaseException as error:
             # From a property of the identity, say.
-            raise ApplicationError(name, error) from error
-
-    def _checked(self, answer: Any) -> Any:
-        identity = accepted(answer)
-        if identity is ANONYMOUS:
-            return None
-        # What is read of it on the way in. One that cannot be read must fail here, where its client is answered.
-        check_identity(identity)
-        if not subject_of(identity):
-            raise Refused(401, "authenticate returned an identity with an empty subject")
-        expires = expiry_of(identity)
+            raise AuthenticationFailed(f"authenticate raised {type(error).__name__}") from error
         if expires is not None and time.time() >= expires + self._leeway:
             raise Refused(401, "the identity has expired")
         return identity
 
-    @property
-    def is_open(self) -> bool:
-        """Whether everybody is let in."""
-        return self._authenticate is None
 
-
-def is_cancelled() -> bool:
-    """Whether a CancelledError that was caught is the running task's own. Otherwise somebody's code has raised it, of a
-    task or future that it waited for. Python 3.10 cannot tell, and the answer is yes."""
-    task = asyncio.current_task()
-    return task is None or not hasattr(task, "cancelling") or task.cancelling() > 0
+def _refused(reject: Reject) -> Refused:
+    """What a peer is told of a `Reject`: before the upgrade there is only a status."""
+    after = None if reject.retry_after is None else math.ceil(reject.retry_after)
+    return Refused(503 if reject.retry else 403, str(reject), retry_after=after)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from fanwire.health import Health
 
-__all__ = ["ApplicationError", "Call", "Calls", "as_exception", "name_of", "names_within"]
+__all__ = ["ApplicationError", "Call", "Calls", "TooSlow", "as_exception", "name_of", "names_within"]
 
 T = TypeVar("T")
 
@@ -39,6 +39,11 @@ class ApplicationError(Exception):
 
     def __init__(self, name: str, error: BaseException) -> None:
         super().__init__(f"{name} raised {type(error).__qualname__}")
+
+
+class TooSlow(asyncio.TimeoutError):
+    """The server has not waited any longer. A `TimeoutError` that a function of the application raises by itself, of a
+    database say, is another matter."""
 
 
 class Call:
@@ -140,7 +145,7 @@ class Calls:
         cancelled itself, the awaitable is cancelled, and hardly waited for.
 
         Raises:
-            asyncio.TimeoutError: it took longer than `timeout` seconds.
+            TooSlow: it took longer than `timeout` seconds.
             ApplicationError: it has raised what is no `Exception`.
             Exception: whatever else it has raised.
         """
@@ -152,7 +157,7 @@ class Calls:
                 await asyncio.wait({call.task}, timeout=STUBBORN)
                 if not call.task.done():
                     self.give_up(call)
-                raise asyncio.TimeoutError
+                raise TooSlow
         finally:
             call.cancel()
         error, call.error = call.error, None
@@ -170,6 +175,7 @@ class Calls:
     def give_up(self, call: Call) -> None:
         """Logs that a call does not end although it was cancelled, and forgets it."""
         self._running.discard(call)
+        call.task.set_name(repr(call))
         self._health.warning("%r does not end, although it was cancelled; the server goes on without it", call)
 
     def give_up_all(self) -> None:

@@ -14,8 +14,6 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from fanwire._engine import EngineError, Overloaded
-from fanwire.admission import Ticket
-from fanwire.ages import Ages
 from fanwire.authentication import Authentication
 from fanwire.background import Background
 from fanwire.backplane.base import Unavailable
@@ -79,7 +77,6 @@ class Carrier(Owner, Protocol):
         inbox: the calls of the connection's handlers.
         fresh: what it carries if the session asked for cannot go on; None once that is decided.
         phase: where it stands, see `fanwire.carriage`.
-        ticket: its place among all.
         encrypted: the transport, where the loop speaks TLS.
     """
 
@@ -88,7 +85,6 @@ class Carrier(Owner, Protocol):
     inbox: Inbox
     fresh: Connection | None
     phase: Phase
-    ticket: Ticket
     encrypted: Encrypted | None
 
     def received(self, size: int, messages: list[Message]) -> None:
@@ -122,7 +118,6 @@ class Hub(Host):
         rejections: Rejections,
         health: Health,
         calls: Calls,
-        ages: Ages,
     ) -> None:
         config = limits.config
         self.health = health
@@ -144,7 +139,9 @@ class Hub(Host):
         self._on_join = rejections.guard(handlers.on_join, "on_join", self._turn_out)
         self._on_leave = rejections.guard(handlers.on_leave, "on_leave")
         self._on_disconnect = rejections.guard(handlers.on_disconnect, "on_disconnect")
-        self.sessions = Sessions(store, config.grace, config.max_parked, calls, health, self._give_up)
+        self.sessions = Sessions(
+            store, config.grace, config.max_parked, calls, config.handshake_timeout, health, self._give_up
+        )
         self.sessions.moved_here = fabric.moved_here
         self.memberships = Memberships(fabric, policies, config.max_nesting, self._changed)
         self._loop = asyncio.get_running_loop()
@@ -152,7 +149,7 @@ class Hub(Host):
         health.check("the queue of turns", lambda: self.turns.is_well)
         self.desk = Desk(
             fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, rejections,
-            self.spawn, calls, Reports(engine, policies, ages), health, handlers.on_message,
+            self.spawn, calls, Reports(engine), health, handlers.on_message,
         )  # fmt: skip
         self.warden = Warden(
             engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,
@@ -173,6 +170,12 @@ class Hub(Host):
         self.services.max_nesting = config.max_nesting
         self.services.spawn = self.background.spawn
         fabric.host = self
+        self._ends = (
+            self._end_user, self.log.ended, self._end_lifetime, self._end_in_engine, self._end_session,
+            self._end_tasks, self._end_memberships,
+        )  # fmt: skip
+        # Takes the events about those who are not connected yet; set by whoever lets them in.
+        self.take_newcomer: Callable[[str, int, Any], None] = _ignore
         self.failed: asyncio.Future[str] = self._loop.create_future()
         self._thread = threading.get_ident()
         self._is_draining = False
@@ -187,6 +190,8 @@ class Hub(Host):
         self._events: deque[tuple[str, int, Any]] = deque()
         # The rest is looked at in the next turn of the loop.
         self._goes_on = False
+        # Messages that are taken from the engine at a time.
+        self._batch = BATCHES[0]
 
     def start(self) -> None:
         """Begins to listen to the engine."""
@@ -194,6 +199,7 @@ class Hub(Host):
 
     def stop(self) -> None:
         """Listens no more."""
+        self.lifetimes.close()
         asyncio.get_running_loop().remove_reader(self.engine.fileno())
 
     def finish_log(self) -> None:
@@ -234,11 +240,12 @@ class Hub(Host):
         self.connections[connection.id] = connection
         self._idle.clear()
         connection.advance(State.OPEN)
-        with self._contained("beginning of a connection"):
-            newcomer = self.users.add(connection)
-            if newcomer is not None:
-                self.fabric.user_came(newcomer)
-            self.lifetimes.begin(connection)
+        if connection.identity is not None or self.config.max_age:
+            with self._contained("beginning of a connection"):
+                newcomer = self.users.add(connection)
+                if newcomer is not None:
+                    self.fabric.user_came(newcomer)
+                self.lifetimes.begin(connection)
         if connection.session is not None:
             self.sessions.add(connection.session, connection)
         if self._on_connect is not None:
@@ -323,22 +330,14 @@ class Hub(Host):
         if connection.closed_by is None:
             connection.closed_by = "network"
         connection.advance(State.CLOSED)
-        # Each step is taken, whatever becomes of those before it.
-        with self._contained("end of a connection"):
-            leaver = self.users.discard(connection)
-            if leaver is not None:
-                self.fabric.user_left(leaver)
-        with self._contained("end of a connection"):
-            self.log.ended(connection, reason)
-        self.lifetimes.end(connection)
-        with self._contained("end of a connection"):
-            self.engine.gone(connection.id)
-        with self._contained("end of a connection"):
-            if connection.session is not None:
-                self.sessions.end(connection.session, connection, reason)
-        self.background.cancel(connection)
-        with self._contained("end of a connection"):
-            self.memberships.ended(connection)
+        for end in self._ends:
+            # Each is taken, whatever becomes of those before it.
+            try:
+                end(connection, reason)
+            except EngineError:  # noqa: PERF203 - the engine has ended
+                pass
+            except BaseException as error:  # noqa: BLE001 - attributes of identities may run code of the application
+                self.health.internal_error("end of a connection", error)
         self._look_idle()
         inbox, connection.inbox = connection.inbox, None
         if inbox is not None:
@@ -346,10 +345,39 @@ class Hub(Host):
                 inbox.put(self.background.ended, connection, stays=True)
             if self._on_disconnect is not None:
                 inbox.put(self._on_disconnect, connection, stays=True)
+            if not inbox.is_running:
+                inbox.close()
+                return
             # Another owner: otherwise the transport and its calls would hold each other until the collector runs.
             owner = self._leaving[inbox] = _Ended(self, connection, inbox)
             self._quiet.clear()
             inbox.end(owner, self.config.handler_grace)
+
+    # The steps of an end.
+
+    def _end_user(self, connection: Connection, reason: str) -> None:
+        leaver = None if connection.identity is None else self.users.discard(connection)
+        if leaver is not None:
+            self.fabric.user_left(leaver)
+
+    def _end_lifetime(self, connection: Connection, reason: str) -> None:
+        self.lifetimes.end(connection)
+
+    def _end_in_engine(self, connection: Connection, reason: str) -> None:
+        # Without a session a connection ends in the engine with its link.
+        if connection.session is not None or connection.link in self.carriers:
+            self.engine.gone(connection.id)
+
+    def _end_session(self, connection: Connection, reason: str) -> None:
+        if connection.session is not None:
+            self.sessions.end(connection.session, connection, reason)
+
+    def _end_tasks(self, connection: Connection, reason: str) -> None:
+        if connection.tasks:
+            self.background.cancel(connection)
+
+    def _end_memberships(self, connection: Connection, reason: str) -> None:
+        self.memberships.ended(connection)
 
     @contextlib.contextmanager
     def _contained(self, where: str) -> Iterator[None]:
@@ -605,27 +633,28 @@ class Hub(Host):
 
     def take_events(self) -> None:
         """Does what the engine asks for, and gives messages to their handlers, for a slice of a turn of the loop."""
-        if not self._goes_on:
-            self._take_events()
-
-    def _go_on(self) -> None:
-        self._goes_on = False
-        self._take_events()
-
-    def _take_events(self) -> None:
-        end = perf_counter() + SLICE
-        events = self._events
+        if self._goes_on:
+            return
+        events, carriers = self._events, self.carriers
+        now = perf_counter()
+        end, begun, count = now + SLICE, now, 0
         while True:
             if not events:
+                # A batch takes so long at most that who comes meanwhile need not wait long, whatever handlers do.
+                if count:
+                    self._batch = min(2 * count, BATCHES[1]) if now - begun < QUICK else count // 2
+                    self._batch = max(self._batch, BATCHES[0])
                 # What was taken before counts as handled with this.
-                events.extend(self.engine.events(BATCH, self.limits.inbound.bytes))
+                events.extend(self.engine.events(self._batch, self.limits.inbound.bytes))
                 if not events:
                     return
+                begun, count = now, 0
             while events:
                 kind, link, detail = events.popleft()
-                carrier = self.carriers.get(link)
+                carrier = carriers.get(link)
                 try:
                     if kind == "messages":
+                        count += len(detail[1])
                         if carrier is not None:
                             carrier.received(*detail)
                     else:
@@ -635,10 +664,15 @@ class Hub(Host):
                     if carrier is not None:
                         with self._contained("end of a transport"):
                             self._failed(carrier, is_gone=kind in ("closed", "parked"))
-                if perf_counter() >= end:
+                now = perf_counter()
+                if now >= end:
                     self._goes_on = True
                     self._loop.call_soon(self._go_on)
                     return
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        self.take_events()
 
     def _failed(self, carrier: Carrier, *, is_gone: bool) -> None:
         """What was told of a link could not be done: it ends, and its connection with it if it has gone already."""
@@ -652,21 +686,25 @@ class Hub(Host):
 
     def _take_event(self, kind: str, link: int, detail: Any) -> None:
         carrier = self.carriers.get(link)
-        if kind == "failed":
+        if kind in _OF_NEWCOMERS:
+            self.take_newcomer(kind, link, detail)
+        elif kind == "failed":
             self.health.died(f"the engine ({detail})", None)
             if not self.failed.done():
                 self.failed.set_result(detail)
         elif kind == "refused":
-            self._refused(carrier, link, detail)
+            self._refused(carrier, link, *detail)
         elif kind == "ended":
             self.log.accounted(link, link in self.connections, *detail)
         elif carrier is None:
-            # It names a session without a link.
+            # It names a session without a link, or a newcomer that speaks TLS.
             parked = self.connections.get(link)
             if kind == "closed" and parked is not None:
                 if detail in _CAUSES:
                     self.log.because(parked, _CAUSES[detail])
                 self._ended(parked, "overflow" if parked.is_parked else "closed")
+            elif kind != "closed":
+                self.take_newcomer(kind, link, detail)
         elif kind in ("closed", "parked"):
             self._lost(carrier, kind, detail)
         elif kind == "peer_closed":
@@ -716,14 +754,14 @@ class Hub(Host):
             carrier.inbox.move(carrier)
         connection.inbox = carrier.inbox
 
-    def _refused(self, carrier: Carrier | None, link: int, conn_id: int) -> None:
+    def _refused(self, carrier: Carrier | None, link: int, conn_id: int, reason: str) -> None:
         """A session cannot go on; the link is a connection of its own, with the session that was made for this."""
         old = self.connections.get(conn_id)
         todo = Step.NOTHING if carrier is None else self._step(carrier, Word.REFUSED)
         if todo is Step.CLOSE:
             self.engine.close(link, CloseCode.TAKEN_OVER, TAKEN_OVER, False)
         if old is not None and old.link == link:
-            self._ended(old, "overflow")
+            self._ended(old, reason)
         if todo is Step.BEGIN and carrier is not None and carrier.fresh is not None:
             carrier.connection = carrier.fresh
             carrier.connection.inbox = carrier.inbox
@@ -756,6 +794,10 @@ class _Ended(Owner):
         self._hub.left(self._inbox)
 
 
+def _ignore(kind: str, id: int, detail: Any) -> None:
+    """Before the server listens there are no newcomers."""
+
+
 TAKEN_OVER = "another connection uses this session"
 """What a client is told whose session goes on over another connection."""
 
@@ -763,8 +805,12 @@ SLICE = 0.002
 """Seconds of a turn of the loop for messages and events: some hundreds of messages, and little beside the 50 ms in
 which a person notices nothing."""
 
-BATCH = 64
-"""Messages taken from the engine at a time: so many may be in Python at once, besides those of inboxes."""
+BATCHES = (16, 512)
+"""Messages taken from the engine at a time, at least and at most: so many may be in Python at once, besides those of
+inboxes. The more, the less a message costs, and the longer one waits that comes meanwhile."""
+
+QUICK = 0.00025
+"""Seconds for a batch. One that has taken less may be followed by a larger one."""
 
 CUT_OFF = 0.5
 """Seconds of a stop for the ends of transports that were cut off."""
@@ -777,6 +823,8 @@ CUT_SHORT = 0.75
 
 LAST = 0.2
 """Seconds of a stop for all else that was cancelled."""
+
+_OF_NEWCOMERS = frozenset({"request", "gone", "http", "tls", "turned_away"})
 
 _CAUSES = {
     "slow": "more waits for it than connection_bytes allows",

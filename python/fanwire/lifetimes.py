@@ -13,6 +13,7 @@ from fanwire.connection import Connection
 from fanwire.health import Health
 from fanwire.identity import expiry_of
 from fanwire.state import State
+from fanwire.timer_wheel import TimerWheel
 
 __all__ = ["Lifetimes", "Owner"]
 
@@ -34,7 +35,7 @@ class Owner(Protocol):
 
 
 class Lifetimes:
-    """One timer for each connection that has an end.
+    """One timer for each connection that has an end, of a wheel of them.
 
     Expiry is a moment of the wall clock, which may jump; timers run by a clock that does not. So a timer only looks
     again, at the latest after `LOOK` seconds.
@@ -55,6 +56,7 @@ class Lifetimes:
         self._wall = wall
         self._loop = asyncio.get_running_loop()
         self._lives: dict[int, _Life] = {}
+        self._timers = TimerWheel(self._loop, self._look)
 
     def begin(self, connection: Connection, aged_at: float | None = None) -> None:
         """A connection is there, or is back with another transport or another identity: its life begins anew."""
@@ -63,13 +65,18 @@ class Lifetimes:
         age = self._config.max_age
         if expires is None and not age:
             return
-        life = self._lives[connection.id] = _Life(expires)
+        life = self._lives[connection.id] = _Life(connection, expires)
         if expires is not None:
-            life.notice = min(self._config.token_notice, max(0.0, expires - self._wall()) / 2)
+            left = expires - self._wall()
+            life.notice = min(self._config.token_notice, max(0.0, left) / 2)
+            if left > life.notice and not age:
+                # As nearly always: there is nothing to do yet, and this is quicker than to look.
+                life.timer = self._timers.set(life, min(LOOK, left - life.notice))
+                return
         if age:
             # Those who came together must not be sent away together.
             life.aged_at = aged_at or self._loop.time() + age * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
-        self._look(connection, life)
+        self._look(life)
 
     def renewed(self, connection: Connection) -> None:
         """It has a new identity over the same transport, which grows no younger by that."""
@@ -80,21 +87,27 @@ class Lifetimes:
         """It is gone, or waits for its client, who will have to show a token."""
         life = self._lives.pop(connection.id, None)
         if life is not None and life.timer is not None:
-            life.timer.cancel()
+            self._timers.cancel(life, life.timer)
+
+    def close(self) -> None:
+        """The server has stopped."""
+        self._lives.clear()
+        self._timers.close()
 
     def expires_in(self, connection: Connection) -> float | None:
         """Seconds until its identity ends; None: it does not."""
         expires = expiry_of(connection.identity)
         return None if expires is None else expires - self._wall()
 
-    def _look(self, connection: Connection, life: _Life) -> None:
+    def _look(self, life: _Life) -> None:
         """Does what is due, and sets the timer to what is next."""
+        connection = life.connection
         try:
             self._do_what_is_due(connection, life)
         except BaseException as error:  # noqa: BLE001 - without a timer the identity would hold for ever
             self._health.internal_error("the end of an identity", error)
             if self._lives.get(connection.id) is life:
-                life.timer = self._loop.call_later(AGAIN, self._look, connection, life)
+                life.timer = self._timers.set(life, AGAIN)
 
     def _do_what_is_due(self, connection: Connection, life: _Life) -> None:
         life.timer = None
@@ -128,20 +141,20 @@ class Lifetimes:
             else:
                 waits.append(life.aged_at - now)
         if self._lives.get(connection.id) is life:
-            # A clock that is a little coarse must not make it look twice.
-            life.timer = self._loop.call_later(min(waits) + TICK, self._look, connection, life)
+            life.timer = self._timers.set(life, min(waits))
 
 
 class _Life:
-    __slots__ = ("aged_at", "expires", "is_expired", "is_told", "notice", "timer")
+    __slots__ = ("aged_at", "connection", "expires", "is_expired", "is_told", "notice", "timer")
 
-    def __init__(self, expires: float | None) -> None:
+    def __init__(self, connection: Connection, expires: float | None) -> None:
+        self.connection = connection
         self.expires = expires
         self.notice = 0.0
         self.aged_at: float | None = None
         self.is_told = False
         self.is_expired = False
-        self.timer: asyncio.TimerHandle | None = None
+        self.timer: int | None = None
 
 
 LOOK = 3600.0
@@ -149,6 +162,3 @@ LOOK = 3600.0
 
 AGAIN = 1.0
 """Seconds after which it is tried again what has failed, such as to tell a client while the engine is overloaded."""
-
-TICK = 0.001
-"""Seconds by which timers of the loop may come too early."""

@@ -51,15 +51,6 @@ class Meter:
         self._full = full + amount * rate.cost
         return 0.0
 
-    def charge(self, rate: Rate, now: float, amount: float = 1.0) -> float:
-        """Takes it in any case; returns the seconds until the bucket is no longer overdrawn."""
-        self._full = (self._full if self._full > now else now) + amount * rate.cost
-        return max(0.0, self._full - now - rate.depth)
-
-    def is_full(self, now: float) -> bool:
-        """Whether it is as good as a new one."""
-        return self._full <= now
-
 
 EDGE = 1e-3
 """Units by which sums of floating point may be wrong."""

@@ -13,15 +13,16 @@ class Proxies:
     """Proxies that are believed when they say for whom they ask.
 
     Args:
-        networks: their addresses or networks, such as "10.0.0.0/8".
+        networks: their addresses or networks, such as "10.0.0.0/8"; "unix": all that connect by a Unix socket.
 
     Raises:
         ValueError: one is neither.
     """
 
     def __init__(self, networks: Collection[str]) -> None:
+        self._trusts_unix = UNIX in networks
         try:
-            self._networks = [ip_network(network) for network in networks]
+            self._networks = [ip_network(network) for network in networks if network != UNIX]
         except ValueError as error:
             raise ValueError(f"trusted_proxies are addresses or networks: {error}") from error
         # A proxy asks again and again.
@@ -53,6 +54,8 @@ class Proxies:
         return remote
 
     def _trusts(self, remote: str) -> bool:
+        if not remote:
+            return self._trusts_unix
         address = _address(remote)
         return address is not None and any(address in network for network in self._networks)
 
@@ -83,6 +86,9 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 
+
+UNIX = "unix"
+"""In place of an address: a peer of a Unix socket has none, and is "" here."""
 
 LONGEST = 64
 """Characters of an address with its port and scope."""

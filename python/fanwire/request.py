@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -12,23 +11,16 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from fanwire.checks import check_texts
 from fanwire.errors import Refused
 
-__all__ = ["Head", "Request", "check_sources", "text_of"]
-
-
-class Head(NamedTuple):
-    """A parsed request head: bytes as they came, names and values stripped by the parser."""
-
-    method: bytes
-    target: bytes
-    version: str
-    headers: Sequence[tuple[bytes, bytes]]
+__all__ = ["Request", "check_sources", "text_of"]
 
 
 class Request:
     """What a peer asked for before it became a connection.
 
     Args:
-        head: the request head; the target is ASCII, values of headers are any bytes.
+        target: the request target; it is ASCII.
+        headers: the block of header lines as it came, with CRLF between; values are any bytes. It is read only when the
+            application asks for a header.
         remote: the client's address, behind proxies that are trusted the one they name.
         is_secure: whether the client speaks TLS, to us or to a trusted proxy.
         is_origin_allowed: whether cookies may be believed, see `cookie`.
@@ -42,30 +34,39 @@ class Request:
         renewal: the new token of a client that is connected already; None of one that wants to be.
     """
 
-    __slots__ = ("_is_origin_allowed", "_query_token", "_raw", "is_secure", "path", "query_string", "remote", "renewal")
+    __slots__ = (
+        "_headers", "_is_origin_allowed", "_query_token", "is_secure", "path", "query_string", "remote", "renewal",
+    )  # fmt: skip
 
-    def __init__(self, head: Head, remote: str, is_secure: bool, is_origin_allowed: bool = False) -> None:
-        path, _, query = head.target.decode("ascii").partition("?")
-        self.path = unquote(path)
+    def __init__(
+        self, target: bytes, headers: bytes, remote: str, is_secure: bool, is_origin_allowed: bool = False
+    ) -> None:
+        path, _, query = target.decode("ascii").partition("?")
+        self.path = unquote(path) if "%" in path else path
         self.remote = remote
         self.is_secure = is_secure
         self.renewal: str | None = None
         self._is_origin_allowed = is_origin_allowed
-        self._raw = head.headers
+        self._headers = headers
         self._query_token: str | None = None
-        if query.count("&") >= MAX_FIELDS:
-            query = ""
-        elif "token" in query or "%" in query:
-            # What is no longer in the query cannot get into a log with it.
-            kept = []
-            for field in query.split("&"):
-                name, _, value = field.partition("=")
-                if unquote_plus(name) == "token":
-                    self._query_token = unquote_plus(value) or None
-                else:
-                    kept.append(field)
-            query = "&".join(kept)
+        if query:
+            query = self._without_token(query)
         self.query_string = query
+
+    def _without_token(self, query: str) -> str:
+        """Takes the token out of a query: what is no longer in it cannot get into a log with it."""
+        if query.count("&") >= MAX_FIELDS:
+            return ""
+        if "token" not in query and "%" not in query:
+            return query
+        kept = []
+        for field in query.split("&"):
+            name, _, value = field.partition("=")
+            if unquote_plus(name) == "token":
+                self._query_token = unquote_plus(value) or None
+            else:
+                kept.append(field)
+        return "&".join(kept)
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
@@ -74,8 +75,9 @@ class Request:
         Values are bytes on the wire (RFC 9110 section 5.5). Here they are read as UTF-8, and those that are no UTF-8 as
         Latin-1, so that `Zürich` is the same text in both.
         """
-        headers = CIMultiDict((name.decode("latin-1"), text_of(value)) for name, value in self._raw)
-        return CIMultiDictProxy(headers)
+        lines = (line.partition(b":") for line in self._headers.split(b"\r\n") if line)
+        fields = [(name.decode("latin-1"), text_of(value.strip(b" \t"))) for name, _, value in lines]
+        return CIMultiDictProxy(CIMultiDict(fields))
 
     @property
     def query(self) -> dict[str, str]:
@@ -87,7 +89,7 @@ class Request:
     @property
     def bearer(self) -> str | None:
         """The token of `Authorization: Bearer` (RFC 6750 section 2.1)."""
-        scheme, _, token = text_of(self._header(b"authorization")).partition(" ")
+        scheme, _, token = text_of(self._header(_AUTHORIZATION)).partition(" ")
         return token.strip() or None if scheme.lower() == "bearer" else None
 
     @property
@@ -98,7 +100,7 @@ class Request:
     @property
     def subprotocol_token(self) -> str | None:
         """The token in an offer `fanwire.token.TOKEN`, percent-decoded: the way of browsers, which set no headers."""
-        for offer in text_of(self._header(b"sec-websocket-protocol")).split(","):
+        for offer in text_of(self._header(_SUBPROTOCOL)).split(","):
             name = offer.strip()
             if name.startswith(TOKEN_OFFER):
                 return unquote(name.removeprefix(TOKEN_OFFER)) or None
@@ -117,7 +119,7 @@ class Request:
         # Not http.cookies: one cookie that it does not like makes it find none, and in a Python of before CVE-2024-7592
         # a quoted value of 16 KB holds it up for 0.2 s.
         wanted = name.encode()
-        for pair in self._header(b"cookie", b";").split(b";"):
+        for pair in self._header(_COOKIE, b";").split(b";"):
             key, separator, found = pair.partition(b"=")
             if not separator or key.strip() != wanted:
                 continue
@@ -152,20 +154,22 @@ class Request:
     def with_token(self, token: str) -> Request:
         """The same request with this token as `Authorization: Bearer` and no other credential: how a client that is
         connected shows a new one."""
-        line = f"Bearer {token}".encode("ascii", errors="replace")
-        head = Head(b"GET", b"/", "1.1", [(b"Authorization", line)])
-        renewed = Request(head, self.remote, self.is_secure)
+        # One line, whatever the token is.
+        line = f"Authorization: Bearer {token}".encode("ascii", errors="replace").translate(_ONE_LINE)
+        renewed = Request(b"/", line, self.remote, self.is_secure)
         renewed.path, renewed.query_string = self.path, self.query_string
         renewed.renewal = token
         return renewed
 
     def forget_headers(self) -> None:
         """Gives the headers' memory back: a kilobyte or two for every connection that just sits there."""
-        self._raw = ()
+        self._headers = b""
         self._query_token = None
 
-    def _header(self, name: bytes, separator: bytes = b", ") -> bytes:
-        return separator.join(value for key, value in self._raw if key.lower() == name)
+    def _header(self, line: re.Pattern[bytes], separator: bytes = b", ") -> bytes:
+        """The values of all headers of one name; `line` finds them in a block of lines."""
+        values = line.findall(b"\r\n" + self._headers)
+        return separator.join([value.rstrip(b" \t") for value in values])
 
     def __repr__(self) -> str:
         # Without the query, which may hold a session's id.
@@ -204,3 +208,12 @@ _SOURCES = {"header": "bearer", "subprotocol": "subprotocol_token", "query": "qu
 
 _ESCAPED = re.compile(r"\\(?:([0-3][0-7]{2})|(.))")
 """An octet or a character in a quoted cookie."""
+
+
+def _line_of(name: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"\r\n" + name + rb":[ \t]*([^\r]*)", re.IGNORECASE)
+
+
+_AUTHORIZATION, _SUBPROTOCOL, _COOKIE = map(_line_of, (b"Authorization", b"Sec-WebSocket-Protocol", b"Cookie"))
+
+_ONE_LINE = bytes.maketrans(b"\r\n", b"??")

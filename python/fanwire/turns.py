@@ -4,7 +4,6 @@ others in between."""
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 from fanwire.calls import as_exception, name_of
 from fanwire.health import Health
 
-__all__ = ["Turns", "give_way"]
+__all__ = ["Turns"]
 
 T = TypeVar("T")
 
@@ -83,7 +82,6 @@ class Turns:
         return not self._calls or self._clock() - self._progress < STUCK
 
     def _turn(self) -> None:
-        give_way()
         end = self._clock() + SLICE
         while self._calls:
             self._next()
@@ -100,12 +98,8 @@ class Turns:
             self._health.internal_error(getattr(call, "__qualname__", type(call).__qualname__), error)
 
 
-give_way = os.sched_yield
-"""Lets the writing threads go first where they share a core with the loop: the kernel would let it have milliseconds.
-To be called before work that is a part of one."""
-
 STUCK = 10.0
 """Seconds without a call, while some wait, after which the queue counts as dead: a turn of the loop is far shorter."""
 
 SLICE = 0.002
-"""Seconds of a turn: some ten handshakes, and little beside the 50 ms in which a person notices nothing."""
+"""Seconds of a turn: some hundred ends of sessions, and little beside the 50 ms in which a person notices nothing."""

@@ -9,9 +9,9 @@
     feeds = ApiKeys({"feed": os.environ["FEED_KEY"]})
     server = fanwire.Server(authenticate=Chain(users, feeds))
 
-Each is an object to be called with a `Request`; it returns an `Identity` or raises `Refused`. Its reason tells the
-operator what is wrong, and never quotes a credential. `fanwire` itself does not import this package: the cryptography
-behind it takes 50 ms to load.
+Each is an object to be called with a `Request`, and awaited; it returns an `Identity` or raises `Refused`. The reason
+tells the operator what is wrong, and never quotes a credential. `fanwire` itself does not import this package: the
+cryptography behind it takes 50 ms to load.
 """
 
 from fanwire.auth.api_keys import ApiKeys

@@ -7,6 +7,7 @@ import hmac
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
+from fanwire.authenticator import Authenticator
 from fanwire.checks import check_number, check_text, check_texts
 from fanwire.errors import Refused
 from fanwire.identity import Identity
@@ -17,7 +18,7 @@ __all__ = ["ApiKeys"]
 logger = logging.getLogger("fanwire.auth")
 
 
-class ApiKeys:
+class ApiKeys(Authenticator):
     """Lets in whoever shows one of these keys; its name is the subject, and it never expires.
 
     Args:
@@ -63,7 +64,7 @@ class ApiKeys:
         if not self._holders:
             raise ValueError("no API keys: nobody would be let in")
 
-    async def __call__(self, request: Request) -> Identity:
+    def ask(self, request: Request) -> Identity:
         """Who shows a key.
 
         Raises:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import isawaitable
 from typing import Any
 
 from fanwire.authentication import accepted
+from fanwire.authenticator import Authenticator, asking
 from fanwire.checks import check_function
 from fanwire.errors import Refused
 from fanwire.request import Request
@@ -14,7 +15,7 @@ from fanwire.request import Request
 __all__ = ["Chain"]
 
 
-class Chain:
+class Chain(Authenticator):
     """Lets in whoever one of these authenticators lets in; the first that does says who it is.
 
     One that answers 401, or returns None or another false value, does not know who asks, and one that answers 503
@@ -33,38 +34,52 @@ class Chain:
             raise ValueError("a chain of no authenticators would let nobody in")
         for authenticate in authenticators:
             check_function("each authenticator of a Chain", authenticate)
-        self._authenticators = authenticators
+        self._authenticators = [asking(authenticate) for authenticate in authenticators]
 
-    async def __call__(self, request: Request) -> Any:
-        """Who asks.
+    def ask(self, request: Request) -> Any:
+        """Who asks. Where one of them has to be awaited, this returns a coroutine.
 
-        Raises:
+        Raises, here or in the coroutine:
             Refused: by all of them: 503 if one could not say, otherwise 401. Or by one with another status.
         """
-        reasons: list[str] = []
-        unable: Refused | None = None
-        for authenticate in self._authenticators:
-            answer = await _ask(authenticate, request)
-            if not isinstance(answer, Refused):
-                return answer
-            if answer.status == 503:
-                unable = unable or answer
-            elif answer.status != 401:
-                raise answer
-            reasons.append(str(answer)[:MAX_REASON])
-        reason = "; ".join(reasons)
-        if unable is not None:
-            raise Refused(503, reason, retry_after=unable.retry_after)
-        raise Refused(401, reason)
+        refusals: list[Refused] = []
+        for number, authenticate in enumerate(self._authenticators):
+            try:
+                answer = authenticate(request)
+                if isawaitable(answer):
+                    return self._go_on(request, refusals, answer, self._authenticators[number + 1 :])
+                return accepted(answer)
+            except Refused as refused:  # noqa: PERF203 - each may refuse
+                _note(refusals, refused)
+        raise _of_all(refusals)
+
+    async def _go_on(
+        self, request: Request, refusals: list[Refused], answer: Any, others: Sequence[Callable[[Request], Any]]
+    ) -> Any:
+        try:
+            return accepted(await answer)
+        except Refused as refused:
+            _note(refusals, refused)
+        for authenticate in others:
+            try:
+                found = authenticate(request)
+                return accepted(await found if isawaitable(found) else found)
+            except Refused as refused:  # noqa: PERF203 - each may refuse
+                _note(refusals, refused)
+        raise _of_all(refusals)
 
 
-async def _ask(authenticate: Callable[[Request], Any], request: Request) -> Any:
-    """An identity or a refusal, whether it is returned or raised."""
-    try:
-        answer = authenticate(request)
-        return accepted(await answer if isawaitable(answer) else answer)
-    except Refused as refused:
-        return refused
+def _note(refusals: list[Refused], refused: Refused) -> None:
+    """Goes on behind one that does not know who asks, or cannot say. Any other refusal is raised again."""
+    if refused.status not in (401, 503):
+        raise refused
+    refusals.append(refused)
+
+
+def _of_all(refusals: list[Refused]) -> Refused:
+    reason = "; ".join(str(refused)[:MAX_REASON] for refused in refusals)
+    unable = next((refused for refused in refusals if refused.status == 503), None)
+    return Refused(401, reason) if unable is None else Refused(503, reason, retry_after=unable.retry_after)
 
 
 MAX_REASON = 200

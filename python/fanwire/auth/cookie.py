@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
 from fanwire.authentication import accepted
+from fanwire.authenticator import Authenticator
 from fanwire.checks import check_function, check_text, described
 from fanwire.errors import Refused
 from fanwire.request import Request
@@ -15,7 +16,7 @@ from fanwire.request import Request
 __all__ = ["CookieSession"]
 
 
-class CookieSession:
+class CookieSession(Authenticator):
     """Lets in whoever has a session with the website that sets this cookie.
 
     Browsers send cookies with the requests of any page, so they are believed of pages of the server's own origin or one
@@ -39,10 +40,10 @@ class CookieSession:
         self._name = name
         self._load = load
 
-    async def __call__(self, request: Request) -> Any:
-        """Whose session it is.
+    def ask(self, request: Request) -> Any:
+        """Whose session it is. Where `load` has to be awaited, this returns a coroutine.
 
-        Raises:
+        Raises, here or in the coroutine:
             Refused: 401, there is no cookie or no session; 403, the page is of another origin.
         """
         value = request.cookie(self._name)
@@ -51,8 +52,12 @@ class CookieSession:
         if len(value) > MAX_VALUE:
             raise Refused(401, f"cookie {self._name} is longer than {MAX_VALUE} characters")
         identity = self._load(value)
-        if isawaitable(identity):
-            identity = await identity
+        return self._wait(identity) if isawaitable(identity) else self._checked(identity)
+
+    async def _wait(self, identity: Awaitable[Any]) -> Any:
+        return self._checked(await identity)
+
+    def _checked(self, identity: Any) -> Any:
         if identity is None:
             raise Refused(401, f"no session for cookie {self._name}")
         return accepted(identity)

@@ -4,18 +4,18 @@ has been checked, save which of the known keys and algorithms it was.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, NamedTuple
 
 import jwt
 
 from fanwire.auth.key_set import Key, check_algorithms
 from fanwire.auth.keys import Keys
+from fanwire.authenticator import Authenticator
 from fanwire.checks import check_function, check_instance, check_number, check_texts
 from fanwire.errors import Refused
 from fanwire.identity import Identity
@@ -24,7 +24,7 @@ from fanwire.request import Request, check_sources
 __all__ = ["JWT"]
 
 
-class JWT:
+class JWT(Authenticator):
     """Lets in whoever shows a token that one of the keys has signed.
 
     Args:
@@ -77,12 +77,13 @@ class JWT:
         self._scopes = tuple(scopes)
         self._clock = clock
         known = jwt.PyJWS(accepted)
+        self._headers: dict[str, _Header] = {}
         self._algorithms = {name: known.get_algorithm_by_name(name) for name in accepted}
 
-    async def __call__(self, request: Request) -> Identity:
-        """Whose token it is. Waits for nothing but keys that are not at hand.
+    def ask(self, request: Request) -> Identity | Coroutine[Any, Any, Identity]:
+        """Whose token it is. Where the key is not at hand, this returns a coroutine.
 
-        Raises:
+        Raises, here or in the coroutine:
             Refused: 401, there is no token or it is not good; 503, there are no keys.
         """
         token = request.credential(self._credentials)
@@ -90,9 +91,16 @@ class JWT:
             raise Refused(401, "no token")
         try:
             alg, kid = self._header(token)
-            key = self._keys.find(kid, alg) or await self._keys.look_up(kid, alg)
-            if key is None:
-                raise _Bad(f"no key for kid {_quoted(kid)} and {alg}")
+            key = self._keys.find(kid, alg)
+            return self._look_up(token, alg, kid) if key is None else self._identity(self._claims(token, key, alg))
+        except _Bad as bad:
+            raise Refused(401, str(bad)) from None
+
+    async def _look_up(self, token: str, alg: str, kid: str | None) -> Identity:
+        key = await self._keys.look_up(kid, alg)
+        if key is None:
+            raise Refused(401, f"no key for kid {_quoted(kid)} and {alg}")
+        try:
             return self._identity(self._claims(token, key, alg))
         except _Bad as bad:
             raise Refused(401, str(bad)) from None
@@ -103,13 +111,23 @@ class JWT:
         """
         if len(token) > MAX_TOKEN:
             raise _Bad(f"a token of more than {MAX_TOKEN} characters")
-        parts = token.split(".", 5)
-        if len(parts) != 3:
+        if token.count(".") != 2:
             raise _Bad("a token is of three parts (RFC 7515 section 7.1)")
         if "=" in token:
             # The same token must not be there in two spellings (RFC 7515 section 2).
             raise _Bad("a token has no padding")
-        header = _object(_decoded(parts[0]), "header")
+        part = token[: token.index(".")]
+        found = self._headers.get(part)
+        if found is None:
+            found = self._checked_header(part)
+            # All tokens of an issuer have the same few. Others would fill this for nothing.
+            if len(self._headers) >= MAX_HEADERS:
+                self._headers.clear()
+            self._headers[part] = found
+        return found
+
+    def _checked_header(self, part: str) -> _Header:
+        header = _object(_decoded(part), "header")
         alg, kid = header.get("alg"), header.get("kid")
         if not isinstance(alg, str) or alg not in self._algorithms:
             raise _Bad(f"algorithm {_quoted(alg)} is not among {', '.join(self._algorithms)}")
@@ -203,12 +221,12 @@ def _is_one(value: Any, names: frozenset[str]) -> bool:
 def _decoded(part: str) -> bytes:
     if not _BASE64URL.fullmatch(part):
         raise _Bad("a part of the token is not base64url")
-    padded = part + "=" * (-len(part) % 4)
+    plain = part.encode().translate(_FROM_BASE64URL) + b"=" * (-len(part) % 4)
     try:
-        found = base64.urlsafe_b64decode(padded)
+        found = binascii.a2b_base64(plain)
     except binascii.Error:
         raise _Bad("a part of the token is not base64url") from None
-    if base64.urlsafe_b64encode(found) != padded.encode():
+    if binascii.b2a_base64(found, newline=False) != plain:
         # Bits beyond the last byte: the same token in another spelling.
         raise _Bad("a part of the token is not base64url")
     return found
@@ -246,6 +264,8 @@ def _quoted(value: Any) -> str:
 
 _LOADS = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number).decode
 
+_FROM_BASE64URL = bytes.maketrans(b"-_", b"+/")
+
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 
 MAX_TOKEN = 8192
@@ -254,6 +274,9 @@ MAX_TOKEN = 8192
 MAX_KID = 256
 
 MAX_QUOTED = 100
+
+MAX_HEADERS = 64
+"""Headers that are kept, with the key and algorithm that each names."""
 
 MAX_LEEWAY = 300.0
 """Seconds. RFC 7519 section 4.1.4 speaks of a few minutes at most."""

@@ -7,7 +7,6 @@ from inspect import isawaitable
 from typing import Any
 
 from fanwire._engine import EngineError
-from fanwire.admission import Ticket
 from fanwire.calls import name_of
 from fanwire.carriage import OVER, Phase
 from fanwire.codes import CloseCode
@@ -25,15 +24,14 @@ __all__ = ["WebSocket"]
 class WebSocket:
     """One link of a connection. It is the hub's `Carrier`."""
 
-    __slots__ = ("_hub", "_on_message", "connection", "encrypted", "fresh", "inbox", "link", "phase", "ticket")
+    __slots__ = ("_hub", "_on_message", "connection", "encrypted", "fresh", "inbox", "link", "phase")
 
     connection: Connection
-    link: int
 
-    def __init__(self, hub: Hub, ticket: Ticket) -> None:
+    def __init__(self, hub: Hub, link: int) -> None:
         self._hub = hub
         self._on_message = hub.handlers.on_message
-        self.ticket = ticket
+        self.link = link
         self.encrypted: Encrypted | None = None
         self.fresh: Connection | None = None
         self.phase = Phase.CARRYING
@@ -60,9 +58,11 @@ class WebSocket:
             for message in messages:
                 self._heard(session, message)
             return
+        if handler is None:
+            return
         for message in messages:
             # After a close frame, whichever side sent it, data no longer counts.
-            if connection.state is not OPEN or handler is None:
+            if connection.state is not OPEN:
                 return
             if inbox.is_running:
                 inbox.put(self._deliver, handler, message, size=len(message), of=handler)
@@ -93,11 +93,13 @@ class WebSocket:
         """See `Carrier`."""
         if self.phase in OVER:
             return
-        # By some codes the client says that it comes back: its session waits.
-        if code is None or code not in RECONNECTS or not self._hub.let_go(self, code, reason):
+        if code is not None and code in RECONNECTS:
+            # The client says that it comes back: its session waits, if it can. The engine has left the answer to us.
+            if self._hub.let_go(self, code, reason):
+                return
             with contextlib.suppress(EngineError):
                 self._hub.engine.close(self.connection.id, code, reason, False)
-            self.connection.closing(code or CloseCode.NO_CODE, reason, "client")
+        self.connection.closing(code or CloseCode.NO_CODE, reason, "client")
 
     def broke(self, code: int, reason: str) -> None:
         """See `Carrier`."""
@@ -117,7 +119,6 @@ class WebSocket:
 
     def gone(self, is_abrupt: bool) -> None:
         """See `Carrier`."""
-        self.ticket.leave()
         if self.encrypted is not None:
             self.encrypted.end(is_abrupt)
 

@@ -1,0 +1,127 @@
+"""What the engine tells of those who are not connected yet, and to whom each of it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fanwire._engine import EngineError
+from fanwire.gateway.http import HttpSide
+from fanwire.handshake.handshakes import Handshakes
+from fanwire.handshake.tls import Tls
+from fanwire.hub import Hub
+from fanwire.metrics import Metrics
+
+__all__ = ["Newcomers"]
+
+logger = logging.getLogger("fanwire.handshake")
+
+
+class Newcomers:
+    """Takes the engine's events about newcomers. On the loop's thread only.
+
+    Args:
+        hub: passes the events on.
+        handshakes: requests for connections.
+        tls: those for whom the loop speaks TLS.
+        http: those who speak plain HTTP.
+        metrics: count what is left out of the log.
+        is_ready: whether clients are let in.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        handshakes: Handshakes,
+        tls: Tls,
+        http: HttpSide,
+        metrics: Metrics,
+        is_ready: Callable[[], bool],
+    ) -> None:
+        self._engine = hub.engine
+        self._handshakes = handshakes
+        self._tls = tls
+        self._http = http
+        self._metrics = metrics
+        self._is_ready = is_ready
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_open = True
+        hub.take_newcomer = self.take
+
+    def take(self, kind: str, id: int, detail: Any) -> None:
+        """Takes an event."""
+        if kind == "request":
+            self._handshakes.begin(id, detail)
+        elif kind == "gone":
+            self._handshakes.gone(id)
+        elif kind == "http":
+            self._hand_over(id, *detail)
+        elif kind == "tls":
+            self._tls.begin(id, detail[0])
+        elif kind == "turned_away":
+            self._log(*detail)
+        else:
+            self._tls.told(kind, id, detail)
+
+    def open(self) -> None:
+        """The server listens. From now on the engine answers health checks of peers that the limits refuse."""
+        self._tell_ready()
+
+    def close(self) -> None:
+        """The server stops: it lets nobody in any more."""
+        self.is_open = False
+        self._engine.stop_listening()
+        self._handshakes.close()
+        self._tell_ready()
+
+    def abort(self) -> None:
+        """The server has stopped: ends what is left of those who were not let in."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._tls.close()
+
+    def _tell_ready(self) -> None:
+        # What readiness depends on is asked for and does not tell, so it is looked at once a second.
+        self._engine.set_ready(self._is_ready())
+        if self.is_open:
+            self._timer = asyncio.get_running_loop().call_later(LOOK, self._tell_ready)
+
+    def _hand_over(self, id: int, fd: int | None, data: bytes, peer: str, is_secure: bool) -> None:
+        gone = partial(self._engine.left, id)
+        if fd is not None:
+            self._http.take(socket.socket(fileno=fd), data, peer, is_secure, gone, partial(self._take_back, id))
+            return
+        encrypted = self._tls.hand_over(id)
+        if encrypted is None:
+            gone()
+        else:
+            self._http.adopt(encrypted, data, peer, gone)
+
+    def _take_back(self, id: int, transport: asyncio.Transport, data: bytes) -> None:
+        """One that spoke plain HTTP asks to become a WebSocket, over the same connection."""
+        try:
+            self._engine.take_back(id, transport.get_extra_info("socket").fileno(), data)
+        except (OSError, EngineError):
+            # No descriptor is left, or the engine has ended.
+            self._engine.left(id)
+        # The engine has the socket by a descriptor of its own, and this closes the other. Nothing is sent by that.
+        transport.set_protocol(asyncio.Protocol())
+        transport.abort()
+
+    def _log(self, remote: str, status: int, reason: str, left_out: int) -> None:
+        """Logs a refusal; so many before it were left out. The reason is for the operator."""
+        if left_out:
+            self._metrics.line_suppressed(logging.INFO, left_out)
+            logger.info("%d more lines about refusals were left out", left_out)
+        if status:
+            logger.info("%s refused with %d: %s", remote or "a peer", status, reason)
+        else:
+            logger.warning("%s", reason)
+
+
+LOOK = 1.0
+"""Seconds between two looks at the server's readiness."""
