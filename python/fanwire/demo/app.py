@@ -8,7 +8,10 @@ import time
 from importlib.resources import files
 from typing import Any
 
-from aiohttp import web
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
 
 from fanwire.connection import Connection
 from fanwire.demo.readings import Readings, Window
@@ -40,13 +43,14 @@ class Demo:
     """
 
     def __init__(self, port: int) -> None:
-        self.server = Server("127.0.0.1", port, authenticate=self._room_of)
+        app = Starlette(routes=[Route("/", self._page)])
+        # Mounted nowhere: the page's sockets are at /rooms/NAME.
+        self.server = Server("127.0.0.1", port, authenticate=self._room_of, app=app, mount="")
         self._html = files("fanwire.demo").joinpath("page.html").read_bytes()
         self._feeding: asyncio.Task[None] | None = None
         for room in ROOMS:
             self.server.room(room, delivery="latest", max_keys=KEYS_MAX)
         self.server.on_connect(self._subscribe)
-        self.server.http.router.add_get("/", self._page)
 
     @property
     def page(self) -> str:
@@ -60,8 +64,8 @@ class Demo:
 
     # What comes in.
 
-    async def _page(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._html, content_type="text/html", charset="utf-8", headers=HEADERS)
+    async def _page(self, request: HttpRequest) -> HTMLResponse:
+        return HTMLResponse(self._html, headers=HEADERS)
 
     def _room_of(self, request: Request) -> Anonymous:
         # Any page of the web may open a socket to 127.0.0.1 in its visitor's browser; none but ours gets readings.

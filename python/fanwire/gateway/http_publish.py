@@ -7,16 +7,19 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from inspect import isawaitable
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
-from aiohttp import web
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
 
 from fanwire.backplane.base import Unavailable
 from fanwire.errors import Overloaded
 from fanwire.gateway.http_body import HttpError, Options, entries_of, entry_of, options_of, payload_of
-from fanwire.gateway.http_reader import read_body
+from fanwire.gateway.http_reader import TooLarge, read_body
 from fanwire.reduction import short
 
-__all__ = ["HttpPublisher", "Publish"]
+__all__ = ["HttpPublisher", "Publish", "document"]
 
 Publish = Callable[[str, "bytes | str", bool, Options], "int | Awaitable[int]"]
 """Takes a room, a payload, whether it is JSON, and how it is published; returns the sequence number."""
@@ -54,25 +57,25 @@ class HttpPublisher:
         self._min_rate = min_rate
         self._count = count
 
-    async def one(self, request: web.Request) -> web.Response:
+    async def one(self, request: Request) -> Response:
         """Publishes the body to the room in the path.
 
         Raises:
             HttpError: it was not done.
         """
-        options = options_of(request.query.items())
+        options = options_of(_query_of(request))
         body = await self._body(request)
         payload, is_json = payload_of(request.headers.get("Content-Type", ""), body, self._max_nesting)
-        seq = self._try(request.match_info["name"], payload, is_json, options)
-        return web.json_response({"seq": await seq if isawaitable(seq) else seq})
+        seq = self._try(_room_of(request), payload, is_json, options)
+        return document({"seq": await seq if isawaitable(seq) else seq})
 
-    async def several(self, request: web.Request) -> web.Response:
+    async def several(self, request: Request) -> Response:
         """Publishes the messages in the body, in order, each on its own account.
 
         Raises:
             HttpError: nothing was done.
         """
-        if request.query:
+        if request.url.query:
             text = "/publish takes no parameters; each message has its own"
             raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", text, "?")
         entries = entries_of(request.headers.get("Content-Type", ""), await self._body(request))
@@ -80,7 +83,7 @@ class HttpPublisher:
         begun = [self._begin(entry) for entry in entries]
         results = [await result if isawaitable(result) else result for result in begun]
         status = HTTPStatus.OK if all("seq" in result for result in results) else HTTPStatus.MULTI_STATUS
-        return web.json_response({"results": results}, status=status)
+        return document({"results": results}, status)
 
     def _begin(self, document: bytes) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         try:
@@ -100,22 +103,44 @@ class HttpPublisher:
             raise _error_of(error) from error
         return _stored(seq) if isawaitable(seq) else seq
 
-    async def _body(self, request: web.Request) -> bytes:
+    async def _body(self, request: Request) -> bytes:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             text = "a body must be sent as it is, not compressed"
             raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_type", text)
         too_large = HttpError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"a body must have at most {self._max_body} bytes"
         )
-        if (request.content_length or 0) > self._max_body:
+        # The parser has looked whether it is a number.
+        if int(request.headers.get("Content-Length", "0")) > self._max_body:
             raise too_large
         try:
-            return await read_body(request, self._max_body, self._timeout, self._min_rate)
-        except web.HTTPRequestEntityTooLarge:
+            return await read_body(request.receive, self._max_body, self._timeout, self._min_rate)
+        except TooLarge:
             raise too_large from None
         except asyncio.TimeoutError:
             self._count("http_body_timeout")
             raise HttpError(HTTPStatus.REQUEST_TIMEOUT, "timeout", "the body did not come in time") from None
+
+
+def document(value: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
+    """An answer in JSON."""
+    return Response(orjson.dumps(value), status, headers, "application/json")
+
+
+def _query_of(request: Request) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(request.url.query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", "parameters must be UTF-8", "?") from None
+
+
+def _room_of(request: Request) -> str:
+    name: str = request.path_params["name"]
+    try:
+        # Not decoded before: a slash within a name is not one of the path.
+        return unquote(name, errors="strict")
+    except UnicodeDecodeError:
+        raise HttpError(HTTPStatus.BAD_REQUEST, "bad_room", "room must be UTF-8", "$.room") from None
 
 
 async def _result(room: str, seq: Awaitable[int]) -> dict[str, Any]:

@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-
-from aiohttp import web
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 from fanwire.deadline import within
 
-__all__ = ["read_body"]
+__all__ = ["TooLarge", "read_body"]
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+"""Of ASGI."""
 
 
-async def read_body(request: web.Request, max_bytes: int, timeout: float, min_rate: int) -> bytes:
+class TooLarge(Exception):
+    """A body has more bytes than it may."""
+
+
+async def read_body(receive: Receive, max_bytes: int, timeout: float, min_rate: int) -> bytes:
     """Reads a body to its end.
 
     Args:
-        request: what it belongs to.
+        receive: of the request.
         max_bytes: it may have.
         timeout: seconds for it, and a second more for each `min_rate` bytes that have come: a slow link has the time
             that it takes, and one byte a second is an attack.
         min_rate: bytes a second.
 
     Raises:
-        HTTPRequestEntityTooLarge: it is larger.
+        TooLarge: it is larger.
         asyncio.TimeoutError: it is too slow.
+        ConnectionError: the peer is gone.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
     body = bytearray()
-    while not request.content.at_eof():
+    while True:
         left = begun + timeout + len(body) / min_rate - loop.time()
-        body += await within(request.content.readany(), max(0.0, left))
+        message = await within(receive(), max(0.0, left))
+        if message["type"] != "http.request":
+            raise ConnectionError("the peer is gone")
+        body += message.get("body", b"")
         if len(body) > max_bytes:
-            raise web.HTTPRequestEntityTooLarge(max_size=max_bytes, actual_size=len(body))
-    return bytes(body)
+            raise TooLarge
+        if not message.get("more_body", False):
+            return bytes(body)

@@ -1,4 +1,6 @@
-"""A prefix of all paths, for a server behind a proxy that gives it a part of a website. Pure."""
+"""Paths: the prefix that a proxy puts before all of them, and the path at which Fanwire is mounted beside an
+application. Pure; the engine has the same rules for upgrades.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import re
 
 from fanwire.checks import check_text, described
 
-__all__ = ["check_prefix", "unprefixed"]
+__all__ = ["below", "check_prefix", "unprefixed"]
 
 
 def check_prefix(name: str, value: object) -> str:
@@ -25,12 +27,21 @@ def check_prefix(name: str, value: object) -> str:
 def unprefixed(target: str, prefix: str) -> str:
     """A request target without the prefix. One that does not begin with it stays as it is: a proxy may have taken the
     prefix off, and health checks come without a proxy."""
-    if not prefix or not target.startswith(prefix):
+    rest = below(target, prefix)
+    return target if rest is None else rest
+
+
+def below(target: str, mount: str) -> str | None:
+    """A request target as it is seen from a path, such as "/healthz" for "/fanwire/healthz" below "/fanwire". None: it
+    is not below it."""
+    if not mount:
         return target
-    rest = target[len(prefix) :]
+    if not target.startswith(mount):
+        return None
+    rest = target[len(mount) :]
     if rest.startswith("/"):
         return rest
-    return f"/{rest}" if not rest or rest.startswith("?") else target
+    return f"/{rest}" if not rest or rest.startswith("?") else None
 
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")

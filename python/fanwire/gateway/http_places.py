@@ -1,15 +1,12 @@
-"""Connections that speak plain HTTP: how many there may be, and what ends one that does not go on."""
+"""How many connections may speak plain HTTP, in all and from one address. Pure."""
 
 from __future__ import annotations
-
-import asyncio
-from typing import Any
 
 from fanwire.errors import Refused
 from fanwire.limits import Limits
 from fanwire.proxies import network_of
 
-__all__ = ["HttpConnection", "HttpPlaces", "Place"]
+__all__ = ["HttpPlaces", "Place"]
 
 
 class HttpPlaces:
@@ -88,56 +85,6 @@ class Place:
         places, self._places = self._places, None
         if places is not None:
             places.leave(self._network, has_key=self._has_key)
-
-
-class HttpConnection:
-    """A connection that was given to the HTTP server. A peer that does not take its answers is cut off.
-
-    Args:
-        protocol: the HTTP server's.
-        transport: its transport.
-        place: given back when the transport is gone.
-        write_timeout: seconds for which a peer may take nothing of what waits for it.
-    """
-
-    def __init__(
-        self, protocol: asyncio.Protocol, transport: asyncio.Transport, place: Place, write_timeout: float
-    ) -> None:
-        self._protocol: Any = protocol
-        self._transport = transport
-        self._place = place
-        self._write_timeout = write_timeout
-        self._timer: asyncio.TimerHandle | None = None
-        self._protocol.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """A part of a request has come."""
-        self._protocol.data_received(data)
-
-    def eof_received(self) -> bool:
-        """The peer sends no more."""
-        return bool(self._protocol.eof_received())
-
-    def pause_writing(self) -> None:
-        """The peer is slow to read."""
-        self._timer = asyncio.get_running_loop().call_later(self._write_timeout, self._transport.abort)
-        self._protocol.pause_writing()
-
-    def resume_writing(self) -> None:
-        """It reads again."""
-        self._stop_timer()
-        self._protocol.resume_writing()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The transport is gone."""
-        self._stop_timer()
-        self._place.leave()
-        self._protocol.connection_lost(error)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 BUSY = 1

@@ -1,0 +1,75 @@
+"""An application's own server beside this one, in one process: whether both want the same port."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Iterator
+from inspect import iscoroutine
+from types import FrameType
+
+import uvicorn
+
+__all__ = ["check_port", "port_taken"]
+
+
+def check_port(host: str, port: int) -> None:
+    """Looks whether the uvicorn that runs this task's application will listen at this address, too. It binds its port
+    only when the application has started: without this it would fail, and could not say why.
+
+    Args:
+        host: where a server is about to listen.
+        port: its port.
+
+    Raises:
+        OSError: it will.
+    """
+    config = _uvicorn_of_this_task()
+    if config is not None and port and port == config.port and _overlap(host, config.host):
+        raise port_taken(host, port)
+
+
+def port_taken(host: str, port: int) -> OSError:
+    """The error of a server that finds its port taken, perhaps by the application's own server."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return OSError(
+        errno.EADDRINUSE,
+        f"{address} is taken, perhaps by the server that runs this application. Each of them needs a port of its "
+        f"own, such as fanwire.Server(port={port + 1 if port < 65_535 else port - 1}). To have both on one port, let "
+        "Fanwire serve the application: fanwire.Server(app=app), with server.run() in place of the other server, and "
+        "without lifespan=server.lifespan. If another worker of this application has the port (uvicorn --workers): "
+        "workers share one with fanwire.Server(reuse_port=True), and need a backplane",
+    )
+
+
+def _uvicorn_of_this_task() -> uvicorn.Config | None:
+    """The settings of the uvicorn that starts the application in whose `lifespan` this is; None: there is none, or it
+    was given its sockets."""
+    lifespan = next((frame.f_locals.get("self") for frame in _frames(asyncio.current_task())), None)
+    for task in asyncio.all_tasks():
+        for frame in _frames(task):
+            server = frame.f_locals.get("self")
+            if isinstance(server, uvicorn.Server) and frame.f_code.co_name == "startup":
+                config: uvicorn.Config = server.config
+                is_bound = frame.f_locals.get("sockets") or config.fd is not None or config.uds
+                if server.lifespan is lifespan and not is_bound:
+                    return config
+    return None
+
+
+def _frames(task: asyncio.Task[object] | None) -> Iterator[FrameType]:
+    """The frames of the coroutines of a task, each awaiting the next."""
+    coroutine = None if task is None else task.get_coro()
+    while iscoroutine(coroutine) and coroutine.cr_frame is not None:
+        yield coroutine.cr_frame
+        coroutine = coroutine.cr_await
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or any(host in ANY for host in (one, other)) or {one, other} <= LOOPBACK
+
+
+ANY = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+"""Hosts that stand for all of a machine's addresses."""
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
