@@ -14,6 +14,9 @@ __all__ = ["OVER", "Phase", "Step", "Word", "step"]
 class Phase(Enum):
     """Where a link stands."""
 
+    # By identity, and in C: that of `Enum` hashes the name, in Python, and each event looks a phase up.
+    __hash__ = object.__hash__
+
     DECIDING = "deciding"
     """The engine was asked whether a session goes on over it, and has not answered."""
     CARRYING = "carrying"
@@ -26,6 +29,8 @@ class Phase(Enum):
 
 class Word(Enum):
     """What is said of a link."""
+
+    __hash__ = object.__hash__
 
     RESUMED = "resumed"
     """The session goes on over it."""

@@ -155,8 +155,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     files alone. 100,000 idle ones take a gigabyte."""
 
     max_http_connections: int = 1_000
-    """Of those that speak plain HTTP: health checks, publishers, scrapers; more are answered with 503, but health
-    checks with their answer."""
+    """Of those that speak plain HTTP: health checks, publishers, scrapers, and clients of an `app`, its WebSockets
+    too; more are answered with 503, but health checks with their answer."""
 
     http_reserve: int = 100
     """Of these, kept for peers whose first request shows an API key: whoever holds all other connections does not

@@ -193,12 +193,14 @@ class Connection:
             asyncio.TimeoutError: from the coroutine: not acknowledged.
             ConnectionError: from the coroutine: the session has ended before.
         """
-        check_delivery_of(delivery)
-        check_flag("ack", ack)
-        payload, is_json = encode(data, self._services.max_nesting)
-        if not ack:
+        if delivery is not None:
+            check_delivery_of(delivery)
+        # Bytes are what they are, and no other call is so frequent.
+        payload, is_json = (data, False) if type(data) is bytes else encode(data, self._services.max_nesting)
+        if ack is False:
             self._engine.send(self.id, payload, is_json, delivery)
             return None
+        check_flag("ack", ack)
         if self.session is None:
             raise TypeError("a client without a session cannot acknowledge: it offered no subprotocol")
         check_number("timeout", timeout, above=0)

@@ -304,6 +304,8 @@ class _Walk:
     @property
     def _at(self) -> str:
         path = "".join(["$", *self._path])
+        if path == "$":
+            return "the value"
         return path if len(path) <= _PATH_MAX else f"{path[:_PATH_MAX]}\N{HORIZONTAL ELLIPSIS}"
 
 

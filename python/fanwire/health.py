@@ -24,8 +24,8 @@ class Counters:
     def internal_error(self, where: str) -> None:
         """Something of the server's own has raised."""
 
-    def line_suppressed(self, level: int) -> None:
-        """A line was left out of the log."""
+    def line_suppressed(self, level: int, count: int = 1) -> None:
+        """Lines were left out of the log."""
 
 
 class Health:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fanwire.checks import check_number, check_optional, check_text, check_texts, described
+from fanwire.checks import check_number, check_text, check_texts, described
 
 __all__ = ["ANONYMOUS", "Anonymous", "Identity", "check_identity", "expiry_of", "rate_of", "scopes_of", "subject_of"]
 
@@ -73,13 +73,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_text("Identity.subject", self.subject)
-        check_optional(check_number, "Identity.expires", self.expires)
+        if self.expires is not None:
+            check_number("Identity.expires", self.expires)
         if not isinstance(self.scopes, frozenset):
             msgspec.structs.force_setattr(self, "scopes", frozenset(check_texts("Identity.scopes", self.scopes)))
-        else:
+        elif self.scopes:
             check_texts("Identity.scopes", self.scopes)
-        check_number("Identity.rate", self.rate, least=0)
-        if not isinstance(self.claims, Mapping):
+        if type(self.rate) is not float or self.rate != 1.0:
+            check_number("Identity.rate", self.rate, least=0)
+        if type(self.claims) is not dict and not isinstance(self.claims, Mapping):
             raise TypeError(f"Identity.claims must be a mapping, got {described(self.claims)}")
 
 
@@ -89,6 +91,10 @@ def check_identity(identity: Any) -> None:
     Raises:
         TypeError, ValueError: a field cannot be read. It must not pass for one that is not there.
     """
+    if type(identity) is Identity:
+        # It was checked when it was made, but for a time after the year 9999.
+        expiry_of(identity)
+        return
     subject = _subject(identity)
     if subject is identity:
         if isinstance(identity, _NO_NAMES) or not _has_text(identity):
@@ -120,6 +126,8 @@ def subject_of(identity: Any) -> str:
     That is its `subject`, or "sub" or "id", as an attribute or a key; of a str or int itself. "" of None, and of one
     that has such a field with None in it.
     """
+    if type(identity) is Identity:
+        return identity.subject
     return "" if identity is None else str(_subject(identity))
 
 
@@ -139,6 +147,12 @@ def expiry_of(identity: Any) -> float | None:
         TypeError: it is something else, which must not pass for "never".
         ValueError: it is after the year 9999, as milliseconds are, or a datetime without a time zone.
     """
+    if identity is None:
+        return None
+    if type(identity) is Identity:
+        expires = identity.expires
+        if expires is None or (type(expires) is float and expires < YEAR_9999):
+            return expires
     for name in ("expires", "exp"):
         value = _field(identity, name)
         if isinstance(value, datetime):
@@ -184,4 +198,6 @@ a client in because they are not empty."""
 
 
 def _field(identity: Any, name: str) -> Any:
-    return identity.get(name) if isinstance(identity, Mapping) else getattr(identity, name, None)
+    if type(identity) is not Identity and isinstance(identity, Mapping):
+        return identity.get(name)
+    return getattr(identity, name, None)

@@ -119,11 +119,10 @@ class Inbox:
         """
         if self.is_ended and not stays:
             return
-        waiting = _Waiting(call, args, size, of, stays)
         if self.is_running:
-            self._queue(waiting)
+            self._queue(_Waiting(call, args, size, of, stays))
         else:
-            self._run(waiting)
+            self._run(call, args, of, stays)
 
     def wait_for(self, pending: Awaitable[Any], of: object) -> None:
         """Awaits what a handler has returned that was called outside; nothing may be running."""
@@ -141,7 +140,14 @@ class Inbox:
         if self.is_running:
             self._timer = asyncio.get_running_loop().call_later(grace, self.hurry)
         else:
+            self._owner = NOBODY
             owner.handlers_ended()
+
+    def close(self) -> None:
+        """The same where nothing is running: all is done."""
+        self.is_ended = True
+        # The owner holds this.
+        self._owner = NOBODY
 
     def hurry(self, patience: float = STUBBORN) -> None:
         """Ends the time that is left after the end of the connection. What is cancelled has `patience` seconds."""
@@ -184,20 +190,20 @@ class Inbox:
         self._bytes -= waiting.size
         self._held.bytes -= waiting.size
 
-    def _run(self, waiting: _Waiting) -> bool:
+    def _run(self, call: Callable[..., Any], args: tuple[Any, ...], of: object, stays: bool) -> bool:
         """Makes a call; whether it has to be awaited."""
         try:
-            result = waiting.call(*waiting.args)
+            result = call(*args)
             if result is None:
                 return False
             if not isinstance(result, Pending):
                 if not isawaitable(result):
                     return False
-                result = Pending(result, _ignore, name_of(waiting.of or waiting.call))
+                result = Pending(result, _ignore, name_of(of or call))
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything; the owner decides
-            self._owner.handler_failed(error, name_of(waiting.of or waiting.call))
+            self._owner.handler_failed(error, name_of(of or call))
             return False
-        self._await(result, waiting.stays)
+        self._await(result, stays)
         return True
 
     def _await(self, pending: Pending, stays: bool = False) -> None:
@@ -240,7 +246,7 @@ class Inbox:
         waiting = self._calls.popleft()
         self._release(waiting)
         self._resume_at_half()
-        if not self._run(waiting):
+        if not self._run(waiting.call, waiting.args, waiting.of, waiting.stays):
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def _give_up(self, call: Call) -> None:
@@ -270,6 +276,27 @@ class _Waiting(NamedTuple):
     size: int
     of: object
     stays: bool
+
+
+class _Nobody(Owner):
+    """Owns what has ended."""
+
+    connection = None
+
+    def pause_reading(self) -> None:
+        """Nothing is read."""
+
+    def resume_reading(self) -> None:
+        """Nor will it be."""
+
+    def handler_failed(self, error: BaseException, name: str) -> None:
+        """Nothing runs."""
+
+    def handlers_ended(self) -> None:
+        """They have."""
+
+
+NOBODY = _Nobody()
 
 
 def _ignore(result: Any, error: BaseException | None) -> None:

@@ -15,23 +15,28 @@ from fanwire._engine import Engine
 from fanwire.calls import Calls
 from fanwire.deadline import Deadline, bounded
 from fanwire.fabric import Fabric
-from fanwire.gateway.acceptor import Acceptor
-from fanwire.gateway.doorkeeper import Doorkeeper
 from fanwire.gateway.http import HttpSide
+from fanwire.handshake.newcomers import Newcomers
 from fanwire.health import Health
 from fanwire.hub import Hub
+from fanwire.listeners import Listeners
 
 __all__ = ["Lifecycle", "Parts"]
 
 
 class Parts(NamedTuple):
-    """What a running server consists of."""
+    """What a running server consists of.
+
+    Attributes:
+        sockets: bound to the server's addresses.
+        listener: lets peers in; None: it starts still.
+    """
 
     engine: Engine
     fabric: Fabric
     hub: Hub
-    keeper: Doorkeeper
-    listener: Acceptor
+    newcomers: Newcomers
+    listeners: Listeners
 
 
 class Phase(Enum):
@@ -47,10 +52,13 @@ class Lifecycle:
     """Starts and stops.
 
     Args:
-        build: makes the parts. What it has done is put on the stack that it gets, so that it can be undone.
+        build: makes the parts. What it has done is put on the stack that it gets, so that it can
+            be undone.
+        open: has the application start, and lets peers in. Everything else works by then.
         http: ends its requests.
         health: is told of a start and a stop.
         calls: the calls of the application that run.
+        settle: keeps what the engine has counted.
 
     Attributes:
         parts: of the running server; None: it does not run.
@@ -60,12 +68,20 @@ class Lifecycle:
     stopping: asyncio.Future[None]
 
     def __init__(
-        self, build: Callable[[AsyncExitStack], Awaitable[Parts]], http: HttpSide, health: Health, calls: Calls
+        self,
+        build: Callable[[AsyncExitStack], Awaitable[Parts]],
+        open: Callable[[Parts], Awaitable[None]],
+        http: HttpSide,
+        health: Health,
+        calls: Calls,
+        settle: Callable[[], None],
     ) -> None:
         self._build = build
+        self._open = open
         self._http = http
         self._health = health
         self._calls = calls
+        self._settle = settle
         self.parts: Parts | None = None
         self._phase = Phase.STOPPED
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,8 +120,10 @@ class Lifecycle:
         try:
             async with AsyncExitStack() as stack:
                 self.parts = await self._build(stack)
+                await self._open(self.parts)
                 stack.pop_all()
         except BaseException:
+            self.parts = None
             self._phase = Phase.STOPPED
             self._loop = None
             raise
@@ -156,14 +174,17 @@ class Lifecycle:
     async def _stop(self, parts: Parts, deadline: Deadline) -> bool:
         all_closed = False
         try:
-            parts.keeper.is_open = False
-            parts.listener.close()
+            parts.listeners.close()
+            parts.newcomers.close()
+            self._http.close_websockets()
             all_closed = await parts.hub.drain(deadline)
+            # Until now health checks were answered.
+            await self._http.drain(deadline)
             await parts.hub.finish(deadline)
-            parts.keeper.close()
+            seconds = max(HTTP, deadline.left)
+            await bounded(self._http.stop(Deadline(seconds)), seconds + 0.5, self._failed("HTTP"))
             timeout = min(FABRIC_MOST, max(FABRIC_LEAST, deadline.left))
             await bounded(parts.fabric.stop(timeout), timeout + 0.5, self._failed("the backplane"))
-            await bounded(self._http.stop(), HTTP, self._failed("HTTP"))
         except Exception as error:  # noqa: BLE001 - the rest has to end all the same
             self._health.internal_error("the stop", error)
         finally:
@@ -185,11 +206,12 @@ class Lifecycle:
 
     def _end(self) -> None:
         """Ends what is left, without waiting. The loop may be closed by now."""
-        parts, self.parts = self.parts, None
+        parts = self.parts
         if parts is not None:
-            for end in (parts.listener.abort, parts.keeper.close, parts.hub.cut_off, parts.hub.stop):
+            for end in (parts.listeners.close, parts.newcomers.abort, parts.hub.cut_off, parts.hub.stop, self._settle):
                 with contextlib.suppress(Exception):
                     end()
+            self.parts = None
             parts.engine.shutdown(1.0)
             with contextlib.suppress(Exception):
                 parts.hub.finish_log()
@@ -208,7 +230,7 @@ FABRIC_LEAST = 0.5
 """Seconds of the same when the time of the stop is over."""
 
 HTTP = 1.0
-"""Seconds for HTTP requests to end."""
+"""Seconds for an application to end when the time of the stop is over."""
 
 REST = 5.0
 """Seconds that a stop takes at most beyond its timeout: the sum of all waits after the deadline."""

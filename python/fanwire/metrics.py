@@ -30,7 +30,6 @@ class Metrics(Counters):
         registry: for an application's own exposition.
         limit_exceeded: `fanwire_limit_exceeded_total` of a limit, a field of `Config`.
         rejected: `fanwire_rejected_total` of a handler, by its name or the type of its messages.
-        handshakes: `fanwire_handshakes_total` of the HTTP status they were answered with.
     """
 
     def __init__(
@@ -40,8 +39,9 @@ class Metrics(Counters):
         troubles: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self.registry = CollectorRegistry()
-        # The first that is asked, so that the counter below has what the engine has counted.
-        self.registry.register(_EngineLimits(stats, lambda limit, count: self.limit_exceeded(limit).inc(count)))
+        # The first that is asked, so that the counters below have what the engine has counted.
+        self._engine_counts = _EngineCounts(stats)
+        self.registry.register(self._engine_counts)
         limit_exceeded = Counter(
             "fanwire_limit_exceeded",
             "How often a limit was passed, enforced or not (dry_run).",
@@ -75,8 +75,13 @@ class Metrics(Counters):
             ["level"],
             registry=self.registry,
         )
-        self.handshakes: Callable[[int], Counter] = cache(handshakes.labels)
+        self._engine_counts.add("limits", limit_exceeded)
+        self._engine_counts.add("handshakes", handshakes)
         self.registry.register(_Host(stats, gauges, troubles))
+
+    def settle(self) -> None:
+        """The engine is about to end, and another may begin: what it has counted since the last scrape is kept."""
+        self._engine_counts.settle()
 
     def handler_error(self, handler: str) -> None:
         """A function of the application has raised."""
@@ -86,29 +91,39 @@ class Metrics(Counters):
         """Something of the server's own has raised."""
         self._internal_errors.labels(where).inc()
 
-    def line_suppressed(self, level: int) -> None:
-        """A line was left out of the log."""
-        self._suppressed_lines.labels(logging.getLevelName(level).lower()).inc()
+    def line_suppressed(self, level: int, count: int = 1) -> None:
+        """Lines were left out of the log, because peers caused too many of their kind."""
+        self._suppressed_lines.labels(logging.getLevelName(level).lower()).inc(count)
 
 
-class _EngineLimits(Collector):
-    """Brings what the engine counts of limits into their counter, which the host counts in, too."""
+class _EngineCounts(Collector):
+    """Brings what the engine counts by a label into counters. These go on when the server is started again with another
+    engine, and the host may count in them, too."""
 
-    def __init__(self, stats: Callable[[], dict[str, Any]], add: Callable[[str, int], object]) -> None:
+    def __init__(self, stats: Callable[[], dict[str, Any]]) -> None:
         self._stats = stats
-        self._add = add
-        self._seen: dict[str, int] = {}
+        self._counters: dict[str, Counter] = {}
+        self._seen: dict[str, dict[Any, int]] = {}
+
+    def add(self, name: str, counter: Counter) -> None:
+        """Brings the entry of this name, a dictionary of counts, into a counter."""
+        self._counters[name] = counter
+
+    def settle(self) -> None:
+        """Another engine begins anew."""
+        self.collect()
+        self._seen.clear()
 
     def collect(self) -> Iterator[Metric]:
         """Nothing of its own."""
-        limits = self._stats().get("limits", {})
-        for limit, count in limits.items():
-            seen = self._seen.get(limit, 0)
-            # Another engine begins anew.
-            new = count - seen if count >= seen else count
-            if new:
-                self._add(limit, new)
-        self._seen = {**limits}
+        stats = self._stats()
+        for name, counter in self._counters.items():
+            counts, seen = stats.get(name, {}), self._seen.get(name, {})
+            for label, count in counts.items():
+                new = count - seen.get(label, 0)
+                if new:
+                    counter.labels(label).inc(new)
+            self._seen[name] = {**counts}
         return iter(())
 
 
@@ -165,7 +180,7 @@ def _latency(counts: list[tuple[int, int]], sum_us: int) -> Metric:
 
 
 def _taken_age(by_pattern: dict[str, dict[str, Any]]) -> Metric:
-    """The histograms of `fanwire.ages`, in the same way."""
+    """The histograms of what clients report, in the same way."""
     text = "From publishing to the client's application, as clients report it, by the pattern of the room's rule."
     family = HistogramMetricFamily("fanwire_taken_age_seconds", text, labels=["pattern"])
     for pattern, ages in by_pattern.items():

@@ -141,8 +141,14 @@ def _refuse_bytes(value: Any) -> Any:
 
 
 def _refuse(value: Any) -> Any:
-    raise _UnfitType(f"must be of a type that docs/values.md names, got {type(value).__name__}")
+    raise _UnfitType(f"must be of a type that can be sent ({_NAMES}), got {type(value).__name__}")
 
+
+_NAMES = (
+    "None, bool, int, float, str, dict, list, tuple, set, datetime, date, time, UUID, Decimal, Enum, dataclass, "
+    "msgspec Struct, pydantic model, numpy value; bytes as the whole message"
+)
+"""The types of the table, for who has no docs/values.md at hand."""
 
 _USUAL: dict[type, Callable[[Any], Any]] = {datetime: datetime.isoformat, Decimal: _digits, date: date.isoformat}
 """What need not be looked for."""

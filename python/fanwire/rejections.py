@@ -79,7 +79,7 @@ class Rejections:
                 pending = handler(connection, *about)
             except Exception as error:  # noqa: BLE001 - as above
                 return rejected(error, connection, *about)
-            return finish(pending, connection, *about) if isawaitable(pending) else None
+            return None if pending is None or not isawaitable(pending) else finish(pending, connection, *about)
 
         return call
 

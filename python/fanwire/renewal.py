@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
+from inspect import iscoroutine
 from typing import Annotated, Any
 
 import msgspec
 
 from fanwire.authentication import Authentication
+from fanwire.calls import TooSlow
 from fanwire.connection import Connection
 from fanwire.errors import Refused
 from fanwire.identity import subject_of
@@ -59,14 +60,16 @@ class Renewal:
             raise Refusal("unauthorized", UNKNOWN)
         link = connection.link
         try:
-            identity = await self._authentication.ask(connection.request.with_token(token))
+            identity = self._authentication.ask(connection.request.with_token(token))
+            if iscoroutine(identity):
+                identity = await identity
         except Refused as refused:
             if isinstance(refused.__cause__, Reject):
                 # The application says what the client is to be told.
                 raise refused.__cause__ from None
             # Why is for the operator alone; see `hub`, which logs refusals of messages.
             raise Refusal("unauthorized", UNKNOWN) from refused
-        except asyncio.TimeoutError:
+        except TooSlow:
             raise Refusal("overloaded", "authenticate took too long", retry=True, retry_after=1.0) from None
         if subject_of(identity) != subject_of(connection.identity):
             # Neither is told which: the one may have been stolen.

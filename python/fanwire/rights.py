@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any
 
-from fanwire.calls import ApplicationError, Calls, name_of
+from fanwire.calls import ApplicationError, Calls, TooSlow, name_of
 from fanwire.checks import check_answer
 from fanwire.connection import Connection
 from fanwire.errors import Refused
@@ -101,7 +100,7 @@ class Rights:
             try:
                 asked = _answered(answer, action in required)
                 allowed = await self._calls.wait(asked, name_of(self._authorize), connection, self._timeout)
-            except asyncio.TimeoutError:
+            except TooSlow:
                 raise Refusal("overloaded", "authorize took too long", retry=True, retry_after=1.0) from None
             if connection.answers is not known:
                 # It is about another identity, or from before `reauthorize`: what was asked, is asked again.

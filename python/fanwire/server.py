@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from inspect import isawaitable
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from fanwire._engine import Engine, EngineClosed, EngineError
-from fanwire.ages import Ages
 from fanwire.application import Application
 from fanwire.arguments import check_delivery_of, check_publish, check_reason, check_room, check_subject, ids_of
 from fanwire.authentication import Authenticate, Authentication
 from fanwire.backplane.base import Backplane
+from fanwire.beside import check_port, port_taken
 from fanwire.calls import Calls
 from fanwire.checks import check_number, check_text
 from fanwire.cluster import Cluster
@@ -29,18 +30,20 @@ from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
-from fanwire.deadline import bounded
+from fanwire.deadline import Deadline, bounded
 from fanwire.encoding import encode
 from fanwire.fabric import Fabric
-from fanwire.gateway.acceptor import Acceptor, listen
-from fanwire.gateway.doorkeeper import Doorkeeper
-from fanwire.gateway.front_door import FrontDoor
 from fanwire.gateway.http import HttpSide
 from fanwire.gateway.http_body import Options
+from fanwire.gateway.http_site import App
+from fanwire.handshake.handshakes import Handshakes
+from fanwire.handshake.newcomers import Newcomers
+from fanwire.handshake.tls import Tls
 from fanwire.health import Health
 from fanwire.hub import Hub
 from fanwire.lifecycle import Lifecycle, Parts
 from fanwire.limits import Limits
+from fanwire.listeners import Listeners, Place, Tcp
 from fanwire.metrics import Metrics
 from fanwire.policy import RoomPolicy
 from fanwire.proxies import Proxies
@@ -49,6 +52,7 @@ from fanwire.rights import Authorize, Rights
 from fanwire.server_arguments import ServerArguments
 from fanwire.signals import Signals
 from fanwire.store import MemoryStore, SessionStore
+from fanwire.whole import run_whole
 
 __all__ = ["Server"]
 
@@ -73,13 +77,21 @@ class Server(Application):
                     await asyncio.sleep(0.1)
 
     Args:
-        host: the address to listen at.
-        port: the port; 0 takes any free one, see `Server.port`.
+        host: the address to listen at, or a name with one or several; None: "127.0.0.1", which only programs on this
+            machine reach. "0.0.0.0": all addresses of IPv4 that this machine has, "::": all of IPv6 and all of IPv4.
+        port: the port, the same at all addresses; None: 8000; 0 takes any free one, see `Server.port`.
+        unix: the path of a Unix socket to listen at, instead of host and port. Its file is removed when the server
+            stops. One that a dead server has left is replaced; that of a server that runs is an error.
+        unix_mode: permissions of that file, such as 0o660; None: as the umask of the process has it. A program that
+            connects needs permission to write.
+        fd: the number of a socket that the process has inherited, instead of host and port; "systemd": all that systemd
+            passes (systemd.socket(5)). It stays open when the server stops: connections wait there for the next start.
         authenticate: gets the `Request` before the upgrade; returns the identity of who asks, or raises `Refused`.
             None, False, and any other false value is a refusal (401). To let a client in without an identity, return
             `fanwire.ANONYMOUS`: `Connection.identity` is then None. What it raises otherwise, and an answer that can be
             no identity such as True or a dictionary without a subject, is logged and answered with 500. May be a
-            coroutine function. `fanwire.auth` has some ready-made.
+            coroutine function: its task is cancelled if the client leaves before it has answered. An identity that has
+            expired is still accepted within `Config.token_grace` after its expiry. `fanwire.auth` has some ready-made.
         authorize: gets an identity, an action ("join", "publish", "presence" or "history") and a room's name, where the
             room's own rules allow it; returns whether it is allowed. May be a coroutine function. Its answers are kept
             for each connection, for five minutes or until `reauthorize`.
@@ -87,11 +99,20 @@ class Server(Application):
         origins: the values of `Origin` that browsers may come with, such as "https://example.com"; None: any, but
             cookies are believed only of pages of the server's own.
         hosts: the names by which clients may call the server in `Host`, such as "example.com"; None: any.
-        trusted_proxies: addresses or networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+        trusted_proxies: addresses or networks, not names, of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto`
+            are believed; "unix": all that connect by a Unix socket.
+        proxy_protocol: each connection begins with a header of the PROXY protocol, version 1 or 2, which names the
+            client (HAProxy: `send-proxy-v2`). Only `trusted_proxies` may connect then.
         ssl: a context of the server's side; clients then connect by wss.
         api_keys: for `POST /rooms/NAME`, `POST /publish` and `GET /metrics`, which are off with none.
+        app: an ASGI application, such as one of FastAPI or Starlette, that is served on the same port: all requests
+            that are not below `mount`, WebSockets too. Its `lifespan` runs: it starts before the port opens, and may
+            publish already; an error of its start is raised by `start`.
+        mount: the path below which Fanwire is, with its WebSockets and the routes of docs/http.md; such as "/fanwire",
+            which is the default beside an application. "": everywhere, which is the default without one; beside an
+            application all WebSockets are Fanwire's then, and its routes go before the application's.
         prefix: of the paths by which a proxy asks, such as "/rt": it is taken off, so that "/rt/rooms/x" is "/rooms/x".
-            Paths without it are taken as they are.
+            Paths without it are taken as they are. An application sees it as its `root_path`.
         sessions: where records of sessions are kept; None: with the backplane, or in this process without.
         backplane: the way to other nodes, such as `fanwire.backplane.nats.NATS`; None: this one is alone.
         reuse_port: other processes may listen at the same port (SO_REUSEPORT, socket(7)); each gets its share.
@@ -103,19 +124,28 @@ class Server(Application):
             `insecure`, or both.
     """
 
+    _not_now: ClassVar[str] = ""
+    """Why no server may start at the moment. For `fanwire serve`, while it imports a program."""
+
     def __init__(
         self,
-        host: str = "127.0.0.1",
-        port: int = 8000,
+        host: str | None = None,
+        port: int | None = None,
         *,
+        unix: str | os.PathLike[str] | None = None,
+        unix_mode: int | None = None,
+        fd: int | Literal["systemd"] | None = None,
         authenticate: Authenticate | None = None,
         authorize: Authorize | None = None,
         insecure: bool = False,
         origins: Collection[str] | None = None,
         hosts: Collection[str] | None = None,
         trusted_proxies: Collection[str] = (),
+        proxy_protocol: bool = False,
         ssl: ssl_module.SSLContext | None = None,
         api_keys: Collection[str] = (),
+        app: App | None = None,
+        mount: str | None = None,
         prefix: str = "",
         sessions: SessionStore | None = None,
         backplane: Backplane | None = None,
@@ -123,14 +153,14 @@ class Server(Application):
         config: Config | None = None,
     ) -> None:
         given = ServerArguments.of(
-            host=host, port=port, authenticate=authenticate, authorize=authorize, insecure=insecure, origins=origins,
-            hosts=hosts, trusted_proxies=trusted_proxies, ssl=ssl, api_keys=api_keys, prefix=prefix, sessions=sessions,
-            backplane=backplane, reuse_port=reuse_port, config=config,
+            host=host, port=port, unix=unix, unix_mode=unix_mode, fd=fd, authenticate=authenticate, authorize=authorize,
+            insecure=insecure, origins=origins, hosts=hosts, trusted_proxies=trusted_proxies,
+            proxy_protocol=proxy_protocol, ssl=ssl, api_keys=api_keys, app=app, mount=mount, prefix=prefix,
+            sessions=sessions, backplane=backplane, reuse_port=reuse_port, config=config,
         )  # fmt: skip
         super().__init__()
         self.config = config or Config()
-        self.host = host
-        self._port = port
+        self._listeners = Listeners(given.place)
         self._metrics = Metrics(self._engine_stats, self._gauges, self._trouble_counts)
         self._health = Health(self._metrics)
         self._calls = Calls(self._health)
@@ -139,28 +169,20 @@ class Server(Application):
         self._rights = Rights(authorize, timeout, self._calls)
         self._origins = given.origins
         self._hosts = given.hosts
-        self._proxies = Proxies(given.trusted_proxies)
+        self._proxies = given.trusted_proxies
+        self._prefix = given.prefix
         self._ssl = ssl
         # Counts go on when the server is started again.
-        self._ages = Ages()
         self._troubles = Troubles()
-        if sessions is None:
-            sessions = MemoryStore(self.config.max_parked) if backplane is None else Records(backplane, self._troubles)
-        self._store = sessions
+        self._sessions = sessions
+        self._has_app = app is not None
         self._http = HttpSide(
-            self.config,
-            self._is_ready,
-            self._publish_raw,
-            given.api_keys,
-            given.prefix,
-            self._metrics.registry,
-            lambda limit: self._metrics.limit_exceeded(limit).inc(),
-            self._health,
-            self._calls,
-        )
-        self._backplane = backplane
-        self._reuse_port = reuse_port
-        self._life = Lifecycle(self._build, self._http, self._health, self._calls)
+            self.config, app, self._is_ready, self._publish_raw, api_keys=given.api_keys, prefix=given.prefix,
+            mount=given.mount, proxies=Proxies(given.trusted_proxies), metrics=self._metrics, health=self._health,
+        )  # fmt: skip
+        self._use_backplane(backplane)
+        self._proxy_protocol = proxy_protocol
+        self._life = Lifecycle(self._build, self._open, self._http, self._health, self._calls, self._metrics.settle)
 
     # Publishing, from any thread.
 
@@ -279,14 +301,12 @@ class Server(Application):
         return self.engine.members(check_room(room))
 
     def stats(self) -> dict[str, Any]:
-        """What this node has done. `taken_age` says how old messages were when the applications of clients took them,
-        by the pattern of their rooms (see `Ages.stats`), since this object was made. All else is of the engine since
-        its start; see `_engine.pyi` for the entries.
+        """What this node has done since its engine started; see `_engine.pyi` for the entries.
 
         Raises:
             EngineClosed: the server is not running.
         """
-        return {**self.engine.stats(), "taken_age": self._ages.stats()}
+        return self.engine.stats()
 
     # Who may stay, from any thread.
 
@@ -358,9 +378,24 @@ class Server(Application):
             await prepared
         return hub.memberships.present(room)
 
+    def _use_backplane(self, backplane: Backplane | None) -> None:
+        """Before the start. Sessions are kept with it, unless the application has a store of its own."""
+        self._backplane = backplane
+        self._store: SessionStore
+        if self._sessions is not None:
+            self._store = self._sessions
+        elif backplane is not None:
+            self._store = Records(backplane, self._troubles)
+        else:
+            self._store = MemoryStore(self.config.max_parked)
+
+    def _listen_at(self, place: Place) -> None:
+        """Before the start: another place than the arguments say. For `fanwire serve`."""
+        self._listeners = Listeners(place)
+
     def _expose(self, exposition: Callable[[], Awaitable[bytes]] | None) -> None:
         """Has `GET /metrics` answer with this text; None: with the server's own metrics. For `fanwire serve`."""
-        self._http.exposition = exposition
+        self._http.expose(exposition)
 
     @property
     def metrics(self) -> CollectorRegistry:
@@ -379,9 +414,11 @@ class Server(Application):
         another loop too. A start that fails leaves nothing, and can be tried again.
 
         Raises:
-            OSError: the address is in use or may not be used.
+            OSError: the address is in use or may not be used; the text names it and says what to do.
             RuntimeError: the server runs already, perhaps in another event loop.
         """
+        if self._not_now:
+            raise RuntimeError(self._not_now)
         await self._life.start()
 
     async def _build(self, stack: contextlib.AsyncExitStack) -> Parts:
@@ -417,6 +454,19 @@ class Server(Application):
             ping_burst=config.ping_burst,
             max_refused=config.max_refused,
             dry_run=config.dry_run,
+            max_head=config.max_head,
+            handshake_timeout=config.handshake_timeout,
+            max_connections=config.max_connections,
+            handshake_rate=config.handshake_rate,
+            handshake_burst=config.handshake_burst,
+            max_address_connections=config.max_address_connections,
+            address_handshake_rate=config.address_handshake_rate,
+            address_handshake_burst=config.address_handshake_burst,
+            hosts=None if self._hosts is None else list(self._hosts),
+            origins=None if self._origins is None else list(self._origins),
+            trusted_proxies=list(self._proxies),
+            prefix=self._prefix,
+            mount=self._http.mount,
         )
         stack.callback(engine.shutdown, 1.0)
         for policy in self._policies:
@@ -431,28 +481,23 @@ class Server(Application):
         rejections = Rejections(lambda handler: self._metrics.rejected(handler).inc())
         hub = Hub(
             fabric, limits, self._handlers, self._policies, self._store, self._rights, self._authentication,
-            rejections, self._health, self._calls, self._ages,
+            rejections, self._health, self._calls,
         )  # fmt: skip
-        stack.push_async_callback(self._undo, lambda _: self._http.stop(), "HTTP")
-        await self._http.start()
-        keeper = Doorkeeper(
-            hub,
-            self._http,
-            self._authentication,
-            origins=self._origins,
-            hosts=self._hosts,
-            proxies=self._proxies,
-            metrics=self._metrics,
-        )
-        listener = Acceptor(
-            await listen(self.host, self._port, reuse_port=self._reuse_port),
-            lambda: FrontDoor(keeper),
-            backlog=config.backlog,
-            ssl=self._ssl,
-            handshake_timeout=config.handshake_timeout,
-        )
+        tls = Tls(engine, self._ssl, config.handshake_timeout, hub.spawn)
+        handshakes = Handshakes(hub, self._authentication, tls)
+        newcomers = Newcomers(hub, handshakes, tls, self._http, self._metrics, self._is_ready)
         hub.start()
-        return Parts(engine, fabric, hub, keeper, listener)
+        stack.callback(hub.stop)
+        stack.callback(self._listeners.close)
+        stack.push_async_callback(self._undo, lambda _: self._http.stop(Deadline(UNDO)), "HTTP")
+        return Parts(engine, fabric, hub, newcomers, self._listeners)
+
+    async def _open(self, parts: Parts) -> None:
+        """Lets peers in, once the application has started: it may publish while it does."""
+        await self._http.start()
+        for sock in await self._listeners.bind(self.config.backlog):
+            parts.engine.listen(sock.fileno(), tls=self._ssl is not None, proxy_protocol=self._proxy_protocol)
+        parts.newcomers.open()
 
     async def _undo(self, stop: Callable[[float], Awaitable[None]], what: str) -> None:
         """Stops a part of a server whose start has failed."""
@@ -460,7 +505,7 @@ class Server(Application):
         def failed(error: BaseException | None) -> None:
             self._health.warning("the start has failed, and %s does not stop: %r", what, error)
 
-        await bounded(stop(0), 1.0, failed)
+        await bounded(stop(0), UNDO + 0.5, failed)
 
     async def stop(self, timeout: float | None = None) -> bool:
         """Lets nobody in any more, gives connections what waits for them, closes them with 1001, and ends. Calls
@@ -469,6 +514,9 @@ class Server(Application):
         It returns at most 5 seconds after the timeout, whatever the application does. A handler that does not end when
         it is cancelled is left alone, and the log names it. A second call joins the first, and may shorten its timeout.
         When the call is cancelled, the stop goes on.
+
+        Called from within a handler or a route of the application it cancels its caller, for which it would wait: use
+        `asyncio.create_task(server.stop())` there, and keep the task.
 
         Args:
             timeout: seconds for connections to close and for handlers to end. Then connections are cut off and handlers
@@ -484,7 +532,8 @@ class Server(Application):
         return await self._life.stop(seconds, is_given=timeout is not None)
 
     async def serve(self, *, ready: Callable[[], object] | None = None) -> None:
-        """Runs until SIGINT or SIGTERM, or until `stop` is called, then stops. A second signal ends the process.
+        """Runs until SIGINT or SIGTERM, or until `stop` is called, then stops. A second signal ends the process at
+        once, whatever runs in it: until this returns, both signals have the system's own action then.
 
         Python hands signals to the main thread only. In another thread, or on an event loop without signals, this runs
         without handlers for them. What ends it there is `asyncio.run_coroutine_threadsafe(server.stop(), loop)`, with
@@ -499,38 +548,48 @@ class Server(Application):
         """
         signals = Signals()
         try:
-            async with self:
-                hub, stopping = self._running_hub, self._life.stopping
-                asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                signals.handle(asked)
-                try:
-                    if ready is not None:
-                        ready()
-                    ends: list[asyncio.Future[Any]] = [hub.failed, stopping, asked]
-                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                    if hub.failed.done():
-                        raise EngineError(hub.failed.result())
-                finally:
-                    # A second signal must not wait for the drain.
-                    signals.release()
+            await self._serve(signals, ready)
         finally:
             signals.restore()
 
     def run(self) -> None:
         """Runs `serve` on uvloop: the whole program of a server that only serves. See `fanwire.collector`.
 
+        What is left of the application a second after `serve` has returned, such as a function in a thread or a handler
+        that swallows its cancellation, is named in the log and ends with the process: this does not return then.
+
         It is for the main thread, where a signal ends it. In another thread run `serve` on a loop that you keep.
         """
-        import uvloop  # not for those who bring their own loop
-
         calm()
-        uvloop.run(self.serve())
+        run_whole(self._serve)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
-        """Runs the server, on its own port, while an app does: `FastAPI(lifespan=server.lifespan)`, Starlette alike."""
-        async with self:
+        """Runs the server, on its own port, while an app does: `FastAPI(lifespan=server.lifespan)`, Starlette alike. To
+        have both on one port, give the server the `app` instead.
+
+        Raises:
+            OSError: as `start`; its text says what to do when the app's own server is at the same port.
+            RuntimeError: as `start`, or this server serves the app itself.
+        """
+        if self._has_app and self._is_running:
+            raise RuntimeError(
+                "the server that has got the application, Server(app=app), runs the application's lifespan: make the "
+                "application without lifespan=server.lifespan"
+            )
+        place = self._listeners.place
+        if isinstance(place, Tcp):
+            check_port(place.host, place.port)
+        try:
+            await self.start()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and isinstance(place, Tcp):
+                raise port_taken(place.host, place.port) from error
+            raise
+        try:
             yield
+        finally:
+            await self.stop()
 
     async def __aenter__(self) -> Server:
         await self.start()
@@ -542,21 +601,25 @@ class Server(Application):
         await self.stop()
 
     @property
+    def host(self) -> str:
+        """The host that it was given; empty if it listens at a Unix socket or an inherited one."""
+        place = self._listeners.place
+        return place.host if isinstance(place, Tcp) else ""
+
+    @property
     def port(self) -> int:
-        """The port it listens at. Where the argument is 0: 0 before the start, and any free port from then on."""
-        parts = self._life.parts
-        return parts.listener.port if parts is not None and self._port == 0 else self._port
+        """The port it listens at. Where the argument is 0: 0 before the start, and any free port from then on. 0 at a
+        Unix socket; of several inherited sockets, the port of the first that has one."""
+        return self._listeners.port
 
     @property
     def url(self) -> str:
-        """Where clients on this machine connect to, without `prefix`, such as "ws://127.0.0.1:8000". See `port`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'wss' if self._ssl else 'ws'}://{host}:{self.port}"
+        """Where clients on this machine connect to, without `prefix`, such as "ws://127.0.0.1:8000", or
+        "ws://127.0.0.1:8000/fanwire" beside an `app`; see `port`. With `fd`: empty until it was started.
 
-    @property
-    def http(self) -> web.Application:
-        """The aiohttp application on the same port; add routes before the start."""
-        return self._http.app
+        At a Unix socket such as "ws+unix:/run/fanwire.sock", which only names the place: `fanwire.connect` cannot
+        connect there. Use a proxy, or `websockets.unix_connect(path, "ws://localhost/")`."""
+        return self._listeners.url("ws" if self._ssl is None else "wss", self._http.mount)
 
     @property
     def engine(self) -> Engine:
@@ -568,6 +631,22 @@ class Server(Application):
         return self._running.engine
 
     # Inside.
+
+    async def _serve(self, signals: Signals, ready: Callable[[], object] | None = None) -> None:
+        """See `serve`. When it returns, signals end the process."""
+        try:
+            async with self:
+                hub, stopping = self._running_hub, self._life.stopping
+                asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                signals.handle(asked)
+                if ready is not None:
+                    ready()
+                ends: list[asyncio.Future[Any]] = [hub.failed, stopping, asked]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if hub.failed.done():
+                    raise EngineError(hub.failed.result())
+        finally:
+            signals.release()
 
     @property
     def _is_running(self) -> bool:
@@ -602,12 +681,12 @@ class Server(Application):
     def _gauges(self) -> dict[str, int]:
         if self._life.parts is None:
             return {}
-        hub, keeper = self._life.parts.hub, self._life.parts.keeper
+        engine, hub = self._life.parts.engine, self._life.parts.hub
         return {
             "faults": len(self._health.faults),
             "connections": len(hub.carriers),
-            "handshaking_connections": len(keeper.waiting),
-            "http_connections": keeper.http.connections,
+            "handshaking_connections": engine.waiting,
+            "http_connections": self._http.connections,
             "parked_sessions": hub.sessions.parked,
             "inbound_bytes": hub.limits.inbound.bytes + self._engine_stats()["inbound_bytes"],
             **hub.fabric.gauges,
@@ -618,7 +697,7 @@ class Server(Application):
 
     def _is_ready(self) -> bool:
         parts = self._life.parts
-        return parts is not None and parts.keeper.is_open and parts.fabric.is_ready and not self._health.faults
+        return parts is not None and parts.newcomers.is_open and parts.fabric.is_ready and not self._health.faults
 
     def _publish_raw(self, room: str, body: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
         published = self._running_hub.published
@@ -636,5 +715,8 @@ def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
         history_age=policy.history_age,
     )
 
+
+UNDO = 1.0
+"""Seconds for each part of a server to stop whose start has failed."""
 
 NOT_RUNNING = "the server is not running; start it with `async with server:`"

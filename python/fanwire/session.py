@@ -108,9 +108,12 @@ class Session:
         return True
 
     def why_not(self, owner: str, codec: Codec) -> str | None:
-        """Why whoever asks cannot resume it; None if it may. Another's session is as unknown as none."""
-        if self.owner != owner or self.codec is not codec:
+        """Why a client cannot resume it; None if it may. Answers "unknown" for another user's session, so that ids
+        cannot be probed."""
+        if self.owner != owner:
             return "unknown"
+        if self.ended is None and self.codec is not codec:
+            return "codec"
         return self.ended
 
 

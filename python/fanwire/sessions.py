@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from inspect import isawaitable
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fanwire.calls import Call, Calls, name_of
 from fanwire.connection import Connection
@@ -45,6 +45,7 @@ class Sessions:
         grace: seconds that a session waits.
         max_parked: sessions that wait at once; beyond it the one that has waited longest ends.
         calls: runs what a store wants to be awaited.
+        timeout: seconds that a store may take to find a record.
         health: logs and counts what a store raises.
         expired: called with the connection of a session that has waited too long.
 
@@ -60,6 +61,7 @@ class Sessions:
         grace: float,
         max_parked: int,
         calls: Calls,
+        timeout: float,
         health: Health,
         expired: Callable[[Connection, str], None],
     ) -> None:
@@ -68,6 +70,7 @@ class Sessions:
         self._grace = grace
         self._max_parked = max_parked
         self._calls = calls
+        self._timeout = timeout
         self._health = health
         self._expired = expired
         self._connections: dict[str, Connection] = {}
@@ -110,19 +113,19 @@ class Sessions:
         """The connection of a session; None if there is no such session here, or not any more."""
         return self._connections.get(id)
 
-    def claim(self, id: str, received: int, owner: str, codec: Codec) -> Claim | Awaitable[Claim]:
-        """Looks for a session that its client wants to go on with."""
+    def claim(self, id: str, received: int, owner: str, codec: Codec) -> Claim | Coroutine[Any, Any, Claim]:
+        """Looks for a session that its client wants to go on with. Where the store has to be waited for, this returns a
+        coroutine. A store that fails keeps nobody out: its client begins a new session, and is told why."""
         connection = self._connections.get(id)
         session = None if connection is None else connection.session
         if connection is None or session is None:
             try:
                 record = self._store.load(id)
-            except BaseException as error:  # noqa: BLE001 - a store that fails must not keep anybody out
-                self._health.handler_error(name_of(self._store.load), id, error)
-                return Claim(reason="unknown")
-            if isawaitable(record):
-                return self._claim_record(record, id, owner)
-            return self._claim_of(record, id, owner)
+                if isawaitable(record):
+                    return self._claim_later(record, id, owner)
+                return self._claim_of(record, id, owner)
+            except BaseException as error:  # noqa: BLE001 - the store is the application's, and may raise anything
+                return self._store_failed(id, error)
         reason = session.why_not(owner, codec)
         if reason is None and connection.close_code is not None:
             reason = "closed"
@@ -184,9 +187,16 @@ class Sessions:
         except BaseException as error:  # noqa: BLE001 - the session goes on, whatever becomes of its record
             self._health.handler_error(name, connection, error)
 
-    async def _claim_record(self, record: Awaitable[Record | None], id: str, owner: str) -> Claim:
-        found = await self._calls.wait(record, name_of(self._store.load), "a client")
-        return self._claim_of(found, id, owner)
+    async def _claim_later(self, record: Awaitable[Record | None], id: str, owner: str) -> Claim:
+        try:
+            found = await self._calls.wait(record, name_of(self._store.load), "a client", self._timeout)
+            return self._claim_of(found, id, owner)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._store_failed(id, error)
+
+    def _store_failed(self, id: str, error: BaseException) -> Claim:
+        self._health.handler_error(name_of(self._store.load), "a client", error)
+        return Claim(reason="unknown", lineage=lineage_of(id))
 
     def _claim_of(self, record: Record | None, id: str, owner: str) -> Claim:
         if record is None or record.owner != owner:

@@ -10,6 +10,9 @@ __all__ = ["TRANSITIONS", "State"]
 class State(Enum):
     """Where a connection stands; the names are those of a browser's `readyState`."""
 
+    # By identity, and in C: that of `Enum` hashes the name, in Python, and each event looks a state up.
+    __hash__ = object.__hash__
+
     CONNECTING = "connecting"
     """The request is accepted, the 101 has not left yet."""
     OPEN = "open"

@@ -216,6 +216,12 @@ class Codec:
         encoded: bytes = self._encode(fields)
         return encoded
 
+    def encode_plain(self, envelope: dict[str, Any]) -> bytes:
+        """The same for the protocol's own payloads of numbers and names, in which there is nothing to check: a tenth of
+        the time."""
+        encoded: bytes = self._encode(envelope)
+        return encoded
+
 
 def read(data: bytes | str, is_json: bool, schema: Any = None) -> Any:
     """The value of a payload, checked against a schema. JSON and MessagePack are read alike: both have become JSON

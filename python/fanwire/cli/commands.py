@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 import uvloop
+from click.core import ParameterSource
 
 from fanwire.cli import serve as serving
 from fanwire.cli.address import check_room, server_url
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.lines import read_lines
 from fanwire.cli.publish import publish as publish_lines
-from fanwire.cli.settings import JWTTable, NATSTable, Settings, parse_room, parse_settings
+from fanwire.cli.settings import Settings, parse_room
 from fanwire.cli.subscribe import subscribe as subscribe_lines
+from fanwire.cli.tables import PLACES, jwt_table, load_settings, nats_table, server_table
 
 __all__ = ["main"]
+
+OF_PROGRAMS = {
+    *PLACES, "program", "workers", "nats_servers", "nats_credentials", "nats_ca", "nats_store", "log_level",
+}  # fmt: skip
+"""What the command line says of a program's own server."""
 
 
 def check_key(ctx: click.Context, param: click.Parameter, value: str | tuple[str, ...] | None) -> Any:
@@ -30,6 +36,25 @@ def check_key(ctx: click.Context, param: click.Parameter, value: str | tuple[str
     return value
 
 
+def check_mode(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Takes permissions as chmod(1) does."""
+    if value is None:
+        return None
+    try:
+        return int(value, 8)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no octal number, such as 660") from error
+
+
+def check_fd(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
+    """Takes a number, or systemd."""
+    if value is None or value == "systemd":
+        return value
+    if not value.isascii() or not value.isdecimal():
+        raise click.BadParameter(f"{value!r} is neither the number of a descriptor nor systemd")
+    return int(value)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fanwire")
 def main() -> None:
@@ -37,8 +62,17 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--host", help="Address to listen at.  [default: 127.0.0.1]")
+@click.argument("program", metavar="[MODULE:SERVER]", required=False)
+@click.option("--host", help="Address to listen at; :: is all of this machine's.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any free one.  [default: 8000]")
+@click.option("--unix", type=click.Path(dir_okay=False), help="Unix socket to listen at, instead of host and port.")
+@click.option("--unix-mode", metavar="OCTAL", callback=check_mode, help="Permissions of its file, such as 660.")
+@click.option(
+    "--fd",
+    metavar="N|systemd",
+    callback=check_fd,
+    help="Inherited socket to listen at; `systemd`: all that a socket unit passes.",
+)
 @click.option("--config", type=click.Path(dir_okay=False), help="TOML file; options given here win over it.")
 @click.option(
     "--api-key",
@@ -61,8 +95,9 @@ def main() -> None:
     "trusted_proxies",
     metavar="NETWORK",
     multiple=True,
-    help="Proxies whose X-Forwarded-For is believed. May be repeated.",
+    help="Proxies whose X-Forwarded-For is believed; `unix`: all at the Unix socket. May be repeated.",
 )
+@click.option("--proxy-protocol", is_flag=True, help="Proxies begin connections with a header of the PROXY protocol.")
 @click.option("--prefix", metavar="PATH", help="Prefix of the paths by which a proxy asks, such as /rt; taken off.")
 @click.option(
     "--origin", "origins", multiple=True, help="Origin that browsers may come from; all without one. May be repeated."
@@ -91,6 +126,7 @@ def main() -> None:
 @click.option("--shards", type=click.IntRange(0), help="Writing threads; 0 chooses.  [default: 0]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
 def serve(
+    program: str | None,
     config: str | None,
     origins: tuple[str, ...],
     api_keys: tuple[str, ...],
@@ -102,6 +138,7 @@ def serve(
     jwt_audience: str | None,
     jwt_issuer: str | None,
     trusted_proxies: tuple[str, ...],
+    proxy_protocol: bool,
     nats_servers: tuple[str, ...],
     nats_credentials: str | None,
     nats_ca: str | None,
@@ -122,11 +159,30 @@ def serve(
     reconnect), latest (a newer message replaces the waiting one of the same key), drop-oldest or drop-newest. The first
     PATTERN that matches wins, those given here before those of the file; `*` stands for any characters.
 
+    With MODULE:SERVER, such as app:server or app.py:server, it runs the server of a program: a fanwire.Server, or a
+    function that returns one. Options say where it listens, in how many processes and with which NATS; everything else
+    is said in the program.
+
     The soft limit of open files is raised to the hard one. SIGINT and SIGTERM close every connection with 1001 after
     what waits for it, within the file's limits.drain_timeout; a second signal ends the process at once.
     """
-    settings = load_settings(config) if config is not None else Settings()
     given = {name: value for name, value in given.items() if value is not None}
+    nats = {
+        name: value
+        for name, value in (
+            ("servers", list(nats_servers)),
+            ("credentials", nats_credentials),
+            ("ca", nats_ca),
+            ("store", nats_store),
+        )
+        if value
+    }
+    if program is not None:
+        refuse_others(program)
+        where = {name: value for name, value in given.items() if name in PLACES}
+        serving.run_program(program, where, nats_table(None, nats), workers, given.get("log_level"))
+        return
+    settings = load_settings(config) if config is not None else Settings()
     if api_keys:
         given["api_keys"] = list(api_keys)
     if origins:
@@ -135,6 +191,8 @@ def serve(
         given["trusted_proxies"] = list(trusted_proxies)
     if insecure:
         given["insecure"] = True
+    if proxy_protocol:
+        given["proxy_protocol"] = True
     tokens = {
         name: value
         for name, value in (
@@ -142,16 +200,6 @@ def serve(
             ("algorithms", list(jwt_algorithms)),
             ("audience", jwt_audience),
             ("issuer", jwt_issuer),
-        )
-        if value
-    }
-    nats = {
-        name: value
-        for name, value in (
-            ("servers", list(nats_servers)),
-            ("credentials", nats_credentials),
-            ("ca", nats_ca),
-            ("store", nats_store),
         )
         if value
     }
@@ -166,7 +214,7 @@ def serve(
     serving.run(
         msgspec.structs.replace(
             settings,
-            server=msgspec.structs.replace(settings.server, **given),
+            server=server_table(settings.server, given),
             limits=limits,
             jwt=jwt_table(settings.jwt, tokens),
             nats=nats_table(settings.nats, nats),
@@ -176,61 +224,18 @@ def serve(
     )
 
 
-def nats_table(table: NATSTable | None, given: dict[str, Any]) -> NATSTable | None:
-    """The table with what was given by options in place of its own.
+def refuse_others(program: str) -> None:
+    """Looks for options that a program with a server of its own decides.
 
     Raises:
-        Misuse: there is no server.
+        Misuse: there is one.
     """
-    if not given:
-        return table
-    try:
-        return msgspec.convert({**({} if table is None else msgspec.structs.asdict(table)), **given}, NATSTable)
-    except msgspec.ValidationError as error:
-        raise Misuse("which NATS servers? name them by --nats, or one of our own by --nats embedded") from error
-
-
-def jwt_table(table: JWTTable | None, given: dict[str, Any]) -> JWTTable | None:
-    """The table with what was given by options in place of its own.
-
-    Raises:
-        Misuse: something is missing.
-    """
-    if not given:
-        return table
-    try:
-        return msgspec.convert({**({} if table is None else msgspec.structs.asdict(table)), **given}, JWTTable)
-    except msgspec.ValidationError as error:
-        raise Misuse("tokens need both --jwt-key and --jwt-algorithm, such as ES256") from error
-
-
-def load_settings(path: str) -> Settings:
-    """Reads a settings file; the files it names are found from its own folder.
-
-    Raises:
-        Misuse: it cannot be read, or says something wrong.
-    """
-    try:
-        settings = parse_settings(Path(path).read_bytes())
-    except OSError as error:
-        raise Misuse(f"{path}: {serving.reason_of(error)}") from error
-    except ValueError as error:
-        raise Misuse(f"{path}: {error}") from error
-    table = settings.server
-    found = {
-        name: str(Path(path).parent / value)
-        for name, value in (("tls_cert", table.tls_cert), ("tls_key", table.tls_key))
-        if value is not None
-    }
-    jwt = settings.jwt
-    if jwt is not None and "://" not in jwt.key:
-        jwt = msgspec.structs.replace(jwt, key=str(Path(path).parent / jwt.key))
-    nats = settings.nats
-    if nats is not None:
-        named = {name: getattr(nats, name) for name in ("credentials", "ca", "certificate", "key", "store")}
-        files = {name: str(Path(path).parent / value) for name, value in named.items() if value is not None}
-        nats = msgspec.structs.replace(nats, **files)
-    return msgspec.structs.replace(settings, server=msgspec.structs.replace(table, **found), jwt=jwt, nats=nats)
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        name = param.name or ""
+        is_typed = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if is_typed and name not in OF_PROGRAMS:
+            raise Misuse(f"{param.opts[0]} does not go with {program}: arguments of its fanwire.Server decide that")
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""A server of rooms by name, for sessions and for clients that know of none."""
+"""A server of rooms by name, for sessions and for clients that know of none; and how any server is run."""
 
 from __future__ import annotations
 
@@ -7,29 +7,36 @@ import contextlib
 import logging
 import os
 import resource
+import signal
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
-import uvloop
 
 from fanwire.backplane.base import Unavailable
 from fanwire.backplane.embedded import EmbeddedServer
+from fanwire.backplane.memory import MemoryBackplane
 from fanwire.cli.access import access, room_of
 from fanwire.cli.backplane import URL_VARIABLE, build_backplane, embedded_store
 from fanwire.cli.failure import Failure, Misuse
-from fanwire.cli.settings import Room, ServerTable, Settings
-from fanwire.cli.workers import PORT_VARIABLE, run_workers, shared_metrics
+from fanwire.cli.program import load_server
+from fanwire.cli.settings import NATSTable, Room, ServerTable, Settings
+from fanwire.cli.workers import is_worker, place_of_worker, run_workers, shared_metrics, tell_ready
 from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import Overloaded, RoomFull
+from fanwire.listeners import Place, Tcp, Unix
 from fanwire.server import Server
+from fanwire.server_arguments import check_place
+from fanwire.signals import Signals
+from fanwire.whole import failed, run_whole
 
-__all__ = ["build_server", "run", "run_server"]
+__all__ = ["build_server", "run", "run_program", "run_server"]
 
 logger = logging.getLogger("fanwire")
 
@@ -41,35 +48,98 @@ def run(settings: Settings, workers: int = 1) -> None:
         Failure: it cannot start.
         Misuse: several processes without a backplane.
     """
-    logging.basicConfig(
-        level=settings.server.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    raise_file_limit()
-    is_worker = PORT_VARIABLE in os.environ
+    log_at(settings.server.log_level)
     try:
         server = build_server(settings)
     except ValueError as error:
         raise Misuse(str(error)) from error
-    store = embedded_store(settings.nats)
-    if workers > 1 and not is_worker:
-        if settings.nats is None:
+    run_processes(server, settings.nats, workers)
+
+
+def run_program(
+    target: str, where: Mapping[str, Any], nats: NATSTable | None, workers: int = 1, log_level: str | None = None
+) -> None:
+    """Serves with a program's own server until a signal, in so many processes.
+
+    Args:
+        target: its name, see `load_server`.
+        where: arguments of `Server` that say where it listens instead.
+        nats: a backplane for a server that has none.
+        workers: how many processes.
+        log_level: of fanwire's log; None: as the program has it, or "info".
+
+    Raises:
+        Failure: it cannot be imported, or cannot start.
+        Misuse: there is no such server, it has a backplane already, or several processes have none.
+    """
+    server = load_server(target)
+    # If the program has set up its own log, this does nothing.
+    log_at(log_level or "info")
+    if log_level is not None:
+        logger.setLevel(log_level.upper())
+    try:
+        server._listen_at(other_place(server._listeners.place, where))
+    except ValueError as error:
+        raise Misuse(str(error)) from error
+    if nats is not None:
+        if server._backplane is not None:
+            raise Misuse(f"{target} has a backplane already: leave out --nats, or `backplane` in the program")
+        server._use_backplane(build_backplane(nats))
+    run_processes(server, nats, workers)
+
+
+def other_place(place: Place, where: Mapping[str, Any]) -> Place:
+    """Where a server listens that has another place of its own, and is told this on the command line.
+
+    Raises:
+        ValueError: it names two places.
+    """
+    if not where:
+        return place
+    if isinstance(place, Tcp) and not where.keys() - {"host", "port"}:
+        return place._replace(**where)
+    if isinstance(place, Unix) and where.keys() == {"unix_mode"}:
+        return place._replace(mode=where["unix_mode"])
+    return check_place(**where)
+
+
+def run_processes(server: Server, nats: NATSTable | None, workers: int) -> None:
+    """Runs a server here, or in so many processes; beside it the NATS server that is asked for.
+
+    Raises:
+        Failure: it cannot start.
+        Misuse: several processes have no way to each other.
+    """
+    raise_file_limit()
+    store = embedded_store(nats)
+    if workers > 1:
+        if server._backplane is None:
             raise Misuse("several workers meet over NATS: add --nats embedded, or the address of a server")
+        if isinstance(server._backplane, MemoryBackplane):
+            raise Misuse("a MemoryBackplane does not reach other processes: several workers need one of NATS")
+    if is_worker():
+        server._listen_at(place_of_worker(server._listeners.place))
+        run_server(server, tell_ready, store)
+    elif workers > 1:
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(supervise(settings, workers, server.url, store))
-        return
-    run_server(server, lambda: click.echo(f"fanwire listens at {server.url}"), store)
+            second = asyncio.run(supervise(server, workers, store))
+            if second is not None:
+                signal.raise_signal(second)
+    else:
+        run_server(server, lambda: click.echo(f"fanwire listens at {server.url}"), store)
 
 
-async def supervise(settings: Settings, workers: int, url: str, store: str | None) -> None:
-    """Runs the workers, and the NATS server that they share."""
+async def supervise(server: Server, workers: int, store: str | None) -> signal.Signals | None:
+    """Runs the workers, and the NATS server that they share. The server itself is not started here. Returns the signal
+    by which this process has to end, see `run_workers`."""
     async with embedded(store) as nats_url:
-        table, limits = settings.server, settings.limits
         env = {} if nats_url is None else {URL_VARIABLE: nats_url}
 
-        def ready(port: int) -> None:
-            click.echo(f"fanwire listens at {url.rpartition(':')[0]}:{port}, {workers} workers")
+        def ready() -> None:
+            click.echo(f"fanwire listens at {server.url}, {workers} workers")
 
-        await run_workers(workers, table.host, table.port, env, limits.drain_timeout + 10, ready)
+        config = server.config
+        return await run_workers(workers, server._listeners, config.backlog, env, config.drain_timeout + 10, ready)
 
 
 @contextlib.asynccontextmanager
@@ -106,27 +176,36 @@ def run_server(server: Server, ready: Callable[[], object], store: str | None = 
         is_up = True
         ready()
 
-    async def serve() -> None:
-        async with embedded(store) as url:
-            if url is not None:
-                os.environ[URL_VARIABLE] = url
-            async with shared_metrics(server):
-                await server.serve(ready=note_ready)
+    async def serve(signals: Signals) -> None:
+        try:
+            async with embedded(store) as url:
+                if url is not None:
+                    os.environ[URL_VARIABLE] = url
+                async with shared_metrics(server):
+                    await server._serve(signals, note_ready)
+        except Unavailable as error:
+            raise Failure(str(error)) from error
+        except (OSError, ValueError) as error:
+            if is_up:
+                raise
+            if isinstance(error, ValueError):
+                raise Misuse(str(error)) from error
+            raise Failure(reason_of(error)) from error
 
     try:
         calm()
-        uvloop.run(serve())
-    except Unavailable as error:
-        raise Failure(str(error)) from error
-    except (OSError, ValueError) as error:
-        if is_up:
-            raise
-        if isinstance(error, ValueError):
-            raise Misuse(str(error)) from error
-        raise Failure(f"cannot listen at {server.host}:{server.port}: {reason_of(error)}") from error
+        run_whole(serve, tell)
     except KeyboardInterrupt:
-        # A second Ctrl-C, or one before the server was up. The shell's number for it, without a word.
+        # Before the server was up. The shell's number for it, without a word.
         raise SystemExit(130) from None
+
+
+def tell(error: BaseException) -> int:
+    """Tells of an error as the command line does; returns the exit status."""
+    if not isinstance(error, click.ClickException):
+        return failed(error)
+    error.show()
+    return error.exit_code
 
 
 def build_server(settings: Settings) -> Server:
@@ -137,16 +216,18 @@ def build_server(settings: Settings) -> Server:
         Misuse: a certificate without its key, or the reverse; nobody would be let in; a rule that is none.
     """
     table = settings.server
-    port = os.environ.get(PORT_VARIABLE)
     server = Server(
         table.host,
-        table.port if port is None else int(port),
-        reuse_port=port is not None,
+        table.port,
+        unix=table.unix,
+        unix_mode=table.unix_mode,
+        fd=table.fd,
         backplane=build_backplane(settings.nats),
         authenticate=access(settings),
         origins=table.origins,
         hosts=table.hosts,
         trusted_proxies=table.trusted_proxies,
+        proxy_protocol=table.proxy_protocol,
         ssl=tls_context(table),
         api_keys=table.api_keys,
         prefix=table.prefix,
@@ -195,6 +276,11 @@ def tls_context(table: ServerTable) -> ssl.SSLContext | None:
     return context
 
 
+def log_at(level: str) -> None:
+    """Writes the log to the standard error, unless there is a log already."""
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
 def raise_file_limit() -> None:
     """Raises the soft limit of open files to the hard one: each connection takes two."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -206,5 +292,5 @@ def raise_file_limit() -> None:
 
 
 def reason_of(error: OSError) -> str:
-    """What the system says, without the wordings that loops wrap around it."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror or error)
+    """What the error says, without its number."""
+    return error.strerror or str(error)

@@ -3,12 +3,13 @@
 ::
 
     [server]
-    host = "0.0.0.0"
-    port = 8000
+    host = "0.0.0.0"            # or "::", or instead of host and port:
+    port = 8000                 # unix = "/run/fanwire.sock", unix_mode = 0o660; fd = 3; fd = "systemd"
     origins = ["https://example.com"]
     api_keys = ["..."]          # their holders publish
     insecure = false            # whether whoever shows no key and no token may subscribe
-    trusted_proxies = ["10.0.0.0/8"]
+    trusted_proxies = ["10.0.0.0/8"]   # or ["unix"]
+    proxy_protocol = false
     prefix = "/rt"              # of the paths by which a proxy asks; taken off
 
     [jwt]                       # holders of a token subscribe, and with the scope "publish" publish
@@ -53,11 +54,15 @@ EMBEDDED = "embedded"
 class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[server]`."""
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    host: str | None = None
+    port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    unix: Annotated[str, Meta(min_length=1)] | None = None
+    unix_mode: Annotated[int, Meta(ge=0, le=0o777)] | None = None
+    fd: Annotated[int, Meta(ge=0)] | Literal["systemd"] | None = None
     origins: list[str] | None = None
     hosts: list[str] | None = None
     trusted_proxies: list[str] = []
+    proxy_protocol: bool = False
     prefix: str = ""
     insecure: bool = False
     api_keys: list[Annotated[str, Meta(min_length=1)]] = []

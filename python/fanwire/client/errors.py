@@ -28,6 +28,13 @@ MEANINGS: dict[int | None, str] = {
 }
 """What a close code says where the server adds no word of its own."""
 
+REFUSALS: dict[int, str] = dict.fromkeys(
+    (403, 404),
+    "the server refuses the upgrade; perhaps the path of the URL is not Fanwire's, which is /fanwire by default where "
+    "the server serves an application, too",
+)
+"""What a status may mean that the upgrade was refused with; an application answers 403 at paths it does not know."""
+
 
 class ClientError(Exception):
     """What a client raises on its own account."""

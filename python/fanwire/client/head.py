@@ -30,6 +30,11 @@ def check_url(url: Any) -> str:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ValueError(f"url must be a valid URL, got {url!r}: {error}") from error
+    if parts.scheme in ("ws+unix", "wss+unix"):
+        raise ValueError(
+            f"url must begin with ws:// or wss://, got {url!r}: fanwire.connect does not speak to Unix sockets. "
+            "Connect through a proxy, or with websockets.unix_connect"
+        )
     if parts.scheme not in ("ws", "wss"):
         raise ValueError(f"url must begin with ws:// or wss://, got {url!r}")
     if not host:

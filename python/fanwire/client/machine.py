@@ -28,7 +28,15 @@ from fanwire.client.codec import (
     WindowInfo,
     convert,
 )
-from fanwire.client.errors import MEANINGS, ClientClosed, ClientError, ConnectionFailed, ProtocolError, RequestFailed
+from fanwire.client.errors import (
+    MEANINGS,
+    REFUSALS,
+    ClientClosed,
+    ClientError,
+    ConnectionFailed,
+    ProtocolError,
+    RequestFailed,
+)
 from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
@@ -169,7 +177,7 @@ class Machine:
         if status == 401 and (is_renewable or self._is_renewable) and self._renewal.refused():
             self._connect(0.0)
         elif Failure.of_status(status).is_final(was_connected=self._was_connected):
-            self._fail(ConnectionFailed("the server refuses the upgrade", status=status))
+            self._fail(ConnectionFailed(REFUSALS.get(status, "the server refuses the upgrade"), status=status))
         else:
             self._down(f"the server answered {status}", now, retry_after)
 
