@@ -22,9 +22,9 @@ demo: $(VENV)/demo ## a server with a live page, on this machine's own readings
 test: test-rust test-python autobahn ## every test
 
 .PHONY: test-rust
-test-rust: tools ## the core's tests, without Python, and its queue under loom
+test-rust: tools ## the core's tests, without Python, and its queues under loom
 	$(CARGO) test --quiet --features nats
-	RUSTFLAGS="--cfg loom" $(CARGO) test --quiet --profile loom --lib --target-dir target/loom queue
+	RUSTFLAGS="--cfg loom" $(CARGO) test --quiet --profile loom --lib --target-dir target/loom -- queue events
 
 # Most tests wait more than they compute: four at once keep two cores busy. Python may keep what it has compiled, whatever
 # the environment says: otherwise every process that a test starts compiles it all again.
@@ -41,8 +41,9 @@ autobahn: $(VENV)/dev ## the Autobahn suite, compared case by case (skipped wher
 
 .PHONY: soak
 soak: $(VENV)/dev ## the long forms of the tests that are shortened otherwise
+	FANWIRE_STRESS=10000 $(CARGO) test --quiet --lib events
 	FANWIRE_CYCLES=100000 FANWIRE_CUTS=1000 FANWIRE_RENEWALS=300 FANWIRE_STORM=10000 FANWIRE_EXITS=30 \
-	  FANWIRE_MODEL=2000 $(PYTEST) -q --timeout 3600 tests/system/test_cycles.py tests/system/test_cuts.py \
+	  FANWIRE_MODEL=2000 FANWIRE_BUSY=10 $(PYTEST) -q --timeout 3600 tests/system/test_cycles.py tests/system/test_cuts.py tests/system/test_busy_loop.py \
 	  tests/system/test_renewal_load.py tests/system/test_storm.py tests/system/test_shutdown.py \
 	  tests/unit/test_client_model.py
 
@@ -66,7 +67,7 @@ bench-cluster: $(VENV)/dev ## several nodes over NATS: throughput, latency, byte
 # Nightly where there is one; stable takes the flags of sanitizers as well, if it is told to.
 FUZZ := .cache/cargo-fuzz/bin/cargo-fuzz
 FUZZ_RUST ?= $(if $(shell rustup run nightly rustc --version 2>/dev/null),RUSTUP_TOOLCHAIN=nightly,RUSTC_BOOTSTRAP=1)
-FUZZ_TARGETS ?= frame decoder message outbox
+FUZZ_TARGETS ?= frame head proxy_header decoder message outbox
 # A small quarantine: what it holds would pass for growth of ours.
 FUZZ_RUN = ASAN_OPTIONS=quarantine_size_mb=16 $(FUZZ_RUST) $(FUZZ) run
 
@@ -93,7 +94,7 @@ check: $(VENV)/dev ## formatting, lints and types
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/mypy benches/load/run.py benches/load/target.py benches/micro
+	$(BIN)/mypy benches/load/run.py benches/load/goals.py benches/load/kinds.py benches/load/target.py benches/micro
 	$(BIN)/mypy benches/presence/run.py
 	MYPYPATH=tests:benches/load $(BIN)/mypy benches/freshness/run.py
 	$(BIN)/mypy tests/autobahn/run.py tests/autobahn/server.py

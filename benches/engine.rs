@@ -17,7 +17,8 @@ use fanwire::arrivals::Credit;
 use fanwire::budget::Budget;
 use fanwire::command::{Command, Event, Source};
 use fanwire::engine::{Engine, Entrance, Settings, Way};
-use fanwire::envelope::{Encoding, Kind};
+use fanwire::envelope::Kind;
+use fanwire::form::Form;
 use fanwire::frame::{self, Opcode};
 use fanwire::inbound::InboundSettings;
 use fanwire::members::Headcount;
@@ -53,6 +54,10 @@ impl Link for Null {
         Err(io::ErrorKind::WouldBlock.into())
     }
     fn fed(&mut self, _: usize) {}
+    fn ends_when_dropped(&self) -> bool {
+        true
+    }
+
     fn peer_closed(&mut self) {}
     fn finish(&mut self) {}
     fn abort(&mut self) {}
@@ -119,7 +124,7 @@ fn outboxes(c: &mut Criterion) {
     let messages: Vec<_> = (0..64).map(|seq| message(seq, Delivery::Reliable, &budget)).collect();
     let mut group = c.benchmark_group("outbox/push_and_flush");
     for count in [1, 16, 64] {
-        let mut outbox = Outbox::new(1 << 30, Encoding::Raw);
+        let mut outbox = Outbox::new(1 << 30, Form::RAW);
         let mut sink = null();
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(count.to_string(), |b| {
@@ -137,11 +142,22 @@ fn outboxes(c: &mut Criterion) {
 fn crowd(members: usize, budget: &Arc<Budget>) -> Shard<Null> {
     let unfinished = Arc::new(Budget::new(usize::MAX));
     let mut shard = Shard::new(0, shard_settings(), Arc::clone(budget), unfinished, Arc::<Stats>::default());
-    let headcount = Arc::new(Headcount::new(1));
+    let headcount = Arc::new(Headcount::new("r".into(), Arc::default(), 1));
     let mut ids = Ids::new(0);
     for conn in (0..members).map_while(|_| ids.take()) {
         let greeting = Box::default();
-        shard.apply(Command::Open { conn, link: null(), encoding: Encoding::Raw, greeting, source: source() }, 0);
+        shard.apply(
+            Command::Open {
+                conn,
+                link: null(),
+                form: Form::RAW,
+                has_session: false,
+                greeting,
+                first: Box::default(),
+                source: source(),
+            },
+            0,
+        );
         headcount.join(0);
         shard.apply(Command::Join { conn, room: ROOM, headcount: Arc::clone(&headcount), before: Box::default() }, 0);
     }
@@ -214,11 +230,13 @@ fn engines(c: &mut Criterion) {
             write_timeout: Duration::from_secs(30),
             shard: shard_settings(),
             credit: Credit { messages: 64, bytes: 1 << 20, total: 1 << 30 },
+            admission: Default::default(),
+            newcomers: Default::default(),
         };
         let engine = Engine::start(settings).expect("an engine starts");
         for _ in 0..members {
             let way = Way::Hosted { window: usize::MAX, fd: None };
-            let conn = engine.open(way, Encoding::Raw, [b""; 2], source()).expect("a connection opens");
+            let conn = engine.open(way, Form::RAW, false, [b""; 2], source()).expect("a connection opens");
             engine.join(conn, "room", Entrance::default(), None).expect("a connection joins");
         }
         group.bench_function(format!("call/{members}"), |b| {

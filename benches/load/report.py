@@ -6,7 +6,7 @@ from typing import Any
 
 #: Shares of a core. Above it somebody else's work was on the machine while a number was taken.
 OTHERS = 0.10
-#: What the ratios compare with.
+#: What the ratios compare with, and every state of Fanwire that another interpreter brings.
 BASES = ("naive", "picows")
 #: (rate, cost) of each kind of scenario, first that is present.
 RATES = ("deliveries_per_s", "handshakes_per_s", "messages_per_s", "snapshot_values_per_s")
@@ -17,7 +17,7 @@ PACED = ("bursts", "stalled", "rooms", "stall", "attack")
 
 def table(results: dict[str, Any]) -> str:
     """Write the whole document."""
-    machine = results["machine"]
+    machine, bases = results["machine"], compared(results)
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
         "# Load bench",
@@ -36,9 +36,9 @@ def table(results: dict[str, Any]) -> str:
         *(f"- **{name}**: {what}" for name, what in results["servers"].items()),
         "",
         "| scenario | server | rate/s | CPU µs | p50 | p99 | p99.9 | last p99 | "
-        + " | ".join(f"to {b}" for b in BASES)
+        + " | ".join(f"to {b}" for b in bases)
         + " | client | notes |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+        "|---|---|" + "---:|" * (7 + len(bases)) + "---|",
     ]
     for name, scenario in results["scenarios"].items():
         title = scenario["title"] if not results["quick"] else f"{name} (quick)"
@@ -49,14 +49,23 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def compared(results: dict[str, Any]) -> list[str]:
+    """Name the servers that ratios are of."""
+    return [*BASES, *results.get("others", [])]
+
+
 def row(title: str, name: str, server: str, results: dict[str, Any]) -> str:
     found = median(results, name, server)
     if found is None or "error" in found:
         why = found["error"] if found else "not run"
-        return f"| {title} | {server} |" + " |" * 9 + f" **no result**: {why.replace('|', '/')} |"
+        return (
+            f"| {title} | {server} |"
+            + " |" * (7 + len(compared(results)))
+            + f" **no result**: {why.replace('|', '/')} |"
+        )
     # Null where nothing was delivered.
     latency, last = found.get("latency_us") or {}, found.get("last_recipient_us") or {}
-    ratios = [ratio(name, found, median(results, name, base)) if base != server else "" for base in BASES]
+    ratios = [ratio(name, found, median(results, name, base)) if base != server else "" for base in compared(results)]
     cells = [
         title,
         server,
@@ -135,13 +144,17 @@ def notes(found: dict[str, Any]) -> list[str]:
     if "attack" in found:
         said += attacked(found)
     if each := found.get("cpu_us"):
-        parts = (f"{name} {number(each[name]['p50'])} µs" for name in ("open", "close"))
-        said.append(f"medians of batches: {', '.join(parts)}; mean of both {number(each['both']['mean'])} µs")
+        parts = [f"{name} {number(each[name]['p50'])} µs" for name in ("open", "close") if each.get(name)]
+        said.append(", ".join(["medians of batches", *parts, f"mean of all {number(each['both']['mean'])} µs"]))
+    if "decode_us" in found:
+        said.append(f"PyJWT's decode alone {number(found['decode_us'])} µs")
     if found.get("saturated") and (each := found.get("client_events_per_wake")) is not None:
         # One or two: the client is woken for each message as it comes. Many: sockets wait for the client.
         said.append(f"client finds {each:g} sockets per wake-up")
     if "bytes_per_connection" in found:
         said.append(f"{found['bytes_per_connection'] / 1000:.2f} KB per connection")
+        if found.get("files_per_connection") is not None:
+            said.append(f"{found['files_per_connection']:g} descriptors each")
     elif "maxrss_kb" in found:
         said.append(f"{found['maxrss_kb'] / 1024:.0f} MB peak")
     if late := found.get("loop_late_ms"):
@@ -168,6 +181,7 @@ def attacked(found: dict[str, Any]) -> list[str]:
         f"{found['disconnected']:,} disconnected, {found['missed']:,} missed",
         f"{number(attack['per_s'])} hostile connections/s, {attack['most_open']:,} open at most",
         f"server's core {quiet['server_cpu']:.2f} in quiet, {found['server_cpu']:.2f} under attack",
+        f"interpreter {number(attack.get('loop_cpu_us'))} µs of CPU for each hostile connection",
         f"the client itself late p99 {millis(late[0])} ms in quiet, {millis(late[1])} ms under attack",
     ]
     # What was due and not opened is no attack.

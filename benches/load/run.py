@@ -20,9 +20,9 @@ import click
 import plots
 import report
 import tokens
-from machine import ROOT, children_cpu, describe, machine_cpu, network, shown
+from machine import ROOT, children_cpu, describe, machine_cpu, network, output, shown
 from scenarios import SCENARIOS, Scenario
-from servers import BINARIES, SERVERS, Running, Server, StartError, running
+from servers import BINARIES, SERVERS, Running, Server, StartError, fanwire, running
 
 RESULTS = ROOT / "benches" / "results"
 SERVER_CPU, CLIENT_CPU = 0, 1
@@ -39,13 +39,30 @@ CLIENT_LIMIT = 240.0
 @click.option("--seconds", type=float, default=None, help="Measured seconds of each.  [default: 5, quick 2]")
 @click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each; the median counts.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, help="Where results go.")
+@click.option(
+    "--python",
+    "others",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Also Fanwire as the interpreter at PATH has it, of another checkout; again and again.",
+)
 @click.option("--build/--no-build", default=True, help="Build the load client first.")
 def main(
-    *, quick: bool, servers: str, scenarios: str, seconds: float | None, repeat: int, out: Path, build: bool
+    *,
+    quick: bool,
+    servers: str,
+    scenarios: str,
+    seconds: float | None,
+    repeat: int,
+    out: Path,
+    others: tuple[str, ...],
+    build: bool,
 ) -> None:
-    """Compare Fanwire with its peers on this machine."""
+    """Compare Fanwire with its peers on this machine, and with other states of itself."""
     chosen = [s for s in SERVERS if s.name in pick(servers, [s.name for s in SERVERS])]
     asked = [s for s in SCENARIOS if s.name in pick(scenarios, [s.name for s in SCENARIOS])]
+    # The other states right after this one, so that little time lies between them.
+    chosen[1:1] = [other(name) for name in others]
     if build:
         subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "fanwire-load"], cwd=ROOT, check=True)
     seconds = seconds or (2.0 if quick else 5.0)
@@ -66,6 +83,7 @@ def main(
         "quick": quick,
         "repeat": repeat,
         "servers": {s.name: s.what for s in chosen},
+        "others": [name.partition("=")[0] for name in others],
         "scenarios": {s.name: {"title": s.title, "command": s.command(quick=quick)} for s in asked},
         "runs": runs,
     }
@@ -74,6 +92,17 @@ def main(
     (out / "table.md").write_text(report.table(results))
     plots.draw(results, out)
     click.echo(f"{out / 'table.md'}")
+
+
+def other(named: str) -> Server:
+    """Another checkout's Fanwire, by NAME=PATH."""
+    name, _, path = named.partition("=")
+    if not name or not os.access(path, os.X_OK) or name in (s.name for s in SERVERS):
+        raise click.BadParameter(f"{named}: NAME=PATH is wanted, with a new name and the path of an interpreter")
+    # Not resolved: a virtual environment is found by the path of its link.
+    python = str(Path(path).absolute())
+    commit = output("git", "-C", str(Path(python).parent), "rev-parse", "--short", "HEAD")
+    return fanwire(name, f"Fanwire of another checkout, commit {commit or 'unknown'}", python)
 
 
 def fits(server: Server, scenario: Scenario) -> bool:
@@ -86,17 +115,34 @@ def measure(server: Server, scenario: Scenario, *, seconds: float, quick: bool, 
     command, options = list(scenario.command(quick=quick)), []
     options += ["--defaults"] if scenario.defaults else []
     options += ["--pings"] if scenario.pings else []
+    options += ["--count"] if scenario.counts and server.counts else []
     try:
         with tempfile.TemporaryDirectory() as directory:
+            files = None
             if scenario.algorithm is not None:
                 files = tokens.make(Path(directory), scenario.algorithm, scenario.subjects)
                 command += ["--tokens", str(files.tokens)]
                 options += ["--jwt", str(files.key)]
             cpu = SERVER_CPU if pinned else None
-            with running(server, cpu, watch=scenario.watch, options=tuple(options)) as up:
-                return load(up, command, seconds=seconds, pinned=pinned)
+            alone = [decode_us(server, files, cpu)] if scenario.decodes and files else []
+            with running(server, cpu, watch=scenario.watch, options=tuple(options), files=scenario.files) as up:
+                found = load(up, command, seconds=seconds, pinned=pinned)
+            if alone and files and "error" not in found:
+                # Before and after, so that a machine that changes its speed meanwhile is seen.
+                alone.append(decode_us(server, files, cpu))
+                found["decode_us"] = round(sum(alone) / len(alone), 2)
+            return found
     except (StartError, OSError) as error:
         return {"error": f"did not start: {error}"}
+
+
+def decode_us(server: Server, files: tokens.Files, cpu: int | None) -> float:
+    """What PyJWT alone needs for a token, on the server's CPU and by its interpreter."""
+    command = [server.command[0], str(Path(tokens.__file__)), "--decode", str(files.key), str(files.tokens)]
+    if cpu is not None:
+        command = ["taskset", "--cpu-list", str(cpu), *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return float(done.stdout)
 
 
 def load(up: Running, arguments: list[str], *, seconds: float, pinned: bool) -> dict[str, Any]:

@@ -24,6 +24,12 @@ class Scenario:
     subjects: int = 0
     #: Whether the server keeps the limits it has by default; the others would only measure these.
     defaults: bool = False
+    #: How many open files the server may have; None: as many as this process.
+    files: int | None = None
+    #: Whether the server only counts what it is sent: a handler with nothing else to decide.
+    counts: bool = False
+    #: Whether what PyJWT alone needs for each token is measured beside it.
+    decodes: bool = False
     #: Whether connections are pinged; a raw client's latest values have no window otherwise.
     pings: bool = False
 
@@ -106,16 +112,39 @@ SCENARIOS = (
     Scenario("storm", "5,000 connects", ("storm", "--subscribers", "5000"), ("storm", "--subscribers", "2000")),
     Scenario("idle", "9,000 idle connections", ("idle", "--subscribers", "9000"), ("idle", "--subscribers", "2000")),
     Scenario(
+        "idle-json",
+        "9,000 idle JSON sessions, each in one room",
+        ("idle", "--subscribers", "9000", "--subprotocol", "fanwire.v1.json"),
+        ("idle", "--subscribers", "2000", "--subprotocol", "fanwire.v1.json"),
+        sessions=True,
+    ),
+    Scenario(
+        "idle-19000",
+        "19,000 idle connections, the server with a limit of 20,000 open files",
+        ("idle", "--subscribers", "19000", "--sources", "4"),
+        files=20_000,
+    ),
+    Scenario(
         "inbound",
-        "1,000 clients sending 100-byte messages",
+        "1,000 clients sending 100-byte messages, and a handler that counts",
         ("inbound", "--clients", "1000", "--size", "100"),
         ("inbound", "--clients", "200", "--size", "100"),
+        counts=True,
     ),
+    Scenario("echo", "one client, 100 bytes there and back, one in flight; times are of round trips", ("echo",)),
     Scenario(
         "reconnect",
         "9,900 JSON sessions cut off at once, 8 messages/s; times are from the cut to complete",
         ("reconnect", "--clients", "9900", "--rate", "8"),
         ("reconnect", "--clients", "2000", "--rate", "8"),
+        watch=True,
+        sessions=True,
+    ),
+    Scenario(
+        "reconnect-now",
+        "the same, everybody at once, without a random wait",
+        ("reconnect", "--clients", "9900", "--rate", "8", "--first", "0"),
+        ("reconnect", "--clients", "2000", "--rate", "8", "--first", "0"),
         watch=True,
         sessions=True,
     ),
@@ -144,6 +173,23 @@ SCENARIOS = (
             ("", "20 messages/s", ("--rooms", "1")),
             ("-rooms", "10 rooms of 50, 20 messages/s each", ("--rooms", "10")),
         )
+    ),
+    *(
+        Scenario(
+            f"connect{suffix}",
+            f"20,000 times opening, {what}, closing{who}",
+            (*connect, "--connects", "20000"),
+            (*connect, "--connects", "2000"),
+            algorithm=algorithm,
+            subjects=20_200,
+            decodes=algorithm is not None,
+        )
+        for suffix, what, who, algorithm, message in (
+            ("", "one message and its echo", "", None, "echo"),
+            ("-sink", "one message without an answer", "", None, "sink"),
+            ("-jwt", "one message and its echo", ", with a JWT by HS256, each its own", "HS256", "echo"),
+        )
+        for connect in [("handshakes", "--message", message)]
     ),
     Scenario("handshake", "20,000 connects, 200 after 200", *HANDSHAKES),
     *(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import selectors
 import socket
 import subprocess
@@ -42,16 +43,23 @@ class Server:
     sessions: bool = False
     #: Whether it takes `--jwt` and `--defaults` (see README.md).
     guards: bool = False
+    #: Whether it takes `--count` (see README.md).
+    counts: bool = False
 
 
-def peer(file: str) -> tuple[str, ...]:
+def peer(file: str, python: str = sys.executable) -> tuple[str, ...]:
     """Give the command of a Python server beside this file."""
-    return (sys.executable, str(HERE / file))
+    return (python, str(HERE / file))
+
+
+def fanwire(name: str, what: str, python: str = sys.executable) -> Server:
+    """Give Fanwire as this interpreter has it; another checkout's is measured by the same `target.py`."""
+    return Server(name, peer("target.py", python), what, sessions=True, guards=True, counts=True)
 
 
 NAIVE = str(BINARIES / "naive")
 SERVERS = (
-    Server("fanwire", peer("target.py"), "this project", sessions=True, guards=True),
+    fanwire("fanwire", "this project"),
     Server("naive", (NAIVE,), "Rust, one thread, one send() per subscriber and message", watches=False),
     Server(
         "coalesce",
@@ -91,11 +99,21 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(server: Server, cpu: int | None, *, watch: bool, options: tuple[str, ...] = ()) -> Iterator[Running]:
+def running(
+    server: Server, cpu: int | None, *, watch: bool, options: tuple[str, ...] = (), files: int | None = None
+) -> Iterator[Running]:
     """Start a server with these options on a free port and one CPU, and end it afterwards.
 
-    Raises StartError when it does not say READY in time.
+    With `files` that is the most descriptors it can have. Raises StartError when it does not say READY in time.
     """
+
+    def confine() -> None:
+        # Between fork and exec, so that threads and imports are on that CPU too. This process has no threads.
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
+        if files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
     port = free_port()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
@@ -104,8 +122,7 @@ def running(server: Server, cpu: int | None, *, watch: bool, options: tuple[str,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            # Between fork and exec, so that threads and imports are on that CPU too. This process has no threads.
-            preexec_fn=None if cpu is None else lambda: os.sched_setaffinity(0, {cpu}),
+            preexec_fn=confine,
         )
         try:
             up = Running(port, process, log)

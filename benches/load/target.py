@@ -1,13 +1,14 @@
-"""Fanwire as a target of the load generator: `target.py PORT [--watch] [--defaults] [--pings] [--jwt FILE]`.
+"""Fanwire as a target of the load generator: `target.py PORT [--watch] [--defaults] [--pings] [--count] [--jwt FILE]`.
 
 Every connection without a session, on any path, is subscribed to one room, except `/pub` (each binary message is
 broadcast unchanged), `/pubrooms` (u16 length of a room's name, name, payload), `/publatest` (u16 length of a key, key,
-payload, for the room `latest` of latest values), `/rooms/NAME` (that room instead) and `/sink` (messages are counted).
+payload, for the room `latest` of latest values), `/rooms/NAME` (that room instead), `/sink` (messages are counted) and
+`/echo` (messages are sent back).
 `STAT?` on a publisher's connection is answered with what the process has used. Prints READY, ends on SIGTERM.
 With `--watch` the answer tells how late the loop was, which costs a thousand wake-ups a second. With `--jwt FILE` (of
 `tokens.py`) everybody needs a token. With `--defaults` the limits of clients are those of every server; otherwise there
 are none, so that they are not what is measured. With `--pings` connections are pinged as by default; without pings a
-raw client's latest values have no window.
+raw client's latest values have no window. With `--count` every message on any path is only counted.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import fanwire
 from fanwire.collector import calm
 
 ROOM = "all"
+QUESTION = b"STAT?"
 LIMIT = 64 << 20
 MEMORY = ("VmHWM", "VmRSS")
 #: Limits of clients, which are no part of what most scenarios measure.
@@ -68,6 +70,9 @@ class Usage:
             # Not ru_maxrss, which keeps the size of the process this one was forked from.
             "maxrss_kb": memory["VmHWM"],
             "rss_kb": memory["VmRSS"],
+            # Of the thread of the event loop, which is all that the interpreter has here.
+            "loop_cpu": time.thread_time(),
+            "files": sum(1 for _ in Path("/proc/self/fd").iterdir()),
             "conns": stats["connections"],
             "inbound": self.inbound,
             "writes": stats["writes"],
@@ -119,6 +124,7 @@ def main() -> None:
     parser.add_argument("--watch", action="store_true")
     parser.add_argument("--defaults", action="store_true")
     parser.add_argument("--pings", action="store_true")
+    parser.add_argument("--count", action="store_true")
     parser.add_argument("--jwt", type=Path)
     asked = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -137,15 +143,22 @@ def main() -> None:
             return  # it joins by itself
         if path.startswith("/rooms/"):
             conn.join(path.removeprefix("/rooms/"))
-        elif path not in ("/pub", "/pubrooms", "/publatest", "/sink"):
+        elif path not in ("/pub", "/pubrooms", "/publatest", "/sink", "/echo"):
             conn.join(ROOM)
 
-    @server.on_message
+    def count(conn: fanwire.Connection, data: bytes | str) -> None:
+        if data == QUESTION:
+            conn.send(usage.answer(server.stats()))
+        else:
+            usage.inbound += 1
+
     def message(conn: fanwire.Connection, data: bytes | str) -> None:
         path = conn.request.path
         if path == "/sink":
             usage.inbound += 1
-        elif data == b"STAT?":
+        elif path == "/echo":
+            conn.send(data)
+        elif data == QUESTION:
             conn.send(usage.answer(server.stats()))
         elif path == "/pub":
             before = time.perf_counter_ns()
@@ -158,6 +171,8 @@ def main() -> None:
         elif path == "/publatest" and isinstance(data, bytes):
             end = 2 + int.from_bytes(data[:2], "big")
             server.publish("latest", data[end:], key=data[2:end].decode())
+
+    server.on_message(count if asked.count else message)
 
     async def serve() -> None:
         done = asyncio.Event()

@@ -37,8 +37,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[fanwire.Server]:
     server = fanwire.Server(port=0, insecure=True, config=fanwire.Config(connection_bytes=4096, queue_items=10_000_000))
     server.room("*", delivery="drop-newest")
     loop.run_until_complete(server.start())
-    for _ in range(request.param[0]):
-        server.engine.join(server.engine.open(None, request.param[1]), "room")
+    count, codec = request.param
+    for _ in range(count):
+        server.engine.join(server.engine.open(None, codec, session=codec != "raw"), "room")
     yield server
     loop.run_until_complete(server.stop(0))
     loop.close()

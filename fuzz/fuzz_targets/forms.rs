@@ -5,7 +5,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use fanwire::budget::Budget;
-use fanwire::envelope::{Encoding, Kind};
+use fanwire::envelope::Kind;
+use fanwire::form::Form;
 use fanwire::message::{Message, OVERHEAD, Role};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -32,22 +33,22 @@ struct Envelope<'a> {
 
 pub fn check(draft: &Draft<'_>, message: &Arc<Message>, budget: &Arc<Budget>) {
     let (kind, payload) = draft.payload();
-    let raw = wire::only(message.frame(Encoding::Raw));
+    let raw = wire::only(message.frame(Form::RAW));
     assert_eq!(raw, Frame { first: if kind == Kind::Binary { 0x82 } else { 0x81 }, payload: &payload });
     if draft.role() == Role::Whole {
-        for encoding in [Encoding::Json, Encoding::Msgpack] {
-            assert_eq!(message.frame(encoding), message.frame(Encoding::Raw));
+        for form in [Form::JSON, Form::MSGPACK] {
+            assert_eq!(message.frame(form), message.frame(Form::RAW));
         }
     } else {
-        let frame = wire::only(message.frame(Encoding::Json));
+        let frame = wire::only(message.frame(Form::JSON));
         assert_eq!(frame.first, 0x81);
         check_json(draft, kind, &payload, frame.payload);
-        let frame = wire::only(message.frame(Encoding::Msgpack));
+        let frame = wire::only(message.frame(Form::MSGPACK));
         assert_eq!(frame.first, 0x82);
         check_msgpack(draft, kind, &payload, frame.payload);
     }
-    for encoding in [Encoding::Raw, Encoding::Json, Encoding::Msgpack] {
-        assert_eq!(message.cost(encoding), message.frame(encoding).len() + OVERHEAD);
+    for form in [Form::RAW, Form::JSON, Form::MSGPACK] {
+        assert_eq!(message.cost(form), message.frame(form).len() + OVERHEAD);
     }
     assert_eq!(message.size(), budget.used());
 }
@@ -111,7 +112,7 @@ fn is_json(kind: Kind, payload: &[u8]) -> Result<bool, serde_json::Error> {
 fn label(draft: &Draft<'_>) -> &'static str {
     match draft.role() {
         Role::Event(label) => label,
-        Role::Data | Role::Whole => "message",
+        Role::Data | Role::Whole | Role::Urgent => "message",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Published messages: their forms in every encoding, one by one and joined in runs.
+//! Published messages: their forms in every form, one by one and joined in runs.
 #![no_main]
 
 mod document;
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use fanwire::budget::Budget;
 use fanwire::command::Command;
-use fanwire::envelope::{Encoding, Kind};
+use fanwire::envelope::Kind;
+use fanwire::form::Form;
 use fanwire::message::{About, Delivery, Message, Role};
 use fanwire::runs;
 use fanwire::slots::ConnId;
@@ -142,11 +143,11 @@ fn check_runs(drafts: &[Draft<'_>], members: usize, budget: &Arc<Budget>) {
         for part in message.parts() {
             assert!(part.is_data() && part.room() == message.room() && part.delivery() == Delivery::Reliable);
         }
-        for encoding in [Encoding::Raw, Encoding::Json, Encoding::Msgpack] {
-            let parts: Vec<_> = message.parts().iter().map(|part| part.frame(encoding)).collect();
-            assert_eq!(message.frame(encoding), parts.concat());
+        for form in [Form::RAW, Form::JSON, Form::MSGPACK] {
+            let parts: Vec<_> = message.parts().iter().map(|part| part.frame(form)).collect();
+            assert_eq!(message.frame(form), parts.concat());
         }
-        assert!(message.frame(Encoding::Raw).len() <= 32 << 10);
+        assert!(message.frame(Form::RAW).len() <= 32 << 10);
     }
     assert!(published.is_empty());
 }

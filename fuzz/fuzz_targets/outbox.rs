@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use fanwire::budget::Budget;
-use fanwire::envelope::{Encoding, Kind};
+use fanwire::envelope::Kind;
+use fanwire::form::Form;
 use fanwire::frame::{self, Opcode};
 use fanwire::message::{About, Delivery, Message, Role};
 use fanwire::outbox::{Drop, Outbox, Progress, Push};
@@ -21,7 +22,7 @@ use crate::peer::Peer;
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
-    encoding: u8,
+    form: u8,
     /// Whether there are probes.
     has_probes: bool,
     /// Kilobytes that may wait, and that are kept of what was sent; 0: any number.
@@ -64,7 +65,7 @@ impl Run {
                 0 => self.outbox.push_ping(frame::control(Opcode::Ping, b"ping")),
                 1 => self.outbox.push_pong(frame::control(Opcode::Pong, &vec![7; AMOUNTS[amount]])),
                 2 => self.outbox.push_heartbeat(),
-                _ => drop(self.outbox.push_raw(frame::control(Opcode::Pong, b"raw"))),
+                _ => drop(self.outbox.push_raw(frame::control(Opcode::Pong, b"raw"), &mut |_, _| {})),
             },
             11..=12 => return self.lose(amount, may_forget),
             13 if amount < 8 => self.take(amount),
@@ -151,9 +152,9 @@ impl Run {
         }
         if is_queued {
             self.peer.expect(message);
-            if self.outbox.encoding() != Encoding::Raw {
+            if self.outbox.form() != Form::RAW {
                 // An envelope may be larger than the limit: then it waits alone, perhaps behind one that has begun.
-                self.largest = self.largest.max(message.cost(self.outbox.encoding()));
+                self.largest = self.largest.max(message.cost(self.outbox.form()));
             }
             assert!(self.outbox.bytes() <= self.limit.max(2 * self.largest) + CONTROL);
         }
@@ -194,16 +195,16 @@ impl Run {
 
 fuzz_target!(|input: Input<'_>| {
     let budget = Arc::new(Budget::new(usize::MAX));
-    let encoding = [Encoding::Raw, Encoding::Json, Encoding::Msgpack][usize::from(input.encoding % 3)];
+    let form = [Form::RAW, Form::JSON, Form::MSGPACK][usize::from(input.form % 3)];
     let limit = |kilobytes: u8| if kilobytes == 0 { usize::MAX / 2 } else { usize::from(kilobytes) << 10 };
     let (limit, replay_limit) = (limit(input.limit), limit(input.replay_limit));
-    let outbox = Outbox::of_session(limit, encoding, replay_limit);
+    let outbox = Outbox::of_session(limit, form, replay_limit);
     let (seal, is_bounded) = (Seal::default(), input.has_probes);
     let outbox = if input.has_probes { outbox.with_probes(seal.clone(), CONN) } else { outbox };
     let mut run = Run {
         outbox,
         seal,
-        peer: Peer::new(encoding),
+        peer: Peer::new(form),
         budget: Arc::clone(&budget),
         limit,
         largest: 0,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
-use fanwire::envelope::Encoding;
+use fanwire::form::Form;
 use fanwire::message::{Delivery, Message, RoomId};
 use fanwire::outbox::Sink;
 
@@ -43,7 +43,7 @@ pub struct Peer {
     pub is_closed: bool,
     /// What the pings carried that have come over this link.
     pub pings: Vec<Vec<u8>>,
-    encoding: Encoding,
+    form: Form,
     /// What came already and has to come again, before all else.
     again: VecDeque<Arc<Message>>,
     reliable: VecDeque<Arc<Message>>,
@@ -51,10 +51,10 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(encoding: Encoding) -> Self {
+    pub fn new(form: Form) -> Self {
         let (link, came, pings) = Default::default();
         let (again, reliable, droppable) = Default::default();
-        Self { link, came, is_closed: false, pings, encoding, again, reliable, droppable }
+        Self { link, came, is_closed: false, pings, form, again, reliable, droppable }
     }
 
     /// A message, or the parts of a joined one, will come.
@@ -111,7 +111,7 @@ impl Peer {
                 0x89 => self.pings.push(frame.payload.to_vec()),
                 0x8A => {}
                 // An envelope is longer than a heartbeat.
-                _ if self.encoding != Encoding::Raw && frame.payload.len() < 16 => {}
+                _ if self.form != Form::RAW && frame.payload.len() < 16 => {}
                 _ if WINDOW.iter().any(|start| frame.payload.starts_with(start)) => {}
                 _ => self.read_message(&rest[..rest.len() - bytes.len()]),
             }
@@ -120,8 +120,7 @@ impl Peer {
     }
 
     fn read_message(&mut self, frame: &[u8]) {
-        let is_it =
-            |message: Option<&Arc<Message>>| message.is_some_and(|message| message.frame(self.encoding) == frame);
+        let is_it = |message: Option<&Arc<Message>>| message.is_some_and(|message| message.frame(self.form) == frame);
         let message = if !self.again.is_empty() {
             assert!(is_it(self.again.front()), "not what has to come again");
             self.again.pop_front()

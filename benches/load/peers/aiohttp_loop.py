@@ -25,7 +25,7 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
     await socket.prepare(request)
     stats.conns += 1
     path, room = request.path, room_of(request.path)
-    if path not in ("/pub", "/pubrooms", "/sink"):
+    if path not in ("/pub", "/pubrooms", "/sink", "/echo"):
         rooms.setdefault(room, set()).add(socket)
     try:
         async for message in socket:
@@ -33,6 +33,8 @@ async def handle(request: web.Request) -> web.WebSocketResponse:
                 continue
             if path == "/sink":
                 stats.inbound += 1
+            elif path == "/echo":
+                await socket.send_bytes(message.data)
             elif path == "/pubrooms":
                 await publish(*split(message.data))
             elif path == "/pub" and message.data == QUESTION:

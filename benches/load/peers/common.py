@@ -56,6 +56,8 @@ class Stats:
             "rss_kb": status["VmRSS"],
             "conns": self.conns,
             "inbound": self.inbound,
+            "loop_cpu": time.thread_time(),
+            "files": sum(1 for _ in Path("/proc/self/fd").iterdir()),
         }
         if self._late:
             late = sorted(self._late)

@@ -77,6 +77,13 @@ class Sink(Listener):
         stats.inbound += 1
 
 
+class Echo(Listener):
+    """``/echo``."""
+
+    def message(self, transport: WSTransport, frame: WSFrame) -> None:
+        transport.send(WSMsgType.BINARY, frame.get_payload_as_bytes())
+
+
 def route(request: WSUpgradeRequest) -> WSListener:
     """Choose the listener of a path."""
     path = request.path.decode()
@@ -87,6 +94,8 @@ def route(request: WSUpgradeRequest) -> WSListener:
             return RoomPublisher()
         case "/sink":
             return Sink()
+        case "/echo":
+            return Echo()
         case _:
             return Subscriber(room_of(path))
 

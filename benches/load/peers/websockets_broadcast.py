@@ -25,6 +25,9 @@ async def handle(connection: ServerConnection) -> None:
             case "/sink":
                 async for _ in connection:
                     stats.inbound += 1
+            case "/echo":
+                async for message in connection:
+                    await connection.send(message)
             case _:
                 await subscriber(connection, room_of(path))
     finally:

@@ -281,6 +281,19 @@ impl Phase {
         self.expected.saturating_sub(self.deliveries)
     }
 
+    /// Seconds of CPU that the event loop's thread used; `None` where the server does not say.
+    #[must_use]
+    pub fn loop_cpu(&self) -> Option<f64> {
+        let of = |stat: &Stat| stat.extra.get("loop_cpu").and_then(Value::as_f64);
+        Some(of(&self.after)? - of(&self.before)?)
+    }
+
+    /// Seconds between the two readings.
+    #[must_use]
+    pub fn between(&self) -> f64 {
+        float(self.after.at - self.before.at) / float(SECOND)
+    }
+
     /// The phase under the names of the reports.
     #[must_use]
     pub fn json(&self) -> Map<String, Value> {
@@ -309,6 +322,7 @@ impl Phase {
             "maxrss_kb": self.after.maxrss_kb,
             "rss_kb": self.after.rss_kb,
             "conns": self.after.extra.get("conns"),
+            "loop_cpu_s": self.loop_cpu().map(|seconds| round(seconds, 3)),
             "loop_late_ms": self.after.extra.get("loop_late_ms"),
             "publish_us": self.after.extra.get("publish_us"),
         });

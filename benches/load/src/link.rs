@@ -2,7 +2,7 @@
 //! that is the swarm's. The rule: a write takes what the socket takes and never waits.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use mio::net::TcpStream;
@@ -27,6 +27,13 @@ pub enum Role {
     Stalled,
     /// Sends this block of frames over and over, as fast as the socket takes it.
     Sink(Rc<[u8]>),
+    /// Sends one message when it is open, and closes; the message is this frame.
+    Visitor {
+        /// The frame of the message.
+        message: Rc<[u8]>,
+        /// Whether it waits for an answer before it closes.
+        waits: bool,
+    },
 }
 
 impl Role {
@@ -72,12 +79,21 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Begins to connect; the request for `path` waits in `out`, with the token that says who asks.
+    /// Begins to connect from `source`; the request for `path` waits in `out`, with the token that says who asks.
     ///
     /// # Errors
     /// The operator's: no descriptors or ports left.
-    pub(crate) fn connect(address: SocketAddr, path: &str, role: Role, token: Option<&str>) -> io::Result<Self> {
+    pub(crate) fn connect(
+        address: SocketAddr,
+        source: Option<Ipv4Addr>,
+        path: &str,
+        role: Role,
+        token: Option<&str>,
+    ) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None)?;
+        if let Some(source) = source {
+            socket.bind(&SocketAddr::from((source, 0)).into())?;
+        }
         socket.set_tcp_nodelay(true)?;
         match role {
             Role::Stalled => {
@@ -88,7 +104,7 @@ impl Link {
             }
             // Without a bound a thousand sinks could put gigabytes into the kernel ahead of a slow server.
             Role::Sink(_) => socket.set_send_buffer_size(65_536)?,
-            Role::Reader(_) | Role::Session(_) | Role::Client(_) | Role::Talker => {}
+            Role::Reader(_) | Role::Session(_) | Role::Client(_) | Role::Talker | Role::Visitor { .. } => {}
         }
         match socket.connect(&address.into()) {
             Err(e) if e.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => return Err(e),

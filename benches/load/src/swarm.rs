@@ -24,6 +24,8 @@ use crate::{frame, handshake};
 /// The one receive buffer. It bounds the size of a frame; reads of a busy run fill some tens of KB of it, which stay
 /// in the second-level cache.
 const BUFFER: usize = 1 << 20;
+/// The code of a close for no particular reason (RFC 6455 7.4.1).
+const NORMAL: [u8; 2] = 1000u16.to_be_bytes();
 const ALARM: Token = Token(usize::MAX);
 /// A connection that takes longer to open has failed.
 const OPEN_LIMIT: u64 = 60 * clock::SECOND;
@@ -46,6 +48,8 @@ pub struct Swarm {
     spins: bool,
     bearers: Rc<[String]>,
     borne: usize,
+    sources: u8,
+    begun: usize,
 }
 
 impl Swarm {
@@ -71,6 +75,8 @@ impl Swarm {
             spins: false,
             bearers: Rc::new([]),
             borne: 0,
+            sources: 1,
+            begun: 0,
         })
     }
 
@@ -145,6 +151,11 @@ impl Swarm {
         (self.bearers, self.borne) = (tokens, 0);
     }
 
+    /// Connections from here on come from so many addresses in turn, 127.0.0.1 and on: one has 28,000 ports.
+    pub fn spread(&mut self, sources: u8) {
+        self.sources = sources.max(1);
+    }
+
     /// Queues one binary message on a talker; [`Swarm::flush`] sends it.
     pub fn say(&mut self, id: usize, payload: &[u8]) {
         frame::push_masked(&mut self.links[id].out, frame::BINARY, payload);
@@ -209,7 +220,7 @@ impl Swarm {
     pub fn leave(&mut self, ids: &[usize]) {
         for &id in ids {
             if self.links[id].state == State::Open {
-                frame::push_masked(&mut self.links[id].out, frame::CLOSE, &1000u16.to_be_bytes());
+                frame::push_masked(&mut self.links[id].out, frame::CLOSE, &NORMAL);
                 self.flush(id);
             }
         }
@@ -277,7 +288,10 @@ impl Swarm {
     fn link(&mut self, path: &str, role: Role) -> Result<Link> {
         let token = self.bearers.get(self.borne % self.bearers.len().max(1)).map(String::as_str);
         self.borne += 1;
-        Link::connect(self.address, path, role, token).context("connect: descriptors or ports")
+        let source = u8::try_from(self.begun % usize::from(self.sources)).unwrap_or(0);
+        self.begun += 1;
+        let source = (self.sources > 1).then(|| Ipv4Addr::new(127, 0, 0, source.saturating_add(1)));
+        Link::connect(self.address, source, path, role, token).context("connect: descriptors or ports")
     }
 
     fn serve(&mut self, event: &Event, tally: &mut Tally) {
@@ -332,6 +346,15 @@ impl Swarm {
                 self.opened.push(clock::now() - link.started);
             }
             link.carry.drain(..size);
+            if let Role::Visitor { message, waits } = &link.role {
+                link.out.extend_from_slice(message);
+                if !waits {
+                    frame::push_masked(&mut link.out, frame::CLOSE, &NORMAL);
+                }
+                self.flush(id);
+                // Nothing can have come with the head: a visitor is told nothing that it has not asked for.
+                return;
+            }
             if matches!(link.role, Role::Stalled) {
                 _ = self.poll.registry().deregister(&mut link.stream);
                 return;
@@ -390,6 +413,7 @@ impl Swarm {
                     Err(_) => ended = true,
                 },
                 (_, Role::Talker) => replies.push_back(payload.to_vec()),
+                (_, Role::Visitor { .. }) => frame::push_masked(&mut link.out, frame::CLOSE, &NORMAL),
                 (_, Role::Stalled | Role::Sink(_)) => {}
             });
             let Ok(used) = used else { return self.close(id) };

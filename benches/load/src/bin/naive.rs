@@ -42,6 +42,7 @@ enum Role {
     Publisher,
     RoomPublisher,
     Sink,
+    Echo,
 }
 
 #[derive(Debug)]
@@ -176,6 +177,11 @@ impl Server {
         let used = frame::walk_masked(bytes, |first, payload| match (first & 0x0F, role) {
             (frame::CLOSE, _) => ended = true,
             (frame::BINARY, Role::Sink) => self.inbound += 1,
+            (frame::BINARY, Role::Echo) => {
+                let mut whole = Vec::with_capacity(payload.len() + 10);
+                frame::push(&mut whole, frame::BINARY, payload);
+                self.send(id, &whole);
+            }
             (frame::BINARY, Role::Publisher) if payload == b"STAT?" => self.answer(id),
             (frame::BINARY, Role::Publisher) => self.publish(LOBBY, payload, &mut batch),
             (frame::BINARY, Role::RoomPublisher) => match split(payload) {
@@ -200,6 +206,7 @@ impl Server {
             "/pub" => Role::Publisher,
             "/pubrooms" => Role::RoomPublisher,
             "/sink" => Role::Sink,
+            "/echo" => Role::Echo,
             other => {
                 let room = other.strip_prefix("/rooms/").map_or(Some(LOBBY), |name| self.room(name))?;
                 self.rooms[room].push(id);

@@ -90,7 +90,8 @@ impl Attack {
         let quiet = bench.measure(&calm, &plan, recipients)?;
         let attackers = Attackers::start(&under, &self.raid)?;
         let attacked = bench.measure(&under, &plan, recipients)?;
-        let attack = attackers.stop()?;
+        let mut attack = attackers.stop()?;
+        attack["loop_cpu_us"] = json!(interpreter_us(&quiet, &attacked, attack["per_s"].as_f64()));
 
         let parameters = json!({
             "subscribers": rooms * members, "rooms": rooms, "hz": self.hz, "size": self.size, "rate": self.raid.rate,
@@ -107,6 +108,13 @@ impl Attack {
         bench.swarm.abort(&readers);
         Ok(map)
     }
+}
+
+/// Microseconds of the event loop's thread that each hostile connection took: what it used more than in quiet.
+fn interpreter_us(quiet: &Phase, attacked: &Phase, per_s: Option<f64>) -> Option<f64> {
+    let share = |phase: &Phase| Some(phase.loop_cpu()? / phase.between());
+    let more = share(attacked)? - share(quiet)?;
+    Some(round(more * 1e6 / per_s.filter(|&rate| rate > 0.0)?, 2))
 }
 
 impl Hostile {

@@ -9,6 +9,7 @@ use crate::bench::{Bench, Common, float, reader, round};
 use crate::clock::{self, SECOND};
 use crate::histogram::Histogram;
 use crate::session::Sessions;
+use crate::stat::Stat;
 
 /// A connect storm.
 #[derive(Debug, Args)]
@@ -36,6 +37,9 @@ pub struct Idle {
     /// Seconds to wait before the second reading.
     #[arg(long, default_value_t = 2.0)]
     settle: f64,
+    /// Addresses that they come from; one has not ports enough for more than some 28,000.
+    #[arg(long, default_value_t = 1)]
+    sources: u8,
     #[command(flatten)]
     sessions: Sessions,
 }
@@ -81,6 +85,7 @@ impl Storm {
 impl Idle {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
         let mut bench = Bench::new(&self.common, 1)?;
+        bench.swarm.spread(self.sources);
         let before = bench.stat()?;
         let ids = bench.readers(self.subscribers, self.sessions, None)?;
         let mut events = Events::with_capacity(64);
@@ -93,12 +98,14 @@ impl Idle {
         let grown = float(after.resident_kb()) - float(before.resident_kb());
 
         let parameters = json!({
-            "subscribers": self.subscribers, "settle": self.settle, "subprotocol": self.sessions.name(),
+            "subscribers": self.subscribers, "settle": self.settle, "sources": self.sources,
+            "subprotocol": self.sessions.name(),
         });
         let mut map = super::head("idle", &self.common, parameters);
         let Value::Object(found) = json!({
             "connections": alive,
             "bytes_per_connection": round(grown * 1024.0 / float(alive.max(1) as u64), 0),
+            "files_per_connection": files(&before, &after, alive),
             // The greatest size also counts what opening needed for a moment, and pages the server had before.
             "measured_as": if after.rss_kb.is_some() { "rss_kb" } else { "maxrss_kb" },
             "before_kb": before.resident_kb(),
@@ -113,4 +120,10 @@ impl Idle {
         bench.swarm.abort(&ids);
         Ok(map)
     }
+}
+
+/// Descriptors that the server has for each connection; `None` where it does not say.
+fn files(before: &Stat, after: &Stat, alive: usize) -> Option<f64> {
+    let of = |stat: &Stat| stat.extra.get("files").and_then(Value::as_f64);
+    Some(round((of(after)? - of(before)?) / float(alive.max(1) as u64), 2))
 }

@@ -1,19 +1,35 @@
 //! What a handshake costs the server, from the first byte to the end of its connection. Not how many it can take at once:
-//! that is the storm's. Connections come in batches, with a reading of the server before, between and after.
+//! that is the storm's. Connections come in batches, with a reading of the server before, between and after. With
+//! `--message` each of them sends one message and then closes by itself, and there is no reading between.
+
+use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use mio::Events;
 use serde_json::{Map, Value, json};
 
 use crate::bench::{Bench, Common, float, reader, round};
 use crate::clock::{self, SECOND};
+use crate::frame;
 use crate::histogram::Histogram;
+use crate::link::Role;
 use crate::session::Sessions;
 use crate::swarm::Swarm;
 
 /// A close is answered at once, by whoever answers.
 const LIMIT: u64 = 10 * SECOND;
+
+/// What a connection does between opening and closing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Message {
+    /// Nothing, until all of the batch are open.
+    None,
+    /// It sends one message, which nobody answers, and its close right behind that.
+    Sink,
+    /// It sends one message and closes when that came back.
+    Echo,
+}
 
 /// Handshakes, one after the other.
 #[derive(Debug, Args)]
@@ -29,6 +45,12 @@ pub struct Handshakes {
     /// Handshakes in progress at a time.
     #[arg(long, default_value_t = 32)]
     width: usize,
+    /// What each sends before it closes. Not for sessions.
+    #[arg(long, value_enum, default_value_t = Message::None, conflicts_with = "subprotocol")]
+    message: Message,
+    /// Bytes of that message.
+    #[arg(long, default_value_t = 100)]
+    size: usize,
     #[command(flatten)]
     sessions: Sessions,
 }
@@ -67,7 +89,7 @@ impl Handshakes {
         let client = float(used) / float(wall);
         let parameters = json!({
             "connects": done, "batch": batch, "width": self.width, "tokens": tokens.len(),
-            "subprotocol": self.sessions.name(),
+            "subprotocol": self.sessions.name(), "message": self.message.name(), "size": self.size,
         });
         let mut map = super::head("handshakes", &self.common, parameters);
         let Value::Object(found) = json!({
@@ -75,9 +97,7 @@ impl Handshakes {
             "handshakes_per_s": round(float(done as u64) * float(SECOND) / float(opening), 0),
             "cpu_us_per_handshake": at(&mut costs.both, 0.5),
             "cpu_us": {
-                "open": {"p50": at(&mut costs.open, 0.5), "p90": at(&mut costs.open, 0.9), "mean": mean(&costs.open)},
-                "close": {"p50": at(&mut costs.close, 0.5), "p90": at(&mut costs.close, 0.9), "mean": mean(&costs.close)},
-                "both": {"p50": at(&mut costs.both, 0.5), "p90": at(&mut costs.both, 0.9), "mean": mean(&costs.both)},
+                "open": summary(&mut costs.open), "close": summary(&mut costs.close), "both": summary(&mut costs.both),
             },
             "latency_us": latency.summary(),
             "wall_s": round(float(wall) / float(SECOND), 3),
@@ -99,14 +119,17 @@ impl Handshakes {
         let count = self.batch.max(1);
         let before = bench.stat()?;
         let start = clock::now();
-        let wanted = (0..count).map(|_| reader(self.sessions, None, 0));
+        let visitor = self.visitor();
+        let wanted = (0..count).map(|_| visitor.clone().unwrap_or_else(|| reader(self.sessions, None, 0)));
         let (ids, opened) = swarm.open(wanted, self.width.max(1), &mut bench.tally)?;
         let wall = clock::now() - start;
         ensure!(opened.len() == count, "{} of {count} handshakes were refused", count - opened.len());
         opened.iter().for_each(|&nanos| latency.record(nanos));
-        let between = bench.stat()?;
+        let between = visitor.is_none().then(|| bench.stat()).transpose()?;
 
-        swarm.leave(&ids);
+        if visitor.is_none() {
+            swarm.leave(&ids);
+        }
         let mut events = Events::with_capacity(1024);
         let deadline = clock::now() + LIMIT;
         while swarm.alive(&ids) > 0 {
@@ -115,10 +138,31 @@ impl Handshakes {
         }
         let after = bench.stat().context("after a batch")?;
         let each = |seconds: f64| seconds * 1e6 / float(count as u64);
-        costs.open.push(each(between.cpu_since(&before)));
-        costs.close.push(each(after.cpu_since(&between)));
+        if let Some(between) = between {
+            costs.open.push(each(between.cpu_since(&before)));
+            costs.close.push(each(after.cpu_since(&between)));
+        }
         costs.both.push(each(after.cpu_since(&before)));
         Ok(wall)
+    }
+
+    /// The path and the role of one that sends a message; `None` without one.
+    fn visitor(&self) -> Option<(String, Role)> {
+        let name = self.message.name()?;
+        let mut frame = Vec::new();
+        frame::push_masked(&mut frame, frame::BINARY, &vec![b'.'; self.size]);
+        let message: Rc<[u8]> = frame.into();
+        Some((format!("/{name}"), Role::Visitor { message, waits: self.message == Message::Echo }))
+    }
+}
+
+impl Message {
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Sink => Some("sink"),
+            Self::Echo => Some("echo"),
+        }
     }
 }
 
@@ -129,6 +173,10 @@ fn at(values: &mut [f64], share: f64) -> f64 {
     let last = values.len().saturating_sub(1);
     let place = (share * float(last as u64)).round() as usize;
     round(values.get(place).copied().unwrap_or(0.0), 2)
+}
+
+fn summary(values: &mut [f64]) -> Option<Value> {
+    (!values.is_empty()).then(|| json!({"p50": at(values, 0.5), "p90": at(values, 0.9), "mean": mean(values)}))
 }
 
 fn mean(values: &[f64]) -> f64 {

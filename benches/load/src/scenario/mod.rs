@@ -3,6 +3,7 @@
 mod attack;
 mod broadcast;
 mod crowd;
+mod echo;
 mod handshakes;
 mod inbound;
 mod latest;
@@ -35,6 +36,8 @@ pub enum Scenario {
     Idle(crowd::Idle),
     /// Messages from clients to the server.
     Inbound(inbound::Inbound),
+    /// One message there and back, and then the next one.
+    Echo(echo::Echo),
     /// All clients of a room lose their connections at the same moment and come back.
     Reconnect(reconnect::Reconnect),
     /// Sessions that join a large room of latest values while it changes.
@@ -62,6 +65,7 @@ impl Scenario {
             Self::Storm(s) => s.run(),
             Self::Idle(s) => s.run(),
             Self::Inbound(s) => s.run(),
+            Self::Echo(s) => s.run(),
             Self::Reconnect(s) => s.run(),
             Self::LatestJoin(s) => s.run(),
             Self::Attack(s) => s.run(),
@@ -82,6 +86,7 @@ impl Scenario {
             Self::Storm(s) => &s.common,
             Self::Idle(s) => &s.common,
             Self::Inbound(s) => &s.common,
+            Self::Echo(s) => &s.common,
             Self::Reconnect(s) => &s.common,
             Self::LatestJoin(s) => &s.common,
             Self::Attack(s) => &s.common,
