@@ -14,7 +14,7 @@ from pathlib import Path
 from helpers.wait import DEADLINE
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
-FILES = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg"}
+FILES = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg", "haproxy-tcp": "haproxy-tcp.cfg"}
 
 
 def program_of(name: str) -> str | None:
@@ -26,9 +26,9 @@ class Edge:
     """A proxy in front of a server, from `start` to `stop`, perhaps several times.
 
     Args:
-        name: "nginx" or "haproxy".
+        name: "nginx", "haproxy", or "haproxy-tcp".
         folder: for its files.
-        upstream: the port of the server at 127.0.0.1.
+        upstream: the port of the server at 127.0.0.1, or its Unix socket.
         pem: certificate and key.
         changes: what else to replace in its file.
 
@@ -37,7 +37,12 @@ class Edge:
     """
 
     def __init__(
-        self, name: str, folder: Path, upstream: int, pem: tuple[Path, Path], changes: Mapping[str, str] | None = None
+        self,
+        name: str,
+        folder: Path,
+        upstream: int | Path,
+        pem: tuple[Path, Path],
+        changes: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.port = free_port()
@@ -45,7 +50,8 @@ class Edge:
         self._process: subprocess.Popen[bytes] | None = None
         known = self._nginx(pem) if name == "nginx" else self._haproxy(pem)
         text = (DEPLOY / FILES[name]).read_text()
-        for old, new in {"127.0.0.1:8000": f"127.0.0.1:{upstream}", **known, **(changes or {})}.items():
+        there = f"127.0.0.1:{upstream}" if isinstance(upstream, int) else f"unix:{upstream}"
+        for old, new in {"127.0.0.1:8000": there, **known, **(changes or {})}.items():
             assert old in text, f"{FILES[name]} has no {old!r} any more"
             text = text.replace(old, new)
         self._file = folder / FILES[name]
@@ -88,7 +94,7 @@ class Edge:
             process.kill()
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        program = program_of(self.name)
+        program = program_of(self.name.removesuffix("-tcp"))
         assert program is not None
         how = ["-p", str(self._folder), "-g", "daemon off;", "-c"] if self.name == "nginx" else ["-db", "-f"]
         with (self._folder / "output.log").open("ab") as output:

@@ -44,7 +44,7 @@ class Session:
     def __init__(self, engine: Engine) -> None:
         ours, self._theirs = socket.socketpair()
         with ours:
-            self.conn = engine.open(ours.fileno(), "json")
+            self.conn = engine.open(ours.fileno(), "json", session=True)
         self._engine = engine
 
     def envelopes(self) -> list[dict[str, Any]]:

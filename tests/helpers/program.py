@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import IO
 
@@ -16,18 +18,35 @@ from helpers.wait import DEADLINE
 
 
 class Program:
-    """A running command. It is killed at the latest when its `with` ends."""
+    """A running command. It is killed at the latest when its `with` ends.
 
-    def __init__(self, *args: str, env: dict[str, str] | None = None) -> None:
+    Args:
+        args: of the command.
+        env: variables on top of ours.
+        cwd: where it runs; None: here.
+        launcher: what starts it, with the command behind.
+        fds: descriptors that it inherits.
+    """
+
+    def __init__(
+        self,
+        *args: str,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        launcher: Sequence[str] = (),
+        fds: Collection[int] = (),
+    ) -> None:
         # A process started in the background by a shell ignores Ctrl-C, and its children would, too.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             self.process = subprocess.Popen(
-                [sys.executable, *WARNINGS, "-m", "fanwire", *args],
+                [*launcher, sys.executable, *WARNINGS, "-m", "fanwire", *args],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, **(env or {})},
+                cwd=cwd,
+                pass_fds=fds,
             )
         finally:
             signal.signal(signal.SIGINT, before)
@@ -47,8 +66,9 @@ class Program:
 
     def url(self) -> str:
         """Waits for the line that says where it listens."""
-        found = re.search(r"\b(?:ws|wss|http)://\S+", line := self.out.next())
-        assert found, line
+        while not (found := re.search(r"\b(?:wss?|http)(?:://|\+unix:)[^\s,]+", self.out.next())):
+            # What a program prints when it is imported.
+            pass
         return found[0].rstrip("/")
 
     def kill(self, number: signal.Signals) -> None:
@@ -89,6 +109,8 @@ class Lines:
     def next(self) -> str:
         """The next line, without its end."""
         line = self._lines.get(timeout=DEADLINE)
+        if line is None:
+            self._lines.put(None)
         assert line is not None, f"{self.name} has ended"
         return line
 

@@ -20,7 +20,9 @@ class Book(fanwire.Server):
 
     def __init__(self, config: dict[str, Any] | None = None, **options: Any) -> None:
         options.setdefault("insecure", "authenticate" not in options)
-        super().__init__(port=0, config=fanwire.Config(**{**QUICK, **(config or {})}), **options)
+        if not options.keys() & {"port", "unix", "fd"}:
+            options["port"] = 0
+        super().__init__(config=fanwire.Config(**{**QUICK, **(config or {})}), **options)
         self.opened: list[fanwire.Connection] = []
         self.heard: list[bytes | str] = []
         self.closed: list[fanwire.Connection] = []

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from fanwire.request import Head, Request
+from fanwire.request import Request
 
 NOW = 1_700_000_000.0
 """What the clock says where tests have one."""
@@ -94,7 +94,8 @@ def part(data: bytes) -> str:
 
 def ask(*headers: tuple[bytes, bytes], target: bytes = b"/", is_origin_allowed: bool = False) -> Request:
     """A request with these headers."""
-    return Request(Head(b"GET", target, "1.1", list(headers)), "192.0.2.1", False, is_origin_allowed)
+    lines = b"\r\n".join(name + b": " + value for name, value in headers)
+    return Request(target, lines, "192.0.2.1", False, is_origin_allowed)
 
 
 def showing(credential: str) -> Request:

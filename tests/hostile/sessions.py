@@ -43,7 +43,7 @@ STOLEN = [
     Resume("another user's, whose name begins like it", "session=ID&received=COUNT", "unknown", user="alice2"),
     Resume("another user's, in another case", "session=ID&received=COUNT", "unknown", user="Alice"),
     Resume("another user's, with a count of nonsense", "session=ID&received=x", "unknown", user="bob"),
-    Resume("of another encoding", "session=ID&received=COUNT", "unknown", codec="msgpack"),
+    Resume("of another encoding", "session=ID&received=COUNT", "codec", codec="msgpack"),
 ]
 
 COUNTS = [

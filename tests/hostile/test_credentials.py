@@ -216,7 +216,7 @@ FAILURES = {
     "an exception later": (later(raising(RuntimeError("secret detail"))), 500),
     "an exit": (raising(SystemError("secret detail")), 500),
     "recursion": (raising(RecursionError("secret detail")), 500),
-    "a timeout of its own": (later(raising(asyncio.TimeoutError("secret detail"))), 503),
+    "a timeout of its own": (later(raising(asyncio.TimeoutError("secret detail"))), 500),
     "an error that looks like a peer's": (raising(ConnectionResetError("secret detail")), 500),
     "an identity that raises": (lambda request: Unpleasant(), 500),
     "an identity whose end is no time": (lambda request: {"sub": "x", "exp": "soon"}, 500),

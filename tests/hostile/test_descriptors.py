@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
+from pathlib import Path
 
 import pytest
 from helpers.script import Script
@@ -12,13 +14,17 @@ from helpers.wire import FIN, TEXT, Peer, frame, request
 
 LIMIT = 100
 SERVE = f"""
-    import asyncio, logging, resource
+    import asyncio, logging, resource, ssl
     import fanwire
 
     logging.basicConfig(level=logging.INFO)
     resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
     config = fanwire.Config(ping_interval=0, drain_timeout=1, close_timeout=1, handshake_timeout=1)
-    server = fanwire.Server(port=0, insecure=True, config=config)
+    context = None
+    if sys.argv[2:]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*sys.argv[2:])
+    server = fanwire.Server(port=0, insecure=True, config=config, ssl=context)
     server.on_connect(lambda conn: conn.join("a"))
     server.on_message(lambda conn, message: server.publish("a", message))
 
@@ -87,3 +93,25 @@ async def test_descriptors_that_strangers_hold(loop: str, said: str) -> None:
         status, _, errors = await asyncio.to_thread(server.end)
     assert status == 0, errors[-2000:]
     assert len(errors.splitlines()) < 300, errors[:2000]
+    # Said at its beginning and its end, and not each second.
+    assert errors.count("cannot accept connections") <= 1, errors[:2000]
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_descriptors_that_run_out_under_tls(
+    pem: tuple[Path, Path], tls: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    with Script(SERVE, "asyncio", *map(str, pem)) as server, contextlib.ExitStack() as stack:
+        port = int(await asyncio.to_thread(server.line))
+        async with await (await Peer.dial("127.0.0.1", port, context=tls[1])).upgrade() as bystander:
+            strangers = [await Peer.dial("127.0.0.1", port) for _ in range(2 * LIMIT)]
+            for stranger in strangers:
+                stack.callback(stranger.close)
+            # They have a second. Nobody is dropped before: who finds no descriptor waits.
+            await asyncio.sleep(0.4)
+            assert not any(stranger.reader.at_eof() or stranger.reader.exception() for stranger in strangers)
+            await bystander.send(frame(TEXT, b"hello"))
+            assert await bystander.frame() == (FIN | TEXT, b"hello")
+        status, _, errors = await asyncio.to_thread(server.end)
+    assert status == 0, errors[-2000:]
+    assert errors.count("cannot accept connections") == 1, errors[:2000]

@@ -10,7 +10,7 @@ from helpers.serving import Book
 from helpers.wait import within
 from helpers.wire import ACCEPT, Response
 from hostile.arena import Arena
-from hostile.upgrades import HTTP, ODD, PIPELINED, POSTS, REFUSED, Head, Pipelined, plain
+from hostile.upgrades import HALF, HTTP, ODD, PIPELINED, POSTS, REFUSED, Head, Pipelined, plain
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -82,7 +82,20 @@ async def test_an_upgrade_behind_another_request_does_not_mix_with_it(arena: Are
         await peer.send(row.data)
         for status in row.statuses:
             assert (await peer.response()).status == status
-        assert len(server.opened) == opened
+        assert len(server.opened) == opened + (101 in row.statuses)
+
+
+@pytest.mark.parametrize("place", ["first", "second"])
+@pytest.mark.parametrize("row", HALF, ids=repr)
+async def test_what_only_one_reader_may_take_for_an_upgrade_is_answered_at_once(
+    arena: Arena, row: Head, place: str
+) -> None:
+    async with arena.watched() as server, await server.dial() as peer:
+        if place == "second":
+            await peer.send(plain("GET /healthz"))
+            assert (await peer.response()).status == 200
+        await peer.send(row.data)
+        assert (await peer.response()).status == row.status
 
 
 @pytest.mark.parametrize("cut", [1, 10, 45, 46, 47, 100])
@@ -94,7 +107,7 @@ async def test_nor_does_it_in_parts(arena: Arena, cut: int) -> None:
             await peer.send(data[start : start + cut])
         for status in PIPELINED[0].statuses:
             assert (await peer.response()).status == status
-        assert len(server.opened) == opened
+        assert len(server.opened) == opened + 1
 
 
 @pytest.mark.parametrize(

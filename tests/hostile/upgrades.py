@@ -242,6 +242,21 @@ ODD = [
 ]  # fmt: skip
 """What a client may well send: it is let in, and nothing is agreed that the server does not speak."""
 
+HALF = [
+    Head("Proxy-Connection", head({"Connection": None}, "Proxy-Connection: upgrade"), 404),
+    Head("CONNECT", line(b"CONNECT / HTTP/1.1").replace(b"Connection: Upgrade\r\n", b""), 404),
+    Head("CONNECT and Connection", line(b"CONNECT / HTTP/1.1"), 400),
+    Head("HTTP/1.0", line(b"GET / HTTP/1.0"), 400),
+    Head("white space behind the value", head({"Upgrade": "websocket \t"}), 101),
+    Head("white space behind the token", head({"Connection": "Upgrade\t"}), 101),
+    Head("two offers", head({}, "Upgrade: h2c"), 400),
+    Head("two words", head({"Connection": "keep-alive upgrade"}), 404),
+    Head("absolute target", line(b"GET http://localhost/ HTTP/1.1"), 400),
+    Head("absolute target of another host", line(b"GET http://evil.org/ HTTP/1.1"), 400),
+    Head("a fragment", line(b"GET /#x HTTP/1.1"), 400),
+]
+"""What httptools and the engine may see differently; it makes no difference which request of a connection it is."""
+
 KEYED = {"Upgrade": None, "Authorization": "Bearer secret"}
 
 HTTP = [
@@ -263,6 +278,9 @@ HTTP = [
          200),
     Head("a path out of the root", head({"Upgrade": None}, path="/../../etc/passwd"), 404),
     Head("a path of percents", head({"Upgrade": None}, path="/%2e%2e/%00/%ff"), 404),
+    Head("healthz by an absolute target", plain("GET http://localhost/healthz"), 200),
+    Head("healthz by one of another host", plain("GET http://evil.org/healthz"), 400),
+    Head("healthz with a fragment", plain("GET /healthz#x"), 400),
     Head("healthz with a body", plain("GET /healthz", "Content-Length: 2") + b"hi", 200),
     Head("POST without a key", plain("POST /rooms/a", "Content-Length: 2") + b"hi", 401),
     Head("POST of 100 MB without a key", plain("POST /rooms/a", "Content-Length: 104857600") + b"hi", 401),
@@ -321,15 +339,18 @@ class Pipelined(NamedTuple):
 CHUNKED = "Transfer-Encoding: chunked"
 
 PIPELINED = [
-    Pipelined("behind a health check", plain("GET /healthz") + head(), (200, 404)),
-    Pipelined("behind one that nobody has", plain("GET /x") + head(), (404, 404)),
+    Pipelined("behind a health check", plain("GET /healthz") + head(), (200, 101)),
+    Pipelined("behind one that nobody has", plain("GET /x") + head(), (404, 101)),
     Pipelined("behind one without a Host", b"GET /x HTTP/1.1\r\n\r\n" + head(), (400,)),
-    Pipelined("behind another's credentials", plain("GET /x", "Authorization: Bearer another") + head(), (404, 404)),
-    Pipelined("behind a room", plain("GET /rooms/a") + head(), (426, 404)),
-    Pipelined("before a room", plain("GET /x") + head(path="/rooms/a"), (404, 426)),
+    Pipelined("behind another's credentials", plain("GET /x", "Authorization: Bearer another") + head(), (404, 101)),
+    Pipelined("behind a room", plain("GET /rooms/a") + head(), (426, 101)),
+    Pipelined("before a room", plain("GET /x") + head(path="/rooms/a"), (404, 101)),
     Pipelined("behind an upgrade to something else",
-              plain("GET /x", "Connection: upgrade", "Upgrade: h2c") + head(), (404,)),
-    Pipelined("behind a POST with a body", plain("POST /x", "Content-Length: 2") + b"hi" + head(), (404,)),
-    Pipelined("behind a chunked POST", plain("POST /x", CHUNKED) + b"2\r\nhi\r\n0\r\n\r\n" + head(), (404,)),
-    Pipelined("behind a trailer", plain("POST /x", CHUNKED) + b"0\r\nUpgrade: websocket\r\n\r\n" + head(), (404,)),
+              plain("GET /x", "Connection: upgrade", "Upgrade: h2c") + head(), (404, 101)),
+    Pipelined("behind a POST with a body", plain("POST /x", "Content-Length: 2") + b"hi" + head(), (404, 101)),
+    Pipelined("within the body of a POST", plain("POST /x", f"Content-Length: {len(head())}") + head(), (404,)),
+    Pipelined("behind a chunked POST", plain("POST /x", CHUNKED) + b"2\r\nhi\r\n0\r\n\r\n" + head(), (404, 101)),
+    Pipelined("behind a trailer", plain("POST /x", CHUNKED) + b"0\r\nUpgrade: websocket\r\n\r\n" + head(), (404, 101)),
+    Pipelined("behind the end of the connection", plain("GET /x", "Connection: close") + head(), (404,)),
+    Pipelined("of another version", plain("GET /x") + head({"Sec-WebSocket-Version": "8"}), (404, 426)),
 ]  # fmt: skip

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
 from helpers.serving import Book, take
 from helpers.wait import until, within
-from helpers.wire import FIN, TEXT, close_frame, request
+from helpers.wire import FIN, TEXT, Peer, close_frame, frame, request
 
 import fanwire
 
@@ -135,6 +136,61 @@ async def test_a_peer_that_leaves_meanwhile_leaves_nothing(how: str) -> None:
             await until(lambda: server.members("a") == 1)
             server.publish("a", "x")
             assert await take(client, 1) == ["x"]
+
+
+def end_side(peer: Peer) -> None:
+    """Sends no more, and would read."""
+    peer.writer.write_eof()
+
+
+@pytest.mark.parametrize("how", [Peer.close, end_side, Peer.reset], ids=["close", "end of its side", "reset"])
+@pytest.mark.parametrize("wait", [0.0, 0.3], ids=["at once", "later"])
+@pytest.mark.parametrize("parts", [1, 2])
+async def test_one_that_leaves_is_not_thought_about_any_longer(
+    how: Callable[[Peer], None], wait: float, parts: int
+) -> None:
+    asked, was_cancelled = asyncio.Event(), asyncio.Event()
+
+    async def who(asking: fanwire.Request) -> str:
+        if asking.query:
+            return "ann"
+        asked.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            was_cancelled.set()
+            raise
+        raise AssertionError("it was thought about to the end")
+
+    server = Book({"max_connections": 1, "handshake_timeout": 50}, authenticate=who)
+    async with server, await server.dial() as peer:
+        head = request("/a")
+        for part in (head[: len(head) // parts], head[len(head) // parts :]):
+            await peer.send(part)
+            await asyncio.sleep(0.01)
+        await within(asked.wait())
+        await asyncio.sleep(wait)
+        how(peer)
+        await asyncio.wait_for(was_cancelled.wait(), 2)
+        # Its place is free, whether it would still read or not.
+        async with await server.dial() as other:
+            await other.upgrade("/a?in=1")
+
+
+async def test_one_that_sends_more_and_ends_its_side_is_heard() -> None:
+    async def who(asking: fanwire.Request) -> str:
+        await asyncio.sleep(0.3)
+        return "ann"
+
+    async with Book(authenticate=who).listens() as server:
+        for wait in (0.0, 0.15):
+            async with await server.dial() as peer:
+                await peer.send(request("/a"))
+                await asyncio.sleep(wait)
+                await peer.send(frame(TEXT, b"forget me"))
+                peer.writer.write_eof()
+                await until(lambda: server.heard == ["forget me"])
+                server.heard.clear()
 
 
 async def test_one_that_ends_after_the_server_began_to_stop_lets_nobody_in() -> None:

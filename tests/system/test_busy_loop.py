@@ -4,19 +4,29 @@ handled afterwards, in its order."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
+import pytest
 from helpers.serving import Book
 from helpers.wait import DEADLINE, until
 from helpers.wire import BINARY, CLOSE, FIN, PING, PONG, TEXT, close_frame, frame, request
 
+T = TypeVar("T")
+
 PINGS = {"ping_interval": 0.2, "ping_timeout": 0.2, "close_timeout": 0.5}
+BUSY = float(os.environ.get("FANWIRE_BUSY", "2"))
+"""Seconds for which the loop is blocked in the long test. 10 are what is promised, for `make soak`."""
 
 
 class Line:
@@ -51,12 +61,72 @@ class Line:
             # A stream cannot be read any more after that.
             self.stream = self.sock.makefile("rb")
 
+    def holds(self, seconds: float) -> list[bytes]:
+        """Answers pings for some time; what came meanwhile. There have to be pings."""
+        end, found = time.monotonic() + seconds, []
+        while time.monotonic() < end:
+            first, size = self.stream.read(2)
+            if size == 126:
+                (size,) = struct.unpack("!H", self.stream.read(2))
+            payload = self.stream.read(size)
+            if first == FIN | PING:
+                self.sock.sendall(frame(PONG, payload))
+            else:
+                found.append(payload)
+        return found
+
+    def serves(self) -> None:
+        """Answers pings, and the close, to the end."""
+        try:
+            while self.frame()[0] != FIN | CLOSE:
+                pass
+            self.sock.sendall(close_frame(1001))
+        except (OSError, ValueError):
+            pass
+
     def __enter__(self) -> Line:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stream.close()
+        with contextlib.suppress(OSError):
+            # A thread that reads it hears of that.
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
+
+
+class Session(Line):
+    """The same with a session. It counts what it should, and keeps what comes meanwhile."""
+
+    def __init__(self, port: int, path: str, codec: str) -> None:
+        super().__init__(port, path, f"fanwire.v1.{codec}")
+        self.codec = codec
+        self.received = 0
+        assert self.hear()["type"] == "welcome"
+
+    def say(self, kind: str, **fields: Any) -> None:
+        """Sends a message."""
+        self.sock.sendall(self.packed(kind, **fields))
+
+    def packed(self, kind: str, **fields: Any) -> bytes:
+        """A message in its frame."""
+        message = {"type": kind, **fields}
+        if self.codec == "json":
+            return frame(TEXT, json.dumps(message).encode())
+        return frame(BINARY, msgspec.msgpack.encode(message))
+
+    def hear(self) -> dict[str, Any]:
+        """The next message."""
+        first, payload = self.frame()
+        assert first == FIN | (TEXT if self.codec == "json" else BINARY)
+        message: dict[str, Any] = (msgspec.json if self.codec == "json" else msgspec.msgpack).decode(payload)
+        self.received += message["type"] not in ("welcome", "ping", "pong", "received", "window")
+        return message
+
+    def report(self, room: str) -> None:
+        """All that has come was taken."""
+        now_ms = time.time_ns() // 1_000_000
+        taken = {room: {"count": self.received, "ts": now_ms}}
+        self.say("received", payload={"count": self.received, "taken": taken})
 
 
 class Busy(Book):
@@ -75,14 +145,18 @@ async def meanwhile(
 
     gate, is_blocked = threading.Event(), threading.Event()
     loop = asyncio.get_running_loop()
+    was_opened: list[bool] = []
 
     def block() -> None:
         is_blocked.set()
-        gate.wait(DEADLINE)
+        was_opened.append(gate.wait(DEADLINE + BUSY))
 
     def run() -> None:
         try:
             others(stack, lambda: (loop.call_soon_threadsafe(block), is_blocked.wait(DEADLINE)))
+            # All that they have seen was without the loop.
+            assert is_blocked.is_set()
+            assert was_opened == []
             assert server.got == []
             assert server.closed == []
         finally:
@@ -159,6 +233,139 @@ async def test_a_session_is_told_that_the_server_lives() -> None:
     with ExitStack() as stack:
         async with server:
             await meanwhile(server, others, stack)
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+async def test_for_seconds_nobody_misses_the_loop(codec: str) -> None:
+    """Readers, floods, pings, closes and reports go on for as long as the loop is blocked."""
+    credit = {"inbox_messages": 64, "inbox_bytes": 64 << 10}
+    # A pong may take half of the time: the clients are threads that wait for each other.
+    server = Busy(**credit, message_rate=0, byte_rate=0, ping_timeout=1.0)
+    server.room("quotes", delivery="drop-oldest")
+    server.room("*")
+    pool = ThreadPoolExecutor(32)
+    own = [str(number) for number in range(40)]
+    flood = [f"{number:05} {'x' * 1000}" for number in range(3000)]
+    floods: list[Future[None]] = []
+
+    def begin(work: Callable[..., T], line: Line, *args: Any) -> Future[T]:
+        """Does something with a line, and then keeps it alive."""
+        result: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(work(line, *args))
+            except BaseException as error:  # noqa: BLE001 - the thread that waits for it raises it
+                result.set_exception(error)
+            line.serves()
+
+        pool.submit(run)
+        return result
+
+    def publishes() -> int:
+        """The rooms flow for all that time. How many messages each gets."""
+        count, end = 0, time.monotonic() + BUSY
+        while time.monotonic() < end:
+            server.publish("flow", str(count))
+            server.publish("quotes", {"n": count, "x": "x" * 1000})
+            count += 1
+            time.sleep(BUSY / 100)
+        server.publish("flow", "end")
+        server.publish("quotes", {"n": -1})
+        return count
+
+    def reads(line: Line) -> int:
+        """Says something, and gets all of a room, in order."""
+        for text in own:
+            line.sock.sendall(frame(TEXT, text.encode()))
+        count = 0
+        while (got := line.frame()) != (FIN | TEXT, b"end"):
+            assert got == (FIN | TEXT, str(count).encode())
+            count += 1
+        return count
+
+    def reports(session: Session) -> int:
+        """Says something, and gets all of a room of which it would get one window if its reports did not count."""
+        for text in own:
+            session.say("message", payload=text)
+        count = 0
+        while True:
+            message = session.hear()
+            if message["type"] == "message":
+                session.report("quotes")
+                if message["payload"]["n"] == -1:
+                    return count
+                assert message["payload"]["n"] == count
+                count += 1
+
+    def takes_nothing(session: Session) -> int:
+        """How many messages it gets all the same."""
+        return sum(b"xxxxx" in payload for payload in session.holds(BUSY))
+
+    def pings(line: Line) -> None:
+        end = time.monotonic() + BUSY
+        while (now := time.monotonic()) < end:
+            line.sock.sendall(frame(PING, str(now).encode()))
+            assert line.frame() == (FIN | PONG, str(now).encode())
+            time.sleep(BUSY / 50)
+
+    def closes(line: Line, seconds: float, code: int) -> None:
+        assert line.holds(seconds) == []
+        line.sock.sendall(frame(TEXT, b"last words") + close_frame(code, b"bye"))
+        assert line.frame() == (FIN | CLOSE, struct.pack("!H", code) + b"bye")
+        assert line.stream.read() == b""
+
+    def others(stack: ExitStack, block: Callable[[], object]) -> None:
+        readers = [stack.enter_context(Line(server.port, "/flow")) for _ in range(3)]
+        sessions = [stack.enter_context(Session(server.port, "/quotes", codec)) for _ in range(3)]
+        for session in sessions:
+            while session.hear()["type"] != "joined":
+                pass
+            session.say("received", payload={"count": session.received, "taken": {}})
+        pinging, *closing = (stack.enter_context(Line(server.port)) for _ in range(5))
+        sources = [stack.enter_context(Line(server.port)) for _ in range(3)]
+        source = stack.enter_context(Session(server.port, "/", codec))
+        block()
+        # More than their credit and what the kernel takes: these go on when the loop does.
+        whole = b"".join(frame(TEXT, text.encode()) for text in flood)
+        floods.extend(begin(lambda line: line.sock.sendall(whole), line) for line in sources)
+        packed = b"".join(source.packed("message", payload=text) for text in flood)
+        floods.append(begin(lambda line: line.sock.sendall(packed), source))
+        published = pool.submit(publishes)
+        found = [begin(reads, line) for line in readers] + [begin(reports, session) for session in sessions[:2]]
+        held = begin(takes_nothing, sessions[2])
+        done = [begin(pings, pinging)]
+        for number, line in enumerate(closing):
+            done.append(begin(closes, line, BUSY * number / len(closing), 4000 + number))
+        most = 0
+        while not published.done():
+            most = max(most, server.stats()["inbound_bytes"])
+            time.sleep(0.01)
+        assert [future.result(DEADLINE) for future in found] == [published.result()] * 5
+        for future in done:
+            future.result(DEADLINE)
+        assert 10 < held.result(DEADLINE) < 30 < published.result()
+        # Each has its credit on the way, and what one read brings besides.
+        assert 4 * credit["inbox_bytes"] // 2 < most < 4 * 2 * credit["inbox_bytes"] + 9 * 8192
+
+    with ExitStack() as stack:
+        stack.enter_context(pool)
+        async with server:
+            await meanwhile(server, others, stack)
+            total = 5 * len(own) + 4 + 4 * len(flood)
+            await until(lambda: len(server.got) >= total, "all that was sent is handled")
+            for future in floods:
+                future.result(DEADLINE)
+            by_connection: dict[int, list[str]] = {}
+            for conn, message in server.got:
+                by_connection.setdefault(conn, []).append(message)
+            wanted = [own] * 5 + [["last words"]] * 4 + [flood] * 4
+            assert sorted(by_connection.values()) == sorted(wanted)
+            await until(lambda: len(server.closed) == 4)
+            assert sorted(conn.close_code or 0 for conn in server.closed) == [4000, 4001, 4002, 4003]
+            stats = server.stats()
+            assert (stats["closed_unanswered"], stats["closed_slow"]) == (0, 0)
+            assert stats["taken_age"]["quotes"]["count"] > 0
 
 
 async def test_a_byte_at_a_time_is_as_good_as_all_at_once() -> None:

@@ -137,8 +137,8 @@ def test_a_subscriber_survives_a_restart_of_the_server(number: signal.Signals, t
                 assert "closing, a at" in "".join(reader.err.rest())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
-def test_a_second_signal_ends_at_once(number: signal.Signals, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
     config = tmp_path / "patient.toml"
     config.write_text("[limits]\ndrain_timeout = 3600.0\nclose_timeout = 3600.0\n")
     with Program("serve", "--insecure", "--port", "0", "--config", str(config)) as server:
@@ -152,7 +152,8 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, code: int, tmp_pat
             server.kill(number)
             assert peer.recv(2)[:1] == b"\x88"
             server.kill(number)
-            assert server.exit_code() == code
+            # By the signal itself: nothing of the program has a say in it.
+            assert server.exit_code() == -number
         assert not [line for line in server.err.rest() if "Traceback" in line]
 
 
@@ -239,7 +240,9 @@ def test_a_session_may_come_at_any_path(url: str, path: str) -> None:
 def test_an_address_in_use_is_one_line(url: str) -> None:
     with Program("serve", "--insecure", "--port", str(urlsplit(url).port)) as second:
         assert second.exit_code() == 1
-        assert second.err.rest() == [f"Error: cannot listen at {urlsplit(url).netloc}: Address already in use"]
+        (said,) = second.err.rest()
+        assert said.startswith(f"Error: cannot listen at {urlsplit(url).netloc}: Address already in use. ")
+        assert "choose another port" in said
 
 
 def test_a_wrong_file_is_one_line(tmp_path: Path) -> None:

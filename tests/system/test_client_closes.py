@@ -160,7 +160,8 @@ async def test_one_that_is_back_before_it_has_ended_its_old_connection_goes_on()
         await peer.send(close_frame(4000))
         async with await Talk.open(server, f"/?session={session.id}&received=1") as talk:
             assert talk.welcome["resumed"]
-            assert (await peer.closed())[0] == 4000
+            # Two threads of the engine have read them: the request may be heard of first.
+            assert (await peer.closed())[0] in (4000, 4503)
             server.publish("a", "x")
             assert await talk.seqs(1) == [1]
         peer.close()

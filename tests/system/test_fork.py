@@ -18,6 +18,17 @@ FORK = """
             "leave": lambda: conn.leave("a"),
             "close": lambda: conn.close(),
             "forget": lambda: server.forget("a", "k"),
+            "stats": lambda: server.stats(),
+            "members": lambda: server.members("a"),
+            "waiting": lambda: server.engine.waiting,
+            "events": lambda: server.engine.events(),
+            "set_ready": lambda: server.engine.set_ready(True),
+            "left": lambda: server.engine.left(5),
+            "feed": lambda: server.engine.feed(2**64 - 1, 2**64 - 1, b"x"),
+            "stop_listening": lambda: server.engine.stop_listening(),
+            "take_back": lambda: server.engine.take_back(5, 1, b""),
+            "has_value": lambda: server.engine.has_value("a", "k"),
+            "values": lambda: server.engine.values("a"),
         }
         for name, call in calls.items():
             try:
@@ -68,6 +79,54 @@ FORK = """
 
 def test_a_forked_child_is_refused_and_the_parent_lives_on() -> None:
     assert run(FORK) == (0, "well\n", "")
+
+
+def test_a_forked_child_waits_for_no_lock_that_a_thread_held() -> None:
+    # While newcomers come and go the acceptor holds its lock much of the time, and a fork copies it as it is.
+    code = """
+        import asyncio, os, signal, socket, struct, threading
+        import fanwire
+        from helpers.serving import Book
+
+        async def main():
+            rates = {"handshake_rate": 0, "address_handshake_rate": 0, "max_address_connections": 0}
+            async with Book(rates) as server:
+                is_busy = threading.Event()
+                is_busy.set()
+                def come():
+                    while is_busy.is_set():
+                        peers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(10)]
+                        for peer in peers:
+                            peer.send(b"GET / HTTP/1.1\\r\\nHo")
+                            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                            peer.close()
+                threads = [threading.Thread(target=come) for _ in range(2)]
+                for thread in threads:
+                    thread.start()
+                statuses = set()
+                for _ in range(300):
+                    await asyncio.sleep(0.002)
+                    child = os.fork()
+                    if child == 0:
+                        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                        signal.alarm(5)
+                        for call in (server.stats, lambda: server.engine.waiting):
+                            try:
+                                call()
+                            except fanwire.EngineClosed:
+                                continue
+                            os._exit(1)
+                        os._exit(0)
+                    statuses.add(os.waitpid(child, 0)[1])
+                is_busy.clear()
+                for thread in threads:
+                    await asyncio.to_thread(thread.join)
+                assert statuses == {0}, statuses
+
+        asyncio.run(main())
+        print("well")
+    """
+    assert run(code) == (0, "well\n", "")
 
 
 def test_a_forked_child_may_end_like_any_process() -> None:

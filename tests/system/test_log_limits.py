@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.serving import Book
+from helpers.site import site
 from helpers.talk import Talk
 from helpers.wait import until, within
 
@@ -64,13 +65,10 @@ async def test_clients_that_come_and_fail_write_little(caplog: pytest.LogCapture
 
 
 async def test_a_handler_of_http_that_raises_writes_one_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    server = Book()
-
     async def fail(request: Any) -> Any:
         raise ValueError("x" * 100)
 
-    server.http.router.add_get("/fail", fail)
-    async with server:
+    async with Book(app=site(get_fail=fail)) as server:
         for _ in range(50):
             async with await server.dial() as peer:
                 await peer.send(b"GET /fail HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

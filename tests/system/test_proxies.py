@@ -6,13 +6,12 @@ The loop makes no difference to a proxy, so these run on one of them.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import psutil
 import pytest
-from aiohttp import web
-from helpers.behind import Before, Behind, Tls, client, refusal
+from helpers.behind import Before, Behind, Tls, answer_to, client, refusal
 from helpers.serving import Book, take
+from helpers.site import Noting
 from helpers.wait import until, within
 from helpers.wire import Peer
 from websockets.exceptions import ConnectionClosed
@@ -232,19 +231,32 @@ async def test_more_ports_by_more_addresses(before: Before, tls: Tls) -> None:
 
 
 async def test_haproxy_asks_whether_the_server_is_ready(before: Before, tls: Tls) -> None:
-    asked: list[str] = []
-
-    @web.middleware
-    async def note(asking: web.Request, handler: Any) -> web.StreamResponse:
-        asked.append(asking.path)
-        answer: web.StreamResponse = await handler(asking)
-        return answer
-
-    server = Behind()
-    server.http.middlewares.append(note)
-    async with server:
+    app = Noting()
+    # Its health is asked of the application here, which hears of it.
+    async with Behind(app=app) as server:
         edge = before(server)
         if edge.name == "nginx":
             pytest.skip("nginx has no checks of its own")
         await edge.start()
-        await until(lambda: "/readyz" in asked)
+        await until(lambda: "/readyz" in [scope["path"] for scope in app.scopes])
+
+
+async def test_an_upgrade_may_come_on_a_kept_connection(before: Before, tls: Tls) -> None:
+    def ports() -> set[int]:
+        """Of the proxy, at its connections to the server."""
+        peers = psutil.Process().net_connections("tcp")
+        return {peer.raddr.port for peer in peers if peer.laddr.port == server.port and peer.raddr}
+
+    async with Behind() as server:
+        edge = await before(server).start()
+        kept: set[int] = set()
+        for _ in range(3):
+            assert await answer_to(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", edge, tls) == 200
+            if edge.name == "nginx":
+                kept = kept or ports()
+                assert ports() == kept
+                assert len(kept) == 1
+        async with client(edge, tls, "/a"):
+            await until(lambda: server.members("a") == 1)
+            if edge.name == "nginx":
+                assert ports() == kept

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
-from aiohttp import web
 from helpers.behind import Before, Behind, Tls, answer_to, by_hand, client, refusal
 from helpers.edge import Edge
 from helpers.serving import take
+from helpers.site import Noting
 from helpers.wait import until
 from helpers.wire import request
 
@@ -54,24 +53,16 @@ async def test_an_upgrade_after_other_requests(before: Before, tls: Tls) -> None
 
 
 async def test_no_other_upgrade(before: Before, tls: Tls) -> None:
-    seen: list[tuple[str | None, str | None]] = []
-
-    @web.middleware
-    async def note(asking: web.Request, handler: Any) -> web.StreamResponse:
-        seen.append((asking.headers.get("Upgrade"), asking.path))
-        answer: web.StreamResponse = await handler(asking)
-        return answer
-
-    server = Behind()
-    server.http.middlewares.append(note)
-    async with server:
+    app = Noting()
+    async with Behind(app=app) as server:
         edge = await before(server).start()
         for wanted in ("h2c", "h2c, websocket", "TLS/1.0"):
             head = {"Upgrade": wanted, "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": ""}
             async with by_hand(edge, tls) as peer:
-                await peer.send(request("/healthz", head))
+                await peer.send(request("/any", head))
                 assert (await peer.response()).status == 200
-        assert all(upgrade is None for upgrade, path in seen)
+        assert app.scopes
+        assert all(b"upgrade" not in dict(scope["headers"]) for scope in app.scopes)
 
 
 async def test_publishing_by_http(before: Before, tls: Tls) -> None:

@@ -14,31 +14,32 @@ from typing import Any
 
 import pytest
 import uvloop
-from aiohttp import web
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from helpers.serving import Book, take
+from helpers.site import site
 from helpers.wait import DEADLINE, until_sync, within
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
 import fanwire
 from fanwire.backplane.base import Unavailable
 from fanwire.backplane.memory import MemoryBackplane, MemoryBus
 from fanwire.backplane.nats import NATS
 
-ONE = fanwire.Server(port=0, insecure=True, api_keys=["key"])
+
+async def _own(request: Request) -> Response:
+    return Response("mine")
+
+
+ONE = fanwire.Server(port=0, insecure=True, api_keys=["key"], app=site(get_mine=_own), mount="")
 TWO = fanwire.Server(port=0, insecure=True, config=fanwire.Config(drain_timeout=2.0, drain_spread=0))
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 for _server in (ONE, TWO):
     _server.room("r", join=True, publish=True, history=10)
     _server.on("echo")(lambda conn, payload: payload)
-
-
-async def _own(request: web.Request) -> web.Response:
-    return web.Response(text="mine")
-
-
-ONE.http.router.add_get("/mine", _own)
 
 
 def threads() -> set[str]:
@@ -137,11 +138,11 @@ def test_a_server_runs_in_one_loop_after_the_other(loops: tuple[str, str]) -> No
 
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("loop", LOOPS)
-def test_contexts_of_the_http_side_begin_and_end_with_each_run(loop: str) -> None:
-    server = fanwire.Server(port=0, insecure=True)
+def test_the_application_begins_and_ends_with_each_run(loop: str) -> None:
     seen: list[str] = []
 
-    async def context(app: web.Application) -> Any:
+    @contextlib.asynccontextmanager
+    async def context(app: Starlette) -> Any:
         seen.append("begin")
         yield
         seen.append("end")
@@ -150,7 +151,7 @@ def test_contexts_of_the_http_side_begin_and_end_with_each_run(loop: str) -> Non
         async with server:
             pass
 
-    server.http.cleanup_ctx.append(context)
+    server = fanwire.Server(port=0, insecure=True, app=Starlette(lifespan=context))
     for _ in range(3):
         run(loop, serve())
     assert seen == ["begin", "end"] * 3
@@ -275,19 +276,20 @@ def broken(how: str, port: int) -> fanwire.Server:
         options["backplane"] = NATS(f"nats://127.0.0.1:{port}")
     elif how == "backplane":
         options["backplane"] = Fails(MemoryBus())
-    server = fanwire.Server(**options)
-    if how == "HTTP":
+    elif how == "app":
 
-        async def fail(app: web.Application) -> None:
-            raise ValueError("the HTTP side does not start")
+        @contextlib.asynccontextmanager
+        async def fail(app: Starlette) -> Any:
+            raise ValueError("the application does not start")
+            yield
 
-        server.http.on_startup.append(fail)
-    return server
+        options["app"] = Starlette(lifespan=fail)
+    return fanwire.Server(**options)
 
 
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("how", ["port", "host", "name", "NATS", "backplane", "HTTP"])
+@pytest.mark.parametrize("how", ["port", "host", "name", "NATS", "backplane", "app"])
 def test_a_start_that_fails_leaves_nothing(how: str, loop: str) -> None:
     async def fail(server: fanwire.Server) -> None:
         with pytest.raises((OSError, RuntimeError, ValueError, Unavailable)) as error:

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import uvloop
 from helpers.serving import Book
 from helpers.wait import until, within
+from starlette.applications import Starlette
 
 import fanwire
 
@@ -27,7 +28,6 @@ def signals() -> list[Any]:
 
 @pytest.mark.parametrize("how", ["asyncio", "uvloop", "run"])
 def test_off_the_main_thread_it_serves_until_it_is_stopped(how: str) -> None:
-    server = Book()
     ready = threading.Event()
     loops: list[asyncio.AbstractEventLoop] = []
     errors: list[BaseException] = []
@@ -36,11 +36,17 @@ def test_off_the_main_thread_it_serves_until_it_is_stopped(how: str) -> None:
         loops.append(asyncio.get_running_loop())
         ready.set()
 
+    @contextlib.asynccontextmanager
+    async def note_loop(app: Starlette) -> AsyncIterator[None]:
+        loops.append(asyncio.get_running_loop())
+        yield
+
+    # `run` has no argument for it.
+    server = Book(app=Starlette(lifespan=note_loop), mount="") if how == "run" else Book()
+
     def work() -> None:
         try:
             if how == "run":
-                # `run` has no argument for it.
-                server.http.on_startup.append(lambda app: asyncio.sleep(0, loops.append(asyncio.get_running_loop())))
                 server.run()
             else:
                 with asyncio.Runner(loop_factory=LOOPS[how]) as runner:

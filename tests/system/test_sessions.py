@@ -279,7 +279,10 @@ async def test_another_encoding_is_another_session() -> None:
         first = await Talk.open(server)
         first.cut()
         async with await Talk.open(server, codec="msgpack", after=first) as second:
-            assert second.welcome["reason"] == "unknown"
+            assert second.welcome["reason"] == "codec"
+        # It waits still for a client that speaks as it does.
+        async with await Talk.open(server, after=first) as third:
+            assert third.welcome["resumed"]
 
 
 async def test_those_who_wait_are_bounded() -> None:

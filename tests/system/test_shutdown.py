@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 from helpers.script import Script, run
@@ -207,7 +210,105 @@ async def test_a_second_ctrl_c_is_not_taken_for_the_failure_of_what_it_comes_in(
             assert (await leaves.closed())[0] == 1001
             await leaves.send(close_frame(1001))
             status, _, errors = await asyncio.to_thread(script.end)
-            assert (status, errors.splitlines()[-1]) == (-signal.SIGINT, "KeyboardInterrupt")
+            # By the signal itself, and so without a KeyboardInterrupt that something could take for its own.
+            assert (status, errors) == (-signal.SIGINT, "")
+
+
+WHOLE = """
+    import asyncio, contextlib, logging, threading, time
+    import fanwire
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+
+    def thread(request):
+        print("begun", flush=True)
+        time.sleep(300)
+
+    async def block(request):
+        thread(request)
+
+    async def executor(request):
+        await asyncio.to_thread(thread, request)
+
+    async def swallow(request):
+        print("begun", flush=True)
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(300)
+
+    async def idle(request):
+        await asyncio.to_thread(print, "begun", flush=True)
+        return PlainTextResponse("done")
+
+    routes = [Route(f"/{f.__name__}", f) for f in (thread, block, executor, swallow, idle)]
+    server = fanwire.Server(
+        port=0, insecure=True, app=Starlette(routes=routes),
+        config=fanwire.Config(drain_timeout=float(sys.argv[1])),
+    )
+    go_on = threading.Event()
+
+    def help():
+        while not server.port:
+            time.sleep(0.01)
+        print(server.port, flush=True)
+        go_on.wait()
+        print("helped", flush=True)
+
+    # It is the program's own, and not left by the server.
+    threading.Thread(target=help, daemon=sys.argv[1] != "10").start()
+    server.run()
+    print("returned", flush=True)
+    go_on.set()
+"""
+
+
+@contextlib.contextmanager
+def asked(path: str, timeout: str) -> Iterator[Script]:
+    """A whole program with a request under way."""
+    with Script(WHOLE, timeout) as script:
+        port = int(script.line())
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert script.line() == "begun"
+            yield script
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("path", ["/thread", "/block", "/executor", "/swallow"])
+def test_a_second_signal_ends_it_whatever_runs_on(path: str, number: signal.Signals) -> None:
+    with asked(path, "600") as script:
+        script.process.send_signal(number)
+        # Two that come at once are one.
+        time.sleep(0.5)
+        script.process.send_signal(number)
+        assert script.end()[:2] == (-number, "")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/thread", "__main__.thread in the thread "), ("/executor", "__main__.thread in the thread "),
+     ("/swallow", "handler __main__.swallow of 'GET /swallow'")],
+)  # fmt: skip
+def test_a_whole_program_ends_soon_after_its_server(path: str, name: str) -> None:
+    with asked(path, "0.2") as script:
+        script.process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        status, out, errors = script.end()
+        assert time.monotonic() - begun < 5.2
+    assert (status, out) == (0, "")
+    last = errors.splitlines()[-1]
+    assert last.startswith("the process ends without waiting for ")
+    assert name in last
+    if path == "/swallow":
+        assert f"{name} does not end, although it was cancelled" in errors
+
+
+def test_a_program_goes_on_after_its_server_if_nothing_of_it_is_left() -> None:
+    with asked("/idle", "10") as script:
+        script.process.send_signal(signal.SIGTERM)
+        assert script.end() == (0, "returned\nhelped\n", "")
 
 
 EXIT = """

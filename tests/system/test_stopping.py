@@ -8,10 +8,12 @@ import time
 from typing import Any
 
 import pytest
-from aiohttp import web
 from helpers.serving import Book
+from helpers.site import site
 from helpers.talk import Talk
 from helpers.wait import until, within
+from starlette.requests import Request
+from starlette.responses import Response
 
 import fanwire
 
@@ -117,13 +119,12 @@ def wait_for_it(stubborn: Stubborn) -> None:
 
 async def test_a_stop_does_not_wait_for_authenticate_or_http() -> None:
     stubborn = Stubborn()
-    server = Book(authenticate=stubborn)
 
-    async def hang(request: web.Request) -> web.Response:
+    async def hang(request: Request) -> Response:
         await stubborn()
-        return web.Response()
+        return Response()
 
-    server.http.router.add_get("/hang", hang)
+    server = Book(authenticate=stubborn, app=site(get_hang=hang), mount="")
     await server.start()
     async with await server.dial() as one, await server.dial() as two:
         await one.send(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")

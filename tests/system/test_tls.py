@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+from unittest import mock
 
 import pytest
 from helpers.serving import Book, take
+from helpers.site import site
 from helpers.wait import until, within
 from helpers.wire import ACCEPT, BINARY, CLOSE, FIN, PING, TEXT, close_frame, frame, request
+from starlette.requests import Request as HttpRequest
+from starlette.responses import StreamingResponse
 from websockets.exceptions import ConnectionClosed
+
+from fanwire.handshake.newcomers import Newcomers
 
 Tls = tuple[ssl.SSLContext, ssl.SSLContext]
 
@@ -31,6 +39,30 @@ async def test_echo_of_everything(tls: Tls) -> None:
         ended = await server.ended()
         assert (ended.close_code, ended.close_reason) == (3000, "bye")
     assert client.close_code == 3000
+
+
+@pytest.mark.parametrize(
+    ("limit", "status"),
+    [
+        ({"max_connections": 1}, 503),
+        ({"max_address_connections": 1}, 429),
+        ({"handshake_rate": 0.01, "handshake_burst": 1}, 503),
+    ],
+    ids=repr,
+)
+async def test_no_tls_is_spoken_over_a_limit(tls: Tls, limit: dict[str, float], status: int) -> None:
+    async with Book(limit, ssl=tls[0]) as server, server.client("/a", ssl=tls[1]) as client:
+        # Those that say nothing, and one that would speak TLS.
+        for _ in range(20):
+            async with await server.dial() as peer:
+                assert await peer.end() == b""
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await server.dial(context=tls[1])
+        stats = server.stats()
+        assert stats["handshakes"] == {101: 1, status: 21}
+        assert stats["limits"][next(iter(limit)).removesuffix("_burst")] == 21
+        server.publish("a", "x")
+        assert await take(client, 1) == ["x"]
 
 
 async def test_members_see_one_order(tls: Tls) -> None:
@@ -210,3 +242,84 @@ async def test_a_stalled_reader_that_is_closed_is_gone_in_time(tls: Tls) -> None
         await server.ended()
         await until(lambda: server.stats()["connections"] == 0)
         await until(lambda: server.stats()["waiting_bytes"] == 0)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_peer_that_is_reset_when_it_has_asked_for_http_gives_its_places_back(tls: Tls, turns: int) -> None:
+    """The loop may have told one protocol of the end, or be about to, when another gets the transport."""
+    loop, handed = asyncio.get_running_loop(), asyncio.Event()
+    config = {"max_http_connections": 1, "max_connections": 1}
+    async with Book(config, ssl=tls[0]) as server:
+        hand_over = Newcomers._hand_over
+
+        def later(newcomers: Newcomers, id: int, *detail: Any) -> None:
+            encrypted = newcomers._tls.newcomers.get(id)
+            peer.writer.transport.abort()
+
+            def look(left: int) -> None:
+                is_over = encrypted is None or encrypted._transport is None or encrypted._transport.is_closing()
+                if is_over and left == 0:
+                    hand_over(newcomers, id, *detail)
+                    handed.set()
+                else:
+                    loop.call_soon(look, left - is_over)
+
+            look(turns)
+
+        with mock.patch.object(Newcomers, "_hand_over", later):
+            peer = await server.dial(context=tls[1])
+            await peer.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await within(handed.wait())
+        await until(lambda: server._gauges()["http_connections"] == 0, "nobody speaks HTTP")
+        async with await server.dial(context=tls[1]) as peer:
+            await peer.send(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await peer.response()).status == 404
+
+
+async def test_an_upgrade_on_a_connection_that_has_spoken_http_is_told_to_come_anew(tls: Tls) -> None:
+    async with Book(ssl=tls[0]) as server, await server.dial(context=tls[1]) as peer:
+        await peer.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await peer.response()).status == 200
+        await peer.send(request())
+        response = await peer.response()
+        assert (response.status, response.headers["upgrade"]) == (426, "websocket")
+        assert await peer.end() == b""
+
+
+@pytest.mark.parametrize("how", ["ends", "resets"])
+@pytest.mark.parametrize("path", ["/slow", "/fanwire/a"])
+async def test_peers_that_leave_while_they_are_written_to_fill_no_log(
+    tls: Tls, path: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def get_slow(asking: HttpRequest) -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            begun.set()
+            try:
+                for _ in range(200):
+                    yield bytes(20_000)
+                    await asyncio.sleep(0.001)
+            finally:
+                ended.set()
+
+        return StreamingResponse(parts())
+
+    async with Book(ssl=tls[0], app=site(get_slow=get_slow)) as server:
+        async with await server.dial(context=tls[1]) as peer:
+            if path == "/slow":
+                await peer.send(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await within(begun.wait())
+            else:
+                await peer.upgrade(path)
+            if how == "resets":
+                peer.writer.transport.abort()
+            else:
+                peer.writer.close()
+            for _ in range(100):
+                server.publish("a", bytes(1000))
+                await asyncio.sleep(0)
+        if path == "/slow":
+            await within(ended.wait())
+        await until(lambda: not server.connections)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

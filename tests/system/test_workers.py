@@ -17,6 +17,7 @@ import psutil
 import pytest
 from helpers.program import Program
 from helpers.wait import DEADLINE, until, until_sync, within
+from helpers.wire import request
 
 import fanwire
 from fanwire.client import Position
@@ -220,6 +221,33 @@ def test_children_do_not_outlive_a_parent_that_is_killed(options: list[str], cou
         until_sync(lambda: have_ended(processes), "no child is left")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_a_second_signal_leaves_nothing_behind(
+    options: list[str], count: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    Path(options[2]).write_text("[limits]\ndrain_timeout = 3600.0\nclose_timeout = 3600.0\n")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with Program(*options, "--workers", count, env={"TMPDIR": str(temporary)}) as program:
+        parts = urlsplit(program.url())
+        processes = children(program)
+        assert len(processes) == {"1": 1, "2": 3}[count]
+        # It is told to close, and never answers.
+        with socket.create_connection((parts.hostname, parts.port or 0), DEADLINE) as peer:
+            peer.sendall(request("/rooms/a"))
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += peer.recv(4096)
+            program.kill(number)
+            assert peer.recv(2)[:1] == b"\x88"
+            program.kill(number)
+            assert program.exit_code() == -number
+        until_sync(lambda: have_ended(processes), "no child is left")
+    assert list(temporary.iterdir()) == []
+
+
 @ON_ONE_LOOP
 async def test_what_is_stored_outlives_the_server(options: list[str]) -> None:
     with Program(*options) as program:
@@ -315,4 +343,5 @@ def test_an_address_in_use_is_told_to_workers_too(options: list[str]) -> None:
         port = other.getsockname()[1]
         with Program(*options[:-1], str(port), "--workers", "2") as program:
             assert program.exit_code() == 1
-            assert errors(program)[:1] == [f"Error: cannot listen at 127.0.0.1:{port}: Address already in use"]
+            (said,) = errors(program)
+            assert said.startswith(f"Error: cannot listen at 127.0.0.1:{port}: Address already in use. ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,10 +18,15 @@ UNLISTED = {"__main__.py", "lib.rs"}
 
 def listed(heading: str) -> dict[str, int]:
     """The files of a table, in either column, and the row of each that is in the first."""
-    section = (ROOT / "docs" / "architecture.md").read_text().split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
-    rows = [row.split("|") for row in section.splitlines() if row.startswith("| `")]
+    rows = rows_of(heading)
     rest = {name: -1 for row in rows for name in names(row[2])}
     return rest | {name: index for index, row in enumerate(rows) for name in names(row[1])}
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The rows of a table, by their cells: the first is empty."""
+    section = (ROOT / "docs" / "architecture.md").read_text().split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
+    return [row.split("|") for row in section.splitlines() if row.startswith("| `")]
 
 
 def names(cell: str) -> list[str]:
@@ -46,6 +52,12 @@ def test_every_file_is_listed_and_every_listed_file_is_there(heading: str, files
     there, told = set(files()) - UNLISTED, set(listed(heading))
     assert there - told == set()
     assert {name for name in told if not (PYTHON / name).exists() and not (RUST / name).exists()} == set()
+
+
+@pytest.mark.parametrize("heading", ["The host", "The engine"])
+def test_no_file_is_listed_twice(heading: str) -> None:
+    times = Counter(name for row in rows_of(heading) for cell in row[1:3] for name in names(cell))
+    assert [name for name, count in times.items() if count > 1] == []
 
 
 def test_a_file_of_python_imports_only_what_is_listed_above_it() -> None:

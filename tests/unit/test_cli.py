@@ -20,10 +20,9 @@ from fanwire.cli import main
 from fanwire.cli.access import access, room_of
 from fanwire.cli.address import check_room, server_url
 from fanwire.cli.backplane import URL_VARIABLE, build_backplane, embedded_store
-from fanwire.cli.commands import load_settings
 from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.lines import read_lines
-from fanwire.cli.serve import build_server
+from fanwire.cli.serve import build_server, other_place
 from fanwire.cli.settings import (
     JWTTable,
     NATSTable,
@@ -33,11 +32,13 @@ from fanwire.cli.settings import (
     parse_room,
     parse_settings,
 )
-from fanwire.cli.workers import PORT_VARIABLE, reserve
+from fanwire.cli.tables import PLACES, load_settings
+from fanwire.cli.workers import NUMBER_VARIABLE
 from fanwire.config import Config
 from fanwire.errors import Refused
 from fanwire.identity import ANONYMOUS
-from fanwire.request import Head, Request
+from fanwire.listeners import Inherited, Place, Tcp, Unix
+from fanwire.request import Request
 
 FILE = """
 [server]
@@ -79,7 +80,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker of somebody's."""
-    for name in (URL_VARIABLE, PORT_VARIABLE):
+    for name in (URL_VARIABLE, NUMBER_VARIABLE):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -97,7 +98,8 @@ def run(*args: str, env: dict[str, str] | None = None) -> Result:
 def test_serve_without_options_takes_the_defaults(settings: list[Settings]) -> None:
     assert run("serve").exit_code == 0
     assert settings == [Settings()]
-    assert (settings[0].server.host, settings[0].server.port) == ("127.0.0.1", 8000)
+    server = build_server(Settings(server=ServerTable(insecure=True)))
+    assert (server.host, server.port) == ("127.0.0.1", 8000)
 
 
 def test_a_file_is_read(settings: list[Settings], file: Path) -> None:
@@ -156,8 +158,12 @@ def test_certificates_are_found_from_the_folder_of_the_file(settings: list[Setti
 
 WRONG_FILES = [
     ("[server]\nport = 70000", "server.port: Expected `int` <= 65535"),
-    ('[server]\nport = "x"', "server.port: Expected `int`, got `str`"),
+    ('[server]\nport = "x"', "server.port: Expected `int | null`, got `str`"),
     ("[server]\nprot = 1", "server: Object contains unknown field `prot`"),
+    ('[server]\nunix = ""', "server.unix: Expected `str` of length >= 1"),
+    ("[server]\nunix_mode = 660", "server.unix_mode: Expected `int` <= 511"),
+    ('[server]\nfd = "launchd"', "server.fd: Invalid enum value 'launchd'"),
+    ("[server]\nfd = -1", "server.fd: Expected `int` >= 0"),
     ('[server]\napi_keys = [""]', "server.api_keys[0]: Expected `str` of length >= 1"),
     ('[server]\nlog_level = "loud"', "server.log_level: Invalid enum value 'loud'"),
     ("[limits]\nmax_head = 1", "limits: max_head must be at least 1024, got 1"),
@@ -211,6 +217,10 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
     ("args", "error"),
     [
         (["--port", "65536"], "--port"),
+        (["--unix-mode", "rw"], "'rw' is no octal number, such as 660"),
+        (["--unix-mode", "680"], "'680' is no octal number, such as 660"),
+        (["--fd", "launchd"], "'launchd' is neither the number of a descriptor nor systemd"),
+        (["--fd", "-1"], "'-1' is neither the number"),
         (["--shards", "-1"], "--shards"),
         (["--room", "quotes"], "'quotes' is not PATTERN=DELIVERY"),
         (["--room", "=latest"], "'=latest' is not PATTERN=DELIVERY"),
@@ -283,7 +293,8 @@ PLAIN: list[tuple[bytes, bytes]] = []
 
 def ask(settings: Settings, target: bytes = b"/rooms/a", headers: list[tuple[bytes, bytes]] = PLAIN) -> Any:
     """Who the server of these settings says that somebody is."""
-    return asyncio.run(access(settings)(Request(Head(b"GET", target, "1.1", headers), "", False)))
+    lines = b"\r\n".join(name + b": " + value for name, value in headers)
+    return asyncio.run(access(settings)(Request(target, lines, "", False)))
 
 
 def with_keys(*keys: str, insecure: bool = False) -> Settings:
@@ -300,7 +311,7 @@ def with_keys(*keys: str, insecure: bool = False) -> Settings:
     ],
 )
 def test_the_path_names_the_room(target: bytes, room: str) -> None:
-    assert room_of(Request(Head(b"GET", target, "1.1", []), "", False), Config()) == room
+    assert room_of(Request(target, b"", "", False), Config()) == room
     assert ask(with_keys(insecure=True), target) is ANONYMOUS
 
 
@@ -460,15 +471,77 @@ def test_our_own_certificate_for_nats(alone: None) -> None:
         build_backplane(NATSTable(servers=["tls://h"], certificate=__file__, key=__file__))
 
 
-def test_a_port_is_reserved_for_workers() -> None:
-    with reserve("127.0.0.1", 0) as one, reserve("127.0.0.1", one.getsockname()[1]) as two:
-        assert one.getsockname() == two.getsockname()
+@pytest.mark.parametrize(
+    ("text", "options", "where"),
+    [
+        ("", ["--unix", "x.sock", "--unix-mode", "660"], {"unix": "x.sock", "unix_mode": 0o660}),
+        ("", ["--fd", "3"], {"fd": 3}),
+        ('fd = "systemd"', [], {"fd": "systemd"}),
+        ("unix = '/run/x.sock'\nunix_mode = 0o600", [], {"unix": "/run/x.sock", "unix_mode": 0o600}),
+        ("unix = '/run/x.sock'", ["--unix-mode", "0o600"], {"unix": "/run/x.sock", "unix_mode": 0o600}),
+        # Who names a place on the command line means no other.
+        ("unix = '/run/x.sock'", ["--port", "1"], {"port": 1}),
+        ("host = '::'\nport = 1", ["--port", "2"], {"host": "::", "port": 2}),
+        ("host = '::'\nport = 1", ["--unix", "x.sock"], {"unix": "x.sock"}),
+        ("host = '::'\nport = 1", ["--fd", "systemd"], {"fd": "systemd"}),
+    ],
+)
+def test_where_it_listens(
+    settings: list[Settings], tmp_path: Path, text: str, options: list[str], where: dict[str, Any]
+) -> None:
+    path = tmp_path / "fanwire.toml"
+    path.write_text(f"[server]\n{text}\n")
+    result = run("serve", "--config", str(path), *options)
+    assert result.exit_code == 0, result.output
+    table = settings[0].server
+    assert {name: value for name in PLACES if (value := getattr(table, name)) is not None} == where
 
 
-@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no such host", 0)])
-def test_an_address_that_is_none_of_ours_is_told(host: str, port: int) -> None:
-    with pytest.raises(Failure, match=f"cannot listen at {host}:{port}: "):
-        reserve(host, port)
+def test_a_unix_socket_is_found_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "fanwire.toml"
+    path.write_text('[server]\nunix = "x.sock"\ninsecure = true\n')
+    assert build_server(load_settings(str(path))).url == f"ws+unix:{tmp_path}/x.sock"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--unix", "x.sock", "--port", "1"], "where does the server listen? port and unix name two places"),
+        (["--unix", "x.sock", "--fd", "3"], "where does the server listen? unix and fd name two places"),
+        (["--unix-mode", "660"], "unix_mode is for the file of a Unix socket"),
+        (["--proxy-protocol"], "proxy_protocol needs trusted_proxies"),
+    ],
+)
+def test_two_places_are_a_misuse(options: list[str], error: str) -> None:
+    result = run("serve", "--insecure", *options)
+    assert result.exit_code == 2
+    assert error in result.stderr
+
+
+def test_proxies_that_speak_the_proxy_protocol(settings: list[Settings], tmp_path: Path) -> None:
+    path = tmp_path / "fanwire.toml"
+    path.write_text('[server]\ntrusted_proxies = ["unix"]\nproxy_protocol = true\n')
+    assert run("serve", "--config", str(path)).exit_code == 0
+    assert run("serve", "--proxy-protocol", "--trusted-proxy", "10.0.0.1").exit_code == 0
+    assert [read.server.proxy_protocol for read in settings] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("place", "where", "other"),
+    [
+        (Tcp("::", 1), {}, Tcp("::", 1)),
+        (Tcp("::", 1, True), {"port": 2}, Tcp("::", 2, True)),
+        (Tcp("::", 1), {"host": "::1"}, Tcp("::1", 1)),
+        (Tcp("::", 1), {"unix": "/x"}, Unix(Path("/x"))),
+        (Unix(Path("/x"), 0o600), {"unix_mode": 0o666}, Unix(Path("/x"), 0o666)),
+        (Unix(Path("/x"), 0o600), {"unix": "/y"}, Unix(Path("/y"))),
+        (Unix(Path("/x")), {"port": 2}, Tcp("127.0.0.1", 2)),
+        (Inherited((3,)), {"host": "::", "port": 2}, Tcp("::", 2)),
+        (Inherited((3,)), {"fd": "systemd"}, Inherited(None)),
+    ],
+)
+def test_the_command_line_wins_over_the_place_of_a_program(place: Place, where: dict[str, Any], other: Place) -> None:
+    assert other_place(place, where) == other
 
 
 @pytest.mark.parametrize(

@@ -130,3 +130,9 @@ def test_a_refusal_has_whole_seconds() -> None:
     for wrong in (-1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="retry_after must be at least 0 seconds"):
             Refused(503, retry_after=wrong)
+
+
+@pytest.mark.parametrize("url", ["ws+unix:/run/fanwire.sock", "wss+unix:///run/fanwire.sock"])
+def test_a_unix_socket_is_refused_with_what_to_use(url: str) -> None:
+    with pytest.raises(ValueError, match=r"does not speak to Unix sockets.*websockets\.unix_connect"):
+        connect(url)

@@ -1232,6 +1232,7 @@ def test_refusals(status: int, is_renewable: bool, outcome: str) -> None:
     if outcome == "fail":
         assert isinstance(driver.machine.error, ConnectionFailed)
         assert driver.machine.error.status == status
+        assert ("the path of the URL is not Fanwire's" in str(driver.machine.error)) == (status in (403, 404))
     else:
         (connect,) = only(actions, do.Connect)
         assert connect.delay == 0 if outcome == "now" else 7 <= connect.delay <= 7.7

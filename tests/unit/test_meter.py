@@ -29,8 +29,7 @@ def test_after_a_silence_no_more_than_the_burst() -> None:
 
 def test_a_rate_of_nothing_is_no_limit() -> None:
     meter, rate = Meter(), Rate(0.0, 1)
-    assert not any(meter.take(rate, 5.0, 1e9) or meter.charge(rate, 5.0, 1e9) for _ in range(1000))
-    assert meter.is_full(5.0)
+    assert not any(meter.take(rate, 5.0, 1e9) for _ in range(1000))
 
 
 def test_what_is_larger_than_the_bucket_goes_on_credit() -> None:
@@ -38,23 +37,6 @@ def test_what_is_larger_than_the_bucket_goes_on_credit() -> None:
     assert meter.take(rate, 0.0, 100) == 0.0
     assert meter.take(rate, 0.0) == pytest.approx(9.0, abs=0.01)
     assert meter.take(rate, 9.1) == 0.0
-
-
-def test_a_charge_is_taken_in_any_case() -> None:
-    meter, rate = Meter(), Rate(10.0, 10)
-    assert meter.charge(rate, 0.0, 10) == 0.0
-    assert meter.charge(rate, 0.0, 5) == pytest.approx(0.5)
-    assert meter.charge(rate, 0.0, 5) == pytest.approx(1.0)
-    assert meter.charge(rate, 1.0, 0) == 0.0
-    assert meter.charge(rate, 3.0, 0) == 0.0
-
-
-def test_it_is_full_again_after_a_while() -> None:
-    meter, rate = Meter(), Rate(10.0, 10)
-    assert meter.is_full(50.0)
-    meter.take(rate, 50.0, 5)
-    assert not meter.is_full(50.4)
-    assert meter.is_full(50.6)
 
 
 @given(

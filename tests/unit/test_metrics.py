@@ -76,11 +76,35 @@ def test_what_is_counted() -> None:
     metrics = Metrics(dict, dict)
     metrics.limit_exceeded("ping_rate").inc()
     metrics.limit_exceeded("ping_rate").inc()
-    metrics.handshakes(101).inc()
+    metrics.line_suppressed(20, 7)
     assert values(metrics) == {
         'fanwire_limit_exceeded_total{limit="ping_rate"}': 2,
-        'fanwire_handshakes_total{status="101"}': 1,
+        'fanwire_suppressed_log_lines_total{level="info"}': 7,
     }
+
+
+def test_what_engines_count_is_summed_over_all_of_them() -> None:
+    stats: dict[str, Any] = {}
+    metrics = Metrics(lambda: stats, dict)
+
+    def counted() -> dict[str, float]:
+        shown = {name: value for name, value in values_of_counters(metrics).items() if value}
+        return {name.partition('="')[2].rstrip('"}'): value for name, value in shown.items()}
+
+    # No other numbers are asked for where there is no engine.
+    metrics._engine_counts._stats = lambda: {"handshakes": {101: 2, 401: 1}, "limits": {"max_head": 3}}
+    assert counted() == {"101": 2, "401": 1, "max_head": 3}
+    # The host counts some limits itself.
+    metrics.limit_exceeded("max_head").inc()
+    assert counted() == {"101": 2, "401": 1, "max_head": 4}
+    metrics._engine_counts._stats = lambda: {"handshakes": {101: 5, 401: 1}, "limits": {"max_head": 3}}
+    metrics.settle()
+    metrics._engine_counts._stats = lambda: {"handshakes": {101: 7}, "limits": {}}
+    assert counted() == {"101": 12, "401": 1, "max_head": 4}
+
+
+def values_of_counters(metrics: Metrics) -> dict[str, float]:
+    return {name: value for name, value in values(metrics).items() if name.startswith(("fanwire_h", "fanwire_li"))}
 
 
 def test_what_went_wrong_between_nodes() -> None:
@@ -92,7 +116,7 @@ def test_what_went_wrong_between_nodes() -> None:
 
 def test_each_server_has_its_own() -> None:
     one, two = Metrics(dict, dict), Metrics(dict, dict)
-    one.handshakes(101).inc()
+    one.limit_exceeded("max_head").inc()
     assert not values(two)
 
 

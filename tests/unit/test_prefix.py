@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.gateway.prefix import check_prefix, unprefixed
+from fanwire.gateway.prefix import below, check_prefix, unprefixed
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,27 @@ def test_what_is_no_prefix(given: str) -> None:
 def test_a_prefix_is_taken_off_where_it_is(target: str, path: str) -> None:
     assert unprefixed(target, "/rt") == path
     assert unprefixed(target, "") == target
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/fanwire", "/"),
+        ("/fanwire/", "/"),
+        ("/fanwire/rooms/a?b", "/rooms/a?b"),
+        ("/fanwire?session=x", "/?session=x"),
+        ("/fanwire//x", "//x"),
+        ("/fanwirex", None),
+        ("/FANWIRE/x", None),
+        ("/%66anwire/x", None),
+        ("//fanwire/x", None),
+        ("/./fanwire/x", None),
+        ("/x/../fanwire/x", None),
+        ("/", None),
+        ("http://x/fanwire", None),
+        ("*", None),
+    ],
+)
+def test_what_is_below_a_mount(target: str, path: str | None) -> None:
+    assert below(target, "/fanwire") == path
+    assert below(target, "") == target

@@ -82,3 +82,14 @@ def test_networks() -> None:
     assert network_of("2001:db8::1") == network_of("2001:db8::2:3") == "2001:db8::/64"
     assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
     assert network_of("fe80::1%eth0") == network_of("fe80::2%eth0")
+
+
+@pytest.mark.parametrize(
+    ("networks", "client"), [(["10.0.0.0/8"], ""), (["unix"], "192.0.2.1"), (["unix", "::1"], "192.0.2.1")]
+)
+def test_peers_of_a_unix_socket_are_believed_by_name(networks: list[str], client: str) -> None:
+    assert Proxies(networks).client("", "192.0.2.1") == client
+
+
+def test_that_unix_peers_are_believed_says_nothing_of_addresses() -> None:
+    assert Proxies(["unix"]).client("127.0.0.1", "192.0.2.1") == "127.0.0.1"

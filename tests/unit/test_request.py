@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from fanwire.errors import Refused
-from fanwire.request import Head, Request, check_sources
+from fanwire.request import Request, check_sources
 
 
 def make(target: bytes, *headers: tuple[bytes, bytes], is_origin_allowed: bool = False) -> Request:
-    return Request(Head(b"GET", target, "1.1", list(headers)), "192.0.2.1", False, is_origin_allowed)
+    lines = b"\r\n".join(name + b": " + value for name, value in headers)
+    return Request(target, lines, "192.0.2.1", False, is_origin_allowed)
 
 
 def browser(*cookies: str) -> Request:

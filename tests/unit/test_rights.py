@@ -85,11 +85,12 @@ async def test_what_is_no(kind: type[Application], answer: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", [Application, Later])
-async def test_what_it_raises_comes_out_and_is_not_kept(kind: type[Application]) -> None:
-    application = kind(KeyError)
+@pytest.mark.parametrize("error", [KeyError, asyncio.TimeoutError])
+async def test_what_it_raises_comes_out_and_is_not_kept(kind: type[Application], error: type[Exception]) -> None:
+    application = kind(error)
     rights, connection = Rights(application, 1.0), stub()
     for _ in range(2):
-        with pytest.raises(KeyError):
+        with pytest.raises(error):
             await granted(rights, connection, OPEN, "join")
     assert len(application.asked) == 2
 

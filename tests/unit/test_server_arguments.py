@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
 
 import fanwire
+from fanwire.listeners import Inherited, Place, Tcp, Unix
 from fanwire.server_arguments import ServerArguments, checked_host, checked_origin
 from fanwire.store import MemoryStore
 
@@ -19,12 +24,16 @@ def server(**given: Any) -> fanwire.Server:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"host": None}, "host must be a str, got None"),
         ({"host": 127}, "host must be a str, got 127"),
         ({"port": "8000"}, "port must be a whole number, got '8000'"),
         ({"port": 8000.0}, "port must be a whole number, got 8000.0"),
         ({"port": True}, "port must be a whole number, got True"),
-        ({"port": None}, "port must be a whole number, got None"),
+        ({"unix": 7}, "unix must be a str, got 7"),
+        ({"unix": b"/run/x.sock"}, "unix must be a str"),
+        ({"unix": "/run/x.sock", "unix_mode": "660"}, "unix_mode must be a whole number, got '660'"),
+        ({"fd": 3.0}, "fd must be a whole number"),
+        ({"fd": True}, "fd must be a whole number, got True"),
+        ({"proxy_protocol": "yes", "trusted_proxies": ["unix"]}, "proxy_protocol must be True or False"),
         ({"authenticate": "ann"}, "authenticate must be a function, got 'ann'"),
         ({"authenticate": fanwire.Refused}, "authenticate must be a function, got the class Refused"),
         ({"authorize": True}, "authorize must be a function, got True"),
@@ -50,6 +59,11 @@ def server(**given: Any) -> fanwire.Server:
         ({"config": {"grace": 1}}, "config must be a fanwire.Config, got an object of type dict"),
         ({"config": fanwire.Config}, "config must be a fanwire.Config, got the class Config"),
         ({"prefix": None}, "prefix must be a str, got None"),
+        ({"mount": 7}, "mount must be a str, got 7"),
+        ({"app": "main:app"}, r"app must be an ASGI application such as FastAPI\(\) or Starlette\(\), got 'main:app'"),
+        ({"app": Starlette}, "app must be an ASGI application"),
+        ({"app": pytest.fail}, "app must be an ASGI application .*, called with scope, receive and send"),
+        ({"app": True}, "app must be an ASGI application"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -65,6 +79,7 @@ def test_arguments_of_the_wrong_type(given: dict[str, Any], reason: str) -> None
         ({"host": ""}, "host must not be empty"),
         ({"host": "localhost:8000"}, "host must be a name or an address without a port, got 'localhost:8000'"),
         ({"host": "http://localhost"}, "host must be a name or an address"),
+        ({"host": "*"}, "host must not be '\\*': all addresses are '::' .* or '0.0.0.0'"),
         ({"host": "a b"}, "host must be a name or an address"),
         ({"port": -1}, "port must be at least 0, got -1"),
         ({"port": 65536}, "port must be at most 65535, got 65536"),
@@ -89,13 +104,33 @@ def test_arguments_of_the_wrong_type(given: dict[str, Any], reason: str) -> None
         ({"hosts": ["example.com/x"]}, "hosts must be names such as"),
         ({"hosts": ["*.example.com"]}, "hosts must be names such as"),
         ({"hosts": ["[::1]:80"]}, "hosts must be names such as"),
-        ({"trusted_proxies": ["proxy.example.com"]}, "trusted_proxies are addresses or networks"),
+        (
+            {"trusted_proxies": ["proxy.example.com"]},
+            "trusted_proxies are addresses or networks, .*, or 'unix'; names are not allowed",
+        ),
         ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies are addresses or networks"),
         ({"api_keys": [""]}, "an API key must not be empty"),
         ({"api_keys": ["secret one"]}, "each of api_keys must be 1 to 4096 printable ASCII characters"),
         ({"api_keys": ["secret\n"]}, "each of api_keys must be"),
         ({"api_keys": ["s\u00e9cret"]}, "each of api_keys must be"),
         ({"prefix": "rt"}, "prefix must be a path such as '/rt', got 'rt'"),
+        ({"unix": ""}, "unix must not be empty"),
+        ({"unix": "/run/\0x"}, "unix must be a path without NUL"),
+        ({"unix": "/run/" + "x" * 120}, "unix must have at most 10. bytes as an absolute path"),
+        ({"unix": "x.sock", "unix_mode": 660}, "unix_mode must be octal and at most 0o777, such as 0o660, got 660"),
+        ({"unix": "x.sock", "unix_mode": -1}, "unix_mode must be at least 0"),
+        ({"unix_mode": 0o660}, "unix_mode is for the file of a Unix socket: give its path by unix"),
+        ({"fd": -1}, "fd must be at least 0, got -1"),
+        ({"fd": "3"}, "fd must be the number of a descriptor, or 'systemd', got '3'"),
+        ({"fd": "launchd"}, "fd must be the number of a descriptor, or 'systemd', got 'launchd'"),
+        ({"unix": "x.sock", "fd": 3}, "unix and fd name two places: give one of them"),
+        ({"unix": "x.sock", "port": 8000}, "port and unix name two places: give one of them"),
+        ({"host": "::", "port": 1, "fd": 3}, "host and port and fd name two places: give one of them"),
+        ({"fd": 3, "reuse_port": True}, "reuse_port is for host and port, not for fd"),
+        ({"unix": "x.sock", "reuse_port": True}, "reuse_port is for host and port, not for unix"),
+        ({"proxy_protocol": True}, "proxy_protocol needs trusted_proxies"),
+        ({"mount": "fanwire"}, "mount must be a path such as '/rt', got 'fanwire'"),
+        ({"mount": "/a?b", "app": Starlette()}, "mount must be a path"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -116,16 +151,59 @@ def test_what_is_right() -> None:
         server(host=host)
     for keys in (["a" * 16], ("a" * 16, "b" * 16), {"a" * 16}, (key for key in ["a" * 16])):
         server(api_keys=keys)
+    server(trusted_proxies=["unix"], proxy_protocol=True)
     server(port=0, origins=[], hosts=("example.com",), trusted_proxies={"10.0.0.0/8", "::1"}, sessions=MemoryStore())
 
 
 def test_keys_that_come_once_are_kept() -> None:
     given = ServerArguments.of(
-        host="x", port=1, authenticate=None, authorize=None, insecure=True, origins=iter(["https://A.com:443"]),
-        hosts=iter(["::1", "Example.com"]), trusted_proxies=(), ssl=None, api_keys=iter(["k"]), prefix="/rt/",
-        sessions=None, backplane=None, reuse_port=False, config=None,
+        host="x", port=1, unix=None, unix_mode=None, fd=None, reuse_port=False, authenticate=None, authorize=None,
+        insecure=True, origins=iter(["https://A.com:443"]), hosts=iter(["::1", "Example.com"]), trusted_proxies=(),
+        proxy_protocol=False, ssl=None, api_keys=iter(["k"]), app=None, mount="/live/", prefix="/rt/",
+        sessions=None, backplane=None, config=None,
     )  # fmt: skip
-    assert given == (("https://a.com",), ("[::1]", "example.com"), (), ("k",), "/rt")
+    assert given == (("https://a.com",), ("[::1]", "example.com"), (), ("k",), "/live", "/rt", Tcp("x", 1))
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "host", "url"),
+    [
+        ({}, Tcp("127.0.0.1", 8000), "127.0.0.1", "ws://127.0.0.1:8000"),
+        ({"host": "::1"}, Tcp("::1", 8000), "::1", "ws://[::1]:8000"),
+        ({"port": 80, "reuse_port": True}, Tcp("127.0.0.1", 80, True), "127.0.0.1", "ws://127.0.0.1:80"),
+        ({"unix": "/run/x.sock"}, Unix(Path("/run/x.sock")), "", "ws+unix:/run/x.sock"),
+        ({"unix": Path("/x"), "unix_mode": 0o660}, Unix(Path("/x"), 0o660), "", "ws+unix:/x"),
+        ({"fd": 0}, Inherited((0,)), "", ""),
+        ({"fd": "systemd"}, Inherited(None), "", ""),
+    ],
+)
+def test_where_a_server_listens(given: dict[str, Any], place: Place, host: str, url: str) -> None:
+    one = server(**given)
+    assert (one._listeners.place, one.host, one.url) == (place, host, url)
+
+
+def test_a_path_stays_the_same_when_the_process_goes_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = server(unix="x.sock")
+    monkeypatch.chdir("/")
+    assert one.url == f"ws+unix:{tmp_path}/x.sock"
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "ws://127.0.0.1:8000"),
+        ({"app": Starlette()}, "ws://127.0.0.1:8000/fanwire"),
+        ({"app": Starlette(), "mount": ""}, "ws://127.0.0.1:8000"),
+        ({"app": Starlette(), "mount": "/"}, "ws://127.0.0.1:8000"),
+        ({"app": FastAPI(), "mount": "/a/b/"}, "ws://127.0.0.1:8000/a/b"),
+        ({"app": lambda scope, receive, send: None}, "ws://127.0.0.1:8000/fanwire"),
+        ({"app": functools.partial(print, "x")}, "ws://127.0.0.1:8000/fanwire"),
+        ({"mount": "/live"}, "ws://127.0.0.1:8000/live"),
+    ],
+)
+def test_where_it_is_mounted(given: dict[str, Any], url: str) -> None:
+    assert server(**given).url == url
 
 
 @pytest.mark.parametrize(

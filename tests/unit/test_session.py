@@ -51,7 +51,8 @@ def test_only_its_owner_may_resume_it_and_only_until_it_ends() -> None:
     session = Session("o", JSON)
     assert session.why_not("o", JSON) is None
     assert session.why_not("other", JSON) == "unknown"
-    assert session.why_not("o", MSGPACK) == "unknown"
+    assert session.why_not("o", MSGPACK) == "codec"
+    assert session.why_not("other", MSGPACK) == "unknown"
     assert session.end("expired")
     assert not session.end("closed")
     assert session.why_not("o", JSON) == "expired"

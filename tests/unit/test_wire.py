@@ -255,7 +255,7 @@ def test_replies_hold_the_same_values_in_both_encodings(codec: Codec) -> None:
         else {"type": "reply", "payload": b"\x00"}
     )
     for bad in ({"a": float("nan")}, {"a": b"x"}, {1: 2}, {"a": 2**64}):
-        with pytest.raises((TypeError, ValueError), match=r"^\$"):
+        with pytest.raises((TypeError, ValueError), match=r"^(the value|\$)"):
             codec.encode({"type": "reply", "payload": bad})
 
 

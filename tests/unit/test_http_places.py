@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
-
-import pytest
 
 from fanwire.config import Config
 from fanwire.errors import Refused
-from fanwire.gateway.http_connections import HttpConnection, HttpPlaces
+from fanwire.gateway.http_places import HttpPlaces
 from fanwire.limits import Limits
 
 
@@ -78,37 +75,3 @@ def test_a_dry_run_only_counts() -> None:
     found, counted = places(max_http_connections=1, max_address_http_connections=1, dry_run=True)
     assert [status(found, "192.0.2.1") for _ in range(2)] == [200, 200]
     assert counted == ["max_http_connections", "max_address_http_connections"]
-
-
-class Transport(asyncio.Transport):
-    def __init__(self) -> None:
-        super().__init__()
-        self.aborted = asyncio.Event()
-
-    def abort(self) -> None:
-        self.aborted.set()
-
-
-async def test_a_peer_that_does_not_take_its_answers_is_cut_off() -> None:
-    found, _ = places()
-    transport = Transport()
-    connection = HttpConnection(asyncio.Protocol(), transport, found.take("", has_key=False), 0.01)
-    connection.pause_writing()
-    connection.resume_writing()
-    await asyncio.sleep(0.02)
-    assert not transport.aborted.is_set()
-    connection.pause_writing()
-    await asyncio.wait_for(transport.aborted.wait(), 5)
-    connection.connection_lost(None)
-    assert len(found) == 0
-
-
-@pytest.mark.parametrize("ends", [False, True])
-async def test_its_place_is_given_back_at_its_end(ends: bool) -> None:
-    found, _ = places()
-    connection = HttpConnection(asyncio.Protocol(), Transport(), found.take("192.0.2.1", has_key=False), 5.0)
-    if ends:
-        assert not connection.eof_received()
-    connection.data_received(b"x")
-    connection.connection_lost(None)
-    assert len(found) == 0

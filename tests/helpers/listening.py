@@ -1,0 +1,68 @@
+"""Where servers listen: what binds, what fails, and what can be reached."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fanwire.listeners import Listeners, Place
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+HAS_IPV6 = _has_ipv6()
+
+needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+
+
+@contextlib.contextmanager
+def closed(*several: Listeners) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for one in several:
+            one.close()
+
+
+async def fails(place: Place, number: int) -> str:
+    one = Listeners(place)
+    with closed(one), pytest.raises(OSError, match="cannot listen at ") as failed:
+        await one.bind(100)
+    assert failed.value.errno == number
+    return str(failed.value)
+
+
+def reaches(family: int, address: object) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as peer:
+        peer.settimeout(5)
+        return peer.connect_ex(address) == 0  # type: ignore[arg-type]
+
+
+def is_socket(path: Path) -> bool:
+    return path.is_socket()
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def leave_stale(path: Path) -> None:
+    """As a server that was killed leaves it."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+        dead.listen()

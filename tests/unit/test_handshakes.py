@@ -1,0 +1,419 @@
+"""From a request to a connection: who is let in, who is refused, and what waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from helpers.fake_engine import LINKS, FakeEngine, hub_with
+from helpers.wait import until, within
+
+import fanwire
+from fanwire.handshake.handshakes import Handshakes, count_of
+from fanwire.handshake.tls import Tls
+from fanwire.health import Counters, Health
+from fanwire.request import Request
+from fanwire.store import Record
+
+RETRY = ["Retry-After: 1"]
+
+
+class Counted(Counters):
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def handler_error(self, handler: str) -> None:
+        self.errors.append(handler)
+
+    def internal_error(self, where: str) -> None:
+        self.errors.append(where)
+
+
+class Door:
+    """Handshakes of a hub with an engine that notes what is asked of it."""
+
+    def __init__(self, authenticate: Any = None, **options: Any) -> None:
+        self.engine = FakeEngine()
+        self.counted = Counted()
+        self.hub, authentication = hub_with(self.engine, authenticate, health=Health(self.counted), **options)
+        tls = Tls(self.hub.engine, None, 1.0, self.hub.spawn)
+        self.handshakes = Handshakes(self.hub, authentication, tls)
+        self._id = 0
+
+    def ask(self, target: str = "/", subprotocol: str | None = None, headers: bytes = b"") -> int:
+        """A request comes; returns its id."""
+        self._id += 1
+        self.handshakes.begin(self._id, (target.encode(), headers, "192.0.2.1", False, False, subprotocol))
+        return self._id
+
+    @property
+    def connections(self) -> list[fanwire.Connection]:
+        return list(self.hub.connections.values())
+
+
+def payload(encoded: bytes) -> dict[str, Any]:
+    welcome = json.loads(encoded)
+    assert welcome["type"] == "welcome"
+    found: dict[str, Any] = welcome["payload"]
+    return found
+
+
+async def test_without_authentication_a_client_is_in_at_once() -> None:
+    door = Door()
+    asked = door.ask("/a?b=c", headers=b"X-One: 1\r\nX-Two: 2")
+    assert door.engine.accepted == {asked: (None, b"", 1.0)}
+    (connection,) = door.connections
+    assert (connection.id, connection.link) == (asked + LINKS, asked + LINKS)
+    assert (connection.identity, connection.session, connection.state) == (None, None, fanwire.State.OPEN)
+    assert (connection.request.path, connection.request.query, connection.request.remote) == (
+        "/a", {"b": "c"}, "192.0.2.1",
+    )  # fmt: skip
+
+
+async def test_it_costs_no_task() -> None:
+    door = Door(lambda request: "ann")
+    before = asyncio.all_tasks()
+    door.ask()
+    door.ask(subprotocol="fanwire.v1.json")
+    assert asyncio.all_tasks() == before
+    assert len(door.connections) == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_handlers_see_headers_and_afterwards_they_are_gone(is_async: bool) -> None:
+    seen: list[str] = []
+
+    def connected(connection: fanwire.Connection) -> None:
+        seen.append(connection.request.headers["X-One"])
+
+    async def connected_later(connection: fanwire.Connection) -> None:
+        await asyncio.sleep(0)
+        connected(connection)
+
+    door = Door()
+    door.hub._on_connect = connected_later if is_async else connected
+    door.ask(headers=b"X-One: 1")
+    await until(lambda: seen == ["1"])
+    await until(lambda: not door.connections[0].request.headers)
+
+
+@pytest.mark.parametrize("subprotocol", [None, "fanwire.v1.raw"])
+async def test_a_client_without_a_codec_has_no_session(subprotocol: str | None) -> None:
+    door = Door()
+    asked = door.ask("/?session=x&received=1", subprotocol)
+    assert door.engine.accepted[asked] == (None, b"", 1.0)
+    assert door.connections[0].session is None
+
+
+async def test_a_client_with_a_codec_has_a_session_and_is_told() -> None:
+    door = Door()
+    asked = door.ask("/", "fanwire.v1.json")
+    session, first, _ = door.engine.accepted[asked]
+    (connection,) = door.connections
+    assert session == "json"
+    assert connection.session is not None
+    told = payload(first)
+    assert (told["session"], told["resumed"], told["received"]) == (connection.session.id, False, 0)
+    assert "reason" not in told
+
+
+async def test_the_identity_sets_the_rate() -> None:
+    door = Door(lambda request: fanwire.Identity(subject="feed", rate=10))
+    assert door.engine.accepted[door.ask()][2] == 10.0
+
+
+def failing(error: BaseException, is_async: bool) -> Any:
+    def plain(request: Request) -> Any:
+        raise error
+
+    async def later(request: Request) -> Any:
+        await asyncio.sleep(0)
+        raise error
+
+    return later if is_async else plain
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (fanwire.Refused(401, "who?"), (401, [], "who?")),
+        (fanwire.Refused(429, "later", retry_after=7), (429, ["Retry-After: 7"], "later")),
+        (fanwire.Reject("closed", "not today"), (403, [], "closed: not today")),
+        (fanwire.Reject("busy", "soon", retry=True, retry_after=1.5), (503, ["Retry-After: 2"], "busy: soon")),
+    ],
+)
+async def test_refused(error: BaseException, answer: tuple[int, list[str], str], is_async: bool) -> None:
+    door = Door(failing(error, is_async))
+    asked = door.ask()
+    await until(lambda: door.engine.refused == {asked: answer})
+    assert not door.connections
+    assert not door.counted.errors
+
+
+@pytest.mark.logs_errors
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("x"), SystemExit(1), asyncio.CancelledError(), asyncio.TimeoutError("its own"), fanwire.EngineError("x")],
+)
+async def test_whatever_else_is_raised_is_500(error: BaseException, is_async: bool) -> None:
+    door = Door(failing(error, is_async))
+    asked = door.ask()
+    await until(lambda: door.engine.refused == {asked: (500, [], "authenticate failed")})
+    assert door.counted.errors == ["authenticate"]
+
+
+async def test_one_that_takes_too_long_is_503_and_cancelled() -> None:
+    ended = asyncio.Event()
+
+    async def hang(request: Request) -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return "ann"
+
+    door = Door(hang, config={"handshake_timeout": 0.01})
+    asked = door.ask()
+    await within(ended.wait())
+    await until(lambda: door.engine.refused == {asked: (503, RETRY, "authenticate took too long")})
+
+
+async def test_those_who_wait_do_not_wait_for_each_other() -> None:
+    gates: dict[str, asyncio.Event] = {"/1": asyncio.Event(), "/2": asyncio.Event()}
+
+    async def think(request: Request) -> str:
+        await gates[request.path].wait()
+        return request.path
+
+    door = Door(think)
+    first, second = door.ask("/1"), door.ask("/2")
+    gates["/2"].set()
+    await until(lambda: list(door.engine.accepted) == [second])
+    gates["/1"].set()
+    await until(lambda: list(door.engine.accepted) == [second, first])
+    assert [connection.identity for connection in door.connections] == ["/2", "/1"]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 5])
+async def test_authenticate_is_cancelled_when_the_peer_leaves(turns: int) -> None:
+    ended: list[str] = []
+
+    async def hang(request: Request) -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        return "ann"
+
+    door = Door(hang)
+    asked = door.ask()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    door.handshakes.gone(asked)
+    await until(lambda: ended == ["cancelled"])
+    await until(lambda: not door.handshakes._waiting)
+    assert not door.connections
+
+
+async def test_who_has_left_is_no_connection() -> None:
+    door = Door()
+    door.engine.absent.add(1)
+    door.ask()
+    door.handshakes.gone(1)
+    assert not door.connections
+    assert not door.hub.carriers
+
+
+@pytest.mark.parametrize("turns", [0, 5])
+async def test_at_the_stop_those_who_wait_and_those_who_come_are_503(turns: int) -> None:
+    async def hang(request: Request) -> str:
+        await asyncio.Event().wait()
+        return "ann"
+
+    door = Door(hang)
+    waiting = door.ask()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    door.handshakes.close()
+    late = door.ask()
+    await until(lambda: set(door.engine.refused) >= {waiting})
+    door.handshakes.gone(late)
+    await until(lambda: set(door.engine.refused) == {waiting, late})
+    assert set(map(str, door.engine.refused.values())) == {str((503, RETRY, "the server is shutting down"))}
+
+
+async def test_one_that_answers_after_the_stop_lets_nobody_in() -> None:
+    door = Door()
+    door.handshakes.close()
+    asked = door.ask()
+    assert door.engine.refused == {asked: (503, RETRY, "the server is shutting down")}
+
+
+async def test_an_engine_that_has_ended_is_no_error() -> None:
+    door = Door()
+    door.engine.is_closed = True
+    door.ask()
+    assert not door.connections
+    assert not door.counted.errors
+
+
+@pytest.mark.logs_errors
+async def test_an_error_of_the_server_is_500(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError
+
+    door = Door()
+    monkeypatch.setattr(door.hub, "connected", fail)
+    monkeypatch.setattr("fanwire.handshake.handshakes.open_websocket", fail)
+    asked = door.ask()
+    assert door.engine.refused == {asked: (500, [], "the handshake failed")}
+    assert door.counted.errors == ["handshake"]
+
+
+# Users.
+
+
+async def test_one_with_too_many_connections_is_429() -> None:
+    door = Door(lambda request: "ann", config={"max_user_connections": 1})
+    door.ask()
+    asked = door.ask()
+    assert door.engine.refused[asked][:2] == (429, ["Retry-After: 5"])
+    assert len(door.connections) == 1
+
+
+async def test_one_that_is_sent_away_while_it_comes_in_is_401() -> None:
+    gate = asyncio.Event()
+
+    async def think(request: Request) -> str:
+        await gate.wait()
+        return "ann"
+
+    door = Door(think)
+    asked = door.ask()
+    await asyncio.sleep(0)
+    door.hub.disconnect_user("ann", "")
+    gate.set()
+    await until(lambda: door.engine.refused)
+    assert door.engine.refused[asked][0] == 401
+
+
+# Sessions.
+
+
+class Store:
+    """A store of other nodes' sessions, which takes its time if it `is_async`."""
+
+    def __init__(self, record: Record | BaseException | None, is_async: bool) -> None:
+        self._record = record
+        self._is_async = is_async
+
+    def save(self, record: Record, ttl: float) -> None:
+        """Keeps nothing."""
+
+    def load(self, id: str) -> Awaitable[Record | None] | Record | None:
+        return self._load() if self._is_async else self._now()
+
+    async def _load(self) -> Record | None:
+        await asyncio.sleep(0)
+        return self._now()
+
+    def _now(self) -> Record | None:
+        if isinstance(self._record, BaseException):
+            raise self._record
+        return self._record
+
+    def delete(self, id: str) -> None:
+        """There is nothing."""
+
+
+async def test_a_session_goes_on() -> None:
+    door = Door(lambda request: "ann")
+    door.ask("/", "fanwire.v1.json")
+    (connection,) = door.connections
+    session = connection.session
+    assert session is not None
+    session.received = 3
+    asked = door.ask(f"/?session={session.id}&received=7", "fanwire.v1.json")
+    conn, encoding, received, accepted, refused, farewell, rate = door.engine.resumed[asked]
+    assert (conn, encoding, received, farewell, rate) == (
+        connection.id, "json", 7, (4503, "another connection uses this session"), 1.0,
+    )  # fmt: skip
+    told = payload(accepted)
+    assert (told["session"], told["resumed"], told["received"]) == (session.id, True, 3)
+    for reason, first in refused.items():
+        told = payload(first)
+        assert (told["resumed"], told["received"], told["reason"]) == (False, 0, reason)
+        assert told["session"] != session.id
+    assert (connection.link, door.connections) == (asked + LINKS, [connection])
+
+
+@pytest.mark.parametrize("who", ["bob", None])
+async def test_anothers_session_is_unknown(who: str | None) -> None:
+    names = iter(["ann", who])
+    door = Door(lambda request: next(names) or fanwire.ANONYMOUS)
+    door.ask("/", "fanwire.v1.json")
+    session = door.connections[0].session
+    assert session is not None
+    asked = door.ask(f"/?session={session.id}&received=0", "fanwire.v1.json")
+    assert payload(door.engine.accepted[asked][1])["reason"] == "unknown"
+    assert len(door.connections) == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_session_of_another_node(is_async: bool) -> None:
+    record = Record(id="i", owner="ann", lineage="l", ended=None, rooms={"a": ("e", 7)})
+    door = Door(lambda request: "ann", store=Store(record, is_async))
+    asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
+    await until(lambda: asked in door.engine.accepted)
+    told = payload(door.engine.accepted[asked][1])
+    assert (told["resumed"], told["reason"], told["rooms"]) == (False, "other node", {"a": {"epoch": "e", "seq": 7}})
+
+
+@pytest.mark.logs_errors
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("error", [KeyError("x"), SystemExit(1), asyncio.CancelledError()])
+async def test_a_store_that_fails_keeps_nobody_out(error: BaseException, is_async: bool) -> None:
+    door = Door(store=Store(error, is_async))
+    asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
+    await until(lambda: asked in door.engine.accepted)
+    assert payload(door.engine.accepted[asked][1])["reason"] == "unknown"
+    assert len(door.counted.errors) == 1
+
+
+@pytest.mark.logs_errors
+async def test_a_store_that_hangs_keeps_nobody_out() -> None:
+    class Hanging(Store):
+        async def _load(self) -> None:
+            await asyncio.Event().wait()
+
+    door = Door(store=Hanging(None, True), config={"handshake_timeout": 0.01})
+    asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
+    await until(lambda: asked in door.engine.accepted)
+    assert payload(door.engine.accepted[asked][1])["reason"] == "unknown"
+
+
+async def test_who_leaves_while_the_store_looks_is_no_connection() -> None:
+    class Hanging(Store):
+        async def _load(self) -> None:
+            await asyncio.Event().wait()
+
+    door = Door(store=Hanging(None, True))
+    asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
+    door.engine.absent.add(asked)
+    door.handshakes.gone(asked)
+    await until(lambda: not door.handshakes._waiting)
+    assert not door.connections
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("0", 0), ("17", 17), ("", 1 << 62), ("-1", 1 << 62), ("1.0", 1 << 62), ("\u0661", 1 << 62), ("9" * 19, 1 << 62)],
+)
+def test_what_is_no_count_is_more_than_there_can_be(text: str, count: int) -> None:
+    assert count_of(text) == count

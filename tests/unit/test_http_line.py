@@ -1,0 +1,115 @@
+"""The end of a transport: after the answer, not before the peer has it, and not never."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fanwire.gateway import http_line
+from fanwire.gateway.http_line import LARGE, Line
+
+
+class Transport(asyncio.Transport):
+    """Notes what is done with it."""
+
+    def __init__(self, *, can_end: bool = True) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.written: list[bytes] = []
+        self.unsent = 0
+        self.aborted = asyncio.Event()
+        self._can_end = can_end
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.written.append(data)
+
+    def can_write_eof(self) -> bool:
+        return self._can_end
+
+    def is_closing(self) -> bool:
+        return "close" in self.calls or "abort" in self.calls
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def write_eof(self) -> None:
+        self.calls.append("end")
+
+    def resume_reading(self) -> None:
+        self.calls.append("read")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+        self.aborted.set()
+
+
+async def test_a_head_and_its_body_are_written_at_once() -> None:
+    transport = Transport()
+    line = Line(transport, 10.0, lambda: True)
+    line.write(b"head ")
+    line.write(b"body")
+    assert transport.written == []
+    await asyncio.sleep(0)
+    assert transport.written == [b"head body"]
+    large = bytes(LARGE + 1)
+    line.write(b"head")
+    line.write(large)
+    assert transport.written[1:] == [b"head", large]
+    line.write(b"last")
+    line.close()
+    line.write(b"never")
+    assert transport.written[3:] == [b"last"]
+    assert transport.calls == ["close"]
+    assert line.is_closing()
+    line.lost()
+
+
+async def test_one_that_is_still_sending_is_read_for_a_moment(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(http_line, "LINGER", 0.01)
+    for can_end in (True, False):
+        transport = Transport(can_end=can_end)
+        line = Line(transport, 0.01, lambda: False)
+        line.close()
+        line.close()
+        assert transport.calls == (["end", "read"] if can_end else ["read"])
+        await asyncio.wait_for(transport.aborted.wait(), 5)
+        assert transport.calls[-2:] == ["close", "abort"]
+        line.lost()
+
+
+async def test_one_that_does_not_take_what_is_left_is_cut_off() -> None:
+    transport = Transport()
+    line = Line(transport, 0.01, lambda: True)
+    line.close()
+    await asyncio.wait_for(transport.aborted.wait(), 5)
+    assert transport.calls == ["close", "abort"]
+
+
+async def test_one_that_takes_something_is_not() -> None:
+    transport = Transport()
+    line = Line(transport, 0.05, lambda: True)
+    transport.unsent = 100
+    line.pause_writing()
+    for _ in range(8):
+        await asyncio.sleep(0.02)
+        transport.unsent -= 10
+        assert not transport.calls
+    line.resume_writing()
+    await asyncio.sleep(0.1)
+    assert not transport.calls
+    line.pause_writing()
+    await asyncio.wait_for(transport.aborted.wait(), 5)
+    assert line.is_over
+
+
+async def test_when_it_is_lost_no_timer_is_left() -> None:
+    transport = Transport()
+    line = Line(transport, 0.01, lambda: True)
+    line.pause_writing()
+    line.close()
+    line.write(b"x")
+    line.lost()
+    await asyncio.sleep(0.05)
+    assert (transport.calls, transport.written) == (["close"], [])

@@ -1,0 +1,41 @@
+"""A body has to go on as long as it is read."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fanwire.gateway.http_watch import BodyWatch
+
+
+async def test_one_that_stands_still_is_found_out() -> None:
+    still = asyncio.Event()
+    watch = BodyWatch(0.02, lambda: True, still.set)
+    watch.begin()
+    watch.begin()
+    await asyncio.wait_for(still.wait(), 5)
+
+
+async def test_one_that_goes_on_or_is_not_read_is_left_alone() -> None:
+    still, is_wanted = asyncio.Event(), True
+    watch = BodyWatch(0.1, lambda: is_wanted, still.set)
+    watch.begin()
+    for _ in range(10):
+        await asyncio.sleep(0.03)
+        watch.moved()
+    is_wanted = False
+    await asyncio.sleep(0.3)
+    assert not still.is_set()
+    is_wanted = True
+    watch.stop()
+    await asyncio.sleep(0.3)
+    assert not still.is_set()
+
+
+async def test_what_nobody_wants_has_an_end() -> None:
+    still, end = asyncio.Event(), asyncio.Event()
+    watch = BodyWatch(0.01, lambda: True, still.set)
+    watch.begin()
+    watch.end_within(0.05, end.set)
+    watch.begin()
+    await asyncio.wait_for(end.wait(), 5)
+    assert not still.is_set()

@@ -1,0 +1,136 @@
+"""To whom each of the engine's events about newcomers goes, and what is logged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from typing import Any
+from unittest import mock
+
+import pytest
+from helpers.fake_engine import FakeEngine, hub_with
+from helpers.wait import DEADLINE, until
+
+from fanwire.handshake import newcomers as module
+from fanwire.handshake.newcomers import Newcomers
+from fanwire.handshake.tls import Tls
+
+
+class Door:
+    """Newcomers with stand-ins on all their sides."""
+
+    def __init__(self) -> None:
+        self.engine: Any = FakeEngine()
+        self.hub, _ = hub_with(self.engine)
+        self.handshakes, self.http, self.metrics = mock.Mock(), mock.Mock(), mock.Mock()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls = Tls(self.engine, context, DEADLINE, self.hub.spawn)
+        self.is_ready = True
+        self.newcomers = Newcomers(self.hub, self.handshakes, self.tls, self.http, self.metrics, lambda: self.is_ready)
+
+    def hear(self, kind: str, id: int, detail: Any) -> None:
+        """An event of the engine."""
+        self.hub._take_event(kind, id, detail)
+
+
+async def test_requests_go_to_the_handshakes() -> None:
+    door = Door()
+    detail = (b"/", b"", "192.0.2.1", False, False, None)
+    door.hear("request", 7, detail)
+    door.handshakes.begin.assert_called_once_with(7, detail)
+    door.hear("gone", 7, None)
+    door.handshakes.gone.assert_called_once_with(7)
+
+
+async def test_a_socket_that_speaks_http_goes_to_the_http_side() -> None:
+    door = Door()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        door.hear("http", 7, (theirs.detach(), b"GET /", "192.0.2.1", False))
+        (sock, data, peer, is_secure, gone, _), _ = door.http.take.call_args
+        assert (data, peer, is_secure) == (b"GET /", "192.0.2.1", False)
+        with sock:
+            assert sock.send(b"x") == 1
+            assert ours.recv(1) == b"x"
+        gone()
+        door.engine._others.left.assert_called_once_with(7)
+
+
+async def test_one_that_has_gone_before_it_was_handed_over_gives_its_place_back() -> None:
+    door = Door()
+    door.hear("http", 7, (None, b"GET /", "192.0.2.1", True))
+    door.http.adopt.assert_not_called()
+    door.engine._others.left.assert_called_once_with(7)
+
+
+async def test_a_peer_that_speaks_no_tls_is_over() -> None:
+    door = Door()
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.close()
+        door.hear("tls", 7, (theirs.detach(), "192.0.2.1"))
+        assert list(door.tls.newcomers) == [7]
+        await until(lambda: not door.tls.newcomers)
+    door.engine._others.feed.assert_called_once_with(7, 7, None)
+    # What is told of it afterwards is too late.
+    door.hear("data", 7, b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+    door.hear("finish", 7, "")
+
+
+@pytest.mark.parametrize("turns", [0, 3])
+async def test_a_tls_handshake_that_is_under_way_ends_with_the_newcomer(turns: int) -> None:
+    door = Door()
+    ours, theirs = socket.socketpair()
+    with ours:
+        # It says nothing.
+        door.hear("tls", 7, (theirs.detach(), "192.0.2.1"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        door.hear("data", 7, b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        door.hear("finish", 7, "")
+        await until(lambda: not door.tls.newcomers)
+        assert await until(lambda: _is_at_end(ours))
+
+
+def _is_at_end(sock: socket.socket) -> bool:
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+async def test_refusals_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fanwire")
+    door = Door()
+    door.hear("turned_away", 0, ("192.0.2.1", 403, "why", 0))
+    door.metrics.line_suppressed.assert_not_called()
+    door.hear("turned_away", 0, ("", 401, "who", 7))
+    door.metrics.line_suppressed.assert_called_once_with(logging.INFO, 7)
+    door.hear("turned_away", 0, ("", 0, "cannot accept connections", 0))
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.INFO, "192.0.2.1 refused with 403: why"),
+        (logging.INFO, "7 more lines about refusals were left out"),
+        (logging.INFO, "a peer refused with 401: who"),
+        (logging.WARNING, "cannot accept connections"),
+    ]
+
+
+async def test_the_engine_is_told_whether_the_server_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    door = Door()
+    told = door.engine._others.set_ready
+    door.newcomers.open()
+    told.assert_called_once_with(True)
+    door.is_ready = False
+    await until(lambda: told.call_args == mock.call(False))
+    door.is_ready = True
+    await until(lambda: told.call_args == mock.call(True))
+    door.is_ready = False
+    door.newcomers.close()
+    assert told.call_args == mock.call(False)
+    door.engine._others.stop_listening.assert_called_once_with()
+    door.handshakes.close.assert_called_once_with()
+    door.newcomers.abort()
