@@ -76,6 +76,8 @@ impl<T> Queue<T> {
         let mut inner = self.lock();
         mem::swap(&mut inner.items, into);
         inner.bytes = 0;
+        // Something else may have woken it.
+        inner.is_asleep = false;
         !inner.is_stopped
     }
 
