@@ -51,7 +51,7 @@ class Connection:
         close_reason: the text with it.
         closed_by: who ended it: "client" and "server" sent the first close frame, or the server cut it off; "network":
             its transport ended without one. None while it is open.
-        received_messages: how many messages the client has sent.
+        received_messages: how many messages the client has sent, without its reports of what it has received.
         received_bytes: bytes of the same.
         opened_at: when it began, in seconds of `time.monotonic`.
     """
