@@ -59,7 +59,7 @@ def test_off_the_main_thread_it_serves_until_it_is_stopped(how: str) -> None:
     thread.start()
 
     async def use() -> None:
-        await until(lambda: errors or (loops and server._hub is not None))
+        await until(lambda: errors or (loops and server.port))
         assert not errors
         async with server.client():
             pass
