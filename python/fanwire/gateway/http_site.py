@@ -1,4 +1,4 @@
-"""Who answers a request: the built-in routes, the application, or nobody. An ASGI application.
+"""What answers a request: a built-in route, the application, or a 404. An ASGI application.
 
 Whatever the application raises is its own error: it is logged at a limited rate and answered, and stops nothing.
 """

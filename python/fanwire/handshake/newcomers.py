@@ -1,4 +1,4 @@
-"""What the engine tells of those who are not connected yet, and to whom each of it goes."""
+"""The events of connections that are not let in yet, and where each of them goes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Newcomers:
         hub: passes the events on.
         handshakes: requests for connections.
         tls: those for whom the loop speaks TLS.
-        http: those who speak plain HTTP.
+        http: connections that speak plain HTTP.
         metrics: count what is left out of the log.
         is_ready: whether clients are let in.
     """
@@ -72,14 +72,14 @@ class Newcomers:
         self._tell_ready()
 
     def close(self) -> None:
-        """The server stops: it lets nobody in any more."""
+        """The server stops: from now on no connection is let in."""
         self.is_open = False
         self._engine.stop_listening()
         self._handshakes.close()
         self._tell_ready()
 
     def abort(self) -> None:
-        """The server has stopped: ends what is left of those who were not let in."""
+        """The server has stopped: ends the connections that were not let in."""
         if self._timer is not None:
             self._timer.cancel()
         self._tls.close()
