@@ -397,7 +397,7 @@ class HttpConnection(HttpToolsProtocol):
         if self._place is not None:
             self._place.leave()
         method, version = self.parser.get_method(), self.parser.get_http_version()
-        # Whoever takes it hears of its end.
+        # From here on the engine reads the socket; this protocol only has to be replaced.
         self._real.set_protocol(asyncio.Protocol())
         self._back(self._real, head_of(method, self._target, self.headers, version) + rest)
 

@@ -75,7 +75,7 @@ class Routes:
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     ) -> None:
-        """See ASGI."""
+        """Answers a request to a built-in route."""
         # One that is gone in the middle of its body gets no answer.
         with contextlib.suppress(ConnectionError):
             await self._app(scope, receive, send)

@@ -55,7 +55,7 @@ class Site:
         self._asked: dict[asyncio.Task[Any] | None, Scope] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Hands a request to a built-in route, to the application, or answers 404."""
         # The peer may be gone while it is answered, which nobody has to hear of.
         task = asyncio.current_task()
         self._asked[task] = scope
