@@ -206,6 +206,14 @@ impl Event {
         }
     }
 
+    /// How many messages of a client were refused already, if it tells of nothing else.
+    pub fn refused(&self) -> Option<usize> {
+        match self {
+            Self::Messages { messages, .. } => messages.refused(),
+            _ => None,
+        }
+    }
+
     /// Whether a client says by a close code that it comes back, so that the host decides about its session, and answers.
     pub fn may_ask(code: Option<u16>) -> bool {
         code.is_some_and(|code| (4000..4500).contains(&code))

@@ -56,7 +56,12 @@ impl Envelope<'_> {
     /// It in JSON.
     pub fn json(&self, framing: Framing) -> Box<[u8]> {
         let mut out = framing.begin(ENVELOPE + self.payload.len());
-        let buf = out.bytes();
+        self.write_json(out.bytes());
+        out.finish(true)
+    }
+
+    /// It in JSON, without what stands around it.
+    pub fn write_json(&self, buf: &mut Vec<u8>) {
         buf.extend_from_slice(b"{\"type\":\"");
         buf.extend_from_slice(self.label.as_bytes());
         buf.extend_from_slice(b"\",\"id\":");
@@ -104,7 +109,6 @@ impl Envelope<'_> {
             }
         }
         buf.push(b'}');
-        out.finish(true)
     }
 
     /// It in MessagePack.
@@ -119,7 +123,8 @@ impl Envelope<'_> {
         self.kind != Kind::Json || !self.payload.is_empty()
     }
 
-    fn write_msgpack(&self, buf: &mut Vec<u8>) {
+    /// It in MessagePack, without what stands around it.
+    pub fn write_msgpack(&self, buf: &mut Vec<u8>) {
         let optional = [("re", self.re), ("room", self.room), ("key", self.key)];
         let numbers = [("seq", self.seq), ("prev", self.prev)];
         let fields = 3

@@ -884,9 +884,13 @@ fn message_list(py: Python<'_>, messages: Messages) -> PyResult<Bound<'_, PyList
     Ok(list)
 }
 
-/// A message; one that came too fast with the seconds to wait.
+/// A message; one that came too fast with the seconds to wait. Of those that were refused already only how many they are, and
+/// their bytes.
 fn message_object<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
-    let Received { payload, is_text, wait_us } = message;
+    let Received { payload, is_text, wait_us, refused } = message;
+    if let Some(refused) = refused {
+        return Ok(refused.into_pyobject(py)?.into_any());
+    }
     let payload = match is_text {
         true => PyString::from_bytes(py, payload)?.into_any(),
         false => PyBytes::new(py, payload).into_any(),

@@ -206,7 +206,8 @@ class Engine:
             held: bytes of messages that the host keeps, which count for `inbound_bytes`.
 
         * `"messages"`: messages of the client; the detail is `(bytes, messages)`, where a message is bytes or str or,
-          if it came too fast, a pair of that and the seconds to wait.
+          if it came too fast, a pair of that and the seconds to wait. A pair of two numbers stands for messages in this
+          place that came too fast and were refused already: how many, and their bytes.
         * `"peer_closed"`: the client's close frame; the detail is `(code, reason)`. It was answered, unless a session's
           code is 4000 to 4499: then the host decides, and calls `retire` or `close`.
         * `"broke"`: the client broke a rule, and its connection is closed with the detail, `(code, reason)`. Where

@@ -141,6 +141,12 @@ class Desk:
             self._engine.send_control(connection.id, session.codec.name, session.report())
         return incoming
 
+    def refused(self, connection: Connection, session: Session, count: int, size: int) -> None:
+        """Counts messages of so many bytes that the engine has refused, as they came too fast."""
+        session.refused(count, size)
+        if session.is_report_due:
+            self._engine.send_control(connection.id, session.codec.name, session.report())
+
     def handle(self, connection: Connection, session: Session, incoming: Incoming) -> Pending | None:
         """Does what a message asks for, and answers. Returns what has to be awaited first, if anything."""
         own = self._own.get(incoming.type)

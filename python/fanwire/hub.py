@@ -50,8 +50,9 @@ __all__ = ["TAKEN_OVER", "Carrier", "Handler", "Handlers", "Hub", "Message"]
 
 Handler = Callable[..., Awaitable[None] | None]
 
-Message = bytes | str | tuple[bytes | str, float]
-"""A message of a client; one that came too fast with the seconds that it should have waited."""
+Message = bytes | str | tuple[bytes | str, float] | tuple[int, int]
+"""A message of a client; one that came too fast with the seconds that it should have waited; or how many messages the
+engine has refused in this place, and their bytes."""
 
 logger = logging.getLogger("fanwire")
 

@@ -82,6 +82,11 @@ class Session:
             self.received += 1
         return incoming
 
+    def refused(self, count: int, size: int) -> None:
+        """Counts messages of so many bytes that the engine has refused."""
+        self.received += count
+        self._untold_bytes += size
+
     @property
     def is_report_due(self) -> bool:
         """Whether the client should be told how many of its messages have come."""

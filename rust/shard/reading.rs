@@ -11,15 +11,16 @@ use std::sync::Arc;
 
 use crate::batch::{Messages, Piece};
 use crate::command::{Cause, Event, Source};
-use crate::envelope;
+use crate::envelope::{self, Kind};
 use crate::frame::{self, Opcode};
 use crate::inbound::{Inbound, Item};
 use crate::limit::Limit;
-use crate::message::NO_ROOM;
+use crate::message::{About, Delivery, Message, NO_ROOM, Role};
 use crate::pace::Rates;
 use crate::report::{Report, Taken};
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
+use crate::surplus::Refused;
 use crate::wire::decoder::Violation;
 
 /// The reading side of a connection that has a link.
@@ -392,6 +393,7 @@ impl<L: Link> Shard<L> {
         match what {
             Item::Messages(_) => {}
             Item::Report(report) => self.take_report(conn, &report, now_us),
+            Item::Refused(refused, wait_us) => self.refuse(conn, &refused, wait_us, now_us),
             Item::Ping(payload) => {
                 self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
             }
@@ -407,6 +409,20 @@ impl<L: Link> Shard<L> {
             Item::Broke(violation) => self.fail(conn, violation, now_us),
             Item::Passed(limit) => self.stats.limits[limit as usize].add(1),
         }
+    }
+
+    /// Answers a message over its rate, in the host's place.
+    fn refuse(&mut self, conn: ConnId, refused: &Refused, wait_us: u64, now_us: u64) {
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        let codec = slot.outbox.form().codec;
+        self.answers += 1;
+        let ts_ms = self.settings.started_ms + now_us / 1000;
+        let answer = refused.answer(codec, &format!("r{:x}-{:x}", conn.as_u64(), self.answers), ts_ms, wait_us);
+        let role = if refused.is_urgent { Role::Urgent } else { Role::Whole };
+        let kind = if codec.is_text() { Kind::Text } else { Kind::Binary };
+        let about = About::place(NO_ROOM, 0, Delivery::Reliable);
+        let message = Message::new(role, kind, &answer, about, now_us, &self.budget);
+        self.deliver(conn, &Arc::new(message), now_us);
     }
 
     /// Answers the peer's close frame with the same code (RFC 6455 section 5.5.1), unless by it the client says that it

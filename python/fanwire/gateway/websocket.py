@@ -77,7 +77,16 @@ class WebSocket:
     def _heard(self, session: Session, message: Message) -> None:
         if self.connection.state is not OPEN or self.phase in OVER:
             return
-        frame, wait = message if isinstance(message, tuple) else (message, None)
+        wait = None
+        if isinstance(message, tuple):
+            frame, wait = message
+            if isinstance(frame, int):
+                self.connection.received_messages += frame - 1
+                self.connection.received_bytes += int(wait)
+                self._hub.desk.refused(self.connection, session, frame, int(wait))
+                return
+        else:
+            frame = message
         incoming = self._hub.desk.arrived(self.connection, session, frame, wait)
         if incoming is not None:
             self.inbox.put(self._handle, session, incoming, size=len(frame))
