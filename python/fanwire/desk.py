@@ -174,7 +174,7 @@ class Desk:
                     if isawaitable(result):
                         # What is awaited is a part of the handler, too.
                         context = copy_context()
-            if isawaitable(result):
+            if result is not None and isawaitable(result):
                 answer = partial(self._answer, connection, session, incoming, name, own is None)
                 return Pending(result, answer, name, context)
             if own is None:
@@ -310,6 +310,8 @@ class Desk:
         self._refuse(connection, session, incoming, refusal)
 
     def _refuse(self, connection: Connection, session: Session, incoming: Incoming | None, refusal: Refusal) -> None:
+        if refusal.data is None and self._tell_plain(connection, session, incoming, refusal):
+            return
         fields: dict[str, Any] = {} if incoming is None else {"re": incoming.id, "room": incoming.room}
         if incoming is not None and incoming.type == "token":
             fields["urgent"] = True
@@ -318,6 +320,29 @@ class Desk:
         except EngineError:
             # The engine is gone, and with it whom to tell.
             logger.debug("%r cannot be told: %s", connection, refusal)
+
+    def _tell_plain(
+        self, connection: Connection, session: Session, incoming: Incoming | None, refusal: Refusal
+    ) -> bool:
+        """Tells a refusal that is numbers and short texts, as most are, in a fifth of the time. False: not told."""
+        envelope: dict[str, Any] = {"type": "error", "id": next(self._ids), "ts": time.time_ns() // 1_000_000}
+        is_urgent = False
+        if incoming is not None:
+            if incoming.id is not None:
+                envelope["re"] = incoming.id
+            if incoming.room is not None:
+                envelope["room"] = incoming.room
+            is_urgent = incoming.type == "token"
+        envelope["payload"] = refusal.payload()
+        try:
+            encoded = session.codec.encode_plain(envelope)
+            self._engine.send_envelope(connection.id, session.codec.name, encoded, is_urgent)
+        except EngineError:
+            # The engine is gone, and with it whom to tell.
+            logger.debug("%r cannot be told: %s", connection, refusal)
+        except Exception:  # noqa: BLE001 - a text of the application's may be of any type; what is wrong is said where it is looked at
+            return False
+        return True
 
     def _tell_error(self, connection: Connection, fields: dict[str, Any], refusal: Refusal) -> None:
         try:

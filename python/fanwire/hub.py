@@ -409,7 +409,7 @@ class Hub(Host):
             self._ended(connection, reason)
 
     def _changed(self, connection: Connection, room: str, has_joined: bool) -> None:
-        if connection.session is not None:
+        if connection.session is not None and self.sessions.is_shared:
             self.on_loop(self.sessions.changed, connection.session, connection)
         if self._on_join is not None or self._on_leave is not None:
             self.on_loop(self._tell_changed, connection, room, has_joined)

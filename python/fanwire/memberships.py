@@ -121,8 +121,9 @@ class Memberships:
         """A connection has ended, and the engine knows."""
         with self._lock:
             rooms, connection.rooms = connection.rooms, set()
-            for room in rooms:
-                self._leave_presence(connection, room)
+            if self._rosters or self._blind:
+                for room in rooms:
+                    self._leave_presence(connection, room)
         for room in rooms:
             self._fabric.left(room)
             self._changed(connection, room, False)

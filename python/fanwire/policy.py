@@ -71,6 +71,11 @@ class RoomPolicy(NamedTuple):
     see_history: Check = None
     when_away: str = "wait"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether one who joins gets nothing at first but what the engine has, and the others are not told."""
+        return self.snapshot is None and self.delivery != "latest" and not self.presence
+
     def rule(self, action: str) -> Check:
         """Who may do this: one of `rights.ACTIONS`."""
         if action == "join":

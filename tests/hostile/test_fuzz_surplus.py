@@ -1,5 +1,5 @@
-"""The engine refuses what comes too fast, and the interpreter what the engine leaves to it. Whatever a message looks like,
-it is answered and counted as if the interpreter had read it."""
+"""The engine refuses what comes too fast, and the interpreter what the engine leaves to it. Whatever a message looks
+like, it is answered and counted as if the interpreter had read it."""
 
 from __future__ import annotations
 
