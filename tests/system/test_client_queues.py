@@ -12,10 +12,11 @@ import pytest
 from helpers.scripted import JOINED, WELCOME, Peer, scripted
 from helpers.wait import until, within
 
-from fanwire.client import Client, ClientState, ConnectionFailed, Room, connect
+from fanwire.client import Client, ConnectionFailed, Room, connect
 from fanwire.client.dial import RECEIVE_WINDOW
 from fanwire.client.membership import STALE
 from fanwire.client.message import Gap
+from fanwire.state import ConnectionState
 
 SELDOM = {**WELCOME, "ack_frames": 1_000_000, "ack_bytes": 1 << 40}
 WINDOWS = {**SELDOM, "window": 4000}
@@ -73,7 +74,7 @@ async def test_a_room_that_is_not_read_holds_up_no_other(codec: str, caplog: pyt
 
     joined = asyncio.Event()
     async with scripted(script) as url, connect(url, max_queue=20, encoding=codec) as client:
-        states: list[ClientState] = []
+        states: list[ConnectionState] = []
         client.on_state(states.append)
         unread = await within(client.join("unread"))
         busy = await within(client.join("busy"))
@@ -284,7 +285,7 @@ async def test_an_application_that_is_slow_hears_of_a_close_at_once(is_reading: 
         await peer.socket.close(4500, "banned")
 
     async with scripted(script) as url, connect(url, max_queue=10) as client:
-        states: list[ClientState] = []
+        states: list[ConnectionState] = []
         client.on_state(states.append)
         room = await within(client.join("r"))
         call = asyncio.ensure_future(client.request("work", 1))
@@ -296,7 +297,7 @@ async def test_an_application_that_is_slow_hears_of_a_close_at_once(is_reading: 
         worker = asyncio.ensure_future(work()) if is_reading else None
         go_on.set()
         # Nothing is taken meanwhile.
-        await until(lambda: states == [ClientState.CLOSED])
+        await until(lambda: states == [ConnectionState.CLOSED])
         with pytest.raises(ConnectionFailed, match="4500 banned"):
             await within(call)
         with pytest.raises(ConnectionFailed, match="4500 banned"):
@@ -320,12 +321,12 @@ async def test_an_application_that_is_slow_hears_of_a_lost_connection_at_once() 
         await peer.say("welcome", payload={**WINDOWS, "resumed": True, "received": 1})
 
     async with scripted(first, second) as url, connect(url, max_queue=10) as client:
-        states: list[ClientState] = []
+        states: list[ConnectionState] = []
         client.on_state(states.append)
         room = await within(client.join("r"))
         await has_come(client, 101)
         go_on.set()
-        await until(lambda: states == [ClientState.RECONNECTING, ClientState.OPEN])
+        await until(lambda: states == [ConnectionState.RECONNECTING, ConnectionState.OPEN])
         assert room.is_behind
         assert await taken(room, 11) == list(range(1, 12))
 

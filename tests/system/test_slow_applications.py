@@ -13,15 +13,16 @@ from helpers.serving import Book
 from helpers.wait import until, within
 
 import fanwire
-from fanwire.client import Client, ClientState, ConnectionFailed, Gap, Room, connect
+from fanwire.client import Client, ConnectionFailed, Gap, Room, connect
 from fanwire.client.message_queue import MAX_MESSAGES
+from fanwire.state import ConnectionState
 
 PINGS = {"ping_interval": 0.25, "ping_timeout": 0.25, "grace": 5.0}
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 
 
-def noted(client: Client) -> list[ClientState]:
-    states: list[ClientState] = []
+def noted(client: Client) -> list[ConnectionState]:
+    states: list[ConnectionState] = []
     client.on_state(states.append)
     return states
 
@@ -155,7 +156,7 @@ async def test_a_slow_application_that_comes_back_in_a_new_session_goes_on() -> 
         await publish(server, 60, 1000)
         await until(lambda: room.is_behind)
         server.opened[0].close(4000)
-        await until(lambda: states[-1:] == [ClientState.OPEN] and server.members("a") == 1)
+        await until(lambda: states[-1:] == [ConnectionState.OPEN] and server.members("a") == 1)
         await publish(server, 60, 1000, first=60)
         await some_pings(server)
         await takes(room, 120)
@@ -166,7 +167,7 @@ async def test_a_slow_application_hears_that_the_server_has_closed() -> None:
         await publish(server, 100, 20_000)
         await some_pings(server)
         server.opened[0].close(4500, "banned")
-        await until(lambda: client.state is ClientState.CLOSED)
+        await until(lambda: client.state is ConnectionState.CLOSED)
         # What has come before is there.
         await takes(room, 31)
         with pytest.raises(ConnectionFailed, match="4500 banned"):
@@ -179,7 +180,7 @@ async def test_a_slow_application_that_loses_its_connection_goes_on() -> None:
         await publish(server, 60, 10_000)
         await some_pings(server)
         server.opened[0].close(4000)
-        await until(lambda: states[-1:] == [ClientState.OPEN])
+        await until(lambda: states[-1:] == [ConnectionState.OPEN])
         await some_pings(server)
         await takes(room, 60)
 
@@ -211,7 +212,7 @@ async def test_a_session_that_keeps_nothing_is_not_disconnected_either() -> None
         states = noted(client)
         await publish(server, 70, 100_000)
         await some_pings(server, 3)
-        assert client.state is ClientState.OPEN
+        assert client.state is ConnectionState.OPEN
         await takes(room, 70)
         assert states == []
 

@@ -151,7 +151,7 @@ async def client_side() -> None:
     async with fanwire.connect("ws://127.0.0.1:1", token=lambda: "token") as client:
 
         @client.on_state
-        def state(new: fanwire.ClientState) -> None:
+        def state(new: fanwire.ConnectionState) -> None:
             print(new)
 
         @client.on_room

@@ -9,7 +9,7 @@ import pytest
 from helpers.by_hand import Driver, only, parse, sent, seqs
 
 from fanwire.client import actions as do
-from fanwire.client.errors import ClientClosed, ConnectionFailed, RoomEnded
+from fanwire.client.errors import ConnectionFailed, RoomEnded
 from fanwire.client.heartbeat import WELCOME
 from fanwire.client.membership import MAX_RETRIES, STALE
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
@@ -17,7 +17,8 @@ from fanwire.client.positions import GRACE, MAX_RANGES
 from fanwire.client.receipts import MAX_REMEMBERED
 from fanwire.client.renewal import CAP, PAUSE
 from fanwire.client.rooms import PACE
-from fanwire.client.state import TRANSITIONS, ClientState
+from fanwire.errors import Closed
+from fanwire.state import ConnectionState
 
 # Beginning and coming back.
 
@@ -29,8 +30,8 @@ def test_the_first_connection_asks_for_no_session() -> None:
 def test_the_welcome_opens() -> None:
     driver = Driver()
     assert driver.open() == []
-    assert driver.machine.state is ClientState.CONNECTING
-    assert driver.welcome() == [do.StateChanged(ClientState.OPEN)]
+    assert driver.machine.state is ConnectionState.CONNECTING
+    assert driver.welcome() == [do.StateChanged(ConnectionState.OPEN)]
     assert driver.machine.session.id == "S"
 
 
@@ -44,7 +45,7 @@ def test_a_lost_connection_is_resumed_with_what_was_received(encoding: str) -> N
         driver.hear(kind)
     driver.hear("received", payload={"count": 1})
     actions = driver.lose()
-    assert actions[0] == do.StateChanged(ClientState.RECONNECTING)
+    assert actions[0] == do.StateChanged(ConnectionState.RECONNECTING)
     (connect,) = only(actions, do.Connect)
     assert connect.query == {"session": "S", "received": "3"}
     assert 0 <= connect.delay <= 0.2
@@ -761,7 +762,7 @@ def test_a_call_that_comes_too_fast_is_told_when_it_may_come_again() -> None:
         assert (reject.key, reject.error.code) == (key, "rate_limited")
         assert (reject.error.retry, reject.error.retry_after_ms) == (True, 500)
     assert driver.wait(10) == []
-    assert driver.machine.state is ClientState.OPEN
+    assert driver.machine.state is ConnectionState.OPEN
 
 
 def test_what_cannot_be_encoded_or_is_too_large_is_the_callers_error_and_leaves_nothing() -> None:
@@ -868,7 +869,7 @@ def test_the_close_code_says_whether_to_come_back(code: int, comes_back: bool) -
     if comes_back:
         assert only(actions, do.Connect)
         return
-    assert driver.machine.state is ClientState.CLOSED
+    assert driver.machine.state is ConnectionState.CLOSED
     (changed,) = only(actions, do.StateChanged)
     assert isinstance(changed.error, ConnectionFailed)
     assert (changed.error.code, changed.error.reason, str(changed.error)) == (code, "because", f"{code} because")
@@ -932,7 +933,7 @@ def test_who_is_asked_to_come_back_goes_at_once_and_resumes() -> None:
     actions = driver.hear("closing", payload=COME_BACK)
     assert actions[:2] == [
         do.Drop(4000, "please reconnect", is_asked=True),
-        do.StateChanged(ClientState.RECONNECTING),
+        do.StateChanged(ConnectionState.RECONNECTING),
     ]
     (connect,) = actions[2:]
     assert isinstance(connect, do.Connect)
@@ -984,7 +985,7 @@ def test_any_other_closing_waits_for_the_close_frame(payload: dict[str, Any]) ->
     driver.joined()
     assert driver.hear("closing", payload=payload) == []
     assert seqs(driver.message(1)) == [1]
-    assert driver.machine.state is ClientState.OPEN
+    assert driver.machine.state is ConnectionState.OPEN
 
 
 def test_a_client_that_closes_is_not_asked_to_come_back() -> None:
@@ -1215,7 +1216,7 @@ def test_the_end_fails_what_waits() -> None:
 def test_it_gives_up() -> None:
     driver = Driver(max_attempts=2)
     assert only(driver.lose(reason="refused"), do.Connect)
-    assert driver.machine.state is ClientState.CONNECTING
+    assert driver.machine.state is ConnectionState.CONNECTING
     driver.lose(reason="refused")
     assert str(driver.machine.error) == "given up after 2 attempts: 1006 refused"
 
@@ -1247,7 +1248,7 @@ def test_a_new_token_is_tried_once_for_each_welcome() -> None:
         driver.lose()
     for _ in range(2):
         driver.machine.refused(401, None, driver.now, is_renewable=True)
-    assert driver.machine.state is ClientState.CLOSED
+    assert driver.machine.state is ConnectionState.CLOSED
 
 
 def test_closing_with_a_connection_waits_for_it() -> None:
@@ -1256,15 +1257,15 @@ def test_closing_with_a_connection_waits_for_it() -> None:
     key = driver.machine.publish("r", 1)
     driver.take()
     driver.machine.close()
-    assert driver.take() == [do.StateChanged(ClientState.CLOSING), do.Close(1000)]
+    assert driver.take() == [do.StateChanged(ConnectionState.CLOSING), do.Close(1000)]
     assert driver.machine.deadline is None
     assert driver.message(1) == []
-    with pytest.raises(ClientClosed):
+    with pytest.raises(Closed):
         driver.machine.join("s")
     actions = driver.lose(1000)
-    assert actions[0] == do.StateChanged(ClientState.CLOSED)
+    assert actions[0] == do.StateChanged(ConnectionState.CLOSED)
     assert [action.key for action in only(actions, do.Reject)] == [key]
-    assert isinstance(only(actions, do.Reject)[0].error, ClientClosed)
+    assert isinstance(only(actions, do.Reject)[0].error, Closed)
     assert only(actions, do.Left) == [do.Left("r")]
     assert driver.machine.error is None
 
@@ -1273,12 +1274,5 @@ def test_closing_without_a_connection_is_at_once() -> None:
     driver = Driver().up()
     driver.lose()
     driver.machine.close()
-    assert driver.take() == [do.Close(1000), do.StateChanged(ClientState.CLOSED)]
+    assert driver.take() == [do.Close(1000), do.StateChanged(ConnectionState.CLOSED)]
     assert driver.open() == []
-
-
-def test_the_table_of_states() -> None:
-    assert set(TRANSITIONS) == set(ClientState)
-    assert [state for state in ClientState if not TRANSITIONS[state]] == [ClientState.CLOSED]
-    assert ClientState.CONNECTING not in set().union(*TRANSITIONS.values())
-    assert all(ClientState.CLOSED in ways for state, ways in TRANSITIONS.items() if state is not ClientState.CLOSED)

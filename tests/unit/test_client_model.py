@@ -26,7 +26,7 @@ from fanwire.client.codec import Codec
 from fanwire.client.machine import Machine
 from fanwire.client.message import Gap, Message
 from fanwire.client.renewal import Renewal
-from fanwire.client.state import ClientState
+from fanwire.state import ConnectionState
 
 EXAMPLES = int(os.environ.get("FANWIRE_MODEL", "100"))
 """`make soak` has 2,000."""
@@ -500,7 +500,7 @@ class Model(RuleBasedStateMachine):
         for _ in range(200):
             if self.wanted is not None:
                 self.connect()
-            if self.renewal.deadline is not None and self.machine.state is ClientState.OPEN:
+            if self.renewal.deadline is not None and self.machine.state is ConnectionState.OPEN:
                 self.wait(max(0.0, self.renewal.deadline - self.now))
             while self.calls:
                 self.the_function_returns(True)
@@ -518,7 +518,7 @@ class Model(RuleBasedStateMachine):
         if self.wanted is None and self.connection is None:
             return
         self.settle()
-        assert self.machine.state is ClientState.OPEN
+        assert self.machine.state is ConnectionState.OPEN
         assert not self.behind
         for room in ROOMS:
             self.server.publish(room, next(self.data))

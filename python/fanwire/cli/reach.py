@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from fanwire.cli.failure import Failure
-from fanwire.client import Client, ClientState, ConnectionFailed, connect
+from fanwire.client import Client, ConnectionFailed, connect
+from fanwire.state import ConnectionState
 
 __all__ = ["Tell", "reach", "reason_of"]
 
@@ -68,9 +69,9 @@ def _watch(client: Client, tell: Tell) -> None:
     session = ""
 
     @client.on_state
-    def changed(state: ClientState) -> None:
+    def changed(state: ConnectionState) -> None:
         nonlocal session
-        if state is ClientState.OPEN:
+        if state is ConnectionState.OPEN:
             tell(f"session {client.session} {'resumed' if client.session == session else 'is new'}")
             session = client.session
         else:

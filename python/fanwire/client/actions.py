@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fanwire.client.errors import ClientError, RequestFailed
+from fanwire.client.errors import RequestFailed
 from fanwire.client.message import Gap, Member, Message, Skipped
-from fanwire.client.state import ClientState
+from fanwire.errors import FanwireError
+from fanwire.state import ConnectionState
 
 __all__ = [
     "Action",
@@ -83,8 +84,8 @@ class StateChanged:
         error: why it is CLOSED; None: its own side wanted it.
     """
 
-    state: ClientState
-    error: ClientError | None = None
+    state: ConnectionState
+    error: FanwireError | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Reject:
     """Fail a call."""
 
     key: str
-    error: ClientError
+    error: FanwireError
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Left:
     """No more messages of the room. `error` says why, if that was not wanted."""
 
     room: str
-    error: ClientError | None = None
+    error: FanwireError | None = None
 
 
 @dataclass(frozen=True)

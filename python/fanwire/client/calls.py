@@ -76,7 +76,7 @@ class Call:
         """The answer. A caller that is cancelled leaves the others alone.
 
         Raises:
-            ClientError: the call has failed.
+            FanwireError: the call has failed.
         """
         self._waiting += 1
         try:

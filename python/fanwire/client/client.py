@@ -21,7 +21,7 @@ from fanwire.client.backoff import Backoff
 from fanwire.client.calls import Call, Calls
 from fanwire.client.codec import Codec
 from fanwire.client.driver import Driver, Token
-from fanwire.client.errors import ClientClosed, ClientError
+from fanwire.client.errors import CLOSED
 from fanwire.client.head import check_headers, check_token, check_url
 from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
@@ -29,9 +29,10 @@ from fanwire.client.message_queue import MAX_MESSAGES, MessageQueue
 from fanwire.client.open_rooms import OpenRooms, tell
 from fanwire.client.renewal import Renewal
 from fanwire.client.room import Room
-from fanwire.client.state import ClientState
 from fanwire.client.stream import Stream
 from fanwire.deadline import within
+from fanwire.errors import Closed, FanwireError
+from fanwire.state import ConnectionState
 
 __all__ = ["Client", "Messages", "connect"]
 
@@ -44,7 +45,7 @@ MOST_SECONDS = 1e9
 CLOSE_TIMEOUT = 5.0
 """Seconds for the server's side of the closing handshake."""
 
-OnState = TypeVar("OnState", bound=Callable[[ClientState], object])
+OnState = TypeVar("OnState", bound=Callable[[ConnectionState], object])
 OnRoom = TypeVar("OnRoom", bound=Callable[[Room], object])
 
 
@@ -171,10 +172,10 @@ class Client:
         self._messages = Messages(max_queue, self._processed)
         self._has_dropped = False
         self._unreadable = 0
-        self._state_callbacks: list[Callable[[ClientState], object]] = []
+        self._state_callbacks: list[Callable[[ConnectionState], object]] = []
 
     @property
-    def state(self) -> ClientState:
+    def state(self) -> ConnectionState:
         """Where it stands."""
         return self._machine.state
 
@@ -189,7 +190,7 @@ class Client:
         return self._rooms.by_name
 
     @property
-    def error(self) -> ClientError | None:
+    def error(self) -> FanwireError | None:
         """Why it is closed for good; None: it is not, or its own side wanted it."""
         return self._machine.error
 
@@ -225,14 +226,14 @@ class Client:
         self._machine.start()
         try:
             self._driver.perform()
-            while self.state is ClientState.CONNECTING:
+            while self.state is ConnectionState.CONNECTING:
                 await self._next_change()
         except BaseException:
             await self._driver.finish()
             raise
-        if self.state is ClientState.CLOSED:
+        if self.state is ConnectionState.CLOSED:
             await self._driver.finish()
-            raise self._machine.error or ClientClosed()
+            raise self._machine.error or Closed(CLOSED)
         return self
 
     async def __aexit__(
@@ -241,14 +242,14 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Ends the session, with code 1000. Calls that wait raise `ClientClosed`, iterations end."""
+        """Ends the session, with code 1000. Calls that wait raise `Closed`, iterations end."""
         if not self._is_entered:
             return
         self._machine.close()
         self._driver.perform()
         deadline = self._loop.time() + self._close_timeout
         try:
-            while self.state is not ClientState.CLOSED and self._loop.time() < deadline:
+            while self.state is not ConnectionState.CLOSED and self._loop.time() < deadline:
                 await within(self._next_change(), max(0.0, deadline - self._loop.time()))
         except asyncio.TimeoutError:
             pass
@@ -267,7 +268,7 @@ class Client:
         Raises:
             RequestFailed: the server refuses.
             ValueError: the name is too long; or `since` is another position than that of a room that is joined.
-            ClientError: the client is closed, or has given up.
+            FanwireError: the client is closed, or has given up.
         """
         return await self._rooms.join(check_room(room), checked_position(since))
 
@@ -292,7 +293,7 @@ class Client:
         Raises:
             RequestFailed: the server refuses.
             TypeError, ValueError: the data cannot be encoded, or is too large.
-            ClientError: the client is closed, or has given up; whether it was published is then unknown.
+            FanwireError: the client is closed, or has given up; whether it was published is then unknown.
         """
         check_room(room)
         check_key(key)
@@ -313,7 +314,7 @@ class Client:
         Raises:
             RequestFailed: the server, or its handler, refuses.
             TypeError, ValueError: the payload cannot be encoded or is too large, or the type is the protocol's own.
-            ClientError: the client is closed, or has given up.
+            FanwireError: the client is closed, or has given up.
         """
         check_kind(kind)
         await self.until_writable()
@@ -332,7 +333,7 @@ class Client:
 
         Raises:
             RequestFailed: the server refuses; "invalid_payload" where it no longer knows the page before.
-            ClientError: the client is closed, or has given up.
+            FanwireError: the client is closed, or has given up.
 
         Example::
 
@@ -377,7 +378,7 @@ class Client:
             raise RuntimeError("a client is used within `async with`")
         # One after the other, or a later call would overtake those that wait.
         async with self._turn:
-            while self._machine.is_full and self.state is not ClientState.CLOSED:
+            while self._machine.is_full and self.state is not ConnectionState.CLOSED:
                 self._writable.clear()
                 await self._writable.wait()
 
@@ -403,7 +404,7 @@ class Client:
 
     def _do_state(self, action: do.StateChanged) -> None:
         self._changed.set()
-        if action.state is ClientState.CLOSED:
+        if action.state is ConnectionState.CLOSED:
             self._writable.set()
             self._messages.end(action.error)
         tell(self._state_callbacks, action.state)
@@ -502,7 +503,7 @@ class Messages:
         self._stream.wake()
         return dropped
 
-    def end(self, error: ClientError | None) -> None:
+    def end(self, error: FanwireError | None) -> None:
         """No more come."""
         self._stream.end(error)
 

@@ -28,15 +28,7 @@ from fanwire.client.codec import (
     WindowInfo,
     convert,
 )
-from fanwire.client.errors import (
-    MEANINGS,
-    REFUSALS,
-    ClientClosed,
-    ClientError,
-    ConnectionFailed,
-    ProtocolError,
-    RequestFailed,
-)
+from fanwire.client.errors import CLOSED, MEANINGS, REFUSALS, ConnectionFailed, ProtocolError, RequestFailed
 from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.membership import message_of, seq_of
@@ -50,9 +42,10 @@ from fanwire.client.renewal import Renewal
 from fanwire.client.reports import Reports
 from fanwire.client.rooms import Rooms
 from fanwire.client.session import MAX_BYTES, MAX_FRAMES, Session, size_of
-from fanwire.client.state import TRANSITIONS, ClientState
 from fanwire.client.vouching import Vouching
 from fanwire.codes import CloseCode, should_reconnect
+from fanwire.errors import Closed, FanwireError
+from fanwire.state import CLIENT, ConnectionState
 
 __all__ = ["Machine"]
 
@@ -107,8 +100,8 @@ class Machine:
         # Whether there is a connection.
         self._is_linked = False
         self._is_renewable = is_renewable
-        self.state = ClientState.CONNECTING
-        self.error: ClientError | None = None
+        self.state = ConnectionState.CONNECTING
+        self.error: FanwireError | None = None
         self.session = Session(max_frames, max_bytes)
         self._out = Outgoing(codec, self._actions, self._questions, self.session, self._reports, name=name)
         dice = Random(name)  # noqa: S311 - spreads load, hides nothing
@@ -116,7 +109,7 @@ class Machine:
 
     @property
     def _was_connected(self) -> bool:
-        return self.state is not ClientState.CONNECTING
+        return self.state is not ConnectionState.CONNECTING
 
     @property
     def is_full(self) -> bool:
@@ -126,10 +119,10 @@ class Machine:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`, at the latest; None: not because of time."""
-        if not self._is_linked or self.state is ClientState.CLOSING:
+        if not self._is_linked or self.state is ConnectionState.CLOSING:
             return None
         deadline = self._heartbeat.deadline
-        if self.state is ClientState.OPEN:
+        if self.state is ConnectionState.OPEN:
             for other in (
                 self._renewal.deadline,
                 self._vouching.deadline,
@@ -155,7 +148,7 @@ class Machine:
 
     def opened(self, now: float) -> None:
         """The connection that was asked for is there."""
-        if self.state is ClientState.CLOSED:
+        if self.state is ConnectionState.CLOSED:
             return
         self._is_linked = True
         self._heartbeat.opened(now)
@@ -172,7 +165,7 @@ class Machine:
             now: the time.
             is_renewable: whether the next attempt has a new token.
         """
-        if self.state is ClientState.CLOSED:
+        if self.state is ConnectionState.CLOSED:
             return
         if status == 401 and (is_renewable or self._is_renewable) and self._renewal.refused():
             self._connect(0.0)
@@ -183,9 +176,9 @@ class Machine:
 
     def unreachable(self, failure: Failure, reason: str, now: float) -> None:
         """An attempt to connect has failed, without an HTTP status."""
-        if self.state is ClientState.CLOSED:
+        if self.state is ConnectionState.CLOSED:
             return
-        if self.state is not ClientState.CLOSING and failure.is_final(was_connected=self._was_connected):
+        if self.state is not ConnectionState.CLOSING and failure.is_final(was_connected=self._was_connected):
             self._fail(ConnectionFailed(reason))
         else:
             self.lost(CloseCode.ABNORMAL, reason, now)
@@ -198,9 +191,9 @@ class Machine:
             reason: the text with it, or what happened.
             now: the time.
         """
-        if self.state is ClientState.CLOSED:
+        if self.state is ConnectionState.CLOSED:
             return
-        if self.state is ClientState.CLOSING:
+        if self.state is ConnectionState.CLOSING:
             self._end()
             return
         # It was said of this connection, and not of the attempts that follow.
@@ -220,12 +213,12 @@ class Machine:
 
     def received(self, frame: bytes | str, now: float) -> None:
         """A whole message has come."""
-        if not self._is_linked or self.state in (ClientState.CLOSING, ClientState.CLOSED):
+        if not self._is_linked or self.state in (ConnectionState.CLOSING, ConnectionState.CLOSED):
             return
         self._heartbeat.heard(now)
         try:
             envelope = self._codec.decode(frame)
-            if self.state is not ClientState.OPEN:
+            if self.state is not ConnectionState.OPEN:
                 self._on_welcome(envelope, now)
                 return
             if envelope.type not in UNCOUNTED:
@@ -241,7 +234,7 @@ class Machine:
 
     def violated(self, code: int, reason: str, now: float) -> None:
         """The server broke a rule: a session whose counts cannot be trusted is not resumed."""
-        if self.state in (ClientState.CLOSING, ClientState.CLOSED):
+        if self.state in (ConnectionState.CLOSING, ConnectionState.CLOSED):
             return
         self.session.forget()
         self._actions.append(do.Drop(code, reason))
@@ -249,13 +242,13 @@ class Machine:
 
     def tick(self, now: float, network: Network | None = None) -> None:
         """Some time has passed; `network` is the connection as the kernel sees it, where it can tell."""
-        if not self._is_linked or self.state in (ClientState.CLOSING, ClientState.CLOSED):
+        if not self._is_linked or self.state in (ConnectionState.CLOSING, ConnectionState.CLOSED):
             return
         if self._heartbeat.is_over(now, network):
             # Not 1000 or 1001, which would end the session.
             self._actions.append(do.Drop(CloseCode.RECONNECT, "no sign of life"))
             self.lost(CloseCode.ABNORMAL, "no sign of life", now)
-        elif self.state is ClientState.OPEN:
+        elif self.state is ConnectionState.OPEN:
             if self._vouching.is_due(now, network):
                 self._actions.append(do.Vouch())
             if self._heartbeat.asks(now, network) or self._clock.is_due(now):
@@ -271,7 +264,7 @@ class Machine:
             TypeError, ValueError: it cannot be sent, and counts as none; say `renewal_failed`.
         """
         # What comes too late is of no use: the next upgrade asks for one itself.
-        if self.state is ClientState.OPEN and self._renewal.is_asked:
+        if self.state is ConnectionState.OPEN and self._renewal.is_asked:
             key = self._out.ask("token", None, {"token": token})
             # One that was sent before, and not answered, must not come after this one.
             self.withdraw(self._renewal.key)
@@ -294,7 +287,7 @@ class Machine:
 
         Raises:
             ValueError: it is joined, or the name is empty or longer than 255 bytes.
-            ClientError: it is over.
+            FanwireError: it is over.
         """
         self._check()
         return self.rooms.join(room, since, is_new=is_new)
@@ -304,7 +297,7 @@ class Machine:
         the first call.
 
         Raises:
-            ClientError: it is over.
+            FanwireError: it is over.
         """
         self._check()
         return self.rooms.leave(room)
@@ -314,7 +307,7 @@ class Machine:
 
         Raises:
             TypeError, ValueError: the payload cannot be encoded, or is too large.
-            ClientError: it is over.
+            FanwireError: it is over.
         """
         self._check()
         return self._out.ask("publish", check_room(room), payload, UNSET if key is None else key)
@@ -324,7 +317,7 @@ class Machine:
 
         Raises:
             TypeError, ValueError: the payload cannot be encoded or is too large, or the type is the protocol's.
-            ClientError: it is over.
+            FanwireError: it is over.
         """
         self._check()
         if kind in RESERVED and kind != "presence":
@@ -345,7 +338,7 @@ class Machine:
 
     def processed(self, key: str) -> None:
         """The application has processed the message with this id that was delivered with `ack`."""
-        if self._receipts.processed(key) and self.state not in (ClientState.CLOSING, ClientState.CLOSED):
+        if self._receipts.processed(key) and self.state not in (ConnectionState.CLOSING, ConnectionState.CLOSED):
             self._out.acknowledge(key)
 
     def fall_behind(self, room: str) -> None:
@@ -355,13 +348,13 @@ class Machine:
 
     def catch_up(self, room: str) -> None:
         """The application has place again."""
-        if self.state not in (ClientState.CLOSING, ClientState.CLOSED):
+        if self.state not in (ConnectionState.CLOSING, ConnectionState.CLOSED):
             self.rooms.catch_up(room)
 
     def refresh(self, room: str, now: float) -> bool:
         """Newest values of a room have waited for too long. Returns whether they come again: those that wait are to be
         dropped then."""
-        if self.state in (ClientState.CLOSING, ClientState.CLOSED) or not self._reports.is_wanted:
+        if self.state in (ConnectionState.CLOSING, ConnectionState.CLOSED) or not self._reports.is_wanted:
             # A server without windows has nothing newer than what waits here.
             return False
         return self.rooms.refresh(room, now)
@@ -377,16 +370,16 @@ class Machine:
 
     def report(self, room: str, now: float) -> None:
         """The queue of a room says that so much was taken that the server is to be told."""
-        if self.state is ClientState.OPEN:
+        if self.state is ConnectionState.OPEN:
             self._out.tell(now, room)
 
     def close(self) -> None:
         """Ends it: with the connection's closing handshake if there is one."""
-        if self.state in (ClientState.CLOSING, ClientState.CLOSED):
+        if self.state in (ConnectionState.CLOSING, ConnectionState.CLOSED):
             return
         is_linked = self._is_linked
         if is_linked:
-            self._become(ClientState.CLOSING)
+            self._become(ConnectionState.CLOSING)
         self._actions.append(do.Close(CloseCode.NORMAL))
         if not is_linked:
             self._end()
@@ -402,7 +395,7 @@ class Machine:
         self._heartbeat.welcomed(welcome.heartbeat_ms / 1000)
         self._vouching.welcomed(welcome.heartbeat_ms / 1000, now)
         self._backoff.opened(now)
-        self._become(ClientState.OPEN)
+        self._become(ConnectionState.OPEN)
         token = self._questions.answered(self._renewal.forget())
         if token is not None:
             # The upgrade has shown a newer one, whose place it must not take.
@@ -562,8 +555,8 @@ class Machine:
         if self.error is not None:
             # One error for all calls: it must not grow by the traceback of each.
             raise self.error.with_traceback(None)
-        if self.state in (ClientState.CLOSING, ClientState.CLOSED):
-            raise ClientClosed
+        if self.state in (ConnectionState.CLOSING, ConnectionState.CLOSED):
+            raise Closed(CLOSED)
 
     def _down(self, reason: str, now: float, after: float | None = None, *, is_violation: bool = False) -> None:
         delay = self._backoff.failed(now, after, is_violation=is_violation)
@@ -576,22 +569,22 @@ class Machine:
 
     def _away(self, delay: float) -> None:
         self._is_linked = False
-        if self.state is ClientState.OPEN:
-            self._become(ClientState.RECONNECTING)
+        if self.state is ConnectionState.OPEN:
+            self._become(ConnectionState.RECONNECTING)
         self._connect(delay)
 
     def _connect(self, delay: float) -> None:
         query = {"session": self.session.id, "received": str(self.session.received)} if self.session.id else {}
         self._actions.append(do.Connect(query, delay))
 
-    def _fail(self, error: ClientError) -> None:
+    def _fail(self, error: FanwireError) -> None:
         self.error = error
         self._end()
 
     def _end(self) -> None:
         self._is_linked = False
-        self._become(ClientState.CLOSED)
-        error = self.error or ClientClosed()
+        self._become(ConnectionState.CLOSED)
+        error = self.error or Closed(CLOSED)
         for key, question in self._questions:
             if question.kind not in ("rejoin", "token"):
                 self._actions.append(do.Reject(key, error))
@@ -599,10 +592,10 @@ class Machine:
         self.rooms.end(self.error)
         self.session.forget()
 
-    def _become(self, state: ClientState) -> None:
-        if state is not self.state and state in TRANSITIONS[self.state]:
+    def _become(self, state: ConnectionState) -> None:
+        if state is not self.state and state in CLIENT[self.state]:
             self.state = state
-            self._out.is_open = state is ClientState.OPEN
+            self._out.is_open = state is ConnectionState.OPEN
             self._actions.append(do.StateChanged(state, self.error))
 
 

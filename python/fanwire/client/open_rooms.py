@@ -16,7 +16,7 @@ from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
 from fanwire.client.room import Owner as RoomOwner
 from fanwire.client.room import Room
-from fanwire.client.state import ClientState
+from fanwire.state import ConnectionState
 
 __all__ = ["OpenRooms", "Owner", "tell"]
 
@@ -120,7 +120,7 @@ class OpenRooms:
         self._unclaimed.pop(action.room, None)
         room = self._rooms.pop(action.room, None)
         if room is not None:
-            own = "closed" if self._machine.state is ClientState.CLOSED else "left"
+            own = "closed" if self._machine.state is ConnectionState.CLOSED else "left"
             tell(*room.end(action.error, own))
 
     def put(self, name: str, message: Message, count: int, size: int) -> None:
@@ -193,7 +193,7 @@ class OpenRooms:
         # Refused, or cancelled: nobody is there for what the server may already be sending.
         del self._rooms[name]
         tell(*joining.room.end(None, "left"))
-        if self._machine.state not in (ClientState.CLOSING, ClientState.CLOSED):
+        if self._machine.state not in (ConnectionState.CLOSING, ConnectionState.CLOSED):
             self._machine.rooms.abandon(name)
             self._owner.perform()
 

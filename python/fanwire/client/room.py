@@ -11,11 +11,12 @@ from msgspec import UNSET
 
 from fanwire.checks import check_function
 from fanwire.client.actions import Joined
-from fanwire.client.errors import ClientError, RoomEnded
+from fanwire.client.errors import RoomEnded
 from fanwire.client.membership import STALE
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
 from fanwire.client.message_queue import MessageQueue
 from fanwire.client.stream import Stream
+from fanwire.errors import FanwireError
 
 __all__ = ["Owner", "Room"]
 
@@ -129,7 +130,7 @@ class Room:
         already.
 
         Raises:
-            ClientError: the client is closed, or the server refuses.
+            FanwireError: the client is closed, or the server refuses.
         """
         if self.ended is None:
             await self._owner.leave(self.name)
@@ -269,7 +270,7 @@ class Room:
         """Returns whom to tell of what was skipped."""
         return self._skipped_callbacks
 
-    def end(self, error: ClientError | None, own: str) -> tuple[list[Callable[[RoomEnded], object]], RoomEnded]:
+    def end(self, error: FanwireError | None, own: str) -> tuple[list[Callable[[RoomEnded], object]], RoomEnded]:
         """No more messages come; returns whom to tell of it, and what.
 
         Args:

@@ -11,13 +11,14 @@ from fanwire.client.actions import Action, Deliver, Left, Reject, Resolve
 from fanwire.client.arguments import check_room
 from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Envelope, LeftInfo, convert
-from fanwire.client.errors import ClientError, ProtocolError, RequestFailed, RoomEnded
+from fanwire.client.errors import ProtocolError, RequestFailed, RoomEnded
 from fanwire.client.membership import MAX_RETRIES, Membership
 from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Question, Questions
 from fanwire.client.reports import Reports
 from fanwire.client.session import Session
+from fanwire.errors import FanwireError
 
 __all__ = ["Rooms"]
 
@@ -329,7 +330,7 @@ class Rooms:
         for room in self._due.values():
             room.postpone(now)
 
-    def end(self, error: ClientError | None) -> None:
+    def end(self, error: FanwireError | None) -> None:
         """Ends all of them."""
         self._actions += [Left(name, error) for name in self._rooms]
         self._rooms.clear()
@@ -385,11 +386,11 @@ class Rooms:
         elif self._due:
             self._due.pop(room.room, None)
 
-    def _end(self, name: str, error: ClientError | None = None) -> None:
+    def _end(self, name: str, error: FanwireError | None = None) -> None:
         if self._forget(name, error or RequestFailed("not_joined", LEFT_MEANWHILE)):
             self._actions.append(Left(name, error))
 
-    def _forget(self, name: str, error: ClientError | None = None) -> bool:
+    def _forget(self, name: str, error: FanwireError | None = None) -> bool:
         """Takes a room out, and fails a first join that waits with the error; false: there is no such room."""
         room = self._rooms.pop(name, None)
         self._due.pop(name, None)

@@ -48,7 +48,7 @@ class Stream:
 
         Raises:
             StopAsyncIteration: there is none any more.
-            ClientError: nor will there be, and this is why.
+            FanwireError: nor will there be, and this is why.
         """
         if time.monotonic() > self._turn_ends:
             await asyncio.sleep(0)
