@@ -374,7 +374,7 @@ def watched(driver: Driver, delivery: str = "latest") -> MessageQueue:
     return queue
 
 
-def take(driver: Driver, queue: MessageQueue, ts: int = 0, size: int = 100) -> bool:
+def take(driver: Driver, queue: MessageQueue, ts: int | None = None, size: int = 100) -> bool:
     """A message of this size has come, and is taken."""
     queue.put(Message(0, "r", ts=ts), driver.machine.session.total, size)
     queue.pop()

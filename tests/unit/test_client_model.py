@@ -538,7 +538,7 @@ class Model(RuleBasedStateMachine):
         assert not self.machine.is_full
         # Whatever was refused or failed, the last attempt has succeeded.
         assert not self.renewal.is_asked
-        assert self.renewal.forget() == ""
+        assert self.renewal.forget() is None
 
 
 TestModel = Model.TestCase

@@ -66,7 +66,7 @@ def reason_of(error: ConnectionFailed) -> str:
 
 
 def _watch(client: Client, tell: Tell) -> None:
-    session = ""
+    session: str | None = None
 
     @client.on_state
     def changed(state: ConnectionState) -> None:

@@ -180,8 +180,8 @@ class Client:
         return self._machine.state
 
     @property
-    def session(self) -> str:
-        """The id of the session; "" while there is none."""
+    def session(self) -> str | None:
+        """The id of the session; None: there is none yet."""
         return self._machine.session.id
 
     @property
@@ -427,7 +427,7 @@ class Client:
         if message.room is not None:
             self._rooms.put(message.room, message, session.total, session.size)
             return
-        dropped = self._messages.put(message, session.total, session.size, message.id if action.ack else "")
+        dropped = self._messages.put(message, session.total, session.size, (action.ack and message.id) or "")
         if dropped and not self._has_dropped:
             self._has_dropped = True
             logger.warning("messages to this client are dropped: Client.messages() is read too slowly, or not at all")

@@ -267,7 +267,8 @@ class Machine:
         if self.state is ConnectionState.OPEN and self._renewal.is_asked:
             key = self._out.ask("token", None, {"token": token})
             # One that was sent before, and not answered, must not come after this one.
-            self.withdraw(self._renewal.key)
+            if self._renewal.key is not None:
+                self.withdraw(self._renewal.key)
             self._renewal.sent(key)
 
     def renewal_failed(self, now: float) -> None:
@@ -292,9 +293,9 @@ class Machine:
         self._check()
         return self.rooms.join(room, since, is_new=is_new)
 
-    def leave(self, room: str) -> str:
-        """Asks not to get a room's messages any more. "" where it is not joined; one that is being left has the id of
-        the first call.
+    def leave(self, room: str) -> str | None:
+        """Asks not to get a room's messages any more. Returns None where it is not joined; a room that is being left
+        has the id of the first call.
 
         Raises:
             FanwireError: it is over.
@@ -396,7 +397,8 @@ class Machine:
         self._vouching.welcomed(welcome.heartbeat_ms / 1000, now)
         self._backoff.opened(now)
         self._become(ConnectionState.OPEN)
-        token = self._questions.answered(self._renewal.forget())
+        key = self._renewal.forget()
+        token = None if key is None else self._questions.answered(key)
         if token is not None:
             # The upgrade has shown a newer one, whose place it must not take.
             self.session.withdraw(token.frame)
@@ -451,7 +453,7 @@ class Machine:
             return
         key = None if envelope.ack is not True or envelope.id is UNSET else envelope.id
         if key is None or self._receipts.arrived(key):
-            self._actions.append(do.Deliver(message_of(envelope, 0, None, self._clock), key is not None))
+            self._actions.append(do.Deliver(message_of(envelope, None, None, self._clock), key is not None))
         elif self._receipts.is_processed(key):
             self._out.acknowledge(key)
 
@@ -574,7 +576,8 @@ class Machine:
         self._connect(delay)
 
     def _connect(self, delay: float) -> None:
-        query = {"session": self.session.id, "received": str(self.session.received)} if self.session.id else {}
+        session = self.session
+        query = {} if session.id is None else {"session": session.id, "received": str(session.received)}
         self._actions.append(do.Connect(query, delay))
 
     def _fail(self, error: FanwireError) -> None:

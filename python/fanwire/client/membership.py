@@ -42,8 +42,8 @@ class Membership:
     Attributes:
         is_behind: whether the application has no place for more: what comes is not kept, and has not come as far as
             the position goes.
-        join_key: the id of the join whose answer is awaited; "" if none is.
-        leave_key: the id of the leave whose answer is awaited; "" if none is.
+        join_key: the id of the join whose answer is awaited; None: none is.
+        leave_key: the id of the leave whose answer is awaited; None: none is.
         is_waiting: whether the stream has not begun in this session.
         retry_at: when to join again; None: not at all.
         retries: how often it was joined again in vain.
@@ -63,8 +63,8 @@ class Membership:
         self._has_place = self._is_catching_up = False
         # Whether it was asked for in vain, and nothing has come since.
         self._is_broken = False
-        self.join_key = ""
-        self.leave_key = ""
+        self.join_key: str | None = None
+        self.leave_key: str | None = None
         self.is_waiting = True
         self.retry_at: float | None = None
         self.retries = 0
@@ -82,7 +82,7 @@ class Membership:
     @property
     def is_leaving(self) -> bool:
         """Whether the application has left it."""
-        return bool(self.leave_key)
+        return self.leave_key is not None
 
     @property
     def position(self) -> Position | None:
@@ -125,7 +125,7 @@ class Membership:
         come again, and whether to join again for that."""
         if not self._is_latest or self.is_leaving or self._positions is None:
             return False, False
-        is_asked = bool(self.join_key) or self.retry_at is not None
+        is_asked = self.join_key is not None or self.retry_at is not None
         if not is_asked and now < self._joined_at + STALE:
             return False, False
         self._is_refreshing = True
@@ -181,7 +181,7 @@ class Membership:
         return actions if gap is None else actions + self._missed(gap)
 
     def _begun(self, info: JoinedInfo, position: Position, snapshot: Any, upto: int) -> Action:
-        self.join_key = ""
+        self.join_key = None
         self.is_waiting = False
         self.retries = 0
         self._is_refreshing = False
@@ -316,7 +316,7 @@ class Membership:
         return [GapFound(self.room, gap)]
 
 
-def message_of(envelope: Envelope, seq: int, gap: Gap | None, clock: ClockOffset) -> Message:
+def message_of(envelope: Envelope, seq: int | None, gap: Gap | None, clock: ClockOffset) -> Message:
     """An envelope as the application gets it."""
     message = object.__new__(Message)
     # Every message comes by here, and its own constructor, which sets one frozen field after the other, takes thrice as
@@ -325,8 +325,8 @@ def message_of(envelope: Envelope, seq: int, gap: Gap | None, clock: ClockOffset
         "data": None if envelope.payload is UNSET else envelope.payload,
         "room": None if envelope.room is UNSET else envelope.room,
         "seq": seq,
-        "id": "" if envelope.id is UNSET else envelope.id,
-        "ts": 0 if envelope.ts is UNSET else envelope.ts,
+        "id": None if envelope.id is UNSET else envelope.id,
+        "ts": None if envelope.ts is UNSET else envelope.ts or None,
         "key": None if envelope.key is UNSET else envelope.key,
         "gap": gap,
         "forgotten": envelope.type == "forgotten",

@@ -51,7 +51,7 @@ class MessageQueue:
         is_latest: whether a newer value takes the place of one with the same key.
         drops: "oldest" or "newest": what goes when more than the limits comes. "": nothing; see `is_over`.
         report_at: bytes that are taken, of all that has come, when `release` says so.
-        ts: of the newest message that the application has taken; 0: of none that has one.
+        ts: of the newest message that the application has taken; None: none of them had one.
         ts_at: when it was taken.
     """
 
@@ -65,7 +65,7 @@ class MessageQueue:
         self.is_latest = False
         self.drops = drops
         self.report_at = NEVER
-        self.ts = 0
+        self.ts: int | None = None
         self.ts_at = 0.0
         self._waiting: deque[_Waiting] = deque()
         # Never has None: a message without a key replaces none.
@@ -160,7 +160,7 @@ class MessageQueue:
         if hand is None:
             return False
         self._hand = None
-        if hand.message.ts:
+        if hand.message.ts is not None:
             self.ts, self.ts_at = hand.message.ts, now
         return (self._waiting[0].before if self._waiting else self._before) >= self.report_at
 
@@ -214,11 +214,13 @@ class MessageQueue:
 
 def _lost(gap: Gap | None, message: Message) -> Gap:
     """What was dropped, with one more message."""
-    if message.room is None:
-        # These have no numbers: it counts them.
-        return Gap("slow", 0, 1 if gap is None else gap.upto + 1)
-    first = message.seq - 1 if message.gap is None else message.gap.after
-    return Gap("slow", first, message.seq) if gap is None else Gap("slow", gap.after, max(gap.upto, message.seq))
+    if message.seq is None:
+        # These have no numbers, so the gap counts them.
+        return Gap("slow", None, None, count=1 if gap is None or gap.count is None else gap.count + 1)
+    after = message.seq - 1 if message.gap is None else message.gap.after
+    if gap is None or gap.upto is None:
+        return Gap("slow", after, message.seq)
+    return Gap("slow", gap.after, max(gap.upto, message.seq))
 
 
 def _after(gap: Gap, message: Message) -> Message:

@@ -99,7 +99,7 @@ class OpenRooms:
         """Leaves a room. See `Client.leave`."""
         await self._owner.until_writable()
         key = self._machine.leave(name)
-        if key:
+        if key is not None:
             await self._owner.answer(self._calls.call(key))
 
     # What the machine tells.

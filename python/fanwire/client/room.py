@@ -78,7 +78,8 @@ class Room:
             told at most 1,000 members, itself among them; members that come later are added. See `is_complete`.
         snapshot: the state that the stream continues from, where the application supplies one; else None.
         epoch: names the numbering of `seq`.
-        seq: the number of the last message that was taken, or that the stream continues from.
+        seq: the number of the last message that was taken, or that the stream continues from; 0: the room has had no
+            message yet.
         ended: why it has ended; None while it goes on.
         is_behind: whether a reliable room's queue is full, and what comes is not kept at present. Once the application
             has taken half of what waits, the client asks for what was missed: it comes from the room's history, or the
@@ -187,9 +188,9 @@ class Room:
         if is_due:
             self._owner.report(self.name)
         message, epoch = await self._stream.next()
-        # The newest values at the beginning have numbers from before it.
-        self.seq = max(self.seq, message.seq) if epoch == self.epoch else message.seq
-        self.epoch = epoch
+        if message.seq is not None and (message.seq > self.seq or epoch != self.epoch):
+            # The newest values at the beginning have numbers from before it.
+            self.seq, self.epoch = message.seq, epoch
         if self.is_behind and queue.is_half_empty and self.ended is None:
             self._owner.catch_up(self.name)
         return message
@@ -231,7 +232,7 @@ class Room:
         self._stream.wake()
         if queue.drops or self.is_behind or not queue.is_over():
             return False
-        if message.seq <= self._upto and not queue.is_over(CATCHING_UP):
+        if message.seq is not None and message.seq <= self._upto and not queue.is_over(CATCHING_UP):
             return False
         self.is_behind = True
         level = logging.DEBUG if self._was_behind else logging.WARNING

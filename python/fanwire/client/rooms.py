@@ -117,11 +117,11 @@ class Rooms:
         self._rooms[name] = room
         return room.join_key
 
-    def leave(self, name: str) -> str:
-        """Asks to leave one; returns the id, "" if it is not joined. One that is being left is not left twice."""
+    def leave(self, name: str) -> str | None:
+        """Asks to leave a room; returns the id, None if it is not joined. A room is not left twice."""
         room = self._rooms.get(check_room(name))
         if room is None:
-            return ""
+            return None
         if not room.is_leaving:
             room.leave_key = self._out.ask("leave", name)
             self._watch(room)
@@ -138,7 +138,7 @@ class Rooms:
                 self._out.say("leave", question.room)
         elif room is not None and room.leave_key == key:
             if is_unsent:
-                room.leave_key = ""
+                room.leave_key = None
                 self._go_on(room)
             else:
                 self._end(question.room)
@@ -194,7 +194,7 @@ class Rooms:
         name = _room_of(envelope)
         room = self._rooms.get(name)
         # Without `re` it is the server's own wish, which an answer that is still to come overrules.
-        if room is None or room.join_key != ("" if envelope.re is UNSET else envelope.re):
+        if room is None or room.join_key != (None if envelope.re is UNSET else envelope.re):
             return
         if not room.is_leaving:
             self._out.say("leave", name)
@@ -207,7 +207,7 @@ class Rooms:
         """The answer to a join, or the server has joined a room of its own accord."""
         name = _room_of(envelope)
         room = self._rooms.get(name)
-        key = ""
+        key: str | None = None
         if envelope.re is not UNSET:
             key = envelope.re
             if room is None or room.join_key != key:
@@ -221,9 +221,10 @@ class Rooms:
         else:
             room.asks()
         self._actions += room.joined(envelope, now)
-        question = self._questions.answered(key)
-        if question is not None and question.kind == "join":
-            self._actions.append(Resolve(key, None))
+        if key is not None:
+            question = self._questions.answered(key)
+            if question is not None and question.kind == "join":
+                self._actions.append(Resolve(key, None))
         self._go_on(room)
 
     def left(self, envelope: Envelope, now: float) -> None:
@@ -242,7 +243,7 @@ class Rooms:
                 # The server could not find out whether the client may still be there.
                 room.begin_again()
                 self._reports.left(name)
-                room.join_key = ""
+                room.join_key = None
                 room.retry_at = now + RETRY * self._random.uniform(0.5, 1.0)
                 self._watch(room)
             else:
@@ -276,7 +277,7 @@ class Rooms:
                     self._end(question.room)
                 return
             if room is not None and is_current:
-                room.leave_key = ""
+                room.leave_key = None
                 self._go_on(room)
             self._actions.append(Reject(key, error))
         elif room is not None and room.join_key == key:
@@ -312,7 +313,7 @@ class Rooms:
             room.begin_again()
             if room.was_joined:
                 self._rejoin(room)
-            else:
+            elif room.join_key is not None:
                 again.append(self._questions[room.join_key].frame)
         return again
 
@@ -351,7 +352,7 @@ class Rooms:
         self._questions[room.join_key].kind = "rejoin"
 
     def _rejoin_failed(self, room: Membership, error: RequestFailed, now: float) -> None:
-        room.join_key = ""
+        room.join_key = None
         after = 0.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
         offer = room.take_offer(now)
         if offer is not None:
