@@ -148,7 +148,7 @@ async def test_presence() -> None:
         async with fanwire.connect(server.url) as ben:
             await ben.join("p")
             await until(lambda: len(changes) == 1)
-            assert (await ann.presence("p"))["count"] == 2
+            assert await ann.count("p") == 2
         await until(lambda: len(changes) == 2)
         assert [member.is_here for member in changes] == [True, False]
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import ssl as tls
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from random import SystemRandom
 from types import TracebackType
@@ -27,6 +27,7 @@ from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
 from fanwire.client.message_queue import MAX_MESSAGES, MessageQueue
 from fanwire.client.open_rooms import OpenRooms, tell
+from fanwire.client.presence import MAX_MEMBERS, count_members, read_members
 from fanwire.client.renewal import Renewal
 from fanwire.client.room import Room
 from fanwire.client.stream import Stream
@@ -272,9 +273,9 @@ class Client:
         """
         return await self._rooms.join(check_room(room), checked_position(since))
 
-    async def leave(self, name: str) -> None:
+    async def leave(self, room: str) -> None:
         """Leaves a room; the same as `Room.leave`. Nothing happens if it is not joined."""
-        await self._rooms.leave(check_room(name))
+        await self._rooms.leave(check_room(room))
 
     async def publish(self, room: str, data: Any, key: str | None = None) -> int:
         """Publishes to a room, once, even if the connection is lost before the answer.
@@ -320,33 +321,39 @@ class Client:
         await self.until_writable()
         return await self.answer(self._calls.call(self._machine.request(kind, payload)))
 
-    async def presence(self, room: str, *, after: str | None = None, limit: int | None = None) -> dict[str, Any]:
-        """Who is in a room: {"count": 2, "members": [{"id": ..., "info": ...}]}, at most 1,000 members.
+    async def presence(self, room: str, *, limit: int = MAX_MEMBERS) -> dict[str, Any]:
+        """The members of a room with presence, on all nodes: id to info, in the order in which they joined.
 
-        Where there are more, the answer has "next", too: the `after` of the next page. The members come in the order in
-        which they have come to the room; who comes or leaves while pages are read may be missed.
+        The server lists at most 1,000 members at a time, so a large room takes several requests. Members that join or
+        leave meanwhile may be missing.
 
         Args:
-            room: its name.
-            after: the "next" of the page before; None: the first page.
-            limit: members of a page, 1 to 1,000; None: as many as there may be. A page of large members has fewer.
+            room: the name of the room. It need not be joined.
+            limit: members to read at most; those that joined first are read first.
 
         Raises:
-            RequestFailed: the server refuses; "invalid_payload" where it no longer knows the page before.
+            RequestFailed: the server refuses; "invalid_payload" where the room became empty between two requests.
+            TypeError, ValueError: an argument is of the wrong type or out of range.
             FanwireError: the client is closed, or has given up.
 
         Example::
 
-            members, page = [], await client.presence("lobby")
-            while members.extend(page["members"]) or "next" in page:
-                page = await client.presence("lobby", after=page["next"])
+            async def greet(client: fanwire.Client) -> None:
+                for id, info in (await client.presence("lobby")).items():
+                    print(id, info)
         """
-        check_room(room)
-        await self.until_writable()
-        wanted = {name: value for name, value in (("after", after), ("limit", limit)) if value is not None}
-        request = self._machine.request("presence", wanted or UNSET, room=room)
-        answer: dict[str, Any] = await self.answer(self._calls.call(request))
-        return answer
+        check_integer("limit", limit, least=1)
+        return await read_members(self._ask_presence(room), limit)
+
+    async def count(self, room: str) -> int:
+        """How many members a room with presence has, on all nodes.
+
+        Raises:
+            RequestFailed: the server refuses.
+            TypeError, ValueError: the name is of the wrong type, empty or too long.
+            FanwireError: the client is closed, or has given up.
+        """
+        return await count_members(self._ask_presence(room))
 
     def messages(self) -> Messages:
         """What is sent to this client alone. A message counts as processed once the next one is asked for.
@@ -455,6 +462,15 @@ class Client:
             level, "the payload of a %s cannot be read, later ones are only counted: %s", action.type, action.why
         )
         self._unreadable += 1
+
+    def _ask_presence(self, room: str) -> Callable[[Any], Awaitable[Any]]:
+        check_room(room)
+
+        async def ask(payload: Any) -> Any:
+            await self.until_writable()
+            return await self.answer(self._calls.call(self._machine.request("presence", payload, room=room)))
+
+        return ask
 
     # Waiting.
 

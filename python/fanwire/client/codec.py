@@ -23,6 +23,7 @@ __all__ = [
     "JoinedInfo",
     "LeftInfo",
     "MemberInfo",
+    "MembersInfo",
     "SkippedInfo",
     "TokenInfo",
     "Unreadable",
@@ -110,6 +111,14 @@ class MemberInfo(Struct):
 
     id: str
     info: Any = None
+
+
+class MembersInfo(Struct):
+    """The payload of the `reply` to a presence request: one page of the members."""
+
+    count: int
+    members: list[MemberInfo] = []
+    next: str | None = None
 
 
 class SkippedInfo(Struct):

@@ -123,7 +123,7 @@ class Room:
 
     @property
     def is_complete(self) -> bool:
-        """Whether `members` has all members. If not, `Client.presence` has them, page by page."""
+        """Whether `members` has all members. If not, `Client.presence` reads them from the server."""
         return self.members is not None and len(self.members) == self.count
 
     async def leave(self) -> None:
