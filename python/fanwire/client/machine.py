@@ -30,8 +30,8 @@ from fanwire.client.codec import (
 )
 from fanwire.client.errors import CLOSED, MEANINGS, REFUSALS, ConnectionFailed, ProtocolError, RequestFailed
 from fanwire.client.failures import Failure
+from fanwire.client.fields import message_of, seq_of
 from fanwire.client.heartbeat import Heartbeat
-from fanwire.client.membership import message_of, seq_of
 from fanwire.client.message import Position
 from fanwire.client.message_queue import MessageQueue
 from fanwire.client.network import Network

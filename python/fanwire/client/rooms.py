@@ -11,7 +11,8 @@ from fanwire.client.actions import Action, Deliver, Left, Reject, Resolve
 from fanwire.client.arguments import check_room
 from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Envelope, LeftInfo, convert
-from fanwire.client.errors import ProtocolError, RequestFailed, RoomEnded
+from fanwire.client.errors import RequestFailed, RoomEnded
+from fanwire.client.fields import room_of
 from fanwire.client.membership import MAX_RETRIES, Membership
 from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
@@ -191,7 +192,7 @@ class Rooms:
 
     def not_joined(self, envelope: Envelope, error: RequestFailed) -> None:
         """The server has joined a room, and what it says of the room cannot be read: the room ends with an error."""
-        name = _room_of(envelope)
+        name = room_of(envelope)
         room = self._rooms.get(name)
         # Without `re` it is the server's own wish, which an answer that is still to come overrules.
         if room is None or room.join_key != (None if envelope.re is UNSET else envelope.re):
@@ -205,7 +206,7 @@ class Rooms:
 
     def joined(self, envelope: Envelope, now: float) -> None:
         """The answer to a join, or the server has joined a room of its own accord."""
-        name = _room_of(envelope)
+        name = room_of(envelope)
         room = self._rooms.get(name)
         key: str | None = None
         if envelope.re is not UNSET:
@@ -229,7 +230,7 @@ class Rooms:
 
     def left(self, envelope: Envelope, now: float) -> None:
         """The answer to a leave, or the server has ended it."""
-        name = _room_of(envelope)
+        name = room_of(envelope)
         room = self._rooms.get(name)
         if envelope.re is not UNSET:
             if self._questions.answered(envelope.re) is not None:
@@ -251,14 +252,14 @@ class Rooms:
 
     def skipped(self, envelope: Envelope) -> None:
         """Messages of a room will not come."""
-        room = self._rooms.get(_room_of(envelope))
+        room = self._rooms.get(room_of(envelope))
         if room is not None:
             self._actions += room.skipped(envelope)
             self._watch(room)
 
     def member(self, envelope: Envelope) -> None:
         """Somebody came to a room, or left it."""
-        room = self._rooms.get(_room_of(envelope))
+        room = self._rooms.get(room_of(envelope))
         if room is not None:
             self._actions += room.member(envelope)
             self._watch(room)
@@ -410,9 +411,3 @@ LEFT_MEANWHILE = "left meanwhile"
 
 def _since(position: Position | None) -> Any:
     return UNSET if position is None else {"since": {"epoch": position.epoch, "seq": position.seq}}
-
-
-def _room_of(envelope: Envelope) -> str:
-    if envelope.room is UNSET:
-        raise ProtocolError(f"{envelope.type} without room")
-    return envelope.room
