@@ -14,7 +14,7 @@ from helpers.wait import until, within
 import fanwire
 from fanwire import Closed, ConnectionState, RequestFailed, Room, connect
 from fanwire.client import Position
-from fanwire.client.room import MAX_UNCLAIMED
+from fanwire.client.feed import MAX_UNCLAIMED
 from fanwire.client.session import MAX_FRAMES
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])

@@ -115,7 +115,7 @@ async def test_a_reader_that_falls_behind_catches_up_each_time(codec: str, caplo
         # It takes what it has asked for, though it is more than the limit, and one of what comes then.
         assert await taken(room, 6) == list(range(1, 7))
         await until(lambda: len(times) == 2)
-        assert (len(room._queue), since) == (51 - 6, [11])
+        assert (len(room._feed.queue), since) == (51 - 6, [11])
         again.set()
         assert await taken(room, 51 - 6) == list(range(7, 52))
         assert since == [11, 51]
@@ -154,7 +154,7 @@ async def test_what_comes_from_the_history_is_bounded_too() -> None:
         room = await within(client.join("r", since=("e", 0)))
         await has_come(client, 1001)
         assert room.is_behind
-        assert len(room._queue) == 4 * 16 + 1
+        assert len(room._feed.queue) == 4 * 16 + 1
 
 
 @CODECS

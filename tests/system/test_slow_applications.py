@@ -96,7 +96,7 @@ async def test_what_is_more_than_a_slow_application_has_place_for_comes_from_the
         await publish(server, 2000, 1000)
         await some_pings(server)
         assert room.is_behind
-        assert len(room._queue) == 21
+        assert len(room._feed.queue) == 21
         # Three catch-ups of 16 times the limit at least, and some of it while more comes.
         await takes(room, 1000)
         await publish(server, 500, 1000, first=2000)
@@ -227,7 +227,7 @@ async def test_what_a_slow_application_reads_of_latest_values_is_new(codec: str)
             await asyncio.sleep(0)
         await some_pings(server)
         # The first window is 16 KiB: everything else has waited at the server, and was replaced there.
-        assert len(room._queue) <= 40
+        assert len(room._feed.queue) <= 40
         newest: dict[str | None, int] = {}
         count = 0
         while list(newest.values()) != [99] * 50:
@@ -253,7 +253,7 @@ async def test_a_room_of_latest_values_that_is_not_read_holds_up_no_other() -> N
                 server.publish(name, {"number": number, "x": "x" * 1000}, key=str(number % 100))
             while (await within(anext(busy))).data["number"] < number:
                 pass
-        assert len(unread._queue) <= 40
+        assert len(unread._feed.queue) <= 40
         assert not unread.is_behind
         assert (states, server.closed) == ([], [])
 

@@ -18,6 +18,7 @@ from fanwire.checks import check_choice, check_function, check_instance, check_i
 from fanwire.client import actions as do
 from fanwire.client.arguments import check_key, check_kind, check_room, checked_position
 from fanwire.client.backoff import Backoff
+from fanwire.client.callbacks import tell
 from fanwire.client.calls import Call, Calls
 from fanwire.client.codec import Codec
 from fanwire.client.driver import Driver, Token
@@ -26,7 +27,7 @@ from fanwire.client.head import check_headers, check_token, check_url
 from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
 from fanwire.client.message_queue import MAX_MESSAGES, MessageQueue
-from fanwire.client.open_rooms import OpenRooms, tell
+from fanwire.client.open_rooms import OpenRooms
 from fanwire.client.presence import MAX_MEMBERS, count_members, read_members
 from fanwire.client.renewal import Renewal
 from fanwire.client.room import Room
@@ -187,7 +188,7 @@ class Client:
 
     @property
     def rooms(self) -> dict[str, Room]:
-        """The rooms that the application has joined or is joining, by name."""
+        """The rooms that the application has joined, by name."""
         return self._rooms.by_name
 
     @property
