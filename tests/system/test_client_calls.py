@@ -311,7 +311,7 @@ async def test_a_room_that_the_server_has_joined_is_returned_to_those_who_wait_f
             await until(lambda: bool(early))
             assert await within(client.join("a")) is early[0]
         async with connect(f"{server.url}/a") as client:
-            await until(lambda: client._rooms._unclaimed)
+            await until(lambda: client._runtime.rooms._unclaimed)
             client.on_room(late.append)
             assert await within(client.join("a")) is late[0]
 

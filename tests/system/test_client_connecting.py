@@ -57,7 +57,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def quick_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The attempts follow each other within milliseconds."""
     monkeypatch.setattr("fanwire.client.backoff.AT_ONCE", 0.001)
-    monkeypatch.setattr("fanwire.client.client.Backoff", partial(Backoff, base=0.001, cap=0.01))
+    monkeypatch.setattr("fanwire.client.runtime.Backoff", partial(Backoff, base=0.001, cap=0.01))
 
 
 def descriptors() -> int:

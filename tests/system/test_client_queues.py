@@ -46,7 +46,7 @@ async def report(peer: Peer) -> dict[str, Any]:
 
 
 async def has_come(client: Client, count: int) -> None:
-    await until(lambda: client._machine.session.received >= count)
+    await until(lambda: client._runtime.machine.session.received >= count)
 
 
 async def taken(room: Room, count: int) -> list[int]:
@@ -360,7 +360,7 @@ async def test_what_the_kernel_takes_for_the_client_is_bounded() -> None:
         await peer.say("welcome", payload=SELDOM)
 
     async with scripted(script) as url, connect(url) as client:
-        link: Any = client._driver._link
+        link: Any = client._runtime.driver._link
         assert link._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP) == RECEIVE_WINDOW
 
 

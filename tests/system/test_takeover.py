@@ -68,7 +68,7 @@ async def test_the_older_of_two_connections_is_closed_for_good_and_the_session_g
 
 async def test_the_python_client_ends_and_does_not_come_back() -> None:
     async with Book() as server, fanwire.connect(server.url) as client:
-        session = client._machine.session.id
+        session = client._runtime.machine.session.id
         states: list[fanwire.ConnectionState] = []
         client.on_state(states.append)
         async with await Talk.open(server, f"/?session={session}&received=0") as other:
