@@ -254,7 +254,7 @@ class Model(RuleBasedStateMachine):
     def start(self) -> None:
         self.machine.start()
         for room in ROOMS:
-            self.joins[self.machine.join(room)] = room
+            self.joins[self.machine.commands.join(room)] = room
         self.perform()
 
     def perform(self) -> None:
@@ -306,7 +306,7 @@ class Model(RuleBasedStateMachine):
     @rule(room=st.sampled_from(ROOMS))
     def publish(self, room: str) -> None:
         data = next(self.data)
-        self.published[self.machine.publish(room, data)] = data
+        self.published[self.machine.commands.publish(room, data)] = data
         self.perform()
 
     @precondition(lambda self: self.published)
@@ -319,7 +319,7 @@ class Model(RuleBasedStateMachine):
         connections = [connection for connection in (self.connection, *self.ghosts) if connection is not None]
         under_way = any(json.loads(frame).get("id") == key for way in connections for frame in way.to_server)
         self.given_up[key] = under_way or key in self.server.seen
-        self.machine.withdraw(key)
+        self.machine.commands.withdraw(key)
         self.perform()
 
     @rule(room=st.sampled_from(ROOMS), count=st.integers(1, 4), is_excluded=st.sampled_from([False, False, True]))
@@ -330,7 +330,7 @@ class Model(RuleBasedStateMachine):
     @rule(room=st.sampled_from(ROOMS))
     def the_application_has_no_place(self, room: str) -> None:
         if room in self.begun and room not in self.behind:
-            self.machine.fall_behind(room)
+            self.machine.commands.fall_behind(room)
             self.full.add(room)
             self.behind.add(room)
 
@@ -341,7 +341,7 @@ class Model(RuleBasedStateMachine):
 
     def has_place(self, room: str) -> None:
         self.full.remove(room)
-        self.machine.catch_up(room)
+        self.machine.commands.catch_up(room)
         self.perform()
 
     @rule()
@@ -375,9 +375,9 @@ class Model(RuleBasedStateMachine):
             token = f"t{next(self.data)}"
             if self.connection is not None:
                 self.connection.tokens.add(token)
-            self.machine.renewed(token)
+            self.machine.commands.renewed(token)
         else:
-            self.machine.renewal_failed(self.now)
+            self.machine.commands.renewal_failed(self.now)
         self.perform()
 
     @precondition(lambda self: self.wanted is not None)

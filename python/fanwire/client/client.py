@@ -203,7 +203,7 @@ class Client:
         """
         check_room(room)
         check_key(key)
-        seq: int = await self._runtime.ask(partial(self._runtime.machine.publish, room, data, key))
+        seq: int = await self._runtime.ask(partial(self._runtime.machine.commands.publish, room, data, key))
         return seq
 
     async def request(self, kind: str, payload: Any = UNSET) -> Any:
@@ -223,7 +223,7 @@ class Client:
             FanwireError: the client is closed, or has given up.
         """
         check_kind(kind)
-        return await self._runtime.ask(partial(self._runtime.machine.request, kind, payload))
+        return await self._runtime.ask(partial(self._runtime.machine.commands.request, kind, payload))
 
     async def presence(self, room: str, *, limit: int = MAX_MEMBERS) -> dict[str, Any]:
         """The members of a room with presence, on all nodes: id to info, in the order in which they joined.
@@ -270,4 +270,4 @@ class Client:
     def _presence_of(self, room: str) -> Callable[[Any], Awaitable[Any]]:
         check_room(room)
         runtime = self._runtime
-        return lambda payload: runtime.ask(partial(runtime.machine.request, "presence", payload, room))
+        return lambda payload: runtime.ask(partial(runtime.machine.commands.request, "presence", payload, room))

@@ -228,10 +228,10 @@ class Driver:
 
     async def _renew(self, function: Callable[[], str | Awaitable[str]]) -> None:
         try:
-            self._machine.renewed(await self._fetch(function))
+            self._machine.commands.renewed(await self._fetch(function))
         except Exception as error:  # noqa: BLE001 - as above
             logger.warning("no new token for %s: %s", self._place, str(error) or repr(error))
-            self._machine.renewal_failed(self._loop.time())
+            self._machine.commands.renewal_failed(self._loop.time())
         self.perform()
 
     async def _fetch(self, function: Callable[[], str | Awaitable[str]]) -> str:

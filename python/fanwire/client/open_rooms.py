@@ -96,7 +96,7 @@ class OpenRooms:
     async def leave(self, name: str) -> None:
         """Leaves a room. See `Client.leave`."""
         await self._owner.until_writable()
-        key = self._machine.leave(name)
+        key = self._machine.commands.leave(name)
         if key is not None:
             await self._owner.answer(self._calls.call(key))
 
@@ -110,7 +110,7 @@ class OpenRooms:
             feed = Feed(self._owner, name, self._limit)
             self._unclaimed[name] = Room(feed)
         queue = feed.joined(action)
-        self._machine.watch(name, queue, has_window=action.delivery != "reliable")
+        self._machine.commands.watch(name, queue, has_window=action.delivery != "reliable")
         if self._callbacks and name in self._unclaimed:
             tell(self._callbacks, self._claim(name))
 
@@ -125,7 +125,7 @@ class OpenRooms:
         """A message of a room has come. See `Feed.put`."""
         room = self._known(name)
         if room is not None and room._feed.put(message, count, size):
-            self._machine.fall_behind(name)
+            self._machine.commands.fall_behind(name)
             tell(room._feed.on_behind, room)
 
     def caught_up(self, action: do.CaughtUp) -> None:
@@ -174,7 +174,7 @@ class OpenRooms:
         return room
 
     def _begin(self, name: str, since: Position | None) -> _Joining:
-        key = self._machine.join(name, since, is_new=name in self._unclaimed)
+        key = self._machine.commands.join(name, since, is_new=name in self._unclaimed)
         self._unclaimed.pop(name, None)
         old = self._rooms.pop(name, None)
         if old is not None:

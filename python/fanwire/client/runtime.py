@@ -159,17 +159,17 @@ class Runtime:
 
     def report(self, room: str) -> None:
         """The application has taken so much of a room that the server is to be told."""
-        self.machine.report(room, self._loop.time())
+        self.machine.commands.report(room, self._loop.time())
         self.perform()
 
     def catch_up(self, room: str) -> None:
         """The application has place for what it has missed of a room."""
-        self.machine.catch_up(room)
+        self.machine.commands.catch_up(room)
         self.perform()
 
     def refresh(self, room: str) -> bool:
         """Newest values have waited for too long. Returns whether all come again."""
-        return self.machine.refresh(room, self._loop.time())
+        return self.machine.commands.refresh(room, self._loop.time())
 
     async def leave(self, room: str) -> None:
         """Ends a membership."""
@@ -216,7 +216,7 @@ class Runtime:
             self._has_dropped = True
             logger.warning("messages to this client are dropped: Client.messages() is read too slowly, or not at all")
         for key in filter(None, dropped):
-            self.machine.dropped(key)
+            self.machine.commands.dropped(key)
 
     def _do_caught_up(self, action: do.CaughtUp) -> None:
         self.rooms.caught_up(action)
@@ -250,11 +250,11 @@ class Runtime:
         await self._changed.wait()
 
     def _withdraw(self, key: str) -> None:
-        self.machine.withdraw(key)
+        self.machine.commands.withdraw(key)
         self.perform()
 
     def _processed(self, key: str) -> None:
-        self.machine.processed(key)
+        self.machine.commands.processed(key)
         self.perform()
 
 
