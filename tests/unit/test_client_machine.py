@@ -15,8 +15,8 @@ from fanwire.client.membership import MAX_RETRIES, STALE
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
 from fanwire.client.positions import GRACE, MAX_RANGES
 from fanwire.client.receipts import MAX_REMEMBERED
+from fanwire.client.rejoins import PACE
 from fanwire.client.renewal import CAP, PAUSE
-from fanwire.client.rooms import PACE
 from fanwire.errors import Closed
 from fanwire.state import ConnectionState
 

@@ -11,27 +11,19 @@ from fanwire.client.actions import Action, Deliver, Left, Reject, Resolve
 from fanwire.client.arguments import check_room
 from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Envelope, LeftInfo, convert
+from fanwire.client.due import Due
 from fanwire.client.errors import RequestFailed, RoomEnded
 from fanwire.client.fields import room_of
-from fanwire.client.membership import MAX_RETRIES, Membership
+from fanwire.client.membership import Membership
 from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Question, Questions
+from fanwire.client.rejoins import PASSING, Rejoins
 from fanwire.client.reports import Reports
 from fanwire.client.session import Session
 from fanwire.errors import FanwireError
 
 __all__ = ["Rooms"]
-
-RETRY = 1.0
-"""Seconds before a room is joined again that the server could not let in; doubled with each time."""
-RETRY_CAP = 30.0
-"""Seconds; no wait between two attempts grows beyond, unless the server asks for it."""
-PASSING = frozenset({"internal"})
-"""Errors that may be gone the next time, whatever the server says of them: a failing `authorize` is mended."""
-PACE = 0.02
-"""Seconds between two rooms that are joined again, at least, once the server has refused one for its rate: 128, as many
-as it allows unless told otherwise, take less than three."""
 
 
 class Rooms:
@@ -48,7 +40,7 @@ class Rooms:
     """
 
     __slots__ = (
-        "_actions", "_clock", "_due", "_next_retry", "_out", "_questions", "_random", "_reports", "_rooms", "_session",
+        "_actions", "_clock", "_due", "_out", "_questions", "_rejoins", "_reports", "_rooms", "_session",
     )  # fmt: skip
 
     def __init__(
@@ -65,14 +57,11 @@ class Rooms:
         self._questions = questions
         self._session = session
         self._out = out
-        self._random = random
+        self._rejoins = Rejoins(random)
         self._clock = clock
         self._reports = reports
         self._rooms: dict[str, Membership] = {}
-        # Rooms with a deadline: few, while there may be many rooms.
-        self._due: dict[str, Membership] = {}
-        # When the last of those comes that were refused for the rate.
-        self._next_retry = 0.0
+        self._due = Due()
 
     def __contains__(self, name: str) -> bool:
         return name in self._rooms
@@ -83,9 +72,7 @@ class Rooms:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
-        if not self._due:
-            return None
-        return min((room.deadline for room in self._due.values() if room.deadline is not None), default=None)
+        return self._due.deadline
 
     def is_leaving(self, name: str) -> bool:
         """Whether the application has left it, and the server has not answered."""
@@ -125,7 +112,7 @@ class Rooms:
             return None
         if not room.is_leaving:
             room.leave_key = self._out.ask("leave", name)
-            self._watch(room)
+            self._due.look(room)
         return room.leave_key
 
     def withdraw(self, key: str, question: Question) -> None:
@@ -149,7 +136,7 @@ class Rooms:
         room = self._rooms.get(name)
         if room is not None:
             room.fall_behind()
-            self._watch(room)
+            self._due.look(room)
 
     def catch_up(self, name: str) -> None:
         """The application has place again: what it has missed is asked for."""
@@ -167,7 +154,7 @@ class Rooms:
         is_coming, is_wanted = room.refreshes(now)
         if is_wanted:
             self._rejoin(room)
-            self._watch(room)
+            self._due.look(room)
         return is_coming
 
     def abandon(self, name: str) -> None:
@@ -245,8 +232,8 @@ class Rooms:
                 room.begin_again()
                 self._reports.left(name)
                 room.join_key = None
-                room.retry_at = now + RETRY * self._random.uniform(0.5, 1.0)
-                self._watch(room)
+                self._rejoins.soon(room, now)
+                self._due.look(room)
             else:
                 self._end(name, RoomEnded(name, info.reason, info.text))
 
@@ -255,14 +242,14 @@ class Rooms:
         room = self._rooms.get(room_of(envelope))
         if room is not None:
             self._actions += room.skipped(envelope)
-            self._watch(room)
+            self._due.look(room)
 
     def member(self, envelope: Envelope) -> None:
         """Somebody came to a room, or left it."""
         room = self._rooms.get(room_of(envelope))
         if room is not None:
             self._actions += room.member(envelope)
-            self._watch(room)
+            self._due.look(room)
 
     def failed(self, key: str, question: Question, error: RequestFailed, now: float) -> None:
         """A join or a leave was answered with an error."""
@@ -288,7 +275,7 @@ class Rooms:
                 self._actions.append(Reject(key, error))
             else:
                 self._actions += [*offer, Resolve(key, None)]
-                self._watch(room)
+                self._due.look(room)
         else:
             self._actions.append(Reject(key, error))
 
@@ -300,7 +287,7 @@ class Rooms:
         Rooms that were joined before are asked for here.
         """
         self._due.clear()
-        self._next_retry = 0.0
+        self._rejoins.begin_again()
         for key, question in self._questions:
             if question.kind == "rejoin":
                 self._questions.answered(key)
@@ -320,16 +307,16 @@ class Rooms:
 
     def tick(self, now: float) -> None:
         """Some time has passed."""
-        for room in list(self._due.values()):
+        for room in self._due.rooms:
             is_wanted, actions = room.due(now)
             self._actions += actions
             if is_wanted:
                 self._rejoin(room)
-            self._watch(room)
+            self._due.look(room)
 
     def postpone(self, now: float) -> None:
         """Nothing could come meanwhile: every grace begins anew."""
-        for room in self._due.values():
+        for room in self._due.rooms:
             room.postpone(now)
 
     def end(self, error: FanwireError | None) -> None:
@@ -346,7 +333,7 @@ class Rooms:
             session = self._session
             if self._reports.passed(room.room, session.total, session.size):
                 self._out.tell(now, room.room)
-        self._watch(room)
+        self._due.look(room)
 
     def _rejoin(self, room: Membership) -> None:
         room.join_key = self._out.ask("join", room.room, _since(room.asks()))
@@ -354,20 +341,11 @@ class Rooms:
 
     def _rejoin_failed(self, room: Membership, error: RequestFailed, now: float) -> None:
         room.join_key = None
-        after = 0.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
         offer = room.take_offer(now)
         if offer is not None:
             self._actions += offer
-        elif error.code == "rate_limited" and error.retry:
-            # The rate is the client's and not the room's: were all to come again at once, all but the first would be
-            # refused again, and a client that is refused too often is closed. So they queue, however long that takes.
-            wait = after if error.retry_after_ms is not None else RETRY
-            room.retry_at = self._next_retry = max(now, self._next_retry) + max(PACE, wait)
-        elif (error.retry or error.code in PASSING) and room.retries < MAX_RETRIES:
-            bound = min(RETRY_CAP, RETRY * 2.0**room.retries)
-            room.retries += 1
-            # Clients that one server has refused together do not come again together.
-            room.retry_at = now + max(after, bound * self._random.uniform(0.5, 1.0))
+        elif self._rejoins.later(room, error, now):
+            pass
         elif room.is_waiting:
             self._end(room.room, RoomEnded(room.room, error.code, error.text, retry=error.retry))
             return
@@ -380,13 +358,7 @@ class Rooms:
     def _go_on(self, room: Membership) -> None:
         if room.wants_to_catch_up:
             self._rejoin(room)
-        self._watch(room)
-
-    def _watch(self, room: Membership) -> None:
-        if room.deadline is not None:
-            self._due[room.room] = room
-        elif self._due:
-            self._due.pop(room.room, None)
+        self._due.look(room)
 
     def _end(self, name: str, error: FanwireError | None = None) -> None:
         if self._forget(name, error or RequestFailed("not_joined", LEFT_MEANWHILE)):
@@ -395,7 +367,7 @@ class Rooms:
     def _forget(self, name: str, error: FanwireError | None = None) -> bool:
         """Takes a room out, and fails a first join that waits with the error; false: there is no such room."""
         room = self._rooms.pop(name, None)
-        self._due.pop(name, None)
+        self._due.drop(name)
         self._reports.left(name)
         if room is None:
             return False
