@@ -463,7 +463,7 @@ class Model(RuleBasedStateMachine):
 
     def has_asked(self) -> bool:
         """Whether the client has joined a room again for what it misses, and the server has answered."""
-        rooms = [room._positions for room in self.machine.rooms._rooms.values() if room._positions is not None]
+        rooms = [room._positions for room in self.machine.rooms._registry if room._positions is not None]
         return any(gap.is_asked for positions in rooms for gap in positions._missing)
 
     @invariant()
