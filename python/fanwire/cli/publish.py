@@ -47,7 +47,7 @@ async def publish(
         api_key: one of the server's.
         key: in a room of latest values, what each line is the newest value of.
         is_text: the messages are text, not binary.
-        tell: is told how the connection does; None: nobody is.
+        tell: is told how the connection does; None: no reports.
 
     Raises:
         Failure: there is no connection, or a message was not taken; those before it were.

@@ -128,8 +128,8 @@ class Joined:
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """The application gets the messages of the room again, which were too many for it. What it has missed comes from
-    the room's history, or a gap says so."""
+    """The application gets the messages of a room that was behind again. What it has missed comes from the room's
+    history, or a gap says that it does not come."""
 
     room: str
 
@@ -160,7 +160,7 @@ class GapFound:
 
 @dataclass(frozen=True)
 class Told:
-    """The server keeps messages from this client."""
+    """The server reports messages that it did not deliver."""
 
     room: str
     skipped: Skipped
@@ -168,7 +168,7 @@ class Told:
 
 @dataclass(frozen=True)
 class MemberChanged:
-    """Somebody came or left."""
+    """A member joined a room, or left it."""
 
     room: str
     member: Member

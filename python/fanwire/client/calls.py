@@ -16,7 +16,7 @@ class Calls:
     """Calls by the ids of their messages.
 
     Args:
-        withdraw: called with the id of a call that nobody waits for any more, and that was not answered.
+        withdraw: called with the id of a call that was not answered, once its last caller is gone.
     """
 
     __slots__ = ("_calls", "_withdraw")

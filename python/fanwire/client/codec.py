@@ -100,7 +100,7 @@ class JoinedInfo(Struct):
 
 
 class LeftInfo(Struct):
-    """The payload of a `left` that nobody asked for."""
+    """The payload of a `left` that answers no leave."""
 
     reason: str = "removed"
     text: str = ""

@@ -1,6 +1,6 @@
 """What the application wants of the machine. Pure.
 
-What has an answer returns the id that `Resolve` or `Reject` will name.
+A command that the server answers returns an id. `Resolve` or `Reject` with that id says what came of it.
 """
 
 from __future__ import annotations
@@ -34,36 +34,35 @@ class Commands:
         self._parts = parts
 
     def join(self, room: str, since: Position | None = None, *, is_new: bool = False) -> str:
-        """Asks for a room; one that is being left can be joined again at once.
+        """Joins a room. A room that is being left can be joined again at once.
 
         Args:
-            room: its name.
-            since: where to go on; None: only what is new.
-            is_new: whether it begins anew where it is joined already.
+            room: the name of the room.
+            since: where to continue; None: only what is new.
+            is_new: whether a room that is joined already begins again.
 
         Raises:
-            ValueError: it is joined, or the name is empty or longer than 255 bytes.
-            FanwireError: it is over.
+            ValueError: the room is joined, or the name is empty or longer than 255 bytes.
+            FanwireError: the client is closed, or has given up.
         """
         self._parts.lifecycle.check()
         return self._parts.rooms.join(room, since, is_new=is_new)
 
     def leave(self, room: str) -> str | None:
-        """Asks not to get a room's messages any more. Returns None where it is not joined; a room that is being left
-        has the id of the first call.
+        """Leaves a room. Returns None where it is not joined; a room that is being left has the id of the first call.
 
         Raises:
-            FanwireError: it is over.
+            FanwireError: the client is closed, or has given up.
         """
         self._parts.lifecycle.check()
         return self._parts.rooms.leave(room)
 
     def publish(self, room: str, payload: Any, key: str | None = None) -> str:
-        """Publishes: once, however often the connection is lost meanwhile.
+        """Publishes a message once, however often the connection is lost meanwhile.
 
         Raises:
             TypeError, ValueError: the payload cannot be encoded, or is too large.
-            FanwireError: it is over.
+            FanwireError: the client is closed, or has given up.
         """
         self._parts.lifecycle.check()
         return self._parts.out.ask("publish", check_room(room), payload, UNSET if key is None else key)
@@ -73,7 +72,7 @@ class Commands:
 
         Raises:
             TypeError, ValueError: the payload cannot be encoded or is too large, or the type is the protocol's.
-            FanwireError: it is over.
+            FanwireError: the client is closed, or has given up.
         """
         self._parts.lifecycle.check()
         if kind in RESERVED and kind != "presence":
@@ -81,8 +80,11 @@ class Commands:
         return self._parts.out.ask(kind, room, payload)
 
     def withdraw(self, key: str) -> None:
-        """Nobody waits for the answer to this any more. What no connection was given is not sent at all; what was is
-        not sent again, and its answer is ignored. A join that may have come about is followed by a leave."""
+        """Takes a message back, since no caller waits for its answer any more.
+
+        A message that was not sent yet is not sent at all. A message that was sent is not sent again, and its answer is
+        ignored. A join that was sent is followed by a leave.
+        """
         question = self._parts.questions.find(key)
         if question is None:
             return
@@ -98,8 +100,7 @@ class Commands:
             self._parts.out.acknowledge(key)
 
     def fall_behind(self, room: str) -> None:
-        """The application has no place for more messages of a reliable room: none are delivered any more, until
-        `CaughtUp` says so."""
+        """The application has no place for more messages of a reliable room: none are delivered until `CaughtUp`."""
         self._parts.rooms.fall_behind(room)
 
     def catch_up(self, room: str) -> None:
@@ -108,24 +109,24 @@ class Commands:
             self._parts.rooms.catch_up(room)
 
     def refresh(self, room: str, now: float) -> bool:
-        """Newest values of a room have waited for too long. Returns whether they come again: those that wait are to be
-        dropped then."""
+        """Newest values of a room have waited for too long. Returns whether the server sends them again: then those
+        that wait are to be dropped."""
         if self._parts.lifecycle.is_over or not self._parts.reports.is_wanted:
             # A server without windows has nothing newer than what waits here.
             return False
         return self._parts.rooms.refresh(room, now)
 
     def dropped(self, key: str) -> None:
-        """The application does not get the message with this id that was delivered with `ack`: it may come again."""
+        """The message with this id, delivered with `ack`, was dropped. The server may send it again."""
         self._parts.receipts.dropped(key)
 
     def watch(self, room: str, queue: MessageQueue, *, has_window: bool) -> None:
-        """The messages of a room go through this queue, and what was taken of it is reported. See `Reports`."""
+        """Reports to the server what the application takes from the queue of a room, see `Reports`."""
         if room in self._parts.rooms:
             self._parts.reports.joined(room, queue, has_window=has_window)
 
     def report(self, room: str, now: float) -> None:
-        """The queue of a room says that so much was taken that the server is to be told."""
+        """Reports what the application has taken of a room."""
         if self._parts.lifecycle.state is ConnectionState.OPEN:
             self._parts.out.tell(now, room)
 
@@ -133,17 +134,17 @@ class Commands:
         """The application has returned the token that `Renew` asked for.
 
         Raises:
-            TypeError, ValueError: it cannot be sent, and counts as none; say `renewal_failed`.
+            TypeError, ValueError: the token cannot be sent. Call `renewal_failed` then.
         """
-        # What comes too late is of no use: the next upgrade asks for one itself.
+        # After the connection is lost the token is of no use: the next upgrade asks for one itself.
         if self._parts.lifecycle.state is ConnectionState.OPEN and self._parts.renewal.is_asked:
             key = self._parts.out.ask("token", None, {"token": token})
-            # One that was sent before, and not answered, must not come after this one.
+            # A token that was sent before, and not answered, must not reach the server after this one.
             if self._parts.renewal.key is not None:
                 self.withdraw(self._parts.renewal.key)
             self._parts.renewal.sent(key)
 
     def renewal_failed(self, now: float) -> None:
-        """The application has none."""
+        """The application has no new token."""
         if self._parts.renewal.is_asked:
             self._parts.renewal.failed(now)

@@ -1,7 +1,7 @@
 """What a server sends in an open session, message by message. Pure.
 
-The rule it keeps: what a server sends is checked before it is believed. Messages that the connection itself hangs on,
-`welcome` and `closing`, are the machine's.
+The rule it keeps: what a server sends is checked before it is believed. `welcome` and `closing` begin and end a
+connection, so the machine handles them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fanwire.client.parts import Parts
 __all__ = ["Incoming"]
 
 PAYLOAD_MATTERS = frozenset({"welcome", "received", "skipped"})
-"""Types of the protocol's own whose payload the session rests on."""
+"""Types of the protocol's own without whose payload the session cannot go on."""
 
 
 class Incoming:
@@ -47,9 +47,8 @@ class Incoming:
             handler(self, envelope, now)
 
     def _unreadable(self, envelope: Envelope, payload: Unreadable, now: float) -> None:
-        """Its payload cannot be read: that costs this message and nothing else."""
+        """The payload of a message cannot be read. Only this message is lost, if the session can go on."""
         if envelope.type in PAYLOAD_MATTERS:
-            # Without it there is no going on.
             raise ProtocolError(f"payload of {envelope.type}: {payload.why}")
         self._parts.actions.append(do.NotRead(envelope.type, payload.why))
         error = RequestFailed("unreadable", f"the answer has come and cannot be read: {payload.why}")
@@ -63,7 +62,7 @@ class Incoming:
         elif envelope.type == "reply":
             question = None if envelope.re is UNSET else self._parts.questions.find(envelope.re)
             if question is None or question.kind in ("publish", "token"):
-                # All that matters stands beside it.
+                # These answers need no payload.
                 envelope.payload = UNSET
                 self._on_reply(envelope, now)
             elif envelope.re is not UNSET:
@@ -119,7 +118,7 @@ class Incoming:
             return
         question = self._parts.questions.answered(envelope.re)
         if question is None:
-            # Nobody waits for it any more.
+            # The call was withdrawn.
             return
         if question.kind == "token":
             self._parts.actions.append(do.Complained(error))

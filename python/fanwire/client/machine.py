@@ -1,7 +1,7 @@
 """The client's side of the protocol (docs/protocol.md) as a state machine. Pure: no socket, no clock, no dice.
 
-What happens is told to it by a method each; what is to be done about it is then in `take`. The rule it keeps: what a
-server sends is checked before it is believed, and what cannot be right ends the session, never the program.
+Each event has a method. What is to be done about it is then in `take`. The rule it keeps: what a server sends is
+checked before it is believed, and a wrong message ends the session, never the program.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ class Machine:
         codec: the encoding.
         backoff: the delays.
         renewal: when there has to be a new token.
-        name: begins the ids of this client, and of no other: ids are what publishing once rests on.
+        name: begins the ids of this client's messages. It must be unique, since the server recognizes by the id a
+            message that it has had before.
         is_renewable: whether there is a new token for each attempt to connect.
         heartbeat: seconds of silence until a ping, twice as long until the connection is given up; None: as the
             server says.
         max_frames: own messages that may wait for the server, sent or not. See `is_full`.
-        max_bytes: of them.
+        max_bytes: the bytes of these messages.
 
     Attributes:
         session: id and counts.
@@ -99,7 +100,7 @@ class Machine:
 
     @property
     def deadline(self) -> float | None:
-        """When to call `tick`, at the latest; None: not because of time."""
+        """When to call `tick`, at the latest; None: nothing has a deadline."""
         if not self._is_linked or self.state is ConnectionState.CLOSING:
             return None
         deadline = self._heartbeat.deadline
@@ -115,7 +116,7 @@ class Machine:
         return deadline
 
     def take(self) -> list[do.Action]:
-        """What is to be done, in this order. It is told once."""
+        """What is to be done, in this order. Each action is returned once."""
         actions = self._actions[:]
         # The rooms add to the same list.
         self._actions.clear()
@@ -124,7 +125,7 @@ class Machine:
     # What happens.
 
     def start(self) -> None:
-        """Begins."""
+        """Asks for the first connection."""
         self._connect(0.0)
 
     def opened(self, now: float) -> None:
@@ -141,8 +142,8 @@ class Machine:
         """The upgrade was answered with an HTTP status that is not 101.
 
         Args:
-            status: that one.
-            retry_after: seconds, as the server says; None: it does not.
+            status: the HTTP status.
+            retry_after: seconds to wait, from the header `Retry-After`; None: there is none.
             now: the time.
             is_renewable: whether the next attempt has a new token.
         """
@@ -177,7 +178,7 @@ class Machine:
         if self.state is ConnectionState.CLOSING:
             self._end()
             return
-        # It was said of this connection, and not of the attempts that follow.
+        # A `closing` is about this connection, and not about the attempts that follow.
         closing, self._closing = self._closing, None
         if self._is_renewable and CloseCode.TOKEN_EXPIRED in (code, closing and closing.code):
             # The token of the next attempt is another one, and the server says whether it is good.
@@ -239,7 +240,7 @@ class Machine:
             self.rooms.tick(now)
 
     def close(self) -> None:
-        """Ends it: with the connection's closing handshake if there is one."""
+        """Closes the client, with a closing handshake if there is a connection."""
         if self._lifecycle.is_over:
             return
         is_linked = self._is_linked
@@ -264,7 +265,7 @@ class Machine:
         key = self._renewal.forget()
         token = None if key is None else self._questions.answered(key)
         if token is not None:
-            # The upgrade has shown a newer one, whose place it must not take.
+            # The upgrade has sent a newer token, which the old one must not replace.
             self.session.withdraw(token.frame)
         self._renewal.expires(now, None if welcome.expires_in_ms is None else welcome.expires_in_ms / 1000)
         if welcome.resumed:
@@ -273,14 +274,14 @@ class Machine:
             self._begin_again()
         self._reports.welcomed(welcome.window, self.session.before)
         if self._reports.is_wanted:
-            # Even if nothing was taken yet: it says that there will be reports.
+            # Sent even if nothing was taken yet, so that the server expects reports.
             self._out.tell(now)
             # A server that has windows says its time with a pong.
             self._ping(now)
         self._out.flush()
 
     def _begin_again(self) -> None:
-        """The server knows nothing of rooms and questions: first all rooms, then the questions in their order."""
+        """The server has a new session: joins all rooms first, then asks the open questions in their order."""
         for frame in self.rooms.begin_again():
             self.session.push(frame)
         for _, question in self._questions:

@@ -187,7 +187,7 @@ class Membership:
         self._is_refreshing = False
         self._offered.clear()
         members = None if info.members is UNSET else {member.id: member.info for member in info.members}
-        # A server that counts fewer than it lists is wrong; one that counts nobody has listed all.
+        # A server that counts fewer than it lists is wrong; a server that gives no count has listed all members.
         least = None if members is None else len(members)
         count = least if least is None or info.count is UNSET else max(info.count, least)
         return Joined(self.room, position.epoch, position.seq, info.delivery, snapshot, members, count, upto)
@@ -216,7 +216,7 @@ class Membership:
         """A message has come."""
         seq = seq_of(envelope)
         if self.is_waiting and 0 < len(self._offered) <= MAX_OFFERED:
-            # Those beyond are found to be missing when the next one comes.
+            # Messages over the limit are found to be missing when the next one comes.
             self._offered.append(envelope)
         if self._positions is None or self.is_waiting or self.is_behind:
             return []
@@ -253,7 +253,7 @@ class Membership:
         return actions
 
     def member(self, envelope: Envelope) -> list[Action]:
-        """Somebody came or left."""
+        """A member joined or left."""
         info = convert(envelope, MemberInfo)
         if self._positions is None or self.is_waiting:
             return []

@@ -18,7 +18,7 @@ MAX_MESSAGES = 16_384
 """Messages that wait, unless the application says otherwise: some seconds of a busy room, and some ten megabytes as
 objects of Python where they are small."""
 MAX_BYTES = 8 << 20
-"""Bytes of them as they came. One message is always taken."""
+"""Bytes of the messages that wait, as they came. One message is always taken."""
 NEVER = 1 << 62
 """More bytes than will ever come."""
 
@@ -47,11 +47,11 @@ class MessageQueue:
         max_messages: see `is_over`.
 
     Attributes:
-        max_messages: that one.
+        max_messages: see above.
         is_latest: whether a newer value takes the place of one with the same key.
         drops: "oldest" or "newest": what goes when more than the limits comes. "": nothing; see `is_over`.
         report_at: bytes that are taken, of all that has come, when `release` says so.
-        ts: of the newest message that the application has taken; None: none of them had one.
+        ts: the time of the newest message that the application has taken; None: no message had a time.
         ts_at: when it was taken.
     """
 
@@ -112,7 +112,7 @@ class MessageQueue:
         """A message has come; returns the notes of those that were dropped for it.
 
         Args:
-            message: that one.
+            message: the message.
             count: of the session, with it.
             size: bytes.
             note: comes back with it. A value never takes the place of one with another note.

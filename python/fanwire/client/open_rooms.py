@@ -192,7 +192,7 @@ class OpenRooms:
             del self._joining[name]
         if joining.is_taken or self._rooms.get(name) is not joining.room:
             return
-        # Refused, or cancelled: nobody is there for what the server may already be sending.
+        # The join was refused or cancelled, but the server may be sending messages of the room already.
         del self._rooms[name]
         joining.room._feed.end(None, "left")
         if self._machine.state not in (ConnectionState.CLOSING, ConnectionState.CLOSED):

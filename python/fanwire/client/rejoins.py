@@ -12,9 +12,9 @@ __all__ = ["PACE", "PASSING", "Rejoins"]
 RETRY = 1.0
 """Seconds before a room is joined again that the server could not let in; doubled with each time."""
 RETRY_CAP = 30.0
-"""Seconds; no wait between two attempts grows beyond, unless the server asks for it."""
+"""Seconds between two attempts at most, unless the server asks for more."""
 PASSING = frozenset({"internal"})
-"""Errors that may be gone the next time, whatever the server says of them: a failing `authorize` is mended."""
+"""Errors that may be gone the next time, even if the server does not say so: a failing `authorize` is mended."""
 PACE = 0.02
 """Seconds between two rooms that are joined again, at least, once the server has refused one for its rate: 128, as many
 as it allows unless told otherwise, take less than three."""

@@ -15,7 +15,7 @@ from fanwire.client.message_queue import NEVER, MessageQueue
 __all__ = ["MAX_ROOMS", "Reports"]
 
 MAX_ROOMS = 1024
-"""Rooms that one report may list. Those beyond are in a later one."""
+"""Rooms that one report may list. The other rooms are in later reports."""
 ENTRY = 64
 """Bytes of a room in a report besides its name, at most."""
 PART = 4

@@ -1,4 +1,4 @@
-"""All rooms of a client: who is joined, who has to be joined again, and to whom a message belongs. Pure."""
+"""All rooms of a client: what follows from each call and each message about a room. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Rooms:
         actions: where what is to be done is added.
         questions: what the server has not answered.
         session: has the own messages on their way.
-        out: sends more of them.
+        out: sends messages.
         random: the dice.
         clock: of the server.
         reports: what the application has taken.
@@ -111,7 +111,7 @@ class Rooms:
         return room.leave_key
 
     def withdraw(self, key: str, question: Question) -> None:
-        """Nobody waits for the answer to a join or a leave any more."""
+        """Takes a join or a leave back, since no caller waits for its answer any more."""
         self._questions.answered(key)
         is_unsent = self._session.withdraw(question.frame)
         room = self._registry.get(question.room)
@@ -153,7 +153,7 @@ class Rooms:
         return is_coming
 
     def abandon(self, name: str) -> None:
-        """Leaves a joined room that nobody has taken, and tells nothing of it."""
+        """Leaves a joined room that no caller has taken. The application is not told."""
         if name in self._registry:
             self._registry.forget(name)
             self._out.say("leave", name)
@@ -241,7 +241,7 @@ class Rooms:
             self._registry.look(room)
 
     def member(self, envelope: Envelope) -> None:
-        """Somebody came to a room, or left it."""
+        """A member joined a room, or left it."""
         room = self._registry.get(room_of(envelope))
         if room is not None:
             self._actions += room.member(envelope)
@@ -316,7 +316,7 @@ class Rooms:
             room.postpone(now)
 
     def end(self, error: FanwireError | None) -> None:
-        """Ends all of them."""
+        """Ends all rooms."""
         self._registry.end_all(error)
 
     def _came(self, room: Membership, actions: list[Action], now: float) -> None:

@@ -14,7 +14,7 @@ MAX_FRAMES = 1024
 """Own frames kept for sending them again: as many ids as the server remembers, and 32 times what it acknowledges at
 once."""
 MAX_BYTES = 1 << 20
-"""Bytes of them: what a server takes as one message by default, so that any one message fits."""
+"""Bytes of these frames: what a server takes as one message by default, so that any one message fits."""
 
 
 class Session:
@@ -22,7 +22,7 @@ class Session:
 
     Args:
         max_frames: own frames kept. It is the caller's part not to send more; see `is_full`.
-        max_bytes: of them.
+        max_bytes: the bytes of these frames.
 
     Attributes:
         id: names the session; None: there is none yet.

@@ -19,7 +19,7 @@ class Stream:
     """The messages of a queue in their order, up to the end.
 
     Args:
-        queue: that one. Who puts something into it calls `wake`.
+        queue: has the messages. Call `wake` after each message that is put into it.
     """
 
     __slots__ = ("_error", "_is_ended", "_queue", "_ready", "_turn_ends")
