@@ -22,7 +22,15 @@ from http import HTTPStatus
 from fanwire._engine import EngineClosed, EngineError, Overloaded, RoomFull
 from fanwire.checks import check_integer, check_text
 
-__all__ = ["EngineClosed", "EngineError", "Overloaded", "Refused", "RoomFull"]
+__all__ = ["Closed", "EngineClosed", "EngineError", "FanwireError", "Overloaded", "Refused", "RoomFull"]
+
+
+class FanwireError(Exception):
+    """The base of every error of fanwire's own."""
+
+
+class Closed(FanwireError):
+    """The caller used a server that is not running, or a client that is closed."""
 
 
 class Refused(Exception):

@@ -11,7 +11,7 @@ from helpers.serving import Book
 from helpers.wait import until, within
 
 import fanwire
-from fanwire import ClientState, Refused
+from fanwire import ConnectionState, Refused
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 
@@ -48,7 +48,7 @@ async def test_rooms_are_joined_published_to_and_read(encoding: str) -> None:
 
 
 async def test_it_goes_on_where_it_was() -> None:
-    states: list[ClientState] = []
+    states: list[ConnectionState] = []
     async with Book() as server:
         server.room("*")
         async with fanwire.connect(server.url) as client:
@@ -60,10 +60,10 @@ async def test_it_goes_on_where_it_was() -> None:
                 cut_all(server)
                 server.publish("a", number)
                 assert [message.seq for message in await take(room, 2)] == [2 * number + 1, 2 * number + 2]
-                lost = [ClientState.RECONNECTING, ClientState.OPEN] * (number + 1)
+                lost = [ConnectionState.RECONNECTING, ConnectionState.OPEN] * (number + 1)
                 await until(lambda lost=lost: states == lost, "it has noticed, and is back")
             assert client.session == session
-        assert states[-2:] == [ClientState.CLOSING, ClientState.CLOSED]
+        assert states[-2:] == [ConnectionState.CLOSING, ConnectionState.CLOSED]
         await server.ended()
         assert len(server.opened) == 1
 
@@ -148,7 +148,7 @@ async def test_presence() -> None:
         async with fanwire.connect(server.url) as ben:
             await ben.join("p")
             await until(lambda: len(changes) == 1)
-            assert (await ann.presence("p"))["count"] == 2
+            assert await ann.count("p") == 2
         await until(lambda: len(changes) == 2)
         assert [member.is_here for member in changes] == [True, False]
 
@@ -199,7 +199,7 @@ async def test_a_token_is_asked_for_each_time() -> None:
     ):
         session = client.session
         cut_all(server)
-        await until(lambda: len(seen) == 3 and client.state is ClientState.OPEN)
+        await until(lambda: len(seen) == 3 and client.state is ConnectionState.OPEN)
         assert (seen, client.session) == (["one", "two", "three"], session)
 
 
@@ -219,7 +219,7 @@ async def test_refusals_and_terminal_closes_are_errors() -> None:
         server.opened[0].close(4500, "banned")
         with pytest.raises(fanwire.ConnectionFailed) as failed:
             await within(anext(room))
-        assert (failed.value.code, client.state) == (4500, ClientState.CLOSED)
+        assert (failed.value.code, client.state) == (4500, ConnectionState.CLOSED)
 
 
 async def test_a_server_that_stops_is_waited_for_and_found_again() -> None:

@@ -12,9 +12,9 @@ from helpers.serving import Book
 from helpers.wait import until, within
 
 import fanwire
-from fanwire import ClientClosed, ClientState, RequestFailed, Room, connect
+from fanwire import Closed, ConnectionState, RequestFailed, Room, connect
 from fanwire.client import Position
-from fanwire.client.room import MAX_UNCLAIMED
+from fanwire.client.feed import MAX_UNCLAIMED
 from fanwire.client.session import MAX_FRAMES
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -68,7 +68,7 @@ async def test_what_is_given_up_while_offline_is_not_done_later(encoding: str, g
         room = await within(client.join("joined"))
         is_open = False
         cut_all(server)
-        await until(lambda: client.state is ClientState.RECONNECTING)
+        await until(lambda: client.state is ConnectionState.RECONNECTING)
         calls = [
             client.request("order", "late"),
             client.publish("a", "late"),
@@ -162,7 +162,7 @@ async def test_calls_that_timed_out_while_offline_block_no_other() -> None:
     async with server, connect(server.url, max_attempts=None) as client:
         is_open = False
         cut_all(server)
-        await until(lambda: client.state is ClientState.RECONNECTING)
+        await until(lambda: client.state is ConnectionState.RECONNECTING)
         calls = [asyncio.wait_for(client.request("order", n), 0.05) for n in range(MAX_FRAMES + 76)]
         answers = await within(asyncio.gather(*calls, return_exceptions=True))
         assert all(isinstance(answer, asyncio.TimeoutError) for answer in answers)
@@ -187,8 +187,8 @@ async def test_closing_ends_every_call_that_waits() -> None:
         await asyncio.sleep(0.05)
         await within(client.close())
         answers = await within(asyncio.gather(*calls, return_exceptions=True))
-        assert all(isinstance(answer, ClientClosed) for answer in answers), answers
-        with pytest.raises(ClientClosed):
+        assert all(isinstance(answer, Closed) for answer in answers), answers
+        with pytest.raises(Closed):
             await within(client.request("order"))
     no_tasks_left()
 
@@ -311,7 +311,7 @@ async def test_a_room_that_the_server_has_joined_is_returned_to_those_who_wait_f
             await until(lambda: bool(early))
             assert await within(client.join("a")) is early[0]
         async with connect(f"{server.url}/a") as client:
-            await until(lambda: client._rooms._unclaimed)
+            await until(lambda: client._runtime.rooms._unclaimed)
             client.on_room(late.append)
             assert await within(client.join("a")) is late[0]
 
@@ -391,7 +391,7 @@ async def test_leaving_a_room_that_is_not_joined_does_nothing() -> None:
     server = Book()
     async with server, connect(server.url) as client:
         await within(client.leave("a"))
-    with pytest.raises(ClientClosed):
+    with pytest.raises(Closed):
         await within(client.leave("a"))
 
 
@@ -464,7 +464,7 @@ async def test_the_error_of_a_client_that_has_ended_does_not_grow_with_each_call
         depths = set()
         for _ in range(5):
             for call in (client.join("a"), client.publish("a", 1), client.request("a"), client.presence("a")):
-                with pytest.raises(fanwire.ClientError) as ended:
+                with pytest.raises(fanwire.FanwireError) as ended:
                     await within(call)
                 depths.add(depth(ended.value))
         assert max(depths) < 20

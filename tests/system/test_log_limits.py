@@ -83,7 +83,7 @@ async def test_the_client_logs_no_line_for_each_connection(encoding: Any, caplog
     async with Book() as server:
         for _ in range(3):
             async with fanwire.connect(server.url, encoding=encoding, token="secret") as client:
-                assert client.state is fanwire.ClientState.OPEN
+                assert client.state is fanwire.ConnectionState.OPEN
     records = [record for record in caplog.records if record.name.partition(".")[0] in ("picows", "fanwire")]
     assert not [record.getMessage() for record in records if record.name.startswith("picows")]
     assert "secret" not in caplog.text

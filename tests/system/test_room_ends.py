@@ -117,7 +117,7 @@ async def test_a_room_that_the_server_takes_the_client_out_of_says_so(encoding: 
         assert (await within(anext(room))).data == "before"
         end = await end_of(room)
         assert end.code == "removed"
-        assert isinstance(end, fanwire.ClientError)
+        assert isinstance(end, fanwire.FanwireError)
 
 
 async def test_what_the_application_wants_is_no_error() -> None:

@@ -68,16 +68,16 @@ async def test_the_older_of_two_connections_is_closed_for_good_and_the_session_g
 
 async def test_the_python_client_ends_and_does_not_come_back() -> None:
     async with Book() as server, fanwire.connect(server.url) as client:
-        session = client._machine.session.id
-        states: list[fanwire.ClientState] = []
+        session = client._runtime.machine.session.id
+        states: list[fanwire.ConnectionState] = []
         client.on_state(states.append)
         async with await Talk.open(server, f"/?session={session}&received=0") as other:
             assert other.welcome["resumed"]
-            await until(lambda: client.state is fanwire.ClientState.CLOSED, "the client has ended")
+            await until(lambda: client.state is fanwire.ConnectionState.CLOSED, "the client has ended")
             with pytest.raises(fanwire.ConnectionFailed, match="another connection uses this session") as failed:
                 await client.join("a")
             assert failed.value.code == CloseCode.TAKEN_OVER
-            assert fanwire.ClientState.RECONNECTING not in states
+            assert fanwire.ConnectionState.RECONNECTING not in states
             assert not CloseCode.TAKEN_OVER.should_reconnect
             assert len(server.opened) == 1
 

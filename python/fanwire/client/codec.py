@@ -23,6 +23,7 @@ __all__ = [
     "JoinedInfo",
     "LeftInfo",
     "MemberInfo",
+    "MembersInfo",
     "SkippedInfo",
     "TokenInfo",
     "Unreadable",
@@ -99,7 +100,7 @@ class JoinedInfo(Struct):
 
 
 class LeftInfo(Struct):
-    """The payload of a `left` that nobody asked for."""
+    """The payload of a `left` that answers no leave."""
 
     reason: str = "removed"
     text: str = ""
@@ -110,6 +111,14 @@ class MemberInfo(Struct):
 
     id: str
     info: Any = None
+
+
+class MembersInfo(Struct):
+    """The payload of the `reply` to a presence request: one page of the members."""
+
+    count: int
+    members: list[MemberInfo] = []
+    next: str | None = None
 
 
 class SkippedInfo(Struct):

@@ -1,16 +1,15 @@
-"""What can go wrong for a client, sorted by who must act.
+"""What can go wrong for a client, and what its errors say.
 
-::
+`fanwire.errors` has the whole tree, sorted by who must act. Of a client's own there are::
 
-    ValueError, TypeError         the caller passed something that can never be accepted
-    Exception
-    └── ClientError
-        ├── RequestFailed         the server answered with an error; `code` and `retry` say what to do
-        ├── RoomEnded             a room has ended, and the application did not want it; `code` says why
-        ├── ClientClosed          the caller used a client that it has closed
-        └── ConnectionFailed      the client has given up; `code` or `status` say who must act
+    FanwireError
+    ├── Closed                the caller used a client that it has closed
+    ├── RequestFailed         the server answered with an error: `code` and `retry` say what to do
+    ├── RoomEnded             a room has ended and the application did not want it: `code` says why
+    └── ConnectionFailed      the client has given up: `code` or `status` say who must act
 
-A lost connection is none of these: the client comes back by itself.
+A lost connection is none of these: the client comes back by itself. `ConnectionFailed` is no `OSError`, since it also
+tells of a server that refuses the client.
 """
 
 from __future__ import annotations
@@ -18,8 +17,12 @@ from __future__ import annotations
 from typing import Any
 
 from fanwire.codes import CloseCode
+from fanwire.errors import FanwireError
 
-__all__ = ["ClientClosed", "ClientError", "ConnectionFailed", "ProtocolError", "RequestFailed", "RoomEnded"]
+__all__ = ["CLOSED", "ConnectionFailed", "ProtocolError", "RequestFailed", "RoomEnded"]
+
+CLOSED = "the client is closed"
+"""What `Closed` says of a client."""
 
 MEANINGS: dict[int | None, str] = {
     CloseCode.TOKEN_EXPIRED: "the token has expired, and no new one was taken",
@@ -36,11 +39,7 @@ REFUSALS: dict[int, str] = dict.fromkeys(
 """What a status may mean that the upgrade was refused with; an application answers 403 at paths it does not know."""
 
 
-class ClientError(Exception):
-    """What a client raises on its own account."""
-
-
-class RequestFailed(ClientError):
+class RequestFailed(FanwireError):
     """The server did not do it. The connection goes on.
 
     Attributes:
@@ -71,7 +70,7 @@ class RequestFailed(ClientError):
         self.data = data
 
 
-class RoomEnded(ClientError):
+class RoomEnded(FanwireError):
     """A room has ended: no more messages come. Joining it again may succeed.
 
     Attributes:
@@ -92,14 +91,7 @@ class RoomEnded(ClientError):
         self.retry = retry
 
 
-class ClientClosed(ClientError):
-    """The client was closed by its own side."""
-
-    def __init__(self) -> None:
-        super().__init__("the client is closed")
-
-
-class ConnectionFailed(ClientError):
+class ConnectionFailed(FanwireError):
     """There is no connection and the client no longer tries.
 
     Attributes:
@@ -117,7 +109,7 @@ class ConnectionFailed(ClientError):
         self.status = status
 
 
-class ProtocolError(Exception):
+class ProtocolError(FanwireError):
     """The server sent what the protocol does not allow: the session is given up and a new one is begun.
 
     For the client's own modules; an application sees at most the `ConnectionFailed` it ends in.
