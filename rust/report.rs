@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::codec::Codec;
+use crate::wire::table::{kind, limit};
 
 /// A report.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl<'de> Visitor<'de> for Envelope {
             match &*field {
                 "type" => {
                     let Text(name) = map.next_value()?;
-                    has_type = &*name == "received";
+                    has_type = &*name == kind::RECEIVED;
                     require(has_type)?;
                 }
                 "id" | "re" => require(map.next_value::<Option<Text>>()?.is_none_or(|Text(id)| fits(&id, ID_MAX)))?,
@@ -285,7 +286,7 @@ impl<'de> Visitor<'de> for Unknown {
 }
 
 fn number<E: de::Error>(number: u64) -> Result<u64, E> {
-    require(number <= i64::MAX as u64).map(|()| number)
+    require(number <= limit::SEQ_MAX).map(|()| number)
 }
 
 /// Whether a text has 1 to `most` characters.
@@ -303,16 +304,16 @@ fn wrong<E: de::Error>() -> E {
 }
 
 /// Rooms of one report. A client is in 128 by its own wish, and its application may have joined more for it.
-const ROOMS_MAX: usize = 1024;
+const ROOMS_MAX: usize = limit::TAKEN_ROOMS;
 
 /// Rooms that one report may name and count as one: with more, each of them costs as much as the report itself.
-const ROOMS_FOR_ONE: usize = 16;
+const ROOMS_FOR_ONE: usize = limit::REPORT_ROOMS;
 
 /// Characters of an id.
-const ID_MAX: usize = 64;
+const ID_MAX: usize = limit::ID_MAX;
 
 /// Characters of a name of a room or a key.
-const NAME_MAX: usize = 255;
+const NAME_MAX: usize = limit::ROOM_MAX;
 
 /// Levels of what the protocol does not know, and nobody needs.
 const DEPTH: usize = 16;

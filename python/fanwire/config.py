@@ -14,6 +14,7 @@ import msgspec
 
 from fanwire.checks import check_flag, check_integer, check_number, check_text
 from fanwire.encoding import NESTING_LIMIT
+from fanwire.protocol.table import ROOM_MAX
 
 __all__ = ["Config"]
 
@@ -282,7 +283,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.shards or max(1, min(4, _processors() - 1))
 
 
-NAME_MAX = 255
+NAME_MAX = ROOM_MAX
 """Bytes of a room's name."""
 
 MOST_COUNT = (1 << 53) - 1

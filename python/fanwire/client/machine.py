@@ -53,10 +53,11 @@ from fanwire.client.session import MAX_BYTES, MAX_FRAMES, Session, size_of
 from fanwire.client.state import TRANSITIONS, ClientState
 from fanwire.client.vouching import Vouching
 from fanwire.codes import CloseCode, should_reconnect
+from fanwire.protocol.table import CLIENT_TYPES, UNCOUNTED
 
 __all__ = ["Machine"]
 
-RESERVED = frozenset({"join", "leave", "publish", "presence", "ack", "token", "received", "ping", "pong"})
+RESERVED = CLIENT_TYPES - {"message"}
 """Types that are not the application's."""
 
 
@@ -605,8 +606,6 @@ class Machine:
             self._out.is_open = state is ClientState.OPEN
             self._actions.append(do.StateChanged(state, self.error))
 
-
-UNCOUNTED = frozenset({"welcome", "ping", "pong", "received", "window"})
 
 PAYLOAD_MATTERS = frozenset({"welcome", "received", "skipped", "closing"})
 """Types of the protocol's own whose payload the session rests on."""
