@@ -73,7 +73,8 @@ def _set(name: str, words: Iterable[str], meaning: str) -> str:
 
 
 def _dict(name: str, items: list[str], meaning: str) -> str:
-    return f'{name} = {{\n{"".join(f"    {item},{chr(10)}" for item in items)}}}\n"""{meaning}"""\n'
+    lines = "".join(f"    {item},\n" for item in items)
+    return f'{name} = {{\n{lines}}}\n"""{meaning}"""\n'
 
 
 def _lines(words: Iterable[str]) -> str:

@@ -152,8 +152,8 @@ pub mod error_code {
     /// The server cannot reach the room's history: the room was not joined, or it is not known whether the message was
     /// stored; the same message with the same `id` may be sent again.
     pub const UNAVAILABLE: &str = "unavailable";
-    /// The application's handler failed. `retry` is true if it answers a message of the protocol's own types, such as
-    /// `join`: what was asked there may pass.
+    /// The application's handler failed. `retry` is true if `authorize` failed for a message of the protocol's own
+    /// types: that may pass.
     pub const INTERNAL: &str = "internal";
 }
 
