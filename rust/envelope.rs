@@ -7,6 +7,7 @@ use crate::codec::Codec;
 use crate::document::{self, DEPTH_MAX};
 use crate::form::Form;
 use crate::framing::Framing;
+use crate::wire::table::kind;
 
 /// What a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,7 +192,7 @@ pub fn window(form: Form, room: &str, bytes: usize) -> Option<Box<[u8]>> {
         Codec::Msgpack => {
             // Writing to a vector cannot fail.
             let _ = rmp::encode::write_map_len(&mut buf, 3);
-            push_pair(&mut buf, "type", "window");
+            push_pair(&mut buf, "type", kind::WINDOW);
             push_pair(&mut buf, "room", room);
             let _ = rmp::encode::write_str(&mut buf, "payload");
             let _ = rmp::encode::write_map_len(&mut buf, 1);

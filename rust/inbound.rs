@@ -11,6 +11,7 @@ use crate::pace::{PING_WEIGHT, Pace, RateSettings, Rates};
 use crate::report::Report;
 use crate::surplus::{Refused, Surplus};
 use crate::wire::decoder::{self, Decoder, Limits, Violation};
+use crate::wire::table::close_code;
 
 /// What all clients may send.
 #[derive(Debug, Clone)]
@@ -157,7 +158,11 @@ impl Inbound {
                 heard.items.push(Item::Passed(Limit::Refused));
             } else {
                 let reason = "too much in too short a time";
-                heard.items.push(Item::Broke(Violation { code: 1008, reason, limit: Some(Limit::Refused) }));
+                heard.items.push(Item::Broke(Violation {
+                    code: close_code::POLICY,
+                    reason,
+                    limit: Some(Limit::Refused),
+                }));
                 is_borne = false;
             }
         };

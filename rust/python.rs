@@ -43,6 +43,7 @@ use crate::stats::DROPS;
 use crate::wire::decoder::Limits;
 use crate::wire::prefix::Paths;
 use crate::wire::refusal::Refusal;
+use crate::wire::table::{delivery, kind, skipped_reason};
 
 create_exception!(
     fanwire._engine,
@@ -484,8 +485,8 @@ impl PyEngine {
 
     fn notify(&self, room: &str, event: &str, payload: &str, exclude: Vec<u64>) -> PyResult<()> {
         let label = match event {
-            "member_joined" => "member_joined",
-            "member_left" => "member_left",
+            kind::MEMBER_JOINED => kind::MEMBER_JOINED,
+            kind::MEMBER_LEFT => kind::MEMBER_LEFT,
             _ => {
                 return Err(PyValueError::new_err(format!(
                     "{event:?} is no event; choose member_joined or member_left"
@@ -525,7 +526,7 @@ impl PyEngine {
 
     fn skip(&self, room: &str, count: u64, reason: &str) -> PyResult<()> {
         let reason = match reason {
-            "backplane" => "backplane",
+            skipped_reason::BACKPLANE => skipped_reason::BACKPLANE,
             _ => return Err(PyValueError::new_err(format!("{reason:?} is no reason; there is backplane"))),
         };
         guard(|| self.0.skip(room, count, reason))
@@ -794,10 +795,10 @@ fn parse_codec(name: &str) -> PyResult<Codec> {
 
 fn parse_delivery(name: &str) -> PyResult<Delivery> {
     match name {
-        "reliable" => Ok(Delivery::Reliable),
-        "latest" => Ok(Delivery::Latest),
-        "drop-oldest" => Ok(Delivery::DropOldest),
-        "drop-newest" => Ok(Delivery::DropNewest),
+        delivery::RELIABLE => Ok(Delivery::Reliable),
+        delivery::LATEST => Ok(Delivery::Latest),
+        delivery::DROP_OLDEST => Ok(Delivery::DropOldest),
+        delivery::DROP_NEWEST => Ok(Delivery::DropNewest),
         _ => Err(PyValueError::new_err(format!(
             "{name:?} is no delivery class; choose reliable, latest, drop-oldest or drop-newest"
         ))),

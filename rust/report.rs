@@ -12,6 +12,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 
 use crate::codec::Codec;
 use crate::strict::{ID_MAX, NAME_MAX, Text, fits, require, wrong};
+use crate::wire::table::{kind, limit};
 
 /// A report.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl<'de> Visitor<'de> for Envelope {
             match &*field {
                 "type" => {
                     let Text(name) = map.next_value()?;
-                    has_type = &*name == "received";
+                    has_type = &*name == kind::RECEIVED;
                     require(has_type)?;
                 }
                 "id" | "re" => require(map.next_value::<Option<Text>>()?.is_none_or(|Text(id)| fits(&id, ID_MAX)))?,
@@ -263,14 +264,14 @@ impl<'de> Visitor<'de> for Unknown {
 }
 
 fn number<E: de::Error>(number: u64) -> Result<u64, E> {
-    require(number <= i64::MAX as u64).map(|()| number)
+    require(number <= limit::SEQ_MAX).map(|()| number)
 }
 
 /// Rooms of one report. A client is in 128 by its own wish, and its application may have joined more for it.
-const ROOMS_MAX: usize = 1024;
+const ROOMS_MAX: usize = limit::TAKEN_ROOMS;
 
 /// Rooms that one report may name and count as one: with more, each of them costs as much as the report itself.
-const ROOMS_FOR_ONE: usize = 16;
+const ROOMS_FOR_ONE: usize = limit::REPORT_ROOMS;
 
 /// Levels of what the protocol does not know, and nobody needs.
 const DEPTH: usize = 16;

@@ -9,6 +9,7 @@ use crate::budget::Budget;
 use crate::error::Error;
 use crate::forgotten::{Forgotten, MOST, When};
 use crate::message::{Delivery, KeyId, Message, RoomId};
+use crate::wire::table::joined_reason;
 
 /// What a room is like; the same for all rooms of one pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +94,9 @@ pub enum Unrecovered {
 /// The name of a reason, for people and protocols.
 pub fn unrecovered_name(why: Unrecovered) -> &'static str {
     match why {
-        Unrecovered::Epoch => "epoch",
-        Unrecovered::History => "history",
-        Unrecovered::Position => "position",
+        Unrecovered::Epoch => joined_reason::EPOCH,
+        Unrecovered::History => joined_reason::HISTORY,
+        Unrecovered::Position => joined_reason::POSITION,
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
+use crate::wire::table::limit;
+
 /// A text. MessagePack's bytes are none, even if they are UTF-8.
 #[derive(Debug)]
 pub struct Text(pub Box<str>);
@@ -45,7 +47,7 @@ pub fn wrong<E: de::Error>() -> E {
 }
 
 /// Characters of an id.
-pub const ID_MAX: usize = 64;
+pub const ID_MAX: usize = limit::ID_MAX;
 
 /// Characters of a name of a room or a key.
-pub const NAME_MAX: usize = 255;
+pub const NAME_MAX: usize = limit::ROOM_MAX;

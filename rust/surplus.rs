@@ -12,6 +12,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use crate::codec::Codec;
 use crate::envelope::{Envelope, Id, Kind};
 use crate::strict::{ID_MAX, NAME_MAX, Text, fits, require, wrong};
+use crate::wire::table::kind;
 
 /// A message over its rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Refused {
             r#"{{"code":"rate_limited","text":"too much in too short a time","retry":true,"retry_after_ms":{wait_ms}}}"#
         );
         let envelope = Envelope {
-            label: "error",
+            label: kind::ERROR,
             id: Id::Given(id),
             ts_ms,
             re: self.id.as_deref(),
@@ -119,10 +120,10 @@ impl<'de> Visitor<'de> for Fields {
         let has_right = |text: &Option<Box<str>>, most| text.as_deref().is_none_or(|text| fits(text, most));
         require(has_right(&id, ID_MAX) && has_right(&room, NAME_MAX))?;
         match &*label.ok_or_else(wrong)? {
-            "ping" | "pong" => Ok(Surplus::AboutLink),
+            kind::PING | kind::PONG => Ok(Surplus::AboutLink),
             // What of these counts, and how they are answered, is a matter of what they say.
-            "received" | "welcome" | "window" => Err(wrong()),
-            label => Ok(Surplus::Refused(Refused { id, room, is_urgent: label == "token" })),
+            kind::RECEIVED | kind::WELCOME | kind::WINDOW => Err(wrong()),
+            label => Ok(Surplus::Refused(Refused { id, room, is_urgent: label == kind::TOKEN })),
         }
     }
 }

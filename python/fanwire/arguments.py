@@ -9,6 +9,7 @@ import msgspec
 
 from fanwire.checks import check_text, described
 from fanwire.policy import check_delivery
+from fanwire.protocol.table import ROOM_MAX, TYPE_MAX
 
 if TYPE_CHECKING:
     from fanwire.connection import Connection
@@ -24,12 +25,6 @@ __all__ = [
     "check_subject",
     "ids_of",
 ]
-
-ROOM_MAX = 255
-"""Bytes of a room's name."""
-
-TYPE_MAX = 64
-"""Bytes of a type of messages, as docs/protocol.md has it."""
 
 
 def check_room(room: Any) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from fanwire.checks import check_flag, check_integer, check_number, check_text
 from fanwire.encoding import NESTING_LIMIT
+from fanwire.protocol.table import ROOM_MAX
 
 __all__ = ["Config"]
 
@@ -291,7 +292,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-NAME_MAX = 255
+NAME_MAX = ROOM_MAX
 """Bytes of a room's name."""
 
 MOST_COUNT = (1 << 53) - 1

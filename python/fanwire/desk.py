@@ -27,6 +27,7 @@ from fanwire.inbox import Pending
 from fanwire.limits import Limits
 from fanwire.memberships import Memberships
 from fanwire.policy import Policies
+from fanwire.protocol.table import ABOUT_LINK, URGENT
 from fanwire.reject import reject_of
 from fanwire.rejections import Rejections
 from fanwire.renewal import Renewal
@@ -365,17 +366,3 @@ async def _await(handler: Callable[[Connection, Any], Any], connection: Connecti
 def _clean(text: object) -> str:
     # What a subclass of `Reject` sets is not checked.
     return str(text).encode(errors="replace").decode()
-
-
-RESERVED = frozenset({
-    "welcome", "ping", "pong", "received", "join", "leave", "publish", "presence", "ack", "message", "joined", "left",
-    "reply", "error", "skipped", "forgotten", "member_joined", "member_left", "closing", "token", "token_expiring",
-    "token_expired", "window",
-})  # fmt: skip
-"""Types that an application cannot declare."""
-
-URGENT = frozenset({"token_expiring", "token_expired", "closing"})
-"""Types about the connection itself."""
-
-ABOUT_LINK = frozenset({"ping", "pong"})
-"""Types that are answered at once, however many messages wait for slow handlers."""

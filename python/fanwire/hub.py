@@ -580,7 +580,7 @@ class Hub(Host):
         reason = "the server is shutting down"
         # Not all at once: whoever takes over has to let them in.
         after_ms = int(random.uniform(0, self.config.drain_spread) * 1000)  # noqa: S311 - spreads load, hides nothing
-        payload = {"code": 1001, "reason": reason, "reconnect": True, "after_ms": after_ms}
+        payload = {"code": int(CloseCode.GOING_AWAY), "reason": reason, "reconnect": True, "after_ms": after_ms}
         self.desk.tell(carrier.connection, "closing", payload=payload)
         carrier.connection.close(CloseCode.GOING_AWAY, reason)
 

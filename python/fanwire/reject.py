@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fanwire.protocol.table import ERROR_CODE_MAX, ERROR_TEXT_MAX
+
 __all__ = ["CODE_MAX", "TEXT_MAX", "Reject", "reject_of"]
 
-CODE_MAX = 64
+CODE_MAX = ERROR_CODE_MAX
 """Characters of a code: as many as a type of messages has."""
 
-TEXT_MAX = 1000
+TEXT_MAX = ERROR_TEXT_MAX
 """Characters of a text that are sent: it is a sentence for people, and may quote what the client has sent."""
 
 

@@ -16,6 +16,7 @@ from fanwire.errors import Refused
 from fanwire.identity import subject_of
 from fanwire.lifetimes import Lifetimes
 from fanwire.meter import Meter, Rate
+from fanwire.protocol.table import TOKEN_MAX
 from fanwire.reject import Reject
 from fanwire.session import Session
 from fanwire.wire import Incoming, Refusal
@@ -26,7 +27,7 @@ __all__ = ["Renewal", "Token"]
 class Token(msgspec.Struct):
     """The payload of `token`."""
 
-    token: Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=TOKEN_MAX)]
 
 
 class Renewal:

@@ -10,6 +10,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fanwire.checks import check_texts
 from fanwire.errors import Refused
+from fanwire.protocol.table import TOKEN_OFFER
 
 __all__ = ["Request", "check_sources", "text_of"]
 
@@ -201,8 +202,6 @@ def check_sources(sources: Sequence[str]) -> tuple[str, ...]:
 
 MAX_FIELDS = 100
 """Fields of a query; one with more has none: anybody may send one, and each field costs a microsecond."""
-
-TOKEN_OFFER = "fanwire.token."  # noqa: S105 - the prefix of one
 
 _SOURCES = {"header": "bearer", "subprotocol": "subprotocol_token", "query": "query_token"}
 

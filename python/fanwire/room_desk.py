@@ -19,6 +19,7 @@ from fanwire.limits import Limits
 from fanwire.memberships import Memberships
 from fanwire.once import Dropped, Once
 from fanwire.policy import Policies, RoomPolicy
+from fanwire.protocol.table import SEQ_MAX
 from fanwire.reduction import short
 from fanwire.rights import Rights
 from fanwire.roster import LISTED
@@ -35,7 +36,7 @@ class Since(msgspec.Struct):
     """Where a client wants to go on from."""
 
     epoch: str
-    seq: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+    seq: Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
 
 
 class Join(msgspec.Struct):

@@ -22,6 +22,7 @@ use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
 use crate::surplus::Refused;
 use crate::wire::decoder::Violation;
+use crate::wire::table::close_code;
 
 /// The reading side of a connection that has a link.
 #[derive(Debug)]
@@ -339,7 +340,11 @@ impl<L: Link> Shard<L> {
         self.heard = heard;
         if grown > 0 && self.unfinished.is_over(0) {
             let reason = "the server is short of memory";
-            self.fail(conn, Violation { code: 1013, reason, limit: Some(Limit::Inbound) }, now_us);
+            self.fail(
+                conn,
+                Violation { code: close_code::TRY_AGAIN_LATER, reason, limit: Some(Limit::Inbound) },
+                now_us,
+            );
         }
         if told > 0 {
             self.vouch_soon(conn, now_us);
@@ -518,7 +523,7 @@ impl<L: Link> Shard<L> {
         }
         if is_late {
             let reason = "a message was not finished in time";
-            self.fail(conn, Violation { code: 1008, reason, limit: Some(Limit::MessageTimeout) }, now_us);
+            self.fail(conn, Violation { code: close_code::POLICY, reason, limit: Some(Limit::MessageTimeout) }, now_us);
         }
         self.change_reading(conn, |_| {});
     }

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from fanwire.client.errors import ProtocolError
 from fanwire.encoding import encode, packed, without_payload
+from fanwire.protocol.table import SUBPROTOCOLS
 
 __all__ = [
     "Closing",
@@ -203,7 +204,7 @@ class Codec:
         if encoding not in ("json", "msgpack"):
             raise ValueError(f"the encoding is json or msgpack, not {encoding!r}")
         self._is_text = encoding == "json"
-        self.subprotocol = f"fanwire.v1.{encoding}"
+        self.subprotocol = SUBPROTOCOLS[encoding]
         self._decode_envelope: Callable[[Any], Any]
         self._decode_payload: Callable[[Any], Any]
         if self._is_text:

@@ -13,11 +13,12 @@ from fanwire.client.arguments import check_room
 from fanwire.client.message import Position
 from fanwire.client.message_queue import MessageQueue
 from fanwire.client.parts import Parts
+from fanwire.protocol.table import CLIENT_TYPES
 from fanwire.state import ConnectionState
 
 __all__ = ["Commands"]
 
-RESERVED = frozenset({"join", "leave", "publish", "presence", "ack", "token", "received", "ping", "pong"})
+RESERVED = CLIENT_TYPES - {"message"}
 """Types that are not the application's."""
 
 

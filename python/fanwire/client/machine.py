@@ -20,6 +20,7 @@ from fanwire.client.renewal import Renewal
 from fanwire.client.session import MAX_BYTES, MAX_FRAMES, size_of
 from fanwire.codes import CloseCode, should_reconnect
 from fanwire.errors import Closed, FanwireError
+from fanwire.protocol.table import UNCOUNTED
 from fanwire.state import ConnectionState
 
 __all__ = ["Machine"]
@@ -343,4 +344,3 @@ class Machine:
             self._out.is_open = state is ConnectionState.OPEN
 
 
-UNCOUNTED = frozenset({"welcome", "ping", "pong", "received", "window"})

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from fanwire.client.message_queue import NEVER, MessageQueue
+from fanwire.protocol.table import TAKEN_ROOMS
 
 __all__ = ["MAX_ROOMS", "Reports"]
 
-MAX_ROOMS = 1024
+MAX_ROOMS = TAKEN_ROOMS
 """Rooms that one report may list. The other rooms are in later reports."""
 ENTRY = 64
 """Bytes of a room in a report besides its name, at most."""

@@ -14,6 +14,7 @@ from fanwire.connection import Connection
 from fanwire.gateway.encrypted import Encrypted
 from fanwire.hub import Handler, Hub, Message
 from fanwire.inbox import Inbox
+from fanwire.protocol.table import RECONNECT_RANGE
 from fanwire.session import Session
 from fanwire.state import State
 from fanwire.wire import Incoming
@@ -102,7 +103,7 @@ class WebSocket:
         """See `Carrier`."""
         if self.phase in OVER:
             return
-        if code is not None and code in RECONNECTS:
+        if code is not None and code in RECONNECT_RANGE:
             # The client says that it comes back: its session waits, if it can. The engine has left the answer to us.
             if self._hub.let_go(self, code, reason):
                 return
@@ -153,9 +154,5 @@ class WebSocket:
     def handlers_ended(self) -> None:
         """See `Owner`. An inbox has another owner by then."""
 
-
-RECONNECTS = range(4000, 4500)
-"""Close codes by which one side says that the client comes back, see `fanwire.codes`. The engine leaves the answer to
-us."""
 
 OPEN = State.OPEN
