@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fanwire.checks import check_text, described
+from fanwire.checks import check_integer, check_text, described
 from fanwire.policy import check_delivery
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ __all__ = [
     "ROOM_MAX",
     "TYPE_MAX",
     "check_delivery_of",
+    "check_position",
     "check_publish",
     "check_reason",
     "check_room",
@@ -27,6 +28,9 @@ __all__ = [
 
 ROOM_MAX = 255
 """Bytes of a room's name."""
+
+SEQ_MAX = (1 << 63) - 1
+"""The highest number of a message."""
 
 TYPE_MAX = 64
 """Bytes of a type of messages, as docs/protocol.md has it."""
@@ -98,6 +102,19 @@ def check_subject(subject: Any) -> str:
         ValueError: it is empty.
     """
     return check_text("subject", subject)
+
+
+def check_position(position: Any) -> tuple[str, int]:
+    """Returns a position in a room: the epoch of a numbering, and a number.
+
+    Raises:
+        TypeError: it is no `Position`, or has fields of other types.
+        ValueError: the number is negative.
+    """
+    if not isinstance(position, tuple) or len(position) != 2:
+        raise TypeError(f"a position must be a Position, got {described(position)}")
+    epoch, seq = position
+    return check_text("position.epoch", epoch, empty=True), check_integer("position.seq", seq, least=0, most=SEQ_MAX)
 
 
 def check_reason(reason: Any) -> str:

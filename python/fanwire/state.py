@@ -48,7 +48,3 @@ CLIENT: dict[ConnectionState, frozenset[ConnectionState]] = {
     }),
 }  # fmt: skip
 """Of a client. It may be closed between the 101 and the welcome, with a closing handshake."""
-
-# The server's names, until it uses the new ones.
-State = ConnectionState
-TRANSITIONS = SERVER
