@@ -16,17 +16,14 @@ from fanwire.client import (
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
-from fanwire.errors import Closed, EngineClosed, EngineError, FanwireError, Overloaded, Refused, RoomFull
-from fanwire.identity import ANONYMOUS, Anonymous, Identity
+from fanwire.errors import Closed, FanwireError, Overloaded, Refused, Reject, Unavailable
+from fanwire.identity import Identity
 from fanwire.policy import Snapshot
-from fanwire.reject import Reject
 from fanwire.request import Request
 from fanwire.server import Server
-from fanwire.state import ConnectionState, State
+from fanwire.state import ConnectionState
 
 __all__ = [
-    "ANONYMOUS",
-    "Anonymous",
     "Client",
     "CloseCode",
     "Closed",
@@ -34,8 +31,6 @@ __all__ = [
     "Connection",
     "ConnectionFailed",
     "ConnectionState",
-    "EngineClosed",
-    "EngineError",
     "FanwireError",
     "Gap",
     "Identity",
@@ -49,10 +44,9 @@ __all__ = [
     "RequestFailed",
     "Room",
     "RoomEnded",
-    "RoomFull",
     "Server",
     "Skipped",
     "Snapshot",
-    "State",
+    "Unavailable",
     "connect",
 ]

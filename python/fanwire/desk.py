@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from fanwire._engine import EngineError, Overloaded, RoomFull
 from fanwire.backplane.base import Unavailable
 from fanwire.calls import Calls, name_of
 from fanwire.connection import Connection
 from fanwire.encoding import NESTING_LIMIT
+from fanwire.errors import ENGINE_ERRORS, Closed, Overloaded, RoomFull
 from fanwire.fabric import Fabric
 from fanwire.health import Health
 from fanwire.in_progress import InProgress
@@ -200,7 +200,7 @@ class Desk:
             TypeError, ValueError: the payload is not of the table in docs/values.md, or has more levels than
             `max_nesting`.
         """
-        session = connection.session
+        session = connection._session
         if session is None:
             return
         envelope = {"type": type, "id": next(self._ids), "ts": time.time_ns() // 1_000_000, **fields}
@@ -214,7 +214,7 @@ class Desk:
 
         Raises:
             asyncio.TimeoutError: it was sent `attempts` times.
-            ConnectionError: the session has ended.
+            Closed: the session has ended.
         """
         name = next(self._ids)
         acked = session.acks[name] = asyncio.get_running_loop().create_future()
@@ -226,7 +226,7 @@ class Desk:
                 while True:
                     done, _ = await asyncio.wait([acked], timeout=timeout)
                     # While the client is away nothing is lost: its session keeps the message.
-                    if done or not connection.is_parked:
+                    if done or not connection.is_reconnecting:
                         break
                 if acked.cancelled():
                     break
@@ -236,7 +236,7 @@ class Desk:
                 raise asyncio.TimeoutError(f"not acknowledged after {attempts} times {timeout:g} s")
         finally:
             session.acks.pop(name, None)
-        raise ConnectionError(f"the session has ended ({session.ended}) before the client acknowledged")
+        raise Closed(f"the session has ended ({session.ended}) before the client acknowledged")
 
     # The protocol's own types.
 
@@ -298,12 +298,12 @@ class Desk:
             refusal = self._rejections.refusal(connection, incoming.type, reject)
         elif isinstance(error, Unavailable):
             refusal = Refusal("unavailable", f"the server is cut off: {error}", retry=True, retry_after=1.0)
+        elif isinstance(error, RoomFull):
+            self._limits.count(error.limit)
+            refusal = Refusal("room_full", f"room {incoming.room!r} is full", retry=True)
         elif isinstance(error, Overloaded):
             self._limits.count(error.limit)
             refusal = Refusal("overloaded", "the server cannot take more now", retry=True, retry_after=1.0)
-        elif isinstance(error, RoomFull):
-            self._limits.count("max_members")
-            refusal = Refusal("room_full", f"room {incoming.room!r} is full", retry=True)
         else:
             self._health.handler_error(name, connection, error)
             # What is the protocol's own asks `authorize` and the like, whose failures pass.
@@ -318,7 +318,7 @@ class Desk:
             fields["urgent"] = True
         try:
             self._tell_error(connection, fields, refusal)
-        except EngineError:
+        except ENGINE_ERRORS:
             # The engine is gone, and with it whom to tell.
             logger.debug("%r cannot be told: %s", connection, refusal)
 
@@ -338,7 +338,7 @@ class Desk:
         try:
             encoded = session.codec.encode_plain(envelope)
             self._engine.send_envelope(connection.id, session.codec.name, encoded, is_urgent)
-        except EngineError:
+        except ENGINE_ERRORS:
             # The engine is gone, and with it whom to tell.
             logger.debug("%r cannot be told: %s", connection, refusal)
         except Exception:  # noqa: BLE001 - a text of the application's may be of any type; what is wrong is said where it is looked at
@@ -350,7 +350,7 @@ class Desk:
             # The data of a `Reject` stands one level below.
             max_nesting = self._limits.config.max_nesting + 1
             self.tell(connection, "error", max_nesting=max_nesting, **fields, payload=refusal.payload())
-        except EngineError:
+        except ENGINE_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - the application chose the data, which may be of any type
             self._health.warning("an error %r is sent without its data, which cannot be sent: %s", refusal.code, error)

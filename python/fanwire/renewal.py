@@ -59,9 +59,9 @@ class Renewal:
             raise Refusal("rate_limited", "too many tokens", retry=True, retry_after=wait)
         if not token.isascii() or not token.isprintable():
             raise Refusal("unauthorized", UNKNOWN)
-        link = connection.link
+        link = connection._link
         try:
-            identity = self._authentication.ask(connection.request.with_token(token))
+            identity = self._authentication.ask(connection.request._with_token(token))
             if iscoroutine(identity):
                 identity = await identity
         except Refused as refused:
@@ -75,7 +75,7 @@ class Renewal:
         if subject_of(identity) != subject_of(connection.identity):
             # Neither is told which: the one may have been stolen.
             raise Refusal("unauthorized", UNKNOWN)
-        if connection.link == link:
+        if connection._link == link:
             # Otherwise it has come back meanwhile, with a token that it has shown later than this one.
             connection.identity = identity
             self._lifetimes.renewed(connection)

@@ -118,7 +118,7 @@ class Sessions:
         """Looks for a session that its client wants to go on with. Where the store has to be waited for, this returns a
         coroutine. A store that fails keeps nobody out: its client begins a new session, and is told why."""
         connection = self._connections.get(id)
-        session = None if connection is None else connection.session
+        session = None if connection is None else connection._session
         if connection is None or session is None:
             try:
                 record = self._store.load(id)
@@ -170,7 +170,7 @@ class Sessions:
             timer.cancel()
 
     def _save(self, session: Session, connection: Connection, ttl: float) -> None:
-        rooms = {} if session.ended else connection.positions()
+        rooms = {} if session.ended else connection._positions()
         record = Record(
             id=session.id, owner=session.owner, lineage=session.lineage, ended=session.ended, rooms=rooms
         )  # fmt: skip

@@ -24,9 +24,6 @@ class ConnectionState(Enum):
     CLOSED = "closed"
     """The connection is gone. A client makes no attempt any more."""
 
-    # The server's name, until it uses the new one.
-    PARKED = "reconnecting"  # noqa: PIE796
-
 
 SERVER: dict[ConnectionState, frozenset[ConnectionState]] = {
     ConnectionState.CONNECTING: frozenset({ConnectionState.OPEN, ConnectionState.CLOSED}),
@@ -48,7 +45,3 @@ CLIENT: dict[ConnectionState, frozenset[ConnectionState]] = {
     }),
 }  # fmt: skip
 """Of a client. It may be closed between the 101 and the welcome, with a closing handshake."""
-
-# The server's names, until it uses the new ones.
-State = ConnectionState
-TRANSITIONS = SERVER

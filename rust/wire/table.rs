@@ -102,6 +102,8 @@ pub mod joined_reason {
 pub mod left_reason {
     /// The client may no longer be in the room, or the application's `on_join` has refused it.
     pub const FORBIDDEN: &str = "forbidden";
+    /// The application has taken the client out of the room; a `left` without a reason and without `re` means the same.
+    pub const REMOVED: &str = "removed";
     /// `authorize` failed when it was asked again; the client may join again.
     pub const INTERNAL: &str = "internal";
 }

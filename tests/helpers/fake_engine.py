@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 from unittest import mock
 
-from fanwire._engine import Engine, EngineClosed
+from fanwire._engine import Closed, Engine
 from fanwire.authentication import Authenticate, Authentication
 from fanwire.calls import Calls
 from fanwire.config import Config
@@ -58,7 +58,7 @@ class FakeEngine:
 
     def _decide(self, request: int) -> None:
         if self.is_closed:
-            raise EngineClosed
+            raise Closed
         decided = (self.accepted, self.resumed, self.refused)
         assert not any(request in table for table in decided), f"request {request} is decided twice"
 

@@ -44,7 +44,7 @@ async def test_rooms_are_joined_published_to_and_read(encoding: str) -> None:
         assert [message.seq for message in messages] == [1, 2, 3, 4, 5]
         assert all(message.gap is None for message in messages)
         await room.leave()
-        await until(lambda: server.members("chat") == 0)
+        await until(lambda: server.count("chat") == 0)
 
 
 async def test_it_goes_on_where_it_was() -> None:
@@ -90,11 +90,11 @@ async def test_after_the_grace_period_history_fills_the_gap() -> None:
         is_open = False
         cut_all(server)
         await server.ended()
-        await until(lambda: server.members("lost") == 0)
+        await until(lambda: server.count("lost") == 0)
         for room in ("kept", "lost"):
             server.publish(room, 2)
         is_open = True
-        await until(lambda: client.session not in ("", first) and server.members("lost") == 1)
+        await until(lambda: client.session not in ("", first) and server.count("lost") == 1)
         for room in ("kept", "lost"):
             server.publish(room, 3)
         assert [(message.seq, message.gap) for message in await take(kept, 2)] == [(2, None), (3, None)]
@@ -235,7 +235,7 @@ async def test_a_server_that_stops_is_waited_for_and_found_again() -> None:
     second = fanwire.Server(port=port, insecure=True, config=first.config)
     second.room("a", history=10)
     async with second:
-        await until(lambda: second.members("a") == 1)
+        await until(lambda: second.count("a") == 1)
         second.publish("a", "new")
         (message,) = await take(room, 1)
         assert (message.data, message.seq) == ("new", 1)

@@ -83,7 +83,7 @@ async def test_the_clients_count_stays_right_also_for_those_it_does_not_know(cod
 async def test_a_client_reads_all_members_page_by_page(codec: Any) -> None:
     async with serving() as server:
         talks = [await Talk.open(server, "/p.a") for _ in range(12)]
-        await until(lambda: server.members("p.a") == 12)
+        await until(lambda: server.count("p.a") == 12)
         async with fanwire.connect(server.url, encoding=codec) as client:
             members = await client.presence("p.a")
             assert list(members) == [id_of(conn) for conn in server.opened[:12]]
@@ -160,7 +160,7 @@ async def test_what_is_told_of_a_member_is_bounded_and_the_error_says_so(caplog:
             server.opened[0].info = "x" * 5000
             assert (await large.ask("join", room="p.a"))["payload"]["code"] == "internal"
             assert "Connection.info must be at most 4096 bytes of JSON, got 5002" in caplog.text
-            assert server.members("p.a") == 0
+            assert server.count("p.a") == 0
         async with await Talk.open(server) as fits:
             await until(lambda: len(server.opened) == 2)
             server.opened[1].info = "x" * 4000
@@ -173,15 +173,15 @@ async def test_a_client_that_is_back_while_its_expiry_waits_for_its_turn_keeps_i
         await talk.hear("joined")
         talk.cut()
         conn = server.opened[0]
-        await until(lambda: conn.is_parked)
+        await until(lambda: conn.is_reconnecting)
         hub = server._hub
         assert hub is not None
-        assert conn.session is not None
+        assert conn._session is not None
         hub._give_up(conn, "expired")
-        hub.sessions.resume(conn.session)
+        hub.sessions.resume(conn._session)
         hub.turns.finish()
         assert server.closed == []
-        assert hub.sessions.park(conn, conn.session)
+        assert hub.sessions.park(conn, conn._session)
         hub._give_up(conn, "expired")
         await server.ended()
 

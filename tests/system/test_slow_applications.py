@@ -156,7 +156,7 @@ async def test_a_slow_application_that_comes_back_in_a_new_session_goes_on() -> 
         await publish(server, 60, 1000)
         await until(lambda: room.is_behind)
         server.opened[0].close(4000)
-        await until(lambda: states[-1:] == [ConnectionState.OPEN] and server.members("a") == 1)
+        await until(lambda: states[-1:] == [ConnectionState.OPEN] and server.count("a") == 1)
         await publish(server, 60, 1000, first=60)
         await some_pings(server)
         await takes(room, 120)

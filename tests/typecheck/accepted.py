@@ -44,6 +44,20 @@ def welcome(conn: fanwire.Connection) -> None:
     conn.join("prices")
 
 
+async def look(conn: fanwire.Connection) -> None:
+    if TYPE_CHECKING:
+        assert_type(server.rooms(), dict[str, int])
+        assert_type(server.count("prices"), int)
+        assert_type(server.publish("prices", 1), int | None)
+        assert_type(conn.join("prices"), int | None)
+        assert_type(conn.session, str | None)
+        assert_type(conn.state, fanwire.ConnectionState)
+    for message in await server.history("prices", after=fanwire.Position("a", 1), limit=10):
+        print(message.seq, message.data, message.position.epoch)
+    server.remove("prices", conn, reason="no more")
+    server.remove("prices", "bob")
+
+
 @server.on_message
 def heard(conn: fanwire.Connection, message: Any) -> str:
     return f"thank you for {message}"

@@ -8,12 +8,12 @@ import pytest
 from helpers.by_hand import Driver, only, sent, seqs
 
 from fanwire.client import actions as do
-from fanwire.client.errors import RequestFailed, RoomEnded
 from fanwire.client.membership import MAX_OFFERED, MAX_RETRIES
 from fanwire.client.message import Gap, Position
 from fanwire.client.positions import GRACE
 from fanwire.client.renewal import PAUSE
 from fanwire.client.session import MAX_FRAMES, Session
+from fanwire.errors import RequestFailed, RoomEnded
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 JOINED = {"epoch": "e", "recovered": False, "delivery": "reliable"}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fanwire.client.actions import Action, StateChanged
-from fanwire.client.errors import ConnectionFailed
 from fanwire.client.lifecycle import Lifecycle
-from fanwire.errors import Closed
+from fanwire.errors import Closed, ConnectionFailed
 from fanwire.state import ConnectionState
 
 

@@ -9,7 +9,6 @@ import pytest
 from helpers.by_hand import Driver, only, parse, sent, seqs
 
 from fanwire.client import actions as do
-from fanwire.client.errors import ConnectionFailed, RoomEnded
 from fanwire.client.heartbeat import WELCOME
 from fanwire.client.membership import MAX_RETRIES, STALE
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
@@ -17,7 +16,7 @@ from fanwire.client.positions import GRACE, MAX_RANGES
 from fanwire.client.receipts import MAX_REMEMBERED
 from fanwire.client.rejoins import PACE
 from fanwire.client.renewal import CAP, PAUSE
-from fanwire.errors import Closed
+from fanwire.errors import Closed, ConnectionFailed, RoomEnded
 from fanwire.state import ConnectionState
 
 # Beginning and coming back.

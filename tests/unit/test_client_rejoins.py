@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from fanwire.client.clock_offset import ClockOffset
-from fanwire.client.errors import RequestFailed
 from fanwire.client.membership import MAX_RETRIES, Membership
 from fanwire.client.rejoins import PACE, RETRY, RETRY_CAP, Rejoins
+from fanwire.errors import RequestFailed
 
 
 def room(name: str = "r") -> Membership:

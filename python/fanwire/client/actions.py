@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fanwire.client.errors import RequestFailed
 from fanwire.client.message import Gap, Member, Message, Skipped
-from fanwire.errors import FanwireError
+from fanwire.errors import FanwireError, RequestFailed
 from fanwire.state import ConnectionState
 
 __all__ = [

@@ -14,12 +14,11 @@ from msgspec import UNSET
 
 from fanwire.client.actions import Joined
 from fanwire.client.callbacks import tell
-from fanwire.client.errors import RoomEnded
 from fanwire.client.membership import STALE
 from fanwire.client.message import Gap, Member, Message, Skipped
 from fanwire.client.message_queue import MessageQueue
 from fanwire.client.stream import Stream
-from fanwire.errors import FanwireError
+from fanwire.errors import FanwireError, RoomEnded
 
 if TYPE_CHECKING:
     from fanwire.client.room import Room

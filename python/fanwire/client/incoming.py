@@ -12,9 +12,10 @@ from msgspec import UNSET
 
 from fanwire.client import actions as do
 from fanwire.client.codec import Count, Envelope, ErrorInfo, TokenInfo, Unreadable, WindowInfo, convert
-from fanwire.client.errors import ProtocolError, RequestFailed
+from fanwire.client.errors import ProtocolError
 from fanwire.client.fields import message_of, seq_of
 from fanwire.client.parts import Parts
+from fanwire.errors import RequestFailed
 
 __all__ = ["Incoming"]
 

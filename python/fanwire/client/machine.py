@@ -10,7 +10,7 @@ from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
 from fanwire.client.codec import Closing, Codec, Envelope, Welcome, convert
 from fanwire.client.commands import Commands
-from fanwire.client.errors import CLOSED, MEANINGS, REFUSALS, ConnectionFailed, ProtocolError
+from fanwire.client.errors import CLOSED, REFUSALS, ProtocolError
 from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.incoming import Incoming
@@ -19,7 +19,7 @@ from fanwire.client.parts import Parts
 from fanwire.client.renewal import Renewal
 from fanwire.client.session import MAX_BYTES, MAX_FRAMES, size_of
 from fanwire.codes import CloseCode, should_reconnect
-from fanwire.errors import Closed, FanwireError
+from fanwire.errors import MEANINGS, Closed, ConnectionFailed, FanwireError
 from fanwire.protocol.table import UNCOUNTED
 from fanwire.state import ConnectionState
 
@@ -342,5 +342,3 @@ class Machine:
     def _become(self, state: ConnectionState) -> None:
         if self._lifecycle.become(state):
             self._out.is_open = state is ConnectionState.OPEN
-
-

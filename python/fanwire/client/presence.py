@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from fanwire.client.codec import MembersInfo
-from fanwire.client.errors import RequestFailed
+from fanwire.errors import RequestFailed
 
 __all__ = ["MAX_MEMBERS", "count_members", "read_members"]
 

@@ -9,13 +9,12 @@ from msgspec import UNSET
 
 from fanwire.client.actions import Action, Left, Reject
 from fanwire.client.due import Due
-from fanwire.client.errors import RequestFailed
 from fanwire.client.membership import Membership
 from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Questions
 from fanwire.client.reports import Reports
-from fanwire.errors import FanwireError
+from fanwire.errors import FanwireError, RequestFailed
 
 __all__ = ["LEFT_MEANWHILE", "Registry", "since_of"]
 

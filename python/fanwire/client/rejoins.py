@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from fanwire.client.errors import RequestFailed
 from fanwire.client.membership import MAX_RETRIES, Membership
+from fanwire.errors import RequestFailed
 
 __all__ = ["PACE", "PASSING", "Rejoins"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fanwire.checks import check_function
-from fanwire.client.errors import RoomEnded
 from fanwire.client.feed import Feed
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
+from fanwire.errors import RoomEnded
 
 __all__ = ["Room"]
 

@@ -10,7 +10,6 @@ from fanwire.client.actions import Action, Deliver, Reject, Resolve
 from fanwire.client.arguments import check_room
 from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Envelope, LeftInfo, convert
-from fanwire.client.errors import RequestFailed, RoomEnded
 from fanwire.client.fields import room_of
 from fanwire.client.membership import Membership
 from fanwire.client.message import Position
@@ -20,7 +19,7 @@ from fanwire.client.registry import LEFT_MEANWHILE, Registry, since_of
 from fanwire.client.rejoins import PASSING, Rejoins
 from fanwire.client.reports import Reports
 from fanwire.client.session import Session
-from fanwire.errors import FanwireError
+from fanwire.errors import FanwireError, RequestFailed, RoomEnded
 
 __all__ = ["Rooms"]
 

@@ -104,6 +104,7 @@ JoinedReason = Literal[
 
 LeftReason = Literal[
     "forbidden",
+    "removed",
     "internal",
 ]
 """Values of `reason` in the payload of `left`."""
