@@ -57,6 +57,9 @@ class WebSocket:
         session, handler, inbox = connection._session, self._on_message, self.inbox
         if session is not None:
             for message in messages:
+                # After a close frame, whichever side sent it, or on another link, data no longer counts.
+                if connection.state is not OPEN or self.phase in OVER:
+                    return
                 self._heard(session, message)
             return
         if handler is None:
@@ -76,8 +79,6 @@ class WebSocket:
                 self.handler_failed(error, name_of(handler))
 
     def _heard(self, session: Session, message: Message) -> None:
-        if self.connection.state is not OPEN or self.phase in OVER:
-            return
         wait = None
         if isinstance(message, tuple):
             frame, wait = message
