@@ -12,7 +12,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use crate::codec::Codec;
 use crate::envelope::{Envelope, Id, Kind};
 use crate::strict::{ID_MAX, NAME_MAX, Text, fits, require, wrong};
-use crate::wire::table::kind;
+use crate::wire::table::{error_code, kind};
 
 /// A message over its rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +58,9 @@ impl Refused {
     /// The error `rate_limited` of docs/protocol.md, to try again in `wait_us`, as an envelope without what stands around it.
     pub fn answer(&self, codec: Codec, id: &str, ts_ms: u64, wait_us: u64) -> Vec<u8> {
         let wait_ms = wait_us.div_ceil(1000).min(LONGEST_MS);
+        let code = error_code::RATE_LIMITED;
         let payload = format!(
-            r#"{{"code":"rate_limited","text":"too much in too short a time","retry":true,"retry_after_ms":{wait_ms}}}"#
+            r#"{{"code":"{code}","text":"too much in too short a time","retry":true,"retry_after_ms":{wait_ms}}}"#
         );
         let envelope = Envelope {
             label: kind::ERROR,

@@ -291,10 +291,11 @@ class Desk:
     def _failed(
         self, connection: Connection, session: Session, incoming: Incoming, error: BaseException, name: str
     ) -> None:
-        reject = reject_of(error)
         if isinstance(error, Refusal):
-            refusal = error
-        elif reject is not None:
+            self._refuse(connection, session, incoming, error)
+            return
+        reject = reject_of(error)
+        if reject is not None:
             refusal = self._rejections.refusal(connection, incoming.type, reject)
         elif isinstance(error, Unavailable):
             refusal = Refusal("unavailable", f"the server is cut off: {error}", retry=True, retry_after=1.0)
