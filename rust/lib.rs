@@ -54,6 +54,7 @@ pub mod arrivals;
 pub mod events;
 pub mod newcomers;
 pub mod link;
+pub mod priority;
 pub mod driver;
 pub mod acceptor;
 pub mod rooms;

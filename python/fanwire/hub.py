@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import threading
 from collections import deque
@@ -647,13 +648,17 @@ class Hub(Host):
             return
         events, carriers = self._events, self.carriers
         now = perf_counter()
-        end, begun, count = now + SLICE, now, 0
+        end, begun, count, gave_way = now + SLICE, now, 0, now
         while True:
             if not events:
                 # A batch takes so long at most that who comes meanwhile need not wait long, whatever handlers do.
                 if count:
                     self._batch = min(2 * count, BATCHES[1]) if now - begun < QUICK else count // 2
                     self._batch = max(self._batch, BATCHES[0])
+                if now - gave_way >= QUICK:
+                    # The engine's threads may share our core, and serve those who are in.
+                    _give_way()
+                    gave_way = now
                 # What was taken before counts as handled with this.
                 events.extend(self.engine.events(self._batch, self.limits.inbound.bytes))
                 if not events:
@@ -808,6 +813,10 @@ class _Ended(Owner):
         self._hub.left(self._inbox)
 
 
+# sched_yield(2), where there is one: who waits for the core has it now, and not at the next tick of the clock.
+_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
+
+
 def _ignore(kind: str, id: int, detail: Any) -> None:
     """Before the server listens there are no newcomers."""
 
@@ -819,9 +828,10 @@ SLICE = 0.002
 """Seconds of a turn of the loop for messages and events: some hundreds of messages, and little beside the 50 ms in
 which a person notices nothing."""
 
-BATCHES = (16, 512)
+BATCHES = (8, 512)
 """Messages taken from the engine at a time, at least and at most: so many may be in Python at once, besides those of
-inboxes. The more, the less a message costs, and the longer one waits that comes meanwhile."""
+inboxes. The more, the less a message costs, and the longer one waits that comes meanwhile. The engine tells
+of fewer newcomers at a time, too, the fewer messages are asked for."""
 
 QUICK = 0.00025
 """Seconds for a batch. One that has taken less may be followed by a larger one."""
