@@ -24,7 +24,7 @@ test: test-rust test-python autobahn ## every test
 .PHONY: test-rust
 test-rust: tools ## the core's tests, without Python, and its queues under loom
 	$(CARGO) test --quiet --features nats
-	RUSTFLAGS="--cfg loom" $(CARGO) test --quiet --profile loom --lib --target-dir target/loom -- queue events
+	RUSTFLAGS="--cfg loom" $(CARGO) test --quiet --profile loom --lib --target-dir target/loom -- every_interleaving
 
 # Most tests wait more than they compute: four at once keep two cores busy. Python may keep what it has compiled, whatever
 # the environment says: otherwise every process that a test starts compiles it all again.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::admission::proxies::Network;
+use crate::admission::token_bucket::{Rate, TokenBucket};
 use crate::limit::Limit;
-use crate::proxies::Network;
-use crate::token_bucket::{Rate, TokenBucket};
 use crate::wire::refusal::Refusal;
 
 /// The numbers of the configuration; 0 for a rate or a maximum: there is no limit.
@@ -201,6 +201,10 @@ const MAX_IDLE: usize = 65_536;
 
 /// Microseconds between two looks at all of them.
 const SWEEP_US: u64 = 1_000_000;
+
+pub mod entry;
+pub mod proxies;
+pub mod token_bucket;
 
 #[cfg(test)]
 mod tests;

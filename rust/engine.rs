@@ -11,33 +11,33 @@ use std::time::{Duration, Instant};
 use mio::{Poll, Registry, Waker};
 
 use crate::admission::AdmissionSettings;
-use crate::ages::BOUNDS_MS;
-use crate::arrivals::Credit;
 use crate::budget::Budget;
-use crate::codec::Codec;
-use crate::command::{Command, Event, Resume, Retired, Source, UNRESUMED};
-use crate::driver::{Driver, WAKE};
 use crate::engine::accepting::Gate;
 pub use crate::engine::forget::{FORGOTTEN, forgetting};
-use crate::envelope::Kind;
+use crate::engine::message_builder::{Draft, JoinReply, Joined, Mint, Stamp};
 use crate::error::Error;
-use crate::events::Events;
-use crate::forgotten::When;
-use crate::form::Form;
-use crate::frame;
-use crate::link::{HostLink, SocketLink, Wire};
-use crate::members::Headcount;
+use crate::io::driver::{Driver, WAKE};
+use crate::io::link::{HostLink, SocketLink, Wire};
 use crate::message::{Delivery, KeyId, Message, OVERHEAD, Role};
-use crate::mint::{Draft, JoinReply, Joined, Mint, Stamp};
 use crate::newcomers::{self, NewcomerSettings};
 use crate::process::Process;
-use crate::queue::Queue;
-use crate::report::Report;
+use crate::protocol::codec::Codec;
+use crate::protocol::envelope::Kind;
+use crate::protocol::form::Form;
+use crate::protocol::report::Report;
+use crate::queues::command::{Command, Event, Resume, Retired, Source, UNRESUMED};
+use crate::queues::events::Events;
+use crate::queues::fair_queue::Credit;
+use crate::queues::queue::Queue;
+use crate::room::ages::BOUNDS_MS;
+use crate::room::forgotten::When;
+use crate::room::members::Headcount;
+use crate::room::table::{Entry, Rooms};
 use crate::room::{Position, Room, RoomSettings, Unrecovered};
-use crate::rooms::{Entry, Rooms};
 use crate::shard::{Shard, ShardSettings};
 use crate::slots::{ConnId, Ids, MAX_SHARDS};
 use crate::stats::Stats;
+use crate::wire::frame;
 
 /// What an engine is started with.
 #[derive(Debug, Clone)]
@@ -270,7 +270,7 @@ impl Engine {
         self.tell(conn, Command::Report { conn, report: Box::new(report) }, 0)
     }
 
-    /// How old what was taken was, by pattern of rooms: see [`crate::ages::Ages::counts`]. A pattern may come twice.
+    /// How old what was taken was, by pattern of rooms: see [`crate::room::ages::Ages::counts`]. A pattern may come twice.
     pub fn ages(&self) -> Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)> {
         self.rooms.ages()
     }
@@ -784,6 +784,7 @@ pub enum Way {
 mod accepting;
 mod forget;
 mod log;
+pub mod message_builder;
 // Not under loom, whose locks work only inside its models.
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -2,69 +2,37 @@
 //! reference, and written with one vectored write per socket by threads that never hold the
 //! interpreter.
 //!
-//! The files below stand in the order of their dependencies; each imports only those above it. First the
-//! pure parts, which know no socket, no thread and no clock, from [`frame`] to the state machine that
-//! joins them, [`shard`]. Then the edge: [`queue`] and [`events`] between threads, [`link`] (what carries a connection),
-//! the thread itself in [`driver`], the table of [`rooms`], and [`engine`], which owns it all. Then what comes from
-//! other nodes: [`parcel`], [`values`], [`inlet`], and the connection to NATS in `line`. That and the border to Python are Cargo
-//! features; without them, nothing here can name async-nats or PyO3.
+//! The modules below stand in the order of their dependencies: each imports only from those above it. A folder is one subject.
+//!
+//! First what all others share: errors, the budget of bytes, limits by name, connection ids, counters. Then the pure parts,
+//! which know no socket, no thread and no clock: [`wire`] (HTTP heads and WebSocket frames, as bytes), [`protocol`] (codecs,
+//! documents, envelopes), [`message`] (one published message in all forms), [`outbox`] (one connection's queue), [`room`] (numbers,
+//! history, newest values, members) and [`admission`] (who may come in, and how many). [`queues`] are those between
+//! threads. Two state machines decide what happens on connections: [`newcomers`] before the 101, [`shard`] after it; time comes
+//! in as a number. [`io`] has the sockets and the threads that run them. [`engine`] owns it all, from start to shutdown.
+//! [`cluster`] is what comes from other nodes, and `python` the border to the interpreter.
+//!
+//! The connection to NATS and the border are Cargo features; without them, nothing here can name async-nats or PyO3.
 
 pub mod error;
 pub mod budget;
-pub mod frame;
 pub mod limit;
-pub mod token_bucket;
-pub mod origin;
-pub mod wire;
-pub mod proxies;
-pub mod entry;
-pub mod admission;
-pub mod pace;
-pub mod batch;
-pub mod codec;
-pub mod framing;
-pub mod form;
-pub mod document;
-pub mod envelope;
-pub mod strict;
-pub mod report;
-pub mod surplus;
-pub mod inbound;
-pub mod ages;
-pub mod message;
-pub mod lane;
-pub mod slots;
-pub mod window;
-pub mod probes;
-pub mod replay;
-pub mod outbox;
-pub mod forgotten;
-pub mod room;
-pub mod members;
-pub mod skips;
-pub mod stats;
-pub mod account;
-pub mod command;
-pub mod runs;
-pub mod tcp_info;
-pub mod shard;
-pub mod queue;
-pub mod bell;
-pub mod arrivals;
-pub mod events;
-pub mod newcomers;
-pub mod link;
-pub mod priority;
-pub mod driver;
-pub mod acceptor;
-pub mod rooms;
 pub mod process;
-pub mod mint;
+pub mod slots;
+pub mod stats;
+
+pub mod wire;
+pub mod protocol;
+pub mod message;
+pub mod outbox;
+pub mod room;
+pub mod admission;
+
+pub mod queues;
+pub mod newcomers;
+pub mod shard;
+pub mod io;
 pub mod engine;
-pub mod parcel;
-pub mod values;
-pub mod inlet;
-#[cfg(feature = "nats")]
-pub mod line;
+pub mod cluster;
 #[cfg(feature = "python")]
 mod python;

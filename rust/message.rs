@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::budget::Budget;
-use crate::codec::Codec;
-use crate::envelope::{Envelope, Id, Kind};
-use crate::form::Form;
+use crate::protocol::codec::Codec;
+use crate::protocol::envelope::{Envelope, Id, Kind};
+use crate::protocol::form::Form;
 use crate::wire::table;
 
 /// Which room a message belongs to; never reused while the engine lives. 0 is "no room": a message

@@ -12,11 +12,11 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::admission::entry::Entry;
 use crate::admission::{Admission, Place};
-use crate::command::Event;
-use crate::entry::Entry;
-use crate::events::Events;
 use crate::limit::Limit;
+use crate::queues::command::Event;
+use crate::queues::events::Events;
 use crate::slots::{ConnId, Ids, MAX_SHARDS, Slots};
 use crate::wire::http_head::{HeadLimits, MAX_HEADERS};
 use crate::wire::prefix::Paths;

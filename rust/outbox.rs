@@ -17,37 +17,22 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use crate::envelope;
-use crate::form::Form;
-use crate::lane::Lane;
 use crate::message::{Delivery, Message, RoomId};
 use crate::outbox::control::{Control, Kind};
+use crate::outbox::lane::Lane;
+use crate::outbox::probes::Seal;
+use crate::outbox::replay::Replay;
 use crate::outbox::rooms::Rooms;
 use crate::outbox::writing::{Begun, Frame};
-use crate::probes::Seal;
-use crate::replay::Replay;
+use crate::protocol::envelope;
+use crate::protocol::form::Form;
 use crate::slots::ConnId;
+use crate::stats::Drop;
 
 /// Where an outbox writes to: a socket, or a stand-in.
 pub trait Sink {
     /// Writes as much as can be taken without waiting; `WouldBlock` when that is nothing.
     fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
-}
-
-/// Why a message did not reach a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Drop {
-    /// A newer message with the same key took its place.
-    Replaced,
-    /// The oldest waiting message went, to make room.
-    Oldest,
-    /// There was no room for the new message.
-    Newest,
-    /// The whole engine was over its budget.
-    Budget,
-    /// The connection ended first.
-    Closed,
 }
 
 /// What became of a message handed to [`Outbox::push`].
@@ -360,9 +345,15 @@ enum Close {
     Sent,
 }
 
+pub mod account;
 mod control;
 mod handover;
+pub mod lane;
+pub mod probes;
+pub mod replay;
 mod rooms;
+pub mod skipped;
+pub mod window;
 mod writing;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -15,30 +15,30 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use pyo3::{create_exception, intern};
 
 use crate::admission::AdmissionSettings;
-use crate::ages::{BOUNDS_MS, OLDEST_MS};
-use crate::arrivals::Credit;
-use crate::batch::{Messages, Received};
-use crate::codec::Codec;
-use crate::command::{Cause, Event, Source};
-use crate::document::{self, Fault};
-use crate::driver::panic_text;
+use crate::admission::entry::Entry;
+use crate::admission::proxies::Proxies;
+use crate::cluster::node_message;
+use crate::engine::message_builder::{Draft, JoinReply, Joined, Stamp};
 use crate::engine::{Engine, Entrance, Farewell, Settings, Way, forgetting};
-use crate::entry::Entry;
-use crate::envelope::Kind;
 use crate::error::Error;
-use crate::form::Form;
-use crate::inbound::InboundSettings;
+use crate::io::driver::panic_text;
 use crate::limit::LIMITS;
 use crate::message::{Delivery, Message, Role};
-use crate::mint::{Draft, JoinReply, Joined, Stamp};
 use crate::newcomers::{Door, NewcomerSettings};
-use crate::pace::RateSettings;
-use crate::parcel;
-use crate::probes::Seal;
-use crate::proxies::Proxies;
-use crate::report::{Report, Taken};
+use crate::outbox::probes::Seal;
+use crate::protocol::codec::Codec;
+use crate::protocol::document::{self, Fault};
+use crate::protocol::envelope::Kind;
+use crate::protocol::form::Form;
+use crate::protocol::report::{Report, Taken};
+use crate::queues::batch::{Messages, Received};
+use crate::queues::command::{Cause, Event, Source};
+use crate::queues::fair_queue::Credit;
+use crate::room::ages::{BOUNDS_MS, OLDEST_MS};
 use crate::room::{Position, RoomSettings, unrecovered_name};
 use crate::shard::ShardSettings;
+use crate::shard::inbound::InboundSettings;
+use crate::shard::rate_limit::RateSettings;
 use crate::slots::ConnId;
 use crate::stats::DROPS;
 use crate::wire::decoder::Limits;
@@ -597,7 +597,7 @@ impl PyEngine {
     ) -> PyResult<(String, Vec<(u64, Bound<'py, PyBytes>)>)> {
         let after = after.map(|(epoch, seq)| Position { epoch: parse_epoch(&epoch), seq });
         let (epoch, kept) = py.detach(|| guard(|| self.0.history(room, after, limit)))?;
-        let pack = |message: &Arc<Message>| Some((message.seq(), PyBytes::new(py, &parcel::pack(message)?)));
+        let pack = |message: &Arc<Message>| Some((message.seq(), PyBytes::new(py, &node_message::pack(message)?)));
         Ok((format!("{epoch:x}"), kept.iter().filter_map(pack).collect()))
     }
 

@@ -1,14 +1,14 @@
 //! A room's own memory: its sequence, its history and, in a room of latest values, the newest message of each key.
-//! Pure; who is in the room is [`crate::members`]' business.
+//! Pure; who is in the room is [`crate::room::members`]' business.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::ages::Ages;
 use crate::budget::Budget;
 use crate::error::Error;
-use crate::forgotten::{Forgotten, MOST, When};
 use crate::message::{Delivery, KeyId, Message, RoomId};
+use crate::room::ages::Ages;
+use crate::room::forgotten::{Forgotten, MOST, When};
 use crate::wire::table::joined_reason;
 
 /// What a room is like; the same for all rooms of one pattern.
@@ -396,13 +396,18 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// Default of [`RoomSettings::max_keys`]: every instrument of a large exchange, at about 30 MB of small values.
 pub const MAX_KEYS: usize = 100_000;
 
+pub mod ages;
+pub mod forgotten;
+pub mod members;
+pub mod table;
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::envelope::Kind;
     use crate::message::{About, Role};
+    use crate::protocol::envelope::Kind;
 
     const LATEST: RoomSettings = RoomSettings {
         delivery: Delivery::Latest,

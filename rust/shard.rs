@@ -12,20 +12,20 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::account::Account;
 use crate::budget::Budget;
-use crate::command::{Cause, Command, Event};
-use crate::form::Form;
-use crate::inbound::{Heard, InboundSettings};
-use crate::members::Members;
 use crate::message::RoomId;
+use crate::outbox::account::Account;
+use crate::outbox::probes::Seal;
+use crate::outbox::skipped::Skips;
 use crate::outbox::{Outbox, Push, Sink};
-use crate::pace::Rates;
-use crate::probes::Seal;
-use crate::skips::Skips;
+use crate::protocol::form::Form;
+use crate::queues::command::{Cause, Command, Event};
+use crate::room::members::Members;
+use crate::shard::inbound::{Heard, InboundSettings};
+use crate::shard::rate_limit::Rates;
+use crate::shard::tcp_info::TcpInfo;
 use crate::slots::{ConnId, Slots};
 use crate::stats::Stats;
-use crate::tcp_info::TcpInfo;
 
 use self::conn::Conn;
 use self::reading::Reading;
@@ -360,12 +360,16 @@ const CALLS_WORK: usize = 512;
 /// Bytes of a read at most, of which each shard has one at a time.
 const READ_MAX: usize = 64 << 10;
 
+pub mod coalesce;
 mod conn;
 mod endings;
+pub mod inbound;
 mod pings;
+pub mod rate_limit;
 mod reading;
 mod relief;
 mod sessions;
+pub mod tcp_info;
 mod writing;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::limit::LIMITS;
-use crate::outbox::Drop;
 use crate::wire::table::skipped_reason;
 
 /// A count that only its owner's thread changes: a plain add, no locked instruction.
@@ -54,6 +53,22 @@ pub struct Stats {
     pub limits: [Counter; LIMITS.len()],
     /// Age of the oldest message of each write when it was handed over.
     pub latency: Histogram,
+}
+
+/// Why a message did not reach a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Drop {
+    /// A newer message with the same key took its place.
+    Replaced,
+    /// The oldest waiting message went, to make room.
+    Oldest,
+    /// There was no room for the new message.
+    Newest,
+    /// The whole engine was over its budget.
+    Budget,
+    /// The connection ended first.
+    Closed,
 }
 
 /// The reasons for a drop with their names, in the order of [`Stats::drops`].

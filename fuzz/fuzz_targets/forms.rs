@@ -5,9 +5,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use fanwire::budget::Budget;
-use fanwire::envelope::Kind;
-use fanwire::form::Form;
 use fanwire::message::{Message, OVERHEAD, Role};
+use fanwire::protocol::envelope::Kind;
+use fanwire::protocol::form::Form;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

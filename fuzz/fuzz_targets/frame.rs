@@ -4,7 +4,7 @@
 mod wire;
 
 use arbitrary::Arbitrary;
-use fanwire::frame::{CLOSE_REASON_MAX, CONTROL_PAYLOAD_MAX, Opcode, close, control, encode, header, header_len};
+use fanwire::wire::frame::{CLOSE_REASON_MAX, CONTROL_PAYLOAD_MAX, Opcode, close, control, encode, header, header_len};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]

@@ -3,8 +3,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use fanwire::entry::Entry;
-use fanwire::proxies::Proxies;
+use fanwire::admission::entry::Entry;
+use fanwire::admission::proxies::Proxies;
 use fanwire::wire::http_head::{HeadLimits, RequestHead, is_websocket, parse};
 use fanwire::wire::refusal::Refusal;
 use fanwire::wire::websocket_handshake::{SUBPROTOCOLS, Upgrade, check, switching};

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use fanwire::budget::Budget;
-use fanwire::command::Command;
-use fanwire::envelope::Kind;
-use fanwire::form::Form;
 use fanwire::message::{About, Delivery, Message, Role};
-use fanwire::runs;
+use fanwire::protocol::envelope::Kind;
+use fanwire::protocol::form::Form;
+use fanwire::queues::command::Command;
+use fanwire::shard::coalesce;
 use fanwire::slots::ConnId;
 use libfuzzer_sys::fuzz_target;
 
@@ -129,7 +129,7 @@ fn check_runs(drafts: &[Draft<'_>], members: usize, budget: &Arc<Budget>) {
             commands.push_back(Command::Gone { conn: ConnId::from_u64(2) });
         }
     }
-    while let Some(command) = runs::next(&mut commands, |_| members, budget) {
+    while let Some(command) = coalesce::next(&mut commands, |_| members, budget) {
         let Command::Publish { message, except } = command else { continue };
         for part in message.parts() {
             assert!(Arc::ptr_eq(part, &published.pop_front().expect("no more than was published")));

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use fanwire::budget::Budget;
-use fanwire::envelope::Kind;
-use fanwire::form::Form;
-use fanwire::frame::{self, Opcode};
 use fanwire::message::{About, Delivery, Message, Role};
-use fanwire::outbox::{Drop, Outbox, Progress, Push};
-use fanwire::probes::Seal;
+use fanwire::outbox::probes::Seal;
+use fanwire::outbox::{Outbox, Progress, Push};
+use fanwire::protocol::envelope::Kind;
+use fanwire::protocol::form::Form;
 use fanwire::slots::ConnId;
+use fanwire::stats::Drop;
+use fanwire::wire::frame::{self, Opcode};
 use libfuzzer_sys::fuzz_target;
 
 use crate::peer::Peer;
@@ -106,7 +107,7 @@ impl Run {
         self.outbox.answered(newest.unwrap_or(amount as u64), self.now_us);
     }
 
-    fn replay(&mut self) -> &mut fanwire::replay::Replay {
+    fn replay(&mut self) -> &mut fanwire::outbox::replay::Replay {
         self.outbox.replay().expect("a session has one")
     }
 

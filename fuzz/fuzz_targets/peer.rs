@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::Arc;
 
-use fanwire::form::Form;
 use fanwire::message::{Delivery, Message, RoomId};
 use fanwire::outbox::Sink;
+use fanwire::protocol::form::Form;
 
 use crate::wire;
 

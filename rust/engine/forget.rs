@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use mio::Waker;
 
+use crate::engine::message_builder::{Draft, Stamp};
 use crate::engine::{Engine, ring};
-use crate::envelope::Kind;
 use crate::error::Error;
-use crate::forgotten::When;
 use crate::message::{Delivery, Message, Role};
-use crate::mint::{Draft, Stamp};
-use crate::rooms::Entry;
+use crate::protocol::envelope::Kind;
+use crate::room::forgotten::When;
+use crate::room::table::Entry;
 use crate::wire::table::kind;
 
 /// The message that says that a key has no value any more.

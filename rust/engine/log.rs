@@ -6,15 +6,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use mio::Waker;
 
+use crate::engine::message_builder::{Draft, Stamp};
 use crate::engine::{Engine, FORGOTTEN, delivery_of, ring};
 use crate::error::Error;
-use crate::forgotten::When;
-use crate::frame;
 use crate::message::{About, Delivery, Message, kept_size};
-use crate::mint::{Draft, Stamp};
+use crate::room::forgotten::When;
+use crate::room::table::Entry;
 use crate::room::{Position, Room};
-use crate::rooms::Entry;
 use crate::slots::ConnId;
+use crate::wire::frame;
 use crate::wire::table::kind;
 
 impl Engine {

@@ -15,7 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 
 use super::*;
-use crate::probes::Seal;
+use crate::outbox::probes::Seal;
 use crate::shard::tests::{Hook, inbound_settings, source};
 
 /// No wait takes longer than this before its test fails; a working engine needs a fraction.

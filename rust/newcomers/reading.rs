@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::entry::Asked;
+use crate::admission::entry::Asked;
 use crate::limit::Limit;
 use crate::newcomers::state::{Asking, Handed, Reading, State};
 use crate::newcomers::timers::Row;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use crate::command::Event;
+use crate::admission::token_bucket::{Rate, TokenBucket};
 use crate::limit::{LIMITS, Limit};
-use crate::token_bucket::{Rate, TokenBucket};
+use crate::queues::command::Event;
 use crate::wire::refusal::Refusal;
 
 /// See the module's head.

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::admission::Place;
-use crate::events::Events;
 use crate::newcomers::{Door, Request, Stream};
+use crate::queues::events::Events;
 use crate::slots::ConnId;
 use crate::wire::refusal::Refusal;
 

@@ -18,8 +18,8 @@ use std::rc::Rc;
 use super::leaving::{LINGER, MAX_LEAVING};
 use super::*;
 use crate::admission::AdmissionSettings;
-use crate::arrivals::Credit;
-use crate::proxies::Proxies;
+use crate::admission::proxies::Proxies;
+use crate::queues::fair_queue::Credit;
 use crate::wire::prefix::Prefix;
 
 /// The far end of a newcomer, and what was done to the near one.

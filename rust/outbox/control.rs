@@ -1,8 +1,9 @@
 //! What an outbox sends that is no message: pings, pongs, replies, windows. It is not counted, and goes ahead of messages.
 
-use crate::envelope;
 use crate::message::{Message, RoomId};
-use crate::outbox::{Drop, Outbox};
+use crate::outbox::Outbox;
+use crate::protocol::envelope;
+use crate::stats::Drop;
 
 impl Outbox {
     /// Queues bytes that are no message ahead of all messages; false when they do not fit, though all has been dropped that
@@ -81,7 +82,7 @@ pub(super) enum Kind {
     Ping,
     Pong,
     Heartbeat,
-    /// See [`crate::probes`]. No more than one waits: nothing that it would tell of leaves before it.
+    /// See [`crate::outbox::probes`]. No more than one waits: nothing that it would tell of leaves before it.
     Probe,
     /// How large the window of a room is.
     Window(RoomId),

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::form::Form;
-use crate::lane::Lane;
 use crate::message::{Message, OVERHEAD, RoomId};
-use crate::probes::Probes;
-use crate::window::{self, Reader, Window};
+use crate::outbox::lane::Lane;
+use crate::outbox::probes::Probes;
+use crate::outbox::window::{self, Reader, Window};
+use crate::protocol::form::Form;
 
 /// See the module's head. Costs are those of [`Message::cost`], bytes those on the wire.
 #[derive(Debug)]

@@ -11,12 +11,12 @@ use std::io::ErrorKind;
 
 use super::*;
 use crate::budget::Budget;
-use crate::envelope::Kind as EnvelopeKind;
-use crate::frame::{self, Opcode};
 use crate::message::KeyId;
 use crate::message::{About, OVERHEAD, Role};
 use crate::outbox::control::PONGS_MAX;
 use crate::outbox::writing::{IOV_MAX, WRITE_MAX};
+use crate::protocol::envelope::Kind as EnvelopeKind;
+use crate::wire::frame::{self, Opcode};
 
 /// A message of room 1 whose payload is its number and `extra` bytes more.
 fn message(seq: u64, delivery: Delivery, key: Option<KeyId>, extra: usize) -> Arc<Message> {

@@ -4,12 +4,12 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::envelope;
-use crate::form::Form;
 use crate::message::Message;
 use crate::outbox::control::{Control, Kind};
+use crate::outbox::probes;
 use crate::outbox::{Close, Flushed, Outbox, Progress, Sink};
-use crate::probes;
+use crate::protocol::envelope;
+use crate::protocol::form::Form;
 
 impl Outbox {
     /// Writes what waits, as much as one call of the sink may carry.

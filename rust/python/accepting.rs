@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::guard;
-use crate::command::UNRESUMED;
 use crate::engine::Engine;
 use crate::newcomers::{News, Request};
+use crate::queues::command::UNRESUMED;
 use crate::slots::ConnId;
 use crate::wire::prefix::Prefix;
 

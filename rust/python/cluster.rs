@@ -9,9 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use super::{PyEngine, duration, guard};
+use crate::cluster::ingress::Inlet;
+use crate::cluster::nats::{Line, News, Question, Reply, Settings, Target};
 use crate::engine::ring;
-use crate::inlet::Inlet;
-use crate::line::{Line, News, Question, Reply, Settings, Target};
 
 #[pyclass(name = "Inlet", module = "fanwire._engine", frozen)]
 #[derive(Debug)]

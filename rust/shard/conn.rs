@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::account::Account;
 use crate::message::Message;
-use crate::outbox::{Drop, Outbox, Push};
+use crate::outbox::account::Account;
+use crate::outbox::skipped::Skips;
+use crate::outbox::{Outbox, Push};
 use crate::shard::pings::Ping;
 use crate::shard::reading::Reading;
-use crate::skips::Skips;
 use crate::slots::ConnId;
+use crate::stats::Drop;
 use crate::stats::{DROPS, Stats};
 use crate::wire::table::skipped_reason;
 

@@ -2,13 +2,13 @@
 
 use std::cmp::Reverse;
 
-use crate::command::{Cause, Event};
-use crate::frame;
 use crate::message::RoomId;
+use crate::queues::command::{Cause, Event};
 use crate::shard::conn::{Conn, drop_message};
 use crate::shard::pings::bytes_in;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
+use crate::wire::frame;
 
 impl<L: Link> Shard<L> {
     /// The host wants no more of a connection.

@@ -5,11 +5,11 @@
 
 use std::cmp::Reverse;
 
-use crate::command::Cause;
-use crate::frame::{self, Opcode};
+use crate::queues::command::Cause;
+use crate::shard::tcp_info::TcpInfo;
 use crate::shard::{Conn, Link, Shard, ShardSettings};
 use crate::slots::ConnId;
-use crate::tcp_info::TcpInfo;
+use crate::wire::frame::{self, Opcode};
 
 /// A ping that waits for its pong.
 #[derive(Debug)]

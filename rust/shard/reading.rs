@@ -9,19 +9,19 @@ use std::io::ErrorKind;
 use std::mem;
 use std::sync::Arc;
 
-use crate::batch::{Messages, Piece};
-use crate::command::{Cause, Event, Source};
-use crate::envelope::{self, Kind};
-use crate::frame::{self, Opcode};
-use crate::inbound::{Inbound, Item};
 use crate::limit::Limit;
 use crate::message::{About, Delivery, Message, NO_ROOM, Role};
-use crate::pace::Rates;
-use crate::report::{Report, Taken};
+use crate::protocol::envelope::{self, Kind};
+use crate::protocol::over_rate::Refused;
+use crate::protocol::report::{Report, Taken};
+use crate::queues::batch::{Messages, Piece};
+use crate::queues::command::{Cause, Event, Source};
+use crate::shard::inbound::{Inbound, Item};
+use crate::shard::rate_limit::Rates;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
-use crate::surplus::Refused;
 use crate::wire::decoder::Violation;
+use crate::wire::frame::{self, Opcode};
 use crate::wire::table::close_code;
 
 /// The reading side of a connection that has a link.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::command::Cause;
-use crate::outbox::Drop;
+use crate::queues::command::Cause;
 use crate::shard::conn::{Conn, drop_message};
 use crate::shard::{Link, Shard};
+use crate::stats::Drop;
 
 impl<L: Link> Shard<L> {
     /// Tells the budget what this turn has changed, and makes the slowest give way when it is over.

@@ -3,14 +3,14 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::account::Account;
-use crate::command::{Cause, Event, Resume, Retired, Unresumed};
-use crate::envelope::Kind;
-use crate::form::Form;
 use crate::message::{About, Delivery, Message, Role};
 use crate::outbox::Outbox;
+use crate::outbox::account::Account;
+use crate::outbox::skipped::{Skip, Skips};
+use crate::protocol::envelope::Kind;
+use crate::protocol::form::Form;
+use crate::queues::command::{Cause, Event, Resume, Retired, Unresumed};
 use crate::shard::{Conn, Link, Reading, Shard};
-use crate::skips::{Skip, Skips};
 use crate::slots::ConnId;
 use crate::wire::table::kind;
 

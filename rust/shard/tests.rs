@@ -10,23 +10,23 @@ mod sessions;
 mod timers;
 mod windows;
 
-use crate::members::Headcount;
 use crate::message::RoomId;
-use crate::report::{Report, Taken};
+use crate::protocol::report::{Report, Taken};
+use crate::room::members::Headcount;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use super::*;
-use crate::command::Source;
-use crate::envelope::Kind;
-use crate::frame;
 use crate::message::{About, Delivery, KeyId, Message, Role};
-use crate::outbox::Drop;
-use crate::pace::RateSettings;
+use crate::protocol::envelope::Kind;
+use crate::queues::command::Source;
+use crate::shard::rate_limit::RateSettings;
 use crate::slots::Ids;
+use crate::stats::Drop;
 use crate::wire::decoder::Limits;
+use crate::wire::frame;
 
 /// See [`Command::Test`].
 pub struct Hook(pub Box<dyn FnOnce() + Send>);

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::codec::Codec;
-use crate::command::Cause;
-use crate::form::Form;
 use crate::message::Message;
 use crate::outbox::{Outbox, Progress, Push};
+use crate::protocol::codec::Codec;
+use crate::protocol::form::Form;
+use crate::queues::command::Cause;
 use crate::shard::conn::{Conn, drop_message};
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;

@@ -6,8 +6,8 @@
 use std::mem;
 use std::ops::ControlFlow;
 
-use crate::frame::{CONTROL_PAYLOAD_MAX, is_sendable_code};
 use crate::limit::Limit;
+use crate::wire::frame::{CONTROL_PAYLOAD_MAX, is_sendable_code};
 use crate::wire::mask::unmask;
 use crate::wire::table::close_code;
 use crate::wire::utf8::Utf8;

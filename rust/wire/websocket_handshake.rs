@@ -5,8 +5,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha1::{Digest, Sha1};
 
-use crate::origin::split_host;
 use crate::wire::http_head::RequestHead;
+use crate::wire::origin::split_host;
 use crate::wire::refusal::Refusal;
 use crate::wire::table::SUBPROTOCOLS;
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -73,14 +74,38 @@ def test_a_file_of_python_imports_only_what_is_listed_above_it() -> None:
 
 
 def test_a_file_of_rust_uses_only_what_is_listed_above_it() -> None:
-    rows = listed("The engine")
-    used = [
-        (name, re.findall(r"crate::(\w+)", (RUST / name).read_text().split("#[cfg(test)]")[0])) for name in of_rust()
-    ]
+    rows = places("The engine")
     wrong = [
-        f"{name} uses {module}"
-        for name, modules in used
-        for module in modules
-        if rows.get(f"{module}.rs", -1) > rows.get(name, len(rows)) >= 0
+        f"{name} uses {used}"
+        for name in of_rust()
+        for used in used_by(RUST / name, rows)
+        if rows[used] > rows.get(name, len(rows))
     ]
     assert wrong == []
+
+
+def test_a_folder_of_rust_is_listed_in_one_piece() -> None:
+    folders = [names(row[1])[0].removesuffix(".rs").split("/")[0] for row in rows_of("The engine")]
+    blocks = [folder for folder, _ in itertools.groupby(folders)]
+    assert [folder for folder, count in Counter(blocks).items() if count > 1] == []
+
+
+def places(heading: str) -> dict[str, int]:
+    """The files of a table, in either column, and the row of each."""
+    return {name: index for index, row in enumerate(rows_of(heading)) for cell in row[1:3] for name in names(cell)}
+
+
+def used_by(path: Path, files: Collection[str]) -> Iterator[str]:
+    """The files that one uses, but for its tests."""
+    code = re.sub(r"^ *//.*", "", path.read_text(), flags=re.MULTILINE)
+    code = re.split(r"#\[cfg\(test\)\]\n.*mod tests", code)[0]
+    for module in re.findall(r"crate::((?:[a-z_]+::)*[a-z_]+)", code):
+        if "tests" not in module.split("::") and (used := file_of(module, files)):
+            yield used
+
+
+def file_of(module: str, files: Collection[str]) -> str | None:
+    """The file of a path below `crate`, which may name something within the file."""
+    parts = module.split("::")
+    paths = ("/".join(parts[:length]) + ".rs" for length in range(len(parts), 0, -1))
+    return next((path for path in paths if path in files), None)

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use super::*;
-use crate::command::Cause;
 use crate::newcomers::{Door, News, Request};
+use crate::queues::command::Cause;
 use crate::wire::refusal::Refusal;
 
 fn listen(engine: &Engine) -> SocketAddr {

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::AsRawFd;
 
 use super::*;
-use crate::command::Cause;
+use crate::queues::command::Cause;
 
 #[test]
 fn close_sends_what_waits_then_the_frame_then_fin() {
@@ -97,7 +97,7 @@ fn shutdown_does_not_wait_for_what_was_not_yet_queued() {
     wait_until("the first references are counted", || engine.budget().used() > 20_000 * (2 + OVERHEAD));
     assert!(engine.shutdown(DEADLINE));
     assert!(engine.stats().all(|stats| stats.connections.value() == 0));
-    let dropped = engine.stats().next().unwrap().drops[crate::outbox::Drop::Closed as usize].value();
+    let dropped = engine.stats().next().unwrap().drops[crate::stats::Drop::Closed as usize].value();
     assert!(dropped < 20_000 * 2_000, "all was queued first");
 }
 

@@ -1,7 +1,7 @@
 //! Rooms have their turns, and do not hold each other up.
 
 use super::*;
-use crate::window::INITIAL;
+use crate::outbox::window::INITIAL;
 
 fn value(room: RoomId, seq: u64, extra: usize) -> Arc<Message> {
     message_of(room, seq, Delivery::DropOldest, None, extra)

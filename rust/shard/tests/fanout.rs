@@ -60,7 +60,7 @@ fn raw_bytes_go_ahead_of_messages() {
     let mut house = House::new();
     let (conn, link) = house.member(1, UNLIMITED);
     house.publish(1, 1);
-    house.apply(Command::Raw { conn, bytes: frame::encode(crate::frame::Opcode::Text, b"101") });
+    house.apply(Command::Raw { conn, bytes: frame::encode(crate::wire::frame::Opcode::Text, b"101") });
     house.turn();
     assert_eq!(link.frames()[0], (1, b"101".to_vec()));
     // Bytes that cannot wait cannot be lost either.

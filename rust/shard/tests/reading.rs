@@ -1,9 +1,9 @@
 //! What is read, and when.
 
 use super::*;
-use crate::batch::tests::messages_of;
-use crate::command::Retired;
 use crate::limit::Limit;
+use crate::queues::batch::tests::messages_of;
+use crate::queues::command::Retired;
 
 const FIN_TEXT: u8 = 0x81;
 

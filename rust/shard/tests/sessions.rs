@@ -1,7 +1,7 @@
 //! Sessions: parked, resumed, refused, told what they did not get.
 
 use super::*;
-use crate::command::{Resume, Retired, UNRESUMED, Unresumed};
+use crate::queues::command::{Resume, Retired, UNRESUMED, Unresumed};
 
 const JSON: Form = Form::JSON;
 
@@ -112,7 +112,7 @@ fn answers_for_a_link_that_is_lost_do_not_come_before_the_reply_of_the_next() {
     let mut house = House::new();
     let (conn, _) = house.session(UNLIMITED);
     house.park(conn, conn);
-    house.apply(Command::Raw { conn, bytes: frame::encode(crate::frame::Opcode::Pong, b"late") });
+    house.apply(Command::Raw { conn, bytes: frame::encode(crate::wire::frame::Opcode::Pong, b"late") });
     let (_, second) = house.resume(conn, 0, UNLIMITED);
     assert_eq!(second.frames(), [(1, b"yes".to_vec())]);
 }

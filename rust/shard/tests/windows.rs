@@ -1,8 +1,8 @@
 //! What is under way of droppable messages, and what holds it back.
 
 use super::*;
-use crate::command::{Resume, Retired};
-use crate::window::INITIAL;
+use crate::outbox::window::INITIAL;
+use crate::queues::command::{Resume, Retired};
 
 const JSON: Form = Form::JSON;
 const LEN: usize = 1_000;

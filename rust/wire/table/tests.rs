@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 use super::{
     DELIVERIES, RECONNECT, UNCOUNTED, close_code, delivery, joined_reason, kind, skipped_reason, welcome_reason,
 };
-use crate::codec::Codec;
-use crate::command::{Event, UNRESUMED, Unresumed};
-use crate::envelope;
-use crate::form::Form;
-use crate::frame::is_sendable_code;
 use crate::message::{Delivery, delivery_name};
-use crate::outbox::Drop;
-use crate::report::Report;
+use crate::protocol::codec::Codec;
+use crate::protocol::envelope;
+use crate::protocol::form::Form;
+use crate::protocol::report::Report;
+use crate::queues::command::{Event, UNRESUMED, Unresumed};
 use crate::room::{Unrecovered, unrecovered_name};
 use crate::stats::DROPS;
+use crate::stats::Drop;
+use crate::wire::frame::is_sendable_code;
 
 /// The document in a frame of the server's with a short payload.
 fn document(form: Form, frame: &[u8]) -> Value {

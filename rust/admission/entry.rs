@@ -1,0 +1,102 @@
+//! The rules of a server's port: which hosts and origins are let in, and which proxies are believed. Pure.
+
+use std::net::IpAddr;
+
+use crate::admission::proxies::Proxies;
+use crate::wire::http_head::RequestHead;
+use crate::wire::origin::{is_same_origin, name_of};
+use crate::wire::refusal::Refusal;
+use crate::wire::websocket_handshake::Upgrade;
+
+/// The rules.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    /// The names in `Host` that are the server's, in lower case; none: any.
+    hosts: Option<Vec<String>>,
+    /// The values of `Origin` that are let in.
+    origins: Option<Vec<String>>,
+    /// The proxies that are believed.
+    pub proxies: Proxies,
+}
+
+/// What the rules say of a request that is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The client's address, behind trusted proxies the one they name; none for a Unix socket.
+    pub address: Option<IpAddr>,
+    /// The same as text; "" for a Unix socket.
+    pub remote: String,
+    /// Whether the client speaks TLS, to us or to a trusted proxy.
+    pub is_secure: bool,
+    /// Whether its cookies may be believed: its page is of the server's own origin, or of one that is named.
+    pub is_origin_allowed: bool,
+}
+
+impl Entry {
+    /// Rules.
+    ///
+    /// `hosts`: the names in `Host` that are the server's; none: any. `origins`: the values of `Origin` that are let
+    /// in, compared exactly; none: every one, but cookies are believed only of the server's own. A request without the
+    /// header is no browser's and is let in. `proxies`: who is believed to ask for others.
+    pub fn new(hosts: Option<Vec<String>>, origins: Option<Vec<String>>, proxies: Proxies) -> Self {
+        let hosts = hosts.map(|hosts| hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect());
+        Self { hosts, origins, proxies }
+    }
+
+    /// Looks at a request.
+    ///
+    /// The refusal has the status 421 for another's host, 403 for an origin that is not let in, and 400 for what a trusted
+    /// proxy has forwarded and is not ASCII.
+    pub fn look(
+        &self,
+        head: &RequestHead,
+        bytes: &[u8],
+        upgrade: &Upgrade,
+        peer: Option<IpAddr>,
+        is_tls: bool,
+    ) -> Result<Asked, Refusal> {
+        if self.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&name_of(&upgrade.host))) {
+            return Err(Refusal::new(421, format!("host {} is not among the server's", upgrade.host)));
+        }
+        let (mut address, mut is_secure) = (peer.map(|peer| peer.to_canonical()), is_tls);
+        if self.proxies.trusts(address) {
+            let forwarded_for = joined(head, bytes, "x-forwarded-for")?;
+            let forwarded_proto = joined(head, bytes, "x-forwarded-proto")?;
+            if !forwarded_for.is_empty() {
+                address = self.proxies.client(address, &forwarded_for);
+            }
+            let proto = forwarded_proto.trim_ascii();
+            is_secure |= proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss");
+        }
+        let is_origin_allowed = match (&self.origins, upgrade.origin.as_deref()) {
+            (_, None) => false,
+            (None, Some(origin)) => is_same_origin(origin, &upgrade.host, is_secure),
+            (Some(origins), Some(origin)) => {
+                if !origins.iter().any(|allowed| allowed == origin) {
+                    return Err(Refusal::new(403, format!("origin {origin} is not among those let in")));
+                }
+                true
+            }
+        };
+        let remote = address.map(|address| address.to_string()).unwrap_or_default();
+        Ok(Asked { address, remote, is_secure, is_origin_allowed })
+    }
+}
+
+/// The values of a header that a trusted proxy has set, with commas between.
+fn joined(head: &RequestHead, bytes: &[u8], name: &'static str) -> Result<String, Refusal> {
+    let mut all = String::new();
+    for value in head.values(bytes, name) {
+        if !value.is_ascii() {
+            return Err(Refusal::bad(format!("header {name} is not ASCII")));
+        }
+        if !all.is_empty() {
+            all.push(',');
+        }
+        all.extend(value.iter().map(|&byte| char::from(byte)));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests;

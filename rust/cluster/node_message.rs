@@ -1,0 +1,201 @@
+//! What nodes send each other of a room: a message, ready to be framed, and where it comes from. Pure.
+//!
+//! The layout is that of `python/fanwire/cluster/parcel.py`; a test holds both against each other.
+
+use std::str;
+
+use crate::engine::forgetting;
+use crate::engine::message_builder::Draft;
+use crate::error::Error;
+use crate::message::{Delivery, Message, Role};
+use crate::protocol::envelope::Kind;
+
+/// See the module's head.
+#[derive(Debug, Clone, Copy)]
+pub struct Parcel<'a> {
+    /// When it was published, in milliseconds since 1970.
+    pub ts_ms: u64,
+    /// The node that it comes from.
+    pub origin: u64,
+    /// Its number among that node's messages in the room, from 1.
+    pub number: u64,
+    /// The message; none: the parcel says how many there were.
+    pub draft: Option<Draft<'a>>,
+    /// Its key was forgotten then, in microseconds since 1970.
+    pub forgotten_us: Option<u64>,
+}
+
+impl<'a> Parcel<'a> {
+    /// The parcel of some bytes, or what is wrong with them.
+    pub fn unpack(data: &'a [u8]) -> Result<Self, Error> {
+        Self::parse(data).ok_or_else(|| {
+            let (len, head) = (data.len(), &data[..data.len().min(4)]);
+            Error::Invalid(format!("{len} bytes beginning with {head:02x?} are no parcel of version {VERSION}"))
+        })
+    }
+
+    fn parse(data: &'a [u8]) -> Option<Self> {
+        let (&[version, kind, delivery, has_key], rest) = data.split_first_chunk()?;
+        let (ts_ms, rest) = number(rest)?;
+        let (origin, rest) = number(rest)?;
+        let (number, rest) = number(rest)?;
+        let (size, rest) = rest.split_first_chunk()?;
+        let (key, payload) = rest.split_at_checked(u16::from_be_bytes(*size).into())?;
+        if version != VERSION {
+            return None;
+        }
+        let key = if has_key == 0 { None } else { Some(str::from_utf8(key).ok()?) };
+        let delivery = match delivery {
+            0 => None,
+            1 => Some(Delivery::Reliable),
+            2 => Some(Delivery::Latest),
+            3 => Some(Delivery::DropOldest),
+            4 => Some(Delivery::DropNewest),
+            _ => return None,
+        };
+        let kind = match kind {
+            0 => Kind::Binary,
+            1 => Kind::Text,
+            2 => Kind::Json,
+            3 => return Some(Self { ts_ms, origin, number, draft: None, forgotten_us: None }),
+            4 => {
+                let (us, _) = self::number(payload)?;
+                return Some(Self { ts_ms, origin, number, draft: Some(forgetting(key?)), forgotten_us: Some(us) });
+            }
+            _ => return None,
+        };
+        if kind != Kind::Binary {
+            str::from_utf8(payload).ok()?;
+        }
+        let draft = Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery };
+        Some(Self { ts_ms, origin, number, draft: Some(draft), forgotten_us: None })
+    }
+}
+
+/// The parcel of a kept message, as one of the room's own delivery class, or of a forgotten key; none if the key is too
+/// long for one.
+pub fn pack(message: &Message) -> Option<Vec<u8>> {
+    let about = message.about();
+    let key = about.key_name.as_deref();
+    let size = u16::try_from(key.map_or(0, str::len)).ok()?;
+    let kind = match message.kind() {
+        _ if !message.is_data() => 4,
+        Kind::Binary => 0,
+        Kind::Text => 1,
+        Kind::Json => 2,
+    };
+    let mut data = vec![VERSION, kind, 0, key.is_some().into()];
+    for number in [about.ts_ms, 0, 0] {
+        data.extend(number.to_be_bytes());
+    }
+    data.extend(size.to_be_bytes());
+    data.extend(key.unwrap_or_default().as_bytes());
+    if message.is_data() {
+        data.extend(message.payload());
+    } else {
+        data.extend(about.ts_ms.saturating_mul(1000).to_be_bytes());
+    }
+    Some(data)
+}
+
+fn number(data: &[u8]) -> Option<(u64, &[u8])> {
+    let (bytes, rest) = data.split_first_chunk()?;
+    Some((u64::from_be_bytes(*bytes), rest))
+}
+
+const VERSION: u8 = 1;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+    use crate::message::About;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    /// A text message with a key, in `drop-oldest`, of node 2, its third.
+    fn packed() -> Vec<u8> {
+        let mut data = vec![1, 1, 3, 1];
+        for number in [1_u64, 2, 3] {
+            data.extend(number.to_be_bytes());
+        }
+        data.extend([0, 1, b'k']);
+        data.extend("ä".bytes());
+        data
+    }
+
+    #[test]
+    fn a_whole_one() {
+        let data = packed();
+        let Parcel { ts_ms, origin, number, draft, forgotten_us } = Parcel::unpack(&data).unwrap();
+        assert_eq!(forgotten_us, None);
+        let draft = draft.unwrap();
+        assert_eq!((ts_ms, origin, number), (1, 2, 3));
+        assert_eq!((draft.kind, draft.payload, draft.key), (Kind::Text, "ä".as_bytes(), Some("k")));
+        assert_eq!(draft.delivery, Some(Delivery::DropOldest));
+    }
+
+    #[test]
+    fn a_kept_message_comes_back() {
+        let about = About { key_name: Some("k".into()), ts_ms: 7, ..About::place(1, 2, Delivery::Latest) };
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let data = pack(&Message::new(Role::Data, Kind::Json, b"[1]", about, 0, &budget)).unwrap();
+        let parcel = Parcel::unpack(&data).unwrap();
+        let draft = parcel.draft.unwrap();
+        assert_eq!((parcel.ts_ms, draft.kind, draft.payload), (7, Kind::Json, &b"[1]"[..]));
+        assert_eq!((draft.key, draft.delivery), (Some("k"), None));
+    }
+
+    #[test]
+    fn a_kept_forgetting_comes_back() {
+        let about = About { key_name: Some("k".into()), ts_ms: 7, ..About::place(1, 2, Delivery::Latest) };
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let data = pack(&Message::new(Role::Event("forgotten"), Kind::Json, b"", about, 0, &budget)).unwrap();
+        let parcel = Parcel::unpack(&data).unwrap();
+        assert_eq!((parcel.ts_ms, parcel.forgotten_us, parcel.draft.unwrap().key), (7, Some(7000), Some("k")));
+    }
+
+    #[test]
+    fn a_key_that_was_forgotten() {
+        let mut data = [&[1, 4, 0, 1], &packed()[4..31]].concat();
+        assert!(Parcel::unpack(&data).is_err());
+        data.extend(5_u64.to_be_bytes());
+        let parcel = Parcel::unpack(&data).unwrap();
+        assert_eq!((parcel.origin, parcel.number, parcel.forgotten_us), (2, 3, Some(5)));
+        assert_eq!(parcel.draft.unwrap().key, Some("k"));
+        data[3] = 0;
+        assert!(Parcel::unpack(&data).is_err());
+    }
+
+    #[test]
+    fn a_mere_count() {
+        let data = [&[1, 3, 0, 0], &packed()[4..28], &[0, 0]].concat();
+        let parcel = Parcel::unpack(&data).unwrap();
+        assert!(parcel.draft.is_none());
+        assert_eq!((parcel.origin, parcel.number), (2, 3));
+    }
+
+    #[test]
+    fn whatever_else_comes_is_refused() {
+        let data = packed();
+        for len in 0..HEAD + 1 {
+            assert!(Parcel::unpack(&data[..len]).is_err(), "{len}");
+        }
+        for (place, byte) in [(0, 2), (1, 5), (2, 5), (HEAD - 1, 200), (HEAD, 0xff), (HEAD + 2, b' ')] {
+            let mut other = data.clone();
+            other[place] = byte;
+            assert!(Parcel::unpack(&other).is_err(), "{place}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(data: Vec<u8>, head in 0..4_u8) {
+            // Of any, most fail at the version.
+            let _ = Parcel::unpack(&data);
+            let _ = Parcel::unpack(&[&[VERSION, head, 0, 1], &data[..]].concat());
+        }
+    }
+
+    const HEAD: usize = 30;
+}

@@ -1,0 +1,343 @@
+//! What carries a connection: its socket, or the host's loop where TLS is spoken there.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use rustix::net::RecvFlags;
+use socket2::Socket;
+
+use crate::admission::Place;
+use crate::newcomers::Stream;
+use crate::outbox::Sink;
+use crate::queues::command::Event;
+use crate::queues::events::Events;
+use crate::shard::Link;
+use crate::shard::tcp_info::TcpInfo;
+use crate::slots::ConnId;
+
+/// A link.
+#[derive(Debug)]
+pub enum Wire {
+    /// Read and written here.
+    Socket(SocketLink),
+    /// Read and written by the host.
+    Host(HostLink),
+}
+
+impl Sink for Wire {
+    fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Socket(link) => link.write(bufs),
+            Self::Host(link) => link.write(bufs),
+        }
+    }
+}
+
+impl Wire {
+    /// The place of the connection, which is given back when the link is dropped.
+    pub fn keep(&mut self, place: Option<Place>) {
+        match self {
+            Self::Socket(link) => link.place = place,
+            Self::Host(link) => link.place = place,
+        }
+    }
+
+    /// From here on, a link that was a newcomer's has this id, and another thread reads it.
+    pub fn rename(&mut self, conn: ConnId, registry: &Arc<Registry>) {
+        match self {
+            Self::Socket(link) => link.change_registry(registry),
+            Self::Host(link) => link.conn = conn,
+        }
+    }
+}
+
+impl Stream for Wire {
+    fn watch(&mut self, id: ConnId) -> io::Result<()> {
+        Link::watch(self, id)
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Link::read(self, into)
+    }
+
+    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(link) => Ok(rustix::net::recv(&link.socket, into, RecvFlags::PEEK)?.0),
+            Self::Host(_) => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn fed(&mut self, bytes: usize) {
+        Link::fed(self, bytes);
+    }
+
+    fn answer(&mut self, bytes: &[u8]) {
+        // A new socket takes a few hundred bytes, or is gone.
+        let _ = self.write(&[IoSlice::new(bytes)]);
+        self.finish();
+        self.peer_closed();
+    }
+
+    fn host(self, id: ConnId, events: &Arc<Events>) -> io::Result<(Self, OwnedFd)> {
+        let Self::Socket(mut link) = self else { return Err(ErrorKind::InvalidInput.into()) };
+        link.unwatch();
+        // Only asked about: where no descriptor is left it goes without.
+        let (ours, fd) = (link.socket.try_clone().ok(), link.socket.into());
+        let (events, place) = (Arc::clone(events), link.place);
+        let link = HostLink { conn: id, events, window: HOST_WINDOW, ends: [false; 2], socket: ours, place };
+        Ok((Self::Host(link), fd))
+    }
+
+    fn release(self) -> Option<OwnedFd> {
+        match self {
+            Self::Socket(mut link) => {
+                link.unwatch();
+                Some(link.socket.into())
+            }
+            Self::Host(_) => None,
+        }
+    }
+}
+
+impl Link for Wire {
+    fn watch(&mut self, conn: ConnId) -> io::Result<()> {
+        match self {
+            Self::Socket(link) => link.watch(conn),
+            // Its events name the link, and it is fed what is read.
+            Self::Host(_) => Ok(()),
+        }
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(link) => link.read(into),
+            Self::Host(_) => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn fed(&mut self, bytes: usize) {
+        if let Self::Host(link) = self {
+            link.tell(Event::Read { conn: link.conn, bytes });
+        }
+    }
+
+    fn finish(&mut self) {
+        match self {
+            // Fails when the peer is gone already, which is as finished as can be.
+            Self::Socket(link) => drop(link.socket.shutdown(Shutdown::Write)),
+            Self::Host(link) => link.finish(false),
+        }
+    }
+
+    fn ends_when_dropped(&self) -> bool {
+        matches!(self, Self::Socket(_))
+    }
+
+    fn peer_closed(&mut self) {
+        if let Self::Host(link) = self {
+            link.finish(true);
+        }
+    }
+
+    fn abort(&mut self) {
+        match self {
+            Self::Socket(link) => link.abort(),
+            // The host ends its transport when it hears that the connection was closed.
+            Self::Host(_) => {}
+        }
+    }
+
+    fn grant(&mut self, bytes: usize) {
+        match self {
+            Self::Socket(_) => {}
+            Self::Host(link) => link.window += bytes,
+        }
+    }
+
+    fn tcp_info(&self) -> Option<TcpInfo> {
+        match self {
+            Self::Socket(link) => TcpInfo::of(link.socket.as_fd()),
+            Self::Host(link) => TcpInfo::of(link.socket.as_ref()?.as_fd()),
+        }
+    }
+}
+
+/// A socket, which nobody else reads or writes. It leaves the poll when it is dropped, and its descriptor closed.
+#[derive(Debug)]
+pub struct SocketLink {
+    socket: Socket,
+    registry: Arc<Registry>,
+    watched: Option<(ConnId, Interest)>,
+    place: Option<Place>,
+}
+
+impl SocketLink {
+    /// Takes a connected TCP socket and sets what the engine relies on.
+    ///
+    /// `unsent_bytes` bounds what the kernel holds unsent (`TCP_NOTSENT_LOWAT`, tcp(7)), so that what to drop
+    /// is decided late and in our queue; `write_timeout` ends a connection whose peer acknowledges nothing
+    /// or opens no window for so long (`TCP_USER_TIMEOUT`, where there is one).
+    pub fn new(fd: OwnedFd, registry: Arc<Registry>, unsent_bytes: u32, write_timeout: Duration) -> io::Result<Self> {
+        let socket = Socket::from(fd);
+        socket.set_nonblocking(true)?;
+        set_options(&socket, unsent_bytes, write_timeout)?;
+        #[cfg(target_vendor = "apple")]
+        socket.set_nosigpipe(true)?;
+        Ok(Self::accepted(socket, registry))
+    }
+
+    /// Takes a socket that has all that from the one it was accepted from.
+    pub fn accepted(socket: Socket, registry: Arc<Registry>) -> Self {
+        Self { socket, registry, watched: None, place: None }
+    }
+
+    fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = match bufs {
+            [buf] => self.socket.send_with_flags(buf, SEND_FLAGS),
+            bufs => self.socket.send_vectored_with_flags(bufs, SEND_FLAGS),
+        };
+        let is_blocked = match &written {
+            Ok(written) => *written < bufs.iter().map(|buf| buf.len()).sum(),
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        };
+        if is_blocked && let Some((conn, Interest::READABLE)) = self.watched {
+            self.watch_for(conn, Interest::READABLE | Interest::WRITABLE)?;
+        }
+        written
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::net::recv(&self.socket, into, RecvFlags::empty())?.0)
+    }
+
+    /// Edge-triggered and for good. For writing only from the first time on that the socket takes less than it is given: one
+    /// that is new always takes something, and to be told so would wake the thread for nothing.
+    fn watch(&mut self, conn: ConnId) -> io::Result<()> {
+        let interest = self.watched.map_or(Interest::READABLE, |(_, interest)| interest);
+        self.watch_for(conn, interest)
+    }
+
+    fn watch_for(&mut self, conn: ConnId, interest: Interest) -> io::Result<()> {
+        let token = Token(conn.as_u64() as usize);
+        let fd = self.socket.as_raw_fd();
+        let mut source = SourceFd(&fd);
+        match self.watched {
+            Some(_) => self.registry.reregister(&mut source, token, interest)?,
+            None => self.registry.register(&mut source, token, interest)?,
+        }
+        self.watched = Some((conn, interest));
+        Ok(())
+    }
+
+    fn unwatch(&mut self) {
+        if self.watched.take().is_some() {
+            // Fails only if the descriptor is broken.
+            let _ = self.registry.deregister(&mut SourceFd(&self.socket.as_raw_fd()));
+        }
+    }
+
+    fn change_registry(&mut self, registry: &Arc<Registry>) {
+        self.unwatch();
+        self.registry = Arc::clone(registry);
+    }
+
+    /// Without linger the close that follows resets, whatever the peer's window is.
+    fn abort(&mut self) {
+        // Fails only when the connection is gone already.
+        let _ = self.socket.set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Sets the options of a TCP socket. On a listening one, those that it accepts have them from there (tcp(7)).
+pub fn set_options(socket: &Socket, unsent_bytes: u32, write_timeout: Duration) -> io::Result<()> {
+    // Other sockets, a Unix socket or a pair, have none of these options, and need none.
+    if socket.set_tcp_nodelay(true).is_ok() {
+        #[cfg(target_os = "linux")]
+        {
+            socket.set_tcp_notsent_lowat(unsent_bytes)?;
+            socket.set_tcp_user_timeout(Some(write_timeout))?;
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (unsent_bytes, write_timeout);
+    Ok(())
+}
+
+/// A connection that the host reads and writes, because it speaks TLS there: bytes go as events, as many as the host has
+/// granted.
+#[derive(Debug)]
+pub struct HostLink {
+    conn: ConnId,
+    events: Arc<Events>,
+    window: usize,
+    /// All was written, and the peer has closed.
+    ends: [bool; 2],
+    /// A descriptor of our own, which is only asked about.
+    socket: Option<Socket>,
+    place: Option<Place>,
+}
+
+impl HostLink {
+    /// A link that may have `window` bytes under way. With the socket below it, `write_timeout` holds there, too.
+    pub fn new(
+        conn: ConnId,
+        events: Arc<Events>,
+        window: usize,
+        fd: Option<OwnedFd>,
+        write_timeout: Duration,
+    ) -> io::Result<Self> {
+        let socket = fd.map(Socket::from);
+        #[cfg(target_os = "linux")]
+        if let Some(socket) = &socket
+            && socket.set_tcp_nodelay(true).is_ok()
+        {
+            socket.set_tcp_user_timeout(Some(write_timeout))?;
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = write_timeout;
+        Ok(Self { conn, events, window, ends: [false; 2], socket, place: None })
+    }
+
+    fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.window == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let mut bytes = Vec::with_capacity(self.window.min(bufs.iter().map(|buf| buf.len()).sum()));
+        for buf in bufs {
+            let left = self.window - bytes.len();
+            bytes.extend_from_slice(&buf[..buf.len().min(left)]);
+        }
+        let written = bytes.len();
+        self.window -= written;
+        self.tell(Event::Data { conn: self.conn, bytes: bytes.into() });
+        Ok(written)
+    }
+
+    /// TLS has no half-closed connections: it ends when both sides have closed.
+    fn finish(&mut self, is_peer: bool) {
+        let was_over = self.ends == [true; 2];
+        self.ends[usize::from(is_peer)] = true;
+        if !was_over && self.ends == [true; 2] {
+            self.tell(Event::Finish { conn: self.conn });
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Only messages fill anything.
+        self.events.extend([event], &mut Vec::new());
+    }
+}
+
+/// Bytes of a new connection that are under way to the host.
+const HOST_WINDOW: usize = 64 << 10;
+
+/// A write to a peer that is gone must be an error, not a signal that ends the process.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const SEND_FLAGS: i32 = rustix::net::SendFlags::NOSIGNAL.bits() as i32;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const SEND_FLAGS: i32 = 0;

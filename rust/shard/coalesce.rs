@@ -1,0 +1,125 @@
+//! Messages that were published to one room in a row become one, before they go to its members: queueing, writing
+//! and keeping them then costs each member as much as one message would. Pure.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::budget::Budget;
+use crate::message::{Delivery, Message, RoomId};
+use crate::protocol::form::Form;
+use crate::queues::command::Command;
+
+/// Takes the next command, which may stand for several; `members` says how many a room has.
+pub fn next<L>(
+    commands: &mut VecDeque<Command<L>>,
+    members: impl Fn(RoomId) -> usize,
+    budget: &Arc<Budget>,
+) -> Option<Command<L>> {
+    let Some(room) = commands.front().and_then(joinable).map(|message| message.room()) else {
+        return commands.pop_front();
+    };
+    let mut bytes = 0;
+    let run = commands.iter().map_while(joinable).take(RUN_MAX).take_while(|message| {
+        bytes += message.frame(Form::RAW).len();
+        message.room() == room && bytes <= BYTES_MAX
+    });
+    let run: Vec<_> = run.map(Arc::clone).collect();
+    // Joining copies each message once, which pays when it goes to several.
+    if run.len() < 2 || members(room) < MEMBERS_MIN {
+        return commands.pop_front();
+    }
+    commands.drain(..run.len());
+    Message::join(run, budget).map(|message| Command::Publish { message: Arc::new(message), except: Box::default() })
+}
+
+/// Only what must not be dropped or replaced on its own goes together, and what everybody gets.
+fn joinable<L>(command: &Command<L>) -> Option<&Arc<Message>> {
+    match command {
+        Command::Publish { message, except }
+            if except.is_empty() && message.is_data() && message.delivery() == Delivery::Reliable =>
+        {
+            Some(message)
+        }
+        _ => None,
+    }
+}
+
+/// Messages in a run, at most: a backlog is cut into pieces that a slow reader's limit can still tell apart.
+const RUN_MAX: usize = 128;
+
+/// Bytes in a run, at most; beyond that one more buffer in a write is nothing.
+const BYTES_MAX: usize = 32 << 10;
+
+/// Members for whom it is worth it.
+const MEMBERS_MIN: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::message::{About, Role};
+    use crate::protocol::envelope::Kind;
+
+    fn publish(room: RoomId, seq: u64, delivery: Delivery, len: usize) -> Command<()> {
+        let about = About::place(room, seq, delivery);
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let message = Message::new(Role::Data, Kind::Binary, &vec![seq as u8; len], about, 0, &budget);
+        Command::Publish { message: Arc::new(message), except: Box::default() }
+    }
+
+    /// The numbers in each command.
+    fn runs(commands: Vec<Command<()>>, members: usize) -> Vec<Vec<u64>> {
+        let mut commands = VecDeque::from(commands);
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let mut found = Vec::new();
+        while let Some(command) = next(&mut commands, |_| members, &budget) {
+            found.push(match command {
+                Command::Publish { message, .. } => message.parts().iter().map(|part| part.seq()).collect(),
+                _ => Vec::new(),
+            });
+        }
+        found
+    }
+
+    #[test]
+    fn what_goes_to_one_room_in_a_row_is_joined() {
+        use Delivery::{DropOldest, Reliable};
+        let conn = crate::slots::ConnId::from_u64(1);
+        let mut commands: Vec<_> = (1..=3).map(|seq| publish(1, seq, Reliable, 8)).collect();
+        commands.push(publish(2, 1, Reliable, 8));
+        commands.push(publish(1, 4, Reliable, 8));
+        commands.push(publish(1, 5, Reliable, 8));
+        commands.push(Command::Gone { conn });
+        commands.push(publish(1, 6, DropOldest, 8));
+        commands.push(publish(1, 7, DropOldest, 8));
+        assert_eq!(runs(commands, 100), [vec![1, 2, 3], vec![1], vec![4, 5], vec![], vec![6], vec![7]]);
+    }
+
+    #[test]
+    fn not_for_a_few_members_and_not_without_bound() {
+        let commands = |len| (0..200).map(|seq| publish(1, seq, Delivery::Reliable, len)).collect();
+        assert_eq!(runs(commands(8), MEMBERS_MIN - 1).len(), 200);
+        assert_eq!(runs(commands(8), MEMBERS_MIN).iter().map(Vec::len).collect::<Vec<_>>(), [128, 72]);
+        assert!(runs(commands(9_000), 100).iter().all(|run| run.len() == 3 || run.len() == 2));
+        assert_eq!(runs(commands(40_000), 100).len(), 200);
+    }
+
+    #[test]
+    fn a_run_is_its_messages_in_a_row_in_every_form_and_gives_its_memory_back() {
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let part = |seq| {
+            let about = About { room_name: Some("r".into()), ..About::place(1, seq, Delivery::Reliable) };
+            Arc::new(Message::new(Role::Data, Kind::Json, b"{}", about, 0, &budget))
+        };
+        let parts: Vec<_> = (1..=3).map(part).collect();
+        let joined = Message::join(parts.clone(), &budget).unwrap();
+        for form in [Form::RAW, Form::JSON, Form::MSGPACK] {
+            let frames: Vec<_> = parts.iter().map(|part| part.frame(form)).collect();
+            assert_eq!(joined.frame(form), frames.concat());
+        }
+        assert_eq!((joined.count(), joined.seq()), (3, 3));
+        drop((joined, parts));
+        assert_eq!(budget.used(), 0);
+    }
+}

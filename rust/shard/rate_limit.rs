@@ -1,0 +1,201 @@
+//! How fast one client may send: token buckets. Pure: the clock is an argument.
+
+use crate::admission::token_bucket::{Rate, TokenBucket};
+use crate::limit::Limit;
+
+/// What a configuration allows a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rates {
+    messages: Rate,
+    reports: Rate,
+    bytes: Rate,
+    pings: Rate,
+    refused: Rate,
+}
+
+/// The numbers of the configuration: so many a second, and at once.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "named as the fields of the configuration")]
+pub struct RateSettings {
+    pub message_rate: f64,
+    pub message_burst: f64,
+    pub byte_rate: f64,
+    pub byte_burst: f64,
+    pub ping_rate: f64,
+    pub ping_burst: f64,
+    pub max_refused: f64,
+}
+
+impl Rates {
+    /// The rates of a client that may send `times` as much as others; 0: as much as it likes.
+    pub fn new(settings: &RateSettings, times: f64) -> Self {
+        let (rate, burst) = (times * settings.message_rate, times * settings.message_burst);
+        let reports = if rate > 0.0 { rate.max(REPORTS) } else { 0.0 };
+        Self {
+            messages: Rate::new(rate, burst),
+            reports: Rate::new(reports, burst.max(2.0 * REPORTS)),
+            bytes: Rate::new(times * settings.byte_rate, times * settings.byte_burst),
+            pings: Rate::new(settings.ping_rate, settings.ping_burst),
+            // One that sends twice as much as it may, although it is told, does not listen.
+            refused: Rate::new(rate.max(FORGIVEN), settings.max_refused),
+        }
+    }
+}
+
+/// A limit was passed: which, and for how many microseconds the client should wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields say nothing but their names")]
+pub struct Over {
+    pub limit: Limit,
+    pub wait_us: u64,
+}
+
+/// One client's buckets.
+#[derive(Debug, Default)]
+pub struct Pace {
+    messages: TokenBucket,
+    reports: TokenBucket,
+    bytes: TokenBucket,
+    pings: TokenBucket,
+    refused: TokenBucket,
+}
+
+impl Pace {
+    /// A message of so many bytes has come, of a client that can be told. Over the rates it counts for nothing, and the
+    /// wait is after what it is worth while to try again.
+    pub fn message(&mut self, rates: &Rates, size: usize, now_us: u64) -> Option<Over> {
+        let now = now_us as f64;
+        let over = |limit, wait: f64, rate: Rate| Some(Over { limit, wait_us: (wait + rate.depth / SOME) as u64 });
+        if let Some(wait) = self.messages.wait(rates.messages, now) {
+            return over(Limit::MessageRate, wait, rates.messages);
+        }
+        if let Some(wait) = self.bytes.wait(rates.bytes, now) {
+            return over(Limit::ByteRate, wait, rates.bytes);
+        }
+        self.messages.charge(rates.messages, now, 1.0);
+        self.bytes.charge(rates.bytes, now, size as f64);
+        None
+    }
+
+    /// The same of a client that cannot be told: the message counts in any case, and the wait is for how long nothing
+    /// more should be read. Reports count in a bucket of their own.
+    pub fn flow(&mut self, rates: &Rates, messages: usize, reports: usize, size: usize, now_us: u64) -> Option<Over> {
+        let now = now_us as f64;
+        let messages = self.messages.charge(rates.messages, now, messages as f64);
+        let messages = messages.max(self.reports.charge(rates.reports, now, reports as f64));
+        let bytes = self.bytes.charge(rates.bytes, now, size as f64);
+        let (limit, wait) = if bytes > messages { (Limit::ByteRate, bytes) } else { (Limit::MessageRate, messages) };
+        (wait > 0.0).then_some(Over { limit, wait_us: wait.ceil() as u64 })
+    }
+
+    /// A ping or pong has come. Whether it is within its rate.
+    pub fn ping(&mut self, rates: &Rates, now_us: u64) -> bool {
+        let is_within = self.pings.wait(rates.pings, now_us as f64).is_none();
+        if is_within {
+            self.pings.charge(rates.pings, now_us as f64, 1.0);
+        }
+        is_within
+    }
+
+    /// Something over its rate was refused. Whether that is still borne.
+    pub fn refused(&mut self, rates: &Rates, weight: f64, now_us: u64) -> bool {
+        let is_borne = self.refused.wait(rates.refused, now_us as f64).is_none();
+        if is_borne {
+            self.refused.charge(rates.refused, now_us as f64, weight);
+        }
+        is_borne
+    }
+}
+
+/// What a ping over its rate counts for as a refusal: no application sends them, so nobody is too fast by chance.
+pub const PING_WEIGHT: f64 = 10.0;
+
+/// Reports a second that a client may send at least, and twice as many at once. How many it needs is up to what it is
+/// sent, not to what it says: with a strict `message_rate` a fast reader's window would stay shut.
+const REPORTS: f64 = 100.0;
+
+/// The part of a burst that there is room for again when a client is told to try again.
+const SOME: f64 = 10.0;
+
+/// Refusals a second that count for nothing in the long run, at least: who is now and then too fast is no attacker.
+const FORGIVEN: f64 = 10.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+    const SETTINGS: RateSettings = RateSettings {
+        message_rate: 10.0,
+        message_burst: 20.0,
+        byte_rate: 1000.0,
+        byte_burst: 2000.0,
+        ping_rate: 1.0,
+        ping_burst: 3.0,
+        max_refused: 5.0,
+    };
+
+    fn most(mut is_within: impl FnMut() -> bool) -> usize {
+        (0..1000).take_while(|_| is_within()).count()
+    }
+
+    #[test]
+    fn a_burst_and_then_the_rate() {
+        let (rates, mut pace) = (Rates::new(&SETTINGS, 1.0), Pace::default());
+        assert_eq!(most(|| pace.message(&rates, 1, 5).is_none()), 20);
+        let over = pace.message(&rates, 1, 5).unwrap();
+        assert_eq!(over.limit, Limit::MessageRate);
+        // As long as a tenth of the burst takes, at least.
+        assert!((200_000..400_000).contains(&over.wait_us), "{over:?}");
+        assert_eq!(most(|| pace.message(&rates, 1, SECOND).is_none()), 10);
+        // It holds no more than the burst, however long one waits.
+        assert_eq!(most(|| pace.message(&rates, 1, 100 * SECOND).is_none()), 20);
+    }
+
+    #[test]
+    fn bytes_have_a_rate_and_one_large_message_is_let_through() {
+        let (rates, mut pace) = (Rates::new(&SETTINGS, 1.0), Pace::default());
+        assert_eq!(pace.message(&rates, 1_000_000, 0), None);
+        assert_eq!(pace.message(&rates, 1, SECOND).unwrap().limit, Limit::ByteRate);
+        assert_eq!(pace.message(&rates, 1, 1000 * SECOND), None);
+    }
+
+    #[test]
+    fn who_cannot_be_told_waits_for_as_long_as_it_is_over() {
+        let (rates, mut pace) = (Rates::new(&SETTINGS, 1.0), Pace::default());
+        assert_eq!(pace.flow(&rates, 20, 20, 10, 0), None);
+        assert_eq!(pace.flow(&rates, 5, 0, 10, 0), Some(Over { limit: Limit::MessageRate, wait_us: SECOND / 2 }));
+        assert_eq!(pace.flow(&rates, 0, 0, 10_000, 0).unwrap().limit, Limit::ByteRate);
+    }
+
+    #[test]
+    fn reports_have_the_rate_of_messages_or_their_own_least() {
+        for (message_rate, rate) in [(10.0, REPORTS), (200.0, 200.0)] {
+            let settings = RateSettings { message_rate, message_burst: 2.0 * message_rate, ..SETTINGS };
+            let (rates, mut pace) = (Rates::new(&settings, 1.0), Pace::default());
+            assert_eq!(pace.flow(&rates, 0, 2 * rate as usize, 0, 0), None);
+            let over = Some(Over { limit: Limit::MessageRate, wait_us: SECOND });
+            assert_eq!(pace.flow(&rates, 0, rate as usize, 0, 0), over);
+            // They leave the messages what those have.
+            assert_eq!(pace.message(&rates, 1, 0), None);
+        }
+    }
+
+    #[test]
+    fn an_identity_may_have_more_or_no_limit() {
+        let (double, none) = (Rates::new(&SETTINGS, 2.0), Rates::new(&SETTINGS, 0.0));
+        let (mut pace, mut free) = (Pace::default(), Pace::default());
+        assert_eq!(most(|| pace.message(&double, 1, 0).is_none()), 40);
+        assert_eq!(most(|| free.message(&none, 1_000_000, 0).is_none()), 1000);
+        assert_eq!(free.flow(&none, 1_000_000, 0, 1 << 40, 0), None);
+    }
+
+    #[test]
+    fn pings_and_refusals_are_borne_for_a_while() {
+        let (rates, mut pace) = (Rates::new(&SETTINGS, 1.0), Pace::default());
+        assert_eq!(most(|| pace.ping(&rates, 0)), 3);
+        assert!(pace.ping(&rates, SECOND));
+        assert_eq!(most(|| pace.refused(&rates, 1.0, 0)), 5);
+        assert!(!pace.refused(&rates, PING_WEIGHT, 0) && pace.refused(&rates, PING_WEIGHT, SECOND));
+    }
+}
