@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use mio::Waker;
 
 use crate::engine::message_builder::{Draft, Stamp};
-use crate::engine::{Engine, FORGOTTEN, delivery_of, ring};
+use crate::engine::publish::{delivery_of, ring};
+use crate::engine::{Engine, FORGOTTEN};
 use crate::error::Error;
 use crate::message::{About, Delivery, Message, kept_size};
 use crate::room::forgotten::When;

@@ -15,7 +15,18 @@ use std::os::unix::net::UnixStream;
 use std::sync::Barrier;
 
 use super::*;
+use crate::engine::message_builder::Draft;
+use crate::engine::message_builder::JoinReply;
+use crate::engine::message_builder::Stamp;
+use crate::message::Delivery;
+use crate::message::OVERHEAD;
+use crate::message::Role;
 use crate::outbox::probes::Seal;
+use crate::protocol::codec::Codec;
+use crate::protocol::envelope::Kind;
+use crate::protocol::form::Form;
+use crate::queues::command::UNRESUMED;
+use crate::room::Unrecovered;
 use crate::shard::tests::{Hook, inbound_settings, source};
 
 /// No wait takes longer than this before its test fails; a working engine needs a fraction.
