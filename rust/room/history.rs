@@ -1,0 +1,39 @@
+//! The last messages of a room, in the order of their numbers. Pure.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::budget::Budget;
+use crate::message::Message;
+
+/// The last messages, oldest first: every one with a number after `floor`. Between the numbers may be holes.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) messages: VecDeque<Arc<Message>>,
+    pub(super) bytes: usize,
+    pub(super) floor: u64,
+}
+
+impl History {
+    pub(super) fn push(&mut self, message: Arc<Message>, kept: &Budget) {
+        self.bytes += message.kept_size();
+        kept.add(message.kept_size());
+        self.messages.push_back(message);
+    }
+
+    pub(super) fn push_older(&mut self, message: Arc<Message>, kept: &Budget) {
+        self.bytes += message.kept_size();
+        kept.add(message.kept_size());
+        self.messages.push_front(message);
+    }
+
+    /// Forgets the oldest message; returns the bytes that were freed.
+    pub(super) fn pop(&mut self, kept: &Budget) -> Option<usize> {
+        let message = self.messages.pop_front()?;
+        let size = message.kept_size();
+        self.floor = message.seq();
+        self.bytes -= size;
+        kept.subtract(size);
+        Some(size)
+    }
+}
