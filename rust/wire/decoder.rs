@@ -7,7 +7,8 @@ use std::mem;
 use std::ops::ControlFlow;
 
 use crate::limit::Limit;
-use crate::wire::frame::{CONTROL_PAYLOAD_MAX, is_sendable_code};
+use crate::wire::decoder::header::{Frame, HEADER_MAX};
+use crate::wire::frame::is_sendable_code;
 use crate::wire::mask::unmask;
 use crate::wire::table::close_code;
 use crate::wire::utf8::Utf8;
@@ -65,16 +66,6 @@ pub struct Decoder {
     fragments: usize,
     text: Utf8,
     is_over: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Frame {
-    opcode: u8,
-    is_final: bool,
-    mask: [u8; 4],
-    len: usize,
-    /// Bytes of the payload that have come.
-    come: usize,
 }
 
 impl Decoder {
@@ -182,105 +173,6 @@ impl Decoder {
         is_fitting.then_some((first == WHOLE_TEXT, header, header + len))
     }
 
-    /// Reads a header; none if it has not come whole. Its frame may have no payload.
-    fn header(&mut self, at: &mut usize, input: &[u8]) -> Result<Option<Frame>, Violation> {
-        loop {
-            let wanted = header_len(&self.header[..self.header_len]);
-            if self.header_len == wanted {
-                break;
-            }
-            let Some(piece) =
-                input.get(*at..input.len().min(*at + wanted - self.header_len)).filter(|it| !it.is_empty())
-            else {
-                return Ok(None);
-            };
-            self.header[self.header_len..self.header_len + piece.len()].copy_from_slice(piece);
-            self.header_len += piece.len();
-            *at += piece.len();
-            self.check_beginning()?;
-        }
-        let header = &self.header[..mem::take(&mut self.header_len)];
-        let (len, mask) = match header.len() {
-            6 => (u64::from(header[1] & 0x7F), &header[2..]),
-            8 => (u64::from(u16::from_be_bytes([header[2], header[3]])), &header[4..]),
-            _ => {
-                let mut bytes = [0; 8];
-                bytes.copy_from_slice(&header[2..10]);
-                (u64::from_be_bytes(bytes), &header[10..])
-            }
-        };
-        let frame = Frame {
-            opcode: header[0] & 0x0F,
-            is_final: header[0] & FIN != 0,
-            mask: [mask[0], mask[1], mask[2], mask[3]],
-            len: usize::try_from(len).unwrap_or(usize::MAX),
-            come: 0,
-        };
-        // "The minimal number of bytes MUST be used", and the highest bit be 0 (section 5.2).
-        if (header.len() == 8 && len < 126) || (header.len() == 14 && !(0x1_0000..1 << 63).contains(&len)) {
-            return Err(protocol("a length in a form that it must not have"));
-        }
-        if frame.opcode < CLOSE {
-            self.begin(frame)?;
-        }
-        self.frame = Some(frame);
-        Ok(Some(frame))
-    }
-
-    /// Checks the first two bytes as soon as each is there.
-    fn check_beginning(&self) -> Result<(), Violation> {
-        let first = self.header[0];
-        let opcode = first & 0x0F;
-        if first & RESERVED != 0 {
-            return Err(protocol("a reserved bit without an extension"));
-        }
-        let is_control = opcode >= CLOSE;
-        if !matches!(opcode, CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG) {
-            return Err(protocol("an opcode that does not exist"));
-        }
-        if is_control && first & FIN == 0 {
-            return Err(protocol("a fragmented control frame"));
-        }
-        if opcode == CONTINUATION && self.open.is_none() {
-            return Err(protocol("a continuation of no message"));
-        }
-        if matches!(opcode, TEXT | BINARY) && self.open.is_some() {
-            return Err(protocol("a new message within a fragmented one"));
-        }
-        if self.header_len > 1 {
-            let second = self.header[1];
-            if second & MASKED == 0 {
-                return Err(protocol("a frame without a mask"));
-            }
-            if is_control && usize::from(second & 0x7F) > CONTROL_PAYLOAD_MAX {
-                return Err(protocol("a control frame of more than 125 bytes"));
-            }
-        }
-        Ok(())
-    }
-
-    /// A data frame begins.
-    fn begin(&mut self, frame: Frame) -> Result<(), Violation> {
-        let left = self.limits.max_message.saturating_sub(self.message.len());
-        if frame.len > left {
-            return Err(Violation {
-                code: close_code::TOO_BIG,
-                reason: "too large a message",
-                limit: Some(Limit::Message),
-            });
-        }
-        if frame.opcode != CONTINUATION {
-            self.open = Some(frame.opcode == TEXT);
-            self.fragments = 0;
-        }
-        self.fragments += 1;
-        if self.fragments > self.limits.max_fragments.max(1) {
-            let limit = Some(Limit::Fragments);
-            return Err(Violation { code: close_code::TOO_BIG, reason: "a message of too many fragments", limit });
-        }
-        Ok(())
-    }
-
     /// Takes bytes of a frame's payload, without their mask.
     fn payload(
         &mut self,
@@ -373,16 +265,6 @@ fn close_of(payload: &[u8]) -> Result<(Option<u16>, &str), Violation> {
     }
 }
 
-/// Bytes of a header with this beginning, or as many as are needed to know.
-fn header_len(beginning: &[u8]) -> usize {
-    match beginning.get(1).map(|second| second & 0x7F) {
-        None => 2,
-        Some(126) => 8,
-        Some(127) => 14,
-        Some(_) => 6,
-    }
-}
-
 fn protocol(reason: &'static str) -> Violation {
     Violation { code: close_code::PROTOCOL_ERROR, reason, limit: None }
 }
@@ -400,11 +282,8 @@ const WHOLE_TEXT: u8 = FIN | TEXT;
 const WHOLE_BINARY: u8 = FIN | BINARY;
 
 const FIN: u8 = 0x80;
-const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
 
-/// Bytes of the longest header: two, a length of eight, and the mask.
-const HEADER_MAX: usize = 14;
-
+mod header;
 #[cfg(test)]
 mod tests;
