@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::message::{Message, OVERHEAD, RoomId};
-use crate::outbox::lane::Lane;
+use crate::message::{Message, RoomId};
 use crate::outbox::probes::Probes;
+use crate::outbox::rooms::room_lane::{RoomLane, Told};
 use crate::outbox::window::{self, Reader, Window};
 use crate::protocol::form::Form;
 
@@ -41,25 +41,6 @@ enum Flow {
     /// Made when first needed: most connections are sent nothing droppable.
     Probes(Option<Box<Probes>>),
     Reports,
-}
-
-#[derive(Debug, Default)]
-struct RoomLane {
-    lane: Lane,
-    cost: usize,
-    /// How many messages may leave now, by [`Rooms::plan`].
-    planned: usize,
-    has_turn: bool,
-    name: Option<Arc<str>>,
-    /// What is under way, where the peer reports.
-    window: Option<Box<Told>>,
-}
-
-/// A window, and what the peer was told last of its size; 0: nothing.
-#[derive(Debug)]
-struct Told {
-    window: Window,
-    size: usize,
 }
 
 impl Rooms {
@@ -341,44 +322,6 @@ impl Rooms {
     }
 }
 
-impl RoomLane {
-    /// How many of its next messages its window admits, `most` at most.
-    fn admitted(&mut self, most: usize, form: Form) -> usize {
-        let bytes = self.bytes();
-        let Some(told) = self.window.as_mut().filter(|told| !told.window.fits(bytes)) else {
-            return self.lane.len().min(most);
-        };
-        let mut ahead = 0;
-        let admitted = self.lane.iter().take(most).take_while(|message| {
-            let bytes = message.frame(form).len();
-            let is_admitted = told.window.admits(ahead, bytes);
-            ahead += bytes;
-            is_admitted
-        });
-        admitted.count()
-    }
-
-    /// Bytes of its messages on the wire.
-    fn bytes(&self) -> usize {
-        self.cost - self.lane.len() * OVERHEAD
-    }
-
-    /// The planned message with so many planned ones before it.
-    fn planned_at(&self, round: usize) -> Option<&Arc<Message>> {
-        (round < self.planned).then(|| self.lane.get(round)).flatten()
-    }
-
-    fn is_held(&self) -> bool {
-        !self.has_turn && !self.lane.is_empty()
-    }
-
-    fn pop(&mut self, form: Form) -> Option<Arc<Message>> {
-        let message = self.lane.pop()?;
-        self.cost -= message.cost(form);
-        Some(message)
-    }
-}
-
 /// The planned messages of lanes, one of each in turn.
 fn in_turns<'a>(turns: &'a VecDeque<usize>, lanes: &'a [RoomLane]) -> impl Iterator<Item = &'a Arc<Message>> {
     let rounds = turns.iter().map(|&place| lanes[place].planned).max().unwrap_or(0);
@@ -400,3 +343,5 @@ fn admitted_by<'a>(probes: &mut Probes, messages: impl Iterator<Item = &'a Arc<M
 
 /// Lanes that stay when nothing waits.
 const KEEP: usize = 8;
+
+mod room_lane;
