@@ -1,154 +1,57 @@
 //! The border: one class, plain values, conversions and no decisions. Its contract, with every docstring, is
 //! `python/fanwire/_engine.pyi`, which stubtest holds against this module.
 //!
+//! Longer than other files, because PyO3 wants all methods of a class in one block. Each converts, and calls the engine.
+//!
 //! Nothing here calls back into Python, and nothing panics into it: a panic becomes an `EngineFailed`.
 
 use std::os::fd::RawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
-use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
-use pyo3::{create_exception, intern};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::admission::AdmissionSettings;
 use crate::admission::entry::Entry;
 use crate::admission::proxies::Proxies;
 use crate::cluster::node_message;
 use crate::engine::message_builder::{Draft, JoinReply, Joined, Stamp};
-use crate::engine::{Engine, Entrance, Farewell, Settings, Way, forgetting};
-use crate::error::Error;
-use crate::io::driver::panic_text;
-use crate::limit::LIMITS;
-use crate::message::{Delivery, Message, Role};
+use crate::engine::{Engine, Entrance, Farewell, Settings};
+use crate::message::Message;
 use crate::newcomers::{Door, NewcomerSettings};
 use crate::outbox::probes::Seal;
-use crate::protocol::codec::Codec;
-use crate::protocol::document::{self, Fault};
-use crate::protocol::envelope::Kind;
 use crate::protocol::form::Form;
 use crate::protocol::report::{Report, Taken};
-use crate::queues::batch::{Messages, Received};
-use crate::queues::command::{Cause, Event, Source};
+use crate::python::arguments::{
+    Older, conn_ids, draft, duration, logged, micros, parse_codec, parse_delivery, parse_epoch, parse_position,
+    stamped, way,
+};
+use crate::python::events::event_tuple;
+use crate::python::exceptions::guard;
+use crate::queues::command::Source;
 use crate::queues::fair_queue::Credit;
-use crate::room::ages::{BOUNDS_MS, OLDEST_MS};
 use crate::room::{Position, RoomSettings, unrecovered_name};
 use crate::shard::ShardSettings;
 use crate::shard::inbound::InboundSettings;
 use crate::shard::rate_limit::RateSettings;
 use crate::slots::ConnId;
-use crate::stats::DROPS;
 use crate::wire::decoder::Limits;
 use crate::wire::prefix::Paths;
 use crate::wire::refusal::Refusal;
-use crate::wire::table::{delivery, kind, skipped_reason};
-
-// The tree is drawn in `python/fanwire/errors.py`, with the exceptions that Python defines.
-create_exception!(fanwire, FanwireError, PyException, "What all exceptions of fanwire derive from.");
-create_exception!(
-    fanwire,
-    Closed,
-    FanwireError,
-    "The caller used a server that is not running, or a client that is closed. The caller starts it, or stops calling."
-);
-create_exception!(
-    fanwire,
-    Overloaded,
-    FanwireError,
-    "A bounded queue or table is full. Nothing was queued and no sequence number was taken; the caller tries again later."
-);
-create_exception!(
-    fanwire.errors,
-    RoomFull,
-    Overloaded,
-    "The room has as many members as it may have. The caller tries again when a member has left."
-);
-create_exception!(
-    fanwire.errors,
-    EngineFailed,
-    FanwireError,
-    "A thread of the engine has panicked: a bug in fanwire. Every later call raises this; the operator restarts the server."
-);
+use crate::wire::table::{kind, skipped_reason};
 
 /// The native half of fanwire.
 #[pymodule(gil_used = false)]
 mod _engine {
     #[pymodule_export]
+    use super::PyEngine;
+    #[pymodule_export]
     use super::cluster::{PyInlet, PyLine};
     #[pymodule_export]
-    use super::{Closed, EngineFailed, FanwireError, Overloaded, PyEngine, RoomFull};
+    use super::documents::{check_json, glance, is_surely_finite, json_to_msgpack, msgpack_to_json, payload_of};
     #[pymodule_export]
-    use super::{check_json, glance, is_surely_finite, json_to_msgpack, msgpack_to_json, payload_of};
-}
-
-#[pyfunction]
-fn check_json(document: &[u8], max_nesting: usize) -> Option<(String, String)> {
-    document::check_json(document, allowed(max_nesting)).err().map(told)
-}
-
-#[pyfunction]
-fn payload_of(frame: &[u8], is_json: bool) -> Option<(usize, usize)> {
-    document::payload_of(frame, is_json).map(|found| (found.start, found.end))
-}
-
-#[pyfunction]
-fn glance(document: &[u8], max_nesting: usize) -> u8 {
-    let (has_null, is_deep) = document::glance(document, allowed(max_nesting));
-    u8::from(has_null) | u8::from(is_deep) << 1
-}
-
-#[pyfunction]
-fn is_surely_finite(value: &Bound<'_, PyAny>) -> bool {
-    is_finite_within(value, document::DEPTH_MAX)
-}
-
-/// Whether it is made of nothing but the usual types, and has no float that is not finite.
-fn is_finite_within(value: &Bound<'_, PyAny>, levels: usize) -> bool {
-    if let Ok(float) = value.cast_exact::<PyFloat>() {
-        return float.value().is_finite();
-    }
-    if value.is_none() || value.is_exact_instance_of::<PyString>() || value.is_exact_instance_of::<PyInt>() {
-        return true;
-    }
-    let Some(levels) = levels.checked_sub(1) else {
-        return false;
-    };
-    if let Ok(map) = value.cast_exact::<PyDict>() {
-        map.iter().all(|(_, value)| is_finite_within(&value, levels))
-    } else if let Ok(list) = value.cast_exact::<PyList>() {
-        list.iter().all(|value| is_finite_within(&value, levels))
-    } else {
-        value.is_instance_of::<PyBool>()
-    }
-}
-
-#[pyfunction]
-fn json_to_msgpack<'py>(py: Python<'py>, document: &[u8], max_nesting: usize) -> PyResult<Bound<'py, PyAny>> {
-    let mut out = Vec::with_capacity(document.len());
-    match document::json_to_msgpack(document, allowed(max_nesting), &mut out) {
-        Ok(()) => Ok(PyBytes::new(py, &out).into_any()),
-        Err(fault) => Ok(told(fault).into_pyobject(py)?.into_any()),
-    }
-}
-
-#[pyfunction]
-fn msgpack_to_json<'py>(py: Python<'py>, document: &[u8], max_nesting: usize) -> PyResult<Bound<'py, PyAny>> {
-    match document::msgpack_to_json(document, allowed(max_nesting)) {
-        Ok(json) => Ok(PyBytes::new(py, &json).into_any()),
-        Err(fault) => Ok(told(fault).into_pyobject(py)?.into_any()),
-    }
-}
-
-/// Recursion is bounded, whatever the caller says.
-fn allowed(max_nesting: usize) -> usize {
-    max_nesting.min(document::DEPTH_MAX)
-}
-
-fn told(fault: Fault) -> (String, String) {
-    (fault.path(), fault.text)
+    use super::exceptions::{Closed, EngineFailed, FanwireError, Overloaded, RoomFull};
 }
 
 #[pyclass(name = "Engine", module = "fanwire._engine", frozen)]
@@ -639,54 +542,7 @@ impl PyEngine {
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.here(|_| ())?;
-        let sum = |count: &dyn Fn(&crate::stats::Stats) -> u64| self.0.stats().map(count).sum::<u64>();
-        let (published, refused) = self.0.published();
-        let dict = PyDict::new(py);
-        dict.set_item("connections", sum(&|stats| stats.connections.value()))?;
-        dict.set_item("rooms", self.0.rooms())?;
-        dict.set_item("published", published)?;
-        dict.set_item("refused", refused)?;
-        dict.set_item("late", self.0.late().load(Relaxed))?;
-        dict.set_item("delivered", sum(&|stats| stats.delivered.value()))?;
-        dict.set_item("bytes", sum(&|stats| stats.bytes.value()))?;
-        dict.set_item("writes", sum(&|stats| stats.writes.value()))?;
-        dict.set_item("blocked", sum(&|stats| stats.blocked.value()))?;
-        dict.set_item("held", sum(&|stats| stats.held.value()))?;
-        dict.set_item("pings", sum(&|stats| stats.pings.value()))?;
-        dict.set_item("closed_slow", sum(&|stats| stats.slow.value()))?;
-        dict.set_item("closed_unanswered", sum(&|stats| stats.unanswered.value()))?;
-        dict.set_item("history_bytes", self.0.kept().used())?;
-        dict.set_item("waiting_bytes", self.0.budget().used())?;
-        dict.set_item("waiting_bytes_limit", self.0.budget().limit())?;
-        let drops = PyDict::new(py);
-        for (reason, name) in DROPS {
-            drops.set_item(name, sum(&|stats| stats.drops[reason as usize].value()))?;
-        }
-        dict.set_item("drops", drops)?;
-        dict.set_item("inbound_bytes", self.0.inbound_bytes())?;
-        let limits = PyDict::new(py);
-        for ((_, name), count) in LIMITS.into_iter().zip(self.0.passed()) {
-            limits.set_item(name, count)?;
-        }
-        dict.set_item("limits", limits)?;
-        dict.set_item("taken_age", taken_age(py, self.0.ages())?)?;
-        let handshakes = PyDict::new(py);
-        for (status, count) in self.0.handshakes() {
-            handshakes.set_item(status, count)?;
-        }
-        dict.set_item("handshakes", handshakes)?;
-        let mut latency: Vec<(u64, u64)> = Vec::new();
-        dict.set_item("latency_sum_us", sum(&|stats| stats.latency.sum_us()))?;
-        for stats in self.0.stats() {
-            for (place, (below, count)) in stats.latency.buckets().enumerate() {
-                match latency.get_mut(place) {
-                    Some(bucket) => bucket.1 += count,
-                    None => latency.push((below, count)),
-                }
-            }
-        }
-        dict.set_item("latency_us", latency)?;
-        Ok(dict)
+        stats::stats(py, &self.0)
     }
 
     fn shutdown(&self, py: Python<'_>, timeout: f64) -> PyResult<bool> {
@@ -702,252 +558,10 @@ impl PyEngine {
     }
 }
 
-/// By pattern: `count`, `sum` in seconds, and `buckets`, pairs of an upper bound in seconds and a count.
-fn taken_age<'py>(
-    py: Python<'py>,
-    patterns: Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let mut sums: Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)> = Vec::new();
-    for (pattern, counts, sum_ms) in patterns {
-        match sums.iter_mut().find(|(name, ..)| *name == pattern) {
-            Some((_, all, all_ms)) => {
-                all.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
-                *all_ms += sum_ms;
-            }
-            None => sums.push((pattern, counts, sum_ms)),
-        }
-    }
-    let dict = PyDict::new(py);
-    for (pattern, counts, sum_ms) in sums {
-        let bounds = BOUNDS_MS.into_iter().chain([OLDEST_MS]).map(|bound_ms| bound_ms as f64 / 1e3);
-        let ages = PyDict::new(py);
-        ages.set_item("count", counts.iter().sum::<u64>())?;
-        ages.set_item("sum", sum_ms as f64 / 1e3)?;
-        ages.set_item("buckets", bounds.zip(counts).collect::<Vec<_>>())?;
-        dict.set_item(&*pattern, ages)?;
-    }
-    Ok(dict)
-}
-
-/// Runs the engine's code; its errors become exceptions and so does a panic, which must not unwind into the
-/// interpreter: PyO3 would raise a `BaseException` that no handler expects.
-fn guard<R>(call: impl FnOnce() -> Result<R, Error>) -> PyResult<R> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(to_exception),
-        Err(panic) => Err(to_exception(Error::Failed(panic_text(&*panic)))),
-    }
-}
-
-fn to_exception(error: Error) -> PyErr {
-    let text = error.to_string();
-    match error {
-        Error::ShutDown | Error::Forked { .. } => Closed::new_err(text),
-        Error::Invalid(_) => PyValueError::new_err(text),
-        Error::Overloaded { field, .. } => with_limit(Overloaded::new_err(text), field),
-        Error::Full { .. } => with_limit(RoomFull::new_err(text), "max_members"),
-        Error::Failed(_) => EngineFailed::new_err(text),
-        Error::Io(error) => PyOSError::new_err((error.raw_os_error(), text)),
-    }
-}
-
-/// Names the limit that was met.
-fn with_limit(error: PyErr, field: &str) -> PyErr {
-    Python::attach(|py| error.value(py).setattr(intern!(py, "limit"), field).err().unwrap_or(error))
-}
-
-fn draft<'a>(
-    payload: &'a Bound<'_, PyAny>,
-    json: bool,
-    key: Option<&'a str>,
-    delivery: Option<&str>,
-) -> PyResult<Draft<'a>> {
-    let delivery = delivery.map(parse_delivery).transpose()?;
-    let (kind, payload) = if let Ok(bytes) = payload.cast::<PyBytes>() {
-        (if json { Kind::Json } else { Kind::Binary }, bytes.as_bytes())
-    } else if let Ok(string) = payload.cast::<PyString>() {
-        (if json { Kind::Json } else { Kind::Text }, string.to_str()?.as_bytes())
-    } else {
-        let kind = payload.get_type();
-        return Err(PyTypeError::new_err(format!("payload must be bytes or str, not {}", kind.name()?)));
-    };
-    Ok(Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery })
-}
-
-/// A numbering by its name. What is none is one that no room has.
-fn parse_epoch(epoch: &str) -> u64 {
-    u64::from_str_radix(epoch, 16).unwrap_or(u64::MAX)
-}
-
-/// What stands in a log: a message or, without a payload, that a key was forgotten.
-fn logged<'a>(
-    payload: Option<&'a Bound<'_, PyAny>>,
-    json: bool,
-    key: Option<&'a str>,
-    delivery: Option<&str>,
-) -> PyResult<Draft<'a>> {
-    match payload {
-        Some(payload) => draft(payload, json, key, delivery),
-        None => Ok(forgetting(key.unwrap_or_default())),
-    }
-}
-
-/// A message from before: number, time, payload, whether that is JSON, key and delivery class.
-type Older<'py> = (u64, u64, Option<Bound<'py, PyAny>>, bool, Option<String>, Option<String>);
-
-fn stamped<'a>((seq, ts_ms, payload, json, key, delivery): &'a Older<'_>) -> PyResult<(Stamp, Draft<'a>)> {
-    let draft = logged(payload.as_ref(), *json, key.as_deref(), delivery.as_deref())?;
-    Ok((Stamp { seq: *seq, ts_ms: *ts_ms }, draft))
-}
-
-fn way(fd: Option<RawFd>, window: usize) -> PyResult<Way> {
-    match fd {
-        None => Ok(Way::Hosted { window, fd: None }),
-        Some(fd) => {
-            let owned = accepting::duplicate(fd)?;
-            Ok(if window > 0 { Way::Hosted { window, fd: Some(owned) } } else { Way::Socket(owned) })
-        }
-    }
-}
-
-fn parse_position(epoch: &str, seq: u64) -> PyResult<Position> {
-    // The parser alone would let a sign pass.
-    let digits = Some(epoch).filter(|epoch| epoch.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    match digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
-        Some(epoch) => Ok(Position { epoch, seq }),
-        None => Err(PyValueError::new_err(format!("{epoch:?} is no epoch: up to 16 hexadecimal digits"))),
-    }
-}
-
-fn parse_codec(name: &str) -> PyResult<Codec> {
-    match name {
-        "raw" => Ok(Codec::Raw),
-        "json" => Ok(Codec::Json),
-        "msgpack" => Ok(Codec::Msgpack),
-        _ => Err(PyValueError::new_err(format!("{name:?} is no codec; choose raw, json or msgpack"))),
-    }
-}
-
-fn parse_delivery(name: &str) -> PyResult<Delivery> {
-    match name {
-        delivery::RELIABLE => Ok(Delivery::Reliable),
-        delivery::LATEST => Ok(Delivery::Latest),
-        delivery::DROP_OLDEST => Ok(Delivery::DropOldest),
-        delivery::DROP_NEWEST => Ok(Delivery::DropNewest),
-        _ => Err(PyValueError::new_err(format!(
-            "{name:?} is no delivery class; choose reliable, latest, drop-oldest or drop-newest"
-        ))),
-    }
-}
-
-fn conn_ids(numbers: Vec<u64>) -> Vec<ConnId> {
-    let mut conns: Vec<_> = numbers.into_iter().map(ConnId::from_u64).collect();
-    conns.sort_unstable();
-    conns
-}
-
-fn duration(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| PyValueError::new_err(format!("{seconds} is no duration in seconds")))
-}
-
-fn micros(seconds: f64) -> PyResult<u64> {
-    Ok(duration(seconds)?.as_micros() as u64)
-}
-
-/// None: it is of a newcomer that has gone since.
-fn event_tuple<'py>(py: Python<'py>, engine: &Engine, event: Event) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let tuple = match event {
-        Event::Closing { conn, cause } => {
-            (intern!(py, "closing"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()
-        }
-        Event::Closed { conn, cause } => {
-            (intern!(py, "closed"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()
-        }
-        Event::Ended { conn, account } => {
-            let drops = PyDict::new(py);
-            for (name, count) in account.drops() {
-                drops.set_item(name, count)?;
-            }
-            let detail = (account.messages, account.bytes, drops);
-            (intern!(py, "ended"), conn.as_u64(), detail).into_pyobject(py)?.into_any()
-        }
-        Event::Parked { conn, cause } => {
-            (intern!(py, "parked"), conn.as_u64(), cause_name(cause)).into_pyobject(py)?.into_any()
-        }
-        Event::Resumed { conn, link } => {
-            (intern!(py, "resumed"), link.as_u64(), conn.as_u64()).into_pyobject(py)?.into_any()
-        }
-        Event::Refused { conn, link, why } => {
-            (intern!(py, "refused"), link.as_u64(), (conn.as_u64(), why.name())).into_pyobject(py)?.into_any()
-        }
-        Event::Data { conn, bytes } => {
-            (intern!(py, "data"), conn.as_u64(), PyBytes::new(py, &bytes)).into_pyobject(py)?.into_any()
-        }
-        Event::Messages { conn, of: _, messages } => {
-            let detail = (messages.size(), message_list(py, messages)?);
-            (intern!(py, "messages"), conn.as_u64(), detail).into_pyobject(py)?.into_any()
-        }
-        Event::PeerClosed { conn, code, reason } => {
-            (intern!(py, "peer_closed"), conn.as_u64(), (code, &*reason)).into_pyobject(py)?.into_any()
-        }
-        Event::Broke { conn, code, reason } => {
-            (intern!(py, "broke"), conn.as_u64(), (code, reason)).into_pyobject(py)?.into_any()
-        }
-        Event::Read { conn, bytes } => (intern!(py, "read"), conn.as_u64(), bytes).into_pyobject(py)?.into_any(),
-        Event::Finish { conn } => (intern!(py, "finish"), conn.as_u64(), "").into_pyobject(py)?.into_any(),
-        Event::Newcomer { conn } => return accepting::news_tuple(py, engine, conn),
-        Event::NewcomerGone { conn } => (intern!(py, "gone"), conn.as_u64(), py.None()).into_pyobject(py)?.into_any(),
-        Event::TurnedAway { remote, status, reason, suppressed } => {
-            (intern!(py, "turned_away"), 0, (remote, status, &*reason, suppressed)).into_pyobject(py)?.into_any()
-        }
-        Event::Failed { what } => (intern!(py, "failed"), 0, what).into_pyobject(py)?.into_any(),
-    };
-    Ok(Some(tuple))
-}
-
-fn message_list(py: Python<'_>, messages: Messages) -> PyResult<Bound<'_, PyList>> {
-    let mut pieces = messages.into_pieces();
-    let Some(first) = pieces.next() else { return Ok(PyList::empty(py)) };
-    // As long from the beginning as it is in the end, for mostly there is one piece.
-    let objects = first.iter().map(|message| message_object(py, message)).collect::<PyResult<Vec<_>>>()?;
-    let list = PyList::new(py, objects)?;
-    for piece in pieces {
-        for message in piece.iter() {
-            list.append(message_object(py, message)?)?;
-        }
-    }
-    Ok(list)
-}
-
-/// A message; one that came too fast with the seconds to wait. Of those that were refused already only how many they are, and
-/// their bytes.
-fn message_object<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
-    let Received { payload, is_text, wait_us, refused } = message;
-    if let Some(refused) = refused {
-        return Ok(refused.into_pyobject(py)?.into_any());
-    }
-    let payload = match is_text {
-        true => PyString::from_bytes(py, payload)?.into_any(),
-        false => PyBytes::new(py, payload).into_any(),
-    };
-    match wait_us {
-        None => Ok(payload),
-        Some(wait_us) => Ok((payload, wait_us as f64 / 1e6).into_pyobject(py)?.into_any()),
-    }
-}
-
-fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Slow => "slow",
-        Cause::Budget => "budget",
-        Cause::Unanswered => "unanswered",
-        Cause::CloseTimeout => "close timeout",
-        Cause::Reset => "reset",
-        Cause::Eof => "eof",
-        Cause::Over => "over",
-        Cause::Cut => "cut",
-    }
-}
-
 mod accepting;
+mod arguments;
 mod cluster;
+mod documents;
+mod events;
+mod exceptions;
+mod stats;

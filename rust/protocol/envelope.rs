@@ -6,7 +6,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::protocol::document::{self, DEPTH_MAX};
 pub use crate::protocol::envelope::control::{ping, pong, window};
 use crate::protocol::framing::Framing;
-use crate::wire::table::kind;
 
 /// What a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

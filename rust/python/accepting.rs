@@ -7,9 +7,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use super::guard;
 use crate::engine::Engine;
 use crate::newcomers::{News, Request};
+use crate::python::exceptions::guard;
 use crate::queues::command::UNRESUMED;
 use crate::slots::ConnId;
 use crate::wire::prefix::Prefix;

@@ -8,10 +8,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use super::{PyEngine, duration, guard};
 use crate::cluster::ingress::Inlet;
 use crate::cluster::nats::{Line, News, Question, Reply, Settings, Target};
 use crate::engine::ring;
+use crate::python::PyEngine;
+use crate::python::arguments::duration;
+use crate::python::exceptions::guard;
 
 #[pyclass(name = "Inlet", module = "fanwire._engine", frozen)]
 #[derive(Debug)]

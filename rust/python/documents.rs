@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
-use crate::protocol::document::{Fault, self};
+use crate::protocol::document::{self, Fault};
 
 #[pyfunction]
 pub(super) fn check_json(document: &[u8], max_nesting: usize) -> Option<(String, String)> {
@@ -47,7 +47,11 @@ fn is_finite_within(value: &Bound<'_, PyAny>, levels: usize) -> bool {
 }
 
 #[pyfunction]
-pub(super) fn json_to_msgpack<'py>(py: Python<'py>, document: &[u8], max_nesting: usize) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn json_to_msgpack<'py>(
+    py: Python<'py>,
+    document: &[u8],
+    max_nesting: usize,
+) -> PyResult<Bound<'py, PyAny>> {
     let mut out = Vec::with_capacity(document.len());
     match document::json_to_msgpack(document, allowed(max_nesting), &mut out) {
         Ok(()) => Ok(PyBytes::new(py, &out).into_any()),
@@ -56,7 +60,11 @@ pub(super) fn json_to_msgpack<'py>(py: Python<'py>, document: &[u8], max_nesting
 }
 
 #[pyfunction]
-pub(super) fn msgpack_to_json<'py>(py: Python<'py>, document: &[u8], max_nesting: usize) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn msgpack_to_json<'py>(
+    py: Python<'py>,
+    document: &[u8],
+    max_nesting: usize,
+) -> PyResult<Bound<'py, PyAny>> {
     match document::msgpack_to_json(document, allowed(max_nesting)) {
         Ok(json) => Ok(PyBytes::new(py, &json).into_any()),
         Err(fault) => Ok(told(fault).into_pyobject(py)?.into_any()),
