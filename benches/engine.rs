@@ -1,7 +1,7 @@
-//! What one message costs on its way: framing, the outbox, the fan-out of a shard, a publish through the engine.
+//! The cost of one message on its way: framing, the outbox, the fan-out of a shard, and publishing through the engine.
 //!
-//! `cargo bench --bench engine` takes less than a minute. No sockets: the links take everything, or count it, so
-//! that what is measured is our own work and not the kernel's.
+//! `cargo bench --bench engine` takes less than a minute. There are no sockets: the links take everything or count it,
+//! so that our own work is measured and not the kernel's.
 
 #![allow(missing_docs, clippy::expect_used)]
 
@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use fanwire::budget::Budget;
 use fanwire::engine::message_builder::Draft;
-use fanwire::engine::{Engine, Entrance, Settings, Way};
-use fanwire::message::{About, Delivery, Message, Role};
-use fanwire::outbox::probes::Seal;
+use fanwire::engine::{Engine, EngineSettings, JoinOptions, Transport};
+use fanwire::message::{Delivery, Message, Metadata, Role};
+use fanwire::outbox::probes::ProbeKey;
 use fanwire::outbox::{Outbox, Progress, Sink};
 use fanwire::protocol::envelope::Kind;
 use fanwire::protocol::form::Form;
@@ -36,7 +36,7 @@ use fanwire::wire::frame::{self, Opcode};
 const PAYLOAD: [u8; 128] = [b'x'; 128];
 const ROOM: u64 = 1;
 
-/// Takes everything, unless its gate is shut.
+/// Takes everything, unless it is closed.
 #[derive(Debug, Clone)]
 struct Null(Rc<Cell<bool>>);
 
@@ -72,8 +72,8 @@ fn null() -> Null {
 }
 
 fn message(seq: u64, delivery: Delivery, budget: &Arc<Budget>) -> Arc<Message> {
-    let about = About::place(ROOM, seq, delivery);
-    Arc::new(Message::new(Role::Data, Kind::Text, &PAYLOAD, about, 0, budget))
+    let metadata = Metadata::place(ROOM, seq, delivery);
+    Arc::new(Message::new(Role::Data, Kind::Text, &PAYLOAD, metadata, 0, budget))
 }
 
 fn shard_settings() -> ShardSettings {
@@ -102,7 +102,7 @@ fn shard_settings() -> ShardSettings {
             min_rate: 1024,
             dry_run: false,
         },
-        seal: Seal::default(),
+        probe_key: ProbeKey::default(),
     }
 }
 
@@ -138,7 +138,7 @@ fn outboxes(c: &mut Criterion) {
     }
 }
 
-/// A shard whose room has so many members.
+/// A shard with a room of so many members.
 fn crowd(members: usize, budget: &Arc<Budget>) -> Shard<Null> {
     let unfinished = Arc::new(Budget::new(usize::MAX));
     let mut shard = Shard::new(0, shard_settings(), Arc::clone(budget), unfinished, Arc::<Stats>::default());
@@ -182,7 +182,8 @@ fn shards(c: &mut Criterion) {
         group.bench_function(format!("push/{members}"), |b| {
             b.iter_custom(|iterations| {
                 let mut spent = Duration::ZERO;
-                // Written after every 16 messages, off the clock, so that the queues have their usual length.
+                // Written after every 16 messages, outside the measured time, so that the queues have their usual
+                // length.
                 for chunk in (0..iterations).step_by(16) {
                     let count = (iterations - chunk).min(16);
                     let started = Instant::now();
@@ -218,7 +219,7 @@ fn engines(c: &mut Criterion) {
     let draft = Draft { kind, payload: &PAYLOAD, role, id: None, ack: false, key: None, delivery: None };
     let mut group = c.benchmark_group("engine/publish");
     for members in [0, 1_000] {
-        let settings = Settings {
+        let settings = EngineSettings {
             shards: 1,
             engine_bytes: 1 << 30,
             history_bytes: 1 << 30,
@@ -235,15 +236,15 @@ fn engines(c: &mut Criterion) {
         };
         let engine = Engine::start(settings).expect("an engine starts");
         for _ in 0..members {
-            let way = Way::Hosted { window: usize::MAX, fd: None };
-            let conn = engine.open(way, Form::RAW, false, [b""; 2], source()).expect("a connection opens");
-            engine.join(conn, "room", Entrance::default(), None).expect("a connection joins");
+            let transport = Transport::Hosted { window: usize::MAX, fd: None };
+            let conn = engine.open(transport, Form::RAW, false, [b""; 2], source()).expect("a connection opens");
+            engine.join(conn, "room", JoinOptions::default(), None).expect("a connection joins");
         }
         group.bench_function(format!("call/{members}"), |b| {
             if members == 0 {
                 return b.iter(|| engine.publish("room", draft, &[]));
             }
-            // What the caller pays, in batches between which the shard catches up and the host takes its bytes.
+            // The cost for the caller, in batches between which the shard catches up and the host takes its bytes.
             let publish = |()| engine.publish("room", draft, &[]);
             b.iter_batched(|| catch_up(&engine, members), publish, BatchSize::NumIterations(64));
         });
@@ -262,7 +263,7 @@ fn engines(c: &mut Criterion) {
     }
 }
 
-/// Waits until all that was published has been handed over to each of the members.
+/// Waits until everything was handed over to each of the members.
 fn catch_up(engine: &Engine, members: u64) {
     let delivered = || engine.stats().map(|stats| stats.delivered.value()).sum::<u64>();
     while delivered() < engine.published().0 * members {

@@ -1,5 +1,5 @@
-//! How many connections there may be, and how many may come in a time, in all and from each address. Pure: the clock
-//! is an argument.
+//! Limits on connections: how many at once and how many a second, in all and from each address. Pure: the clock is an
+//! argument.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use crate::admission::token_bucket::{Rate, TokenBucket};
 use crate::limit::Limit;
 use crate::wire::refusal::Refusal;
 
-/// The numbers of the configuration; 0 for a rate or a maximum: there is no limit.
+/// The configured limits; 0 means no limit.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(missing_docs, reason = "named as the fields of the configuration")]
 pub struct AdmissionSettings {
@@ -20,7 +20,7 @@ pub struct AdmissionSettings {
     pub max_address_connections: usize,
     pub address_handshake_rate: f64,
     pub address_handshake_burst: f64,
-    /// Limits are counted and nothing else.
+    /// Whether exceeded limits are only counted.
     pub dry_run: bool,
 }
 
@@ -28,7 +28,7 @@ pub struct AdmissionSettings {
 #[derive(Debug, Clone)]
 pub struct Admission(Arc<Shared>);
 
-/// One connection's place among all, and among those of its address. It is free again when this is dropped.
+/// A connection counted among all, and among those of its address. Dropping it ends the count.
 #[derive(Debug)]
 pub struct Place {
     shared: Arc<Shared>,
@@ -48,7 +48,7 @@ struct Shared {
 struct Counts {
     connections: usize,
     bucket: TokenBucket,
-    /// Keys are what peers choose, so the map is one that hashes them with a secret.
+    /// Peers choose the keys, so the map hashes them with a secret.
     addresses: HashMap<Network, Address>,
     swept_us: Option<u64>,
 }
@@ -60,7 +60,7 @@ struct Address {
 }
 
 impl Admission {
-    /// No connection is counted yet.
+    /// Creates counts without connections.
     pub fn new(settings: AdmissionSettings) -> Self {
         Self::with_idle(settings, MAX_IDLE)
     }
@@ -75,19 +75,19 @@ impl Admission {
         }))
     }
 
-    /// Connections now.
+    /// Returns the number of connections now.
     pub fn connections(&self) -> usize {
         self.0.counts().connections
     }
 
-    /// A peer was accepted. Its place counts from now on.
+    /// Counts a peer that was accepted by a listener.
     ///
-    /// Each limit that is passed is reported once: with a consequence as the refusal's `limit` (its status is 503),
-    /// without one, in a dry run, to `ignored`.
+    /// An exceeded limit is reported once: as the `limit` of the refusal, with the status 503, or in a dry run in
+    /// `ignored`.
     pub fn arrive(&self, now_us: u64, ignored: &mut Vec<Limit>) -> Result<Place, Refusal> {
         let (shared, settings) = (&self.0, &self.0.settings);
         let mut counts = shared.counts();
-        // First, so that a peer that is refused is not counted.
+        // The rate comes first, so that a refused peer is not counted as a connection.
         if let Err(wait) = counts.bucket.take(shared.rate, now_us as f64) {
             let refusal = Refusal::new(503, "more connections than handshake_rate").over(Limit::HandshakeRate);
             shared.passed(refusal.with(retry_after(wait)), ignored)?;
@@ -100,8 +100,8 @@ impl Admission {
         Ok(Place { shared: Arc::clone(shared), network: None })
     }
 
-    /// The peer's address is known; a peer by a Unix socket has none. The place counts there, too, unless the peer is
-    /// refused, with 429; limits are reported as in `arrive`.
+    /// Counts a peer by its address; a peer of a Unix socket has none. Refuses it with 429 if its address exceeds a
+    /// limit; limits are reported as in [`Self::arrive`].
     pub fn locate(
         &self,
         place: &mut Place,
@@ -136,7 +136,7 @@ impl Admission {
 }
 
 impl Place {
-    /// Whether the peer's address is known, and counted.
+    /// Whether the peer was counted by its address.
     pub fn is_located(&self) -> bool {
         self.network.is_some()
     }
@@ -157,7 +157,7 @@ impl Shared {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A limit was passed: an error, unless this is a dry run.
+    /// Returns an error for an exceeded limit, except in a dry run.
     fn passed(&self, refusal: Refusal, ignored: &mut Vec<Limit>) -> Result<(), Refusal> {
         if !self.settings.dry_run {
             return Err(refusal);
@@ -168,7 +168,7 @@ impl Shared {
 }
 
 impl Counts {
-    /// Forgets addresses of which nothing is to be remembered. Those with connections are as many as these.
+    /// Forgets addresses that have nothing to remember. Addresses with connections are never forgotten.
     fn sweep(&mut self, now_us: u64, max_idle: usize) {
         let is_recent = self.swept_us.is_some_and(|swept| now_us < swept + SWEEP_US);
         if self.addresses.len() < max_idle || is_recent {
@@ -178,7 +178,7 @@ impl Counts {
         let before = self.addresses.len();
         self.addresses.retain(|_, entry| entry.connections > 0 || !entry.bucket.is_full(now_us as f64));
         if self.addresses.len() == before {
-            // More addresses than are plausible only come and go: the rates of some are forgotten early.
+            // With more addresses than plausible, the rates of some idle ones are forgotten early.
             let mut left = max_idle / 2;
             self.addresses.retain(|_, entry| {
                 let is_forgotten = entry.connections == 0 && left > 0;
@@ -193,13 +193,13 @@ fn retry_after(wait_us: f64) -> String {
     format!("Retry-After: {}", (wait_us / 1e6).ceil().max(1.0))
 }
 
-/// When a peer that found no place should try again. How soon one is free is not known.
+/// When a refused peer should try again. It is not known when a connection ends.
 const BUSY: &str = "Retry-After: 5";
 
-/// Addresses without a connection whose rates are remembered; some 3 MB.
+/// The limit on addresses without a connection whose rates are remembered; some 3 MB.
 const MAX_IDLE: usize = 65_536;
 
-/// Microseconds between two looks at all of them.
+/// Microseconds between two sweeps.
 const SWEEP_US: u64 = 1_000_000;
 
 pub mod entry;

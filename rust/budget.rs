@@ -1,12 +1,11 @@
-//! Bytes held by the whole engine, counted once however many queues refer to them.
+//! The budget: bytes held by the whole engine, each counted once however many queues refer to them.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// A shared count of bytes with a limit that its users enforce.
+/// A shared count of bytes, with a limit that its users enforce.
 ///
-/// Messages add themselves when built and subtract themselves when the last reference goes, so the
-/// count is what the memory really costs: a message waiting for ten thousand readers counts once.
-/// What each waiting reference costs on top is added by the shard that holds it.
+/// A message adds itself when it is built and subtracts itself when its last reference is dropped, so a message that
+/// waits for ten thousand readers counts once, as its memory does. The shard adds what each waiting reference costs.
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicUsize,
@@ -14,37 +13,37 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of `limit` bytes.
+    /// Creates a budget of `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self { used: AtomicUsize::new(0), limit }
     }
 
-    /// Bytes in use.
+    /// Returns the bytes in use.
     pub fn used(&self) -> usize {
         self.used.load(Relaxed)
     }
 
-    /// The limit in bytes.
+    /// Returns the limit in bytes.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Whether more is in use than allowed, `aside` bytes not counted.
+    /// Whether the limit is exceeded, without counting `aside` bytes.
     pub fn is_over(&self, aside: usize) -> bool {
         self.used() > self.limit.saturating_add(aside)
     }
 
-    /// Whether more than seven eighths of what is allowed are in use, `aside` bytes not counted.
+    /// Whether seven eighths of the limit are exceeded, without counting `aside` bytes.
     pub fn is_near(&self, aside: usize) -> bool {
         self.used() > (self.limit - self.limit / 8).saturating_add(aside)
     }
 
-    /// Counts `bytes` more.
+    /// Adds bytes.
     pub fn add(&self, bytes: usize) {
         self.used.fetch_add(bytes, Relaxed);
     }
 
-    /// Counts `bytes` fewer; they were added before.
+    /// Subtracts bytes that were added before.
     pub fn subtract(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What comes from other nodes and goes to them: their messages, unpacked and given to the engine, and the connection to NATS.
+//! The cluster: decodes the messages of other nodes, gives them to the engine, and keeps the connection to NATS.
 
 pub mod ingress;
 #[cfg(feature = "nats")]

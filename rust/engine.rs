@@ -1,5 +1,5 @@
-//! The engine: rooms, shards and their threads. Every method may be called from any thread, and none waits
-//! for a reader; only [`Engine::shutdown`] waits, for the threads, up to a deadline.
+//! The engine: rooms, shards and their threads. Every method may be called from any thread, and none waits for a
+//! reader. Only [`Engine::shutdown`] waits for the threads, up to a deadline.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -12,12 +12,12 @@ use mio::{Poll, Registry, Waker};
 
 use crate::admission::AdmissionSettings;
 use crate::budget::Budget;
-use crate::engine::accepting::Gate;
+use crate::engine::accepting::AcceptorHandle;
 pub use crate::engine::forget::{FORGOTTEN, forgetting};
-pub use crate::engine::links::{Farewell, Way};
-pub use crate::engine::membership::Entrance;
-use crate::engine::message_builder::Mint;
-pub use crate::engine::publish::ring;
+pub use crate::engine::links::{CloseReason, Transport};
+pub use crate::engine::membership::JoinOptions;
+use crate::engine::message_builder::MessageBuilder;
+pub use crate::engine::publish::wake_all;
 use crate::error::Error;
 use crate::io::driver::{Driver, WAKE};
 use crate::io::link::Wire;
@@ -29,20 +29,20 @@ use crate::queues::events::Events;
 use crate::queues::fair_queue::Credit;
 use crate::queues::queue::Queue;
 use crate::room::ages::BOUNDS_MS;
-use crate::room::table::{Entry, Rooms};
+use crate::room::table::{RoomEntry, RoomTable};
 use crate::room::{Position, RoomSettings};
 use crate::shard::{Shard, ShardSettings};
 use crate::slots::{ConnId, Ids, MAX_SHARDS};
 use crate::stats::Stats;
 
-/// What an engine is started with.
+/// The settings of an engine.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct EngineSettings {
     /// Threads that read and write.
     pub shards: usize,
     /// Bytes that may wait for all connections together.
     pub engine_bytes: usize,
-    /// Bytes that all rooms together may keep in their histories.
+    /// Bytes that the histories of all rooms may hold together.
     pub history_bytes: usize,
     /// Rooms that may exist at once.
     pub max_rooms: usize,
@@ -50,33 +50,33 @@ pub struct Settings {
     pub queue_items: usize,
     /// Bytes of messages that may wait for one shard.
     pub queue_bytes: usize,
-    /// Levels of lists and maps in a message from another node.
+    /// Levels of lists and maps that a message from another node may have.
     pub max_nesting: usize,
-    /// See [`SocketLink::new`](crate::io::link::SocketLink::new).
+    /// Bytes that the kernel may hold unsent for one socket; see [`SocketLink::new`](crate::io::link::SocketLink::new).
     pub unsent_bytes: u32,
-    /// See [`SocketLink::new`](crate::io::link::SocketLink::new).
+    /// How long a peer may acknowledge nothing; see [`SocketLink::new`](crate::io::link::SocketLink::new).
     pub write_timeout: Duration,
-    /// How much of what clients send may be on its way to the host.
+    /// How many messages and bytes of clients may be on their way to the host.
     pub credit: Credit,
-    /// How many may come in.
+    /// The limits on connections.
     pub admission: AdmissionSettings,
-    /// What holds for those who want to.
+    /// The settings of connections before they are accepted.
     pub newcomers: NewcomerSettings,
-    /// What holds for each connection.
+    /// The settings of connections after they were accepted.
     pub shard: ShardSettings,
 }
 
-/// The engine. See the module's head.
+/// The engine. Thread-safe; the last reference to be dropped shuts it down.
 #[derive(Debug)]
 pub struct Engine {
-    settings: Settings,
+    settings: EngineSettings,
     budget: Arc<Budget>,
     unfinished: Arc<Budget>,
     events: Arc<Events>,
-    gate: Gate,
+    acceptor: AcceptorHandle,
     shards: Vec<Handle>,
-    rooms: Rooms,
-    mint: Mint,
+    rooms: RoomTable,
+    builder: MessageBuilder,
     published: AtomicU64,
     refused: AtomicU64,
     late: AtomicU64,
@@ -86,7 +86,7 @@ pub struct Engine {
     owner: Process,
 }
 
-/// What the engine holds of a shard.
+/// The engine's side of a shard.
 #[derive(Debug)]
 struct Handle {
     queue: Arc<Queue<Command<Wire>>>,
@@ -97,29 +97,33 @@ struct Handle {
 }
 
 impl Engine {
-    /// Starts the threads.
-    pub fn start(settings: Settings) -> Result<Self, Error> {
-        // One number is that of newcomers.
+    /// Starts the engine and its threads.
+    pub fn start(settings: EngineSettings) -> Result<Self, Error> {
+        // One shard number is reserved for newcomers.
         let most = MAX_SHARDS - 1;
         if !(1..=most).contains(&settings.shards) {
             return Err(Error::Invalid(format!("shards must be 1 to {most}, not {}", settings.shards)));
         }
         let budget = Arc::new(Budget::new(settings.engine_bytes));
         let events = Arc::new(Events::new(settings.credit)?);
-        let rooms = Rooms::new(settings.max_rooms, settings.shards, settings.history_bytes);
-        let mint =
-            Mint::new(rooms.new_epoch(), settings.shard.connection_bytes, settings.max_nesting, Arc::clone(&budget));
+        let rooms = RoomTable::new(settings.max_rooms, settings.shards, settings.history_bytes);
+        let builder = MessageBuilder::new(
+            rooms.new_epoch(),
+            settings.shard.connection_bytes,
+            settings.max_nesting,
+            Arc::clone(&budget),
+        );
         let settings =
-            Settings { shard: ShardSettings { started_ms: mint.started_ms(), ..settings.shard }, ..settings };
+            EngineSettings { shard: ShardSettings { started_ms: builder.started_ms(), ..settings.shard }, ..settings };
         let failure = Arc::default();
-        let (gate, acceptor) = Gate::new(&settings, &events, &failure, mint.started())?;
+        let (acceptor, runner) = AcceptorHandle::new(&settings, &events, &failure, builder.started())?;
         let mut engine = Self {
             budget,
             unfinished: Arc::new(Budget::new(settings.credit.total)),
             events,
-            gate,
+            acceptor,
             shards: Vec::new(),
-            mint,
+            builder,
             rooms,
             published: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -131,21 +135,21 @@ impl Engine {
             settings,
         };
         for index in 0..engine.settings.shards {
-            // On failure the engine is dropped, which stops the threads that run already.
+            // On failure the engine is dropped, which stops the threads that were started.
             engine.start_shard(index)?;
         }
-        let thread = thread::Builder::new().name("fanwire-accept".into()).spawn(|| acceptor.run())?;
+        let thread = thread::Builder::new().name("fanwire-accept".into()).spawn(|| runner.run())?;
         lock(&engine.threads).push(thread);
         Ok(engine)
     }
 
-    /// The descriptor that becomes readable when [`Self::events`] has something.
+    /// Returns the descriptor that is readable while [`Self::events`] has something to return.
     pub fn fd(&self) -> RawFd {
         self.events.fd()
     }
 
-    /// What has happened: events, and about `most` messages, a few of each connection at a time. Messages that were
-    /// returned before count as handled. The host holds `held` bytes of messages.
+    /// Returns all events, and about `most` messages, a few of each connection at a time. Messages that were returned
+    /// before count as handled. `held` is how many bytes of messages the host still holds.
     pub fn events(&self, most: usize, held: usize) -> Vec<Event> {
         let mut again = Vec::new();
         let events = self.events.take(most, held, &mut again);
@@ -157,31 +161,33 @@ impl Engine {
         events
     }
 
-    /// Bytes of messages that are coming or on their way to the host.
+    /// Returns the bytes of messages that are incomplete or on their way to the host.
     pub fn inbound_bytes(&self) -> usize {
         self.unfinished.used() + self.events.bytes()
     }
 
-    /// Gives every room that matches `pattern` these settings, unless an earlier pattern matches it. Rooms
-    /// that exist keep theirs.
+    /// Gives every room that matches `pattern` these settings, unless an earlier pattern matches it. Existing rooms
+    /// keep their settings.
     pub fn add_rule(&self, pattern: &str, settings: RoomSettings) -> Result<(), Error> {
         self.check()?;
         self.rooms.add_rule(pattern, settings);
         Ok(())
     }
 
-    /// How old what was taken was, by pattern of rooms: see [`crate::room::ages::Ages::counts`]. A pattern may come twice.
+    /// Returns the ages of messages when applications took them, by pattern of rooms; see
+    /// [`crate::room::ages::Ages::counts`]. A pattern may occur twice.
     pub fn ages(&self) -> Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)> {
         self.rooms.ages()
     }
 
-    /// The name and the number of members of each room.
+    /// Returns the name and the number of members of each room.
     pub fn room_sizes(&self) -> Result<Vec<(Box<str>, usize)>, Error> {
         self.check()?;
         Ok(self.rooms.sizes())
     }
 
-    /// What the history of a room keeps, see [`Room::kept_after`], and the epoch of its numbers; 0 if there is no such room.
+    /// Returns a part of a room's history, as [`crate::room::Room::kept_after`] does, and the epoch of its numbers; 0 if
+    /// there is no such room.
     pub fn history(
         &self,
         name: &str,
@@ -189,50 +195,50 @@ impl Engine {
         limit: usize,
     ) -> Result<(u64, Vec<Arc<Message>>), Error> {
         self.check()?;
-        let found = self.rooms.find(name, |Entry { room, .. }| {
-            (room.position().epoch, room.kept_after(after, limit, self.mint.now_us(), self.rooms.kept()))
+        let found = self.rooms.find(name, |RoomEntry { room, .. }| {
+            (room.position().epoch, room.kept_after(after, limit, self.builder.now_us(), self.rooms.kept()))
         });
         Ok(found.unwrap_or_default())
     }
 
-    /// Messages published, and messages refused because something was full.
+    /// Returns how many messages were published, and how many were refused because something was full.
     pub fn published(&self) -> (u64, u64) {
         (self.published.load(Relaxed), self.refused.load(Relaxed))
     }
 
-    /// Messages of other nodes that came twice, or after later ones, and were dropped.
+    /// Counts messages of other nodes that were dropped because they came twice or out of order.
     pub fn late(&self) -> &AtomicU64 {
         &self.late
     }
 
-    /// Rooms that exist.
+    /// Returns the number of rooms.
     pub fn rooms(&self) -> usize {
         self.rooms.len()
     }
 
-    /// Bytes that wait, and how many may.
+    /// Returns the budget for what waits for connections.
     pub fn budget(&self) -> &Budget {
         &self.budget
     }
 
-    /// Bytes that rooms keep for those who come later.
+    /// Returns the budget for histories and values of rooms.
     pub fn kept(&self) -> &Budget {
         self.rooms.kept()
     }
 
-    /// What each shard has done.
+    /// Returns the counters of each shard.
     pub fn stats(&self) -> impl Iterator<Item = &Stats> {
         self.shards.iter().map(|shard| &*shard.stats)
     }
 
-    /// Ends all connections and threads; false if a thread was not done in time. May be called twice.
+    /// Ends all connections and threads. Returns false if a thread did not end in time. May be called twice.
     pub fn shutdown(&self, timeout: Duration) -> bool {
         if !self.owner.is_here() {
             return true;
         }
         self.is_shut_down.store(true, Relaxed);
-        // First, so that a shard that has ended gets no more connections.
-        self.gate.stop();
+        // The acceptor stops first, so that a shard that has ended gets no new connections.
+        self.acceptor.stop();
         for shard in &self.shards {
             if shard.queue.stop() {
                 shard.wake();
@@ -245,7 +251,7 @@ impl Engine {
         }
         let is_done = threads.iter().all(|thread| thread.is_finished());
         for thread in threads.extract_if(.., |thread| thread.is_finished()) {
-            // Its panic, if any, was told as an event.
+            // A panic of the thread was already reported as an event.
             let _ = thread.join();
         }
         is_done
@@ -257,13 +263,13 @@ impl Engine {
         self.check_state()
     }
 
-    /// Whether the engine's threads are here. In the child of a fork they are not, and whatever they held locked then stays
-    /// so for ever. True of an engine that has ended.
+    /// Fails in the child of a fork: the threads of the engine are not there, and locks that they held stay locked for
+    /// ever. Does not fail for an engine that was shut down.
     pub fn check_process(&self) -> Result<(), Error> {
         if self.owner.is_here() { Ok(()) } else { Err(Error::Forked { owner: self.owner.id() }) }
     }
 
-    /// The same, but for the fork.
+    /// Checks what [`Self::check`] does, except for the fork.
     fn check_state(&self) -> Result<(), Error> {
         if self.is_shut_down.load(Relaxed) {
             Err(Error::ShutDown)
@@ -300,7 +306,7 @@ impl Engine {
             ids: Arc::clone(&handle.ids),
             failure: Arc::clone(&self.failure),
             kept: Arc::clone(self.rooms.kept()),
-            started: self.mint.started(),
+            started: self.builder.started(),
         };
         let thread = thread::Builder::new().name(format!("fanwire-{index}")).spawn(|| driver.run())?;
         lock(&self.threads).push(thread);
@@ -316,7 +322,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The shard with the fewest connections.
+    /// Returns the shard with the fewest connections.
     fn emptiest(&self) -> Result<&Handle, Error> {
         let emptiest = self.shards.iter().min_by_key(|shard| lock(&shard.ids).len());
         emptiest.ok_or_else(|| Error::Invalid("the engine has no shards".into()))
@@ -346,13 +352,13 @@ impl Handle {
     }
 
     fn wake(&self) {
-        // Fails only if the descriptor is broken; the thread then looks at its next timer.
+        // Fails only if the descriptor is broken; the thread then wakes at its next timer.
         let _ = self.waker.wake();
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these locks guard is consistent at every point where code under them could panic.
+    // The data behind these locks is consistent wherever code under them can panic, so a poisoned lock is usable.
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
@@ -363,6 +369,6 @@ mod log;
 mod membership;
 pub mod message_builder;
 mod publish;
-// Not under loom, whose locks work only inside its models.
+// The locks of loom work only inside its models, so these tests do not run under loom.
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -1,18 +1,17 @@
 //! Errors, sorted by who must act.
 //!
-//! A stale connection is no error: connections end at any moment, so a call for one that is gone
-//! does nothing and says so in its result.
+//! A stale connection id is no error: connections end at any moment, so a call for one that is gone does nothing.
 
 use std::io;
 
-/// Why the engine could not do what it was asked.
+/// Why the engine could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The caller used the engine after `shutdown`.
     #[error("the engine has been shut down")]
     ShutDown,
-    /// The caller used the engine in a process that was forked after it had started.
+    /// The caller used the engine in a process that was forked after the engine had started.
     #[error(
         "the engine belongs to process {owner}; start a new one in this process (a fork does not copy its threads)"
     )]
@@ -20,31 +19,31 @@ pub enum Error {
         /// The process that started the engine.
         owner: u32,
     },
-    /// The caller passed a value that can never be accepted.
+    /// The caller passed a value that is never accepted.
     #[error("{0}")]
     Invalid(String),
-    /// The caller may try again later: a queue that is bounded on purpose is full.
+    /// The caller may try again later: a bounded queue or table is full.
     #[error("the engine is overloaded: {what} is at its limit of {limit}; nothing was queued, try again later")]
     Overloaded {
         /// What is full.
         what: &'static str,
         /// Its limit.
         limit: usize,
-        /// The field of the configuration that sets it, or the first where two do.
+        /// The configuration field of the limit; the first if there are two.
         field: &'static str,
     },
-    /// The caller may try again when somebody has left.
-    #[error("{what} is full: it takes {limit}")]
+    /// The caller may try again when a member has left.
+    #[error("{what} is full: its limit is {limit}")]
     Full {
         /// What is full.
         what: &'static str,
         /// Its limit.
         limit: usize,
     },
-    /// A thread of the engine panicked. It is a bug in fanwire; the operator restarts the server.
+    /// A thread of the engine panicked, which is a bug in fanwire. The operator restarts the server.
     #[error("the engine failed: {0}; this is a bug in fanwire, restart the server")]
     Failed(String),
-    /// The operating system refused; the operator looks at limits and memory.
+    /// The operating system refused. The operator looks at limits and memory.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

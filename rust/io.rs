@@ -1,6 +1,7 @@
-//! Sockets and threads: what carries a connection, the thread of a shard, and the thread that accepts connections. What is
-//! done with the bytes is decided by [`shard`](crate::shard) and [`newcomers`](crate::newcomers).
+//! Sockets and threads: the links of connections, the thread of a shard, and the thread that accepts connections.
+//! [`shard`](crate::shard) and [`newcomers`](crate::newcomers) decide what happens with the bytes.
 
+mod tcp_info;
 pub mod acceptor;
 pub mod driver;
 pub mod link;

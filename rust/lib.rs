@@ -1,18 +1,18 @@
-//! The broadcast engine of fanwire: a message is framed once, handed to every member of a room by
-//! reference, and written with one vectored write per socket by threads that never hold the
-//! interpreter.
+//! The broadcast engine of fanwire. A message is framed once, handed to every member of a room by reference, and
+//! written with one vectored write per socket, by threads that never hold the interpreter.
 //!
-//! The modules below stand in the order of their dependencies: each imports only from those above it. A folder is one subject.
+//! The modules below are in the order of their dependencies: each imports only from those above it. A folder is one
+//! subject.
 //!
-//! First what all others share: errors, the budget of bytes, limits by name, connection ids, counters. Then the pure parts,
-//! which know no socket, no thread and no clock: [`wire`] (HTTP heads and WebSocket frames, as bytes), [`protocol`] (codecs,
-//! documents, envelopes), [`message`] (one published message in all forms), [`outbox`] (one connection's queue), [`room`] (numbers,
-//! history, newest values, members) and [`admission`] (who may come in, and how many). [`queues`] are those between
-//! threads. Two state machines decide what happens on connections: [`newcomers`] before the 101, [`shard`] after it; time comes
-//! in as a number. [`io`] has the sockets and the threads that run them. [`engine`] owns it all, from start to shutdown.
-//! [`cluster`] is what comes from other nodes, and `python` the border to the interpreter.
+//! First come what all others share: errors, the budget of bytes, limits, connection ids, counters. Then come the pure
+//! parts, which know no socket, no thread and no clock: [`wire`] (HTTP heads and WebSocket frames), [`protocol`]
+//! (codecs, documents, envelopes), [`message`] (one published message in all forms), [`outbox`] (one connection's
+//! queue), [`room`] (numbers, history, newest values, members) and [`admission`] (limits on connections). [`queues`]
+//! connect the threads. Two state machines decide what happens on connections: [`newcomers`] before the 101, [`shard`]
+//! after it; the time is an argument. [`io`] has the sockets and the threads that run them. [`engine`] owns everything,
+//! from start to shutdown. [`cluster`] handles messages of other nodes, and `python` is the border to the interpreter.
 //!
-//! The connection to NATS and the border are Cargo features; without them, nothing here can name async-nats or PyO3.
+//! The connection to NATS and the border are Cargo features; without them, nothing here depends on async-nats or PyO3.
 
 pub mod error;
 pub mod budget;

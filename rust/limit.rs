@@ -1,6 +1,6 @@
-//! The limits that a client can pass by connecting or with what it sends, by their names in the configuration.
+//! The limits that a client can exceed by connecting or by what it sends, with their names in the configuration.
 
-/// A limit.
+/// A limit on clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Limit {
@@ -8,7 +8,7 @@ pub enum Limit {
     Message,
     /// Fragments of a message.
     Fragments,
-    /// The time that a message takes to come.
+    /// The time from the beginning of a message to its end.
     MessageTimeout,
     /// Bytes of all messages that have come and were not handled.
     Inbound,
@@ -22,7 +22,7 @@ pub enum Limit {
     Refused,
     /// Bytes and lines of a request head.
     Head,
-    /// The time that a request head takes to come, or the application to decide.
+    /// The time for a request head to come, or for the application to decide.
     HandshakeTimeout,
     /// New connections a second.
     HandshakeRate,
@@ -35,13 +35,13 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// The field of the configuration.
+    /// Returns the field of the configuration.
     pub fn name(self) -> &'static str {
         LIMITS[self as usize].1
     }
 }
 
-/// All of them with their names, in the order of their numbers.
+/// All limits with their names, in the order of their numbers.
 pub const LIMITS: [(Limit, &str); 14] = [
     (Limit::Message, "max_message"),
     (Limit::Fragments, "max_fragments"),

@@ -1,4 +1,4 @@
-//! One published message, shared by everything that still has to send it, in every wire form that was asked for.
+//! One published message. Everything that still has to send it shares it, in every form that was needed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,31 +8,31 @@ use crate::protocol::envelope::{Envelope, Id, Kind};
 use crate::protocol::form::Form;
 use crate::wire::table;
 
-/// Which room a message belongs to; never reused while the engine lives. 0 is "no room": a message
-/// to one connection or to all.
+/// The id of a message's room; never reused while the engine lives. 0 means "no room": a message to one connection or
+/// to all.
 pub type RoomId = u64;
 
-/// The id that no room has.
+/// The id for a message that belongs to no room.
 pub const NO_ROOM: RoomId = 0;
 
-/// What a message replaces: one (room, key) pair; never reused while the engine lives.
+/// The id of a key in a room; never reused while the engine lives. A message replaces the waiting one with the same id.
 pub type KeyId = u64;
 
-/// What happens to a message when its reader is slower than its room.
+/// The delivery class: what happens to a message when its reader is slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Delivery {
-    /// Never dropped while connected; over the limit the connection is closed, to reconnect.
+    /// Never dropped while connected. Over the limit the connection is closed, and has to reconnect.
     Reliable,
-    /// A newer message with the same key replaces the one still waiting.
+    /// A newer message with the same key replaces the waiting one.
     Latest,
-    /// Over the limit the oldest waiting message goes.
+    /// Over the limit the oldest waiting message is dropped.
     DropOldest,
-    /// Over the limit the new message is not queued.
+    /// Over the limit the new message is dropped.
     DropNewest,
 }
 
-/// The name of a delivery class, for people and protocols.
+/// Returns the name of a delivery class in the protocol.
 pub fn delivery_name(delivery: Delivery) -> &'static str {
     match delivery {
         Delivery::Reliable => table::delivery::RELIABLE,
@@ -42,70 +42,78 @@ pub fn delivery_name(delivery: Delivery) -> &'static str {
     }
 }
 
-/// What a message is to those who speak in envelopes, and to those who do not.
+/// How a message is sent to connections with and without envelopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Data: the payload as it is, or in an envelope.
+    /// Data: the payload, raw or in an envelope.
     Data,
-    /// An envelope already, or bytes for a connection that knows what they are: as it is to everybody.
+    /// A whole envelope, or bytes for a connection that knows their meaning. Sent as it is.
     Whole,
-    /// The same, about the connection itself: it waits for no message of a room.
+    /// Like [`Self::Whole`], but about the connection itself: it goes ahead of the messages of rooms.
     Urgent,
-    /// An event of this type: an envelope, and nothing to those who have none.
+    /// An event of this type: an envelope. Raw clients do not get it.
     Event(&'static str),
 }
 
-/// A message. It never changes; queues hold references to it. Each of its wire forms is built when the first
-/// connection that speaks it has to have it, and shared from then on.
+/// A message. It never changes, and queues hold references to it. Each form is built when a connection first needs it,
+/// and is shared from then on.
 ///
-/// Messages that go the same way one after the other may be joined into one, whose forms are theirs in a row: what is
-/// done per message and reader is done once for all of them.
+/// Consecutive messages to the same members may be joined into one, whose forms are theirs in a row: the work for each
+/// message and reader is then done once for all of them.
 #[derive(Debug)]
 pub struct Message {
-    /// By [`Form::index`]. [`Form::RAW`] of a single message is there from the start: it is where the payload is kept.
+    /// Indexed by [`Form::index`]. [`Form::RAW`] of a single message exists from the start, because the payload is kept
+    /// there.
     forms: [OnceLock<Box<[u8]>>; Form::COUNT],
-    /// What was joined; empty for a single message.
+    /// The messages that were joined; empty for a single message.
     parts: Box<[Arc<Message>]>,
     role: Role,
     kind: Kind,
     header: u8,
-    about: About,
+    metadata: Metadata,
     /// When it was published, in microseconds since the engine started.
     pub published_us: u64,
     budget: Arc<Budget>,
 }
 
 impl Message {
-    /// Frames `payload` once for all who will receive it.
-    pub fn new(role: Role, kind: Kind, payload: &[u8], about: About, published_us: u64, budget: &Arc<Budget>) -> Self {
+    /// Creates a message; `payload` is framed once for all receivers.
+    pub fn new(
+        role: Role,
+        kind: Kind,
+        payload: &[u8],
+        metadata: Metadata,
+        published_us: u64,
+        budget: &Arc<Budget>,
+    ) -> Self {
         let frame = Form::RAW.framing.frame(kind.is_text(), payload);
         budget.add(frame.len() + OVERHEAD);
         let header = (frame.len() - payload.len()) as u8;
         let mut forms = [const { OnceLock::new() }; Form::COUNT];
         forms[Form::RAW.index()] = OnceLock::from(frame);
-        Self { forms, parts: Box::default(), role, kind, header, about, published_us, budget: Arc::clone(budget) }
+        Self { forms, parts: Box::default(), role, kind, header, metadata, published_us, budget: Arc::clone(budget) }
     }
 
-    /// Joins single messages of data, of one room and without keys, in their order.
+    /// Joins single data messages of one room without keys, in their order. None if they cannot be joined.
     pub fn join(parts: Vec<Arc<Message>>, budget: &Arc<Budget>) -> Option<Self> {
         let (first, last) = (parts.first()?, parts.last()?);
         budget.add(OVERHEAD);
-        let (kind, published_us, about) = (first.kind, first.published_us, last.about.clone());
+        let (kind, published_us, metadata) = (first.kind, first.published_us, last.metadata.clone());
         let (forms, parts, budget) = (Default::default(), parts.into(), Arc::clone(budget));
-        Some(Self { forms, parts, role: Role::Data, kind, header: 0, about, published_us, budget })
+        Some(Self { forms, parts, role: Role::Data, kind, header: 0, metadata, published_us, budget })
     }
 
-    /// The messages that it is made of, itself if it is a single one.
+    /// Returns the messages that it consists of; itself if it is a single one.
     pub fn parts(self: &Arc<Self>) -> &[Arc<Message>] {
         if self.parts.is_empty() { std::slice::from_ref(self) } else { &self.parts }
     }
 
-    /// How many messages it is made of.
+    /// Returns how many messages it consists of.
     pub fn count(&self) -> usize {
         self.parts.len().max(1)
     }
 
-    /// The bytes to write to a connection: header and payload, or header and envelope.
+    /// Returns the bytes for a connection: header and payload, or header and envelope.
     pub fn frame(&self, mut form: Form) -> &[u8] {
         if matches!(self.role, Role::Whole | Role::Urgent) {
             form.codec = Codec::Raw;
@@ -117,24 +125,24 @@ impl Message {
         })
     }
 
-    /// What it counts for in the queue of one connection: its bytes, and what a small one costs besides.
-    /// Without the second part a limit in bytes would allow millions of empty messages.
+    /// Returns what it counts for in the queue of a connection: its bytes plus an overhead. Without the overhead a
+    /// limit in bytes would allow millions of empty messages.
     pub fn cost(&self, form: Form) -> usize {
         self.frame(form).len() + OVERHEAD
     }
 
-    /// Bytes that it holds, in all its forms.
+    /// Returns the bytes that it holds in all its forms.
     pub fn size(&self) -> usize {
         self.forms.iter().filter_map(OnceLock::get).map(|form| form.len()).sum::<usize>() + OVERHEAD
     }
 
-    /// What keeping it for those who come later is taken to cost: the payload, and one envelope around it, which may
-    /// be built when it is kept already.
+    /// Returns the bytes charged to the room's history for this message: the payload, and one envelope around it, which
+    /// may be built later.
     pub fn kept_size(&self) -> usize {
         kept_size(self.frame(Form::RAW).len())
     }
 
-    /// Whether a connection with this codec gets it at all.
+    /// Whether connections with this codec get it.
     pub fn speaks(&self, codec: Codec) -> bool {
         codec.has_envelopes() || !matches!(self.role, Role::Event(_))
     }
@@ -144,44 +152,44 @@ impl Message {
         self.role == Role::Urgent
     }
 
-    /// Whether it is data, which has a place of its own in its room.
+    /// Whether it is data, which has its own position in its room.
     pub fn is_data(&self) -> bool {
         self.role == Role::Data
     }
 
-    /// What its payload is.
+    /// Returns the kind of its payload.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Its payload; of a joined one, nothing that means anything.
+    /// Returns its payload; meaningless for a joined message.
     pub fn payload(&self) -> &[u8] {
         &self.frame(Form::RAW)[self.header as usize..]
     }
 
-    /// Where it belongs and how it may be treated.
-    pub fn about(&self) -> &About {
-        &self.about
+    /// Returns its metadata.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 
-    /// See [`About::room`].
+    /// Returns [`Metadata::room`].
     pub fn room(&self) -> RoomId {
-        self.about.room
+        self.metadata.room
     }
 
-    /// See [`About::seq`].
+    /// Returns [`Metadata::seq`].
     pub fn seq(&self) -> u64 {
-        self.about.seq
+        self.metadata.seq
     }
 
-    /// See [`About::delivery`].
+    /// Returns [`Metadata::delivery`].
     pub fn delivery(&self) -> Delivery {
-        self.about.delivery
+        self.metadata.delivery
     }
 
-    /// See [`About::key`].
+    /// Returns [`Metadata::key`].
     pub fn key(&self) -> Option<KeyId> {
-        self.about.key
+        self.metadata.key
     }
 
     fn build(&self, form: Form) -> Box<[u8]> {
@@ -197,7 +205,7 @@ impl Message {
     }
 
     fn envelope(&self) -> Envelope<'_> {
-        let About { epoch, seq, prev, id, .. } = &self.about;
+        let Metadata { epoch, seq, prev, id, .. } = &self.metadata;
         let label = match self.role {
             Role::Event(label) => label,
             Role::Data | Role::Whole | Role::Urgent => table::kind::MESSAGE,
@@ -205,14 +213,14 @@ impl Message {
         Envelope {
             label,
             id: id.as_deref().map_or(Id::Numbered(*epoch, *seq), Id::Given),
-            ts_ms: self.about.ts_ms,
-            re: self.about.re.as_deref(),
-            room: self.about.room_name.as_deref(),
-            seq: self.about.room_name.as_ref().map(|_| *seq),
-            // Without a hole it says nothing that the number does not.
+            ts_ms: self.metadata.ts_ms,
+            re: self.metadata.re.as_deref(),
+            room: self.metadata.room_name.as_deref(),
+            seq: self.metadata.room_name.as_ref().map(|_| *seq),
+            // Without a hole, the number before it follows from its own number, so it is left out.
             prev: prev.filter(|prev| prev + 1 != *seq),
-            key: self.about.key_name.as_deref().filter(|key| !key.is_empty()),
-            ack: self.about.ack,
+            key: self.metadata.key_name.as_deref().filter(|key| !key.is_empty()),
+            ack: self.metadata.ack,
             kind: self.kind,
             payload: self.payload(),
         }
@@ -227,18 +235,18 @@ impl Drop for Message {
 
 /// Where a message belongs, and how it may be treated.
 #[derive(Debug, Clone)]
-pub struct About {
-    /// The room it was published to.
+pub struct Metadata {
+    /// The room that it was published to.
     pub room: RoomId,
-    /// Its place in that room, from 1; of a message to no room, its place among those.
+    /// Its number in that room, from 1; for a message to no room, its number among those.
     pub seq: u64,
     /// In a room whose numbers may have holes: no message has a number between this one and `seq`.
     pub prev: Option<u64>,
-    /// The numbering that `seq` belongs to.
+    /// The epoch that `seq` belongs to.
     pub epoch: u64,
-    /// What may happen to it.
+    /// Its delivery class.
     pub delivery: Delivery,
-    /// What it replaces, in a room of the latest values.
+    /// Its key, in a `latest` room.
     pub key: Option<KeyId>,
     /// The name of the room.
     pub room_name: Option<Arc<str>>,
@@ -246,26 +254,26 @@ pub struct About {
     pub key_name: Option<Arc<str>>,
     /// When it was published, in milliseconds since 1970.
     pub ts_ms: u64,
-    /// The name of the message that it answers.
+    /// The id of the message that it answers.
     pub re: Option<Box<str>>,
-    /// Its own name, where numbering and number are not enough.
+    /// Its own id, if epoch and number are not enough.
     pub id: Option<Box<str>>,
-    /// The receiver has to say when it has processed it.
+    /// Whether the receiver has to confirm that it processed the message.
     pub ack: bool,
 }
 
-impl About {
-    /// A place in a room, and nothing else.
+impl Metadata {
+    /// Creates metadata with a position in a room, and nothing else.
     pub fn place(room: RoomId, seq: u64, delivery: Delivery) -> Self {
         let (key, room_name, key_name, id, re) = (None, None, None, None, None);
         Self { room, seq, prev: None, epoch: 0, delivery, key, room_name, key_name, ts_ms: 0, id, re, ack: false }
     }
 }
 
-/// See [`Message::kept_size`]; of a message whose raw form has so many bytes.
+/// Returns [`Message::kept_size`] for a message whose raw form has `raw` bytes.
 pub fn kept_size(raw: usize) -> usize {
     2 * raw + OVERHEAD
 }
 
-/// Bytes of one message besides its wire forms: the allocations and their bookkeeping.
+/// The memory of one message in addition to its forms: the allocations and their bookkeeping.
 pub const OVERHEAD: usize = 256;

@@ -1,50 +1,50 @@
-//! One connection's outgoing queue. A pure value: it writes to a [`Sink`] and knows no socket.
+//! The outgoing queue of one connection. Pure: it writes to a [`Sink`] and knows no socket.
 //!
-//! In this order: control frames, messages about the connection itself, reliable messages, and droppable messages, which
-//! have a lane for each room ([`Rooms`]). Within a lane order holds. A frame that has begun to leave is finished first, whatever comes
-//! meanwhile: two frames must never mix on the wire (RFC 6455 section 5.4). A close frame leaves last.
+//! It sends in this order: control frames, urgent messages, reliable messages, droppable messages, and a close frame
+//! last. Droppable messages have a lane for each room (`RoomLanes`). Order holds within a lane. A frame that has
+//! begun to leave is finished first, because frames must not be interleaved (RFC 6455 section 5.4).
 //!
-//! The outbox of a session also keeps what it has sent ([`Replay`]), and after a lost connection writes again,
-//! ahead of all lanes of messages, what its peer has missed.
+//! The outbox of a session also keeps what it has sent ([`Replay`]). After a lost link it sends again what the peer has
+//! missed, ahead of all other messages.
 //!
-//! Of droppable messages only so much is under way as a window lets out, for only what waits here can be replaced or
-//! dropped. Reliable ones have none: it would not make them fresher.
+//! A window bounds the droppable messages that are under way, because only messages that wait here can be replaced or
+//! dropped. Reliable messages have no window: it would not make them fresher.
 //!
-//! The queue is bounded in bytes. What happens at the bound is each message's own rule
-//! ([`Delivery`]); every message that does not leave is reported to the caller with a [`Drop`] reason.
+//! The queue is bounded in bytes. At the bound, the delivery class of each message decides ([`Delivery`]). Every
+//! message that does not leave is reported to the caller with a [`Drop`] reason.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use crate::message::{Delivery, Message, RoomId};
-use crate::outbox::control::{Control, Kind};
+use crate::outbox::control::{Control, ControlKind};
 use crate::outbox::lane::Lane;
-use crate::outbox::probes::Seal;
+use crate::outbox::probes::ProbeKey;
 use crate::outbox::replay::Replay;
-use crate::outbox::rooms::Rooms;
+use crate::outbox::rooms::RoomLanes;
 use crate::outbox::writing::{Begun, Frame};
 use crate::protocol::envelope;
 use crate::protocol::form::Form;
 use crate::slots::ConnId;
 use crate::stats::Drop;
 
-/// Where an outbox writes to: a socket, or a stand-in.
+/// Where an outbox writes: a socket, or a fake in tests.
 pub trait Sink {
-    /// Writes as much as can be taken without waiting; `WouldBlock` when that is nothing.
+    /// Writes as much as can be taken without blocking; `WouldBlock` if that is nothing.
     fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
-/// What became of a message handed to [`Outbox::push`].
+/// The result of [`Outbox::push`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Push {
-    /// It waits, or has been dropped by its own rule and reported.
+    /// The message waits, or was dropped by its delivery class and reported.
     Done,
-    /// It must not be dropped and does not fit: the connection has to be closed.
+    /// The message must not be dropped and does not fit: the connection has to be closed.
     Overflow,
 }
 
-/// How far [`Outbox::flush`] came.
+/// The state after [`Outbox::flush`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// Nothing is left to write.
@@ -53,16 +53,16 @@ pub enum Progress {
     Blocked,
     /// More waits than one write carries; the sink may take it.
     More,
-    /// All that may leave has left; what is left waits for a window.
+    /// All that may leave has left; the rest waits for a window.
     Held,
-    /// The close frame has left; nothing may follow it.
+    /// The close frame has left, and nothing may follow it.
     Closed,
 }
 
-/// What one flush wrote.
+/// The result of one flush.
 #[derive(Debug, Clone, Copy)]
 pub struct Flushed {
-    /// How far it came.
+    /// The state afterwards.
     pub progress: Progress,
     /// Messages that left completely.
     pub messages: usize,
@@ -72,35 +72,35 @@ pub struct Flushed {
     pub oldest_us: Option<u64>,
 }
 
-/// The queue. See the module's head for its rules.
+/// The outgoing queue of one connection.
 #[derive(Debug)]
 pub struct Outbox {
     begun: Option<Begun>,
     control: VecDeque<Control>,
     urgent: VecDeque<Arc<Message>>,
     reliable: Lane,
-    droppable: Rooms,
+    droppable: RoomLanes,
     close: Close,
     bytes: usize,
     limit: usize,
     allowance: usize,
     form: Form,
     has_session: bool,
-    /// Of a session, until it ends.
+    /// What was sent and not acknowledged; only while it has a session.
     replay: Option<Box<Replay>>,
-    /// What probes are made with; none are written without.
-    seal: Option<(Seal, ConnId)>,
+    /// The key for probes; none if no probes are sent.
+    probe_key: Option<(ProbeKey, ConnId)>,
 }
 
 impl Outbox {
-    /// An empty queue for at most `limit` bytes of messages in this form.
+    /// Creates an empty queue for at most `limit` bytes of messages in this form.
     pub fn new(limit: usize, form: Form) -> Self {
         Self {
             begun: None,
             control: VecDeque::new(),
             urgent: VecDeque::new(),
             reliable: Lane::default(),
-            droppable: Rooms::new(form),
+            droppable: RoomLanes::new(form),
             close: Close::Open,
             bytes: 0,
             limit,
@@ -108,33 +108,34 @@ impl Outbox {
             form,
             has_session: false,
             replay: None,
-            seal: None,
+            probe_key: None,
         }
     }
 
-    /// The same for a session: at most `replay_limit` bytes of what was sent are kept until acknowledged.
+    /// Creates the queue of a session, which keeps at most `replay_limit` bytes of sent messages until they are
+    /// acknowledged.
     pub fn of_session(limit: usize, form: Form, replay_limit: usize) -> Self {
         let replay = Some(Box::new(Replay::new(replay_limit, form)));
         Self { has_session: true, replay, ..Self::new(limit, form) }
     }
 
-    /// With probes behind droppable messages, until the peer tells what it has taken.
-    pub fn with_probes(mut self, seal: Seal, conn: ConnId) -> Self {
+    /// Sends probes after droppable messages, until the peer reports what its application has taken.
+    pub fn with_probes(mut self, probe_key: ProbeKey, conn: ConnId) -> Self {
         self.droppable.begin(true);
-        Self { seal: Some((seal, conn)), ..self }
+        Self { probe_key: Some((probe_key, conn)), ..self }
     }
 
-    /// How its messages are written.
+    /// Returns the form in which messages are written.
     pub fn form(&self) -> Form {
         self.form
     }
 
-    /// Whether it is a session's, which goes on when the link is lost.
+    /// Whether it belongs to a session, which survives the loss of its link.
     pub fn has_session(&self) -> bool {
         self.has_session
     }
 
-    /// What was sent and may have to be sent again, of a session.
+    /// Returns what was sent and may have to be sent again; only of a session.
     pub fn replay(&mut self) -> Option<&mut Replay> {
         self.replay.as_deref_mut()
     }
@@ -147,22 +148,22 @@ impl Outbox {
             && !matches!(self.close, Close::Queued(_))
     }
 
-    /// Messages that wait and have not begun to leave.
+    /// Returns the number of messages that wait and have not begun to leave.
     pub fn messages(&self) -> usize {
         self.new_messages() + self.replay.as_ref().map_or(0, |replay| replay.pending())
     }
 
-    /// Messages that it refers to.
+    /// Returns the number of messages that it refers to.
     pub fn references(&self) -> usize {
         self.new_messages() + self.replay.as_ref().map_or(0, |replay| replay.len())
     }
 
-    /// Bytes that wait, overhead included.
+    /// Returns the bytes that wait, overhead included.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether some of what waits waits for a window.
+    /// Whether some messages wait for a window.
     pub fn is_held(&self) -> bool {
         self.droppable.is_held()
     }
@@ -172,12 +173,12 @@ impl Outbox {
         self.droppable.waits(room)
     }
 
-    /// Whether a close frame was queued or sent; nothing more is accepted then.
+    /// Whether a close frame was queued or sent. Nothing more is accepted then.
     pub fn is_closing(&self) -> bool {
         !matches!(self.close, Close::Open)
     }
 
-    /// Queues a message by its rule.
+    /// Queues a message by its delivery class.
     pub fn push(&mut self, message: &Arc<Message>, dropped: &mut impl FnMut(&Message, Drop)) -> Push {
         if self.is_closing() {
             dropped(message, Drop::Closed);
@@ -202,7 +203,7 @@ impl Outbox {
                 {
                     self.bytes = self.bytes + cost - old.cost(self.form);
                     dropped(&old, Drop::Replaced);
-                    // A value may be larger than the one it replaced.
+                    // A value may be larger than the one that it replaced.
                     self.make_room(0, dropped);
                 } else if self.make_room(cost, dropped) {
                     self.bytes += cost;
@@ -212,7 +213,7 @@ impl Outbox {
                 }
             }
             Delivery::DropNewest => {
-                // What other rooms have waiting is no reason to drop it.
+                // A message must not be dropped because of what other rooms have waiting.
                 while !self.fits(cost) && !self.droppable.has_most(message.room()) && self.drop_oldest(dropped) {}
                 if self.fits(cost) {
                     self.bytes += cost;
@@ -225,8 +226,8 @@ impl Outbox {
         Push::Done
     }
 
-    /// Queues what a joiner has to have before the stream, beyond the limit if need be: it is bounded by
-    /// the room it comes from, and a part of it would be a gap. The limit is back when all has left.
+    /// Queues the snapshot that a joiner gets before the stream, past the limit if necessary: it is bounded by its
+    /// room, and a part of it would be a gap. The limit holds again when all of it has left.
     pub fn push_snapshot(&mut self, snapshot: &[Arc<Message>], dropped: &mut impl FnMut(&Message, Drop)) -> Push {
         self.allowance += snapshot.iter().map(|message| message.cost(self.form)).sum::<usize>();
         let codec = self.form.codec;
@@ -238,9 +239,9 @@ impl Outbox {
         Push::Done
     }
 
-    /// The application has taken what a room has (0: none is named) among the first `count` messages of the session. From the
-    /// first call on each room has a window. The peer is told when that of the room has changed. A count that cannot be is
-    /// ignored.
+    /// Notes that the application has taken the messages of a room (0: no room is named) among the first `count`
+    /// messages of the session. From the first call on, each room has a window, and the peer is told when its size
+    /// changes. An impossible count is ignored.
     pub fn taken(&mut self, room: RoomId, count: u64, now_us: u64) {
         let Some(replay) = &self.replay else { return };
         let is_possible = count <= replay.total();
@@ -252,16 +253,16 @@ impl Outbox {
             && let Some((name, bytes)) = self.droppable.taken(room, count, now_us)
             && let Some(frame) = envelope::window(self.form, &name, bytes)
         {
-            self.push_at_most(1, Control { kind: Kind::Window(room), bytes: frame });
+            self.push_at_most(1, Control { kind: ControlKind::Window(room), bytes: frame });
         }
     }
 
-    /// The peer has answered a probe.
+    /// Notes that the peer has answered a probe.
     pub fn answered(&mut self, probe: u64, now_us: u64) {
         self.droppable.answered(probe, now_us);
     }
 
-    /// A membership has ended: what waits of the room and may be dropped is.
+    /// Drops the droppable messages of a room that the connection has left.
     pub fn leave(&mut self, room: RoomId, dropped: &mut impl FnMut(&Message, Drop)) {
         for message in self.droppable.leave(room) {
             self.bytes -= message.cost(self.form);
@@ -269,20 +270,20 @@ impl Outbox {
         }
     }
 
-    /// Queues the close frame. With `flush` it leaves after all that waits; without, what has not begun
-    /// to leave is dropped. A second call can only withdraw the flush; the first close frame stays.
+    /// Queues the close frame. With `flush` it leaves after all that waits; without, everything that has not begun to
+    /// leave is dropped. A second call can only cancel the flush; the first close frame stays.
     pub fn close(&mut self, frame: Box<[u8]>, flush: bool, dropped: &mut impl FnMut(&Message, Drop)) {
         if !flush {
             self.clear(Drop::Closed, dropped);
         }
         if !self.is_closing() {
             self.close = Close::Queued(frame);
-            // No more comes, and the close frame waits behind what there is.
+            // No more messages come, and the close frame waits behind the others, so there is no window now.
             self.droppable.begin(false);
         }
     }
 
-    /// Drops what waits and has not begun to leave, handshake replies excepted.
+    /// Drops everything that waits and has not begun to leave, except handshake replies.
     pub fn clear(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
         while let Some(message) = self.urgent.pop_front().or_else(|| self.reliable.pop()) {
             self.bytes -= message.cost(self.form);
@@ -292,7 +293,7 @@ impl Outbox {
         self.replay = None;
     }
 
-    /// Drops what may be dropped.
+    /// Drops all droppable messages.
     pub fn clear_droppable(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
         self.droppable.clear(|message| {
             self.bytes -= message.cost(self.form);
@@ -300,7 +301,7 @@ impl Outbox {
         });
     }
 
-    /// Drops all that waits, for the connection has ended; a message of which only a part has left, too.
+    /// Drops everything because the connection has ended, including a message that has left only in part.
     pub fn end(&mut self, dropped: &mut impl FnMut(&Message, Drop)) {
         if let Some(Begun { frame: Frame::Message(message), is_again: false, .. }) = self.begun.take() {
             self.bytes -= message.cost(self.form);
@@ -309,18 +310,18 @@ impl Outbox {
         self.clear(Drop::Closed, dropped);
     }
 
-    /// Messages that were never sent.
+    /// Returns the number of messages that were never sent.
     fn new_messages(&self) -> usize {
         self.urgent.len() + self.reliable.len() + self.droppable.len()
     }
 
     fn fits(&self, cost: usize) -> bool {
-        // A message that was let in may be larger in its envelope. It must not wait for room that can never be.
+        // A message that was accepted may be larger in its envelope. It must not wait for space that will never exist.
         let is_alone = self.form.codec.has_envelopes() && self.messages() == 0;
         self.bytes + cost <= self.limit + self.allowance || is_alone
     }
 
-    /// Drops the oldest droppable messages until `cost` more bytes fit; false when that is not enough.
+    /// Drops the oldest droppable messages until `cost` more bytes fit. Returns false if that is not enough.
     fn make_room(&mut self, cost: usize, dropped: &mut impl FnMut(&Message, Drop)) -> bool {
         while !self.fits(cost) {
             if !self.drop_oldest(dropped) {

@@ -1,31 +1,32 @@
-//! Whether this is still the process in which something was made: a fork copies memory, but no threads.
+//! Recognizes a forked process: a fork copies memory, but no threads.
 //!
-//! Asking the kernel is a system call, and was a tenth of a microsecond for each call of the engine.
+//! Forks are counted, because asking the kernel for the process id is a system call and took a tenth of a microsecond
+//! in each call of the engine.
 
 use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// A process, as something that was made in it remembers it.
+/// A process, remembered by a value that was created in it.
 #[derive(Debug, Clone, Copy)]
 pub struct Process {
     id: u32,
-    /// How often there had been a fork; none where forks are not counted.
+    /// The number of forks before it; none if forks are not counted.
     forks: Option<u32>,
 }
 
 impl Process {
-    /// The one that runs this.
+    /// Returns the present process.
     pub fn here() -> Self {
         Self { id: process::id(), forks: is_counting().then(|| FORKS.load(Relaxed)) }
     }
 
-    /// Its number.
+    /// Returns its id.
     pub fn id(self) -> u32 {
         self.id
     }
 
-    /// Whether it is the one that runs this.
+    /// Whether it is the present process.
     pub fn is_here(self) -> bool {
         match self.forks {
             Some(forks) => forks == FORKS.load(Relaxed),
@@ -36,8 +37,8 @@ impl Process {
 
 /// Whether forks are counted, from the first call on.
 fn is_counting() -> bool {
-    // SAFETY: the handler may run between fork and whatever the child does next, where only what is safe in a signal handler
-    // may be called (pthread_atfork(3)): it adds to an atomic, and does nothing else.
+    // SAFETY: the handler may run between a fork and what the child does next, where only functions that are safe in a
+    // signal handler may be called (pthread_atfork(3)). It adds to an atomic and does nothing else.
     *IS_COUNTING.get_or_init(|| unsafe { libc::pthread_atfork(None, None, Some(forked)) } == 0)
 }
 
@@ -60,7 +61,7 @@ mod tests {
         assert!(here.is_here());
         assert_eq!(here.id(), process::id());
         assert!(here.forks.is_some());
-        // No fork in a test, whose other threads it would not copy: the handler is what a fork calls.
+        // The test does not fork, because a fork copies no other threads; it counts as the handler does.
         let elsewhere = Process { forks: here.forks.map(|forks| forks.wrapping_sub(1)), ..here };
         assert!(!elsewhere.is_here());
         assert!(Process { forks: None, ..here }.is_here());

@@ -1,5 +1,5 @@
-//! What a client and a server say to each other, as bytes (docs/protocol.md): what a payload looks like, how a message lies
-//! on the wire, envelopes, and the reports of clients. Pure.
+//! What a client and a server exchange, as bytes (docs/protocol.md): codecs, framings, envelopes, and the reports of
+//! clients. Pure.
 
 pub mod codec;
 pub mod document;

@@ -1,9 +1,10 @@
-//! The border: one class, plain values, conversions and no decisions. Its contract, with every docstring, is
-//! `python/fanwire/_engine.pyi`, which stubtest holds against this module.
+//! The border to Python: one class, plain values, conversions and no decisions. Its contract, with every docstring, is
+//! `python/fanwire/_engine.pyi`, which stubtest compares with this module.
 //!
-//! Longer than other files, because PyO3 wants all methods of a class in one block. Each converts, and calls the engine.
+//! Longer than other files, because PyO3 needs all methods of a class in one block. Each method converts its arguments
+//! and calls the engine.
 //!
-//! Nothing here calls back into Python, and nothing panics into it: a panic becomes an `EngineFailed`.
+//! Nothing here calls back into Python, and no panic reaches it: a panic becomes an `EngineFailed`.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -17,15 +18,15 @@ use crate::admission::entry::Entry;
 use crate::admission::proxies::Proxies;
 use crate::cluster::node_message;
 use crate::engine::message_builder::{Draft, JoinReply, Joined, Stamp};
-use crate::engine::{Engine, Entrance, Farewell, Settings};
+use crate::engine::{CloseReason, Engine, EngineSettings, JoinOptions};
 use crate::message::Message;
 use crate::newcomers::{Door, NewcomerSettings};
-use crate::outbox::probes::Seal;
+use crate::outbox::probes::ProbeKey;
 use crate::protocol::form::Form;
 use crate::protocol::report::{Report, Taken};
 use crate::python::arguments::{
     Older, conn_ids, draft, duration, logged, micros, parse_codec, parse_delivery, parse_epoch, parse_position,
-    stamped, way,
+    stamped, transport,
 };
 use crate::python::events::event_tuple;
 use crate::python::exceptions::guard;
@@ -47,7 +48,7 @@ mod _engine {
     #[pymodule_export]
     use super::PyEngine;
     #[pymodule_export]
-    use super::cluster::{PyInlet, PyLine};
+    use super::cluster::{PyIngress, PyNatsConnection};
     #[pymodule_export]
     use super::documents::{check_json, glance, is_surely_finite, json_to_msgpack, msgpack_to_json, payload_of};
     #[pymodule_export]
@@ -109,7 +110,7 @@ impl PyEngine {
         mount: &str,
     ) -> PyResult<Self> {
         let proxies = guard(|| Proxies::new(&trusted_proxies))?;
-        let settings = Settings {
+        let settings = EngineSettings {
             shards,
             engine_bytes,
             history_bytes,
@@ -144,7 +145,7 @@ impl PyEngine {
                     min_rate,
                     dry_run,
                 },
-                seal: Seal::default(),
+                probe_key: ProbeKey::default(),
             },
             credit: Credit { messages: inbox_messages, bytes: inbox_bytes, total: inbound_bytes },
             admission: AdmissionSettings {
@@ -214,9 +215,9 @@ impl PyEngine {
         rest: &[u8],
         rate: f64,
     ) -> PyResult<u64> {
-        let (way, form) = (way(fd, window)?, Form::websocket(parse_codec(codec)?));
+        let (transport, form) = (transport(fd, window)?, Form::websocket(parse_codec(codec)?));
         let source = Source { rest: rest.into(), times: rate };
-        guard(|| self.0.open(way, form, session, [greeting, first], source)).map(ConnId::as_u64)
+        guard(|| self.0.open(transport, form, session, [greeting, first], source)).map(ConnId::as_u64)
     }
 
     #[pyo3(signature = (fd, *, tls=false, proxy_protocol=false))]
@@ -239,7 +240,7 @@ impl PyEngine {
         guard(|| self.0.accept(ConnId::from_u64(request), session, first, rate)).map(|conn| conn.map(ConnId::as_u64))
     }
 
-    #[pyo3(signature = (conn, request, session, received, accepted, refused, farewell, rate=1.0))]
+    #[pyo3(signature = (conn, request, session, received, accepted, refused, close, rate=1.0))]
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     fn resume(
         &self,
@@ -249,14 +250,14 @@ impl PyEngine {
         received: u64,
         accepted: &[u8],
         refused: &Bound<'_, PyDict>,
-        farewell: (u16, String),
+        close: (u16, String),
         rate: f64,
     ) -> PyResult<Option<u64>> {
         let (conn, request) = (ConnId::from_u64(conn), ConnId::from_u64(request));
         let (codec, refused) = (parse_codec(session)?, accepting::refused_replies(refused)?);
         guard(|| {
-            let farewell = Farewell::new(farewell.0, &farewell.1)?;
-            self.0.accept_again(conn, request, codec, received, accepted, refused, farewell, rate)
+            let close = CloseReason::new(close.0, &close.1)?;
+            self.0.accept_again(conn, request, codec, received, accepted, refused, close, rate)
         })
         .map(|link| link.map(ConnId::as_u64))
     }
@@ -282,7 +283,7 @@ impl PyEngine {
         self.here(Engine::waiting)
     }
 
-    #[pyo3(signature = (conn, fd, codec, received, greeting, accepted, refused, farewell, window=0, *, rest=b"".as_slice(), rate=1.0))]
+    #[pyo3(signature = (conn, fd, codec, received, greeting, accepted, refused, close, window=0, *, rest=b"".as_slice(), rate=1.0))]
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     fn resume_socket(
         &self,
@@ -293,25 +294,34 @@ impl PyEngine {
         greeting: &[u8],
         accepted: &[u8],
         refused: &Bound<'_, PyDict>,
-        farewell: (u16, String),
+        close: (u16, String),
         window: usize,
         rest: &[u8],
         rate: f64,
     ) -> PyResult<u64> {
-        let (way, form) = (way(fd, window)?, Form::websocket(parse_codec(codec)?));
+        let (transport, form) = (transport(fd, window)?, Form::websocket(parse_codec(codec)?));
         let replies = accepting::refused_replies(refused)?;
         let source = Source { rest: rest.into(), times: rate };
         guard(|| {
-            let farewell = Farewell::new(farewell.0, &farewell.1)?;
-            self.0.resume(ConnId::from_u64(conn), way, form, received, [greeting, accepted], replies, farewell, source)
+            let close = CloseReason::new(close.0, &close.1)?;
+            self.0.resume(
+                ConnId::from_u64(conn),
+                transport,
+                form,
+                received,
+                [greeting, accepted],
+                replies,
+                close,
+                source,
+            )
         })
         .map(ConnId::as_u64)
     }
 
-    fn retire(&self, conn: u64, link: u64, farewell: (u16, String), is_over: bool) -> PyResult<()> {
+    fn retire(&self, conn: u64, link: u64, close: (u16, String), is_over: bool) -> PyResult<()> {
         guard(|| {
-            let farewell = Farewell::new(farewell.0, &farewell.1)?;
-            self.0.retire(ConnId::from_u64(conn), ConnId::from_u64(link), farewell, is_over)
+            let close = CloseReason::new(close.0, &close.1)?;
+            self.0.retire(ConnId::from_u64(conn), ConnId::from_u64(link), close, is_over)
         })
     }
 
@@ -400,7 +410,7 @@ impl PyEngine {
             kind::MEMBER_LEFT => kind::MEMBER_LEFT,
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "{event:?} is no event; choose member_joined or member_left"
+                    "event must be member_joined or member_left, got {event:?}"
                 )));
             }
         };
@@ -438,7 +448,7 @@ impl PyEngine {
     fn skip(&self, room: &str, count: u64, reason: &str) -> PyResult<()> {
         let reason = match reason {
             skipped_reason::BACKPLANE => skipped_reason::BACKPLANE,
-            _ => return Err(PyValueError::new_err(format!("{reason:?} is no reason; there is backplane"))),
+            _ => return Err(PyValueError::new_err(format!("reason must be backplane, got {reason:?}"))),
         };
         guard(|| self.0.skip(room, count, reason))
     }
@@ -464,7 +474,7 @@ impl PyEngine {
     ) -> PyResult<(String, u64, Option<&'static str>)> {
         let since = since.map(|(epoch, seq)| Position { epoch: parse_epoch(&epoch), seq });
         let reply = reply.then_some(JoinReply { re, extra, is_state });
-        let entrance = Entrance { since, only_whole, again };
+        let entrance = JoinOptions { since, only_whole, again };
         let joined = guard(|| self.0.join(ConnId::from_u64(conn), room, entrance, reply))?;
         let Joined { position: Position { epoch, seq }, recovered } = joined;
         Ok((format!("{epoch:x}"), seq, recovered.err().map(unrecovered_name)))
@@ -552,7 +562,7 @@ impl PyEngine {
 }
 
 impl PyEngine {
-    /// Asks the engine, unless this is the child of a fork: a thread that is not here may have held its locks.
+    /// Asks the engine, except in the child of a fork, where a thread that does not exist may hold its locks.
     fn here<R>(&self, ask: impl FnOnce(&Engine) -> R) -> PyResult<R> {
         guard(|| self.0.check_process().map(|()| ask(&self.0)))
     }

@@ -1,5 +1,5 @@
-//! The queues between threads: commands to a shard; events and the messages of clients to the host. What waits in them are
-//! plain values. They know no socket, only the descriptor that wakes the host's loop.
+//! The queues between threads: commands to a shard, events and clients' messages to the host. They hold plain values
+//! and know no socket, only the descriptor that wakes the host's loop.
 
 pub mod batch;
 pub mod command;

@@ -1,5 +1,5 @@
-//! A room's own memory: its sequence, its history and, in a room of latest values, the newest message of each key.
-//! Pure; who is in the room is [`crate::room::members`]' business.
+//! One room: its numbering, its history and, in a `latest` room, the newest message of each key. Pure. Its members are
+//! in [`crate::room::members`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use crate::room::history::History;
 pub use crate::room::rules::{MAX_KEYS, RoomSettings, Rules};
 use crate::wire::table::joined_reason;
 
-/// A place in a room's numbering.
+/// A position in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// Which numbering.
+    /// The epoch, which names the numbering.
     pub epoch: u64,
     /// The number of a message; 0 is before the first.
     pub seq: u64,
 }
 
-/// Why a room cannot give what came after a position.
+/// Why a room cannot return the messages after a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unrecovered {
-    /// The position is of another numbering.
+    /// The position is of another epoch.
     Epoch,
-    /// Some of it is no longer kept.
+    /// Some of the messages are no longer kept.
     History,
     /// The position is newer than the room.
     Position,
 }
 
-/// The name of a reason, for people and protocols.
+/// Returns the name of a reason in the protocol.
 pub fn unrecovered_name(why: Unrecovered) -> &'static str {
     match why {
         Unrecovered::Epoch => joined_reason::EPOCH,
@@ -61,39 +61,39 @@ struct Latest {
 }
 
 impl Room {
-    /// A room in which nothing was published yet.
+    /// Creates a room without messages.
     pub fn new(id: RoomId, name: &str, epoch: u64, settings: RoomSettings) -> Self {
         let (latest, history, forgotten) = (HashMap::new(), History::default(), Forgotten::default());
         Self { id, name: name.into(), epoch, settings, seq: 0, latest, history, forgotten }
     }
 
-    /// Its id.
+    /// Returns its id.
     pub fn id(&self) -> RoomId {
         self.id
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Its settings.
+    /// Returns its settings.
     pub fn settings(&self) -> RoomSettings {
         self.settings
     }
 
-    /// Its numbering and the number of its newest message.
+    /// Returns its epoch and the number of its newest message.
     pub fn position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.seq }
     }
 
-    /// Its numbering and the number after which every message is kept.
+    /// Returns the position after which every message is kept.
     pub fn floor(&mut self, now_us: u64, kept: &Budget) -> Position {
         self.age(now_us, kept);
         Position { epoch: self.epoch, seq: self.history.floor }
     }
 
-    /// Goes on from another place, from where on nothing is kept yet. The newest values stay the newest.
+    /// Moves the room to another position, with an empty history. The newest values stay.
     pub fn place(&mut self, Position { epoch, seq }: Position, kept: &Budget) {
         while self.history.pop(kept).is_some() {}
         if epoch != self.epoch {
@@ -102,13 +102,13 @@ impl Room {
         (self.epoch, self.seq, self.history.floor) = (epoch, seq, seq);
     }
 
-    /// Whether it holds anything that a joiner could get.
+    /// Whether the room holds anything that a joiner could get.
     pub fn holds_anything(&mut self, now_us: u64, kept: &Budget) -> bool {
         self.age(now_us, kept);
         !self.latest.is_empty() || !self.history.messages.is_empty()
     }
 
-    /// The id of a key, from `next` when it is new. Fails when the room has as many keys as it may have.
+    /// Returns the id of a key; takes it from `next` if the key is new. Fails if the room has `max_keys` keys.
     pub fn key(&mut self, key: &str, next: impl FnOnce() -> KeyId) -> Result<(KeyId, Arc<str>), Error> {
         if let Some((name, latest)) = self.latest.get_key_value(key) {
             return Ok((latest.id, Arc::clone(name)));
@@ -128,7 +128,7 @@ impl Room {
         self.seq
     }
 
-    /// Takes a number greater than all before; no message has a number in between.
+    /// Takes a greater number. No message has a number in between.
     pub fn advance_to(&mut self, seq: u64) {
         self.seq = seq;
         if self.settings.history == 0 {
@@ -136,8 +136,8 @@ impl Room {
         }
     }
 
-    /// Keeps a message for those who come later: in the history, and as the newest of its key. `kept` counts what is
-    /// kept so in all rooms; over its limit the room that publishes gives back what it takes.
+    /// Keeps a message in the history, and as the newest of its key. `kept` counts what all rooms keep; when it is over
+    /// its limit, the room that publishes drops as much as it adds.
     pub fn keep(&mut self, message: &Arc<Message>, kept: &Budget) {
         self.keep_latest(message, kept);
         if self.settings.history > 0 {
@@ -150,15 +150,15 @@ impl Room {
             self.age(message.published_us, kept);
             let mut freed = 0;
             while kept.is_over(0) && freed < message.kept_size() {
-                // It may be gone already, if it is larger than all that the room may keep.
+                // The history is empty if the message is larger than everything that the room may keep.
                 let Some(size) = self.history.pop(kept) else { break };
                 freed += size;
             }
         }
     }
 
-    /// Whether its history has space for one more message from before those in it, of that size and age. Such ones
-    /// take nobody's place, for others are worth more.
+    /// Whether the history has space for one more older message of this size and age. Older messages never evict newer
+    /// ones.
     pub fn takes_older(&self, size: usize, age_us: u64, kept: &Budget) -> bool {
         let RoomSettings { history, history_bytes, history_age_us, .. } = self.settings;
         self.history.messages.len() < history
@@ -167,27 +167,27 @@ impl Room {
             && kept.used() + size <= kept.limit()
     }
 
-    /// Keeps a message from before those in its history, and as the newest of its key if it is. It counts once
-    /// [`Self::lower`] says that there is none after it that is not kept.
+    /// Keeps a message from before those in the history, and as the newest of its key if it is that. Call
+    /// [`Self::lower`] when all messages after it are kept.
     pub fn keep_older(&mut self, message: &Arc<Message>, kept: &Budget) {
         if message.is_data()
-            && let Some(key) = &message.about().key_name
+            && let Some(key) = &message.metadata().key_name
         {
             let newest = self.latest.get(&**key).and_then(|latest| latest.message.as_ref());
-            // What is from another numbering was there before this one began.
-            if newest.is_none_or(|newest| newest.about().epoch != self.epoch || newest.seq() < message.seq()) {
+            // A value of another epoch is older than this epoch.
+            if newest.is_none_or(|newest| newest.metadata().epoch != self.epoch || newest.seq() < message.seq()) {
                 self.keep_latest(message, kept);
             }
         }
         self.history.push_older(Arc::clone(message), kept);
     }
 
-    /// Every message after this number is kept.
+    /// Lowers the number after which every message is kept.
     pub fn lower(&mut self, floor: u64) {
         self.history.floor = floor;
     }
 
-    /// Forgets a key, so that joiners no longer get its value; returns its id, if it was there, and its name.
+    /// Forgets a key, so that joiners no longer get its value. Returns its id, if it had one, and its name.
     pub fn forget(&mut self, key: &str, kept: &Budget) -> (Option<KeyId>, Arc<str>) {
         let Some((name, latest)) = self.latest.remove_entry(key) else { return (None, key.into()) };
         if let Some(message) = latest.message {
@@ -196,26 +196,27 @@ impl Room {
         (Some(latest.id), name)
     }
 
-    /// Remembers that a key was forgotten, so that what is older does not bring it back.
+    /// Notes that a key was forgotten, so that an older message does not bring it back.
     pub fn note_forgotten(&mut self, key: &str, when: When) {
-        // Each forgetting in the history has to be known while it is there: older messages may be put before it.
+        // Each forgetting in the history stays noted as long as it is there, because older messages may be added before
+        // it.
         self.forgotten.note(key, when, MOST + self.settings.history);
     }
 
-    /// When a key was forgotten, if that is remembered.
+    /// Returns when a key was forgotten, if that is known.
     pub fn forgotten(&self, key: &str) -> Option<When> {
         self.forgotten.when(key)
     }
 
-    /// A forgetting from before those in the history: the value of the key goes, unless it is newer.
+    /// Notes a forgetting from before the history. The value of the key is removed, unless it is newer.
     pub fn forget_before(&mut self, key: &str, when: When, kept: &Budget) -> Option<KeyId> {
         self.note_forgotten(key, when);
         let newest = self.value(key)?;
-        let is_older = newest.about().epoch != self.epoch || newest.seq() < when.seq;
+        let is_older = newest.metadata().epoch != self.epoch || newest.seq() < when.seq;
         if is_older { self.forget(key, kept).0 } else { None }
     }
 
-    /// Every message after a position, oldest first, if all of them are kept.
+    /// Returns every message after a position, oldest first. Fails if some of them are not kept.
     pub fn since(&mut self, from: Position, now_us: u64, kept: &Budget) -> Result<Vec<Arc<Message>>, Unrecovered> {
         if from.epoch != self.epoch {
             return Err(Unrecovered::Epoch);
@@ -231,8 +232,8 @@ impl Room {
         Ok(self.history.messages.range(start..).cloned().collect())
     }
 
-    /// What the history keeps, oldest first, at most `limit` messages: the first after a position or, without one, the
-    /// newest. After a position of another numbering, from the first that is kept.
+    /// Returns at most `limit` messages of the history, oldest first: the first after a position or, without one, the
+    /// newest. After a position of another epoch it begins with the oldest message.
     pub fn kept_after(
         &mut self,
         after: Option<Position>,
@@ -250,21 +251,21 @@ impl Room {
         messages.range(start..).take(limit).cloned().collect()
     }
 
-    /// The newest message of every key, oldest first: what a joiner has to have before the stream.
+    /// Returns the newest message of every key, oldest first. A joiner gets them before the stream.
     pub fn snapshot(&self) -> Vec<Arc<Message>> {
         let mut messages: Vec<_> = self.latest.values().filter_map(|latest| latest.message.clone()).collect();
         messages.sort_unstable_by_key(|message| message.seq());
         messages
     }
 
-    /// The newest message of a key.
+    /// Returns the newest message of a key.
     pub fn value(&self, key: &str) -> Option<&Arc<Message>> {
         self.latest.get(key)?.message.as_ref()
     }
 
-    /// Keeps a message as the newest of its key, which the room has.
+    /// Keeps a message as the newest of its key, which the room knows.
     fn keep_latest(&mut self, message: &Arc<Message>, kept: &Budget) {
-        if let Some(key) = &message.about().key_name
+        if let Some(key) = &message.metadata().key_name
             && let Some(latest) = self.latest.get_mut(&**key)
         {
             kept.add(message.kept_size());
@@ -274,7 +275,7 @@ impl Room {
         }
     }
 
-    /// Forgets what has become too old.
+    /// Removes messages that have become too old.
     fn age(&mut self, now_us: u64, kept: &Budget) {
         let oldest_us = now_us.saturating_sub(self.settings.history_age_us);
         while self.history.messages.front().is_some_and(|message| message.published_us < oldest_us) {

@@ -1,9 +1,9 @@
-//! The state machine of one shard: commands and bytes in, writes and events out. It has no thread, no
-//! socket and no clock of its own: time comes in as microseconds since the engine started.
+//! The state machine of one shard: commands and bytes come in, writes and events go out. It has no thread, no socket
+//! and no clock: the time is an argument, in microseconds since the engine started.
 //!
-//! Fan-out and writing are two steps. A command only queues references; [`Shard::flush`] then writes
-//! for a few connections and returns, so that what is published meanwhile joins the writes to come.
-//! Under load batches form by themselves, and nobody waits for one.
+//! Fan-out and writing are two steps. A command only queues references. [`Shard::flush`] then writes for a few
+//! connections and returns, so that messages published meanwhile join later writes. Under load this forms batches
+//! without waiting for them.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -15,8 +15,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::budget::Budget;
 use crate::message::RoomId;
 use crate::outbox::account::Account;
-use crate::outbox::probes::Seal;
-use crate::outbox::skipped::Skips;
+use crate::outbox::probes::ProbeKey;
+use crate::outbox::skipped::Skipped;
 use crate::outbox::{Outbox, Push, Sink};
 use crate::protocol::form::Form;
 use crate::queues::command::{Cause, Command, Event};
@@ -30,56 +30,57 @@ use crate::stats::Stats;
 use self::conn::Conn;
 use self::reading::Reading;
 
-/// What carries one connection.
+/// The link of one connection.
 pub trait Link: Sink {
-    /// Asks for [`Shard::ready`] by this id, if the link has something to read, and whenever it has, or takes more.
+    /// Asks for calls of [`Shard::ready`] with this id when the link can be read or takes more, also now if it can be
+    /// read.
     fn watch(&mut self, conn: ConnId) -> io::Result<()>;
-    /// Reads what has come, without waiting; `WouldBlock` when that is nothing, 0 at the end.
+    /// Reads without blocking; `WouldBlock` if nothing has come, 0 at the end.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
-    /// So many of the bytes were read that were read elsewhere, and handed over by [`Command::Feed`].
+    /// Notes that `bytes` were decoded of what the host has read and handed over by [`Command::Feed`].
     fn fed(&mut self, bytes: usize);
-    /// Says that nothing more will be written (FIN), after what was written.
+    /// Ends our side (FIN), after what was written.
     fn finish(&mut self);
-    /// Whether dropping it is enough to end it: what was written and the end (FIN) still reach the peer.
+    /// Whether dropping the link is enough to end it, so that what was written and the end (FIN) still reach the peer.
     fn ends_when_dropped(&self) -> bool;
-    /// Says that the peer will not send anything that counts.
+    /// Notes that the peer will send nothing more that counts.
     fn peer_closed(&mut self);
-    /// Has the link end without waiting for the peer (RST) when it is dropped.
+    /// Makes the link end without waiting for the peer (RST) when it is dropped.
     fn abort(&mut self);
-    /// Lets a link that is drained elsewhere take `bytes` more.
+    /// Lets a link that the host writes take `bytes` more.
     fn grant(&mut self, bytes: usize);
-    /// What the kernel knows of the peer; none where it cannot tell.
+    /// Returns what the kernel knows of the peer; none if it knows nothing.
     fn tcp_info(&self) -> Option<TcpInfo>;
 }
 
-/// What all connections of a shard have in common. Times in microseconds.
+/// The settings that all connections of a shard share. Times are in microseconds.
 #[derive(Debug, Clone)]
 pub struct ShardSettings {
     /// Bytes that may wait for one connection.
     pub connection_bytes: usize,
     /// Bytes that a session keeps of what was sent and not acknowledged.
     pub replay_bytes: usize,
-    /// What the clock of the world said when the engine's started, in milliseconds since 1970.
+    /// When the engine's clock started, in milliseconds since 1970.
     pub started_ms: u64,
-    /// From one ping to the next; 0 sends none.
+    /// From one ping to the next; 0: no pings.
     pub ping_interval_us: u64,
     /// From a ping to its pong.
     pub ping_timeout_us: u64,
-    /// From the first thought of closing to the end, and again while the peer takes what waits.
+    /// From the start of closing to the end; again as long while the peer takes what waits.
     pub close_timeout_us: u64,
-    /// For which a peer may take nothing of what waits for it.
+    /// How long a peer may take nothing of what waits for it.
     pub write_timeout_us: u64,
-    /// Bytes a second that have to move, either way, for a peer that does not answer to count as alive.
+    /// Bytes a second, in either direction, at which a peer that does not answer counts as alive.
     pub min_rate: u64,
-    /// The close code for a connection that is too slow for its queue.
+    /// The close code for a connection that is too slow.
     pub slow_code: u16,
-    /// What clients may send.
+    /// The limits on what clients send.
     pub inbound: InboundSettings,
-    /// What probes are made with. They are sent where pings are.
-    pub seal: Seal,
+    /// The key for probes. They are sent to connections that are sent pings.
+    pub probe_key: ProbeKey,
 }
 
-/// See the module's head.
+/// The state of one shard.
 #[derive(Debug)]
 pub struct Shard<L> {
     index: usize,
@@ -88,30 +89,30 @@ pub struct Shard<L> {
     stats: Arc<Stats>,
     slots: Slots<Conn<L>>,
     members: Members,
-    /// Connections with something to write; each stands here once.
+    /// Connections with something to write, each at most once.
     dirty: VecDeque<ConnId>,
     timers: BinaryHeap<Reverse<(u64, ConnId)>>,
-    /// Connections with something to read; each stands here once.
+    /// Connections with something to read, each at most once.
     readable: VecDeque<ConnId>,
     reading_timers: BinaryHeap<Reverse<(u64, ConnId)>>,
-    /// Retired links by their former names, see [`Conn::link_id`].
+    /// Retired links by their former ids; see [`Conn::link_id`].
     retired: FxHashMap<ConnId, ConnId>,
-    /// Sessions that ended because too much waited for them, until the host says that they are gone: one whose client comes
-    /// back before the host knows is told why.
+    /// Sessions that ended because too much waited for them, until the host calls `gone`. A client that resumes before
+    /// that is told the reason.
     overflowed: FxHashSet<ConnId>,
     rates: Arc<Rates>,
-    /// Bytes of all messages that are coming, in the whole engine.
+    /// Bytes of all incomplete messages in the whole engine.
     unfinished: Arc<Budget>,
-    /// How often the host has asked for events; none: it has handled all that there were.
+    /// How often the host has asked for events; none if it has handled all of them.
     asked: Option<u64>,
-    /// What waits for the host is far from all that may.
+    /// Whether much less waits for the host than may.
     is_roomy: bool,
-    /// Of the read under way.
+    /// The buffer of the present read.
     buffer: Box<[u8]>,
     heard: Heard,
-    /// References to messages in the outboxes of this shard.
+    /// The references to messages in the outboxes of this shard.
     references: usize,
-    /// How many of them the budget knows of.
+    /// How many of them the budget counts.
     counted: usize,
     ended: Vec<ConnId>,
     events: Vec<Event>,
@@ -120,7 +121,7 @@ pub struct Shard<L> {
 }
 
 impl<L: Link> Shard<L> {
-    /// A shard without connections.
+    /// Creates a shard without connections.
     pub fn new(
         index: usize,
         settings: ShardSettings,
@@ -155,8 +156,8 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Takes a command. Messages are queued here and written by [`Self::flush`]. Returns how many references
-    /// to messages it has handled, the measure of its work; what makes system calls counts as [`CALLS_WORK`].
+    /// Applies a command. Messages are only queued; [`Self::flush`] writes them. Returns the work done, in references
+    /// to messages; commands that make system calls count as `CALLS_WORK`.
     pub fn apply(&mut self, command: Command<L>, now_us: u64) -> usize {
         match command {
             Command::Open { conn, link, form, has_session, greeting, first, source } => {
@@ -257,12 +258,12 @@ impl<L: Link> Shard<L> {
         1
     }
 
-    /// How many members a room has here.
+    /// Returns the number of members of a room in this shard.
     pub fn members(&self, room: RoomId) -> usize {
         self.members.count(room)
     }
 
-    /// Writes for at most `quota` connections; true when more have something to write.
+    /// Writes for at most `quota` connections. Returns true if more have something to write.
     pub fn flush(&mut self, quota: usize, now_us: u64) -> bool {
         for _ in 0..quota {
             let Some(conn) = self.dirty.pop_front() else { break };
@@ -271,7 +272,7 @@ impl<L: Link> Shard<L> {
         !self.dirty.is_empty()
     }
 
-    /// The link of a connection takes more again.
+    /// Notes that the link of a connection takes more again.
     pub fn writable(&mut self, conn: ConnId) {
         if let Some(slot) = self.slots.get_mut(conn)
             && slot.link.is_some()
@@ -281,7 +282,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Does what is due: pings, missing pongs, late closes. Returns when it wants to be called again.
+    /// Runs the timers: pings, missing pongs, late closes. Returns when it wants to be called again.
     pub fn tick(&mut self, now_us: u64) -> Option<u64> {
         while let Some(&Reverse((due_us, conn))) = self.timers.peek()
             && due_us <= now_us
@@ -298,13 +299,13 @@ impl<L: Link> Shard<L> {
         self.next_due_us()
     }
 
-    /// When [`Self::tick`] has something to do next.
+    /// Returns when [`Self::tick`] has something to do next.
     pub fn next_due_us(&self) -> Option<u64> {
         let due = |timers: &BinaryHeap<Reverse<(u64, ConnId)>>| timers.peek().map(|&Reverse((due_us, _))| due_us);
         [due(&self.timers), due(&self.reading_timers)].into_iter().flatten().min()
     }
 
-    /// Takes what is to be told since the last call, and the ids that may be used again.
+    /// Takes the events since the last call, and the ids that may be used again.
     pub fn take(&mut self) -> (Vec<Event>, Vec<ConnId>) {
         (std::mem::take(&mut self.events), std::mem::take(&mut self.ended))
     }
@@ -329,8 +330,8 @@ impl<L: Link> Shard<L> {
             link: Some(link),
             reading: None,
             link_id: conn,
-            outbox: if interval_us > 0 { outbox.with_probes(self.settings.seal.clone(), conn) } else { outbox },
-            skips: Skips::new(form.codec.has_envelopes()),
+            outbox: if interval_us > 0 { outbox.with_probes(self.settings.probe_key.clone(), conn) } else { outbox },
+            skipped: Skipped::new(form.codec.has_envelopes()),
             account: Account::default(),
             is_dirty: false,
             is_blocked: false,
@@ -343,8 +344,8 @@ impl<L: Link> Shard<L> {
             due_us: now_us,
         };
         if interval_us > 0 {
-            // Connections that came together must not ping together: the first ping falls anywhere in the
-            // interval, by a hash of the id (Fibonacci hashing), and the others keep that phase.
+            // Connections that came together must not ping together. The first ping falls anywhere in the interval, by
+            // a hash of the id (Fibonacci hashing), and later pings keep that phase.
             let phase = conn.as_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15);
             slot.due_us = now_us + 1 + ((u128::from(phase) * u128::from(interval_us)) >> 64) as u64;
             self.timers.push(Reverse((slot.due_us, conn)));
@@ -354,10 +355,11 @@ impl<L: Link> Shard<L> {
     }
 }
 
-/// A few system calls, in references: some microseconds. When thousands come or go at once the thread yields in between.
+/// The work of a few system calls, in references: some microseconds. It makes the thread yield when thousands of
+/// connections come or go at once.
 const CALLS_WORK: usize = 512;
 
-/// Bytes of a read at most, of which each shard has one at a time.
+/// The limit on bytes of one read. Each shard has one buffer of this size.
 const READ_MAX: usize = 64 << 10;
 
 pub mod coalesce;

@@ -1,9 +1,9 @@
-//! Connection ids, and the table that finds a connection by its id. An id names one connection for ever:
-//! when a place in the table is used again its generation goes up, so that a stale id misses.
+//! Connection ids, and the table that finds a connection by its id. An id names one connection for ever: when a slot is
+//! used again its generation rises, so that a stale id finds nothing.
 
 use std::fmt;
 
-/// Names one connection of one engine, and tells which shard holds it.
+/// Names one connection of one engine, and tells which shard has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(u64);
 
@@ -12,17 +12,17 @@ impl ConnId {
         Self((generation as u64) << 32 | (shard as u64) << INDEX_BITS | index as u64)
     }
 
-    /// The shard that holds the connection.
+    /// Returns the shard of the connection.
     pub fn shard(self) -> usize {
         (self.0 as u32 >> INDEX_BITS) as usize
     }
 
-    /// The id as a plain number, for the border.
+    /// Returns the id as a number, for the border.
     pub fn as_u64(self) -> u64 {
         self.0
     }
 
-    /// The id back from a plain number; any number is an id, most of them stale.
+    /// Converts a number to an id. Any number is an id; most are stale.
     pub const fn from_u64(id: u64) -> Self {
         Self(id)
     }
@@ -42,7 +42,7 @@ impl fmt::Debug for ConnId {
     }
 }
 
-/// Hands out the ids of one shard.
+/// Gives out the ids of one shard.
 #[derive(Debug)]
 pub struct Ids {
     shard: usize,
@@ -51,13 +51,13 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// No id is taken.
+    /// Creates it with no id taken.
     pub fn new(shard: usize) -> Self {
         debug_assert!(shard < MAX_SHARDS);
         Self { shard, generations: Vec::new(), free: Vec::new() }
     }
 
-    /// How many ids are taken.
+    /// Returns the number of ids taken.
     pub fn len(&self) -> usize {
         self.generations.len() - self.free.len()
     }
@@ -67,7 +67,7 @@ impl Ids {
         self.len() == 0
     }
 
-    /// Takes an id; none are left at four million connections per shard.
+    /// Takes an id; none if four million are taken.
     pub fn take(&mut self) -> Option<ConnId> {
         let index = match self.free.pop() {
             Some(index) => index as usize,
@@ -81,7 +81,7 @@ impl Ids {
         Some(ConnId::new(self.generations[index], self.shard, index))
     }
 
-    /// Gives an id back; it misses from now on.
+    /// Gives an id back; it is stale from now on.
     pub fn release(&mut self, id: ConnId) {
         if let Some(generation) = self.generations.get_mut(id.index())
             && *generation == id.generation()
@@ -92,7 +92,7 @@ impl Ids {
     }
 }
 
-/// What a shard knows of each connection, found by id in one step.
+/// The connections of a shard by id, found in constant time.
 #[derive(Debug)]
 pub struct Slots<T> {
     slots: Vec<Option<(u32, T)>>,
@@ -106,7 +106,7 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
-    /// How many connections there are.
+    /// Returns the number of connections.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -116,7 +116,7 @@ impl<T> Slots<T> {
         self.len == 0
     }
 
-    /// Puts a connection in its place.
+    /// Adds a connection.
     pub fn insert(&mut self, id: ConnId, value: T) {
         if self.slots.len() <= id.index() {
             self.slots.resize_with(id.index() + 1, || None);
@@ -126,7 +126,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The connection, unless the id is stale.
+    /// Returns the connection; none if the id is stale.
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
         match self.slots.get_mut(id.index()) {
             Some(Some((generation, value))) if *generation == id.generation() => Some(value),
@@ -134,14 +134,14 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Takes the connection out, unless the id is stale.
+    /// Removes the connection; none if the id is stale.
     pub fn remove(&mut self, id: ConnId) -> Option<T> {
         self.get_mut(id)?;
         self.len -= 1;
         self.slots[id.index()].take().map(|(_, value)| value)
     }
 
-    /// All connections with their ids; `shard` is the one whose table this is.
+    /// Returns all connections with their ids; `shard` is the shard of this table.
     pub fn iter_mut(&mut self, shard: usize) -> impl Iterator<Item = (ConnId, &mut T)> {
         self.slots.iter_mut().enumerate().filter_map(move |(index, slot)| {
             slot.as_mut().map(|(generation, value)| (ConnId::new(*generation, shard, index), value))
@@ -149,11 +149,11 @@ impl<T> Slots<T> {
     }
 }
 
-/// Bits of an id that count places within a shard.
+/// The bits of an id that number the slots of a shard.
 const INDEX_BITS: u32 = 22;
 const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 
-/// How many shards an id can tell apart.
+/// The number of shards that ids can tell apart.
 pub const MAX_SHARDS: usize = 1 << (32 - INDEX_BITS);
 
 #[cfg(test)]

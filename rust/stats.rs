@@ -1,32 +1,32 @@
-//! Counters and a latency histogram. Each is written by one thread and may be read by any.
+//! Counters and a latency histogram. One thread writes each; any thread may read it.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::limit::LIMITS;
 use crate::wire::table::skipped_reason;
 
-/// A count that only its owner's thread changes: a plain add, no locked instruction.
+/// A counter that one thread changes, by a plain add without a locked instruction.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds `n`; only the owner's thread may call it.
+    /// Adds `n`. Only the owner's thread may call it.
     pub fn add(&self, n: u64) {
         self.0.store(self.value().wrapping_add(n), Relaxed);
     }
 
-    /// Sets the value; only the owner's thread may call it.
+    /// Sets the value. Only the owner's thread may call it.
     pub fn set(&self, n: u64) {
         self.0.store(n, Relaxed);
     }
 
-    /// The value now.
+    /// Returns the value.
     pub fn value(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
-/// What one shard has done since it started.
+/// The counters of one shard.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Connections now.
@@ -43,15 +43,15 @@ pub struct Stats {
     pub held: Counter,
     /// Pings sent.
     pub pings: Counter,
-    /// Connections closed for being slower than their queue allows.
+    /// Connections closed because their queue was full.
     pub slow: Counter,
     /// Connections ended because no pong came.
     pub unanswered: Counter,
-    /// Messages that did not leave, by reason.
+    /// Messages dropped, by reason.
     pub drops: [Counter; DROPS.len()],
-    /// How often clients passed a limit, in the order of [`LIMITS`].
+    /// How often clients exceeded a limit, in the order of [`LIMITS`].
     pub limits: [Counter; LIMITS.len()],
-    /// Age of the oldest message of each write when it was handed over.
+    /// The age of the oldest message of each write when it was handed over.
     pub latency: Histogram,
 }
 
@@ -59,11 +59,11 @@ pub struct Stats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Drop {
-    /// A newer message with the same key took its place.
+    /// A newer message with the same key replaced it.
     Replaced,
-    /// The oldest waiting message went, to make room.
+    /// The oldest waiting message was dropped for a newer one.
     Oldest,
-    /// There was no room for the new message.
+    /// There was no space for the new message.
     Newest,
     /// The whole engine was over its budget.
     Budget,
@@ -71,7 +71,7 @@ pub enum Drop {
     Closed,
 }
 
-/// The reasons for a drop with their names, in the order of [`Stats::drops`].
+/// All reasons with their names, in the order of [`Stats::drops`].
 pub const DROPS: [(Drop, &str); 5] = [
     (Drop::Replaced, skipped_reason::REPLACED),
     (Drop::Oldest, skipped_reason::OLDEST),
@@ -80,7 +80,7 @@ pub const DROPS: [(Drop, &str); 5] = [
     (Drop::Closed, "closed"),
 ];
 
-/// How often a duration fell into each power of two of microseconds, and the sum of all durations.
+/// Counts durations by powers of two of microseconds, and their sum.
 #[derive(Debug, Default)]
 pub struct Histogram {
     counts: [Counter; BUCKETS],
@@ -88,25 +88,25 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Counts a duration in microseconds; only the owner's thread may call it.
+    /// Counts a duration in microseconds. Only the owner's thread may call it.
     pub fn record(&self, us: u64) {
         let bucket = (u64::BITS - us.leading_zeros()) as usize;
         self.counts[bucket.min(BUCKETS - 1)].add(1);
         self.sum_us.add(us);
     }
 
-    /// Pairs of an upper bound (microseconds, exclusive) and the count below it and not below the previous one.
+    /// Returns pairs of an exclusive upper bound in microseconds, and the count between it and the bound before.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
         self.counts.iter().enumerate().map(|(bucket, count)| (1 << bucket, count.value()))
     }
 
-    /// The sum of all durations, in microseconds.
+    /// Returns the sum of all durations in microseconds.
     pub fn sum_us(&self) -> u64 {
         self.sum_us.value()
     }
 }
 
-/// The last bucket takes everything from half a minute on.
+/// The number of buckets; the last one takes everything from half a minute on.
 const BUCKETS: usize = 26;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What peers send, as pure functions and values that know no socket: bytes in, requests and messages out.
+//! The bytes that peers send: requests and messages are parsed by pure functions and values that know no socket.
 
 pub mod decoder;
 pub mod frame;

@@ -1,4 +1,4 @@
-//! What a client may send, read whole, in pieces, and by a model that shares nothing with the decoder.
+//! Bytes of a client, decoded whole, in pieces, and by a model that shares nothing with the decoder.
 #![no_main]
 
 use std::ops::ControlFlow;
@@ -15,13 +15,13 @@ struct Input<'a> {
 
 #[derive(Arbitrary, Debug)]
 enum Part<'a> {
-    /// A frame as it should be, but for what its first byte says.
+    /// A valid frame, except for its first byte.
     Frame {
         first: u8,
         mask: [u8; 4],
         payload: &'a [u8],
     },
-    /// A frame of a good kind, which gets deeper.
+    /// A valid frame, so that inputs get deeper.
     Good {
         opcode: Opcode,
         fin: bool,
@@ -67,7 +67,7 @@ fn told(item: Item<'_>) -> (u8, Vec<u8>) {
     }
 }
 
-/// What comes out, and the code of the violation that ended it.
+/// The decoded messages, and the code of the violation that ended them.
 fn read(bytes: &[u8], mut sizes: impl Iterator<Item = usize>) -> (Vec<(u8, Vec<u8>)>, Option<u16>) {
     let (mut decoder, mut out, mut rest) = (Decoder::new(LIMITS), Vec::new(), bytes);
     while !rest.is_empty() {
@@ -85,7 +85,7 @@ fn read(bytes: &[u8], mut sizes: impl Iterator<Item = usize>) -> (Vec<(u8, Vec<u
     (out, None)
 }
 
-/// RFC 6455 on a whole stream, without a thought for memory or for failing early.
+/// RFC 6455 on a whole stream, without regard to memory or to failing early.
 fn model(mut bytes: &[u8]) -> (Vec<(u8, Vec<u8>)>, Option<u16>) {
     let mut out = Vec::new();
     let mut message: Option<(u8, Vec<u8>, usize)> = None;
@@ -148,7 +148,7 @@ fn model(mut bytes: &[u8]) -> (Vec<(u8, Vec<u8>)>, Option<u16>) {
                 match std::str::from_utf8(&all) {
                     Ok(_) => {}
                     Err(error) if error.error_len().is_none() && !(fin && is_whole) => {}
-                    // A frame that lies in one piece is looked at once it is whole; either way it is this code.
+                    // A frame in one piece is checked when it is whole; the code is 1007 either way.
                     Err(_) => return (out, Some(1007)),
                 }
             }

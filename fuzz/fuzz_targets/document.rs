@@ -1,4 +1,4 @@
-//! JSON documents, most of them valid, made of what parsers differ on.
+//! JSON documents, most of them valid, built from what parsers disagree on.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
@@ -46,14 +46,14 @@ fn push(u: &mut Unstructured<'_>, out: &mut String, level: usize) -> Result<()> 
             let times = u.int_in_range(0..=DEEP)?;
             out.push_str(&open.repeat(times));
             push(u, out, level + 1)?;
-            // Not always as often.
+            // Not always closed as often as opened.
             out.push_str(&shut.repeat(times.saturating_sub(usize::from(u.ratio(1, 16)?))));
         }
     }
     Ok(())
 }
 
-/// How deep the documents' own structure goes, and what is put around it.
+/// The levels of the document's own structure; more may be put around it.
 const LEVELS: usize = 12;
 const DEEP: usize = 3_000;
 

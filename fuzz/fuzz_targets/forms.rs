@@ -1,4 +1,4 @@
-//! One message in each of its wire forms, read back by other decoders and compared with what it was made of.
+//! One message in each of its forms, decoded by other decoders and compared with its content.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::Draft;
 use crate::wire::{self, Frame};
 
-/// An envelope of JSON. A field that is there twice, or that the protocol does not have, is an error.
+/// A JSON envelope. A duplicate or unknown field is an error.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Envelope<'a> {
@@ -54,7 +54,7 @@ pub fn check(draft: &Draft<'_>, message: &Arc<Message>, budget: &Arc<Budget>) {
 }
 
 fn check_json(draft: &Draft<'_>, kind: Kind, payload: &[u8], document: &[u8]) {
-    // What calls itself JSON and is none breaks the document around it; it is checked before it becomes a message.
+    // A payload that claims to be JSON and is not would break the document around it; real payloads are checked before.
     let Ok(is_json) = is_json(kind, payload) else { return };
     let read: Envelope<'_> = serde_json::from_slice(document).expect("an envelope");
     assert_eq!(read.r#type, label(draft));
@@ -83,7 +83,7 @@ fn check_msgpack(draft: &Draft<'_>, kind: Kind, payload: &[u8], mut document: &[
     let payload = match kind {
         Kind::Binary => rmpv::Value::Binary(payload.to_vec()),
         Kind::Text => String::from_utf8_lossy(payload).into(),
-        // Read by another visitor than the one that wrote it: keys that are there twice stay, in their order.
+        // Read by another visitor than the one that wrote it: duplicate keys stay, in their order.
         Kind::Json => serde_json::from_slice(payload).unwrap_or_else(|_| String::from_utf8_lossy(payload).into()),
     };
     let fields = [
@@ -101,7 +101,7 @@ fn check_msgpack(draft: &Draft<'_>, kind: Kind, payload: &[u8], mut document: &[
     assert_eq!(read, rmpv::Value::Map(fields.collect()));
 }
 
-/// Whether the payload stands in a document as JSON; an error when it claims to and is none.
+/// Whether the payload stands in a document as JSON; an error if it claims to and is not.
 fn is_json(kind: Kind, payload: &[u8]) -> Result<bool, serde_json::Error> {
     match kind {
         Kind::Json => serde_json::from_slice::<&RawValue>(payload).map(|_| true),

@@ -1,4 +1,4 @@
-//! Frames of every kind, written by the crate and read back by a parser that shares nothing with it.
+//! Frames of every kind, encoded by the crate and decoded by a parser that shares nothing with it.
 #![no_main]
 
 mod wire;
@@ -13,7 +13,7 @@ enum Input<'a> {
         is_text: bool,
         payload: &'a [u8],
     },
-    /// A length that no input could have, around where the form changes.
+    /// Lengths that no input could have, around the limits between the header's forms.
     Long {
         is_text: bool,
         len: Length,

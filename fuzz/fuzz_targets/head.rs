@@ -1,5 +1,5 @@
-//! Whatever bytes a peer begins with, and however they are cut, a head comes of them once, within its limits; and an
-//! upgrade that is accepted is one.
+//! Request heads: however bytes are cut, they give one head or refusal within the limits, and an accepted upgrade is
+//! valid.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -20,7 +20,7 @@ struct Input<'a> {
     parts: Vec<Part<'a>>,
 }
 
-/// What a peer sends: pieces of good requests, and anything.
+/// A part of what a peer sends: a part of a valid request, or anything.
 #[derive(Debug, Arbitrary)]
 enum Part<'a> {
     First(&'a str),
@@ -104,7 +104,7 @@ fn bytes_of(parts: &[Part<'_>]) -> Vec<u8> {
     bytes
 }
 
-/// What comes of bytes in parts.
+/// The result for bytes in parts.
 fn read(bytes: &[u8], limits: &HeadLimits, sizes: &mut dyn Iterator<Item = usize>) -> Result<Option<RequestHead>, u16> {
     let mut end = 0;
     while end < bytes.len() {
@@ -117,7 +117,7 @@ fn read(bytes: &[u8], limits: &HeadLimits, sizes: &mut dyn Iterator<Item = usize
     Ok(None)
 }
 
-/// A refusal whose answer is one response, with nothing in it that came from the peer.
+/// The status of a refusal. Its response is one response, without anything that came from the peer.
 fn status_of(refusal: &Refusal) -> u16 {
     let answer = String::from_utf8(refusal.response()).expect("text");
     assert!(answer.starts_with(&format!("HTTP/1.1 {} ", refusal.status)));
@@ -126,7 +126,7 @@ fn status_of(refusal: &Refusal) -> u16 {
     refusal.status
 }
 
-/// What holds for every upgrade that is accepted.
+/// Checks what holds for every accepted upgrade.
 fn inspect(head: &RequestHead, bytes: &[u8], upgrade: &Upgrade) {
     let head_bytes = &bytes[..head.len];
     for forbidden in [b"\0".as_slice(), b"\n\n", b"\r\r"] {

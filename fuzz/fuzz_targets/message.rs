@@ -1,4 +1,4 @@
-//! Published messages: their forms in every form, one by one and joined in runs.
+//! Published messages in every form, one by one and coalesced.
 #![no_main]
 
 mod document;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use fanwire::budget::Budget;
-use fanwire::message::{About, Delivery, Message, Role};
+use fanwire::message::{Delivery, Message, Metadata, Role};
 use fanwire::protocol::envelope::Kind;
 use fanwire::protocol::form::Form;
 use fanwire::queues::command::Command;
@@ -26,7 +26,7 @@ struct Input<'a> {
     drafts: Vec<Draft<'a>>,
 }
 
-/// What a message is made of.
+/// The content of a message.
 #[derive(Arbitrary, Debug)]
 struct Draft<'a> {
     payload: Payload<'a>,
@@ -50,7 +50,7 @@ enum Payload<'a> {
     Text(&'a str),
     Binary(&'a [u8]),
     Json(Document),
-    /// Whatever calls itself JSON.
+    /// A payload that claims to be JSON.
     Claimed(&'a [u8]),
     Long {
         byte: u8,
@@ -82,9 +82,9 @@ impl Draft<'_> {
             [usize::from(self.delivery % 5)]
     }
 
-    fn about(&self) -> About {
+    fn metadata(&self) -> Metadata {
         let delivery = self.delivery();
-        About {
+        Metadata {
             epoch: self.epoch,
             key: (delivery == Delivery::Latest).then_some(u64::from(self.room % 4)),
             room_name: self.room_name.map(Arc::from),
@@ -93,13 +93,13 @@ impl Draft<'_> {
             re: self.re.map(Box::from),
             id: self.id.map(Box::from),
             ack: self.ack,
-            ..About::place(u64::from(self.room % 3), self.seq, delivery)
+            ..Metadata::place(u64::from(self.room % 3), self.seq, delivery)
         }
     }
 
     fn build(&self, budget: &Arc<Budget>) -> Arc<Message> {
         let (kind, payload) = self.payload();
-        Arc::new(Message::new(self.role(), kind, &payload, self.about(), 0, budget))
+        Arc::new(Message::new(self.role(), kind, &payload, self.metadata(), 0, budget))
     }
 }
 
@@ -114,7 +114,7 @@ fuzz_target!(|input: Input<'_>| {
     assert_eq!(budget.used(), 0);
 });
 
-/// Joined or not, all of it comes out in its order, and what is joined is its parts in a row.
+/// Coalesced or not, everything comes in order, and a joined message is its parts in a row.
 fn check_runs(drafts: &[Draft<'_>], members: usize, budget: &Arc<Budget>) {
     let mut commands = VecDeque::new();
     let mut published = VecDeque::new();
@@ -152,7 +152,7 @@ fn check_runs(drafts: &[Draft<'_>], members: usize, budget: &Arc<Budget>) {
     assert!(published.is_empty());
 }
 
-/// Messages of an input: enough for a queue, few enough for thousands of inputs in a second.
+/// The limit on messages of an input: enough for a queue, few enough for thousands of inputs a second.
 const DRAFTS: usize = 16;
 const TIMES: u8 = 12;
 const LONG: usize = 70_000;

@@ -1,5 +1,5 @@
-//! An outbox and its peer: in whatever portions a link takes them, however often it is lost, and whatever the peer says it
-//! has taken, the peer gets whole frames, each message once, in the order of its lane, and the close frame last.
+//! An outbox and its peer. In whatever portions a link takes bytes, however often it is lost, and whatever the peer
+//! reports, the peer gets whole frames, each message once, in the order of its lane, and the close frame last.
 #![no_main]
 
 mod peer;
@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use fanwire::budget::Budget;
-use fanwire::message::{About, Delivery, Message, Role};
-use fanwire::outbox::probes::Seal;
+use fanwire::message::{Delivery, Message, Metadata, Role};
+use fanwire::outbox::probes::ProbeKey;
 use fanwire::outbox::{Outbox, Progress, Push};
 use fanwire::protocol::envelope::Kind;
 use fanwire::protocol::form::Form;
@@ -24,9 +24,9 @@ use crate::peer::Peer;
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     form: u8,
-    /// Whether there are probes.
+    /// Whether probes are sent.
     has_probes: bool,
-    /// Kilobytes that may wait, and that are kept of what was sent; 0: any number.
+    /// Kilobytes that may wait, and that the replay keeps; 0: no limit.
     limit: u8,
     replay_limit: u8,
     is_flushed: bool,
@@ -38,7 +38,7 @@ struct Input<'a> {
 
 struct Run {
     outbox: Outbox,
-    seal: Seal,
+    probe_key: ProbeKey,
     peer: Peer,
     budget: Arc<Budget>,
     limit: usize,
@@ -50,7 +50,7 @@ struct Run {
 }
 
 impl Run {
-    /// Does a step; false when the session has ended with it.
+    /// Runs a step. Returns false if the session has ended.
     fn step(&mut self, step: u8, may_forget: bool) -> bool {
         let amount = usize::from(step >> 4);
         match step & 0xF {
@@ -76,7 +76,7 @@ impl Run {
                 let count = came * amount / 15;
                 self.acknowledged = self.acknowledged.max(count);
                 self.replay().acknowledge(count as u64);
-                // More than was ever sent: not believed.
+                // More than was ever sent, so the count is ignored.
                 self.replay().acknowledge((came + 1 + amount) as u64);
             }
             _ => {
@@ -92,7 +92,7 @@ impl Run {
         true
     }
 
-    /// The peer says that its application has taken all of a room but a few messages, or more than there are.
+    /// The peer reports that its application has taken everything of a room but a few messages, or more than there are.
     fn take(&mut self, amount: usize) {
         self.is_bounded = true;
         let came = self.peer.came.len() as u64;
@@ -100,9 +100,9 @@ impl Run {
         self.outbox.taken(amount as u64 % (ROOMS + 1), count, self.now_us);
     }
 
-    /// The peer has answered the last probe, one before it, or one that never was.
+    /// The peer answers the last probe, an earlier one, or one that never was.
     fn answer(&mut self, amount: usize) {
-        let number = |payload: &[u8]| self.seal.number(CONN, payload);
+        let number = |payload: &[u8]| self.probe_key.number(CONN, payload);
         let newest = self.peer.pings.iter().rev().filter_map(|payload| number(payload)).nth(amount % 4);
         self.outbox.answered(newest.unwrap_or(amount as u64), self.now_us);
     }
@@ -113,13 +113,13 @@ impl Run {
 
     fn message(&mut self, delivery: Delivery, amount: usize) -> Arc<Message> {
         self.seq += 1;
-        // Its number, so that no two are alike.
+        // Its number, so that all payloads differ.
         let mut payload = self.seq.to_be_bytes().to_vec();
         payload.resize(8 + AMOUNTS[amount % 16].min(LARGE), self.seq as u8);
         let room = 1 + self.seq % ROOMS;
         let key = (delivery == Delivery::Latest).then_some(room << 8 | amount as u64 % 3);
-        let about = About { key, room_name: Some("r".into()), ..About::place(room, self.seq, delivery) };
-        Arc::new(Message::new(Role::Data, Kind::Binary, &payload, about, self.seq, &self.budget))
+        let metadata = Metadata { key, room_name: Some("r".into()), ..Metadata::place(room, self.seq, delivery) };
+        Arc::new(Message::new(Role::Data, Kind::Binary, &payload, metadata, self.seq, &self.budget))
     }
 
     fn push(&mut self, delivery: Delivery, amount: usize) {
@@ -154,14 +154,15 @@ impl Run {
         if is_queued {
             self.peer.expect(message);
             if self.outbox.form() != Form::RAW {
-                // An envelope may be larger than the limit: then it waits alone, perhaps behind one that has begun.
+                // An envelope may be larger than the limit; then it waits alone, perhaps behind one that has begun.
                 self.largest = self.largest.max(message.cost(self.outbox.form()));
             }
             assert!(self.outbox.bytes() <= self.limit.max(2 * self.largest) + CONTROL);
         }
     }
 
-    /// The link is lost. The session goes on over another after what the peer says it has, which may be less than came.
+    /// The link is lost. The session is resumed over another after what the peer says it has, which may be less than
+    /// came.
     fn lose(&mut self, amount: usize, may_forget: bool) -> bool {
         self.outbox.park();
         let came = self.peer.came.len();
@@ -200,11 +201,11 @@ fuzz_target!(|input: Input<'_>| {
     let limit = |kilobytes: u8| if kilobytes == 0 { usize::MAX / 2 } else { usize::from(kilobytes) << 10 };
     let (limit, replay_limit) = (limit(input.limit), limit(input.replay_limit));
     let outbox = Outbox::of_session(limit, form, replay_limit);
-    let (seal, is_bounded) = (Seal::default(), input.has_probes);
-    let outbox = if input.has_probes { outbox.with_probes(seal.clone(), CONN) } else { outbox };
+    let (probe_key, is_bounded) = (ProbeKey::default(), input.has_probes);
+    let outbox = if input.has_probes { outbox.with_probes(probe_key.clone(), CONN) } else { outbox };
     let mut run = Run {
         outbox,
-        seal,
+        probe_key,
         peer: Peer::new(form),
         budget: Arc::clone(&budget),
         limit,
@@ -237,7 +238,7 @@ const AMOUNTS: [usize; 16] = [0, 1, 2, 3, 7, 11, 20, 60, 120, 130, 250, 400, 1_0
 /// Bytes of a large payload: some thirty fill a write.
 const LARGE: usize = 8_000;
 
-/// Bytes of control frames that may wait besides, about: there are at most so many of a kind.
+/// The approximate limit on bytes of control frames that wait besides; the number of each kind is limited.
 const CONTROL: usize = 4 << 10;
 
 /// Rooms with droppable messages.
@@ -245,5 +246,5 @@ const ROOMS: u64 = 3;
 
 const CONN: ConnId = ConnId::from_u64(7);
 
-/// Steps of an input.
+/// The limit on steps of an input.
 const STEPS: usize = 256;

@@ -1,4 +1,4 @@
-//! What is at the other end of an outbox: a link that takes rations, and a peer that knows what has to come.
+//! The other end of an outbox: a link that takes a limited number of bytes, and a peer that knows what has to come.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, IoSlice};
@@ -10,7 +10,7 @@ use fanwire::protocol::form::Form;
 
 use crate::wire;
 
-/// Takes so many bytes, then blocks.
+/// Takes `left` bytes, then blocks.
 #[derive(Default)]
 pub struct Link {
     pub left: usize,
@@ -38,13 +38,13 @@ impl Sink for Link {
 
 pub struct Peer {
     pub link: Link,
-    /// The messages that have come, in their order.
+    /// The messages that have come, in order.
     pub came: Vec<Arc<Message>>,
     pub is_closed: bool,
-    /// What the pings carried that have come over this link.
+    /// The payloads of the pings that have come over this link.
     pub pings: Vec<Vec<u8>>,
     form: Form,
-    /// What came already and has to come again, before all else.
+    /// What came already and has to come again, before everything else.
     again: VecDeque<Arc<Message>>,
     reliable: VecDeque<Arc<Message>>,
     droppable: BTreeMap<RoomId, VecDeque<Arc<Message>>>,
@@ -57,7 +57,7 @@ impl Peer {
         Self { link, came, is_closed: false, pings, form, again, reliable, droppable }
     }
 
-    /// A message, or the parts of a joined one, will come.
+    /// Expects a message, or the parts of a joined one.
     pub fn expect(&mut self, message: &Arc<Message>) {
         let lane = match message.delivery() {
             Delivery::Reliable => &mut self.reliable,
@@ -66,13 +66,13 @@ impl Peer {
         lane.extend(message.parts().iter().cloned());
     }
 
-    /// One will not come.
+    /// A message will not come.
     pub fn forget(&mut self, room: RoomId, seq: u64) {
         let (lane, place) = self.place(room, seq);
         lane.remove(place);
     }
 
-    /// Another will come in its place.
+    /// Another message will come in its place.
     pub fn replace(&mut self, room: RoomId, seq: u64, by: &Arc<Message>) {
         let (lane, place) = self.place(room, seq);
         assert_eq!(lane[place].key(), by.key());
@@ -134,5 +134,5 @@ impl Peer {
     }
 }
 
-/// How what tells of a window begins, which no session counts.
+/// The beginning of envelopes about a window, which a session does not count.
 const WINDOW: [&[u8]; 2] = [br#"{"type":"window","#, b"\x83\xa4type\xa6window"];

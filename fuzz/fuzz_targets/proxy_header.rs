@@ -1,5 +1,5 @@
-//! Whatever a proxy says first, and however it is cut, one header comes of it, within its bounds; and a header that is
-//! written as the specification has it is read as it was meant.
+//! PROXY headers: however bytes are cut, they give one header within its limits, and a header built by the
+//! specification is read as it was built.
 #![no_main]
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};

@@ -1,15 +1,15 @@
-//! Frames read back by RFC 6455 section 5.2, with nothing of the crate's own.
+//! Decodes frames by RFC 6455 section 5.2, with nothing of the crate's own.
 
-/// One frame, whole.
+/// One whole frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Its first byte: the opcode, and that it is final.
+    /// Its first byte: the opcode and the FIN bit.
     pub first: u8,
-    /// What it carries.
+    /// Its payload.
     pub payload: &'a [u8],
 }
 
-/// Takes the first frame off `bytes`; None when it is not complete. Panics at what a server must not send.
+/// Takes the first frame off `bytes`; none if it is incomplete. Panics at what a server must not send.
 pub fn take<'a>(bytes: &mut &'a [u8]) -> Option<Frame<'a>> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     assert!(matches!(first, 0x81 | 0x82 | 0x88..=0x8A), "first byte {first:#x}");

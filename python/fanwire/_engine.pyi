@@ -13,8 +13,8 @@ __all__ = [
     "Engine",
     "EngineFailed",
     "FanwireError",
-    "Inlet",
-    "Line",
+    "Ingress",
+    "NatsConnection",
     "Overloaded",
     "RoomFull",
     "check_json",
@@ -363,7 +363,7 @@ class Engine:
         received: int,
         accepted: bytes,
         refused: dict[str, bytes],
-        farewell: tuple[int, str],
+        close: tuple[int, str],
         rate: float = 1.0,
     ) -> int | None:
         """Lets a newcomer in as the next link of a session. Returns the link's id, or None if it has gone. `"resumed"`
@@ -382,7 +382,7 @@ class Engine:
                 about to. `"overflow"`: more waited for it than may, or some of what is missing is not kept. `"codec"`:
                 it speaks another one. The link is a connection of its own then, by the id returned, with a session. The
                 old session is for the host to end.
-            farewell: close code and reason for the link that the session has still.
+            close: close code and reason for the link that the session has still.
             rate: as in `accept`.
 
         Raises: as `accept`; ValueError also when a reason has no envelope, or `conn` is no connection.
@@ -430,7 +430,7 @@ class Engine:
         greeting: bytes,
         accepted: bytes,
         refused: dict[str, bytes],
-        farewell: tuple[int, str],
+        close: tuple[int, str],
         window: int = 0,
         *,
         rest: bytes = ...,
@@ -452,7 +452,7 @@ class Engine:
                 about to. `"overflow"`: more waited for it than may, or some of what is missing is not kept. `"codec"`:
                 it speaks another one. The link is a connection of its own then, by the id returned, with a session. The
                 old session is for the host to end.
-            farewell: close code and reason for the link that the session has still.
+            close: close code and reason for the link that the session has still.
             window: as in `open`.
             rest: as in `open`.
             rate: as in `open`.
@@ -470,7 +470,7 @@ class Engine:
     def feed(self, conn: int, link: int, data: bytes | None) -> None:
         """What the host has read of a hosted link; None: its end."""
 
-    def retire(self, conn: int, link: int, farewell: tuple[int, str], is_over: bool) -> None:
+    def retire(self, conn: int, link: int, close: tuple[int, str], is_over: bool) -> None:
         """Closes the link of a session, if it still is this one. The session stays as after `cut`.
 
         The link finishes the frame that it has begun, and ends with a close frame and FIN, within `close_timeout`. Of
@@ -480,7 +480,7 @@ class Engine:
         Args:
             conn: the session's connection.
             link: the link.
-            farewell: close code and reason.
+            close: close code and reason.
             is_over: the session ends as by `gone`, whatever link it has.
 
         Raises:
@@ -847,43 +847,45 @@ class Engine:
         thread was not done by then. Every later call raises `Closed`; calling it again does nothing."""
 
 @final
-class Inlet:
-    """Where messages that other nodes publish to a room enter the engine. Each node counts what it sends to each room;
-    what did not get here, members are told (`skipped`).
+class Ingress:
+    """The ingress of a room: messages that other nodes publish enter the engine here. Each node numbers its messages to
+    a room, so this node knows which messages it missed, and tells the members (`skipped`).
 
     Args:
-        engine: the members' engine.
-        room: its name.
-        since_ms: when the room began to be heard, in milliseconds since 1970.
+        engine: the engine of the members.
+        room: the name of the room.
+        since_ms: when this node subscribed to the room, in milliseconds since 1970.
     """
 
-    def __new__(cls, engine: Engine, room: str, since_ms: int) -> Inlet: ...
+    def __new__(cls, engine: Engine, room: str, since_ms: int) -> Ingress: ...
     def take(self, data: bytes) -> tuple[int, str | None]:
-        """Takes what another node has sent, a parcel (see `fanwire.cluster.parcel`).
+        """Takes a message of another node, as `fanwire.cluster.parcel` encodes it.
 
         Returns:
-            How many of that node's messages members here will not get: before this one, and this one if the engine was
-            full or did not want it. And what was wrong with it, if anything was.
+            How many messages of that node the members of this node will not get, including this one if the engine was
+            full or refused it; and what was wrong with it, or None.
         """
 
 @final
-class Line:
-    """The connection to NATS, by async-nats, on a thread of its own. It connects again by itself, for ever. What it is
-    told to do is done from the next `flush` on, in that order.
+class NatsConnection:
+    """A connection to NATS, by async-nats, on a thread of its own. It reconnects for ever. Commands are collected and
+    start with the next `flush`, in order. No method but `close` blocks.
 
     Args:
-        servers: addresses of servers of one cluster, without credentials.
-        node: what ends the subjects of messages of our own, which are not heard (but those of logs are).
-        echo: a subject that is ours alone, for `sync`.
-        token: to get in with.
-        password: a user and a password, to get in with.
-        credentials: a file with a user's JWT and its seed, to get in with.
-        ca: a file of certificates that are believed besides the system's.
-        certificate: files with our own certificate and its key.
-        timeout: for an attempt to connect, in seconds.
-        retry: between two attempts, in seconds.
-        ping: between pings, in seconds; two without an answer, and the connection counts as lost.
-        max_bytes: may wait to be sent, and as many may wait for `take`; 200 for each message besides its own.
+        servers: addresses of the servers of one NATS cluster, without credentials.
+        node: the last token of the subjects that this node publishes to. Messages with this ending are our own and are
+            ignored, except in logs.
+        echo: a subject that only this node uses, for `sync`.
+        token: a token to authenticate with.
+        password: a user name and a password to authenticate with.
+        credentials: a credentials file with a user's JWT and its seed.
+        ca: a file of CA certificates that are trusted in addition to those of the system.
+        certificate: files with the client certificate and its key.
+        timeout: of one attempt to connect, in seconds.
+        retry: the wait between two attempts, in seconds.
+        ping: the interval of pings, in seconds. The connection counts as lost after two pings without an answer.
+        max_bytes: the limit on bytes that wait to be sent, and on bytes that wait for `take`. Each message counts for
+            200 bytes more than its own.
 
     Raises:
         OSError: the system has no descriptors or threads left.
@@ -904,76 +906,79 @@ class Line:
         retry: float,
         ping: float,
         max_bytes: int,
-    ) -> Line: ...
+    ) -> NatsConnection: ...
     def fileno(self) -> int:
-        """The descriptor that becomes readable when `take` has something."""
+        """Returns the descriptor that is readable while `take` has something to return."""
 
     @property
     def is_up(self) -> bool:
-        """Whether it is connected, and all that is subscribed to is heard."""
+        """Whether it is connected and all subscriptions are active."""
 
     def take(self, most: int) -> list[tuple[Any, ...]]:
-        """What has happened, in its order, at most `most` of it and some summaries.
+        """Returns at most `most` events in their order, and some summaries.
 
         Returns:
-            Tuples that begin with what they are:
+            Tuples that begin with their kind:
 
-            * `("up",)` and `("down",)`: as `is_up`.
-            * `("ended", why)`: it is over, or has never begun.
-            * `("complained", what)`: NATS refuses something.
+            * `("up",)` and `("down",)`: `is_up` has changed.
+            * `("ended", why)`: the connection has ended, or never began.
+            * `("complained", what)`: NATS or the client reported an error.
             * `("synced", ticket)`: see `sync`.
             * `("answered", ticket, replies)` or `("unanswered", ticket, why)`: see `ask`. A reply is a tuple of its
-              status, 0 if it has none, its headers and its payload.
+              status (0 if it has none), its headers and its payload.
             * `("heard", id, data)`: a message of a subscription.
-            * `("stored", id, seq, prev, data)`: a message of a log, its number, and that of its room's before it.
-            * `("missed", id, count, fault)`: an inlet's room will not get so many messages; see `Inlet.take`.
-            * `("lost", id)`: messages of a subscription did not fit; `("lost_some",)`: of which, nobody knows.
+            * `("stored", id, seq, prev, data)`: a message of a log, its number, and the number of the room's message
+              before it.
+            * `("missed", id, count, fault)`: the room of an ingress missed so many messages; see `Ingress.take`.
+            * `("lost", id)`: messages of a subscription were dropped because too many waited; `("lost_some",)`: the
+              same, and the subscription is not known.
         """
 
     def send(self, subject: str, data: bytes) -> bool:
-        """Sends a message; false if it was not even tried: it is not up, or `max_bytes` wait."""
+        """Sends a message. Returns False if there is no connection, or if more than `max_bytes` would wait."""
 
-    def subscribe(self, id: int, subject: str, inlet: Inlet | None = None, is_log: bool = False) -> None:
-        """From the next `sync` on, what is sent to a subject is heard, also when the connection was lost meanwhile.
+    def subscribe(self, id: int, subject: str, ingress: Ingress | None = None, is_log: bool = False) -> None:
+        """Subscribes to a subject. Active after the next `sync`, and restored after a reconnect.
 
         Args:
-            id: names the subscription, once and for all.
+            id: names the subscription; must not be reused.
             subject: of NATS, perhaps with wildcards.
-            inlet: takes its messages; None: they come by `take`.
-            is_log: they are republished by a stream, with their numbers (NATS ADR-28).
+            ingress: gets the messages; None: `take` returns them.
+            is_log: a stream republishes the messages with their numbers (NATS ADR-28).
         """
 
     def unsubscribe(self, id: int) -> None:
-        """Ends that; a few messages may still come."""
+        """Ends a subscription. A few messages may still come."""
 
     def sync(self, ticket: int) -> None:
-        """Says `("synced", ticket)` when all that was done before has arrived; never, if the connection is lost."""
+        """Asks for `("synced", ticket)`, which comes when everything sent before has arrived. None comes if the
+        connection is lost."""
 
     def ask(
         self, ticket: int, subject: str, data: bytes, headers: Sequence[tuple[str, str]] = ..., is_batch: bool = False
     ) -> None:
-        """Sends a request. Its answer comes by `take`, or, after twice `timeout` at most, that there is none.
+        """Sends a request. `take` returns the answer, or an error after at most twice `timeout`.
 
         Args:
-            ticket: names it.
-            subject: of the request.
-            data: its payload.
-            headers: its headers; none by default, and in a batch.
-            is_batch: there are several replies, the last of which has a status (NATS ADR-31).
+            ticket: the id of the request; the answer has the same.
+            subject: the subject that the request is sent to.
+            data: the payload.
+            headers: the headers; ignored in a batch.
+            is_batch: several replies come; the last one has a status (NATS ADR-31).
         """
 
     def flush(self) -> None:
-        """Has all done that it was told to do. It wakes a thread, which may then have the processor."""
+        """Starts all collected commands. It wakes a thread, which may take the processor."""
 
     def reconnect(self) -> None:
-        """Lets go of the connection, and makes another."""
+        """Drops the connection and connects again."""
 
     def counts(self) -> tuple[int, int, int]:
-        """Messages and bytes that have come, and how often it has connected."""
+        """Returns the number of messages received, of bytes received, and of connects."""
 
     @property
     def max_payload(self) -> int | None:
-        """Bytes of a message, headers included, that the server takes at most; None before it was connected."""
+        """The largest message that the server accepts, in bytes with headers; None before the first connect."""
 
     def close(self, timeout: float) -> bool:
-        """Sends what waits, and ends the thread; false if that was not done within `timeout` seconds."""
+        """Sends what waits and ends the thread. Returns False if that takes longer than `timeout` seconds."""

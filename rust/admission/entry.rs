@@ -1,4 +1,4 @@
-//! The rules of a server's port: which hosts and origins are let in, and which proxies are believed. Pure.
+//! The rules of a port: which hosts and origins are accepted, and which proxies are trusted. Pure.
 
 use std::net::IpAddr;
 
@@ -8,45 +8,45 @@ use crate::wire::origin::{is_same_origin, name_of};
 use crate::wire::refusal::Refusal;
 use crate::wire::websocket_handshake::Upgrade;
 
-/// The rules.
+/// The rules of a port.
 #[derive(Debug, Clone, Default)]
 pub struct Entry {
-    /// The names in `Host` that are the server's, in lower case; none: any.
+    /// The accepted names in `Host`, in lower case; none: any.
     hosts: Option<Vec<String>>,
-    /// The values of `Origin` that are let in.
+    /// The accepted values of `Origin`.
     origins: Option<Vec<String>>,
-    /// The proxies that are believed.
+    /// The trusted proxies.
     pub proxies: Proxies,
 }
 
-/// What the rules say of a request that is let in.
+/// What the rules say about an accepted request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// The client's address, behind trusted proxies the one they name; none for a Unix socket.
+    /// The client's address, behind trusted proxies the one that they name; none for a Unix socket.
     pub address: Option<IpAddr>,
     /// The same as text; "" for a Unix socket.
     pub remote: String,
     /// Whether the client speaks TLS, to us or to a trusted proxy.
     pub is_secure: bool,
-    /// Whether its cookies may be believed: its page is of the server's own origin, or of one that is named.
+    /// Whether its cookies may be trusted: its page has the server's own origin or a configured one.
     pub is_origin_allowed: bool,
 }
 
 impl Entry {
-    /// Rules.
+    /// Creates rules.
     ///
-    /// `hosts`: the names in `Host` that are the server's; none: any. `origins`: the values of `Origin` that are let
-    /// in, compared exactly; none: every one, but cookies are believed only of the server's own. A request without the
-    /// header is no browser's and is let in. `proxies`: who is believed to ask for others.
+    /// `hosts` are the accepted names in `Host`; none: any. `origins` are the accepted values of `Origin`, compared
+    /// exactly; none: all, but cookies are trusted only from the server's own origin. A request without `Origin` does
+    /// not come from a browser and is accepted. `proxies` are the trusted proxies.
     pub fn new(hosts: Option<Vec<String>>, origins: Option<Vec<String>>, proxies: Proxies) -> Self {
         let hosts = hosts.map(|hosts| hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect());
         Self { hosts, origins, proxies }
     }
 
-    /// Looks at a request.
+    /// Checks a request.
     ///
-    /// The refusal has the status 421 for another's host, 403 for an origin that is not let in, and 400 for what a trusted
-    /// proxy has forwarded and is not ASCII.
+    /// The refusal has the status 421 for another host, 403 for an origin that is not accepted, and 400 if a trusted
+    /// proxy has forwarded a value that is not ASCII.
     pub fn look(
         &self,
         head: &RequestHead,
@@ -83,7 +83,7 @@ impl Entry {
     }
 }
 
-/// The values of a header that a trusted proxy has set, with commas between.
+/// Joins the values of a header of a trusted proxy with commas.
 fn joined(head: &RequestHead, bytes: &[u8], name: &'static str) -> Result<String, Refusal> {
     let mut all = String::new();
     for value in head.values(bytes, name) {

@@ -1,4 +1,4 @@
-//! Who a client is behind proxies that are trusted. Pure.
+//! The address of a client behind trusted proxies. Pure.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,16 +7,16 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::error::Error;
 
-/// Proxies that are believed when they say for whom they ask.
+/// The proxies that are trusted to name their clients.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies {
     networks: Vec<IpNet>,
-    /// Peers of Unix sockets, which have no address.
+    /// Whether peers of Unix sockets, which have no address, are trusted.
     has_unix: bool,
 }
 
 impl Proxies {
-    /// Proxies by their addresses or networks, such as "10.0.0.0/8"; "unix" are all that connect by a Unix socket.
+    /// Creates them from addresses and networks, such as "10.0.0.0/8"; "unix" stands for all peers of Unix sockets.
     pub fn new<S: AsRef<str>>(networks: &[S]) -> Result<Self, Error> {
         let names = networks.iter().map(AsRef::as_ref);
         let has_unix = names.clone().any(|name| name == UNIX);
@@ -24,7 +24,7 @@ impl Proxies {
         Ok(Self { networks, has_unix })
     }
 
-    /// Whether a peer is one of theirs; one of a Unix socket has no address.
+    /// Whether a peer is a trusted proxy; a peer of a Unix socket has no address.
     pub fn trusts(&self, peer: impl Into<Option<IpAddr>>) -> bool {
         peer.into().map_or(self.has_unix, |address| {
             let address = address.to_canonical();
@@ -32,14 +32,14 @@ impl Proxies {
         })
     }
 
-    /// The client's address.
+    /// Returns the client's address.
     ///
-    /// The last entry of `X-Forwarded-For` is what the proxy next to us has seen; those before it are what it was told.
-    /// So they are read from the end, for as long as proxies are named that are trusted. The result is the first that is
-    /// not trusted. Where an entry is no address, it is the proxy that has sent it: limits then hold for all that come by
-    /// it.
+    /// The last entry of `X-Forwarded-For` is what the nearest proxy has seen; earlier entries are what it was told. So
+    /// the entries are read from the end, for as long as they name trusted proxies; the first other address is the
+    /// client's. If an entry is no address, the proxy that sent it counts as the client, and its limits apply to all
+    /// its clients.
     ///
-    /// `forwarded` is the value of the header, of several all, in order, with commas between.
+    /// `forwarded` is the value of the header; several values are joined with commas, in order.
     pub fn client(&self, peer: Option<IpAddr>, forwarded: &str) -> Option<IpAddr> {
         let mut client = peer.map(|peer| peer.to_canonical());
         for entry in forwarded.rsplit(',') {
@@ -55,17 +55,17 @@ impl Proxies {
     }
 }
 
-/// What counts as one client's address: of IPv6 the /64, which is what a single household has.
+/// The address or network that counts as one client: for IPv6 the /64, which a single household has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Network {
-    /// An address.
+    /// An IPv4 address.
     V4(u32),
-    /// The first half of an address.
+    /// The first half of an IPv6 address.
     V6(u64),
 }
 
 impl Network {
-    /// The network of an address. One of IPv4 that is written as one of IPv6 is the same.
+    /// Returns the network of an address. An IPv4 address that is written as IPv6 counts as IPv4.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
@@ -83,7 +83,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// An address as proxies write it, perhaps with its port: "192.0.2.1", "192.0.2.1:4711", "::1", "[::1]:4711".
+/// Parses an address as proxies write it, perhaps with a port: `192.0.2.1`, `192.0.2.1:4711`, `::1`, `[::1]:4711`.
 fn parse_address(text: &str) -> Option<IpAddr> {
     if text.len() > LONGEST {
         return None;
@@ -96,7 +96,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
         text
     };
     let address = match text.split_once('%') {
-        // The zone of an address says something on the proxy's machine alone (RFC 4007 section 11.2).
+        // The zone of an address means something only on the proxy's machine (RFC 4007 section 11.2).
         Some((address, zone)) if !zone.is_empty() && !zone.contains('%') => address.parse::<Ipv6Addr>().ok()?.into(),
         Some(_) => return None,
         None => text.parse::<IpAddr>().ok()?,
@@ -113,7 +113,7 @@ fn network(text: &str) -> Result<IpNet, Error> {
     if network.trunc() != network {
         return Err(is_wrong("has bits set behind its prefix"));
     }
-    // Addresses of IPv4 are compared as such, however they are written.
+    // IPv4 addresses are compared as such, however they are written.
     Ok(match network {
         IpNet::V6(of) if of.prefix_len() >= MAPPED && of.addr().to_ipv4_mapped().is_some() => {
             match (of.addr().to_ipv4_mapped(), of.prefix_len() - MAPPED) {
@@ -125,13 +125,13 @@ fn network(text: &str) -> Result<IpNet, Error> {
     })
 }
 
-/// The name of all peers of Unix sockets.
+/// The name for all peers of Unix sockets.
 const UNIX: &str = "unix";
 
-/// Characters of an address with its port and zone.
+/// The limit on characters of an address with its port and zone.
 const LONGEST: usize = 64;
 
-/// Bits before an address of IPv4 that is written as one of IPv6 (RFC 4291 section 2.5.5.2).
+/// Bits before an IPv4 address that is written as IPv6 (RFC 4291 section 2.5.5.2).
 const MAPPED: u8 = 96;
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const NONE: AdmissionSettings = AdmissionSettings {
 const SECOND: u64 = 1_000_000;
 const HERE: &str = "192.0.2.1";
 
-/// Takes a place, in all and at an address. No limit may be passed without a consequence.
+/// Counts a peer, in all and at its address. Fails if a limit is only ignored.
 fn enter(admission: &Admission, address: &str, now: u64) -> Result<Place, (u16, Limit, String)> {
     let mut ignored = Vec::new();
     let mut place = admission.arrive(now, &mut ignored).map_err(short)?;
@@ -49,7 +49,7 @@ fn so_many_of_one_address() {
     assert_eq!(refusal.reason, "as many connections from 192.0.2.1 as max_address_connections");
     assert_eq!(short(refusal), (429, Limit::AddressConnections, "5".into()));
     let _other = enter(&admission, "192.0.2.2", 0).unwrap();
-    // It has a place among all until it is gone, but none among those of its address.
+    // It is counted among all until it is dropped, but not at its address.
     assert_eq!((admission.connections(), late.is_located()), (4, false));
     drop(late);
     assert_eq!(enter(&admission, HERE, 0).unwrap_err().1, Limit::AddressConnections);
@@ -97,7 +97,7 @@ fn so_many_of_one_address_in_a_time() {
     assert_eq!(enter(&admission, HERE, 0).unwrap_err(), (429, Limit::AddressHandshakeRate, "1".into()));
     assert!(enter(&admission, "192.0.2.2", 0).is_ok());
     assert!(enter(&admission, HERE, 5 * SECOND).is_ok());
-    // That one came on credit.
+    // That one was taken on credit.
     let (_, _, retry) = enter(&admission, HERE, 5 * SECOND).unwrap_err();
     assert!(retry == "5" || retry == "6", "{retry}");
 }
@@ -153,7 +153,7 @@ fn addresses_that_come_and_go_are_forgotten() {
         drop(enter(&admission, &format!("198.51.100.{number}"), number * 3 * SECOND).unwrap());
     }
     assert!(admission.0.counts().addresses.len() < 20);
-    // One that is there is not forgotten.
+    // An address with a connection is not forgotten.
     assert_eq!(enter(&admission, HERE, 1000 * SECOND).unwrap_err().1, Limit::AddressConnections);
     drop(stays);
 }

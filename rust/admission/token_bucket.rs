@@ -1,52 +1,53 @@
-//! How much may come in a time: a token bucket. Pure: the clock is an argument.
+//! A token bucket. Pure: the clock is an argument.
 //!
-//! A bucket is kept as the generic cell rate algorithm has it (ITU-T I.371): one number, the moment at which it is full
+//! A bucket is stored as in the generic cell rate algorithm (ITU-T I.371): one number, the time at which it is full
 //! again, so that nothing has to be refilled.
 
-/// So much a second, and so much at once.
+/// The rate and burst of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
-    /// Microseconds for each unit; 0: there is no limit.
+    /// Microseconds for each unit; 0: no limit.
     cost: f64,
-    /// Microseconds for all that the bucket holds.
+    /// Microseconds to fill an empty bucket.
     pub depth: f64,
 }
 
 impl Rate {
-    /// A bucket of `burst` that fills by `per_second`; 0: there is no limit.
+    /// Creates the rate of a bucket that holds `burst` and fills by `per_second`; 0: no limit.
     pub fn new(per_second: f64, burst: f64) -> Self {
         let cost = if per_second > 0.0 { 1e6 / per_second } else { 0.0 };
         Self { cost, depth: burst * cost }
     }
 
-    /// Whether everything is within it.
+    /// Whether there is no limit.
     pub fn is_unlimited(self) -> bool {
         self.cost == 0.0
     }
 }
 
-/// One bucket, full at first.
+/// One bucket; it is full at first.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct TokenBucket {
     full_us: f64,
 }
 
 impl TokenBucket {
-    /// Microseconds until there is anything in it at all; none if there is something now.
+    /// Returns the microseconds until there is anything in it; none if there is something now.
     pub fn wait(&self, rate: Rate, now_us: f64) -> Option<f64> {
-        // A bucket smaller than one message must not keep it out for ever, so what is there is enough, however little.
+        // Anything in the bucket is enough, however little, because a bucket smaller than one message must not block
+        // that message for ever.
         let wait = self.full_us.max(now_us) - now_us - rate.depth + rate.cost * EDGE;
         (wait >= 0.0 && rate.cost > 0.0).then_some(wait)
     }
 
-    /// Takes it in any case; returns the microseconds until the bucket is no longer overdrawn.
+    /// Takes `amount` in any case. Returns the microseconds until the bucket is no longer overdrawn.
     pub fn charge(&mut self, rate: Rate, now_us: f64, amount: f64) -> f64 {
         self.full_us = self.full_us.max(now_us) + amount * rate.cost;
         (self.full_us - now_us - rate.depth).max(0.0)
     }
 
-    /// Takes one if there is anything at all, if need be on credit. Otherwise nothing is taken, and the result is the
-    /// microseconds until there is something again.
+    /// Takes one, on credit if less than one is there. If nothing is there, takes nothing and returns the microseconds
+    /// until there is something.
     pub fn take(&mut self, rate: Rate, now_us: f64) -> Result<(), f64> {
         match self.wait(rate, now_us) {
             Some(wait) => Err(wait),
@@ -57,13 +58,13 @@ impl TokenBucket {
         }
     }
 
-    /// Whether it is as good as a new one.
+    /// Whether it is as full as a new one.
     pub fn is_full(&self, now_us: f64) -> bool {
         self.full_us <= now_us
     }
 }
 
-/// Units by which sums of floating point may be wrong.
+/// The error of floating point sums, in units.
 const EDGE: f64 = 1e-3;
 
 #[cfg(test)]
@@ -82,10 +83,10 @@ mod tests {
     fn a_burst_and_then_the_rate() {
         let (mut bucket, rate, now) = (TokenBucket::default(), Rate::new(2.0, 3.0), 100.0 * SECOND);
         assert_eq!(taken(&mut bucket, rate, now), 3);
-        // On credit for what has not run in yet, so the first wait is next to nothing, and the second as long as it takes.
+        // The second was taken on credit, so the first wait is short and the next one is as long as the rate requires.
         let wait = bucket.take(rate, now).unwrap_err();
         assert!(0.0 < wait && wait < 0.01 * SECOND, "{wait}");
-        // What was refused has taken nothing: the wait is still the same.
+        // A refusal takes nothing: the wait is the same.
         assert_eq!(bucket.take(rate, now), Err(wait));
         assert_eq!(bucket.take(rate, now + 2.0 * wait), Ok(()));
         let wait = bucket.take(rate, now + 2.0 * wait).unwrap_err();
@@ -151,7 +152,7 @@ mod tests {
             for (step, amount) in takes {
                 now += step;
                 left = f64::min(f64::from(burst), left + step * per_second);
-                // On the edge floating point may say either.
+                // At the edge, floating point may decide either way.
                 if left.abs() < 0.01 {
                     continue;
                 }
@@ -165,12 +166,12 @@ mod tests {
         }
 
         #[test]
-        fn one_who_waits_as_told_is_let_through(per_second in 0.1..1000.0, burst in 1..50u32, amount in 1..200u32) {
+        fn a_client_that_waits_as_told_is_accepted(per_second in 0.1..1000.0, burst in 1..50u32, amount in 1..200u32) {
             let (mut bucket, rate) = (TokenBucket::default(), Rate::new(per_second, f64::from(burst)));
             let mut now = 10.0 * SECOND;
             for _ in 0..5 {
                 while let Some(wait) = bucket.wait(rate, now) {
-                    // As it is told to a client: in whole microseconds, rounded up.
+                    // Clients are told whole microseconds, rounded up.
                     now += wait.ceil().max(1.0);
                 }
                 bucket.charge(rate, now, f64::from(amount));

@@ -1,9 +1,9 @@
-//! The connection to NATS. What other nodes publish to a room goes straight to the engine, through the room's [`Inlet`];
-//! everything else that comes waits for the host, announced by one descriptor that its loop watches.
+//! The connection to NATS. Messages for a room go straight to the engine through the room's [`Ingress`]. All other
+//! messages wait for the host in a queue with a descriptor that the host's loop watches.
 //!
-//! The client is `async-nats`, on a thread of its own that never holds the interpreter (`work`). It connects again by
-//! itself, for ever. Every method may be called from any thread, and none waits. What it is told to do is done from the
-//! next [`Line::flush`] on: to wake the thread is a system call, after which it may have the processor.
+//! The client is `async-nats`. It runs on a thread of its own that never holds the interpreter, and reconnects for
+//! ever. Every method may be called from any thread, and none blocks. Commands are collected and start with the next
+//! [`NatsConnection::flush`]: waking the thread is a system call, and the woken thread may take the processor.
 
 use std::fmt;
 use std::os::fd::RawFd;
@@ -20,80 +20,81 @@ use mio::Waker;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use self::incoming::Inbox;
-pub use self::incoming::{News, Reply};
-use crate::cluster::ingress::Inlet;
-use crate::engine::ring;
+use self::incoming::Incoming;
+pub use self::incoming::{NatsEvent, Reply};
+use crate::cluster::ingress::Ingress;
+use crate::engine::wake_all;
 use crate::process::Process;
 
-/// What a line is opened with.
+/// The settings of a NATS connection.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// Addresses of servers of one cluster, without credentials.
+pub struct NatsSettings {
+    /// Addresses of the servers of one NATS cluster, without credentials.
     pub servers: Vec<String>,
-    /// A token.
+    /// A token to authenticate with.
     pub token: Option<String>,
-    /// A user and a password.
+    /// A user name and a password.
     pub password: Option<(String, String)>,
-    /// A file with a user's JWT and its seed.
+    /// A credentials file with a user's JWT and its seed.
     pub credentials: Option<PathBuf>,
-    /// A file of certificates that are believed besides the system's.
+    /// A file of CA certificates that are trusted in addition to those of the system.
     pub ca: Option<PathBuf>,
-    /// Files with our own certificate and its key.
+    /// Files with the client certificate and its key.
     pub certificate: Option<(PathBuf, PathBuf)>,
-    /// What ends the subjects of our own messages: they are not heard.
+    /// The last token of the subjects that this node publishes to. Messages with this ending are our own, and are
+    /// ignored.
     pub node: String,
-    /// A subject that is ours alone. What is sent to it comes back when all that was sent before has arrived.
+    /// A subject that only this node uses. A message sent to it comes back after everything that was sent before it.
     pub echo: String,
-    /// For an attempt to connect.
+    /// The timeout of one attempt to connect.
     pub timeout: Duration,
-    /// Between two attempts.
+    /// The wait between two attempts to connect.
     pub retry: Duration,
-    /// Between pings; two without an answer, and the connection counts as lost.
+    /// The interval between pings. The connection counts as lost after two pings without an answer.
     pub ping: Duration,
-    /// Bytes that may wait to be sent, and as many may wait for the host.
+    /// The limit on bytes that wait to be sent, and also on bytes that wait for the host.
     pub max_bytes: usize,
 }
 
-/// Where what comes to a subject goes.
+/// Where the messages of a subscription go.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// To a room of the engine.
-    Inlet(Arc<Inlet>),
+    Ingress(Arc<Ingress>),
     /// To the host.
     Host,
-    /// To the host, with its number in a log.
+    /// To the host, with their number in the log.
     Log,
 }
 
-/// What NATS is asked.
+/// A request to NATS.
 #[derive(Debug)]
 pub struct Question {
-    /// Names it, and its answer.
+    /// The id of the request. The answer has the same id.
     pub ticket: u64,
-    /// Whom.
+    /// The subject that the request is sent to.
     pub subject: String,
-    /// Any.
+    /// Headers of the request.
     pub headers: Vec<(String, String)>,
-    /// The payload.
+    /// The payload of the request.
     pub payload: Bytes,
-    /// There are several answers, of which the last has a status (NATS ADR-31).
+    /// Whether several answers come; the last one has a status (NATS ADR-31).
     pub is_batch: bool,
 }
 
-/// See the module's head.
+/// A connection to NATS. Thread-safe; no method blocks except [`Self::close`].
 #[derive(Debug)]
-pub struct Line {
+pub struct NatsConnection {
     shared: Arc<Shared>,
-    waiting: Mutex<Vec<Command>>,
-    commands: UnboundedSender<Vec<Command>>,
+    waiting: Mutex<Vec<NatsCommand>>,
+    commands: UnboundedSender<Vec<NatsCommand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     owner: Process,
 }
 
-impl Line {
-    /// Starts to connect; [`News::Up`] or [`News::Ended`] says how that went.
-    pub fn open(settings: Settings) -> io::Result<Self> {
+impl NatsConnection {
+    /// Starts to connect. [`NatsEvent::Up`] or [`NatsEvent::Ended`] reports the result.
+    pub fn open(settings: NatsSettings) -> io::Result<Self> {
         let (commands, orders) = unbounded_channel();
         let shared = Arc::new(Shared::new(settings)?);
         let (theirs, sender) = (Arc::clone(&shared), commands.downgrade());
@@ -108,59 +109,60 @@ impl Line {
         })
     }
 
-    /// The descriptor that becomes readable when [`Self::take`] has something.
+    /// Returns the descriptor that is readable while [`Self::take`] has something to return.
     pub fn fd(&self) -> RawFd {
-        self.shared.inbox.fd()
+        self.shared.incoming.fd()
     }
 
-    /// What has happened since, at most so much of it; the descriptor stays readable if there is more.
-    pub fn take(&self, most: usize) -> Vec<News> {
-        self.shared.inbox.take(most)
+    /// Returns at most `most` events. The descriptor stays readable if there are more.
+    pub fn take(&self, most: usize) -> Vec<NatsEvent> {
+        self.shared.incoming.take(most)
     }
 
-    /// Whether it is connected, and hears.
+    /// Whether the connection is up and all subscriptions are active.
     pub fn is_up(&self) -> bool {
         self.shared.is_up.load(Relaxed)
     }
 
-    /// Sends a message; false if it was not even tried, for there is no connection or too much waits.
+    /// Sends a message. Returns false if there is no connection, or if more than `max_bytes` would wait.
     pub fn send(&self, subject: String, payload: &[u8]) -> bool {
         let size = payload.len() + OVERHEAD;
         if !self.is_up() || self.shared.outgoing.load(Relaxed) + size > self.shared.settings.max_bytes {
             return false;
         }
         self.shared.outgoing.fetch_add(size, Relaxed);
-        self.order(Command::Send { subject, payload: Bytes::copy_from_slice(payload) });
+        self.order(NatsCommand::Send { subject, payload: Bytes::copy_from_slice(payload) });
         true
     }
 
-    /// From the next [`Self::sync`] on, what is sent to a subject is heard, also after the connection was lost. `id` names
-    /// it, and is used once.
+    /// Subscribes to a subject. The subscription is active after the next [`Self::sync`], and is restored after a
+    /// reconnect. `id` names it and must not be reused.
     pub fn subscribe(&self, id: u64, subject: String, target: Target) {
-        self.order(Command::Subscribe { id, subject, target });
+        self.order(NatsCommand::Subscribe { id, subject, target });
     }
 
-    /// Ends that.
+    /// Ends the subscription `id`.
     pub fn unsubscribe(&self, id: u64) {
-        self.order(Command::Unsubscribe { id });
+        self.order(NatsCommand::Unsubscribe { id });
     }
 
-    /// When all that was done before has arrived, [`News::Synced`] says so; never, if the connection is lost meanwhile.
+    /// Asks for [`NatsEvent::Synced`], which comes when everything sent before has arrived. It never comes if the
+    /// connection is lost meanwhile.
     pub fn sync(&self, ticket: u64) {
-        self.order(Command::Sync { ticket });
+        self.order(NatsCommand::Sync { ticket });
     }
 
-    /// [`News::Answered`] brings the answer, or says that there is none, after twice the timeout at most.
+    /// Sends a request. [`NatsEvent::Answered`] brings the answer, or an error after at most twice the timeout.
     pub fn ask(&self, question: Question) {
-        self.order(Command::Ask(question));
+        self.order(NatsCommand::Ask(question));
     }
 
-    /// Lets go of the connection, and makes another.
+    /// Drops the connection and connects again.
     pub fn reconnect(&self) {
-        self.order(Command::Reconnect);
+        self.order(NatsCommand::Reconnect);
     }
 
-    /// Messages and bytes that have come, and how often it has connected.
+    /// Returns the number of messages received, of bytes received, and of connects.
     pub fn counts(&self) -> [u64; 3] {
         self.shared.client.get().map_or([0; 3], |client| {
             let statistics = client.statistics();
@@ -168,17 +170,17 @@ impl Line {
         })
     }
 
-    /// Bytes of a message, headers included, that the server takes at most; none before it was connected.
+    /// Returns the largest message that the server accepts, in bytes with headers; none before the first connect.
     pub fn max_payload(&self) -> Option<usize> {
         self.shared.client.get().map(Client::max_payload)
     }
 
-    /// Sends what waits and ends the thread; false if that was not done in time. May be called twice.
+    /// Sends what waits and ends the thread. Returns false if that takes longer than the timeout. May be called twice.
     pub fn close(&self, timeout: Duration) -> bool {
         if !self.owner.is_here() {
             return true;
         }
-        self.order(Command::Close);
+        self.order(NatsCommand::Close);
         self.flush();
         self.shared.closing.notify_one();
         let deadline = Instant::now() + timeout;
@@ -187,34 +189,35 @@ impl Line {
             thread::sleep(Duration::from_millis(1));
         }
         let Some(thread) = place.take_if(|thread| thread.is_finished()) else { return place.is_none() };
-        // Its panic, if any, was told.
+        // A panic of the thread was already reported as an event.
         let _ = thread.join();
         true
     }
 
-    /// Has all that was ordered done.
+    /// Starts all commands that were collected since the last call.
     pub fn flush(&self) {
         let mut waiting = lock(&self.waiting);
         if !waiting.is_empty() {
-            // Under the lock, which keeps the order. Fails only when the thread has ended, which was told.
+            // The lock is held so that commands keep their order. Sending fails only if the thread has ended, which was
+            // reported.
             let _ = self.commands.send(mem::take(&mut waiting));
         }
     }
 
-    fn order(&self, command: Command) {
+    fn order(&self, command: NatsCommand) {
         lock(&self.waiting).push(command);
     }
 }
 
-impl Drop for Line {
+impl Drop for NatsConnection {
     fn drop(&mut self) {
         self.close(Duration::from_secs(1));
     }
 }
 
-/// What the thread is told.
+/// A command to the thread.
 #[derive(Debug)]
-enum Command {
+enum NatsCommand {
     Send { subject: String, payload: Bytes },
     Subscribe { id: u64, subject: String, target: Target },
     Unsubscribe { id: u64 },
@@ -226,19 +229,19 @@ enum Command {
     Close,
 }
 
-/// What both sides see.
+/// The state that the thread and its callers share.
 struct Shared {
-    settings: Settings,
+    settings: NatsSettings,
     is_up: AtomicBool,
-    /// Bytes that were taken and that the client has not.
+    /// Bytes that were accepted by `send` and not yet given to the client.
     outgoing: AtomicUsize,
-    /// How often it was connected: what is on its way from before means nothing.
+    /// The number of connects. An echo with an older number was sent over a former connection, and is ignored.
     connects: AtomicU64,
     client: OnceLock<Client>,
-    /// Notified when it is to end, whatever it waits for.
+    /// Notified when the thread must end, even if it waits for something.
     closing: Notify,
-    inbox: Inbox,
-    /// Threads of the engine that sleep and have something to write.
+    incoming: Incoming,
+    /// Engine threads that sleep and have something to write.
     wake: Mutex<Wake>,
 }
 
@@ -249,7 +252,7 @@ struct Wake {
 }
 
 impl Shared {
-    fn new(settings: Settings) -> io::Result<Self> {
+    fn new(settings: NatsSettings) -> io::Result<Self> {
         Ok(Self {
             settings,
             is_up: AtomicBool::new(false),
@@ -257,65 +260,65 @@ impl Shared {
             connects: AtomicU64::new(0),
             client: OnceLock::new(),
             closing: Notify::new(),
-            inbox: Inbox::new()?,
+            incoming: Incoming::new()?,
             wake: Mutex::default(),
         })
     }
 
-    fn tell(&self, news: News) {
-        self.inbox.tell(news, self.settings.max_bytes);
+    fn tell(&self, event: NatsEvent) {
+        self.incoming.tell(event, self.settings.max_bytes);
     }
 
     fn go_down(&self) {
         if self.is_up.swap(false, Relaxed) {
-            self.tell(News::Down);
+            self.tell(NatsEvent::Down);
         }
     }
 
-    /// A message has come to the engine.
-    fn enter(&self, id: u64, inlet: &Inlet, data: &[u8]) {
+    /// Gives a message to the engine.
+    fn enter(&self, id: u64, ingress: &Ingress, data: &[u8]) {
         let mut wake = lock(&self.wake);
-        let taken = inlet.take(data, &mut wake.threads);
+        let outcome = ingress.take(data, &mut wake.threads);
         wake.messages += 1;
         if wake.messages >= BATCH {
-            wake.ring();
+            wake.flush();
         }
         drop(wake);
-        if taken.missing > 0 || taken.fault.is_some() {
-            self.tell(News::Missed(id, taken.missing, taken.fault.map(|error| error.to_string())));
+        if outcome.missing > 0 || outcome.fault.is_some() {
+            self.tell(NatsEvent::Missed(id, outcome.missing, outcome.fault.map(|error| error.to_string())));
         }
     }
 
-    /// Nothing more has come: what did is written.
+    /// Wakes the writing threads, because no more messages are there to read.
     fn settle(&self) {
-        lock(&self.wake).ring();
+        lock(&self.wake).flush();
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No credentials.
+        // Leaves out the credentials.
         f.debug_struct("Shared").field("servers", &self.settings.servers).field("is_up", &self.is_up).finish()
     }
 }
 
 impl Wake {
-    fn ring(&mut self) {
+    fn flush(&mut self) {
         self.messages = 0;
-        ring(&mut self.threads);
+        wake_all(&mut self.threads);
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these locks guard is consistent at every point where code under them could panic.
+    // The data behind these locks is consistent wherever code under them can panic, so a poisoned lock is usable.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Bytes that a message takes besides its own.
+/// Bytes charged for a message in addition to its payload.
 const OVERHEAD: usize = 200;
 
-/// Messages that come in a row before those who write them are woken: a millisecond's at most, and one write to each
-/// member carries them all.
+/// Messages read in a row before the writing threads are woken: at most a millisecond of messages, which each member
+/// then gets with one write.
 const BATCH: usize = 1024;
 
 mod incoming;

@@ -1,6 +1,6 @@
-//! What nodes send each other of a room: a message, ready to be framed, and where it comes from. Pure.
+//! A message between nodes: a message for a room, and the node that it comes from. Pure.
 //!
-//! The layout is that of `python/fanwire/cluster/parcel.py`; a test holds both against each other.
+//! The layout is that of `python/fanwire/cluster/parcel.py`; a test compares both.
 
 use std::str;
 
@@ -10,27 +10,27 @@ use crate::error::Error;
 use crate::message::{Delivery, Message, Role};
 use crate::protocol::envelope::Kind;
 
-/// See the module's head.
+/// A decoded message of another node.
 #[derive(Debug, Clone, Copy)]
-pub struct Parcel<'a> {
+pub struct NodeMessage<'a> {
     /// When it was published, in milliseconds since 1970.
     pub ts_ms: u64,
-    /// The node that it comes from.
+    /// The id of the node that sent it.
     pub origin: u64,
-    /// Its number among that node's messages in the room, from 1.
+    /// Its number among the messages of that node to the room, from 1.
     pub number: u64,
-    /// The message; none: the parcel says how many there were.
+    /// The message; none if it only says how many messages there were.
     pub draft: Option<Draft<'a>>,
-    /// Its key was forgotten then, in microseconds since 1970.
+    /// When its key was forgotten, in microseconds since 1970; none if it is a value or an ordinary message.
     pub forgotten_us: Option<u64>,
 }
 
-impl<'a> Parcel<'a> {
-    /// The parcel of some bytes, or what is wrong with them.
+impl<'a> NodeMessage<'a> {
+    /// Decodes bytes from another node.
     pub fn unpack(data: &'a [u8]) -> Result<Self, Error> {
         Self::parse(data).ok_or_else(|| {
             let (len, head) = (data.len(), &data[..data.len().min(4)]);
-            Error::Invalid(format!("{len} bytes beginning with {head:02x?} are no parcel of version {VERSION}"))
+            Error::Invalid(format!("{len} bytes beginning with {head:02x?} are no node message of version {VERSION}"))
         })
     }
 
@@ -72,11 +72,11 @@ impl<'a> Parcel<'a> {
     }
 }
 
-/// The parcel of a kept message, as one of the room's own delivery class, or of a forgotten key; none if the key is too
-/// long for one.
+/// Encodes a kept message with the room's own delivery class, or a forgotten key; none if the key is longer than 65,535
+/// bytes.
 pub fn pack(message: &Message) -> Option<Vec<u8>> {
-    let about = message.about();
-    let key = about.key_name.as_deref();
+    let metadata = message.metadata();
+    let key = metadata.key_name.as_deref();
     let size = u16::try_from(key.map_or(0, str::len)).ok()?;
     let kind = match message.kind() {
         _ if !message.is_data() => 4,
@@ -85,7 +85,7 @@ pub fn pack(message: &Message) -> Option<Vec<u8>> {
         Kind::Json => 2,
     };
     let mut data = vec![VERSION, kind, 0, key.is_some().into()];
-    for number in [about.ts_ms, 0, 0] {
+    for number in [metadata.ts_ms, 0, 0] {
         data.extend(number.to_be_bytes());
     }
     data.extend(size.to_be_bytes());
@@ -93,7 +93,7 @@ pub fn pack(message: &Message) -> Option<Vec<u8>> {
     if message.is_data() {
         data.extend(message.payload());
     } else {
-        data.extend(about.ts_ms.saturating_mul(1000).to_be_bytes());
+        data.extend(metadata.ts_ms.saturating_mul(1000).to_be_bytes());
     }
     Some(data)
 }
@@ -109,11 +109,11 @@ const VERSION: u8 = 1;
 mod tests {
     use super::*;
     use crate::budget::Budget;
-    use crate::message::About;
+    use crate::message::Metadata;
     use proptest::prelude::*;
     use std::sync::Arc;
 
-    /// A text message with a key, in `drop-oldest`, of node 2, its third.
+    /// A text message with a key, in `drop-oldest`: the third message of node 2.
     fn packed() -> Vec<u8> {
         let mut data = vec![1, 1, 3, 1];
         for number in [1_u64, 2, 3] {
@@ -125,9 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_one() {
+    fn a_whole_message() {
         let data = packed();
-        let Parcel { ts_ms, origin, number, draft, forgotten_us } = Parcel::unpack(&data).unwrap();
+        let NodeMessage { ts_ms, origin, number, draft, forgotten_us } = NodeMessage::unpack(&data).unwrap();
         assert_eq!(forgotten_us, None);
         let draft = draft.unwrap();
         assert_eq!((ts_ms, origin, number), (1, 2, 3));
@@ -137,63 +137,63 @@ mod tests {
 
     #[test]
     fn a_kept_message_comes_back() {
-        let about = About { key_name: Some("k".into()), ts_ms: 7, ..About::place(1, 2, Delivery::Latest) };
+        let metadata = Metadata { key_name: Some("k".into()), ts_ms: 7, ..Metadata::place(1, 2, Delivery::Latest) };
         let budget = Arc::new(Budget::new(usize::MAX));
-        let data = pack(&Message::new(Role::Data, Kind::Json, b"[1]", about, 0, &budget)).unwrap();
-        let parcel = Parcel::unpack(&data).unwrap();
-        let draft = parcel.draft.unwrap();
-        assert_eq!((parcel.ts_ms, draft.kind, draft.payload), (7, Kind::Json, &b"[1]"[..]));
+        let data = pack(&Message::new(Role::Data, Kind::Json, b"[1]", metadata, 0, &budget)).unwrap();
+        let message = NodeMessage::unpack(&data).unwrap();
+        let draft = message.draft.unwrap();
+        assert_eq!((message.ts_ms, draft.kind, draft.payload), (7, Kind::Json, &b"[1]"[..]));
         assert_eq!((draft.key, draft.delivery), (Some("k"), None));
     }
 
     #[test]
     fn a_kept_forgetting_comes_back() {
-        let about = About { key_name: Some("k".into()), ts_ms: 7, ..About::place(1, 2, Delivery::Latest) };
+        let about = Metadata { key_name: Some("k".into()), ts_ms: 7, ..Metadata::place(1, 2, Delivery::Latest) };
         let budget = Arc::new(Budget::new(usize::MAX));
         let data = pack(&Message::new(Role::Event("forgotten"), Kind::Json, b"", about, 0, &budget)).unwrap();
-        let parcel = Parcel::unpack(&data).unwrap();
-        assert_eq!((parcel.ts_ms, parcel.forgotten_us, parcel.draft.unwrap().key), (7, Some(7000), Some("k")));
+        let message = NodeMessage::unpack(&data).unwrap();
+        assert_eq!((message.ts_ms, message.forgotten_us, message.draft.unwrap().key), (7, Some(7000), Some("k")));
     }
 
     #[test]
     fn a_key_that_was_forgotten() {
         let mut data = [&[1, 4, 0, 1], &packed()[4..31]].concat();
-        assert!(Parcel::unpack(&data).is_err());
+        assert!(NodeMessage::unpack(&data).is_err());
         data.extend(5_u64.to_be_bytes());
-        let parcel = Parcel::unpack(&data).unwrap();
-        assert_eq!((parcel.origin, parcel.number, parcel.forgotten_us), (2, 3, Some(5)));
-        assert_eq!(parcel.draft.unwrap().key, Some("k"));
+        let message = NodeMessage::unpack(&data).unwrap();
+        assert_eq!((message.origin, message.number, message.forgotten_us), (2, 3, Some(5)));
+        assert_eq!(message.draft.unwrap().key, Some("k"));
         data[3] = 0;
-        assert!(Parcel::unpack(&data).is_err());
+        assert!(NodeMessage::unpack(&data).is_err());
     }
 
     #[test]
-    fn a_mere_count() {
+    fn a_count_without_a_message() {
         let data = [&[1, 3, 0, 0], &packed()[4..28], &[0, 0]].concat();
-        let parcel = Parcel::unpack(&data).unwrap();
-        assert!(parcel.draft.is_none());
-        assert_eq!((parcel.origin, parcel.number), (2, 3));
+        let message = NodeMessage::unpack(&data).unwrap();
+        assert!(message.draft.is_none());
+        assert_eq!((message.origin, message.number), (2, 3));
     }
 
     #[test]
-    fn whatever_else_comes_is_refused() {
+    fn everything_else_is_refused() {
         let data = packed();
         for len in 0..HEAD + 1 {
-            assert!(Parcel::unpack(&data[..len]).is_err(), "{len}");
+            assert!(NodeMessage::unpack(&data[..len]).is_err(), "{len}");
         }
         for (place, byte) in [(0, 2), (1, 5), (2, 5), (HEAD - 1, 200), (HEAD, 0xff), (HEAD + 2, b' ')] {
             let mut other = data.clone();
             other[place] = byte;
-            assert!(Parcel::unpack(&other).is_err(), "{place}");
+            assert!(NodeMessage::unpack(&other).is_err(), "{place}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_bytes_are_too_strange(data: Vec<u8>, head in 0..4_u8) {
-            // Of any, most fail at the version.
-            let _ = Parcel::unpack(&data);
-            let _ = Parcel::unpack(&[&[VERSION, head, 0, 1], &data[..]].concat());
+        fn any_bytes_are_decoded_or_refused(data: Vec<u8>, head in 0..4_u8) {
+            // Nearly all random bytes fail at the version, so these have a right one.
+            let _ = NodeMessage::unpack(&data);
+            let _ = NodeMessage::unpack(&[&[VERSION, head, 0, 1], &data[..]].concat());
         }
     }
 

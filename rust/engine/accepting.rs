@@ -1,4 +1,4 @@
-//! How connections come in: listeners, the requests of newcomers, and the host's answers to them.
+//! Accepting connections: listeners, the requests of newcomers, and the host's answers to them.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use mio::{Poll, Registry, Token, Waker};
 use socket2::Socket;
 
 use crate::admission::Admission;
-use crate::engine::{Engine, Farewell, Handle, Settings, lock};
+use crate::engine::{CloseReason, Engine, EngineSettings, Handle, lock};
 use crate::error::Error;
 use crate::io::acceptor::{Acceptor, Listener, Outage, Told};
 use crate::io::driver::WAKE;
@@ -26,30 +26,30 @@ use crate::slots::ConnId;
 use crate::wire::refusal::Refusal;
 use crate::wire::websocket_handshake::switching;
 
-/// What the engine holds of its acceptor.
+/// The engine's side of the acceptor.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct AcceptorHandle {
     newcomers: Arc<Mutex<Newcomers<Wire>>>,
     queue: Arc<Queue<Told>>,
     waker: Waker,
     registry: Arc<Registry>,
     admission: Admission,
-    /// The token of the next listener; ids of newcomers are larger by far.
+    /// The token of the next listener. Ids of newcomers are far larger, so the two never collide.
     next_token: AtomicUsize,
 }
 
 /// A newcomer on its way to a shard.
-struct Entrant {
+struct Admitted {
     conn: ConnId,
     link: Wire,
     greeting: Box<[u8]>,
     source: Source,
 }
 
-impl Gate {
-    /// An acceptor, and what the engine holds of it.
+impl AcceptorHandle {
+    /// Creates an acceptor, and the engine's side of it.
     pub(super) fn new(
-        settings: &Settings,
+        settings: &EngineSettings,
         events: &Arc<Events>,
         failure: &Arc<OnceLock<String>>,
         started: Instant,
@@ -92,56 +92,57 @@ impl Gate {
     }
 
     fn wake(&self) {
-        // Fails only if the descriptor is broken; the thread then looks at its next timer.
+        // Fails only if the descriptor is broken; the thread then wakes at its next timer.
         let _ = self.waker.wake();
     }
 }
 
 impl Engine {
-    /// Accepts connections from a listening socket as well.
+    /// Also accepts connections from this listening socket.
     pub fn listen(&self, fd: OwnedFd, door: Door) -> Result<(), Error> {
         self.check()?;
-        let token = Token(self.gate.next_token.fetch_add(1, Relaxed));
-        let Settings { unsent_bytes, write_timeout, .. } = self.settings;
-        let listener = Listener::new(fd, door, token, &self.gate.registry, unsent_bytes, write_timeout)?;
-        self.gate.push(Told::Listen(listener));
+        let token = Token(self.acceptor.next_token.fetch_add(1, Relaxed));
+        let EngineSettings { unsent_bytes, write_timeout, .. } = self.settings;
+        let listener = Listener::new(fd, door, token, &self.acceptor.registry, unsent_bytes, write_timeout)?;
+        self.acceptor.push(Told::Listen(listener));
         Ok(())
     }
 
-    /// Accepts no more, and closes all listening sockets before it returns. Newcomers whose head is not whole are refused when it
-    /// is.
+    /// Closes all listening sockets before it returns. Newcomers whose request head is incomplete are refused when it
+    /// is complete.
     pub fn stop_listening(&self) -> Result<(), Error> {
         self.check()?;
         let (done, closed) = mpsc::sync_channel(1);
-        self.gate.push(Told::Close(done));
-        // An error says that the thread has ended, which closes them as well.
+        self.acceptor.push(Told::Close(done));
+        // An error means that the thread has ended, which also closes the sockets.
         let _ = closed.recv_timeout(CLOSE_TIMEOUT);
         Ok(())
     }
 
-    /// What those are told who ask whether the server takes new clients, and are refused themselves.
+    /// Sets the answer to readiness checks: whether the server takes new clients.
     pub fn set_ready(&self, is_ready: bool) {
-        self.gate.newcomers().set_ready(is_ready);
+        self.acceptor.newcomers().set_ready(is_ready);
     }
 
-    /// Connections that hold a place: newcomers, and those that came in as such.
+    /// Returns the number of connections that count for `max_connections`: newcomers, and connections that were
+    /// accepted here.
     pub fn connections(&self) -> usize {
-        self.gate.admission.connections()
+        self.acceptor.admission.connections()
     }
 
-    /// Newcomers that are not decided.
+    /// Returns the number of newcomers that the host has not decided about.
     pub fn waiting(&self) -> usize {
-        self.gate.newcomers().waiting()
+        self.acceptor.newcomers().waiting()
     }
 
-    /// How many requests were answered with each status; 101: they were accepted.
+    /// Returns how many requests were answered with each status; 101 means accepted.
     pub fn handshakes(&self) -> Vec<(u16, u64)> {
-        self.gate.newcomers().report().statuses().iter().map(|(&status, &count)| (status, count)).collect()
+        self.acceptor.newcomers().report().statuses().iter().map(|(&status, &count)| (status, count)).collect()
     }
 
-    /// How often each limit was passed, in the order of [`LIMITS`].
+    /// Returns how often each limit was exceeded, in the order of [`LIMITS`].
     pub fn passed(&self) -> [u64; LIMITS.len()] {
-        let mut passed = *self.gate.newcomers().report().limits();
+        let mut passed = *self.acceptor.newcomers().report().limits();
         for stats in self.stats() {
             for (sum, count) in passed.iter_mut().zip(&stats.limits) {
                 *sum += count.value();
@@ -150,13 +151,13 @@ impl Engine {
         passed
     }
 
-    /// What there is to say of a newcomer that an event has named; none if it has gone since.
+    /// Returns the details of a newcomer that an event named; none if it has gone.
     pub fn news(&self, request: ConnId) -> Option<News> {
-        self.gate.newcomers().news(request)
+        self.acceptor.newcomers().news(request)
     }
 
-    /// Lets a newcomer in: it is sent the 101 and, as a message, `first`. With a codec it has a session. Returns the
-    /// connection's id; none if the newcomer has gone.
+    /// Accepts a newcomer: sends the 101 and, as a message, `first`. With a codec it gets a session. Returns the id of
+    /// the connection; none if the newcomer has gone.
     pub fn accept(
         &self,
         request: ConnId,
@@ -166,7 +167,7 @@ impl Engine {
     ) -> Result<Option<ConnId>, Error> {
         self.check()?;
         let shard = self.emptiest()?;
-        let Some(Entrant { conn, link, greeting, source }) = self.admit(request, shard, times)? else {
+        let Some(Admitted { conn, link, greeting, source }) = self.admit(request, shard, times)? else {
             return Ok(None);
         };
         let (form, has_session) = (Form::websocket(session.unwrap_or(Codec::Raw)), session.is_some());
@@ -174,7 +175,7 @@ impl Engine {
         Ok(Some(conn))
     }
 
-    /// Lets a newcomer in as the next link of a session, see [`Self::resume`]. Returns the link's id; none if the
+    /// Accepts a newcomer as the next link of a session; see [`Self::resume`]. Returns the id of the link; none if the
     /// newcomer has gone.
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     pub fn accept_again(
@@ -185,70 +186,70 @@ impl Engine {
         received: u64,
         accepted: &[u8],
         refused: [Box<[u8]>; UNRESUMED.len()],
-        farewell: Farewell<'_>,
+        close: CloseReason<'_>,
         times: f64,
     ) -> Result<Option<ConnId>, Error> {
         self.check()?;
-        let shard = self.shard_of(conn).ok_or_else(|| Error::Invalid(format!("{conn:?} is no connection")))?;
-        let retired = Retired { id: shard.take_id()?, frame: farewell.frame() };
-        let entrant = self.admit(request, shard, times);
-        if !matches!(entrant, Ok(Some(_))) {
+        let shard = self.shard_of(conn).ok_or_else(|| Error::Invalid(format!("there is no connection {conn:?}")))?;
+        let retired = Retired { id: shard.take_id()?, frame: close.frame() };
+        let admitted = self.admit(request, shard, times);
+        if !matches!(admitted, Ok(Some(_))) {
             lock(&shard.ids).release(retired.id);
         }
-        let Some(Entrant { conn: as_new, link, greeting, source }) = entrant? else { return Ok(None) };
+        let Some(Admitted { conn: as_new, link, greeting, source }) = admitted? else { return Ok(None) };
         let (form, accepted) = (Form::websocket(codec), accepted.into());
         let resume = Resume { conn, link, as_new, retired, form, received, greeting, accepted, refused, source };
         shard.push(Command::Resume(Box::new(resume)), 0);
         Ok(Some(as_new))
     }
 
-    /// Does not let a newcomer in, if it has not gone.
+    /// Refuses a newcomer. Does nothing if it has gone.
     pub fn refuse(&self, request: ConnId, refusal: Refusal) -> Result<(), Error> {
         self.check()?;
-        self.gate.push(Told::Refuse(request, refusal));
+        self.acceptor.push(Told::Refuse(request, refusal));
         Ok(())
     }
 
-    /// A newcomer that was given to the host is gone.
+    /// Reports that a newcomer that was given to the host has ended.
     pub fn left(&self, request: ConnId) {
-        self.gate.newcomers().left(request);
+        self.acceptor.newcomers().left(request);
     }
 
-    /// A newcomer that was given to the host asks to come in, over the same socket, by this duplicate: `received` is what the
-    /// host has read of its request. It is a newcomer again, in the place that it has.
+    /// Takes back a newcomer that was given to the host and now asks for a WebSocket. `fd` is a duplicate of its
+    /// socket, and `received` is what the host has read of its request. It still counts as the same connection.
     pub fn take_back(&self, request: ConnId, fd: OwnedFd, received: &[u8]) -> Result<(), Error> {
         self.check()?;
         let socket = Socket::from(fd);
         socket.set_nonblocking(true)?;
-        let link = Wire::Socket(SocketLink::accepted(socket, Arc::clone(&self.gate.registry)));
-        let now_us = self.mint.now_us();
+        let link = Wire::Socket(SocketLink::accepted(socket, Arc::clone(&self.acceptor.registry)));
+        let now_us = self.builder.now_us();
         self.with_newcomers(|newcomers| newcomers.take_back(request, link, received, now_us));
         Ok(())
     }
 
-    /// What the host has read of a newcomer that it reads; none: its end.
+    /// Takes bytes that the host has read of a newcomer; none: the newcomer has ended.
     pub(super) fn feed_newcomer(&self, id: ConnId, bytes: Option<&[u8]>) {
-        let now_us = self.mint.now_us();
+        let now_us = self.builder.now_us();
         self.with_newcomers(|newcomers| newcomers.feed(id, bytes, now_us));
     }
 
     fn with_newcomers(&self, change: impl FnOnce(&mut Newcomers<Wire>)) {
         let (events, is_early) = {
-            let mut newcomers = self.gate.newcomers();
+            let mut newcomers = self.acceptor.newcomers();
             change(&mut newcomers);
             (newcomers.take(), newcomers.is_early())
         };
-        // Only messages fill anything.
+        // Only messages count for the credit of a connection, and these events are none.
         self.events.extend(events, &mut Vec::new());
         if is_early {
-            self.gate.wake();
+            self.acceptor.wake();
         }
     }
 
     /// Takes a newcomer from the acceptor; none if it has gone.
-    fn admit(&self, request: ConnId, shard: &Handle, times: f64) -> Result<Option<Entrant>, Error> {
+    fn admit(&self, request: ConnId, shard: &Handle, times: f64) -> Result<Option<Admitted>, Error> {
         let conn = shard.take_id()?;
-        let accepted = self.gate.newcomers().accept(request);
+        let accepted = self.acceptor.newcomers().accept(request);
         let Some(Accepted { mut link, place, accept_key, subprotocol, rest }) = accepted else {
             lock(&shard.ids).release(conn);
             return Ok(None);
@@ -256,9 +257,9 @@ impl Engine {
         link.keep(place);
         link.rename(conn, &shard.registry);
         let greeting = switching(&accept_key, subprotocol).into();
-        Ok(Some(Entrant { conn, link, greeting, source: Source { rest, times } }))
+        Ok(Some(Admitted { conn, link, greeting, source: Source { rest, times } }))
     }
 }
 
-/// How long the acceptor may take to close its listeners: it never waits for anything.
+/// How long the acceptor may take to close its listeners. It never blocks, so a second is plenty.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,20 +1,20 @@
-//! Forgetting keys. A forgetting is a message of the room like any other: it has a number, stands in the history, and comes
-//! to the sessions in the room in the order of the values, where it takes the place of a waiting value of its key.
+//! Forgetting keys. The message that says so is a message of the room: it has a number and is kept in the history.
+//! Sessions get it in order, and it replaces a waiting value of its key.
 
 use std::sync::Arc;
 
 use mio::Waker;
 
 use crate::engine::message_builder::{Draft, Stamp};
-use crate::engine::{Engine, ring};
+use crate::engine::{Engine, wake_all};
 use crate::error::Error;
 use crate::message::{Delivery, Message, Role};
 use crate::protocol::envelope::Kind;
 use crate::room::forgotten::When;
-use crate::room::table::Entry;
+use crate::room::table::RoomEntry;
 use crate::wire::table::kind;
 
-/// The message that says that a key has no value any more.
+/// Returns the message that says that a key has no value any more.
 pub fn forgetting(key: &str) -> Draft<'_> {
     let (id, ack, delivery) = (None, false, Some(Delivery::Latest));
     Draft { kind: Kind::Json, payload: b"", role: FORGOTTEN, id, ack, key: Some(key), delivery }
@@ -22,11 +22,11 @@ pub fn forgetting(key: &str) -> Draft<'_> {
 
 impl Engine {
     /// Forgets the newest value of a key, so that joiners no longer get it, and tells the sessions in the room. Returns
-    /// whether there was one, and the moment in microseconds since 1970: later than that of the value.
+    /// whether there was a value, and the time in microseconds since 1970, which is later than that of the value.
     pub fn forget(&self, name: &str, key: &str) -> Result<(bool, u64), Error> {
         self.check()?;
         let mut wake = Vec::new();
-        let now_us = self.mint.unix_us(self.mint.now_us());
+        let now_us = self.builder.unix_us(self.builder.now_us());
         let found = self.rooms.find(name, |entry| {
             let Some(old) = entry.room.value(key) else {
                 entry.room.note_forgotten(key, When { ts_us: now_us, seq: 0 });
@@ -38,13 +38,13 @@ impl Engine {
             entry.room.note_forgotten(key, When { ts_us, seq: 0 });
             Ok((true, ts_us))
         });
-        ring(&mut wake);
+        wake_all(&mut wake);
         found.unwrap_or(Ok((false, now_us)))
     }
 
-    /// The same for a key that another node has forgotten at `ts_us`, unless its value is newer. If that is known already,
-    /// nothing is done. `is_numbered`: it takes a number here; otherwise the room's numbers come from outside, and it is
-    /// told as an event.
+    /// Forgets a key that another node has forgotten at `ts_us`, unless its value here is newer. Does nothing if that
+    /// is known already. If `is_numbered`, it takes a number of the room; otherwise the room is numbered from outside
+    /// and gets an event.
     pub fn forget_older(&self, name: &str, key: &str, ts_us: u64, is_numbered: bool) -> Result<bool, Error> {
         self.check()?;
         let mut wake = Vec::new();
@@ -54,20 +54,21 @@ impl Engine {
             }
             self.forget_if(entry, key, ts_us, is_numbered, &mut wake)
         });
-        ring(&mut wake);
+        wake_all(&mut wake);
         result.unwrap_or(Ok(false))
     }
 
-    /// The same as it comes in the order of that node's messages; see [`Self::publish_quietly`].
+    /// Forgets a key that another node has forgotten, in the order of that node's messages; see
+    /// [`Self::publish_quietly`].
     pub fn forget_quietly(&self, name: &str, key: &str, ts_us: u64, wake: &mut Vec<Arc<Waker>>) -> Result<bool, Error> {
         self.check_state()?;
-        // The room is made if need be: values that are on their way to it may be older.
-        self.rooms.with(name, self.mint.now_us(), |entry| self.forget_if(entry, key, ts_us, true, wake))
+        // Creates the room if it does not exist, because older values may be on their way to it.
+        self.rooms.with(name, self.builder.now_us(), |entry| self.forget_if(entry, key, ts_us, true, wake))
     }
 
     fn forget_if(
         &self,
-        entry: &mut Entry,
+        entry: &mut RoomEntry,
         key: &str,
         ts_us: u64,
         is_numbered: bool,
@@ -75,28 +76,28 @@ impl Engine {
     ) -> Result<bool, Error> {
         let is_there = entry.room.value(key).is_some_and(|old| match self.published_here_us(old) {
             Some(made_us) => made_us <= ts_us,
-            // Of the same millisecond the one that has come last counts.
-            None => old.about().ts_ms <= ts_us / 1000,
+            // Within the same millisecond, the later arrival wins.
+            None => old.metadata().ts_ms <= ts_us / 1000,
         });
         if is_there && is_numbered {
             let stamp = Stamp { seq: entry.room.position().seq + 1, ts_ms: ts_us / 1000 };
             self.queue(entry, forgetting(key), Some(stamp), &[], wake)?;
         } else if is_there {
             self.refuse_if_full(&self.shards)?;
-            let Entry { room, headcount } = &mut *entry;
+            let RoomEntry { room, headcount } = &mut *entry;
             let (key_id, key_name) = room.forget(key, self.rooms.kept());
-            let mut about = self.mint.about(room, Delivery::Latest, Some(self.mint.next_id("e")));
-            (about.key, about.key_name) = (key_id, Some(key_name));
-            let message = self.mint.build(FORGOTTEN, Kind::Json, b"", about);
+            let mut metadata = self.builder.metadata(room, Delivery::Latest, Some(self.builder.next_id("e")));
+            (metadata.key, metadata.key_name) = (key_id, Some(key_name));
+            let message = self.builder.build(FORGOTTEN, Kind::Json, b"", metadata);
             self.spread(&message, headcount, &[], wake);
         }
         entry.room.note_forgotten(key, When { ts_us, seq: 0 });
         Ok(is_there)
     }
 
-    /// Milliseconds since 1970, by the clock that dates messages here.
+    /// Returns milliseconds since 1970, by the clock that dates messages here.
     pub fn now_ms(&self) -> u64 {
-        self.mint.now_ms()
+        self.builder.now_ms()
     }
 
     /// Whether a key has a value.
@@ -104,17 +105,17 @@ impl Engine {
         self.rooms.find(name, |entry| entry.room.value(key).is_some()).unwrap_or_default()
     }
 
-    /// When a value was published, in microseconds since 1970, as exactly as that is known, and not earlier.
+    /// When a value was published, in microseconds since 1970, as exactly as it is known, and never too early.
     fn made_us(&self, value: &Message) -> u64 {
-        self.published_here_us(value).unwrap_or(value.about().ts_ms.saturating_mul(1000).saturating_add(999))
+        self.published_here_us(value).unwrap_or(value.metadata().ts_ms.saturating_mul(1000).saturating_add(999))
     }
 
-    /// The same of one that was published at this node.
+    /// When a value was published, if it was published at this node.
     fn published_here_us(&self, value: &Message) -> Option<u64> {
-        // What has come from elsewhere has brought its number or its time with it.
-        value.about().prev.is_none().then(|| self.mint.unix_us(value.published_us))
+        // Only messages from outside bring a number or a time with them.
+        value.metadata().prev.is_none().then(|| self.builder.unix_us(value.published_us))
     }
 }
 
-/// What a forgetting is to sessions; those who speak no envelopes are not told.
+/// The role of a message that forgets a key. Raw clients do not get it.
 pub const FORGOTTEN: Role = Role::Event(kind::FORGOTTEN);

@@ -1,5 +1,5 @@
-//! What the engine does for rooms whose numbering comes from outside: from a log that several engines share. Numbers
-//! only grow there, and may have holes, for a log may be that of several rooms.
+//! Rooms that are numbered from outside, by a log that several nodes share. Their numbers only grow and may have holes,
+//! because one log may hold several rooms.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,39 +7,41 @@ use std::sync::atomic::Ordering::Relaxed;
 use mio::Waker;
 
 use crate::engine::message_builder::{Draft, Stamp};
-use crate::engine::publish::{delivery_of, ring};
+use crate::engine::publish::{delivery_of, wake_all};
 use crate::engine::{Engine, FORGOTTEN};
 use crate::error::Error;
-use crate::message::{About, Delivery, Message, kept_size};
+use crate::message::{Delivery, Message, Metadata, kept_size};
 use crate::room::forgotten::When;
-use crate::room::table::Entry;
+use crate::room::table::RoomEntry;
 use crate::room::{Position, Room};
 use crate::slots::ConnId;
 use crate::wire::frame;
 use crate::wire::table::kind;
 
 impl Engine {
-    /// A room goes on from another place, with an empty history; makes the room if need be. The newest values stay.
+    /// Moves a room to another position, with an empty history. Keeps its newest values. Creates the room if it does
+    /// not exist.
     pub fn place(&self, name: &str, position: Position) -> Result<(), Error> {
         self.check()?;
-        self.rooms.with(name, self.mint.now_us(), |Entry { room, .. }| {
+        self.rooms.with(name, self.builder.now_us(), |RoomEntry { room, .. }| {
             room.place(position, self.rooms.kept());
             Ok(())
         })
     }
 
-    /// The same as [`Self::publish`] for a message that has its number and its time already; false, and nothing is
-    /// done, if the room has had that number or a greater one.
+    /// Publishes a message that already has its number and time. Returns false, and does nothing, if the room has
+    /// reached that number.
     pub fn deliver(&self, name: &str, stamp: Stamp, draft: Draft<'_>, except: &[ConnId]) -> Result<bool, Error> {
         self.check()?;
         let mut wake = Vec::new();
         let is_new =
             self.enter(name, draft, except, &mut wake, |room| (stamp.seq > room.position().seq).then_some(stamp));
-        ring(&mut wake);
+        wake_all(&mut wake);
         is_new
     }
 
-    /// Publishes a message with a number and a time from outside, if `stamp` finds some under the room's lock.
+    /// Publishes a message with the number and time that `stamp` returns under the room's lock. Does nothing if it
+    /// returns none.
     pub(crate) fn enter(
         &self,
         name: &str,
@@ -49,8 +51,8 @@ impl Engine {
         stamp: impl FnOnce(&Room) -> Option<Stamp>,
     ) -> Result<bool, Error> {
         self.check_state()?;
-        self.mint.check_foreign(draft)?;
-        let is_new = self.rooms.with(name, self.mint.now_us(), |entry| match stamp(&entry.room) {
+        self.builder.check_foreign(draft)?;
+        let is_new = self.rooms.with(name, self.builder.now_us(), |entry| match stamp(&entry.room) {
             Some(stamp) => self.queue(entry, draft, Some(stamp), except, wake).map(|_| true),
             None => Ok(false),
         })?;
@@ -58,38 +60,38 @@ impl Engine {
         Ok(is_new)
     }
 
-    /// Puts messages before those in the history of a room, as many of the newest as it has space for. They are in the
-    /// order of their numbers, and all that there are after `from`; those after the room's [`Self::floor`] do not count.
-    /// Does nothing where there is no such room or no history, and if `from` is of another numbering than the room.
+    /// Puts older messages before those in a room's history, as many of the newest as it has space for. `messages` are
+    /// in the order of their numbers, and are all messages after `from`; those after the room's [`Self::floor`] are
+    /// ignored. Does nothing if the room does not exist, keeps no history, or has another epoch than `from`.
     pub fn extend(&self, name: &str, from: Position, messages: &[(Stamp, Draft<'_>)]) -> Result<(), Error> {
         self.check()?;
         if !messages.is_sorted_by(|(one, _), (next, _)| one.seq < next.seq) {
-            return Err(Error::Invalid("the messages are not in the order of their numbers".into()));
+            return Err(Error::Invalid("the messages must be in the order of their numbers".into()));
         }
         for &(_, draft) in messages {
-            self.mint.check(draft)?;
+            self.builder.check(draft)?;
         }
-        // What no member could read is not there, and nothing before it is missed in silence.
+        // A message that no member could read is left out, so what is before it must not count as kept.
         let (mut from, mut messages) = (from, messages);
-        if let Some(last) = messages.iter().rposition(|&(_, draft)| self.mint.check_foreign(draft).is_err()) {
+        if let Some(last) = messages.iter().rposition(|&(_, draft)| self.builder.check_foreign(draft).is_err()) {
             from.seq = messages[last].0.seq;
             messages = &messages[last + 1..];
         }
-        let extended = self.rooms.find(name, |Entry { room, .. }| self.extend_room(room, from, messages));
+        let extended = self.rooms.find(name, |RoomEntry { room, .. }| self.extend_room(room, from, messages));
         extended.unwrap_or(Ok(()))
     }
 
-    /// Numbers of a room that will not come are over: those who come later cannot have what had them, and the sessions in
-    /// the room are told. Does nothing where there is no such room.
+    /// Skips `count` numbers of a room that will never come. Later joiners cannot recover messages from before them,
+    /// and the sessions in the room are told. Does nothing if the room does not exist.
     pub fn skip(&self, name: &str, count: u64, reason: &'static str) -> Result<(), Error> {
         self.check()?;
         let mut wake = Vec::new();
         let result = self.skip_quietly(name, count, reason, &mut wake);
-        ring(&mut wake);
+        wake_all(&mut wake);
         result
     }
 
-    /// The same, but see [`Self::publish_quietly`].
+    /// Skips numbers like [`Self::skip`], but wakes no threads; see [`Self::publish_quietly`].
     pub fn skip_quietly(
         &self,
         name: &str,
@@ -101,7 +103,7 @@ impl Engine {
         if count == 0 {
             return Ok(());
         }
-        self.rooms.find(name, |Entry { room, headcount }| {
+        self.rooms.find(name, |RoomEntry { room, headcount }| {
             let Position { epoch, seq } = room.position();
             let (first, last) = (seq.saturating_add(1), seq.saturating_add(count));
             room.place(Position { epoch, seq: last }, self.rooms.kept());
@@ -111,16 +113,16 @@ impl Engine {
         Ok(())
     }
 
-    /// After which number a room keeps every message; makes the room if need be.
+    /// Returns the position after which the room keeps every message. Creates the room if it does not exist.
     pub fn floor(&self, name: &str) -> Result<Position, Error> {
         self.check()?;
-        let now_us = self.mint.now_us();
-        self.rooms.with(name, now_us, |Entry { room, .. }| Ok(room.floor(now_us, self.rooms.kept())))
+        let now_us = self.builder.now_us();
+        self.rooms.with(name, now_us, |RoomEntry { room, .. }| Ok(room.floor(now_us, self.rooms.kept())))
     }
 
     fn extend_room(&self, room: &mut Room, from: Position, messages: &[(Stamp, Draft<'_>)]) -> Result<(), Error> {
         let kept = self.rooms.kept();
-        let top = room.floor(self.mint.now_us(), kept);
+        let top = room.floor(self.builder.now_us(), kept);
         if from.epoch != top.epoch || from.seq >= top.seq || room.settings().history == 0 {
             return Ok(());
         }
@@ -142,9 +144,9 @@ impl Engine {
         Ok(())
     }
 
-    /// A message from before those in a room's history, if the room has space for it and for its key.
+    /// Adds one older message to a room's history, if the room has space for it and its key.
     fn older(&self, room: &mut Room, Stamp { seq, ts_ms }: Stamp, prev: u64, draft: Draft<'_>) -> Option<Arc<Message>> {
-        let (len, age_us) = (draft.payload.len(), self.mint.age_us(ts_ms));
+        let (len, age_us) = (draft.payload.len(), self.builder.age_us(ts_ms));
         if !room.takes_older(kept_size(frame::header_len(len) + len), age_us, self.rooms.kept()) {
             return None;
         }
@@ -154,13 +156,13 @@ impl Engine {
             let when = When::at(seq, ts_ms);
             (room.forget_before(name, when, self.rooms.kept()), Some(Arc::from(name)))
         } else if delivery == Delivery::Latest && room.forgotten(name).is_some_and(|when| when.seq > seq) {
-            // It is part of the history, and nobody's newest value.
+            // It belongs to the history only, and is not the newest value of its key.
             (None, Some(Arc::from(name)))
         } else {
             self.key(room, draft, delivery).ok()?.unzip()
         };
-        let about = self.mint.about(room, delivery, None);
-        let about = About { seq, ts_ms, prev: Some(prev), key, key_name, ..about };
-        Some(self.mint.build_old(draft, about, age_us))
+        let metadata = self.builder.metadata(room, delivery, None);
+        let metadata = Metadata { seq, ts_ms, prev: Some(prev), key, key_name, ..metadata };
+        Some(self.builder.build_old(draft, metadata, age_us))
     }
 }

@@ -1,4 +1,4 @@
-//! Who is in a room: joins with what came before, and leaves.
+//! Memberships: joining a room with the messages that were missed, and leaving it.
 
 use std::sync::Arc;
 
@@ -7,38 +7,38 @@ use crate::engine::message_builder::{JoinReply, Joined};
 use crate::error::Error;
 use crate::message::{Delivery, Message};
 use crate::queues::command::Command;
-use crate::room::table::Entry;
+use crate::room::table::RoomEntry;
 use crate::room::{Position, Unrecovered};
 use crate::slots::ConnId;
 
-/// From where a membership is wanted.
+/// How a connection joins a room.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Entrance {
-    /// What came after this comes first.
+pub struct JoinOptions {
+    /// The position of the client: the messages after it are sent first.
     pub since: Option<Position>,
-    /// There is no joining without all of that.
+    /// Whether the join fails unless all of them are kept.
     pub only_whole: bool,
-    /// The connection is a member already, and wants what it has missed.
+    /// Whether the connection is a member already, and only wants the messages that it missed.
     pub again: bool,
 }
 
 impl Engine {
-    /// Makes a connection a member of a room. What came after `since` comes first, if all of that is kept; otherwise, in a
-    /// room of latest values, the newest of every key. Then comes the stream, with nothing between and nothing twice.
+    /// Makes a connection a member of a room. If all messages after `since` are kept, they are sent first. Otherwise,
+    /// in a `latest` room, the newest value of every key is. Then the stream follows without a gap or a duplicate.
     ///
-    /// A session gets a `joined` message ahead of all that, by `reply`.
+    /// A session first gets a `joined` message, which `reply` describes.
     pub fn join(
         &self,
         conn: ConnId,
         name: &str,
-        Entrance { since, only_whole, again }: Entrance,
+        JoinOptions { since, only_whole, again }: JoinOptions,
         reply: Option<JoinReply<'_>>,
     ) -> Result<Joined, Error> {
         self.check()?;
         let shard = self.shard_of(conn);
         self.refuse_if_full(shard)?;
-        let now_us = self.mint.now_us();
-        self.rooms.with(name, now_us, |Entry { room, headcount }| {
+        let now_us = self.builder.now_us();
+        self.rooms.with(name, now_us, |RoomEntry { room, headcount }| {
             let max = room.settings().max_members;
             if !again && headcount.total() >= max {
                 return Err(Error::Full { what: "the room", limit: max });
@@ -53,7 +53,7 @@ impl Engine {
                 Err(_) => Vec::new(),
             };
             if let Some(reply) = reply {
-                before.insert(0, self.mint.joined(room, since, joined, reply));
+                before.insert(0, self.builder.joined(room, since, joined, reply));
             }
             headcount.join(conn.shard());
             let headcount = Arc::clone(headcount);
@@ -62,10 +62,10 @@ impl Engine {
         })
     }
 
-    /// Where a room is now; makes the room if need be.
+    /// Returns the position of a room. Creates the room if it does not exist.
     pub fn position(&self, name: &str) -> Result<Position, Error> {
         self.check()?;
-        self.rooms.with(name, self.mint.now_us(), |entry| Ok(entry.room.position()))
+        self.rooms.with(name, self.builder.now_us(), |entry| Ok(entry.room.position()))
     }
 
     /// Ends a membership.
@@ -77,12 +77,12 @@ impl Engine {
         }
     }
 
-    /// How many members a room has.
+    /// Returns the number of members of a room.
     pub fn members(&self, name: &str) -> usize {
         self.rooms.find(name, |entry| entry.headcount.total()).unwrap_or_default()
     }
 
-    /// The newest message of each key of a room.
+    /// Returns the newest message of each key of a room.
     pub fn snapshot(&self, name: &str) -> Vec<Arc<Message>> {
         self.rooms.find(name, |entry| entry.room.snapshot()).unwrap_or_default()
     }

@@ -1,4 +1,5 @@
-//! Publishing: a message is numbered, kept and queued under its room's lock. And messages to one connection, or to all.
+//! Publishing. Under the lock of its room, a message is numbered, kept and queued. Also sends messages to one
+//! connection or to all.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,39 +18,39 @@ use crate::queues::command::Command;
 use crate::room::Room;
 use crate::room::forgotten::When;
 use crate::room::members::Headcount;
-use crate::room::table::Entry;
+use crate::room::table::RoomEntry;
 use crate::slots::ConnId;
 
 impl Engine {
-    /// Sends a whole envelope to a session, ahead of all messages and not counted among them.
+    /// Sends a whole envelope to a session, ahead of all messages. The session does not count it as a message.
     pub fn send_control(&self, conn: ConnId, codec: Codec, envelope: &[u8]) -> Result<(), Error> {
         self.tell(conn, Command::Control { conn, codec, envelope: envelope.into() }, envelope.len())
     }
 
-    /// Sends a whole envelope to a session. Never refused, for it answers a message that was taken; what waits is
-    /// bounded by the messages that are read, and by the connection's limit.
-    /// What is `is_urgent` goes ahead of what waits, and does not wait for the peer's application.
+    /// Sends a whole envelope to a session. It is never refused, because it answers a message that was accepted. What
+    /// waits is bounded by the messages that are read, and by the connection's limit. An urgent envelope goes ahead of
+    /// what waits, and does not wait for the window.
     pub fn send_envelope(&self, conn: ConnId, codec: Codec, envelope: &[u8], is_urgent: bool) -> Result<(), Error> {
         let role = if is_urgent { Role::Urgent } else { Role::Whole };
         let kind = if codec.is_text() { Kind::Text } else { Kind::Binary };
         let draft = Draft { kind, payload: envelope, role, id: None, ack: false, key: None, delivery: None };
         self.check()?;
-        let message = self.mint.message(draft)?;
+        let message = self.builder.message(draft)?;
         self.tell(conn, Command::Send { conn, message }, envelope.len() + OVERHEAD)
     }
 
     /// Sends a message to one connection.
     pub fn send(&self, conn: ConnId, draft: Draft<'_>) -> Result<(), Error> {
         self.check()?;
-        let message = self.mint.message(draft)?;
+        let message = self.builder.message(draft)?;
         self.refuse_if_full(self.shard_of(conn))?;
         self.tell(conn, Command::Send { conn, message }, draft.payload.len() + OVERHEAD)
     }
 
-    /// Sends a message to every connection except some.
+    /// Sends a message to every connection except those in `except`, which is sorted.
     pub fn broadcast(&self, draft: Draft<'_>, except: &[ConnId]) -> Result<(), Error> {
         self.check()?;
-        let message = self.mint.message(draft)?;
+        let message = self.builder.message(draft)?;
         self.refuse_if_full(&self.shards)?;
         for shard in &self.shards {
             let command = Command::Broadcast { message: Arc::clone(&message), except: except.into() };
@@ -59,18 +60,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends a message to the members of a room except some, sorted; returns its number in the room. Every
-    /// member sees the messages of a room in the order of their numbers, whichever threads published them.
+    /// Sends a message to the members of a room except those in `except`, which is sorted. Returns its number in the
+    /// room. Every member gets the messages of a room in the order of their numbers, whichever threads published them.
     pub fn publish(&self, name: &str, draft: Draft<'_>, except: &[ConnId]) -> Result<u64, Error> {
         self.check()?;
         let mut wake = Vec::new();
         let result = self.publish_quietly(name, draft, except, &mut wake);
-        ring(&mut wake);
+        wake_all(&mut wake);
         result
     }
 
-    /// The same, but the threads that write may sleep on: the caller has more to publish, and wakes them with [`ring`].
-    /// The caller is a thread that no fork copies, so it need not be asked for its process.
+    /// Publishes like [`Self::publish`], but wakes no threads: it adds them to `wake`, and the caller wakes them with
+    /// [`wake_all`] after its last message. Only threads that do not exist in a forked child may call it, so the
+    /// process is not checked.
     pub fn publish_quietly(
         &self,
         name: &str,
@@ -79,20 +81,20 @@ impl Engine {
         wake: &mut Vec<Arc<Waker>>,
     ) -> Result<u64, Error> {
         self.check_state()?;
-        self.mint.check(draft)?;
-        let seq = self.rooms.with(name, self.mint.now_us(), |entry| self.queue(entry, draft, None, except, wake))?;
+        self.builder.check(draft)?;
+        let seq = self.rooms.with(name, self.builder.now_us(), |entry| self.queue(entry, draft, None, except, wake))?;
         self.published.fetch_add(1, Relaxed);
         Ok(seq)
     }
 
-    /// Tells the sessions in a room of an event, which has no number of its own and is not kept.
+    /// Sends an event to the sessions in a room. It has no number of its own and is not kept.
     pub fn notify(&self, name: &str, label: &'static str, payload: &str, except: &[ConnId]) -> Result<(), Error> {
         self.check()?;
         let mut wake = Vec::new();
-        self.rooms.find(name, |Entry { room, headcount }| {
+        self.rooms.find(name, |RoomEntry { room, headcount }| {
             self.tell_room(room, headcount, label, payload, except, &mut wake);
         });
-        ring(&mut wake);
+        wake_all(&mut wake);
         Ok(())
     }
 
@@ -107,11 +109,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Numbers a message, unless it has its number already, and queues it, under its room's lock; adds the shards that
+    /// Numbers a message, unless `stamp` has its number, and queues it, under its room's lock. Adds the threads that
     /// have to be woken to `wake`.
     pub(super) fn queue(
         &self,
-        Entry { room, headcount }: &mut Entry,
+        RoomEntry { room, headcount }: &mut RoomEntry,
         draft: Draft<'_>,
         stamp: Option<Stamp>,
         except: &[ConnId],
@@ -137,12 +139,12 @@ impl Engine {
         room.advance_to(seq);
         let is_kept = (key_name.is_some() && !is_forgetting) || room.settings().history > 0;
         if is_kept || has_members {
-            let mut about = self.mint.about(room, delivery, None);
-            (about.key, about.key_name) = (key, key_name);
+            let mut metadata = self.builder.metadata(room, delivery, None);
+            (metadata.key, metadata.key_name) = (key, key_name);
             if let Some(Stamp { ts_ms, .. }) = stamp {
-                (about.ts_ms, about.prev) = (ts_ms, Some(prev));
+                (metadata.ts_ms, metadata.prev) = (ts_ms, Some(prev));
             }
-            let message = self.mint.build(draft.role, draft.kind, draft.payload, about);
+            let message = self.builder.build(draft.role, draft.kind, draft.payload, metadata);
             self.spread(&message, headcount, except, wake);
             if is_kept {
                 room.keep(&message, self.rooms.kept());
@@ -151,7 +153,7 @@ impl Engine {
         Ok(seq)
     }
 
-    /// What a message replaces, if anything.
+    /// Returns the key of a message in a `latest` room, which is what it replaces.
     pub(super) fn key(
         &self,
         room: &mut Room,
@@ -174,8 +176,8 @@ impl Engine {
         except: &[ConnId],
         wake: &mut Vec<Arc<Waker>>,
     ) {
-        let about = self.mint.about(room, Delivery::Reliable, Some(self.mint.next_id("e")));
-        let message = self.mint.build(Role::Event(label), Kind::Json, payload.as_bytes(), about);
+        let metadata = self.builder.metadata(room, Delivery::Reliable, Some(self.builder.next_id("e")));
+        let message = self.builder.build(Role::Event(label), Kind::Json, payload.as_bytes(), metadata);
         self.spread(&message, headcount, except, wake);
     }
 
@@ -196,20 +198,23 @@ impl Engine {
     }
 }
 
-/// Wakes threads that write. Not under a room's lock: a system call, after which the woken thread may have the processor.
-pub fn ring(wake: &mut Vec<Arc<Waker>>) {
+/// Wakes writing threads. Must not be called under a room's lock: it is a system call, and the woken thread may take
+/// the processor.
+pub fn wake_all(wake: &mut Vec<Arc<Waker>>) {
     for waker in wake.drain(..) {
-        // Fails only if the descriptor is broken; the thread then looks at its next timer.
+        // Fails only if the descriptor is broken; the thread then wakes at its next timer.
         let _ = waker.wake();
     }
 }
 
-/// The delivery class of a message in a room, which has to suit its key.
+/// Returns the delivery class of a message in its room. Fails if the message has a key and the class is not `latest`.
 pub(super) fn delivery_of(room: &Room, draft: &Draft<'_>) -> Result<Delivery, Error> {
     let delivery = draft.delivery.unwrap_or(room.settings().delivery);
     if draft.key.is_some() && delivery != Delivery::Latest {
         let name = room.name();
-        return Err(Error::Invalid(format!("a key needs the delivery class `latest`; room {name:?} has another one")));
+        return Err(Error::Invalid(format!(
+            "a key needs the delivery class `latest`, but this message to room {name:?} has another one"
+        )));
     }
     Ok(delivery)
 }

@@ -1,4 +1,4 @@
-//! What the tests of the engine stand on: real threads, socket pairs for connections, a deadline for every wait.
+//! Helpers for the tests of the engine: real threads, socket pairs as connections, and a deadline for every wait.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -21,19 +21,20 @@ use crate::engine::message_builder::Stamp;
 use crate::message::Delivery;
 use crate::message::OVERHEAD;
 use crate::message::Role;
-use crate::outbox::probes::Seal;
+use crate::outbox::probes::ProbeKey;
 use crate::protocol::codec::Codec;
 use crate::protocol::envelope::Kind;
 use crate::protocol::form::Form;
 use crate::queues::command::UNRESUMED;
+use crate::queues::command::tests::Hook;
 use crate::room::Unrecovered;
-use crate::shard::tests::{Hook, inbound_settings, source};
+use crate::shard::tests::{inbound_settings, source};
 
-/// No wait takes longer than this before its test fails; a working engine needs a fraction.
+/// The limit on every wait of a test. A working engine needs a fraction of it.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-fn settings(shards: usize) -> Settings {
-    Settings {
+fn settings(shards: usize) -> EngineSettings {
+    EngineSettings {
         shards,
         engine_bytes: 1 << 30,
         history_bytes: 1 << 30,
@@ -54,7 +55,7 @@ fn settings(shards: usize) -> Settings {
             min_rate: 1024,
             slow_code: 4008,
             inbound: inbound_settings(),
-            seal: Seal::default(),
+            probe_key: ProbeKey::default(),
         },
         credit: Credit { messages: 64, bytes: 1 << 20, total: 1 << 30 },
         admission: AdmissionSettings::default(),
@@ -74,7 +75,7 @@ fn with_history(engine: &Engine, history: usize) {
     engine.add_rule("h.*", RoomSettings { history, ..RoomSettings::default() }).unwrap();
 }
 
-/// The far end of a connection. A read that has to wait longer than the deadline fails.
+/// The client's end of a connection. A read that takes longer than the deadline fails.
 struct Client {
     conn: ConnId,
     stream: std::io::BufReader<UnixStream>,
@@ -84,7 +85,7 @@ fn connect(engine: &Engine) -> Client {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     Client {
-        conn: engine.open(Way::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).unwrap(),
+        conn: engine.open(Transport::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).unwrap(),
         stream: std::io::BufReader::new(theirs),
     }
 }
@@ -92,7 +93,7 @@ fn connect(engine: &Engine) -> Client {
 fn session(engine: &Engine) -> Client {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
-    let conn = engine.open(Way::Socket(ours.into()), Form::JSON, true, [b""; 2], source()).unwrap();
+    let conn = engine.open(Transport::Socket(ours.into()), Form::JSON, true, [b""; 2], source()).unwrap();
     Client { conn, stream: std::io::BufReader::new(theirs) }
 }
 
@@ -103,11 +104,11 @@ fn member(engine: &Engine, room: &str) -> Client {
 }
 
 fn join(engine: &Engine, conn: ConnId, room: &str) -> Result<u64, Error> {
-    engine.join(conn, room, Entrance::default(), None).map(|joined| joined.position.seq)
+    engine.join(conn, room, JoinOptions::default(), None).map(|joined| joined.position.seq)
 }
 
 impl Client {
-    /// The next frame: opcode and payload.
+    /// The opcode and payload of the next frame.
     fn frame(&mut self) -> (u8, Vec<u8>) {
         let mut header = [0; 2];
         self.stream.read_exact(&mut header).unwrap();
@@ -124,7 +125,7 @@ impl Client {
         (header[0] & 0xF, payload)
     }
 
-    /// The number at the head of the next message.
+    /// The number at the beginning of the next message.
     fn number(&mut self) -> u64 {
         u64::from_be_bytes(self.frame().1[..8].try_into().unwrap())
     }
@@ -148,7 +149,7 @@ impl Client {
     }
 }
 
-/// Looks again and again until it is so.
+/// Checks the condition repeatedly until it is true or the deadline passes.
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !is_so() {
@@ -157,7 +158,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for events until one answers.
+/// Waits for an event for which `find` returns something.
 fn wait_event<T>(engine: &Engine, mut find: impl FnMut(Event) -> Option<T>) -> T {
     let mut found = None;
     wait_until("an event came", || {
@@ -167,12 +168,12 @@ fn wait_event<T>(engine: &Engine, mut find: impl FnMut(Event) -> Option<T>) -> T
     found.unwrap()
 }
 
-/// Does something on the thread of a shard.
+/// Runs a closure on the thread of a shard.
 fn on_thread(queue: &Queue<Command<Wire>>, hook: impl FnOnce() + Send + 'static) -> bool {
     queue.push(Command::Test(Hook(Box::new(hook))), 0)
 }
 
-/// Makes a shard stand still until the returned barrier is met once more.
+/// Blocks a shard until the test waits at the returned barrier.
 fn stall(engine: &Engine, shard: usize) -> Arc<Barrier> {
     let barrier = Arc::new(Barrier::new(2));
     let theirs = Arc::clone(&barrier);

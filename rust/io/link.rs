@@ -1,4 +1,4 @@
-//! What carries a connection: its socket, or the host's loop where TLS is spoken there.
+//! The link of a connection: its socket, or the host's event loop if the host speaks TLS there.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::Shutdown;
@@ -12,6 +12,7 @@ use rustix::net::RecvFlags;
 use socket2::Socket;
 
 use crate::admission::Place;
+use crate::io::tcp_info::tcp_info;
 use crate::newcomers::Stream;
 use crate::outbox::Sink;
 use crate::queues::command::Event;
@@ -20,12 +21,12 @@ use crate::shard::Link;
 use crate::shard::tcp_info::TcpInfo;
 use crate::slots::ConnId;
 
-/// A link.
+/// The link of a connection.
 #[derive(Debug)]
 pub enum Wire {
-    /// Read and written here.
+    /// The engine reads and writes the socket.
     Socket(SocketLink),
-    /// Read and written by the host.
+    /// The host reads and writes it.
     Host(HostLink),
 }
 
@@ -39,7 +40,7 @@ impl Sink for Wire {
 }
 
 impl Wire {
-    /// The place of the connection, which is given back when the link is dropped.
+    /// Keeps the connection counted until the link is dropped.
     pub fn keep(&mut self, place: Option<Place>) {
         match self {
             Self::Socket(link) => link.place = place,
@@ -47,7 +48,7 @@ impl Wire {
         }
     }
 
-    /// From here on, a link that was a newcomer's has this id, and another thread reads it.
+    /// Gives a newcomer's link another id; from here on another thread reads it.
     pub fn rename(&mut self, conn: ConnId, registry: &Arc<Registry>) {
         match self {
             Self::Socket(link) => link.change_registry(registry),
@@ -86,7 +87,7 @@ impl Stream for Wire {
     fn host(self, id: ConnId, events: &Arc<Events>) -> io::Result<(Self, OwnedFd)> {
         let Self::Socket(mut link) = self else { return Err(ErrorKind::InvalidInput.into()) };
         link.unwatch();
-        // Only asked about: where no descriptor is left it goes without.
+        // The duplicate is only for asking the kernel. The link works without it.
         let (ours, fd) = (link.socket.try_clone().ok(), link.socket.into());
         let (events, place) = (Arc::clone(events), link.place);
         let link = HostLink { conn: id, events, window: HOST_WINDOW, ends: [false; 2], socket: ours, place };
@@ -108,7 +109,7 @@ impl Link for Wire {
     fn watch(&mut self, conn: ConnId) -> io::Result<()> {
         match self {
             Self::Socket(link) => link.watch(conn),
-            // Its events name the link, and it is fed what is read.
+            // The host reads it, and its events name it by this id.
             Self::Host(_) => Ok(()),
         }
     }
@@ -128,7 +129,7 @@ impl Link for Wire {
 
     fn finish(&mut self) {
         match self {
-            // Fails when the peer is gone already, which is as finished as can be.
+            // Fails if the peer is gone already, and then nothing is left to finish.
             Self::Socket(link) => drop(link.socket.shutdown(Shutdown::Write)),
             Self::Host(link) => link.finish(false),
         }
@@ -147,7 +148,7 @@ impl Link for Wire {
     fn abort(&mut self) {
         match self {
             Self::Socket(link) => link.abort(),
-            // The host ends its transport when it hears that the connection was closed.
+            // The host ends its transport when it is told that the connection was closed.
             Self::Host(_) => {}
         }
     }
@@ -161,13 +162,13 @@ impl Link for Wire {
 
     fn tcp_info(&self) -> Option<TcpInfo> {
         match self {
-            Self::Socket(link) => TcpInfo::of(link.socket.as_fd()),
-            Self::Host(link) => TcpInfo::of(link.socket.as_ref()?.as_fd()),
+            Self::Socket(link) => tcp_info(link.socket.as_fd()),
+            Self::Host(link) => tcp_info(link.socket.as_ref()?.as_fd()),
         }
     }
 }
 
-/// A socket, which nobody else reads or writes. It leaves the poll when it is dropped, and its descriptor closed.
+/// A socket that only the engine reads and writes. Dropping it removes it from the poll and closes it.
 #[derive(Debug)]
 pub struct SocketLink {
     socket: Socket,
@@ -177,11 +178,11 @@ pub struct SocketLink {
 }
 
 impl SocketLink {
-    /// Takes a connected TCP socket and sets what the engine relies on.
+    /// Takes a connected TCP socket and sets the options that the engine relies on.
     ///
-    /// `unsent_bytes` bounds what the kernel holds unsent (`TCP_NOTSENT_LOWAT`, tcp(7)), so that what to drop
-    /// is decided late and in our queue; `write_timeout` ends a connection whose peer acknowledges nothing
-    /// or opens no window for so long (`TCP_USER_TIMEOUT`, where there is one).
+    /// `unsent_bytes` bounds what the kernel holds unsent (`TCP_NOTSENT_LOWAT`, tcp(7)), so that messages are dropped
+    /// late and in our queue. `write_timeout` ends a connection whose peer acknowledges nothing, or keeps its window
+    /// closed, for so long (`TCP_USER_TIMEOUT`, on systems that have it).
     pub fn new(fd: OwnedFd, registry: Arc<Registry>, unsent_bytes: u32, write_timeout: Duration) -> io::Result<Self> {
         let socket = Socket::from(fd);
         socket.set_nonblocking(true)?;
@@ -191,7 +192,7 @@ impl SocketLink {
         Ok(Self::accepted(socket, registry))
     }
 
-    /// Takes a socket that has all that from the one it was accepted from.
+    /// Takes a socket that has these options from its listener.
     pub fn accepted(socket: Socket, registry: Arc<Registry>) -> Self {
         Self { socket, registry, watched: None, place: None }
     }
@@ -215,8 +216,8 @@ impl SocketLink {
         Ok(rustix::net::recv(&self.socket, into, RecvFlags::empty())?.0)
     }
 
-    /// Edge-triggered and for good. For writing only from the first time on that the socket takes less than it is given: one
-    /// that is new always takes something, and to be told so would wake the thread for nothing.
+    /// The registration is edge-triggered and stays. It includes writing only after the socket has first taken less
+    /// than it was given: a new socket always has space, and reporting that would wake the thread for nothing.
     fn watch(&mut self, conn: ConnId) -> io::Result<()> {
         let interest = self.watched.map_or(Interest::READABLE, |(_, interest)| interest);
         self.watch_for(conn, interest)
@@ -246,16 +247,16 @@ impl SocketLink {
         self.registry = Arc::clone(registry);
     }
 
-    /// Without linger the close that follows resets, whatever the peer's window is.
+    /// Without lingering, the close that follows sends a reset, even if the peer's window is closed.
     fn abort(&mut self) {
-        // Fails only when the connection is gone already.
+        // Fails only if the connection is gone already.
         let _ = self.socket.set_linger(Some(Duration::ZERO));
     }
 }
 
-/// Sets the options of a TCP socket. On a listening one, those that it accepts have them from there (tcp(7)).
+/// Sets the options of a TCP socket. Sockets accepted from a listener inherit its options (tcp(7)).
 pub fn set_options(socket: &Socket, unsent_bytes: u32, write_timeout: Duration) -> io::Result<()> {
-    // Other sockets, a Unix socket or a pair, have none of these options, and need none.
+    // Unix sockets have none of these options and need none.
     if socket.set_tcp_nodelay(true).is_ok() {
         #[cfg(target_os = "linux")]
         {
@@ -268,22 +269,23 @@ pub fn set_options(socket: &Socket, unsent_bytes: u32, write_timeout: Duration) 
     Ok(())
 }
 
-/// A connection that the host reads and writes, because it speaks TLS there: bytes go as events, as many as the host has
-/// granted.
+/// A connection that the host reads and writes, because it speaks TLS there. Bytes to write become events, as many as
+/// the host has granted.
 #[derive(Debug)]
 pub struct HostLink {
     conn: ConnId,
     events: Arc<Events>,
     window: usize,
-    /// All was written, and the peer has closed.
+    /// Whether everything was written, and whether the peer has closed.
     ends: [bool; 2],
-    /// A descriptor of our own, which is only asked about.
+    /// A duplicate of the socket, only for asking the kernel.
     socket: Option<Socket>,
     place: Option<Place>,
 }
 
 impl HostLink {
-    /// A link that may have `window` bytes under way. With the socket below it, `write_timeout` holds there, too.
+    /// Creates a link that may have `window` bytes on their way to the host. With a socket, `write_timeout` applies to
+    /// it.
     pub fn new(
         conn: ConnId,
         events: Arc<Events>,
@@ -318,7 +320,7 @@ impl HostLink {
         Ok(written)
     }
 
-    /// TLS has no half-closed connections: it ends when both sides have closed.
+    /// TLS has no half-closed connections, so it ends when both sides have closed.
     fn finish(&mut self, is_peer: bool) {
         let was_over = self.ends == [true; 2];
         self.ends[usize::from(is_peer)] = true;
@@ -328,15 +330,15 @@ impl HostLink {
     }
 
     fn tell(&self, event: Event) {
-        // Only messages fill anything.
+        // Only messages count for the credit of a connection, and this is none.
         self.events.extend([event], &mut Vec::new());
     }
 }
 
-/// Bytes of a new connection that are under way to the host.
+/// The bytes of a new connection that may be on their way to the host.
 const HOST_WINDOW: usize = 64 << 10;
 
-/// A write to a peer that is gone must be an error, not a signal that ends the process.
+/// A write to a peer that is gone must return an error, not end the process by a signal.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const SEND_FLAGS: i32 = rustix::net::SendFlags::NOSIGNAL.bits() as i32;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -1,4 +1,5 @@
-//! What an outbox sends that is no message: pings, pongs, replies, windows. It is not counted, and goes ahead of messages.
+//! The control frames of an outbox: pings, pongs, replies and windows. They are not counted as messages, and go ahead
+//! of them.
 
 use crate::message::{Message, RoomId};
 use crate::outbox::Outbox;
@@ -6,8 +7,8 @@ use crate::protocol::envelope;
 use crate::stats::Drop;
 
 impl Outbox {
-    /// Queues bytes that are no message ahead of all messages; false when they do not fit, though all has been dropped that
-    /// may be.
+    /// Queues raw bytes ahead of all messages. Returns false if they do not fit, even after dropping all droppable
+    /// messages.
     pub fn push_raw(&mut self, bytes: Box<[u8]>, dropped: &mut impl FnMut(&Message, Drop)) -> bool {
         let is_taken = !self.is_closing() && self.make_room(bytes.len(), dropped);
         if is_taken {
@@ -16,37 +17,38 @@ impl Outbox {
         is_taken
     }
 
-    /// Queues what its link begins with: past the limit if need be, for it is small, and nothing may come without it.
+    /// Queues the first bytes of a link, past the limit if necessary: they are few, and must come before everything
+    /// else.
     pub fn push_first(&mut self, bytes: Box<[u8]>) {
-        // An empty frame would wait for a write of no bytes, over and over.
+        // An empty frame would wait for a write of zero bytes, and never leave.
         if !bytes.is_empty() {
-            self.push_control(Control { kind: Kind::Raw, bytes });
+            self.push_control(Control { kind: ControlKind::Raw, bytes });
         }
     }
 
-    /// What a ping carries now: it asks once more for the last answer that is missing, since a peer may answer only the
-    /// newest of several pings (RFC 6455 section 5.5.3).
+    /// Returns the payload for a ping. It repeats the last unanswered probe, because a peer may answer only the newest
+    /// of several pings (RFC 6455 section 5.5.3).
     pub fn ping_payload(&self) -> Option<[u8; 8]> {
-        let (seal, conn) = self.seal.as_ref()?;
-        Some(seal.payload(*conn, self.droppable.unanswered()?))
+        let (probe_key, conn) = self.probe_key.as_ref()?;
+        Some(probe_key.payload(*conn, self.droppable.unanswered()?))
     }
 
     /// Queues a ping.
     pub fn push_ping(&mut self, frame: Box<[u8]>) {
-        self.push_at_most(1, Control { kind: Kind::Ping, bytes: frame });
+        self.push_at_most(1, Control { kind: ControlKind::Ping, bytes: frame });
     }
 
-    /// Queues a pong. At most [`PONGS_MAX`] wait, and then the oldest goes: an endpoint "MAY elect to send a Pong
-    /// frame for only the most recently processed Ping" (RFC 6455 section 5.5.3), which bounds what a flood of pings
-    /// can make us hold.
+    /// Queues a pong. At most `PONGS_MAX` wait; then the oldest is dropped. An endpoint "MAY elect to send a Pong
+    /// frame for only the most recently processed Ping" (RFC 6455 section 5.5.3), so a flood of pings cannot fill
+    /// memory.
     pub fn push_pong(&mut self, frame: Box<[u8]>) {
-        self.push_at_most(PONGS_MAX, Control { kind: Kind::Pong, bytes: frame });
+        self.push_at_most(PONGS_MAX, Control { kind: ControlKind::Pong, bytes: frame });
     }
 
-    /// Queues a heartbeat that the peer's program sees, where there are envelopes.
+    /// Queues a heartbeat that the peer's program sees, if the connection has envelopes.
     pub fn push_heartbeat(&mut self) {
         if let Some(bytes) = envelope::ping(self.form) {
-            self.push_at_most(1, Control { kind: Kind::Heartbeat, bytes });
+            self.push_at_most(1, Control { kind: ControlKind::Heartbeat, bytes });
         }
     }
 
@@ -72,21 +74,21 @@ impl Outbox {
 
 #[derive(Debug)]
 pub(super) struct Control {
-    pub(super) kind: Kind,
+    pub(super) kind: ControlKind,
     pub(super) bytes: Box<[u8]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ControlKind {
     Raw,
     Ping,
     Pong,
     Heartbeat,
-    /// See [`crate::outbox::probes`]. No more than one waits: nothing that it would tell of leaves before it.
+    /// A ping of [`crate::outbox::probes`]. At most one waits, because nothing that it measures leaves before it.
     Probe,
-    /// How large the window of a room is.
+    /// The size of a room's window.
     Window(RoomId),
 }
 
-/// Pongs that may wait: more than any client has pings under way that wants them answered.
+/// The limit on pongs that wait: more than a client has pings under way that need an answer.
 pub(super) const PONGS_MAX: usize = 16;

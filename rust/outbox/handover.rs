@@ -1,19 +1,19 @@
-//! How the outbox of a session goes from one link to the next.
+//! How the outbox of a session moves from one link to the next.
 
 use crate::outbox::Outbox;
-use crate::outbox::control::Kind;
+use crate::outbox::control::ControlKind;
 use crate::outbox::writing::{Begun, Frame};
 
 impl Outbox {
-    /// What its link must have before a close frame: the rest of the frame that has begun to leave, and what is no
-    /// message, such as a handshake reply.
+    /// Returns what a link must get before its close frame: the rest of a frame that has begun to leave, and raw bytes
+    /// such as a handshake reply.
     pub fn owed(&self) -> Box<[u8]> {
         let begun = self.begun.iter().map(|begun| &begun.frame.bytes(self.form)[begun.written..]);
-        let raw = self.control.iter().filter(|control| control.kind == Kind::Raw).map(|control| &*control.bytes);
+        let raw = self.control.iter().filter(|control| control.kind == ControlKind::Raw).map(|control| &*control.bytes);
         begun.chain(raw).collect::<Vec<_>>().concat().into()
     }
 
-    /// The link is lost and the session goes on: messages stay, what belonged to the link goes.
+    /// Parks the outbox: the link is lost, the session continues. Messages stay; what belonged to the link is dropped.
     pub fn park(&mut self) {
         for control in self.control.drain(..) {
             self.bytes -= control.bytes.len();
@@ -30,14 +30,15 @@ impl Outbox {
             Some(Begun { frame: Frame::Own(bytes), .. }) => self.bytes -= bytes.len(),
             None => {}
         }
-        self.droppable.begin(self.seal.is_some());
+        self.droppable.begin(self.probe_key.is_some());
     }
 
-    /// Goes on over another link after the first `received` messages of the session; false when that is not possible.
+    /// Resumes over another link. The client has received the first `received` messages. Returns false if that is not
+    /// possible.
     pub fn resume(&mut self, received: u64) -> bool {
         let goes_on = !self.is_closing() && self.replay.as_mut().is_some_and(|replay| replay.rewind(received));
         if goes_on {
-            // What has come since for the link that was lost, as answers to its last pings, is not for this one.
+            // Frames queued since then, such as answers to the last pings, belong to the lost link.
             self.park();
         }
         goes_on

@@ -1,4 +1,4 @@
-//! One lane of an outbox: messages in order, of which the waiting one of a key is found, and replaced, at once.
+//! One lane of an outbox: messages in order. The waiting message of a key is found and replaced in constant time.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -8,37 +8,37 @@ use rustc_hash::FxHashMap;
 
 use crate::message::{KeyId, Message};
 
-/// See the module's head. Of each key at most one message waits.
+/// A lane. At most one message of each key waits.
 #[derive(Debug, Default)]
 pub struct Lane {
     queue: VecDeque<Arc<Message>>,
-    /// How many messages have left the front; the number of a place is this and its index in the queue.
+    /// The number of messages that have left the front. The number of a place is this plus its index in the queue.
     gone: u64,
     places: FxHashMap<KeyId, u64>,
 }
 
 impl Lane {
-    /// Messages that wait.
+    /// Returns the number of messages that wait.
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether none waits.
+    /// Whether no message waits.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// The messages, oldest first.
+    /// Returns the messages, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Message>> {
         self.queue.iter()
     }
 
-    /// The message with so many before it.
+    /// Returns the message at an index.
     pub fn get(&self, place: usize) -> Option<&Arc<Message>> {
         self.queue.get(place)
     }
 
-    /// Adds a message at the end. None with its key may wait; see [`Self::replace`].
+    /// Adds a message at the end. No message with its key may wait; see [`Self::replace`].
     pub fn push(&mut self, message: Arc<Message>) {
         if let Some(key) = message.key() {
             self.places.insert(key, self.gone + self.queue.len() as u64);
@@ -46,7 +46,7 @@ impl Lane {
         self.queue.push_back(message);
     }
 
-    /// Puts the message in the place of the waiting one with its key, and returns that one.
+    /// Replaces the waiting message with the same key. Returns the replaced one.
     pub fn replace(&mut self, message: &Arc<Message>) -> Option<Arc<Message>> {
         let place = *self.places.get(&message.key()?)?;
         let waiting = self.queue.get_mut((place - self.gone) as usize)?;
@@ -63,7 +63,7 @@ impl Lane {
         Some(message)
     }
 
-    /// Gives memory back after a backlog.
+    /// Frees memory after a backlog.
     pub fn shrink(&mut self) {
         if self.queue.capacity() > KEEP {
             self.queue.shrink_to(KEEP);
@@ -71,12 +71,12 @@ impl Lane {
         }
     }
 
-    /// Messages that find a place without new memory.
+    /// Returns how many messages fit without new memory.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
         self.queue.capacity().max(self.places.capacity())
     }
 }
 
-/// Places that an empty lane keeps for the next messages.
+/// The capacity that an empty lane keeps.
 const KEEP: usize = 64;

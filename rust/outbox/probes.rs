@@ -1,5 +1,5 @@
-//! Pings behind the droppable messages of a peer that does not tell what it has taken: whoever answers one has read all
-//! before it. Pure but for the key.
+//! Probes: pings behind the droppable messages of a peer that does not report what it has taken. A peer that answers a
+//! probe has read everything before it. Pure except for the random key.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -7,18 +7,18 @@ use crate::outbox::window::{Reader, Window, part};
 use crate::slots::ConnId;
 use crate::wire::frame::{self, Opcode};
 
-/// What the payloads of probes are made with, so that an answer to one can be told from a pong that nobody asked for:
-/// that a peer can only guess. Without a state of its own, so that any thread may ask.
+/// The key that marks the payloads of probes, so that the answer to a probe can be told from an unsolicited pong, which
+/// a peer could only guess. It has no mutable state, so any thread may use it.
 #[derive(Debug, Clone, Default)]
-pub struct Seal(RandomState);
+pub struct ProbeKey(RandomState);
 
-impl Seal {
-    /// Eight bytes: the number of a probe, and what only we can make of it.
+impl ProbeKey {
+    /// Returns eight bytes: the number of a probe, and a tag that only this engine can compute.
     pub fn payload(&self, conn: ConnId, number: u64) -> [u8; 8] {
         (number << TAG_BITS | self.tag(conn, number)).to_be_bytes()
     }
 
-    /// The number of the probe that a pong with this payload answers; none if it answers none.
+    /// Returns the number of the probe that a pong with this payload answers; none if it answers none.
     pub fn number(&self, conn: ConnId, payload: &[u8]) -> Option<u64> {
         let word = u64::from_be_bytes(payload.try_into().ok()?);
         let number = word >> TAG_BITS;
@@ -30,54 +30,54 @@ impl Seal {
     }
 }
 
-/// The window of one connection, and the probes that tell what was taken of it.
+/// The window of one connection, and the probes that measure it.
 #[derive(Debug)]
 pub struct Probes {
     window: Window,
-    /// Messages that were written, and bytes of them that no probe is behind.
+    /// The number of messages written, and the bytes written since the last probe.
     count: u64,
     unmarked: usize,
 }
 
 impl Probes {
-    /// Nothing was written.
+    /// Creates a window with nothing under way.
     pub fn new(now_us: u64) -> Self {
         Self { window: Window::new(Reader::Probed, now_us), count: 0, unmarked: 0 }
     }
 
-    /// Whether a message of `bytes` may be written after `ahead` bytes of others that are about to be. Where a probe has
-    /// to be written first, it may not: two to four of them are under way in a full window, so that it never runs dry.
+    /// Whether a message of `bytes` may be written after `ahead` bytes that are about to be written. It may not if a
+    /// probe has to be written first. A full window has two to four probes under way, so that it never runs dry.
     pub fn admits(&mut self, ahead: usize, bytes: usize) -> bool {
         let before = self.unmarked + ahead;
         let is_near = before == 0 || before + bytes <= part(self.window.size());
         self.window.admits(ahead, bytes) && is_near
     }
 
-    /// Whether so many bytes may be written without a probe between them.
+    /// Whether `bytes` may be written without a probe between them.
     pub fn fits(&self, bytes: usize) -> bool {
         self.unmarked + bytes <= part(self.window.size()) && self.window.fits(bytes)
     }
 
-    /// A message was written.
+    /// Notes that a message was written.
     pub fn wrote(&mut self, bytes: usize) {
         self.count += 1;
         self.unmarked += bytes;
         self.window.wrote(bytes);
     }
 
-    /// The number of a probe to be written now; none if there is nothing that it would tell.
+    /// Returns the number of the probe to write now; none if nothing was written since the last one.
     pub fn mark(&mut self, now_us: u64) -> Option<u64> {
         let bytes = std::mem::take(&mut self.unmarked);
         (bytes > 0).then(|| self.window.mark(self.count, bytes, now_us))?;
         Some(self.count)
     }
 
-    /// The number of the last probe, if it was not answered.
+    /// Returns the number of the last probe, if it was not answered.
     pub fn unanswered(&self) -> Option<u64> {
         self.window.unanswered()
     }
 
-    /// A probe was answered. A number that cannot be is ignored.
+    /// Notes that a probe was answered. An impossible number is ignored.
     pub fn answered(&mut self, number: u64, now_us: u64) {
         if number <= self.count {
             self.window.taken(number, now_us);
@@ -85,7 +85,7 @@ impl Probes {
     }
 }
 
-/// The frame of a probe.
+/// Returns the frame of a probe.
 pub fn frame(payload: [u8; 8]) -> Box<[u8]> {
     frame::control(Opcode::Ping, &payload)
 }
@@ -100,21 +100,24 @@ mod tests {
     use crate::outbox::window::INITIAL;
 
     #[test]
-    fn a_payload_says_its_number_to_who_made_it_for_its_connection_only() {
-        let (seal, other) = (Seal::default(), Seal::default());
+    fn a_payload_has_a_number_only_with_the_key_and_connection_that_it_was_made_with() {
+        let (probe_key, other) = (ProbeKey::default(), ProbeKey::default());
         let (conn, stranger) = (ConnId::from_u64(7), ConnId::from_u64(8));
-        // A payload is right by chance once in 16 million times.
+        // A random payload is right once in 16 million times.
         for number in [0, 1, 300, (1 << 40) - 1] {
-            let payload = seal.payload(conn, number);
-            assert_eq!(seal.number(conn, &payload), Some(number));
+            let payload = probe_key.payload(conn, number);
+            assert_eq!(probe_key.number(conn, &payload), Some(number));
             let mut forged = payload;
             forged[4] ^= 1;
             assert_eq!(
-                [seal.number(conn, &forged), seal.number(stranger, &payload), other.number(conn, &payload)],
+                [probe_key.number(conn, &forged), probe_key.number(stranger, &payload), other.number(conn, &payload)],
                 [None; 3]
             );
         }
-        assert_eq!([seal.number(conn, b""), seal.number(conn, b"seven b"), seal.number(conn, b"nine byte")], [None; 3]);
+        assert_eq!(
+            [probe_key.number(conn, b""), probe_key.number(conn, b"seven b"), probe_key.number(conn, b"nine byte")],
+            [None; 3]
+        );
     }
 
     #[test]

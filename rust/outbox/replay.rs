@@ -1,5 +1,5 @@
-//! What a connection was sent and has not acknowledged: what its session needs to go on after the connection is lost.
-//! Pure. It counts messages from the session's beginning, as its peer does; nothing on the wire carries the count.
+//! The messages that a session was sent and has not acknowledged; they are sent again after its link is lost. Pure. It
+//! counts messages from the start of the session, as its peer does; nothing on the wire carries the count.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use std::sync::Arc;
 use crate::message::Message;
 use crate::protocol::form::Form;
 
-/// See the module's head. Bounded in bytes: what was sent long ago is forgotten first, acknowledged or not.
+/// The sent messages of one session. Bounded in bytes: the oldest are forgotten first, acknowledged or not.
 #[derive(Debug)]
 pub struct Replay {
-    /// Messages, joined ones among them, with what each counts for.
+    /// Messages, single or joined, with the bytes that each counts for.
     ring: VecDeque<(Arc<Message>, usize)>,
-    /// How many single messages came before the first of the ring.
+    /// The number of single messages before the first in the ring.
     base: u64,
-    /// How many entries of the ring, from its front, were written completely since the link is there.
+    /// The number of entries, from the front of the ring, that were written completely over the present link.
     written: usize,
-    /// How many single messages these are.
+    /// The number of single messages in these entries.
     written_count: u64,
     bytes: usize,
     limit: usize,
@@ -24,47 +24,47 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Nothing was sent yet. At most `limit` bytes are kept.
+    /// Creates an empty replay that keeps at most `limit` bytes.
     pub fn new(limit: usize, form: Form) -> Self {
         Self { ring: VecDeque::new(), base: 0, written: 0, written_count: 0, bytes: 0, limit, form }
     }
 
-    /// How many messages were written, since the session began.
+    /// Returns the number of messages written since the session began.
     pub fn total(&self) -> u64 {
         self.base + self.written_count
     }
 
-    /// References that it holds.
+    /// Returns the number of messages that it refers to.
     pub fn len(&self) -> usize {
         self.ring.len()
     }
 
-    /// Whether it holds none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.ring.is_empty()
     }
 
-    /// Bytes that could be given back by [`Self::forget`].
+    /// Returns the bytes that [`Self::forget`] would free.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Entries that have to be written again, before all that is new.
+    /// Returns the number of entries that have to be sent again, ahead of new messages.
     pub fn pending(&self) -> usize {
         self.ring.len() - self.written
     }
 
-    /// The same, oldest first.
+    /// Returns these entries, oldest first.
     pub fn iter_pending(&self) -> impl Iterator<Item = &Arc<Message>> {
         self.ring.range(self.written..).map(|(message, _)| message)
     }
 
-    /// The first of them.
+    /// Returns the first of these entries.
     pub fn first_pending(&self) -> Option<&Arc<Message>> {
         self.ring.get(self.written).map(|(message, _)| message)
     }
 
-    /// The first of those that were pending has been written.
+    /// Notes that the first pending entry was written.
     pub fn wrote_pending(&mut self) {
         if let Some((message, _)) = self.ring.get(self.written) {
             self.written_count += message.count() as u64;
@@ -72,7 +72,7 @@ impl Replay {
         }
     }
 
-    /// A new message, which counts for `cost`, has been written; nothing was pending.
+    /// Notes that a new message with this cost was written. Nothing may be pending.
     pub fn wrote(&mut self, message: Arc<Message>, cost: usize) {
         self.bytes += cost;
         self.written_count += message.count() as u64;
@@ -83,8 +83,8 @@ impl Replay {
         }
     }
 
-    /// The link was lost when `written` bytes of a message had left, which is pending if it `is_again`, and otherwise
-    /// new. Those of its parts that have left completely may have been received; the one that was cut cannot have been.
+    /// Notes that the link was lost after `written` bytes of a message, which was pending (`is_again`) or new. Parts of
+    /// it that left completely may have been received; the part that was cut was not.
     pub fn interrupted(&mut self, message: Arc<Message>, mut written: usize, is_again: bool) {
         if is_again {
             self.split(self.written);
@@ -104,7 +104,7 @@ impl Replay {
         }
     }
 
-    /// The peer has received `count` messages in all. A count that cannot be is ignored.
+    /// Notes that the peer has received `count` messages in all. An impossible count is ignored.
     pub fn acknowledge(&mut self, count: u64) {
         if count > self.total() {
             return;
@@ -120,8 +120,8 @@ impl Replay {
         }
     }
 
-    /// Makes everything after the first `received` messages pending; false when that is not possible, because some of
-    /// it was forgotten or `received` is more than was sent.
+    /// Makes everything after the first `received` messages pending. Returns false if some of it was forgotten, or if
+    /// `received` is more than was sent.
     pub fn rewind(&mut self, received: u64) -> bool {
         if !(self.base..=self.total()).contains(&received) {
             return false;
@@ -132,7 +132,7 @@ impl Replay {
         true
     }
 
-    /// Forgets what was written: the session cannot go on from before this point any more.
+    /// Forgets what was written. The session cannot be resumed from before this point any more.
     pub fn forget(&mut self) {
         while self.written > 0 {
             self.pop();
@@ -149,7 +149,7 @@ impl Replay {
         }
     }
 
-    /// Puts the parts of a joined message in its place.
+    /// Replaces a joined message by its parts.
     fn split(&mut self, place: usize) {
         let Some((message, cost)) = self.ring.remove(place) else { return };
         self.bytes -= cost;
@@ -164,7 +164,7 @@ impl Replay {
     }
 }
 
-/// Places that stay for the next messages.
+/// The capacity that stays for the next messages.
 const KEEP: usize = 64;
 
 #[cfg(test)]
@@ -184,7 +184,7 @@ mod tests {
         replay.wrote(message, cost);
     }
 
-    /// Numbers `from` to `to` as one.
+    /// The messages `from` to `to`, joined into one.
     fn joined(from: u64, to: u64) -> Arc<Message> {
         let budget = Arc::new(crate::budget::Budget::new(usize::MAX));
         Arc::new(Message::join((from..=to).map(reliable).collect(), &budget).unwrap())
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(numbers(&replay), [2, 3, 4]);
         replay.wrote_pending();
         assert_eq!(replay.first_pending().unwrap().seq(), 3);
-        // Lost again, and what was sent again was received only now and then.
+        // The link is lost again, and only a part of what was sent again was received.
         assert!(replay.rewind(3));
         assert_eq!(numbers(&replay), [3, 4]);
         replay.wrote_pending();
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_joined_message_that_was_cut_the_whole_parts_may_have_been_received() {
+    fn whole_parts_of_a_joined_message_that_was_cut_may_have_been_received() {
         let frame = reliable(0).frame(Form::RAW).len();
         for is_again in [false, true] {
             for (written, whole) in [(0, 0), (frame - 1, 0), (frame, 1), (2 * frame + 1, 2)] {

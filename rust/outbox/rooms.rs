@@ -1,6 +1,6 @@
-//! The droppable messages of an outbox: a lane for each room, which have their turns, one message each. What may leave of
-//! them is bounded by windows: one for each room where the peer tells what its application has taken, or one for all,
-//! with probes, where it does not.
+//! The droppable messages of an outbox, in a lane for each room. The lanes send in turn, one message each. Windows
+//! bound what may leave: one window for each room if the peer reports what its application has taken; otherwise one for
+//! all rooms, measured with probes.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -8,27 +8,28 @@ use std::sync::Arc;
 
 use crate::message::{Message, RoomId};
 use crate::outbox::probes::Probes;
-use crate::outbox::rooms::room_lane::{RoomLane, Told};
+use crate::outbox::rooms::room_lane::{ReportedWindow, RoomLane};
 use crate::outbox::window::{self, Reader, Window};
 use crate::protocol::form::Form;
 
-/// See the module's head. Costs are those of [`Message::cost`], bytes those on the wire.
+/// The lanes of all rooms. Costs are those of [`Message::cost`]; bytes are bytes on the wire.
 #[derive(Debug)]
-pub struct Rooms {
+pub struct RoomLanes {
     form: Form,
-    /// The rooms of the lanes, for themselves: mostly one, rarely a hundred, and then they are in a few lines of the cache.
+    /// The room ids of the lanes, in a vector of their own: usually one, rarely a hundred, which then fill only a few
+    /// cache lines.
     ids: Vec<RoomId>,
     lanes: Vec<RoomLane>,
     /// The lane that was found last.
     recent: usize,
-    /// Lanes with messages that may leave, as far as is known, in the order of their turns.
+    /// The lanes with messages that may leave, in the order of their turns.
     turns: VecDeque<usize>,
     len: usize,
-    /// How many messages may leave now, by [`Self::plan`].
+    /// How many messages may leave now, computed by [`Self::plan`].
     planned: usize,
-    /// Something waits for a window, by the same.
+    /// Whether something waits for a window, computed by [`Self::plan`].
     is_held: bool,
-    /// Rooms whose window is new, which the peer has to be told.
+    /// Rooms with a new window, which the peer has to be told.
     new: Vec<(RoomId, Arc<str>)>,
     flow: Flow,
 }
@@ -38,13 +39,13 @@ pub struct Rooms {
 enum Flow {
     #[default]
     Open,
-    /// Made when first needed: most connections are sent nothing droppable.
+    /// Allocated when first needed: most connections get no droppable messages.
     Probes(Option<Box<Probes>>),
     Reports,
 }
 
-impl Rooms {
-    /// Nothing waits, and nothing bounds what may leave.
+impl RoomLanes {
+    /// Creates lanes without messages and without windows.
     pub fn new(form: Form) -> Self {
         Self {
             form,
@@ -60,7 +61,7 @@ impl Rooms {
         }
     }
 
-    /// Messages that wait.
+    /// Returns the number of messages that wait.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -75,7 +76,7 @@ impl Rooms {
         self.ids.iter().position(|&id| id == room).is_some_and(|place| !self.lanes[place].lane.is_empty())
     }
 
-    /// Nothing is known of what is under way. It is bounded by probes, or not at all, until the peer tells what it has taken.
+    /// Starts again with nothing under way. What may leave is bounded by probes, or not at all, until the peer reports.
     pub fn begin(&mut self, has_probes: bool) {
         self.flow = if has_probes { Flow::Probes(None) } else { Flow::Open };
         for place in 0..self.lanes.len() {
@@ -84,7 +85,7 @@ impl Rooms {
         }
     }
 
-    /// From now on the peer tells what its application has taken.
+    /// Switches from probes to reports, because the peer has sent one.
     pub fn begin_reports(&mut self) {
         self.flow = Flow::Reports;
     }
@@ -99,7 +100,7 @@ impl Rooms {
         self.give_turn(place);
     }
 
-    /// Puts the message in the place of the waiting one with its key, and returns that one.
+    /// Replaces the waiting message with the same key. Returns the replaced one.
     pub fn replace(&mut self, message: &Arc<Message>, cost: usize) -> Option<Arc<Message>> {
         let place = self.find(message.room())?;
         let lane = &mut self.lanes[place];
@@ -108,13 +109,13 @@ impl Rooms {
         Some(old)
     }
 
-    /// Whether no room has more waiting than this one.
+    /// Whether no other room has more bytes waiting than this one.
     pub fn has_most(&self, room: RoomId) -> bool {
         let most = self.lanes.iter().map(|lane| lane.cost).max().unwrap_or(0);
         most == 0 || self.ids.iter().zip(&self.lanes).any(|(&id, lane)| id == room && lane.cost == most)
     }
 
-    /// Takes the oldest message of the lane that holds the most.
+    /// Takes the oldest message of the lane that holds most.
     pub fn pop_oldest(&mut self) -> Option<Arc<Message>> {
         let lane = self.lanes.iter_mut().max_by_key(|lane| lane.cost)?;
         let message = lane.pop(self.form)?;
@@ -122,7 +123,7 @@ impl Rooms {
         Some(message)
     }
 
-    /// Takes all that waits.
+    /// Takes everything that waits.
     pub fn clear(&mut self, mut each: impl FnMut(Arc<Message>)) {
         for lane in &mut self.lanes {
             while let Some(message) = lane.pop(self.form) {
@@ -132,7 +133,7 @@ impl Rooms {
         self.len = 0;
     }
 
-    /// Ends the lane of a room, and returns what waited in it.
+    /// Removes the lane of a room. Returns what waited in it.
     pub fn leave(&mut self, room: RoomId) -> impl Iterator<Item = Arc<Message>> + use<> {
         let mut left = None;
         if let Some(place) = self.ids.iter().position(|&id| id == room) {
@@ -140,22 +141,22 @@ impl Rooms {
             let lane = self.lanes.swap_remove(place);
             self.len -= lane.lane.len();
             self.turns.retain(|&turn| turn != place);
-            // The last lane has its place now.
+            // The last lane has moved to the removed place.
             self.turns.iter_mut().filter(|turn| **turn == self.lanes.len()).for_each(|turn| *turn = place);
             left = Some(lane.lane);
         }
         left.into_iter().flat_map(|mut lane| std::iter::from_fn(move || lane.pop()))
     }
 
-    /// The application has taken what a room has among the first `count` messages of the session. Returns what the peer
-    /// has to be told: the room's name, and the size of its window.
+    /// Notes that the application has taken the messages of a room among the first `count` messages of the session.
+    /// Returns the room's name and window size if the peer has to be told.
     pub fn taken(&mut self, room: RoomId, count: u64, now_us: u64) -> Option<(Arc<str>, usize)> {
         let place = self.find(room)?;
         let lane = &mut self.lanes[place];
         let told = lane.window.as_mut()?;
         told.window.taken(count, now_us);
         let size = told.window.size();
-        // The peer tells of each quarter, so it need not know exactly.
+        // The peer reports after each quarter of the window, so an approximate size is enough.
         let news = (size * 4 <= told.size * 3 || size * 2 >= told.size * 3).then(|| lane.name.clone()).flatten();
         if news.is_some() {
             told.size = size;
@@ -164,12 +165,12 @@ impl Rooms {
         news.map(|name| (name, size))
     }
 
-    /// The rooms whose window is new since the last call, with its size.
+    /// Returns the rooms whose window is new since the last call, with its size.
     pub fn take_new(&mut self) -> impl Iterator<Item = (RoomId, Arc<str>, usize)> + use<> {
         std::mem::take(&mut self.new).into_iter().map(|(room, name)| (room, name, window::INITIAL))
     }
 
-    /// The number of the last probe, if it was not answered.
+    /// Returns the number of the last probe, if it was not answered.
     pub fn unanswered(&self) -> Option<u64> {
         match &self.flow {
             Flow::Probes(Some(probes)) => probes.unanswered(),
@@ -177,15 +178,14 @@ impl Rooms {
         }
     }
 
-    /// The peer has answered a probe.
+    /// Notes that the peer has answered a probe.
     pub fn answered(&mut self, number: u64, now_us: u64) {
         if let Flow::Probes(Some(probes)) = &mut self.flow {
             probes.answered(number, now_us);
         }
     }
 
-    /// Finds out what may leave now, at most `most` messages or a little more. Returns the number of a probe that has to
-    /// leave first.
+    /// Computes what may leave now: about `most` messages. Returns the number of a probe that has to leave first.
     pub fn plan(&mut self, most: usize, now_us: u64) -> Option<u64> {
         self.planned = 0;
         self.is_held = false;
@@ -196,10 +196,12 @@ impl Rooms {
         for _ in 0..self.turns.len() {
             let Some(place) = self.turns.pop_front() else { break };
             let lane = &mut self.lanes[place];
-            // What is to this client alone is in no room that it could tell of.
+            // A message to this client alone has no room that the client could report.
             if matches!(self.flow, Flow::Reports) && lane.name.is_some() && lane.window.is_none() {
-                lane.window =
-                    Some(Box::new(Told { window: Window::new(Reader::Reporting, now_us), size: window::INITIAL }));
+                lane.window = Some(Box::new(ReportedWindow {
+                    window: Window::new(Reader::Reporting, now_us),
+                    size: window::INITIAL,
+                }));
                 self.new.extend(lane.name.clone().map(|name| (self.ids[place], name)));
             }
             lane.planned = lane.admitted(each, self.form);
@@ -214,7 +216,7 @@ impl Rooms {
             return None;
         };
         let probes = probes.get_or_insert_with(|| Box::new(Probes::new(now_us)));
-        // Mostly there is no need to look at each message.
+        // Usually everything fits, and the messages need not be looked at one by one.
         if probes.fits(self.lanes.iter().map(RoomLane::bytes).sum()) {
             return None;
         }
@@ -230,7 +232,7 @@ impl Rooms {
         number
     }
 
-    /// Whether all that waits may leave, by [`Self::plan`].
+    /// Whether everything that waits may leave, by [`Self::plan`].
     pub fn is_all_planned(&self) -> bool {
         self.planned == self.len
     }
@@ -240,10 +242,10 @@ impl Rooms {
         self.planned > 0
     }
 
-    /// Calls `each` with what may leave, in the order in which [`Self::pop`] takes it, until it breaks.
+    /// Calls `each` with the messages that may leave, in the order of [`Self::pop`], until it breaks.
     pub fn try_each<'a>(&'a self, mut each: impl FnMut(&'a Message) -> ControlFlow<()>) -> ControlFlow<()> {
         match self.turns.front() {
-            // Mostly there is one lane.
+            // Usually there is one lane.
             Some(&place) if self.turns.len() == 1 => {
                 self.lanes[place].lane.iter().take(self.planned).try_for_each(|message| each(message))
             }
@@ -251,10 +253,10 @@ impl Rooms {
         }
     }
 
-    /// Takes the next message that may leave; `index` will be its number in the session.
+    /// Takes the next message that may leave. `index` is its number in the session.
     pub fn pop(&mut self, index: u64, now_us: u64) -> Option<Arc<Message>> {
         self.planned = self.planned.checked_sub(1)?;
-        // Each lane that has a turn has planned at least one message; those that have had them all come last.
+        // Each lane that has a turn has planned at least one message; lanes that have sent theirs are last.
         while let Some(&place) = self.turns.front() {
             let lane = &mut self.lanes[place];
             if lane.planned == 0 {
@@ -281,7 +283,7 @@ impl Rooms {
         None
     }
 
-    /// Gives memory back when nothing waits: lanes of rooms that are told of stay, for they know what is under way.
+    /// Frees memory when nothing waits. Lanes with a window stay, because they know what is under way.
     pub fn shrink(&mut self) {
         if self.lanes.len() > KEEP && !matches!(self.flow, Flow::Reports) {
             self.ids = Vec::new();
@@ -290,7 +292,7 @@ impl Rooms {
         }
     }
 
-    /// Messages that find a place without new memory.
+    /// Returns how many messages fit without new memory.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
         self.lanes.iter().map(|lane| lane.lane.capacity()).sum()
@@ -313,7 +315,7 @@ impl Rooms {
 
     fn place(&mut self, message: &Message) -> usize {
         self.find(message.room()).unwrap_or_else(|| {
-            let name = message.about().room_name.clone();
+            let name = message.metadata().room_name.clone();
             self.ids.push(message.room());
             self.lanes.push(RoomLane { name, ..RoomLane::default() });
             self.recent = self.lanes.len() - 1;
@@ -322,14 +324,14 @@ impl Rooms {
     }
 }
 
-/// The planned messages of lanes, one of each in turn.
+/// Returns the planned messages of lanes, one of each in turn.
 fn in_turns<'a>(turns: &'a VecDeque<usize>, lanes: &'a [RoomLane]) -> impl Iterator<Item = &'a Arc<Message>> {
     let rounds = turns.iter().map(|&place| lanes[place].planned).max().unwrap_or(0);
     let of_round = move |round| turns.iter().filter_map(move |&place| lanes[place].planned_at(round));
     (0..rounds).flat_map(of_round)
 }
 
-/// How many of these messages, from the first, the probes admit.
+/// Returns how many of these messages the probes admit, from the first on.
 fn admitted_by<'a>(probes: &mut Probes, messages: impl Iterator<Item = &'a Arc<Message>>, form: Form) -> usize {
     let mut ahead = 0;
     let admitted = messages.take_while(|message| {
@@ -341,7 +343,7 @@ fn admitted_by<'a>(probes: &mut Probes, messages: impl Iterator<Item = &'a Arc<M
     admitted.count()
 }
 
-/// Lanes that stay when nothing waits.
+/// The number of lanes that stay when nothing waits.
 const KEEP: usize = 8;
 
 mod room_lane;

@@ -1,4 +1,4 @@
-//! What a connection did not get of its rooms, until it is told. Pure. Bounded by the rooms it is in.
+//! The messages of rooms that a connection did not get, until it is told. Pure. Bounded by the number of its rooms.
 
 use std::sync::Arc;
 
@@ -6,24 +6,24 @@ use rustc_hash::FxHashMap;
 
 use crate::message::{Message, RoomId};
 
-/// See the module's head.
+/// The skipped messages of one connection.
 #[derive(Debug)]
-pub struct Skips {
+pub struct Skipped {
     is_told: bool,
-    /// Made when first needed: most connections never miss anything.
-    skips: Option<Box<FxHashMap<(RoomId, &'static str), Skip>>>,
+    /// Allocated when first needed: most connections never miss a message.
+    skipped: Option<Box<FxHashMap<(RoomId, &'static str), SkippedRange>>>,
 }
 
-/// Messages of one room that were not sent for one reason.
+/// Messages of one room that were skipped for one reason.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Skip {
-    /// The room's id.
+pub struct SkippedRange {
+    /// The id of the room.
     pub room: RoomId,
-    /// Its name.
+    /// The name of the room.
     pub name: Arc<str>,
-    /// Why.
+    /// The reason.
     pub reason: &'static str,
-    /// How many.
+    /// The number of messages.
     pub count: u64,
     /// The lowest of their numbers.
     pub first: u64,
@@ -31,17 +31,17 @@ pub struct Skip {
     pub last: u64,
 }
 
-impl Skips {
-    /// Nothing was skipped. Of a connection that cannot be told, nothing is kept.
+impl Skipped {
+    /// Creates an empty record. Without `is_told` nothing is recorded, because the connection cannot be told.
     pub fn new(is_told: bool) -> Self {
-        Self { is_told, skips: None }
+        Self { is_told, skipped: None }
     }
 
-    /// Counts a message that is not sent, if it has a place in a room.
+    /// Records a message that is not sent, if it has a position in a room.
     pub fn note(&mut self, message: &Message, reason: &'static str) {
-        let (true, Some(name)) = (self.is_told, &message.about().room_name) else { return };
+        let (true, Some(name)) = (self.is_told, &message.metadata().room_name) else { return };
         let (room, seq) = (message.room(), message.seq());
-        let skip = self.skips.get_or_insert_default().entry((room, reason)).or_insert_with(|| Skip {
+        let range = self.skipped.get_or_insert_default().entry((room, reason)).or_insert_with(|| SkippedRange {
             room,
             name: Arc::clone(name),
             reason,
@@ -49,34 +49,34 @@ impl Skips {
             first: seq,
             last: seq,
         });
-        skip.count += 1;
-        skip.first = skip.first.min(seq);
-        skip.last = skip.last.max(seq);
+        range.count += 1;
+        range.first = range.first.min(seq);
+        range.last = range.last.max(seq);
     }
 
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.skips.is_none()
+        self.skipped.is_none()
     }
 
-    /// Takes what is to be told, room by room; not of a room that `waits`.
-    pub fn take(&mut self, waits: impl Fn(RoomId) -> bool) -> Vec<Skip> {
-        let Some(skips) = &mut self.skips else { return Vec::new() };
-        let mut skips: Vec<_> = skips.extract_if(|&(room, _), _| !waits(room)).map(|(_, skip)| skip).collect();
+    /// Takes what is to be told, by room. Rooms for which `waits` returns true stay.
+    pub fn take(&mut self, waits: impl Fn(RoomId) -> bool) -> Vec<SkippedRange> {
+        let Some(skipped) = &mut self.skipped else { return Vec::new() };
+        let mut skipped: Vec<_> = skipped.extract_if(|&(room, _), _| !waits(room)).map(|(_, range)| range).collect();
         self.forget_none();
-        skips.sort_unstable_by_key(|skip| (skip.room, skip.first));
-        skips
+        skipped.sort_unstable_by_key(|range| (range.room, range.first));
+        skipped
     }
 
-    /// Its membership has ended: of this room nothing more is told.
+    /// Forgets a room that the connection has left.
     pub fn forget(&mut self, room: RoomId) {
-        if let Some(skips) = &mut self.skips {
-            skips.retain(|&(id, _), _| id != room);
+        if let Some(skipped) = &mut self.skipped {
+            skipped.retain(|&(id, _), _| id != room);
         }
         self.forget_none();
     }
 
     fn forget_none(&mut self) {
-        self.skips.take_if(|skips| skips.is_empty());
+        self.skipped.take_if(|skipped| skipped.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests of the outbox stand on: numbered messages, a sink that takes rations, a parser of frames.
+//! Helpers for the tests of the outbox: numbered messages, a sink with a limit, and a parser of frames.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,13 +12,13 @@ use std::io::ErrorKind;
 use super::*;
 use crate::budget::Budget;
 use crate::message::KeyId;
-use crate::message::{About, OVERHEAD, Role};
+use crate::message::{Metadata, OVERHEAD, Role};
 use crate::outbox::control::PONGS_MAX;
 use crate::outbox::writing::{IOV_MAX, WRITE_MAX};
-use crate::protocol::envelope::Kind as EnvelopeKind;
+use crate::protocol::envelope::Kind;
 use crate::wire::frame::{self, Opcode};
 
-/// A message of room 1 whose payload is its number and `extra` bytes more.
+/// A message of room 1. Its payload is its number and `extra` more bytes.
 fn message(seq: u64, delivery: Delivery, key: Option<KeyId>, extra: usize) -> Arc<Message> {
     message_of(1, seq, delivery, key, extra)
 }
@@ -27,8 +27,8 @@ fn message_of(room: RoomId, seq: u64, delivery: Delivery, key: Option<KeyId>, ex
     let mut payload = seq.to_be_bytes().to_vec();
     payload.resize(8 + extra, seq as u8);
     let room_name = Some(format!("room {room}").into());
-    let about = About { key, room_name, ..About::place(room, seq, delivery) };
-    Arc::new(Message::new(Role::Data, EnvelopeKind::Binary, &payload, about, seq, &Arc::new(Budget::new(usize::MAX))))
+    let metadata = Metadata { key, room_name, ..Metadata::place(room, seq, delivery) };
+    Arc::new(Message::new(Role::Data, Kind::Binary, &payload, metadata, seq, &Arc::new(Budget::new(usize::MAX))))
 }
 
 pub fn reliable(seq: u64) -> Arc<Message> {
@@ -47,23 +47,23 @@ fn drop_newest(seq: u64) -> Arc<Message> {
     message(seq, Delivery::DropNewest, None, 0)
 }
 
-/// What a message without extra bytes costs: header, number, overhead.
+/// The cost of a message without extra bytes: header, number, overhead.
 const COST: usize = 2 + 8 + OVERHEAD;
 
-/// Takes so many bytes, then blocks.
+/// Takes `left` bytes, then blocks.
 #[derive(Debug, Default)]
-struct Ration {
+struct LimitedSink {
     left: usize,
     taken: Vec<u8>,
 }
 
-impl Ration {
+impl LimitedSink {
     fn unlimited() -> Self {
         Self { left: usize::MAX, taken: Vec::new() }
     }
 }
 
-impl Sink for Ration {
+impl Sink for LimitedSink {
     fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         if self.left == 0 {
             return Err(ErrorKind::WouldBlock.into());
@@ -78,12 +78,12 @@ impl Sink for Ration {
     }
 }
 
-/// Flushes until the sink blocks or nothing is left; returns how far it came and the messages that left.
-fn flush(outbox: &mut Outbox, sink: &mut Ration) -> (Progress, usize) {
+/// Flushes until the sink blocks or nothing is left. Returns the state and the number of messages that left.
+fn flush(outbox: &mut Outbox, sink: &mut LimitedSink) -> (Progress, usize) {
     flush_at(outbox, sink, 0)
 }
 
-fn flush_at(outbox: &mut Outbox, sink: &mut Ration, now_us: u64) -> (Progress, usize) {
+fn flush_at(outbox: &mut Outbox, sink: &mut LimitedSink, now_us: u64) -> (Progress, usize) {
     let mut messages = 0;
     loop {
         let flushed = outbox.flush(sink, now_us).unwrap();
@@ -94,7 +94,7 @@ fn flush_at(outbox: &mut Outbox, sink: &mut Ration, now_us: u64) -> (Progress, u
     }
 }
 
-/// The frames in a stream of bytes, which has to end with a whole one.
+/// Parses the frames in a stream of bytes, which must end with a whole frame.
 fn parse(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let frames = parse_whole(bytes);
     let len: usize = frames.iter().map(|frame| frame::header_len(frame.1.len()) + frame.1.len()).sum();
@@ -102,7 +102,7 @@ fn parse(bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     frames
 }
 
-/// The whole frames in a stream of bytes.
+/// Parses the whole frames in a stream of bytes.
 fn parse_whole(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut frames = Vec::new();
     while bytes.len() >= 10 || (bytes.len() >= 2 && bytes.len() >= 2 + bytes[1] as usize) {
@@ -127,7 +127,7 @@ fn seqs(bytes: &[u8]) -> Vec<u64> {
     parse(bytes).into_iter().filter(|frame| frame.0 == 2).map(|frame| number(frame.1)).collect()
 }
 
-/// Collects what was reported as dropped.
+/// Collects the reports of dropped messages.
 fn into(reports: &mut Vec<(u64, Drop)>) -> impl FnMut(&Message, Drop) {
     |message, reason| reports.push((message.seq(), reason))
 }

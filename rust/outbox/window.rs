@@ -1,31 +1,31 @@
-//! How many bytes may be under way to one reader that it has not taken: a window as that of a congestion control, which
-//! keeps the queue on the way short, wherever it forms (the network, a kernel, the reader's own queue). Pure: time comes in.
+//! The window of one reader: how many bytes may be under way that it has not taken. It works like a congestion window
+//! and keeps queues on the way short, wherever they form: in the network, in a kernel, or in the reader. Pure: the time
+//! is an argument.
 //!
-//! The window follows the delay from writing a message until it was taken, as Vegas, FAST and LEDBAT (RFC 6817) do, since
-//! nothing is ever lost here that could say "too much". `base` is the delay without a queue. A queue of `target` more is
-//! wanted, so that a reader never waits for us: the window goes to what the reader takes in `base + target`. As CoDel
-//! (RFC 8289) does, it looks at the least delay in each round, for only a queue that stands is too much: what a reader
-//! takes in bursts is not.
+//! The window follows the delay from writing a message until it is taken, as Vegas, FAST and LEDBAT (RFC 6817) do;
+//! nothing is ever lost here, so loss is no signal. `base` is the delay without a queue. A delay of `base + target` is
+//! wanted, so that a reader never runs dry: the window becomes what the reader takes in that time. As in CoDel (RFC
+//! 8289), the least delay of each round counts, because only a standing queue is too much; bursts are not.
 //!
-//! What would be the base rises with our own queue, so nothing but a measurement raises it: one message goes alone, or
-//! two where the first waits for what has been read before it ([`Reader::Probed`]).
+//! Our own queue raises every delay, so only a measurement raises `base`: one message goes alone, or two if the first
+//! waits for what was read before it ([`Reader::Probed`]).
 
 use std::collections::VecDeque;
 
 use crate::wire::table::limit;
 
-/// How it is known what a reader has taken.
+/// How the engine learns what a reader has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
-    /// It says so when its application has taken it.
+    /// The reader reports when its application has taken a message.
     Reporting,
-    /// Its library answers pings. Many libraries read all there is, answer every ping in it, and read no more until the
-    /// application has taken what they have read. So the delay of a message that goes alone is that of a queue which
-    /// counts as taken already; only the second one in a row finds none.
+    /// The reader's library answers pings. Many libraries read all there is, answer every ping in it, and read no more
+    /// until the application has taken it. So the delay of a message that goes alone includes a queue that counts as
+    /// taken; only the second message in a row finds no queue.
     Probed,
 }
 
-/// See the module's head.
+/// The window of one reader.
 #[derive(Debug)]
 pub struct Window {
     reader: Reader,
@@ -33,41 +33,42 @@ pub struct Window {
     under_way: usize,
     /// What was written and not taken, oldest first.
     sent: VecDeque<Sent>,
-    /// The index of what was written last.
+    /// The index of the last message written.
     last: u64,
-    /// The least delay that is known of; none was measured before the first.
+    /// The least known delay; none before the first measurement.
     base_us: Option<u64>,
-    /// A message goes alone next, or has gone, and its delay is the new base.
+    /// Whether a message goes alone next, or has gone, and its delay becomes the new base.
     is_measuring: bool,
-    /// The one that went alone before it.
+    /// The sample of the message that went alone before it.
     alone: Option<Sample>,
-    /// Whether a base was ever measured so.
+    /// Whether a base was ever measured this way.
     is_measured: bool,
-    /// Something had to wait for room since the last step.
+    /// Whether something had to wait for the window since the last step.
     is_limit: bool,
     round: Round,
-    /// Rounds in a row whose delay was far more than is wanted.
+    /// The number of rounds in a row with a delay far above the target.
     late: u32,
-    /// When the base was confirmed last, or looked at.
+    /// When the base was last confirmed or checked.
     confirmed_us: u64,
 }
 
-/// A piece of what was written. One after another may be joined, which costs accuracy in bytes, not in time.
+/// A part of what was written. Neighbours may be joined, which loses accuracy in bytes but not in time.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     /// The index of its last message.
     index: u64,
     bytes: usize,
-    /// Bytes that were under way with it.
+    /// The bytes that were under way including it.
     under_way: usize,
     begun_us: u64,
     written_us: u64,
 }
 
-/// From one step to the next: until all is taken that was under way at its beginning.
+/// The time from one step to the next: until everything is taken that was under way at its start.
 #[derive(Debug)]
 struct Round {
-    /// None: it begins when the window is full, for until then the delay says nothing of it.
+    /// Where the round ends; none: it starts when the window is full, because before that the delay tells nothing about
+    /// the window.
     end: Option<u64>,
     samples: u32,
     least: Option<Sample>,
@@ -80,7 +81,7 @@ struct Sample {
 }
 
 impl Window {
-    /// Nothing is under way. `now_us` is a time as in all calls, in microseconds, which never goes back.
+    /// Creates a window with nothing under way. `now_us` is in microseconds here and in all calls, and never goes back.
     pub fn new(reader: Reader, now_us: u64) -> Self {
         Self {
             reader,
@@ -99,23 +100,23 @@ impl Window {
         }
     }
 
-    /// Bytes that may be under way; one message always may.
+    /// Returns the bytes that may be under way. One message always may, whatever its size.
     pub fn size(&self) -> usize {
         if self.is_measuring { 1 } else { self.size }
     }
 
-    /// Bytes under way.
+    /// Returns the bytes under way.
     pub fn under_way(&self) -> usize {
         self.under_way
     }
 
-    /// Whether so many bytes may be written.
+    /// Whether `bytes` may be written.
     pub fn fits(&self, bytes: usize) -> bool {
         self.under_way + bytes <= self.size()
     }
 
-    /// Whether a message of `bytes` may be written after `ahead` bytes of others that are about to be. Whatever its size, one
-    /// is that comes after less than a [`part`]: the reader does not say when it has taken so little.
+    /// Whether a message of `bytes` may be written after `ahead` bytes that are about to be written. A message of any
+    /// size may if less than a [`part`] is before it, because the reader does not report so little.
     pub fn admits(&mut self, ahead: usize, bytes: usize) -> bool {
         let before = self.under_way + ahead;
         let is_admitted = before == 0 || before + bytes <= self.size() || before < part(self.size());
@@ -126,18 +127,18 @@ impl Window {
         is_admitted
     }
 
-    /// A message was written, and its index marks it. Indexes rise.
+    /// Notes a message that was written. Indexes rise.
     pub fn sent(&mut self, index: u64, bytes: usize, now_us: u64) {
         self.wrote(bytes);
         self.mark(index, bytes, now_us);
     }
 
-    /// A message was written, and what marks it follows.
+    /// Notes a message that was written; a later [`Self::mark`] gives the index.
     pub fn wrote(&mut self, bytes: usize) {
         self.under_way += bytes;
     }
 
-    /// This index marks the `bytes` that were written since the last one.
+    /// Gives the index for the `bytes` that were written since the last one.
     pub fn mark(&mut self, index: u64, bytes: usize, now_us: u64) {
         self.last = index;
         let new = Sent { index, bytes, under_way: self.under_way, begun_us: now_us, written_us: now_us };
@@ -153,12 +154,12 @@ impl Window {
         }
     }
 
-    /// The last index that marks something, if that was not taken.
+    /// Returns the last index, if it was not taken.
     pub fn unanswered(&self) -> Option<u64> {
         self.sent.back().map(|piece| piece.index)
     }
 
-    /// All up to an index was taken, which may be known already.
+    /// Notes that everything up to an index was taken. It may be known already.
     pub fn taken(&mut self, index: u64, now_us: u64) {
         let mut newest = None;
         while let Some(&piece) = self.sent.front().filter(|piece| piece.index <= index) {
@@ -201,7 +202,7 @@ impl Window {
         }
     }
 
-    /// The end of a round, and the last sample of it.
+    /// Ends a round, with its last sample.
     fn step(&mut self, last: Sample, now_us: u64) {
         let round = std::mem::replace(&mut self.round, Round { end: Some(self.last), samples: 0, least: None });
         let (Some(least), Some(base_us)) = (round.least, &mut self.base_us) else { return };
@@ -224,14 +225,14 @@ impl Window {
         }
     }
 
-    /// Lets nothing out until all is taken, and then one message. What the reader takes in the delay of `sample` is known;
-    /// the rest follows from the base.
+    /// Starts a measurement: nothing leaves until everything is taken, and then one message. The bytes that the reader
+    /// takes in the delay of `sample` are known; the new base gives the rest.
     fn measure(&mut self, sample: Sample) {
         self.is_measuring = true;
         self.round.least = Some(sample);
     }
 
-    /// A message went alone.
+    /// Uses the sample of a message that went alone.
     fn measured(&mut self, alone: Sample, now_us: u64) {
         if self.reader == Reader::Probed && self.alone.is_none() {
             self.alone = Some(alone);
@@ -251,52 +252,53 @@ impl Window {
 }
 
 impl Sample {
-    /// The bytes that the reader takes in the delay that is wanted, if it took these in this one.
+    /// Returns the bytes that the reader takes in the wanted delay, if it took these bytes in this delay.
     fn suits(self, base_us: u64) -> usize {
         let wanted_us = u128::from(base_us + target(base_us));
         (self.under_way as u128 * wanted_us / u128::from(self.delay_us)) as usize
     }
 }
 
-/// What a delay may be more than its base.
+/// Returns how far a delay may be above its base.
 fn target(base_us: u64) -> u64 {
     TARGET_US + base_us / 2
 }
 
-/// Bytes of a window of `size` that are taken between two answers, so that the next ones are there before it is full.
+/// Returns the bytes between two answers for a window of `size`, small enough that the answers come before it is full.
 pub fn part(size: usize) -> usize {
     if size < FREE { size / 4 } else { (size / 4).max(FREE / 2) }
 }
 
-/// Bytes at first: a hundred small messages, and a third of a second over a link of 50 KB/s.
+/// The initial size in bytes: a hundred small messages, or a third of a second over a link of 50 KB/s.
 pub const INITIAL: usize = limit::INITIAL_WINDOW;
 
-/// Bytes up to which it grows without need: what a reader that becomes slow has to take before anything fresh.
+/// The size up to which the window grows freely: what a reader that becomes slow has to take before anything fresh.
 const FREE: usize = 64 << 10;
 
-/// Bytes at most: 10 MB/s over 100 ms.
+/// The largest size in bytes: 10 MB/s over 100 ms.
 const MAX: usize = 1 << 20;
 
-/// Microseconds of queue that are wanted besides half of the base: more than a reader's loop is busy with others.
+/// Microseconds of queue that are wanted in addition to half the base: longer than a reader's loop is usually busy with
+/// other work.
 const TARGET_US: u64 = 25_000;
 
-/// Pieces of a full window, about: each is memory.
+/// The number of parts of a full window, about. Each part takes memory.
 const PIECES: usize = 32;
 
-/// Microseconds within which what was written is one piece.
+/// Messages written within so many microseconds are one part.
 const JOINED_US: u64 = 2_000;
 
-/// The base goes a quarter of the way to a lower delay, and to that of a message that was alone: one is low, or high, by
-/// chance.
+/// The base moves a quarter of the way to a lower delay, and to that of a message that went alone, because a single
+/// delay may be low or high by chance.
 const STEP: u64 = 4;
 
-/// Delays that a round has at least.
+/// The least number of delays in a round.
 const SAMPLES: u32 = 4;
 
-/// Rounds that are far too late until the base is doubted.
+/// The number of late rounds after which the base is measured again.
 const LATE_MAX: u32 = 3;
 
-/// Microseconds for which a base holds that no message has confirmed.
+/// Microseconds for which a base is valid without confirmation.
 const CONFIRM_US: u64 = 10_000_000;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! How an outbox writes: the next frames to the sink, and what has left of them off its front.
+//! How an outbox writes: it offers the next frames to the sink, and removes what has left.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::message::Message;
-use crate::outbox::control::{Control, Kind};
+use crate::outbox::control::{Control, ControlKind};
 use crate::outbox::probes;
 use crate::outbox::{Close, Flushed, Outbox, Progress, Sink};
 use crate::protocol::envelope;
@@ -17,7 +17,7 @@ impl Outbox {
         let mut flushed = Flushed { progress: Progress::More, messages: 0, bytes: 0, oldest_us: None };
         self.plan(now_us);
         if self.may_leave() {
-            // Zeroing a large array costs more than a small write's own work.
+            // Zeroing a large array costs more than a small write.
             let (offered, result) = match self.messages() {
                 0..=7 => self.write::<12>(sink),
                 _ => self.write::<IOV_MAX>(sink),
@@ -46,11 +46,11 @@ impl Outbox {
         Ok(flushed)
     }
 
-    /// Offers the next frames to the sink; returns the bytes offered and the sink's answer.
+    /// Offers the next frames to the sink. Returns the bytes offered and the sink's result.
     pub(super) fn write<const N: usize>(&self, sink: &mut impl Sink) -> (usize, io::Result<usize>) {
         let begun = self.begun.iter().map(|begun| &begun.frame.bytes(self.form)[begun.written..]);
         let control = self.control.iter().map(|control| &*control.bytes);
-        // What is being written again is still the first that is pending.
+        // The frame that is being sent again is still the first pending one, and must not be offered twice.
         let skip = usize::from(self.begun.as_ref().is_some_and(|begun| begun.is_again));
         let again = self.replay.iter().flat_map(|replay| replay.iter_pending().skip(skip));
         let messages = again.chain(&self.urgent).chain(self.reliable.iter()).map(|message| message.frame(self.form));
@@ -62,7 +62,7 @@ impl Outbox {
             offered += bytes.len();
             if count < N && offered < WRITE_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        // Not a loop: a chain is several times as fast from within.
+        // Not a loop over the chain: internal iteration is several times as fast.
         let mut flow = begun.chain(control).chain(messages).try_for_each(&mut offer);
         if flow.is_continue() {
             flow = self.droppable.try_each(|message| offer(message.frame(self.form)));
@@ -78,7 +78,7 @@ impl Outbox {
         (offered, sink.write(&bufs[..count]))
     }
 
-    /// Takes `written` bytes off the front, in the order in which [`Self::write`] offered them.
+    /// Removes `written` bytes from the front, in the order in which [`Self::write`] offered them.
     pub(super) fn advance(&mut self, mut written: usize, flushed: &mut Flushed, now_us: u64) {
         while written > 0 {
             let Some(mut next) = self.begun.take().or_else(|| self.pop(now_us)) else { return };
@@ -134,23 +134,23 @@ impl Outbox {
         Some(Begun { frame, written: 0, is_again })
     }
 
-    /// Finds out which droppable messages may leave, and queues a probe if one has to come first.
+    /// Computes which droppable messages may leave, and queues a probe if one has to come first.
     pub(super) fn plan(&mut self, now_us: u64) {
         let probe = self.droppable.plan(IOV_MAX, now_us);
         for (room, name, bytes) in self.droppable.take_new() {
             if let Some(frame) = envelope::window(self.form, &name, bytes) {
-                self.push_at_most(1, Control { kind: Kind::Window(room), bytes: frame });
+                self.push_at_most(1, Control { kind: ControlKind::Window(room), bytes: frame });
             }
         }
         if let Some(probe) = probe
-            && let Some((seal, conn)) = &self.seal
+            && let Some((probe_key, conn)) = &self.probe_key
         {
-            let frame = probes::frame(seal.payload(*conn, probe));
-            self.push_control(Control { kind: Kind::Probe, bytes: frame });
+            let frame = probes::frame(probe_key.payload(*conn, probe));
+            self.push_control(Control { kind: ControlKind::Probe, bytes: frame });
         }
     }
 
-    /// Whether anything waits that may be sent now.
+    /// Whether anything may be sent now.
     pub(super) fn may_leave(&self) -> bool {
         !self.is_empty() && (!self.droppable.is_held() || self.droppable.is_ready() || self.has_others())
     }
@@ -160,7 +160,7 @@ impl Outbox {
         self.begun.is_some() || !self.control.is_empty() || self.messages() > self.droppable.len()
     }
 
-    /// The number in the session that the next new message will have.
+    /// Returns the number in the session of the next new message.
     pub(super) fn next_index(&self) -> u64 {
         self.replay.as_ref().map_or(0, |replay| replay.total()) + 1
     }
@@ -171,7 +171,7 @@ impl Outbox {
 pub(super) struct Begun {
     pub(super) frame: Frame,
     pub(super) written: usize,
-    /// It was sent before, and stays where it is kept until it is written.
+    /// Whether it was sent before; it then stays in the replay until it is written.
     pub(super) is_again: bool,
 }
 
@@ -190,8 +190,9 @@ impl Frame {
     }
 }
 
-/// Buffers in one vectored write. The kernel takes 1,024; past 256 its price per frame no longer falls.
+/// The limit on buffers in one vectored write. The kernel takes 1,024; past 256 the cost of each frame no longer falls.
 pub(super) const IOV_MAX: usize = 256;
 
-/// Bytes in one write, about: enough to make the call itself cheap, and no long wait for the next connection.
+/// The approximate limit on bytes in one write: enough to make the call cheap, and no long wait for the next
+/// connection.
 pub(super) const WRITE_MAX: usize = 256 << 10;

@@ -1,19 +1,19 @@
-//! What a payload looks like.
+//! The codec: the format of payloads.
 
-/// What a connection gets for each message.
+/// The format in which a connection gets messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Codec {
     /// The publisher's bytes and nothing else.
     Raw,
-    /// An envelope of JSON.
+    /// A JSON envelope.
     Json,
-    /// An envelope of MessagePack.
+    /// A MessagePack envelope.
     Msgpack,
 }
 
 impl Codec {
-    /// Whether messages come in envelopes, which have a type, so that there may be others than data. It does not say
+    /// Whether messages come in envelopes, which have a type, so that there are others than data. It does not tell
     /// whether the connection has a session.
     pub fn has_envelopes(self) -> bool {
         self != Self::Raw

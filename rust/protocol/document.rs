@@ -1,22 +1,22 @@
-//! What a payload may hold, in JSON (RFC 8259) and in MessagePack: checked, and translated from one to the other without
-//! changing a value. Pure functions on bytes; docs/values.md is their contract.
+//! The values that a payload may hold, in JSON (RFC 8259) and in MessagePack: checked, and translated from one to the
+//! other without changing a value. Pure functions on bytes; docs/values.md is their contract.
 //!
-//! A document holds null, booleans, integers of 64 bits (-2^63 to 2^64-1), finite floats of 64 bits, strings of Unicode,
-//! lists, and maps whose keys are strings that differ. Whatever else comes is refused, with the path of the value.
-//! The depth is limited, so recursion is safe.
+//! A document holds null, booleans, integers of 64 bits (-2^63 to 2^64-1), finite floats of 64 bits, Unicode strings,
+//! lists, and maps with unique string keys. Everything else is refused, with the path of the value. The depth is
+//! limited, so recursion is safe.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use crate::protocol::document::json::{Json, Nothing};
+use crate::protocol::document::json::{Discard, Json};
 use crate::protocol::document::msgpack::{Msgpack, Packed};
 pub use crate::protocol::document::scan::{glance, payload_of};
 
-/// A value that a document must not hold, and where it is.
+/// A value that a document must not hold, and its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// From the inside to the outside.
+    /// The path from the inside to the outside.
     steps: Vec<Step>,
     /// What is wrong with the value.
     pub text: String,
@@ -38,7 +38,7 @@ impl Fault {
         self
     }
 
-    /// Where the value is: `$` is the document, `$.orders[3].price` a value inside. A long path ends with an ellipsis.
+    /// Returns the path: `$` is the document, `$.orders[3].price` a value inside. A long path ends with an ellipsis.
     pub fn path(&self) -> String {
         let mut path = String::from("$");
         for step in self.steps.iter().rev() {
@@ -58,11 +58,11 @@ impl Fault {
 
 /// Checks a JSON document.
 pub fn check_json(json: &[u8], max_nesting: usize) -> Result<(), Fault> {
-    Json::new(json)?.document(&mut Nothing, max_nesting)
+    Json::new(json)?.document(&mut Discard, max_nesting)
 }
 
-/// Appends a JSON document as MessagePack; integers and headers in their shortest form. After a fault the buffer is as
-/// it was. Keys that are not unique pass: whoever lets a document in has checked it.
+/// Appends a JSON document as MessagePack, with integers and headers in their shortest form. After a fault the buffer
+/// is as before. Does not check that keys are unique, because documents are checked where they enter.
 pub fn json_to_msgpack(json: &[u8], max_nesting: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
     let start = out.len();
     let result = Json::new(json).and_then(|mut json| json.document(&mut Packed(out), max_nesting));
@@ -72,7 +72,7 @@ pub fn json_to_msgpack(json: &[u8], max_nesting: usize, out: &mut Vec<u8>) -> Re
     result
 }
 
-/// A MessagePack document as JSON.
+/// Translates a MessagePack document to JSON.
 pub fn msgpack_to_json(msgpack: &[u8], max_nesting: usize) -> Result<Vec<u8>, Fault> {
     let mut from = Msgpack { rest: msgpack };
     let mut out = Vec::with_capacity(msgpack.len() * 2);
@@ -96,7 +96,7 @@ impl<'a> Keys<'a> {
         let is_new = if self.few.len() < FEW && self.many.is_empty() {
             !self.few.contains(&key)
         } else {
-            // The hash of the standard library is keyed: a peer cannot choose keys that collide.
+            // The hash of the standard library has a secret key, so a peer cannot choose keys that collide.
             self.many.extend(self.few.drain(..));
             !self.many.contains(&key)
         };
@@ -120,7 +120,7 @@ fn step(key: &str) -> Step {
     Step::Key(short(key))
 }
 
-/// A text for people, of bounded length.
+/// Shortens a text for people.
 fn short(text: &str) -> String {
     match text.char_indices().nth(SHORT) {
         None => text.into(),
@@ -128,19 +128,20 @@ fn short(text: &str) -> String {
     }
 }
 
-/// Levels that are taken at most, whoever asks: each takes some hundred bytes of the stack here. A server allows 200 at
-/// most, and a payload of the protocol may have some around what the application gives, such as a list of members.
+/// The limit on levels for any caller, because each level takes some hundred bytes of the stack. A server allows at
+/// most 200, and a payload of the protocol may have some levels around what the application gives, such as a list of
+/// members.
 pub const DEPTH_MAX: usize = 256;
 
 const TOO_DEEP: &str = "must not be nested deeper than";
 
-/// Keys that are compared one by one.
+/// Up to so many keys are compared one by one.
 const FEW: usize = 16;
 
-/// Characters of a key, or of a number, in a fault.
+/// The limit on characters of a key or number in a fault.
 const SHORT: usize = 40;
 
-/// Bytes of a path, about.
+/// The approximate limit on bytes of a path.
 const PATH_MAX: usize = 400;
 
 mod json;

@@ -1,4 +1,5 @@
-//! Envelopes as a server writes them (docs/protocol.md), in the form of their connection. Pure functions on bytes.
+//! Encodes the envelopes that a server sends (docs/protocol.md), in the form of their connection. Pure functions on
+//! bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -7,7 +8,7 @@ use crate::protocol::document::{self, DEPTH_MAX};
 pub use crate::protocol::envelope::control::{ping, pong, window};
 use crate::protocol::framing::Framing;
 
-/// What a payload is.
+/// The kind of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// UTF-8.
@@ -25,16 +26,16 @@ impl Kind {
     }
 }
 
-/// The name of one message.
+/// The id of a message.
 #[derive(Debug, Clone, Copy)]
 pub enum Id<'a> {
-    /// By whoever sent it.
+    /// An id that the sender has given.
     Given(&'a str),
-    /// By its numbering and its place in it.
+    /// The epoch and the number in it.
     Numbered(u64, u64),
 }
 
-/// One message with all that stands on it. Absent fields are left out.
+/// One message with all its fields. Absent fields are left out.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the fields are those of the protocol")]
 pub struct Envelope<'a> {
@@ -52,7 +53,7 @@ pub struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// It in JSON.
+    /// Encodes it in JSON.
     pub fn json(&self, framing: Framing) -> Box<[u8]> {
         let mut out = framing.begin(ENVELOPE + self.payload.len());
         self.write_json(out.bytes());
@@ -110,14 +111,14 @@ impl Envelope<'_> {
         buf.push(b'}');
     }
 
-    /// It in MessagePack.
+    /// Encodes it in MessagePack.
     pub fn msgpack(&self, framing: Framing) -> Box<[u8]> {
         let mut out = framing.begin(ENVELOPE + self.payload.len());
         self.write_msgpack(out.bytes());
         out.finish(false)
     }
 
-    /// No JSON document is empty: then there is none.
+    /// No JSON document is empty, so an empty one means that there is no payload.
     fn has_payload(&self) -> bool {
         self.kind != Kind::Json || !self.payload.is_empty()
     }
@@ -131,7 +132,7 @@ impl Envelope<'_> {
             + optional.iter().filter(|(_, value)| value.is_some()).count()
             + numbers.iter().filter(|(_, value)| value.is_some()).count()
             + usize::from(self.ack);
-        // Writing to a vector cannot fail, so the results of all of these say nothing.
+        // Writing to a vector cannot fail, so the results below are ignored.
         let header = buf.len();
         let _ = rmp::encode::write_map_len(buf, fields as u32);
         push_pair(buf, "type", self.label);
@@ -163,7 +164,8 @@ impl Envelope<'_> {
         match self.kind {
             Kind::Json => {
                 if document::json_to_msgpack(self.payload, DEPTH_MAX, buf).is_err() {
-                    // Every door checks its documents, so this one passed none. The receiver is told, and nothing is guessed.
+                    // Documents are checked where they enter, so this one was not. The receiver is told that it is
+                    // unreadable.
                     let _ = rmp::encode::write_nil(buf);
                     push_pair(buf, "encoding", UNREADABLE);
                     buf[header] += 1;
@@ -204,10 +206,10 @@ fn push_hex(buf: &mut Vec<u8>, number: u64) {
     buf.extend((0..digits).rev().map(|digit| b"0123456789abcdef"[(number >> (4 * digit)) as usize & 0xF]));
 }
 
-/// What stands as the encoding of a payload that is no document.
+/// The encoding named in an envelope whose payload claims to be a document and is none.
 const UNREADABLE: &str = "unreadable";
 
-/// Bytes of an envelope around its payload, usually.
+/// The usual bytes of an envelope around its payload.
 const ENVELOPE: usize = 160;
 
 mod control;

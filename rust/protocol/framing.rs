@@ -1,8 +1,8 @@
-//! How a message lies on the wire: what stands around it, so that its receiver finds where it ends. Pure.
+//! The framing of a message: the bytes around it, by which its receiver finds its end. Pure.
 
 use crate::wire::frame::{self, Opcode};
 
-/// The kinds of it.
+/// The kinds of framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Framing {
@@ -11,17 +11,17 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// How many there are.
+    /// The number of framings.
     pub const COUNT: usize = 1;
 
-    /// A whole message. One that `is_text` has to be UTF-8.
+    /// Frames a whole message; it must be UTF-8 if it `is_text`.
     pub fn frame(self, is_text: bool, message: &[u8]) -> Box<[u8]> {
         match self {
             Self::WebSocket => frame::encode(opcode(is_text), message),
         }
     }
 
-    /// A message that is written piece by piece, of about `size` bytes.
+    /// Begins a message of about `size` bytes that is written in pieces.
     pub fn begin(self, size: usize) -> Framed {
         let mut bytes = Vec::with_capacity(HEADER + size);
         bytes.extend_from_slice(&[0; HEADER]);
@@ -29,8 +29,8 @@ impl Framing {
     }
 }
 
-/// A message that is being written. The bytes stand behind a place for the frame's header, so that they are written once
-/// and never moved: nearly every envelope has 126 to 65,535 bytes, and a header of four.
+/// A message that is being written. Its bytes stand after a gap for the frame's header, so that they are written once
+/// and not moved: nearly every envelope has 126 to 65,535 bytes, and a header of four.
 #[derive(Debug)]
 pub struct Framed {
     framing: Framing,
@@ -38,12 +38,12 @@ pub struct Framed {
 }
 
 impl Framed {
-    /// Where to append the message.
+    /// Returns the buffer to append the message to.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// The message, with what stands around it. One that `is_text` has to be UTF-8.
+    /// Returns the framed message; it must be UTF-8 if it `is_text`.
     pub fn finish(mut self, is_text: bool) -> Box<[u8]> {
         match self.framing {
             Framing::WebSocket => {
@@ -64,7 +64,7 @@ fn opcode(is_text: bool) -> Opcode {
     if is_text { Opcode::Text } else { Opcode::Binary }
 }
 
-/// Bytes of the usual frame header.
+/// The length of the usual frame header.
 const HEADER: usize = 4;
 
 #[cfg(test)]

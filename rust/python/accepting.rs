@@ -1,4 +1,4 @@
-//! The border of what comes in: listening sockets, newcomers, and what the host is told of them.
+//! The border of accepting: listening sockets, newcomers, and what the host is told about them.
 
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
@@ -14,7 +14,7 @@ use crate::queues::command::UNRESUMED;
 use crate::slots::ConnId;
 use crate::wire::prefix::Prefix;
 
-/// What there is to say of a newcomer; none if it has gone since.
+/// Returns the event about a newcomer as a tuple; none if it has gone since.
 pub(super) fn news_tuple<'py>(py: Python<'py>, engine: &Engine, conn: ConnId) -> PyResult<Option<Bound<'py, PyAny>>> {
     let id = conn.as_u64();
     let Some(news) = guard(|| Ok(engine.news(conn)))? else { return Ok(None) };
@@ -35,13 +35,12 @@ pub(super) fn news_tuple<'py>(py: Python<'py>, engine: &Engine, conn: ConnId) ->
     Ok(Some(tuple.into_any()))
 }
 
-/// A duplicate of a descriptor of the host's.
+/// Returns a duplicate of the host's descriptor.
 pub(super) fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
     if fd < 0 {
-        return Err(PyValueError::new_err(format!("{fd} is no file descriptor")));
+        return Err(PyValueError::new_err(format!("fd must be a file descriptor, got {fd}")));
     }
-    // SAFETY: the caller keeps the descriptor open for the length of this call; the engine keeps only the duplicate made
-    // here.
+    // SAFETY: the caller keeps the descriptor open during this call; the engine keeps only the duplicate made here.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     Ok(borrowed.try_clone_to_owned()?)
 }
@@ -51,7 +50,7 @@ pub(super) fn prefix(name: &str, text: &str) -> PyResult<Prefix> {
     Prefix::new(text).ok_or_else(wrong)
 }
 
-/// The first envelope of a link whose session cannot go on, for each reason.
+/// Converts the first envelope of a link whose session cannot be resumed, for each reason.
 pub(super) fn refused_replies(refused: &Bound<'_, PyDict>) -> PyResult<[Box<[u8]>; UNRESUMED.len()]> {
     let mut replies = UNRESUMED.map(|_| Box::default());
     for (reply, (_, reason)) in replies.iter_mut().zip(UNRESUMED) {

@@ -1,4 +1,4 @@
-//! Arguments from Python, as values of the engine.
+//! Converts arguments from Python to values of the engine.
 
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::engine::message_builder::{Draft, Stamp};
-use crate::engine::{Way, forgetting};
+use crate::engine::{Transport, forgetting};
 use crate::message::{Delivery, Role};
 use crate::protocol::codec::Codec;
 use crate::protocol::envelope::Kind;
@@ -35,7 +35,7 @@ pub(super) fn draft<'a>(
     Ok(Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery })
 }
 
-/// What stands in a log: a message or, without a payload, that a key was forgotten.
+/// Returns the draft of an entry of a log: a message or, without a payload, that a key was forgotten.
 pub(super) fn logged<'a>(
     payload: Option<&'a Bound<'_, PyAny>>,
     json: bool,
@@ -48,7 +48,7 @@ pub(super) fn logged<'a>(
     }
 }
 
-/// A message from before: number, time, payload, whether that is JSON, key and delivery class.
+/// An older message: number, time, payload, whether that is JSON, key and delivery class.
 pub(super) type Older<'py> = (u64, u64, Option<Bound<'py, PyAny>>, bool, Option<String>, Option<String>);
 
 pub(super) fn stamped<'a>((seq, ts_ms, payload, json, key, delivery): &'a Older<'_>) -> PyResult<(Stamp, Draft<'a>)> {
@@ -56,12 +56,12 @@ pub(super) fn stamped<'a>((seq, ts_ms, payload, json, key, delivery): &'a Older<
     Ok((Stamp { seq: *seq, ts_ms: *ts_ms }, draft))
 }
 
-pub(super) fn way(fd: Option<RawFd>, window: usize) -> PyResult<Way> {
+pub(super) fn transport(fd: Option<RawFd>, window: usize) -> PyResult<Transport> {
     match fd {
-        None => Ok(Way::Hosted { window, fd: None }),
+        None => Ok(Transport::Hosted { window, fd: None }),
         Some(fd) => {
             let owned = accepting::duplicate(fd)?;
-            Ok(if window > 0 { Way::Hosted { window, fd: Some(owned) } } else { Way::Socket(owned) })
+            Ok(if window > 0 { Transport::Hosted { window, fd: Some(owned) } } else { Transport::Socket(owned) })
         }
     }
 }
@@ -72,11 +72,11 @@ pub(super) fn parse_epoch(epoch: &str) -> u64 {
 }
 
 pub(super) fn parse_position(epoch: &str, seq: u64) -> PyResult<Position> {
-    // The parser alone would let a sign pass.
+    // The parser alone would accept a sign.
     let digits = Some(epoch).filter(|epoch| epoch.bytes().all(|byte| byte.is_ascii_hexdigit()));
     match digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
         Some(epoch) => Ok(Position { epoch, seq }),
-        None => Err(PyValueError::new_err(format!("{epoch:?} is no epoch: up to 16 hexadecimal digits"))),
+        None => Err(PyValueError::new_err(format!("epoch must be up to 16 hexadecimal digits, got {epoch:?}"))),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn parse_codec(name: &str) -> PyResult<Codec> {
         "raw" => Ok(Codec::Raw),
         "json" => Ok(Codec::Json),
         "msgpack" => Ok(Codec::Msgpack),
-        _ => Err(PyValueError::new_err(format!("{name:?} is no codec; choose raw, json or msgpack"))),
+        _ => Err(PyValueError::new_err(format!("codec must be raw, json or msgpack, got {name:?}"))),
     }
 }
 
@@ -96,7 +96,7 @@ pub(super) fn parse_delivery(name: &str) -> PyResult<Delivery> {
         delivery::DROP_OLDEST => Ok(Delivery::DropOldest),
         delivery::DROP_NEWEST => Ok(Delivery::DropNewest),
         _ => Err(PyValueError::new_err(format!(
-            "{name:?} is no delivery class; choose reliable, latest, drop-oldest or drop-newest"
+            "delivery must be reliable, latest, drop-oldest or drop-newest, got {name:?}"
         ))),
     }
 }
@@ -108,8 +108,9 @@ pub(super) fn conn_ids(numbers: Vec<u64>) -> Vec<ConnId> {
 }
 
 pub(super) fn duration(seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| PyValueError::new_err(format!("{seconds} is no duration in seconds")))
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        PyValueError::new_err(format!("a duration must be a number of seconds that is not negative, got {seconds}"))
+    })
 }
 
 pub(super) fn micros(seconds: f64) -> PyResult<u64> {

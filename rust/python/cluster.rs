@@ -1,4 +1,4 @@
-//! The border of what comes from other nodes.
+//! The border of the cluster: the ingress of rooms, and the connection to NATS.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -8,40 +8,40 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use crate::cluster::ingress::Inlet;
-use crate::cluster::nats::{Line, News, Question, Reply, Settings, Target};
-use crate::engine::ring;
+use crate::cluster::ingress::Ingress;
+use crate::cluster::nats::{NatsConnection, NatsEvent, NatsSettings, Question, Reply, Target};
+use crate::engine::wake_all;
 use crate::python::PyEngine;
 use crate::python::arguments::duration;
 use crate::python::exceptions::guard;
 
-#[pyclass(name = "Inlet", module = "fanwire._engine", frozen)]
+#[pyclass(name = "Ingress", module = "fanwire._engine", frozen)]
 #[derive(Debug)]
-pub struct PyInlet(Arc<Inlet>);
+pub struct PyIngress(Arc<Ingress>);
 
 #[pymethods]
-impl PyInlet {
+impl PyIngress {
     #[new]
     fn new(engine: &PyEngine, room: &str, since_ms: u64) -> Self {
-        Self(Arc::new(Inlet::new(Arc::clone(&engine.0), room, since_ms)))
+        Self(Arc::new(Ingress::new(Arc::clone(&engine.0), room, since_ms)))
     }
 
     fn take(&self, data: &[u8]) -> PyResult<(u64, Option<String>)> {
         guard(|| {
             let mut wake = Vec::new();
-            let taken = self.0.take(data, &mut wake);
-            ring(&mut wake);
-            Ok((taken.missing, taken.fault.map(|error| error.to_string())))
+            let outcome = self.0.take(data, &mut wake);
+            wake_all(&mut wake);
+            Ok((outcome.missing, outcome.fault.map(|error| error.to_string())))
         })
     }
 }
 
-#[pyclass(name = "Line", module = "fanwire._engine", frozen)]
+#[pyclass(name = "NatsConnection", module = "fanwire._engine", frozen)]
 #[derive(Debug)]
-pub struct PyLine(Line);
+pub struct PyNatsConnection(NatsConnection);
 
 #[pymethods]
-impl PyLine {
+impl PyNatsConnection {
     #[new]
     #[pyo3(signature = (servers, *, node, echo, token=None, password=None, credentials=None, ca=None, certificate=None, timeout, retry, ping, max_bytes))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
@@ -59,7 +59,7 @@ impl PyLine {
         ping: f64,
         max_bytes: usize,
     ) -> PyResult<Self> {
-        let settings = Settings {
+        let settings = NatsSettings {
             servers,
             token,
             password,
@@ -73,7 +73,7 @@ impl PyLine {
             ping: duration(ping)?,
             max_bytes,
         };
-        Line::open(settings).map(Self).map_err(|error| PyOSError::new_err(error.to_string()))
+        NatsConnection::open(settings).map(Self).map_err(|error| PyOSError::new_err(error.to_string()))
     }
 
     fn fileno(&self) -> RawFd {
@@ -87,8 +87,8 @@ impl PyLine {
 
     fn take<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for news in guard(|| Ok(self.0.take(most)))? {
-            list.append(news_tuple(py, news)?)?;
+        for event in guard(|| Ok(self.0.take(most)))? {
+            list.append(event_tuple(py, event)?)?;
         }
         Ok(list)
     }
@@ -97,10 +97,10 @@ impl PyLine {
         guard(|| Ok(self.0.send(subject, data)))
     }
 
-    #[pyo3(signature = (id, subject, inlet=None, is_log=false))]
-    fn subscribe(&self, id: u64, subject: String, inlet: Option<&PyInlet>, is_log: bool) -> PyResult<()> {
-        let target = match inlet {
-            Some(inlet) => Target::Inlet(Arc::clone(&inlet.0)),
+    #[pyo3(signature = (id, subject, ingress=None, is_log=false))]
+    fn subscribe(&self, id: u64, subject: String, ingress: Option<&PyIngress>, is_log: bool) -> PyResult<()> {
+        let target = match ingress {
+            Some(ingress) => Target::Ingress(Arc::clone(&ingress.0)),
             None if is_log => Target::Log,
             None => Target::Host,
         };
@@ -169,15 +169,15 @@ impl PyLine {
     }
 }
 
-fn news_tuple<'py>(py: Python<'py>, news: News) -> PyResult<Bound<'py, PyAny>> {
+fn event_tuple<'py>(py: Python<'py>, event: NatsEvent) -> PyResult<Bound<'py, PyAny>> {
     let bytes = |data: &[u8]| PyBytes::new(py, data);
-    Ok(match news {
-        News::Up => (intern!(py, "up"),).into_pyobject(py)?.into_any(),
-        News::Down => (intern!(py, "down"),).into_pyobject(py)?.into_any(),
-        News::Ended(why) => (intern!(py, "ended"), why).into_pyobject(py)?.into_any(),
-        News::Complained(what) => (intern!(py, "complained"), what).into_pyobject(py)?.into_any(),
-        News::Synced(ticket) => (intern!(py, "synced"), ticket).into_pyobject(py)?.into_any(),
-        News::Answered(ticket, Ok(replies)) => {
+    Ok(match event {
+        NatsEvent::Up => (intern!(py, "up"),).into_pyobject(py)?.into_any(),
+        NatsEvent::Down => (intern!(py, "down"),).into_pyobject(py)?.into_any(),
+        NatsEvent::Ended(why) => (intern!(py, "ended"), why).into_pyobject(py)?.into_any(),
+        NatsEvent::Complained(what) => (intern!(py, "complained"), what).into_pyobject(py)?.into_any(),
+        NatsEvent::Synced(ticket) => (intern!(py, "synced"), ticket).into_pyobject(py)?.into_any(),
+        NatsEvent::Answered(ticket, Ok(replies)) => {
             let list = PyList::empty(py);
             for Reply { status, headers, payload } in replies {
                 let dict = PyDict::new(py);
@@ -188,13 +188,13 @@ fn news_tuple<'py>(py: Python<'py>, news: News) -> PyResult<Bound<'py, PyAny>> {
             }
             (intern!(py, "answered"), ticket, list).into_pyobject(py)?.into_any()
         }
-        News::Answered(ticket, Err(why)) => (intern!(py, "unanswered"), ticket, why).into_pyobject(py)?.into_any(),
-        News::Heard(id, data) => (intern!(py, "heard"), id, bytes(&data)).into_pyobject(py)?.into_any(),
-        News::Stored(id, seq, prev, data) => {
+        NatsEvent::Answered(ticket, Err(why)) => (intern!(py, "unanswered"), ticket, why).into_pyobject(py)?.into_any(),
+        NatsEvent::Heard(id, data) => (intern!(py, "heard"), id, bytes(&data)).into_pyobject(py)?.into_any(),
+        NatsEvent::Stored(id, seq, prev, data) => {
             (intern!(py, "stored"), id, seq, prev, bytes(&data)).into_pyobject(py)?.into_any()
         }
-        News::Missed(id, count, why) => (intern!(py, "missed"), id, count, why).into_pyobject(py)?.into_any(),
-        News::Lost(id) => (intern!(py, "lost"), id).into_pyobject(py)?.into_any(),
-        News::LostSome => (intern!(py, "lost_some"),).into_pyobject(py)?.into_any(),
+        NatsEvent::Missed(id, count, why) => (intern!(py, "missed"), id, count, why).into_pyobject(py)?.into_any(),
+        NatsEvent::Lost(id) => (intern!(py, "lost"), id).into_pyobject(py)?.into_any(),
+        NatsEvent::LostSome => (intern!(py, "lost_some"),).into_pyobject(py)?.into_any(),
     })
 }

@@ -1,4 +1,4 @@
-//! The border of documents: checks and translations, as functions.
+//! The border of documents: functions that check and translate them.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
@@ -26,7 +26,7 @@ pub(super) fn is_surely_finite(value: &Bound<'_, PyAny>) -> bool {
     is_finite_within(value, document::DEPTH_MAX)
 }
 
-/// Whether it is made of nothing but the usual types, and has no float that is not finite.
+/// Whether a value consists of the usual types only, and has no float that is not finite.
 fn is_finite_within(value: &Bound<'_, PyAny>, levels: usize) -> bool {
     if let Ok(float) = value.cast_exact::<PyFloat>() {
         return float.value().is_finite();
@@ -71,7 +71,7 @@ pub(super) fn msgpack_to_json<'py>(
     }
 }
 
-/// Recursion is bounded, whatever the caller says.
+/// Bounds the recursion, whatever the caller asks for.
 fn allowed(max_nesting: usize) -> usize {
     max_nesting.min(document::DEPTH_MAX)
 }

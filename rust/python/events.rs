@@ -1,4 +1,4 @@
-//! Events and messages as Python takes them: tuples, lists, strings and bytes.
+//! Converts events and messages to tuples, lists, strings and bytes.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -9,7 +9,7 @@ use crate::python::accepting;
 use crate::queues::batch::{Messages, Received};
 use crate::queues::command::{Cause, Event};
 
-/// None: it is of a newcomer that has gone since.
+/// Returns the event as a tuple; none if it is about a newcomer that has gone since.
 pub(super) fn event_tuple<'py>(py: Python<'py>, engine: &Engine, event: Event) -> PyResult<Option<Bound<'py, PyAny>>> {
     let tuple = match event {
         Event::Closing { conn, cause } => {
@@ -63,7 +63,7 @@ pub(super) fn event_tuple<'py>(py: Python<'py>, engine: &Engine, event: Event) -
 fn message_list(py: Python<'_>, messages: Messages) -> PyResult<Bound<'_, PyList>> {
     let mut pieces = messages.into_pieces();
     let Some(first) = pieces.next() else { return Ok(PyList::empty(py)) };
-    // As long from the beginning as it is in the end, for mostly there is one piece.
+    // The list is created with its usual length, because usually there is one piece.
     let objects = first.iter().map(|message| message_object(py, message)).collect::<PyResult<Vec<_>>>()?;
     let list = PyList::new(py, objects)?;
     for piece in pieces {
@@ -74,8 +74,8 @@ fn message_list(py: Python<'_>, messages: Messages) -> PyResult<Bound<'_, PyList
     Ok(list)
 }
 
-/// A message; one that came too fast with the seconds to wait. Of those that were refused already only how many they are, and
-/// their bytes.
+/// Returns a message; one that came too fast as a pair with the seconds to wait. Messages that were refused already are one
+/// pair of their number and their bytes.
 fn message_object<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
     let Received { payload, is_text, wait_us, refused } = message;
     if let Some(refused) = refused {

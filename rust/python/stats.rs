@@ -1,4 +1,4 @@
-//! The engine's counts as a dictionary.
+//! Converts the engine's counters to a dictionary.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,7 +10,7 @@ use crate::limit::LIMITS;
 use crate::room::ages::{BOUNDS_MS, OLDEST_MS};
 use crate::stats::{DROPS, Stats};
 
-/// All counts and sizes, by name; those of the shards summed up.
+/// Returns all counters and sizes by name, summed over the shards.
 pub(super) fn stats<'py>(py: Python<'py>, engine: &Engine) -> PyResult<Bound<'py, PyDict>> {
     let sum = |count: &dyn Fn(&Stats) -> u64| engine.stats().map(count).sum::<u64>();
     let (published, refused) = engine.published();
@@ -62,7 +62,7 @@ pub(super) fn stats<'py>(py: Python<'py>, engine: &Engine) -> PyResult<Bound<'py
     Ok(dict)
 }
 
-/// By pattern: `count`, `sum` in seconds, and `buckets`, pairs of an upper bound in seconds and a count.
+/// Returns by pattern: `count`, `sum` in seconds, and `buckets`, pairs of an upper bound in seconds and a count.
 fn taken_age<'py>(
     py: Python<'py>,
     patterns: Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)>,

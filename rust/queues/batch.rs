@@ -1,5 +1,5 @@
-//! The messages that one read has brought, on their way to the host: all their bytes in one piece of memory, so that a
-//! message costs no allocation of its own. Pure.
+//! The messages of one read, on their way to the host. All their bytes share one allocation, so that a message needs
+//! none of its own. Pure.
 
 use std::mem;
 use std::ops::Range;
@@ -8,11 +8,11 @@ use std::sync::Arc;
 /// A message of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received<'a> {
-    /// What it says: UTF-8, if it is text.
+    /// The payload; UTF-8 if it is text.
     pub payload: &'a [u8],
     /// Whether it is text.
     pub is_text: bool,
-    /// It came too fast, and is to be refused: for how many microseconds the client should wait.
+    /// How many microseconds the client should wait, if the message came too fast and has to be refused.
     pub wait_us: Option<u64>,
     /// It stands for messages that were refused already, and has no payload: how many they were, and their bytes.
     pub refused: Option<(usize, usize)>,
@@ -53,17 +53,17 @@ impl Batch {
         true
     }
 
-    /// How many messages there are.
+    /// Returns the number of messages.
     pub fn len(&self) -> usize {
         self.marks.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no messages.
     pub fn is_empty(&self) -> bool {
         self.marks.is_empty()
     }
 
-    /// Empties it. The memory is kept for the next read, unless it is much.
+    /// Removes all messages. Keeps the memory for the next read, unless it is large.
     pub fn clear(&mut self) {
         self.marks.clear();
         self.bytes.clear();
@@ -72,8 +72,8 @@ impl Batch {
         }
     }
 
-    /// Some of the messages, in memory that is as large as they are. A large batch that is taken whole is not copied, and
-    /// leaves this one empty.
+    /// Takes some of the messages, in memory of their size. A large batch that is taken whole is not copied; this one
+    /// is then empty.
     pub fn take(&mut self, range: Range<usize>) -> Self {
         if self.bytes.len() > KEEP && range == (0..self.len()) {
             let mut whole = mem::take(self);
@@ -89,13 +89,13 @@ impl Batch {
         Self { bytes, marks }
     }
 
-    /// One of the messages.
+    /// Returns one message.
     pub fn get(&self, index: usize) -> Received<'_> {
         let Mark { end, is_text, wait_us, refused } = self.marks[index];
         Received { payload: &self.bytes[self.begin(index)..end], is_text, wait_us, refused }
     }
 
-    /// Bytes of some of the messages.
+    /// Returns the bytes of some messages.
     pub fn size(&self, range: Range<usize>) -> usize {
         self.begin(range.end) - self.begin(range.start)
     }
@@ -105,7 +105,7 @@ impl Batch {
     }
 }
 
-/// Some messages in a row of a batch. At least one.
+/// Consecutive messages of a batch; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     batch: Arc<Batch>,
@@ -113,24 +113,24 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// All messages of a batch; none if it has none.
+    /// Creates a piece of all messages of a batch; none if the batch is empty.
     pub fn new(batch: Batch) -> Option<Self> {
         let range = 0..batch.len();
         (!batch.is_empty()).then(|| Self { batch: Arc::new(batch), range })
     }
 
-    /// How many messages.
+    /// Returns the number of messages.
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// Their bytes.
+    /// Returns their bytes.
     pub fn size(&self) -> usize {
         self.batch.size(self.range.clone())
     }
 
-    /// Takes off the first `most` of them, at least one. What is left stays here; none: nothing is.
+    /// Splits off the first `most` messages, at least one. Also returns the rest, if there is any.
     pub fn split(self, most: usize) -> (Self, Option<Self>) {
         let most = most.max(1);
         if most >= self.len() {
@@ -141,13 +141,13 @@ impl Piece {
         (first, Some(Self { range: middle..self.range.end, batch: self.batch }))
     }
 
-    /// The messages.
+    /// Returns the messages.
     pub fn iter(&self) -> impl Iterator<Item = Received<'_>> {
         self.range.clone().map(|index| self.batch.get(index))
     }
 }
 
-/// Messages of one client on their way to the host, of one read or several.
+/// Messages of one client on their way to the host, from one or more reads.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Messages {
     first: Piece,
@@ -155,38 +155,38 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// The messages of one read.
+    /// Creates it from the messages of one read.
     pub fn new(first: Piece) -> Self {
         Self { first, more: Vec::new() }
     }
 
-    /// Adds what has come later.
+    /// Adds the messages of a later read.
     pub fn push(&mut self, piece: Piece) {
         self.more.push(piece);
     }
 
-    /// How many messages.
+    /// Returns the number of messages.
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     pub fn len(&self) -> usize {
         self.pieces().map(Piece::len).sum()
     }
 
-    /// Their bytes.
+    /// Returns their bytes.
     pub fn size(&self) -> usize {
         self.pieces().map(Piece::size).sum()
     }
 
-    /// The messages.
+    /// Returns the messages.
     pub fn iter(&self) -> impl Iterator<Item = Received<'_>> {
         self.pieces().flat_map(Piece::iter)
     }
 
-    /// How many messages were refused already, if there are no others.
+    /// Returns how many messages were refused already, if there are no others.
     pub fn refused(&self) -> Option<usize> {
         self.iter().try_fold(0, |sum, message| Some(sum + message.refused?.0))
     }
 
-    /// What was read at once, one after another.
+    /// Returns the messages of each read.
     pub fn into_pieces(self) -> impl Iterator<Item = Piece> {
         std::iter::once(self.first).chain(self.more)
     }
@@ -196,14 +196,14 @@ impl Messages {
     }
 }
 
-/// Bytes that a batch keeps while it is empty: as much as a read brings, besides one large message.
+/// The bytes that an empty batch keeps: those of one read, besides one large message.
 const KEEP: usize = 128 << 10;
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
-    /// Text messages as one read has brought them.
+    /// Text messages as one read brings them.
     pub(crate) fn messages_of<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Messages {
         let mut batch = Batch::default();
         for text in texts {

@@ -1,4 +1,4 @@
-//! What a shard is told, and what it tells: the words between the threads.
+//! The values that threads exchange: commands to a shard, and events from it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,193 +13,195 @@ use crate::room::members::Headcount;
 use crate::slots::ConnId;
 use crate::wire::table::{self, welcome_reason};
 
-/// What a shard is told.
+/// A command to a shard.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields say nothing but their names")]
 pub enum Command<L> {
-    /// A connection begins, with a session or without. Its link begins with the bytes of `greeting` and, unless it is
-    /// empty, the envelope `first`.
+    /// Opens a connection with or without a session. Its link starts with the bytes `greeting` and, unless it is empty,
+    /// the envelope `first`.
     Open { conn: ConnId, link: L, form: Form, has_session: bool, greeting: Box<[u8]>, first: Box<[u8]>, source: Source },
-    /// A session goes on over another link. The link that it still has is retired, as by [`Command::Retire`].
+    /// Resumes a session over another link. The link that it still has is retired as by [`Command::Retire`].
     Resume(Box<Resume<L>>),
-    /// The link of a connection is ended at once, if it still is this one, as if its peer had reset it.
+    /// Ends the link of a connection at once, as if the peer had reset it, if `link` still is its link.
     Cut { conn: ConnId, link: ConnId },
-    /// The link of a session is retired, if it still is this one: it finishes the frame that it has begun, and ends with
-    /// a close frame. The session goes on without it or, if it `is_over`, ends, whatever link it has.
+    /// Retires the link of a session, if `link` still is its link: it finishes the frame that it has begun and ends
+    /// with a close frame. The session goes on without it or, if it `is_over`, ends, whatever link it has.
     Retire { conn: ConnId, link: ConnId, retired: Retired, is_over: bool },
-    /// What the peer reports of what has come. From the first report on that says what its application has taken, only so
-    /// much of each room's droppable messages is under way to it as its window lets out.
+    /// The peer reports what it has received. From the first report on that says what its application has taken, a
+    /// window bounds the droppable messages of each room that are under way.
     Report { conn: ConnId, report: Box<Report> },
-    /// The host wants no more of a connection, and of its session. A link that it still has is ended at once.
+    /// Ends a connection and its session. A link that it still has is ended at once.
     Gone { conn: ConnId },
-    /// Bytes that are no message, ahead of all messages.
+    /// Sends raw bytes ahead of all messages.
     Raw { conn: ConnId, bytes: Box<[u8]> },
-    /// An envelope that is no message, ahead of all messages.
+    /// Sends an envelope that is no message, ahead of all messages.
     Control { conn: ConnId, codec: Codec, envelope: Box<[u8]> },
-    /// A message to one connection.
+    /// Sends a message to one connection.
     Send { conn: ConnId, message: Arc<Message> },
-    /// A message to the members of its room, less the sorted `except`.
+    /// Sends a message to the members of its room, except those in the sorted `except`.
     Publish { message: Arc<Message>, except: Box<[ConnId]> },
-    /// A message to every connection, less the sorted `except`.
+    /// Sends a message to every connection, except those in the sorted `except`.
     Broadcast { message: Arc<Message>, except: Box<[ConnId]> },
-    /// A membership begins, with what has to come before the stream. Sessions get that also when it has begun already.
+    /// Begins a membership, with the messages that come before the stream. A session gets these also if it is a member
+    /// already.
     Join { conn: ConnId, room: RoomId, headcount: Arc<Headcount>, before: Box<[Arc<Message>]> },
-    /// A membership ends.
+    /// Ends a membership.
     Leave { conn: ConnId, room: RoomId },
-    /// What was read of a link that is read elsewhere; none: its end.
+    /// Bytes that the host has read of a link; none: the link has ended.
     Feed { conn: ConnId, link: ConnId, bytes: Option<Box<[u8]>> },
-    /// The host has handled some of the messages of a connection: more may be read.
+    /// The host has handled some messages of a connection, so more may be read.
     ReadOn { conn: ConnId },
-    /// The host wants no more messages of a connection for now, or wants them again.
+    /// Stops or continues reading messages of a connection.
     Hold { conn: ConnId, is_held: bool },
-    /// Close with this frame; `flush`: after all that waits.
+    /// Closes a connection with this frame, after all that waits if `flush`.
     Close { conn: ConnId, frame: Box<[u8]>, flush: bool },
-    /// See [`Link::grant`].
+    /// Lets a link take more bytes; see [`Link::grant`](crate::shard::Link::grant).
     Grant { conn: ConnId, bytes: usize },
-    /// What a test wants to happen on the thread.
+    /// Runs a closure of a test on the thread.
     #[cfg(test)]
-    Test(crate::shard::tests::Hook),
+    Test(tests::Hook),
 }
 
-/// How a session goes on over another link.
+/// How a session is resumed over another link.
 #[derive(Debug)]
 pub struct Resume<L> {
-    /// The session's connection.
+    /// The connection of the session.
     pub conn: ConnId,
-    /// The link.
+    /// The new link.
     pub link: L,
-    /// The link's name, and the connection that it is when the session cannot go on.
+    /// The id of the link, which is also the id of its own connection if the session cannot be resumed.
     pub as_new: ConnId,
-    /// What becomes of the link that the session still has.
+    /// How the session's former link is retired.
     pub retired: Retired,
-    /// How the client speaks now.
+    /// The form that the client uses now.
     pub form: Form,
     /// How many messages of the session the client has received.
     pub received: u64,
-    /// Bytes that the link begins with.
+    /// The first bytes of the link.
     pub greeting: Box<[u8]>,
-    /// The envelope that follows them when the session goes on.
+    /// The envelope that follows if the session is resumed.
     pub accepted: Box<[u8]>,
-    /// The one that follows when it cannot, by [`Unresumed`].
+    /// The envelope that follows if it cannot be resumed, for each [`Unresumed`].
     pub refused: [Box<[u8]>; UNRESUMED.len()],
-    /// What the link has to be read for.
+    /// How the link is read.
     pub source: Source,
 }
 
-/// Why a session cannot go on over another link.
+/// Why a session cannot be resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Unresumed {
-    /// It has ended, or is about to.
+    /// It has ended or is about to.
     Closed,
-    /// More waited for it than may, or what its client lacks is no longer kept.
+    /// Too much waited for it, or what its client has missed is no longer kept.
     Overflow,
-    /// It speaks another codec.
+    /// It has another codec.
     Codec,
 }
 
 impl Unresumed {
-    /// The word of the protocol.
+    /// Returns the reason as the protocol names it.
     pub fn name(self) -> &'static str {
         UNRESUMED[self as usize].1
     }
 }
 
-/// All of them with their names, in the order of their numbers.
+/// All reasons with their names, in the order of their numbers.
 pub const UNRESUMED: [(Unresumed, &str); 3] = [
     (Unresumed::Closed, welcome_reason::CLOSED),
     (Unresumed::Overflow, welcome_reason::OVERFLOW),
     (Unresumed::Codec, welcome_reason::CODEC),
 ];
 
-/// What a link has to be read for.
+/// How a link is read.
 #[derive(Debug)]
 pub struct Source {
-    /// What was read of it already.
+    /// Bytes that were already read of it.
     pub rest: Box<[u8]>,
-    /// How many times as much as others the client may send; 0: as much as it likes.
+    /// How many times the usual rates the client may send; 0: no limit.
     pub times: f64,
 }
 
-/// How a link ends that no longer is its session's. Nothing is told of it but its end, which comes within `close_timeout`.
+/// How the former link of a session is closed. The host is told only of its end, which comes within `close_timeout`.
 #[derive(Debug)]
 pub struct Retired {
-    /// Its id from now on. Given back at once where there is no link to retire.
+    /// The id of the link from now on. It is given back at once if there is no link to retire.
     pub id: ConnId,
     /// The close frame.
     pub frame: Box<[u8]>,
 }
 
-/// Why the engine ended a connection or a link, or is about to.
+/// Why the engine has ended or closes a connection or a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Its queue reached its limit with messages that must not be dropped.
+    /// Its queue reached the limit with messages that must not be dropped.
     Slow,
-    /// The whole engine was over its budget, and this connection held the most.
+    /// The whole engine was over its budget, and this connection held most.
     Budget,
     /// No pong came in time.
     Unanswered,
     /// The closing handshake was not finished in time.
     CloseTimeout,
-    /// The peer reset the connection, or another error of the link.
+    /// The peer reset the connection, or the link had another error.
     Reset,
     /// The peer ended the connection without a close frame.
     Eof,
-    /// The closing handshake is over.
+    /// The closing handshake is complete.
     Over,
-    /// The host wanted it.
+    /// The host asked for it.
     Cut,
 }
 
 impl Cause {
-    /// Whether the peer need not take what was written.
+    /// Whether the peer need not receive what was written.
     pub fn is_abrupt(self) -> bool {
         !matches!(self, Self::Eof | Self::Over)
     }
 }
 
-/// What a shard tells. A connection is named by its link here: by its id or, once its session has gone on over
-/// another link, by the id that this was given ([`Command::Resume`]); a session without a link by its id.
+/// An event of a shard or the acceptor. A connection is named by its link: by its own id or, after its session was
+/// resumed, by the id of the new link ([`Command::Resume`]). A session without a link is named by its own id.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields say nothing but their names")]
 pub enum Event {
-    /// The engine has begun to close a connection on its own account.
+    /// The engine has begun to close a connection for a reason of its own.
     Closing { conn: ConnId, cause: Cause },
-    /// A connection has ended, whoever ended it. Named by its id, and told once, before [`Event::Closed`] if that follows.
+    /// A connection has ended for any reason. It is named by its own id. Comes once, before [`Event::Closed`] if that
+    /// follows.
     Ended { conn: ConnId, account: Account },
     /// The engine has ended a connection; its id is stale from now on.
     Closed { conn: ConnId, cause: Cause },
-    /// The link of a session was lost; the session goes on without.
+    /// A session has lost its link and goes on without it.
     Parked { conn: ConnId, cause: Cause },
-    /// A session goes on over this link.
+    /// A session was resumed over this link.
     Resumed { conn: ConnId, link: ConnId },
-    /// A session cannot go on; the link is a connection of its own.
+    /// A session could not be resumed; the link is a connection of its own.
     Refused { conn: ConnId, link: ConnId, why: Unresumed },
-    /// Bytes for a link that is drained elsewhere.
+    /// Bytes to write to a link that the host writes.
     Data { conn: ConnId, bytes: Box<[u8]> },
-    /// Such a link has had all its bytes, and its peer has closed it.
+    /// Such a link was given all its bytes, and its peer has closed it.
     Finish { conn: ConnId },
-    /// So many bytes of what was fed of such a link were read.
+    /// This many of the bytes that were fed of such a link were decoded.
     Read { conn: ConnId, bytes: usize },
-    /// Messages of the peer: of the link `conn`, and the connection `of`.
+    /// Messages of the peer: `conn` is the link, `of` the connection.
     Messages { conn: ConnId, of: ConnId, messages: Messages },
-    /// The peer has sent a close frame. It was answered, unless it has one of the codes that [`Event::may_ask`] names.
+    /// The peer has sent a close frame. It was answered, unless it has one of the codes of [`Event::may_ask`].
     PeerClosed { conn: ConnId, code: Option<u16>, reason: Box<str> },
     /// The peer broke a rule, and its connection is closed with this code.
     Broke { conn: ConnId, code: u16, reason: &'static str },
-    /// There is something to say of a newcomer: see [`Newcomers::news`](crate::newcomers::Newcomers::news).
+    /// There is news of a newcomer; see [`Newcomers::news`](crate::newcomers::Newcomers::news).
     Newcomer { conn: ConnId },
-    /// A newcomer has gone. Tells the host only if it was told of it.
+    /// A newcomer has gone. The host is told only if it knows of the newcomer.
     NewcomerGone { conn: ConnId },
-    /// For the log: a newcomer was refused; so many before it were not told of. Status 0: none can be accepted,
-    /// or they can again.
+    /// For the log: a newcomer was refused, and `suppressed` refusals before it were not reported. Status 0:
+    /// connections cannot be accepted, or can be again.
     TurnedAway { remote: String, status: u16, reason: Cow<'static, str>, suppressed: u64 },
     /// A thread has panicked.
     Failed { what: String },
 }
 
 impl Event {
-    /// The link whose messages it comes after.
+    /// Returns the link whose messages have to come before this event.
     pub fn follows(&self) -> Option<ConnId> {
         match *self {
             Self::Closed { conn, .. }
@@ -210,7 +212,7 @@ impl Event {
         }
     }
 
-    /// How many messages of a client were refused already, if it tells of nothing else.
+    /// Returns how many messages of a client were refused already, if the event tells of nothing else.
     pub fn refused(&self) -> Option<usize> {
         match self {
             Self::Messages { messages, .. } => messages.refused(),
@@ -218,15 +220,24 @@ impl Event {
         }
     }
 
-    /// Whether a client says by a close code that it comes back, so that the host decides about its session, and answers.
+    /// Whether a close code says that the client comes back, so that the host decides about its session and answers.
     pub fn may_ask(code: Option<u16>) -> bool {
         code.is_some_and(|code| table::RECONNECT.contains(&code))
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A closure that the thread of a shard runs, by [`Command::Test`].
+    pub struct Hook(pub Box<dyn FnOnce() + Send>);
+
+    impl std::fmt::Debug for Hook {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Hook")
+        }
+    }
 
     #[test]
     fn reasons_stand_in_the_order_of_their_numbers() {

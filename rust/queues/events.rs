@@ -1,4 +1,4 @@
-//! The way back to the host's loop: events in batches, announced by one descriptor that the loop watches.
+//! The events to the host's loop, in batches, announced by a descriptor that the loop watches.
 
 #[cfg(loom)]
 use loom::sync::{
@@ -15,18 +15,18 @@ use std::sync::{
 
 use crate::queues::command::Event;
 use crate::queues::fair_queue::{Arrivals, Credit};
-use crate::queues::wakeup::Bell;
+use crate::queues::wakeup::Wakeup;
 use crate::slots::ConnId;
 
-/// What waits for the host. Each connection has at most a few events, and messages within its credit, so it is bounded by
-/// the number of connections.
+/// The queue to the host. Each connection has at most a few events, and messages within its credit, so the queue is
+/// bounded by the number of connections.
 #[derive(Debug)]
 pub struct Events {
     inner: Mutex<Inner>,
-    bell: Bell,
-    /// How often the host has asked, times two; odd while there is something for it.
+    wakeup: Wakeup,
+    /// Twice the number of times that the host has asked; odd while something waits for it.
     asked: AtomicU64,
-    /// Bytes of messages that are on their way, and how many of them are half of what may be.
+    /// The bytes of messages on their way to the host, and half of their limit.
     bytes: AtomicUsize,
     half: usize,
 }
@@ -40,20 +40,20 @@ struct Inner {
 }
 
 impl Events {
-    /// No events.
+    /// Creates an empty queue.
     pub fn new(credit: Credit) -> io::Result<Self> {
         let inner = Inner { arrivals: Arrivals::new(credit), is_ringing: false, refused: 0 };
-        let (inner, bell, half) = (Mutex::new(inner), Bell::new()?, credit.total / 2);
-        Ok(Self { inner, bell, asked: AtomicU64::new(0), bytes: AtomicUsize::new(0), half })
+        let (inner, wakeup, half) = (Mutex::new(inner), Wakeup::new()?, credit.total / 2);
+        Ok(Self { inner, wakeup, asked: AtomicU64::new(0), bytes: AtomicUsize::new(0), half })
     }
 
-    /// The descriptor that is readable until [`Self::take`] has returned nothing.
+    /// Returns the descriptor that is readable until [`Self::take`] has returned nothing.
     pub fn fd(&self) -> RawFd {
-        self.bell.fd()
+        self.wakeup.fd()
     }
 
-    /// Adds events, and rings if there is something to do about one. Connections that may have no more messages on their way are added to `full`, until
-    /// [`Self::take`] names them.
+    /// Adds events, and wakes the host if one of them needs it. Connections that have used up their credit are added to
+    /// `full`, until [`Self::take`] names them again.
     pub fn extend(&self, events: impl IntoIterator<Item = Event>, full: &mut Vec<ConnId>) {
         let mut inner = self.lock();
         let mut is_loud = false;
@@ -72,48 +72,48 @@ impl Events {
             inner.is_ringing = true;
             self.asked.fetch_or(1, Relaxed);
         }
-        // Not under the lock: the host may run at once, and would wait for it.
+        // Not under the lock, because the host may run at once and would wait for it.
         drop(inner);
         if must_ring {
-            self.bell.ring();
+            self.wakeup.notify();
         }
     }
 
-    /// Takes what waits, see [`Arrivals::take`]. When that is nothing the bell is silent.
+    /// Takes what waits; see [`Arrivals::take`]. The descriptor is no longer readable if that is nothing.
     pub fn take(&self, most: usize, held: usize, again: &mut Vec<ConnId>) -> Vec<Event> {
         let mut inner = self.lock();
         self.asked.fetch_add(2, Relaxed);
         let taken = inner.arrivals.take(most, held, again);
         inner.refused = 0;
         self.bytes.store(inner.arrivals.bytes(), Relaxed);
-        // Where nothing was taken, the bell may have been rung for what was taken before.
+        // If nothing was taken, the wakeup may have been for what was taken before.
         if inner.arrivals.is_empty() && (inner.is_ringing || taken.is_empty()) {
             inner.is_ringing = false;
             self.asked.fetch_and(!1, Relaxed);
-            self.bell.silence();
+            self.wakeup.clear();
         }
         taken
     }
 
-    /// How often the host has called [`Self::take`]: it is busy with other things as long as that stays the same. None
-    /// where it has handled all that there was.
+    /// Returns how often the host has called [`Self::take`]; while that stays the same, the host is busy. None if it
+    /// has handled everything.
     pub fn asked(&self) -> Option<u64> {
         let asked = self.asked.load(Relaxed);
         (asked % 2 == 1).then_some(asked / 2)
     }
 
-    /// Bytes of messages that are on their way.
+    /// Returns the bytes of messages on their way to the host.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
     }
 
-    /// Whether these are less than half of what may be.
+    /// Whether they are less than half of their limit.
     pub fn is_roomy(&self) -> bool {
         self.bytes() < self.half
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No code that can panic runs under this lock, so a poisoned one is as good as any.
+        // No code that can panic runs under this lock, so a poisoned lock is usable.
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

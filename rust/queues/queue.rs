@@ -1,6 +1,5 @@
-//! The queue from any thread to one: many push, one takes everything at once and sleeps when there is
-//! nothing. Whether the taker sleeps is decided under the lock, so no push is ever overlooked and a taker
-//! that is awake is never woken.
+//! The queue from any thread to one. Many threads push; one takes everything at once, and sleeps when there is nothing.
+//! The lock covers the decision to sleep, so no push is missed, and a taker that is awake is never woken.
 
 #[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
@@ -8,7 +7,7 @@ use std::mem;
 #[cfg(not(loom))]
 use std::sync::{Mutex, MutexGuard};
 
-/// See the module's head.
+/// A queue from many threads to one.
 #[derive(Debug)]
 pub struct Queue<T> {
     inner: Mutex<Inner<T>>,
@@ -25,25 +24,25 @@ struct Inner<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty queue that wants no more than `max_items` or `max_bytes`; see [`Self::is_full`].
+    /// Creates an empty queue that is full from `max_items` or `max_bytes` on; see [`Self::is_full`].
     pub fn new(max_items: usize, max_bytes: usize) -> Self {
         let inner = Inner { items: Vec::new(), bytes: 0, is_asleep: false, is_stopped: false };
         Self { inner: Mutex::new(inner), max_items, max_bytes }
     }
 
-    /// Whether whatever can be refused should be. What must not be lost is pushed all the same, and is
-    /// bounded by the number of connections.
+    /// Whether callers should refuse what may be refused. What must not be lost is pushed even so, and is bounded by
+    /// the number of connections.
     pub fn is_full(&self) -> bool {
         let inner = self.lock();
         inner.items.len() >= self.max_items || inner.bytes >= self.max_bytes
     }
 
-    /// The limit on items.
+    /// Returns the limit on items.
     pub fn max_items(&self) -> usize {
         self.max_items
     }
 
-    /// Adds an item; true when the taker sleeps and the caller has to wake it.
+    /// Adds an item. Returns true if the taker sleeps and the caller has to wake it.
     #[must_use = "a sleeping taker has to be woken"]
     pub fn push(&self, item: T, bytes: usize) -> bool {
         let mut inner = self.lock();
@@ -52,7 +51,7 @@ impl<T> Queue<T> {
         mem::take(&mut inner.is_asleep)
     }
 
-    /// Tells the taker to stop; true when it sleeps and has to be woken.
+    /// Tells the taker to stop. Returns true if it sleeps and has to be woken.
     #[must_use = "a sleeping taker has to be woken"]
     pub fn stop(&self) -> bool {
         let mut inner = self.lock();
@@ -65,23 +64,23 @@ impl<T> Queue<T> {
         self.lock().is_stopped
     }
 
-    /// Bytes that wait.
+    /// Returns the bytes that wait.
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }
 
-    /// Swaps all items into `into`, which must be empty; false once the queue was stopped.
+    /// Swaps all items into `into`, which must be empty. Returns false once the queue was stopped.
     pub fn take(&self, into: &mut Vec<T>) -> bool {
         debug_assert!(into.is_empty());
         let mut inner = self.lock();
         mem::swap(&mut inner.items, into);
         inner.bytes = 0;
-        // Something else may have woken it.
+        // Something else may have woken the taker.
         inner.is_asleep = false;
         !inner.is_stopped
     }
 
-    /// Whether the taker may sleep now: from here on, the next push says that it has to be woken.
+    /// Whether the taker may sleep now. From here on, the next push reports that it has to be woken.
     pub fn sleep(&self) -> bool {
         let mut inner = self.lock();
         inner.is_asleep = inner.items.is_empty() && !inner.is_stopped;
@@ -89,7 +88,7 @@ impl<T> Queue<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
-        // No code that can panic runs under this lock, so a poisoned one is as good as any.
+        // No code that can panic runs under this lock, so a poisoned lock is usable.
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

@@ -1,45 +1,46 @@
-//! A descriptor that is readable while there is something for the host: its loop watches that beside all others.
+//! The wakeup of the host's loop: a descriptor that is readable while there is something for the host.
 
 use std::io;
 use std::os::fd::RawFd;
 #[cfg(not(loom))]
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-/// An eventfd; a pipe where there is none.
+/// An eventfd, or a pipe on other systems.
 #[cfg(not(loom))]
 #[derive(Debug)]
-pub struct Bell {
+pub struct Wakeup {
     reader: OwnedFd,
     #[cfg(not(target_os = "linux"))]
     writer: OwnedFd,
 }
 
 #[cfg(not(loom))]
-impl Bell {
-    /// A silent one.
+impl Wakeup {
+    /// Creates one that is not readable.
     #[cfg(target_os = "linux")]
     pub fn new() -> io::Result<Self> {
         use rustix::event::{EventfdFlags, eventfd};
         Ok(Self { reader: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
     }
 
-    /// A silent one.
+    /// Creates one that is not readable.
     #[cfg(not(target_os = "linux"))]
     pub fn new() -> io::Result<Self> {
         let (reader, writer) = io::pipe()?;
-        let bell = Self { reader: reader.into(), writer: writer.into() };
-        rustix::io::ioctl_fionbio(&bell.reader, true)?;
-        rustix::io::ioctl_fionbio(&bell.writer, true)?;
-        Ok(bell)
+        let wakeup = Self { reader: reader.into(), writer: writer.into() };
+        rustix::io::ioctl_fionbio(&wakeup.reader, true)?;
+        rustix::io::ioctl_fionbio(&wakeup.writer, true)?;
+        Ok(wakeup)
     }
 
-    /// The descriptor that is readable from a ring on.
+    /// Returns the descriptor.
     pub fn fd(&self) -> RawFd {
         self.reader.as_raw_fd()
     }
 
-    /// Fails only if the descriptor is broken, and then nobody could be told.
-    pub fn ring(&self) {
+    /// Makes the descriptor readable. Fails only if it is broken; there is no other way to tell the host, so the error
+    /// is ignored.
+    pub fn notify(&self) {
         #[cfg(target_os = "linux")]
         let writer = &self.reader;
         #[cfg(not(target_os = "linux"))]
@@ -47,8 +48,8 @@ impl Bell {
         let _ = write(writer, &1u64.to_ne_bytes());
     }
 
-    /// Makes it readable no longer.
-    pub fn silence(&self) {
+    /// Makes the descriptor unreadable again.
+    pub fn clear(&self) {
         let _ = read(&self.reader, &mut [0; 8]);
     }
 }
@@ -63,14 +64,14 @@ fn read(fd: impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::read(fd, bytes)?)
 }
 
-/// What loom can follow: no descriptor.
+/// A stand-in that loom can follow, without a descriptor.
 #[cfg(loom)]
 #[derive(Debug)]
-pub struct Bell(loom::sync::atomic::AtomicBool);
+pub struct Wakeup(loom::sync::atomic::AtomicBool);
 
 #[cfg(loom)]
 #[expect(missing_docs, reason = "as above")]
-impl Bell {
+impl Wakeup {
     pub fn new() -> io::Result<Self> {
         Ok(Self(loom::sync::atomic::AtomicBool::new(false)))
     }
@@ -79,11 +80,11 @@ impl Bell {
         -1
     }
 
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         self.0.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
-    pub fn silence(&self) {
+    pub fn clear(&self) {
         self.0.store(false, std::sync::atomic::Ordering::SeqCst);
     }
 

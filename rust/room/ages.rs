@@ -1,14 +1,14 @@
-//! How old messages are when the applications of clients have taken them, as clients report it: histograms, one for each
-//! pattern of rooms. Pure; counted by the threads of shards and read by any.
+//! Histograms of the age of messages when the clients' applications took them, one for each pattern of rooms. Clients
+//! report it. Pure; the shards' threads count, and any thread may read.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Upper bounds of the buckets, in milliseconds: from a network in one room to an application that has given up. The last
-/// bucket has what is older.
+/// Upper bounds of the buckets in milliseconds: from a local network to an application that has stopped reading. One
+/// more bucket takes older messages.
 pub const BOUNDS_MS: [u64; 15] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000];
 
-/// Milliseconds that an age counts for at most: what a client says may be wrong by any amount, and the sum would show
-/// nothing else.
+/// The largest age that is counted, in milliseconds. Clients may report anything, and one wrong report must not
+/// dominate the sum.
 pub const OLDEST_MS: u64 = 3_600_000;
 
 /// The ages of messages in the rooms of one pattern.
@@ -19,15 +19,14 @@ pub struct Ages {
 }
 
 impl Ages {
-    /// Counts the age of a message. One above [`OLDEST_MS`] counts as that: clocks and clients may be wrong.
+    /// Counts the age of a message; ages above [`OLDEST_MS`] count as that.
     pub fn note(&self, age_ms: u64) {
         let age_ms = age_ms.min(OLDEST_MS);
         self.counts[BOUNDS_MS.partition_point(|&bound| bound < age_ms)].fetch_add(1, Relaxed);
         self.sum_ms.fetch_add(age_ms, Relaxed);
     }
 
-    /// How many ages were not above each of [`BOUNDS_MS`], but above the one before, and how many were above all; and the
-    /// sum of them, in milliseconds.
+    /// Returns how many ages fell into each bucket of [`BOUNDS_MS`] and above, and the sum of the ages in milliseconds.
     pub fn counts(&self) -> ([u64; BOUNDS_MS.len() + 1], u64) {
         (self.counts.each_ref().map(|count| count.load(Relaxed)), self.sum_ms.load(Relaxed))
     }

@@ -1,31 +1,31 @@
-//! Keys of a room that were forgotten lately, and when: what is older must not bring them back, however late it comes.
+//! The keys of a room that were forgotten recently, and when. A late message that is older must not bring a key back.
 //! Pure.
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
-/// See the module's head. Bounded: beyond `most` the key that was forgotten first is no longer remembered.
+/// The forgotten keys, at most `most`. Beyond that, the key that was forgotten first is removed.
 #[derive(Debug, Default)]
 pub struct Forgotten(IndexMap<Box<str>, When, FxBuildHasher>);
 
 /// When a key was forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct When {
-    /// In microseconds since 1970, by the clock of the node that forgot it.
+    /// The time in microseconds since 1970, by the clock of the node that forgot it.
     pub ts_us: u64,
-    /// The number of the forgetting in the room; 0 if it has none.
+    /// The number in the room of the message that said so; 0 if there is none.
     pub seq: u64,
 }
 
 impl When {
-    /// By a message with that number and time, in milliseconds since 1970.
+    /// Creates it from that message's number and its time in milliseconds since 1970.
     pub fn at(seq: u64, ts_ms: u64) -> Self {
         Self { ts_us: ts_ms.saturating_mul(1000), seq }
     }
 }
 
 impl Forgotten {
-    /// Remembers that a key was forgotten. The latest time counts, whatever comes first.
+    /// Notes that a key was forgotten. The latest time wins.
     pub fn note(&mut self, key: &str, when: When, most: usize) {
         if let Some(known) = self.0.get_mut(key) {
             *known = When { ts_us: known.ts_us.max(when.ts_us), seq: known.seq.max(when.seq) };
@@ -37,19 +37,20 @@ impl Forgotten {
         self.0.insert(key.into(), when);
     }
 
-    /// When a key was forgotten, if that is remembered.
+    /// Returns when a key was forgotten, if that is known.
     pub fn when(&self, key: &str) -> Option<When> {
         self.0.get(key).copied()
     }
 
-    /// The room's numbers begin anew, so those from before say nothing.
+    /// Resets the numbers, because those of the old epoch mean nothing in the new one.
     pub fn renumber(&mut self) {
         self.0.values_mut().for_each(|when| when.seq = 0);
     }
 }
 
-/// Keys that are remembered of a room, besides those in its history: each takes about 100 bytes. An order to forget a key
-/// reaches nodes within seconds, or within an hour if they are cut off; beyond this many the clocks alone decide.
+/// The limit on forgotten keys of a room in addition to those in its history; each takes about 100 bytes. An order to
+/// forget a key reaches nodes within seconds, or within an hour if they are cut off. Beyond this limit only the clocks
+/// decide.
 pub const MOST: usize = 1000;
 
 #[cfg(test)]

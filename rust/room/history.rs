@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::budget::Budget;
 use crate::message::Message;
 
-/// The last messages, oldest first: every one with a number after `floor`. Between the numbers may be holes.
+/// The last messages, oldest first: every message with a number above `floor`. The numbers may have holes.
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) messages: VecDeque<Arc<Message>>,
@@ -27,7 +27,7 @@ impl History {
         self.messages.push_front(message);
     }
 
-    /// Forgets the oldest message; returns the bytes that were freed.
+    /// Removes the oldest message. Returns the bytes that were freed.
     pub(super) fn pop(&mut self, kept: &Budget) -> Option<usize> {
         let message = self.messages.pop_front()?;
         let size = message.kept_size();

@@ -1,4 +1,4 @@
-//! Which connections of one shard are in which room. Pure; join and leave take constant time.
+//! The members of rooms within one shard. Pure; joining and leaving take constant time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -10,40 +10,40 @@ use crate::message::RoomId;
 use crate::room::ages::Ages;
 use crate::slots::ConnId;
 
-/// How many members a room has in each shard: a publisher wakes only the shards that have some. And what the shards need
-/// to know of the room.
+/// The number of members of a room in each shard, so that a publisher wakes only shards with members. Also holds what
+/// shards need to know of the room.
 ///
-/// The count goes up when a join is queued and down when the member is gone, so it is never too small.
+/// The count rises when a join is queued and falls when the member has left, so it is never too small.
 #[derive(Debug)]
 pub struct Headcount {
     name: Arc<str>,
-    /// How old what was taken in such rooms was.
+    /// The ages of messages in rooms of the same pattern.
     ages: Arc<Ages>,
     shards: Box<[AtomicU32]>,
 }
 
 impl Headcount {
-    /// Nobody, in any of the shards.
+    /// Creates a count without members.
     pub fn new(name: Arc<str>, ages: Arc<Ages>, shards: usize) -> Self {
         Self { name, ages, shards: (0..shards).map(|_| AtomicU32::new(0)).collect() }
     }
 
-    /// Counts a member of a shard.
+    /// Counts a new member in a shard.
     pub fn join(&self, shard: usize) {
         self.shards[shard].fetch_add(1, Relaxed);
     }
 
-    /// Takes a counted member back.
+    /// Counts a member less in a shard.
     pub fn leave(&self, shard: usize) {
         self.shards[shard].fetch_sub(1, Relaxed);
     }
 
-    /// Members in one shard.
+    /// Returns the number of members in one shard.
     pub fn in_shard(&self, shard: usize) -> usize {
         self.shards[shard].load(Relaxed) as usize
     }
 
-    /// Members in all shards.
+    /// Returns the number of members in all shards.
     pub fn total(&self) -> usize {
         self.shards.iter().map(|count| count.load(Relaxed) as usize).sum()
     }
@@ -51,7 +51,7 @@ impl Headcount {
 
 type Set<T> = IndexSet<T, FxBuildHasher>;
 
-/// The members of every room, within one shard.
+/// The members of every room within one shard.
 #[derive(Debug)]
 pub struct Members {
     shard: usize,
@@ -62,12 +62,12 @@ pub struct Members {
 }
 
 impl Members {
-    /// Nobody is anywhere.
+    /// Creates a table without members.
     pub fn new(shard: usize) -> Self {
         Self { shard, rooms: FxHashMap::default(), joined: FxHashMap::default(), names: FxHashMap::default() }
     }
 
-    /// Makes a connection a member; false when it is one already. The caller has counted it in `headcount`.
+    /// Makes a connection a member. Returns false if it is one already. The caller has counted it in `headcount`.
     pub fn join(&mut self, room: RoomId, conn: ConnId, headcount: &Arc<Headcount>) -> bool {
         let (members, _) = self.rooms.entry(room).or_insert_with(|| {
             self.names.insert(Arc::clone(&headcount.name), room);
@@ -82,7 +82,7 @@ impl Members {
         is_new
     }
 
-    /// Ends a membership; false when there was none.
+    /// Ends a membership. Returns false if there was none.
     pub fn leave(&mut self, room: RoomId, conn: ConnId) -> bool {
         let Some(rooms) = self.joined.get_mut(&conn) else { return false };
         if !rooms.swap_remove(&room) {
@@ -102,19 +102,19 @@ impl Members {
         }
     }
 
-    /// The members of a room.
+    /// Returns the members of a room.
     pub fn of(&self, room: RoomId) -> impl Iterator<Item = ConnId> {
         self.rooms.get(&room).into_iter().flat_map(|(members, _)| members.iter().copied())
     }
 
-    /// The room of a name that a connection is in, and the ages of what is taken there.
+    /// Returns the id and the ages of the room with this name, if the connection is a member.
     pub fn find(&self, conn: ConnId, name: &str) -> Option<(RoomId, &Ages)> {
         let &room = self.names.get(name)?;
         let (members, headcount) = self.rooms.get(&room)?;
         members.contains(&conn).then_some((room, &headcount.ages))
     }
 
-    /// How many members a room has.
+    /// Returns the number of members of a room.
     pub fn count(&self, room: RoomId) -> usize {
         self.rooms.get(&room).map_or(0, |(members, _)| members.len())
     }
@@ -124,7 +124,7 @@ impl Members {
         members.swap_remove(&conn);
         headcount.leave(self.shard);
         if members.is_empty() {
-            // A room that was forgotten and made again has another id.
+            // A room that was forgotten and created again has another id.
             if self.names.get(&headcount.name) == Some(&room) {
                 self.names.remove(&headcount.name);
             }

@@ -1,24 +1,24 @@
-//! What rooms are like, by patterns of their names. Pure.
+//! The settings of rooms, by patterns of their names. Pure.
 
 use std::sync::Arc;
 
 use crate::message::Delivery;
 use crate::room::ages::Ages;
 
-/// What a room is like; the same for all rooms of one pattern.
+/// The settings of all rooms of one pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RoomSettings {
-    /// What may happen to its messages when a reader is slow.
+    /// The delivery class of its messages.
     pub delivery: Delivery,
-    /// How many keys a room of latest values may hold.
+    /// The limit on keys of a `latest` room.
     pub max_keys: usize,
-    /// How many members it may have.
+    /// The limit on members.
     pub max_members: usize,
-    /// How many messages its history keeps; 0: it has none.
+    /// The number of messages in its history; 0: it has no history.
     pub history: usize,
-    /// How many bytes of messages its history keeps.
+    /// The bytes of messages in its history.
     pub history_bytes: usize,
-    /// For how long its history keeps a message, in microseconds.
+    /// How long its history keeps a message, in microseconds.
     pub history_age_us: u64,
 }
 
@@ -35,22 +35,21 @@ impl Default for RoomSettings {
     }
 }
 
-/// The settings of every room, by pattern, and how old what was taken in such rooms was. The first pattern that matches
-/// wins.
+/// The settings and message ages of rooms by pattern. The first pattern that matches wins.
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<(Box<str>, RoomSettings, Arc<Ages>)>,
-    /// Of rooms that no pattern matches.
+    /// The ages for rooms that no pattern matches.
     others: Arc<Ages>,
 }
 
 impl Rules {
-    /// Adds a rule after those that are there.
+    /// Adds a rule after the existing ones.
     pub fn add(&mut self, pattern: &str, settings: RoomSettings) {
         self.rules.push((pattern.into(), settings, Arc::default()));
     }
 
-    /// The settings for a room; the defaults where no pattern matches.
+    /// Returns the settings for a room; the defaults if no pattern matches.
     pub fn find(&self, name: &str) -> (RoomSettings, Arc<Ages>) {
         let rule = self.rules.iter().find(|(pattern, ..)| matches(pattern, name));
         rule.map_or_else(
@@ -59,13 +58,13 @@ impl Rules {
         )
     }
 
-    /// The ages by pattern; `*` stands for rooms that no pattern matches, too.
+    /// Returns the ages by pattern. `*` also stands for rooms that no pattern matches.
     pub fn ages(&self) -> impl Iterator<Item = (&str, &Ages)> {
         self.rules.iter().map(|(pattern, _, ages)| (&**pattern, &**ages)).chain([("*", &*self.others)])
     }
 }
 
-/// Whether a name fits a pattern, in which `*` stands for any characters, none included.
+/// Whether a name matches a pattern, in which `*` stands for any characters or none.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == name;
@@ -84,5 +83,5 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
     name.ends_with(tail)
 }
 
-/// Default of [`RoomSettings::max_keys`]: every instrument of a large exchange, at about 30 MB of small values.
+/// The default of [`RoomSettings::max_keys`]: every instrument of a large exchange, about 30 MB with small values.
 pub const MAX_KEYS: usize = 100_000;

@@ -1,5 +1,5 @@
-//! The table of all rooms. Publishers in different rooms seldom meet at a lock: the table is in parts, by hash
-//! of the name, and what is done to a room is done under the lock of its part.
+//! The table of all rooms. It has many parts, chosen by the hash of the name, each with a lock of its own, so
+//! publishers in different rooms seldom wait for each other.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -12,38 +12,38 @@ use crate::room::ages::BOUNDS_MS;
 use crate::room::members::Headcount;
 use crate::room::{Room, RoomSettings, Rules};
 
-/// See the module's head.
+/// The table of all rooms. Thread-safe.
 #[derive(Debug)]
-pub struct Rooms {
+pub struct RoomTable {
     rules: Mutex<Rules>,
     stripes: Box<[Mutex<Stripe>]>,
     hasher: RandomState,
-    /// Source of room ids and key ids; 0 is none of them.
+    /// The next id for a room or key; 0 is never used.
     next_id: AtomicU64,
     count: AtomicUsize,
     limit: usize,
     next_sweep: AtomicUsize,
     shards: usize,
-    /// Bytes that rooms keep for those who come later.
+    /// The budget for histories and values of all rooms.
     kept: Arc<Budget>,
-    /// What the rooms' numberings are told apart by, also from those of other engines.
+    /// Random keys, so that epochs differ from each other and from those of other engines.
     epochs: RandomState,
 }
 
-/// A room, and how many members it has where.
+/// A room and the count of its members.
 #[derive(Debug)]
-pub struct Entry {
+pub struct RoomEntry {
     /// The room.
     pub room: Room,
-    /// Its members, counted.
+    /// The number of its members in each shard.
     pub headcount: Arc<Headcount>,
 }
 
-type Stripe = HashMap<Box<str>, Entry>;
+type Stripe = HashMap<Box<str>, RoomEntry>;
 
-impl Rooms {
-    /// An empty table for at most `limit` rooms, whose members are in so many shards, and which keep about
-    /// `kept_bytes` in their histories.
+impl RoomTable {
+    /// Creates an empty table for at most `limit` rooms with members in `shards` shards. All rooms together keep about
+    /// `kept_bytes`.
     pub fn new(limit: usize, shards: usize, kept_bytes: usize) -> Self {
         Self {
             rules: Mutex::default(),
@@ -59,12 +59,13 @@ impl Rooms {
         }
     }
 
-    /// Gives rooms that match a pattern their settings, unless an earlier rule does. Rooms that exist keep theirs.
+    /// Gives rooms that match a pattern their settings, unless an earlier rule does. Existing rooms keep their
+    /// settings.
     pub fn add_rule(&self, pattern: &str, settings: RoomSettings) {
         lock(&self.rules).add(pattern, settings);
     }
 
-    /// How old what was taken was, by pattern; only of rules whose rooms have some. A pattern may come twice.
+    /// Returns the ages of messages by pattern, without patterns that have none. A pattern may occur twice.
     pub fn ages(&self) -> Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)> {
         let rules = lock(&self.rules);
         let ages = rules.ages().map(|(pattern, ages)| (pattern.into(), ages.counts()));
@@ -73,17 +74,17 @@ impl Rooms {
             .collect()
     }
 
-    /// How many rooms there are.
+    /// Returns the number of rooms.
     pub fn len(&self) -> usize {
         self.count.load(Relaxed)
     }
 
-    /// Whether there is no room.
+    /// Whether there are no rooms.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The name and the number of members of each room. Locks one part of the table at a time, so publishers wait for a
+    /// Returns the name and the number of members of each room. Locks one part of the table at a time, so publishers wait for a
     /// 64th of the rooms at most.
     pub fn sizes(&self) -> Vec<(Box<str>, usize)> {
         let mut sizes = Vec::with_capacity(self.len());
@@ -93,32 +94,32 @@ impl Rooms {
         sizes
     }
 
-    /// Bytes that rooms keep for those who come later.
+    /// Returns the budget for histories and values of all rooms.
     pub fn kept(&self) -> &Arc<Budget> {
         &self.kept
     }
 
-    /// A number for a numbering, short enough to stand on every message.
+    /// Returns a new epoch, short because it stands on every message.
     pub fn new_epoch(&self) -> u64 {
         self.epochs.hash_one(self.new_id()) >> EPOCH_SHIFT
     }
 
-    /// An id that no room and no key has had.
+    /// Returns an id that no room and no key has had.
     pub fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Relaxed)
     }
 
-    /// Does something to a room under its lock, if it exists.
-    pub fn find<R>(&self, name: &str, act: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    /// Calls `act` with a room under its lock, if the room exists.
+    pub fn find<R>(&self, name: &str, act: impl FnOnce(&mut RoomEntry) -> R) -> Option<R> {
         lock(self.stripe(name)).get_mut(name).map(act)
     }
 
-    /// Does something to a room under its lock; makes the room if need be.
+    /// Calls `act` with a room under its lock. Creates the room if it does not exist.
     pub fn with<R>(
         &self,
         name: &str,
         now_us: u64,
-        act: impl FnOnce(&mut Entry) -> Result<R, Error>,
+        act: impl FnOnce(&mut RoomEntry) -> Result<R, Error>,
     ) -> Result<R, Error> {
         let mut stripe = lock(self.stripe(name));
         if let Some(entry) = stripe.get_mut(name) {
@@ -139,16 +140,16 @@ impl Rooms {
         let room = Room::new(self.new_id(), name, self.new_epoch(), settings);
         let headcount = Arc::new(Headcount::new(Arc::clone(room.name()), ages, self.shards));
         self.count.fetch_add(1, Relaxed);
-        act(stripe.entry(name.into()).or_insert(Entry { room, headcount }))
+        act(stripe.entry(name.into()).or_insert(RoomEntry { room, headcount }))
     }
 
-    /// Forgets rooms without members, history and values, which have nothing to lose but their number: in the stripe that the
-    /// caller has locked, and in the next few that nobody is using, so that no call pays for the whole table.
+    /// Removes rooms without members, history and values, which lose nothing but their number. Looks through the locked
+    /// stripe and the next few that are not locked, so that no call pays for the whole table.
     fn sweep(&self, stripe: &mut Stripe, now_us: u64) {
         let mut freed = forget_idle(stripe, now_us, &self.kept);
         for _ in 0..SWEEP {
             let next = self.next_sweep.fetch_add(1, Relaxed) % STRIPES;
-            // Never waits: two that held one stripe each would wait for each other.
+            // Never waits: two callers that each hold one stripe would wait for each other.
             if let Ok(mut other) = self.stripes[next].try_lock() {
                 freed += forget_idle(&mut other, now_us, &self.kept);
             }
@@ -161,7 +162,7 @@ impl Rooms {
     }
 }
 
-/// Forgets the rooms that nothing depends on; returns how many.
+/// Removes the rooms of a stripe that nothing depends on. Returns how many.
 fn forget_idle(stripe: &mut Stripe, now_us: u64, kept: &Budget) -> usize {
     let before = stripe.len();
     stripe.retain(|_, entry| entry.headcount.total() > 0 || entry.room.holds_anything(now_us, kept));
@@ -169,18 +170,18 @@ fn forget_idle(stripe: &mut Stripe, now_us: u64, kept: &Budget) -> usize {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A room is consistent at every point where code under its lock could panic.
+    // A room is consistent wherever code under its lock can panic, so a poisoned lock is usable.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Parts of the table.
+/// The number of parts of the table.
 const STRIPES: usize = 64;
 
-/// Further parts that one call looks through for rooms to forget.
+/// How many other parts one call looks through for rooms to remove.
 const SWEEP: usize = 4;
 
-/// Leaves 40 bits of an epoch: ten hexadecimal digits. Two numberings of one room are alike once in a trillion.
+/// Leaves 40 bits of an epoch: ten hexadecimal digits. Two epochs of one room are equal once in a trillion.
 const EPOCH_SHIFT: u32 = 24;
 
-/// Bytes of a room's name: what fits a NATS subject once encoded, with room to spare.
+/// The limit on bytes of a room's name: encoded, it fits a NATS subject with space to spare.
 const NAME_MAX: usize = 255;

@@ -1,10 +1,10 @@
-//! One room's memory, and the rules of rooms.
+//! The history and values of one room, and the rules of rooms.
 
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::message::Delivery;
-use crate::message::{About, Role};
+use crate::message::{Metadata, Role};
 use crate::protocol::envelope::Kind;
 use crate::room::rules::matches;
 
@@ -17,31 +17,31 @@ const LATEST: RoomSettings = RoomSettings {
     history_age_us: u64::MAX,
 };
 
-/// A message with this number, which follows another.
+/// A message with the number `seq` that follows the message `prev`.
 fn message(seq: u64, prev: u64, now_us: u64) -> Arc<Message> {
-    let about = About { epoch: 7, prev: Some(prev), ..About::place(1, seq, Delivery::Reliable) };
-    Arc::new(Message::new(Role::Data, Kind::Binary, b"x", about, now_us, &Arc::new(unlimited())))
+    let metadata = Metadata { epoch: 7, prev: Some(prev), ..Metadata::place(1, seq, Delivery::Reliable) };
+    Arc::new(Message::new(Role::Data, Kind::Binary, b"x", metadata, now_us, &Arc::new(unlimited())))
 }
 
-/// Publishes a message that has its number.
+/// Publishes a message that already has its number.
 fn deliver(room: &mut Room, seq: u64, now_us: u64, kept: &Budget) {
     let prev = room.position().seq;
     room.advance_to(seq);
     room.keep(&message(seq, prev, now_us), kept);
 }
 
-/// Publishes a message at a time and returns what it costs to keep.
+/// Publishes a message at a given time. Returns the bytes that it takes in the room.
 fn publish(room: &mut Room, key: Option<&str>, now_us: u64, kept: &Budget) -> usize {
     let key = key.map(|key| room.key(key, || key.len() as u64).unwrap());
-    let place = About::place(room.id(), room.advance(), room.settings().delivery);
-    let about = About {
+    let place = Metadata::place(room.id(), room.advance(), room.settings().delivery);
+    let metadata = Metadata {
         key: key.as_ref().map(|key| key.0),
         room_name: Some(Arc::clone(room.name())),
         key_name: key.map(|key| key.1),
         ..place
     };
     let budget = Arc::new(Budget::new(usize::MAX));
-    let message = Arc::new(Message::new(Role::Data, Kind::Binary, b"x", about, now_us, &budget));
+    let message = Arc::new(Message::new(Role::Data, Kind::Binary, b"x", metadata, now_us, &budget));
     room.keep(&message, kept);
     message.kept_size()
 }
@@ -217,7 +217,7 @@ fn numbers_may_have_holes() {
     ] {
         assert_eq!(since(&mut room, seq, 10, &kept), expected, "{seq}");
     }
-    // By number, by age, and by age without anything coming.
+    // Old messages go because of their number, because of their age, and because of their age without a new message.
     deliver(&mut room, 30, 10, &kept);
     assert_eq!((since(&mut room, 11, 10, &kept), room.floor(10, &kept).seq), (Err(Unrecovered::History), 12));
     assert_eq!((room.floor(16, &kept).seq, since(&mut room, 15, 16, &kept)), (15, Ok(vec![20, 30])));
@@ -263,7 +263,7 @@ fn older_messages_go_before_those_kept_while_there_is_space() {
     room.lower(2);
     assert_eq!((since(&mut room, 1, 9, &kept), kept.used()), (Err(Unrecovered::History), 3 * size));
     assert_eq!(since(&mut room, 2, 9, &kept), Ok(vec![5, 8, 12]));
-    // They age like all others.
+    // Older messages that were added later expire like all others.
     assert_eq!((since(&mut room, 8, 16, &kept), room.floor(16, &kept).seq), (Ok(vec![12]), 8));
     room.place(Position { epoch: 7, seq: 12 }, &kept);
     assert_eq!(kept.used(), 0);

@@ -1,5 +1,5 @@
-//! Messages that were published to one room in a row become one, before they go to its members: queueing, writing
-//! and keeping them then costs each member as much as one message would. Pure.
+//! Coalescing: consecutive messages of one room are joined before they go to its members. Queueing, writing and keeping
+//! them then costs each member as much as one message. Pure.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::message::{Delivery, Message, RoomId};
 use crate::protocol::form::Form;
 use crate::queues::command::Command;
 
-/// Takes the next command, which may stand for several; `members` says how many a room has.
+/// Takes the next command, which may join several. `members` returns the number of members of a room.
 pub fn next<L>(
     commands: &mut VecDeque<Command<L>>,
     members: impl Fn(RoomId) -> usize,
@@ -24,7 +24,7 @@ pub fn next<L>(
         message.room() == room && bytes <= BYTES_MAX
     });
     let run: Vec<_> = run.map(Arc::clone).collect();
-    // Joining copies each message once, which pays when it goes to several.
+    // Joining copies each message once, which pays only if it goes to several members.
     if run.len() < 2 || members(room) < MEMBERS_MIN {
         return commands.pop_front();
     }
@@ -32,7 +32,7 @@ pub fn next<L>(
     Message::join(run, budget).map(|message| Command::Publish { message: Arc::new(message), except: Box::default() })
 }
 
-/// Only what must not be dropped or replaced on its own goes together, and what everybody gets.
+/// Returns the message of a command that may be joined: a reliable message to all members.
 fn joinable<L>(command: &Command<L>) -> Option<&Arc<Message>> {
     match command {
         Command::Publish { message, except }
@@ -44,13 +44,13 @@ fn joinable<L>(command: &Command<L>) -> Option<&Arc<Message>> {
     }
 }
 
-/// Messages in a run, at most: a backlog is cut into pieces that a slow reader's limit can still tell apart.
+/// The limit on messages joined into one, so that the limits of slow readers still act on small units.
 const RUN_MAX: usize = 128;
 
-/// Bytes in a run, at most; beyond that one more buffer in a write is nothing.
+/// The limit on bytes joined into one. Beyond that, a further buffer in a write costs next to nothing.
 const BYTES_MAX: usize = 32 << 10;
 
-/// Members for whom it is worth it.
+/// The least number of members for which joining pays.
 const MEMBERS_MIN: usize = 4;
 
 #[cfg(test)]
@@ -58,17 +58,17 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
-    use crate::message::{About, Role};
+    use crate::message::{Metadata, Role};
     use crate::protocol::envelope::Kind;
 
     fn publish(room: RoomId, seq: u64, delivery: Delivery, len: usize) -> Command<()> {
-        let about = About::place(room, seq, delivery);
+        let metadata = Metadata::place(room, seq, delivery);
         let budget = Arc::new(Budget::new(usize::MAX));
-        let message = Message::new(Role::Data, Kind::Binary, &vec![seq as u8; len], about, 0, &budget);
+        let message = Message::new(Role::Data, Kind::Binary, &vec![seq as u8; len], metadata, 0, &budget);
         Command::Publish { message: Arc::new(message), except: Box::default() }
     }
 
-    /// The numbers in each command.
+    /// The numbers in each command after joining.
     fn runs(commands: Vec<Command<()>>, members: usize) -> Vec<Vec<u64>> {
         let mut commands = VecDeque::from(commands);
         let budget = Arc::new(Budget::new(usize::MAX));
@@ -109,8 +109,8 @@ mod tests {
     fn a_run_is_its_messages_in_a_row_in_every_form_and_gives_its_memory_back() {
         let budget = Arc::new(Budget::new(usize::MAX));
         let part = |seq| {
-            let about = About { room_name: Some("r".into()), ..About::place(1, seq, Delivery::Reliable) };
-            Arc::new(Message::new(Role::Data, Kind::Json, b"{}", about, 0, &budget))
+            let metadata = Metadata { room_name: Some("r".into()), ..Metadata::place(1, seq, Delivery::Reliable) };
+            Arc::new(Message::new(Role::Data, Kind::Json, b"{}", metadata, 0, &budget))
         };
         let parts: Vec<_> = (1..=3).map(part).collect();
         let joined = Message::join(parts.clone(), &budget).unwrap();

@@ -1,11 +1,11 @@
-//! One connection of a shard: its link, its outbox, and what is known of both.
+//! One connection of a shard: its link, its outbox, and its state.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::message::Message;
 use crate::outbox::account::Account;
-use crate::outbox::skipped::Skips;
+use crate::outbox::skipped::Skipped;
 use crate::outbox::{Outbox, Push};
 use crate::shard::pings::Ping;
 use crate::shard::reading::Reading;
@@ -18,48 +18,48 @@ use crate::wire::table::skipped_reason;
 pub(super) struct Conn<L> {
     /// None: the session is parked.
     pub(super) link: Option<L>,
-    /// What is read of the link.
+    /// The state of reading from the link.
     pub(super) reading: Option<Box<Reading>>,
-    /// See [`Event`].
+    /// The id of the present link; see [`Event`](crate::queues::command::Event).
     pub(super) link_id: ConnId,
     pub(super) outbox: Outbox,
-    pub(super) skips: Skips,
+    pub(super) skipped: Skipped,
     pub(super) account: Account,
-    /// It stands in the list of those with something to write.
+    /// Whether it is in the list of connections with something to write.
     pub(super) is_dirty: bool,
-    /// The link takes nothing until it says so, or there is none.
+    /// Whether the link takes nothing until it reports that it does, or there is none.
     pub(super) is_blocked: bool,
-    /// Something waited for a window when it was written to last.
+    /// Whether something waited for a window at the last write.
     pub(super) is_held: bool,
-    /// It is the former link of a session: it closes, and the host is told of its end alone.
+    /// Whether it is the former link of a session, which is closing; the host is told only of its end.
     pub(super) is_retired: bool,
-    /// It is closed because too much waits for it.
+    /// Whether it is closed because too much waits for it.
     pub(super) is_slow: bool,
-    /// It was sent and no pong has come. A box, for most of the time there is none.
+    /// The ping without a pong. Boxed, because most of the time there is none.
     pub(super) ping: Option<Box<Ping>>,
-    /// Bytes that the link has taken.
+    /// The bytes that the link has taken.
     pub(super) written: u64,
-    /// While closing: how many of them the peer had when that was last looked at.
+    /// While closing: how many of them the peer had taken at the last check.
     pub(super) taken: Option<u64>,
-    /// When the next ping is due or, while closing, when the closing handshake has to be over.
+    /// When the next ping is due; while closing, the deadline of the closing handshake.
     pub(super) due_us: u64,
 }
 
 impl<L> Conn<L> {
-    /// See [`Event`].
+    /// Returns the id by which events name it; see [`Event`](crate::queues::command::Event).
     pub(super) fn name(&self, conn: ConnId) -> ConnId {
         if self.link.is_some() { self.link_id } else { conn }
     }
 
-    /// Whether its link may end without it: of a session that is not closing.
+    /// Whether its link may end without it: it has a session and is not closing.
     pub(super) fn may_retire(&self) -> bool {
         self.outbox.has_session() && !self.outbox.is_closing()
     }
 
-    /// The publisher does not want it to have a message.
+    /// Notes that the publisher has excluded it from a message.
     pub(super) fn skip(&mut self, conn: ConnId, message: &Message, dirty: &mut VecDeque<ConnId>) {
         if self.outbox.form().codec.has_envelopes() && message.is_data() {
-            self.skips.note(message, skipped_reason::EXCLUDED);
+            self.skipped.note(message, skipped_reason::EXCLUDED);
             self.mark_dirty(conn, dirty);
         }
     }
@@ -75,9 +75,10 @@ impl<L> Conn<L> {
         if !message.speaks(self.outbox.form().codec) {
             return Push::Done;
         }
-        let Self { outbox, skips, account, .. } = self;
+        let Self { outbox, skipped, account, .. } = self;
         let before = outbox.references();
-        let pushed = outbox.push(message, &mut |message, reason| drop_message(stats, skips, account, message, reason));
+        let pushed =
+            outbox.push(message, &mut |message, reason| drop_message(stats, skipped, account, message, reason));
         *references = *references + outbox.references() - before;
         self.mark_dirty(conn, dirty);
         pushed
@@ -91,9 +92,9 @@ impl<L> Conn<L> {
         stats: &Stats,
         references: &mut usize,
     ) -> Push {
-        let Self { outbox, skips, account, .. } = self;
+        let Self { outbox, skipped, account, .. } = self;
         let before = outbox.references();
-        let drop = &mut |message: &Message, reason| drop_message(stats, skips, account, message, reason);
+        let drop = &mut |message: &Message, reason| drop_message(stats, skipped, account, message, reason);
         let is_taken = outbox.push_raw(bytes, drop);
         *references = *references + outbox.references() - before;
         self.mark_dirty(conn, dirty);
@@ -108,12 +109,18 @@ impl<L> Conn<L> {
     }
 }
 
-/// Counts a message that is not sent: for the operator, and for the connection that does not get it.
-pub(super) fn drop_message(stats: &Stats, skips: &mut Skips, account: &mut Account, message: &Message, reason: Drop) {
+/// Counts a message that is not sent: in the statistics, and for the connection that does not get it.
+pub(super) fn drop_message(
+    stats: &Stats,
+    skipped: &mut Skipped,
+    account: &mut Account,
+    message: &Message,
+    reason: Drop,
+) {
     stats.drops[reason as usize].add(message.count() as u64);
     account.dropped(reason, message.count());
-    // An end is no secret to a connection.
+    // A connection need not be told of messages dropped by its own end.
     if reason != Drop::Closed {
-        skips.note(message, DROPS[reason as usize].1);
+        skipped.note(message, DROPS[reason as usize].1);
     }
 }

@@ -11,7 +11,7 @@ use crate::slots::ConnId;
 use crate::wire::frame;
 
 impl<L: Link> Shard<L> {
-    /// The host wants no more of a connection.
+    /// Ends a connection that the host has given up.
     pub(super) fn gone(&mut self, conn: ConnId) {
         match self.slots.get_mut(conn) {
             Some(slot) if slot.link.is_some() => self.end_because(conn, Cause::Cut),
@@ -20,7 +20,7 @@ impl<L: Link> Shard<L> {
         self.overflowed.remove(&conn);
     }
 
-    /// Forgets a connection; what waited for it is dropped, and its link with it.
+    /// Removes a connection. Drops its link and what waited for it.
     pub(super) fn end(&mut self, conn: ConnId) {
         let Some(mut slot) = self.slots.remove(conn) else { return };
         self.forget_reading(slot.reading.take());
@@ -32,8 +32,8 @@ impl<L: Link> Shard<L> {
         }
         self.references -= slot.outbox.references();
         self.stats.held.set(self.stats.held.value() - u64::from(slot.is_held));
-        let Conn { outbox, skips, account, .. } = &mut slot;
-        outbox.end(&mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
+        let Conn { outbox, skipped, account, .. } = &mut slot;
+        outbox.end(&mut |message, reason| drop_message(&self.stats, skipped, account, message, reason));
         self.members.leave_all(conn);
         self.ended.push(conn);
         if !slot.is_retired {
@@ -59,23 +59,23 @@ impl<L: Link> Shard<L> {
         if !slot.outbox.is_closing() {
             let timeout_us = self.settings.close_timeout_us;
             slot.due_us = now_us + timeout_us;
-            // Where so little is under way that taking it would be no progress, the kernel is not asked.
+            // The kernel is asked only if so much is under way that taking it would show progress.
             let most = slot.written + frame.len() as u64;
             if !slot.outbox.is_empty() || most >= bytes_in(self.settings.min_rate, timeout_us) {
                 slot.taken = slot.taken(slot.link.as_ref().and_then(Link::tcp_info));
             }
             self.timers.push(Reverse((slot.due_us, conn)));
         }
-        let Conn { outbox, skips, account, .. } = slot;
+        let Conn { outbox, skipped, account, .. } = slot;
         let before = outbox.references();
-        outbox.close(frame, flush, &mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
+        outbox.close(frame, flush, &mut |message, reason| drop_message(&self.stats, skipped, account, message, reason));
         self.references = self.references + outbox.references() - before;
         if !outbox.is_empty() {
             slot.mark_dirty(conn, &mut self.dirty);
         }
     }
 
-    /// Closes a connection that does not keep up. What waits for it is dropped: it would not read it either.
+    /// Closes a connection that does not keep up. What waits for it is dropped, because it would not read that either.
     pub(super) fn close_slow(&mut self, conn: ConnId, cause: Cause, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn).filter(|slot| !slot.outbox.is_closing()) else { return };
         let name = slot.name(conn);
@@ -89,12 +89,12 @@ impl<L: Link> Shard<L> {
         self.close(conn, frame, false, now_us);
     }
 
-    /// A membership has ended: nothing of the room comes any more.
+    /// Ends a membership: nothing more of the room is sent.
     pub(super) fn forget_room(&mut self, conn: ConnId, room: RoomId) {
-        let Some(Conn { outbox, skips, account, .. }) = self.slots.get_mut(conn) else { return };
+        let Some(Conn { outbox, skipped, account, .. }) = self.slots.get_mut(conn) else { return };
         let before = outbox.references();
-        outbox.leave(room, &mut |message, reason| drop_message(&self.stats, skips, account, message, reason));
-        skips.forget(room);
+        outbox.leave(room, &mut |message, reason| drop_message(&self.stats, skipped, account, message, reason));
+        skipped.forget(room);
         self.references = self.references + outbox.references() - before;
     }
 }

@@ -1,7 +1,7 @@
-//! What a shard does by the clock: pings, pongs that do not come, closes that take too long.
+//! Timers of a shard: pings, missing pongs, and closes that take too long.
 //!
-//! A ping and its pong wait behind what is under way, in both directions: a large message over a slow link takes longer
-//! than any timeout. So a pong that is late ends a connection only when nothing moves ([`Ping::is_alive`]).
+//! A ping and its pong wait behind what is under way in both directions. A large message over a slow link takes longer
+//! than any timeout, so a late pong ends a connection only if nothing moves ([`Ping::is_alive`]).
 
 use std::cmp::Reverse;
 
@@ -14,9 +14,10 @@ use crate::wire::frame::{self, Opcode};
 /// A ping that waits for its pong.
 #[derive(Debug)]
 pub(super) struct Ping {
-    /// Whether the peer was behind with what it was sent, then or since: so the ping had to wait, here or on the way.
+    /// Whether messages to the peer were waiting at some time since the ping, so that the ping had to wait, here or on
+    /// the way.
     is_behind: bool,
-    /// How many bytes the peer had taken when it last made progress with that, and when that was.
+    /// How many bytes the peer had taken when it last made progress, and when that was.
     taken: u64,
     taken_us: u64,
     /// When the kernel was last asked, and how much had come from the peer by then.
@@ -35,13 +36,15 @@ impl Ping {
         }
     }
 
-    /// Whether the peer lives, though its pong is late.
+    /// Whether the peer is alive although its pong is late. It is alive in three cases:
     ///
-    /// Either the host has not read all that came: the pong may be in it. Or the peer sends, at least `min_rate` bytes a
-    /// second: the pong comes behind that. Or it is behind with what it was
-    /// sent, and takes `min_rate` bytes a second of it; between two such steps it has as long as a write has. Its kernel
-    /// must answer meanwhile, if there is anything to be acknowledged. What the kernel of a peer takes that is not behind
-    /// says nothing of the peer.
+    /// * Bytes from it are unread, so the pong may be among them.
+    /// * It sends at least `min_rate` bytes a second, so the pong may come after them.
+    /// * Messages to it were waiting, and it takes at least `min_rate` bytes a second of them. Between two steps it may
+    ///   pause for as long as a write may take. Its kernel must acknowledge something meanwhile, if there is anything to
+    ///   acknowledge.
+    ///
+    /// If nothing was waiting for the peer, bytes that its kernel takes are no sign of life.
     fn is_alive(&mut self, info: TcpInfo, taken: u64, is_blocked: bool, settings: &ShardSettings, now_us: u64) -> bool {
         let ShardSettings { ping_timeout_us, write_timeout_us, min_rate, .. } = *settings;
         let came = info.received.saturating_sub(self.received);
@@ -105,18 +108,18 @@ impl<L: Link> Shard<L> {
             _ => false,
         } || slot.reading.as_ref().is_some_and(|reading| reading.is_unheard(now_us));
         if is_alive {
-            // Once more: whether its kernel is still there shows by what it has to acknowledge.
+            // Pings again, because the acknowledgement of the ping shows whether the peer's kernel is there.
             return self.send_ping(conn, now_us);
         }
         if slot.outbox.has_session() {
-            // A session goes on, and so does its timer.
+            // The session goes on, and so does its timer.
             timers.push(Reverse((slot.due_us, conn)));
         }
         self.stats.unanswered.add(1);
         self.lose(conn, Cause::Unanswered);
     }
 
-    /// A closing connection has more time as long as the peer takes what waits before the close frame.
+    /// Gives a closing connection more time as long as the peer takes what waits before the close frame.
     fn close_is_late(&mut self, conn: ConnId, now_us: u64) {
         let Self { slots, settings, timers, .. } = self;
         let Some(slot) = slots.get_mut(conn) else { return };
@@ -134,21 +137,21 @@ impl<L: Link> Shard<L> {
 }
 
 impl<L: Link> Conn<L> {
-    /// Bytes that the peer's kernel has of what the link has taken; none where that is unknown.
+    /// Returns how many bytes of what the link took are at the peer's kernel; none if that is unknown.
     pub(super) fn taken(&self, info: Option<TcpInfo>) -> Option<u64> {
         info.map(|info| self.written.saturating_sub(info.unacked))
     }
 }
 
-/// Whether so many bytes under way may keep a ping for longer than its timeout. A few are always under way somewhere.
+/// Whether this many bytes under way can delay a ping past its timeout. A few are always under way.
 fn is_much(unacked: u64, settings: &ShardSettings) -> bool {
     unacked > bytes_in(settings.min_rate, settings.ping_timeout_us)
 }
 
-/// Bytes that `rate` a second makes in so many microseconds.
+/// Returns the bytes that `rate` a second makes in `us` microseconds.
 pub(super) fn bytes_in(rate: u64, us: u64) -> u64 {
     (u128::from(rate) * u128::from(us) / 1_000_000) as u64
 }
 
-/// Microseconds within which a kernel answers at least: probes of a window that is shut come every few seconds.
+/// Microseconds within which a living kernel answers: it probes a closed window every few seconds.
 const PROBE_US: u64 = 5_000_000;

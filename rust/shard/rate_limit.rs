@@ -1,9 +1,9 @@
-//! How fast one client may send: token buckets. Pure: the clock is an argument.
+//! The rate limits of one client: token buckets. Pure: the clock is an argument.
 
 use crate::admission::token_bucket::{Rate, TokenBucket};
 use crate::limit::Limit;
 
-/// What a configuration allows a client.
+/// The rates that apply to a client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rates {
     messages: Rate,
@@ -13,7 +13,7 @@ pub struct Rates {
     refused: Rate,
 }
 
-/// The numbers of the configuration: so many a second, and at once.
+/// The configured rates: each a second, and the burst at once.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "named as the fields of the configuration")]
 pub struct RateSettings {
@@ -27,7 +27,7 @@ pub struct RateSettings {
 }
 
 impl Rates {
-    /// The rates of a client that may send `times` as much as others; 0: as much as it likes.
+    /// Creates the rates of a client that may send `times` as much as others; 0: no limit.
     pub fn new(settings: &RateSettings, times: f64) -> Self {
         let (rate, burst) = (times * settings.message_rate, times * settings.message_burst);
         let reports = if rate > 0.0 { rate.max(REPORTS) } else { 0.0 };
@@ -36,13 +36,13 @@ impl Rates {
             reports: Rate::new(reports, burst.max(2.0 * REPORTS)),
             bytes: Rate::new(times * settings.byte_rate, times * settings.byte_burst),
             pings: Rate::new(settings.ping_rate, settings.ping_burst),
-            // One that sends twice as much as it may, although it is told, does not listen.
+            // A client that keeps sending twice its rate ignores the refusals.
             refused: Rate::new(rate.max(FORGIVEN), settings.max_refused),
         }
     }
 }
 
-/// A limit was passed: which, and for how many microseconds the client should wait.
+/// A limit was exceeded: which one, and how many microseconds the client should wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields say nothing but their names")]
 pub struct Over {
@@ -50,7 +50,7 @@ pub struct Over {
     pub wait_us: u64,
 }
 
-/// One client's buckets.
+/// The token buckets of one client.
 #[derive(Debug, Default)]
 pub struct Pace {
     messages: TokenBucket,
@@ -61,8 +61,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// A message of so many bytes has come, of a client that can be told. Over the rates it counts for nothing, and the
-    /// wait is after what it is worth while to try again.
+    /// Counts a message of a client that can be told to wait. A message over its rate takes nothing from the buckets,
+    /// and the returned wait is long enough that trying again makes sense.
     pub fn message(&mut self, rates: &Rates, size: usize, now_us: u64) -> Option<Over> {
         let now = now_us as f64;
         let over = |limit, wait: f64, rate: Rate| Some(Over { limit, wait_us: (wait + rate.depth / SOME) as u64 });
@@ -77,8 +77,8 @@ impl Pace {
         None
     }
 
-    /// The same of a client that cannot be told: the message counts in any case, and the wait is for how long nothing
-    /// more should be read. Reports count in a bucket of their own.
+    /// Counts messages of a client that cannot be told. They count in any case, and nothing more should be read from
+    /// the client for the returned wait. Reports have a bucket of their own.
     pub fn flow(&mut self, rates: &Rates, messages: usize, reports: usize, size: usize, now_us: u64) -> Option<Over> {
         let now = now_us as f64;
         let messages = self.messages.charge(rates.messages, now, messages as f64);
@@ -88,7 +88,7 @@ impl Pace {
         (wait > 0.0).then_some(Over { limit, wait_us: wait.ceil() as u64 })
     }
 
-    /// A ping or pong has come. Whether it is within its rate.
+    /// Counts a ping or pong. Returns whether it is within its rate.
     pub fn ping(&mut self, rates: &Rates, now_us: u64) -> bool {
         let is_within = self.pings.wait(rates.pings, now_us as f64).is_none();
         if is_within {
@@ -97,7 +97,7 @@ impl Pace {
         is_within
     }
 
-    /// Something over its rate was refused. Whether that is still borne.
+    /// Counts a refusal. Returns false if there were too many.
     pub fn refused(&mut self, rates: &Rates, weight: f64, now_us: u64) -> bool {
         let is_borne = self.refused.wait(rates.refused, now_us as f64).is_none();
         if is_borne {
@@ -107,17 +107,17 @@ impl Pace {
     }
 }
 
-/// What a ping over its rate counts for as a refusal: no application sends them, so nobody is too fast by chance.
+/// How many refusals a ping over its rate counts for: applications send no pings, so this is no accident.
 pub const PING_WEIGHT: f64 = 10.0;
 
-/// Reports a second that a client may send at least, and twice as many at once. How many it needs is up to what it is
-/// sent, not to what it says: with a strict `message_rate` a fast reader's window would stay shut.
+/// The least rate of reports a second, with a burst of twice as many. A client has to report what it is sent, however
+/// little it may send: with a strict `message_rate` the window of a fast reader would stay closed.
 const REPORTS: f64 = 100.0;
 
-/// The part of a burst that there is room for again when a client is told to try again.
+/// A client is told to wait until one part in so many of its burst is free again.
 const SOME: f64 = 10.0;
 
-/// Refusals a second that count for nothing in the long run, at least: who is now and then too fast is no attacker.
+/// The least number of refusals a second that are forgiven: a client that is too fast now and then is no attacker.
 const FORGIVEN: f64 = 10.0;
 
 #[cfg(test)]
@@ -145,10 +145,10 @@ mod tests {
         assert_eq!(most(|| pace.message(&rates, 1, 5).is_none()), 20);
         let over = pace.message(&rates, 1, 5).unwrap();
         assert_eq!(over.limit, Limit::MessageRate);
-        // As long as a tenth of the burst takes, at least.
+        // The wait is at least the time of a tenth of the burst.
         assert!((200_000..400_000).contains(&over.wait_us), "{over:?}");
         assert_eq!(most(|| pace.message(&rates, 1, SECOND).is_none()), 10);
-        // It holds no more than the burst, however long one waits.
+        // The bucket holds no more than the burst, however long the client waits.
         assert_eq!(most(|| pace.message(&rates, 1, 100 * SECOND).is_none()), 20);
     }
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_told_waits_for_as_long_as_it_is_over() {
+    fn a_client_that_cannot_be_told_waits_until_it_is_within_its_rate() {
         let (rates, mut pace) = (Rates::new(&SETTINGS, 1.0), Pace::default());
         assert_eq!(pace.flow(&rates, 20, 20, 10, 0), None);
         assert_eq!(pace.flow(&rates, 5, 0, 10, 0), Some(Over { limit: Limit::MessageRate, wait_us: SECOND / 2 }));
@@ -176,7 +176,7 @@ mod tests {
             assert_eq!(pace.flow(&rates, 0, 2 * rate as usize, 0, 0), None);
             let over = Some(Over { limit: Limit::MessageRate, wait_us: SECOND });
             assert_eq!(pace.flow(&rates, 0, rate as usize, 0, 0), over);
-            // They leave the messages what those have.
+            // Reports take nothing from the rate of messages.
             assert_eq!(pace.message(&rates, 1, 0), None);
         }
     }

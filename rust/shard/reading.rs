@@ -10,7 +10,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::limit::Limit;
-use crate::message::{About, Delivery, Message, NO_ROOM, Role};
+use crate::message::{Delivery, Message, Metadata, NO_ROOM, Role};
 use crate::protocol::envelope::{self, Kind};
 use crate::protocol::over_rate::Refused;
 use crate::protocol::report::{Report, Taken};
@@ -306,7 +306,7 @@ impl<L: Link> Shard<L> {
             reading.left = reading.left.min(LINGER).saturating_sub(read);
             return;
         }
-        let answers_probe = |payload: &[u8]| settings.seal.number(conn, payload).is_some();
+        let answers_probe = |payload: &[u8]| settings.probe_key.number(conn, payload).is_some();
         reading.inbound.hear(&mut buffer[..read], &settings.inbound, is_open, answers_probe, now_us, heard);
         if let Some(due_us) = reading.slow_down(now_us) {
             self.reading_timers.push(Reverse((due_us, conn)));
@@ -406,7 +406,7 @@ impl<L: Link> Shard<L> {
                 if let Some(slot) = self.slots.get_mut(conn) {
                     slot.ping = None;
                 }
-                if let Some(probe) = self.settings.seal.number(conn, &payload) {
+                if let Some(probe) = self.settings.probe_key.number(conn, &payload) {
                     self.with_outbox(conn, |outbox| outbox.answered(probe, now_us));
                 }
             }
@@ -425,7 +425,7 @@ impl<L: Link> Shard<L> {
         let answer = refused.answer(codec, &format!("r{:x}-{:x}", conn.as_u64(), self.answers), ts_ms, wait_us);
         let role = if refused.is_urgent { Role::Urgent } else { Role::Whole };
         let kind = if codec.is_text() { Kind::Text } else { Kind::Binary };
-        let about = About::place(NO_ROOM, 0, Delivery::Reliable);
+        let about = Metadata::place(NO_ROOM, 0, Delivery::Reliable);
         let message = Message::new(role, kind, &answer, about, now_us, &self.budget);
         self.deliver(conn, &Arc::new(message), now_us);
     }

@@ -1,4 +1,4 @@
-//! What a shard tells the budget, and gives up when the engine is over it.
+//! How a shard reports to the budget, and frees memory when the engine is over it.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use crate::shard::{Link, Shard};
 use crate::stats::Drop;
 
 impl<L: Link> Shard<L> {
-    /// Tells the budget what this turn has changed, and makes the slowest give way when it is over.
-    /// `queued` bytes are still on their way here: nobody's fault, and bounded on their own.
+    /// Reports the changes of this turn to the budget, and frees memory when the budget is exceeded. `queued` bytes are
+    /// still on their way to this shard; they are no reader's fault and have a limit of their own.
     pub fn settle(&mut self, now_us: u64, queued: usize) {
         self.count();
         if self.budget.is_over(queued) {
@@ -17,7 +17,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Tells the budget how many references there are.
+    /// Reports the number of references to the budget.
     pub(super) fn count(&mut self) {
         if self.references > self.counted {
             self.budget.add((self.references - self.counted) * REFERENCE_BYTES);
@@ -27,9 +27,9 @@ impl<L: Link> Shard<L> {
         self.counted = self.references;
     }
 
-    /// The engine is over its budget. Readers that keep up hold next to nothing, so the way back leads
-    /// through those that do not, the worst first: what may be dropped is dropped (what could be replaced
-    /// by key has been, on arrival), and only then are connections closed.
+    /// Frees memory because the engine is over its budget. Readers that keep up hold next to nothing, so this starts
+    /// with the slowest. First it drops droppable messages (values with a newer one were replaced before); only then
+    /// does it close connections.
     pub(super) fn relieve(&mut self, now_us: u64, queued: usize) {
         self.forget_sent(queued);
         let mut worst: Vec<_> = self
@@ -44,10 +44,10 @@ impl<L: Link> Shard<L> {
             if !self.budget.is_over(queued) {
                 return;
             }
-            if let Some(Conn { outbox, skips, account, .. }) = self.slots.get_mut(conn) {
+            if let Some(Conn { outbox, skipped, account, .. }) = self.slots.get_mut(conn) {
                 let before = outbox.references();
                 outbox.clear_droppable(Drop::Budget, &mut |message, reason| {
-                    drop_message(&stats, skips, account, message, reason);
+                    drop_message(&stats, skipped, account, message, reason);
                 });
                 self.references = self.references + outbox.references() - before;
             }
@@ -64,8 +64,8 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// What sessions keep of what was sent is given up first: that hurts only those who lose their connection now, and
-    /// they are told.
+    /// First drops what sessions keep of sent messages. That affects only sessions that lose their link now, and they
+    /// are told.
     pub(super) fn forget_sent(&mut self, queued: usize) {
         let sent = |slot: &mut Conn<L>| slot.outbox.replay().map_or(0, |replay| replay.bytes());
         let mut most: Vec<_> = self
@@ -76,7 +76,7 @@ impl<L: Link> Shard<L> {
             .collect();
         most.sort_unstable_by(|a, b| b.cmp(a));
         for (_, conn) in most {
-            // Well below the limit: this looks at every connection, and must not be done again at once.
+            // Stops well below the limit, because this looks at every connection and must not run again at once.
             if !self.budget.is_near(queued) {
                 return;
             }
@@ -86,5 +86,5 @@ impl<L: Link> Shard<L> {
     }
 }
 
-/// What one reference in a queue costs: its place, and its share of the key index.
+/// The memory of one reference in a queue: its entry, and its share of the key index.
 const REFERENCE_BYTES: usize = 16;

@@ -1,12 +1,12 @@
-//! What a shard does for sessions: they outlive their links, and are told what they did not get.
+//! Sessions in a shard: they outlive their links, and are told which messages they did not get.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use crate::message::{About, Delivery, Message, Role};
+use crate::message::{Delivery, Message, Metadata, Role};
 use crate::outbox::Outbox;
 use crate::outbox::account::Account;
-use crate::outbox::skipped::{Skip, Skips};
+use crate::outbox::skipped::{Skipped, SkippedRange};
 use crate::protocol::envelope::Kind;
 use crate::protocol::form::Form;
 use crate::queues::command::{Cause, Event, Resume, Retired, Unresumed};
@@ -15,7 +15,7 @@ use crate::slots::ConnId;
 use crate::wire::table::kind;
 
 impl<L: Link> Shard<L> {
-    /// The link failed. It takes the connection with it, unless there is a session, which waits for the next link.
+    /// Handles the failure of a link. The connection ends with it, unless it has a session, which is parked.
     pub(super) fn lose(&mut self, conn: ConnId, cause: Cause) {
         match self.slots.get_mut(conn) {
             Some(slot) if slot.outbox.has_session() && !slot.outbox.is_closing() => {
@@ -32,7 +32,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Takes the link from a session, which goes on without; none where there is no link.
+    /// Takes the link from a session, which goes on without it; none if it has no link.
     fn unlink(&mut self, conn: ConnId) -> Option<(L, Option<Box<Reading>>)> {
         let slot = self.slots.get_mut(conn)?;
         let link = slot.link.take()?;
@@ -47,8 +47,8 @@ impl<L: Link> Shard<L> {
         Some((link, slot.reading.take()))
     }
 
-    /// Takes the link from a session and closes it with a close frame, after what must come before. A session that is
-    /// closing keeps its link, which has a close frame of its own.
+    /// Takes the link from a session and closes it with a close frame, after what must come before that. A session that
+    /// is closing keeps its link, which has its own close frame.
     pub(super) fn retire(&mut self, conn: ConnId, Retired { id, frame }: Retired, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn).filter(|slot| slot.may_retire()) else {
             return self.ended.push(id);
@@ -58,7 +58,7 @@ impl<L: Link> Shard<L> {
         let Some((mut link, reading)) = self.unlink(conn) else { return self.ended.push(id) };
         // Fails only if the socket is gone, which the next write notices.
         let _ = link.watch(id);
-        // Bounded by one message, and not by what the host has granted: that belongs to the session.
+        // Bounded by one message. What the host has granted belongs to the session and does not count here.
         link.grant(rest.len() + frame.len());
         let mut outbox = Outbox::new(rest.len(), Form::RAW);
         outbox.push_first(rest);
@@ -68,7 +68,7 @@ impl<L: Link> Shard<L> {
             reading,
             link_id,
             outbox,
-            skips: Skips::new(false),
+            skipped: Skipped::new(false),
             account: Account::default(),
             is_dirty: false,
             is_blocked: false,
@@ -88,7 +88,7 @@ impl<L: Link> Shard<L> {
         self.stats.connections.set(self.slots.len() as u64);
     }
 
-    /// Goes on with a session over another link, or begins a new one there.
+    /// Resumes a session over another link, or makes that link a connection of its own.
     pub(super) fn resume(&mut self, resume: Resume<L>, now_us: u64) {
         let Resume { conn, link, as_new, retired, form, received, greeting, accepted, refused, source } = resume;
         self.retire(conn, retired, now_us);
@@ -110,7 +110,7 @@ impl<L: Link> Shard<L> {
         self.begin(conn, source);
     }
 
-    /// Has a session go on after the first `received` messages.
+    /// Rewinds a session to the first `received` messages.
     fn rewind(&mut self, conn: ConnId, form: Form, received: u64) -> Result<(), Unresumed> {
         let Some(slot) = self.slots.get_mut(conn) else {
             return Err(if self.overflowed.contains(&conn) { Unresumed::Overflow } else { Unresumed::Closed });
@@ -130,22 +130,22 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Tells a connection what it did not get of the rooms in which it has caught up.
-    pub(super) fn tell_skips(&mut self, conn: ConnId, now_us: u64) {
+    /// Tells a connection what was skipped in the rooms in which nothing waits any more.
+    pub(super) fn tell_skipped(&mut self, conn: ConnId, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         let ts_ms = self.settings.started_ms + now_us / 1000;
-        let Conn { outbox, skips, .. } = slot;
-        let skips = skips.take(|room| outbox.waits(room));
-        for (place, Skip { room, name, reason, count, first, last }) in skips.into_iter().enumerate() {
+        let Conn { outbox, skipped, .. } = slot;
+        let skipped = skipped.take(|room| outbox.waits(room));
+        for (place, SkippedRange { room, name, reason, count, first, last }) in skipped.into_iter().enumerate() {
             let payload = format!(r#"{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}"#);
-            let about = About {
+            let metadata = Metadata {
                 room_name: Some(name),
                 ts_ms,
                 id: Some(format!("k{:x}-{now_us:x}-{place}", conn.as_u64()).into()),
-                ..About::place(room, last, Delivery::Reliable)
+                ..Metadata::place(room, last, Delivery::Reliable)
             };
             let role = Role::Event(kind::SKIPPED);
-            let notice = Message::new(role, Kind::Json, payload.as_bytes(), about, now_us, &self.budget);
+            let notice = Message::new(role, Kind::Json, payload.as_bytes(), metadata, now_us, &self.budget);
             self.deliver(conn, &Arc::new(notice), now_us);
         }
     }

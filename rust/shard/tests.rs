@@ -1,4 +1,4 @@
-//! What the tests of the shard stand on: links that record, and a house of rooms around one shard.
+//! Helpers for the tests of the shard: links that record what happens, and one shard with its rooms.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -19,7 +19,7 @@ use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use super::*;
-use crate::message::{About, Delivery, KeyId, Message, Role};
+use crate::message::{Delivery, KeyId, Message, Metadata, Role};
 use crate::protocol::envelope::Kind;
 use crate::queues::command::Source;
 use crate::shard::rate_limit::RateSettings;
@@ -28,16 +28,7 @@ use crate::stats::Drop;
 use crate::wire::decoder::Limits;
 use crate::wire::frame;
 
-/// See [`Command::Test`].
-pub struct Hook(pub Box<dyn FnOnce() + Send>);
-
-impl std::fmt::Debug for Hook {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hook")
-    }
-}
-
-/// A way out that records what it is told, and takes as many bytes as it is given room for.
+/// A link that records what it is told, and takes as many bytes as it has space for.
 #[derive(Debug, Clone)]
 struct Fake(Rc<RefCell<Record>>);
 
@@ -47,10 +38,10 @@ struct Record {
     taken: Vec<u8>,
     calls: Vec<&'static str>,
     is_reset: bool,
-    /// What is read, and whether the end comes behind it.
+    /// The bytes to read, and whether the end follows them.
     given: Vec<u8>,
     is_ended: bool,
-    /// Takes what its own buffer has room for, and not what is granted.
+    /// Whether it takes what its own buffer has space for, and ignores grants.
     is_socket: bool,
     info: Option<TcpInfo>,
 }
@@ -125,7 +116,7 @@ impl Link for Fake {
 }
 
 impl Fake {
-    /// Takes so many bytes.
+    /// A link that takes `room` bytes.
     fn new(room: usize) -> Self {
         Self(Rc::new(RefCell::new(Record { room, ..Record::default() })))
     }
@@ -148,7 +139,7 @@ impl Fake {
         self.0.borrow_mut().is_reset = true;
     }
 
-    /// The frames taken so far: opcode and payload.
+    /// The opcode and payload of the frames taken so far.
     fn frames(&self) -> Vec<(u8, Vec<u8>)> {
         let record = self.0.borrow();
         let mut bytes = &record.taken[..];
@@ -171,7 +162,7 @@ impl Fake {
     }
 }
 
-/// One shard with its rooms, its clock in the caller's hands.
+/// One shard with its rooms, and a clock that the test sets.
 struct House {
     shard: Shard<Fake>,
     budget: Arc<Budget>,
@@ -198,11 +189,11 @@ fn settings() -> ShardSettings {
         min_rate: 1024,
         slow_code: 4008,
         inbound: inbound_settings(),
-        seal: Seal::default(),
+        probe_key: ProbeKey::default(),
     }
 }
 
-/// Nobody is too fast.
+/// Limits that no test exceeds by accident.
 pub(crate) fn inbound_settings() -> InboundSettings {
     InboundSettings {
         limits: Limits { max_message: 1 << 20, max_fragments: 1000 },
@@ -221,7 +212,7 @@ pub(crate) fn inbound_settings() -> InboundSettings {
     }
 }
 
-/// Of a client that is like others, and has sent nothing yet.
+/// A new link of a client with the usual rates.
 pub(crate) fn source() -> Source {
     Source { rest: Box::default(), times: 1.0 }
 }
@@ -243,7 +234,7 @@ impl House {
         self.shard.apply(command, self.now_us)
     }
 
-    /// A client sends a frame; the first byte has its opcode.
+    /// Lets a client send a frame; `first` is its first byte with the opcode.
     fn sends(&mut self, conn: ConnId, first: u8, payload: &[u8]) {
         let Some(link) = self.shard.slots.get_mut(conn).map(|slot| slot.link_id) else { return };
         self.sends_over(conn, link, &[&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat());
@@ -254,7 +245,7 @@ impl House {
         while self.shard.read(3, self.now_us) {}
     }
 
-    /// A connection whose link takes `room` bytes.
+    /// Opens a connection whose link takes `room` bytes.
     fn open(&mut self, room: usize) -> (ConnId, Fake) {
         self.open_as(room, Form::RAW, false)
     }
@@ -286,7 +277,7 @@ impl House {
         self.apply(Command::Join { conn, room, headcount, before: snapshot.into() });
     }
 
-    /// A session reports that so many messages have come, and what was taken of rooms, if it says so.
+    /// Lets a session report that `count` messages have come, and what was taken of rooms, if it says so.
     fn report(&mut self, conn: ConnId, count: u64, taken: Option<&[(RoomId, u64)]>) {
         let taken = taken.map(|rooms| {
             let rooms = rooms.iter().map(|&(room, count)| (format!("room {room}").into(), count));
@@ -295,7 +286,7 @@ impl House {
         self.apply(Command::Report { conn, report: Box::new(Report { count, taken }) });
     }
 
-    /// An open connection that is a member of a room.
+    /// Opens a connection that is a member of a room.
     fn member(&mut self, room: RoomId, takes: usize) -> (ConnId, Fake) {
         let (conn, link) = self.open(takes);
         self.join(conn, room);
@@ -311,8 +302,8 @@ impl House {
         let mut payload = seq.to_be_bytes().to_vec();
         payload.resize(len.max(8), 0);
         let name = Some(format!("room {room}").into());
-        let about = About { key, room_name: name, ..About::place(room, seq, delivery) };
-        Arc::new(Message::new(Role::Data, Kind::Binary, &payload, about, self.now_us, &self.budget))
+        let metadata = Metadata { key, room_name: name, ..Metadata::place(room, seq, delivery) };
+        Arc::new(Message::new(Role::Data, Kind::Binary, &payload, metadata, self.now_us, &self.budget))
     }
 
     fn publish(&mut self, room: RoomId, seq: u64) -> usize {
@@ -329,7 +320,7 @@ impl House {
         self.apply(Command::Publish { message, except: Box::default() });
     }
 
-    /// One turn of the thread: write all, look at the clock, settle.
+    /// One turn of the thread: writes everything, runs the timers, settles the budget.
     fn turn(&mut self) -> Option<u64> {
         while self.shard.read(3, self.now_us) {}
         while self.shard.flush(3, self.now_us) {}
@@ -341,9 +332,8 @@ impl House {
         next_us
     }
 
-    /// The events since the last call; ids that have ended are given back.
-    /// What was told, but for ends that the test itself wanted, and the accounts of connections that have ended, which
-    /// [`Self::accounts`] has.
+    /// Takes the events since the last call, and gives back the ids that have ended. Leaves out ends that the test
+    /// itself asked for, and accounts, which [`Self::accounts`] returns.
     fn events(&mut self) -> Vec<Event> {
         let (events, ended) = self.shard.take();
         for conn in ended {
@@ -360,7 +350,7 @@ impl House {
         others
     }
 
-    /// The accounts of connections that have ended since the last call.
+    /// Takes the accounts of connections that have ended since the last call.
     fn accounts(&mut self) -> Vec<(ConnId, Account)> {
         let events = self.events();
         assert!(events.is_empty(), "{events:?}");
@@ -371,7 +361,7 @@ impl House {
         self.stats.drops[reason as usize].value()
     }
 
-    /// The peers of retired links end their side.
+    /// Lets the peers of retired links end their side.
     fn end_retired(&mut self) {
         let retired: Vec<_> = self.shard.retired.values().copied().collect();
         for conn in retired {
@@ -383,7 +373,7 @@ impl House {
         self.turn();
     }
 
-    /// Nothing is left of anything: memory, members, connections.
+    /// Checks that no memory, member or connection is left.
     fn assert_empty(&mut self) {
         self.end_retired();
         self.shard.settle(self.now_us, 0);

@@ -1,4 +1,4 @@
-//! How a shard queues for its connections, and writes to their links.
+//! How a shard queues messages for its connections and writes to their links.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
 
 impl<L: Link> Shard<L> {
-    /// A link begins with these bytes, and this envelope if it is not empty.
+    /// Queues the first bytes of a link, and an envelope unless it is empty.
     pub(super) fn greet(&mut self, conn: ConnId, greeting: Box<[u8]>, first: &[u8]) {
         self.with_outbox(conn, |outbox| {
             outbox.push_first(greeting);
@@ -49,10 +49,10 @@ impl<L: Link> Shard<L> {
 
     pub(super) fn push_snapshot(&mut self, conn: ConnId, snapshot: &[Arc<Message>], now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
-        let Conn { outbox, skips, account, .. } = slot;
+        let Conn { outbox, skipped, account, .. } = slot;
         let before = outbox.references();
         let pushed = outbox.push_snapshot(snapshot, &mut |message, reason| {
-            drop_message(&self.stats, skips, account, message, reason);
+            drop_message(&self.stats, skipped, account, message, reason);
         });
         self.references = self.references + outbox.references() - before;
         slot.mark_dirty(conn, &mut self.dirty);
@@ -70,7 +70,8 @@ impl<L: Link> Shard<L> {
             Ok(flushed) => flushed,
             Err(_) => return self.write_failed(conn, now_us),
         };
-        // Not what has left: a message that has begun to leave waits no more, and a session keeps it.
+        // Counts the change in the outbox: a message that has begun to leave no longer waits, and a session may keep
+        // it.
         self.references = self.references + slot.outbox.references() - before;
         self.stats.writes.add(u64::from(flushed.bytes > 0 || flushed.progress == Progress::Blocked));
         self.stats.bytes.add(flushed.bytes as u64);
@@ -86,12 +87,12 @@ impl<L: Link> Shard<L> {
             self.stats.latency.record(now_us.saturating_sub(published_us));
         }
         match flushed.progress {
-            Progress::Empty | Progress::Held if slot.skips.is_empty() => {}
-            Progress::Empty | Progress::Held => self.tell_skips(conn, now_us),
+            Progress::Empty | Progress::Held if slot.skipped.is_empty() => {}
+            Progress::Empty | Progress::Held => self.tell_skipped(conn, now_us),
             Progress::More => slot.mark_dirty(conn, &mut self.dirty),
             Progress::Closed => {
                 let reading = slot.reading.as_ref();
-                // Both close frames are there: a server ends the connection at once (RFC 6455 section 7.1.1).
+                // Both close frames were sent, so the server ends the connection at once (RFC 6455 section 7.1.1).
                 let is_over = link.ends_when_dropped() && reading.is_some_and(|reading| reading.is_done());
                 if flushed.bytes > 0 && !is_over {
                     link.finish();
@@ -107,7 +108,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Changes the outbox of a connection and keeps the books; none when the id is stale.
+    /// Changes the outbox of a connection and updates the counts; none if the id is stale.
     pub(super) fn with_outbox<R>(&mut self, conn: ConnId, change: impl FnOnce(&mut Outbox) -> R) -> Option<R> {
         let slot = self.slots.get_mut(conn)?;
         let before = slot.outbox.references();

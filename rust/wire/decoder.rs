@@ -1,39 +1,39 @@
-//! Messages from the bytes that a client sends after its handshake (RFC 6455 sections 5 to 7). Pure: no socket, no clock.
+//! Decodes the messages that a client sends after its handshake (RFC 6455 sections 5 to 7). Pure: no socket, no clock.
 //!
-//! Everything is checked where it stands: sizes at the header, before a byte of the payload has come; text byte by byte.
-//! After a violation, and after a close frame, nothing more counts.
+//! Everything is checked as early as possible: sizes in the header, before the payload comes, and text byte by byte.
+//! After a violation or a close frame, nothing more counts.
 
 use std::mem;
 use std::ops::ControlFlow;
 
 use crate::limit::Limit;
-use crate::wire::decoder::header::{Frame, HEADER_MAX};
+use crate::wire::decoder::header::{FrameHeader, HEADER_MAX};
 use crate::wire::frame::is_sendable_code;
 use crate::wire::mask::unmask;
 use crate::wire::table::close_code;
 use crate::wire::utf8::Utf8;
 
-/// What one client may send.
+/// The limits on messages of one client.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of a message, all its fragments together.
+    /// The limit on bytes of a message, all fragments together.
     pub max_message: usize,
-    /// How many fragments a message may have. Empty ones add no bytes.
+    /// The limit on fragments of a message. Empty fragments add no bytes, so they need a limit of their own.
     pub max_fragments: usize,
 }
 
-/// What has come. The bytes are gone when the call that brought it returns.
+/// What the decoder has found. The bytes are valid only during the call.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item<'a> {
     /// A whole text message.
     Text(&'a str),
     /// A whole binary message.
     Binary(&'a [u8]),
-    /// A ping, which wants a pong with the same payload.
+    /// A ping, which needs a pong with the same payload.
     Ping(&'a [u8]),
     /// A pong.
     Pong(&'a [u8]),
-    /// The close frame; without a code it has no reason either.
+    /// The close frame. Without a code it has no reason either.
     Close(Option<u16>, &'a str),
 }
 
@@ -44,24 +44,24 @@ pub struct Violation {
     pub code: u16,
     /// What was wrong.
     pub reason: &'static str,
-    /// The limit that was passed, if it was that.
+    /// The limit that was exceeded, if there was one.
     pub limit: Option<Limit>,
 }
 
-/// The reading side of one connection.
+/// The decoder of one connection.
 #[derive(Debug)]
 pub struct Decoder {
     limits: Limits,
-    /// The beginning of a header that has not come whole.
+    /// The beginning of an incomplete header.
     header: [u8; HEADER_MAX],
     header_len: usize,
     /// The frame whose payload is coming.
-    frame: Option<Frame>,
-    /// Bytes of a control frame that is coming.
+    frame: Option<FrameHeader>,
+    /// The bytes of an incomplete control frame.
     control: Vec<u8>,
-    /// Bytes of the message that is coming, all fragments so far.
+    /// The bytes of an incomplete message, all fragments so far.
     message: Vec<u8>,
-    /// Whether a message has begun and is not over, and whether it is text.
+    /// Whether the incomplete message is text; none if no message has begun.
     open: Option<bool>,
     fragments: usize,
     text: Utf8,
@@ -69,7 +69,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Nothing has come.
+    /// Creates a decoder.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -85,39 +85,39 @@ impl Decoder {
         }
     }
 
-    /// Bytes of memory for a message that has not come whole.
+    /// Returns the bytes of memory for an incomplete message.
     pub fn held(&self) -> usize {
         self.message.capacity()
     }
 
-    /// Bytes that the frame whose payload is coming still lacks.
+    /// Returns the bytes that are missing from the present frame.
     pub fn lacking(&self) -> usize {
         self.frame.map_or(0, |frame| frame.len - frame.come)
     }
 
-    /// Bytes of the message that is coming.
+    /// Returns the bytes of the incomplete message.
     pub fn come(&self) -> usize {
         self.message.len()
     }
 
-    /// Whether a message has begun to come, and is not whole.
+    /// Whether a message has begun and is incomplete.
     pub fn is_within_message(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether a close frame or a violation has come: nothing counts any more.
+    /// Whether a close frame or a violation has come, so that nothing more counts.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Nothing counts any more, and nothing is kept of a message that has not come whole.
+    /// Ends decoding: nothing more counts, and an incomplete message is freed.
     pub fn end(&mut self) {
         self.is_over = true;
         self.message = Vec::new();
     }
 
-    /// Takes bytes, and gives what has come whole to `visit`, in order, until it breaks. Returns how many were taken: all,
-    /// unless `visit` has broken; the rest is to be given again. The mask is taken off in place.
+    /// Decodes bytes and passes each whole item to `visit`, in order, until it breaks. Returns how many bytes were
+    /// consumed: all, unless `visit` has broken; pass the rest again. Unmasks in place.
     pub fn decode(
         &mut self,
         input: &mut [u8],
@@ -152,12 +152,12 @@ impl Decoder {
                 return Ok(at);
             }
         }
-        // What follows a close frame does not count (RFC 6455 section 5.5.1), and is taken.
+        // What follows a close frame is consumed and ignored (RFC 6455 section 5.5.1).
         Ok(input.len())
     }
 
-    /// Whether a message of one frame, of some kilobytes at most, lies here as a whole: most do. Whether it is text, and where
-    /// its header and its payload end. Whatever is unusual about it is looked at elsewhere.
+    /// Finds a whole message of one frame and at most some kilobytes, as most are. Returns whether it is text, and the
+    /// ends of its header and payload. Everything unusual is left to the general path.
     fn whole(&self, input: &[u8]) -> Option<(bool, usize, usize)> {
         let &[first, second, high, low, ..] = input else { return None };
         let is_first = self.frame.is_none() && self.header_len == 0 && self.open.is_none();
@@ -173,22 +173,22 @@ impl Decoder {
         is_fitting.then_some((first == WHOLE_TEXT, header, header + len))
     }
 
-    /// Takes bytes of a frame's payload, without their mask.
+    /// Consumes unmasked bytes of a frame's payload.
     fn payload(
         &mut self,
-        frame: Frame,
+        frame: FrameHeader,
         piece: &[u8],
         visit: &mut impl FnMut(Item<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Violation> {
         let is_whole = frame.come + piece.len() == frame.len;
-        self.frame = (!is_whole).then_some(Frame { come: frame.come + piece.len(), ..frame });
+        self.frame = (!is_whole).then_some(FrameHeader { come: frame.come + piece.len(), ..frame });
         if frame.opcode >= CLOSE {
             return self.control(frame, piece, is_whole, visit);
         }
         let is_text = self.open == Some(true);
         let is_over = is_whole && frame.is_final;
         if is_over && self.message.is_empty() && frame.come == 0 {
-            // All of it lies here: most messages do, and are not copied.
+            // The whole message is here, as most are, so it is not copied.
             self.open = None;
             return self.give(is_text, piece, visit);
         }
@@ -200,7 +200,7 @@ impl Decoder {
             return Ok(ControlFlow::Continue(()));
         }
         self.open = None;
-        // The buffer goes with it: most connections are idle, and nothing is kept for them.
+        // Also frees the buffer, because most connections are idle.
         let message = mem::take(&mut self.message);
         self.give(is_text, &message, visit)
     }
@@ -221,7 +221,7 @@ impl Decoder {
 
     fn control(
         &mut self,
-        frame: Frame,
+        frame: FrameHeader,
         piece: &[u8],
         is_whole: bool,
         visit: &mut impl FnMut(Item<'_>) -> ControlFlow<()>,
@@ -249,7 +249,7 @@ impl Decoder {
     }
 }
 
-/// The payload of a close frame (RFC 6455 sections 5.5.1 and 7.4).
+/// Parses the payload of a close frame (RFC 6455 sections 5.5.1 and 7.4).
 fn close_of(payload: &[u8]) -> Result<(Option<u16>, &str), Violation> {
     match payload {
         [] => Ok((None, "")),

@@ -1,6 +1,6 @@
-//! RFC 6455 frames as a server sends them: final, unmasked, never compressed. Pure functions on bytes.
+//! Encodes RFC 6455 frames as a server sends them: final, unmasked, never compressed. Pure functions on bytes.
 
-/// What a frame carries (RFC 6455 section 5.2).
+/// The kind of a frame (RFC 6455 section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {
@@ -10,30 +10,30 @@ pub enum Opcode {
     Binary = 0x2,
     /// The connection is closing.
     Close = 0x8,
-    /// A heartbeat that asks for an answer.
+    /// A ping, which asks for an answer.
     Ping = 0x9,
     /// The answer to a ping.
     Pong = 0xA,
 }
 
-/// Longest payload of a control frame (RFC 6455 section 5.5).
+/// The longest payload of a control frame (RFC 6455 section 5.5).
 pub const CONTROL_PAYLOAD_MAX: usize = 125;
 
-/// Longest reason of a close frame: a control payload less the two bytes of the code.
+/// The longest reason of a close frame: a control payload without the two bytes of the code.
 pub const CLOSE_REASON_MAX: usize = CONTROL_PAYLOAD_MAX - 2;
 
-/// One frame: header and payload in a single allocation, ready to be written.
+/// Returns one frame: header and payload in a single allocation, ready to be written.
 pub fn encode(opcode: Opcode, payload: &[u8]) -> Box<[u8]> {
     let mut bytes = header(opcode, payload.len());
     bytes.extend_from_slice(payload);
     bytes.into_boxed_slice()
 }
 
-/// The header of a frame, with room for its payload of `len` bytes.
+/// Returns the header of a frame, with capacity for its payload of `len` bytes.
 pub fn header(opcode: Opcode, len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(header_len(len) + len);
     bytes.push(FIN | opcode as u8);
-    // The length takes the fewest bytes that hold it: "the minimal number of bytes MUST be used" (5.2).
+    // The length takes the fewest bytes that hold it: "the minimal number of bytes MUST be used" (section 5.2).
     match len {
         n @ 0..=125 => bytes.push(n as u8),
         n @ 126..=0xFFFF => {
@@ -48,13 +48,13 @@ pub fn header(opcode: Opcode, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A control frame; a payload over 125 bytes is cut there.
+/// Returns a control frame. A payload over 125 bytes is cut.
 pub fn control(opcode: Opcode, payload: &[u8]) -> Box<[u8]> {
     encode(opcode, &payload[..payload.len().min(CONTROL_PAYLOAD_MAX)])
 }
 
-/// A close frame. Without a code its payload is empty: 1005 says "no code" and must never be sent
-/// (RFC 6455 section 7.4.1). A reason over 123 bytes is cut at the last whole character.
+/// Returns a close frame. Without a code its payload is empty: 1005 means "no code" and must never be sent (RFC 6455
+/// section 7.4.1). A reason over 123 bytes is cut after the last whole character.
 pub fn close(code: Option<u16>, reason: &str) -> Box<[u8]> {
     let Some(code) = code else {
         return encode(Opcode::Close, &[]);
@@ -65,13 +65,13 @@ pub fn close(code: Option<u16>, reason: &str) -> Box<[u8]> {
     encode(Opcode::Close, &payload)
 }
 
-/// Whether an endpoint may put this code into a close frame (RFC 6455 section 7.4; 1012 to 1014 are
-/// in the IANA registry it founded).
+/// Whether an endpoint may send this code in a close frame (RFC 6455 section 7.4; 1012 to 1014 are in its IANA
+/// registry).
 pub fn is_sendable_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// Bytes of the header for a payload of `len` bytes.
+/// Returns the length of the header for a payload of `len` bytes.
 pub fn header_len(len: usize) -> usize {
     match len {
         0..=125 => 2,

@@ -1,7 +1,7 @@
-//! Request heads (RFC 9112), parsed within bounds. Pure: no socket, no clock.
+//! Request heads (RFC 9112), parsed within limits. Pure: no socket, no clock.
 //!
-//! The syntax is checked by `httparse`. It accepts more than we do: lines that end with a bare LF, and methods of any
-//! length. What one reader of a request accepts and another does not is how requests are smuggled, so these are refused.
+//! `httparse` checks the syntax. It accepts more than we do: lines that end with a bare LF, and methods of any length.
+//! These are refused, because requests are smuggled where two readers of a request disagree.
 
 use std::ops::Range;
 
@@ -11,37 +11,37 @@ use memchr::memchr_iter;
 use crate::limit::Limit;
 use crate::wire::refusal::Refusal;
 
-/// How large a head may be.
+/// The limits on a head.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadLimits {
-    /// Bytes, with the empty line at its end and any before it.
+    /// The limit on bytes, including the empty line at its end and any before it.
     pub max_bytes: usize,
-    /// Header lines; at most [`MAX_HEADERS`].
+    /// The limit on header lines; at most [`MAX_HEADERS`].
     pub max_headers: usize,
 }
 
-/// A head: where its parts are among the bytes that it was parsed from.
+/// A head: the places of its parts in the bytes that it was parsed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHead {
-    /// How many bytes it has, up to and with the empty line.
+    /// Its bytes, including the empty line at its end.
     pub len: usize,
     /// The method, a token.
     pub method: Box<str>,
     /// The request target: UTF-8 without spaces and control characters.
     pub target: Range<usize>,
-    /// Whether it is a request of HTTP/1.1, not of HTTP/1.0.
+    /// Whether it is HTTP/1.1, not HTTP/1.0.
     pub is_http11: bool,
-    /// Names and values, in order; values without white space around them.
+    /// Names and values in order; values have no white space around them.
     pub headers: Vec<(Range<usize>, Range<usize>)>,
-    /// All header lines, with their line ends, without the empty line.
+    /// All header lines with their line ends, without the empty line.
     pub lines: Range<usize>,
 }
 
-/// Parses a head at the beginning of what a peer has sent; empty lines before it are skipped (RFC 9112 section 2.2).
+/// Parses a head at the beginning of what a peer has sent. Skips empty lines before it (RFC 9112 section 2.2).
 ///
-/// None: more must come, and it is to be called again with all that has come. Errors have the status 431 for a head that
-/// is too large, and 400 for one that is malformed. They are final, and how the bytes were cut on their way makes no
-/// difference to them.
+/// None: the head is incomplete; call again with everything that has come. The refusal has the status 431 for a head
+/// that is too large, and 400 for one that is malformed. Refusals are final, and do not depend on how the bytes were
+/// cut.
 pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<Option<RequestHead>, Refusal> {
     let within = &bytes[..bytes.len().min(limits.max_bytes)];
     let empty = within.chunks_exact(2).take_while(|line| line == b"\r\n").count() * 2;
@@ -82,15 +82,15 @@ pub fn parse(bytes: &[u8], limits: &HeadLimits) -> Result<Option<RequestHead>, R
 }
 
 impl RequestHead {
-    /// The values of all headers of this name, in order; case makes no difference.
+    /// Returns the values of all headers with this name, in order; case does not matter.
     pub fn values<'a>(&'a self, bytes: &'a [u8], name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
         let is_named = move |at: &Range<usize>| bytes[at.clone()].eq_ignore_ascii_case(name.as_bytes());
         self.headers.iter().filter(move |(at, _)| is_named(at)).map(move |(_, value)| &bytes[value.clone()])
     }
 }
 
-/// Whether a request wants to become a WebSocket (RFC 9110 section 7.8). One that offers other protocols besides is
-/// left to the HTTP server, which ignores the offer.
+/// Whether a request asks for a WebSocket (RFC 9110 section 7.8). A request that also offers other protocols is left to
+/// the HTTP server, which ignores the offer.
 pub fn is_websocket(head: &RequestHead, bytes: &[u8]) -> bool {
     let is_upgrade = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"upgrade");
     head.values(bytes, "upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket"))
@@ -106,16 +106,16 @@ fn reason(error: Error) -> &'static str {
         Error::HeaderName => "a header has no name, or no colon behind it",
         Error::HeaderValue => "a header's value has a control character",
         Error::NewLine => "a line does not end with CRLF",
-        Error::Token => "the first line is no request",
+        Error::Token => "the first line is not a request line",
         Error::Version => "the version is not HTTP/1.1 or HTTP/1.0",
         Error::Status | Error::TooManyHeaders => "the request head is malformed",
     }
 }
 
-/// Header lines that a head may have. A browser sends about 15.
+/// The limit on header lines of a head. A browser sends about 15.
 pub const MAX_HEADERS: usize = 100;
 
-/// Bytes of a method. The longest that is registered, UPDATEREDIRECTREF, has 17.
+/// The limit on bytes of a method. The longest registered one, UPDATEREDIRECTREF, has 17.
 const MAX_METHOD: usize = 32;
 
 const REST_OF_LINE: usize = " HTTP/1.1\r\n".len();

@@ -1,6 +1,6 @@
-//! The mask of a client's frames (RFC 6455 section 5.3).
+//! The mask of client frames (RFC 6455 section 5.3).
 
-/// Takes the mask off `bytes`, or puts it on. The first of them is the `offset`th byte of its frame's payload.
+/// Masks or unmasks `bytes`. The first of them is at `offset` in the payload of its frame.
 pub fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
     let mask = u32::from_le_bytes(mask).rotate_right((offset % 4 * 8) as u32);
     let wide = u64::from(mask) << 32 | u64::from(mask);
@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_as_the_whole() {
+    fn pieces_are_masked_like_the_whole() {
         let whole: Vec<u8> = (0..100).collect();
         let mask = [1, 20, 130, 255];
         let mut expected = whole.clone();

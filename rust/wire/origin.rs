@@ -1,9 +1,9 @@
 //! Hosts and origins (RFC 9110 section 7.2, RFC 6454). Pure.
 
-/// The name and the port of a header `Host` (RFC 9110 section 7.2), or of the authority in an origin. None: it is more,
-/// or less, than that.
+/// Splits the value of `Host` (RFC 9110 section 7.2), or the authority of an origin, into name and port; none if it has
+/// anything else.
 ///
-/// Of a registered name it takes what DNS can have; RFC 3986 allows more, which no browser sends.
+/// Accepts registered names as DNS has them. RFC 3986 allows more, which no browser sends.
 pub fn split_host(host: &str) -> Option<(&str, Option<&str>)> {
     let is_named = |name: &str| {
         (1..=253).contains(&name.len())
@@ -25,17 +25,17 @@ pub fn split_host(host: &str) -> Option<(&str, Option<&str>)> {
     (is_named(name) || is_address(name)).then_some((name, port))
 }
 
-/// The name in a header `Host`, without its port and in lower case; "" if there is none.
+/// Returns the name in a `Host`, without its port and in lower case; "" if there is none.
 pub fn name_of(host: &str) -> String {
     split_host(host).map(|(name, _)| name.to_ascii_lowercase()).unwrap_or_default()
 }
 
-/// Whether a page of this origin is the server's own: the same host and port, and a secure page of a secure server.
+/// Whether an origin is the server's own: the same host and port, and https if the server speaks TLS.
 ///
-/// A page of https may come to a server that knows nothing of TLS: a proxy speaks it that is not among
-/// `trusted_proxies`. A page of http may not come to one that speaks TLS: anyone between could have written it.
+/// A page of https may come to a server without TLS, because a proxy that is not in `trusted_proxies` may speak TLS for
+/// it. A page of http must not come to a server with TLS, because anybody on the network could have changed that page.
 pub fn is_same_origin(origin: &str, host: &str, is_secure: bool) -> bool {
-    // A default port may be left out; which one it is depends on how the page was reached.
+    // A default port may be left out. It depends on the scheme of the page.
     let (authority, default) = match origin.split_once("://") {
         Some(("https", authority)) => (authority, "443"),
         Some(("http", authority)) if !is_secure => (authority, "80"),
@@ -124,7 +124,7 @@ mod tests {
             ("https://example.com:443", "example.com", true, true),
             ("http://localhost:8000", "localhost:8000", false, true),
             ("http://[::1]:8000", "[::1]:8000", false, true),
-            // A proxy that speaks TLS for us.
+            // A proxy speaks TLS for the server.
             ("https://example.com", "example.com", false, true),
             ("http://example.com", "example.com", true, false),
             ("http://example.com:81", "example.com", false, false),

@@ -1,4 +1,4 @@
-//! A prefix of all paths, for a server behind a proxy that gives it a part of a website.
+//! A prefix of all paths, for a server behind a proxy that forwards a part of a website to it.
 
 use std::borrow::Cow;
 
@@ -7,23 +7,23 @@ use std::borrow::Cow;
 pub struct Prefix(Box<str>);
 
 impl Prefix {
-    /// A prefix; a slash at its end is taken off, as people write it both ways. None: no path begins like this.
+    /// Creates a prefix; a slash at its end is removed. None: no path can begin with this text.
     pub fn new(text: &str) -> Option<Self> {
         let path = text.strip_suffix('/').unwrap_or(text);
-        // Characters that are never percent-encoded (RFC 3986 section 2.3): there is one way to write it.
+        // Only characters that are never percent-encoded (RFC 3986 section 2.3), so that a path has one spelling.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
         let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(is_plain);
         let is_path = path.is_empty() || path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment));
         is_path.then(|| Self(path.into()))
     }
 
-    /// A request target without the prefix. One that does not begin with it stays as it is: a proxy may have taken the
-    /// prefix off, and health checks come without a proxy.
+    /// Returns a request target without the prefix. A target that does not begin with it stays as it is: a proxy may
+    /// have removed the prefix, and health checks come without a proxy.
     pub fn without<'a>(&self, target: &'a [u8]) -> Cow<'a, [u8]> {
         self.strip(target).unwrap_or(Cow::Borrowed(target))
     }
 
-    /// A request target without the prefix; none if it does not begin with it.
+    /// Returns a request target without the prefix; none if it does not begin with it.
     pub fn strip<'a>(&self, target: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         if self.0.is_empty() {
             return Some(Cow::Borrowed(target));
@@ -37,17 +37,17 @@ impl Prefix {
     }
 }
 
-/// Which requests are ours.
+/// The paths that belong to the server.
 #[derive(Debug, Clone, Default)]
 pub struct Paths {
-    /// What may stand before every path.
+    /// The prefix that every path may have.
     pub prefix: Prefix,
-    /// What stands before those that are ours; the others are the application's.
+    /// The beginning of paths that are ours; all others belong to the application.
     pub mount: Prefix,
 }
 
 impl Paths {
-    /// The target of a request without the prefix and the mount; none if it is not ours.
+    /// Returns the target of a request without prefix and mount; none if it belongs to the application.
     pub fn ours<'a>(&self, target: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         match self.prefix.without(target) {
             Cow::Borrowed(target) => self.mount.strip(target),

@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: what a proxy that passes bytes on says before them of its client. Pure.
+//! The PROXY protocol, versions 1 and 2: the header in which a TCP proxy names its client. Pure.
 //!
 //! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
 
@@ -11,8 +11,8 @@ use crate::wire::refusal::Refusal;
 
 /// Parses a header at the beginning of what a proxy has sent.
 ///
-/// None: more must come. Otherwise how many bytes it has, and the address of the client; no address if the proxy speaks
-/// for itself (LOCAL), or does not know one (UNKNOWN, a Unix socket, a datagram). Errors are final.
+/// None: the header is incomplete. Otherwise returns its length and the client's address; no address if the proxy
+/// speaks for itself (LOCAL) or does not know one (UNKNOWN, a Unix socket, a datagram). Refusals are final.
 pub fn parse(bytes: &[u8]) -> Result<Option<(usize, Option<SocketAddr>)>, Refusal> {
     if begins(bytes, SIGNATURE) {
         binary(bytes)
@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> Result<Option<(usize, Option<SocketAddr>)>, Refusal> {
         return if bytes.len() < MAX_TEXT { Ok(None) } else { Err(bad()) };
     };
     let (len, line) = (end + 2, &within[..end]);
-    // Whatever follows has no meaning.
+    // The rest of the line must be ignored.
     if line == UNKNOWN || line.strip_prefix(UNKNOWN).is_some_and(|rest| rest.starts_with(b" ")) {
         return Ok(Some((len, None)));
     }
@@ -54,7 +54,7 @@ fn binary(bytes: &[u8]) -> Result<Option<(usize, Option<SocketAddr>)>, Refusal> 
         return Err(bad());
     }
     let Some(header) = bytes.get(..len) else { return Ok(None) };
-    // The proxy checks our health. What it says of addresses has no meaning.
+    // The proxy checks the server's health, and its addresses must be ignored.
     if start[12] == LOCAL {
         return Ok(Some((len, None)));
     }
@@ -75,13 +75,14 @@ fn bad() -> Refusal {
     Refusal::bad("no header of the PROXY protocol")
 }
 
-/// Bytes that a header has at most, addresses and all that may follow them.
+/// The limit on bytes of a header, including its addresses and what follows them.
 pub const MAX_PROXY_HEADER: usize = MAX_BINARY;
 
-/// Bytes of a header of version 1, as its specification has it.
+/// The limit on bytes of a header of version 1, by its specification.
 const MAX_TEXT: usize = 107;
 
-/// Bytes of a header of version 2. Addresses have at most 216; certificates and names of a client come behind them.
+/// The limit on bytes of a header of version 2. Addresses have at most 216; certificates and names of the client follow
+/// them.
 const MAX_BINARY: usize = 4096;
 
 const TEXT: &[u8] = b"PROXY ";

@@ -1,57 +1,57 @@
-//! Answers to requests that get no connection, as bytes.
+//! Refusals: the responses to requests that get no connection, as bytes.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::limit::Limit;
 
-/// Why a request is refused, and what it is answered with.
+/// Why a request is refused, and the response to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     pub status: u16,
-    /// For the operator's log alone: it may quote what a peer should not see.
+    /// The reason, only for the operator's log: it may quote what a peer should not see.
     pub reason: Cow<'static, str>,
-    /// Header lines of the answer, without their line ends.
+    /// Header lines of the response, without their line ends.
     pub headers: Vec<Cow<'static, str>>,
-    /// The limit that was passed, if it was that. It has not been counted yet.
+    /// The limit that was exceeded, if there was one. It has not been counted yet.
     pub limit: Option<Limit>,
 }
 
 impl Refusal {
-    /// A refusal without headers of its own.
+    /// Creates a refusal without additional headers.
     pub fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { status, reason: reason.into(), headers: Vec::new(), limit: None }
     }
 
-    /// A malformed request.
+    /// Creates the refusal of a malformed request.
     pub fn bad(reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(400, reason)
     }
 
-    /// The same for passing a limit.
+    /// Adds the limit that was exceeded.
     pub fn over(self, limit: Limit) -> Self {
         Self { limit: Some(limit), ..self }
     }
 
-    /// The same with one more header line.
+    /// Adds a header line.
     pub fn with(mut self, line: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push(line.into());
         self
     }
 
-    /// The whole answer. It says the status and nothing of the reason; the connection is closed behind it.
+    /// Returns the whole response. It contains the status but not the reason, and closes the connection.
     pub fn response(&self) -> Vec<u8> {
         let mut body = phrase(self.status).to_owned();
         body.push('\n');
         let headers = self.headers.iter().map(AsRef::as_ref);
-        // RFC 9110 section 15.5.2 wants one.
+        // A 401 needs this header (RFC 9110 section 15.5.2).
         response(self.status, &body, headers.chain((self.status == 401).then_some("WWW-Authenticate: Bearer")))
     }
 }
 
-/// An answer of plain text behind which the connection is closed. Header lines with a line end or another control
-/// character in them are left out: they could be taken for more than one.
+/// Returns a response of plain text that closes the connection. Header lines with a line end or another control
+/// character are left out, because they could be read as several headers.
 pub fn response<'a>(status: u16, body: &str, headers: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let mut text = format!(
         "HTTP/1.1 {status} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n",
@@ -66,7 +66,7 @@ pub fn response<'a>(status: u16, body: &str, headers: impl IntoIterator<Item = &
     text.into_bytes()
 }
 
-/// The reason phrase of a status (RFC 9110 section 15, RFC 6585).
+/// Returns the reason phrase of a status (RFC 9110 section 15, RFC 6585).
 pub fn phrase(status: u16) -> &'static str {
     match status {
         101 => "Switching Protocols",
@@ -88,7 +88,7 @@ pub fn phrase(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
-        // A client reads the number (RFC 9112 section 4): the phrase of its class will do.
+        // Clients read only the number (RFC 9112 section 4), so a phrase for the class is enough.
         300..=399 => "Redirect",
         402..=499 => "Client Error",
         _ => "Error",

@@ -1,8 +1,8 @@
-//! UTF-8 that comes in pieces: wrong bytes are found in the piece that they are in, not at the end of the message.
+//! Checks UTF-8 that comes in pieces. Invalid bytes are found in their own piece, not at the end of the message.
 
 use std::str;
 
-/// A character that is not whole yet; see the module's head.
+/// The state between two pieces: a character that is incomplete.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Utf8 {
     bytes: [u8; 4],
@@ -14,7 +14,7 @@ pub struct Utf8 {
 pub struct Invalid;
 
 impl Utf8 {
-    /// The next piece.
+    /// Checks the next piece.
     pub fn push(&mut self, mut piece: &[u8]) -> Result<(), Invalid> {
         while self.len > 0 {
             let Some((&byte, rest)) = piece.split_first() else { return Ok(()) };
@@ -31,7 +31,7 @@ impl Utf8 {
             Ok(_) => Ok(()),
             Err(error) if error.error_len().is_some() => Err(Invalid),
             Err(error) => {
-                // At most three bytes, for a character has at most four.
+                // At most three bytes, because a character has at most four.
                 let begun = &piece[error.valid_up_to()..];
                 self.bytes[..begun.len()].copy_from_slice(begun);
                 self.len = begun.len();
@@ -40,7 +40,7 @@ impl Utf8 {
         }
     }
 
-    /// The text is over. An error if its last character is not whole.
+    /// Ends the text. Fails if its last character is incomplete.
     pub fn end(&mut self) -> Result<(), Invalid> {
         if std::mem::take(&mut self.len) == 0 { Ok(()) } else { Err(Invalid) }
     }
@@ -58,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_is_cut_it_is_as_the_whole(
+        fn pieces_give_the_same_result_as_the_whole(
             text in prop_oneof![".{0,12}".prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..12)],
             first in 0..13usize,
             second in 0..13usize,
@@ -87,7 +87,7 @@ mod tests {
         let mut text = Utf8::default();
         assert_eq!(text.push(b"a\xe2\x82"), Ok(()));
         assert_eq!(text.end(), Err(Invalid));
-        // The next text begins anew.
+        // The next text starts from the beginning.
         assert_eq!(text.push(b"b").and(text.end()), Ok(()));
     }
 }

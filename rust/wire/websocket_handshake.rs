@@ -1,4 +1,4 @@
-//! An upgrade request, checked, and the answer that accepts it (RFC 6455 sections 4.1 and 4.2). Pure.
+//! Checks an upgrade request, and builds the response that accepts it (RFC 6455 sections 4.1 and 4.2). Pure.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -10,20 +10,20 @@ use crate::wire::origin::split_host;
 use crate::wire::refusal::Refusal;
 use crate::wire::table::SUBPROTOCOLS;
 
-/// A request that may be accepted.
+/// A valid upgrade request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upgrade {
-    /// The value of `Sec-WebSocket-Accept`, ASCII.
+    /// The value of `Sec-WebSocket-Accept`, in ASCII.
     pub accept_key: [u8; 28],
-    /// Its `Host`: a name or address, perhaps a port.
+    /// Its `Host`: a name or address, perhaps with a port.
     pub host: Box<str>,
-    /// Its `Origin`; none if it is no browser's.
+    /// Its `Origin`; none if it does not come from a browser.
     pub origin: Option<Box<str>>,
-    /// The subprotocol to answer with; none if none was offered that we speak.
+    /// The subprotocol to answer with; none if it offered none that we support.
     pub subprotocol: Option<&'static str>,
 }
 
-/// Checks a request that wants to become a WebSocket.
+/// Checks a request for a WebSocket.
 ///
 /// The refusal has the status 426 for another version of the protocol, and 400 for everything else.
 pub fn check(head: &RequestHead, bytes: &[u8]) -> Result<Upgrade, Refusal> {
@@ -39,25 +39,25 @@ pub fn check(head: &RequestHead, bytes: &[u8]) -> Result<Upgrade, Refusal> {
     }
     let target = &bytes[head.target.clone()];
     if !target.is_ascii() || !target.starts_with(b"/") || target.contains(&b'#') {
-        return Err(Refusal::bad("the target is no path of ASCII"));
+        return Err(Refusal::bad("the target is not an ASCII path"));
     }
     let is_length = |value: &[u8]| value == b"0";
     if head.values(bytes, "transfer-encoding").next().is_some()
         || head.values(bytes, "content-length").count() > 1
         || !head.values(bytes, "content-length").all(is_length)
     {
-        // What follows would be a body to one reader and frames to another: request smuggling.
+        // One reader would take what follows for a body and another for frames: request smuggling.
         return Err(Refusal::bad("an upgrade has no body"));
     }
     for name in SINGLE {
         if head.values(bytes, name).count() > 1 {
-            // A proxy before us may have looked at another of them than we would.
+            // A proxy may have read another of these headers than we would.
             return Err(Refusal::bad(format!("more than one header {name}")));
         }
     }
     let host = one(head, bytes, "host")?;
     if split_host(host).is_none() {
-        return Err(Refusal::bad("the host is no name or address"));
+        return Err(Refusal::bad("the Host is not a name or an address"));
     }
     if one(head, bytes, "sec-websocket-version")? != "13" {
         return Err(Refusal::new(426, "not version 13").with("Sec-WebSocket-Version: 13").with("Upgrade: websocket"));
@@ -65,13 +65,13 @@ pub fn check(head: &RequestHead, bytes: &[u8]) -> Result<Upgrade, Refusal> {
     let accept_key = accept_key(one(head, bytes, "sec-websocket-key")?)?;
     let origin = head.values(bytes, "origin").next().and_then(|value| str::from_utf8(value).ok()).map(Into::into);
     let offers = head.values(bytes, "sec-websocket-protocol").flat_map(|value| value.split(|&byte| byte == b','));
-    // The first of the client's that we speak: the order is its preference (RFC 6455 section 4.1).
+    // The first of the client's offers that we support: their order is its preference (RFC 6455 section 4.1).
     let subprotocol =
         offers.map(<[u8]>::trim_ascii).find_map(|offer| SUBPROTOCOLS.into_iter().find(|name| name.as_bytes() == offer));
     Ok(Upgrade { accept_key, host: host.into(), origin, subprotocol })
 }
 
-/// The 101 that accepts a request (RFC 6455 section 4.2.2).
+/// Returns the 101 response that accepts a request (RFC 6455 section 4.2.2).
 pub fn switching(accept_key: &[u8; 28], subprotocol: Option<&str>) -> Vec<u8> {
     let mut answer = Vec::with_capacity(192);
     answer.extend_from_slice(
@@ -86,7 +86,7 @@ pub fn switching(accept_key: &[u8; 28], subprotocol: Option<&str>) -> Vec<u8> {
     answer
 }
 
-/// The only value of a header that a request has exactly once.
+/// Returns the value of a header that must occur exactly once.
 fn one<'a>(head: &'a RequestHead, bytes: &'a [u8], name: &'static str) -> Result<&'a str, Refusal> {
     let mut values = head.values(bytes, name);
     match (values.next().map(str::from_utf8), values.count()) {
@@ -110,23 +110,24 @@ fn accept_key(key: &str) -> Result<[u8; 28], Refusal> {
     }
 }
 
-/// Whether a header is read here. Values of others are any bytes (RFC 9110 section 5.5): a proxy adds the name of its
-/// client's city, a website a cookie in its own language.
+/// Whether this module reads a header. Values of other headers may have any bytes (RFC 9110 section 5.5): a proxy adds
+/// the city of its client, a website a cookie in its own language.
 fn is_read_here(name: &[u8]) -> bool {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     ["host", "origin", "upgrade", "connection", "content-length", "transfer-encoding"].into_iter().any(is)
         || name.get(..SEC.len()).is_some_and(|start| start.eq_ignore_ascii_case(SEC))
 }
 
-/// Headers that a request has at most once.
+/// Headers that may occur at most once.
 const SINGLE: [&str; 4] = ["origin", "authorization", "upgrade", "x-forwarded-proto"];
 
 const SEC: &[u8] = b"sec-websocket-";
 
-/// What RFC 6455 section 1.3 adds to a key.
+/// The text that RFC 6455 section 1.3 appends to a key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Some clients make up the letters of a key, so that bits are set that belong to no byte. They do no harm.
+/// Some clients make up the letters of a key, so that bits are set that belong to no byte. This is harmless, so it is
+/// accepted.
 const NONCE: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
-from fanwire._engine import Inlet
+from fanwire._engine import Ingress
 from fanwire.errors import Unavailable
 
 __all__ = ["Backplane", "Listener", "Log", "LogState", "Stored", "Unavailable"]
@@ -67,7 +67,7 @@ class Listener(Protocol):
         """Another node has sent this to a name that is heard."""
 
     def missed(self, name: str, count: int, fault: str | None) -> None:
-        """An inlet's room will not get so many messages of another node; perhaps because one had this fault."""
+        """An ingress's room will not get so many messages of another node; perhaps because one had this fault."""
 
     def stored(self, log: str, room: str, message: Stored) -> None:
         """A message was stored in a room that is followed, in the log of that name."""
@@ -127,12 +127,13 @@ class Backplane(ABC):
         """Sends to all other nodes that hear the name, from any thread. False: it was not even tried."""
 
     @abstractmethod
-    async def hear(self, name: str, inlet: Inlet | None = None) -> None:
+    async def hear(self, name: str, ingress: Ingress | None = None) -> None:
         """From the return on, what others send to the name is heard.
 
         Args:
             name: any.
-            inlet: takes it, perhaps off the loop; the listener hears only what it missed. None: the listener hears it.
+            ingress: takes the messages, perhaps off the loop; the listener is told only what it missed. None: the
+                listener takes them.
 
         Raises:
             Unavailable: it will be heard as soon as the backplane is back.

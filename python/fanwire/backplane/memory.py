@@ -11,7 +11,7 @@ from functools import partial
 from math import ceil
 from typing import Any
 
-from fanwire._engine import Inlet
+from fanwire._engine import Ingress
 from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
 
 __all__ = ["MemoryBackplane", "MemoryBus"]
@@ -72,7 +72,7 @@ class MemoryBackplane(Backplane):
         self._bus = bus
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._heard: dict[str, Inlet | None] = {}
+        self._heard: dict[str, Ingress | None] = {}
         self._followed: set[tuple[str, str]] = set()
 
     async def open(self, listener: Listener) -> None:
@@ -115,9 +115,9 @@ class MemoryBackplane(Backplane):
                 node.call(partial(node._hear, name, data))
         return self.is_up
 
-    async def hear(self, name: str, inlet: Inlet | None = None) -> None:
+    async def hear(self, name: str, ingress: Ingress | None = None) -> None:
         """See `Backplane`."""
-        self._heard.setdefault(name, inlet)
+        self._heard.setdefault(name, ingress)
         self._check()
 
     def unhear(self, name: str) -> None:
@@ -197,11 +197,11 @@ class MemoryBackplane(Backplane):
             self._loop.call_soon_threadsafe(run)
 
     def _hear(self, name: str, data: bytes, listener: Listener) -> None:
-        inlet = self._heard.get(name)
-        if inlet is None:
+        ingress = self._heard.get(name)
+        if ingress is None:
             listener.heard(name, data)
             return
-        missing, fault = inlet.take(data)
+        missing, fault = ingress.take(data)
         if missing or fault:
             listener.missed(name, missing, fault)
 

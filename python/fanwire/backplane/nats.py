@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
-from fanwire._engine import Inlet
+from fanwire._engine import Ingress
 from fanwire.backplane.access import Access
 from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
 from fanwire.backplane.jetstream import JetStream
@@ -150,11 +150,11 @@ class NATS(Backplane):
         client = self._client
         return client is not None and client.send(f"{self._prefix}.live.{token_of(name)}.{self._node}", data)
 
-    async def hear(self, name: str, inlet: Inlet | None = None) -> None:
+    async def hear(self, name: str, ingress: Ingress | None = None) -> None:
         """See `Backplane`."""
         client = self._jetstream.opened
         if name not in self._heard:
-            self._heard[name] = client.subscribe(f"{self._prefix}.live.{token_of(name)}.*", None, name, inlet)
+            self._heard[name] = client.subscribe(f"{self._prefix}.live.{token_of(name)}.*", None, name, ingress)
         await self._sync()
 
     def unhear(self, name: str) -> None:

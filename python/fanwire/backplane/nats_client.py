@@ -1,5 +1,5 @@
-"""A node's connection to NATS: the engine's `Line`, in Rust, as the loop sees it. Of what comes for live rooms it sees
-nothing."""
+"""A node's connection to NATS: the engine's `NatsConnection`, as the event loop uses it. Messages of live rooms do not
+pass through the loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple, TypeVar
 
-from fanwire._engine import Inlet, Line
+from fanwire._engine import Ingress, NatsConnection
 from fanwire.backplane.access import Access
 from fanwire.backplane.base import Listener, Stored, Unavailable
 from fanwire.deadline import within
@@ -60,7 +60,7 @@ class NATSClient:
         # What NATS complained of last.
         self._said = ""
         self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._line = Line(
+        self._connection = NatsConnection(
             access.places,
             node=node,
             echo=echo,
@@ -74,7 +74,7 @@ class NATSClient:
             ping=PING,
             max_bytes=PENDING,
         )
-        self._loop.add_reader(self._line.fileno(), self._take)
+        self._loop.add_reader(self._connection.fileno(), self._take)
 
     async def opened(self) -> None:
         """Waits for the connection.
@@ -90,43 +90,43 @@ class NATSClient:
 
     async def close(self) -> None:
         """Sends what waits, and disconnects."""
-        self._loop.remove_reader(self._line.fileno())
+        self._loop.remove_reader(self._connection.fileno())
         self._opened.cancel()
         for waiting in self._syncing.values():
             waiting.cancel()
         self._give_up("the backplane is closed")
-        await self._loop.run_in_executor(None, self._line.close, TIMEOUT)
+        await self._loop.run_in_executor(None, self._connection.close, TIMEOUT)
 
     @property
     def is_up(self) -> bool:
         """Whether it is connected, and all that is subscribed to comes."""
-        return self._line.is_up
+        return self._connection.is_up
 
     @property
     def counts(self) -> tuple[int, int, int]:
         """Messages and bytes that have come, and how often it has connected."""
-        return self._line.counts()
+        return self._connection.counts()
 
     @property
     def max_payload(self) -> int:
         """Bytes of a message, headers included, that the server takes."""
-        return self._line.max_payload or 1 << 20
+        return self._connection.max_payload or 1 << 20
 
     def reconnect(self) -> None:
         """Makes another connection."""
-        self._line.reconnect()
+        self._connection.reconnect()
         self._flush()
 
     def send(self, subject: str, data: bytes) -> bool:
         """Sends a message, from any thread. False: it was not even tried."""
-        is_taken = self._line.send(subject, data)
+        is_taken = self._connection.send(subject, data)
         if threading.get_ident() == self._thread:
             self._flush()
         else:
-            self._line.flush()
+            self._connection.flush()
         return is_taken
 
-    def subscribe(self, subject: str, log: str | None, name: str, inlet: Inlet | None = None) -> int:
+    def subscribe(self, subject: str, log: str | None, name: str, ingress: Ingress | None = None) -> int:
         """After `sync`, what comes to a subject is told the listener, as of that log or name, or all ("").
 
         Returns:
@@ -134,14 +134,14 @@ class NATSClient:
         """
         number = next(self._ids)
         self._places[number] = log, name
-        self._line.subscribe(number, subject, inlet, is_log=log is not None)
+        self._connection.subscribe(number, subject, ingress, is_log=log is not None)
         self._flush()
         return number
 
     def unsubscribe(self, number: int) -> None:
         """Ends that."""
         del self._places[number]
-        self._line.unsubscribe(number)
+        self._connection.unsubscribe(number)
         self._flush()
 
     async def sync(self) -> None:
@@ -153,7 +153,7 @@ class NATSClient:
         ticket = next(self._ids)
         self._syncing[ticket] = done = self._loop.create_future()
         try:
-            self._line.sync(ticket)
+            self._connection.sync(ticket)
             self._flush()
             await within(done, TIMEOUT)
         except asyncio.TimeoutError as error:
@@ -182,7 +182,7 @@ class NATSClient:
         self._asking[ticket] = answer
         try:
             # There is an answer in any case, though it may be that there is none.
-            self._line.ask(ticket, subject, data, list(headers.items()), is_batch)
+            self._connection.ask(ticket, subject, data, list(headers.items()), is_batch)
             self._flush()
             return await answer
         finally:
@@ -196,12 +196,12 @@ class NATSClient:
 
     def _flush_now(self) -> None:
         self._is_flushing = False
-        self._line.flush()
+        self._connection.flush()
 
     def _take(self) -> None:
         """What the line has to say."""
         interrupt: BaseException | None = None
-        for kind, *what in self._line.take(AT_ONCE):
+        for kind, *what in self._connection.take(AT_ONCE):
             # Whatever one of them raises, the others must not be lost: they may be answers that somebody waits for.
             try:
                 self._tell(kind, what)

@@ -1,6 +1,6 @@
 """Live rooms between nodes: messages go to others as they are, at most once, and whoever misses one knows it.
 
-What others publish enters the engine by an inlet, wherever the backplane reads it.
+What others publish enters the engine by an ingress, wherever the backplane reads it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from fanwire._engine import Engine, Inlet
+from fanwire._engine import Engine, Ingress
 from fanwire.backplane.base import Backplane
 from fanwire.cluster.counts import Sent
 from fanwire.cluster.parcel import Parcel, pack
@@ -56,7 +56,7 @@ class LiveRooms:
         Raises:
             Unavailable: it will as soon as the backplane is back.
         """
-        await self._backplane.hear(LIVE + room, Inlet(self._engine, room, time.time_ns() // 1_000_000))
+        await self._backplane.hear(LIVE + room, Ingress(self._engine, room, time.time_ns() // 1_000_000))
 
     def unhear(self, room: str) -> None:
         """Ends that."""

@@ -49,7 +49,7 @@ fn origins() {
         (Some("Origin:"), 403),
     ] {
         assert_eq!(status(&some, "x.org", line.as_slice()), expected, "{line:?}");
-        // Without a list no page is kept out, for the Origin alone protects nothing.
+        // Without a list no page is refused, because the Origin alone protects nothing.
         assert_eq!(status(&any, "x.org", line.as_slice()), 101, "{line:?}");
     }
     assert_eq!(status(&entry(None, Some(&[]), &[]), "x.org", &["Origin: https://a.com"]), 403);
@@ -95,7 +95,7 @@ fn proxies_are_believed_if_they_are_trusted() {
         (&["X-Forwarded-Proto: wss"], "10.0.0.1", false, "10.0.0.1", true),
         (&["X-Forwarded-Proto: http"], "10.0.0.1", true, "10.0.0.1", true),
         (&["X-Forwarded-Proto: https, http"], "10.0.0.1", false, "10.0.0.1", false),
-        // A Unix socket has no address, and is no proxy's.
+        // A Unix socket has no address, and does not count as a proxy.
         (&forwarded, "", false, "", false),
         (&[], "::ffff:192.0.2.1", false, "192.0.2.1", false),
     ] {
@@ -116,12 +116,12 @@ fn what_a_trusted_proxy_forwards_is_ascii() {
     for name in ["X-Forwarded-For", "X-Forwarded-Proto"] {
         let line = format!("{name}: \u{fc}");
         assert_eq!(status(&entry(None, None, &["192.0.2.1"]), "x.org", &[&line]), 400);
-        // Of others it is not read.
+        // The header is not read from other peers.
         assert_eq!(ask(&Entry::default(), "x.org", &[&line], "192.0.2.1", false).unwrap().remote, "192.0.2.1");
     }
 }
 
-/// What comes of the bytes of a peer: 100 if more must come, 200 for a request that is no upgrade, 101 for an upgrade,
+/// The result for the bytes of a peer: 100 if more must come, 200 for a request that is no upgrade, 101 for an upgrade,
 /// or the status of the refusal.
 fn whole(entry: &Entry, bytes: &[u8]) -> u16 {
     let result = parse(bytes, &LIMITS).and_then(|head| match head {
@@ -132,7 +132,7 @@ fn whole(entry: &Entry, bytes: &[u8]) -> u16 {
     result.unwrap_or_else(|refusal| refusal.status)
 }
 
-/// Fails unless these bytes have this outcome, at once and in parts.
+/// Checks that these bytes have this result, whole and in parts.
 fn assert_outcome(bytes: &[u8], status: u16) {
     let entry = entry(Some(&["localhost", "127.0.0.1"]), None, &[]);
     let name = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]);

@@ -14,11 +14,11 @@ fn ip(text: &str) -> IpAddr {
 fn clients() {
     let long = |text: &str, more: &str| format!("{text}{}", more.repeat(10_000));
     for (peer, forwarded, client) in [
-        // No peer is believed that is not trusted.
+        // A peer that is not trusted is not believed.
         ("203.0.113.5", "198.51.100.1", "203.0.113.5"),
         ("203.0.113.5", "", "203.0.113.5"),
         ("192.0.2.8", "198.51.100.1", "192.0.2.8"),
-        // The rightmost that is not trusted, whatever is before it.
+        // The rightmost address that is not trusted counts, whatever is before it.
         ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
         ("10.0.0.1", "1.1.1.1, 198.51.100.1", "198.51.100.1"),
         ("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
@@ -27,25 +27,25 @@ fn clients() {
         ("10.0.0.1", "10.0.0.2, 10.0.0.3", "10.0.0.2"),
         ("2001:db8::1", "198.51.100.1", "198.51.100.1"),
         ("192.0.2.7", "2001:4860::1", "2001:4860::1"),
-        // With ports, as some write them.
+        // With ports, as some proxies write them.
         ("10.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
         ("10.0.0.1", "[2001:4860::1]:4711", "2001:4860::1"),
         ("10.0.0.1", "[2001:4860::1]", "2001:4860::1"),
         ("10.0.0.1", "1.1.1.1, [::1]:4711, 10.0.0.2:80", "::1"),
-        // With zones, which say nothing here.
+        // With zones, which are ignored.
         ("10.0.0.1", "fe80::1%eth0", "fe80::1"),
         ("10.0.0.1", "[fe80::1%25eth0]:4711", "fe80::1"),
         ("10.0.0.1", "fe80::1%", "10.0.0.1"),
         ("10.0.0.1", "fe80::1%a%b", "10.0.0.1"),
         ("10.0.0.1", "198.51.100.1%eth0", "10.0.0.1"),
-        // One address in two spellings is one address.
+        // Two spellings of one address are one address.
         ("10.0.0.1", "::ffff:198.51.100.1", "198.51.100.1"),
         ("10.0.0.1", "198.51.100.1, ::ffff:10.0.0.2", "198.51.100.1"),
         ("10.0.0.1", "[::ffff:198.51.100.1]:80", "198.51.100.1"),
         ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
         ("::ffff:203.0.113.5", "198.51.100.1", "203.0.113.5"),
         ("10.0.0.1", "2001:4860:0:0::0001", "2001:4860::1"),
-        // What is no address makes it the proxy that has sent it.
+        // If an entry is no address, the proxy that sent it counts as the client.
         ("10.0.0.1", "", "10.0.0.1"),
         ("10.0.0.1", "unknown", "10.0.0.1"),
         ("10.0.0.1", "198.51.100.1, unknown", "10.0.0.1"),
@@ -91,7 +91,7 @@ fn networks_that_are_written_as_ipv6() {
     for (address, is_trusted) in [("10.255.0.1", true), ("11.0.0.1", false), ("192.0.2.7", true), ("::1", false)] {
         assert_eq!(proxies.trusts(ip(address)), is_trusted, "{address}");
     }
-    // All of IPv6 is not all of IPv4.
+    // All of IPv6 does not include IPv4.
     assert!(!Proxies::new(&["::/0"]).unwrap().trusts(ip("::ffff:10.0.0.1")));
     assert!(Proxies::new(&["0.0.0.0/0"]).unwrap().trusts(ip("::ffff:10.0.0.1")));
 }
@@ -132,7 +132,7 @@ proptest! {
         let client = ours().client(Some(peer), &forwarded).unwrap();
         prop_assert!(client == peer || ours().trusts(peer));
         prop_assert_eq!(client, client.to_canonical());
-        // A client behind a proxy that is trusted was named by one.
+        // A client behind a trusted proxy was named by such a proxy.
         if client != peer {
             prop_assert!(forwarded.split(',').any(|entry| parse_address(entry.trim()) == Some(client)));
         }

@@ -1,4 +1,4 @@
-//! What a line has to tell its host, until it is taken.
+//! The events of a NATS connection that wait for the host.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::RawFd;
@@ -8,109 +8,111 @@ use std::{io, mem};
 use bytes::Bytes;
 
 use super::OVERHEAD;
-use crate::queues::wakeup::Bell;
+use crate::queues::wakeup::Wakeup;
 
-/// What the host is told.
+/// An event of a NATS connection.
 #[derive(Debug, PartialEq, Eq)]
-pub enum News {
-    /// Connected, and all that is subscribed to is heard.
+pub enum NatsEvent {
+    /// It is connected and all subscriptions are active.
     Up,
-    /// Nothing comes any more, until [`Self::Up`].
+    /// It is disconnected; no messages come until [`Self::Up`].
     Down,
-    /// It is over, or has never begun: why.
+    /// It has ended, or never began; the text says why.
     Ended(String),
-    /// NATS has complained.
+    /// NATS or the client reported an error.
     Complained(String),
-    /// See [`Line::sync`].
+    /// Everything sent before [`NatsConnection::sync`](super::NatsConnection::sync) has arrived.
     Synced(u64),
-    /// See [`Line::ask`].
+    /// The answer to [`NatsConnection::ask`](super::NatsConnection::ask), or why there is none.
     Answered(u64, Result<Vec<Reply>, String>),
-    /// A message, with the id of its subscription.
+    /// A message: the id of its subscription, and its payload.
     Heard(u64, Bytes),
-    /// A message of a log: the id of its subscription, its number, and that of the room's message before it.
+    /// A message of a log: the id of its subscription, its number, the number of the room's message before it, and its
+    /// payload.
     Stored(u64, u64, u64, Bytes),
-    /// A room will not get some messages, and perhaps why.
+    /// A room has missed some messages: the id of its subscription, how many, and the fault if there was one.
     Missed(u64, u64, Option<String>),
-    /// Messages of a subscription came faster than they were taken.
+    /// Messages of a subscription were dropped because too many waited for the host.
     Lost(u64),
-    /// The same, and nobody knows of which.
+    /// Messages were dropped, and it is not known of which subscription.
     LostSome,
 }
 
 /// An answer of NATS.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// 0 if it has none, which is success.
+    /// The status; 0 if it has none, which means success.
     pub status: u16,
-    /// The first of each name.
+    /// The headers, with the first value of each name.
     pub headers: Vec<(String, String)>,
     /// The payload.
     pub payload: Bytes,
 }
 
-/// News in their order, bounded, and a descriptor that is readable while there are some.
+/// A bounded queue of events, with a descriptor that is readable while there are some.
 #[derive(Debug)]
-pub struct Inbox {
+pub struct Incoming {
     inner: Mutex<Inner>,
-    bell: Bell,
+    wakeup: Wakeup,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    news: VecDeque<News>,
+    events: VecDeque<NatsEvent>,
     bytes: usize,
-    /// What would be told for each message, told once for all: by subscription, [`News::Missed`] and [`News::Lost`].
+    /// Summaries, so that a flood of losses takes no space: [`NatsEvent::Missed`] and [`NatsEvent::Lost`] by
+    /// subscription.
     missed: BTreeMap<u64, (u64, Option<String>)>,
     lost: BTreeSet<u64>,
     has_lost_some: bool,
 }
 
-impl Inbox {
-    /// No news.
+impl Incoming {
+    /// Creates an empty queue.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { inner: Mutex::default(), bell: Bell::new()? })
+        Ok(Self { inner: Mutex::default(), wakeup: Wakeup::new()? })
     }
 
-    /// The descriptor.
+    /// Returns the descriptor.
     pub fn fd(&self) -> RawFd {
-        self.bell.fd()
+        self.wakeup.fd()
     }
 
-    /// Adds something. Messages for which there is no space, because more than `max_bytes` wait, are [`News::Lost`].
-    pub fn tell(&self, news: News, max_bytes: usize) {
+    /// Adds an event. If more than `max_bytes` would wait, a message is dropped and reported as [`NatsEvent::Lost`].
+    pub fn tell(&self, event: NatsEvent, max_bytes: usize) {
         let mut inner = self.lock();
         let was_empty = inner.is_empty();
-        inner.push(news, max_bytes);
+        inner.push(event, max_bytes);
         if was_empty && !inner.is_empty() {
-            self.bell.ring();
+            self.wakeup.notify();
         }
     }
 
-    /// Takes the first of them, at most so many, and some summaries.
-    pub fn take(&self, most: usize) -> Vec<News> {
+    /// Takes at most `most` events from the front, and the summaries when the queue is empty.
+    pub fn take(&self, most: usize) -> Vec<NatsEvent> {
         let mut inner = self.lock();
         let was_empty = inner.is_empty();
         let taken = inner.pop(most);
         if !was_empty && inner.is_empty() {
-            self.bell.silence();
+            self.wakeup.clear();
         }
         taken
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No code that can panic runs under this lock, so a poisoned one is as good as any.
+        // No code that can panic runs under this lock, so a poisoned lock is usable.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
     fn is_empty(&self) -> bool {
-        self.news.is_empty() && self.missed.is_empty() && self.lost.is_empty() && !self.has_lost_some
+        self.events.is_empty() && self.missed.is_empty() && self.lost.is_empty() && !self.has_lost_some
     }
 
-    fn push(&mut self, news: News, max_bytes: usize) {
-        let size = match &news {
-            News::Missed(id, count, fault) => {
+    fn push(&mut self, event: NatsEvent, max_bytes: usize) {
+        let size = match &event {
+            NatsEvent::Missed(id, count, fault) => {
                 let (sum, why) = self.missed.entry(*id).or_default();
                 *sum += count;
                 if let Some(fault) = fault {
@@ -118,37 +120,37 @@ impl Inner {
                 }
                 return;
             }
-            News::LostSome => {
+            NatsEvent::LostSome => {
                 self.has_lost_some = true;
                 return;
             }
-            news => news.size(),
+            event => event.size(),
         };
         if size > 0 && self.bytes + size > max_bytes {
-            self.lost.extend(news.id());
+            self.lost.extend(event.id());
             return;
         }
         self.bytes += size;
-        self.news.push_back(news);
+        self.events.push_back(event);
     }
 
-    fn pop(&mut self, most: usize) -> Vec<News> {
-        let count = self.news.len().min(most);
-        let mut taken: Vec<_> = self.news.drain(..count).collect();
-        self.bytes -= taken.iter().map(News::size).sum::<usize>();
-        if self.news.is_empty() {
-            // After what did fit: whoever asks for the rest has that already.
+    fn pop(&mut self, most: usize) -> Vec<NatsEvent> {
+        let count = self.events.len().min(most);
+        let mut taken: Vec<_> = self.events.drain(..count).collect();
+        self.bytes -= taken.iter().map(NatsEvent::size).sum::<usize>();
+        if self.events.is_empty() {
+            // The summaries come last: a host that asks for the missing messages has the others by then.
             let missed = mem::take(&mut self.missed).into_iter();
-            taken.extend(missed.map(|(id, (count, fault))| News::Missed(id, count, fault)));
-            taken.extend(mem::take(&mut self.lost).into_iter().map(News::Lost));
-            taken.extend(mem::take(&mut self.has_lost_some).then_some(News::LostSome));
+            taken.extend(missed.map(|(id, (count, fault))| NatsEvent::Missed(id, count, fault)));
+            taken.extend(mem::take(&mut self.lost).into_iter().map(NatsEvent::Lost));
+            taken.extend(mem::take(&mut self.has_lost_some).then_some(NatsEvent::LostSome));
         }
         taken
     }
 }
 
-impl News {
-    /// What it counts among what waits. What there is little of counts nothing, and is never lost.
+impl NatsEvent {
+    /// The bytes charged for it. Rare events cost nothing and are never dropped.
     fn size(&self) -> usize {
         match self {
             Self::Heard(_, data) | Self::Stored(.., data) => data.len() + OVERHEAD,
@@ -171,63 +173,63 @@ mod tests {
 
     use super::*;
 
-    fn heard(id: u64, len: usize) -> News {
-        News::Heard(id, vec![0; len].into())
+    fn heard(id: u64, len: usize) -> NatsEvent {
+        NatsEvent::Heard(id, vec![0; len].into())
     }
 
-    fn is_readable(inbox: &Inbox) -> bool {
+    fn is_readable(incoming: &Incoming) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         use std::os::fd::BorrowedFd;
-        // SAFETY: `inbox` keeps the descriptor open for the length of this call.
-        let fd = unsafe { BorrowedFd::borrow_raw(inbox.fd()) };
+        // SAFETY: `incoming` keeps the descriptor open for the length of this call.
+        let fd = unsafe { BorrowedFd::borrow_raw(incoming.fd()) };
         poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&Timespec::default())).unwrap() == 1
     }
 
     #[test]
     fn readable_until_all_is_taken() {
-        let (inbox, max) = (Inbox::new().unwrap(), 10_000);
-        assert!(!is_readable(&inbox));
-        assert_eq!(inbox.take(9), []);
+        let (incoming, max) = (Incoming::new().unwrap(), 10_000);
+        assert!(!is_readable(&incoming));
+        assert_eq!(incoming.take(9), []);
         for id in 1..=3 {
-            inbox.tell(heard(id, 1), max);
+            incoming.tell(heard(id, 1), max);
         }
-        assert!(is_readable(&inbox));
-        assert_eq!(inbox.take(2), [heard(1, 1), heard(2, 1)]);
-        assert!(is_readable(&inbox));
-        assert_eq!(inbox.take(2), [heard(3, 1)]);
-        assert!(!is_readable(&inbox));
-        inbox.tell(News::Up, max);
-        assert!(is_readable(&inbox));
+        assert!(is_readable(&incoming));
+        assert_eq!(incoming.take(2), [heard(1, 1), heard(2, 1)]);
+        assert!(is_readable(&incoming));
+        assert_eq!(incoming.take(2), [heard(3, 1)]);
+        assert!(!is_readable(&incoming));
+        incoming.tell(NatsEvent::Up, max);
+        assert!(is_readable(&incoming));
     }
 
     #[test]
     fn what_does_not_fit_is_told_after_what_does() {
-        let (inbox, max) = (Inbox::new().unwrap(), 2 * (OVERHEAD + 100));
+        let (incoming, max) = (Incoming::new().unwrap(), 2 * (OVERHEAD + 100));
         for id in [1, 2, 3, 3] {
-            inbox.tell(heard(id, 100), max);
+            incoming.tell(heard(id, 100), max);
         }
-        // These take no space.
-        inbox.tell(News::Synced(7), max);
-        assert_eq!(inbox.take(9), [heard(1, 100), heard(2, 100), News::Synced(7), News::Lost(3)]);
-        assert!(!is_readable(&inbox));
+        // This event costs nothing.
+        incoming.tell(NatsEvent::Synced(7), max);
+        assert_eq!(incoming.take(9), [heard(1, 100), heard(2, 100), NatsEvent::Synced(7), NatsEvent::Lost(3)]);
+        assert!(!is_readable(&incoming));
         // There is space again.
-        inbox.tell(heard(3, 100), max);
-        assert_eq!(inbox.take(9), [heard(3, 100)]);
+        incoming.tell(heard(3, 100), max);
+        assert_eq!(incoming.take(9), [heard(3, 100)]);
     }
 
     #[test]
     fn a_flood_of_losses_is_told_once() {
-        let (inbox, max) = (Inbox::new().unwrap(), 0);
+        let (incoming, max) = (Incoming::new().unwrap(), 0);
         for n in 0..1000 {
-            inbox.tell(News::LostSome, max);
-            inbox.tell(News::Missed(n % 2, 1, (n == 4).then(|| "why".into())), max);
-            inbox.tell(heard(5, 1), max);
+            incoming.tell(NatsEvent::LostSome, max);
+            incoming.tell(NatsEvent::Missed(n % 2, 1, (n == 4).then(|| "why".into())), max);
+            incoming.tell(heard(5, 1), max);
         }
         let why = Some("why".into());
         assert_eq!(
-            inbox.take(9),
-            [News::Missed(0, 500, why), News::Missed(1, 500, None), News::Lost(5), News::LostSome]
+            incoming.take(9),
+            [NatsEvent::Missed(0, 500, why), NatsEvent::Missed(1, 500, None), NatsEvent::Lost(5), NatsEvent::LostSome]
         );
-        assert_eq!(inbox.take(9), []);
+        assert_eq!(incoming.take(9), []);
     }
 }

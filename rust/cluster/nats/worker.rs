@@ -1,4 +1,4 @@
-//! What the thread of a [`Line`](super::Line) does.
+//! The thread of a [`NatsConnection`](super::NatsConnection).
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,35 +19,39 @@ use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Command, News, OVERHEAD, Question, Reply, Settings, Shared, Target};
+use super::{NatsCommand, NatsEvent, NatsSettings, OVERHEAD, Question, Reply, Shared, Target};
 use crate::io::driver::panic_text;
 
-/// Works until it is closed, or until the client is beyond help, which is told.
-pub fn run(shared: Arc<Shared>, commands: UnboundedReceiver<Vec<Command>>, sender: WeakUnboundedSender<Vec<Command>>) {
+/// Runs until the connection is closed or the client fails; a failure is reported as [`NatsEvent::Ended`].
+pub fn run(
+    shared: Arc<Shared>,
+    commands: UnboundedReceiver<Vec<NatsCommand>>,
+    sender: WeakUnboundedSender<Vec<NatsCommand>>,
+) {
     let (settle, theirs) = (Arc::clone(&shared), Arc::clone(&shared));
     let work = AssertUnwindSafe(|| {
         let mut runtime = runtime::Builder::new_current_thread();
         let runtime = runtime.enable_io().enable_time().on_thread_park(move || settle.settle()).build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let end = end(Arc::clone(&theirs));
-        // Without a connection the client may take nothing more, and its end neither.
+        // Without a connection the client may block on a command, so a closed connection also ends by a timer.
         runtime.block_on(async { select(pin!(work(theirs, commands, sender)), pin!(end)).await.factor_first().0 })
     });
     let result = catch_unwind(work).unwrap_or_else(|panic| Err(panic_text(&*panic)));
     shared.settle();
     shared.go_down();
     if let Err(why) = result {
-        shared.tell(News::Ended(why));
+        shared.tell(NatsEvent::Ended(why));
     }
 }
 
 async fn work(
     shared: Arc<Shared>,
-    mut commands: UnboundedReceiver<Vec<Command>>,
-    sender: WeakUnboundedSender<Vec<Command>>,
+    mut commands: UnboundedReceiver<Vec<NatsCommand>>,
+    sender: WeakUnboundedSender<Vec<NatsCommand>>,
 ) -> Result<(), String> {
     let client = connect(&shared, sender.clone()).await?;
-    // Fails only when it is set already.
+    // Fails only if it is set already.
     let _ = shared.client.set(client.clone());
     let echo = subscribe(&client, shared.settings.echo.clone()).await?;
     tokio::spawn(watched(Arc::clone(&shared), hear_echo(Arc::clone(&shared), echo)));
@@ -61,38 +65,38 @@ async fn work(
             continue;
         };
         match command {
-            Command::Send { subject, payload } => {
+            NatsCommand::Send { subject, payload } => {
                 let size = payload.len() + OVERHEAD;
                 let sent = publish(&client, &shared, subject, payload).await;
                 shared.outgoing.fetch_sub(size, Relaxed);
                 sent?;
             }
-            Command::Subscribe { id, subject, target } => {
+            NatsCommand::Subscribe { id, subject, target } => {
                 let subscriber = subscribe(&client, subject).await?;
                 let task = hear(Arc::clone(&shared), subscriber, id, target);
                 heard.insert(id, tokio::spawn(watched(Arc::clone(&shared), task)).abort_handle());
             }
-            Command::Unsubscribe { id } => {
-                // The subscription goes with the task that reads it.
+            NatsCommand::Unsubscribe { id } => {
+                // Aborting the task that reads it also ends the subscription.
                 heard.remove(&id).iter().for_each(AbortHandle::abort);
             }
-            Command::Sync { ticket } => send_echo(&client, &shared, SYNC, ticket).await?,
-            Command::Ask(question) => {
+            NatsCommand::Sync { ticket } => send_echo(&client, &shared, SYNC, ticket).await?,
+            NatsCommand::Ask(question) => {
                 tokio::spawn(answer(Arc::clone(&shared), client.clone(), question));
             }
-            Command::Connected => {
-                // What went down and came back at once may not have been told.
+            NatsCommand::Connected => {
+                // A disconnect just before may not have been reported.
                 shared.go_down();
                 let connects = shared.connects.fetch_add(1, Relaxed) + 1;
                 send_echo(&client, &shared, UP, connects).await?;
             }
-            Command::Remind => {
+            NatsCommand::Remind => {
                 if !shared.is_up.load(Relaxed) && client.connection_state() == State::Connected {
                     send_echo(&client, &shared, UP, shared.connects.load(Relaxed)).await?;
                 }
             }
-            Command::Reconnect => client.force_reconnect().await.map_err(|error| error.to_string())?,
-            Command::Close => break,
+            NatsCommand::Reconnect => client.force_reconnect().await.map_err(|error| error.to_string())?,
+            NatsCommand::Close => break,
         }
     }
     // What cannot be sent now is lost with the connection.
@@ -100,16 +104,16 @@ async fn work(
     Ok(())
 }
 
-/// A moment after it is closed.
+/// Returns some time after the connection is closed.
 async fn end(shared: Arc<Shared>) -> Result<(), String> {
     shared.closing.notified().await;
     sleep(shared.settings.timeout / 2).await;
     Ok(())
 }
 
-/// Connects, as soon as there is a server, if that is soon.
-async fn connect(shared: &Arc<Shared>, sender: WeakUnboundedSender<Vec<Command>>) -> Result<Client, String> {
-    let Settings { servers, timeout, retry, .. } = &shared.settings;
+/// Connects. Retries until the timeout while no server is reachable.
+async fn connect(shared: &Arc<Shared>, sender: WeakUnboundedSender<Vec<NatsCommand>>) -> Result<Client, String> {
+    let NatsSettings { servers, timeout, retry, .. } = &shared.settings;
     let end = Instant::now() + *timeout;
     loop {
         let (theirs, sender) = (Arc::clone(shared), sender.clone());
@@ -128,8 +132,8 @@ async fn connect(shared: &Arc<Shared>, sender: WeakUnboundedSender<Vec<Command>>
     }
 }
 
-async fn options(settings: Settings) -> Result<ConnectOptions, String> {
-    let Settings { token, password, credentials, ca, certificate, timeout, retry, ping, .. } = settings;
+async fn options(settings: NatsSettings) -> Result<ConnectOptions, String> {
+    let NatsSettings { token, password, credentials, ca, certificate, timeout, retry, ping, .. } = settings;
     let is_tls = ca.is_some() || certificate.is_some();
     let mut options = ConnectOptions::new()
         .name("fanwire")
@@ -160,27 +164,27 @@ async fn options(settings: Settings) -> Result<ConnectOptions, String> {
     Ok(options)
 }
 
-/// What the client says of its connection. It forgets what nobody has taken in time, so [`remind`] looks again.
-fn note(shared: &Shared, sender: &WeakUnboundedSender<Vec<Command>>, event: Event) {
+/// Handles an event of the client. The client drops events when its queue is full, so [`remind`] checks again.
+fn note(shared: &Shared, sender: &WeakUnboundedSender<Vec<NatsCommand>>, event: Event) {
     match event {
         Event::Connected => {
-            // Gone only when the line is.
-            let _ = sender.upgrade().map(|sender| sender.send(vec![Command::Connected]));
+            // The sender is gone only if the connection was dropped.
+            let _ = sender.upgrade().map(|sender| sender.send(vec![NatsCommand::Connected]));
         }
         Event::Disconnected | Event::Closed => shared.go_down(),
-        Event::SlowConsumer(_) => shared.tell(News::LostSome),
-        Event::ServerError(error) => shared.tell(News::Complained(error.to_string())),
-        Event::ClientError(error) => shared.tell(News::Complained(error.to_string())),
+        Event::SlowConsumer(_) => shared.tell(NatsEvent::LostSome),
+        Event::ServerError(error) => shared.tell(NatsEvent::Complained(error.to_string())),
+        Event::ClientError(error) => shared.tell(NatsEvent::Complained(error.to_string())),
         Event::LameDuckMode | Event::Draining => {}
     }
 }
 
-async fn remind(sender: WeakUnboundedSender<Vec<Command>>) {
+async fn remind(sender: WeakUnboundedSender<Vec<NatsCommand>>) {
     loop {
         sleep(REMIND).await;
         let Some(sender) = sender.upgrade() else { return };
-        // Fails only when the work is over.
-        let _ = sender.send(vec![Command::Remind]);
+        // Fails only if the thread has ended.
+        let _ = sender.send(vec![NatsCommand::Remind]);
     }
 }
 
@@ -188,13 +192,13 @@ async fn subscribe(client: &Client, subject: String) -> Result<Subscriber, Strin
     client.subscribe(subject).await.map_err(|error| error.to_string())
 }
 
-/// Hands a message to the client; fails when there is none any more.
+/// Gives a message to the client. An error means that the client has ended.
 async fn publish(client: &Client, shared: &Shared, subject: String, payload: Bytes) -> Result<(), String> {
     match client.publish(subject, payload).await {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == PublishErrorKind::Send => Err(error.to_string()),
         Err(error) => {
-            shared.tell(News::Complained(error.to_string()));
+            shared.tell(NatsEvent::Complained(error.to_string()));
             Ok(())
         }
     }
@@ -206,14 +210,15 @@ async fn send_echo(client: &Client, shared: &Shared, kind: u8, number: u64) -> R
     publish(client, shared, shared.settings.echo.clone(), payload.into()).await
 }
 
-/// Tells when what reads a subscription has ended: it is never meant to, and is aborted when it is not needed.
+/// Runs a task that reads a subscription, and reports its end. Such a task ends only by a fault; it is aborted when it
+/// is not needed.
 async fn watched(shared: Arc<Shared>, task: impl Future<Output = ()>) {
     let why = match AssertUnwindSafe(task).catch_unwind().await {
         Ok(()) => "the NATS client has ended".into(),
         Err(panic) => panic_text(&*panic),
     };
     shared.go_down();
-    shared.tell(News::Ended(why));
+    shared.tell(NatsEvent::Ended(why));
 }
 
 async fn hear_echo(shared: Arc<Shared>, mut subscriber: Subscriber) {
@@ -221,9 +226,9 @@ async fn hear_echo(shared: Arc<Shared>, mut subscriber: Subscriber) {
         let Some((&kind, number)) = message.payload.split_first() else { continue };
         let Ok(number) = number.try_into().map(u64::from_be_bytes) else { continue };
         if kind == SYNC {
-            shared.tell(News::Synced(number));
+            shared.tell(NatsEvent::Synced(number));
         } else if number == shared.connects.load(Relaxed) && !shared.is_up.swap(true, Relaxed) {
-            shared.tell(News::Up);
+            shared.tell(NatsEvent::Up);
         }
     }
 }
@@ -233,12 +238,12 @@ async fn hear(shared: Arc<Shared>, mut subscriber: Subscriber, id: u64, target: 
         match &target {
             Target::Log => {
                 if let Some((seq, prev)) = place(&message) {
-                    shared.tell(News::Stored(id, seq, prev, message.payload));
+                    shared.tell(NatsEvent::Stored(id, seq, prev, message.payload));
                 }
             }
             _ if message.subject.ends_with(&shared.settings.node) => {}
-            Target::Inlet(inlet) => shared.enter(id, inlet, &message.payload),
-            Target::Host => shared.tell(News::Heard(id, message.payload)),
+            Target::Ingress(ingress) => shared.enter(id, ingress, &message.payload),
+            Target::Host => shared.tell(NatsEvent::Heard(id, message.payload)),
         }
     }
 }
@@ -248,7 +253,7 @@ async fn answer(shared: Arc<Shared>, client: Client, question: Question) {
     let asking =
         timeout(2 * wait, ask(&client, question, wait)).map(|found| found.unwrap_or_else(|_| Err(LATE.into())));
     let found = AssertUnwindSafe(asking).catch_unwind().await;
-    shared.tell(News::Answered(ticket, found.unwrap_or_else(|panic| Err(panic_text(&*panic)))));
+    shared.tell(NatsEvent::Answered(ticket, found.unwrap_or_else(|panic| Err(panic_text(&*panic)))));
 }
 
 async fn ask(client: &Client, question: Question, wait: Duration) -> Result<Vec<Reply>, String> {
@@ -283,7 +288,8 @@ impl From<Message> for Reply {
     }
 }
 
-/// The number of a message that was republished from a stream, and of the one before it of its subject (NATS ADR-28).
+/// The number of a message that a stream republished, and the number of the message before it in its subject (NATS
+/// ADR-28).
 fn place(message: &Message) -> Option<(u64, u64)> {
     let headers = message.headers.as_ref()?;
     let number = |name| u64::from_str(headers.get(name)?.as_str()).ok();
@@ -292,21 +298,21 @@ fn place(message: &Message) -> Option<(u64, u64)> {
 
 const LATE: &str = "no answer in time";
 
-/// Answers to one question: more than anybody asks for.
+/// The limit on answers to one request, far above what any request needs.
 const REPLIES: usize = 10_000;
 
 const SYNC: u8 = 0;
 const UP: u8 = 1;
 
-/// Between looks whether a connection came back without a word.
+/// The interval of the check whether the client is connected again.
 const REMIND: Duration = Duration::from_secs(1);
 
-/// Messages of a subscription that may wait for this thread; beyond it they are lost, and we know.
+/// Messages of one subscription that may wait for this thread. More are dropped, and reported.
 const WAITING: usize = 65_536;
 
-/// Messages that the client takes before it has sent those before.
+/// Messages that the client accepts before it has sent the earlier ones.
 const SENDING: usize = 256;
 
-/// Bytes that are read at once. The runtime lets a task read 128 times before others have a turn: 2 MB, in which no
-/// subscription's messages are more than may wait.
+/// Bytes read at once. The runtime lets a task read 128 times before other tasks run: 2 MB, which hold fewer messages
+/// of one subscription than may wait.
 const READ: u16 = 16 << 10;

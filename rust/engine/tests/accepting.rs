@@ -1,4 +1,4 @@
-//! Connections that come in by real listeners.
+//! Connections accepted from real listeners.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -27,7 +27,7 @@ fn dial(address: SocketAddr) -> TcpStream {
 const UPGRADE: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A masked message of "hi".
+/// A masked message with the text "hi".
 const HI: &[u8] = b"\x82\x82\0\0\0\0hi";
 
 fn news(engine: &Engine) -> (ConnId, News) {
@@ -48,7 +48,7 @@ fn accept(engine: &Engine, request: ConnId) -> Option<ConnId> {
     engine.accept(request, None, b"", 1.0).unwrap()
 }
 
-/// The head of an answer.
+/// Reads the head of a response.
 fn head(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -75,7 +75,7 @@ fn a_request_is_let_in_and_speaks() {
     assert_eq!(engine.waiting(), 1);
     let conn = engine.accept(id, None, b"", 1.0).unwrap().unwrap();
     assert!(head(&mut stream).starts_with("HTTP/1.1 101 "));
-    // What came behind the head is its first message.
+    // The bytes after the request head are its first message.
     wait_event(&engine, |event| matches!(event, Event::Messages { conn: of, .. } if of == conn).then_some(()));
     engine.send(conn, draft(b"hello")).unwrap();
     assert_eq!(take(&mut stream, 7), b"\x82\x05hello");
@@ -93,21 +93,21 @@ fn a_session_begins_with_its_first_envelope() {
     let conn = engine.accept(id, Some(Codec::Json), b"{}", 1.0).unwrap().unwrap();
     head(&mut stream);
     assert_eq!(take(&mut stream, 4), b"\x81\x02{}");
-    // It goes on over another connection.
+    // The session is resumed over another connection.
     let mut second = dial(listen(&engine));
     second.write_all(UPGRADE).unwrap();
     let (id, _) = request(&engine);
     let refused = UNRESUMED.map(|_| Box::from(&b"[]"[..]));
-    let farewell = Farewell::new(4000, "").unwrap();
-    let link = engine.accept_again(conn, id, Codec::Json, 0, b"{1}", refused, farewell, 1.0).unwrap().unwrap();
+    let close = CloseReason::new(4000, "").unwrap();
+    let link = engine.accept_again(conn, id, Codec::Json, 0, b"{1}", refused, close, 1.0).unwrap().unwrap();
     wait_event(&engine, |event| (event == Event::Resumed { conn, link }).then_some(()));
     head(&mut second);
     assert_eq!(take(&mut second, 5), b"\x81\x03{1}");
     assert_eq!(take(&mut stream, 4), b"\x88\x02\x0f\xa0");
-    // A newcomer that has gone takes nothing from the session.
+    // A newcomer that has gone does not affect the session.
     let refused = UNRESUMED.map(|_| Box::default());
-    let farewell = Farewell::new(4000, "").unwrap();
-    assert_eq!(engine.accept_again(conn, id, Codec::Json, 0, b"", refused, farewell, 1.0).unwrap(), None);
+    let close = CloseReason::new(4000, "").unwrap();
+    assert_eq!(engine.accept_again(conn, id, Codec::Json, 0, b"", refused, close, 1.0).unwrap(), None);
     engine.send(conn, draft(b"x")).unwrap();
     assert!(second.read(&mut [0; 100]).unwrap() > 0);
 }
@@ -132,7 +132,7 @@ fn a_refusal_arrives_though_the_peer_goes_on() {
         let mut stream = dial(address);
         stream.write_all(UPGRADE).unwrap();
         let (id, _) = request(&engine);
-        // More than the socket takes would block it: this is what comes behind the head.
+        // More than the socket takes at once; these bytes come after the head.
         stream.write_all(&[0; 20_000]).unwrap();
         engine.refuse(id, Refusal::new(401, "no token")).unwrap();
         assert!(head(&mut stream).starts_with("HTTP/1.1 401 "));
@@ -220,7 +220,7 @@ fn those_that_wait_in_the_kernel_are_told_that_it_ends() {
         .collect();
     engine.stop_listening().unwrap();
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-    // The host is told of a few at a time.
+    // The host is given only a few at a time.
     thread::scope(|scope| {
         scope.spawn(|| {
             wait_until("all are decided", || {
@@ -269,10 +269,10 @@ fn what_does_not_listen_is_refused() {
     assert!(matches!(engine.listen(file.into(), Door::default()), Err(Error::Io(_))));
 }
 
-/// Peers that are reset, go or stay, while several threads answer them: each has one end, and no place is lost.
+/// Peers reset, leave or stay while several threads answer them. Each ends once, and no place stays taken.
 #[test]
 fn answers_race_with_the_peers_ends() {
-    let engine = Engine::start(Settings {
+    let engine = Engine::start(EngineSettings {
         admission: AdmissionSettings { max_connections: 1000, ..AdmissionSettings::default() },
         ..settings(2)
     })

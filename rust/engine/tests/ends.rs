@@ -28,7 +28,7 @@ fn a_peer_that_went_is_noticed() {
     drop(client);
     engine.publish("room", draft(b"x"), &[]).unwrap();
     let closed = wait_event(&engine, |event| Some(event).filter(|event| !matches!(event, Event::Ended { .. })));
-    // By the read of its end, or by a write before that.
+    // The end is seen by reading, or earlier by a failing write.
     assert!(matches!(closed, Event::Closed { conn: of, cause: Cause::Eof | Cause::Reset } if of == conn));
     assert_eq!(engine.members("room"), 0);
 }
@@ -62,8 +62,8 @@ fn shutdown_in_the_middle_of_a_burst_ends_in_time() {
     for result in [
         engine.check(),
         engine.add_rule("*", settings),
-        engine.open(Way::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).map(drop),
-        engine.open(Way::Hosted { window: 1, fd: None }, Form::RAW, false, [b""; 2], source()).map(drop),
+        engine.open(Transport::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).map(drop),
+        engine.open(Transport::Hosted { window: 1, fd: None }, Form::RAW, false, [b""; 2], source()).map(drop),
         engine.gone(conn),
         engine.send_raw(conn, b""),
         engine.send(conn, draft(b"")),
@@ -83,10 +83,11 @@ fn shutdown_in_the_middle_of_a_burst_ends_in_time() {
 
 #[test]
 fn shutdown_does_not_wait_for_what_was_not_yet_queued() {
-    // Twenty thousand messages for each of two thousand readers, of which nobody reads one.
+    // Twenty thousand messages for each of two thousand connections that read nothing.
     let engine = start(1);
     for _ in 0..2_000 {
-        let conn = engine.open(Way::Hosted { window: 0, fd: None }, Form::RAW, false, [b""; 2], source()).unwrap();
+        let conn =
+            engine.open(Transport::Hosted { window: 0, fd: None }, Form::RAW, false, [b""; 2], source()).unwrap();
         join(&engine, conn, "room").unwrap();
     }
     let barrier = stall(&engine, 0);
@@ -124,7 +125,7 @@ fn a_panic_is_told_and_every_later_call_says_so() {
         _ => None,
     });
     assert_eq!(what, format!("panic in fanwire-{}: as a test asked", conn.shard()));
-    // Its connections end instead of hanging.
+    // The connections end instead of hanging.
     client.end();
     for result in [engine.check(), engine.gone(conn), engine.publish("room", draft(b""), &[]).map(drop)] {
         assert!(matches!(&result, Err(Error::Failed(said)) if *said == what), "{result:?}");
@@ -139,10 +140,10 @@ fn connections_give_their_descriptors_back() {
     for round in 0..2_000 {
         let (ours, theirs) = UnixStream::pair().unwrap();
         sockets.insert(fs::read_link(format!("/proc/self/fd/{}", ours.as_raw_fd())).unwrap());
-        let conn = engine.open(Way::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).unwrap();
+        let conn = engine.open(Transport::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).unwrap();
         join(&engine, conn, "room").unwrap();
         if round % 10 == 0 {
-            // Too much for the socket, so that it is also registered for writing.
+            // More than the socket takes, so that it is also registered for writing.
             engine.send(conn, draft(&vec![0; 1 << 20])).unwrap();
         }
         if round % 3 == 0 {
@@ -151,7 +152,7 @@ fn connections_give_their_descriptors_back() {
         engine.gone(conn).unwrap();
     }
     assert_eq!(sockets.len(), 2_000);
-    // By their inodes: other tests open and close descriptors at the same time.
+    // Compares inodes, because other tests open and close descriptors at the same time.
     wait_until("all are closed", || {
         let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
         open.filter(|target| sockets.contains(target)).count() == 0

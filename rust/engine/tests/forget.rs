@@ -1,4 +1,4 @@
-//! Forgetting keys: who is told, in which order, and what does not come back.
+//! Forgetting keys: which clients are told, in which order, and what does not come back.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn publish(engine: &Engine, room: &str, key: &'static str, payload: &[u8]) -> u6
     engine.publish(room, Draft { key: Some(key), ..draft(payload) }, &[]).unwrap()
 }
 
-/// Type, number and key of the next messages of a session.
+/// The type, number and key of the next messages of a session.
 fn told(client: &mut Client, count: usize) -> Vec<(String, u64, Option<String>)> {
     (0..count)
         .map(|_| {
@@ -76,12 +76,12 @@ fn what_comes_back_is_told_from_the_history() {
     publish(&engine, "h", "k", b"2");
     engine.forget("h", "k").unwrap();
     let since = |encoding: Client| {
-        let entrance = Entrance { since: Some(from), ..Entrance::default() };
+        let entrance = JoinOptions { since: Some(from), ..JoinOptions::default() };
         engine.join(encoding.conn, "h", entrance, None).unwrap();
         encoding
     };
     let mut client = since(session(&engine));
-    // The value has given its place to the forgetting; that it was there is told.
+    // The forgetting has replaced the waiting value, and the client is told that a value was skipped.
     assert_eq!(told(&mut client, 1), [of("forgotten", 3, "k")]);
     let mut raw = since(connect(&engine));
     publish(&engine, "h", "k", b"3");
@@ -95,7 +95,7 @@ fn what_another_node_has_forgotten_is_not_newer_than_what_was_published_since() 
     let (_, early) = engine.forget("v", "other").unwrap();
     thread::sleep(Duration::from_millis(2));
     publish(&engine, "v", "other", b"1");
-    // Ordered before that was published.
+    // The value was published later than the order to forget it.
     assert!(!engine.forget_older("v", "other", early, true).unwrap());
     assert!(!engine.forget_quietly("v", "other", early, &mut Vec::new()).unwrap());
     assert_eq!(engine.snapshot("v").len(), 2);
@@ -103,7 +103,7 @@ fn what_another_node_has_forgotten_is_not_newer_than_what_was_published_since() 
     assert!(engine.forget_older("v", "other", late, true).unwrap());
     assert!(engine.forget_quietly("v", "k", late, &mut Vec::new()).unwrap());
     assert!(engine.snapshot("v").is_empty());
-    // The same once more, when a new value is there.
+    // The same again after a new value was published.
     publish(&engine, "v", "k", b"2");
     assert!(!engine.forget_older("v", "k", late, true).unwrap());
 }
@@ -114,7 +114,7 @@ fn a_value_that_is_older_than_its_forgetting_is_not_copied_from_another_node() {
     publish(&there, "v", "k", b"1");
     let values = there.values("v").unwrap();
     thread::sleep(Duration::from_millis(2));
-    // Nobody has it here, and the answer of the other node is still under way.
+    // No client has it here, and the answer of the other node is still on its way.
     let (_, ts_us) = there.forget("v", "k").unwrap();
     here.forget_quietly("v", "k", ts_us, &mut Vec::new()).unwrap();
     let copy = |values: &[Vec<u8>]| {
@@ -131,19 +131,19 @@ fn a_log_that_is_read_back_does_not_bring_back_what_was_forgotten() {
     let engine = with_rooms();
     let at = |seq, draft| (Stamp { seq, ts_ms: engine.now_ms() }, draft);
     let value = |key| Draft { key: Some(key), ..draft(b"1") };
-    // What is there from before was not followed for a while.
+    // The node did not follow the log for a while.
     engine.place("h", Position { epoch: 7, seq: 0 }).unwrap();
     engine.deliver("h", at(1, value("a")).0, value("a"), &[]).unwrap();
     engine.place("h", Position { epoch: 7, seq: 9 }).unwrap();
     let log = [at(1, value("a")), at(2, value("b")), at(3, forgetting("a")), at(4, forgetting("b")), at(5, value("b"))];
-    // In two pieces, the newer first.
+    // In two parts, the newer one first.
     engine.extend("h", Position { epoch: 7, seq: 2 }, &log[2..]).unwrap();
     engine.extend("h", Position { epoch: 7, seq: 0 }, &log[..2]).unwrap();
     let newest: Vec<_> = engine.snapshot("h").iter().map(|message| message.seq()).collect();
     assert_eq!(newest, [5]);
     let mut client = session(&engine);
     let since = Some(Position { epoch: 7, seq: 0 });
-    engine.join(client.conn, "h", Entrance { since, ..Entrance::default() }, None).unwrap();
+    engine.join(client.conn, "h", JoinOptions { since, ..JoinOptions::default() }, None).unwrap();
     let got = told(&mut client, 4);
     assert_eq!(got.iter().filter(|(kind, ..)| kind == "forgotten").count(), 2, "{got:?}");
 }
@@ -158,7 +158,7 @@ fn a_forgetting_takes_its_number_in_a_log_though_there_is_no_value() {
     assert!(engine.deliver("h", stamp, forgetting("k"), &[]).unwrap());
     assert!(!engine.deliver("h", stamp, forgetting("k"), &[]).unwrap());
     assert_eq!(told(&mut client, 1), [of("forgotten", 6, "k")]);
-    // A room whose numbers come from a log takes none from an order.
+    // A room that is numbered by a log takes no number from an order.
     engine.deliver("h", Stamp { seq: 7, ts_ms: 5 }, Draft { key: Some("k"), ..draft(b"1") }, &[]).unwrap();
     assert_eq!(told(&mut client, 1), [of("message", 7, "k")]);
     assert!(engine.forget_older("h", "k", 6_000_000, false).unwrap());

@@ -1,4 +1,4 @@
-//! Rooms with a past: joins with a position, snapshots, histories, events; many joiners while it is published.
+//! Rooms with a history: joining from a position, snapshots, events, and many joins during publishing.
 
 use super::*;
 
@@ -23,7 +23,8 @@ fn a_join_with_a_position_gets_what_came_after_it_and_then_the_stream() {
         (None, Err(Unrecovered::History), vec![]),
     ] {
         let mut client = session(&engine);
-        let joined = engine.join(client.conn, "h.a", Entrance { since, ..Entrance::default() }, Some(REPLY)).unwrap();
+        let joined =
+            engine.join(client.conn, "h.a", JoinOptions { since, ..JoinOptions::default() }, Some(REPLY)).unwrap();
         assert_eq!(joined.recovered, expected);
         let reply = client.envelope();
         assert_eq!((&reply["type"], &reply["re"], &reply["seq"]), (&"joined".into(), &"c1".into(), &5.into()));
@@ -46,7 +47,7 @@ fn a_join_from_a_state_needs_what_came_after_it() {
     let Position { epoch, .. } = engine.position("h.a").unwrap();
     let mut client = session(&engine);
     let reply = JoinReply { extra: r#","snapshot":[1]"#, is_state: true, ..REPLY };
-    let at = |seq| Entrance { since: Some(Position { epoch, seq }), only_whole: true, again: false };
+    let at = |seq| JoinOptions { since: Some(Position { epoch, seq }), only_whole: true, again: false };
     let joined = engine.join(client.conn, "h.a", at(2), Some(reply)).unwrap();
     assert_eq!((joined.recovered, engine.members("h.a")), (Err(Unrecovered::History), 0));
     engine.join(client.conn, "h.a", at(3), Some(reply)).unwrap();
@@ -64,7 +65,7 @@ fn a_full_room_takes_nobody_but_those_who_are_in_it() {
     join(&engine, clients[0].conn, "small").unwrap();
     join(&engine, clients[1].conn, "small").unwrap();
     assert!(matches!(join(&engine, clients[2].conn, "small"), Err(Error::Full { limit: 2, .. })));
-    engine.join(clients[1].conn, "small", Entrance { again: true, ..Entrance::default() }, None).unwrap();
+    engine.join(clients[1].conn, "small", JoinOptions { again: true, ..JoinOptions::default() }, None).unwrap();
     engine.leave(clients[0].conn, "small").unwrap();
     wait_until("there is room", || join(&engine, clients[2].conn, "small").is_ok());
 }
@@ -102,7 +103,7 @@ fn joiners_with_a_position_miss_nothing_while_two_threads_publish() {
                 let mut client = session(engine);
                 let from = reader % 3;
                 let since = Some(Position { epoch, seq: from });
-                engine.join(client.conn, "h.a", Entrance { since, ..Entrance::default() }, Some(REPLY)).unwrap();
+                engine.join(client.conn, "h.a", JoinOptions { since, ..JoinOptions::default() }, Some(REPLY)).unwrap();
                 assert_eq!(client.envelope()["payload"]["recovered"], true);
                 for expected in from + 1..=2 * EACH + 3 {
                     assert_eq!(client.envelope()["seq"], expected);
@@ -126,9 +127,9 @@ fn a_session_resumes_over_another_socket() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     let (hello, refused) = ([&b""[..], br#"{"type":"welcome"}"#], Default::default());
-    let way = Way::Socket(ours.into());
-    let farewell = Farewell::new(4503, "").unwrap();
-    let link = engine.resume(first.conn, way, Form::JSON, 1, hello, refused, farewell, source()).unwrap();
+    let transport = Transport::Socket(ours.into());
+    let close = CloseReason::new(4503, "").unwrap();
+    let link = engine.resume(first.conn, transport, Form::JSON, 1, hello, refused, close, source()).unwrap();
     let mut second = Client { conn: link, stream: std::io::BufReader::new(theirs) };
     assert_eq!(second.envelope()["type"], "welcome");
     for seq in 2..=4 {
@@ -147,7 +148,7 @@ fn the_application_reads_what_is_kept_and_which_rooms_there_are() {
         engine.publish("h.a", draft(&[number]), &[]).unwrap();
     }
     let client = session(&engine);
-    engine.join(client.conn, "other", Entrance::default(), None).unwrap();
+    engine.join(client.conn, "other", JoinOptions::default(), None).unwrap();
     let (epoch, messages) = engine.history("h.a", None, 9).unwrap();
     assert_eq!(epoch, engine.position("h.a").unwrap().epoch);
     assert_eq!(messages.iter().map(|message| message.payload()).collect::<Vec<_>>(), [&[1], &[2]]);

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_publish_to_a_full_queue_is_refused_and_takes_no_number() {
     for (queue_items, queue_bytes) in [(10, usize::MAX), (usize::MAX, 10 * (8 + OVERHEAD))] {
-        let engine = Engine::start(Settings { queue_items, queue_bytes, ..settings(1) }).unwrap();
+        let engine = Engine::start(EngineSettings { queue_items, queue_bytes, ..settings(1) }).unwrap();
         let mut client = member(&engine, "room");
         let barrier = stall(&engine, 0);
         for seq in 1..=10u64 {
@@ -19,9 +19,9 @@ fn a_publish_to_a_full_queue_is_refused_and_takes_no_number() {
         assert!(overloaded(engine.broadcast(draft(&[0; 8]), &[]).map(|()| 0)));
         assert!(overloaded(join(&engine, client.conn, "other")));
         assert_eq!((engine.published(), engine.members("other")), ((10, 6), 0));
-        // Nobody is there to be reached through the full queue.
+        // The room has no members, so the full queue does not matter.
         assert_eq!(engine.publish("empty", draft(b""), &[]).unwrap(), 1);
-        // What must not be lost is taken all the same.
+        // What must not be lost is accepted even so.
         engine.send_raw(client.conn, b"").unwrap();
         engine.hold(client.conn, false).unwrap();
 
@@ -36,7 +36,7 @@ fn a_publish_to_a_full_queue_is_refused_and_takes_no_number() {
 
 #[test]
 fn rooms_are_limited_and_those_without_members_make_way() {
-    let engine = Engine::start(Settings { max_rooms: 1, ..settings(1) }).unwrap();
+    let engine = Engine::start(EngineSettings { max_rooms: 1, ..settings(1) }).unwrap();
     engine
         .add_rule("values", RoomSettings { delivery: Delivery::Latest, max_keys: 1, ..RoomSettings::default() })
         .unwrap();
@@ -49,7 +49,7 @@ fn rooms_are_limited_and_those_without_members_make_way() {
     assert_eq!((engine.members("other"), engine.rooms()), (0, 1));
     publish("held").unwrap();
 
-    // One call looks through a part of the table only.
+    // One call looks through only a part of the table.
     engine.leave(client.conn, "held").unwrap();
     wait_until("a room without members has made way", || publish("values").is_ok());
     for _ in 0..100 {

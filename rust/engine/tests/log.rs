@@ -1,4 +1,4 @@
-//! Rooms whose numbering comes from outside: places, holes, what comes twice, what is put before, what never comes.
+//! Rooms that are numbered from outside: positions, holes, duplicates, older messages, and numbers that never come.
 
 use super::*;
 
@@ -13,9 +13,9 @@ fn deliver(engine: &Engine, seq: u64) -> bool {
     engine.deliver("h.a", Stamp { seq, ts_ms: TS_MS }, draft(&seq.to_be_bytes()), &[]).unwrap()
 }
 
-/// Messages from a minute ago.
+/// Adds messages that are a minute old.
 fn extend(engine: &Engine, epoch: u64, floor: u64, seqs: &[u64]) {
-    let ts_ms = engine.mint.started_ms() - 60_000;
+    let ts_ms = engine.builder.started_ms() - 60_000;
     let messages: Vec<_> = seqs.iter().map(|&seq| (Stamp { seq, ts_ms }, draft(b"12345678"))).collect();
     engine.extend("h.a", Position { epoch, seq: floor }, &messages).unwrap();
 }
@@ -24,11 +24,11 @@ fn floor(engine: &Engine) -> u64 {
     engine.floor("h.a").unwrap().seq
 }
 
-/// Number and number before of what a session gets that comes from there.
+/// The number, and the number before it, of each message that a session gets when it joins from `seq`.
 fn since(engine: &Engine, seq: u64) -> Result<Vec<(u64, Option<u64>)>, Unrecovered> {
     let mut client = session(engine);
     let since = Some(Position { epoch: EPOCH, seq });
-    let joined = engine.join(client.conn, "h.a", Entrance { since, ..Entrance::default() }, None).unwrap();
+    let joined = engine.join(client.conn, "h.a", JoinOptions { since, ..JoinOptions::default() }, None).unwrap();
     engine.close(client.conn, None, "", true).unwrap();
     let mut found = Vec::new();
     while let (1, payload) = client.frame() {
@@ -39,7 +39,7 @@ fn since(engine: &Engine, seq: u64) -> Result<Vec<(u64, Option<u64>)>, Unrecover
     joined.recovered.map(|()| found)
 }
 
-/// What any message of these tests costs a history.
+/// What one message of these tests takes in a history.
 const SIZE: usize = 2 * 10 + OVERHEAD;
 
 #[test]
@@ -59,14 +59,14 @@ fn a_message_keeps_its_number_and_time_and_says_what_came_before() {
     }
     assert_eq!(engine.position("h.a").unwrap(), Position { epoch: EPOCH, seq: 15 });
     assert_eq!(engine.published().0, 2);
-    // Our own number follows.
+    // Publishing here takes the next number.
     assert_eq!(engine.publish("h.a", draft(b""), &[]).unwrap(), 16);
     assert_eq!(client.envelope().get("prev"), None);
 }
 
 #[test]
 fn a_message_with_a_number_is_refused_like_any_and_then_comes_again() {
-    let engine = Engine::start(Settings { queue_items: 10, ..settings(1) }).unwrap();
+    let engine = Engine::start(EngineSettings { queue_items: 10, ..settings(1) }).unwrap();
     let mut client = member(&engine, "h.a");
     let barrier = stall(&engine, 0);
     assert!((1..=10).all(|seq| deliver(&engine, seq)));
@@ -105,7 +105,7 @@ fn a_place_empties_the_history_and_keeps_the_newest_values() {
     let mut client = member(&engine, "h.a");
     assert_eq!(client.number(), 4);
     assert!(engine.forget("h.a", "").unwrap().0);
-    // The forgetting is kept in the history.
+    // The message that forgets the key is kept in the history.
     assert_eq!(engine.kept().used(), OVERHEAD + 2 * 2);
 }
 
@@ -116,7 +116,7 @@ fn what_was_before_can_be_had_together_with_what_came_since() {
     place(&engine, 20);
     assert!(deliver(&engine, 21) && deliver(&engine, 25));
     assert_eq!(since(&engine, 15), Err(Unrecovered::History));
-    // 21 is there already, and nothing is known to have been at 7 or before.
+    // 21 is there already, and no message is known at 7 or before.
     extend(&engine, EPOCH, 7, &[5, 7, 8, 12, 20, 21]);
     assert_eq!(floor(&engine), 7);
     let all = [(8, None), (12, Some(8)), (20, Some(12)), (21, None), (25, Some(21))];
@@ -124,10 +124,10 @@ fn what_was_before_can_be_had_together_with_what_came_since() {
         assert_eq!(since(&engine, from).as_deref(), Ok(&all[skipped..]), "{from}");
     }
     assert_eq!((since(&engine, 6), since(&engine, 26)), (Err(Unrecovered::History), Err(Unrecovered::Position)));
-    // And before that.
+    // Now a message from before that.
     extend(&engine, EPOCH, 2, &[6]);
     assert_eq!(since(&engine, 2).unwrap()[..2], [(6, Some(2)), (8, None)]);
-    // Nothing was before.
+    // There was no message before.
     extend(&engine, EPOCH, 0, &[]);
     assert_eq!((floor(&engine), engine.kept().used()), (0, 6 * SIZE));
     assert!(deliver(&engine, 26));
@@ -145,17 +145,17 @@ fn of_what_was_before_the_newest_is_kept_that_there_is_space_for() {
         (RoomSettings { history: 10, history_bytes: 4 * SIZE, ..history }, usize::MAX),
         (RoomSettings { history: 10, ..history }, 4 * SIZE),
     ] {
-        let engine = Engine::start(Settings { history_bytes, ..settings(1) }).unwrap();
+        let engine = Engine::start(EngineSettings { history_bytes, ..settings(1) }).unwrap();
         engine.add_rule("h.*", rule).unwrap();
         place(&engine, 20);
         assert!(deliver(&engine, 21) && deliver(&engine, 22));
         extend(&engine, EPOCH, 1, &[5, 8, 12, 15]);
         assert_eq!((floor(&engine), engine.kept().used()), (8, 4 * SIZE));
         assert_eq!(since(&engine, 8).unwrap(), [(12, Some(8)), (15, Some(12)), (21, None), (22, None)]);
-        // There is no space, but one number more is known not to be.
+        // There is no space for 7, but the hole before it is known.
         extend(&engine, EPOCH, 1, &[5, 7]);
         assert_eq!(floor(&engine), 7);
-        // A new message takes the place of the oldest.
+        // A new message replaces the oldest.
         assert!(deliver(&engine, 23));
         assert_eq!((floor(&engine), engine.kept().used()), (12, 4 * SIZE));
         place(&engine, 23);
@@ -169,7 +169,7 @@ fn what_is_too_old_is_not_put_before_and_ages_there() {
     let history_age_us = 3_600_000_000;
     engine.add_rule("h.*", RoomSettings { history: 10, history_age_us, ..RoomSettings::default() }).unwrap();
     place(&engine, 20);
-    let now_ms = engine.mint.started_ms() + engine.mint.now_us() / 1000;
+    let now_ms = engine.builder.started_ms() + engine.builder.now_us() / 1000;
     let at = |seq, minutes: u64| (Stamp { seq, ts_ms: now_ms - 60_000 * minutes }, draft(b"x"));
     let from = Position { epoch: EPOCH, seq: 0 };
     engine.extend("h.a", from, &[at(4, 90), at(5, 61), at(9, 59), at(12, 5)]).unwrap();
@@ -230,7 +230,7 @@ fn what_was_before_may_have_the_newest_value_of_a_key() {
     assert_eq!((floor(&engine), engine.kept().used()), (5, 5 * SIZE));
     let mut client = member(&engine, "h.a");
     assert_eq!((client.frame().1, client.frame().1), (b"00000008".to_vec(), b"00000021".to_vec()));
-    // What is from another numbering is older than all of this one.
+    // A message of another epoch counts as older than all messages of this one.
     engine.place("h.a", Position { epoch: EPOCH + 1, seq: 2 }).unwrap();
     engine.extend("h.a", Position { epoch: EPOCH + 1, seq: 0 }, &[at(1, "a", b"00000001")]).unwrap();
     let mut client = member(&engine, "h.a");

@@ -1,4 +1,4 @@
-//! Many threads publish, many connections read: one order, no gap, nobody is left waiting.
+//! Many threads publish to many connections: one order, no gap, no missed wakeup.
 
 use std::collections::HashMap;
 
@@ -42,8 +42,8 @@ fn every_member_sees_one_order_whichever_threads_publish() {
     assert_eq!(engine.published(), (THREADS * COUNT, 0));
 }
 
-/// Publishes `count` numbers, each under the key that `key` gives it, while twenty connections join one after the
-/// other; hands each with the number of its join to `read`.
+/// Publishes `count` numbers under the keys that `key` returns, while twenty connections join one after the other.
+/// Calls `read` with each connection and the number at which it joined.
 fn join_while_publishing(count: u64, key: fn(u64) -> u64, read: fn(Client, u64) -> ()) {
     let engine = start(2);
     engine
@@ -59,7 +59,7 @@ fn join_while_publishing(count: u64, key: fn(u64) -> u64, read: fn(Client, u64) 
             }
         });
         for nth in 0..20 {
-            // The joins are spread over the burst by what has been published, not by time.
+            // The joins depend on how much was published, not on time.
             wait_until("enough was published", || engine.published().0 >= count * nth / 20);
             let client = connect(engine);
             let seq = join(engine, client.conn, "q.all").unwrap();
@@ -70,7 +70,7 @@ fn join_while_publishing(count: u64, key: fn(u64) -> u64, read: fn(Client, u64) 
 
 #[test]
 fn a_joiner_gets_the_values_then_the_stream_without_gap_or_duplicate() {
-    // A key for each message: nothing is replaced, so all of them have to come, once and in order.
+    // Each message has its own key, so none is replaced: all must come once and in order.
     join_while_publishing(
         5_000,
         |number| number,
@@ -96,17 +96,17 @@ fn a_joiner_of_few_keys_gets_each_value_once_and_ends_with_the_last() {
                 assert!(older < Some(number), "{number} after {older:?}");
                 snapshot += (number <= joined_at) as u64;
             }
-            // At most the newest of each key from before the join; some of them may have been replaced on the way.
+            // At most the newest value of each key comes from before the join; some may be replaced on the way.
             assert!(snapshot <= joined_at.min(7), "{snapshot} values from before the join");
         },
     );
 }
 
-/// Puts itself back into the queue, so that there is always a command, until told to end.
+/// Queues itself again until told to stop, so that there is always a command.
 fn again(queue: Arc<Queue<Command<Wire>>>, is_over: Arc<AtomicBool>) {
     if !is_over.load(Relaxed) {
         let next = Arc::clone(&queue);
-        // The thread is awake: this runs on it.
+        // The thread is awake, because this runs on it.
         on_thread(&queue, move || again(next, is_over));
     }
 }
@@ -116,7 +116,7 @@ fn a_blocked_socket_is_looked_at_while_commands_never_cease() {
     let engine = start(1);
     let mut client = member(&engine, "room");
     let is_over = Arc::new(AtomicBool::new(false));
-    // More than any socket buffer holds, so that it blocks again and again.
+    // This is more than any socket buffer holds, so the connection blocks again and again.
     for number in 0..2_000u64 {
         let mut payload = number.to_be_bytes().to_vec();
         payload.resize(1_000, 0);
@@ -155,7 +155,7 @@ fn those_excepted_and_those_elsewhere_hear_nothing() {
 #[test]
 fn a_hosted_connection_gets_as_many_bytes_as_it_was_granted() {
     let engine = start(1);
-    let conn = engine.open(Way::Hosted { window: 5, fd: None }, Form::RAW, false, [b""; 2], source()).unwrap();
+    let conn = engine.open(Transport::Hosted { window: 5, fd: None }, Form::RAW, false, [b""; 2], source()).unwrap();
     engine.send_raw(conn, b"head").unwrap();
     engine.send(conn, draft(b"payload")).unwrap();
     engine.close(conn, Some(1000), "", true).unwrap();

@@ -1,4 +1,4 @@
-//! The lane of one room in an outbox: what waits in it, and what of that may leave.
+//! The lane of one room in an outbox: the messages that wait, and which of them may leave.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use crate::protocol::form::Form;
 pub(super) struct RoomLane {
     pub(super) lane: Lane,
     pub(super) cost: usize,
-    /// How many messages may leave now, by [`Rooms::plan`](crate::outbox::rooms::Rooms::plan).
+    /// How many messages may leave now, computed by [`RoomLanes::plan`](crate::outbox::rooms::RoomLanes::plan).
     pub(super) planned: usize,
     pub(super) has_turn: bool,
     pub(super) name: Option<Arc<str>>,
-    /// What is under way, where the peer reports.
-    pub(super) window: Option<Box<Told>>,
+    /// The window of the room, if the peer reports.
+    pub(super) window: Option<Box<ReportedWindow>>,
 }
 
-/// A window, and what the peer was told last of its size; 0: nothing.
+/// A window, and the size that the peer was told last; 0 if it was told none.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct ReportedWindow {
     pub(super) window: Window,
     pub(super) size: usize,
 }
 
 impl RoomLane {
-    /// How many of its next messages its window admits, `most` at most.
+    /// Returns how many of its next messages the window admits, at most `most`.
     pub(super) fn admitted(&mut self, most: usize, form: Form) -> usize {
         let bytes = self.bytes();
         let Some(told) = self.window.as_mut().filter(|told| !told.window.fits(bytes)) else {
@@ -43,12 +43,12 @@ impl RoomLane {
         admitted.count()
     }
 
-    /// Bytes of its messages on the wire.
+    /// Returns the bytes of its messages on the wire.
     pub(super) fn bytes(&self) -> usize {
         self.cost - self.lane.len() * OVERHEAD
     }
 
-    /// The planned message with so many planned ones before it.
+    /// Returns the message at index `round`, if it is planned.
     pub(super) fn planned_at(&self, round: usize) -> Option<&Arc<Message>> {
         (round < self.planned).then(|| self.lane.get(round)).flatten()
     }

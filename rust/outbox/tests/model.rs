@@ -1,4 +1,5 @@
-//! Random histories: whatever happens, and whatever a peer says, every message has exactly one fate, and the order holds.
+//! Random histories: whatever happens and whatever a peer reports, every message has exactly one fate, and the order
+//! holds.
 
 use crate::message::KeyId;
 use std::collections::HashMap;
@@ -27,7 +28,7 @@ enum Op {
         len: usize,
     },
     Relieve,
-    /// The peer says that all was taken but the last few; or more than all.
+    /// The peer reports that everything was taken but the last few messages, or more than everything.
     Taken {
         room: RoomId,
         but: i64,
@@ -71,12 +72,12 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What is known of every message that was pushed.
+/// What is known about every message that was pushed.
 struct Known {
     room: RoomId,
     delivery: Delivery,
     key: Option<KeyId>,
-    /// Its place in the order of its lane; a replacing message takes that of the replaced one.
+    /// Its place in the order of its lane. A replacing message has the place of the replaced one.
     place: u64,
     overflowed: bool,
     reports: Vec<Drop>,
@@ -84,7 +85,7 @@ struct Known {
 
 struct Model {
     outbox: Outbox,
-    sink: Ration,
+    sink: LimitedSink,
     known: Vec<Known>,
     /// The newest value of each key.
     newest: HashMap<KeyId, u64>,
@@ -102,7 +103,7 @@ enum Bound {
     Reports,
 }
 
-/// Messages of some kilobytes, of which few fill a window.
+/// Messages of some kilobytes, so that a few fill a window.
 const SCALE: usize = 50;
 const LIMIT: usize = 1500 * SCALE;
 const CONTROL_MAX: usize = 127;
@@ -170,9 +171,10 @@ impl Model {
 
     fn answer(&mut self, but: i64) {
         if self.bound == Bound::Probes {
-            let seal = &self.outbox.seal.as_ref().expect("it has probes").0;
+            let probe_key = &self.outbox.probe_key.as_ref().expect("it has probes").0;
             let frames = parse_whole(&self.sink.taken);
-            let newest = frames.iter().rev().find_map(|frame| seal.number(ConnId::from_u64(7), &frame.1)).unwrap_or(0);
+            let newest =
+                frames.iter().rev().find_map(|frame| probe_key.number(ConnId::from_u64(7), &frame.1)).unwrap_or(0);
             self.outbox.answered(newest.saturating_add_signed(-but), self.now_us);
         }
     }
@@ -208,16 +210,16 @@ impl Model {
         progress
     }
 
-    /// What holds after every step.
+    /// Checks what must hold after every step.
     fn check(&self) {
         let begun = matches!(&self.outbox.begun, Some(Begun { frame: Frame::Message(_), .. }));
         let gone: usize = self.known.iter().map(|known| known.reports.len() + known.overflowed as usize).sum();
         assert_eq!(self.known.len(), self.written + gone + self.outbox.messages() + begun as usize);
-        // A ping, the pongs, and one more that has begun to leave, may come on top of the limit.
+        // A ping, the pongs, and one more frame that has begun to leave may exceed the limit.
         assert!(self.outbox.bytes() <= LIMIT + self.snapshot_bytes + (PONGS_MAX + 2) * CONTROL_MAX);
     }
 
-    /// What holds when all was flushed.
+    /// Checks what must hold when everything was flushed.
     fn finish(mut self) {
         self.sink.left = usize::MAX;
         let is_closing = self.outbox.is_closing();
@@ -241,7 +243,7 @@ impl Model {
         let left = seqs(&self.sink.taken);
         assert_eq!(left.len(), self.written);
         for room in 0..4 {
-            // The reliable ones have one lane for all rooms.
+            // The reliable messages of all rooms share one lane.
             let lane = left.iter().map(|&seq| &self.known[seq as usize]);
             let is_of = |known: &&Known| match known.delivery {
                 Delivery::Reliable => room == 0,
@@ -275,10 +277,10 @@ proptest! {
         let mut model = Model {
             outbox: match bound {
                 Bound::Nothing => Outbox::new(LIMIT, Form::RAW),
-                Bound::Probes => Outbox::new(LIMIT, Form::RAW).with_probes(Seal::default(), ConnId::from_u64(7)),
+                Bound::Probes => Outbox::new(LIMIT, Form::RAW).with_probes(ProbeKey::default(), ConnId::from_u64(7)),
                 Bound::Reports => Outbox::of_session(LIMIT, Form::RAW, usize::MAX),
             },
-            sink: Ration::default(),
+            sink: LimitedSink::default(),
             known: Vec::new(),
             newest: HashMap::new(),
             written: 0,

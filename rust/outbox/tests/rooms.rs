@@ -1,4 +1,4 @@
-//! Rooms have their turns, and do not hold each other up.
+//! Rooms send in turn and do not hold each other up.
 
 use super::*;
 use crate::outbox::window::INITIAL;
@@ -27,7 +27,7 @@ fn rooms_have_their_turns_wherever_writes_are_cut() {
     for ration in 1..=12 * turns.len() {
         for mut outbox in [Outbox::new(1 << 20, Form::RAW), reporter()] {
             pushed(&mut outbox, messages, 0);
-            let mut sink = Ration::default();
+            let mut sink = LimitedSink::default();
             let mut progress = Progress::Blocked;
             while progress == Progress::Blocked {
                 sink.left = ration;
@@ -44,7 +44,7 @@ fn a_close_frame_comes_behind_all_rooms() {
     pushed(&mut outbox, [(2, 1), (3, 2)], 0);
     pushed(&mut outbox, (10..300).map(|seq| (1, seq)), 0);
     outbox.close(frame::close(None, ""), true, &mut |_, _| {});
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Closed, 292));
     assert_eq!((seqs(&sink.taken).len(), parse(&sink.taken).last().unwrap().0), (292, 8));
 }
@@ -54,7 +54,7 @@ fn a_room_with_much_to_say_does_not_keep_another_waiting() {
     let mut outbox = Outbox::new(1 << 30, Form::RAW);
     pushed(&mut outbox, (0..1_000).map(|seq| (1, seq)), 0);
     pushed(&mut outbox, [(2, 5_000)], 0);
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Empty);
     let seqs = seqs(&sink.taken);
     assert_eq!((seqs.len(), seqs[1]), (1_001, 5_000));
@@ -64,16 +64,16 @@ fn a_room_with_much_to_say_does_not_keep_another_waiting() {
 fn while_one_room_is_held_all_of_the_others_leaves() {
     let mut outbox = reporter();
     pushed(&mut outbox, (0..100).map(|seq| (1, seq)), 1_000);
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Held, INITIAL / 1_012));
     pushed(&mut outbox, (0..500).map(|seq| (2, seq)), 10);
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Held, 500));
     assert!(outbox.waits(1) && !outbox.waits(2) && outbox.is_held());
-    // A value that takes the place of the first may be larger or smaller.
+    // A value that replaces another may be larger or smaller.
     outbox.leave(2, &mut |_, _| panic!("nothing waits"));
     outbox.leave(1, &mut |_, reason| assert_eq!(reason, Drop::Closed));
     assert_eq!((outbox.messages(), outbox.bytes(), outbox.is_held()), (0, 0, false));
-    // Who joins again begins again.
+    // A connection that joins again starts again.
     pushed(&mut outbox, [(1, 1)], 1_000);
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 1));
 }
@@ -81,7 +81,7 @@ fn while_one_room_is_held_all_of_the_others_leaves() {
 #[test]
 fn a_value_that_grows_while_it_waits_still_fits_its_window_or_waits() {
     let mut outbox = reporter();
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     pushed(&mut outbox, [(1, 1)], INITIAL - 1_000);
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 1));
     let value = |seq, extra| message(seq, Delivery::Latest, Some(7), extra);
@@ -106,7 +106,7 @@ fn the_room_that_holds_the_most_gives_way() {
 fn lanes_of_rooms_that_are_over_are_given_back() {
     let mut outbox = Outbox::new(1 << 20, Form::RAW);
     pushed(&mut outbox, (1..1_000).map(|room| (room, room)), 0);
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 999));
     assert_eq!(outbox.droppable.capacity(), 0);
     pushed(&mut outbox, [(1, 1), (2, 2)], 0);
@@ -124,7 +124,7 @@ fn a_room_that_drops_what_is_new_does_so_for_what_it_has_itself() {
     for seq in 0..8 {
         outbox.push(&newest(seq), &mut |message, reason| dropped.push((message.room(), message.seq(), reason)));
     }
-    // Until each has a half.
+    // Until each room has a half.
     let others = (0..5).map(|seq| (1, seq, Drop::Oldest));
     assert_eq!(dropped, others.chain((5..8).map(|seq| (2, seq, Drop::Newest))).collect::<Vec<_>>());
 }
@@ -138,8 +138,8 @@ fn what_is_no_message_has_the_place_of_what_may_be_dropped() {
     assert!(outbox.push_raw([0; 5].into(), &mut |message, reason| dropped.push((message.seq(), reason))));
     assert_eq!(dropped, [(1, Drop::Oldest)]);
     assert!(!outbox.push_raw(vec![0; outbox.limit].into(), &mut |_, _| {}));
-    // What a link begins with comes in any case.
-    let mut sink = Ration::unlimited();
+    // The first bytes of a link always come.
+    let mut sink = LimitedSink::unlimited();
     outbox.push_first(vec![7; 10_000].into());
     flush(&mut outbox, &mut sink);
     assert_eq!(sink.taken.len(), 5 + 10_000);
@@ -147,15 +147,15 @@ fn what_is_no_message_has_the_place_of_what_may_be_dropped() {
 
 #[test]
 fn a_ping_asks_for_the_last_answer_that_is_missing() {
-    let seal = Seal::default();
+    let probe_key = ProbeKey::default();
     let conn = ConnId::from_u64(3);
-    let mut outbox = Outbox::new(1 << 20, Form::RAW).with_probes(seal.clone(), conn);
+    let mut outbox = Outbox::new(1 << 20, Form::RAW).with_probes(probe_key.clone(), conn);
     assert_eq!(outbox.ping_payload(), None);
     pushed(&mut outbox, (0..100).map(|seq| (1, seq)), 1_000);
-    while flush(&mut outbox, &mut Ration::unlimited()).1 > 0 {}
-    let number = seal.number(conn, &outbox.ping_payload().unwrap()).unwrap();
+    while flush(&mut outbox, &mut LimitedSink::unlimited()).1 > 0 {}
+    let number = probe_key.number(conn, &outbox.ping_payload().unwrap()).unwrap();
     assert!(outbox.is_held());
     outbox.answered(number, 1_000);
     assert_eq!(outbox.ping_payload(), None);
-    assert!(flush(&mut outbox, &mut Ration::unlimited()).1 > 0);
+    assert!(flush(&mut outbox, &mut LimitedSink::unlimited()).1 > 0);
 }

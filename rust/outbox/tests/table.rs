@@ -1,8 +1,8 @@
-//! Each rule at its limit: what leaves, what is reported, what is counted.
+//! Each delivery class at its limit: what leaves, what is reported, and what is counted.
 
 use super::*;
 
-/// Pushes the messages and flushes all; returns the last answer, the numbers that left, and the reports.
+/// Pushes the messages and flushes everything. Returns the last result, the numbers that left, and the reports.
 fn run(limit: usize, messages: &[Arc<Message>]) -> (Push, Vec<u64>, Vec<(u64, Drop)>) {
     let mut outbox = Outbox::new(limit, Form::RAW);
     let mut dropped = Vec::new();
@@ -11,7 +11,7 @@ fn run(limit: usize, messages: &[Arc<Message>]) -> (Push, Vec<u64>, Vec<(u64, Dr
         assert_eq!(push, Push::Done, "only the last may overflow");
         push = outbox.push(message, &mut into(&mut dropped));
     }
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     flush(&mut outbox, &mut sink);
     assert_eq!(outbox.bytes(), 0);
     (push, seqs(&sink.taken), dropped)
@@ -127,13 +127,13 @@ fn a_snapshot_may_exceed_the_limit_which_is_back_when_all_has_left() {
     let snapshot: Vec<_> = (2..12).map(|seq| latest(seq, seq)).collect();
     assert_eq!(outbox.push_snapshot(&snapshot, &mut into(&mut dropped)), Push::Done);
     assert_eq!((outbox.messages(), outbox.bytes()), (11, 11 * COST));
-    // The stream that follows has the room it would have had without the snapshot.
+    // The stream that follows has the same space as without the snapshot.
     assert_eq!(outbox.push(&reliable(12), &mut into(&mut dropped)), Push::Done);
     assert_eq!(dropped, []);
     assert_eq!(outbox.push(&reliable(13), &mut into(&mut dropped)), Push::Done);
     assert_eq!(dropped, [(2, Drop::Oldest)]);
 
-    let mut sink = Ration { left: 100, ..Ration::default() };
+    let mut sink = LimitedSink { left: 100, ..LimitedSink::default() };
     assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Blocked);
     assert_eq!(outbox.allowance, 10 * COST);
     sink.left = usize::MAX;
@@ -156,7 +156,7 @@ fn raw_bytes_count_and_are_refused_at_the_limit() {
     assert_eq!(outbox.bytes(), COST);
     outbox.close(frame::close(None, ""), false, &mut |_, _| {});
     assert!(!outbox.push_raw(Box::default(), &mut |_, _| {}), "nothing is accepted after a close");
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Closed);
     assert_eq!((sink.taken.len(), outbox.bytes()), (COST + 2, 0), "a handshake reply is not dropped by a close");
 }
@@ -169,14 +169,14 @@ fn control_frames_are_bounded_without_being_limited() {
         outbox.push_ping(frame::control(Opcode::Ping, b""));
         assert!(outbox.bytes() <= (PONGS_MAX + 1) * 127);
     }
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     flush(&mut outbox, &mut sink);
     let pongs = (1000 - PONGS_MAX..1000).map(|n| (10, vec![0; n % 126]));
     assert_eq!(parse(&sink.taken), pongs.chain([(9, vec![])]).collect::<Vec<_>>());
 }
 
 /// One reliable message begun, one waiting, one droppable waiting.
-fn busy(sink: &mut Ration) -> Outbox {
+fn busy(sink: &mut LimitedSink) -> Outbox {
     let mut outbox = Outbox::new(1 << 20, Form::RAW);
     outbox.push(&reliable(1), &mut |_, _| {});
     sink.left = 3;
@@ -198,7 +198,7 @@ fn close_flushes_or_drops_and_the_second_can_only_drop() {
         (vec![true, false], vec![1], vec![(2, Closed), (3, Closed)]),
         (vec![false, true], vec![1], vec![(2, Closed), (3, Closed)]),
     ] {
-        let mut sink = Ration::default();
+        let mut sink = LimitedSink::default();
         let mut outbox = busy(&mut sink);
         let mut dropped = Vec::new();
         for (n, &flush) in flushes.iter().enumerate() {
@@ -217,7 +217,7 @@ fn close_flushes_or_drops_and_the_second_can_only_drop() {
 
 #[test]
 fn nothing_is_accepted_after_a_close() {
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     let mut outbox = Outbox::new(1 << 20, Form::RAW);
     outbox.close(frame::close(Some(1000), ""), true, &mut |_, _| {});
     for has_left in [false, true] {
@@ -236,12 +236,12 @@ fn nothing_is_accepted_after_a_close() {
 
 #[test]
 fn clearing_what_may_be_dropped_leaves_the_rest() {
-    let mut sink = Ration::default();
+    let mut sink = LimitedSink::default();
     let mut outbox = busy(&mut sink);
     let mut dropped = Vec::new();
     outbox.clear_droppable(Drop::Budget, &mut into(&mut dropped));
     assert_eq!(dropped, [(3, Drop::Budget)]);
-    // A cleared key is forgotten: the next value waits at the end, not in a place that is gone.
+    // A dropped key is forgotten: the next value waits at the end, not in a place that is gone.
     outbox.push(&drop_oldest(4), &mut into(&mut dropped));
     outbox.push(&latest(5, 7), &mut into(&mut dropped));
     flush(&mut outbox, &mut sink);
@@ -255,6 +255,6 @@ fn an_empty_outbox_keeps_little_memory() {
         outbox.push(&latest(seq, seq), &mut |_, _| {});
         outbox.push(&reliable(seq), &mut |_, _| {});
     }
-    flush(&mut outbox, &mut Ration::unlimited());
+    flush(&mut outbox, &mut LimitedSink::unlimited());
     assert!(outbox.reliable.capacity() <= 128 && outbox.droppable.capacity() <= 128);
 }

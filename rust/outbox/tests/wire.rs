@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Something in every lane, pushed in another order than it has to leave in.
+/// Messages in every lane, pushed in another order than they must leave in.
 fn full() -> (Outbox, Vec<u8>) {
     let mut outbox = Outbox::new(1 << 20, Form::RAW);
     let mut none = |_: &Message, reason| panic!("dropped: {reason:?}");
@@ -30,7 +30,7 @@ fn frames_leave_whole_and_in_order_however_small_the_writes() {
     let total = full().1.len();
     for ration in 1..=total {
         let (mut outbox, stream) = full();
-        let mut sink = Ration::default();
+        let mut sink = LimitedSink::default();
         let mut messages = 0;
         let end = loop {
             sink.left = ration;
@@ -53,7 +53,7 @@ fn a_begun_frame_is_finished_before_anything_else() {
         let mut outbox = Outbox::new(1 << 20, Form::RAW);
         let mut dropped = Vec::new();
         outbox.push(&long, &mut into(&mut dropped));
-        let mut sink = Ration { left: cut, ..Ration::default() };
+        let mut sink = LimitedSink { left: cut, ..LimitedSink::default() };
         flush(&mut outbox, &mut sink);
         outbox.push_ping(frame::control(Opcode::Ping, b""));
         outbox.push_pong(frame::control(Opcode::Pong, b"p"));
@@ -63,7 +63,7 @@ fn a_begun_frame_is_finished_before_anything_else() {
         assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Empty);
         let opcodes: Vec<_> = parse(&sink.taken).iter().map(|frame| frame.0).collect();
         if cut == 0 {
-            // It had not begun to leave, so the newer value took its place.
+            // It had not begun to leave, so the newer value replaced it.
             assert_eq!(dropped, [(1, Drop::Replaced)]);
             assert_eq!((opcodes, seqs(&sink.taken)), (vec![9, 10, 2, 2], vec![3, 2]));
         } else {
@@ -77,7 +77,7 @@ fn a_begun_frame_is_finished_before_anything_else() {
 #[test]
 fn a_begun_pong_is_finished_and_the_newest_are_kept() {
     let mut outbox = Outbox::new(1 << 20, Form::RAW);
-    let mut sink = Ration { left: 3, ..Ration::default() };
+    let mut sink = LimitedSink { left: 3, ..LimitedSink::default() };
     outbox.push_pong(frame::control(Opcode::Pong, b"first"));
     flush(&mut outbox, &mut sink);
     for n in 0..PONGS_MAX as u8 + 3 {
@@ -95,7 +95,7 @@ fn one_write_carries_a_bounded_number_of_frames_and_bytes() {
     for seq in 0..600 {
         outbox.push(&reliable(seq), &mut |_, _| {});
     }
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     let first = outbox.flush(&mut sink, 0).unwrap();
     assert_eq!((first.progress, first.messages, first.oldest_us), (Progress::More, IOV_MAX, Some(0)));
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 600 - IOV_MAX));
@@ -146,7 +146,7 @@ fn a_resumed_link_begins_with_its_reply_whatever_was_answered_before_it() {
     assert!(outbox.push_raw((*b"a late answer").into(), &mut |_, _| {}));
     assert!(outbox.resume(0));
     outbox.push_first((*b"HTTP/1.1 101").into());
-    let mut sink = Ration::unlimited();
+    let mut sink = LimitedSink::unlimited();
     flush(&mut outbox, &mut sink);
     assert_eq!(sink.taken, b"HTTP/1.1 101");
     assert_eq!(outbox.bytes(), 0);

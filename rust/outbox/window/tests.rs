@@ -1,4 +1,4 @@
-//! Single steps, what holds after any of them, and what becomes of readers and links of many kinds.
+//! Single steps of a window, what always holds, and how it behaves with many kinds of readers and links.
 
 mod simulation;
 
@@ -83,21 +83,21 @@ proptest! {
                 window.taken(newest, now_us);
                 sent.retain(|&(index, _)| index > newest);
             }
-            // What was written in one instant is told together: a part of it may still count.
+            // Messages written at the same moment are acknowledged together, so a part of them may still count.
             let under_way: usize = sent.iter().map(|&(_, bytes)| bytes).sum();
             prop_assert!(window.under_way() >= under_way);
             prop_assert!(window.under_way() <= under_way + MAX / PIECES);
             prop_assert!((1..=MAX).contains(&window.size()));
             prop_assert!(window.sent.len() <= window.under_way().min(500));
         }
-        // All is taken in the end, and then one message is admitted, whatever it is.
+        // Everything is taken in the end. Then one message is admitted, whatever its size.
         window.taken(index, now_us);
         prop_assert_eq!(window.under_way(), 0);
         prop_assert!(window.admits(0, MAX));
     }
 }
 
-/// 450 messages a second of 130 bytes.
+/// 450 messages a second of 130 bytes each.
 fn slow() -> Case {
     Case { service_us: |_| 2_222, ..Case::fast() }
 }
@@ -107,7 +107,7 @@ fn a_slow_application_is_kept_busy_with_what_is_fresh() {
     let outcome = slow().run();
     assert!(outcome.rate(1, 30) > 449.0, "never without work: {}", outcome.rate(1, 30));
     assert!(outcome.delay(2, 30, 1.0) < 50.0, "{}", outcome.delay(2, 30, 1.0));
-    // 500 keys at 450 a second: 1.1 s is the best there is.
+    // 500 keys at 450 messages a second: 1.1 s is the best possible age.
     assert!(outcome.age(2, 30, 0.5) < 1_200.0, "{}", outcome.age(2, 30, 0.5));
 }
 
@@ -122,7 +122,7 @@ fn a_slow_link_far_away_is_used_without_a_queue() {
     let outcome = Case { seconds: 60, link_rate: 50e3, one_way_us: |_| 200_000, ..Case::fast() }.run();
     let utilization = outcome.rate(5, 60) * 130.0 / 50e3;
     assert!(utilization > 0.8, "{utilization}");
-    // 200 ms of it are the way there.
+    // 200 ms of it are the way to the reader.
     assert!(outcome.delay(5, 60, 0.5) < 400.0, "{}", outcome.delay(5, 60, 0.5));
     assert!(outcome.delay(5, 60, 0.99) < 800.0, "{}", outcome.delay(5, 60, 0.99));
 }
@@ -159,7 +159,7 @@ fn a_route_that_becomes_longer_or_shorter_is_learned() {
 fn an_application_that_stands_still_goes_on_with_what_is_fresh() {
     let is_away: fn(u64) -> bool = |us| (5_000_000..10_000_000).contains(&us);
     let outcome = Case { rate: Some(4_000.0), service_us: |_| 100, is_away, ..Case::fast() }.run();
-    // One window was under way, 500 values wait here at most.
+    // One window was under way, and at most 500 values wait here.
     assert!(outcome.delay(11, 30, 1.0) < 50.0, "{}", outcome.delay(11, 30, 1.0));
     assert!(outcome.rate(12, 30) > 3_990.0, "{}", outcome.rate(12, 30));
 }
@@ -195,7 +195,7 @@ fn who_takes_all_there_is_now_and_then_gets_all() {
 
 #[test]
 fn delays_that_are_not_ours_do_not_shut_the_window_for_good() {
-    // 1 to 50 ms more, each millisecond another; the order stays.
+    // 1 to 50 ms more, different in each millisecond; the order stays.
     fn one_way_us(us: u64) -> u64 {
         1_000 + (us / 1_000).wrapping_mul(0x9E37_79B9_7F4A_7C15) % 50_000
     }
@@ -215,7 +215,7 @@ fn a_library_that_reads_all_there_is_makes_no_queue_look_like_the_way() {
         let outcome = Case { seconds: 60, service_us: slow, library: Some(most), ..Case::fast() }.run();
         let rate = 1e6 / service_us as f64;
         assert!(outcome.rate(15, 60) > 0.95 * rate, "{most} {service_us}: {}", outcome.rate(15, 60));
-        // The library's own queue, and little more.
+        // Allows for the library's own queue, and little more.
         let wanted = 3.0 * most as f64 * service_us as f64 / 1000.0 + 60.0;
         assert!(outcome.delay(15, 60, 0.5) < wanted, "{most} {service_us}: {}", outcome.delay(15, 60, 0.5));
         assert!(outcome.delay(15, 60, 1.0) < 3.0 * wanted, "{most} {service_us}: {}", outcome.delay(15, 60, 1.0));

@@ -1,13 +1,13 @@
-//! JSON (RFC 8259), read and checked; a [`Sink`] says what becomes of the values.
+//! Reads and checks JSON (RFC 8259). A [`ValueSink`] takes the values.
 
 use std::borrow::Cow;
 use std::str;
 
 use crate::protocol::document::{Fault, Keys, Step, below, short, step};
 
-/// What becomes of the values of a JSON document.
-pub(super) trait Sink {
-    /// Whether keys are to be compared.
+/// Takes the values of a JSON document.
+pub(super) trait ValueSink {
+    /// Whether keys are checked for uniqueness.
     fn is_unique(&self) -> bool {
         false
     }
@@ -17,22 +17,22 @@ pub(super) trait Sink {
     fn negative(&mut self, _value: i64) {}
     fn float(&mut self, _value: f64) {}
     fn string(&mut self, _text: &str) {}
-    /// A list or a map begins; returns where.
+    /// Begins a list or a map. Returns its place.
     fn begin(&mut self) -> usize {
         0
     }
     fn end(&mut self, _start: usize, _count: usize, _is_map: bool) {}
 }
 
-pub(super) struct Nothing;
+pub(super) struct Discard;
 
-impl Sink for Nothing {
+impl ValueSink for Discard {
     fn is_unique(&self) -> bool {
         true
     }
 }
 
-/// A JSON text, and how far it is read.
+/// A JSON text, and how far it was read.
 pub(super) struct Json<'a> {
     pub(super) text: &'a str,
     pub(super) at: usize,
@@ -46,14 +46,14 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn document<S: Sink>(&mut self, sink: &mut S, max_nesting: usize) -> Result<(), Fault> {
+    pub(super) fn document<S: ValueSink>(&mut self, sink: &mut S, max_nesting: usize) -> Result<(), Fault> {
         self.blanks();
         self.value(sink, max_nesting, max_nesting)?;
         self.blanks();
         if self.at == self.text.len() { Ok(()) } else { Err(self.malformed()) }
     }
 
-    pub(super) fn value<S: Sink>(&mut self, sink: &mut S, levels: usize, max_nesting: usize) -> Result<(), Fault> {
+    pub(super) fn value<S: ValueSink>(&mut self, sink: &mut S, levels: usize, max_nesting: usize) -> Result<(), Fault> {
         match self.peek() {
             Some(b'"') => {
                 sink.string(&self.string()?);
@@ -69,7 +69,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn map<S: Sink>(&mut self, sink: &mut S, levels: usize, max_nesting: usize) -> Result<(), Fault> {
+    pub(super) fn map<S: ValueSink>(&mut self, sink: &mut S, levels: usize, max_nesting: usize) -> Result<(), Fault> {
         let start = sink.begin();
         let mut keys = Keys::default();
         let mut count = 0;
@@ -107,7 +107,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn list<S: Sink>(&mut self, sink: &mut S, levels: usize, max_nesting: usize) -> Result<(), Fault> {
+    pub(super) fn list<S: ValueSink>(&mut self, sink: &mut S, levels: usize, max_nesting: usize) -> Result<(), Fault> {
         let start = sink.begin();
         let mut count = 0;
         self.at += 1;
@@ -131,10 +131,10 @@ impl<'a> Json<'a> {
         }
     }
 
-    pub(super) fn number<S: Sink>(&mut self, sink: &mut S) -> Result<(), Fault> {
+    pub(super) fn number<S: ValueSink>(&mut self, sink: &mut S) -> Result<(), Fault> {
         let start = self.at;
         let is_negative = self.eat(b'-');
-        // No zero before other digits.
+        // A zero must not come before other digits.
         if !self.eat(b'0') {
             self.digits()?;
         }

@@ -1,15 +1,15 @@
-//! MessagePack: the values of a JSON document written in it, and a document of it read as JSON.
+//! MessagePack: writes the values of a JSON document, and translates a MessagePack document to JSON.
 
 use std::borrow::Cow;
 use std::str;
 
-use crate::protocol::document::json::Sink;
+use crate::protocol::document::json::ValueSink;
 use crate::protocol::document::{Fault, Keys, Step, below, step};
 
 pub(super) struct Packed<'a>(pub(super) &'a mut Vec<u8>);
 
-// Writing to a vector cannot fail, so the results of all of these say nothing.
-impl Sink for Packed<'_> {
+// Writing to a vector cannot fail, so the results are ignored.
+impl ValueSink for Packed<'_> {
     fn null(&mut self) {
         let _ = rmp::encode::write_nil(self.0);
     }
@@ -35,7 +35,7 @@ impl Sink for Packed<'_> {
     }
 
     fn begin(&mut self) -> usize {
-        // The header stands before what it counts: a place for the shortest, as most are.
+        // Leaves a place for the shortest header, which most lists and maps have; the header counts what follows it.
         self.0.push(0);
         self.0.len() - 1
     }
@@ -54,7 +54,7 @@ impl Sink for Packed<'_> {
     }
 }
 
-/// What is left of a MessagePack document.
+/// The unread rest of a MessagePack document.
 pub(super) struct Msgpack<'a> {
     pub(super) rest: &'a [u8],
 }

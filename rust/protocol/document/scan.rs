@@ -1,9 +1,9 @@
-//! What is found in the bytes of a document without reading all its values: the payload of an envelope, depth, `null`.
+//! Finds some facts about a document without reading all its values: the payload of an envelope, the depth, `null`.
 
 use std::ops::Range;
 
-/// Where the payload of an envelope stands. What is in it is not looked at, and how deep it is makes no difference: so
-/// that of an envelope whose payload cannot be read the rest can be. None if it is no map with a payload.
+/// Returns where the payload of an envelope stands; none if the envelope is no map with a payload. The payload itself
+/// is not checked and may be of any depth, so that the rest of the envelope can be read even if the payload cannot.
 pub fn payload_of(frame: &[u8], is_json: bool) -> Option<Range<usize>> {
     if is_json { json_payload(frame) } else { msgpack_payload(frame) }
 }
@@ -36,7 +36,7 @@ fn json_payload(frame: &[u8]) -> Option<Range<usize>> {
     if depth == 0 { Some(begin?..end?) } else { None }
 }
 
-/// Where a JSON string ends that begins here.
+/// Returns the end of the JSON string that begins at `start`.
 fn string_end(json: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
@@ -66,7 +66,7 @@ fn msgpack_payload(frame: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// What follows a MessagePack value.
+/// Returns what follows a MessagePack value.
 fn skip(mut rest: &[u8]) -> Option<&[u8]> {
     let mut values: u64 = 1;
     while let Some(left) = values.checked_sub(1) {
@@ -111,26 +111,25 @@ fn skip(mut rest: &[u8]) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// What is quickly seen of a JSON document that is known to be one: whether `null` stands in it somewhere, be it in a
-/// string, and whether it has more than so many levels.
+/// Whether a valid JSON document contains `null`, even in a string, and whether it has more than `max_nesting` levels.
 pub fn glance(json: &[u8], max_nesting: usize) -> (bool, bool) {
     let has_null = memchr::memmem::find(json, b"null").is_some();
-    // Of most documents the count of brackets says enough.
+    // For most documents the number of brackets is enough to know.
     let is_bracket = |&byte: &u8| u8::from(byte | 0x20 == b'{');
-    // Sums that fit a byte, which the compiler makes of many at once.
+    // Sums that fit a byte, which the compiler vectorizes.
     let brackets: usize = json.chunks(255).map(|chunk| usize::from(chunk.iter().map(is_bracket).sum::<u8>())).sum();
     let is_deep = brackets > max_nesting && depth(json) > max_nesting;
     (has_null, is_deep)
 }
 
-/// Levels of a JSON document that is known to be one.
+/// Returns the levels of a valid JSON document.
 fn depth(json: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut bytes = json.iter();
     while let Some(byte) = bytes.next() {
         match byte {
             b'"' => {
-                // Most strings are short: faster so than by a search.
+                // Most strings are short, and for these a loop is faster than a search.
                 while let Some(byte) = bytes.next() {
                     match byte {
                         b'"' => break,

@@ -1,4 +1,4 @@
-//! Documents, in both forms.
+//! Documents in both formats.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -18,7 +18,7 @@ fn unpacked(msgpack: &[u8]) -> Result<String, Fault> {
     msgpack_to_json(msgpack, 64).map(|json| String::from_utf8(json).unwrap())
 }
 
-/// Where the fault of a JSON document is, and what.
+/// The path and text of the fault of a JSON document.
 fn fault(json: &str) -> (String, String) {
     let fault = check_json(json.as_bytes(), 64).unwrap_err();
     (fault.path(), fault.text)
@@ -121,7 +121,7 @@ fn numbers_are_what_they_were() {
     ] {
         assert_eq!(unpacked(&packed(json).unwrap()).unwrap(), same);
     }
-    // A float of 32 bits is one of 64.
+    // A float of 32 bits becomes one of 64 bits.
     assert_eq!(unpacked(b"\xca\x3d\xcc\xcc\xcd").unwrap(), "0.10000000149011612");
 }
 
@@ -230,7 +230,7 @@ proptest! {
         let json = if is_pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
         prop_assert_eq!(check_json(json.as_bytes(), 64), Ok(()));
         let msgpack = packed(&json).unwrap();
-        // An independent reader of floats, all bits of them, and of headers.
+        // An independent reader of all bits of floats, and of headers.
         let independent: Value = rmp_serde::from_slice(&msgpack).unwrap();
         prop_assert_eq!(&independent, &value);
         prop_assert_eq!(unpacked(&msgpack).unwrap(), serde_json::to_string(&value).unwrap());
@@ -241,7 +241,7 @@ proptest! {
         for data in [&bytes[..], text.as_bytes()] {
             let is_json = check_json(data, 64).is_ok();
             if let Ok(value) = serde_json::from_slice::<Value>(data) {
-                // That one takes integers of any length, and keys twice.
+                // The other reader accepts integers of any length, and keys that are not unique.
                 prop_assert!(is_json || !check_json(data, 64).unwrap_err().text.starts_with("must be JSON"), "{}", value);
             } else {
                 prop_assert!(!is_json);

@@ -1,11 +1,11 @@
-//! Envelopes that are no message: windows, pings and pongs. Pure functions on bytes.
+//! Envelopes that are no messages: windows, pings and pongs. Pure functions on bytes.
 
 use crate::protocol::codec::Codec;
 use crate::protocol::envelope::{ENVELOPE, push_decimal, push_json_string, push_pair};
 use crate::protocol::form::Form;
 use crate::wire::table::kind;
 
-/// Says how large the window of a room is; none without envelopes.
+/// Returns the envelope that tells the size of a room's window; none without envelopes.
 pub fn window(form: Form, room: &str, bytes: usize) -> Option<Box<[u8]>> {
     let mut buf = Vec::with_capacity(ENVELOPE);
     match form.codec {
@@ -31,7 +31,7 @@ pub fn window(form: Form, room: &str, bytes: usize) -> Option<Box<[u8]>> {
     Some(form.frame(&buf))
 }
 
-/// A ping that the client's program sees; none without envelopes.
+/// Returns a ping that the client's program sees; none without envelopes.
 pub fn ping(form: Form) -> Option<Box<[u8]>> {
     match form.codec {
         Codec::Raw => None,
@@ -40,8 +40,8 @@ pub fn ping(form: Form) -> Option<Box<[u8]>> {
     }
 }
 
-/// The answer to such a ping, or what says without one that the server lives. It has no time: where it answers none it
-/// tells nothing of how long the way is.
+/// Returns the answer to such a ping, or an unsolicited sign that the server is alive. It has no time, because an
+/// unsolicited one says nothing about the delay.
 pub fn pong(form: Form) -> Option<Box<[u8]>> {
     match form.codec {
         Codec::Raw => None,

@@ -22,7 +22,7 @@ const PLAIN: Envelope<'_> = Envelope {
     payload: b"null",
 };
 
-/// The document in a frame.
+/// The payload of a frame.
 fn payload(frame: &[u8]) -> &[u8] {
     match frame[1] {
         126 => &frame[4..],

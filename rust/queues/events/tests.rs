@@ -1,4 +1,4 @@
-//! The way back under every interleaving that loom finds, and under real threads with random waits.
+//! Tests the event queue under every interleaving that loom finds, and with real threads and random waits.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib events` runs the first, a plain `cargo test` the second.
 
@@ -12,7 +12,7 @@ fn link(number: u64) -> ConnId {
     ConnId::from_u64(number)
 }
 
-/// So many messages of a link, which are numbered.
+/// `count` messages of a link with consecutive numbers.
 fn messages(number: u64, first: u64, count: u64) -> Event {
     let messages = messages_of((first..first + count).map(u64::to_be_bytes));
     Event::Messages { conn: link(number), of: link(number), messages }
@@ -22,7 +22,7 @@ fn closed(number: u64) -> Event {
     Event::Closed { conn: link(number), cause: Cause::Reset }
 }
 
-/// What the host has of each link: how many messages, and whether it has heard of the end. Each message has to be the next.
+/// What the host has of each link: the number of messages, and whether it has ended. Each message must be the next one.
 #[derive(Debug, Default)]
 struct Host {
     links: std::collections::BTreeMap<u64, (u64, bool)>,
@@ -61,7 +61,7 @@ mod every_interleaving {
         builder.check(test);
     }
 
-    /// A host that looks only while the bell rings, as a loop does, finds all there is.
+    /// A host that takes only when the descriptor is readable finds everything.
     #[test]
     fn the_bell_is_never_silent_while_something_waits() {
         model(|| {
@@ -77,12 +77,12 @@ mod every_interleaving {
                 })
             });
             let (mut host, mut again) = (Host::default(), Vec::new());
-            // Some looks beside the shards, whether or not it rings.
+            // The host takes a few times beside the shards, readable or not.
             for _ in 0..2 {
                 events.take(1, 0, &mut again).into_iter().for_each(|event| host.hear(event));
             }
             let full: Vec<_> = shards.into_iter().flat_map(|shard| shard.join().unwrap()).collect();
-            while events.bell.is_ringing() {
+            while events.wakeup.is_ringing() {
                 assert!(events.asked().is_some());
                 events.take(1, 0, &mut again).into_iter().for_each(|event| host.hear(event));
             }
@@ -92,7 +92,7 @@ mod every_interleaving {
         });
     }
 
-    /// What is added while the host finds nothing, and silences the bell, rings it again.
+    /// What is added while the host finds nothing and clears the wakeup makes it readable again.
     #[test]
     fn what_comes_while_it_is_silenced_is_found() {
         model(|| {
@@ -107,7 +107,7 @@ mod every_interleaving {
                 events.take(9, 0, &mut Vec::new()).into_iter().for_each(|event| host.hear(event));
             }
             shard.join().unwrap();
-            while events.bell.is_ringing() {
+            while events.wakeup.is_ringing() {
                 events.take(9, 0, &mut Vec::new()).into_iter().for_each(|event| host.hear(event));
             }
             assert_eq!(host.links[&1], (3, false));
@@ -124,13 +124,13 @@ mod plain {
     use std::thread;
     use std::time::{Duration, Instant};
 
-    /// Waits for the bell as a loop does. False: it has been silent for so long.
+    /// Waits for the descriptor as a loop does. Returns false if it was not readable for so long.
     fn is_readable(events: &Events, patience: Duration) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        // SAFETY: the descriptor is open as long as its owner, which is borrowed here.
-        let bell = unsafe { BorrowedFd::borrow_raw(events.fd()) };
+        // SAFETY: `events` is borrowed and keeps the descriptor open during this call.
+        let wakeup = unsafe { BorrowedFd::borrow_raw(events.fd()) };
         let patience = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
-        poll(&mut [PollFd::new(&bell, PollFlags::IN)], Some(&patience)).unwrap() == 1
+        poll(&mut [PollFd::new(&wakeup, PollFlags::IN)], Some(&patience)).unwrap() == 1
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod plain {
         assert!(full == [link(1)] && is_readable(&events, Duration::ZERO));
     }
 
-    /// A generator of random numbers: xorshift, as it is in Marsaglia's paper of 2003.
+    /// Random numbers by xorshift, as in Marsaglia's paper of 2003.
     struct Random(u64);
 
     impl Random {
@@ -210,7 +210,7 @@ mod plain {
             self.0 % most
         }
 
-        /// Goes on at once, lets others run, spins or sleeps. `laziness` is how often it sleeps, of 64 times.
+        /// Continues at once, yields, spins or sleeps; it sleeps `laziness` times of 64.
         fn pause(&mut self, laziness: u64) {
             match self.below(64) {
                 turn if turn < laziness => thread::sleep(Duration::from_micros(self.below(100))),
@@ -228,8 +228,8 @@ mod plain {
         is_over: bool,
     }
 
-    /// A shard with some links: it sends for those that are not full, in bursts, until each has sent all it has. The host
-    /// leaves word in `again`, as it does in a shard's queue.
+    /// A shard with some links. It sends for those that are not full, in bursts, until everything is sent. The host
+    /// adds links that may be read to `again`, as to a shard's queue.
     fn shard(events: &Events, again: &Mutex<Vec<ConnId>>, links: &[u64], random: &mut Random) {
         let laziness = random.below(32);
         let until = Instant::now() + 2 * PATIENCE;
@@ -309,8 +309,8 @@ mod plain {
     const ROUNDS: u64 = 50;
     const SHARDS: u64 = 4;
     const LINKS: u64 = 3;
-    /// Messages of a link.
+    /// The messages of a link.
     const MESSAGES: u64 = 1_000;
-    /// A bell that is silent for so long while something waits stays silent.
+    /// A descriptor that is not readable for so long while something waits never will be.
     const PATIENCE: Duration = Duration::from_secs(20);
 }

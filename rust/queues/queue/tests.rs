@@ -1,4 +1,4 @@
-//! The queue under every interleaving that loom finds, and under real threads.
+//! Tests the queue under every interleaving that loom finds, and with real threads.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib queue` runs the first, a plain `cargo test` the second.
 
@@ -17,19 +17,19 @@ use std::{
     thread,
 };
 
-/// Stands for the poll that a taker sleeps in: a ring before the wait is not lost, as with an eventfd.
+/// Stands for the poll in which a taker sleeps. As with an eventfd, a wakeup before the wait is not lost.
 #[derive(Debug)]
-struct Bell {
+struct Wakeup {
     is_rung: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Bell {
+impl Wakeup {
     fn new() -> Self {
         Self { is_rung: Mutex::new(false), changed: Condvar::new() }
     }
 
-    fn ring(&self) {
+    fn notify(&self) {
         *self.is_rung.lock().unwrap() = true;
         self.changed.notify_one();
     }
@@ -43,17 +43,17 @@ impl Bell {
     }
 }
 
-type Shared = Arc<(Queue<(usize, usize)>, Bell)>;
+type Shared = Arc<(Queue<(usize, usize)>, Wakeup)>;
 
 fn shared() -> Shared {
-    Arc::new((Queue::new(usize::MAX, usize::MAX), Bell::new()))
+    Arc::new((Queue::new(usize::MAX, usize::MAX), Wakeup::new()))
 }
 
 /// Pushes the numbers below `count`, and wakes the taker when told to.
 fn produce(shared: &Shared, producer: usize, count: usize) {
     for number in 0..count {
         if shared.0.push((producer, number), 1) {
-            shared.1.ring();
+            shared.1.notify();
         }
     }
 }
@@ -61,12 +61,12 @@ fn produce(shared: &Shared, producer: usize, count: usize) {
 #[cfg(loom)]
 fn stop(shared: &Shared) {
     if shared.0.stop() {
-        shared.1.ring();
+        shared.1.notify();
     }
 }
 
-/// Takes until it has `expected` items or the queue was stopped, as the thread of a shard does. A wake-up that
-/// is missed leaves it asleep for ever: loom reports a deadlock.
+/// Takes as the thread of a shard does, until it has `expected` items or the queue was stopped. A missed wakeup leaves
+/// it asleep for ever: loom reports a deadlock.
 fn take(shared: &Shared, expected: usize) -> Vec<(usize, usize)> {
     let (mut items, mut taken) = (Vec::new(), Vec::new());
     while items.len() < expected {

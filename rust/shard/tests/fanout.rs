@@ -1,4 +1,4 @@
-//! Who receives what.
+//! Which connections get which messages.
 
 use super::*;
 
@@ -63,7 +63,7 @@ fn raw_bytes_go_ahead_of_messages() {
     house.apply(Command::Raw { conn, bytes: frame::encode(crate::wire::frame::Opcode::Text, b"101") });
     house.turn();
     assert_eq!(link.frames()[0], (1, b"101".to_vec()));
-    // Bytes that cannot wait cannot be lost either.
+    // Raw bytes that do not fit close the connection, because they cannot be dropped.
     house.apply(Command::Raw { conn, bytes: vec![0; 30_000].into() });
     assert_eq!(house.events(), [Event::Closing { conn, cause: Cause::Slow }]);
 }
@@ -77,7 +77,7 @@ fn a_snapshot_comes_once_and_before_the_stream() {
     house.publish(1, 4);
     house.join_with(conn, 1, &snapshot);
     house.turn();
-    // The stream's reliable message has a lane ahead of the values; the values come once.
+    // Reliable messages of the stream have a lane ahead of the values, and each value comes once.
     assert_eq!(link.seqs(), [4, 1, 2, 3]);
     assert_eq!(house.headcount(1), 1);
 }

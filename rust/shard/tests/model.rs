@@ -1,5 +1,5 @@
-//! Random histories: every member receives exactly what was published between its join and its leave; but of what may be
-//! dropped, nothing that waits when it leaves.
+//! Random histories: every member gets exactly what was published between its join and its leave, except droppable
+//! messages that wait when it leaves.
 
 use crate::message::RoomId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +23,7 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    // Few places and rooms, so that most operations hit something.
+    // Few ids and rooms, so that most operations affect something.
     let (conn, room) = (0..12usize, 1..4u64);
     prop_oneof![
         3 => prop_oneof![Just(UNLIMITED), 0..100usize].prop_map(|takes| Op::Open { takes }),
@@ -39,13 +39,13 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A connection as the model sees it: what it should have received.
+/// A connection in the model: what it should have received.
 struct Peer {
     conn: ConnId,
     link: Fake,
     rooms: BTreeSet<RoomId>,
     expected: Vec<u64>,
-    /// What may be dropped, by room, and whether some of it may have been, because it left.
+    /// Droppable messages by room, and whether some of them may have been dropped because it left.
     values: BTreeMap<RoomId, (Vec<u64>, bool)>,
     is_gone: bool,
 }
@@ -129,7 +129,7 @@ proptest! {
         house.turn();
         for peer in &peers {
             if peer.is_gone {
-                // Its last frame may be cut off; whatever left before is a prefix of what it was to get.
+                // The last frame may be cut off. What left before it is a prefix of what it should get.
                 let whole = peer.link.0.borrow().taken.len() / 10 * 10;
                 peer.link.0.borrow_mut().taken.truncate(whole);
             }

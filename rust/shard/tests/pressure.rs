@@ -1,4 +1,4 @@
-//! Readers that do not keep up, one by one and all together.
+//! Slow readers, alone and together.
 
 use super::*;
 
@@ -91,7 +91,7 @@ fn an_end_in_the_middle_of_a_message_leaves_no_reference() {
     house.assert_empty();
 }
 
-/// Blocked members of room 1, the first with the most to read, and one that keeps up.
+/// Blocked members of room 1, of which the first has most to read, and one member that keeps up.
 fn crowd(engine_bytes: usize, delivery: Delivery) -> (House, Vec<(ConnId, Fake)>, Fake) {
     let mut house = House::with(ShardSettings { connection_bytes: 1 << 20, ..settings() }, engine_bytes);
     let (_, fast) = house.member(1, UNLIMITED);
@@ -101,7 +101,7 @@ fn crowd(engine_bytes: usize, delivery: Delivery) -> (House, Vec<(ConnId, Fake)>
         house.join(conn, room);
         slow.push((conn, link));
     }
-    // All block on a first byte, then 30, 20 and 10 messages of their own wait.
+    // All block on a first byte; then 30, 20 and 10 messages of their own wait.
     house.publish(1, 1);
     house.turn();
     for (room, count) in [(2, 30), (3, 20), (4, 10)] {
@@ -125,7 +125,7 @@ fn over_the_budget_what_may_be_dropped_goes_first_from_the_worst() {
         house.publish_as(4, 100 + seq, Delivery::Reliable, 1_000);
         house.turn();
     }
-    // The worst has lost its droppable messages and nothing else; nobody was closed.
+    // The slowest has lost its droppable messages and nothing else. No connection was closed.
     assert_eq!(house.drops(Drop::Budget), 30);
     let left: Vec<_> = slow.iter().map(|&(conn, _)| waiting(&mut house, conn)).collect();
     assert_eq!((left, house.events()), (vec![1, 21, 31], vec![]));
@@ -152,7 +152,7 @@ fn over_the_budget_of_reliable_messages_the_worst_is_closed_first() {
 
 #[test]
 fn shared_messages_count_once_and_relief_stops_when_it_is_enough() {
-    // Ten messages for a thousand slow readers: the messages are nothing, the references are 160,000 bytes.
+    // Ten messages for a thousand slow readers: the messages cost nothing, the references 160,000 bytes.
     let mut house = House::with(settings(), 100_000);
     let members: Vec<_> = (0..1_000).map(|_| house.member(1, 0)).collect();
     let (_, fast) = house.member(1, UNLIMITED);
@@ -213,6 +213,6 @@ fn nobody_is_closed_who_holds_nothing() {
     assert_eq!(waiting(&mut house, conn), 10);
     let _held: Vec<_> = (0..90).map(|seq| house.message(9, seq, Delivery::Reliable, None, 1_000)).collect();
     house.turn();
-    // What may be dropped was, and it was not enough; there is nothing that closing would free.
+    // All droppable messages were dropped, which was not enough. Closing a connection would free nothing.
     assert_eq!((waiting(&mut house, conn), house.drops(Drop::Budget), house.events()), (0, 10, vec![]));
 }

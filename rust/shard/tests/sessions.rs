@@ -1,11 +1,11 @@
-//! Sessions: parked, resumed, refused, told what they did not get.
+//! Sessions: parked, resumed, refused, and told what was skipped.
 
 use super::*;
 use crate::queues::command::{Resume, Retired, UNRESUMED, Unresumed};
 
 const JSON: Form = Form::JSON;
 
-/// What a client has: the numbers in its messages, in the order in which they came over one link.
+/// The numbers in the messages that a client got over one link, in order.
 fn numbers(link: &Fake) -> Vec<u64> {
     texts(link)
         .iter()
@@ -25,20 +25,20 @@ fn number(text: &str, after: &str) -> u64 {
 }
 
 impl House {
-    /// A session that is a member of room 1.
+    /// Opens a session that is a member of room 1.
     fn session(&mut self, takes: usize) -> (ConnId, Fake) {
         let (conn, link) = self.open_as(takes, JSON, true);
         self.join(conn, 1);
         (conn, link)
     }
 
-    fn farewell(&mut self) -> Retired {
+    fn retired(&mut self) -> Retired {
         Retired { id: self.ids.take().unwrap(), frame: close_frame(4503) }
     }
 
-    /// Closes the link of a session; the link's id from then on.
+    /// Closes the link of a session. Returns the id that the link has from then on.
     fn retire(&mut self, conn: ConnId, link: ConnId, is_over: bool) -> ConnId {
-        let retired = self.farewell();
+        let retired = self.retired();
         let id = retired.id;
         self.apply(Command::Retire { conn, link, retired, is_over });
         self.turn();
@@ -49,7 +49,7 @@ impl House {
         self.apply(Command::Cut { conn, link });
     }
 
-    /// Comes back after so many messages; the id of the new link, and the link.
+    /// Resumes after `received` messages. Returns the new link and its id.
     fn resume(&mut self, conn: ConnId, received: u64, takes: usize) -> (ConnId, Fake) {
         self.resume_as(conn, received, JSON, takes)
     }
@@ -61,7 +61,7 @@ impl House {
             conn,
             link: link.clone(),
             as_new,
-            retired: self.farewell(),
+            retired: self.retired(),
             form,
             received,
             greeting: Box::default(),
@@ -101,7 +101,7 @@ fn a_session_gets_exactly_what_it_missed_over_its_next_link() {
     house.turn();
     assert_eq!(numbers(&second), [3, 4, 5, 6]);
     house.apply(Command::Gone { conn });
-    // Three over the first link and four over the second, of which the first had been sent before.
+    // Three over the first link and four over the second, the first of which had been sent before.
     let accounts: Vec<_> = house.accounts().into_iter().map(|(conn, account)| (conn, account.messages)).collect();
     assert_eq!(accounts, [(conn, 7)]);
     house.assert_empty();
@@ -133,7 +133,7 @@ fn a_message_that_left_in_part_comes_again_as_a_whole() {
         house.publish(1, 2);
         house.turn();
         house.publish(1, 3);
-        // Cut also while it comes again, behind the greeting.
+        // The link is also cut while the message is sent again, after the greeting.
         let (_, second) = house.resume(conn, 1, 5 + cut);
         let (_, third) = house.resume(conn, 1, UNLIMITED);
         assert_eq!(numbers(&third), [2, 3], "cut at {cut}");
@@ -145,7 +145,7 @@ fn a_message_that_left_in_part_comes_again_as_a_whole() {
     }
 }
 
-/// The code of the close frame that a link has taken last, if it has.
+/// The code of the last close frame that a link has taken.
 fn close_code(link: &Fake) -> Option<u16> {
     let (opcode, payload) = link.frames().pop()?;
     (opcode == 8).then(|| u16::from_be_bytes([payload[0], payload[1]]))
@@ -169,7 +169,7 @@ fn a_link_that_is_taken_over_finishes_its_frame_and_then_says_why() {
         let (link, second) = house.resume(conn, 1, UNLIMITED);
         assert_eq!(house.events(), [Event::Resumed { conn, link }]);
         assert_eq!((greeting(&second), numbers(&second)), (b"yes".to_vec(), vec![2]));
-        // The old link takes more only now: it has its turn, by its new id.
+        // The old link takes more only now. It is written to by its new id.
         first.give(UNLIMITED);
         let all: Vec<_> = house.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
         all.into_iter().for_each(|conn| house.shard.writable(conn));
@@ -198,7 +198,7 @@ fn a_retired_link_that_takes_nothing_is_cut_off_in_time_and_only_its_end_is_told
     house.turn();
     assert_eq!(first.calls().last(), Some(&"abort"));
     assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
-    // One whose peer is gone ends at once.
+    // A retired link whose peer is gone ends at once.
     second.reset();
     let third = house.resume(conn, 1, UNLIMITED).0;
     house.turn();
@@ -250,12 +250,12 @@ fn a_session_whose_link_is_retired_waits_for_the_next() {
     house.turn();
     let (link, second) = house.resume(conn, 1, UNLIMITED);
     assert_eq!((house.events(), numbers(&second)), (vec![Event::Resumed { conn, link }], vec![2]));
-    // A late word about the first link does nothing to the second.
+    // A late command for the first link does not affect the second.
     house.retire(conn, conn, false);
     house.publish(1, 3);
     house.turn();
     assert_eq!((numbers(&second), close_code(&second)), (vec![2, 3], None));
-    // It ends with its session, and its room hears nothing of it any more.
+    // It ends with its session, and its room sends it nothing more.
     house.retire(conn, link, true);
     assert_eq!((house.headcount(1), close_code(&second)), (0, Some(4503)));
     house.assert_empty();
@@ -288,7 +288,7 @@ fn what_was_acknowledged_is_not_kept() {
     let (link, refused) = house.resume(conn, 3, UNLIMITED);
     assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
     assert_eq!(greeting(&refused), b"overflow");
-    // The link is a connection of its own, and the old one is for the host to end.
+    // The link is a connection of its own, and the host has to end the old one.
     house.apply(Command::Send { conn: link, message: house.message(0, 9, Delivery::Reliable, None, 8) });
     house.turn();
     assert_eq!(texts(&refused).len(), 2);
@@ -320,7 +320,7 @@ fn an_error_of_the_link_parks_a_session() {
     assert_eq!(house.events(), [Event::Parked { conn, cause: Cause::Reset }]);
     let (second, link) = house.resume(conn, 0, UNLIMITED);
     assert_eq!(numbers(&link), [1]);
-    // A late word about the first link does nothing to the second.
+    // A late command for the first link does not affect the second.
     house.park(conn, conn);
     house.publish(1, 2);
     house.turn();
@@ -445,7 +445,7 @@ fn a_session_needs_no_envelopes_and_envelopes_need_no_session() {
     house.turn();
     assert_eq!(numbers(&link), [2]);
     house.apply(Command::Cut { conn, link: conn });
-    // Without a session its connection ends with its link.
+    // Without a session the connection ends with its link.
     assert_eq!(house.accounts().into_iter().map(|(conn, _)| conn).collect::<Vec<_>>(), [conn]);
 }
 
@@ -476,8 +476,8 @@ fn raw_connections_get_no_events() {
     let mut house = House::new();
     let (_, raw) = house.member(1, UNLIMITED);
     let (conn, link) = house.session(UNLIMITED);
-    let about = About { room_name: Some("room 1".into()), ..About::place(1, 0, Delivery::Reliable) };
-    let message = Arc::new(Message::new(Role::Event("member_left"), Kind::Json, b"{}", about, 0, &house.budget));
+    let metadata = Metadata { room_name: Some("room 1".into()), ..Metadata::place(1, 0, Delivery::Reliable) };
+    let message = Arc::new(Message::new(Role::Event("member_left"), Kind::Json, b"{}", metadata, 0, &house.budget));
     house.apply(Command::Publish { message, except: Box::default() });
     house.turn();
     assert_eq!((raw.frames().len(), texts(&link).len()), (0, 1));

@@ -1,4 +1,4 @@
-//! What happens by the clock.
+//! Timers: pings, missing pongs and late closes.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn connections_opened_together_ping_within_one_interval_but_not_together() {
     }
     assert_eq!(before, 10_000);
     assert!(links.iter().all(|link| pings(link) == 1));
-    // Evenly spread it would be 50 in each tenth of a second.
+    // Spread evenly, it would be 50 in each tenth of a second.
     assert!(largest <= 100, "{largest} pings at once");
 }
 
@@ -100,7 +100,7 @@ fn a_close_frame_is_followed_by_fin_and_at_the_deadline_by_the_end() {
     house.turn();
     assert_eq!((link.seqs(), link.calls()), (vec![1], vec!["finish"]));
     assert_eq!(link.frames().last().unwrap(), &(8, 1001u16.to_be_bytes().to_vec()));
-    // What comes after changes nothing, nor does it move the deadline.
+    // What comes after the close changes nothing, and does not move the deadline.
     house.now_us += SECOND;
     house.apply(Command::Close { conn, frame: close_frame(1000), flush: false });
     house.sends(conn, 0x89, b"");
@@ -147,7 +147,8 @@ fn while_closing_nothing_is_pinged() {
     assert_eq!((pings(&link), house.events()), (0, vec![]));
 }
 
-/// A peer of whom the kernel knows something, that was pinged just now; and when that counts as unanswered.
+/// Opens a connection about which the kernel knows something, and pings it. Also returns when the ping counts as
+/// unanswered.
 fn pinged(house: &mut House, info: TcpInfo, room: usize) -> (ConnId, Fake, u64) {
     let (conn, link) = house.member(1, room);
     link.0.borrow_mut().info = Some(info);
@@ -157,7 +158,7 @@ fn pinged(house: &mut House, info: TcpInfo, room: usize) -> (ConnId, Fake, u64) 
     (conn, link, timeout)
 }
 
-/// Everything has come, and the kernel of the peer answers.
+/// Everything has arrived, and the peer's kernel answers.
 const QUIET: TcpInfo = TcpInfo { unacked: 0, received: 0, unread: 0, silent_us: 0 };
 
 #[test]
@@ -193,9 +194,9 @@ fn a_peer_that_sends_a_large_message_is_not_ended_by_the_pong_behind_it() {
         timeout = house.turn().unwrap();
         assert_eq!(house.events(), []);
     }
-    // It is told that we are here, as often as ever.
+    // Pings go on at the usual interval.
     assert!(pings(&link) >= 4, "{}", pings(&link));
-    // A byte a second is no life.
+    // A byte a second does not count as alive.
     link.0.borrow_mut().info.as_mut().unwrap().received += 10;
     house.now_us = timeout;
     house.turn();
@@ -213,7 +214,8 @@ fn a_peer_that_takes_what_lies_before_the_ping_is_not_ended_by_the_pong_that_can
         timeout = house.turn().unwrap();
         assert_eq!(house.events(), []);
     }
-    // Its kernel has all. What lies between that and the peer may take as long as a write may; then it is over.
+    // The peer's kernel has everything. What lies between it and the peer may take as long as a write; then the
+    // connection ends.
     let taken_us = house.now_us;
     while house.events().is_empty() {
         assert!(house.now_us <= taken_us + 40 * SECOND);

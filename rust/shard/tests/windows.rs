@@ -1,4 +1,4 @@
-//! What is under way of droppable messages, and what holds it back.
+//! Windows: what is under way of droppable messages, and what is held back.
 
 use super::*;
 use crate::outbox::window::INITIAL;
@@ -8,7 +8,7 @@ const JSON: Form = Form::JSON;
 const LEN: usize = 1_000;
 
 impl House {
-    /// A session in rooms 1 to `rooms` that says what its application has taken.
+    /// Opens a session in rooms 1 to `rooms` that reports what its application has taken.
     fn reporter(&mut self, rooms: u64) -> (ConnId, Fake) {
         let (conn, link) = self.open_as(UNLIMITED, JSON, true);
         (1..=rooms).for_each(|room| self.join(conn, room));
@@ -22,7 +22,7 @@ impl House {
         self.turn();
     }
 
-    /// Publishes so many values with keys of their own.
+    /// Publishes `count` values, each with its own key.
     fn values(&mut self, room: RoomId, count: u64) {
         for seq in 1..=count {
             let message = self.message(room, seq, Delivery::Latest, Some(1_000 * room + seq), LEN);
@@ -74,7 +74,7 @@ fn a_room_that_is_not_taken_is_held_and_no_other_and_nothing_reliable() {
     house.publish(1, 999);
     house.turn();
     assert_eq!((messages(&link, 1), messages(&link, 2)), (first + 1, 5));
-    // What waits is replaced, and what was held comes once there is room.
+    // What waits is replaced, and held messages leave when there is space.
     house.values(1, 100);
     assert_eq!(house.drops(Drop::Replaced), 100 - first);
     house.took(conn, 1, 10);
@@ -100,7 +100,7 @@ fn a_peer_is_told_how_large_the_window_of_a_room_is_and_no_session_counts_that()
         house.took(conn, 1, messages(&link, 1));
     }
     let told = of_type(&link, "window");
-    // Once for a new one, and then as it grows.
+    // Once for a new window, and again when it grows.
     for (told, times) in told.iter().zip([1, 2]) {
         assert_eq!(*told, format!(r#"{{"type":"window","room":"room 1","payload":{{"bytes":{}}}}}"#, times * INITIAL));
     }
@@ -154,7 +154,7 @@ fn a_session_that_comes_back_has_windows_again_once_it_says_so() {
     assert!(more > 0 && sent + more < 100, "{more}");
     house.took(conn, 1, sent + more);
     assert!(messages(&link, 1) > more);
-    // Of the room that it leaves nothing more comes; what is under way is.
+    // Nothing more comes of the room that it has left, except what is under way.
     let came = messages(&link, 1);
     house.apply(Command::Leave { conn, room: 1 });
     house.took(conn, 1, sent + came);
@@ -205,7 +205,7 @@ fn a_raw_peer_is_held_until_it_answers_what_comes_behind_the_messages() {
     assert!((10..17).contains(&count(&link)), "{}", count(&link));
     let asked = pings(&link);
     assert!((4..=5).contains(&asked.len()) && asked.iter().all(|payload| payload.len() == 8), "{asked:?}");
-    // Behind each probe's number is what a pong says was read. What answers none is not believed.
+    // A pong to a probe acknowledges what was written before it. Other pongs acknowledge nothing.
     house.pong(conn, b"");
     house.pong(conn, &[0xFF; 8]);
     house.pong(conn, &7u64.to_be_bytes());
@@ -221,7 +221,7 @@ fn a_raw_peer_is_held_until_it_answers_what_comes_behind_the_messages() {
         answered += 1;
     }
     assert_eq!((count(&link), house.stats.held.value()), (100, 0));
-    // Repeated or old ones change nothing, and it lives by any pong.
+    // Repeated and old pongs acknowledge nothing, but any pong keeps the connection alive.
     house.pong(conn, &asked[0]);
     assert!(house.shard.slots.get_mut(conn).unwrap().ping.is_none());
     house.apply(Command::Gone { conn });
@@ -268,7 +268,7 @@ fn a_session_that_does_not_say_what_it_takes_is_probed() {
     let newest = pings(&link).pop().unwrap();
     house.pong(conn, &newest);
     assert!(messages(&link, 1) > before);
-    // From its first word on, its rooms have windows, in which nothing is under way yet.
+    // From its first report on, its rooms have windows with nothing under way.
     let before = messages(&link, 1);
     house.took(conn, 0, 0);
     let asked = pings(&link).len();

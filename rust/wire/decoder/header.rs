@@ -1,4 +1,4 @@
-//! Headers of frames (RFC 6455 section 5.2), checked byte by byte, before any of the payload has come.
+//! Decodes the headers of frames (RFC 6455 section 5.2). They are checked byte by byte, before the payload comes.
 
 use std::mem;
 
@@ -8,18 +8,18 @@ use crate::wire::frame::CONTROL_PAYLOAD_MAX;
 use crate::wire::table::close_code;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Frame {
+pub(super) struct FrameHeader {
     pub(super) opcode: u8,
     pub(super) is_final: bool,
     pub(super) mask: [u8; 4],
     pub(super) len: usize,
-    /// Bytes of the payload that have come.
+    /// The bytes of the payload that have come.
     pub(super) come: usize,
 }
 
 impl Decoder {
-    /// Reads a header; none if it has not come whole. Its frame may have no payload.
-    pub(super) fn header(&mut self, at: &mut usize, input: &[u8]) -> Result<Option<Frame>, Violation> {
+    /// Reads a header; none if it is incomplete. The frame may have no payload.
+    pub(super) fn header(&mut self, at: &mut usize, input: &[u8]) -> Result<Option<FrameHeader>, Violation> {
         loop {
             let wanted = header_len(&self.header[..self.header_len]);
             if self.header_len == wanted {
@@ -45,14 +45,14 @@ impl Decoder {
                 (u64::from_be_bytes(bytes), &header[10..])
             }
         };
-        let frame = Frame {
+        let frame = FrameHeader {
             opcode: header[0] & 0x0F,
             is_final: header[0] & FIN != 0,
             mask: [mask[0], mask[1], mask[2], mask[3]],
             len: usize::try_from(len).unwrap_or(usize::MAX),
             come: 0,
         };
-        // "The minimal number of bytes MUST be used", and the highest bit be 0 (section 5.2).
+        // "The minimal number of bytes MUST be used", and the highest bit must be 0 (section 5.2).
         if (header.len() == 8 && len < 126) || (header.len() == 14 && !(0x1_0000..1 << 63).contains(&len)) {
             return Err(protocol("a length in a form that it must not have"));
         }
@@ -63,7 +63,7 @@ impl Decoder {
         Ok(Some(frame))
     }
 
-    /// Checks the first two bytes as soon as each is there.
+    /// Checks each of the first two bytes as soon as it has come.
     fn check_beginning(&self) -> Result<(), Violation> {
         let first = self.header[0];
         let opcode = first & 0x0F;
@@ -95,8 +95,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// A data frame begins.
-    fn begin(&mut self, frame: Frame) -> Result<(), Violation> {
+    /// Begins a data frame.
+    fn begin(&mut self, frame: FrameHeader) -> Result<(), Violation> {
         let left = self.limits.max_message.saturating_sub(self.message.len());
         if frame.len > left {
             return Err(Violation {
@@ -118,7 +118,7 @@ impl Decoder {
     }
 }
 
-/// Bytes of a header with this beginning, or as many as are needed to know.
+/// Returns the length of a header with this beginning, or how many bytes are needed to know it.
 fn header_len(beginning: &[u8]) -> usize {
     match beginning.get(1).map(|second| second & 0x7F) {
         None => 2,
@@ -130,5 +130,5 @@ fn header_len(beginning: &[u8]) -> usize {
 
 const RESERVED: u8 = 0x70;
 
-/// Bytes of the longest header: two, a length of eight, and the mask.
+/// The length of the longest header: two bytes, a length of eight, and the mask.
 pub(super) const HEADER_MAX: usize = 14;

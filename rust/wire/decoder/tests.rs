@@ -28,7 +28,7 @@ impl From<Item<'_>> for Got {
     }
 }
 
-/// A frame as a client sends it. Written by hand: nothing of what is tested writes it.
+/// A frame as a client sends it. Written by hand, independent of the code under test.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
@@ -41,7 +41,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Feeds bytes in pieces of these sizes, over and over.
+/// Decodes bytes in pieces of these sizes, repeated.
 fn read(bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), Violation>) {
     let mut decoder = Decoder::new(LIMITS);
     let (mut got, mut rest) = (Vec::new(), bytes);

@@ -4,7 +4,7 @@ use super::*;
 
 const LIMITS: HeadLimits = HeadLimits { max_bytes: 1024, max_headers: MAX_HEADERS };
 
-/// What comes of bytes: 100 if more must come, 200 for a head, or the status of the refusal.
+/// The result for bytes: 100 if more must come, 200 for a head, or the status of the refusal.
 fn status(bytes: &[u8]) -> u16 {
     match parse(bytes, &LIMITS) {
         Ok(None) => 100,
@@ -13,7 +13,7 @@ fn status(bytes: &[u8]) -> u16 {
     }
 }
 
-/// The same of bytes that come one at a time.
+/// The same for bytes that come one at a time.
 fn status_one_by_one(bytes: &[u8]) -> u16 {
     (0..=bytes.len()).map(|len| status(&bytes[..len])).find(|&status| status != 100).unwrap_or(100)
 }
@@ -122,11 +122,11 @@ fn line_ends_are_crlf() {
         format!("\r\n\n{good}"),
         format!("\n\r{good}"),
     ] {
-        // Bare CRs at the end may still become something else.
+        // A bare CR at the end may still become a line end.
         assert_eq!(status(bad.as_bytes()), 400, "{bad:?}");
         assert_eq!(status_one_by_one(bad.as_bytes()), 400, "{bad:?}");
     }
-    // What follows a head has lines of its own.
+    // What follows a head is not checked.
     assert_eq!(status(format!("{good}\nx\n").as_bytes()), 200);
 }
 
@@ -206,7 +206,7 @@ fn a_head_has_as_many_bytes_as_the_limit_and_none_more() {
     assert_eq!(status_one_by_one(&sized(1025)), 431);
     let refusal = parse(&sized(1025), &LIMITS).unwrap_err();
     assert_eq!(refusal.limit, Some(Limit::Head));
-    // One that is not complete may have as many.
+    // An incomplete head may be as long.
     assert_eq!(status(&sized(2000)[..1024]), 100);
     assert_eq!(status(&sized(2000)[..1025]), 431);
     // Empty lines before it count.
@@ -214,7 +214,7 @@ fn a_head_has_as_many_bytes_as_the_limit_and_none_more() {
     assert_eq!(status(&[b"\r\n".as_slice(), &sized(1023)].concat()), 431);
     assert_eq!(status(&b"\r\n".repeat(512)), 100);
     assert_eq!(status(&b"\r\n".repeat(513)), 431);
-    // A limit of nothing, and one in the middle of things.
+    // A limit of zero, and limits that cut the head anywhere.
     for max_bytes in 0..40 {
         let limits = HeadLimits { max_bytes, ..LIMITS };
         assert_eq!(parse(&sized(40), &limits).unwrap_err().status, 431);
@@ -271,7 +271,7 @@ const PIECES: &[&[u8]] = &[
     b"\xff", b"\xc3\xa9", b"A", b"a:b\r\n", b"MMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM", b" folded\r\n",
 ];
 
-/// Pieces of heads, right and wrong.
+/// Parts of heads, valid and invalid.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(PIECES);
     let piece = prop_oneof![8 => known.prop_map(<[u8]>::to_vec), 1 => prop::collection::vec(any::<u8>(), 0..8)];
@@ -287,7 +287,7 @@ proptest! {
         let whole = parse(&bytes, &limits);
         let first = (0..=bytes.len()).map(|len| parse(&bytes[..len], &limits)).find(|result| !matches!(result, Ok(None)));
         match (whole, first.unwrap_or(Ok(None))) {
-            // Which of two mistakes is named may depend on what has come.
+            // If there are two mistakes, the reported one may depend on what has come.
             (Err(whole), Err(first)) => prop_assert_eq!((whole.status, whole.limit), (first.status, first.limit)),
             (whole, first) => prop_assert_eq!(whole, first),
         }
@@ -305,7 +305,7 @@ proptest! {
                     prop_assert!(head.lines.start <= name.start && name.end < value.start + 1 && value.end <= head.lines.end);
                     lines.push((&bytes[name.clone()], &bytes[value.clone()]));
                 }
-                // Another parser of the lines, as simple as can be, finds the same.
+                // A simple independent parser of the lines finds the same.
                 let block = &bytes[head.lines.clone()];
                 let mut found = Vec::new();
                 for line in block.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {

@@ -8,7 +8,7 @@ fn parsed(bytes: &[u8]) -> Parsed {
     parse(bytes).map_err(|refusal| refusal.status)
 }
 
-/// The same of bytes that come one at a time.
+/// The same for bytes that come one at a time.
 fn one_by_one(bytes: &[u8]) -> Parsed {
     (0..=bytes.len()).map(|len| parsed(&bytes[..len])).find(|result| *result != Ok(None)).unwrap_or(Ok(None))
 }
@@ -94,7 +94,7 @@ fn a_text_header_is_bounded() {
 #[test]
 fn binary_headers() {
     let v6 = v6();
-    // An authority, and what does nothing.
+    // An authority, and an element that does nothing.
     let more = [1, 0, 3, b'a', b'.', b'b', 4, 0, 1, 0];
     let unix = [0; 216];
     for (bytes, source) in [
@@ -102,12 +102,12 @@ fn binary_headers() {
         (v2(0x21, 0x11, &[V4.as_slice(), &more].concat()), Some("192.0.2.1:4711")),
         (v2(0x21, 0x21, &v6), Some("[2001:db8::7]:4711")),
         (v2(0x21, 0x21, &[v6.as_slice(), &more].concat()), Some("[2001:db8::7]:4711")),
-        // A proxy that asks for itself, whatever else it says.
+        // The proxy speaks for itself, so its other fields are ignored.
         (v2(0x20, 0x00, &[]), None),
         (v2(0x20, 0x11, &V4), None),
         (v2(0x20, 0x11, &[]), None),
         (v2(0x20, 0xff, &more), None),
-        // Nothing that has an address of the network.
+        // There is no network address.
         (v2(0x21, 0x00, &[]), None),
         (v2(0x21, 0x00, &more), None),
         (v2(0x21, 0x31, &unix), None),
@@ -149,7 +149,7 @@ fn a_binary_header_is_bounded() {
     let with = |len: usize| v2(0x21, 0x11, &[V4.as_slice(), &vec![4; len - 28]].concat());
     assert_eq!(parsed(&with(MAX_BINARY)).unwrap().unwrap().0, MAX_BINARY);
     assert_eq!((parsed(&with(MAX_BINARY + 1)), one_by_one(&with(MAX_BINARY + 1))), (Err(400), Err(400)));
-    // It is known from its first bytes.
+    // It is refused after its first bytes.
     assert_eq!(parsed(&v2(0x21, 0x11, &vec![0; 65_535])[..16]), Err(400));
 }
 

@@ -6,8 +6,8 @@ use crate::wire::http_head::{HeadLimits, MAX_HEADERS, is_websocket, parse};
 pub(crate) const LIMITS: HeadLimits = HeadLimits { max_bytes: 16 << 10, max_headers: MAX_HEADERS };
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// An upgrade request. `changes` replace headers, or take them out (None); `lines` come after them as they are.
-/// Characters are bytes.
+/// Builds an upgrade request. `changes` replace headers or remove them (None); `lines` follow as they are. Each
+/// character is one byte.
 pub(crate) fn upgrade(first: &str, changes: &[(&str, Option<&str>)], lines: &[&str]) -> Vec<u8> {
     let mut headers = vec![
         ("Host", Some("localhost")),
@@ -209,7 +209,7 @@ fn the_first_subprotocol_that_we_speak() {
         ([Some("chat,fanwire.v1.msgpack , fanwire.v1.json"), None], Some("fanwire.v1.msgpack")),
         ([Some("chat"), Some("fanwire.v1.json")], Some("fanwire.v1.json")),
         ([Some("fanwire.token.abc, fanwire.v1.json"), None], Some("fanwire.v1.json")),
-        // A token is no subprotocol, and never comes back.
+        // A token is no subprotocol, and is never sent back.
         ([Some("fanwire.token.abc"), None], None),
         ([Some("FANWIRE.V1.JSON"), None], None),
         ([Some("fanwire.v1.json;q=1"), None], None),
@@ -245,7 +245,7 @@ proptest! {
         prop_assert!(is_websocket(&head, &bytes));
         if let Err(refusal) = check(&head, &bytes) {
             prop_assert!(matches!(refusal.status, 400 | 426));
-            // What is sent back is ours alone.
+            // Only our own headers are sent back.
             let ours = ["Sec-WebSocket-Version: 13", "Upgrade: websocket"];
             prop_assert!(refusal.headers.iter().all(|line| ours.contains(&&**line)));
         }

@@ -1,4 +1,4 @@
-//! A link and a reader behind it, step by step: what a window makes of them. Deterministic.
+//! Simulates a link and a reader behind it, step by step, with or without a window. Deterministic.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,43 +7,44 @@ use crate::outbox::window::{Reader, Window, part};
 /// A tenth of a millisecond.
 const STEP_US: u64 = 100;
 
-/// Who reads, how, and over what.
+/// The link, the reader and the publisher of one simulation.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub seconds: u64,
     /// Bytes of a message.
     pub bytes: usize,
-    /// Messages a second that are published, or as many as there is room for.
+    /// Messages published in a second; none: as many as there is space for.
     pub rate: Option<f64>,
-    /// Further messages that are published together, every so many milliseconds.
+    /// Bursts of messages in addition: every so many milliseconds, so many messages.
     pub bursts: Option<(u64, usize)>,
-    /// Bytes a second that the link carries.
+    /// Bytes that the link carries in a second.
     pub link_rate: f64,
-    /// Microseconds from here to the reader, and the same back, by the time.
+    /// Microseconds of the way to the reader, and of the way back, at a given time.
     pub one_way_us: fn(u64) -> u64,
-    /// Microseconds that the reader takes for a message, by the time.
+    /// Microseconds that the reader takes for a message, at a given time.
     pub service_us: fn(u64) -> u64,
-    /// The reader takes nothing now.
+    /// Whether the reader takes nothing at a given time.
     pub is_away: fn(u64) -> bool,
-    /// Messages wait here at most; the oldest goes. As values of so many keys do.
+    /// The limit on messages that wait here. The oldest is dropped, as with values of so many keys.
     pub backlog: usize,
-    /// A library answers pings: it reads all there is once its queue is nearly empty, and stops at so many messages.
+    /// A library that answers pings: it reads everything when its queue is nearly empty, and stops at so many messages.
+    /// None: the reader reports.
     pub library: Option<usize>,
-    /// With a window.
+    /// Whether a window is used.
     pub is_bounded: bool,
 }
 
-/// What came of it. Times in microseconds.
+/// The result. Times are in microseconds.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Of each message that was taken: when, how long after it was written, and how long after it was published.
+    /// For each message that was taken: when, its delay since it was written, and its age since it was published.
     pub taken: Vec<(u64, u64, u64)>,
-    /// The window at each second.
+    /// The size of the window at each second.
     pub sizes: Vec<usize>,
 }
 
 impl Case {
-    /// A reader nearby that takes all at once.
+    /// A nearby reader that takes everything at once.
     pub fn fast() -> Self {
         Self {
             seconds: 30,
@@ -64,15 +65,16 @@ impl Case {
         let reader = if self.library.is_some() { Reader::Probed } else { Reader::Reporting };
         let mut window = Window::new(reader, 0);
         let mut outcome = Outcome { taken: Vec::new(), sizes: Vec::new() };
-        // What waits here: when it was published.
+        // What waits here: when each message was published.
         let mut waiting: VecDeque<u64> = VecDeque::new();
-        // On the way there: when each arrives, index, when written, when published. The link is busy until then.
+        // Messages on the way there: arrival, index, time written, time published. The link is busy until the last
+        // arrival.
         let mut link: VecDeque<(u64, u64, u64, u64)> = VecDeque::new();
         let mut link_free = 0.0_f64;
         let mut queue: VecDeque<(u64, u64, u64)> = VecDeque::new();
         // What the library has not read.
         let (mut kernel, mut is_paused) = (VecDeque::new(), false);
-        // In order of time: what is told there (the window) and here (an index).
+        // In order of time: what takes effect there (the size of the window) and here (an index).
         let (mut there, mut here) = (BTreeMap::<u64, usize>::new(), BTreeMap::<u64, u64>::new());
         let (mut told, mut known, mut unreported, mut free_at) = (window.size(), window.size(), 0, 0.0_f64);
         let (mut index, mut last_taken, mut owed) = (0, 0, 0.0);
@@ -153,13 +155,13 @@ impl Case {
 }
 
 impl Outcome {
-    /// Messages a second from a time on, in seconds.
+    /// Messages taken in a second, between two times in seconds.
     pub fn rate(&self, from: u64, to: u64) -> f64 {
         let count = self.taken.iter().filter(|(at, ..)| (from * 1_000_000..to * 1_000_000).contains(at)).count();
         count as f64 / (to - from) as f64
     }
 
-    /// A part of the delays (0.5: the median) of what was taken in these seconds, in milliseconds.
+    /// A quantile (0.5: the median) of the delays between two times in seconds, in milliseconds.
     pub fn delay(&self, from: u64, to: u64, part: f64) -> f64 {
         let within = self.taken.iter().filter(|(at, ..)| (from * 1_000_000..to * 1_000_000).contains(at));
         let mut delays: Vec<_> = within.map(|&(_, delay, _)| delay).collect();
@@ -167,7 +169,7 @@ impl Outcome {
         delays.get(((delays.len() as f64 - 1.0) * part) as usize).map_or(f64::INFINITY, |&us| us as f64 / 1000.0)
     }
 
-    /// The same of the ages.
+    /// A quantile of the ages, likewise.
     pub fn age(&self, from: u64, to: u64, part: f64) -> f64 {
         let ages = self.taken.iter().map(|&(at, _, age)| (at, age, 0)).collect();
         Self { taken: ages, sizes: Vec::new() }.delay(from, to, part)

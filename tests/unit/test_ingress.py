@@ -9,17 +9,17 @@ from helpers.engines import Session, started
 from helpers.parcels import full, parcels
 from hypothesis import given
 
-from fanwire._engine import Inlet
+from fanwire._engine import Ingress
 from fanwire.cluster.parcel import DELIVERIES, Parcel, pack
 
 
 def taken(*data: bytes, since_ms: int = 0) -> tuple[list[tuple[int, str | None]], list[dict[str, Any]]]:
-    """What an inlet says to some parcels, and what a member of its room gets."""
+    """What an ingress says to some parcels, and what a member of its room gets."""
     engine = started(max_rooms=10)
     session = Session(engine)
     engine.join(session.conn, "r")
-    inlet = Inlet(engine, "r", since_ms)
-    said = [inlet.take(each) for each in data]
+    ingress = Ingress(engine, "r", since_ms)
+    said = [ingress.take(each) for each in data]
     got = session.envelopes()
     assert engine.shutdown(10)
     return said, got
@@ -53,8 +53,8 @@ def late(*data: bytes) -> tuple[int, list[int], list[str]]:
     engine = started(max_rooms=10)
     session = Session(engine)
     engine.join(session.conn, "r")
-    inlet = Inlet(engine, "r", 0)
-    assert [inlet.take(each)[1] for each in data] == [None] * len(data)
+    ingress = Ingress(engine, "r", 0)
+    assert [ingress.take(each)[1] for each in data] == [None] * len(data)
     count = engine.stats()["late"]
     got = session.envelopes()
     assert engine.shutdown(10)
@@ -86,13 +86,13 @@ def test_a_forgotten_key_is_told_in_the_order_of_its_values_and_once() -> None:
     engine = started(max_rooms=10)
     session = Session(engine)
     engine.join(session.conn, "values")
-    inlet = Inlet(engine, "values", 0)
+    ingress = Ingress(engine, "values", 0)
     value = pack(Parcel(b"1", True, "k", ts_ms=5, origin=7, number=1))
     forgetting = pack(Parcel(b"", key="k", ts_ms=5, origin=7, number=2, delivery="latest", forgotten_us=5_500))
-    assert inlet.take(value) == (0, None)
+    assert ingress.take(value) == (0, None)
     assert engine.has_value("values", "k")
     for _ in range(2):
-        assert inlet.take(forgetting) == (0, None)
+        assert ingress.take(forgetting) == (0, None)
         assert not engine.has_value("values", "k")
     # A value from before does not come back.
     assert engine.take_values("values", 100, [pack(Parcel(b"1", True, "k", ts_ms=4))]) == 0
@@ -119,7 +119,7 @@ def test_what_is_no_document_is_dropped_and_told_as_missing(document: bytes) -> 
 @given(parcels())
 def test_what_is_packed_here_is_unpacked_there(parcel: Parcel) -> None:
     engine = started()
-    missing, fault = Inlet(engine, "r", 0).take(pack(parcel))
+    missing, fault = Ingress(engine, "r", 0).take(pack(parcel))
     assert engine.shutdown(10)
     if parcel.key is not None and parcel.delivery != "latest" and parcel.forgotten_us is None:
         assert (missing, fault and "a key needs" in fault) == (1, True)
@@ -132,7 +132,7 @@ def test_what_ends_too_soon_is_none(length: int) -> None:
     ((missing, fault),), got = taken(full()[:length])
     assert (missing, got) == (0, [])
     assert fault is not None
-    assert "no parcel" in fault
+    assert "no node message" in fault
 
 
 @pytest.mark.parametrize(
@@ -151,4 +151,4 @@ def test_what_is_no_parcel(changes: dict[str, bytes]) -> None:
     ((missing, fault),), got = taken(full(**changes))
     assert (missing, got) == (0, [])
     assert fault is not None
-    assert "no parcel of version 1" in fault
+    assert "no node message of version 1" in fault
