@@ -9,7 +9,7 @@ use crate::protocol::codec::Codec;
 use crate::protocol::over_rate::{Refused, Surplus};
 use crate::protocol::report::Report;
 use crate::queues::batch::{Batch, Received};
-use crate::shard::rate_limit::{PING_WEIGHT, Pace, RateSettings, Rates};
+use crate::shard::rate_limit::{PING_WEIGHT, RateLimits, RateSettings, Rates};
 use crate::wire::decoder::{self, Decoder, Limits, Violation};
 use crate::wire::table::close_code;
 
@@ -64,7 +64,7 @@ pub enum Item {
 pub struct Inbound {
     decoder: Decoder,
     rates: Arc<Rates>,
-    pace: Pace,
+    limits: RateLimits,
     /// A session can be told that it is too fast, and reports what it has received.
     session: Option<Codec>,
     /// The newest probe that was answered. Payloads of probes rise, and nobody else can make them.
@@ -82,7 +82,7 @@ impl Inbound {
         Self {
             decoder: Decoder::new(settings.limits),
             rates,
-            pace: Pace::default(),
+            limits: RateLimits::default(),
             session,
             answered: Box::default(),
             begun_us: None,
@@ -148,10 +148,10 @@ impl Inbound {
         if self.is_over {
             return;
         }
-        let Self { decoder, rates, pace, session, answered, .. } = self;
+        let Self { decoder, rates, limits, session, answered, .. } = self;
         let (mut messages, mut reports, mut bytes, mut is_new, mut is_borne) = (0, 0, 0, false, true);
-        let mut refuse = |pace: &mut Pace, weight, heard: &mut Heard| {
-            if pace.refused(rates, weight, now_us) {
+        let mut refuse = |limits: &mut RateLimits, weight, heard: &mut Heard| {
+            if limits.refused(rates, weight, now_us) {
                 return;
             }
             if settings.dry_run {
@@ -179,10 +179,10 @@ impl Inbound {
                     let mut counts = is_open;
                     if !is_ping && payload > &**answered && answers_probe(payload) {
                         *answered = payload.into();
-                    } else if is_open && !pace.ping(rates, now_us) {
+                    } else if is_open && !limits.ping(rates, now_us) {
                         heard.items.push(Item::Passed(Limit::PingRate));
                         counts = settings.dry_run;
-                        refuse(pace, if is_ping { PING_WEIGHT } else { 1.0 }, heard);
+                        refuse(limits, if is_ping { PING_WEIGHT } else { 1.0 }, heard);
                     }
                     if counts {
                         heard.items.push(if is_ping { Item::Ping(payload.into()) } else { Item::Pong(payload.into()) });
@@ -206,7 +206,7 @@ impl Inbound {
                 heard.items.push(Item::Report(report));
                 return ControlFlow::Continue(());
             }
-            if let Some(over) = pace.message(rates, payload.len(), now_us) {
+            if let Some(over) = limits.message(rates, payload.len(), now_us) {
                 heard.items.push(Item::Passed(over.limit));
                 let is_read = is_text == codec.is_text() && !settings.dry_run;
                 match is_read.then(|| Surplus::read(payload, codec)).flatten() {
@@ -214,7 +214,7 @@ impl Inbound {
                     Some(Surplus::Refused(refused)) => heard.refuse(refused, payload.len(), over.wait_us),
                     None => heard.push(payload, is_text, Some(over.wait_us).filter(|_| !settings.dry_run)),
                 }
-                refuse(pace, 1.0, heard);
+                refuse(limits, 1.0, heard);
                 return flow(heard.is_borne());
             }
             heard.push(payload, is_text, None);
@@ -243,7 +243,7 @@ impl Inbound {
         bytes: usize,
         now_us: u64,
     ) -> Option<Limit> {
-        let over = self.pace.flow(&self.rates, messages, reports, bytes, now_us)?;
+        let over = self.limits.flow(&self.rates, messages, reports, bytes, now_us)?;
         if !settings.dry_run {
             self.slowed_until_us = now_us + over.wait_us;
         }

@@ -52,7 +52,7 @@ pub struct Over {
 
 /// The token buckets of one client.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct RateLimits {
     messages: TokenBucket,
     reports: TokenBucket,
     bytes: TokenBucket,
@@ -60,7 +60,7 @@ pub struct Pace {
     refused: TokenBucket,
 }
 
-impl Pace {
+impl RateLimits {
     /// Counts a message of a client that can be told to wait. A message over its rate takes nothing from the buckets,
     /// and the returned wait is long enough that trying again makes sense.
     pub fn message(&mut self, rates: &Rates, size: usize, now_us: u64) -> Option<Over> {
@@ -141,61 +141,61 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_the_rate() {
-        let (rates, mut pace) = (Rates::new(&SETTINGS, 1.0), Pace::default());
-        assert_eq!(most(|| pace.message(&rates, 1, 5).is_none()), 20);
-        let over = pace.message(&rates, 1, 5).unwrap();
+        let (rates, mut limits) = (Rates::new(&SETTINGS, 1.0), RateLimits::default());
+        assert_eq!(most(|| limits.message(&rates, 1, 5).is_none()), 20);
+        let over = limits.message(&rates, 1, 5).unwrap();
         assert_eq!(over.limit, Limit::MessageRate);
         // The wait is at least the time of a tenth of the burst.
         assert!((200_000..400_000).contains(&over.wait_us), "{over:?}");
-        assert_eq!(most(|| pace.message(&rates, 1, SECOND).is_none()), 10);
+        assert_eq!(most(|| limits.message(&rates, 1, SECOND).is_none()), 10);
         // The bucket holds no more than the burst, however long the client waits.
-        assert_eq!(most(|| pace.message(&rates, 1, 100 * SECOND).is_none()), 20);
+        assert_eq!(most(|| limits.message(&rates, 1, 100 * SECOND).is_none()), 20);
     }
 
     #[test]
     fn bytes_have_a_rate_and_one_large_message_is_let_through() {
-        let (rates, mut pace) = (Rates::new(&SETTINGS, 1.0), Pace::default());
-        assert_eq!(pace.message(&rates, 1_000_000, 0), None);
-        assert_eq!(pace.message(&rates, 1, SECOND).unwrap().limit, Limit::ByteRate);
-        assert_eq!(pace.message(&rates, 1, 1000 * SECOND), None);
+        let (rates, mut limits) = (Rates::new(&SETTINGS, 1.0), RateLimits::default());
+        assert_eq!(limits.message(&rates, 1_000_000, 0), None);
+        assert_eq!(limits.message(&rates, 1, SECOND).unwrap().limit, Limit::ByteRate);
+        assert_eq!(limits.message(&rates, 1, 1000 * SECOND), None);
     }
 
     #[test]
     fn a_client_that_cannot_be_told_waits_until_it_is_within_its_rate() {
-        let (rates, mut pace) = (Rates::new(&SETTINGS, 1.0), Pace::default());
-        assert_eq!(pace.flow(&rates, 20, 20, 10, 0), None);
-        assert_eq!(pace.flow(&rates, 5, 0, 10, 0), Some(Over { limit: Limit::MessageRate, wait_us: SECOND / 2 }));
-        assert_eq!(pace.flow(&rates, 0, 0, 10_000, 0).unwrap().limit, Limit::ByteRate);
+        let (rates, mut limits) = (Rates::new(&SETTINGS, 1.0), RateLimits::default());
+        assert_eq!(limits.flow(&rates, 20, 20, 10, 0), None);
+        assert_eq!(limits.flow(&rates, 5, 0, 10, 0), Some(Over { limit: Limit::MessageRate, wait_us: SECOND / 2 }));
+        assert_eq!(limits.flow(&rates, 0, 0, 10_000, 0).unwrap().limit, Limit::ByteRate);
     }
 
     #[test]
     fn reports_have_the_rate_of_messages_or_their_own_least() {
         for (message_rate, rate) in [(10.0, REPORTS), (200.0, 200.0)] {
             let settings = RateSettings { message_rate, message_burst: 2.0 * message_rate, ..SETTINGS };
-            let (rates, mut pace) = (Rates::new(&settings, 1.0), Pace::default());
-            assert_eq!(pace.flow(&rates, 0, 2 * rate as usize, 0, 0), None);
+            let (rates, mut limits) = (Rates::new(&settings, 1.0), RateLimits::default());
+            assert_eq!(limits.flow(&rates, 0, 2 * rate as usize, 0, 0), None);
             let over = Some(Over { limit: Limit::MessageRate, wait_us: SECOND });
-            assert_eq!(pace.flow(&rates, 0, rate as usize, 0, 0), over);
+            assert_eq!(limits.flow(&rates, 0, rate as usize, 0, 0), over);
             // Reports take nothing from the rate of messages.
-            assert_eq!(pace.message(&rates, 1, 0), None);
+            assert_eq!(limits.message(&rates, 1, 0), None);
         }
     }
 
     #[test]
     fn an_identity_may_have_more_or_no_limit() {
         let (double, none) = (Rates::new(&SETTINGS, 2.0), Rates::new(&SETTINGS, 0.0));
-        let (mut pace, mut free) = (Pace::default(), Pace::default());
-        assert_eq!(most(|| pace.message(&double, 1, 0).is_none()), 40);
+        let (mut limits, mut free) = (RateLimits::default(), RateLimits::default());
+        assert_eq!(most(|| limits.message(&double, 1, 0).is_none()), 40);
         assert_eq!(most(|| free.message(&none, 1_000_000, 0).is_none()), 1000);
         assert_eq!(free.flow(&none, 1_000_000, 0, 1 << 40, 0), None);
     }
 
     #[test]
     fn pings_and_refusals_are_borne_for_a_while() {
-        let (rates, mut pace) = (Rates::new(&SETTINGS, 1.0), Pace::default());
-        assert_eq!(most(|| pace.ping(&rates, 0)), 3);
-        assert!(pace.ping(&rates, SECOND));
-        assert_eq!(most(|| pace.refused(&rates, 1.0, 0)), 5);
-        assert!(!pace.refused(&rates, PING_WEIGHT, 0) && pace.refused(&rates, PING_WEIGHT, SECOND));
+        let (rates, mut limits) = (Rates::new(&SETTINGS, 1.0), RateLimits::default());
+        assert_eq!(most(|| limits.ping(&rates, 0)), 3);
+        assert!(limits.ping(&rates, SECOND));
+        assert_eq!(most(|| limits.refused(&rates, 1.0, 0)), 5);
+        assert!(!limits.refused(&rates, PING_WEIGHT, 0) && limits.refused(&rates, PING_WEIGHT, SECOND));
     }
 }
