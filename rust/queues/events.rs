@@ -14,7 +14,7 @@ use std::sync::{
 };
 
 use crate::queues::command::Event;
-use crate::queues::fair_queue::{Arrivals, Credit};
+use crate::queues::fair_queue::{Credit, FairQueue};
 use crate::queues::wakeup::Wakeup;
 use crate::slots::ConnId;
 
@@ -33,7 +33,7 @@ pub struct Events {
 
 #[derive(Debug)]
 struct Inner {
-    arrivals: Arrivals,
+    fair_queue: FairQueue,
     is_ringing: bool,
     /// Messages that were refused already and wait to be counted, while nothing else does.
     refused: usize,
@@ -42,7 +42,7 @@ struct Inner {
 impl Events {
     /// Creates an empty queue.
     pub fn new(credit: Credit) -> io::Result<Self> {
-        let inner = Inner { arrivals: Arrivals::new(credit), is_ringing: false, refused: 0 };
+        let inner = Inner { fair_queue: FairQueue::new(credit), is_ringing: false, refused: 0 };
         let (inner, wakeup, half) = (Mutex::new(inner), Wakeup::new()?, credit.total / 2);
         Ok(Self { inner, wakeup, asked: AtomicU64::new(0), bytes: AtomicUsize::new(0), half })
     }
@@ -63,11 +63,11 @@ impl Events {
                 Some(count) => inner.refused += count,
                 None => is_loud = true,
             }
-            inner.arrivals.push(event, full);
+            inner.fair_queue.push(event, full);
         }
-        self.bytes.store(inner.arrivals.bytes(), Relaxed);
+        self.bytes.store(inner.fair_queue.bytes(), Relaxed);
         is_loud |= inner.refused >= QUIET || !full.is_empty();
-        let must_ring = is_loud && !inner.is_ringing && !inner.arrivals.is_empty();
+        let must_ring = is_loud && !inner.is_ringing && !inner.fair_queue.is_empty();
         if must_ring {
             inner.is_ringing = true;
             self.asked.fetch_or(1, Relaxed);
@@ -79,15 +79,15 @@ impl Events {
         }
     }
 
-    /// Takes what waits; see [`Arrivals::take`]. The descriptor is no longer readable if that is nothing.
+    /// Takes what waits; see [`FairQueue::take`]. The descriptor is no longer readable if that is nothing.
     pub fn take(&self, most: usize, held: usize, again: &mut Vec<ConnId>) -> Vec<Event> {
         let mut inner = self.lock();
         self.asked.fetch_add(2, Relaxed);
-        let taken = inner.arrivals.take(most, held, again);
+        let taken = inner.fair_queue.take(most, held, again);
         inner.refused = 0;
-        self.bytes.store(inner.arrivals.bytes(), Relaxed);
+        self.bytes.store(inner.fair_queue.bytes(), Relaxed);
         // If nothing was taken, the wakeup may have been for what was taken before.
-        if inner.arrivals.is_empty() && (inner.is_ringing || taken.is_empty()) {
+        if inner.fair_queue.is_empty() && (inner.is_ringing || taken.is_empty()) {
             inner.is_ringing = false;
             self.asked.fetch_and(!1, Relaxed);
             self.wakeup.clear();

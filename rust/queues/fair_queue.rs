@@ -28,7 +28,7 @@ pub struct Credit {
 
 /// See the module's head.
 #[derive(Debug)]
-pub struct Arrivals {
+pub struct FairQueue {
     credit: Credit,
     /// What waits behind no message.
     events: Vec<Event>,
@@ -66,7 +66,7 @@ enum Item {
     Event(Box<Event>),
 }
 
-impl Arrivals {
+impl FairQueue {
     /// Nothing waits.
     pub fn new(credit: Credit) -> Self {
         Self {

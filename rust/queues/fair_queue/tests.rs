@@ -17,19 +17,19 @@ fn messages(number: u64, first: usize, count: usize) -> Event {
 }
 
 /// What one push adds.
-fn arrive(arrivals: &mut Arrivals, number: u64, count: usize) -> Vec<ConnId> {
+fn arrive(fair_queue: &mut FairQueue, number: u64, count: usize) -> Vec<ConnId> {
     let mut full = Vec::new();
-    arrivals.push(messages(number, 0, count), &mut full);
+    fair_queue.push(messages(number, 0, count), &mut full);
     full
 }
 
-fn ended(arrivals: &mut Arrivals, number: u64) {
-    arrivals.push(Event::Closed { conn: link(number), cause: Cause::Reset }, &mut Vec::new());
+fn ended(fair_queue: &mut FairQueue, number: u64) {
+    fair_queue.push(Event::Closed { conn: link(number), cause: Cause::Reset }, &mut Vec::new());
 }
 
-fn take(arrivals: &mut Arrivals, most: usize) -> (Vec<(u64, usize)>, Vec<ConnId>) {
+fn take(fair_queue: &mut FairQueue, most: usize) -> (Vec<(u64, usize)>, Vec<ConnId>) {
     let mut again = Vec::new();
-    let taken = arrivals.take(most, 0, &mut again);
+    let taken = fair_queue.take(most, 0, &mut again);
     let told = taken.iter().map(|event| match event {
         Event::Messages { conn, messages, .. } => (conn.as_u64(), messages.len()),
         Event::Closed { conn, .. } => (conn.as_u64(), 0),
@@ -40,108 +40,108 @@ fn take(arrivals: &mut Arrivals, most: usize) -> (Vec<(u64, usize)>, Vec<ConnId>
 
 #[test]
 fn links_take_turns() {
-    let mut arrivals = Arrivals::new(CREDIT);
-    arrive(&mut arrivals, 1, 40);
-    arrive(&mut arrivals, 2, 1);
-    arrive(&mut arrivals, 3, 9);
-    assert_eq!(take(&mut arrivals, 20).0, [(1, 8), (2, 1), (3, 8), (1, 8)]);
+    let mut fair_queue = FairQueue::new(CREDIT);
+    arrive(&mut fair_queue, 1, 40);
+    arrive(&mut fair_queue, 2, 1);
+    arrive(&mut fair_queue, 3, 9);
+    assert_eq!(take(&mut fair_queue, 20).0, [(1, 8), (2, 1), (3, 8), (1, 8)]);
     // One that had nothing goes before them, and soon they have their turn again.
     for number in 4..9 {
-        arrive(&mut arrivals, number, 1);
+        arrive(&mut fair_queue, number, 1);
     }
-    assert_eq!(take(&mut arrivals, 10).0, [(4, 1), (5, 1), (6, 1), (3, 1), (7, 1), (8, 1), (1, 8)]);
+    assert_eq!(take(&mut fair_queue, 10).0, [(4, 1), (5, 1), (6, 1), (3, 1), (7, 1), (8, 1), (1, 8)]);
     // None waits that had nothing, so the shares are larger.
-    assert_eq!(take(&mut arrivals, 1000).0, [(1, 16)]);
-    assert!(!arrivals.is_empty());
-    assert_eq!(take(&mut arrivals, 1000).0, []);
-    assert!(arrivals.is_empty() && arrivals.bytes() == 0 && arrivals.links.is_empty());
+    assert_eq!(take(&mut fair_queue, 1000).0, [(1, 16)]);
+    assert!(!fair_queue.is_empty());
+    assert_eq!(take(&mut fair_queue, 1000).0, []);
+    assert!(fair_queue.is_empty() && fair_queue.bytes() == 0 && fair_queue.links.is_empty());
 }
 
 #[test]
 fn credit_comes_back_when_half_is_handled() {
-    let mut arrivals = Arrivals::new(CREDIT);
-    assert_eq!(arrive(&mut arrivals, 1, 9), []);
-    assert_eq!(arrive(&mut arrivals, 1, 3), [link(1)]);
+    let mut fair_queue = FairQueue::new(CREDIT);
+    assert_eq!(arrive(&mut fair_queue, 1, 9), []);
+    assert_eq!(arrive(&mut fair_queue, 1, 3), [link(1)]);
     // It is told once.
-    assert_eq!(arrive(&mut arrivals, 1, 1), []);
-    assert_eq!(take(&mut arrivals, 1), (vec![(1, 8)], vec![]));
+    assert_eq!(arrive(&mut fair_queue, 1, 1), []);
+    assert_eq!(take(&mut fair_queue, 1), (vec![(1, 8)], vec![]));
     // Of 13 on their way 8 are handled now.
-    assert_eq!(take(&mut arrivals, 1), (vec![(1, 5)], vec![link(1)]));
-    assert_eq!(arrive(&mut arrivals, 1, 5), [link(1)]);
+    assert_eq!(take(&mut fair_queue, 1), (vec![(1, 5)], vec![link(1)]));
+    assert_eq!(arrive(&mut fair_queue, 1, 5), [link(1)]);
 }
 
 #[test]
 fn bytes_are_credit_too() {
-    let mut arrivals = Arrivals::new(CREDIT);
+    let mut fair_queue = FairQueue::new(CREDIT);
     let mut full = Vec::new();
     let messages = messages_of([vec![b'x'; 20_000]]);
-    arrivals.push(Event::Messages { conn: link(1), of: link(7), messages }, &mut full);
+    fair_queue.push(Event::Messages { conn: link(1), of: link(7), messages }, &mut full);
     assert_eq!(full, [link(7)]);
-    take(&mut arrivals, 1);
-    assert_eq!(take(&mut arrivals, 1).1, [link(7)]);
+    take(&mut fair_queue, 1);
+    assert_eq!(take(&mut fair_queue, 1).1, [link(7)]);
 }
 
 #[test]
 fn over_the_total_only_those_go_on_that_have_nothing_waiting() {
-    let mut arrivals = Arrivals::new(Credit { total: 1000, ..CREDIT });
-    assert_eq!(arrive(&mut arrivals, 1, 1), []);
+    let mut fair_queue = FairQueue::new(Credit { total: 1000, ..CREDIT });
+    assert_eq!(arrive(&mut fair_queue, 1, 1), []);
     let mut again = Vec::new();
     // The host holds much.
-    arrivals.take(1, 5000, &mut again);
-    assert_eq!(arrive(&mut arrivals, 1, 3), [link(1)]);
-    arrivals.take(1, 5000, &mut again);
+    fair_queue.take(1, 5000, &mut again);
+    assert_eq!(arrive(&mut fair_queue, 1, 3), [link(1)]);
+    fair_queue.take(1, 5000, &mut again);
     assert_eq!(again, []);
-    arrivals.take(1, 5000, &mut again);
+    fair_queue.take(1, 5000, &mut again);
     assert_eq!(again, [link(1)]);
 }
 
 #[test]
 fn large_messages_are_taken_a_few_at_a_time() {
-    let mut arrivals = Arrivals::new(Credit { messages: 100, bytes: 1 << 30, total: 1 << 30 });
+    let mut fair_queue = FairQueue::new(Credit { messages: 100, bytes: 1 << 30, total: 1 << 30 });
     for number in 0..8 {
         let messages = messages_of(vec![vec![b'x'; TAKEN / 2]; 2]);
-        arrivals.push(Event::Messages { conn: link(number), of: link(number), messages }, &mut Vec::new());
+        fair_queue.push(Event::Messages { conn: link(number), of: link(number), messages }, &mut Vec::new());
     }
-    assert_eq!(take(&mut arrivals, 1000).0, [(0, 2)]);
-    assert_eq!(take(&mut arrivals, 1000).0, [(1, 2)]);
+    assert_eq!(take(&mut fair_queue, 1000).0, [(0, 2)]);
+    assert_eq!(take(&mut fair_queue, 1000).0, [(1, 2)]);
 }
 
 #[test]
 fn an_end_comes_after_the_messages_before_it() {
-    let mut arrivals = Arrivals::new(CREDIT);
-    arrive(&mut arrivals, 1, 9);
-    ended(&mut arrivals, 1);
-    ended(&mut arrivals, 2);
-    assert_eq!(take(&mut arrivals, 3).0, [(2, 0), (1, 8)]);
-    assert_eq!(take(&mut arrivals, 3).0, [(1, 1), (1, 0)]);
-    assert_eq!(take(&mut arrivals, 3).0, []);
-    assert!(arrivals.links.is_empty());
+    let mut fair_queue = FairQueue::new(CREDIT);
+    arrive(&mut fair_queue, 1, 9);
+    ended(&mut fair_queue, 1);
+    ended(&mut fair_queue, 2);
+    assert_eq!(take(&mut fair_queue, 3).0, [(2, 0), (1, 8)]);
+    assert_eq!(take(&mut fair_queue, 3).0, [(1, 1), (1, 0)]);
+    assert_eq!(take(&mut fair_queue, 3).0, []);
+    assert!(fair_queue.links.is_empty());
     // Taken, but perhaps not handled: the end need not wait for that, for the host is told in order.
-    arrive(&mut arrivals, 1, 1);
-    assert_eq!(take(&mut arrivals, 3).0, [(1, 1)]);
-    ended(&mut arrivals, 1);
-    assert_eq!(take(&mut arrivals, 3).0, [(1, 0)]);
-    assert!(arrivals.links.is_empty() && arrivals.is_empty());
+    arrive(&mut fair_queue, 1, 1);
+    assert_eq!(take(&mut fair_queue, 3).0, [(1, 1)]);
+    ended(&mut fair_queue, 1);
+    assert_eq!(take(&mut fair_queue, 3).0, [(1, 0)]);
+    assert!(fair_queue.links.is_empty() && fair_queue.is_empty());
 }
 
 proptest! {
     /// Whatever comes when, everything is told once and in order, and who is full hears that it is not.
     #[test]
     fn nothing_is_lost_or_turned_around(steps in prop::collection::vec((0..4u64, 0..30usize, 0..40usize), 1..60)) {
-        let mut arrivals = Arrivals::new(CREDIT);
+        let mut fair_queue = FairQueue::new(CREDIT);
         let (mut sent, mut got) = (vec![0usize; 4], vec![0usize; 4]);
         let mut is_full = [false; 4];
         for (number, count, most) in steps.into_iter().chain((0..200).map(|_| (0, 0, 50))) {
             let mut full = Vec::new();
             if count > 0 {
-                arrivals.push(messages(number, sent[number as usize], count), &mut full);
+                fair_queue.push(messages(number, sent[number as usize], count), &mut full);
                 sent[number as usize] += count;
             }
             for conn in full {
                 prop_assert!(!std::mem::replace(&mut is_full[conn.as_u64() as usize], true));
             }
             let mut again = Vec::new();
-            for event in arrivals.take(most, 0, &mut again) {
+            for event in fair_queue.take(most, 0, &mut again) {
                 let Event::Messages { conn, messages, .. } = event else { panic!("{event:?}") };
                 prop_assert_eq!(messages.size(), messages.len());
                 for received in messages.iter() {
@@ -156,18 +156,18 @@ proptest! {
         }
         prop_assert_eq!(sent, got);
         prop_assert_eq!(is_full, [false; 4]);
-        prop_assert!(arrivals.is_empty() && arrivals.links.is_empty() && arrivals.bytes() == 0);
+        prop_assert!(fair_queue.is_empty() && fair_queue.links.is_empty() && fair_queue.bytes() == 0);
     }
 }
 
 #[test]
 fn a_host_that_asks_for_few_messages_is_told_of_few_newcomers() {
     for (most, newcomers) in [(1, 1), (8, 1), (16, 2), (32, 4), (512, 4)] {
-        let mut arrivals = Arrivals::new(Credit { messages: 1000, bytes: 1_000_000, total: 1_000_000 });
+        let mut fair_queue = FairQueue::new(Credit { messages: 1000, bytes: 1_000_000, total: 1_000_000 });
         for number in 10..20 {
-            arrivals.push(Event::Newcomer { conn: link(number) }, &mut Vec::new());
+            fair_queue.push(Event::Newcomer { conn: link(number) }, &mut Vec::new());
         }
-        let taken = arrivals.take(most, 0, &mut Vec::new());
+        let taken = fair_queue.take(most, 0, &mut Vec::new());
         let told = taken.iter().filter(|event| matches!(event, Event::Newcomer { .. })).count();
         assert_eq!(told, newcomers, "{most}");
     }
@@ -175,10 +175,10 @@ fn a_host_that_asks_for_few_messages_is_told_of_few_newcomers() {
 
 #[test]
 fn newcomers_that_have_gone_take_no_turn_and_no_memory() {
-    let mut arrivals = Arrivals::new(CREDIT);
-    let push = |arrivals: &mut Arrivals, event| arrivals.push(event, &mut Vec::new());
-    let take = |arrivals: &mut Arrivals| -> Vec<_> {
-        let told = arrivals.take(1000, 0, &mut Vec::new()).into_iter();
+    let mut fair_queue = FairQueue::new(CREDIT);
+    let push = |fair_queue: &mut FairQueue, event| fair_queue.push(event, &mut Vec::new());
+    let take = |fair_queue: &mut FairQueue| -> Vec<_> {
+        let told = fair_queue.take(1000, 0, &mut Vec::new()).into_iter();
         told.map(|event| match event {
             Event::Newcomer { conn } => conn.as_u64(),
             other => panic!("{other:?}"),
@@ -187,22 +187,22 @@ fn newcomers_that_have_gone_take_no_turn_and_no_memory() {
     };
     // The host is busy. Many come and go meanwhile, and five stay; of one there are two things to say.
     for number in 0..10_000 {
-        push(&mut arrivals, Event::Newcomer { conn: link(number) });
+        push(&mut fair_queue, Event::Newcomer { conn: link(number) });
         if number % 2000 != 1000 {
-            push(&mut arrivals, Event::NewcomerGone { conn: link(number) });
+            push(&mut fair_queue, Event::NewcomerGone { conn: link(number) });
         }
-        assert!(arrivals.newcomers.len() <= GONE + 2 * 5 + 2);
+        assert!(fair_queue.newcomers.len() <= GONE + 2 * 5 + 2);
     }
-    push(&mut arrivals, Event::Newcomer { conn: link(1000) });
-    assert_eq!(take(&mut arrivals), [1000, 3000, 5000, 7000]);
-    assert_eq!(take(&mut arrivals), [9000]);
-    assert_eq!((take(&mut arrivals), arrivals.is_empty()), (vec![], true));
+    push(&mut fair_queue, Event::Newcomer { conn: link(1000) });
+    assert_eq!(take(&mut fair_queue), [1000, 3000, 5000, 7000]);
+    assert_eq!(take(&mut fair_queue), [9000]);
+    assert_eq!((take(&mut fair_queue), fair_queue.is_empty()), (vec![], true));
     // The host hears of the end of those that it was told of.
-    push(&mut arrivals, Event::NewcomerGone { conn: link(1000) });
-    let told = arrivals.take(1000, 0, &mut Vec::new());
+    push(&mut fair_queue, Event::NewcomerGone { conn: link(1000) });
+    let told = fair_queue.take(1000, 0, &mut Vec::new());
     assert!(matches!(told[..], [Event::NewcomerGone { conn }] if conn == link(1000)));
     // Where all have gone there is nothing to say.
-    push(&mut arrivals, Event::Newcomer { conn: link(1) });
-    push(&mut arrivals, Event::NewcomerGone { conn: link(1) });
-    assert!(arrivals.is_empty() && take(&mut arrivals).is_empty());
+    push(&mut fair_queue, Event::Newcomer { conn: link(1) });
+    push(&mut fair_queue, Event::NewcomerGone { conn: link(1) });
+    assert!(fair_queue.is_empty() && take(&mut fair_queue).is_empty());
 }
