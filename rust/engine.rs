@@ -20,7 +20,7 @@ use crate::engine::message_builder::MessageBuilder;
 pub use crate::engine::publish::wake_all;
 use crate::error::Error;
 use crate::io::driver::{Driver, WAKE};
-use crate::io::link::Wire;
+use crate::io::link::AnyLink;
 use crate::message::Message;
 use crate::newcomers::NewcomerSettings;
 use crate::process::Process;
@@ -89,7 +89,7 @@ pub struct Engine {
 /// The engine's side of a shard.
 #[derive(Debug)]
 struct Handle {
-    queue: Arc<Queue<Command<Wire>>>,
+    queue: Arc<Queue<Command<AnyLink>>>,
     waker: Arc<Waker>,
     registry: Arc<Registry>,
     ids: Arc<Mutex<Ids>>,
@@ -314,7 +314,7 @@ impl Engine {
         Ok(())
     }
 
-    fn tell(&self, conn: ConnId, command: Command<Wire>, bytes: usize) -> Result<(), Error> {
+    fn tell(&self, conn: ConnId, command: Command<AnyLink>, bytes: usize) -> Result<(), Error> {
         self.check()?;
         if let Some(shard) = self.shard_of(conn) {
             shard.push(command, bytes);
@@ -345,7 +345,7 @@ impl Handle {
         lock(&self.ids).take().ok_or(Error::Overloaded { what, limit, field: "max_connections" })
     }
 
-    fn push(&self, command: Command<Wire>, bytes: usize) {
+    fn push(&self, command: Command<AnyLink>, bytes: usize) {
         if self.queue.push(command, bytes) {
             self.wake();
         }

@@ -14,7 +14,7 @@ use crate::engine::{CloseReason, Engine, EngineSettings, Handle, lock};
 use crate::error::Error;
 use crate::io::acceptor::{Acceptor, Listener, Outage, Told};
 use crate::io::driver::WAKE;
-use crate::io::link::{SocketLink, Wire};
+use crate::io::link::{AnyLink, SocketLink};
 use crate::limit::LIMITS;
 use crate::newcomers::{Accepted, Door, Newcomers, News};
 use crate::protocol::codec::Codec;
@@ -29,7 +29,7 @@ use crate::wire::websocket_handshake::switching;
 /// The engine's side of the acceptor.
 #[derive(Debug)]
 pub(super) struct AcceptorHandle {
-    newcomers: Arc<Mutex<Newcomers<Wire>>>,
+    newcomers: Arc<Mutex<Newcomers<AnyLink>>>,
     queue: Arc<Queue<Told>>,
     waker: Waker,
     registry: Arc<Registry>,
@@ -41,7 +41,7 @@ pub(super) struct AcceptorHandle {
 /// A newcomer on its way to a shard.
 struct Admitted {
     conn: ConnId,
-    link: Wire,
+    link: AnyLink,
     greeting: Box<[u8]>,
     source: Source,
 }
@@ -81,7 +81,7 @@ impl AcceptorHandle {
         }
     }
 
-    fn newcomers(&self) -> MutexGuard<'_, Newcomers<Wire>> {
+    fn newcomers(&self) -> MutexGuard<'_, Newcomers<AnyLink>> {
         lock(&self.newcomers)
     }
 
@@ -221,7 +221,7 @@ impl Engine {
         self.check()?;
         let socket = Socket::from(fd);
         socket.set_nonblocking(true)?;
-        let link = Wire::Socket(SocketLink::accepted(socket, Arc::clone(&self.acceptor.registry)));
+        let link = AnyLink::Socket(SocketLink::accepted(socket, Arc::clone(&self.acceptor.registry)));
         let now_us = self.builder.now_us();
         self.with_newcomers(|newcomers| newcomers.take_back(request, link, received, now_us));
         Ok(())
@@ -233,7 +233,7 @@ impl Engine {
         self.with_newcomers(|newcomers| newcomers.feed(id, bytes, now_us));
     }
 
-    fn with_newcomers(&self, change: impl FnOnce(&mut Newcomers<Wire>)) {
+    fn with_newcomers(&self, change: impl FnOnce(&mut Newcomers<AnyLink>)) {
         let (events, is_early) = {
             let mut newcomers = self.acceptor.newcomers();
             change(&mut newcomers);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::{Engine, EngineSettings, Handle, lock};
 use crate::error::Error;
-use crate::io::link::{HostLink, SocketLink, Wire};
+use crate::io::link::{AnyLink, HostLink, SocketLink};
 use crate::newcomers;
 use crate::protocol::form::Form;
 use crate::protocol::report::Report;
@@ -161,15 +161,15 @@ impl Engine {
         self.tell(conn, Command::Raw { conn, bytes: bytes.into() }, bytes.len())
     }
 
-    fn link(&self, transport: Transport, shard: &Handle) -> Result<(ConnId, Wire), Error> {
+    fn link(&self, transport: Transport, shard: &Handle) -> Result<(ConnId, AnyLink), Error> {
         let id = shard.take_id()?;
         let EngineSettings { unsent_bytes, write_timeout, .. } = self.settings;
         let link = match transport {
             Transport::Hosted { window, fd } => {
-                HostLink::new(id, Arc::clone(&self.events), window, fd, write_timeout).map(Wire::Host)
+                HostLink::new(id, Arc::clone(&self.events), window, fd, write_timeout).map(AnyLink::Host)
             }
             Transport::Socket(fd) => {
-                SocketLink::new(fd, Arc::clone(&shard.registry), unsent_bytes, write_timeout).map(Wire::Socket)
+                SocketLink::new(fd, Arc::clone(&shard.registry), unsent_bytes, write_timeout).map(AnyLink::Socket)
             }
         };
         match link {

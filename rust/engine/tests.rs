@@ -169,7 +169,7 @@ fn wait_event<T>(engine: &Engine, mut find: impl FnMut(Event) -> Option<T>) -> T
 }
 
 /// Runs a closure on the thread of a shard.
-fn on_thread(queue: &Queue<Command<Wire>>, hook: impl FnOnce() + Send + 'static) -> bool {
+fn on_thread(queue: &Queue<Command<AnyLink>>, hook: impl FnOnce() + Send + 'static) -> bool {
     queue.push(Command::Test(Hook(Box::new(hook))), 0)
 }
 

@@ -10,7 +10,7 @@ use std::{io, mem, thread};
 use mio::{Poll, Registry};
 
 use crate::io::driver::{WAKE, panic_text};
-use crate::io::link::{SocketLink, Wire};
+use crate::io::link::{AnyLink, SocketLink};
 use crate::io::priority;
 use crate::newcomers::{Newcomers, SHARD};
 use crate::queues::command::Event;
@@ -26,7 +26,7 @@ pub use self::outage::Outage;
 #[derive(Debug)]
 pub struct Acceptor {
     /// The state machine, which the host's threads use as well. Nothing that waits is done while it is locked.
-    pub newcomers: Arc<Mutex<Newcomers<Wire>>>,
+    pub newcomers: Arc<Mutex<Newcomers<AnyLink>>>,
     /// Where listeners and newcomers register; also woken through.
     pub poll: Poll,
     /// The same.
@@ -147,7 +147,7 @@ impl Acceptor {
         self.say(what);
         retry_us = retry_us.into_iter().chain(self.outage.due_us()).min();
         for Arrived { socket, door, address } in arrived {
-            let link = Wire::Socket(SocketLink::accepted(socket, Arc::clone(&self.registry)));
+            let link = AnyLink::Socket(SocketLink::accepted(socket, Arc::clone(&self.registry)));
             lock(&self.newcomers).arrive(link, door, address, now_us);
         }
         (listeners.iter().any(|listener| listener.is_ready), retry_us)
@@ -187,7 +187,7 @@ impl Acceptor {
     }
 }
 
-fn lock(newcomers: &Mutex<Newcomers<Wire>>) -> MutexGuard<'_, Newcomers<Wire>> {
+fn lock(newcomers: &Mutex<Newcomers<AnyLink>>) -> MutexGuard<'_, Newcomers<AnyLink>> {
     // After a panic the acceptor ends all newcomers, whatever they are.
     newcomers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -9,7 +9,7 @@ use std::{io, thread};
 use mio::{Poll, Token};
 
 use crate::budget::Budget;
-use crate::io::link::Wire;
+use crate::io::link::AnyLink;
 use crate::io::priority;
 use crate::queues::command::{Command, Event};
 use crate::queues::events::Events;
@@ -22,11 +22,11 @@ use crate::slots::{ConnId, Ids};
 #[derive(Debug)]
 pub struct Driver {
     /// The state machine.
-    pub shard: Shard<Wire>,
+    pub shard: Shard<AnyLink>,
     /// Where its links register; also woken through.
     pub poll: Poll,
     /// What it is told.
-    pub queue: Arc<Queue<Command<Wire>>>,
+    pub queue: Arc<Queue<Command<AnyLink>>>,
     /// What it tells.
     pub events: Arc<Events>,
     /// Where ids go back to when their connections have ended.

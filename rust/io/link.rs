@@ -23,14 +23,14 @@ use crate::slots::ConnId;
 
 /// The link of a connection.
 #[derive(Debug)]
-pub enum Wire {
+pub enum AnyLink {
     /// The engine reads and writes the socket.
     Socket(SocketLink),
     /// The host reads and writes it.
     Host(HostLink),
 }
 
-impl Sink for Wire {
+impl Sink for AnyLink {
     fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Socket(link) => link.write(bufs),
@@ -39,7 +39,7 @@ impl Sink for Wire {
     }
 }
 
-impl Wire {
+impl AnyLink {
     /// Keeps the connection counted until the link is dropped.
     pub fn keep(&mut self, place: Option<Place>) {
         match self {
@@ -57,7 +57,7 @@ impl Wire {
     }
 }
 
-impl Stream for Wire {
+impl Stream for AnyLink {
     fn watch(&mut self, id: ConnId) -> io::Result<()> {
         Link::watch(self, id)
     }
@@ -105,7 +105,7 @@ impl Stream for Wire {
     }
 }
 
-impl Link for Wire {
+impl Link for AnyLink {
     fn watch(&mut self, conn: ConnId) -> io::Result<()> {
         match self {
             Self::Socket(link) => link.watch(conn),

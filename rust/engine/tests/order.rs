@@ -103,7 +103,7 @@ fn a_joiner_of_few_keys_gets_each_value_once_and_ends_with_the_last() {
 }
 
 /// Queues itself again until told to stop, so that there is always a command.
-fn again(queue: Arc<Queue<Command<Wire>>>, is_over: Arc<AtomicBool>) {
+fn again(queue: Arc<Queue<Command<AnyLink>>>, is_over: Arc<AtomicBool>) {
     if !is_over.load(Relaxed) {
         let next = Arc::clone(&queue);
         // The thread is awake, because this runs on it.
