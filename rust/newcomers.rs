@@ -68,7 +68,7 @@ impl Default for NewcomerSettings {
 
 /// How the peers of a listener begin.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Door {
+pub struct ListenerOptions {
     /// With TLS.
     pub is_tls: bool,
     /// With a header of the PROXY protocol.
@@ -168,14 +168,14 @@ impl<L: Stream> Newcomers<L> {
     }
 
     /// A peer was accepted. It is read at once: mostly its request is there.
-    pub fn arrive(&mut self, link: L, door: Door, address: Option<IpAddr>, now_us: u64) {
+    pub fn arrive(&mut self, link: L, options: ListenerOptions, address: Option<IpAddr>, now_us: u64) {
         // None are left at four million.
         let Some(id) = self.ids.take() else { return };
-        let mut reading = Reading::new(link, door, address.map(|address| address.to_canonical()));
+        let mut reading = Reading::new(link, options, address.map(|address| address.to_canonical()));
         match self.admit(&mut reading, now_us) {
             // Its TLS handshake would cost more than all that a limit saves, and an answer without TLS tells it nothing.
-            Err(refusal) if door.is_tls => self.turn_away(id, reading.address, &refusal, now_us),
-            Ok(()) if door.is_tls && !door.has_proxy_header => self.begin_tls(id, reading, now_us),
+            Err(refusal) if options.is_tls => self.turn_away(id, reading.address, &refusal, now_us),
+            Ok(()) if options.is_tls && !options.has_proxy_header => self.begin_tls(id, reading, now_us),
             admitted => {
                 reading.refusal = admitted.err().map(Box::new);
                 self.read(id, reading, now_us);
@@ -251,7 +251,7 @@ impl<L: Stream> Newcomers<L> {
     pub fn take_back(&mut self, id: ConnId, link: L, received: &[u8], now_us: u64) {
         match self.take_state(id) {
             Some(State::Handed(Handed { place, address, news: None })) => {
-                let mut reading = Reading::new(link, Door::default(), address);
+                let mut reading = Reading::new(link, ListenerOptions::default(), address);
                 reading.peer.place = place;
                 reading.is_back = true;
                 if let Some(reading) = self.hear(id, reading, received, now_us) {
@@ -336,7 +336,7 @@ impl<L: Stream> Newcomers<L> {
         if self.settings.entry.proxies.trusts(reading.address) {
             return Ok(());
         }
-        if reading.door.has_proxy_header {
+        if reading.options.has_proxy_header {
             return Err(Refusal::new(403, "it is not among trusted_proxies"));
         }
         reading.address.map_or(Ok(()), |address| self.locate(reading, address, now_us))

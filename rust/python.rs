@@ -20,7 +20,7 @@ use crate::cluster::node_message;
 use crate::engine::message_builder::{Draft, JoinReply, Joined, Stamp};
 use crate::engine::{CloseReason, Engine, EngineSettings, JoinOptions};
 use crate::message::Message;
-use crate::newcomers::{Door, NewcomerSettings};
+use crate::newcomers::{ListenerOptions, NewcomerSettings};
 use crate::outbox::probes::ProbeKey;
 use crate::protocol::form::Form;
 use crate::protocol::report::{Report, Taken};
@@ -223,7 +223,7 @@ impl PyEngine {
     #[pyo3(signature = (fd, *, tls=false, proxy_protocol=false))]
     fn listen(&self, fd: RawFd, tls: bool, proxy_protocol: bool) -> PyResult<()> {
         let fd = accepting::duplicate(fd)?;
-        guard(|| self.0.listen(fd, Door { is_tls: tls, has_proxy_header: proxy_protocol }))
+        guard(|| self.0.listen(fd, ListenerOptions { is_tls: tls, has_proxy_header: proxy_protocol }))
     }
 
     fn stop_listening(&self, py: Python<'_>) -> PyResult<()> {

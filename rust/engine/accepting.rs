@@ -16,7 +16,7 @@ use crate::io::acceptor::{Acceptor, Listener, Outage, Told};
 use crate::io::driver::WAKE;
 use crate::io::link::{AnyLink, SocketLink};
 use crate::limit::LIMITS;
-use crate::newcomers::{Accepted, Door, Newcomers, News};
+use crate::newcomers::{Accepted, ListenerOptions, Newcomers, News};
 use crate::protocol::codec::Codec;
 use crate::protocol::form::Form;
 use crate::queues::command::{Command, Resume, Retired, Source, UNRESUMED};
@@ -99,11 +99,11 @@ impl AcceptorHandle {
 
 impl Engine {
     /// Also accepts connections from this listening socket.
-    pub fn listen(&self, fd: OwnedFd, door: Door) -> Result<(), Error> {
+    pub fn listen(&self, fd: OwnedFd, options: ListenerOptions) -> Result<(), Error> {
         self.check()?;
         let token = Token(self.acceptor.next_token.fetch_add(1, Relaxed));
         let EngineSettings { unsent_bytes, write_timeout, .. } = self.settings;
-        let listener = Listener::new(fd, door, token, &self.acceptor.registry, unsent_bytes, write_timeout)?;
+        let listener = Listener::new(fd, options, token, &self.acceptor.registry, unsent_bytes, write_timeout)?;
         self.acceptor.push(Told::Listen(listener));
         Ok(())
     }

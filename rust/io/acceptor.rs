@@ -146,9 +146,9 @@ impl Acceptor {
         let what = self.outage.ended(now_us);
         self.say(what);
         retry_us = retry_us.into_iter().chain(self.outage.due_us()).min();
-        for Arrived { socket, door, address } in arrived {
+        for Arrived { socket, options, address } in arrived {
             let link = AnyLink::Socket(SocketLink::accepted(socket, Arc::clone(&self.registry)));
-            lock(&self.newcomers).arrive(link, door, address, now_us);
+            lock(&self.newcomers).arrive(link, options, address, now_us);
         }
         (listeners.iter().any(|listener| listener.is_ready), retry_us)
     }

@@ -28,7 +28,7 @@ enum Decision {
 impl<L: Stream> Newcomers<L> {
     /// Reads until the head is whole, or nothing more is there.
     pub(super) fn read(&mut self, id: ConnId, reading: Reading<L>, now_us: u64) {
-        if reading.door.is_tls {
+        if reading.options.is_tls {
             return self.read_header(id, reading, now_us);
         }
         let mut buffer = mem::take(&mut self.buffer);
@@ -79,7 +79,7 @@ impl<L: Stream> Newcomers<L> {
                 continue;
             };
             reading.received = Vec::new();
-            reading.door.has_proxy_header = false;
+            reading.options.has_proxy_header = false;
             return match self.reveal(&mut reading, source, now_us) {
                 Ok(()) => self.begin_tls(id, reading, now_us),
                 Err(refusal) => self.turn_away(id, reading.address, &refusal, now_us),
@@ -90,7 +90,7 @@ impl<L: Stream> Newcomers<L> {
     /// The host speaks TLS with it from now on, and feeds what it decrypts.
     pub(super) fn begin_tls(&mut self, id: ConnId, mut reading: Reading<L>, now_us: u64) {
         let Ok((peer, fd)) = reading.peer.host(id, &self.host) else { return self.ids.release(id) };
-        reading.door.is_tls = false;
+        reading.options.is_tls = false;
         let due_us = now_us + self.settings.handshake_timeout_us;
         let reading = Reading { peer, fd: Some(fd), is_secure: true, due_us, ..reading };
         self.put_state(id, State::Reading(reading));
@@ -170,7 +170,7 @@ impl<L: Stream> Newcomers<L> {
         bytes: &[u8],
         now_us: u64,
     ) -> Result<Option<Decision>, Refusal> {
-        if reading.door.has_proxy_header && reading.header_len == 0 {
+        if reading.options.has_proxy_header && reading.header_len == 0 {
             let Some((len, source)) = proxy_header::parse(bytes)? else { return Ok(None) };
             reading.header_len = len;
             self.reveal(reading, source, now_us)?;

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::admission::Place;
-use crate::newcomers::{Door, Request, Stream};
+use crate::newcomers::{ListenerOptions, Request, Stream};
 use crate::queues::events::Events;
 use crate::slots::ConnId;
 use crate::wire::refusal::Refusal;
@@ -34,7 +34,7 @@ pub(super) struct Reading<L> {
     pub(super) peer: Peer<L>,
     pub(super) address: Option<IpAddr>,
     pub(super) is_secure: bool,
-    pub(super) door: Door,
+    pub(super) options: ListenerOptions,
     /// The host had it, and has taken its request for an upgrade to us.
     pub(super) is_back: bool,
     /// Bytes of the PROXY protocol, which stand before the head.
@@ -103,12 +103,12 @@ impl<L> State<L> {
 }
 
 impl<L> Reading<L> {
-    pub(super) fn new(link: L, door: Door, address: Option<IpAddr>) -> Self {
+    pub(super) fn new(link: L, options: ListenerOptions, address: Option<IpAddr>) -> Self {
         Self {
             peer: Peer { link, place: None, is_watched: false, is_hosted: false },
             address,
             is_secure: false,
-            door,
+            options,
             is_back: false,
             header_len: 0,
             refusal: None,

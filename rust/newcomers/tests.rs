@@ -184,12 +184,12 @@ impl Gate {
     }
 
     fn arrive(&mut self, far: &Far) {
-        self.arrive_at(far, Door::default(), Some("192.0.2.7"));
+        self.arrive_at(far, ListenerOptions::default(), Some("192.0.2.7"));
     }
 
-    fn arrive_at(&mut self, far: &Far, door: Door, address: Option<&str>) {
+    fn arrive_at(&mut self, far: &Far, options: ListenerOptions, address: Option<&str>) {
         let address = address.map(|address| address.parse().unwrap());
-        self.newcomers.arrive(Near(far.clone()), door, address, self.now_us);
+        self.newcomers.arrive(Near(far.clone()), options, address, self.now_us);
         self.listen();
     }
 

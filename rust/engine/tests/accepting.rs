@@ -6,14 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use super::*;
-use crate::newcomers::{Door, News, Request};
+use crate::newcomers::{ListenerOptions, News, Request};
 use crate::queues::command::Cause;
 use crate::wire::refusal::Refusal;
 
 fn listen(engine: &Engine) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    engine.listen(listener.into(), Door::default()).unwrap();
+    engine.listen(listener.into(), ListenerOptions::default()).unwrap();
     address
 }
 
@@ -166,7 +166,7 @@ fn unix_sockets_have_no_address() {
     let folder = std::env::temp_dir().join(format!("fanwire-{}-{:?}", std::process::id(), thread::current().id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("socket");
-    engine.listen(UnixListener::bind(&path).unwrap().into(), Door::default()).unwrap();
+    engine.listen(UnixListener::bind(&path).unwrap().into(), ListenerOptions::default()).unwrap();
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.write_all(UPGRADE).unwrap();
     let (id, request) = request(&engine);
@@ -181,7 +181,7 @@ fn a_peer_that_goes_while_the_host_thinks_is_told_of() {
     let engine = start(1);
     let path = std::env::temp_dir().join(format!("fanwire-gone-{}", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    engine.listen(UnixListener::bind(&path).unwrap().into(), Door::default()).unwrap();
+    engine.listen(UnixListener::bind(&path).unwrap().into(), ListenerOptions::default()).unwrap();
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.write_all(UPGRADE).unwrap();
     let (id, _) = request(&engine);
@@ -254,7 +254,7 @@ fn shutdown_ends_newcomers() {
     assert!(matches!(engine.accept(id, None, b"", 1.0), Err(Error::ShutDown)));
     assert!(matches!(engine.refuse(id, Refusal::new(401, "")), Err(Error::ShutDown)));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    assert!(matches!(engine.listen(listener.into(), Door::default()), Err(Error::ShutDown)));
+    assert!(matches!(engine.listen(listener.into(), ListenerOptions::default()), Err(Error::ShutDown)));
     engine.left(id);
     assert_eq!(engine.waiting(), 0);
     TcpStream::connect(address).unwrap_err();
@@ -264,9 +264,9 @@ fn shutdown_ends_newcomers() {
 fn what_does_not_listen_is_refused() {
     let engine = start(1);
     let (ours, _theirs) = UnixStream::pair().unwrap();
-    assert!(matches!(engine.listen(ours.into(), Door::default()), Err(Error::Invalid(_))));
+    assert!(matches!(engine.listen(ours.into(), ListenerOptions::default()), Err(Error::Invalid(_))));
     let file = std::fs::File::open("/dev/null").unwrap();
-    assert!(matches!(engine.listen(file.into(), Door::default()), Err(Error::Io(_))));
+    assert!(matches!(engine.listen(file.into(), ListenerOptions::default()), Err(Error::Io(_))));
 }
 
 /// Peers reset, leave or stay while several threads answer them. Each ends once, and no place stays taken.

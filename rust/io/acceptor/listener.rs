@@ -11,13 +11,13 @@ use socket2::Socket;
 
 use crate::error::Error;
 use crate::io::link::set_options;
-use crate::newcomers::Door;
+use crate::newcomers::ListenerOptions;
 
 /// A socket that listens, and how its peers begin.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    door: Door,
+    options: ListenerOptions,
     pub(super) token: Token,
     /// There may be connections to accept.
     pub(super) is_ready: bool,
@@ -31,7 +31,7 @@ pub struct Arrived {
     /// Its socket, in non-blocking mode.
     pub socket: Socket,
     /// How it begins.
-    pub door: Door,
+    pub options: ListenerOptions,
     /// The peer's address; none for a Unix socket.
     pub address: Option<IpAddr>,
 }
@@ -40,7 +40,7 @@ impl Listener {
     /// Takes a listening socket, TCP or Unix, and sets on it what those need that it accepts.
     pub fn new(
         fd: OwnedFd,
-        door: Door,
+        options: ListenerOptions,
         token: Token,
         registry: &Registry,
         unsent_bytes: u32,
@@ -53,7 +53,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         set_options(&socket, unsent_bytes, write_timeout)?;
         registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(Self { socket, door, token, is_ready: true, retry_us: None })
+        Ok(Self { socket, options, token, is_ready: true, retry_us: None })
     }
 
     /// There is something to accept.
@@ -73,7 +73,7 @@ impl Listener {
                 break;
             }
             match accept(&self.socket) {
-                Ok((socket, address)) => into.push(Arrived { socket, door: self.door, address }),
+                Ok((socket, address)) => into.push(Arrived { socket, options: self.options, address }),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_ready = false,
                 Err(error) if is_exhausted(&error) => {
                     (self.retry_us, self.is_ready) = (Some(now_us + RETRY_US), false);

@@ -85,7 +85,7 @@ fn addresses_are_limited_each() {
         (None, 0),
     ] {
         let far = Far::says(&upgrade("/", ""));
-        gate.arrive_at(&far, Door::default(), address);
+        gate.arrive_at(&far, ListenerOptions::default(), address);
         assert_eq!(far.status(), status, "{address:?}");
     }
     assert_eq!(gate.passed(Limit::AddressConnections), 2);

@@ -21,7 +21,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let (who, what) = (0..8usize, 0..6usize);
     prop_oneof![
-        3 => (0..4usize, what.clone()).prop_map(|(door, what)| Step::Arrive(door, what)),
+        3 => (0..4usize, what.clone()).prop_map(|(options, what)| Step::Arrive(options, what)),
         3 => (who.clone(), what.clone()).prop_map(|(who, what)| Step::Say(who, what)),
         1 => who.clone().prop_map(Step::End),
         1 => who.clone().prop_map(Step::Reset),
@@ -55,11 +55,11 @@ proptest! {
             let far = |who: usize| fars.iter().rev().nth(who).cloned();
             let id = |who: usize| ids.iter().rev().nth(who).copied();
             match step {
-                Step::Arrive(door, what) => {
+                Step::Arrive(options, what) => {
                     let far = Far::says(&words(what));
                     fars.push(far.clone());
-                    let door = Door { is_tls: door & 1 > 0, has_proxy_header: door & 2 > 0 };
-                    gate.arrive_at(&far, door, Some("10.0.0.1"));
+                    let options = ListenerOptions { is_tls: options & 1 > 0, has_proxy_header: options & 2 > 0 };
+                    gate.arrive_at(&far, options, Some("10.0.0.1"));
                 }
                 Step::Say(who, what) => if let Some(far) = far(who) {
                     far.say(&words(what));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const PROXIED: Door = Door { is_tls: false, has_proxy_header: true };
+const PROXIED: ListenerOptions = ListenerOptions { is_tls: false, has_proxy_header: true };
 
 fn limited() -> Gate {
     Gate::new(trusting("10.0.0.0/8"), AdmissionSettings { max_address_connections: 1, ..AdmissionSettings::default() })
@@ -19,11 +19,11 @@ fn those_behind_a_proxy_count_for_themselves() {
     let mut gate = limited();
     for client in ["192.0.2.1", "192.0.2.2"] {
         let far = Far::says(&upgrade("/", &format!("X-Forwarded-For: {client}\r\n")));
-        gate.arrive_at(&far, Door::default(), Some("10.0.0.1"));
+        gate.arrive_at(&far, ListenerOptions::default(), Some("10.0.0.1"));
         assert_eq!(remote(&mut gate), client);
     }
     let again = Far::says(&upgrade("/", "X-Forwarded-For: 192.0.2.1\r\n"));
-    gate.arrive_at(&again, Door::default(), Some("10.0.0.1"));
+    gate.arrive_at(&again, ListenerOptions::default(), Some("10.0.0.1"));
     assert_eq!(again.status(), 429);
 }
 
@@ -94,7 +94,7 @@ fn only_trusted_proxies_are_believed() {
 fn peers_of_unix_sockets_may_be_trusted() {
     let mut gate = Gate::new(trusting("unix"), AdmissionSettings::default());
     let request = upgrade("/", "X-Forwarded-For: 192.0.2.1\r\n");
-    gate.arrive_at(&Far::says(&request), Door::default(), None);
+    gate.arrive_at(&Far::says(&request), ListenerOptions::default(), None);
     assert_eq!(remote(&mut gate), "192.0.2.1");
     let bytes = [&b"PROXY TCP4 192.0.2.2 10.0.0.2 4711 80\r\n"[..], &upgrade("/", "")].concat();
     gate.arrive_at(&Far::says(&bytes), PROXIED, None);

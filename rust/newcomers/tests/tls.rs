@@ -2,7 +2,7 @@
 
 use super::*;
 
-const TLS: Door = Door { is_tls: true, has_proxy_header: false };
+const TLS: ListenerOptions = ListenerOptions { is_tls: true, has_proxy_header: false };
 
 fn arrive(gate: &mut Gate) -> (Far, ConnId) {
     let far = Far::says(b"\x16\x03\x01");
@@ -110,17 +110,17 @@ fn no_tls_is_spoken_with_one_that_a_limit_refuses() {
 fn no_tls_is_spoken_with_the_client_of_a_proxy_that_a_limit_refuses() {
     let limits = AdmissionSettings { max_address_connections: 1, ..AdmissionSettings::default() };
     let mut gate = Gate::new(trusting("10.0.0.0/8"), limits);
-    let door = Door { is_tls: true, has_proxy_header: true };
+    let options = ListenerOptions { is_tls: true, has_proxy_header: true };
     let header = b"PROXY TCP4 192.0.2.1 10.0.0.2 4711 443\r\n\x16\x03\x01";
-    gate.arrive_at(&Far::says(header), door, Some("10.0.0.1"));
+    gate.arrive_at(&Far::says(header), options, Some("10.0.0.1"));
     gate.announced();
     let far = Far::says(header);
-    gate.arrive_at(&far, door, Some("10.0.0.1"));
+    gate.arrive_at(&far, options, Some("10.0.0.1"));
     assert!(far.is_closed() && !far.0.borrow().is_hosted && gate.announced.is_empty());
     assert_eq!((gate.lines.clone(), gate.connections()), (vec![(429, 0)], 1));
     // One that is no proxy at all.
     let far = Far::default();
-    gate.arrive_at(&far, door, Some("192.0.2.9"));
+    gate.arrive_at(&far, options, Some("192.0.2.9"));
     assert!(far.is_closed() && gate.announced.is_empty());
     assert_eq!((gate.lines.clone(), gate.connections()), (vec![(429, 0), (403, 0)], 1));
 }
@@ -159,7 +159,7 @@ fn one_that_waits_for_the_host_is_not_late() {
 fn a_proxy_may_pass_tls_on() {
     let mut gate = Gate::new(trusting("10.0.0.0/8"), AdmissionSettings::default());
     let far = Far::default();
-    gate.arrive_at(&far, Door { is_tls: true, has_proxy_header: true }, Some("10.0.0.1"));
+    gate.arrive_at(&far, ListenerOptions { is_tls: true, has_proxy_header: true }, Some("10.0.0.1"));
     for byte in b"PROXY TCP4 192.0.2.1 10.0.0.2 4711 443\r" {
         far.say(&[*byte]);
         gate.wake(&far, false);
@@ -181,7 +181,7 @@ fn a_proxy_that_ends_its_side_within_its_header_has_gone() {
     for header in [&b""[..], b"PROXY TCP4 192.0", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0"] {
         let mut gate = Gate::new(trusting("10.0.0.0/8"), AdmissionSettings::default());
         let far = Far::default();
-        gate.arrive_at(&far, Door { is_tls: true, has_proxy_header: true }, Some("10.0.0.1"));
+        gate.arrive_at(&far, ListenerOptions { is_tls: true, has_proxy_header: true }, Some("10.0.0.1"));
         far.say(header);
         gate.wake(&far, false);
         assert_eq!((far.is_closed(), gate.newcomers.waiting()), (false, 1));
@@ -195,7 +195,7 @@ fn a_proxy_that_ends_its_side_within_its_header_has_gone() {
 fn one_without_the_header_of_its_proxy_is_closed() {
     let mut gate = Gate::new(trusting("10.0.0.0/8"), AdmissionSettings::default());
     let far = Far::says(b"\x16\x03\x01");
-    gate.arrive_at(&far, Door { is_tls: true, has_proxy_header: true }, Some("10.0.0.1"));
+    gate.arrive_at(&far, ListenerOptions { is_tls: true, has_proxy_header: true }, Some("10.0.0.1"));
     assert_eq!((far.is_closed(), far.answer()), (true, String::new()));
     assert_eq!(gate.lines, [(400, 0)]);
 }
