@@ -78,7 +78,7 @@ pub struct ListenerOptions {
 /// What the host is told of a newcomer.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields say nothing but their names")]
-pub enum News {
+pub enum NewcomerEvent {
     /// It asks to come in.
     Request(Box<Request>),
     /// It speaks plain HTTP, and is the host's: by its socket, unless the host speaks TLS with it, and with what has come.
@@ -265,11 +265,13 @@ impl<L: Stream> Newcomers<L> {
     }
 
     /// What there is to say of a newcomer that [`Event::Newcomer`] names; none if it has gone since.
-    pub fn news(&mut self, id: ConnId) -> Option<News> {
+    pub fn news(&mut self, id: ConnId) -> Option<NewcomerEvent> {
         match self.slots.get_mut(id)? {
-            State::Reading(reading) => reading.fd.take().map(|fd| News::Tls { fd, peer: text_of(reading.address) }),
-            State::Asking(asking) => asking.request.take().map(News::Request),
-            State::Handed(handed) => handed.news.take().map(|(link, data, is_secure)| News::Http {
+            State::Reading(reading) => {
+                reading.fd.take().map(|fd| NewcomerEvent::Tls { fd, peer: text_of(reading.address) })
+            }
+            State::Asking(asking) => asking.request.take().map(NewcomerEvent::Request),
+            State::Handed(handed) => handed.news.take().map(|(link, data, is_secure)| NewcomerEvent::Http {
                 fd: link.release(),
                 data,
                 peer: text_of(handed.address),

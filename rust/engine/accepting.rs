@@ -16,7 +16,7 @@ use crate::io::acceptor::{Acceptor, Listener, Outage, Told};
 use crate::io::driver::WAKE;
 use crate::io::link::{AnyLink, SocketLink};
 use crate::limit::LIMITS;
-use crate::newcomers::{Accepted, ListenerOptions, Newcomers, News};
+use crate::newcomers::{Accepted, ListenerOptions, NewcomerEvent, Newcomers};
 use crate::protocol::codec::Codec;
 use crate::protocol::form::Form;
 use crate::queues::command::{Command, Resume, Retired, Source, UNRESUMED};
@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// Returns the details of a newcomer that an event named; none if it has gone.
-    pub fn news(&self, request: ConnId) -> Option<News> {
+    pub fn news(&self, request: ConnId) -> Option<NewcomerEvent> {
         self.acceptor.newcomers().news(request)
     }
 

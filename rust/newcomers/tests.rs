@@ -229,7 +229,7 @@ impl Gate {
         let far = Far::says(&upgrade("/", ""));
         self.arrive(&far);
         let id = self.announced();
-        assert!(matches!(self.newcomers.news(id), Some(News::Request(_))));
+        assert!(matches!(self.newcomers.news(id), Some(NewcomerEvent::Request(_))));
         (far, id)
     }
 

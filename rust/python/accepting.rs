@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::engine::Engine;
-use crate::newcomers::{News, Request};
+use crate::newcomers::{NewcomerEvent, Request};
 use crate::python::exceptions::guard;
 use crate::queues::command::UNRESUMED;
 use crate::slots::ConnId;
@@ -19,18 +19,18 @@ pub(super) fn news_tuple<'py>(py: Python<'py>, engine: &Engine, conn: ConnId) ->
     let id = conn.as_u64();
     let Some(news) = guard(|| Ok(engine.news(conn)))? else { return Ok(None) };
     let tuple = match news {
-        News::Request(request) => {
+        NewcomerEvent::Request(request) => {
             let Request { target, headers, remote, is_secure, is_origin_allowed, subprotocol } = *request;
             let (target, headers) = (PyBytes::new(py, &target), PyBytes::new(py, &headers));
             let detail = (target, headers, remote, is_secure, is_origin_allowed, subprotocol);
             (intern!(py, "request"), id, detail).into_pyobject(py)?
         }
-        News::Http { fd, data, peer, is_secure } => {
+        NewcomerEvent::Http { fd, data, peer, is_secure } => {
             // The host owns the descriptor from here on.
             let fd = fd.map(IntoRawFd::into_raw_fd);
             (intern!(py, "http"), id, (fd, PyBytes::new(py, &data), peer, is_secure)).into_pyobject(py)?
         }
-        News::Tls { fd, peer } => (intern!(py, "tls"), id, (fd.into_raw_fd(), peer)).into_pyobject(py)?,
+        NewcomerEvent::Tls { fd, peer } => (intern!(py, "tls"), id, (fd.into_raw_fd(), peer)).into_pyobject(py)?,
     };
     Ok(Some(tuple.into_any()))
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use super::*;
-use crate::newcomers::{ListenerOptions, News, Request};
+use crate::newcomers::{ListenerOptions, NewcomerEvent, Request};
 use crate::queues::command::Cause;
 use crate::wire::refusal::Refusal;
 
@@ -30,7 +30,7 @@ const UPGRADE: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUp
 /// A masked message with the text "hi".
 const HI: &[u8] = b"\x82\x82\0\0\0\0hi";
 
-fn news(engine: &Engine) -> (ConnId, News) {
+fn news(engine: &Engine) -> (ConnId, NewcomerEvent) {
     wait_event(engine, |event| match event {
         Event::Newcomer { conn } => engine.news(conn).map(|news| (conn, news)),
         _ => None,
@@ -39,7 +39,7 @@ fn news(engine: &Engine) -> (ConnId, News) {
 
 fn request(engine: &Engine) -> (ConnId, Box<Request>) {
     match news(engine) {
-        (conn, News::Request(request)) => (conn, request),
+        (conn, NewcomerEvent::Request(request)) => (conn, request),
         other => panic!("{other:?}"),
     }
 }
@@ -147,7 +147,7 @@ fn a_socket_is_given_to_the_host() {
     let engine = start(1);
     let mut stream = dial(listen(&engine));
     stream.write_all(b"GET / HTTP/1.1\r\n\r\nab").unwrap();
-    let (id, News::Http { fd: Some(fd), data, .. }) = news(&engine) else { panic!() };
+    let (id, NewcomerEvent::Http { fd: Some(fd), data, .. }) = news(&engine) else { panic!() };
     assert_eq!(data, b"GET / HTTP/1.1\r\n\r\nab");
     let mut ours = TcpStream::from(fd);
     ours.set_nonblocking(false).unwrap();
@@ -197,7 +197,7 @@ fn options_are_inherited() {
     let engine = start(1);
     let mut stream = dial(listen(&engine));
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    let (_, News::Http { fd: Some(fd), .. }) = news(&engine) else { panic!() };
+    let (_, NewcomerEvent::Http { fd: Some(fd), .. }) = news(&engine) else { panic!() };
     let socket = socket2::Socket::from(fd);
     assert!(socket.tcp_nodelay().unwrap());
     #[cfg(target_os = "linux")]

@@ -11,7 +11,7 @@ fn a_request_goes_up_whole_and_is_not_watched() {
     gate.arrive(&far);
     let id = gate.announced();
     assert_eq!(gate.newcomers.waiting(), 1);
-    let Some(News::Request(request)) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert_eq!(&*request.target, b"/chat?a=1");
     assert!(request.headers.starts_with(b"Host: example.com\r\n"));
     assert!(request.headers.ends_with(b"Sec-WebSocket-Protocol: fanwire.v1.json\r\n"));
@@ -149,7 +149,7 @@ fn other_requests_go_to_the_host_with_all_that_has_come() {
     let far = Far::says(request);
     gate.arrive(&far);
     let id = gate.announced();
-    let Some(News::Http { fd, data, peer, is_secure }) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Http { fd, data, peer, is_secure }) = gate.newcomers.news(id) else { panic!() };
     assert!(fd.is_some());
     assert_eq!((&*data, &*peer, is_secure), (&request[..], "192.0.2.7", false));
     assert!(gate.newcomers.news(id).is_none());
@@ -176,7 +176,7 @@ fn one_that_the_host_has_may_ask_to_come_in_later() {
     far.say(&head[10..]);
     gate.wake(&far, false);
     assert_eq!(gate.announced(), id);
-    let Some(News::Request(request)) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert_eq!((&*request.target, &*request.remote), (&b"/a"[..], "192.0.2.7"));
     drop(gate.newcomers.accept(id).unwrap());
     assert_eq!(gate.connections(), 0);
@@ -234,8 +234,8 @@ fn only_what_is_mounted_is_ours() {
         gate.arrive(&Far::says(&bad));
         let id = gate.announced();
         match (gate.newcomers.news(id), ours) {
-            (Some(News::Request(request)), Some(ours)) => assert_eq!(&*request.target, ours.as_bytes()),
-            (Some(News::Http { data, .. }), None) => assert_eq!(data, bad),
+            (Some(NewcomerEvent::Request(request)), Some(ours)) => assert_eq!(&*request.target, ours.as_bytes()),
+            (Some(NewcomerEvent::Http { data, .. }), None) => assert_eq!(data, bad),
             (news, _) => panic!("{target}: {news:?}"),
         }
     }

@@ -13,7 +13,7 @@ enum Step {
     Accept(usize),
     Refuse(usize),
     Left(usize),
-    News(usize),
+    NewcomerEvent(usize),
     Feed(usize, Option<usize>),
     Pass(u64),
 }
@@ -28,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => who.clone().prop_map(Step::Accept),
         1 => who.clone().prop_map(Step::Refuse),
         1 => who.clone().prop_map(Step::Left),
-        2 => who.clone().prop_map(Step::News),
+        2 => who.clone().prop_map(Step::NewcomerEvent),
         2 => (who, prop::option::of(what)).prop_map(|(who, what)| Step::Feed(who, what)),
         2 => (0..2 * SECOND).prop_map(Step::Pass),
     ]
@@ -82,7 +82,7 @@ proptest! {
                 Step::Left(who) => if let Some(id) = id(who) {
                     gate.newcomers.left(id);
                 },
-                Step::News(who) => if let Some(id) = id(who) {
+                Step::NewcomerEvent(who) => if let Some(id) = id(who) {
                     gate.newcomers.news(id);
                 },
                 Step::Feed(who, what) => if let Some(id) = id(who) {

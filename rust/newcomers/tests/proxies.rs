@@ -10,7 +10,7 @@ fn limited() -> Gate {
 
 fn remote(gate: &mut Gate) -> String {
     let id = gate.announced();
-    let Some(News::Request(request)) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     request.remote
 }
 
@@ -58,7 +58,7 @@ fn a_header_and_a_request_of_the_http_server() {
     let far = Far::says(b"PROXY TCP4 192.0.2.1 10.0.0.2 4711 80\r\nGET / HTTP/1.1\r\n\r\n");
     gate.arrive_at(&far, PROXIED, Some("10.0.0.1"));
     let id = gate.announced();
-    let Some(News::Http { data, peer, .. }) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Http { data, peer, .. }) = gate.newcomers.news(id) else { panic!() };
     assert_eq!((&*data, &*peer), (&b"GET / HTTP/1.1\r\n\r\n"[..], "192.0.2.1"));
 }
 

@@ -14,7 +14,7 @@ fn a_head_may_come_byte_by_byte() {
         gate.wake(&far, false);
     }
     let id = gate.announced();
-    let Some(News::Request(request)) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert_eq!(&*request.target, b"/a");
     // It is watched already, and looked at once more: its end may have come with the last byte.
     gate.pass(100_000);

@@ -8,7 +8,7 @@ fn arrive(gate: &mut Gate) -> (Far, ConnId) {
     let far = Far::says(b"\x16\x03\x01");
     gate.arrive_at(&far, TLS, Some("192.0.2.7"));
     let id = gate.announced();
-    let Some(News::Tls { peer, .. }) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Tls { peer, .. }) = gate.newcomers.news(id) else { panic!() };
     assert_eq!(peer, "192.0.2.7");
     // What has come is the host's.
     assert_eq!(far.0.borrow().given, b"\x16\x03\x01");
@@ -28,7 +28,7 @@ fn a_request_by_tls() {
     feed(&mut gate, id, &head[..9]);
     feed(&mut gate, id, &[&head[9..], b"re"].concat());
     assert_eq!(gate.announced(), id);
-    let Some(News::Request(request)) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert!(request.is_secure);
     // What the host had read already comes along, and counts when the shard has looked at it.
     feed(&mut gate, id, b"st");
@@ -54,7 +54,7 @@ fn what_comes_before_the_host_takes_a_request_of_its_own_is_not_lost() {
     feed(&mut gate, id, b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab");
     feed(&mut gate, id, b"cd");
     assert_eq!(gate.announced(), id);
-    let Some(News::Http { fd, data, is_secure, .. }) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Http { fd, data, is_secure, .. }) = gate.newcomers.news(id) else { panic!() };
     assert!(fd.is_none() && is_secure);
     assert!(data.ends_with(b"abcd"));
     gate.newcomers.feed(id, None, gate.now_us);
@@ -150,7 +150,7 @@ fn one_that_waits_for_the_host_is_not_late() {
     gate.pass(60 * SECOND);
     assert!(!far.is_closed());
     let id = gate.announced();
-    assert!(matches!(gate.newcomers.news(id), Some(News::Tls { .. })));
+    assert!(matches!(gate.newcomers.news(id), Some(NewcomerEvent::Tls { .. })));
     gate.pass(5 * SECOND);
     assert_eq!(far.status(), 408);
 }
@@ -168,11 +168,11 @@ fn a_proxy_may_pass_tls_on() {
     far.say(b"\n\x16\x03\x01");
     gate.wake(&far, false);
     let id = gate.announced();
-    let Some(News::Tls { peer, .. }) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Tls { peer, .. }) = gate.newcomers.news(id) else { panic!() };
     assert_eq!(peer, "192.0.2.1");
     assert_eq!(far.0.borrow().given, b"\x16\x03\x01");
     feed(&mut gate, id, &upgrade("/", ""));
-    let Some(News::Request(request)) = gate.newcomers.news(id) else { panic!() };
+    let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert_eq!((&*request.remote, request.is_secure), ("192.0.2.1", true));
 }
 
