@@ -12,7 +12,7 @@ use socket2::Socket;
 use crate::admission::Admission;
 use crate::engine::{CloseReason, Engine, EngineSettings, Handle, lock};
 use crate::error::Error;
-use crate::io::acceptor::{Acceptor, Listener, Outage, Told};
+use crate::io::acceptor::{Acceptor, AcceptorCommand, Listener, Outage};
 use crate::io::driver::WAKE;
 use crate::io::link::{AnyLink, SocketLink};
 use crate::limit::LIMITS;
@@ -30,7 +30,7 @@ use crate::wire::websocket_handshake::switching;
 #[derive(Debug)]
 pub(super) struct AcceptorHandle {
     newcomers: Arc<Mutex<Newcomers<AnyLink>>>,
-    queue: Arc<Queue<Told>>,
+    queue: Arc<Queue<AcceptorCommand>>,
     waker: Waker,
     registry: Arc<Registry>,
     admission: Admission,
@@ -85,8 +85,8 @@ impl AcceptorHandle {
         lock(&self.newcomers)
     }
 
-    fn push(&self, told: Told) {
-        if self.queue.push(told, 0) {
+    fn push(&self, command: AcceptorCommand) {
+        if self.queue.push(command, 0) {
             self.wake();
         }
     }
@@ -104,7 +104,7 @@ impl Engine {
         let token = Token(self.acceptor.next_token.fetch_add(1, Relaxed));
         let EngineSettings { unsent_bytes, write_timeout, .. } = self.settings;
         let listener = Listener::new(fd, options, token, &self.acceptor.registry, unsent_bytes, write_timeout)?;
-        self.acceptor.push(Told::Listen(listener));
+        self.acceptor.push(AcceptorCommand::Listen(listener));
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl Engine {
     pub fn stop_listening(&self) -> Result<(), Error> {
         self.check()?;
         let (done, closed) = mpsc::sync_channel(1);
-        self.acceptor.push(Told::Close(done));
+        self.acceptor.push(AcceptorCommand::Close(done));
         // An error means that the thread has ended, which also closes the sockets.
         let _ = closed.recv_timeout(CLOSE_TIMEOUT);
         Ok(())
@@ -206,7 +206,7 @@ impl Engine {
     /// Refuses a newcomer. Does nothing if it has gone.
     pub fn refuse(&self, request: ConnId, refusal: Refusal) -> Result<(), Error> {
         self.check()?;
-        self.acceptor.push(Told::Refuse(request, refusal));
+        self.acceptor.push(AcceptorCommand::Refuse(request, refusal));
         Ok(())
     }
 

@@ -32,7 +32,7 @@ pub struct Acceptor {
     /// The same.
     pub registry: Arc<Registry>,
     /// What it is told.
-    pub queue: Arc<Queue<Told>>,
+    pub queue: Arc<Queue<AcceptorCommand>>,
     /// What it tells.
     pub events: Arc<Events>,
     /// Set when a thread has failed.
@@ -45,7 +45,7 @@ pub struct Acceptor {
 
 /// What an acceptor is told.
 #[derive(Debug)]
-pub enum Told {
+pub enum AcceptorCommand {
     /// Accept from this one as well.
     Listen(Listener),
     /// Accept no more, and say when that is done.
@@ -88,9 +88,9 @@ impl Acceptor {
             let now_us = self.now_us();
             for told in told.drain(..) {
                 match told {
-                    Told::Listen(listener) => listeners.push(listener),
-                    Told::Refuse(id, refusal) => lock(&self.newcomers).refuse(id, &refusal, now_us),
-                    Told::Close(done) => {
+                    AcceptorCommand::Listen(listener) => listeners.push(listener),
+                    AcceptorCommand::Refuse(id, refusal) => lock(&self.newcomers).refuse(id, &refusal, now_us),
+                    AcceptorCommand::Close(done) => {
                         self.close(mem::take(listeners));
                         // The other side waits no longer, perhaps.
                         let _ = done.try_send(());
