@@ -21,7 +21,7 @@ use crate::outbox::{Outbox, Push, Sink};
 use crate::protocol::form::Form;
 use crate::queues::command::{Cause, Command, Event};
 use crate::room::members::Members;
-use crate::shard::inbound::{Heard, InboundSettings};
+use crate::shard::inbound::{InboundSettings, ReadOutcome};
 use crate::shard::rate_limit::Rates;
 use crate::shard::tcp_info::TcpInfo;
 use crate::slots::{ConnId, Slots};
@@ -109,7 +109,7 @@ pub struct Shard<L> {
     is_roomy: bool,
     /// The buffer of the present read.
     buffer: Box<[u8]>,
-    heard: Heard,
+    heard: ReadOutcome,
     /// The references to messages in the outboxes of this shard.
     references: usize,
     /// How many of them the budget counts.
@@ -139,7 +139,7 @@ impl<L: Link> Shard<L> {
             asked: None,
             is_roomy: true,
             buffer: vec![0; READ_MAX].into(),
-            heard: Heard::default(),
+            heard: ReadOutcome::default(),
             index,
             settings,
             budget,

@@ -30,7 +30,7 @@ pub struct InboundSettings {
 
 /// What one read has brought.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Heard {
+pub struct ReadOutcome {
     /// What has come, in its order.
     pub items: Vec<Item>,
     /// The messages.
@@ -143,14 +143,14 @@ impl Inbound {
         is_open: bool,
         answers_probe: impl Fn(&[u8]) -> bool,
         now_us: u64,
-        heard: &mut Heard,
+        heard: &mut ReadOutcome,
     ) {
         if self.is_over {
             return;
         }
         let Self { decoder, rates, limits, session, answered, .. } = self;
         let (mut messages, mut reports, mut bytes, mut is_new, mut is_borne) = (0, 0, 0, false, true);
-        let mut refuse = |limits: &mut RateLimits, weight, heard: &mut Heard| {
+        let mut refuse = |limits: &mut RateLimits, weight, heard: &mut ReadOutcome| {
             if limits.refused(rates, weight, now_us) {
                 return;
             }
@@ -251,7 +251,7 @@ impl Inbound {
     }
 }
 
-impl Heard {
+impl ReadOutcome {
     fn push(&mut self, payload: &[u8], is_text: bool, wait_us: Option<u64>) {
         self.batch.push(Received { payload, is_text, wait_us, refused: None });
         match self.items.last_mut() {

@@ -40,7 +40,7 @@ enum Told {
     Other(Item),
 }
 
-fn told(heard: Heard) -> Vec<Told> {
+fn told(heard: ReadOutcome) -> Vec<Told> {
     let (mut told, mut next) = (Vec::new(), 0);
     for item in heard.items {
         let Item::Messages(count) = item else {
@@ -61,7 +61,7 @@ fn told(heard: Heard) -> Vec<Told> {
 }
 
 fn hear(inbound: &mut Inbound, settings: &InboundSettings, bytes: &[u8], now_us: u64) -> Vec<Told> {
-    let mut heard = Heard::default();
+    let mut heard = ReadOutcome::default();
     inbound.hear(&mut bytes.to_vec(), settings, true, |payload| payload.starts_with(b"probe"), now_us, &mut heard);
     told(heard)
 }
@@ -159,7 +159,7 @@ fn once_it_is_closing_only_the_close_frame_counts() {
     let settings = settings();
     let mut inbound = inbound(&settings, true);
     let bytes = [frame(0x81, b"x"), frame(0x89, b""), frame(0x88, b"\x03\xe8"), frame(0x81, b"late")].concat();
-    let mut heard = Heard::default();
+    let mut heard = ReadOutcome::default();
     inbound.hear(&mut bytes.clone(), &settings, false, |_| false, 0, &mut heard);
     assert_eq!(told(heard), [Told::Other(Item::Close(Some(1000), "".into()))]);
     assert!(inbound.is_over());
