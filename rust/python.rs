@@ -23,7 +23,7 @@ use crate::message::Message;
 use crate::newcomers::{ListenerOptions, NewcomerSettings};
 use crate::outbox::probes::ProbeKey;
 use crate::protocol::form::Form;
-use crate::protocol::report::{Report, Taken};
+use crate::protocol::report::{Report, RoomReport};
 use crate::python::arguments::{
     Older, conn_ids, draft, duration, logged, micros, parse_codec, parse_delivery, parse_epoch, parse_position,
     stamped, transport,
@@ -339,7 +339,7 @@ impl PyEngine {
 
     fn report(&self, conn: u64, count: u64, taken: Option<Vec<(String, u64, Option<u64>)>>) -> PyResult<()> {
         let taken = taken.map(|rooms| {
-            let rooms = rooms.into_iter().map(|(room, count, ts_ms)| Taken { room: room.into(), count, ts_ms });
+            let rooms = rooms.into_iter().map(|(room, count, ts_ms)| RoomReport { room: room.into(), count, ts_ms });
             rooms.collect()
         });
         guard(|| self.0.report(ConnId::from_u64(conn), Report { count, taken }))

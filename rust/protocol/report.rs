@@ -20,12 +20,12 @@ pub struct Report {
     /// Counted messages that have come.
     pub count: u64,
     /// What the application has taken, by room; none: this client does not say.
-    pub taken: Option<Vec<Taken>>,
+    pub taken: Option<Vec<RoomReport>>,
 }
 
 /// What an application has taken of one room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
+pub struct RoomReport {
     /// The room's name.
     pub room: Box<str>,
     /// All of the room among the session's first so many counted messages.
@@ -120,19 +120,19 @@ impl<'de> Visitor<'de> for Payload {
 struct Rooms;
 
 impl<'de> Visitor<'de> for Rooms {
-    type Value = Vec<Taken>;
+    type Value = Vec<RoomReport>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("rooms")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Taken>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<RoomReport>, A::Error> {
         let (mut rooms, mut names) = (Vec::new(), FxHashSet::default());
         while let Some(Text(room)) = map.next_key()? {
             let (count, ts_ms) = map.next_value_seed(Map(One))?;
             // Of a name that comes twice the last counts. The host sees to that.
             require(fits(&room, NAME_MAX) && rooms.len() < ROOMS_MAX && names.insert(room.clone()))?;
-            rooms.push(Taken { room, count, ts_ms });
+            rooms.push(RoomReport { room, count, ts_ms });
         }
         Ok(rooms)
     }
@@ -293,8 +293,8 @@ mod tests {
         json!({"type": "received", "payload": payload})
     }
 
-    fn taken(room: &str, count: u64, ts_ms: Option<u64>) -> Taken {
-        Taken { room: room.into(), count, ts_ms }
+    fn taken(room: &str, count: u64, ts_ms: Option<u64>) -> RoomReport {
+        RoomReport { room: room.into(), count, ts_ms }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::limit::Limit;
 use crate::message::{Delivery, Message, Metadata, NO_ROOM, Role};
 use crate::protocol::envelope::{self, Kind};
 use crate::protocol::over_rate::Refused;
-use crate::protocol::report::{Report, Taken};
+use crate::protocol::report::{Report, RoomReport};
 use crate::queues::batch::{Messages, Piece};
 use crate::queues::command::{Cause, Event, Source};
 use crate::shard::inbound::{Inbound, Item};
@@ -362,7 +362,7 @@ impl<L: Link> Shard<L> {
         if let Some(taken) = &report.taken {
             let now_ms = settings.started_ms + now_us / 1000;
             let mut is_told = false;
-            for Taken { room, count, ts_ms } in taken {
+            for RoomReport { room, count, ts_ms } in taken {
                 let Some((room, ages)) = members.find(conn, room) else { continue };
                 is_told = true;
                 outbox.taken(room, (*count).min(report.count), now_us);

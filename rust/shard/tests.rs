@@ -11,7 +11,7 @@ mod timers;
 mod windows;
 
 use crate::message::RoomId;
-use crate::protocol::report::{Report, Taken};
+use crate::protocol::report::{Report, RoomReport};
 use crate::room::members::Headcount;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -281,7 +281,7 @@ impl House {
     fn report(&mut self, conn: ConnId, count: u64, taken: Option<&[(RoomId, u64)]>) {
         let taken = taken.map(|rooms| {
             let rooms = rooms.iter().map(|&(room, count)| (format!("room {room}").into(), count));
-            rooms.map(|(room, count)| Taken { room, count, ts_ms: None }).collect()
+            rooms.map(|(room, count)| RoomReport { room, count, ts_ms: None }).collect()
         });
         self.apply(Command::Report { conn, report: Box::new(Report { count, taken }) });
     }
