@@ -24,7 +24,7 @@ use crate::wire::proxy_header::MAX_PROXY_HEADER;
 use crate::wire::refusal::Refusal;
 
 use self::reading::{late, text_of};
-use self::report::Report;
+use self::report::HandshakeReport;
 use self::state::{Asking, Handed, Reading, State};
 use self::timers::{Row, Timers};
 
@@ -136,7 +136,7 @@ pub struct Newcomers<L> {
     leaving: usize,
     is_open: bool,
     is_ready: bool,
-    report: Report,
+    report: HandshakeReport,
     /// Limits that were passed without a consequence.
     ignored: Vec<Limit>,
     /// Of the read under way.
@@ -161,7 +161,7 @@ impl<L: Stream> Newcomers<L> {
             leaving: 0,
             is_open: true,
             is_ready: false,
-            report: Report::default(),
+            report: HandshakeReport::default(),
             ignored: Vec::new(),
             events: Vec::new(),
         }
@@ -324,7 +324,7 @@ impl<L: Stream> Newcomers<L> {
     }
 
     /// What became of them.
-    pub fn report(&self) -> &Report {
+    pub fn report(&self) -> &HandshakeReport {
         &self.report
     }
 

@@ -10,7 +10,7 @@ use crate::wire::refusal::Refusal;
 
 /// See the module's head.
 #[derive(Debug)]
-pub struct Report {
+pub struct HandshakeReport {
     statuses: BTreeMap<u16, u64>,
     limits: [u64; LIMITS.len()],
     rate: Rate,
@@ -18,7 +18,7 @@ pub struct Report {
     suppressed: u64,
 }
 
-impl Default for Report {
+impl Default for HandshakeReport {
     fn default() -> Self {
         Self {
             statuses: BTreeMap::new(),
@@ -30,7 +30,7 @@ impl Default for Report {
     }
 }
 
-impl Report {
+impl HandshakeReport {
     /// How many requests were answered with each status; 101: they were accepted.
     pub fn statuses(&self) -> &BTreeMap<u16, u64> {
         &self.statuses
