@@ -163,7 +163,7 @@ impl Fake {
 }
 
 /// One shard with its rooms, and a clock that the test sets.
-struct House {
+struct Harness {
     shard: Shard<Fake>,
     budget: Arc<Budget>,
     stats: Arc<Stats>,
@@ -217,7 +217,7 @@ pub(crate) fn source() -> Source {
     Source { rest: Box::default(), times: 1.0 }
 }
 
-impl House {
+impl Harness {
     fn new() -> Self {
         Self::with(settings(), UNLIMITED)
     }

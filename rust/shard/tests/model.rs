@@ -53,80 +53,80 @@ struct Peer {
 proptest! {
     #[test]
     fn members_receive_what_was_published_while_they_were_members(ops in prop::collection::vec(op(), 1..150)) {
-        let mut house = House::with(ShardSettings { connection_bytes: UNLIMITED, ..settings() }, UNLIMITED);
+        let mut harness = Harness::with(ShardSettings { connection_bytes: UNLIMITED, ..settings() }, UNLIMITED);
         let mut peers: Vec<Peer> = Vec::new();
         let mut seq = 0;
         for op in ops {
             seq += 1;
             match op {
                 Op::Open { takes } => {
-                    let (conn, link) = house.open(takes);
+                    let (conn, link) = harness.open(takes);
                     let (rooms, expected, values) = Default::default();
                     peers.push(Peer { conn, link, rooms, expected, values, is_gone: false });
                 }
                 Op::Join { conn, room } => if let Some(peer) = peers.get_mut(conn) {
-                    house.join(peer.conn, room);
+                    harness.join(peer.conn, room);
                     if !peer.is_gone {
                         peer.rooms.insert(room);
                     }
                 },
                 Op::Leave { conn, room } => if let Some(peer) = peers.get_mut(conn) {
-                    house.apply(Command::Leave { conn: peer.conn, room });
+                    harness.apply(Command::Leave { conn: peer.conn, room });
                     if peer.rooms.remove(&room) {
                         peer.values.entry(room).or_default().1 = true;
                     }
                 },
                 Op::Gone { conn } => if let Some(peer) = peers.get_mut(conn) {
-                    house.apply(Command::Gone { conn: peer.conn });
-                    house.events();
+                    harness.apply(Command::Gone { conn: peer.conn });
+                    harness.events();
                     peer.is_gone = true;
                     peer.rooms.clear();
                 },
                 Op::Publish { room, except } => {
                     let except = except.and_then(|except| peers.get(except)).map(|peer| peer.conn);
-                    house.publish_except(room, seq, except.as_slice());
+                    harness.publish_except(room, seq, except.as_slice());
                     let members = peers.iter_mut().filter(|peer| peer.rooms.contains(&room));
                     members.filter(|peer| Some(peer.conn) != except).for_each(|peer| peer.expected.push(seq));
                 }
                 Op::Value { room } => {
-                    house.publish_as(room, seq, Delivery::DropOldest, 8);
+                    harness.publish_as(room, seq, Delivery::DropOldest, 8);
                     for peer in peers.iter_mut().filter(|peer| peer.rooms.contains(&room)) {
                         peer.values.entry(room).or_default().0.push(seq);
                     }
                 }
                 Op::Broadcast => {
-                    let message = house.message(0, seq, Delivery::Reliable, None, 8);
-                    house.apply(Command::Broadcast { message, except: Box::default() });
+                    let message = harness.message(0, seq, Delivery::Reliable, None, 8);
+                    harness.apply(Command::Broadcast { message, except: Box::default() });
                     peers.iter_mut().filter(|peer| !peer.is_gone).for_each(|peer| peer.expected.push(seq));
                 }
                 Op::Send { conn } => if let Some(peer) = peers.get_mut(conn) {
-                    let message = house.message(0, seq, Delivery::Reliable, None, 8);
-                    house.apply(Command::Send { conn: peer.conn, message });
+                    let message = harness.message(0, seq, Delivery::Reliable, None, 8);
+                    harness.apply(Command::Send { conn: peer.conn, message });
                     if !peer.is_gone {
                         peer.expected.push(seq);
                     }
                 },
                 Op::Flush { quota } => {
-                    house.shard.flush(quota, house.now_us);
-                    house.shard.settle(house.now_us, 0);
+                    harness.shard.flush(quota, harness.now_us);
+                    harness.shard.settle(harness.now_us, 0);
                 }
                 Op::Writable { conn, takes } => if let Some(peer) = peers.get(conn) {
                     peer.link.give(takes);
-                    house.shard.writable(peer.conn);
+                    harness.shard.writable(peer.conn);
                 },
             }
-            for room in house.rooms.keys() {
+            for room in harness.rooms.keys() {
                 let members = peers.iter().filter(|peer| peer.rooms.contains(room)).count();
-                prop_assert_eq!(house.headcount(*room), members);
+                prop_assert_eq!(harness.headcount(*room), members);
             }
         }
         for peer in &peers {
             if !peer.is_gone {
                 peer.link.give(UNLIMITED);
-                house.shard.writable(peer.conn);
+                harness.shard.writable(peer.conn);
             }
         }
-        house.turn();
+        harness.turn();
         for peer in &peers {
             if peer.is_gone {
                 // The last frame may be cut off. What left before it is a prefix of what it should get.
@@ -144,9 +144,9 @@ proptest! {
                 prop_assert!(came == *seqs || *has_left || (peer.is_gone && seqs.starts_with(&came)));
             }
             prop_assert!(peer.is_gone || !peer.link.calls().contains(&"abort"));
-            house.apply(Command::Gone { conn: peer.conn });
+            harness.apply(Command::Gone { conn: peer.conn });
         }
-        prop_assert_eq!(house.events(), []);
-        house.assert_empty();
+        prop_assert_eq!(harness.events(), []);
+        harness.assert_empty();
     }
 }

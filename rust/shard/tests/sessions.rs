@@ -24,7 +24,7 @@ fn number(text: &str, after: &str) -> u64 {
     text[at..].chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
 
-impl House {
+impl Harness {
     /// Opens a session that is a member of room 1.
     fn session(&mut self, takes: usize) -> (ConnId, Fake) {
         let (conn, link) = self.open_as(takes, JSON, true);
@@ -81,67 +81,67 @@ fn greeting(link: &Fake) -> Vec<u8> {
 
 #[test]
 fn a_session_gets_exactly_what_it_missed_over_its_next_link() {
-    let mut house = House::new();
-    let (conn, first) = house.session(UNLIMITED);
+    let mut harness = Harness::new();
+    let (conn, first) = harness.session(UNLIMITED);
     for seq in 1..=3 {
-        house.publish(1, seq);
+        harness.publish(1, seq);
     }
-    house.turn();
-    house.park(conn, conn);
+    harness.turn();
+    harness.park(conn, conn);
     assert_eq!(first.calls(), ["abort"]);
     for seq in 4..=5 {
-        house.publish(1, seq);
+        harness.publish(1, seq);
     }
-    house.turn();
-    assert_eq!((numbers(&first), house.headcount(1)), (vec![1, 2, 3], 1));
-    let (link, second) = house.resume(conn, 2, UNLIMITED);
-    assert_eq!(house.events(), [Event::Resumed { conn, link }]);
+    harness.turn();
+    assert_eq!((numbers(&first), harness.headcount(1)), (vec![1, 2, 3], 1));
+    let (link, second) = harness.resume(conn, 2, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Resumed { conn, link }]);
     assert_eq!((greeting(&second), numbers(&second)), (b"yes".to_vec(), vec![3, 4, 5]));
-    house.publish(1, 6);
-    house.turn();
+    harness.publish(1, 6);
+    harness.turn();
     assert_eq!(numbers(&second), [3, 4, 5, 6]);
-    house.apply(Command::Gone { conn });
+    harness.apply(Command::Gone { conn });
     // Three over the first link and four over the second, the first of which had been sent before.
-    let accounts: Vec<_> = house.accounts().into_iter().map(|(conn, account)| (conn, account.messages)).collect();
+    let accounts: Vec<_> = harness.accounts().into_iter().map(|(conn, account)| (conn, account.messages)).collect();
     assert_eq!(accounts, [(conn, 7)]);
-    house.assert_empty();
+    harness.assert_empty();
 }
 
 #[test]
 fn answers_for_a_link_that_is_lost_do_not_come_before_the_reply_of_the_next() {
-    let mut house = House::new();
-    let (conn, _) = house.session(UNLIMITED);
-    house.park(conn, conn);
-    house.apply(Command::Raw { conn, bytes: frame::encode(crate::wire::frame::Opcode::Pong, b"late") });
-    let (_, second) = house.resume(conn, 0, UNLIMITED);
+    let mut harness = Harness::new();
+    let (conn, _) = harness.session(UNLIMITED);
+    harness.park(conn, conn);
+    harness.apply(Command::Raw { conn, bytes: frame::encode(crate::wire::frame::Opcode::Pong, b"late") });
+    let (_, second) = harness.resume(conn, 0, UNLIMITED);
     assert_eq!(second.frames(), [(1, b"yes".to_vec())]);
 }
 
 #[test]
 fn a_message_that_left_in_part_comes_again_as_a_whole() {
     let size = {
-        let mut house = House::new();
-        let (_, link) = house.session(UNLIMITED);
-        house.publish(1, 1);
-        house.turn();
+        let mut harness = Harness::new();
+        let (_, link) = harness.session(UNLIMITED);
+        harness.publish(1, 1);
+        harness.turn();
         link.0.borrow().taken.len()
     };
     for cut in 0..size {
-        let mut house = House::new();
-        let (conn, first) = house.session(size + cut);
-        house.publish(1, 1);
-        house.publish(1, 2);
-        house.turn();
-        house.publish(1, 3);
+        let mut harness = Harness::new();
+        let (conn, first) = harness.session(size + cut);
+        harness.publish(1, 1);
+        harness.publish(1, 2);
+        harness.turn();
+        harness.publish(1, 3);
         // The link is also cut while the message is sent again, after the greeting.
-        let (_, second) = house.resume(conn, 1, 5 + cut);
-        let (_, third) = house.resume(conn, 1, UNLIMITED);
+        let (_, second) = harness.resume(conn, 1, 5 + cut);
+        let (_, third) = harness.resume(conn, 1, UNLIMITED);
         assert_eq!(numbers(&third), [2, 3], "cut at {cut}");
-        house.now_us += 5 * SECOND;
-        house.turn();
+        harness.now_us += 5 * SECOND;
+        harness.turn();
         assert!(first.calls().contains(&"abort") && second.calls().contains(&"abort"));
-        house.apply(Command::Gone { conn });
-        house.assert_empty();
+        harness.apply(Command::Gone { conn });
+        harness.assert_empty();
     }
 }
 
@@ -154,316 +154,316 @@ fn close_code(link: &Fake) -> Option<u16> {
 #[test]
 fn a_link_that_is_taken_over_finishes_its_frame_and_then_says_why() {
     let size = {
-        let mut house = House::new();
-        let (_, link) = house.session(UNLIMITED);
-        house.publish(1, 1);
-        house.turn();
+        let mut harness = Harness::new();
+        let (_, link) = harness.session(UNLIMITED);
+        harness.publish(1, 1);
+        harness.turn();
         link.0.borrow().taken.len()
     };
     for cut in 0..size {
-        let mut house = House::new();
-        let (conn, first) = house.session(size + cut);
-        house.publish(1, 1);
-        house.publish(1, 2);
-        house.turn();
-        let (link, second) = house.resume(conn, 1, UNLIMITED);
-        assert_eq!(house.events(), [Event::Resumed { conn, link }]);
+        let mut harness = Harness::new();
+        let (conn, first) = harness.session(size + cut);
+        harness.publish(1, 1);
+        harness.publish(1, 2);
+        harness.turn();
+        let (link, second) = harness.resume(conn, 1, UNLIMITED);
+        assert_eq!(harness.events(), [Event::Resumed { conn, link }]);
         assert_eq!((greeting(&second), numbers(&second)), (b"yes".to_vec(), vec![2]));
         // The old link takes more only now. It is written to by its new id.
         first.give(UNLIMITED);
-        let all: Vec<_> = house.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
-        all.into_iter().for_each(|conn| house.shard.writable(conn));
-        house.turn();
+        let all: Vec<_> = harness.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
+        all.into_iter().for_each(|conn| harness.shard.writable(conn));
+        harness.turn();
         let expected = if cut > 0 { vec![1, 2] } else { vec![1] };
         assert_eq!((numbers(&first), close_code(&first)), (expected, Some(4503)), "cut at {cut}");
         assert_eq!(first.calls().last(), Some(&"finish"));
-        assert_eq!((house.events(), numbers(&second)), (vec![], vec![2]));
-        house.apply(Command::Gone { conn });
-        house.assert_empty();
+        assert_eq!((harness.events(), numbers(&second)), (vec![], vec![2]));
+        harness.apply(Command::Gone { conn });
+        harness.assert_empty();
     }
 }
 
 #[test]
 fn a_retired_link_that_takes_nothing_is_cut_off_in_time_and_only_its_end_is_told() {
-    let mut house = House::new();
-    let (conn, first) = house.session(0);
-    house.publish(1, 1);
-    house.turn();
-    let (link, second) = house.resume(conn, 0, UNLIMITED);
-    assert_eq!((house.events(), numbers(&second)), (vec![Event::Resumed { conn, link }], vec![1]));
-    house.now_us += 5 * SECOND - 1;
-    house.turn();
+    let mut harness = Harness::new();
+    let (conn, first) = harness.session(0);
+    harness.publish(1, 1);
+    harness.turn();
+    let (link, second) = harness.resume(conn, 0, UNLIMITED);
+    assert_eq!((harness.events(), numbers(&second)), (vec![Event::Resumed { conn, link }], vec![1]));
+    harness.now_us += 5 * SECOND - 1;
+    harness.turn();
     assert!(!first.calls().contains(&"abort"));
-    house.now_us += 1;
-    house.turn();
+    harness.now_us += 1;
+    harness.turn();
     assert_eq!(first.calls().last(), Some(&"abort"));
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
     // A retired link whose peer is gone ends at once.
     second.reset();
-    let third = house.resume(conn, 1, UNLIMITED).0;
-    house.turn();
+    let third = harness.resume(conn, 1, UNLIMITED).0;
+    harness.turn();
     let closed = Event::Closed { conn: link, cause: Cause::Reset };
-    assert_eq!(house.events(), [Event::Resumed { conn, link: third }, closed]);
-    house.apply(Command::Gone { conn });
-    house.assert_empty();
+    assert_eq!(harness.events(), [Event::Resumed { conn, link: third }, closed]);
+    harness.apply(Command::Gone { conn });
+    harness.assert_empty();
 }
 
 #[test]
 fn a_retired_link_that_the_host_writes_needs_no_grant() {
-    let mut house = House::new();
-    let (conn, first) = house.session(20);
+    let mut harness = Harness::new();
+    let (conn, first) = harness.session(20);
     first.0.borrow_mut().is_socket = false;
-    house.publish(1, 1);
-    house.publish(1, 2);
-    house.turn();
-    house.resume(conn, 0, UNLIMITED);
+    harness.publish(1, 1);
+    harness.publish(1, 2);
+    harness.turn();
+    harness.resume(conn, 0, UNLIMITED);
     assert_eq!((numbers(&first), close_code(&first)), (vec![1], Some(4503)));
     assert_eq!(first.calls().last(), Some(&"finish"));
-    house.apply(Command::Gone { conn });
-    house.assert_empty();
+    harness.apply(Command::Gone { conn });
+    harness.assert_empty();
 }
 
 #[test]
 fn a_link_that_is_taken_over_before_it_has_begun_gets_its_handshake_first() {
-    let mut house = House::new();
-    let (conn, _) = house.session(UNLIMITED);
-    house.park(conn, conn);
-    let (_, second) = house.resume(conn, 0, 0);
-    let (_, third) = house.resume(conn, 0, UNLIMITED);
+    let mut harness = Harness::new();
+    let (conn, _) = harness.session(UNLIMITED);
+    harness.park(conn, conn);
+    let (_, second) = harness.resume(conn, 0, 0);
+    let (_, third) = harness.resume(conn, 0, UNLIMITED);
     second.give(UNLIMITED);
-    let all: Vec<_> = house.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
-    all.into_iter().for_each(|conn| house.shard.writable(conn));
-    house.turn();
+    let all: Vec<_> = harness.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
+    all.into_iter().for_each(|conn| harness.shard.writable(conn));
+    harness.turn();
     assert_eq!((greeting(&second), close_code(&second)), (b"yes".to_vec(), Some(4503)));
     assert_eq!((greeting(&third), close_code(&third)), (b"yes".to_vec(), None));
 }
 
 #[test]
 fn a_session_whose_link_is_retired_waits_for_the_next() {
-    let mut house = House::new();
-    let (conn, first) = house.session(UNLIMITED);
-    house.publish(1, 1);
-    house.turn();
-    house.retire(conn, conn, false);
+    let mut harness = Harness::new();
+    let (conn, first) = harness.session(UNLIMITED);
+    harness.publish(1, 1);
+    harness.turn();
+    harness.retire(conn, conn, false);
     assert_eq!((close_code(&first), first.calls().last()), (Some(4503), Some(&"finish")));
-    house.publish(1, 2);
-    house.turn();
-    let (link, second) = house.resume(conn, 1, UNLIMITED);
-    assert_eq!((house.events(), numbers(&second)), (vec![Event::Resumed { conn, link }], vec![2]));
+    harness.publish(1, 2);
+    harness.turn();
+    let (link, second) = harness.resume(conn, 1, UNLIMITED);
+    assert_eq!((harness.events(), numbers(&second)), (vec![Event::Resumed { conn, link }], vec![2]));
     // A late command for the first link does not affect the second.
-    house.retire(conn, conn, false);
-    house.publish(1, 3);
-    house.turn();
+    harness.retire(conn, conn, false);
+    harness.publish(1, 3);
+    harness.turn();
     assert_eq!((numbers(&second), close_code(&second)), (vec![2, 3], None));
     // It ends with its session, and its room sends it nothing more.
-    house.retire(conn, link, true);
-    assert_eq!((house.headcount(1), close_code(&second)), (0, Some(4503)));
-    house.assert_empty();
+    harness.retire(conn, link, true);
+    assert_eq!((harness.headcount(1), close_code(&second)), (0, Some(4503)));
+    harness.assert_empty();
 }
 
 #[test]
 fn a_session_that_is_closing_keeps_its_link() {
-    let mut house = House::new();
-    let (conn, first) = house.session(UNLIMITED);
-    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
-    let (link, _) = house.resume(conn, 0, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Closed }]);
+    let mut harness = Harness::new();
+    let (conn, first) = harness.session(UNLIMITED);
+    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    let (link, _) = harness.resume(conn, 0, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Closed }]);
     assert_eq!((close_code(&first), first.calls()), (Some(1000), vec!["finish"]));
-    house.apply(Command::Gone { conn });
-    house.apply(Command::Gone { conn: link });
-    house.assert_empty();
+    harness.apply(Command::Gone { conn });
+    harness.apply(Command::Gone { conn: link });
+    harness.assert_empty();
 }
 
 #[test]
 fn what_was_acknowledged_is_not_kept() {
-    let mut house = House::new();
-    let (conn, _) = house.session(UNLIMITED);
+    let mut harness = Harness::new();
+    let (conn, _) = harness.session(UNLIMITED);
     for seq in 1..=5 {
-        house.publish(1, seq);
+        harness.publish(1, seq);
     }
-    house.turn();
-    assert_eq!(house.shard.references, 5);
-    house.report(conn, 4, None);
-    assert_eq!(house.shard.references, 1);
-    let (link, refused) = house.resume(conn, 3, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
+    harness.turn();
+    assert_eq!(harness.shard.references, 5);
+    harness.report(conn, 4, None);
+    assert_eq!(harness.shard.references, 1);
+    let (link, refused) = harness.resume(conn, 3, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
     assert_eq!(greeting(&refused), b"overflow");
     // The link is a connection of its own, and the host has to end the old one.
-    house.apply(Command::Send { conn: link, message: house.message(0, 9, Delivery::Reliable, None, 8) });
-    house.turn();
+    harness.apply(Command::Send { conn: link, message: harness.message(0, 9, Delivery::Reliable, None, 8) });
+    harness.turn();
     assert_eq!(texts(&refused).len(), 2);
-    house.apply(Command::Gone { conn });
-    house.apply(Command::Gone { conn: link });
-    house.assert_empty();
+    harness.apply(Command::Gone { conn });
+    harness.apply(Command::Gone { conn: link });
+    harness.assert_empty();
 }
 
 #[test]
 fn sessions_that_are_not_there_any_more_are_refused() {
-    let mut house = House::new();
-    let (conn, _) = house.session(UNLIMITED);
-    house.apply(Command::Gone { conn });
-    house.events();
-    let (link, _) = house.resume(conn, 0, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Closed }]);
-    let (raw, _) = house.open(UNLIMITED);
-    let (other, _) = house.resume(raw, 0, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn: raw, link: other, why: Unresumed::Closed }]);
+    let mut harness = Harness::new();
+    let (conn, _) = harness.session(UNLIMITED);
+    harness.apply(Command::Gone { conn });
+    harness.events();
+    let (link, _) = harness.resume(conn, 0, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Closed }]);
+    let (raw, _) = harness.open(UNLIMITED);
+    let (other, _) = harness.resume(raw, 0, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Refused { conn: raw, link: other, why: Unresumed::Closed }]);
 }
 
 #[test]
 fn an_error_of_the_link_parks_a_session() {
-    let mut house = House::new();
-    let (conn, link) = house.session(UNLIMITED);
+    let mut harness = Harness::new();
+    let (conn, link) = harness.session(UNLIMITED);
     link.reset();
-    house.publish(1, 1);
-    house.turn();
-    assert_eq!(house.events(), [Event::Parked { conn, cause: Cause::Reset }]);
-    let (second, link) = house.resume(conn, 0, UNLIMITED);
+    harness.publish(1, 1);
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Parked { conn, cause: Cause::Reset }]);
+    let (second, link) = harness.resume(conn, 0, UNLIMITED);
     assert_eq!(numbers(&link), [1]);
     // A late command for the first link does not affect the second.
-    house.park(conn, conn);
-    house.publish(1, 2);
-    house.turn();
+    harness.park(conn, conn);
+    harness.publish(1, 2);
+    harness.turn();
     assert_eq!(numbers(&link), [1, 2]);
-    house.events();
-    house.park(conn, second);
-    house.publish(1, 3);
-    house.turn();
+    harness.events();
+    harness.park(conn, second);
+    harness.publish(1, 3);
+    harness.turn();
     assert_eq!(numbers(&link), [1, 2]);
 }
 
 #[test]
 fn a_missing_pong_parks_a_session_which_is_pinged_again_when_it_is_back() {
-    let mut house = House::with(ShardSettings { ping_interval_us: 30 * SECOND, ..settings() }, UNLIMITED);
-    let (conn, _) = house.session(UNLIMITED);
-    while house.stats.unanswered.value() == 0 {
-        house.now_us = house.turn().unwrap();
+    let mut harness = Harness::with(ShardSettings { ping_interval_us: 30 * SECOND, ..settings() }, UNLIMITED);
+    let (conn, _) = harness.session(UNLIMITED);
+    while harness.stats.unanswered.value() == 0 {
+        harness.now_us = harness.turn().unwrap();
     }
-    assert_eq!(house.events(), [Event::Parked { conn, cause: Cause::Unanswered }]);
-    house.now_us += 600 * SECOND;
-    house.turn();
-    assert_eq!(house.events(), []);
-    let (_, link) = house.resume(conn, 0, UNLIMITED);
-    house.now_us += 30 * SECOND;
-    house.turn();
+    assert_eq!(harness.events(), [Event::Parked { conn, cause: Cause::Unanswered }]);
+    harness.now_us += 600 * SECOND;
+    harness.turn();
+    assert_eq!(harness.events(), []);
+    let (_, link) = harness.resume(conn, 0, UNLIMITED);
+    harness.now_us += 30 * SECOND;
+    harness.turn();
     assert!(link.frames().iter().any(|frame| frame.0 == 9));
     assert!(texts(&link).contains(&r#"{"type":"ping"}"#.to_string()));
-    house.sends(conn, 0x8A, b"");
-    house.now_us += 20 * SECOND;
-    house.turn();
-    house.apply(Command::Gone { conn });
-    house.assert_empty();
+    harness.sends(conn, 0x8A, b"");
+    harness.now_us += 20 * SECOND;
+    harness.turn();
+    harness.apply(Command::Gone { conn });
+    harness.assert_empty();
 }
 
 #[test]
 fn a_parked_session_over_its_limit_ends_and_the_host_is_told() {
-    let mut house = House::new();
-    let (conn, _) = house.session(UNLIMITED);
-    house.park(conn, conn);
+    let mut harness = Harness::new();
+    let (conn, _) = harness.session(UNLIMITED);
+    harness.park(conn, conn);
     for seq in 1..=100 {
-        house.publish(1, seq);
+        harness.publish(1, seq);
     }
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Slow }]);
-    house.assert_empty();
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Slow }]);
+    harness.assert_empty();
 }
 
 #[test]
 fn a_session_that_was_closed_for_being_slow_is_not_resumed() {
-    let mut house = House::new();
-    let (conn, _) = house.session(0);
+    let mut harness = Harness::new();
+    let (conn, _) = harness.session(0);
     for seq in 1..=100 {
-        house.publish(1, seq);
+        harness.publish(1, seq);
     }
-    house.turn();
-    assert_eq!(house.events(), [Event::Closing { conn, cause: Cause::Slow }]);
-    let (link, _) = house.resume(conn, 0, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closing { conn, cause: Cause::Slow }]);
+    let (link, _) = harness.resume(conn, 0, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
 }
 
 #[test]
 fn one_that_ended_of_being_slow_is_remembered_until_the_host_knows() {
-    let mut house = House::new();
+    let mut harness = Harness::new();
     for is_parked in [true, false] {
-        let (conn, first) = house.session(0);
+        let (conn, first) = harness.session(0);
         if is_parked {
-            house.park(conn, conn);
+            harness.park(conn, conn);
         }
         for seq in 1..=100 {
-            house.publish(1, seq);
+            harness.publish(1, seq);
         }
-        house.turn();
+        harness.turn();
         if !is_parked {
-            house.apply(Command::Cut { conn, link: conn });
+            harness.apply(Command::Cut { conn, link: conn });
             assert!(first.calls().contains(&"abort"));
         }
-        house.events();
-        let (link, second) = house.resume(conn, 0, UNLIMITED);
-        assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
+        harness.events();
+        let (link, second) = harness.resume(conn, 0, UNLIMITED);
+        assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
         assert_eq!(greeting(&second), b"overflow");
-        house.apply(Command::Gone { conn });
-        let (again, third) = house.resume(conn, 0, UNLIMITED);
-        assert_eq!(house.events(), [Event::Refused { conn, link: again, why: Unresumed::Closed }]);
+        harness.apply(Command::Gone { conn });
+        let (again, third) = harness.resume(conn, 0, UNLIMITED);
+        assert_eq!(harness.events(), [Event::Refused { conn, link: again, why: Unresumed::Closed }]);
         assert_eq!(greeting(&third), b"closed");
-        house.apply(Command::Gone { conn: link });
-        house.apply(Command::Gone { conn: again });
+        harness.apply(Command::Gone { conn: link });
+        harness.apply(Command::Gone { conn: again });
     }
-    assert!(house.shard.overflowed.is_empty());
-    house.assert_empty();
+    assert!(harness.shard.overflowed.is_empty());
+    harness.assert_empty();
 }
 
 #[test]
 fn another_codec_cannot_go_on_with_a_session_and_leaves_it_as_it_was() {
-    let mut house = House::new();
-    let (conn, first) = house.session(UNLIMITED);
-    house.publish(1, 1);
-    house.turn();
-    house.park(conn, conn);
-    let (link, second) = house.resume_as(conn, 0, Form::MSGPACK, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Codec }]);
+    let mut harness = Harness::new();
+    let (conn, first) = harness.session(UNLIMITED);
+    harness.publish(1, 1);
+    harness.turn();
+    harness.park(conn, conn);
+    let (link, second) = harness.resume_as(conn, 0, Form::MSGPACK, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Codec }]);
     assert_eq!(second.frames(), [(2, b"codec".to_vec())]);
-    let (link, third) = house.resume(conn, 0, UNLIMITED);
-    assert_eq!(house.events(), [Event::Resumed { conn, link }]);
+    let (link, third) = harness.resume(conn, 0, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Resumed { conn, link }]);
     assert_eq!((numbers(&first), numbers(&third)), (vec![1], vec![1]));
 }
 
 #[test]
 fn a_session_needs_no_envelopes_and_envelopes_need_no_session() {
-    let mut house = House::new();
-    let (conn, first) = house.open_as(UNLIMITED, Form::RAW, true);
-    house.join(conn, 1);
-    house.publish(1, 1);
-    house.turn();
-    house.park(conn, conn);
-    let (link, second) = house.resume_as(conn, 0, Form::RAW, UNLIMITED);
-    assert_eq!(house.events(), [Event::Resumed { conn, link }]);
+    let mut harness = Harness::new();
+    let (conn, first) = harness.open_as(UNLIMITED, Form::RAW, true);
+    harness.join(conn, 1);
+    harness.publish(1, 1);
+    harness.turn();
+    harness.park(conn, conn);
+    let (link, second) = harness.resume_as(conn, 0, Form::RAW, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Resumed { conn, link }]);
     // The reply, and then the message again.
     assert_eq!((first.frames().len(), second.frames().len()), (1, 2));
-    let (conn, link) = house.open_as(UNLIMITED, JSON, false);
-    house.join(conn, 1);
-    house.publish(1, 2);
-    house.turn();
+    let (conn, link) = harness.open_as(UNLIMITED, JSON, false);
+    harness.join(conn, 1);
+    harness.publish(1, 2);
+    harness.turn();
     assert_eq!(numbers(&link), [2]);
-    house.apply(Command::Cut { conn, link: conn });
+    harness.apply(Command::Cut { conn, link: conn });
     // Without a session the connection ends with its link.
-    assert_eq!(house.accounts().into_iter().map(|(conn, _)| conn).collect::<Vec<_>>(), [conn]);
+    assert_eq!(harness.accounts().into_iter().map(|(conn, _)| conn).collect::<Vec<_>>(), [conn]);
 }
 
 #[test]
 fn what_was_skipped_is_told_when_the_rest_has_left() {
-    let mut house = House::new();
-    let (conn, link) = house.session(0);
+    let mut harness = Harness::new();
+    let (conn, link) = harness.session(0);
     for seq in 1..=4 {
-        let message = house.message(1, seq, Delivery::Latest, Some(7), 8);
-        house.apply(Command::Publish { message, except: Box::default() });
+        let message = harness.message(1, seq, Delivery::Latest, Some(7), 8);
+        harness.apply(Command::Publish { message, except: Box::default() });
     }
-    house.turn();
-    house.publish_except(1, 5, &[conn]);
-    house.turn();
+    harness.turn();
+    harness.publish_except(1, 5, &[conn]);
+    harness.turn();
     assert_eq!(texts(&link).len(), 0);
     link.give(UNLIMITED);
-    house.shard.writable(conn);
-    house.turn();
+    harness.shard.writable(conn);
+    harness.turn();
     let texts = texts(&link);
     assert_eq!(texts.len(), 3);
     assert!(texts[0].contains(r#""seq":4"#));
@@ -473,29 +473,29 @@ fn what_was_skipped_is_told_when_the_rest_has_left() {
 
 #[test]
 fn raw_connections_get_no_events() {
-    let mut house = House::new();
-    let (_, raw) = house.member(1, UNLIMITED);
-    let (conn, link) = house.session(UNLIMITED);
+    let mut harness = Harness::new();
+    let (_, raw) = harness.member(1, UNLIMITED);
+    let (conn, link) = harness.session(UNLIMITED);
     let metadata = Metadata { room_name: Some("room 1".into()), ..Metadata::place(1, 0, Delivery::Reliable) };
-    let message = Arc::new(Message::new(Role::Event("member_left"), Kind::Json, b"{}", metadata, 0, &house.budget));
-    house.apply(Command::Publish { message, except: Box::default() });
-    house.turn();
+    let message = Arc::new(Message::new(Role::Event("member_left"), Kind::Json, b"{}", metadata, 0, &harness.budget));
+    harness.apply(Command::Publish { message, except: Box::default() });
+    harness.turn();
     assert_eq!((raw.frames().len(), texts(&link).len()), (0, 1));
-    house.apply(Command::Gone { conn });
+    harness.apply(Command::Gone { conn });
 }
 
 #[test]
 fn each_form_is_built_once_and_only_where_it_is_spoken() {
-    let mut house = House::new();
-    let (_, _raw) = house.member(1, UNLIMITED);
-    let message = house.message(1, 1, Delivery::Reliable, None, 8);
+    let mut harness = Harness::new();
+    let (_, _raw) = harness.member(1, UNLIMITED);
+    let message = harness.message(1, 1, Delivery::Reliable, None, 8);
     let raw_size = message.size();
-    house.apply(Command::Publish { message: Arc::clone(&message), except: Box::default() });
-    house.turn();
+    harness.apply(Command::Publish { message: Arc::clone(&message), except: Box::default() });
+    harness.turn();
     assert_eq!(message.size(), raw_size);
-    let links: Vec<_> = (0..3).map(|_| house.session(UNLIMITED).1).collect();
-    house.apply(Command::Publish { message: Arc::clone(&message), except: Box::default() });
-    house.turn();
+    let links: Vec<_> = (0..3).map(|_| harness.session(UNLIMITED).1).collect();
+    harness.apply(Command::Publish { message: Arc::clone(&message), except: Box::default() });
+    harness.turn();
     let json_size = message.size();
     assert_eq!(json_size - raw_size, links[0].0.borrow().taken.len());
     assert!(links.iter().all(|link| link.0.borrow().taken == links[0].0.borrow().taken));
@@ -505,16 +505,16 @@ fn each_form_is_built_once_and_only_where_it_is_spoken() {
 
 #[test]
 fn over_the_budget_what_sessions_keep_of_the_past_goes_first() {
-    let mut house = House::with(settings(), 4_000);
-    let (conn, _) = house.session(UNLIMITED);
-    let (_, blocked) = house.member(2, 0);
+    let mut harness = Harness::with(settings(), 4_000);
+    let (conn, _) = harness.session(UNLIMITED);
+    let (_, blocked) = harness.member(2, 0);
     for seq in 1..=20 {
-        house.publish(1, seq);
+        harness.publish(1, seq);
     }
-    house.publish(2, 1);
-    house.turn();
-    assert_eq!((house.events(), house.shard.references), (vec![], 1));
+    harness.publish(2, 1);
+    harness.turn();
+    assert_eq!((harness.events(), harness.shard.references), (vec![], 1));
     assert!(!blocked.calls().contains(&"abort"));
-    let (link, _) = house.resume(conn, 19, UNLIMITED);
-    assert_eq!(house.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
+    let (link, _) = harness.resume(conn, 19, UNLIMITED);
+    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
 }

@@ -4,8 +4,8 @@ use super::*;
 
 const INTERVAL: u64 = 20 * SECOND;
 
-fn pinging() -> House {
-    House::with(ShardSettings { ping_interval_us: INTERVAL, ..settings() }, UNLIMITED)
+fn pinging() -> Harness {
+    Harness::with(ShardSettings { ping_interval_us: INTERVAL, ..settings() }, UNLIMITED)
 }
 
 fn pings(link: &Fake) -> usize {
@@ -14,14 +14,14 @@ fn pings(link: &Fake) -> usize {
 
 #[test]
 fn connections_opened_together_ping_within_one_interval_but_not_together() {
-    let mut house = pinging();
-    let links: Vec<_> = (0..10_000).map(|_| house.open(UNLIMITED).1).collect();
+    let mut harness = pinging();
+    let links: Vec<_> = (0..10_000).map(|_| harness.open(UNLIMITED).1).collect();
     let mut largest = 0;
     let mut before = 0;
     for _ in 0..INTERVAL / 100_000 {
-        house.now_us += 100_000;
-        house.turn();
-        let sent = house.stats.pings.value();
+        harness.now_us += 100_000;
+        harness.turn();
+        let sent = harness.stats.pings.value();
         largest = largest.max(sent - before);
         before = sent;
     }
@@ -33,128 +33,128 @@ fn connections_opened_together_ping_within_one_interval_but_not_together() {
 
 #[test]
 fn without_an_interval_nothing_is_due() {
-    let mut house = House::new();
-    house.open(UNLIMITED);
-    house.now_us = 1_000 * SECOND;
-    assert_eq!(house.turn(), None);
-    assert_eq!(house.stats.pings.value(), 0);
+    let mut harness = Harness::new();
+    harness.open(UNLIMITED);
+    harness.now_us = 1_000 * SECOND;
+    assert_eq!(harness.turn(), None);
+    assert_eq!(harness.stats.pings.value(), 0);
 }
 
 #[test]
 fn a_pong_leads_to_the_next_ping() {
-    let mut house = pinging();
-    let (conn, link) = house.open(UNLIMITED);
-    let mut next = house.turn();
+    let mut harness = pinging();
+    let (conn, link) = harness.open(UNLIMITED);
+    let mut next = harness.turn();
     let first = next.unwrap();
     while pings(&link) < 5 {
-        house.now_us = next.expect("a timer stands");
-        next = house.turn();
-        house.sends(conn, 0x8A, b"");
+        harness.now_us = next.expect("a timer stands");
+        next = harness.turn();
+        harness.sends(conn, 0x8A, b"");
     }
-    assert_eq!(house.now_us, first + 4 * INTERVAL, "one interval from ping to ping");
-    assert_eq!((house.events(), link.calls()), (vec![], vec![]));
+    assert_eq!(harness.now_us, first + 4 * INTERVAL, "one interval from ping to ping");
+    assert_eq!((harness.events(), link.calls()), (vec![], vec![]));
 }
 
 #[test]
 fn a_missing_pong_ends_the_connection_at_the_timeout() {
-    let mut house = pinging();
-    let (conn, link) = house.member(1, UNLIMITED);
-    house.now_us = house.turn().unwrap();
-    let timeout = house.turn().unwrap();
-    assert_eq!((pings(&link), timeout), (1, house.now_us + 10 * SECOND));
-    house.now_us = timeout - 1;
-    house.turn();
-    assert_eq!(house.events(), []);
-    house.now_us = timeout;
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
-    assert_eq!((link.calls(), house.stats.unanswered.value()), (vec!["abort"], 1));
-    house.assert_empty();
+    let mut harness = pinging();
+    let (conn, link) = harness.member(1, UNLIMITED);
+    harness.now_us = harness.turn().unwrap();
+    let timeout = harness.turn().unwrap();
+    assert_eq!((pings(&link), timeout), (1, harness.now_us + 10 * SECOND));
+    harness.now_us = timeout - 1;
+    harness.turn();
+    assert_eq!(harness.events(), []);
+    harness.now_us = timeout;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+    assert_eq!((link.calls(), harness.stats.unanswered.value()), (vec!["abort"], 1));
+    harness.assert_empty();
 }
 
 #[test]
 fn a_timer_of_a_connection_that_is_gone_does_not_hit_the_next_in_its_place() {
-    let mut house = pinging();
-    let (old, _) = house.open(UNLIMITED);
-    house.now_us = house.turn().unwrap();
-    house.turn();
-    house.apply(Command::Gone { conn: old });
-    house.events();
-    let (new, link) = house.open(UNLIMITED);
+    let mut harness = pinging();
+    let (old, _) = harness.open(UNLIMITED);
+    harness.now_us = harness.turn().unwrap();
+    harness.turn();
+    harness.apply(Command::Gone { conn: old });
+    harness.events();
+    let (new, link) = harness.open(UNLIMITED);
     for _ in 0..100 {
-        house.now_us += SECOND;
-        house.turn();
-        house.sends(new, 0x8A, b"");
+        harness.now_us += SECOND;
+        harness.turn();
+        harness.sends(new, 0x8A, b"");
     }
-    assert_eq!((house.events(), link.calls()), (vec![], vec![]));
+    assert_eq!((harness.events(), link.calls()), (vec![], vec![]));
     assert_eq!(pings(&link), 5);
 }
 
 #[test]
 fn a_close_frame_is_followed_by_fin_and_at_the_deadline_by_the_end() {
-    let mut house = pinging();
-    let (conn, link) = house.member(1, UNLIMITED);
-    house.publish(1, 1);
-    house.apply(Command::Close { conn, frame: close_frame(1001), flush: true });
-    house.publish(1, 2);
-    house.turn();
+    let mut harness = pinging();
+    let (conn, link) = harness.member(1, UNLIMITED);
+    harness.publish(1, 1);
+    harness.apply(Command::Close { conn, frame: close_frame(1001), flush: true });
+    harness.publish(1, 2);
+    harness.turn();
     assert_eq!((link.seqs(), link.calls()), (vec![1], vec!["finish"]));
     assert_eq!(link.frames().last().unwrap(), &(8, 1001u16.to_be_bytes().to_vec()));
     // What comes after the close changes nothing, and does not move the deadline.
-    house.now_us += SECOND;
-    house.apply(Command::Close { conn, frame: close_frame(1000), flush: false });
-    house.sends(conn, 0x89, b"");
-    house.turn();
+    harness.now_us += SECOND;
+    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: false });
+    harness.sends(conn, 0x89, b"");
+    harness.turn();
     assert_eq!((link.frames().len(), link.calls()), (2, vec!["finish"]));
-    house.now_us = 5 * SECOND - 1;
-    house.turn();
-    assert_eq!(house.events(), []);
-    house.now_us = 5 * SECOND;
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
-    assert_eq!((link.calls(), house.drops(Drop::Closed)), (vec!["finish", "abort"], 1));
-    house.assert_empty();
+    harness.now_us = 5 * SECOND - 1;
+    harness.turn();
+    assert_eq!(harness.events(), []);
+    harness.now_us = 5 * SECOND;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
+    assert_eq!((link.calls(), harness.drops(Drop::Closed)), (vec!["finish", "abort"], 1));
+    harness.assert_empty();
 }
 
 #[test]
 fn a_peer_with_a_closed_window_is_ended_by_the_deadline() {
-    let mut house = House::new();
-    let (conn, link) = house.member(1, 5);
-    house.publish(1, 1);
-    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
-    let deadline = house.turn().unwrap();
+    let mut harness = Harness::new();
+    let (conn, link) = harness.member(1, 5);
+    harness.publish(1, 1);
+    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    let deadline = harness.turn().unwrap();
     assert_eq!(link.calls(), [""; 0]);
-    house.now_us = deadline;
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
+    harness.now_us = deadline;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
     assert_eq!(link.calls(), ["abort"]);
-    assert_eq!(house.drops(Drop::Closed), 1, "a message of which a part had left is no delivery");
-    house.assert_empty();
+    assert_eq!(harness.drops(Drop::Closed), 1, "a message of which a part had left is no delivery");
+    harness.assert_empty();
 }
 
 #[test]
 fn while_closing_nothing_is_pinged() {
-    let mut house = House::with(
+    let mut harness = Harness::with(
         ShardSettings { ping_interval_us: SECOND, close_timeout_us: 100 * SECOND, ..settings() },
         UNLIMITED,
     );
-    let (conn, link) = house.open(UNLIMITED);
-    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    let (conn, link) = harness.open(UNLIMITED);
+    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
     for _ in 0..50 {
-        house.now_us += SECOND;
-        house.turn();
+        harness.now_us += SECOND;
+        harness.turn();
     }
-    assert_eq!((pings(&link), house.events()), (0, vec![]));
+    assert_eq!((pings(&link), harness.events()), (0, vec![]));
 }
 
 /// Opens a connection about which the kernel knows something, and pings it. Also returns when the ping counts as
 /// unanswered.
-fn pinged(house: &mut House, info: TcpInfo, room: usize) -> (ConnId, Fake, u64) {
-    let (conn, link) = house.member(1, room);
+fn pinged(harness: &mut Harness, info: TcpInfo, room: usize) -> (ConnId, Fake, u64) {
+    let (conn, link) = harness.member(1, room);
     link.0.borrow_mut().info = Some(info);
-    house.now_us = house.turn().unwrap();
-    let timeout = house.turn().unwrap();
-    assert_eq!(timeout, house.now_us + 10 * SECOND);
+    harness.now_us = harness.turn().unwrap();
+    let timeout = harness.turn().unwrap();
+    assert_eq!(timeout, harness.now_us + 10 * SECOND);
     (conn, link, timeout)
 }
 
@@ -163,120 +163,120 @@ const QUIET: TcpInfo = TcpInfo { unacked: 0, received: 0, unread: 0, silent_us: 
 
 #[test]
 fn a_peer_whose_kernel_has_the_ping_and_that_is_silent_is_ended_at_the_timeout() {
-    let mut house = pinging();
-    let (conn, _, timeout) = pinged(&mut house, QUIET, UNLIMITED);
-    house.now_us = timeout;
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+    let mut harness = pinging();
+    let (conn, _, timeout) = pinged(&mut harness, QUIET, UNLIMITED);
+    harness.now_us = timeout;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
 }
 
 #[test]
 fn a_pong_that_the_host_has_not_read_yet_is_no_missing_pong() {
-    let mut house = pinging();
-    let (conn, link, timeout) = pinged(&mut house, QUIET, UNLIMITED);
+    let mut harness = pinging();
+    let (conn, link, timeout) = pinged(&mut harness, QUIET, UNLIMITED);
     link.0.borrow_mut().info = Some(TcpInfo { received: 6, unread: 6, ..QUIET });
-    house.now_us = timeout;
-    let timeout = house.turn().unwrap();
-    assert_eq!(house.events(), []);
+    harness.now_us = timeout;
+    let timeout = harness.turn().unwrap();
+    assert_eq!(harness.events(), []);
     link.0.borrow_mut().info = Some(TcpInfo { received: 6, ..QUIET });
-    house.now_us = timeout;
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+    harness.now_us = timeout;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
 }
 
 #[test]
 fn a_peer_that_sends_a_large_message_is_not_ended_by_the_pong_behind_it() {
-    let mut house = pinging();
-    let (conn, link, mut timeout) = pinged(&mut house, QUIET, UNLIMITED);
+    let mut harness = pinging();
+    let (conn, link, mut timeout) = pinged(&mut harness, QUIET, UNLIMITED);
     for _ in 0..10 {
         link.0.borrow_mut().info.as_mut().unwrap().received += 20 * 1024;
-        house.now_us = timeout;
-        timeout = house.turn().unwrap();
-        assert_eq!(house.events(), []);
+        harness.now_us = timeout;
+        timeout = harness.turn().unwrap();
+        assert_eq!(harness.events(), []);
     }
     // Pings go on at the usual interval.
     assert!(pings(&link) >= 4, "{}", pings(&link));
     // A byte a second does not count as alive.
     link.0.borrow_mut().info.as_mut().unwrap().received += 10;
-    house.now_us = timeout;
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+    harness.now_us = timeout;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
 }
 
 #[test]
 fn a_peer_that_takes_what_lies_before_the_ping_is_not_ended_by_the_pong_that_cannot_come() {
-    let mut house = pinging();
-    let (conn, link, mut timeout) = pinged(&mut house, TcpInfo { unacked: 600_000, ..QUIET }, UNLIMITED);
+    let mut harness = pinging();
+    let (conn, link, mut timeout) = pinged(&mut harness, TcpInfo { unacked: 600_000, ..QUIET }, UNLIMITED);
     for left in (0..25).rev() {
-        house.shard.slots.get_mut(conn).unwrap().written = 600_000;
+        harness.shard.slots.get_mut(conn).unwrap().written = 600_000;
         link.0.borrow_mut().info.as_mut().unwrap().unacked = left * 24_000;
-        house.now_us = timeout;
-        timeout = house.turn().unwrap();
-        assert_eq!(house.events(), []);
+        harness.now_us = timeout;
+        timeout = harness.turn().unwrap();
+        assert_eq!(harness.events(), []);
     }
     // The peer's kernel has everything. What lies between it and the peer may take as long as a write; then the
     // connection ends.
-    let taken_us = house.now_us;
-    while house.events().is_empty() {
-        assert!(house.now_us <= taken_us + 40 * SECOND);
-        house.now_us = timeout;
-        timeout = house.turn().unwrap_or(0);
+    let taken_us = harness.now_us;
+    while harness.events().is_empty() {
+        assert!(harness.now_us <= taken_us + 40 * SECOND);
+        harness.now_us = timeout;
+        timeout = harness.turn().unwrap_or(0);
     }
-    assert!(house.now_us > taken_us + 20 * SECOND);
-    assert!(house.shard.slots.get_mut(conn).is_none());
+    assert!(harness.now_us > taken_us + 20 * SECOND);
+    assert!(harness.shard.slots.get_mut(conn).is_none());
 }
 
 #[test]
 fn what_the_kernel_of_a_silent_peer_takes_is_no_sign_of_life() {
-    let mut house = pinging();
-    let (conn, link, timeout) = pinged(&mut house, QUIET, UNLIMITED);
-    house.publish_as(1, 1, Delivery::Reliable, 15_000);
-    house.turn();
+    let mut harness = pinging();
+    let (conn, link, timeout) = pinged(&mut harness, QUIET, UNLIMITED);
+    harness.publish_as(1, 1, Delivery::Reliable, 15_000);
+    harness.turn();
     assert!(link.frames().len() > 1);
-    house.now_us = timeout;
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+    harness.now_us = timeout;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
 }
 
 #[test]
 fn a_dead_peer_with_much_under_way_is_ended_at_the_timeout() {
-    let mut house = pinging();
+    let mut harness = pinging();
     let info = TcpInfo { unacked: 600_000, silent_us: 12 * SECOND, ..QUIET };
-    let (conn, _, timeout) = pinged(&mut house, info, UNLIMITED);
-    house.now_us = timeout;
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
+    let (conn, _, timeout) = pinged(&mut harness, info, UNLIMITED);
+    harness.now_us = timeout;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Unanswered }]);
 }
 
 #[test]
 fn a_peer_that_keeps_its_window_shut_has_the_patience_of_a_write() {
-    let mut house = pinging();
-    let (conn, _, mut timeout) = pinged(&mut house, TcpInfo { unacked: 600_000, ..QUIET }, UNLIMITED);
-    let pinged_us = house.now_us;
-    while house.events().is_empty() {
-        house.now_us = timeout;
-        timeout = house.turn().unwrap_or(0);
+    let mut harness = pinging();
+    let (conn, _, mut timeout) = pinged(&mut harness, TcpInfo { unacked: 600_000, ..QUIET }, UNLIMITED);
+    let pinged_us = harness.now_us;
+    while harness.events().is_empty() {
+        harness.now_us = timeout;
+        timeout = harness.turn().unwrap_or(0);
     }
-    assert!(house.now_us - pinged_us <= 50 * SECOND);
-    assert!(house.shard.slots.get_mut(conn).is_none());
+    assert!(harness.now_us - pinged_us <= 50 * SECOND);
+    assert!(harness.shard.slots.get_mut(conn).is_none());
 }
 
 #[test]
 fn a_peer_that_takes_what_waits_for_it_has_more_time_to_close() {
-    let mut house = House::new();
-    let (conn, link) = house.member(1, UNLIMITED);
-    house.publish_as(1, 1, Delivery::Reliable, 15_000);
-    house.turn();
+    let mut harness = Harness::new();
+    let (conn, link) = harness.member(1, UNLIMITED);
+    harness.publish_as(1, 1, Delivery::Reliable, 15_000);
+    harness.turn();
     link.0.borrow_mut().info = Some(TcpInfo { unacked: 15_000, ..QUIET });
-    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
-    let mut due = house.turn().unwrap();
+    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    let mut due = harness.turn().unwrap();
     for left in [9_000, 3_000] {
         link.0.borrow_mut().info.as_mut().unwrap().unacked = left;
-        house.now_us = due;
-        due = house.turn().unwrap();
-        assert_eq!(house.events(), []);
+        harness.now_us = due;
+        due = harness.turn().unwrap();
+        assert_eq!(harness.events(), []);
     }
-    house.now_us = due;
-    house.turn();
-    assert_eq!(house.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
+    harness.now_us = due;
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
 }

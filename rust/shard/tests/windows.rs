@@ -7,7 +7,7 @@ use crate::queues::command::{Resume, Retired};
 const JSON: Form = Form::JSON;
 const LEN: usize = 1_000;
 
-impl House {
+impl Harness {
     /// Opens a session in rooms 1 to `rooms` that reports what its application has taken.
     fn reporter(&mut self, rooms: u64) -> (ConnId, Fake) {
         let (conn, link) = self.open_as(UNLIMITED, JSON, true);
@@ -64,40 +64,40 @@ fn pinging() -> ShardSettings {
 
 #[test]
 fn a_room_that_is_not_taken_is_held_and_no_other_and_nothing_reliable() {
-    let mut house = House::with(settings(), UNLIMITED);
-    let (conn, link) = house.reporter(2);
-    house.values(1, 100);
+    let mut harness = Harness::with(settings(), UNLIMITED);
+    let (conn, link) = harness.reporter(2);
+    harness.values(1, 100);
     let first = messages(&link, 1);
     assert!((10..30).contains(&first), "{first}");
-    assert_eq!(house.stats.held.value(), 1);
-    house.values(2, 5);
-    house.publish(1, 999);
-    house.turn();
+    assert_eq!(harness.stats.held.value(), 1);
+    harness.values(2, 5);
+    harness.publish(1, 999);
+    harness.turn();
     assert_eq!((messages(&link, 1), messages(&link, 2)), (first + 1, 5));
     // What waits is replaced, and held messages leave when there is space.
-    house.values(1, 100);
-    assert_eq!(house.drops(Drop::Replaced), 100 - first);
-    house.took(conn, 1, 10);
+    harness.values(1, 100);
+    assert_eq!(harness.drops(Drop::Replaced), 100 - first);
+    harness.took(conn, 1, 10);
     assert_eq!(messages(&link, 1), first + 1 + 10);
     for _ in 0..20 {
-        house.now_us += 1_000;
+        harness.now_us += 1_000;
         let count = link.frames().len() as u64 - of_type(&link, "window").len() as u64;
-        house.took(conn, 1, count);
+        harness.took(conn, 1, count);
     }
-    assert_eq!((messages(&link, 1), house.stats.held.value()), (first + 100 + 1, 0));
-    assert_eq!(house.events(), []);
-    house.apply(Command::Gone { conn });
-    house.assert_empty();
+    assert_eq!((messages(&link, 1), harness.stats.held.value()), (first + 100 + 1, 0));
+    assert_eq!(harness.events(), []);
+    harness.apply(Command::Gone { conn });
+    harness.assert_empty();
 }
 
 #[test]
 fn a_peer_is_told_how_large_the_window_of_a_room_is_and_no_session_counts_that() {
-    let mut house = House::with(settings(), UNLIMITED);
-    let (conn, link) = house.reporter(1);
+    let mut harness = Harness::with(settings(), UNLIMITED);
+    let (conn, link) = harness.reporter(1);
     for _ in 0..10 {
-        house.values(1, 10);
-        house.now_us += 1_000;
-        house.took(conn, 1, messages(&link, 1));
+        harness.values(1, 10);
+        harness.now_us += 1_000;
+        harness.took(conn, 1, messages(&link, 1));
     }
     let told = of_type(&link, "window");
     // Once for a new window, and again when it grows.
@@ -105,41 +105,41 @@ fn a_peer_is_told_how_large_the_window_of_a_room_is_and_no_session_counts_that()
         assert_eq!(*told, format!(r#"{{"type":"window","room":"room 1","payload":{{"bytes":{}}}}}"#, times * INITIAL));
     }
     assert!(told.len() > 1);
-    let total = house.shard.slots.get_mut(conn).unwrap().outbox.replay().unwrap().total();
+    let total = harness.shard.slots.get_mut(conn).unwrap().outbox.replay().unwrap().total();
     assert_eq!(total, messages(&link, 1));
 }
 
 #[test]
 fn what_cannot_have_been_taken_is_ignored() {
-    let mut house = House::with(settings(), UNLIMITED);
-    let (conn, link) = house.reporter(1);
-    house.values(1, 100);
+    let mut harness = Harness::with(settings(), UNLIMITED);
+    let (conn, link) = harness.reporter(1);
+    harness.values(1, 100);
     let sent = messages(&link, 1);
-    house.took(conn, 1, sent + 1);
-    house.took(conn, 1, u64::MAX);
-    house.took(conn, 7, 1);
-    house.took(conn, 0, sent);
+    harness.took(conn, 1, sent + 1);
+    harness.took(conn, 1, u64::MAX);
+    harness.took(conn, 7, 1);
+    harness.took(conn, 0, sent);
     assert_eq!(messages(&link, 1), sent);
-    house.took(conn, 1, 1);
+    harness.took(conn, 1, 1);
     assert_eq!(messages(&link, 1), sent + 1);
-    house.took(conn, 1, 0);
-    house.took(conn, 1, 1);
-    assert_eq!((messages(&link, 1), house.events()), (sent + 1, vec![]));
+    harness.took(conn, 1, 0);
+    harness.took(conn, 1, 1);
+    assert_eq!((messages(&link, 1), harness.events()), (sent + 1, vec![]));
 }
 
 #[test]
 fn a_session_that_comes_back_has_windows_again_once_it_says_so() {
-    let mut house = House::with(settings(), UNLIMITED);
-    let (conn, link) = house.reporter(1);
-    house.values(1, 100);
+    let mut harness = Harness::with(settings(), UNLIMITED);
+    let (conn, link) = harness.reporter(1);
+    harness.values(1, 100);
     let sent = messages(&link, 1);
-    let as_new = house.ids.take().unwrap();
+    let as_new = harness.ids.take().unwrap();
     let link = Fake::socket(UNLIMITED);
     let resume = Resume {
         conn,
         link: link.clone(),
         as_new,
-        retired: Retired { id: house.ids.take().unwrap(), frame: close_frame(4503) },
+        retired: Retired { id: harness.ids.take().unwrap(), frame: close_frame(4503) },
         form: JSON,
         received: sent,
         greeting: (*b"yes").into(),
@@ -147,32 +147,32 @@ fn a_session_that_comes_back_has_windows_again_once_it_says_so() {
         refused: Default::default(),
         source: source(),
     };
-    house.apply(Command::Resume(Box::new(resume)));
-    house.took(conn, 0, sent);
+    harness.apply(Command::Resume(Box::new(resume)));
+    harness.took(conn, 0, sent);
     link.0.borrow_mut().taken.drain(..3);
     let more = messages(&link, 1);
     assert!(more > 0 && sent + more < 100, "{more}");
-    house.took(conn, 1, sent + more);
+    harness.took(conn, 1, sent + more);
     assert!(messages(&link, 1) > more);
     // Nothing more comes of the room that it has left, except what is under way.
     let came = messages(&link, 1);
-    house.apply(Command::Leave { conn, room: 1 });
-    house.took(conn, 1, sent + came);
-    assert_eq!((messages(&link, 1), house.drops(Drop::Closed)), (came, 100 - sent - came));
+    harness.apply(Command::Leave { conn, room: 1 });
+    harness.took(conn, 1, sent + came);
+    assert_eq!((messages(&link, 1), harness.drops(Drop::Closed)), (came, 100 - sent - came));
     assert_eq!(of_type(&link, "skipped").len(), 0);
-    house.apply(Command::Gone { conn });
-    house.turn();
-    house.apply(Command::Gone { conn: as_new });
+    harness.apply(Command::Gone { conn });
+    harness.turn();
+    harness.apply(Command::Gone { conn: as_new });
 }
 
 #[test]
 fn what_was_skipped_of_a_room_that_has_caught_up_is_told_while_another_is_held() {
-    let mut house = House::with(settings(), UNLIMITED);
-    let (conn, link) = house.reporter(2);
-    house.values(1, 100);
-    house.values(1, 100);
-    house.publish_except(2, 5, &[conn]);
-    house.turn();
+    let mut harness = Harness::with(settings(), UNLIMITED);
+    let (conn, link) = harness.reporter(2);
+    harness.values(1, 100);
+    harness.values(1, 100);
+    harness.publish_except(2, 5, &[conn]);
+    harness.turn();
     let told = of_type(&link, "skipped");
     assert_eq!(told.len(), 1);
     assert!(told[0].contains("room 2"));
@@ -180,99 +180,99 @@ fn what_was_skipped_of_a_room_that_has_caught_up_is_told_while_another_is_held()
 
 #[test]
 fn a_close_brings_what_was_held_with_it() {
-    let mut house = House::with(settings(), UNLIMITED);
-    let (conn, link) = house.reporter(1);
-    house.values(1, 100);
-    house.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
-    house.turn();
+    let mut harness = Harness::with(settings(), UNLIMITED);
+    let (conn, link) = harness.reporter(1);
+    harness.values(1, 100);
+    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    harness.turn();
     assert_eq!((messages(&link, 1), link.frames().last().unwrap().0), (100, 8));
 }
 
 #[test]
 fn who_is_held_gives_way_when_the_budget_is_over() {
-    let mut house = House::with(settings(), 200_000);
-    let (_, link) = house.reporter(1);
-    house.values(1, 100);
-    assert_eq!((house.drops(Drop::Budget), house.events()), (100 - messages(&link, 1), vec![]));
+    let mut harness = Harness::with(settings(), 200_000);
+    let (_, link) = harness.reporter(1);
+    harness.values(1, 100);
+    assert_eq!((harness.drops(Drop::Budget), harness.events()), (100 - messages(&link, 1), vec![]));
 }
 
 #[test]
 fn a_raw_peer_is_held_until_it_answers_what_comes_behind_the_messages() {
-    let mut house = House::with(pinging(), UNLIMITED);
-    let (conn, link) = house.member(1, UNLIMITED);
-    house.values(1, 100);
+    let mut harness = Harness::with(pinging(), UNLIMITED);
+    let (conn, link) = harness.member(1, UNLIMITED);
+    harness.values(1, 100);
     let count = |link: &Fake| link.frames().iter().filter(|frame| frame.0 == 2).count();
     assert!((10..17).contains(&count(&link)), "{}", count(&link));
     let asked = pings(&link);
     assert!((4..=5).contains(&asked.len()) && asked.iter().all(|payload| payload.len() == 8), "{asked:?}");
     // A pong to a probe acknowledges what was written before it. Other pongs acknowledge nothing.
-    house.pong(conn, b"");
-    house.pong(conn, &[0xFF; 8]);
-    house.pong(conn, &7u64.to_be_bytes());
+    harness.pong(conn, b"");
+    harness.pong(conn, &[0xFF; 8]);
+    harness.pong(conn, &7u64.to_be_bytes());
     assert_eq!(count(&link), count(&link));
     let before = count(&link);
-    house.now_us += 500;
-    house.pong(conn, &asked[1]);
+    harness.now_us += 500;
+    harness.pong(conn, &asked[1]);
     assert!(count(&link) > before);
     let mut answered = 2;
     while let Some(payload) = pings(&link).get(answered) {
-        house.now_us += 500;
-        house.pong(conn, payload);
+        harness.now_us += 500;
+        harness.pong(conn, payload);
         answered += 1;
     }
-    assert_eq!((count(&link), house.stats.held.value()), (100, 0));
+    assert_eq!((count(&link), harness.stats.held.value()), (100, 0));
     // Repeated and old pongs acknowledge nothing, but any pong keeps the connection alive.
-    house.pong(conn, &asked[0]);
-    assert!(house.shard.slots.get_mut(conn).unwrap().ping.is_none());
-    house.apply(Command::Gone { conn });
-    house.assert_empty();
+    harness.pong(conn, &asked[0]);
+    assert!(harness.shard.slots.get_mut(conn).unwrap().ping.is_none());
+    harness.apply(Command::Gone { conn });
+    harness.assert_empty();
 }
 
 #[test]
 fn a_raw_peer_that_answers_the_newest_only_gets_all() {
-    let mut house = House::with(pinging(), UNLIMITED);
-    let (conn, link) = house.member(1, UNLIMITED);
+    let mut harness = Harness::with(pinging(), UNLIMITED);
+    let (conn, link) = harness.member(1, UNLIMITED);
     for _ in 0..5 {
-        house.values(1, 300);
+        harness.values(1, 300);
     }
     for _ in 0..200 {
-        house.now_us += 3_000;
+        harness.now_us += 3_000;
         let newest = pings(&link).pop().unwrap();
-        house.pong(conn, &newest);
+        harness.pong(conn, &newest);
     }
-    assert_eq!((house.stats.held.value(), house.events()), (0, vec![]));
-    let waits = house.shard.slots.get_mut(conn).unwrap().outbox.messages();
+    assert_eq!((harness.stats.held.value(), harness.events()), (0, vec![]));
+    let waits = harness.shard.slots.get_mut(conn).unwrap().outbox.messages();
     assert_eq!(waits, 0);
 }
 
 #[test]
 fn without_pings_nothing_is_held() {
-    let mut house = House::with(settings(), UNLIMITED);
-    let (_, raw) = house.member(1, UNLIMITED);
-    let (conn, session) = house.open_as(UNLIMITED, JSON, true);
-    house.join(conn, 1);
-    house.values(1, 100);
+    let mut harness = Harness::with(settings(), UNLIMITED);
+    let (_, raw) = harness.member(1, UNLIMITED);
+    let (conn, session) = harness.open_as(UNLIMITED, JSON, true);
+    harness.join(conn, 1);
+    harness.values(1, 100);
     assert_eq!((raw.seqs().len(), messages(&session, 1)), (100, 100));
     assert_eq!((pings(&raw).len(), pings(&session).len()), (0, 0));
 }
 
 #[test]
 fn a_session_that_does_not_say_what_it_takes_is_probed() {
-    let mut house = House::with(pinging(), UNLIMITED);
-    let (conn, link) = house.open_as(UNLIMITED, JSON, true);
-    house.join(conn, 1);
-    house.values(1, 100);
+    let mut harness = Harness::with(pinging(), UNLIMITED);
+    let (conn, link) = harness.open_as(UNLIMITED, JSON, true);
+    harness.join(conn, 1);
+    harness.values(1, 100);
     let before = messages(&link, 1);
     assert!(before < 30, "{before}");
-    house.now_us += 500;
+    harness.now_us += 500;
     let newest = pings(&link).pop().unwrap();
-    house.pong(conn, &newest);
+    harness.pong(conn, &newest);
     assert!(messages(&link, 1) > before);
     // From its first report on, its rooms have windows with nothing under way.
     let before = messages(&link, 1);
-    house.took(conn, 0, 0);
+    harness.took(conn, 0, 0);
     let asked = pings(&link).len();
     assert!(messages(&link, 1) > before);
-    house.values(1, 100);
+    harness.values(1, 100);
     assert_eq!(pings(&link).len(), asked);
 }
