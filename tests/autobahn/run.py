@@ -1,8 +1,8 @@
 """Runs the Autobahn|Testsuite fuzzing client against an echo server and compares every case with `expected.json`.
 
 The suite runs on CPython 2.7 only, and is installed into .cache on the first run. Python 2.7 is found as `python2.7`,
-by `PYTHON27`, or from pyenv. Where there is none this says so in one line and succeeds. In CI it fails, for there a line
-among thousands is not read.
+by `PYTHON27`, or from pyenv. Where there is none this says so in one line and succeeds. In CI it fails, since nobody
+reads a line among thousands there.
 
     python tests/autobahn/run.py [--update] [CASES ...]
 """
@@ -63,9 +63,7 @@ def is_ci(environment: Mapping[str, str]) -> bool:
 def missing(*, is_ci: bool) -> int:
     """Says that there is no Python 2.7; returns the exit status."""
     if is_ci:
-        print(
-            "autobahn: failed, there is no Python 2.7, which the suite needs (install it, or name one with PYTHON27=...)"
-        )
+        print("autobahn: failed, there is no Python 2.7 (install one for the suite, or name it with PYTHON27=...)")
         return 1
     print("autobahn: skipped, there is no Python 2.7 (name one with PYTHON27=...)")
     return 0

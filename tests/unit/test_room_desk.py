@@ -1,9 +1,8 @@
-"""What clients ask of rooms, from the message to what members see: over a fake engine, so nothing waits."""
+"""What clients ask of rooms, from the message to what members see: without sockets."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,20 +10,6 @@ from helpers.hosted import Hosted
 from helpers.played import Client
 
 import fanwire
-
-
-@pytest.fixture
-async def host() -> AsyncIterator[Hosted]:
-    """A server with some rooms."""
-    host = Hosted(lambda request: request.path.strip("/") or fanwire.ANONYMOUS)
-    host.room("open.*", publish=True, history=3)
-    host.room("closed", join=False)
-    host.room("mine.*", join="subject", publish="subject")
-    host.room("seen", presence=True)
-    host.room("prices", delivery="latest", publish=True)
-    yield host
-    await host.end()
-    assert not host.errors
 
 
 async def published(client: Client, room: str, payload: Any, id: str = "p1", **fields: Any) -> dict[str, Any]:
@@ -185,63 +170,6 @@ async def test_what_a_room_takes_has_a_schema() -> None:
     await host.end()
 
 
-async def test_members_of_a_room_with_presence_are_told_who_is_there(host: Hosted) -> None:
-    first, second = await host.connect("/ann"), await host.connect("/bob")
-    joined = await first.joins("seen")
-    assert joined["payload"]["count"] == 1
-    assert [each["id"] for each in joined["payload"]["members"]] == [f"{first.conn:x}"]
-    assert (await second.joins("seen"))["payload"]["count"] == 2
-    (event,) = await first.hears()
-    assert (event["type"], event["payload"]["id"]) == ("member_joined", f"{second.conn:x}")
-    listed = await first.asks({"type": "presence", "id": "c2", "room": "seen"})
-    assert listed["payload"]["count"] == 2
-    await second.closes()
-    (event,) = await first.hears()
-    assert (event["type"], event["payload"]["id"]) == ("member_left", f"{second.conn:x}")
-    assert await code(first, "presence", "open.a") == "forbidden"
-
-
-async def test_who_does_not_see_members_is_told_nothing_of_them() -> None:
-    host = Hosted(lambda request: request.path.strip("/"))
-    host.room("seen", presence=True, see_members=lambda conn, room: conn.identity == "ann")
-    seeing, blind = await host.connect("/ann"), await host.connect("/bob")
-    assert "members" not in (await blind.joins("seen"))["payload"]
-    assert (await seeing.joins("seen"))["payload"]["count"] == 2
-    assert await blind.hears() == []
-    assert await code(blind, "presence", "seen") == "forbidden"
-    await host.end()
-
-
-async def test_the_application_joins_clients_and_takes_them_out(host: Hosted) -> None:
-    joined: list[str] = []
-    host.on_connect(lambda conn: conn.join("closed"))
-    host.on_join(lambda conn, room: joined.append(f"join {room}"))
-    host.on_leave(lambda conn, room: joined.append(f"leave {room}"))
-    client = await host.connect("/ann")
-    assert [(each["type"], each["room"]) for each in await client.hears()] == [("joined", "closed")]
-    (connection,) = host.hub.connections.values()
-    connection.leave("closed")
-    (left,) = await client.hears()
-    assert (left["type"], left.get("re"), left.get("payload")) == ("left", None, None)
-    assert joined == ["join closed", "leave closed"]
-
-
-async def test_on_join_may_turn_a_client_out() -> None:
-    host = Hosted()
-    host.room("r")
-
-    @host.on_join
-    def joined(conn: fanwire.Connection, room: str) -> None:
-        raise fanwire.Reject("no")
-
-    client = await host.connect()
-    joined_, left = await client.says({"type": "join", "id": "c1", "room": "r"})
-    assert joined_["type"] == "joined"
-    assert (left["type"], left["payload"]) == ("left", {"reason": "forbidden"})
-    assert host.engine.members("r") == 0
-    await host.end()
-
-
 async def test_joiners_get_the_state_and_what_came_after_it() -> None:
     host = Hosted()
     host.room("r", history=10, snapshot=lambda room: fanwire.Snapshot({"sum": 3}, 2))
@@ -252,31 +180,3 @@ async def test_joiners_get_the_state_and_what_came_after_it() -> None:
     assert (joined["seq"], joined["payload"]["snapshot"]) == (2, {"sum": 3})
     assert (message["seq"], message["payload"]) == (3, 3)
     await host.end()
-
-
-# Rights that end.
-
-
-async def test_a_right_that_has_ended_ends_the_membership() -> None:
-    allowed = {"r", "s"}
-    host = Hosted(lambda request: "ann", lambda identity, action, room: room in allowed)
-    host.room("*")
-    client = await host.connect()
-    for room in ("r", "s"):
-        await client.joins(room)
-    allowed.remove("r")
-    host.hub.reauthorize("ann")
-    (left,) = await client.hears()
-    assert (left["type"], left["room"], left["payload"]) == ("left", "r", {"reason": "forbidden"})
-    assert (host.engine.members("r"), host.engine.members("s")) == (0, 1)
-    assert await code(client, "join", "r") == "forbidden"
-    await host.end()
-
-
-async def test_a_membership_that_the_application_gave_does_not_end_with_a_right(host: Hosted) -> None:
-    host.on_connect(lambda conn: conn.join("closed"))
-    client = await host.connect("/ann")
-    await client.hears()
-    host.hub.reauthorize(None)
-    assert await client.hears() == []
-    assert host.engine.members("closed") == 1

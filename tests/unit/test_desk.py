@@ -1,25 +1,14 @@
-"""Messages of clients, from their arrival to the answer: over a fake engine, so nothing waits."""
+"""Messages of clients, from their arrival to the answer: without sockets."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import msgspec
 import pytest
 from helpers.hosted import Hosted
 
 import fanwire
-
-
-@pytest.fixture
-async def host() -> AsyncIterator[Hosted]:
-    """A server that has only begun."""
-    host = Hosted()
-    yield host
-    await host.end()
-    assert not host.errors
 
 
 def code_of(envelope: dict[str, Any]) -> tuple[str, str, bool]:
@@ -75,24 +64,6 @@ async def test_a_coroutine_is_awaited_and_what_comes_behind_it_waits(host: Hoste
     assert [each["payload"] for each in await client.hears()] == ["slow", "quick"]
 
 
-async def test_handlers_of_one_client_do_not_wait_for_those_of_another(host: Hosted) -> None:
-    gates = {"a": asyncio.Event(), "b": asyncio.Event()}
-
-    @host.on("wait")
-    async def wait(conn: fanwire.Connection, name: str) -> str:
-        await gates[name].wait()
-        return name
-
-    first, second = await host.connect(), await host.connect()
-    await first.says({"type": "wait", "id": "c1", "payload": "a"})
-    await second.says({"type": "wait", "id": "c1", "payload": "b"})
-    gates["b"].set()
-    assert [each["payload"] for each in await second.hears()] == ["b"]
-    assert await first.hears() == []
-    gates["a"].set()
-    assert [each["payload"] for each in await first.hears()] == ["a"]
-
-
 async def test_messages_of_no_type_of_their_own_go_to_on_message(host: Hosted) -> None:
     seen: list[Any] = []
     host.on_message(lambda conn, payload: seen.append(payload))
@@ -129,19 +100,6 @@ async def test_what_is_wrong_with_a_message(host: Hosted, frame: str | bytes, co
     assert (await client.asks({"type": "add", "id": "c1", "payload": [1]}))["payload"] == 0
 
 
-async def test_a_handler_says_no(host: Hosted) -> None:
-    @host.on("order")
-    def order(conn: fanwire.Connection, payload: Any) -> None:
-        raise fanwire.Reject("out_of_stock", "3 are left", data={"left": 3}, retry_after=2.0, path="$.amount")
-
-    client = await host.connect()
-    answer = await client.asks({"type": "order", "id": "c1"})
-    assert answer["payload"] == {
-        "code": "out_of_stock", "text": "3 are left", "retry": True, "retry_after_ms": 2000, "data": {"left": 3},
-        "path": "$.amount",
-    }  # fmt: skip
-
-
 @pytest.mark.logs_errors
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("error", [KeyError("x"), SystemExit(1), asyncio.CancelledError()])
@@ -163,21 +121,6 @@ async def test_a_handler_that_fails_is_internal_and_nothing_of_it_is_told(error:
     assert answer["payload"]["text"] == "the server failed to do this"
     assert (await client.asks({"type": "echo", "id": "c2", "payload": 1}))["payload"] == 1
     assert len(host.errors) == 1
-    await host.end()
-
-
-@pytest.mark.logs_errors
-async def test_a_handler_of_a_client_without_a_session_that_fails_closes_it() -> None:
-    host = Hosted()
-
-    def fail(conn: fanwire.Connection, payload: Any) -> None:
-        raise KeyError("secret")
-
-    host.on_message(fail)
-    raw = await host.connect(codec=None)
-    raw.link.says("text")
-    await host.settle()
-    assert raw.farewell == (1011, "internal error")
     await host.end()
 
 
@@ -265,25 +208,7 @@ async def test_a_message_that_is_not_acknowledged_comes_again_by_the_same_id() -
     await host.end()
 
 
-async def test_handlers_are_called_in_the_order_in_which_things_happen(host: Hosted) -> None:
-    seen: list[str] = []
-
-    @host.on_connect
-    async def connected(conn: fanwire.Connection) -> None:
-        await asyncio.sleep(0)
-        seen.append("connected")
-
-    host.on("note")(lambda conn, payload: seen.append(payload))
-    host.on_disconnect(lambda conn: seen.append(f"disconnected {conn.close_code} {conn.closed_by}"))
-    client = await host.connect()
-    for payload in ("a", "b"):
-        client.link.says(msgspec.json.encode({"type": "note", "payload": payload}).decode())
-    await client.closes(1000)
-    assert seen == ["connected", "a", "b", "disconnected 1000 client"]
-
-
 async def test_a_full_engine_is_overloaded_and_the_limit_is_counted(host: Hosted) -> None:
-    host.room("r", publish=True)
     client = await host.connect()
     await client.joins("r")
     host.engine.is_full = True
