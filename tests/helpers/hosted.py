@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 from unittest import mock
 
 from fanwire.application import Application
@@ -42,12 +43,14 @@ class Hosted(Application):
         authenticate: as of `Server`; None: everybody is let in.
         authorize: the same.
         store: where records of sessions are kept.
+        engine: makes the engine of its settings.
         config: fields of `Config`.
 
     Attributes:
         engine: the fake one.
         passed: the names of limits that were passed.
         errors: what has failed: handlers, and parts of the server.
+        handshakes: takes requests, once `hub` was used.
     """
 
     def __init__(
@@ -55,35 +58,41 @@ class Hosted(Application):
         authenticate: Authenticate | None = None,
         authorize: Authorize | None = None,
         store: SessionStore | None = None,
+        engine: Callable[..., FakeEngine] = FakeEngine,
         **config: Any,
     ) -> None:
         super().__init__()
         self.config = Config(**config)
-        self.engine = FakeEngine(**self._settings())
+        self.engine = engine(**self._settings())
         self.passed: list[str] = []
         self.errors: list[str] = []
         health = Health(_Noted(self.errors))
         calls = Calls(health)
-        self.authentication = Authentication(authenticate, 1.0, self.config.token_grace, calls)
-        engine: Any = self.engine
-        self.fabric = Fabric(engine)
+        timeout = self.config.handshake_timeout
+        self.authentication = Authentication(authenticate, timeout, self.config.token_grace, calls)
+        self.fabric = Fabric(cast("Any", self.engine))
         limits = Limits(self.config, self.passed.append)
-        self._parts = (limits, store or MemoryStore(1000), Rights(authorize, 1.0, calls), health, calls)
+        self._parts = (limits, store or MemoryStore(1000), Rights(authorize, timeout, calls), health, calls)
+        self.handshakes: Handshakes
         self._hub: Hub | None = None
 
     @property
     def hub(self) -> Hub:
-        """It runs from its first use on: then it is too late for handlers."""
-        if self._hub is None:
-            limits, store, rights, health, calls = self._parts
-            rejections = Rejections(lambda handler: None)
-            self._hub = hub = Hub(
-                self.fabric, limits, self._handlers, self._policies, store, rights, self.authentication, rejections,
-                health, calls,
-            )  # fmt: skip
-            tls = Tls(hub.engine, None, 1.0, hub.spawn)
-            Newcomers(hub, Handshakes(hub, self.authentication, tls), tls, mock.Mock(), mock.Mock(), lambda: True)
-        return self._hub
+        """It runs from its first use on."""
+        return self._hub or self.start()
+
+    def start(self) -> Hub:
+        """Makes the parts that need the handlers: from now on it is too late for more of these."""
+        limits, store, rights, health, calls = self._parts
+        rejections = Rejections(lambda handler: None)
+        self._hub = hub = Hub(
+            self.fabric, limits, self._handlers, self._policies, store, rights, self.authentication, rejections, health,
+            calls,
+        )  # fmt: skip
+        tls = Tls(hub.engine, None, 1.0, hub.spawn)
+        self.handshakes = Handshakes(hub, self.authentication, tls)
+        Newcomers(hub, self.handshakes, tls, mock.Mock(), mock.Mock(), lambda: True)
+        return hub
 
     # What clients do.
 
