@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
-from helpers.rig import Rig
+from helpers.rig import Event, Rig
 
-from fanwire._engine import EngineClosed
+from fanwire._engine import EngineClosed, Overloaded
 
 KINDS = ["json", None]
 
@@ -97,6 +98,77 @@ def test_a_client_without_a_session_that_leaves(rig: Rig) -> None:
     events = rig.until("closed")
     assert ("messages", peer.link, (4, ["last"])) in events
     assert events[-1] == ("closed", peer.link, "eof")
+
+
+@pytest.mark.parametrize(("session", "kind"), [("json", "parked"), (None, "closed")])
+def test_a_client_that_resets_its_connection(rig: Rig, session: str | None, kind: str) -> None:
+    peer = rig.peer(session)
+    rig.engine.send(peer.conn, "text")
+    assert len(peer.frames(1)) == 1
+    peer.resets()
+    assert rig.event(kind) == (peer.link, "reset")
+
+
+@pytest.mark.parametrize("session", KINDS)
+def test_a_client_that_breaks_a_rule(rig: Rig, session: str | None) -> None:
+    peer = rig.peer(session)
+    peer.breaks()
+    link, (code, reason) = rig.event("broke")
+    assert (link, code) == (peer.link, 1002)
+    assert peer.rest() == ([], (1002, reason))
+    peer.leaves()
+    assert rig.event("closed")[0] == peer.link
+
+
+def test_what_came_before_a_broken_rule_is_answered_first(rig: Rig) -> None:
+    peer = rig.peer()
+    peer.says("before")
+    peer.breaks()
+    events = rig.until("broke")
+    assert ("messages", peer.link, (6, ["before"])) in events
+    code, reason = events[-1][2]
+    rig.engine.send_envelope(peer.conn, "json", b'{"type":"reply"}')
+    rig.engine.close(peer.conn, code, reason)
+    frames, farewell = peer.rest()
+    # Where the two came one by one, the engine has closed it already.
+    assert frames in ([], ['{"type":"reply"}'])
+    assert farewell == (1002, reason)
+
+
+def test_a_client_that_does_not_read_is_closed_as_slow(rigged: Callable[..., Rig]) -> None:
+    rig = rigged(connection_bytes=100_000)
+    peer = rig.peer()
+    peer.stalls()
+    events: list[Event] = []
+
+    def is_slow() -> bool:
+        # The kernel takes some megabytes before anything waits.
+        for _ in range(50):
+            with contextlib.suppress(Overloaded):
+                rig.engine.send(peer.conn, "x" * 60_000)
+        events.extend(rig.engine.events())
+        return bool(events)
+
+    rig.becomes(is_slow)
+    assert events == [("closing", peer.link, "slow")]
+    frames, farewell = peer.rest()
+    assert farewell == (4008, "too slow, reconnect")
+    peer.closes(4008)
+    _, (messages, _, drops) = rig.event("ended")
+    assert messages == len(frames)
+    assert drops["closed"] >= 1
+    assert rig.event("closed") == (peer.link, "over")
+
+
+@pytest.mark.parametrize("session", KINDS)
+def test_a_client_that_does_not_answer_a_close_is_ended(rigged: Callable[..., Rig], session: str | None) -> None:
+    rig = rigged(close_timeout=0.05)
+    peer = rig.peer(session)
+    rig.engine.close(peer.conn, 1000)
+    assert peer.rest() == ([], (1000, ""))
+    rig.let_close_timeout_pass()
+    assert rig.event("closed") == (peer.link, "close timeout")
+    assert peer.is_over()
 
 
 def test_a_connection_that_the_host_drops(rig: Rig) -> None:

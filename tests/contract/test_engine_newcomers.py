@@ -59,9 +59,7 @@ def test_a_newcomer_that_goes(rig: Rig) -> None:
     assert rig.engine.waiting == 0
 
 
-def test_the_same_counts_are_kept(rig: Rig) -> None:
-    real = {name: type(value) for name, value in Engine.__dict__.items() if not name.startswith("_")}
-    assert real.keys() >= {"stats", "publish"}
+def test_the_fields_of_stats(rig: Rig) -> None:
     stats = rig.engine.stats()
     assert sorted(stats) == sorted(STATS)
     assert sorted(stats["drops"]) == ["budget", "closed", "newest", "oldest", "replaced"]

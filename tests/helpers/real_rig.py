@@ -66,6 +66,16 @@ class RealPeer(Peer):
         self._stream.close()
         self._socket.close()
 
+    def resets(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.leaves()
+
+    def breaks(self) -> None:
+        self._socket.sendall(wire.frame(wire.TEXT, b"x", rsv=4))
+
+    def stalls(self) -> None:
+        """It reads only when it is asked to."""
+
     def _message(self) -> Frame:
         opcode, payload = self._frame()
         assert opcode in (wire.TEXT, wire.BINARY), (opcode, payload)
@@ -113,6 +123,9 @@ class RealRig(Rig):
     def more_events(self) -> list[Event]:
         select.select([self.engine.fileno()], [], [], 0.01)
         return self.engine.events()
+
+    def let_close_timeout_pass(self) -> None:
+        """It passes by itself."""
 
     def end(self) -> None:
         assert self.engine.shutdown(10)

@@ -64,6 +64,18 @@ class Peer(ABC):
     def leaves(self) -> None:
         """Ends without a close frame."""
 
+    @abstractmethod
+    def resets(self) -> None:
+        """Ends by an RST."""
+
+    @abstractmethod
+    def breaks(self) -> None:
+        """Breaks RFC 6455, by a frame with a reserved bit."""
+
+    @abstractmethod
+    def stalls(self) -> None:
+        """Reads nothing until it is asked for what it has got."""
+
     def envelopes(self, count: int) -> list[dict[str, Any]]:
         """The next messages, of one that speaks in envelopes."""
         return [decoded(frame) for frame in self.frames(count)]
@@ -96,6 +108,10 @@ class Rig(ABC):
     @abstractmethod
     def more_events(self) -> list[Event]:
         """What has happened; where nothing has, it waits a little."""
+
+    @abstractmethod
+    def let_close_timeout_pass(self) -> None:
+        """`close_timeout`, which is short, is over."""
 
     @abstractmethod
     def end(self) -> None:

@@ -22,6 +22,7 @@ class FakePeer(Peer):
         return [self._link.frames.popleft() for _ in range(count)]
 
     def rest(self) -> tuple[list[Frame], tuple[int | None, str]]:
+        self._link.reads()
         assert self._link.farewell is not None
         return self.frames(len(self._link.frames)), self._link.farewell
 
@@ -41,6 +42,15 @@ class FakePeer(Peer):
 
     def leaves(self) -> None:
         self._link.leaves()
+
+    def resets(self) -> None:
+        self._link.resets()
+
+    def breaks(self) -> None:
+        self._link.breaks(1002, "a reserved bit is set")
+
+    def stalls(self) -> None:
+        self._link.stalls()
 
 
 class FakeRig(Rig):
@@ -62,6 +72,9 @@ class FakeRig(Rig):
         events = self.engine.events()
         assert events, "nothing more happens"
         return events
+
+    def let_close_timeout_pass(self) -> None:
+        self.engine.let_close_timeout_pass()
 
     def end(self) -> None:
         assert self.engine.shutdown(10)
