@@ -61,7 +61,6 @@ ELSEWHERE = {
     "fanwire.background": "system/test_background.py: tasks of connections",
     "fanwire.lifecycle": "system/test_restart.py and test_stopping.py: the whole server",
     "fanwire.signals": "system/test_serve.py and test_shutdown.py: signals to a process",
-    "fanwire.connection": "system/test_basics.py: every method needs an engine",
     "fanwire.application": "system/test_basics.py and test_rights.py: handlers and rooms need a server",
     "fanwire.server": "system/: composition, tested as a whole",
     "fanwire.handshake.opening": "unit/test_handshakes.py: it is the last step of a handshake",
@@ -76,7 +75,6 @@ ELSEWHERE = {
     "fanwire.gateway.http_publish": "system/test_http.py: every answer needs a request",
     "fanwire.gateway.encrypted": "system/test_tls.py and hostile/test_encrypted.py: it is a transport and an engine",
     "fanwire.__main__": "system/test_cli.py",
-    "fanwire.renewal": "system/test_staying.py: timers and connections",
 }
 BY_PACKAGE = {
     "fanwire.client": "unit/test_client_machine.py",

@@ -96,6 +96,11 @@ class Message:
         return {"payload": self.payload}
 
 
+def as_frame(codec: str, envelope: bytes) -> Frame:
+    """An envelope as a peer gets it."""
+    return envelope.decode() if codec == "json" else envelope
+
+
 def framed(frame: Frame) -> int:
     """Bytes of a WebSocket frame."""
     size = len(frame.encode() if isinstance(frame, str) else frame)

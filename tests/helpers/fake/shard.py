@@ -10,7 +10,7 @@ from helpers.fake.arrivals import Arrivals
 from helpers.fake.clock import Clock
 from helpers.fake.ids import Ids
 from helpers.fake.link import Link
-from helpers.fake.message import Frame, Message
+from helpers.fake.message import Frame, Message, as_frame
 from helpers.fake.replay import Replay
 from helpers.fake.room import Room
 from helpers.fake.rooms import Rooms
@@ -348,8 +348,3 @@ class Shard:
         slot = self.slots.get(link.slot)
         is_open = slot is not None and slot.link is link and not slot.is_retired and not slot.outbox.is_closing
         return slot if is_open else None
-
-
-def as_frame(codec: str, envelope: bytes) -> Frame:
-    """An envelope as a peer gets it."""
-    return envelope.decode() if codec == "json" else envelope
