@@ -75,7 +75,7 @@ class Client:
         return await self.hears()
 
     async def asks(self, envelope: Envelope) -> Envelope:
-        """Sends a message, and returns what answers it. Nothing else may have come, but a count of what was received."""
+        """Sends a message, and returns what answers it. Nothing else may have come but a count of messages."""
         (answer,) = (each for each in await self.says(envelope) if each["type"] != "received")
         assert answer.get("re") == envelope.get("id"), answer
         return answer
