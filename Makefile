@@ -96,10 +96,16 @@ check: $(VENV)/dev ## formatting, lints and types
 	$(BIN)/mypy
 	$(BIN)/mypy benches/load/run.py benches/load/goals.py benches/load/kinds.py benches/load/target.py benches/micro
 	$(BIN)/mypy benches/presence/run.py
+	MYPYPATH=protocol $(BIN)/mypy protocol/__main__.py
+	$(BIN)/python protocol --check
 	MYPYPATH=tests:benches/load $(BIN)/mypy benches/freshness/run.py
 	$(BIN)/mypy tests/autobahn/run.py tests/autobahn/server.py
 	MYPYPATH=python $(BIN)/stubtest fanwire._engine
 	$(BIN)/pytest -q tests/typecheck
+
+.PHONY: protocol
+protocol: $(VENV)/pip ## what is made from protocol/protocol.toml: tables of the documentation, constants of both languages
+	$(BIN)/python protocol
 
 .PHONY: format
 format: $(VENV)/dev ## what `check` wants of the formatting

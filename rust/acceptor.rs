@@ -14,6 +14,7 @@ use crate::driver::{WAKE, panic_text};
 use crate::events::Events;
 use crate::link::{SocketLink, Wire};
 use crate::newcomers::{Newcomers, SHARD};
+use crate::priority;
 use crate::queue::Queue;
 use crate::slots::ConnId;
 use crate::wire::refusal::Refusal;
@@ -56,6 +57,8 @@ pub enum Told {
 impl Acceptor {
     /// Runs until the queue is stopped or something panics, and ends all newcomers.
     pub fn run(mut self) {
+        // Those who want to come in do not interrupt those who are.
+        priority::patient();
         let mut listeners = Vec::new();
         let result = catch_unwind(AssertUnwindSafe(|| self.work(&mut listeners)));
         let what = match result {

@@ -176,7 +176,7 @@ impl Arrivals {
                 self.links.remove(&link);
             }
         }
-        for _ in 0..NEWCOMERS {
+        for _ in 0..(most / NEWCOMER).clamp(1, NEWCOMERS) {
             let Some(conn) = self.next_newcomer() else { break };
             taken.push(Event::Newcomer { conn });
         }
@@ -254,9 +254,10 @@ fn cost(messages: usize, size: usize) -> usize {
 /// One turn in so many is of those that always have something.
 const OTHERS: usize = 4;
 
-/// Newcomers that the host is told of at once. Each costs it as much as many messages do, and those who are in must not wait
-/// for all of those who want to be.
+/// Newcomers that the host is told of at once, at most, and as how many messages each of them counts: those who are in must not
+/// wait for all of those who want to be.
 const NEWCOMERS: usize = 4;
+const NEWCOMER: usize = 8;
 
 /// Newcomers that have gone and still stand in the queue, besides as many as have not.
 const GONE: usize = 64;

@@ -14,6 +14,8 @@ pub struct Received<'a> {
     pub is_text: bool,
     /// It came too fast, and is to be refused: for how many microseconds the client should wait.
     pub wait_us: Option<u64>,
+    /// It stands for messages that were refused already, and has no payload: how many they were, and their bytes.
+    pub refused: Option<(usize, usize)>,
 }
 
 /// Messages in their order.
@@ -29,13 +31,26 @@ struct Mark {
     end: usize,
     is_text: bool,
     wait_us: Option<u64>,
+    refused: Option<(usize, usize)>,
 }
 
 impl Batch {
     /// Adds a message.
     pub fn push(&mut self, message: Received<'_>) {
         self.bytes.extend_from_slice(message.payload);
-        self.marks.push(Mark { end: self.bytes.len(), is_text: message.is_text, wait_us: message.wait_us });
+        let Received { is_text, wait_us, refused, .. } = message;
+        self.marks.push(Mark { end: self.bytes.len(), is_text, wait_us, refused });
+    }
+
+    /// Adds a message of so many bytes that was refused already. Such as follow each other are one item here; returns
+    /// whether this is a new one.
+    pub fn refuse(&mut self, size: usize) -> bool {
+        if let Some(Mark { refused: Some((count, bytes)), .. }) = self.marks.last_mut() {
+            (*count, *bytes) = (*count + 1, *bytes + size);
+            return false;
+        }
+        self.push(Received { payload: b"", is_text: false, wait_us: None, refused: Some((1, size)) });
+        true
     }
 
     /// How many messages there are.
@@ -76,8 +91,8 @@ impl Batch {
 
     /// One of the messages.
     pub fn get(&self, index: usize) -> Received<'_> {
-        let Mark { end, is_text, wait_us } = self.marks[index];
-        Received { payload: &self.bytes[self.begin(index)..end], is_text, wait_us }
+        let Mark { end, is_text, wait_us, refused } = self.marks[index];
+        Received { payload: &self.bytes[self.begin(index)..end], is_text, wait_us, refused }
     }
 
     /// Bytes of some of the messages.
@@ -166,6 +181,11 @@ impl Messages {
         self.pieces().flat_map(Piece::iter)
     }
 
+    /// How many messages were refused already, if there are no others.
+    pub fn refused(&self) -> Option<usize> {
+        self.iter().try_fold(0, |sum, message| Some(sum + message.refused?.0))
+    }
+
     /// What was read at once, one after another.
     pub fn into_pieces(self) -> impl Iterator<Item = Piece> {
         std::iter::once(self.first).chain(self.more)
@@ -187,7 +207,7 @@ pub(crate) mod tests {
     pub(crate) fn messages_of<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Messages {
         let mut batch = Batch::default();
         for text in texts {
-            batch.push(Received { payload: text.as_ref(), is_text: true, wait_us: None });
+            batch.push(Received { payload: text.as_ref(), is_text: true, wait_us: None, refused: None });
         }
         Messages::new(Piece::new(batch).unwrap())
     }
@@ -196,7 +216,7 @@ pub(crate) mod tests {
         let mut batch = Batch::default();
         for (place, text) in texts.iter().enumerate() {
             let wait_us = (place == 2).then_some(7);
-            batch.push(Received { payload: text.as_bytes(), is_text: place % 2 == 0, wait_us });
+            batch.push(Received { payload: text.as_bytes(), is_text: place % 2 == 0, wait_us, refused: None });
         }
         batch
     }
@@ -208,9 +228,9 @@ pub(crate) mod tests {
     #[test]
     fn messages_are_as_they_were_pushed() {
         let batch = batch(&["a", "", "ccc"]);
-        assert_eq!(batch.get(0), Received { payload: b"a", is_text: true, wait_us: None });
-        assert_eq!(batch.get(1), Received { payload: b"", is_text: false, wait_us: None });
-        assert_eq!(batch.get(2), Received { payload: b"ccc", is_text: true, wait_us: Some(7) });
+        assert_eq!(batch.get(0), Received { payload: b"a", is_text: true, wait_us: None, refused: None });
+        assert_eq!(batch.get(1), Received { payload: b"", is_text: false, wait_us: None, refused: None });
+        assert_eq!(batch.get(2), Received { payload: b"ccc", is_text: true, wait_us: Some(7), refused: None });
         assert_eq!((batch.len(), batch.size(0..3), batch.size(0..2), batch.size(2..2)), (3, 4, 1, 0));
     }
 
@@ -227,9 +247,22 @@ pub(crate) mod tests {
         whole.clear();
         assert!(whole.is_empty() && Piece::new(whole.take(0..0)).is_none());
         let large = "x".repeat(KEEP + 1);
-        whole.push(Received { payload: large.as_bytes(), is_text: true, wait_us: None });
+        whole.push(Received { payload: large.as_bytes(), is_text: true, wait_us: None, refused: None });
         assert_eq!(whole.take(0..1).size(0..1), KEEP + 1);
         assert_eq!((whole.bytes.capacity(), whole.len()), (0, 0));
+    }
+
+    #[test]
+    fn refused_messages_in_a_row_are_one_item() {
+        let mut batch = Batch::default();
+        assert_eq!([batch.refuse(5), batch.refuse(6)], [true, false]);
+        assert_eq!(Messages::new(Piece::new(batch.take(0..1)).unwrap()).refused(), Some(2));
+        batch.push(Received { payload: b"a", is_text: true, wait_us: None, refused: None });
+        assert!(batch.refuse(7));
+        let found: Vec<_> =
+            (0..batch.len()).map(|place| (batch.get(place).payload, batch.get(place).refused)).collect();
+        assert_eq!(found, [(&b""[..], Some((2, 11))), (b"a", None), (b"", Some((1, 7)))]);
+        assert_eq!(Messages::new(Piece::new(batch).unwrap()).refused(), None);
     }
 
     #[test]

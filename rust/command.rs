@@ -11,6 +11,7 @@ use crate::members::Headcount;
 use crate::message::{Message, RoomId};
 use crate::report::Report;
 use crate::slots::ConnId;
+use crate::wire::table::{self, welcome_reason};
 
 /// What a shard is told.
 #[derive(Debug)]
@@ -105,8 +106,11 @@ impl Unresumed {
 }
 
 /// All of them with their names, in the order of their numbers.
-pub const UNRESUMED: [(Unresumed, &str); 3] =
-    [(Unresumed::Closed, "closed"), (Unresumed::Overflow, "overflow"), (Unresumed::Codec, "codec")];
+pub const UNRESUMED: [(Unresumed, &str); 3] = [
+    (Unresumed::Closed, welcome_reason::CLOSED),
+    (Unresumed::Overflow, welcome_reason::OVERFLOW),
+    (Unresumed::Codec, welcome_reason::CODEC),
+];
 
 /// What a link has to be read for.
 #[derive(Debug)]
@@ -206,9 +210,17 @@ impl Event {
         }
     }
 
+    /// How many messages of a client were refused already, if it tells of nothing else.
+    pub fn refused(&self) -> Option<usize> {
+        match self {
+            Self::Messages { messages, .. } => messages.refused(),
+            _ => None,
+        }
+    }
+
     /// Whether a client says by a close code that it comes back, so that the host decides about its session, and answers.
     pub fn may_ask(code: Option<u16>) -> bool {
-        code.is_some_and(|code| (4000..4500).contains(&code))
+        code.is_some_and(|code| table::RECONNECT.contains(&code))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::budget::Budget;
 use crate::command::{Command, Event};
 use crate::events::Events;
 use crate::link::Wire;
+use crate::priority;
 use crate::queue::Queue;
 use crate::runs;
 use crate::shard::Shard;
@@ -44,6 +45,8 @@ impl Driver {
     /// Runs until the queue is stopped or something panics. A panic ends this shard's connections and is told
     /// as an event; it goes no further.
     pub fn run(mut self) {
+        // Who publishes, and those who are read, wait for this thread on a core that it shares.
+        priority::prompt();
         let result = catch_unwind(AssertUnwindSafe(|| self.work()));
         let what = match result {
             Ok(Ok(())) => None,

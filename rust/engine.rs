@@ -419,6 +419,26 @@ impl Engine {
         self.rooms.find(name, |entry| entry.headcount.total()).unwrap_or_default()
     }
 
+    /// The name and the number of members of each room.
+    pub fn room_sizes(&self) -> Result<Vec<(Box<str>, usize)>, Error> {
+        self.check()?;
+        Ok(self.rooms.sizes())
+    }
+
+    /// What the history of a room keeps, see [`Room::kept_after`], and the epoch of its numbers; 0 if there is no such room.
+    pub fn history(
+        &self,
+        name: &str,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<(u64, Vec<Arc<Message>>), Error> {
+        self.check()?;
+        let found = self.rooms.find(name, |Entry { room, .. }| {
+            (room.position().epoch, room.kept_after(after, limit, self.mint.now_us(), self.rooms.kept()))
+        });
+        Ok(found.unwrap_or_default())
+    }
+
     /// The newest message of each key of a room.
     pub fn snapshot(&self, name: &str) -> Vec<Arc<Message>> {
         self.rooms.find(name, |entry| entry.room.snapshot()).unwrap_or_default()

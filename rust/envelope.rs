@@ -7,6 +7,7 @@ use crate::codec::Codec;
 use crate::document::{self, DEPTH_MAX};
 use crate::form::Form;
 use crate::framing::Framing;
+use crate::wire::table::kind;
 
 /// What a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,12 @@ impl Envelope<'_> {
     /// It in JSON.
     pub fn json(&self, framing: Framing) -> Box<[u8]> {
         let mut out = framing.begin(ENVELOPE + self.payload.len());
-        let buf = out.bytes();
+        self.write_json(out.bytes());
+        out.finish(true)
+    }
+
+    /// It in JSON, without what stands around it.
+    pub fn write_json(&self, buf: &mut Vec<u8>) {
         buf.extend_from_slice(b"{\"type\":\"");
         buf.extend_from_slice(self.label.as_bytes());
         buf.extend_from_slice(b"\",\"id\":");
@@ -104,7 +110,6 @@ impl Envelope<'_> {
             }
         }
         buf.push(b'}');
-        out.finish(true)
     }
 
     /// It in MessagePack.
@@ -119,7 +124,8 @@ impl Envelope<'_> {
         self.kind != Kind::Json || !self.payload.is_empty()
     }
 
-    fn write_msgpack(&self, buf: &mut Vec<u8>) {
+    /// It in MessagePack, without what stands around it.
+    pub fn write_msgpack(&self, buf: &mut Vec<u8>) {
         let optional = [("re", self.re), ("room", self.room), ("key", self.key)];
         let numbers = [("seq", self.seq), ("prev", self.prev)];
         let fields = 3
@@ -186,7 +192,7 @@ pub fn window(form: Form, room: &str, bytes: usize) -> Option<Box<[u8]>> {
         Codec::Msgpack => {
             // Writing to a vector cannot fail.
             let _ = rmp::encode::write_map_len(&mut buf, 3);
-            push_pair(&mut buf, "type", "window");
+            push_pair(&mut buf, "type", kind::WINDOW);
             push_pair(&mut buf, "room", room);
             let _ = rmp::encode::write_str(&mut buf, "payload");
             let _ = rmp::encode::write_map_len(&mut buf, 1);

@@ -35,12 +35,14 @@ pub struct Events {
 struct Inner {
     arrivals: Arrivals,
     is_ringing: bool,
+    /// Messages that were refused already and wait to be counted, while nothing else does.
+    refused: usize,
 }
 
 impl Events {
     /// No events.
     pub fn new(credit: Credit) -> io::Result<Self> {
-        let inner = Inner { arrivals: Arrivals::new(credit), is_ringing: false };
+        let inner = Inner { arrivals: Arrivals::new(credit), is_ringing: false, refused: 0 };
         let (inner, bell, half) = (Mutex::new(inner), Bell::new()?, credit.total / 2);
         Ok(Self { inner, bell, asked: AtomicU64::new(0), bytes: AtomicUsize::new(0), half })
     }
@@ -50,15 +52,22 @@ impl Events {
         self.bell.fd()
     }
 
-    /// Adds events. Connections that may have no more messages on their way are added to `full`, until
+    /// Adds events, and rings if there is something to do about one. Connections that may have no more messages on their way are added to `full`, until
     /// [`Self::take`] names them.
     pub fn extend(&self, events: impl IntoIterator<Item = Event>, full: &mut Vec<ConnId>) {
         let mut inner = self.lock();
+        let mut is_loud = false;
         for event in events {
+            match event.refused() {
+                // The host has nothing to do but count them: it does so when it is awake, or for some at once.
+                Some(count) => inner.refused += count,
+                None => is_loud = true,
+            }
             inner.arrivals.push(event, full);
         }
         self.bytes.store(inner.arrivals.bytes(), Relaxed);
-        let must_ring = !inner.is_ringing && !inner.arrivals.is_empty();
+        is_loud |= inner.refused >= QUIET || !full.is_empty();
+        let must_ring = is_loud && !inner.is_ringing && !inner.arrivals.is_empty();
         if must_ring {
             inner.is_ringing = true;
             self.asked.fetch_or(1, Relaxed);
@@ -75,6 +84,7 @@ impl Events {
         let mut inner = self.lock();
         self.asked.fetch_add(2, Relaxed);
         let taken = inner.arrivals.take(most, held, again);
+        inner.refused = 0;
         self.bytes.store(inner.arrivals.bytes(), Relaxed);
         // Where nothing was taken, the bell may have been rung for what was taken before.
         if inner.arrivals.is_empty() && (inner.is_ringing || taken.is_empty()) {
@@ -107,6 +117,9 @@ impl Events {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
+
+/// Refused messages that do not wake the host. A session is told of every 32 messages of its own that they have come.
+const QUIET: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,9 @@ use crate::codec::Codec;
 use crate::limit::Limit;
 use crate::pace::{PING_WEIGHT, Pace, RateSettings, Rates};
 use crate::report::Report;
+use crate::surplus::{Refused, Surplus};
 use crate::wire::decoder::{self, Decoder, Limits, Violation};
+use crate::wire::table::close_code;
 
 /// What all clients may send.
 #[derive(Debug, Clone)]
@@ -42,6 +44,9 @@ pub enum Item {
     Messages(usize),
     /// A report of a session that is right. Any other is a message: the host says what is wrong.
     Report(Report),
+    /// A message that is over its rate, to be refused: what the answer says of it, and after how many microseconds it may come
+    /// again. It stands in the batch as well, so that the host counts it in its place.
+    Refused(Refused, u64),
     /// A ping that is to be answered.
     Ping(Box<[u8]>),
     /// A pong.
@@ -153,7 +158,11 @@ impl Inbound {
                 heard.items.push(Item::Passed(Limit::Refused));
             } else {
                 let reason = "too much in too short a time";
-                heard.items.push(Item::Broke(Violation { code: 1008, reason, limit: Some(Limit::Refused) }));
+                heard.items.push(Item::Broke(Violation {
+                    code: close_code::POLICY,
+                    reason,
+                    limit: Some(Limit::Refused),
+                }));
                 is_borne = false;
             }
         };
@@ -199,7 +208,12 @@ impl Inbound {
             }
             if let Some(over) = pace.message(rates, payload.len(), now_us) {
                 heard.items.push(Item::Passed(over.limit));
-                heard.push(payload, is_text, Some(over.wait_us).filter(|_| !settings.dry_run));
+                let is_read = is_text == codec.is_text() && !settings.dry_run;
+                match is_read.then(|| Surplus::read(payload, codec)).flatten() {
+                    Some(Surplus::AboutLink) => {}
+                    Some(Surplus::Refused(refused)) => heard.refuse(refused, payload.len(), over.wait_us),
+                    None => heard.push(payload, is_text, Some(over.wait_us).filter(|_| !settings.dry_run)),
+                }
                 refuse(pace, 1.0, heard);
                 return flow(heard.is_borne());
             }
@@ -239,10 +253,17 @@ impl Inbound {
 
 impl Heard {
     fn push(&mut self, payload: &[u8], is_text: bool, wait_us: Option<u64>) {
-        self.batch.push(Received { payload, is_text, wait_us });
+        self.batch.push(Received { payload, is_text, wait_us, refused: None });
         match self.items.last_mut() {
             Some(Item::Messages(count)) => *count += 1,
             _ => self.items.push(Item::Messages(1)),
+        }
+    }
+
+    fn refuse(&mut self, refused: Refused, size: usize, wait_us: u64) {
+        self.items.push(Item::Refused(refused, wait_us));
+        if self.batch.refuse(size) {
+            self.items.push(Item::Messages(1));
         }
     }
 

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::mint::Stamp;
 use crate::parcel::Parcel;
 use crate::room::Room;
+use crate::wire::table::skipped_reason;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -79,7 +80,7 @@ impl Inlet {
     }
 
     fn skip(&self, count: u64, wake: &mut Vec<Arc<Waker>>) -> Option<Error> {
-        self.engine.skip_quietly(&self.room, count, "backplane", wake).err()
+        self.engine.skip_quietly(&self.room, count, skipped_reason::BACKPLANE, wake).err()
     }
 }
 

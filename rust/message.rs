@@ -6,6 +6,7 @@ use crate::budget::Budget;
 use crate::codec::Codec;
 use crate::envelope::{Envelope, Id, Kind};
 use crate::form::Form;
+use crate::wire::table;
 
 /// Which room a message belongs to; never reused while the engine lives. 0 is "no room": a message
 /// to one connection or to all.
@@ -34,10 +35,10 @@ pub enum Delivery {
 /// The name of a delivery class, for people and protocols.
 pub fn delivery_name(delivery: Delivery) -> &'static str {
     match delivery {
-        Delivery::Reliable => "reliable",
-        Delivery::Latest => "latest",
-        Delivery::DropOldest => "drop-oldest",
-        Delivery::DropNewest => "drop-newest",
+        Delivery::Reliable => table::delivery::RELIABLE,
+        Delivery::Latest => table::delivery::LATEST,
+        Delivery::DropOldest => table::delivery::DROP_OLDEST,
+        Delivery::DropNewest => table::delivery::DROP_NEWEST,
     }
 }
 
@@ -199,7 +200,7 @@ impl Message {
         let About { epoch, seq, prev, id, .. } = &self.about;
         let label = match self.role {
             Role::Event(label) => label,
-            Role::Data | Role::Whole | Role::Urgent => "message",
+            Role::Data | Role::Whole | Role::Urgent => table::kind::MESSAGE,
         };
         Envelope {
             label,

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::frame;
 use crate::message::{About, Delivery, Message, NO_ROOM, OVERHEAD, Role, delivery_name};
 use crate::room::{Position, Room, Unrecovered, unrecovered_name};
+use crate::wire::table::kind;
 
 /// What a message is made of.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +125,7 @@ impl Mint {
             delivery_name(room.settings().delivery),
             reply.extra,
         );
-        self.build(Role::Event("joined"), Kind::Json, payload.as_bytes(), about)
+        self.build(Role::Event(kind::JOINED), Kind::Json, payload.as_bytes(), about)
     }
 
     /// What stands on a message of a room: by its present place, unless it has a name of its own.

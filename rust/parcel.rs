@@ -72,12 +72,14 @@ impl<'a> Parcel<'a> {
     }
 }
 
-/// The parcel of a kept message, as one of the room's own delivery class; none if its key is too long for one.
+/// The parcel of a kept message, as one of the room's own delivery class, or of a forgotten key; none if the key is too
+/// long for one.
 pub fn pack(message: &Message) -> Option<Vec<u8>> {
     let about = message.about();
     let key = about.key_name.as_deref();
     let size = u16::try_from(key.map_or(0, str::len)).ok()?;
     let kind = match message.kind() {
+        _ if !message.is_data() => 4,
         Kind::Binary => 0,
         Kind::Text => 1,
         Kind::Json => 2,
@@ -88,7 +90,11 @@ pub fn pack(message: &Message) -> Option<Vec<u8>> {
     }
     data.extend(size.to_be_bytes());
     data.extend(key.unwrap_or_default().as_bytes());
-    data.extend(message.payload());
+    if message.is_data() {
+        data.extend(message.payload());
+    } else {
+        data.extend(about.ts_ms.saturating_mul(1000).to_be_bytes());
+    }
     Some(data)
 }
 
@@ -138,6 +144,15 @@ mod tests {
         let draft = parcel.draft.unwrap();
         assert_eq!((parcel.ts_ms, draft.kind, draft.payload), (7, Kind::Json, &b"[1]"[..]));
         assert_eq!((draft.key, draft.delivery), (Some("k"), None));
+    }
+
+    #[test]
+    fn a_kept_forgetting_comes_back() {
+        let about = About { key_name: Some("k".into()), ts_ms: 7, ..About::place(1, 2, Delivery::Latest) };
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let data = pack(&Message::new(Role::Event("forgotten"), Kind::Json, b"", about, 0, &budget)).unwrap();
+        let parcel = Parcel::unpack(&data).unwrap();
+        assert_eq!((parcel.ts_ms, parcel.forgotten_us, parcel.draft.unwrap().key), (7, Some(7000), Some("k")));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The border: one class, plain values, conversions and no decisions. Its contract, with every docstring, is
 //! `python/fanwire/_engine.pyi`, which stubtest holds against this module.
 //!
-//! Nothing here calls back into Python, and nothing panics into it: a panic becomes an `EngineError`.
+//! Nothing here calls back into Python, and nothing panics into it: a panic becomes an `EngineFailed`.
 
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 use pyo3::{create_exception, intern};
@@ -29,10 +29,11 @@ use crate::error::Error;
 use crate::form::Form;
 use crate::inbound::InboundSettings;
 use crate::limit::LIMITS;
-use crate::message::{Delivery, Role};
+use crate::message::{Delivery, Message, Role};
 use crate::mint::{Draft, JoinReply, Joined, Stamp};
 use crate::newcomers::{Door, NewcomerSettings};
 use crate::pace::RateSettings;
+use crate::parcel;
 use crate::probes::Seal;
 use crate::proxies::Proxies;
 use crate::report::{Report, Taken};
@@ -43,26 +44,34 @@ use crate::stats::DROPS;
 use crate::wire::decoder::Limits;
 use crate::wire::prefix::Paths;
 use crate::wire::refusal::Refusal;
+use crate::wire::table::{delivery, kind, skipped_reason};
 
+// The tree is drawn in `python/fanwire/errors.py`, with the exceptions that Python defines.
+create_exception!(fanwire, FanwireError, PyException, "What all exceptions of fanwire derive from.");
 create_exception!(
-    fanwire._engine,
-    EngineError,
-    PyRuntimeError,
-    "The engine has failed. Raised by every call after one of its threads has panicked: a bug in fanwire."
+    fanwire,
+    Closed,
+    FanwireError,
+    "The caller used a server that is not running, or a client that is closed. The caller starts it, or stops calling."
 );
 create_exception!(
-    fanwire._engine,
-    EngineClosed,
-    EngineError,
-    "The engine was shut down, or belongs to the process that this one was forked from."
-);
-create_exception!(
-    fanwire._engine,
+    fanwire,
     Overloaded,
-    EngineError,
-    "A bounded queue or table is full. Nothing was queued and no sequence number was taken; try again later."
+    FanwireError,
+    "A bounded queue or table is full. Nothing was queued and no sequence number was taken; the caller tries again later."
 );
-create_exception!(fanwire._engine, RoomFull, EngineError, "The room has as many members as it may have.");
+create_exception!(
+    fanwire.errors,
+    RoomFull,
+    Overloaded,
+    "The room has as many members as it may have. The caller tries again when a member has left."
+);
+create_exception!(
+    fanwire.errors,
+    EngineFailed,
+    FanwireError,
+    "A thread of the engine has panicked: a bug in fanwire. Every later call raises this; the operator restarts the server."
+);
 
 /// The native half of fanwire.
 #[pymodule(gil_used = false)]
@@ -70,7 +79,7 @@ mod _engine {
     #[pymodule_export]
     use super::cluster::{PyInlet, PyLine};
     #[pymodule_export]
-    use super::{EngineClosed, EngineError, Overloaded, PyEngine, RoomFull};
+    use super::{Closed, EngineFailed, FanwireError, Overloaded, PyEngine, RoomFull};
     #[pymodule_export]
     use super::{check_json, glance, is_surely_finite, json_to_msgpack, msgpack_to_json, payload_of};
 }
@@ -484,8 +493,8 @@ impl PyEngine {
 
     fn notify(&self, room: &str, event: &str, payload: &str, exclude: Vec<u64>) -> PyResult<()> {
         let label = match event {
-            "member_joined" => "member_joined",
-            "member_left" => "member_left",
+            kind::MEMBER_JOINED => kind::MEMBER_JOINED,
+            kind::MEMBER_LEFT => kind::MEMBER_LEFT,
             _ => {
                 return Err(PyValueError::new_err(format!(
                     "{event:?} is no event; choose member_joined or member_left"
@@ -525,7 +534,7 @@ impl PyEngine {
 
     fn skip(&self, room: &str, count: u64, reason: &str) -> PyResult<()> {
         let reason = match reason {
-            "backplane" => "backplane",
+            skipped_reason::BACKPLANE => skipped_reason::BACKPLANE,
             _ => return Err(PyValueError::new_err(format!("{reason:?} is no reason; there is backplane"))),
         };
         guard(|| self.0.skip(room, count, reason))
@@ -550,9 +559,7 @@ impl PyEngine {
         only_whole: bool,
         again: bool,
     ) -> PyResult<(String, u64, Option<&'static str>)> {
-        // What is no epoch is one that no room has.
-        let parse = |epoch: String| u64::from_str_radix(&epoch, 16).unwrap_or(u64::MAX);
-        let since = since.map(|(epoch, seq)| Position { epoch: parse(epoch), seq });
+        let since = since.map(|(epoch, seq)| Position { epoch: parse_epoch(&epoch), seq });
         let reply = reply.then_some(JoinReply { re, extra, is_state });
         let entrance = Entrance { since, only_whole, again };
         let joined = guard(|| self.0.join(ConnId::from_u64(conn), room, entrance, reply))?;
@@ -571,6 +578,27 @@ impl PyEngine {
 
     fn members(&self, room: &str) -> PyResult<usize> {
         self.here(|engine| engine.members(room))
+    }
+
+    fn rooms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, members) in py.detach(|| guard(|| self.0.room_sizes()))? {
+            dict.set_item(&*name, members)?;
+        }
+        Ok(dict)
+    }
+
+    fn history<'py>(
+        &self,
+        py: Python<'py>,
+        room: &str,
+        after: Option<(String, u64)>,
+        limit: usize,
+    ) -> PyResult<(String, Vec<(u64, Bound<'py, PyBytes>)>)> {
+        let after = after.map(|(epoch, seq)| Position { epoch: parse_epoch(&epoch), seq });
+        let (epoch, kept) = py.detach(|| guard(|| self.0.history(room, after, limit)))?;
+        let pack = |message: &Arc<Message>| Some((message.seq(), PyBytes::new(py, &parcel::pack(message)?)));
+        Ok((format!("{epoch:x}"), kept.iter().filter_map(pack).collect()))
     }
 
     fn values<'py>(&self, py: Python<'py>, room: &str) -> PyResult<Bound<'py, PyList>> {
@@ -713,16 +741,18 @@ fn guard<R>(call: impl FnOnce() -> Result<R, Error>) -> PyResult<R> {
 fn to_exception(error: Error) -> PyErr {
     let text = error.to_string();
     match error {
-        Error::ShutDown | Error::Forked { .. } => EngineClosed::new_err(text),
+        Error::ShutDown | Error::Forked { .. } => Closed::new_err(text),
         Error::Invalid(_) => PyValueError::new_err(text),
-        Error::Overloaded { field, .. } => Python::attach(|py| {
-            let error = Overloaded::new_err(text);
-            error.value(py).setattr(intern!(py, "limit"), field).err().unwrap_or(error)
-        }),
-        Error::Full { .. } => RoomFull::new_err(text),
-        Error::Failed(_) => EngineError::new_err(text),
+        Error::Overloaded { field, .. } => with_limit(Overloaded::new_err(text), field),
+        Error::Full { .. } => with_limit(RoomFull::new_err(text), "max_members"),
+        Error::Failed(_) => EngineFailed::new_err(text),
         Error::Io(error) => PyOSError::new_err((error.raw_os_error(), text)),
     }
+}
+
+/// Names the limit that was met.
+fn with_limit(error: PyErr, field: &str) -> PyErr {
+    Python::attach(|py| error.value(py).setattr(intern!(py, "limit"), field).err().unwrap_or(error))
 }
 
 fn draft<'a>(
@@ -741,6 +771,11 @@ fn draft<'a>(
         return Err(PyTypeError::new_err(format!("payload must be bytes or str, not {}", kind.name()?)));
     };
     Ok(Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery })
+}
+
+/// A numbering by its name. What is none is one that no room has.
+fn parse_epoch(epoch: &str) -> u64 {
+    u64::from_str_radix(epoch, 16).unwrap_or(u64::MAX)
 }
 
 /// What stands in a log: a message or, without a payload, that a key was forgotten.
@@ -794,10 +829,10 @@ fn parse_codec(name: &str) -> PyResult<Codec> {
 
 fn parse_delivery(name: &str) -> PyResult<Delivery> {
     match name {
-        "reliable" => Ok(Delivery::Reliable),
-        "latest" => Ok(Delivery::Latest),
-        "drop-oldest" => Ok(Delivery::DropOldest),
-        "drop-newest" => Ok(Delivery::DropNewest),
+        delivery::RELIABLE => Ok(Delivery::Reliable),
+        delivery::LATEST => Ok(Delivery::Latest),
+        delivery::DROP_OLDEST => Ok(Delivery::DropOldest),
+        delivery::DROP_NEWEST => Ok(Delivery::DropNewest),
         _ => Err(PyValueError::new_err(format!(
             "{name:?} is no delivery class; choose reliable, latest, drop-oldest or drop-newest"
         ))),
@@ -884,9 +919,13 @@ fn message_list(py: Python<'_>, messages: Messages) -> PyResult<Bound<'_, PyList
     Ok(list)
 }
 
-/// A message; one that came too fast with the seconds to wait.
+/// A message; one that came too fast with the seconds to wait. Of those that were refused already only how many they are, and
+/// their bytes.
 fn message_object<'py>(py: Python<'py>, message: Received<'_>) -> PyResult<Bound<'py, PyAny>> {
-    let Received { payload, is_text, wait_us } = message;
+    let Received { payload, is_text, wait_us, refused } = message;
+    if let Some(refused) = refused {
+        return Ok(refused.into_pyobject(py)?.into_any());
+    }
     let payload = match is_text {
         true => PyString::from_bytes(py, payload)?.into_any(),
         false => PyBytes::new(py, payload).into_any(),

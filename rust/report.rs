@@ -8,9 +8,11 @@ use std::fmt;
 use std::io::Cursor;
 
 use rustc_hash::FxHashSet;
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::codec::Codec;
+use crate::strict::{ID_MAX, NAME_MAX, Text, fits, require, wrong};
+use crate::wire::table::{kind, limit};
 
 /// A report.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl<'de> Visitor<'de> for Envelope {
             match &*field {
                 "type" => {
                     let Text(name) = map.next_value()?;
-                    has_type = &*name == "received";
+                    has_type = &*name == kind::RECEIVED;
                     require(has_type)?;
                 }
                 "id" | "re" => require(map.next_value::<Option<Text>>()?.is_none_or(|Text(id)| fits(&id, ID_MAX)))?,
@@ -200,29 +202,6 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
     }
 }
 
-/// A text. MessagePack's bytes are none, even if they are UTF-8.
-struct Text(Box<str>);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(document: D) -> Result<Self, D::Error> {
-        document.deserialize_str(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl Visitor<'_> for TextVisitor {
-    type Value = Text;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-        Ok(Text(text.into()))
-    }
-}
-
 /// What the protocol does not know, of so many levels at most.
 struct Unknown(usize);
 
@@ -285,34 +264,14 @@ impl<'de> Visitor<'de> for Unknown {
 }
 
 fn number<E: de::Error>(number: u64) -> Result<u64, E> {
-    require(number <= i64::MAX as u64).map(|()| number)
-}
-
-/// Whether a text has 1 to `most` characters.
-fn fits(text: &str, most: usize) -> bool {
-    !text.is_empty() && (text.len() <= most || text.chars().count() <= most)
-}
-
-fn require<E: de::Error>(is_right: bool) -> Result<(), E> {
-    if is_right { Ok(()) } else { Err(wrong()) }
-}
-
-/// What is wrong the host finds out.
-fn wrong<E: de::Error>() -> E {
-    E::custom("not a report that is right")
+    require(number <= limit::SEQ_MAX).map(|()| number)
 }
 
 /// Rooms of one report. A client is in 128 by its own wish, and its application may have joined more for it.
-const ROOMS_MAX: usize = 1024;
+const ROOMS_MAX: usize = limit::TAKEN_ROOMS;
 
 /// Rooms that one report may name and count as one: with more, each of them costs as much as the report itself.
-const ROOMS_FOR_ONE: usize = 16;
-
-/// Characters of an id.
-const ID_MAX: usize = 64;
-
-/// Characters of a name of a room or a key.
-const NAME_MAX: usize = 255;
+const ROOMS_FOR_ONE: usize = limit::REPORT_ROOMS;
 
 /// Levels of what the protocol does not know, and nobody needs.
 const DEPTH: usize = 16;

@@ -9,6 +9,7 @@ use crate::budget::Budget;
 use crate::error::Error;
 use crate::forgotten::{Forgotten, MOST, When};
 use crate::message::{Delivery, KeyId, Message, RoomId};
+use crate::wire::table::joined_reason;
 
 /// What a room is like; the same for all rooms of one pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +94,9 @@ pub enum Unrecovered {
 /// The name of a reason, for people and protocols.
 pub fn unrecovered_name(why: Unrecovered) -> &'static str {
     match why {
-        Unrecovered::Epoch => "epoch",
-        Unrecovered::History => "history",
-        Unrecovered::Position => "position",
+        Unrecovered::Epoch => joined_reason::EPOCH,
+        Unrecovered::History => joined_reason::HISTORY,
+        Unrecovered::Position => joined_reason::POSITION,
     }
 }
 
@@ -297,6 +298,25 @@ impl Room {
         Ok(self.history.messages.range(start..).cloned().collect())
     }
 
+    /// What the history keeps, oldest first, at most `limit` messages: the first after a position or, without one, the
+    /// newest. After a position of another numbering, from the first that is kept.
+    pub fn kept_after(
+        &mut self,
+        after: Option<Position>,
+        limit: usize,
+        now_us: u64,
+        kept: &Budget,
+    ) -> Vec<Arc<Message>> {
+        self.age(now_us, kept);
+        let messages = &self.history.messages;
+        let start = match after {
+            None => messages.len().saturating_sub(limit),
+            Some(after) if after.epoch == self.epoch => messages.partition_point(|message| message.seq() <= after.seq),
+            Some(_) => 0,
+        };
+        messages.range(start..).take(limit).cloned().collect()
+    }
+
     /// The newest message of every key, oldest first: what a joiner has to have before the stream.
     pub fn snapshot(&self) -> Vec<Arc<Message>> {
         let mut messages: Vec<_> = self.latest.values().filter_map(|latest| latest.message.clone()).collect();
@@ -484,6 +504,29 @@ mod tests {
         assert!(!room.holds_anything(0, &kept));
         assert_eq!(kept.used(), 0);
         assert_eq!(room.key("b", || 2).unwrap().0, 2);
+    }
+
+    #[test]
+    fn a_history_is_read_in_pages() {
+        let settings = RoomSettings { history: 4, history_age_us: 100, ..RoomSettings::default() };
+        let (mut room, kept) = (Room::new(1, "r", 7, settings), unlimited());
+        for now_us in [0, 0, 50, 50, 50] {
+            publish(&mut room, None, now_us, &kept);
+        }
+        let after = |epoch, seq| Some(Position { epoch, seq });
+        for (from, limit, now_us, expected) in [
+            (None, 2, 50, vec![4, 5]),
+            (None, 9, 50, vec![2, 3, 4, 5]),
+            (after(7, 0), 2, 50, vec![2, 3]),
+            (after(7, 3), 2, 50, vec![4, 5]),
+            (after(7, 5), 2, 50, vec![]),
+            (after(7, 9), 2, 50, vec![]),
+            (after(8, 3), 2, 50, vec![2, 3]),
+            (None, 9, 101, vec![3, 4, 5]),
+        ] {
+            let page = room.kept_after(from, limit, now_us, &kept);
+            assert_eq!(page.iter().map(|message| message.seq()).collect::<Vec<_>>(), expected, "{from:?} {limit}");
+        }
     }
 
     #[test]

@@ -83,6 +83,16 @@ impl Rooms {
         self.len() == 0
     }
 
+    /// The name and the number of members of each room. Locks one part of the table at a time, so publishers wait for a
+    /// 64th of the rooms at most.
+    pub fn sizes(&self) -> Vec<(Box<str>, usize)> {
+        let mut sizes = Vec::with_capacity(self.len());
+        for stripe in &self.stripes {
+            sizes.extend(lock(stripe).iter().map(|(name, entry)| (name.clone(), entry.headcount.total())));
+        }
+        sizes
+    }
+
     /// Bytes that rooms keep for those who come later.
     pub fn kept(&self) -> &Arc<Budget> {
         &self.kept

@@ -115,6 +115,8 @@ pub struct Shard<L> {
     counted: usize,
     ended: Vec<ConnId>,
     events: Vec<Event>,
+    /// Messages over their rate that were answered: their number names the answer.
+    answers: u64,
 }
 
 impl<L: Link> Shard<L> {
@@ -149,6 +151,7 @@ impl<L: Link> Shard<L> {
             counted: 0,
             ended: Vec::new(),
             events: Vec::new(),
+            answers: 0,
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::limit::LIMITS;
 use crate::outbox::Drop;
+use crate::wire::table::skipped_reason;
 
 /// A count that only its owner's thread changes: a plain add, no locked instruction.
 #[derive(Debug, Default)]
@@ -57,10 +58,10 @@ pub struct Stats {
 
 /// The reasons for a drop with their names, in the order of [`Stats::drops`].
 pub const DROPS: [(Drop, &str); 5] = [
-    (Drop::Replaced, "replaced"),
-    (Drop::Oldest, "oldest"),
-    (Drop::Newest, "newest"),
-    (Drop::Budget, "budget"),
+    (Drop::Replaced, skipped_reason::REPLACED),
+    (Drop::Oldest, skipped_reason::OLDEST),
+    (Drop::Newest, skipped_reason::NEWEST),
+    (Drop::Budget, skipped_reason::BUDGET),
     (Drop::Closed, "closed"),
 ];
 

@@ -12,6 +12,8 @@
 
 use std::collections::VecDeque;
 
+use crate::wire::table::limit;
+
 /// How it is known what a reader has taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
@@ -267,7 +269,7 @@ pub fn part(size: usize) -> usize {
 }
 
 /// Bytes at first: a hundred small messages, and a third of a second over a link of 50 KB/s.
-pub const INITIAL: usize = 16 << 10;
+pub const INITIAL: usize = limit::INITIAL_WINDOW;
 
 /// Bytes up to which it grows without need: what a reader that becomes slow has to take before anything fresh.
 const FREE: usize = 64 << 10;

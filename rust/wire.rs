@@ -1,5 +1,6 @@
 //! What peers send, as pure functions and values that know no socket: bytes in, requests and messages out.
 
+pub mod table;
 pub mod decoder;
 pub mod http_head;
 pub mod mask;

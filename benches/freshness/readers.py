@@ -97,8 +97,8 @@ async def _client(readers: Readers, opened: asyncio.Event, started: asyncio.Even
         begun = time.monotonic()
 
         @client.on_state
-        def changed(state: fanwire.ClientState) -> None:
-            if state is not fanwire.ClientState.OPEN:
+        def changed(state: fanwire.ConnectionState) -> None:
+            if state is not fanwire.ConnectionState.OPEN:
                 seen.losses.append(round(time.monotonic() - begun, 1))
 
         async def take(room: fanwire.Room, record: Record) -> None:

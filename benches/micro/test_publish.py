@@ -39,7 +39,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[fanwire.Server]:
     loop.run_until_complete(server.start())
     count, codec = request.param
     for _ in range(count):
-        server.engine.join(server.engine.open(None, codec, session=codec != "raw"), "room")
+        server._engine.join(server._engine.open(None, codec, session=codec != "raw"), "room")
     yield server
     loop.run_until_complete(server.stop(0))
     loop.close()

@@ -161,7 +161,7 @@ async def serve(members: int, over: float) -> list[dict[str, Any]]:
             ours.send(phase)
             expected = {"join": members, "leave": 0, "cut": 0}.get(phase)
             while expected is not None:
-                if server.members(ROOM) == expected and not (phase == "cut" and server.connections):
+                if server.count(ROOM) == expected and not (phase == "cut" and server.connections):
                     break
                 await asyncio.sleep(0.005)
             took = time.monotonic() - begun

@@ -2,9 +2,6 @@
 
 from fanwire.client import (
     Client,
-    ClientClosed,
-    ClientError,
-    ClientState,
     ConnectionFailed,
     Gap,
     Member,
@@ -19,27 +16,22 @@ from fanwire.client import (
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
-from fanwire.errors import EngineClosed, EngineError, Overloaded, Refused, RoomFull
-from fanwire.identity import ANONYMOUS, Anonymous, Identity
+from fanwire.errors import Closed, FanwireError, Overloaded, Refused, Reject, Unavailable
+from fanwire.identity import Identity
 from fanwire.policy import Snapshot
-from fanwire.reject import Reject
 from fanwire.request import Request
 from fanwire.server import Server
-from fanwire.state import State
+from fanwire.state import ConnectionState
 
 __all__ = [
-    "ANONYMOUS",
-    "Anonymous",
     "Client",
-    "ClientClosed",
-    "ClientError",
-    "ClientState",
     "CloseCode",
+    "Closed",
     "Config",
     "Connection",
     "ConnectionFailed",
-    "EngineClosed",
-    "EngineError",
+    "ConnectionState",
+    "FanwireError",
     "Gap",
     "Identity",
     "Member",
@@ -52,10 +44,9 @@ __all__ = [
     "RequestFailed",
     "Room",
     "RoomEnded",
-    "RoomFull",
     "Server",
     "Skipped",
     "Snapshot",
-    "State",
+    "Unavailable",
     "connect",
 ]

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any, final
 
 __all__ = [
+    "Closed",
     "Engine",
-    "EngineClosed",
-    "EngineError",
+    "EngineFailed",
+    "FanwireError",
     "Inlet",
     "Line",
     "Overloaded",
@@ -67,14 +68,16 @@ def msgpack_to_json(document: bytes, max_nesting: int) -> bytes | tuple[str, str
         strings, or floats that are not finite.
     """
 
-class EngineError(RuntimeError):
-    """The engine has failed. Raised by every call after one of its threads has panicked: a bug in fanwire."""
+class FanwireError(Exception):
+    """What all exceptions of fanwire derive from; `fanwire/errors.py` draws the tree."""
 
-class EngineClosed(EngineError):
-    """The engine was shut down, or belongs to the process that this one was forked from."""
+class Closed(FanwireError):
+    """The caller used a server that is not running, or a client that is closed. Of the engine: it was shut down, or
+    belongs to the process that this one was forked from."""
 
-class Overloaded(EngineError):
-    """A bounded queue or table is full. Nothing was queued and no sequence number was taken; try again later.
+class Overloaded(FanwireError):
+    """A bounded queue or table is full. Nothing was queued and no sequence number was taken; the caller tries again
+    later.
 
     Attributes:
         limit: the field of `Config` that sets the limit, such as "max_rooms"; "queue_bytes" for either limit of a
@@ -83,8 +86,13 @@ class Overloaded(EngineError):
 
     limit: str
 
-class RoomFull(EngineError):
-    """The room has as many members as it may have."""
+class RoomFull(Overloaded):
+    """The room has as many members as it may have: `limit` is "max_members", see `Server.room`. The caller tries again
+    when a member has left."""
+
+class EngineFailed(FanwireError):
+    """A thread of the engine has panicked: a bug in fanwire. Every later call raises this; the operator restarts the
+    server."""
 
 @final
 class Engine:
@@ -206,7 +214,8 @@ class Engine:
             held: bytes of messages that the host keeps, which count for `inbound_bytes`.
 
         * `"messages"`: messages of the client; the detail is `(bytes, messages)`, where a message is bytes or str or,
-          if it came too fast, a pair of that and the seconds to wait.
+          if it came too fast, a pair of that and the seconds to wait. A pair of two numbers stands for messages in this
+          place that came too fast and were refused already: how many, and their bytes.
         * `"peer_closed"`: the client's close frame; the detail is `(code, reason)`. It was answered, unless a session's
           code is 4000 to 4499: then the host decides, and calls `retire` or `close`.
         * `"broke"`: the client broke a rule, and its connection is closed with the detail, `(code, reason)`. Where
@@ -271,7 +280,7 @@ class Engine:
 
         Raises:
             ValueError: there is no such delivery class.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def open(
@@ -306,7 +315,7 @@ class Engine:
             ValueError: the number is negative, or there is no such codec.
             OSError: it is no socket, or no descriptor is left.
             Overloaded: four million connections per shard are there.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def listen(self, fd: int, *, tls: bool = False, proxy_protocol: bool = False) -> None:
@@ -321,7 +330,7 @@ class Engine:
         Raises:
             ValueError: the socket does not listen.
             OSError: it is no socket, or no descriptor is left.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def stop_listening(self) -> None:
@@ -343,7 +352,7 @@ class Engine:
         Raises:
             ValueError: there is no such codec.
             Overloaded: four million connections per shard are there.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def resume(
@@ -401,7 +410,7 @@ class Engine:
 
         Raises:
             OSError: it is no socket, or no descriptor is left.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def left(self, request: int) -> None:
@@ -524,7 +533,7 @@ class Engine:
             TypeError: the payload is neither bytes nor str.
             ValueError: it is larger than `connection_bytes` allows, or there is no such delivery class.
             Overloaded: the shard's queue is full.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def send_envelope(self, conn: int, codec: str, envelope: bytes, urgent: bool = False) -> None:
@@ -566,7 +575,7 @@ class Engine:
             ValueError: the name's length, the payload's size or the delivery class is wrong, or a key is given without
                 the class "latest".
             Overloaded: a shard's queue, the table of rooms or the room's keys are full.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def notify(self, room: str, event: str, payload: str, exclude: Sequence[int]) -> None:
@@ -589,7 +598,7 @@ class Engine:
 
         Raises:
             ValueError: the epoch is none.
-            ValueError, Overloaded, EngineClosed: as `publish`.
+            ValueError, Overloaded, Closed: as `publish`.
         """
 
     def deliver(
@@ -646,7 +655,7 @@ class Engine:
         Raises:
             TypeError: a payload is neither bytes nor str.
             ValueError: the epoch is none, the numbers do not grow, or a message is one that `publish` would not take.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def skip(self, room: str, count: int, reason: str) -> None:
@@ -660,7 +669,7 @@ class Engine:
 
         Raises:
             ValueError: there is no such reason.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def floor(self, room: str) -> tuple[str, int]:
@@ -668,7 +677,7 @@ class Engine:
         Makes the room if need be.
 
         Raises:
-            ValueError, Overloaded, EngineClosed: as `publish`.
+            ValueError, Overloaded, Closed: as `publish`.
         """
 
     def join(
@@ -707,14 +716,14 @@ class Engine:
 
         Raises:
             RoomFull: it has as many members as it may have.
-            ValueError, Overloaded, EngineClosed: as `publish`.
+            ValueError, Overloaded, Closed: as `publish`.
         """
 
     def position(self, room: str) -> tuple[str, int]:
         """A room's epoch and the sequence number of its newest message. Makes the room if need be.
 
         Raises:
-            ValueError, Overloaded, EngineClosed: as `publish`.
+            ValueError, Overloaded, Closed: as `publish`.
         """
 
     def leave(self, conn: int, room: str) -> None:
@@ -722,6 +731,30 @@ class Engine:
 
     def members(self, room: str) -> int:
         """How many members a room has."""
+
+    def rooms(self) -> dict[str, int]:
+        """The number of members of each room, by name. Others run meanwhile.
+
+        Raises:
+            Closed: after `shutdown`, or in a forked process.
+        """
+
+    def history(self, room: str, after: tuple[str, int] | None, limit: int) -> tuple[str, list[tuple[int, bytes]]]:
+        """What the history of a room keeps, oldest first, and the epoch of the numbers; nothing, with the epoch "0",
+        where there is no such room.
+
+        Args:
+            room: its name.
+            after: an epoch and a number after which to begin; in another epoch at the first that is kept. None: the
+                newest messages.
+            limit: messages at most.
+
+        Returns:
+            The epoch, and pairs of a number and a parcel (see `fanwire.cluster.parcel`).
+
+        Raises:
+            Closed: after `shutdown`, or in a forked process.
+        """
 
     def values(self, room: str) -> list[bytes]:
         """The newest value of each key of a room, as parcels (see `fanwire.cluster.parcel`). Others run meanwhile."""
@@ -747,7 +780,7 @@ class Engine:
 
         Raises:
             Overloaded: a shard's queue is full; nothing was forgotten.
-            EngineClosed: after `shutdown`, or in a forked process.
+            Closed: after `shutdown`, or in a forked process.
         """
 
     def forget_older(self, room: str, key: str, ts_us: int, is_numbered: bool) -> bool:
@@ -789,7 +822,7 @@ class Engine:
         """The host has passed on so many bytes of a hosted connection and takes as many more."""
 
     def stats(self) -> dict[str, Any]:
-        """What the engine has done since it started. In a forked process it raises EngineClosed, as others do.
+        """What the engine has done since it started. In a forked process it raises Closed, as others do.
 
         Returns:
             `connections` and `rooms` now; `published` and `refused` messages, and `late` ones of other nodes, which
@@ -811,7 +844,7 @@ class Engine:
 
     def shutdown(self, timeout: float) -> bool:
         """Ends all connections and threads. Waits without the interpreter lock, `timeout` seconds at most; false if a
-        thread was not done by then. Every later call raises `EngineClosed`; calling it again does nothing."""
+        thread was not done by then. Every later call raises `Closed`; calling it again does nothing."""
 
 @final
 class Inlet:

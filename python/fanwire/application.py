@@ -17,9 +17,10 @@ from fanwire.checks import (
 )
 from fanwire.config import MOST_COUNT, MOST_SECONDS
 from fanwire.connection import Connection
-from fanwire.desk import RESERVED, Method
+from fanwire.desk import Method
 from fanwire.hub import Handlers
 from fanwire.policy import Policies, RoomPolicy, Rule, Snapshot, check_delivery, parse_rule
+from fanwire.protocol.table import RESERVED
 
 __all__ = ["Application"]
 

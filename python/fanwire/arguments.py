@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fanwire.checks import check_text, described
+from fanwire.checks import check_integer, check_text, described
 from fanwire.policy import check_delivery
+from fanwire.protocol.table import ROOM_MAX, SEQ_MAX, TYPE_MAX
 
 if TYPE_CHECKING:
     from fanwire.connection import Connection
@@ -17,6 +18,7 @@ __all__ = [
     "ROOM_MAX",
     "TYPE_MAX",
     "check_delivery_of",
+    "check_position",
     "check_publish",
     "check_reason",
     "check_room",
@@ -24,12 +26,6 @@ __all__ = [
     "check_subject",
     "ids_of",
 ]
-
-ROOM_MAX = 255
-"""Bytes of a room's name."""
-
-TYPE_MAX = 64
-"""Bytes of a type of messages, as docs/protocol.md has it."""
 
 
 def check_room(room: Any) -> str:
@@ -98,6 +94,19 @@ def check_subject(subject: Any) -> str:
         ValueError: it is empty.
     """
     return check_text("subject", subject)
+
+
+def check_position(position: Any) -> tuple[str, int]:
+    """Returns a position in a room: the epoch of a numbering, and a number.
+
+    Raises:
+        TypeError: it is no `Position`, or has fields of other types.
+        ValueError: the number is negative.
+    """
+    if not isinstance(position, tuple) or len(position) != 2:
+        raise TypeError(f"a position must be a Position, got {described(position)}")
+    epoch, seq = position
+    return check_text("position.epoch", epoch, empty=True), check_integer("position.seq", seq, least=0, most=SEQ_MAX)
 
 
 def check_reason(reason: Any) -> str:

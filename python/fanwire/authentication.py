@@ -25,7 +25,9 @@ __all__ = ["Authenticate", "Authentication", "AuthenticationFailed", "accepted"]
 Authenticate = Callable[[Request], Any]
 
 
-WANTED = "authenticate must return an identity, fanwire.ANONYMOUS to let a client in without one, or None to refuse it"
+WANTED = (
+    "authenticate must return an identity, fanwire.auth.ANONYMOUS to let a client in without one, or None to refuse it"
+)
 
 
 class AuthenticationFailed(Exception):

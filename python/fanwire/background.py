@@ -36,14 +36,14 @@ class Background:
         if threading.get_ident() != self._thread:
             coroutine.close()
             raise RuntimeError("Connection.spawn must be called on the thread of the server's event loop")
-        tasks = connection.tasks
-        if connection.inbox is None:
+        tasks = connection._tasks
+        if connection._inbox is None:
             coroutine.close()
             task = self._loop.create_task(asyncio.sleep(0))
             task.cancel()
             return task
         if tasks is None:
-            tasks = connection.tasks = set()
+            tasks = connection._tasks = set()
         if len(tasks) >= self._max_tasks:
             coroutine.close()
             raise RuntimeError(f"{connection!r} runs max_connection_tasks ({self._max_tasks}) tasks already")
@@ -64,12 +64,12 @@ class Background:
 
     def cancel(self, connection: Connection) -> None:
         """The connection has ended."""
-        for task in list(connection.tasks or ()):
+        for task in list(connection._tasks or ()):
             task.cancel()
 
     def ended(self, connection: Connection) -> Awaitable[Any] | None:
         """What has to be awaited until the tasks of a connection have ended, if anything."""
-        return self._wait(connection, set(connection.tasks)) if connection.tasks else None
+        return self._wait(connection, set(connection._tasks)) if connection._tasks else None
 
     async def _wait(self, connection: Connection, tasks: set[asyncio.Task[Any]]) -> None:
         try:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from fanwire.checks import check_flag, check_integer, check_number, check_text
 from fanwire.encoding import NESTING_LIMIT
+from fanwire.protocol.table import ROOM_MAX
 
 __all__ = ["Config"]
 
@@ -21,232 +23,186 @@ __all__ = ["Config"]
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a server allows and how long it waits. All fields have defaults.
 
+    Attributes:
+        shards: Writing threads. 0: one less than the processors this process may use, at least one, at most four. More
+            help only where one core cannot make the system calls for all connections.
+        connection_bytes: May wait for one connection, 256 bytes of overhead per message included. Beyond it each
+            message's delivery class decides. 1 MiB is some seconds of a busy room.
+        engine_bytes: May wait for all connections together, a shared message counted once. Beyond it the slowest give
+            way.
+        replay_bytes: A session keeps of what was sent and not acknowledged, overhead included: what waits in the kernel
+            on both sides, and `ack_frames` messages more. A shared message costs nothing extra while others keep it,
+            too.
+        history_bytes: All rooms together keep in their histories. Beyond it a room that publishes forgets its oldest
+            messages.
+        grace: A session waits so long for its client to come back. 30 s cover a tunnel and a change of network.
+        max_parked: Sessions that wait for their clients at once; more end the one that has waited longest.
+        ack_frames: Clients acknowledge after so many messages. An acknowledgement costs the server as much as 100
+            deliveries, and only frees memory: a client that comes back says exactly what it has.
+        ack_bytes: Or after so many bytes: a quarter of `replay_bytes`, so that what is under way fits, too.
+        ack_attempts: How often a message sent with `ack=True` is sent before its sender is told that it was not
+            acknowledged.
+        append_timeout: Seconds for which a message waits to be stored while the backplane is away (see `Server.room`,
+            `when_away`). At most 100: for 120 the backplane remembers what it has stored, so that nothing is stored
+            twice.
+        append_items: Messages that may wait to be stored; one more is refused as `Overloaded`.
+        append_bytes: Bytes of the same.
+        max_rooms: Rooms at once; about 200 bytes each. Rooms without members or values are forgotten first.
+        queue_items: Publishes that may wait for one shard before `publish` raises `Overloaded`: a third of a second of
+            the fastest publisher.
+        queue_bytes: Bytes of the same.
+        unsent_bytes: `TCP_NOTSENT_LOWAT` (tcp(7)): what the kernel may hold unsent per connection. Small, so that what
+            to drop is decided late; a link of 10 Mbit/s drains it in 50 ms.
+        write_timeout: `TCP_USER_TIMEOUT` (tcp(7)): a peer that acknowledges nothing, or opens no window, for so long is
+            cut off.
+        ping_interval: From one ping to the next, but no less than `ping_timeout`; below the 30 s after which the
+            strictest proxies drop an idle connection. 0 turns pings off.
+        ping_timeout: From a ping to the end of a connection that has not answered it, and from which nothing moves: see
+            `min_rate`.
+        min_rate: Bytes a second. A peer that moves so much, either way, is alive: a large message over a slow link
+            keeps pings and their answers waiting. A message, and the body of a request, get as much more time than
+            their timeouts. The worst mobile link carries some times as much; one byte a second is an attack.
+        close_timeout: From the first thought of closing a connection to its end; and again, as long as the peer takes
+            `min_rate` of what waits for it.
+        handshake_timeout: From accepting a connection to the end of its request head, and again for `authenticate`.
+        snapshot_timeout: Seconds that an asynchronous `snapshot` of a room may take. Those who wait to join are then
+            answered with `overloaded`, and the call is cancelled.
+        max_head: Bytes of a request head.
+        max_message: Bytes of a message from a client, all fragments together; more is answered with close code 1009.
+        max_nesting: Levels of lists and maps in a message, from whoever it comes: clients, `publish`, `POST
+            /rooms/NAME`, other nodes. More is refused: readers have limits of their own, and a message that one of them
+            cannot read is lost to it. At most 200.
+        max_fragments: Fragments of one message: twice what the largest that the Autobahn suite sends has. Empty ones
+            add no bytes.
+        message_timeout: From the beginning of a message to its end, and a second more for each `min_rate` bytes that
+            have come; then the connection is closed with 1008.
+        inbound_bytes: Bytes of all unfinished messages and of all messages that wait for handlers. Beyond it an
+            unfinished message is answered with 1013, and whoever has messages waiting is no longer read.
+        inbox_messages: Messages of one client that may wait for the event loop, and as many for an asynchronous
+            handler, before its socket is no longer read.
+        inbox_bytes: Bytes of the same.
+        handler_grace: Seconds that the asynchronous handlers of a connection have after its end, for what its client
+            sent before. Then the one that runs is cancelled and the messages that wait are dropped. 1 s covers a query
+            of a database.
+        max_connection_tasks: Tasks of one connection that `Connection.spawn` runs at once; one more is an error. An
+            application needs a few; a client that can have one started with each message stops here.
+        backlog: Connections that the kernel may hold before they are accepted; `net.core.somaxconn` may lower it.
+        max_connections: Connections at once, from their first byte on; more are answered with 503. 0: none, the
+            system's limit of open files alone. 100,000 idle ones take a gigabyte.
+        max_http_connections: Of those that speak plain HTTP: health checks, publishers, scrapers, and clients of an
+            `app`, its WebSockets too; more are answered with 503, but health checks with their answer.
+        http_reserve: Of these, kept for peers whose first request shows an API key: whoever holds all other connections
+            does not keep publishers out. At most half of `max_http_connections`; without API keys nothing is kept.
+        max_address_http_connections: Plain HTTP from one address, as in `max_address_connections`, without an API key;
+            more are answered with 429. A browser opens six, an office a hundred. Those of `trusted_proxies` do not
+            count here. 0: none.
+        http_keepalive: Seconds for which a plain HTTP connection is kept after an answer: a scrape or a publish every
+            10 s uses it again. The first request has `handshake_timeout`.
+        http_body_timeout: For the body of a publish by HTTP, and a second more for each `min_rate` bytes that have
+            come. Bodies for routes of the application have to go on within so long.
+        max_user_connections: Connections of one subject, parked sessions counted; the oldest of these gives way first,
+            then the answer is 429. A person has a few devices with some tabs each, an API key may serve a fleet. 0:
+            none. Clients without an identity are not counted.
+        max_address_connections: Connections from one address, or one /64 network of IPv6; more are answered with 429.
+            An office, or a proxy that nobody has named in `trusted_proxies`, fits. 0: none.
+        handshake_rate: New connections; more are answered with 503. About what one core authenticates. 0: none.
+        handshake_burst: As many clients as may lose their connections together and come back at once.
+        address_handshake_rate: New connections from one address, as in `max_address_connections`; more are answered
+            with 429. 0: none.
+        address_handshake_burst: An office that comes back at once.
+        message_rate: Messages of one client. A session is told `rate_limited`, and the message is not done; a client
+            without one is not read for as long. As many reports of what has come (`received`) may come besides, 100
+            where this is less. 0: none.
+        message_burst: Two seconds' worth: what a client sends again after it was away.
+        byte_rate: Bytes of the same: at 32 Mbit/s a client is no longer interactive. 0: none.
+        byte_burst: Some messages of the largest size.
+        ping_rate: Pings and pongs of one client; what is more is not answered. Libraries send one in 20 s. 0: none.
+        ping_burst: A library that makes up for a pause of the machine's.
+        max_refused: Messages over their rate until the connection is closed with 1008; `message_rate` a second are
+            forgiven, so that those who send twice as much for long are. A ping over its rate counts for ten.
+        max_rooms_per_connection: Rooms that a client may be in by its own wish, not counting `Connection.join` of the
+            application. 0: none.
+        room_name: What a client may call a room, a regular expression for the whole name: parts with dots between, of
+            letters and digits of any script (not its combining marks) and a few signs. No space, no control character,
+            no wildcard, and no `$`, which other systems reserve. All names have at most 255 bytes.
+        max_age: Seconds until a connection is asked to come back, a tenth more or less by chance; sessions lose nothing
+            by it. 0: never. For rolling load onto new nodes, where an hour or a day is usual.
+        token_notice: Seconds before an identity expires in which its client is asked for a new token; of short lives at
+            most half.
+        token_grace: Seconds from there to the end of the connection: for clocks that differ, and a last attempt.
+        dry_run: Whether limits of clients are only counted, not enforced: for finding out what they should be. What
+            protects the process itself (bytes, fragments, waits) is enforced all the same.
+        drain_spread: When the server stops, sessions are told to come back at some moment within so long, so that
+            whoever takes over does not get all of them at once.
+        drain_timeout: What `stop` gives connections to take what waits for them and close.
+
     Raises:
         TypeError: a value is of the wrong type, such as "30" for a number of seconds.
         ValueError: a value is out of range; the text names the field, what it may be, and what it was.
     """
 
     shards: int = 0
-    """Writing threads. 0: one less than the processors this process may use, at least one, at most four. More
-    help only where one core cannot make the system calls for all connections."""
-
     connection_bytes: int = 1 << 20
-    """May wait for one connection, 256 bytes of overhead per message included. Beyond it each message's delivery
-    class decides. 1 MiB is some seconds of a busy room."""
-
     engine_bytes: int = 256 << 20
-    """May wait for all connections together, a shared message counted once. Beyond it the slowest give way."""
-
     replay_bytes: int = 2 << 20
-    """A session keeps of what was sent and not acknowledged, overhead included: what waits in the kernel on both
-    sides, and `ack_frames` messages more. A shared message costs nothing extra while others keep it, too."""
-
     history_bytes: int = 256 << 20
-    """All rooms together keep in their histories. Beyond it a room that publishes forgets its oldest messages."""
-
     grace: float = 30.0
-    """A session waits so long for its client to come back. 30 s cover a tunnel and a change of network."""
-
     max_parked: int = 100_000
-    """Sessions that wait for their clients at once; more end the one that has waited longest."""
-
     ack_frames: int = 4096
-    """Clients acknowledge after so many messages. An acknowledgement costs the server as much as 100 deliveries, and
-    only frees memory: a client that comes back says exactly what it has."""
-
     ack_bytes: int = 512 << 10
-    """Or after so many bytes: a quarter of `replay_bytes`, so that what is under way fits, too."""
-
     ack_attempts: int = 5
-    """How often a message sent with `ack=True` is sent before its sender is told that it was not acknowledged."""
-
     append_timeout: float = 60.0
-    """Seconds for which a message waits to be stored while the backplane is away (see `Server.room`, `when_away`). At
-    most 100: for 120 the backplane remembers what it has stored, so that nothing is stored twice."""
-
     append_items: int = 10_000
-    """Messages that may wait to be stored; one more is refused as `Overloaded`."""
-
     append_bytes: int = 64 << 20
-    """Bytes of the same."""
-
     max_rooms: int = 100_000
-    """Rooms at once; about 200 bytes each. Rooms without members or values are forgotten first."""
-
     queue_items: int = 65_536
-    """Publishes that may wait for one shard before `publish` raises `Overloaded`: a third of a second of the
-    fastest publisher."""
-
     queue_bytes: int = 64 << 20
-    """Bytes of the same."""
-
     unsent_bytes: int = 64 << 10
-    """`TCP_NOTSENT_LOWAT` (tcp(7)): what the kernel may hold unsent per connection. Small, so that what to drop is
-    decided late; a link of 10 Mbit/s drains it in 50 ms."""
-
     write_timeout: float = 30.0
-    """`TCP_USER_TIMEOUT` (tcp(7)): a peer that acknowledges nothing, or opens no window, for so long is cut off."""
-
     ping_interval: float = 25.0
-    """From one ping to the next, but no less than `ping_timeout`; below the 30 s after which the strictest proxies drop
-    an idle connection. 0 turns pings off."""
-
     ping_timeout: float = 10.0
-    """From a ping to the end of a connection that has not answered it, and from which nothing moves: see `min_rate`."""
-
     min_rate: int = 1024
-    """Bytes a second. A peer that moves so much, either way, is alive: a large message over a slow link keeps pings and
-    their answers waiting. A message, and the body of a request, get as much more time than their timeouts.
-    The worst mobile link carries some times as much; one byte a second is an attack."""
-
     close_timeout: float = 5.0
-    """From the first thought of closing a connection to its end; and again, as long as the peer takes `min_rate` of
-    what waits for it."""
-
     handshake_timeout: float = 5.0
-    """From accepting a connection to the end of its request head, and again for `authenticate`."""
-
     snapshot_timeout: float = 10.0
-    """Seconds that an asynchronous `snapshot` of a room may take. Those who wait to join are then answered with
-    `overloaded`, and the call is cancelled."""
-
     max_head: int = 16 << 10
-    """Bytes of a request head."""
-
     max_message: int = 1 << 20
-    """Bytes of a message from a client, all fragments together; more is answered with close code 1009."""
-
     max_nesting: int = 64
-    """Levels of lists and maps in a message, from whoever it comes: clients, `publish`, `POST /rooms/NAME`, other
-    nodes. More is refused: readers have limits of their own, and a message that one of them cannot read is lost to
-    it. At most 200."""
-
     max_fragments: int = 131_072
-    """Fragments of one message: twice what the largest that the Autobahn suite sends has. Empty ones add no bytes."""
-
     message_timeout: float = 30.0
-    """From the beginning of a message to its end, and a second more for each `min_rate` bytes that have come;
-    then the connection is closed with 1008."""
-
     inbound_bytes: int = 128 << 20
-    """Bytes of all unfinished messages and of all messages that wait for handlers. Beyond it an unfinished message
-    is answered with 1013, and whoever has messages waiting is no longer read."""
-
     inbox_messages: int = 64
-    """Messages of one client that may wait for the event loop, and as many for an asynchronous handler, before its
-    socket is no longer read."""
-
     inbox_bytes: int = 1 << 20
-    """Bytes of the same."""
-
     handler_grace: float = 1.0
-    """Seconds that the asynchronous handlers of a connection have after its end, for what its client sent before. Then
-    the one that runs is cancelled and the messages that wait are dropped. 1 s covers a query of a database."""
-
     max_connection_tasks: int = 64
-    """Tasks of one connection that `Connection.spawn` runs at once; one more is an error. An application needs a few;
-    a client that can have one started with each message stops here."""
-
     backlog: int = 4096
-    """Connections that the kernel may hold before they are accepted; `net.core.somaxconn` may lower it."""
-
     max_connections: int = 100_000
-    """Connections at once, from their first byte on; more are answered with 503. 0: none, the system's limit of open
-    files alone. 100,000 idle ones take a gigabyte."""
-
     max_http_connections: int = 1_000
-    """Of those that speak plain HTTP: health checks, publishers, scrapers, and clients of an `app`, its WebSockets
-    too; more are answered with 503, but health checks with their answer."""
-
     http_reserve: int = 100
-    """Of these, kept for peers whose first request shows an API key: whoever holds all other connections does not
-    keep publishers out. At most half of `max_http_connections`; without API keys nothing is kept."""
-
     max_address_http_connections: int = 100
-    """Plain HTTP from one address, as in `max_address_connections`, without an API key; more are answered with 429. A
-    browser opens six, an office a hundred. Those of `trusted_proxies` do not count here. 0: none."""
-
     http_keepalive: float = 15.0
-    """Seconds for which a plain HTTP connection is kept after an answer: a scrape or a publish every 10 s uses it
-    again. The first request has `handshake_timeout`."""
-
     http_body_timeout: float = 30.0
-    """For the body of a publish by HTTP, and a second more for each `min_rate` bytes that have come. Bodies for routes
-    of the application have to go on within so long."""
-
     max_user_connections: int = 1_000
-    """Connections of one subject, parked sessions counted; the oldest of these gives way first, then the answer is 429.
-    A person has a few devices with some tabs each, an API key may serve a fleet. 0: none. Clients without an identity
-    are not counted."""
-
     max_address_connections: int = 4_096
-    """Connections from one address, or one /64 network of IPv6; more are answered with 429. An office, or a proxy that
-    nobody has named in `trusted_proxies`, fits. 0: none."""
-
     handshake_rate: float = 2_000.0
-    """New connections; more are answered with 503. About what one core authenticates. 0: none."""
-
     handshake_burst: int = 10_000
-    """As many clients as may lose their connections together and come back at once."""
-
     address_handshake_rate: float = 200.0
-    """New connections from one address, as in `max_address_connections`; more are answered with 429. 0: none."""
-
     address_handshake_burst: int = 2_000
-    """An office that comes back at once."""
-
     message_rate: float = 1_000.0
-    """Messages of one client. A session is told `rate_limited`, and the message is not done; a client without one is
-    not read for as long. As many reports of what has come (`received`) may come besides, 100 where this is less. 0:
-    none."""
-
     message_burst: int = 2_000
-    """Two seconds' worth: what a client sends again after it was away."""
-
     byte_rate: float = float(4 << 20)
-    """Bytes of the same: at 32 Mbit/s a client is no longer interactive. 0: none."""
-
     byte_burst: int = 8 << 20
-    """Some messages of the largest size."""
-
     ping_rate: float = 10.0
-    """Pings and pongs of one client; what is more is not answered. Libraries send one in 20 s. 0: none."""
-
     ping_burst: int = 100
-    """A library that makes up for a pause of the machine's."""
-
     max_refused: int = 1_000
-    """Messages over their rate until the connection is closed with 1008; `message_rate` a second are forgiven, so that
-    those who send twice as much for long are. A ping over its rate counts for ten."""
-
     max_rooms_per_connection: int = 128
-    """Rooms that a client may be in by its own wish, not counting `Connection.join` of the application. 0: none."""
-
     room_name: str = r"[\w:/@+=~#!,'()&-]+(\.[\w:/@+=~#!,'()&-]+)*"
-    """What a client may call a room, a regular expression for the whole name: parts with dots between, of letters and
-    digits of any script (not its combining marks) and a few signs. No space, no control character, no wildcard, and no
-    `$`, which other systems reserve. All names have at most 255 bytes."""
-
     max_age: float = 0.0
-    """Seconds until a connection is asked to come back, a tenth more or less by chance; sessions lose nothing by it.
-    0: never. For rolling load onto new nodes, where an hour or a day is usual."""
-
     token_notice: float = 60.0
-    """Seconds before an identity expires in which its client is asked for a new token; of short lives at most half."""
-
     token_grace: float = 10.0
-    """Seconds from there to the end of the connection: for clocks that differ, and a last attempt."""
-
     dry_run: bool = False
-    """Whether limits of clients are only counted, not enforced: for finding out what they should be. What protects
-    the process itself (bytes, fragments, waits) is enforced all the same."""
-
     drain_spread: float = 5.0
-    """When the server stops, sessions are told to come back at some moment within so long, so that whoever takes over
-    does not get all of them at once."""
-
     drain_timeout: float = 10.0
-    """What `stop` gives connections to take what waits for them and close."""
 
     def __post_init__(self) -> None:
         for field in msgspec.structs.fields(Config):
@@ -274,7 +230,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def is_room_name(self, name: str) -> bool:
         """Whether clients may call a room so, see `room_name`."""
-        return re.fullmatch(self.room_name, name) is not None and len(name.encode(errors="replace")) <= NAME_MAX
+        # A client may send some hundred of them at once: `re.fullmatch` would look for the pattern each time.
+        if _pattern(self.room_name).fullmatch(name) is None:
+            return False
+        return (len(name) if name.isascii() else len(name.encode(errors="replace"))) <= NAME_MAX
 
     @property
     def shard_count(self) -> int:
@@ -282,7 +241,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.shards or max(1, min(4, _processors() - 1))
 
 
-NAME_MAX = 255
+@lru_cache(maxsize=64)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
+
+
+NAME_MAX = ROOM_MAX
 """Bytes of a room's name."""
 
 MOST_COUNT = (1 << 53) - 1

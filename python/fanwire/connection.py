@@ -17,7 +17,7 @@ from fanwire.inbox import Inbox
 from fanwire.request import Request
 from fanwire.running import id_of_running
 from fanwire.session import Session
-from fanwire.state import TRANSITIONS, State
+from fanwire.state import SERVER, ConnectionState
 
 if TYPE_CHECKING:
     from fanwire.desk import Desk
@@ -41,8 +41,7 @@ class Connection:
         id: names this connection, and no other while the server runs.
         identity: what `authenticate` returned; None without it.
         request: path, query and address the client came with.
-        session: its session; None of a client without a subprotocol.
-        state: where it stands, see `State`.
+        state: where it stands, see `ConnectionState`.
         info: what the members of rooms with presence are told of it, any value of docs/values.md, at most 4,096
             bytes as JSON; set before `join`.
         rooms: the rooms it is in.
@@ -57,9 +56,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_engine", "_metadata", "_services", "answers", "close_code", "close_reason", "closed_by", "entering", "id",
-        "identity", "inbox", "info", "is_done", "link", "met", "opened_at", "received_bytes", "received_messages",
-        "request", "rooms", "session", "state", "tasks", "wished",
+        "_answers", "_engine", "_entering", "_inbox", "_is_done", "_link", "_met", "_metadata", "_services", "_session",
+        "_tasks", "_wished", "close_code", "close_reason", "closed_by", "id", "identity", "info", "opened_at",
+        "received_bytes", "received_messages", "request", "rooms", "state",
     )  # fmt: skip
 
     def __init__(
@@ -69,31 +68,37 @@ class Connection:
         self._services = services
         self._metadata: dict[str, Any] | None = None
         # Rooms that it becomes a member of when they are prepared, unless it leaves them before.
-        self.entering: set[str] | None = None
+        self._entering: set[str] | None = None
         # The application has closed it: what the client has sent before is no longer delivered.
-        self.is_done = False
+        self._is_done = False
         self.id = conn_id
         # What the engine calls its present transport, and the calls of its handlers.
-        self.link = conn_id
-        self.inbox: Inbox | None = None
+        self._link = conn_id
+        self._inbox: Inbox | None = None
         self.identity = identity
         self.info: Any = None
         self.request = request
         self.rooms: set[str] = set()
         # Those it is in by its own wish, and what `authorize` has answered for it.
-        self.wished: set[str] | None = None
-        self.answers: Answers | None = None
+        self._wished: set[str] | None = None
+        self._answers: Answers | None = None
         # The rooms whose `on_join` has begun, and the tasks of `spawn`.
-        self.met: set[str] | None = None
-        self.tasks: set[asyncio.Task[Any]] | None = None
-        self.session = session
-        self.state = State.CONNECTING
+        self._met: set[str] | None = None
+        self._tasks: set[asyncio.Task[Any]] | None = None
+        self._session = session
+        self.state = ConnectionState.CONNECTING
         self.close_code: int | None = None
         self.close_reason = ""
         self.closed_by: Literal["client", "server", "network"] | None = None
         self.received_messages = 0
         self.received_bytes = 0
         self.opened_at = time.monotonic()
+
+    @property
+    def session(self) -> str | None:
+        """The id of its session, which a client can resume and `Server.revoke` takes; None of a client without a
+        subprotocol, which has no session."""
+        return None if self._session is None else self._session.id
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -103,9 +108,9 @@ class Connection:
         return self._metadata
 
     @property
-    def is_parked(self) -> bool:
-        """Whether the client is away, and may come back."""
-        return self.state is State.PARKED
+    def is_reconnecting(self) -> bool:
+        """Whether the transport was lost and the session waits for its client, within `Config.grace`."""
+        return self.state is ConnectionState.RECONNECTING
 
     @property
     def message_id(self) -> str | None:
@@ -117,16 +122,16 @@ class Connection:
         """
         return id_of_running(self)
 
-    def join(self, room: str) -> int:
+    def join(self, room: str) -> int | None:
         """Makes the client a member of a room, whatever the room's policy says of clients' own wishes.
 
         In a room of latest values it gets the newest value of every key first and then the stream, with nothing
         missing or doubled between. A client with a session is told by a `joined` message.
 
         Returns:
-            The sequence number of the last message before the client's first. 0 where it is not known yet: with a
-            backplane, in a room with a history that has had no member on this node, which the client joins a moment
-            later.
+            The sequence number of the last message before the client's first; 0: the room has had none. None where it
+            is not known yet: with a backplane, in a room with a history that has had no member on this node, which the
+            client joins a moment later.
 
         Raises:
             ValueError: the name is empty or longer than 255 bytes.
@@ -138,11 +143,11 @@ class Connection:
         policy = services.policies.of(room)
         prepared = services.fabric.prepare(policy, room) if policy.history else None
         if prepared is not None:
-            if self.entering is None:
-                self.entering = set()
-            self.entering.add(room)
+            if self._entering is None:
+                self._entering = set()
+            self._entering.add(room)
             services.enter_later(self, room, prepared)
-            return 0
+            return None
         return services.memberships.join(self, room)[1]
 
     async def may(self, action: str, room: str) -> bool:
@@ -165,8 +170,8 @@ class Connection:
         """Ends the membership. Reliable messages of the room that wait are still delivered, before a session is told
         `left`. Those that wait and may be dropped, as of rooms of latest values, are dropped, and nobody is told."""
         check_room(room)
-        if self.entering is not None:
-            self.entering.discard(room)
+        if self._entering is not None:
+            self._entering.discard(room)
         if self._services.memberships.leave(self, room):
             self._services.desk.tell(self, "left", room=room)
 
@@ -191,7 +196,7 @@ class Connection:
             ValueError: it is larger than may wait for one connection.
             Overloaded: the engine cannot take more now.
             asyncio.TimeoutError: from the coroutine: not acknowledged.
-            ConnectionError: from the coroutine: the session has ended before.
+            Closed: from the coroutine: the session has ended before.
         """
         if delivery is not None:
             check_delivery_of(delivery)
@@ -201,11 +206,11 @@ class Connection:
             self._engine.send(self.id, payload, is_json, delivery)
             return None
         check_flag("ack", ack)
-        if self.session is None:
+        if self._session is None:
             raise TypeError("a client without a session cannot acknowledge: it offered no subprotocol")
         check_number("timeout", timeout, above=0)
         attempts = self._services.ack_attempts
-        return self._services.desk.send_until_acked(self, self.session, payload, is_json, timeout, attempts)
+        return self._services.desk.send_until_acked(self, self._session, payload, is_json, timeout, attempts)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Closes the connection after all that waits for it, within the server's `close_timeout`. Its session ends,
@@ -221,8 +226,8 @@ class Connection:
         check_integer("code", code)
         check_reason(reason)
         self._engine.close(self.id, code, reason, True)
-        self.is_done = True
-        self.closing(code, reason)
+        self._is_done = True
+        self._closing(code, reason)
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Runs a coroutine beside the handlers for as long as the connection lives. It is cancelled when the connection
@@ -253,21 +258,21 @@ class Connection:
         """
         return self._services.spawn(self, coroutine)
 
-    def closing(self, code: int, reason: str, by: Literal["client", "server"] = "server") -> None:
-        """Records that the closing handshake has begun; the first code stays. For the gateway, not for applications."""
-        if self.advance(State.CLOSING):
+    def _closing(self, code: int, reason: str, by: Literal["client", "server"] = "server") -> None:
+        """Records that the closing handshake has begun; the first code stays."""
+        if self._advance(ConnectionState.CLOSING):
             self.close_code = code
             self.close_reason = reason
             self.closed_by = by
 
-    def advance(self, state: State) -> bool:
-        """Takes the state if the table allows it. For the gateway, not for applications."""
-        if state not in TRANSITIONS[self.state]:
+    def _advance(self, state: ConnectionState) -> bool:
+        """Takes the state if the table allows it."""
+        if state not in SERVER[self.state]:
             return False
         self.state = state
         return True
 
-    def positions(self) -> dict[str, tuple[str, int]]:
+    def _positions(self) -> dict[str, tuple[str, int]]:
         """Where the rooms it is in are now: epoch and sequence number."""
         return {room: self._engine.position(room) for room in list(self.rooms)}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from fanwire.connection import Connection
 from fanwire.identity import subject_of
-from fanwire.state import State
+from fanwire.state import ConnectionState
 
 __all__ = ["ConnectionLog"]
 
@@ -39,7 +39,7 @@ class ConnectionLog:
 
     def because(self, connection: Connection, cause: str) -> None:
         """The engine says why a connection, or its transport, is about to end; `parked` or `ended` follows."""
-        if connection.state is not State.CLOSED:
+        if connection.state is not ConnectionState.CLOSED:
             self._causes[connection.id] = cause
 
     def parked(self, connection: Connection, why: str) -> None:
@@ -55,7 +55,7 @@ class ConnectionLog:
         if not logger.isEnabledFor(logging.INFO):
             return
         record = {
-            "event": "connection_ended" if connection.session is None else "session_ended",
+            "event": "connection_ended" if connection._session is None else "session_ended",
             **self._about(connection),
             "close_code": connection.close_code,
             "closed_by": connection.closed_by,
@@ -92,11 +92,11 @@ class ConnectionLog:
             self._write(record)
 
     def _about(self, connection: Connection) -> dict[str, Any]:
-        request, session = connection.request, connection.session
+        request, session = connection.request, connection._session
         return {
             "id": connection.id,
             "subject": subject_of(connection.identity),
-            "address": request.remote,
+            "address": request.remote or "",
             "transport": "wss" if request.is_secure else "ws",
             "codec": "raw" if session is None else session.codec.name,
             "duration": round(self._clock() - connection.opened_at, 3),

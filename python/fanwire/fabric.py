@@ -18,9 +18,9 @@ class Host(Protocol):
     def renewed(self, room: str) -> None:
         """The numbering of a room had to begin anew."""
 
-    def obey(self, what: str, whom: str | None, reason: str) -> None:
-        """An order: "disconnect_user", "revoke" or "reauthorize"; or "moved", the client of a session has come back to
-        another node."""
+    def obey(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
+        """An order: "disconnect_user", "revoke", "reauthorize" or "remove" (from the room); or "moved", the client of a
+        session has come back to another node."""
 
     def for_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
         """A message to a user who is here, too."""
@@ -78,8 +78,8 @@ class Fabric:
         key: str | None = None,
         exclude: Sequence[int] = (),
         delivery: str | None = None,
-    ) -> int:
-        """Publishes, from any thread; see `Engine.publish`. 0 where the number is not known yet."""
+    ) -> int | None:
+        """Publishes, from any thread; see `Engine.publish`. None where the number is not known yet."""
         return self.engine.publish(room, payload, json, key, exclude, delivery)
 
     def publish_acked(
@@ -110,6 +110,16 @@ class Fabric:
         """
         was_there, _ = self.engine.forget(room, key)
         return was_there
+
+    async def history(
+        self, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
+    ) -> tuple[str, list[tuple[int, bytes]]]:
+        """What a room keeps: see `Engine.history`.
+
+        Raises:
+            Unavailable: the others cannot be reached.
+        """
+        return self.engine.history(room, after, limit)
 
     def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None = None) -> Awaitable[None] | None:
         """Before a client of this node joins a room, from a position on: what has to be awaited, if anything.
@@ -149,5 +159,5 @@ class Fabric:
     def moved_here(self, session: str) -> None:
         """The client of another node's session is here now. On the loop's thread."""
 
-    def order(self, what: str, whom: str | None, reason: str = "") -> None:
+    def order(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
         """Has something done on all other nodes, see `Host.obey`; on those that are cut off, when they are back."""

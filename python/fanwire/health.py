@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -93,7 +94,8 @@ class Health:
         self._errors.log(logging.ERROR, "%s failed", where, kind=kind, error=error)
 
     def handler_error(self, handler: str, about: object, error: BaseException) -> None:
-        """A function of the application has raised.
+        """A function of the application has raised. One traceback a minute is logged of each function, type of error
+        and line that has raised it.
 
         Args:
             handler: its qualified name.
@@ -101,7 +103,8 @@ class Health:
             error: what it has raised.
         """
         self._counters.handler_error(handler)
-        kind = (handler, type(error).__qualname__)
+        # By the line that has raised, not by the text: a text may hold what a peer has sent, and lines are bounded.
+        kind = (handler, type(error).__qualname__, *_place_of(error))
         self._errors.log(logging.ERROR, "handler %s failed for %r", handler, about, kind=kind, error=error)
 
     def info(self, message: str, *args: object) -> None:
@@ -111,3 +114,11 @@ class Health:
     def warning(self, message: str, *args: object) -> None:
         """The same as a warning."""
         self._lines.log(logging.WARNING, message, *args)
+
+
+def _place_of(error: BaseException) -> list[str]:
+    """Where an error was raised, such as "app.py:12"; nothing if it was not."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return [] if trace is None else [f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"]  # noqa: PTH119

@@ -16,12 +16,12 @@ __all__ = ["ANONYMOUS", "Anonymous", "Identity", "check_identity", "expiry_of", 
 
 
 class Anonymous(enum.Enum):
-    """The type of `ANONYMOUS`, for annotations: `def authenticate(request) -> User | fanwire.Anonymous`."""
+    """The type of `ANONYMOUS`, for annotations: `def authenticate(request) -> User | fanwire.auth.Anonymous`."""
 
     ANONYMOUS = "anonymous"
 
     def __repr__(self) -> str:
-        return "fanwire.ANONYMOUS"
+        return "fanwire.auth.ANONYMOUS"
 
 
 ANONYMOUS: Final = Anonymous.ANONYMOUS

@@ -12,7 +12,7 @@ from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.health import Health
 from fanwire.identity import expiry_of
-from fanwire.state import State
+from fanwire.state import ConnectionState
 from fanwire.timer_wheel import TimerWheel
 
 __all__ = ["Lifetimes", "Owner"]
@@ -111,7 +111,7 @@ class Lifetimes:
 
     def _do_what_is_due(self, connection: Connection, life: _Life) -> None:
         life.timer = None
-        if connection.state is not State.OPEN:
+        if connection.state is not ConnectionState.OPEN:
             self.end(connection)
             return
         now = self._loop.time()

@@ -11,7 +11,7 @@ from fanwire.encoding import plain
 from fanwire.fabric import Fabric
 from fanwire.policy import Policies
 from fanwire.roster import LISTED, Page, Roster, check_info, member_text
-from fanwire.state import State
+from fanwire.state import ConnectionState
 
 __all__ = ["Memberships"]
 
@@ -78,22 +78,22 @@ class Memberships:
                 self._set_blind(connection, room, not sees)
             try:
                 position = self._engine.join(
-                    connection.id, room, since, reply=connection.session is not None, re=re, extra=extra,
+                    connection.id, room, since, reply=connection._session is not None, re=re, extra=extra,
                     is_state=is_state, only_whole=only_whole, again=again,
                 )  # fmt: skip
             except BaseException:
                 self._set_blind(connection, room, False)
                 raise
             # Of one that has ended nothing is noted: nobody would ever take it back.
-            if again or connection.state is State.CLOSED or (only_whole and position[2] is not None):
+            if again or connection.state is ConnectionState.CLOSED or (only_whole and position[2] is not None):
                 if not again:
                     self._set_blind(connection, room, False)
                 return position
             connection.rooms.add(room)
             if by_wish:
-                if connection.wished is None:
-                    connection.wished = set()
-                connection.wished.add(room)
+                if connection._wished is None:
+                    connection._wished = set()
+                connection._wished.add(room)
             if roster is not None:
                 self._rosters[room] = roster
                 roster.come(name, info, text, is_here=True)
@@ -109,8 +109,8 @@ class Memberships:
             if room not in connection.rooms:
                 return False
             connection.rooms.discard(room)
-            if connection.wished is not None:
-                connection.wished.discard(room)
+            if connection._wished is not None:
+                connection._wished.discard(room)
             self._engine.leave(connection.id, room)
             self._leave_presence(connection, room)
         self._fabric.left(room)
@@ -121,8 +121,9 @@ class Memberships:
         """A connection has ended, and the engine knows."""
         with self._lock:
             rooms, connection.rooms = connection.rooms, set()
-            for room in rooms:
-                self._leave_presence(connection, room)
+            if self._rosters or self._blind:
+                for room in rooms:
+                    self._leave_presence(connection, room)
         for room in rooms:
             self._fabric.left(room)
             self._changed(connection, room, False)

@@ -5,21 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwire.checks import check_function
 from fanwire.identity import scopes_of, subject_of
+from fanwire.protocol.table import DELIVERIES
 
 if TYPE_CHECKING:
     from fanwire.connection import Connection
 
-__all__ = ["DELIVERIES", "Delivery", "Policies", "RoomPolicy", "Rule", "Snapshot", "check_delivery", "parse_rule"]
-
-Delivery = Literal["reliable", "latest", "drop-oldest", "drop-newest"]
-"""The delivery classes, see `Server.room`."""
-
-DELIVERIES: tuple[str, ...] = get_args(Delivery)
-"""Their names."""
+__all__ = ["Policies", "RoomPolicy", "Rule", "Snapshot", "check_delivery", "parse_rule"]
 
 
 def check_delivery(name: str) -> None:
@@ -70,6 +65,11 @@ class RoomPolicy(NamedTuple):
     see_members: Check = None
     see_history: Check = None
     when_away: str = "wait"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether one who joins gets nothing at first but what the engine has, and the others are not told."""
+        return self.snapshot is None and self.delivery != "latest" and not self.presence
 
     def rule(self, action: str) -> Check:
         """Who may do this: one of `rights.ACTIONS`."""

@@ -16,6 +16,7 @@ from fanwire.errors import Refused
 from fanwire.identity import subject_of
 from fanwire.lifetimes import Lifetimes
 from fanwire.meter import Meter, Rate
+from fanwire.protocol.table import TOKEN_MAX
 from fanwire.reject import Reject
 from fanwire.session import Session
 from fanwire.wire import Incoming, Refusal
@@ -26,7 +27,7 @@ __all__ = ["Renewal", "Token"]
 class Token(msgspec.Struct):
     """The payload of `token`."""
 
-    token: Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=TOKEN_MAX)]
 
 
 class Renewal:
@@ -58,9 +59,9 @@ class Renewal:
             raise Refusal("rate_limited", "too many tokens", retry=True, retry_after=wait)
         if not token.isascii() or not token.isprintable():
             raise Refusal("unauthorized", UNKNOWN)
-        link = connection.link
+        link = connection._link
         try:
-            identity = self._authentication.ask(connection.request.with_token(token))
+            identity = self._authentication.ask(connection.request._with_token(token))
             if iscoroutine(identity):
                 identity = await identity
         except Refused as refused:
@@ -74,7 +75,7 @@ class Renewal:
         if subject_of(identity) != subject_of(connection.identity):
             # Neither is told which: the one may have been stolen.
             raise Refusal("unauthorized", UNKNOWN)
-        if connection.link == link:
+        if connection._link == link:
             # Otherwise it has come back meanwhile, with a token that it has shown later than this one.
             connection.identity = identity
             self._lifetimes.renewed(connection)

@@ -12,15 +12,16 @@ import msgspec
 
 from fanwire._engine import Engine
 from fanwire.connection import Connection
+from fanwire.protocol.table import SEQ_MAX, TAKEN_ROOMS
 from fanwire.session import Session
 from fanwire.wire import Incoming, Room
 
 __all__ = ["ROOMS_MAX", "Reports"]
 
-ROOMS_MAX = 1024
+ROOMS_MAX = TAKEN_ROOMS
 """Rooms of one report. A client is in 128 by its own wish, and its application may have joined more for it."""
 
-Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
 
 
 class Taken(msgspec.Struct):

@@ -10,6 +10,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from fanwire.checks import check_texts
 from fanwire.errors import Refused
+from fanwire.protocol.table import TOKEN_OFFER
 
 __all__ = ["Request", "check_sources", "text_of"]
 
@@ -21,7 +22,7 @@ class Request:
         target: the request target; it is ASCII.
         headers: the block of header lines as it came, with CRLF between; values are any bytes. It is read only when the
             application asks for a header.
-        remote: the client's address, behind proxies that are trusted the one they name.
+        remote: the client's address, behind proxies that are trusted the one they name; "" or None: it has none.
         is_secure: whether the client speaks TLS, to us or to a trusted proxy.
         is_origin_allowed: whether cookies may be believed, see `cookie`.
 
@@ -29,7 +30,7 @@ class Request:
         path: the path, percent-decoded, without the query.
         query_string: what follows the first `?`, as it came, but without a parameter `token`. Of a query with more than
             100 parameters nothing is left.
-        remote: the client's address, "" where there is none.
+        remote: the client's address; None of a Unix socket, which has none.
         is_secure: whether the client speaks TLS.
         renewal: the new token of a client that is connected already; None of one that wants to be.
     """
@@ -39,11 +40,11 @@ class Request:
     )  # fmt: skip
 
     def __init__(
-        self, target: bytes, headers: bytes, remote: str, is_secure: bool, is_origin_allowed: bool = False
+        self, target: bytes, headers: bytes, remote: str | None, is_secure: bool, is_origin_allowed: bool = False
     ) -> None:
         path, _, query = target.decode("ascii").partition("?")
         self.path = unquote(path) if "%" in path else path
-        self.remote = remote
+        self.remote = remote or None
         self.is_secure = is_secure
         self.renewal: str | None = None
         self._is_origin_allowed = is_origin_allowed
@@ -151,7 +152,7 @@ class Request:
                 return str(found)
         return None
 
-    def with_token(self, token: str) -> Request:
+    def _with_token(self, token: str) -> Request:
         """The same request with this token as `Authorization: Bearer` and no other credential: how a client that is
         connected shows a new one."""
         # One line, whatever the token is.
@@ -161,7 +162,7 @@ class Request:
         renewed.renewal = token
         return renewed
 
-    def forget_headers(self) -> None:
+    def _forget_headers(self) -> None:
         """Gives the headers' memory back: a kilobyte or two for every connection that just sits there."""
         self._headers = b""
         self._query_token = None
@@ -201,8 +202,6 @@ def check_sources(sources: Sequence[str]) -> tuple[str, ...]:
 
 MAX_FIELDS = 100
 """Fields of a query; one with more has none: anybody may send one, and each field costs a microsecond."""
-
-TOKEN_OFFER = "fanwire.token."  # noqa: S105 - the prefix of one
 
 _SOURCES = {"header": "bearer", "subprotocol": "subprotocol_token", "query": "query_token"}
 

@@ -23,6 +23,9 @@ Authorize = Callable[[Any, str, str], bool | Refused | Awaitable[bool | Refused]
 ACTIONS = ("join", "publish", "presence", "history")
 """What is asked for: to be a member; to publish; to be told who is there; to get messages from before one joined."""
 
+ALONE = {action: frozenset((action,)) for action in ACTIONS}
+"""Each of them by itself."""
+
 
 class Rights:
     """Decides. Both the room's rule and the application have to allow it.
@@ -60,13 +63,21 @@ class Rights:
             Refusal: `overloaded`, it took too long.
             Exception: whatever the application raises, but `Refused`, which is a no.
         """
+        if (
+            self._authorize is None
+            and len(actions) == 1
+            and actions[0] != "publish"
+            and policy.rule(actions[0]) is None
+        ):
+            # Without anybody to ask, and the same for all: a flood of joins costs the less.
+            return ALONE[actions[0]]
         required = actions if required is None else required
         open_actions = [action for action in actions if self._rule_allows(connection, policy, room, action, required)]
         if self._authorize is None:
             return frozenset(open_actions)
-        known = connection.answers
+        known = connection._answers
         if known is None:
-            known = connection.answers = Answers()
+            known = connection._answers = Answers()
         now = time.monotonic()
         unknown = [action for action in open_actions if known.find(action, room, now) is None]
         for place, action in enumerate(unknown):
@@ -89,7 +100,7 @@ class Rights:
     ) -> frozenset[str]:
         assert self._authorize is not None  # noqa: S101 - the caller has asked it
         # Those known already are looked up now: they may be too old when the others are here.
-        known = connection.answers or Answers()
+        known = connection._answers or Answers()
         now = time.monotonic()
         granted = {action for action in open_actions if known.find(action, room, now)}
         identity = connection.identity
@@ -102,7 +113,7 @@ class Rights:
                 allowed = await self._calls.wait(asked, name_of(self._authorize), connection, self._timeout)
             except TooSlow:
                 raise Refusal("overloaded", "authorize took too long", retry=True, retry_after=1.0) from None
-            if connection.answers is not known:
+            if connection._answers is not known:
                 # It is about another identity, or from before `reauthorize`: what was asked, is asked again.
                 again = self.granted(connection, policy, room, open_actions, required)
                 return await again if isawaitable(again) else again

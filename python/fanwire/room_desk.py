@@ -19,6 +19,7 @@ from fanwire.limits import Limits
 from fanwire.memberships import Memberships
 from fanwire.once import Dropped, Once
 from fanwire.policy import Policies, RoomPolicy
+from fanwire.protocol.table import SEQ_MAX
 from fanwire.reduction import short
 from fanwire.rights import Rights
 from fanwire.roster import LISTED
@@ -35,7 +36,7 @@ class Since(msgspec.Struct):
     """Where a client wants to go on from."""
 
     epoch: str
-    seq: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+    seq: Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
 
 
 class Join(msgspec.Struct):
@@ -49,6 +50,10 @@ class Listing(msgspec.Struct):
 
     after: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=LISTED)] | None = None
+
+
+JOIN, LISTING = Join | None, Listing | None
+"""Made once: to make and to hash such a type takes longer than to read a payload."""
 
 
 class RoomDesk:
@@ -101,10 +106,14 @@ class RoomDesk:
         is_full = len(connection.rooms) >= self._limits.config.max_rooms_per_connection > 0
         if is_full and room not in connection.rooms and self._limits.over("max_rooms_per_connection"):
             raise Refusal("room_limit", f"the client is in {len(connection.rooms)} rooms, and may be in no more")
-        since = session.codec.payload(incoming, Join | None)
-        position = since and since.since and (since.since.epoch, since.since.seq)
+        # Most say nothing more, which is read as null.
+        payload: Join | None = session.codec.payload(incoming, JOIN) if incoming.payload else None
+        since = None if payload is None else payload.since
+        position = None if since is None else (since.epoch, since.seq)
         actions = ["join", *(["presence"] if policy.presence else []), *(["history"] if position else [])]
         granted = self._rights.granted(connection, policy, room, actions, ("join",))
+        if type(granted) is frozenset:
+            return self._enter(connection, policy, room, position, incoming.id, granted)
         enter = partial(self._enter, connection, policy, room, position, incoming.id)
         return self._once_granted(granted, enter) if isawaitable(granted) else enter(granted)
 
@@ -126,11 +135,14 @@ class RoomDesk:
     ) -> Awaitable[None] | None:
         if "join" not in granted:
             raise Refusal("forbidden", f"room {room!r} is not open to this client")
-        join = partial(self._memberships.join, connection, room, re=re, sees="presence" in granted, by_wish=True)
+        sees, extra = "presence" in granted, ""
         if since is not None and "history" not in granted:
-            since = None
-            join.keywords["extra"] = ',"reason":"forbidden"'
+            since, extra = None, ',"reason":"forbidden"'
         prepared = self._fabric.prepare(policy, room, since)
+        if prepared is None and since is None and policy.is_plain:
+            self._memberships.join(connection, room, re=re, extra=extra, sees=sees, by_wish=True)
+            return None
+        join = partial(self._memberships.join, connection, room, re=re, extra=extra, sees=sees, by_wish=True)
         enter = partial(self._enter_prepared, policy, room, since, join)
         return enter() if prepared is None else self._once_prepared(prepared, enter)
 
@@ -298,7 +310,7 @@ class RoomDesk:
         """Tells who is there."""
         room, policy = self._room(incoming)
         granted = self._rights.granted(connection, policy, room, ("join", "presence") if policy.presence else ())
-        listing = session.codec.payload(incoming, Listing | None) or Listing()
+        listing = session.codec.payload(incoming, LISTING) or Listing()
         tell = partial(self._tell_presence, connection, session, incoming, room, listing)
         return self._once_granted(granted, tell) if isawaitable(granted) else tell(granted)
 
@@ -333,11 +345,11 @@ class RoomDesk:
     def _room(self, incoming: Incoming) -> tuple[str, RoomPolicy]:
         if incoming.room is None:
             raise Refusal("bad_message", f"{incoming.type} needs a room", path="$.room")
-        is_short = len(incoming.room.encode(errors="replace")) <= NAME_MAX
-        is_name = self._limits.config.is_room_name(incoming.room)
-        if not is_name and (self._limits.over("room_name") or not is_short):
-            text = f"room must be a name that Config.room_name allows, got {short(incoming.room)}"
-            raise Refusal("bad_room", text, path="$.room")
+        if not self._limits.config.is_room_name(incoming.room):
+            is_short = len(incoming.room.encode(errors="replace")) <= NAME_MAX
+            if self._limits.over("room_name") or not is_short:
+                text = f"room must be a name that Config.room_name allows, got {short(incoming.room)}"
+                raise Refusal("bad_room", text, path="$.room")
         return incoming.room, self._policies.of(incoming.room)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from fanwire.encoding import document
 from fanwire.encoding import packed as pack
+from fanwire.protocol.table import INFO_MAX, MEMBERS_BYTES, MEMBERS_LISTED
 
 __all__ = ["LISTED", "Page", "Roster", "check_info", "member_text"]
 
@@ -209,11 +210,8 @@ def check_info(info: Any) -> None:
         raise ValueError(f"Connection.info must be at most {INFO_MAX} bytes of JSON, got {size}")
 
 
-LISTED = 1000
+LISTED = MEMBERS_LISTED
 """Members in a list. In larger rooms the count is what matters, and there are pages."""
 
-LISTED_BYTES = 64 << 10
+LISTED_BYTES = MEMBERS_BYTES
 """Bytes of them, about: each joiner gets such a list."""
-
-INFO_MAX = 4096
-"""Bytes of what is told of one member: it goes to all others."""

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
+from fanwire.protocol.table import IDS_REMEMBERED
+
 __all__ = ["Seen"]
 
 
@@ -19,7 +21,7 @@ class Seen:
             forgotten, for whom no attempt is under way any more.
     """
 
-    def __init__(self, max_ids: int = 1024, max_owners: int = 10_000, max_total: int = 500_000) -> None:
+    def __init__(self, max_ids: int = IDS_REMEMBERED, max_owners: int = 10_000, max_total: int = 500_000) -> None:
         self._max_ids = max_ids
         self._max_owners = max_owners
         self._max_total = max_total

@@ -15,14 +15,23 @@ from typing import Any, ClassVar, Literal
 
 from prometheus_client import CollectorRegistry
 
-from fanwire._engine import Engine, EngineClosed, EngineError
+from fanwire._engine import Engine
 from fanwire.application import Application
-from fanwire.arguments import check_delivery_of, check_publish, check_reason, check_room, check_subject, ids_of
+from fanwire.arguments import (
+    check_delivery_of,
+    check_position,
+    check_publish,
+    check_reason,
+    check_room,
+    check_subject,
+    ids_of,
+)
 from fanwire.authentication import Authenticate, Authentication
 from fanwire.backplane.base import Backplane
 from fanwire.beside import check_port, port_taken
 from fanwire.calls import Calls
-from fanwire.checks import check_number, check_text
+from fanwire.checks import check_integer, check_number, check_text
+from fanwire.client.message import Position
 from fanwire.cluster import Cluster
 from fanwire.cluster.records import Records
 from fanwire.cluster.troubles import Troubles
@@ -32,6 +41,7 @@ from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.deadline import Deadline, bounded
 from fanwire.encoding import encode
+from fanwire.errors import Closed, EngineFailed
 from fanwire.fabric import Fabric
 from fanwire.gateway.http import HttpSide
 from fanwire.gateway.http_body import Options
@@ -41,6 +51,7 @@ from fanwire.handshake.newcomers import Newcomers
 from fanwire.handshake.tls import Tls
 from fanwire.health import Health
 from fanwire.hub import Hub
+from fanwire.kept import KeptMessage, kept_message
 from fanwire.lifecycle import Lifecycle, Parts
 from fanwire.limits import Limits
 from fanwire.listeners import Listeners, Place, Tcp
@@ -88,8 +99,8 @@ class Server(Application):
             passes (systemd.socket(5)). It stays open when the server stops: connections wait there for the next start.
         authenticate: gets the `Request` before the upgrade; returns the identity of who asks, or raises `Refused`.
             None, False, and any other false value is a refusal (401). To let a client in without an identity, return
-            `fanwire.ANONYMOUS`: `Connection.identity` is then None. What it raises otherwise, and an answer that can be
-            no identity such as True or a dictionary without a subject, is logged and answered with 500. May be a
+            `fanwire.auth.ANONYMOUS`: `Connection.identity` is then None. What it raises otherwise, and an answer that
+            can be no identity such as True or a dictionary without a subject, is logged and answered with 500. May be a
             coroutine function: its task is cancelled if the client leaves before it has answered. An identity that has
             expired is still accepted within `Config.token_grace` after its expiry. `fanwire.auth` has some ready-made.
         authorize: gets an identity, an action ("join", "publish", "presence" or "history") and a room's name, where the
@@ -194,7 +205,7 @@ class Server(Application):
         exclude: Connection | Iterable[Connection] | None = None,
         *,
         delivery: str | None = None,
-    ) -> int:
+    ) -> int | None:
         """Sends a message to every member of a room. Returns at once, whoever is slow; may be called from any thread.
 
         Args:
@@ -205,15 +216,16 @@ class Server(Application):
             delivery: another delivery class than the room's.
 
         Returns:
-            The message's sequence number in the room, from 1. 0 with a backplane, for a room with a history: the number
-            is known once it is stored, see `publish_acked`. Stored messages come to members here as to all others.
+            The message's sequence number in the room, from 1. None with a backplane, for a room with a history: the
+            number is known once it is stored, see `publish_acked`. Stored messages come to members here as to all
+            others.
 
         Raises:
             TypeError: a value is of a type that docs/values.md does not name; the text begins with its path.
             ValueError: a value cannot be carried exactly (its path begins the text), the name is too long, the message
                 larger than may wait for one connection, or a key is given though the delivery class is not "latest".
             Overloaded: the engine cannot take more now; nothing was sent.
-            EngineClosed: the server is not running.
+            Closed: the server is not running.
         """
         check_publish(room, key, delivery)
         payload, is_json = encode(data, self.config.max_nesting)
@@ -265,7 +277,7 @@ class Server(Application):
         Arguments and errors are those of `publish`."""
         check_delivery_of(delivery)
         payload, is_json = encode(data, self.config.max_nesting)
-        self.engine.broadcast(payload, is_json, ids_of(exclude), delivery)
+        self._engine.broadcast(payload, is_json, ids_of(exclude), delivery)
 
     def forget(self, room: str, key: str) -> bool:
         """Forget the newest value of a key on all nodes. Returns at once; may be called from any thread.
@@ -285,7 +297,7 @@ class Server(Application):
         Raises:
             ValueError: the key is too long.
             Overloaded: the engine cannot take more now; nothing was forgotten, so try again later.
-            EngineClosed: the server is not running.
+            Closed: the server is not running.
 
         Example::
 
@@ -296,17 +308,77 @@ class Server(Application):
         check_text("key", key, empty=True)
         return self._running.fabric.forget(room, key)
 
-    def members(self, room: str) -> int:
-        """How many members a room has at this node. With presence, `Server.presence` knows those of all nodes."""
-        return self.engine.members(check_room(room))
+    def count(self, room: str) -> int:
+        """How many members a room has at this node; 0 of a room that does not exist. May be called from any thread.
+        With presence, `Server.presence` knows the members at all nodes.
+
+        Raises:
+            Closed: the server is not running.
+        """
+        return self._engine.members(check_room(room))
+
+    def rooms(self) -> dict[str, int]:
+        """The rooms of this node by name, with the number of members that each has here; may be called from any thread.
+
+        These are the rooms with members and those that keep messages or values. Others are forgotten when there are
+        `Config.max_rooms`, so that is the most that the dictionary has. It is a copy; with 100,000 rooms the call takes
+        some 30 ms.
+
+        Raises:
+            Closed: the server is not running.
+
+        Example::
+
+            for room, count in server.rooms().items():
+                print(room, count)
+        """
+        return self._engine.rooms()
+
+    async def history(self, room: str, *, after: Position | None = None, limit: int = 100) -> list[KeptMessage]:
+        """Reads what a room keeps, oldest first: this node's history or, with a backplane, the room's log, which is
+        that of all nodes. To be called on the server's loop.
+
+        Args:
+            room: the room's name; its rule has a `history`.
+            after: reads the messages that follow this position, such as that of the last message of the page before.
+                What is no longer kept is missing, so the first number may be higher by more than one. In a room whose
+                numbering has begun anew since (another `epoch`), reads from the first message that is kept. None: the
+                newest messages. For these a log is read from its beginning, up to the rule's `history` messages.
+            limit: messages at most, 1 to 1,000.
+
+        Raises:
+            TypeError: `after` is no position.
+            ValueError: the room keeps no history, or the limit is out of range.
+            Unavailable: the backplane is away; try again later.
+            Closed: the server is not running.
+
+        Example::
+
+            for message in await server.history("chat", limit=20):
+                print(message.seq, message.data)
+        """
+        check_room(room)
+        check_integer("limit", limit, least=1, most=MOST_HISTORY)
+        start = None if after is None else check_position(after)
+        parts, policy = self._running, self._policies.of(room)
+        if policy.history == 0:
+            raise ValueError(f"room {room!r} keeps no history: declare it with Server.room(pattern, history=...)")
+        epoch, parcels = await parts.fabric.history(policy, room, start, limit)
+        messages = []
+        for seq, parcel in parcels:
+            try:
+                messages.append(kept_message(room, Position(epoch, seq), parcel))
+            except ValueError as error:  # noqa: PERF203 - the others are right
+                parts.fabric.note("malformed", f"{error} (room {room!r}, message {seq})")
+        return messages
 
     def stats(self) -> dict[str, Any]:
         """What this node has done since its engine started; see `_engine.pyi` for the entries.
 
         Raises:
-            EngineClosed: the server is not running.
+            Closed: the server is not running.
         """
-        return self.engine.stats()
+        return self._engine.stats()
 
     # Who may stay, from any thread.
 
@@ -336,6 +408,36 @@ class Server(Application):
         if isinstance(session, str):
             hub.fabric.order("revoke", session, reason)
 
+    def remove(self, room: str, member: str | Connection, *, reason: str = "") -> None:
+        """Takes a member out of a room, on all nodes; may be called from any thread. Clients with a session are told
+        `left`, and `fanwire.connect` ends the `Room` with the code "removed". Does nothing where it is no member.
+
+        It may join again. To keep it out, make sure first that `authorize` or the room's rule says no: both are asked
+        again after this.
+
+        Args:
+            room: the room's name.
+            member: a subject, for all of its connections and waiting sessions on whatever nodes; or a connection.
+            reason: told to the clients.
+
+        Raises:
+            TypeError: an argument is of the wrong type.
+            ValueError: the name or the subject is empty, or the name too long.
+            Closed: the server is not running.
+
+        Example::
+
+            server.remove("chat", "bob", reason="the moderator has asked you to leave")
+        """
+        check_room(room)
+        if not isinstance(member, Connection):
+            check_text("member", member)
+        check_reason(reason)
+        hub = self._running_hub
+        hub.on_loop(hub.remove, room, member, reason)
+        if isinstance(member, str):
+            hub.fabric.order("remove", member, reason, room)
+
     def reauthorize(self, subject: str | None = None) -> None:
         """Forgets what `authorize` has answered, for one subject or for all, and asks again about the rooms that
         clients have joined by their own wish: whoever may no longer be there leaves, and is told `left`."""
@@ -359,7 +461,7 @@ class Server(Application):
         Raises:
             TypeError: a value is of a type that docs/values.md does not name; the text begins with its path.
             ValueError: the subject is empty, or there is no such delivery class.
-            EngineClosed: the server is not running.
+            Closed: the server is not running.
         """
         check_subject(subject)
         check_delivery_of(delivery)
@@ -544,7 +646,7 @@ class Server(Application):
 
         Raises:
             OSError: as `start`.
-            EngineError: a thread of the engine has failed.
+            EngineFailed: a thread of the engine has failed.
         """
         signals = Signals()
         try:
@@ -553,7 +655,8 @@ class Server(Application):
             signals.restore()
 
     def run(self) -> None:
-        """Runs `serve` on uvloop: the whole program of a server that only serves. See `fanwire.collector`.
+        """Runs `serve` on uvloop: the whole program of a server that only serves. See `fanwire.collector`. Where it
+        listens is logged at INFO (logger `fanwire`).
 
         What is left of the application a second after `serve` has returned, such as a function in a thread or a handler
         that swallows its cancellation, is named in the log and ends with the process: this does not return then.
@@ -601,34 +704,32 @@ class Server(Application):
         await self.stop()
 
     @property
-    def host(self) -> str:
-        """The host that it was given; empty if it listens at a Unix socket or an inherited one."""
+    def host(self) -> str | None:
+        """The host that it was given; None if it listens at a Unix socket or an inherited one."""
         place = self._listeners.place
-        return place.host if isinstance(place, Tcp) else ""
+        return place.host if isinstance(place, Tcp) else None
 
     @property
-    def port(self) -> int:
-        """The port it listens at. Where the argument is 0: 0 before the start, and any free port from then on. 0 at a
-        Unix socket; of several inherited sockets, the port of the first that has one."""
-        return self._listeners.port
+    def port(self) -> int | None:
+        """The port it listens at. Where the argument is 0, any free one: None before the start. None at a Unix socket;
+        of several inherited sockets, the port of the first that has one, and None before the start."""
+        return self._listeners.port or None
 
     @property
     def url(self) -> str:
         """Where clients on this machine connect to, without `prefix`, such as "ws://127.0.0.1:8000", or
-        "ws://127.0.0.1:8000/fanwire" beside an `app`; see `port`. With `fd`: empty until it was started.
+        "ws://127.0.0.1:8000/fanwire" beside an `app`.
 
         At a Unix socket such as "ws+unix:/run/fanwire.sock", which only names the place: `fanwire.connect` cannot
-        connect there. Use a proxy, or `websockets.unix_connect(path, "ws://localhost/")`."""
-        return self._listeners.url("ws" if self._ssl is None else "wss", self._http.mount)
-
-    @property
-    def engine(self) -> Engine:
-        """The engine.
+        connect there. Use a proxy, or `websockets.unix_connect(path, "ws://localhost/")`.
 
         Raises:
-            EngineClosed: the server is not running.
+            Closed: the server was given port 0 or `fd` and has not been started, so where it listens is not known.
         """
-        return self._running.engine
+        url = self._listeners.url("ws" if self._ssl is None else "wss", self._http.mount)
+        if not url or (isinstance(self._listeners.place, Tcp) and self.port is None):
+            raise Closed("where the server listens is known once it has started")
+        return url
 
     # Inside.
 
@@ -639,12 +740,14 @@ class Server(Application):
                 hub, stopping = self._running_hub, self._life.stopping
                 asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 signals.handle(asked)
-                if ready is not None:
+                if ready is None:
+                    logger.info("listening at %s", self.url)
+                else:
                     ready()
                 ends: list[asyncio.Future[Any]] = [hub.failed, stopping, asked]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if hub.failed.done():
-                    raise EngineError(hub.failed.result())
+                    raise EngineFailed(hub.failed.result())
         finally:
             signals.release()
 
@@ -653,16 +756,21 @@ class Server(Application):
         return self._life.is_running
 
     @property
-    def _engine(self) -> Engine | None:
-        return None if self._life.parts is None else self._life.parts.engine
+    def _engine(self) -> Engine:
+        """The engine of a server that runs.
+
+        Raises:
+            Closed: the server is not running.
+        """
+        return self._running.engine
 
     @property
     def _hub(self) -> Hub | None:
         return None if self._life.parts is None else self._life.parts.hub
 
     def _room_added(self, policy: RoomPolicy) -> None:
-        if self._engine is not None:
-            _add_rule(self._engine, policy)
+        if self._life.parts is not None:
+            _add_rule(self._life.parts.engine, policy)
 
     @property
     def _running_hub(self) -> Hub:
@@ -672,11 +780,11 @@ class Server(Application):
     def _running(self) -> Parts:
         parts = self._life.parts
         if parts is None:
-            raise EngineClosed(NOT_RUNNING)
+            raise Closed(NOT_RUNNING)
         return parts
 
     def _engine_stats(self) -> dict[str, Any]:
-        return {} if self._engine is None else self.stats()
+        return {} if self._life.parts is None else self.stats()
 
     def _gauges(self) -> dict[str, int]:
         if self._life.parts is None:
@@ -715,6 +823,9 @@ def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
         history_age=policy.history_age,
     )
 
+
+MOST_HISTORY = 1000
+"""Messages of a page of `Server.history`: they are decoded on the loop, some milliseconds for so many."""
 
 UNDO = 1.0
 """Seconds for each part of a server to stop whose start has failed."""

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from fanwire.meter import Meter
+from fanwire.protocol.table import REPORT_BYTES, REPORT_MESSAGES, UNCOUNTED
 from fanwire.wire import Codec, Incoming, Refusal
 
 __all__ = ["Phase", "Session", "lineage_of"]
@@ -82,10 +83,15 @@ class Session:
             self.received += 1
         return incoming
 
+    def refused(self, count: int, size: int) -> None:
+        """Counts messages of so many bytes that the engine has refused."""
+        self.received += count
+        self._untold_bytes += size
+
     @property
     def is_report_due(self) -> bool:
         """Whether the client should be told how many of its messages have come."""
-        return self.received - self._told >= REPORT_EVERY or self._untold_bytes >= REPORT_BYTES
+        return self.received - self._told >= REPORT_MESSAGES or self._untold_bytes >= REPORT_BYTES
 
     def report(self) -> bytes:
         """The message that tells it."""
@@ -134,12 +140,3 @@ LINEAGE = "\0"
 """What begins the names of lineages. No identity has such a subject, so nobody can be taken for a user."""
 
 _ID = re.compile(r"([A-Za-z0-9_-]{32})\.[A-Za-z0-9_-]{32}")
-
-UNCOUNTED = frozenset({"welcome", "ping", "pong", "received", "window"})
-"""Types that neither side counts."""
-
-REPORT_EVERY = 32
-"""Counted messages after which the client is told, so that it need not keep them."""
-
-REPORT_BYTES = 64 << 10
-"""Or bytes of messages."""

@@ -50,6 +50,7 @@ class Sessions:
         expired: called with the connection of a session that has waited too long.
 
     Attributes:
+        is_shared: whether other nodes find its records, so that they are kept up to date.
         moved_here: called with the id of a session of another node, whose client is here now.
     """
 
@@ -66,7 +67,7 @@ class Sessions:
         expired: Callable[[Connection, str], None],
     ) -> None:
         self._store = store
-        self._is_shared = getattr(store, "is_shared", False)
+        self.is_shared = getattr(store, "is_shared", False)
         self._grace = grace
         self._max_parked = max_parked
         self._calls = calls
@@ -93,7 +94,7 @@ class Sessions:
 
     def changed(self, session: Session, connection: Connection) -> None:
         """It is in other rooms than before. Where other nodes find its record, that follows soon."""
-        if self._is_shared and session.id in self._connections:
+        if self.is_shared and session.id in self._connections:
             self._save_in(SAVE, session, connection)
 
     def _save_in(self, seconds: float, session: Session, connection: Connection) -> None:
@@ -117,7 +118,7 @@ class Sessions:
         """Looks for a session that its client wants to go on with. Where the store has to be waited for, this returns a
         coroutine. A store that fails keeps nobody out: its client begins a new session, and is told why."""
         connection = self._connections.get(id)
-        session = None if connection is None else connection.session
+        session = None if connection is None else connection._session
         if connection is None or session is None:
             try:
                 record = self._store.load(id)
@@ -169,7 +170,7 @@ class Sessions:
             timer.cancel()
 
     def _save(self, session: Session, connection: Connection, ttl: float) -> None:
-        rooms = {} if session.ended else connection.positions()
+        rooms = {} if session.ended else connection._positions()
         record = Record(
             id=session.id, owner=session.owner, lineage=session.lineage, ended=session.ended, rooms=rooms
         )  # fmt: skip

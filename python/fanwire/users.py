@@ -63,7 +63,7 @@ class Users:
         present = self._connections.get(subject, {})
         if not subject or not most or len(present) < most or not self._limits.over("max_user_connections"):
             return None
-        parked = next((connection for connection in present.values() if connection.is_parked), None)
+        parked = next((connection for connection in present.values() if connection.is_reconnecting), None)
         if parked is None:
             raise Refused(429, f"{subject!r} has as many connections as max_user_connections", retry_after=BUSY)
         return parked

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from inspect import isawaitable
 from typing import Any
 
-from fanwire._engine import Engine, EngineError
+from fanwire._engine import Engine
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.desk import Desk
+from fanwire.errors import ENGINE_ERRORS
 from fanwire.health import Health
 from fanwire.lifetimes import Owner
 from fanwire.memberships import Memberships
@@ -82,37 +84,48 @@ class Warden(Owner):
 
     def aged(self, connection: Connection) -> None:
         """See `lifetimes.Owner`."""
-        if connection.session is None:
+        if connection._session is None:
             connection.close(CloseCode.RECONNECT, COME_BACK)
             return
         payload = {"code": int(CloseCode.RECONNECT), "reason": COME_BACK, "reconnect": True, "after_ms": 0}
         self._desk.tell(connection, "closing", payload=payload)
         # One that does not go is parked by us: a close frame of ours would end its session.
-        asyncio.get_running_loop().call_later(self._config.close_timeout, self._cut, connection, connection.link)
+        asyncio.get_running_loop().call_later(self._config.close_timeout, self._cut, connection, connection._link)
 
     # What the application says.
 
     def dismiss(self, connection: Connection, code: int, reason: str) -> None:
         """Ends a connection at once, and its session: what waits for it is dropped."""
-        if connection.is_parked:
+        if connection.is_reconnecting:
             self._end(connection, "closed")
             return
-        connection.is_done = True
+        connection._is_done = True
         try:
             self._engine.close(connection.id, code, reason, False)
-        except EngineError:
+        except ENGINE_ERRORS:
             return
-        connection.closing(code, reason)
+        connection._closing(code, reason)
+
+    def remove(self, connection: Connection, room: str, reason: str) -> None:
+        """Ends a membership, and tells the client of a session. What `authorize` has answered is asked again when the
+        client wants to come back."""
+        connection._answers = None
+        if connection._entering is not None:
+            connection._entering.discard(room)
+        with contextlib.suppress(*ENGINE_ERRORS):
+            if self._memberships.leave(connection, room):
+                told = {"reason": "removed", "text": reason} if reason else {"reason": "removed"}
+                self._desk.tell(connection, "left", room=room, payload=told)
 
     def recheck(self, connections: Iterable[Connection]) -> None:
         """Asks again whether they may be in the rooms that they have joined by their own wish."""
         for connection in connections:
-            connection.answers = None
-            if connection.wished:
+            connection._answers = None
+            if connection._wished:
                 self._turns.put(self._recheck, connection)
 
     def _recheck(self, connection: Connection) -> None:
-        for room in list(connection.wished or ()):
+        for room in list(connection._wished or ()):
             try:
                 granted = self._rights.granted(connection, self._policies.of(room), room, ("join",), ())
             except Exception as error:  # noqa: BLE001 - the application may raise anything

@@ -24,21 +24,23 @@ from fanwire.encoding import (
     packed,
     without_payload,
 )
+from fanwire.protocol import table
 from fanwire.reject import Reject
 
 __all__ = ["JSON", "MSGPACK", "RAW", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "Room", "read"]
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Room = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=table.ID_MAX)]
+Room = Annotated[str, msgspec.Meta(min_length=1, max_length=table.ROOM_MAX)]
+Key = Annotated[str, msgspec.Meta(min_length=1, max_length=table.KEY_MAX)]
 
 
 class Incoming(msgspec.Struct):
     """A message of a client, its payload not yet looked at."""
 
-    type: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=table.TYPE_MAX)]
     id: Id | None = None
     room: Room | None = None
-    key: Room | None = None
+    key: Key | None = None
     re: Id | None = None
     encoding: str | None = None
     payload: msgspec.Raw = msgspec.Raw(b"")
@@ -101,7 +103,7 @@ class Codec:
 
     def __init__(self, name: str, is_text: bool) -> None:
         self.name = name
-        self.subprotocol = f"fanwire.v1.{name}"
+        self.subprotocol = table.SUBPROTOCOLS[name]
         self.is_text = is_text
         self._module = msgspec.json if is_text else msgspec.msgpack
         self._decode = self._module.Decoder(Incoming).decode
@@ -295,6 +297,6 @@ JSON = Codec("json", is_text=True)
 MSGPACK = Codec("msgpack", is_text=False)
 SUBPROTOCOLS = {codec.subprotocol: codec for codec in (JSON, MSGPACK)}
 
-RAW = "fanwire.v1.raw"
+RAW = table.SUBPROTOCOLS["raw"]
 """The subprotocol of clients without a session. They need not name it, but a browser that offers anything, such as a
 token, wants one of its offers to be taken."""

@@ -161,6 +161,19 @@ proptest! {
 }
 
 #[test]
+fn a_host_that_asks_for_few_messages_is_told_of_few_newcomers() {
+    for (most, newcomers) in [(1, 1), (8, 1), (16, 2), (32, 4), (512, 4)] {
+        let mut arrivals = Arrivals::new(Credit { messages: 1000, bytes: 1_000_000, total: 1_000_000 });
+        for number in 10..20 {
+            arrivals.push(Event::Newcomer { conn: link(number) }, &mut Vec::new());
+        }
+        let taken = arrivals.take(most, 0, &mut Vec::new());
+        let told = taken.iter().filter(|event| matches!(event, Event::Newcomer { .. })).count();
+        assert_eq!(told, newcomers, "{most}");
+    }
+}
+
+#[test]
 fn newcomers_that_have_gone_take_no_turn_and_no_memory() {
     let mut arrivals = Arrivals::new(CREDIT);
     let push = |arrivals: &mut Arrivals, event| arrivals.push(event, &mut Vec::new());

@@ -12,6 +12,7 @@ use crate::forgotten::When;
 use crate::message::{Delivery, Message, Role};
 use crate::mint::{Draft, Stamp};
 use crate::rooms::Entry;
+use crate::wire::table::kind;
 
 /// The message that says that a key has no value any more.
 pub fn forgetting(key: &str) -> Draft<'_> {
@@ -116,4 +117,4 @@ impl Engine {
 }
 
 /// What a forgetting is to sessions; those who speak no envelopes are not told.
-pub const FORGOTTEN: Role = Role::Event("forgotten");
+pub const FORGOTTEN: Role = Role::Event(kind::FORGOTTEN);

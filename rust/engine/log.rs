@@ -15,6 +15,7 @@ use crate::mint::{Draft, Stamp};
 use crate::room::{Position, Room};
 use crate::rooms::Entry;
 use crate::slots::ConnId;
+use crate::wire::table::kind;
 
 impl Engine {
     /// A room goes on from another place, with an empty history; makes the room if need be. The newest values stay.
@@ -104,7 +105,7 @@ impl Engine {
             let (first, last) = (seq.saturating_add(1), seq.saturating_add(count));
             room.place(Position { epoch, seq: last }, self.rooms.kept());
             let payload = format!(r#"{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}"#);
-            self.tell_room(room, headcount, "skipped", &payload, &[], wake);
+            self.tell_room(room, headcount, kind::SKIPPED, &payload, &[], wake);
         });
         Ok(())
     }

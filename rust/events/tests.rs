@@ -118,6 +118,7 @@ mod every_interleaving {
 #[cfg(not(loom))]
 mod plain {
     use super::*;
+    use crate::batch::{Batch, Messages, Piece};
     use std::collections::BTreeMap;
     use std::os::fd::BorrowedFd;
     use std::thread;
@@ -153,6 +154,49 @@ mod plain {
         assert_eq!((events.take(9, 0, &mut again), again, full), (vec![], vec![link(1)], vec![link(1)]));
         assert!(!is_readable());
         assert_eq!(events.asked(), None);
+    }
+
+    fn refused(number: u64, count: usize) -> Event {
+        let mut batch = Batch::default();
+        for _ in 0..count {
+            batch.refuse(1);
+        }
+        let messages = Messages::new(Piece::new(batch).unwrap());
+        Event::Messages { conn: link(number), of: link(number), messages }
+    }
+
+    #[test]
+    fn what_was_refused_already_wakes_the_host_only_with_others_or_as_some() {
+        let events = Events::new(Credit { messages: 99, bytes: 1 << 20, total: 1 << 20 }).unwrap();
+        let is_readable = || is_readable(&events, Duration::ZERO);
+        let (mut full, mut again) = (Vec::new(), Vec::new());
+        events.extend([refused(1, QUIET - 1)], &mut full);
+        assert!(!is_readable() && events.asked().is_none());
+        // With others it comes in its place.
+        events.extend([messages(1, 0, 1)], &mut full);
+        assert!(is_readable());
+        let taken = events.take(9, 0, &mut again);
+        assert!(matches!(&taken[..], [Event::Messages { messages, .. }] if messages.len() == 2), "{taken:?}");
+        assert_eq!(events.take(9, 0, &mut again), []);
+        assert!(!is_readable());
+        // Several have something together.
+        events.extend([refused(1, 1), refused(2, QUIET - 2)], &mut full);
+        assert!(!is_readable());
+        events.extend([refused(1, 1)], &mut full);
+        assert!(is_readable());
+        assert_eq!(events.take(9, 0, &mut again).len(), 2);
+        assert_eq!((events.take(9, 0, &mut again), events.asked()), (vec![], None));
+        assert!(!is_readable());
+    }
+
+    #[test]
+    fn a_host_that_must_give_credit_back_is_woken() {
+        let events = Events::new(Credit { messages: 2, bytes: 1 << 20, total: 1 << 20 }).unwrap();
+        let mut full = Vec::new();
+        events.extend([refused(1, 1)], &mut full);
+        assert!(full.is_empty() && !is_readable(&events, Duration::ZERO));
+        events.extend([refused(1, 1)], &mut full);
+        assert!(full == [link(1)] && is_readable(&events, Duration::ZERO));
     }
 
     /// A generator of random numbers: xorshift, as it is in Marsaglia's paper of 2003.

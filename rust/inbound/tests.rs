@@ -35,6 +35,8 @@ fn inbound(settings: &InboundSettings, is_session: bool) -> Inbound {
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Message(String, Option<u64>),
+    /// So many that were refused, and their bytes.
+    Counted(usize, usize),
     Other(Item),
 }
 
@@ -46,8 +48,11 @@ fn told(heard: Heard) -> Vec<Told> {
             continue;
         };
         for place in next..next + count {
-            let Received { payload, wait_us, .. } = heard.batch.get(place);
-            told.push(Told::Message(String::from_utf8_lossy(payload).into(), wait_us));
+            let Received { payload, wait_us, refused, .. } = heard.batch.get(place);
+            told.push(match refused {
+                Some((count, size)) => Told::Counted(count, size),
+                None => Told::Message(String::from_utf8_lossy(payload).into(), wait_us),
+            });
         }
         next += count;
     }
@@ -87,6 +92,31 @@ fn a_session_over_its_rate_is_handed_up_marked_and_at_last_failed() {
     ));
     assert!(inbound.is_over());
     assert_eq!(hear(&mut inbound, &settings, &frame(0x81, b"x"), 100 * SECOND), []);
+}
+
+#[test]
+fn what_can_be_read_of_a_session_over_its_rate_is_refused_and_counted_in_its_place() {
+    let settings = settings();
+    let mut inbound = inbound(&settings, true);
+    let own = br#"{"type":"own","id":"1"}"#;
+    let frames = [
+        frame(0x81, b"x").repeat(5),
+        frame(0x81, own),
+        frame(0x81, br#"{"type":"ping"}"#),
+        frame(0x81, own),
+        frame(0x81, b"x"),
+        frame(0x81, own),
+    ];
+    let heard = hear(&mut inbound, &settings, &frames.concat(), 0);
+    let refused = |told: &&Told| matches!(told, Told::Other(Item::Refused(..)));
+    // The ping is not answered, and weighs as much: one is left to the host, and the last that is borne is the third.
+    let messages: Vec<_> = heard.iter().filter(|told| !matches!(told, Told::Other(_))).collect();
+    assert_eq!(messages.len(), 7);
+    assert_eq!(*messages[5], Told::Counted(2, 2 * own.len()));
+    assert!(matches!(messages[6], Told::Message(text, Some(_)) if text == "x"));
+    assert_eq!(heard.iter().filter(refused).count(), 2);
+    let is_failed = matches!(heard.last(), Some(Told::Other(Item::Broke(Violation { code: 1008, .. }))));
+    assert!(is_failed && inbound.is_over());
 }
 
 #[test]

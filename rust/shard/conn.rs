@@ -11,6 +11,7 @@ use crate::shard::reading::Reading;
 use crate::skips::Skips;
 use crate::slots::ConnId;
 use crate::stats::{DROPS, Stats};
+use crate::wire::table::skipped_reason;
 
 #[derive(Debug)]
 pub(super) struct Conn<L> {
@@ -57,7 +58,7 @@ impl<L> Conn<L> {
     /// The publisher does not want it to have a message.
     pub(super) fn skip(&mut self, conn: ConnId, message: &Message, dirty: &mut VecDeque<ConnId>) {
         if self.outbox.form().codec.has_envelopes() && message.is_data() {
-            self.skips.note(message, "excluded");
+            self.skips.note(message, skipped_reason::EXCLUDED);
             self.mark_dirty(conn, dirty);
         }
     }

@@ -11,16 +11,18 @@ use std::sync::Arc;
 
 use crate::batch::{Messages, Piece};
 use crate::command::{Cause, Event, Source};
-use crate::envelope;
+use crate::envelope::{self, Kind};
 use crate::frame::{self, Opcode};
 use crate::inbound::{Inbound, Item};
 use crate::limit::Limit;
-use crate::message::NO_ROOM;
+use crate::message::{About, Delivery, Message, NO_ROOM, Role};
 use crate::pace::Rates;
 use crate::report::{Report, Taken};
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
+use crate::surplus::Refused;
 use crate::wire::decoder::Violation;
+use crate::wire::table::close_code;
 
 /// The reading side of a connection that has a link.
 #[derive(Debug)]
@@ -338,7 +340,11 @@ impl<L: Link> Shard<L> {
         self.heard = heard;
         if grown > 0 && self.unfinished.is_over(0) {
             let reason = "the server is short of memory";
-            self.fail(conn, Violation { code: 1013, reason, limit: Some(Limit::Inbound) }, now_us);
+            self.fail(
+                conn,
+                Violation { code: close_code::TRY_AGAIN_LATER, reason, limit: Some(Limit::Inbound) },
+                now_us,
+            );
         }
         if told > 0 {
             self.vouch_soon(conn, now_us);
@@ -392,6 +398,7 @@ impl<L: Link> Shard<L> {
         match what {
             Item::Messages(_) => {}
             Item::Report(report) => self.take_report(conn, &report, now_us),
+            Item::Refused(refused, wait_us) => self.refuse(conn, &refused, wait_us, now_us),
             Item::Ping(payload) => {
                 self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
             }
@@ -407,6 +414,20 @@ impl<L: Link> Shard<L> {
             Item::Broke(violation) => self.fail(conn, violation, now_us),
             Item::Passed(limit) => self.stats.limits[limit as usize].add(1),
         }
+    }
+
+    /// Answers a message over its rate, in the host's place.
+    fn refuse(&mut self, conn: ConnId, refused: &Refused, wait_us: u64, now_us: u64) {
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        let codec = slot.outbox.form().codec;
+        self.answers += 1;
+        let ts_ms = self.settings.started_ms + now_us / 1000;
+        let answer = refused.answer(codec, &format!("r{:x}-{:x}", conn.as_u64(), self.answers), ts_ms, wait_us);
+        let role = if refused.is_urgent { Role::Urgent } else { Role::Whole };
+        let kind = if codec.is_text() { Kind::Text } else { Kind::Binary };
+        let about = About::place(NO_ROOM, 0, Delivery::Reliable);
+        let message = Message::new(role, kind, &answer, about, now_us, &self.budget);
+        self.deliver(conn, &Arc::new(message), now_us);
     }
 
     /// Answers the peer's close frame with the same code (RFC 6455 section 5.5.1), unless by it the client says that it
@@ -502,7 +523,7 @@ impl<L: Link> Shard<L> {
         }
         if is_late {
             let reason = "a message was not finished in time";
-            self.fail(conn, Violation { code: 1008, reason, limit: Some(Limit::MessageTimeout) }, now_us);
+            self.fail(conn, Violation { code: close_code::POLICY, reason, limit: Some(Limit::MessageTimeout) }, now_us);
         }
         self.change_reading(conn, |_| {});
     }

@@ -12,6 +12,7 @@ use crate::outbox::Outbox;
 use crate::shard::{Conn, Link, Reading, Shard};
 use crate::skips::{Skip, Skips};
 use crate::slots::ConnId;
+use crate::wire::table::kind;
 
 impl<L: Link> Shard<L> {
     /// The link failed. It takes the connection with it, unless there is a session, which waits for the next link.
@@ -143,7 +144,7 @@ impl<L: Link> Shard<L> {
                 id: Some(format!("k{:x}-{now_us:x}-{place}", conn.as_u64()).into()),
                 ..About::place(room, last, Delivery::Reliable)
             };
-            let role = Role::Event("skipped");
+            let role = Role::Event(kind::SKIPPED);
             let notice = Message::new(role, Kind::Json, payload.as_bytes(), about, now_us, &self.budget);
             self.deliver(conn, &Arc::new(notice), now_us);
         }

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use crate::frame::{CONTROL_PAYLOAD_MAX, is_sendable_code};
 use crate::limit::Limit;
 use crate::wire::mask::unmask;
+use crate::wire::table::close_code;
 use crate::wire::utf8::Utf8;
 
 /// What one client may send.
@@ -262,7 +263,11 @@ impl Decoder {
     fn begin(&mut self, frame: Frame) -> Result<(), Violation> {
         let left = self.limits.max_message.saturating_sub(self.message.len());
         if frame.len > left {
-            return Err(Violation { code: TOO_BIG, reason: "too large a message", limit: Some(Limit::Message) });
+            return Err(Violation {
+                code: close_code::TOO_BIG,
+                reason: "too large a message",
+                limit: Some(Limit::Message),
+            });
         }
         if frame.opcode != CONTINUATION {
             self.open = Some(frame.opcode == TEXT);
@@ -271,7 +276,7 @@ impl Decoder {
         self.fragments += 1;
         if self.fragments > self.limits.max_fragments.max(1) {
             let limit = Some(Limit::Fragments);
-            return Err(Violation { code: TOO_BIG, reason: "a message of too many fragments", limit });
+            return Err(Violation { code: close_code::TOO_BIG, reason: "a message of too many fragments", limit });
         }
         Ok(())
     }
@@ -379,11 +384,10 @@ fn header_len(beginning: &[u8]) -> usize {
 }
 
 fn protocol(reason: &'static str) -> Violation {
-    Violation { code: 1002, reason, limit: None }
+    Violation { code: close_code::PROTOCOL_ERROR, reason, limit: None }
 }
 
-const NOT_UTF8: Violation = Violation { code: 1007, reason: "text that is not UTF-8", limit: None };
-const TOO_BIG: u16 = 1009;
+const NOT_UTF8: Violation = Violation { code: close_code::INVALID_DATA, reason: "text that is not UTF-8", limit: None };
 
 const CONTINUATION: u8 = 0x0;
 const TEXT: u8 = 0x1;

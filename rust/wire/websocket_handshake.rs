@@ -8,6 +8,7 @@ use sha1::{Digest, Sha1};
 use crate::origin::split_host;
 use crate::wire::http_head::RequestHead;
 use crate::wire::refusal::Refusal;
+use crate::wire::table::SUBPROTOCOLS;
 
 /// A request that may be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,10 +117,6 @@ fn is_read_here(name: &[u8]) -> bool {
     ["host", "origin", "upgrade", "connection", "content-length", "transfer-encoding"].into_iter().any(is)
         || name.get(..SEC.len()).is_some_and(|start| start.eq_ignore_ascii_case(SEC))
 }
-
-/// The subprotocols that we speak: sessions in two encodings, and none. The last need not be offered, but a browser that
-/// offers anything, such as a token, wants one of its offers to be taken.
-pub const SUBPROTOCOLS: [&str; 3] = ["fanwire.v1.json", "fanwire.v1.msgpack", "fanwire.v1.raw"];
 
 /// Headers that a request has at most once.
 const SINGLE: [&str; 4] = ["origin", "authorization", "upgrade", "x-forwarded-proto"];

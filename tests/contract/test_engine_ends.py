@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from helpers.rig import Event, Rig
 
-from fanwire._engine import EngineClosed, Overloaded
+from fanwire._engine import Closed, Overloaded
 
 KINDS = ["json", None]
 
@@ -262,6 +262,8 @@ def test_nothing_works_after_the_end(rigged: Callable[..., Rig]) -> None:
         lambda: engine.forget("r", "k"),
         lambda: engine.forget_older("r", "k", 1, True),
         lambda: engine.values("r"),
+        lambda: engine.rooms(),
+        lambda: engine.history("r", None, 1),
         lambda: engine.take_values("r", 0, []),
         lambda: engine.send(peer.conn, "x"),
         lambda: engine.send_envelope(peer.conn, "json", b"{}"),
@@ -277,7 +279,7 @@ def test_nothing_works_after_the_end(rigged: Callable[..., Rig]) -> None:
         lambda: engine.refuse(newcomer.request, 503),
         lambda: engine.stop_listening(),
     ):
-        with pytest.raises(EngineClosed, match="shut down"):
+        with pytest.raises(Closed, match="shut down"):
             call()
     # What a host still asks while it stops.
     engine.left(newcomer.request)

@@ -10,6 +10,7 @@ from helpers.engines import RULE
 from helpers.rig import Peer, Rig, decoded
 
 from fanwire._engine import RoomFull
+from fanwire.cluster.parcel import unpack
 
 HOUR_MS = 3_600_000
 
@@ -179,8 +180,9 @@ def test_a_full_room_takes_those_who_are_in_it(rig: Rig) -> None:
     first, second, third = (rig.peer() for _ in range(3))
     for peer in (first, second):
         rig.engine.join(peer.conn, "two")
-    with pytest.raises(RoomFull, match="full: it takes 2"):
+    with pytest.raises(RoomFull, match="full: it takes 2") as error:
         rig.engine.join(third.conn, "two")
+    assert error.value.limit == "max_members"
     rig.engine.join(first.conn, "two", again=True)
     rig.engine.leave(first.conn, "two")
     rig.becomes(lambda: rig.engine.members("two") == 1)
@@ -218,6 +220,32 @@ def test_rooms_that_hold_nothing_make_room_for_others(rigged: Callable[..., Rig]
     for number in range(1000):
         rig.engine.position(f"plain{number}")
     assert rig.engine.stats()["rooms"] <= 300
+
+
+def test_which_rooms_there_are(rig: Rig) -> None:
+    peer = joined(rig, "r")
+    rig.engine.join(peer.conn, "s")
+    rig.engine.position("t")
+    assert rig.engine.rooms() == {"r": 1, "s": 1, "t": 0}
+
+
+def test_what_a_history_keeps(rig: Rig) -> None:
+    assert rig.engine.history("nowhere", None, 10) == ("0", [])
+    for number in range(5):
+        rig.engine.publish("r", str(number))
+    epoch, _ = rig.engine.position("r")
+
+    def kept(after: tuple[str, int] | None, limit: int) -> list[tuple[int, Any]]:
+        found, messages = rig.engine.history("r", after, limit)
+        assert found == epoch
+        return [(seq, unpack(parcel).payload) for seq, parcel in messages]
+
+    assert kept(None, 2) == [(4, "3"), (5, "4")]
+    assert kept((epoch, 1), 2) == [(2, "1"), (3, "2")]
+    assert kept((epoch, 5), 2) == []
+    assert kept(("ff", 5), 10) == [(seq, str(seq - 1)) for seq in range(1, 6)]
+    rig.engine.publish("plain", "x")
+    assert rig.engine.history("plain", None, 10)[1] == []
 
 
 # Rooms whose numbers come from outside.

@@ -76,7 +76,7 @@ class Driver:
 
     def joined(self, room: str = "r", seq: int = 0, *, epoch: str = "e", **payload: Any) -> str:
         """Joins and is let in; returns the id."""
-        key = self.machine.join(room)
+        key = self.machine.commands.join(room)
         self.take()
         self.answer_join(key, room, seq, epoch=epoch, **payload)
         return key

@@ -98,5 +98,5 @@ async def party(**options: Any) -> AsyncIterator[Party]:
             found.readers[name] = await client.join("a")
         found.raw = await stack.enter_async_context(server.client("/a"))
         found.http = await stack.enter_async_context(aiohttp.ClientSession())
-        await until(lambda: server.members("a") == 3, "all are in")
+        await until(lambda: server.count("a") == 3, "all are in")
         yield found

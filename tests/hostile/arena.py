@@ -99,7 +99,7 @@ class Arena:
         async with server:
             protocols = (None, "fanwire.v1.json", "fanwire.v1.msgpack")
             bystanders = [await Bystander.enter(server, protocol, **options) for protocol in protocols]
-            await until(lambda: server.members("all") == len(bystanders))
+            await until(lambda: server.count("all") == len(bystanders))
             try:
                 yield cls(server, bystanders)
             finally:

@@ -81,7 +81,7 @@ async def answer_of(talk: Talk, kind: str, **fields: Any) -> str:
 
 async def park(server: Book, talk: Talk) -> fanwire.Connection:
     """Cuts a session's connection; the session waits, or ends."""
-    conn = next(conn for conn in server.connections if conn.session and conn.session.id == talk.session)
+    conn = next(conn for conn in server.connections if conn.session == talk.session)
     talk.cut()
-    await until(lambda: conn.is_parked or conn.close_code)
+    await until(lambda: conn.is_reconnecting or conn.close_code)
     return conn

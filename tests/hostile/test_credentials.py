@@ -323,5 +323,5 @@ async def test_whoever_is_not_allowed_is_told_and_nothing_is_done(how: str, acti
             assert error["type"] == "error"
             assert error["payload"]["code"] == code
             assert "secret" not in str(error)
-        assert server.members("hall") == 0
+        assert server.count("hall") == 0
         await talk.close()

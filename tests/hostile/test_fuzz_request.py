@@ -61,7 +61,7 @@ def test_any_head(target: str, block: bytes, is_allowed: bool) -> None:
     for source in SOURCES:
         check_credential(request, source, is_allowed)
     check_renewal(request)
-    request.forget_headers()
+    request._forget_headers()
     assert request.credential(SOURCES) is None
 
 
@@ -77,7 +77,7 @@ def check_credential(request: Request, source: str, is_allowed: bool) -> None:
 
 def check_renewal(request: Request) -> None:
     """A new token is all that is taken from a renewal."""
-    renewed = request.with_token("new\u00e9")
+    renewed = request._with_token("new\u00e9")
     assert renewed.credential(SOURCES) == "new\u00e9"
     assert (renewed.path, renewed.query_string, renewed.cookie("sid")) == (request.path, request.query_string, None)
     assert "?" not in repr(request).replace(repr(request.path), "")

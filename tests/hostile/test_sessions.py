@@ -45,9 +45,9 @@ async def begin(server: Book, user: str = "alice") -> Talk:
 
 async def park(server: Book, talk: Talk) -> fanwire.Connection:
     """Loses its connection, and misses a message."""
-    conn = next(conn for conn in server.connections if conn.session is not None and conn.session.id == talk.session)
+    conn = next(conn for conn in server.connections if conn.session == talk.session)
     talk.cut()
-    await until(lambda: conn.is_parked)
+    await until(lambda: conn.is_reconnecting)
     server.publish("own", "missed")
     return conn
 
@@ -108,7 +108,7 @@ async def by_its_user(server: Book, talk: Talk) -> None:
 
 
 async def by_the_application(server: Book, talk: Talk) -> None:
-    next(conn for conn in server.connections if conn.session and conn.session.id == talk.session).close(4000)
+    next(conn for conn in server.connections if conn.session == talk.session).close(4000)
     await within(talk.socket.wait_closed())
 
 
@@ -141,7 +141,7 @@ async def test_who_says_that_it_comes_back_may(arena: Arena, code: int) -> None:
         talk = await begin(server)
         conn = server.opened[-1]
         await talk.close(code)
-        await until(lambda: conn.is_parked)
+        await until(lambda: conn.is_reconnecting)
         server.publish("own", "missed")
         assert await is_whole(server, talk)
 

@@ -104,7 +104,7 @@ async def one_who_does_not_come_back(server: Book) -> str:
         assert (await talk.hear("closing"))["payload"]["code"] == 4000
         conn = server.connections[-1]
         await within(talk.socket.wait_closed())
-        await until(lambda: conn.is_parked)
+        await until(lambda: conn.is_reconnecting)
         server.publish("busy", "missed")
         async with await Talk.open(server, after=talk, additional_headers={"Authorization": "Bearer mallory"}) as again:
             assert (await again.hear("message"))["payload"] == "missed"

@@ -70,7 +70,7 @@ def before(request: pytest.FixtureRequest, tmp_path: Path, pem: tuple[Path, Path
 def eager_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients wait 2 s at most before they come back. Where connections seldom last long enough to count as a success,
     the usual minute would keep them away most of the time."""
-    monkeypatch.setattr("fanwire.client.client.Backoff", partial(Backoff, cap=2.0))
+    monkeypatch.setattr("fanwire.client.runtime.Backoff", partial(Backoff, cap=2.0))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ WRONG: list[tuple[Call, type[Exception], str]] = [
     (lambda server, conn: server.broadcast("x", delivery="fast"), ValueError, "delivery class"),
     (lambda server, conn: server.forget(7, "k"), TypeError, "room must"),  # type: ignore[arg-type]
     (lambda server, conn: server.forget("a", None), TypeError, "key must"),  # type: ignore[arg-type]
-    (lambda server, conn: server.members(None), TypeError, "room must"),  # type: ignore[arg-type]
+    (lambda server, conn: server.count(None), TypeError, "room must"),  # type: ignore[arg-type]
     (lambda server, conn: server.disconnect_user(None), TypeError, "subject must"),  # type: ignore[arg-type]
     (lambda server, conn: server.disconnect_user(""), ValueError, "subject must not be empty"),
     (lambda server, conn: server.disconnect_user("a", reason=7), TypeError, "reason must"),  # type: ignore[arg-type]
@@ -77,6 +77,6 @@ async def test_a_wrong_argument_is_named_and_nothing_happens(subprotocol: str | 
                 await call(server, conn)
         assert conn.rooms == {"a"}
         assert conn.close_code is None
-        assert server.members("a") == 1
+        assert server.count("a") == 1
         assert server.publish("a", "x") == 1
         assert await server.presence("a") == {}

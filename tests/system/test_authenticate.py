@@ -133,7 +133,7 @@ async def test_a_peer_that_leaves_meanwhile_leaves_nothing(how: str) -> None:
             await until(lambda: len(server.connections) == 1)
             await until(lambda: len(server.closed) == len(server.opened) - 1)
             await until(lambda: server.stats()["connections"] == 1)
-            await until(lambda: server.members("a") == 1)
+            await until(lambda: server.count("a") == 1)
             server.publish("a", "x")
             assert await take(client, 1) == ["x"]
 

@@ -58,10 +58,10 @@ async def test_it_goes_on_while_the_client_is_away() -> None:
         first = await Talk.open(server)
         await first.ask("start")
         first.cut()
-        await until(lambda: server.opened[0].is_parked)
+        await until(lambda: server.opened[0].is_reconnecting)
         gate.set()
         assert await within(tasks[0]) == "done"
-        assert server.opened[0].is_parked
+        assert server.opened[0].is_reconnecting
 
 
 @pytest.mark.logs_errors

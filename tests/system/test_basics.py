@@ -49,7 +49,7 @@ async def test_leave_ends_what_comes_but_not_what_waits() -> None:
         server.publish("a", "after")
         conn.send("end")
         assert await take(client, 2) == ["before", "end"]
-        await until(lambda: server.members("a") == 0)
+        await until(lambda: server.count("a") == 0)
 
 
 async def test_a_second_join_changes_nothing() -> None:
@@ -59,9 +59,9 @@ async def test_a_second_join_changes_nothing() -> None:
         assert conn.join("a") == 1
         server.publish("a", "2")
         assert await take(client, 2) == ["1", "2"]
-        await until(lambda: server.members("a") == 1)
+        await until(lambda: server.count("a") == 1)
         conn.leave("a")
-        await until(lambda: server.members("a") == 0)
+        await until(lambda: server.count("a") == 0)
 
 
 async def test_join_tells_the_number_before_the_first_message() -> None:
@@ -138,7 +138,7 @@ async def test_request_identity_and_metadata() -> None:
         async with server.client("/ro%C3%B6m?name=me&x", additional_headers={"X-Token": "secret"}):
             (conn,) = server.connections
             assert conn.identity == "me"
-            assert conn.state is fanwire.State.OPEN
+            assert conn.state is fanwire.ConnectionState.OPEN
             assert conn.request.path == "/ro\u00f6m"
             assert conn.request.query == {"name": "me", "x": ""}
             assert conn.request.remote == "127.0.0.1"
@@ -148,7 +148,7 @@ async def test_request_identity_and_metadata() -> None:
             assert conn.metadata["seen"] == 1
         ended = await server.ended()
         assert ended is conn
-        assert ended.state is fanwire.State.CLOSED
+        assert ended.state is fanwire.ConnectionState.CLOSED
         assert server.connections == []
 
 
@@ -303,4 +303,4 @@ async def test_calls_on_a_connection_that_is_gone_do_nothing() -> None:
         gone.leave("a")
         gone.close(1000)
         assert server.publish("a", orjson.Fragment(b"{}"), exclude=gone) == 1
-        await until(lambda: server.members("a") == 0)
+        await until(lambda: server.count("a") == 0)

@@ -14,7 +14,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 import fanwire
-from fanwire import ClientState, ConnectionFailed, connect
+from fanwire import ConnectionFailed, ConnectionState, connect
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 
@@ -52,7 +52,7 @@ async def test_renewal_goes_on_while_the_application_takes_no_messages(encoding:
     async with book(0.4, 0.2) as server, connect(server.url, token=token, encoding=encoding, max_queue=1) as client:
         room = await within(client.join("a"))
         session = client.session
-        states: list[ClientState] = []
+        states: list[ConnectionState] = []
         client.on_state(states.append)
         published = 0
         while token.count < 4:
@@ -135,4 +135,4 @@ async def test_a_function_that_fails_for_longer_than_the_grace_costs_the_connect
         is_away = False
         server.publish("a", 1)
         assert (await within(anext(room))).data == 1
-        assert client.state is ClientState.OPEN
+        assert client.state is ConnectionState.OPEN

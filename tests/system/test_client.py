@@ -11,7 +11,7 @@ from helpers.serving import Book
 from helpers.wait import until, within
 
 import fanwire
-from fanwire import ClientState, Refused
+from fanwire import ConnectionState, Refused
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 
@@ -44,11 +44,11 @@ async def test_rooms_are_joined_published_to_and_read(encoding: str) -> None:
         assert [message.seq for message in messages] == [1, 2, 3, 4, 5]
         assert all(message.gap is None for message in messages)
         await room.leave()
-        await until(lambda: server.members("chat") == 0)
+        await until(lambda: server.count("chat") == 0)
 
 
 async def test_it_goes_on_where_it_was() -> None:
-    states: list[ClientState] = []
+    states: list[ConnectionState] = []
     async with Book() as server:
         server.room("*")
         async with fanwire.connect(server.url) as client:
@@ -60,10 +60,10 @@ async def test_it_goes_on_where_it_was() -> None:
                 cut_all(server)
                 server.publish("a", number)
                 assert [message.seq for message in await take(room, 2)] == [2 * number + 1, 2 * number + 2]
-                lost = [ClientState.RECONNECTING, ClientState.OPEN] * (number + 1)
+                lost = [ConnectionState.RECONNECTING, ConnectionState.OPEN] * (number + 1)
                 await until(lambda lost=lost: states == lost, "it has noticed, and is back")
             assert client.session == session
-        assert states[-2:] == [ClientState.CLOSING, ClientState.CLOSED]
+        assert states[-2:] == [ConnectionState.CLOSING, ConnectionState.CLOSED]
         await server.ended()
         assert len(server.opened) == 1
 
@@ -90,11 +90,11 @@ async def test_after_the_grace_period_history_fills_the_gap() -> None:
         is_open = False
         cut_all(server)
         await server.ended()
-        await until(lambda: server.members("lost") == 0)
+        await until(lambda: server.count("lost") == 0)
         for room in ("kept", "lost"):
             server.publish(room, 2)
         is_open = True
-        await until(lambda: client.session not in ("", first) and server.members("lost") == 1)
+        await until(lambda: client.session not in ("", first) and server.count("lost") == 1)
         for room in ("kept", "lost"):
             server.publish(room, 3)
         assert [(message.seq, message.gap) for message in await take(kept, 2)] == [(2, None), (3, None)]
@@ -148,7 +148,7 @@ async def test_presence() -> None:
         async with fanwire.connect(server.url) as ben:
             await ben.join("p")
             await until(lambda: len(changes) == 1)
-            assert (await ann.presence("p"))["count"] == 2
+            assert await ann.count("p") == 2
         await until(lambda: len(changes) == 2)
         assert [member.is_here for member in changes] == [True, False]
 
@@ -199,7 +199,7 @@ async def test_a_token_is_asked_for_each_time() -> None:
     ):
         session = client.session
         cut_all(server)
-        await until(lambda: len(seen) == 3 and client.state is ClientState.OPEN)
+        await until(lambda: len(seen) == 3 and client.state is ConnectionState.OPEN)
         assert (seen, client.session) == (["one", "two", "three"], session)
 
 
@@ -219,7 +219,7 @@ async def test_refusals_and_terminal_closes_are_errors() -> None:
         server.opened[0].close(4500, "banned")
         with pytest.raises(fanwire.ConnectionFailed) as failed:
             await within(anext(room))
-        assert (failed.value.code, client.state) == (4500, ClientState.CLOSED)
+        assert (failed.value.code, client.state) == (4500, ConnectionState.CLOSED)
 
 
 async def test_a_server_that_stops_is_waited_for_and_found_again() -> None:
@@ -235,7 +235,7 @@ async def test_a_server_that_stops_is_waited_for_and_found_again() -> None:
     second = fanwire.Server(port=port, insecure=True, config=first.config)
     second.room("a", history=10)
     async with second:
-        await until(lambda: second.members("a") == 1)
+        await until(lambda: second.count("a") == 1)
         second.publish("a", "new")
         (message,) = await take(room, 1)
         assert (message.data, message.seq) == ("new", 1)

@@ -12,9 +12,9 @@ from helpers.serving import Book
 from helpers.wait import until, within
 
 import fanwire
-from fanwire import ClientClosed, ClientState, RequestFailed, Room, connect
+from fanwire import Closed, ConnectionState, RequestFailed, Room, connect
 from fanwire.client import Position
-from fanwire.client.room import MAX_UNCLAIMED
+from fanwire.client.feed import MAX_UNCLAIMED
 from fanwire.client.session import MAX_FRAMES
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -68,7 +68,7 @@ async def test_what_is_given_up_while_offline_is_not_done_later(encoding: str, g
         room = await within(client.join("joined"))
         is_open = False
         cut_all(server)
-        await until(lambda: client.state is ClientState.RECONNECTING)
+        await until(lambda: client.state is ConnectionState.RECONNECTING)
         calls = [
             client.request("order", "late"),
             client.publish("a", "late"),
@@ -82,7 +82,7 @@ async def test_what_is_given_up_while_offline_is_not_done_later(encoding: str, g
         await within(client.request("order", "in time"))
         assert orders == ["in time"]
         assert await within(client.publish("a", "in time")) == 1
-        assert (server.members("a"), list(client.rooms)) == (0, ["joined"])
+        assert (server.count("a"), list(client.rooms)) == (0, ["joined"])
         server.publish("joined", 1)
         assert (await within(anext(room))).data == 1
 
@@ -162,7 +162,7 @@ async def test_calls_that_timed_out_while_offline_block_no_other() -> None:
     async with server, connect(server.url, max_attempts=None) as client:
         is_open = False
         cut_all(server)
-        await until(lambda: client.state is ClientState.RECONNECTING)
+        await until(lambda: client.state is ConnectionState.RECONNECTING)
         calls = [asyncio.wait_for(client.request("order", n), 0.05) for n in range(MAX_FRAMES + 76)]
         answers = await within(asyncio.gather(*calls, return_exceptions=True))
         assert all(isinstance(answer, asyncio.TimeoutError) for answer in answers)
@@ -187,8 +187,8 @@ async def test_closing_ends_every_call_that_waits() -> None:
         await asyncio.sleep(0.05)
         await within(client.close())
         answers = await within(asyncio.gather(*calls, return_exceptions=True))
-        assert all(isinstance(answer, ClientClosed) for answer in answers), answers
-        with pytest.raises(ClientClosed):
+        assert all(isinstance(answer, Closed) for answer in answers), answers
+        with pytest.raises(Closed):
             await within(client.request("order"))
     no_tasks_left()
 
@@ -216,7 +216,7 @@ async def test_those_who_join_at_once_get_one_room_and_one_membership(encoding: 
         rooms = await within(asyncio.gather(*tasks))
         assert all(room is rooms[0] for room in rooms)
         assert await within(client.join("a")) is rooms[0]
-        assert (joins, server.members("a"), client.rooms) == (1, 1, {"a": rooms[0]})
+        assert (joins, server.count("a"), client.rooms) == (1, 1, {"a": rooms[0]})
         server.publish("a", 1)
         assert (await within(anext(rooms[0]))).data == 1
         assert await within(client.join("a", since=rooms[0].position)) is rooms[0]
@@ -246,7 +246,7 @@ async def test_a_room_can_be_joined_after_a_join_that_was_given_up(encoding: str
         room = await within(joining)
         server.publish("a", 1)
         assert (await within(anext(room))).data == 1
-        assert (server.members("a"), told) == (1, [])
+        assert (server.count("a"), told) == (1, [])
 
 
 async def test_a_join_that_was_given_up_leaves_no_member_behind() -> None:
@@ -264,7 +264,7 @@ async def test_a_join_that_was_given_up_leaves_no_member_behind() -> None:
             await by_wait_for(client.join("a"))
         go_on.set()
         assert await within(client.request("ping me")) == "here"
-        assert (server.members("a"), client.rooms) == (0, {})
+        assert (server.count("a"), client.rooms) == (0, {})
 
 
 @CODECS
@@ -273,16 +273,16 @@ async def test_a_room_that_the_server_has_joined_is_returned(encoding: str, is_a
     server = Book()
     server.room("*", join=is_allowed, presence=True)
     async with server, connect(f"{server.url}/a", encoding=encoding) as client:
-        await until(lambda: server.members("a") == 1)
+        await until(lambda: server.count("a") == 1)
         for number in range(3):
             server.publish("a", number)
         room = await within(client.join("a"))
         assert [(await within(anext(room))).data for _ in range(3)] == [0, 1, 2]
         assert (room.delivery, len(room.members or ())) == ("reliable", 1)
         assert await within(client.join("a")) is room
-        assert server.members("a") == 1
+        assert server.count("a") == 1
         await within(room.leave())
-        assert server.members("a") == 0
+        assert server.count("a") == 0
 
 
 async def test_a_room_that_the_server_joins_at_the_same_time_is_returned() -> None:
@@ -311,7 +311,7 @@ async def test_a_room_that_the_server_has_joined_is_returned_to_those_who_wait_f
             await until(lambda: bool(early))
             assert await within(client.join("a")) is early[0]
         async with connect(f"{server.url}/a") as client:
-            await until(lambda: client._rooms._unclaimed)
+            await until(lambda: client._runtime.rooms._unclaimed)
             client.on_room(late.append)
             assert await within(client.join("a")) is late[0]
 
@@ -320,7 +320,7 @@ async def test_of_a_room_that_nobody_asked_for_the_newest_messages_are_kept() ->
     server = Book()
     server.room("*")
     async with server, connect(f"{server.url}/a", max_queue=16) as client:
-        await until(lambda: server.members("a") == 1)
+        await until(lambda: server.count("a") == 1)
         for number in range(2 * MAX_UNCLAIMED):
             server.publish("a", number)
         server.opened[0].send("all of them have come")
@@ -362,9 +362,9 @@ async def test_a_room_is_joined_again_while_and_after_it_is_left(encoding: str) 
         await within(first.leave())
         server.publish("a", 1)
         assert (await within(anext(second))).data == 1
-        assert (server.members("a"), client.rooms) == (1, {"a": second})
+        assert (server.count("a"), client.rooms) == (1, {"a": second})
         await within(asyncio.gather(second.leave(), second.leave(), client.leave("a")))
-        assert server.members("a") == 0
+        assert server.count("a") == 0
         third = await within(client.join("a"))
         server.publish("a", 2)
         assert (await within(anext(third))).data == 2
@@ -391,7 +391,7 @@ async def test_leaving_a_room_that_is_not_joined_does_nothing() -> None:
     server = Book()
     async with server, connect(server.url) as client:
         await within(client.leave("a"))
-    with pytest.raises(ClientClosed):
+    with pytest.raises(Closed):
         await within(client.leave("a"))
 
 
@@ -464,7 +464,7 @@ async def test_the_error_of_a_client_that_has_ended_does_not_grow_with_each_call
         depths = set()
         for _ in range(5):
             for call in (client.join("a"), client.publish("a", 1), client.request("a"), client.presence("a")):
-                with pytest.raises(fanwire.ClientError) as ended:
+                with pytest.raises(fanwire.FanwireError) as ended:
                     await within(call)
                 depths.add(depth(ended.value))
         assert max(depths) < 20

@@ -13,7 +13,7 @@ from helpers.wait import until, within
 from helpers.wire import FIN, PONG, TEXT, Peer, close_frame, frame
 
 import fanwire
-from fanwire import State
+from fanwire import ConnectionState
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 OVER = pytest.mark.parametrize("over", ["plain", "tls"])
@@ -50,8 +50,8 @@ async def test_a_close_that_means_to_come_back_is_answered_and_parks_the_session
         assert await peer.closed() == (code, "see you")
         # The server ends the connection, too, and after its close frame nothing comes.
         assert await peer.end() == b""
-        await until(lambda: server.opened[0].is_parked, "the session is parked")
-        assert (server.closed, server.members("a")) == ([], 1)
+        await until(lambda: server.opened[0].is_reconnecting, "the session is parked")
+        assert (server.closed, server.count("a")) == ([], 1)
         await until(lambda: not server._hub.carriers, "the transport is gone")  # type: ignore[union-attr]
 
 
@@ -64,13 +64,13 @@ async def test_what_waits_comes_over_the_next_connection_and_what_follows_the_cl
     server.on("note")(lambda conn, payload: got.append(payload))
     async with server:
         peer = await joined(server, over, tls, path="/")
-        session = server.opened[0].session
+        session = server.opened[0]._session
         assert session is not None
         notes = [frame(TEXT, b'{"type":"note","id":"c%d","payload":%d}' % (number, number)) for number in (1, 2)]
         await peer.send(notes[0] + close_frame(4000) + notes[1] + notes[1])
         assert (await peer.closed())[0] == 4000
         await peer.end()
-        await until(lambda: server.opened[0].is_parked, "the session is parked")
+        await until(lambda: server.opened[0].is_reconnecting, "the session is parked")
         options = {"ssl": tls[1]} if over == "tls" else {}
         async with await Talk.open(server, f"/?session={session.id}&received=0", **options) as next_one:
             assert (next_one.welcome["resumed"], next_one.welcome["received"]) == (True, 1)
@@ -86,7 +86,7 @@ async def test_a_violation_behind_such_a_close_changes_nothing(garbage: bytes, o
         await peer.send(close_frame(4001) + garbage)
         assert (await peer.closed())[0] == 4001
         await peer.end()
-        await until(lambda: server.opened[0].is_parked, "the session is parked")
+        await until(lambda: server.opened[0].is_reconnecting, "the session is parked")
 
 
 @OVER
@@ -103,7 +103,7 @@ async def test_every_other_close_is_answered_and_ends_the_session(
         assert (await peer.closed())[0] == answer
         peer.close()
         await server.ended()
-        await until(lambda: server.members("a") == 0, "the room is empty")
+        await until(lambda: server.count("a") == 0, "the room is empty")
 
 
 @OVER
@@ -136,7 +136,7 @@ async def test_during_a_drain_both_have_closed_and_nothing_is_parked(over: str, 
         await peer.send(close_frame(4000))
         peer.close()
         await within(stopping)
-        assert (len(server.closed), server.closed[0].state) == (1, State.CLOSED)
+        assert (len(server.closed), server.closed[0].state) == (1, ConnectionState.CLOSED)
 
 
 @OVER
@@ -147,7 +147,7 @@ async def test_one_that_closes_and_does_not_end_is_cut_off(over: str, tls: Tls) 
             peer.stall()
         await peer.send(close_frame(4000))
         # It keeps its side open for as long as it likes.
-        await until(lambda: server.opened and server.opened[0].is_parked, "the session is parked")
+        await until(lambda: server.opened and server.opened[0].is_reconnecting, "the session is parked")
         await until(lambda: not server._hub.carriers, "it is cut off")  # type: ignore[union-attr]
         peer.close()
 
@@ -155,7 +155,7 @@ async def test_one_that_closes_and_does_not_end_is_cut_off(over: str, tls: Tls) 
 async def test_one_that_is_back_before_it_has_ended_its_old_connection_goes_on() -> None:
     async with Book() as server:
         peer = await joined(server, "plain", _NO_TLS)
-        session = server.opened[0].session
+        session = server.opened[0]._session
         assert session is not None
         await peer.send(close_frame(4000))
         async with await Talk.open(server, f"/?session={session.id}&received=1") as talk:
@@ -183,9 +183,9 @@ async def test_a_client_that_is_asked_to_come_back_does_and_loses_nothing() -> N
     server.room("a", join=True)
     async with server, fanwire.connect(server.url) as client:
         room = await client.join("a")
-        link = server.opened[0].link
+        link = server.opened[0]._link
         sent = 0
-        while server.opened[0].link == link:
+        while server.opened[0]._link == link:
             sent += 1
             server.publish("a", sent)
             await asyncio.sleep(0.02)

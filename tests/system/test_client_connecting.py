@@ -17,9 +17,10 @@ import pytest
 from helpers.serving import Book
 from helpers.wait import until, within
 
-from fanwire.client import ClientState, ConnectionFailed, connect
+from fanwire.client import ConnectionFailed, connect
 from fanwire.client.backoff import Backoff
 from fanwire.client.failures import Failure
+from fanwire.state import ConnectionState
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def quick_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The attempts follow each other within milliseconds."""
     monkeypatch.setattr("fanwire.client.backoff.AT_ONCE", 0.001)
-    monkeypatch.setattr("fanwire.client.client.Backoff", partial(Backoff, base=0.001, cap=0.01))
+    monkeypatch.setattr("fanwire.client.runtime.Backoff", partial(Backoff, base=0.001, cap=0.01))
 
 
 def descriptors() -> int:
@@ -82,12 +83,12 @@ async def test_an_address_that_swallows_packets_does_not_keep_the_client_from_th
         url = host(hole, ("127.0.0.1", server.port))
         # The first attempt is the one that succeeds.
         async with connect(url, open_timeout=20, first_attempts=1) as client:
-            assert client.state is ClientState.OPEN
+            assert client.state is ConnectionState.OPEN
 
 
 async def test_an_address_that_refuses_is_passed_over(host: Callable[..., str]) -> None:
     async with Book() as server, connect(host(unused(), ("127.0.0.1", server.port)), first_attempts=1) as client:
-        assert client.state is ClientState.OPEN
+        assert client.state is ConnectionState.OPEN
 
 
 async def test_the_losers_of_the_race_are_closed(hole: tuple[str, int], host: Callable[..., str]) -> None:
@@ -185,10 +186,10 @@ async def test_an_answer_ends_the_client_at_first_or_later_as_the_table_says(nam
         async with client:
             attempts = stage.attempts
             stage.answers = [reply]
-            states: list[ClientState] = []
+            states: list[ConnectionState] = []
             client.on_state(states.append)
             stage.cut()
-            end = ClientState.CLOSED if failure.is_final_later else ClientState.OPEN
+            end = ConnectionState.CLOSED if failure.is_final_later else ConnectionState.OPEN
             await until(lambda: end in states)
             assert stage.attempts == attempts + (1 if failure.is_final_later else 2)
 
@@ -198,7 +199,7 @@ async def test_a_proxy_without_its_server_does_not_keep_a_client_for_ever() -> N
     async with Book() as server, Stage(server.port) as stage, connect(stage.url, max_attempts=2) as client:
         stage.always = answer(404)
         stage.cut()
-        await until(lambda: client.state is ClientState.CLOSED)
+        await until(lambda: client.state is ConnectionState.CLOSED)
         with pytest.raises(ConnectionFailed, match="given up after 2 attempts: the server answered 404"):
             await client.publish("a", 1)
 
@@ -254,13 +255,13 @@ async def test_a_certificate_that_goes_bad_is_tried_again_by_a_client_that_was_c
     context.load_cert_chain(*pem)
     trusting = ssl.create_default_context(cafile=str(pem[0]))
     async with Book(ssl=context) as server, connect(server.url, ssl=trusting, max_attempts=None) as client:
-        states: list[ClientState] = []
+        states: list[ConnectionState] = []
         client.on_state(states.append)
         context.load_cert_chain(*other_pem)
         server.opened[0].close(4000)
         await until(lambda: any("certificate" in record.getMessage() for record in caplog.records))
         context.load_cert_chain(*pem)
-        await until(lambda: states == [ClientState.RECONNECTING, ClientState.OPEN])
+        await until(lambda: states == [ConnectionState.RECONNECTING, ConnectionState.OPEN])
 
 
 async def test_a_name_that_does_not_exist_is_final_at_first(monkeypatch: pytest.MonkeyPatch) -> None:

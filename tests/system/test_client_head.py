@@ -10,7 +10,7 @@ import pytest
 from helpers.scripted import WELCOME, Peer, idle, no_tasks_left, scripted
 from helpers.wait import within
 
-from fanwire import ClientState, ConnectionFailed, connect
+from fanwire import ConnectionFailed, ConnectionState, connect
 
 WRONG = ["a\r\nX-Admin: yes", "a\nb", "a b", "", "\u560a", None, b"t1"]
 
@@ -93,9 +93,9 @@ async def test_whatever_a_function_raises_is_a_failed_attempt(error: BaseExcepti
     "error", [asyncio.CancelledError(), Panic("of another language"), RuntimeError("away")], ids=repr
 )
 async def test_whatever_a_callback_raises_harms_nobody(error: BaseException) -> None:
-    states: list[ClientState] = []
+    states: list[ConnectionState] = []
 
-    def failing(state: ClientState) -> None:
+    def failing(state: ConnectionState) -> None:
         states.append(state)
         raise error
 
@@ -103,8 +103,8 @@ async def test_whatever_a_callback_raises_harms_nobody(error: BaseException) -> 
         client = connect(url)
         client.on_state(failing)
         async with client:
-            assert client.state is ClientState.OPEN
-    assert states == [ClientState.OPEN, ClientState.CLOSING, ClientState.CLOSED]
+            assert client.state is ConnectionState.OPEN
+    assert states == [ConnectionState.OPEN, ConnectionState.CLOSING, ConnectionState.CLOSED]
 
 
 async def test_headers_are_sent_as_they_were_given() -> None:

@@ -12,10 +12,11 @@ import pytest
 from helpers.scripted import JOINED, WELCOME, Peer, scripted
 from helpers.wait import until, within
 
-from fanwire.client import Client, ClientState, ConnectionFailed, Room, connect
+from fanwire.client import Client, ConnectionFailed, Room, connect
 from fanwire.client.dial import RECEIVE_WINDOW
 from fanwire.client.membership import STALE
 from fanwire.client.message import Gap
+from fanwire.state import ConnectionState
 
 SELDOM = {**WELCOME, "ack_frames": 1_000_000, "ack_bytes": 1 << 40}
 WINDOWS = {**SELDOM, "window": 4000}
@@ -45,7 +46,7 @@ async def report(peer: Peer) -> dict[str, Any]:
 
 
 async def has_come(client: Client, count: int) -> None:
-    await until(lambda: client._machine.session.received >= count)
+    await until(lambda: client._runtime.machine.session.received >= count)
 
 
 async def taken(room: Room, count: int) -> list[int]:
@@ -73,7 +74,7 @@ async def test_a_room_that_is_not_read_holds_up_no_other(codec: str, caplog: pyt
 
     joined = asyncio.Event()
     async with scripted(script) as url, connect(url, max_queue=20, encoding=codec) as client:
-        states: list[ClientState] = []
+        states: list[ConnectionState] = []
         client.on_state(states.append)
         unread = await within(client.join("unread"))
         busy = await within(client.join("busy"))
@@ -114,7 +115,7 @@ async def test_a_reader_that_falls_behind_catches_up_each_time(codec: str, caplo
         # It takes what it has asked for, though it is more than the limit, and one of what comes then.
         assert await taken(room, 6) == list(range(1, 7))
         await until(lambda: len(times) == 2)
-        assert (len(room._queue), since) == (51 - 6, [11])
+        assert (len(room._feed.queue), since) == (51 - 6, [11])
         again.set()
         assert await taken(room, 51 - 6) == list(range(7, 52))
         assert since == [11, 51]
@@ -153,7 +154,7 @@ async def test_what_comes_from_the_history_is_bounded_too() -> None:
         room = await within(client.join("r", since=("e", 0)))
         await has_come(client, 1001)
         assert room.is_behind
-        assert len(room._queue) == 4 * 16 + 1
+        assert len(room._feed.queue) == 4 * 16 + 1
 
 
 @CODECS
@@ -265,7 +266,7 @@ async def test_messages_to_the_client_alone_that_are_not_taken_are_dropped_and_t
         messages = client.messages()
         found = [await within(anext(messages)) for _ in range(4)]
         assert [message.data for message in found] == [6, 7, 8, 9]
-        assert [message.gap for message in found] == [Gap("slow", 0, 6), None, None, None]
+        assert [message.gap for message in found] == [Gap("slow", None, None, count=6), None, None, None]
         # One that was dropped was not acknowledged, and is new when the server sends it again.
         assert (await within(anext(messages))).data == "again"
         assert acked == ["m6", "m7", "m8"]
@@ -284,7 +285,7 @@ async def test_an_application_that_is_slow_hears_of_a_close_at_once(is_reading: 
         await peer.socket.close(4500, "banned")
 
     async with scripted(script) as url, connect(url, max_queue=10) as client:
-        states: list[ClientState] = []
+        states: list[ConnectionState] = []
         client.on_state(states.append)
         room = await within(client.join("r"))
         call = asyncio.ensure_future(client.request("work", 1))
@@ -296,7 +297,7 @@ async def test_an_application_that_is_slow_hears_of_a_close_at_once(is_reading: 
         worker = asyncio.ensure_future(work()) if is_reading else None
         go_on.set()
         # Nothing is taken meanwhile.
-        await until(lambda: states == [ClientState.CLOSED])
+        await until(lambda: states == [ConnectionState.CLOSED])
         with pytest.raises(ConnectionFailed, match="4500 banned"):
             await within(call)
         with pytest.raises(ConnectionFailed, match="4500 banned"):
@@ -320,12 +321,12 @@ async def test_an_application_that_is_slow_hears_of_a_lost_connection_at_once() 
         await peer.say("welcome", payload={**WINDOWS, "resumed": True, "received": 1})
 
     async with scripted(first, second) as url, connect(url, max_queue=10) as client:
-        states: list[ClientState] = []
+        states: list[ConnectionState] = []
         client.on_state(states.append)
         room = await within(client.join("r"))
         await has_come(client, 101)
         go_on.set()
-        await until(lambda: states == [ClientState.RECONNECTING, ClientState.OPEN])
+        await until(lambda: states == [ConnectionState.RECONNECTING, ConnectionState.OPEN])
         assert room.is_behind
         assert await taken(room, 11) == list(range(1, 12))
 
@@ -359,7 +360,7 @@ async def test_what_the_kernel_takes_for_the_client_is_bounded() -> None:
         await peer.say("welcome", payload=SELDOM)
 
     async with scripted(script) as url, connect(url) as client:
-        link: Any = client._driver._link
+        link: Any = client._runtime.driver._link
         assert link._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP) == RECEIVE_WINDOW
 
 

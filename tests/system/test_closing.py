@@ -21,7 +21,7 @@ async def test_the_application_closes_after_what_waits() -> None:
         conn.close(4001, "enough")
         server.publish("a", "too late")
         conn.send("too late")
-        assert conn.state is fanwire.State.CLOSING
+        assert conn.state is fanwire.ConnectionState.CLOSING
         assert await take(client, 500) == [str(number) for number in range(500)]
         with pytest.raises(ConnectionClosed) as closed:
             await within(client.recv())
@@ -94,7 +94,7 @@ async def test_an_end_without_close_frame_is_abnormal(how: str) -> None:
         else:
             peer.close()
         assert (await server.ended()).close_code == 1006
-        await until(lambda: server.members("a") == 0)
+        await until(lambda: server.count("a") == 0)
         await until(lambda: server.stats()["connections"] == 0)
 
 
@@ -126,7 +126,7 @@ async def test_codes_that_may_not_be_sent_are_refused(code: int) -> None:
     async with Book() as server, server.client() as client:
         with pytest.raises(ValueError, match=str(code)):
             server.opened[0].close(code)
-        assert server.opened[0].state is fanwire.State.OPEN
+        assert server.opened[0].state is fanwire.ConnectionState.OPEN
         server.broadcast("still here")
         assert await take(client, 1) == ["still here"]
 

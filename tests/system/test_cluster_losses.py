@@ -133,7 +133,7 @@ async def test_no_backplane_no_server(tmp_path: Path) -> None:
     server = Book(backplane=NATS("nats://127.0.0.1:1"))
     with pytest.raises(Unavailable, match="no NATS server"):
         await server.start()
-    with contextlib.suppress(fanwire.EngineClosed):
+    with contextlib.suppress(fanwire.Closed):
         await server.stop()
 
 
@@ -163,7 +163,7 @@ async def test_a_log_that_has_lost_messages_is_told(nodes: Cluster) -> None:
             log.rooms["log.x"].pop()
         log.seq -= 4
         nodes.bus.set_up(True)
-        await until(lambda: a.engine.position("log.x")[0] != room.epoch)
+        await until(lambda: a._engine.position("log.x")[0] != room.epoch)
         for n in range(3):
             await a.publish_acked("log.x", f"new {n}")
         messages = await take(room, 3)

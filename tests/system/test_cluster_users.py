@@ -56,8 +56,8 @@ async def test_a_session_is_revoked_wherever_it_is(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as one, fanwire.connect(b.url) as two:
         assert one.session is not None
         a.revoke(one.session)
-        await until(lambda: one.state is fanwire.ClientState.CLOSED)
-        assert two.state is fanwire.ClientState.OPEN
+        await until(lambda: one.state is fanwire.ConnectionState.CLOSED)
+        assert two.state is fanwire.ConnectionState.OPEN
 
 
 async def test_an_order_reaches_a_node_that_was_cut_off(nodes: Cluster) -> None:

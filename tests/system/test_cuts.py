@@ -148,4 +148,4 @@ async def test_neither_do_they_when_the_servers_limits_are_hit_now_and_then() ->
     config = {"connection_bytes": 24 << 10, "replay_bytes": 24 << 10, "unsent_bytes": 4096}
     server, readers, count, taken = await run(CUTS, config, random.Random())
     check(readers, count, taken)
-    assert any(conn.session is not None and conn.session.ended == "overflow" for conn in server.closed)
+    assert any(conn._session is not None and conn._session.ended == "overflow" for conn in server.closed)

@@ -35,7 +35,7 @@ class Place:
         self.server.publish("a", "one")
         assert await self.talk.seqs(1) == [1]
         self.talk.cut()
-        await until(lambda: self.connection.is_parked, "the session is parked")
+        await until(lambda: self.connection.is_reconnecting, "the session is parked")
         self.server.publish("a", "two")
 
     @property
@@ -46,10 +46,10 @@ class Place:
         """Somebody who asks for the session, and hears nothing yet."""
         peer = await self.server.dial(context=self.context)
         received = self.talk.received if received is None else received
-        link = self.connection.link
+        link = self.connection._link
         head = {"Sec-WebSocket-Protocol": "fanwire.v1.json"}
         await peer.send(request(f"/?session={self.talk.session}&received={received}", head))
-        await until(lambda: self.connection.link != link, "the engine was asked")
+        await until(lambda: self.connection._link != link, "the engine was asked")
         return peer
 
     def lose(self, peer: Peer) -> None:
@@ -63,13 +63,13 @@ class Place:
 
     async def is_whole(self) -> None:
         """The session waits, and its client gets what it missed."""
-        await until(lambda: self.connection.is_parked, "the session is parked again")
+        await until(lambda: self.connection.is_reconnecting, "the session is parked again")
         async with await Talk.open(self.server, after=self.talk, **self.options) as last:
             assert last.welcome["resumed"]
             assert await last.seqs(1) == [2]
             self.server.publish("a", "three")
             assert await last.seqs(1) == [3]
-            assert (self.server.closed, self.server.members("a")) == ([], 1)
+            assert (self.server.closed, self.server.count("a")) == ([], 1)
             await until(lambda: len(self.hub.carriers) == 1, "nothing is left of the transports before")
 
 
@@ -128,7 +128,7 @@ async def test_one_that_is_refused_and_lost_leaves_nothing(when: str, over: str,
         # The session is over, as it was before; what took its place waits or is gone, and nothing else is left.
         await server.ended()
         await until(lambda: not place.hub.carriers, "no transport is left")
-        await until(lambda: server.stats()["connections"] == sum(conn.is_parked for conn in server.connections))
+        await until(lambda: server.stats()["connections"] == sum(conn.is_reconnecting for conn in server.connections))
 
 
 @OVER

@@ -36,7 +36,7 @@ async def test_what_is_below_the_mount_is_fanwires_and_all_else_the_applications
             for path in ("/metrics", "/fanwire", "/fanwire/nothing", "/fanwirex/healthz", "//fanwire/healthz"):
                 assert json.loads((await say(peer, "GET", path)).body) == {"detail": "Not Found"}
         async with fanwire.connect(server.url) as client, server.client("/a") as raw, chat(server) as own:
-            assert client.state is fanwire.ClientState.OPEN
+            assert client.state is fanwire.ConnectionState.OPEN
             await own.send("hello")
             assert await within(own.recv()) == "ws hello"
             server.publish("a", "news")

@@ -160,7 +160,7 @@ async def test_an_application_that_does_not_start(error: type[BaseException]) ->
     told = raised.value if error is ValueError else raised.value.__cause__
     assert (type(told), str(told)) == (error, "no database")
     assert not server._is_running
-    with pytest.raises(fanwire.EngineClosed):
+    with pytest.raises(fanwire.Closed):
         server.publish("a", "x")
     is_broken = False
     async with server, server.client():

@@ -19,21 +19,21 @@ FORK = """
             "close": lambda: conn.close(),
             "forget": lambda: server.forget("a", "k"),
             "stats": lambda: server.stats(),
-            "members": lambda: server.members("a"),
-            "waiting": lambda: server.engine.waiting,
-            "events": lambda: server.engine.events(),
-            "set_ready": lambda: server.engine.set_ready(True),
-            "left": lambda: server.engine.left(5),
-            "feed": lambda: server.engine.feed(2**64 - 1, 2**64 - 1, b"x"),
-            "stop_listening": lambda: server.engine.stop_listening(),
-            "take_back": lambda: server.engine.take_back(5, 1, b""),
-            "has_value": lambda: server.engine.has_value("a", "k"),
-            "values": lambda: server.engine.values("a"),
+            "members": lambda: server.count("a"),
+            "waiting": lambda: server._engine.waiting,
+            "events": lambda: server._engine.events(),
+            "set_ready": lambda: server._engine.set_ready(True),
+            "left": lambda: server._engine.left(5),
+            "feed": lambda: server._engine.feed(2**64 - 1, 2**64 - 1, b"x"),
+            "stop_listening": lambda: server._engine.stop_listening(),
+            "take_back": lambda: server._engine.take_back(5, 1, b""),
+            "has_value": lambda: server._engine.has_value("a", "k"),
+            "values": lambda: server._engine.values("a"),
         }
         for name, call in calls.items():
             try:
                 call()
-            except fanwire.EngineClosed as error:
+            except fanwire.Closed as error:
                 assert str(parent) in str(error), (name, str(error))
             else:
                 raise AssertionError(f"{name} worked")
@@ -110,10 +110,10 @@ def test_a_forked_child_waits_for_no_lock_that_a_thread_held() -> None:
                     if child == 0:
                         signal.signal(signal.SIGALRM, signal.SIG_DFL)
                         signal.alarm(5)
-                        for call in (server.stats, lambda: server.engine.waiting):
+                        for call in (server.stats, lambda: server._engine.waiting):
                             try:
                                 call()
-                            except fanwire.EngineClosed:
+                            except fanwire.Closed:
                                 continue
                             os._exit(1)
                         os._exit(0)

@@ -46,7 +46,7 @@ async def test_fastapi_starts_and_stops_it() -> None:
         assert client.close_code == 1001
     assert (await within(from_app.get()))["type"] == "lifespan.shutdown.complete"
     await within(running)
-    with pytest.raises(fanwire.EngineClosed):
+    with pytest.raises(fanwire.Closed):
         server.publish("a", "x")
 
 
@@ -60,7 +60,7 @@ async def test_an_error_of_the_application_stops_it_too() -> None:
 
     with pytest.raises(LookupError):
         await fail()
-    with pytest.raises(fanwire.EngineClosed):
+    with pytest.raises(fanwire.Closed):
         server.publish("a", "x")
 
 

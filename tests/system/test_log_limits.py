@@ -47,7 +47,8 @@ async def test_a_handler_that_raises_for_each_message_writes_one_traceback(
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     kind = "LookupError" if is_async else "ValueError"
     assert lines[0].startswith(f"handler {name} failed for <Connection 0x")
-    assert lines[1:] == [f"299 more lines of this kind were left out: {name}, {kind}"]
+    place = f"test_log_limits.py:{handler.__code__.co_firstlineno + 1}"
+    assert lines[1:] == [f"299 more lines of this kind were left out: {name}, {kind}, {place}"]
 
 
 async def test_clients_that_come_and_fail_write_little(caplog: pytest.LogCaptureFixture) -> None:
@@ -83,7 +84,7 @@ async def test_the_client_logs_no_line_for_each_connection(encoding: Any, caplog
     async with Book() as server:
         for _ in range(3):
             async with fanwire.connect(server.url, encoding=encoding, token="secret") as client:
-                assert client.state is fanwire.ClientState.OPEN
+                assert client.state is fanwire.ConnectionState.OPEN
     records = [record for record in caplog.records if record.name.partition(".")[0] in ("picows", "fanwire")]
     assert not [record.getMessage() for record in records if record.name.startswith("picows")]
     assert "secret" not in caplog.text

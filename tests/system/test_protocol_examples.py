@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 import fanwire
 from fanwire.codes import CloseCode, should_reconnect
-from fanwire.desk import RESERVED
+from fanwire.protocol.table import RESERVED
 from fanwire.wire import JSON
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()

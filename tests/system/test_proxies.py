@@ -31,7 +31,7 @@ async def test_messages(before: Before, tls: Tls) -> None:
                 await one.send(message)
                 assert await take(one, 1) == [message]
             await within(await one.ping(b"payload"))
-            await until(lambda: server.members("a") == 2)
+            await until(lambda: server.count("a") == 2)
             for number in range(2000):
                 server.publish("a", str(number))
             for member in (one, other):
@@ -62,7 +62,7 @@ async def test_a_session_outlives_the_proxy(before: Before, tls: Tls, encoding: 
             edge.stop()
             for _ in range(100):
                 server.publish("chat", {"n": next(numbers)})
-            await until(lambda: server.connections and server.connections[0].is_parked)
+            await until(lambda: server.connections and server.connections[0].is_reconnecting)
             await edge.start()
             for number in numbers:
                 server.publish("chat", {"n": number})
@@ -165,7 +165,7 @@ async def test_a_client_that_is_gone_is_gone(before: Before, tls: Tls) -> None:
             async with await Peer.dial("127.0.0.1", edge.port, context=tls[1]) as peer:
                 await peer.upgrade("/a")
                 peer.reset() if how == "reset" else peer.close()
-                await until(lambda: server.members("a") == 0)
+                await until(lambda: server.count("a") == 0)
 
 
 async def test_a_reader_that_is_slow_is_found_out(before: Before, tls: Tls) -> None:
@@ -257,6 +257,6 @@ async def test_an_upgrade_may_come_on_a_kept_connection(before: Before, tls: Tls
                 assert ports() == kept
                 assert len(kept) == 1
         async with client(edge, tls, "/a"):
-            await until(lambda: server.members("a") == 1)
+            await until(lambda: server.count("a") == 1)
             if edge.name == "nginx":
                 assert ports() == kept

@@ -209,10 +209,10 @@ async def test_tls_begins_behind_the_header(header: bytes, tls: Tls) -> None:
 async def test_a_proxy_that_ends_within_the_header_has_gone(begun: bytes, tls: Tls) -> None:
     async with Proxied(ssl=tls[0]) as server, await server.dial() as peer:
         await peer.send(begun)
-        await until(lambda: server.engine.waiting == 1)
+        await until(lambda: server._engine.waiting == 1)
         await asyncio.sleep(0.05)
         peer.writer.write_eof()
-        await until(lambda: server.engine.waiting == 0, seconds=2)
+        await until(lambda: server._engine.waiting == 0, seconds=2)
 
 
 async def test_tls_without_a_header_is_refused(tls: Tls) -> None:

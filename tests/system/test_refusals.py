@@ -13,6 +13,7 @@ from helpers.wait import until, within
 from helpers.wire import request
 
 import fanwire
+from fanwire.identity import ANONYMOUS
 from fanwire.store import Record
 
 pytestmark = pytest.mark.parametrize("is_async", [False, True])
@@ -76,7 +77,7 @@ async def test_what_can_be_no_identity_is_500(answer: Any, is_async: bool, caplo
 
 @pytest.mark.parametrize("subprotocol", PROTOCOLS)
 async def test_anonymous_lets_a_client_in_without_an_identity(subprotocol: str | None, is_async: bool) -> None:
-    server = Book(authenticate=asking(fanwire.ANONYMOUS, is_async))
+    server = Book(authenticate=asking(ANONYMOUS, is_async))
     async with server:
         assert await status_of(server, subprotocol) == 101
         await until(lambda: server.opened)

@@ -143,7 +143,7 @@ async def test_a_rule_that_returns_a_coroutine_lets_nobody_in() -> None:
     server.room("a", join=lambda conn, room: rule(conn, room))  # type: ignore[arg-type, return-value, unused-ignore]
     async with server, await Talk.open(server) as talk:
         assert (await talk.ask("join", room="a"))["payload"]["code"] == "internal"
-        assert server.members("a") == 0
+        assert server.count("a") == 0
 
 
 @HANDLERS
@@ -254,7 +254,7 @@ async def test_on_join_that_rejects_takes_the_join_back(
         # Which of the two comes first depends on whether the handler is asynchronous.
         kinds = {(await talk.hear())["type"], (await talk.hear())["type"]}
         assert kinds == {"joined", "left"}
-        assert server.members("a") == 0
+        assert server.count("a") == 0
         await until(lambda: counted(server, "on_leave") == 1)
         assert (await talk.ask("leave", room="a"))["payload"]["code"] == "not_joined"
     assert quiet(caplog)

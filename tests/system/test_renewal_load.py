@@ -96,7 +96,7 @@ async def test_nobody_who_may_stay_misses_a_message(tmp_path: Path) -> None:
         leavers = [Reader(server, login, f"leaver {number}") for number in range(LEAVERS)]
         readers = [*stayers, *leavers]
         tasks = {reader.subject: asyncio.ensure_future(reader.run()) for reader in readers}
-        await until(lambda: server.members("a") == len(readers), "all have joined")
+        await until(lambda: server.count("a") == len(readers), "all have joined")
         published = 0
         due = time.monotonic()
         end = due + SECONDS

@@ -99,10 +99,10 @@ async def test_a_right_that_was_withdrawn_while_away() -> None:
     async with server, await Talk.open(server) as talk:
         await talk.ask("join", room="a")
         talk.cut()
-        await until(lambda: server.connections[0].is_parked)
+        await until(lambda: server.connections[0].is_reconnecting)
         authorize.allowed.clear()
         server.reauthorize()
-        await until(lambda: not server.members("a"))
+        await until(lambda: not server.count("a"))
         server.publish("a", "secret")
         async with await Talk.open(server, after=talk) as again:
             assert again.welcome["resumed"]
@@ -199,7 +199,7 @@ async def test_history_and_members_have_rights_of_their_own() -> None:
     server.room("a", history=10, presence=True)
     async with server, await Talk.open(server) as talk, await Talk.open(server, "/?token=bob") as other:
         await talk.ask("join", room="a")
-        epoch = server.engine.position("a")[0]
+        epoch = server._engine.position("a")[0]
         for number in range(3):
             server.publish("a", number)
         await talk.seqs(3)

@@ -96,10 +96,10 @@ async def test_a_right_that_could_not_be_asked_for_is_asked_for_again(encoding: 
         failing = True
         server.reauthorize("ann")
         # Nobody stays by an error.
-        await until(lambda: server.members("a") == 0)
+        await until(lambda: server.count("a") == 0)
         server.publish("a", 1)
         failing = False
-        await until(lambda: server.members("a") == 1)
+        await until(lambda: server.count("a") == 1)
         message = await within(anext(room))
         assert (message.data, message.gap) == (1, None)
         assert (room.ended, ends) == (None, [])
@@ -117,7 +117,7 @@ async def test_a_room_that_the_server_takes_the_client_out_of_says_so(encoding: 
         assert (await within(anext(room))).data == "before"
         end = await end_of(room)
         assert end.code == "removed"
-        assert isinstance(end, fanwire.ClientError)
+        assert isinstance(end, fanwire.FanwireError)
 
 
 async def test_what_the_application_wants_is_no_error() -> None:
@@ -211,7 +211,7 @@ async def test_a_failure_that_passes_ends_no_room(encoding: str, failure: str) -
         await server.ended()
         await within(asked.wait())
         is_failing = False
-        await until(lambda: server.members("a") == 1)
+        await until(lambda: server.count("a") == 1)
         server.publish("a", "again")
         while (message := await within(anext(a))).data != "again":
             pass

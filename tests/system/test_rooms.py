@@ -233,7 +233,7 @@ async def test_a_state_that_history_cannot_reach_is_refused_for_now() -> None:
         server.publish("a", 2)
         answer = await talk.ask("join", room="a")
         assert (answer["payload"]["code"], answer["payload"]["retry"]) == ("overloaded", True)
-        assert server.members("a") == 0
+        assert server.count("a") == 0
 
 
 async def test_a_full_room_says_so() -> None:
@@ -244,7 +244,7 @@ async def test_a_full_room_says_so() -> None:
         answer = await second.ask("join", room="small")
         assert (answer["payload"]["code"], answer["payload"]["retry"]) == ("room_full", True)
         await until(lambda: len(server.opened) == 2)
-        with pytest.raises(fanwire.RoomFull):
+        with pytest.raises(fanwire.errors.RoomFull):
             server.opened[1].join("small")
         # Its only member may ask for what it has missed.
         assert (await first.ask("join", room="small"))["type"] == "joined"

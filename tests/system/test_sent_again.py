@@ -217,10 +217,10 @@ async def test_a_client_that_is_cut_while_authorize_thinks_publishes_once(codec:
         async with fanwire.connect(server.url, encoding=codec) as client:
             publishing = asyncio.ensure_future(client.publish("a", "hello"))
             await gate.waits()
-            writer = next(conn for conn in server.connections if conn.session and conn.session.id == client.session)
+            writer = next(conn for conn in server.connections if conn.session == client.session)
             session = client.session
             assert server._hub is not None
-            server._hub.carriers[writer.link].abort()
+            server._hub.carriers[writer._link].abort()
             await until(lambda: client.session not in ("", session), "it is back")
             gate.asked[0].set_result(True)
             assert await within(publishing) == 1
@@ -337,7 +337,7 @@ async def test_a_clients_request_survives_the_loss_of_its_session(codec: str) ->
         for carrier in list(server._hub.carriers.values()):
             carrier.abort()
         await until(lambda: client.session not in ("", session), "it is back")
-        inboxes = [conn.inbox for conn in server.connections]
+        inboxes = [conn._inbox for conn in server.connections]
         await until(lambda: any(inbox is not None and inbox.is_running for inbox in inboxes), "it has asked again")
         desk.end.set()
         assert await within(asking) == {"number": 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -116,7 +117,17 @@ async def test_a_signal_stops_it_in_the_main_thread(number: signal.Signals) -> N
     server = Book()
     serving = asyncio.ensure_future(server.serve(ready=lambda: signal.raise_signal(number)))
     await within(serving)
-    with contextlib.suppress(fanwire.EngineClosed):
+    with contextlib.suppress(fanwire.Closed):
         server.publish("a", "x")
         raise AssertionError("it still runs")
     assert signals() == before
+
+
+async def test_it_says_where_it_listens(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fanwire")
+    server = Book()
+    serving = asyncio.ensure_future(server.serve())
+    await until(lambda: server.port)
+    await until(lambda: f"listening at {server.url}" in caplog.messages)
+    assert await within(server.stop())
+    await within(serving)

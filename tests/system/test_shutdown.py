@@ -36,7 +36,7 @@ async def test_what_was_published_before_the_stop_arrives_before_the_end() -> No
                 while published < 5000:
                     assert server.publish("a", str(published + 1)) == published + 1
                     published += 1
-            except fanwire.EngineError:
+            except fanwire.FanwireError:
                 pass
 
         thread = threading.Thread(target=burst)
@@ -143,7 +143,7 @@ SERVE = """
     def welcome(conn):
         conn.join("a")
         server.publish("a", server.port)
-        if server.members("a") == 1:
+        if server.count("a") == 1:
             print(server.port, flush=True)
 
     async def main():
@@ -326,7 +326,7 @@ EXIT = """
             try:
                 while True:
                     server.publish("a", "x" * 100, delivery="drop-oldest")
-            except fanwire.EngineError:
+            except fanwire.FanwireError:
                 pass
         threading.Thread(target=publish, daemon=True).start()
         await peers[0].frame()

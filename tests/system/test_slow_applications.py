@@ -13,15 +13,16 @@ from helpers.serving import Book
 from helpers.wait import until, within
 
 import fanwire
-from fanwire.client import Client, ClientState, ConnectionFailed, Gap, Room, connect
+from fanwire.client import Client, ConnectionFailed, Gap, Room, connect
 from fanwire.client.message_queue import MAX_MESSAGES
+from fanwire.state import ConnectionState
 
 PINGS = {"ping_interval": 0.25, "ping_timeout": 0.25, "grace": 5.0}
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 
 
-def noted(client: Client) -> list[ClientState]:
-    states: list[ClientState] = []
+def noted(client: Client) -> list[ConnectionState]:
+    states: list[ConnectionState] = []
     client.on_state(states.append)
     return states
 
@@ -95,7 +96,7 @@ async def test_what_is_more_than_a_slow_application_has_place_for_comes_from_the
         await publish(server, 2000, 1000)
         await some_pings(server)
         assert room.is_behind
-        assert len(room._queue) == 21
+        assert len(room._feed.queue) == 21
         # Three catch-ups of 16 times the limit at least, and some of it while more comes.
         await takes(room, 1000)
         await publish(server, 500, 1000, first=2000)
@@ -155,7 +156,7 @@ async def test_a_slow_application_that_comes_back_in_a_new_session_goes_on() -> 
         await publish(server, 60, 1000)
         await until(lambda: room.is_behind)
         server.opened[0].close(4000)
-        await until(lambda: states[-1:] == [ClientState.OPEN] and server.members("a") == 1)
+        await until(lambda: states[-1:] == [ConnectionState.OPEN] and server.count("a") == 1)
         await publish(server, 60, 1000, first=60)
         await some_pings(server)
         await takes(room, 120)
@@ -166,7 +167,7 @@ async def test_a_slow_application_hears_that_the_server_has_closed() -> None:
         await publish(server, 100, 20_000)
         await some_pings(server)
         server.opened[0].close(4500, "banned")
-        await until(lambda: client.state is ClientState.CLOSED)
+        await until(lambda: client.state is ConnectionState.CLOSED)
         # What has come before is there.
         await takes(room, 31)
         with pytest.raises(ConnectionFailed, match="4500 banned"):
@@ -179,7 +180,7 @@ async def test_a_slow_application_that_loses_its_connection_goes_on() -> None:
         await publish(server, 60, 10_000)
         await some_pings(server)
         server.opened[0].close(4000)
-        await until(lambda: states[-1:] == [ClientState.OPEN])
+        await until(lambda: states[-1:] == [ConnectionState.OPEN])
         await some_pings(server)
         await takes(room, 60)
 
@@ -211,7 +212,7 @@ async def test_a_session_that_keeps_nothing_is_not_disconnected_either() -> None
         states = noted(client)
         await publish(server, 70, 100_000)
         await some_pings(server, 3)
-        assert client.state is ClientState.OPEN
+        assert client.state is ConnectionState.OPEN
         await takes(room, 70)
         assert states == []
 
@@ -226,7 +227,7 @@ async def test_what_a_slow_application_reads_of_latest_values_is_new(codec: str)
             await asyncio.sleep(0)
         await some_pings(server)
         # The first window is 16 KiB: everything else has waited at the server, and was replaced there.
-        assert len(room._queue) <= 40
+        assert len(room._feed.queue) <= 40
         newest: dict[str | None, int] = {}
         count = 0
         while list(newest.values()) != [99] * 50:
@@ -252,7 +253,7 @@ async def test_a_room_of_latest_values_that_is_not_read_holds_up_no_other() -> N
                 server.publish(name, {"number": number, "x": "x" * 1000}, key=str(number % 100))
             while (await within(anext(busy))).data["number"] < number:
                 pass
-        assert len(unread._queue) <= 40
+        assert len(unread._feed.queue) <= 40
         assert not unread.is_behind
         assert (states, server.closed) == ([], [])
 

@@ -12,7 +12,8 @@ from helpers.serving import Book
 from helpers.wait import until, within
 from helpers.wire import BINARY, CONT, TEXT, Peer, frame
 
-from fanwire.client import Client, ClientState, connect
+from fanwire.client import Client, connect
+from fanwire.state import ConnectionState
 
 PINGS = {"ping_interval": 0.3, "ping_timeout": 0.2}
 """Some pings fall into each of the transfers below, and would end them."""
@@ -33,8 +34,8 @@ def buffered_link(server: Book) -> Proxy:
     return Proxy("127.0.0.1", server.port)
 
 
-def noted(client: Client) -> list[ClientState]:
-    states: list[ClientState] = []
+def noted(client: Client) -> list[ConnectionState]:
+    states: list[ConnectionState] = []
     client.on_state(states.append)
     return states
 
@@ -127,7 +128,7 @@ async def test_a_session_goes_on_with_a_large_message_that_was_cut_off() -> None
             proxy.cut()
             message = await within(anext(room))
             assert (message.data, message.gap) == ("x" * LARGE, None)
-            assert states == [ClientState.RECONNECTING, ClientState.OPEN]
+            assert states == [ConnectionState.RECONNECTING, ConnectionState.OPEN]
 
 
 async def test_a_client_without_pings_from_the_server_waits_for_what_comes() -> None:
@@ -214,7 +215,7 @@ async def test_a_client_notices_a_server_that_is_gone() -> None:
     ):
         proxy.up.change(held=True)
         proxy.down.change(held=True)
-        await until(lambda: client.state is ClientState.RECONNECTING)
+        await until(lambda: client.state is ConnectionState.RECONNECTING)
 
 
 async def test_a_peer_that_takes_nothing_is_cut_off_by_write_timeout() -> None:

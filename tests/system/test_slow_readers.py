@@ -78,7 +78,7 @@ async def test_a_closed_one_that_stays_stalled_is_cut_off() -> None:
         published = await publish_until(server, fast, "closed_slow")
         assert (await server.ended()).close_code == 4008
         await until(lambda: server.stats()["connections"] == 1)
-        await until(lambda: server.members("a") == 1)
+        await until(lambda: server.count("a") == 1)
         await until(lambda: server.stats()["waiting_bytes"] == 0)
         await publish(server, fast, range(published, published + 100))
 

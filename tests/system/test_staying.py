@@ -108,7 +108,7 @@ async def test_a_resumed_session_has_the_new_identity() -> None:
     async with book() as server, await enter(server, "alice.60") as talk:
         await talk.ask("join", room="a")
         talk.cut()
-        await until(lambda: server.connections[0].is_parked)
+        await until(lambda: server.connections[0].is_reconnecting)
         server.publish("a", "missed")
         async with await enter(server, "alice.7000", after=talk) as again:
             assert again.welcome["resumed"]
@@ -124,7 +124,7 @@ async def test_disconnect_user_ends_all_of_one_user() -> None:
         other = await enter(server, "bob")
         async with other:
             parked.cut()
-            await until(lambda: sum(conn.is_parked for conn in server.connections) == 1)
+            await until(lambda: sum(conn.is_reconnecting for conn in server.connections) == 1)
             # From another thread, as an application may.
             await asyncio.to_thread(server.disconnect_user, "alice", reason="fraud")
             with pytest.raises(ConnectionClosed) as closed:
@@ -202,7 +202,7 @@ async def test_an_old_connection_is_made_anew_without_loss() -> None:
 
             def goes_on() -> bool:
                 server.publish("a", next(numbers))
-                links.update(conn.link for conn in server.connections)
+                links.update(conn._link for conn in server.connections)
                 sessions.add(client.session)
                 return len(links) > 3
 

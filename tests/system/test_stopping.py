@@ -227,7 +227,7 @@ async def test_a_session_that_waits_ends_once_and_its_handler_is_not_cancelled_b
         await talk.say("wait")
         await until(lambda: seen)
         talk.cut()
-        await until(lambda: server.opened[0].is_parked)
+        await until(lambda: server.opened[0].is_reconnecting)
         assert seen == ["began"]
         if end == "revoked":
             server.revoke(server.opened[0])

@@ -124,6 +124,6 @@ async def test_nobody_sees_what_is_not_theirs_and_each_sees_all_that_is(shards: 
         assert sum(got) > LIVES
         await until(lambda: not server.connections)
         await until(lambda: server.stats()["connections"] == 0)
-        await until(lambda: not any(server.members(room) for room in ROOMS))
+        await until(lambda: not any(server.count(room) for room in ROOMS))
         await until(lambda: server.stats()["waiting_bytes"] == 0)
         assert len(server.closed) == len(server.opened) > LIVES / 2

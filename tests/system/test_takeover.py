@@ -17,7 +17,7 @@ from helpers.wire import Peer, request
 from websockets.exceptions import ConnectionClosed
 
 import fanwire
-from fanwire import CloseCode, State
+from fanwire import CloseCode, ConnectionState
 from fanwire.backplane import MemoryBus
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
@@ -60,24 +60,24 @@ async def test_the_older_of_two_connections_is_closed_for_good_and_the_session_g
             talk = newer
         # Nobody but the newest is left, and nobody has noticed but those two.
         await until(lambda: len(server._hub.carriers) == 1, "the older transports are gone")  # type: ignore[union-attr]
-        assert (server.opened[0].state, len(server.opened), server.closed) == (State.OPEN, 1, [])
-        assert server.members("a") == 1
+        assert (server.opened[0].state, len(server.opened), server.closed) == (ConnectionState.OPEN, 1, [])
+        assert server.count("a") == 1
         await talk.close()
         assert (await server.ended()).close_code == 1000
 
 
 async def test_the_python_client_ends_and_does_not_come_back() -> None:
     async with Book() as server, fanwire.connect(server.url) as client:
-        session = client._machine.session.id
-        states: list[fanwire.ClientState] = []
+        session = client._runtime.machine.session.id
+        states: list[fanwire.ConnectionState] = []
         client.on_state(states.append)
         async with await Talk.open(server, f"/?session={session}&received=0") as other:
             assert other.welcome["resumed"]
-            await until(lambda: client.state is fanwire.ClientState.CLOSED, "the client has ended")
+            await until(lambda: client.state is fanwire.ConnectionState.CLOSED, "the client has ended")
             with pytest.raises(fanwire.ConnectionFailed, match="another connection uses this session") as failed:
                 await client.join("a")
             assert failed.value.code == CloseCode.TAKEN_OVER
-            assert fanwire.ClientState.RECONNECTING not in states
+            assert fanwire.ConnectionState.RECONNECTING not in states
             assert not CloseCode.TAKEN_OVER.should_reconnect
             assert len(server.opened) == 1
 
@@ -159,7 +159,7 @@ async def test_a_handler_that_runs_meanwhile_goes_on_and_answers_the_newer_one()
     async with server:
         first = await Talk.open(server)
         name = await first.say("slow", payload="done")
-        await until(lambda: server.opened and server.opened[0].session.received == 1)  # type: ignore[union-attr]
+        await until(lambda: server.opened and server.opened[0]._session.received == 1)  # type: ignore[union-attr]
         async with await Talk.open(server, after=first) as second:
             assert await end_of(first) == (4503, "another connection uses this session")
             go_on.set()
@@ -175,14 +175,14 @@ async def test_one_that_is_taken_over_before_it_has_begun_is_told_all_the_same(o
         first = await Talk.open(server, "/a", **options)
         await first.hear("joined")
         first.cut()
-        await until(lambda: server.opened[0].is_parked, "the session is parked")
+        await until(lambda: server.opened[0].is_reconnecting, "the session is parked")
         hold(server)
         peers: list[Peer] = []
         for _ in range(2):
-            link = server.opened[0].link
+            link = server.opened[0]._link
             peer = await server.dial(context=options.get("ssl"))
             await peer.send(request(f"/?session={first.session}&received={first.received}", SESSION))
-            await until(lambda link=link: server.opened[0].link != link, "the engine was asked")
+            await until(lambda link=link: server.opened[0]._link != link, "the engine was asked")
             peers.append(peer)
         release(server)
         older, newer = peers
@@ -190,7 +190,7 @@ async def test_one_that_is_taken_over_before_it_has_begun_is_told_all_the_same(o
         assert (await older.closed())[0] == 4503
         assert b'"resumed":true' in await newer.message()
         older.close()
-        assert (server.opened[0].state, server.closed) == (State.OPEN, [])
+        assert (server.opened[0].state, server.closed) == (ConnectionState.OPEN, [])
         newer.close()
 
 
@@ -239,5 +239,5 @@ async def test_a_client_that_goes_on_at_another_node_leaves_the_word_at_the_firs
         assert second.welcome["reason"] == "other node"
         assert await end_of(first) == (4503, "another connection uses this session")
         gone = await one.ended()
-        assert (gone.close_code, one.members("live.a")) == (4503, 0)
+        assert (gone.close_code, one.count("live.a")) == (4503, 0)
         second.cut()

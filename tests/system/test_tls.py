@@ -135,7 +135,7 @@ async def test_an_end_without_close_frame(tls: Tls, how: str) -> None:
             peer.close()
         assert (await server.ended()).close_code == 1006
         await until(lambda: server.stats()["connections"] == 0)
-        await until(lambda: server.members("a") == 0)
+        await until(lambda: server.count("a") == 0)
 
 
 async def test_a_peer_that_never_answers_the_close_is_cut_off(tls: Tls) -> None:

@@ -172,7 +172,7 @@ async def test_bytes_that_passed_no_door_are_a_gap_at_clients_and_never_a_string
             b"9" * 400 if encoding == "msgpack" else b"[nul]",
         ]
         for document in documents:
-            server.engine.publish("r", document, True)
+            server._engine.publish("r", document, True)
         server.publish("r", "after")
         message = await within(anext(room))
         assert (message.data, message.gap) == ("after", Gap("unreadable", 0, len(documents)))

@@ -205,7 +205,7 @@ async def test_clients_are_told_to_come_back(program: Program, url: str) -> None
         await within(client.join("news"))
         program.kill(signal.SIGTERM)
         assert program.exit_code() == 0
-        await until(lambda: client.state is fanwire.ClientState.RECONNECTING)
+        await until(lambda: client.state is fanwire.ConnectionState.RECONNECTING)
     assert have_ended(processes)
 
 

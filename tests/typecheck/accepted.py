@@ -44,6 +44,20 @@ def welcome(conn: fanwire.Connection) -> None:
     conn.join("prices")
 
 
+async def look(conn: fanwire.Connection) -> None:
+    if TYPE_CHECKING:
+        assert_type(server.rooms(), dict[str, int])
+        assert_type(server.count("prices"), int)
+        assert_type(server.publish("prices", 1), int | None)
+        assert_type(conn.join("prices"), int | None)
+        assert_type(conn.session, str | None)
+        assert_type(conn.state, fanwire.ConnectionState)
+    for message in await server.history("prices", after=fanwire.Position("a", 1), limit=10):
+        print(message.seq, message.data, message.position.epoch)
+    server.remove("prices", conn, reason="no more")
+    server.remove("prices", "bob")
+
+
 @server.on_message
 def heard(conn: fanwire.Connection, message: Any) -> str:
     return f"thank you for {message}"
@@ -151,7 +165,7 @@ async def client_side() -> None:
     async with fanwire.connect("ws://127.0.0.1:1", token=lambda: "token") as client:
 
         @client.on_state
-        def state(new: fanwire.ClientState) -> None:
+        def state(new: fanwire.ConnectionState) -> None:
             print(new)
 
         @client.on_room
@@ -169,9 +183,17 @@ async def client_side() -> None:
         def behind(slow: fanwire.Room) -> None:
             assert_type(slow.is_behind, bool)
 
+        assert_type(client.session, str | None)
+        assert_type(client.state, fanwire.ConnectionState)
+        assert_type(await client.presence("a"), dict[str, Any])
+        assert_type(await client.count("a"), int)
+        assert_type(room.members, dict[str, Any] | None)
+        assert_type(room.count, int | None)
+        assert_type(room.position, fanwire.Position)
         async for message in room:
             print(message.seq, message.data)
             assert_type(message.age, float | None)
+            assert_type(message.seq, int | None)
         try:
             await client.request("order", {"amount": 5})
         except fanwire.RequestFailed as failed:

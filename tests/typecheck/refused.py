@@ -58,6 +58,8 @@ fanwire.Reject("no", retry_after="soon")  # wrong
 def client_side(client: fanwire.Client) -> None:
     client.on_state(of_a_request)  # wrong
     client.on_room(no_argument)  # wrong
+    client.presence("a", after="b")  # wrong
+    client.rooms["a"].seq = 5  # wrong
 
 
 server.on_connect(lambda conn: conn.join("a"))

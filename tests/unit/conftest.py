@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from helpers.hosted import Hosted
 
-import fanwire
+from fanwire.identity import ANONYMOUS
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -19,7 +19,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 @pytest.fixture
 async def host() -> AsyncIterator[Hosted]:
     """A server with some rooms, whose users are named by their paths; nothing may fail in it."""
-    host = Hosted(lambda request: request.path.strip("/") or fanwire.ANONYMOUS)
+    host = Hosted(lambda request: request.path.strip("/") or ANONYMOUS)
     host.room("open.*", publish=True, history=3)
     host.room("closed", join=False)
     host.room("mine.*", join="subject", publish="subject")

@@ -27,7 +27,7 @@ async def test_the_holder_of_a_key_is_let_in_by_its_name() -> None:
 async def test_where_keys_are_looked_for() -> None:
     keys = ApiKeys({"feed": KEY})
     assert await keys(ask((b"Sec-WebSocket-Protocol", b"fanwire.token." + KEY.encode())))
-    assert await keys(ask().with_token(KEY))
+    assert await keys(ask()._with_token(KEY))
     with pytest.raises(Refused, match="no API key"):
         await keys(ask(target=b"/?token=" + KEY.encode()))
     assert await ApiKeys({"feed": KEY}, credentials=["query"])(ask(target=b"/?token=" + KEY.encode()))
@@ -53,7 +53,7 @@ async def test_where_keys_are_looked_for() -> None:
 )
 async def test_what_is_no_key(shown: str) -> None:
     with pytest.raises(Refused) as refused:
-        await ApiKeys({"feed": KEY})(ask().with_token(shown))
+        await ApiKeys({"feed": KEY})(ask()._with_token(shown))
     assert refused.value.status == 401
     assert str(refused.value) == "unknown API key"
 

@@ -22,14 +22,14 @@ def behind(**options: object) -> Driver:
     driver = Driver(**options).up()  # type: ignore[arg-type] - options of the machine
     driver.joined()
     assert seqs(driver.message(1) + driver.message(2) + driver.message(3)) == [1, 2, 3]
-    driver.machine.fall_behind("r")
+    driver.machine.commands.fall_behind("r")
     assert driver.take() == []
     return driver
 
 
 def catch_up(driver: Driver) -> str:
     """The application has place; returns the id of the join."""
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     (join,) = sent(driver.take())
     assert (join["type"], join["room"], join["payload"]) == ("join", "r", {"since": {"epoch": "e", "seq": 3}})
     key: str = join["id"]
@@ -64,27 +64,27 @@ def test_it_falls_behind_and_catches_up_again_and_again() -> None:
     driver = behind()
     for start in (3, 13, 23):
         driver.message(start + 1)
-        driver.machine.catch_up("r")
+        driver.machine.commands.catch_up("r")
         (join,) = sent(driver.take())
         assert join["payload"]["since"]["seq"] == start
         driver.answer_join(join["id"], "r", start + 10, recovered=True)
         assert seqs([action for seq in range(start, start + 11) for action in driver.message(seq)])[-1] == start + 10
-        driver.machine.fall_behind("r")
+        driver.machine.commands.fall_behind("r")
 
 
 def test_to_have_place_twice_is_to_ask_once() -> None:
     driver = behind()
     catch_up(driver)
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
 
 
 def test_to_have_place_without_being_behind_is_nothing() -> None:
     driver = Driver().up()
     driver.joined()
-    driver.machine.catch_up("r")
-    driver.machine.catch_up("unknown")
-    driver.machine.fall_behind("unknown")
+    driver.machine.commands.catch_up("r")
+    driver.machine.commands.catch_up("unknown")
+    driver.machine.commands.fall_behind("unknown")
     assert driver.take() == []
 
 
@@ -93,11 +93,11 @@ def test_nothing_is_missing_while_a_room_is_behind() -> None:
     driver.joined()
     driver.message(1)
     driver.message(5)
-    driver.machine.fall_behind("r")
+    driver.machine.commands.fall_behind("r")
     assert driver.wait(10 * GRACE) == []
     driver.message(9)
     assert driver.wait(10 * GRACE) == []
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     (join,) = sent(driver.take())
     # From before the hole that there was already.
     assert join["payload"]["since"]["seq"] == 1
@@ -111,9 +111,9 @@ def test_what_was_asked_for_before_a_room_fell_behind_is_asked_for_again() -> No
     driver.message(1)
     driver.message(3)
     (heal,) = sent(driver.wait(GRACE))
-    driver.machine.fall_behind("r")
+    driver.machine.commands.fall_behind("r")
     # The answer is still to come when there is place.
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
     actions = driver.answer_join(heal["id"], "r", 3, recovered=True)
     assert only(actions, do.CaughtUp) == []
@@ -141,7 +141,7 @@ def test_a_hole_that_is_explained_while_a_room_is_behind_is_none() -> None:
     driver.joined()
     driver.message(1)
     driver.message(3)
-    driver.machine.fall_behind("r")
+    driver.machine.commands.fall_behind("r")
     driver.hear("skipped", room="r", payload={"reason": "excluded", "count": 3, "first": 2, "last": 6})
     catch_up(driver)
 
@@ -184,7 +184,7 @@ def test_in_a_new_session_it_is_a_member_again_and_asks_for_the_rest_later() -> 
 def test_in_a_new_session_it_catches_up_at_once_if_there_is_place_meanwhile() -> None:
     driver = behind()
     driver.lose()
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     driver.open()
     (join,) = sent(driver.welcome(session="T"))
     assert join["payload"]["since"]["seq"] == 3
@@ -197,7 +197,7 @@ def test_place_that_is_there_before_the_answer_in_a_new_session_is_used_after_it
     driver.lose()
     driver.open()
     (join,) = sent(driver.welcome(session="T"))
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
     (again,) = sent(driver.answer_join(join["id"], "r", 5))
     assert again["payload"]["since"]["seq"] == 3
@@ -230,7 +230,7 @@ def test_a_catch_up_that_is_refused_for_now_is_tried_again() -> None:
     driver = behind(heartbeat=1e6)
     refusal = {"code": "overloaded", "retry": True, "retry_after_ms": 5000}
     assert driver.hear("error", re=catch_up(driver), room="r", payload=refusal) == []
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
     (join,) = sent(driver.wait_for_retry())
     assert join["payload"]["since"]["seq"] == 3
@@ -279,20 +279,20 @@ def test_a_catch_up_that_is_refused_again_and_again_is_given_up() -> None:
 
 def test_a_room_that_is_behind_can_be_left() -> None:
     driver = behind()
-    key = driver.machine.leave("r")
+    key = driver.machine.commands.leave("r")
     driver.take()
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
     assert driver.hear("left", re=key, room="r") == [do.Resolve(key, None), do.Left("r")]
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
 
 
 def test_a_leave_that_is_refused_does_not_keep_a_room_from_catching_up() -> None:
     driver = behind()
-    key = driver.machine.leave("r")
+    key = driver.machine.commands.leave("r")
     driver.take()
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     (join,) = sent(driver.hear("error", re=key, room="r", payload={"code": "rate_limited", "retry": True}))
     assert join["payload"]["since"]["seq"] == 3
 
@@ -300,9 +300,9 @@ def test_a_leave_that_is_refused_does_not_keep_a_room_from_catching_up() -> None
 def test_a_leave_that_is_withdrawn_does_not_keep_a_room_from_catching_up() -> None:
     driver = behind()
     driver.lose()
-    key = driver.machine.leave("r")
-    driver.machine.catch_up("r")
-    driver.machine.withdraw(key)
+    key = driver.machine.commands.leave("r")
+    driver.machine.commands.catch_up("r")
+    driver.machine.commands.withdraw(key)
     driver.open()
     (join,) = sent(driver.welcome(resumed=True, received=1))
     assert (join["type"], join["payload"]["since"]["seq"]) == ("join", 3)
@@ -315,14 +315,14 @@ def test_the_server_may_end_a_room_that_is_behind(has_place: bool) -> None:
         catch_up(driver)
     (left,) = driver.hear("left", room="r", payload={"reason": "forbidden"})
     assert isinstance(left, do.Left)
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
 
 
 def test_a_room_that_the_server_could_not_decide_about_comes_back_and_is_still_behind() -> None:
     driver = behind(heartbeat=1e6)
     assert driver.hear("left", room="r", payload={"reason": "internal"}) == []
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
     (join,) = sent(driver.wait_for_retry())
     assert join["payload"]["since"]["seq"] == 3
@@ -331,8 +331,8 @@ def test_a_room_that_the_server_could_not_decide_about_comes_back_and_is_still_b
 
 def test_a_room_that_is_joined_anew_by_the_application_is_not_behind() -> None:
     driver = behind()
-    driver.machine.leave("r")
-    key = driver.machine.join("r", Position("e", 3))
+    driver.machine.commands.leave("r")
+    key = driver.machine.commands.join("r", Position("e", 3))
     driver.take()
     assert only(driver.answer_join(key, "r", 4, recovered=True), do.CaughtUp) == []
     assert seqs(driver.message(4)) == [4]
@@ -343,10 +343,10 @@ def test_the_end_of_a_client_ends_a_catch_up() -> None:
     catch_up(driver)
     driver.machine.close()
     driver.take()
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
     assert only(driver.lose(1000), do.Reject) == []
-    driver.machine.catch_up("r")
+    driver.machine.commands.catch_up("r")
     assert driver.take() == []
 
 
@@ -370,11 +370,11 @@ def watched(driver: Driver, delivery: str = "latest") -> MessageQueue:
     """The queue of a room that was joined."""
     driver.joined(delivery=delivery)
     queue = MessageQueue()
-    driver.machine.watch("r", queue, has_window=delivery != "reliable")
+    driver.machine.commands.watch("r", queue, has_window=delivery != "reliable")
     return queue
 
 
-def take(driver: Driver, queue: MessageQueue, ts: int = 0, size: int = 100) -> bool:
+def take(driver: Driver, queue: MessageQueue, ts: int | None = None, size: int = 100) -> bool:
     """A message of this size has come, and is taken."""
     queue.put(Message(0, "r", ts=ts), driver.machine.session.total, size)
     queue.pop()
@@ -395,7 +395,7 @@ def test_what_was_taken_is_told_as_soon_as_it_is_a_part_of_the_window() -> None:
     driver.message(1)
     assert not take(driver, queue, 7, 99)
     assert take(driver, queue, 8, 1)
-    driver.machine.report("r", driver.now)
+    driver.machine.commands.report("r", driver.now)
     assert [frame["payload"] for frame in sent(driver.take())] == [{"count": 2, "taken": {"r": {"count": 2, "ts": 8}}}]
 
 
@@ -441,15 +441,15 @@ def test_counts_of_what_was_taken_begin_anew_with_a_session() -> None:
     driver.open()
     (key,) = [frame["id"] for frame in sent(driver.welcome(session="T", window=400)) if frame["type"] == "join"]
     driver.answer_join(key, "r", 3, delivery="latest")
-    driver.machine.watch("r", queue, has_window=True)
+    driver.machine.commands.watch("r", queue, has_window=True)
     driver.message(4)
     assert (driver.machine.session.received, driver.machine.session.total) == (2, 6)
     queue.pop()
     assert queue.release()
-    driver.machine.report("r", driver.now)
+    driver.machine.commands.report("r", driver.now)
     assert [frame["payload"]["taken"] for frame in sent(driver.take())] == [{}]
     assert take(driver, queue)
-    driver.machine.report("r", driver.now)
+    driver.machine.commands.report("r", driver.now)
     assert [frame["payload"]["taken"] for frame in sent(driver.take())] == [{"r": {"count": 2}}]
 
 
@@ -459,7 +459,7 @@ def test_nothing_is_told_while_there_is_no_connection_and_all_of_it_afterwards()
     driver.message(1)
     driver.lose()
     assert take(driver, queue, 3)
-    driver.machine.report("r", driver.now)
+    driver.machine.commands.report("r", driver.now)
     assert driver.take() == []
     driver.open()
     said = sent(driver.welcome(resumed=True, received=1, window=400))
@@ -470,7 +470,7 @@ def test_a_room_that_is_joined_no_more_is_not_watched() -> None:
     driver = Driver().up(window=400)
     queue = watched(driver)
     driver.hear("left", room="r")
-    driver.machine.watch("r", queue, has_window=True)
+    driver.machine.commands.watch("r", queue, has_window=True)
     assert not take(driver, queue, 1 << 20)
 
 
@@ -504,7 +504,7 @@ def test_a_message_that_was_dropped_may_come_again() -> None:
     first = driver.hear("message", payload=1, ack=True)
     key = only(first, do.Deliver)[0].message.id
     assert driver.raw({"type": "message", "id": key, "ack": True, "payload": 1}) == []
-    driver.machine.dropped(key)
+    driver.machine.commands.dropped(key)
     assert only(driver.raw({"type": "message", "id": key, "ack": True, "payload": 1}), do.Deliver)
 
 
@@ -517,8 +517,8 @@ def test_what_does_not_reach_the_application_is_taken(is_readable: bool) -> None
         driver.hear("left", room="r", payload={"reason": "internal"})
         assert sent(driver.message(1)) == []
         driver.hear("joined", room="r", seq=1, payload={"epoch": "e", "delivery": "latest"})
-        driver.machine.watch("r", queue, has_window=True)
-        driver.machine.report("r", driver.now)
+        driver.machine.commands.watch("r", queue, has_window=True)
+        driver.machine.commands.report("r", driver.now)
         told = driver.take()
     else:
         told = driver.hear("message", room="r", seq=1, encoding="base64", payload="=" * 100)
@@ -531,7 +531,7 @@ def test_a_room_that_the_server_takes_back_later_begins_with_the_first_window() 
     driver.hear("window", room="r", payload={"bytes": 1 << 20})
     driver.hear("left", room="r", payload={"reason": "internal"})
     driver.hear("joined", room="r", seq=1, payload={"epoch": "e", "delivery": "latest"})
-    driver.machine.watch("r", queue, has_window=True)
+    driver.machine.commands.watch("r", queue, has_window=True)
     driver.message(2)
     assert take(driver, queue)
 
@@ -542,7 +542,7 @@ def test_a_report_is_half_as_large_as_a_message_may_be_at_most() -> None:
         name = f"{number}" * 40
         driver.joined(name, delivery="latest")
         queue = MessageQueue()
-        driver.machine.watch(name, queue, has_window=True)
+        driver.machine.commands.watch(name, queue, has_window=True)
         take(driver, queue)
     names: set[str] = set()
     for _ in range(20):

@@ -8,12 +8,12 @@ import pytest
 from helpers.by_hand import Driver, only, sent, seqs
 
 from fanwire.client import actions as do
-from fanwire.client.errors import RequestFailed, RoomEnded
 from fanwire.client.membership import MAX_OFFERED, MAX_RETRIES
 from fanwire.client.message import Gap, Position
 from fanwire.client.positions import GRACE
 from fanwire.client.renewal import PAUSE
 from fanwire.client.session import MAX_FRAMES, Session
+from fanwire.errors import RequestFailed, RoomEnded
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 JOINED = {"epoch": "e", "recovered": False, "delivery": "reliable"}
@@ -22,10 +22,10 @@ JOINED = {"epoch": "e", "recovered": False, "delivery": "reliable"}
 def ask(driver: Driver, kind: str) -> str:
     machine = driver.machine
     calls: dict[str, Any] = {
-        "publish": lambda: machine.publish("r", 1),
-        "order": lambda: machine.request("order", 1),
-        "presence": lambda: machine.request("presence", room="r"),
-        "join": lambda: machine.join("r"),
+        "publish": lambda: machine.commands.publish("r", 1),
+        "order": lambda: machine.commands.request("order", 1),
+        "presence": lambda: machine.commands.request("presence", room="r"),
+        "join": lambda: machine.commands.join("r"),
     }
     key: str = calls[kind]()
     return key
@@ -39,12 +39,12 @@ KINDS = ["publish", "order", "presence", "join"]
 @pytest.mark.parametrize("resumed", [True, False])
 def test_what_was_withdrawn_while_offline_is_never_sent(encoding: str, kind: str, resumed: bool) -> None:
     driver = Driver(encoding).up()
-    kept = driver.machine.publish("r", "before")
+    kept = driver.machine.commands.publish("r", "before")
     driver.take()
     driver.lose()
     key = ask(driver, kind)
-    after = driver.machine.publish("r", "after")
-    driver.machine.withdraw(key)
+    after = driver.machine.commands.publish("r", "after")
+    driver.machine.commands.withdraw(key)
     driver.open()
     frames = sent(driver.welcome(session="S" if resumed else "T", resumed=resumed, received=0))
     assert [frame["id"] for frame in frames] == [kept, after]
@@ -53,18 +53,18 @@ def test_what_was_withdrawn_while_offline_is_never_sent(encoding: str, kind: str
     driver.lose()
     driver.open()
     assert sent(driver.welcome(resumed=True, session="S" if resumed else "T", received=2)) == []
-    assert driver.machine.join("r"), "it is as if it had never been asked for"
+    assert driver.machine.commands.join("r"), "it is as if it had never been asked for"
 
 
 @CODECS
 @pytest.mark.parametrize("kind", KINDS[:3])
 def test_what_was_sent_and_withdrawn_is_not_sent_again_if_the_server_lacks_it(encoding: str, kind: str) -> None:
     driver = Driver(encoding).up()
-    first = driver.machine.publish("r", 1)
+    first = driver.machine.commands.publish("r", 1)
     key = ask(driver, kind)
-    last = driver.machine.publish("r", 2)
+    last = driver.machine.commands.publish("r", 2)
     driver.take()
-    driver.machine.withdraw(key)
+    driver.machine.commands.withdraw(key)
     driver.lose()
     driver.open()
     frames = sent(driver.welcome(resumed=True, received=1))
@@ -81,9 +81,9 @@ def test_what_was_sent_and_withdrawn_is_not_sent_again_if_the_server_lacks_it(en
 def test_what_was_sent_and_withdrawn_counts_if_the_server_has_it(encoding: str, kind: str) -> None:
     driver = Driver(encoding).up()
     key = ask(driver, kind)
-    last = driver.machine.publish("r", 2)
+    last = driver.machine.commands.publish("r", 2)
     driver.take()
-    driver.machine.withdraw(key)
+    driver.machine.commands.withdraw(key)
     driver.lose()
     driver.open()
     assert [frame["id"] for frame in sent(driver.welcome(resumed=True, received=1))] == [last]
@@ -97,9 +97,9 @@ def test_what_was_sent_and_withdrawn_counts_if_the_server_has_it(encoding: str, 
 def test_what_was_withdrawn_is_not_asked_in_a_new_session(encoding: str, kind: str) -> None:
     driver = Driver(encoding).up()
     key = ask(driver, kind)
-    last = driver.machine.publish("r", 2)
+    last = driver.machine.commands.publish("r", 2)
     driver.take()
-    driver.machine.withdraw(key)
+    driver.machine.commands.withdraw(key)
     driver.lose()
     driver.open()
     assert [frame["id"] for frame in sent(driver.welcome(session="T"))] == [last]
@@ -107,11 +107,11 @@ def test_what_was_withdrawn_is_not_asked_in_a_new_session(encoding: str, kind: s
 
 def test_withdrawing_what_was_answered_or_never_asked_is_nothing() -> None:
     driver = Driver().up()
-    key = driver.machine.publish("r", 1)
+    key = driver.machine.commands.publish("r", 1)
     driver.take()
     driver.hear("reply", re=key, room="r", seq=1)
     for name in (key, key, "nothing"):
-        driver.machine.withdraw(name)
+        driver.machine.commands.withdraw(name)
     assert driver.take() == []
 
 
@@ -122,7 +122,7 @@ def test_calls_that_gave_up_fill_no_table(is_online: bool, kind: str) -> None:
     if not is_online:
         driver.lose()
     for _ in range(3 * MAX_FRAMES):
-        driver.machine.withdraw(ask(driver, kind))
+        driver.machine.commands.withdraw(ask(driver, kind))
         assert not driver.machine.is_full
     if is_online:
         # The server answers none, and tells how many it has once.
@@ -136,13 +136,13 @@ def test_calls_that_gave_up_fill_no_table(is_online: bool, kind: str) -> None:
 def test_joins_that_gave_up_fill_no_table() -> None:
     driver = Driver().up()
     for number in range(3 * MAX_FRAMES):
-        driver.machine.withdraw(driver.machine.join("r"))
-        assert len(driver.machine.rooms) == 0
+        driver.machine.commands.withdraw(driver.machine.commands.join("r"))
+        assert len(list(driver.machine.rooms._registry)) == 0
         driver.hear("received", payload={"count": 2 * number + 2})
     assert not driver.machine.is_full
     driver.lose()
     for _ in range(3 * MAX_FRAMES):
-        driver.machine.withdraw(driver.machine.join("r"))
+        driver.machine.commands.withdraw(driver.machine.commands.join("r"))
     assert not driver.machine.is_full
 
 
@@ -150,7 +150,7 @@ def test_bytes_of_withdrawn_frames_count_until_the_server_has_them() -> None:
     """They may lie in a buffer for as long as the server does not read, and calls may go on to time out."""
     driver = Driver("json", max_bytes=1000).up()
     for _ in range(4):
-        driver.machine.withdraw(driver.machine.request("order", "x" * 250))
+        driver.machine.commands.withdraw(driver.machine.commands.request("order", "x" * 250))
     driver.take()
     assert driver.machine.is_full
     driver.hear("received", payload={"count": 4})
@@ -176,9 +176,9 @@ def test_a_session_takes_back_what_it_has_not_given_away() -> None:
 
 def test_a_join_that_was_sent_and_withdrawn_is_followed_by_a_leave_and_nothing_is_told_of_the_room() -> None:
     driver = Driver().up()
-    key = driver.machine.join("r")
+    key = driver.machine.commands.join("r")
     driver.take()
-    driver.machine.withdraw(key)
+    driver.machine.commands.withdraw(key)
     (leave,) = sent(driver.take())
     assert (leave["type"], leave["room"]) == ("leave", "r")
     assert driver.answer_join(key, "r", 4) == []
@@ -188,10 +188,10 @@ def test_a_join_that_was_sent_and_withdrawn_is_followed_by_a_leave_and_nothing_i
 
 def test_a_room_is_joined_while_an_earlier_join_is_being_given_up() -> None:
     driver = Driver().up()
-    first = driver.machine.join("r")
+    first = driver.machine.commands.join("r")
     driver.take()
-    driver.machine.withdraw(first)
-    second = driver.machine.join("r")
+    driver.machine.commands.withdraw(first)
+    second = driver.machine.commands.join("r")
     leave, join = sent(driver.take())
     assert (leave["type"], join["id"]) == ("leave", second)
     assert driver.answer_join(first, "r", 4) == []
@@ -204,8 +204,8 @@ def test_a_room_is_joined_while_an_earlier_join_is_being_given_up() -> None:
 def test_a_room_is_joined_while_it_is_being_left() -> None:
     driver = Driver().up()
     driver.joined()
-    leave = driver.machine.leave("r")
-    join = driver.machine.join("r")
+    leave = driver.machine.commands.leave("r")
+    join = driver.machine.commands.join("r")
     driver.take()
     assert driver.message(1) == [], "what was under way is of the stream that has ended"
     assert driver.hear("left", re=leave, room="r") == [do.Resolve(leave, None)]
@@ -217,7 +217,7 @@ def test_a_leave_that_was_withdrawn_before_it_was_sent_leaves_the_room_joined() 
     driver = Driver().up()
     driver.joined(seq=3)
     driver.lose()
-    driver.machine.withdraw(driver.machine.leave("r"))
+    driver.machine.commands.withdraw(driver.machine.commands.leave("r"))
     assert driver.machine.rooms.is_joined("r")
     driver.open()
     assert sent(driver.welcome(resumed=True, received=1)) == []
@@ -227,16 +227,16 @@ def test_a_leave_that_was_withdrawn_before_it_was_sent_leaves_the_room_joined() 
 def test_a_leave_that_was_sent_and_withdrawn_ends_the_room() -> None:
     driver = Driver().up()
     driver.joined()
-    key = driver.machine.leave("r")
+    key = driver.machine.commands.leave("r")
     driver.take()
-    driver.machine.withdraw(key)
+    driver.machine.commands.withdraw(key)
     assert driver.take() == [do.Left("r")]
     assert driver.message(1) == []
     assert driver.hear("left", re=key, room="r") == []
     driver.lose()
     driver.open()
     # It is not lost, though: the server must hear of it.
-    assert driver.machine.join("r")
+    assert driver.machine.commands.join("r")
     assert [frame["type"] for frame in sent(driver.welcome(session="T"))] == ["join"]
 
 
@@ -254,8 +254,8 @@ def test_the_end_of_a_room_says_why() -> None:
 def test_a_left_before_the_room_was_asked_for_again_does_not_end_it() -> None:
     driver = Driver().up()
     driver.joined()
-    leave = driver.machine.leave("r")
-    join = driver.machine.join("r")
+    leave = driver.machine.commands.leave("r")
+    join = driver.machine.commands.join("r")
     driver.take()
     assert driver.hear("left", room="r", payload={"reason": "forbidden"}) == []
     assert driver.hear("error", re=leave, payload={"code": "not_joined"}) == [do.Resolve(leave, None)]
@@ -338,7 +338,7 @@ def test_a_room_that_the_server_joins_again_survives_a_new_session(is_forbidden:
 
 def test_a_join_that_is_refused_for_a_room_that_the_server_has_joined_meanwhile_has_succeeded() -> None:
     driver = Driver().up()
-    key = driver.machine.join("r")
+    key = driver.machine.commands.join("r")
     driver.take()
     driver.hear("joined", room="r", seq=2, payload=JOINED)
     driver.message(3)
@@ -349,7 +349,7 @@ def test_a_join_that_is_refused_for_a_room_that_the_server_has_joined_meanwhile_
 
 def test_what_is_kept_until_the_own_join_is_answered_has_an_end() -> None:
     driver = Driver().up()
-    key = driver.machine.join("r")
+    key = driver.machine.commands.join("r")
     driver.take()
     driver.hear("joined", room="r", seq=0, payload=JOINED)
     for seq in range(1, 2 * MAX_OFFERED):
@@ -360,7 +360,7 @@ def test_what_is_kept_until_the_own_join_is_answered_has_an_end() -> None:
 
 def test_what_the_server_joined_in_another_session_counts_no_more() -> None:
     driver = Driver().up()
-    key = driver.machine.join("r")
+    key = driver.machine.commands.join("r")
     driver.take()
     driver.hear("joined", room="r", seq=2, payload=JOINED)
     driver.lose()
@@ -374,8 +374,8 @@ def test_a_room_that_the_server_has_joined_can_be_asked_for_from_a_position() ->
     driver = Driver().up()
     driver.hear("joined", room="r", seq=9, payload=JOINED)
     with pytest.raises(ValueError, match="joined already"):
-        driver.machine.join("r", Position("e", 4))
-    key = driver.machine.join("r", Position("e", 4), is_new=True)
+        driver.machine.commands.join("r", Position("e", 4))
+    key = driver.machine.commands.join("r", Position("e", 4), is_new=True)
     driver.take()
     driver.answer_join(key, "r", 9, recovered=True)
     assert [seqs(driver.message(seq)) for seq in (5, 9, 10)] == [[5], [9], [10]]
@@ -401,12 +401,12 @@ def test_a_new_token_is_fetched_though_the_servers_notice_does_not_come() -> Non
     driver = Driver(is_renewable=True, heartbeat=1e6).up(expires_in_ms=100_000)
     assert driver.wait(74) == []
     assert driver.wait(1) == [do.Renew()]
-    driver.machine.renewed("t2")
+    driver.machine.commands.renewed("t2")
     (first,) = sent(driver.take())
     # Nor does the answer: until then the new one is taken to be like the old one.
     assert driver.wait(74) == []
     assert driver.wait(1) == [do.Renew()]
-    driver.machine.renewed("t3")
+    driver.machine.commands.renewed("t3")
     (second,) = sent(driver.take())
     assert (first["payload"], second["payload"]) == ({"token": "t2"}, {"token": "t3"})
     assert driver.hear("reply", re=first["id"], payload={"expires_in_ms": 1}) == []
@@ -419,7 +419,7 @@ def test_a_token_that_never_expires_is_not_renewed() -> None:
     driver = Driver(is_renewable=True, heartbeat=1e9).up()
     assert driver.wait(1e8) == []
     driver.hear("token_expiring")
-    driver.machine.renewed("t2")
+    driver.machine.commands.renewed("t2")
     (frame,) = sent(driver.take())
     driver.hear("reply", re=frame["id"], payload={"expires_in_ms": None})
     assert driver.wait(1e8) == []
@@ -432,7 +432,7 @@ def test_a_time_that_is_none_makes_no_client_spin(expires: int) -> None:
     for _ in range(1000):
         if only(driver.wait(0.01), do.Renew):
             calls += 1
-            driver.machine.renewed("t")
+            driver.machine.commands.renewed("t")
             driver.take()
     assert calls <= 10 / PAUSE
 
@@ -441,7 +441,7 @@ def test_a_token_that_was_not_answered_does_not_come_after_a_newer_one() -> None
     driver = Driver(is_renewable=True, heartbeat=1e6).up(expires_in_ms=1000)
     for token in ("t2", "t3"):
         assert driver.wait(0.8) == [do.Renew()]
-        driver.machine.renewed(token)
+        driver.machine.commands.renewed(token)
         driver.take()
     driver.lose()
     driver.open()

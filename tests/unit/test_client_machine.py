@@ -9,15 +9,15 @@ import pytest
 from helpers.by_hand import Driver, only, parse, sent, seqs
 
 from fanwire.client import actions as do
-from fanwire.client.errors import ClientClosed, ConnectionFailed, RoomEnded
 from fanwire.client.heartbeat import WELCOME
 from fanwire.client.membership import MAX_RETRIES, STALE
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
 from fanwire.client.positions import GRACE, MAX_RANGES
 from fanwire.client.receipts import MAX_REMEMBERED
+from fanwire.client.rejoins import PACE
 from fanwire.client.renewal import CAP, PAUSE
-from fanwire.client.rooms import PACE
-from fanwire.client.state import TRANSITIONS, ClientState
+from fanwire.errors import Closed, ConnectionFailed, RoomEnded
+from fanwire.state import ConnectionState
 
 # Beginning and coming back.
 
@@ -29,8 +29,8 @@ def test_the_first_connection_asks_for_no_session() -> None:
 def test_the_welcome_opens() -> None:
     driver = Driver()
     assert driver.open() == []
-    assert driver.machine.state is ClientState.CONNECTING
-    assert driver.welcome() == [do.StateChanged(ClientState.OPEN)]
+    assert driver.machine.state is ConnectionState.CONNECTING
+    assert driver.welcome() == [do.StateChanged(ConnectionState.OPEN)]
     assert driver.machine.session.id == "S"
 
 
@@ -44,7 +44,7 @@ def test_a_lost_connection_is_resumed_with_what_was_received(encoding: str) -> N
         driver.hear(kind)
     driver.hear("received", payload={"count": 1})
     actions = driver.lose()
-    assert actions[0] == do.StateChanged(ClientState.RECONNECTING)
+    assert actions[0] == do.StateChanged(ConnectionState.RECONNECTING)
     (connect,) = only(actions, do.Connect)
     assert connect.query == {"session": "S", "received": "3"}
     assert 0 <= connect.delay <= 0.2
@@ -52,12 +52,12 @@ def test_a_lost_connection_is_resumed_with_what_was_received(encoding: str) -> N
 
 def test_a_resumed_session_gets_again_what_the_server_lacks_with_the_same_bytes() -> None:
     driver = Driver().up()
-    keys = [driver.machine.publish("r", number) for number in range(4)]
+    keys = [driver.machine.commands.publish("r", number) for number in range(4)]
     frames = [action.frame for action in only(driver.take(), do.Send)]
     assert len(frames) == 4
     driver.hear("received", payload={"count": 1})
     driver.lose()
-    late = driver.machine.publish("r", 4)
+    late = driver.machine.commands.publish("r", 4)
     assert driver.take() == []
     driver.open()
     again = [action.frame for action in only(driver.welcome(resumed=True, received=2), do.Send)]
@@ -70,12 +70,12 @@ def test_a_new_session_joins_again_first_and_then_asks_again_in_order() -> None:
     driver = Driver().up()
     driver.joined("a", 7, epoch="x")
     driver.message(8, "a")
-    first = driver.machine.publish("a", 1)
-    asked = driver.machine.request("sum", [1, 2])
-    join = driver.machine.join("b", Position("y", 3))
-    left = driver.machine.leave("a")
+    first = driver.machine.commands.publish("a", 1)
+    asked = driver.machine.commands.request("sum", [1, 2])
+    join = driver.machine.commands.join("b", Position("y", 3))
+    left = driver.machine.commands.leave("a")
     driver.take()
-    done = driver.machine.publish("a", 2)
+    done = driver.machine.commands.publish("a", 2)
     driver.take()
     driver.hear("reply", re=done, room="a", seq=9)
     driver.lose()
@@ -135,11 +135,11 @@ def test_two_gaps_before_one_message_are_one() -> None:
 
 def test_a_first_join_has_no_gap_but_one_with_since_may() -> None:
     driver = Driver().up()
-    key = driver.machine.join("a", Position("old", 5))
+    key = driver.machine.commands.join("a", Position("old", 5))
     driver.take()
     actions = driver.answer_join(key, "a", 9, epoch="new", reason="epoch")
     assert only(actions, do.GapFound) == [do.GapFound("a", Gap("epoch", 5, 9))]
-    key = driver.machine.join("b")
+    key = driver.machine.commands.join("b")
     driver.take()
     assert only(driver.answer_join(key, "b", 9), do.GapFound) == []
 
@@ -241,7 +241,7 @@ def test_a_room_that_is_refused_for_good_ends_with_that_error(code: str) -> None
     assert isinstance(left.error, RoomEnded)
     assert (left.error.room, left.error.code, left.error.text) == ("a", code, "no")
     assert str(left.error) == f"room 'a' has ended: {code}: no"
-    key = driver.machine.join("a")
+    key = driver.machine.commands.join("a")
     (reject,) = only(driver.hear("error", re=key, payload={"code": code, "text": "no", "retry": False}), do.Reject)
     assert (reject.key, reject.error.code, reject.error.retry) == (key, code, False)
 
@@ -265,7 +265,7 @@ def test_a_room_that_is_being_left_is_not_joined_again() -> None:
     driver.open()
     (frame,) = sent(driver.welcome(session="T"))
     driver.hear("error", re=frame["id"], payload=RATE_LIMITED)
-    key = driver.machine.leave("r")
+    key = driver.machine.commands.leave("r")
     driver.take()
     assert driver.wait(1) == []
     assert only(driver.hear("error", re=key, payload=RATE_LIMITED), do.Reject)
@@ -289,7 +289,7 @@ def test_a_room_that_is_being_left_is_not_joined_again() -> None:
 )
 def test_a_welcome_that_cannot_be_ends_the_session(payload: Any) -> None:
     driver = Driver().up()
-    driver.machine.publish("r", 1)
+    driver.machine.commands.publish("r", 1)
     driver.take()
     driver.lose()
     driver.open()
@@ -308,7 +308,7 @@ def test_a_resumed_session_that_was_never_begun() -> None:
 
 def test_what_the_server_acknowledged_it_cannot_lack() -> None:
     driver = Driver().up()
-    driver.machine.publish("r", 1)
+    driver.machine.commands.publish("r", 1)
     driver.hear("received", payload={"count": 1})
     driver.lose()
     driver.open()
@@ -342,7 +342,7 @@ def test_a_ping_is_answered_with_pong_and_the_count() -> None:
 
 def test_own_frames_are_kept_until_acknowledged_and_answered() -> None:
     driver = Driver(max_frames=3).up()
-    keys = [driver.machine.publish("r", 0) for _ in range(3)]
+    keys = [driver.machine.commands.publish("r", 0) for _ in range(3)]
     assert driver.machine.is_full
     driver.hear("received", payload={"count": 3})
     assert driver.machine.is_full
@@ -352,7 +352,7 @@ def test_own_frames_are_kept_until_acknowledged_and_answered() -> None:
 
 def test_own_frames_are_bounded_by_bytes_too() -> None:
     driver = Driver(max_bytes=100).up()
-    key = driver.machine.publish("r", "x" * 100)
+    key = driver.machine.commands.publish("r", "x" * 100)
     assert driver.machine.is_full
     driver.hear("reply", re=key, seq=1)
     assert driver.machine.is_full
@@ -363,14 +363,14 @@ def test_own_frames_are_bounded_by_bytes_too() -> None:
 @pytest.mark.parametrize("count", [2, 10**30])
 def test_the_server_cannot_acknowledge_what_was_never_sent(count: int) -> None:
     driver = Driver().up()
-    driver.machine.publish("r", 1)
+    driver.machine.commands.publish("r", 1)
     driver.take()
     assert only(driver.hear("received", payload={"count": count}), do.Drop)
 
 
 def test_an_old_count_says_nothing() -> None:
     driver = Driver().up()
-    driver.machine.publish("r", 1)
+    driver.machine.commands.publish("r", 1)
     driver.take()
     for count in (1, 0, -5):
         assert driver.hear("received", payload={"count": count}) == []
@@ -381,7 +381,7 @@ def test_an_old_count_says_nothing() -> None:
 
 def test_the_answer_to_a_join() -> None:
     driver = Driver().up()
-    key = driver.machine.join("r")
+    key = driver.machine.commands.join("r")
     assert sent(driver.take()) == [{"type": "join", "id": key, "room": "r"}]
     members = [{"id": "1", "info": {"name": "Ann"}}, {"id": "2"}]
     actions = driver.answer_join(key, "r", 5, snapshot=[1], members=members, count=7)
@@ -391,18 +391,18 @@ def test_the_answer_to_a_join() -> None:
 
 def test_a_join_that_fails_leaves_no_room() -> None:
     driver = Driver().up()
-    key = driver.machine.join("r")
+    key = driver.machine.commands.join("r")
     error = {"code": "invalid_payload", "text": "t", "retry": False, "path": "$.since.seq"}
     (reject,) = only(driver.hear("error", re=key, payload=error), do.Reject)
     assert reject.key == key
     assert (reject.error.code, reject.error.text, reject.error.path) == ("invalid_payload", "t", "$.since.seq")
-    assert driver.machine.join("r")
+    assert driver.machine.commands.join("r")
 
 
 def test_leaving() -> None:
     driver = Driver().up()
     driver.joined()
-    key = driver.machine.leave("r")
+    key = driver.machine.commands.leave("r")
     driver.take()
     # What was under way still comes.
     assert seqs(driver.message(1)) == [1]
@@ -413,10 +413,10 @@ def test_leaving() -> None:
 def test_leaving_what_is_not_joined_is_done_and_other_errors_are_none_of_it() -> None:
     driver = Driver().up()
     driver.joined()
-    key = driver.machine.leave("r")
+    key = driver.machine.commands.leave("r")
     driver.take()
     assert only(driver.hear("error", re=key, payload={"code": "overloaded", "retry": True}), do.Reject)
-    key = driver.machine.leave("r")
+    key = driver.machine.commands.leave("r")
     driver.take()
     assert driver.hear("error", re=key, payload={"code": "not_joined"}) == [do.Resolve(key, None), do.Left("r")]
 
@@ -435,19 +435,19 @@ def test_the_server_may_join_and_leave_for_the_client() -> None:
 def test_names_of_rooms_have_a_length(name: str) -> None:
     machine = Driver().up().machine
     with pytest.raises(ValueError, match="room must not be empty" if not name else "room must have at most 255 bytes"):
-        machine.join(name)
+        machine.commands.join(name)
     with pytest.raises(ValueError, match="room must not be empty" if not name else "room must have at most 255 bytes"):
-        machine.publish(name, 1)
+        machine.commands.publish(name, 1)
 
 
 def test_a_room_is_joined_once() -> None:
     machine = Driver().machine
-    machine.join("r")
+    machine.commands.join("r")
     with pytest.raises(ValueError, match="joined already"):
-        machine.join("r")
-    key = machine.leave("r")
-    assert machine.leave("r") == key
-    assert machine.leave("another") == ""
+        machine.commands.join("r")
+    key = machine.commands.leave("r")
+    assert machine.commands.leave("r") == key
+    assert machine.commands.leave("another") is None
 
 
 # Numbers, in rooms with reliable delivery.
@@ -577,7 +577,7 @@ def test_a_new_session_of_a_room_of_newest_values_begins_with_a_gap_and_all_of_t
 
 def test_where_the_application_wants_newest_values_from_is_asked_for_once() -> None:
     driver = Driver().up()
-    driver.machine.join("r", Position("e", 3))
+    driver.machine.commands.join("r", Position("e", 3))
     (frame,) = sent(driver.take())
     assert frame["payload"] == {"since": {"epoch": "e", "seq": 3}}
     driver.lose()
@@ -593,7 +593,7 @@ def test_where_the_application_wants_newest_values_from_is_asked_for_once() -> N
 
 def fresh(driver: Driver) -> dict[str, Any]:
     """A room of newest values is asked for anew; returns the join."""
-    assert driver.machine.refresh("r", driver.now)
+    assert driver.machine.commands.refresh("r", driver.now)
     (join,) = sent(driver.take())
     assert (join["type"], join["room"], "payload" in join) == ("join", "r", False)
     return join
@@ -602,17 +602,17 @@ def fresh(driver: Driver) -> dict[str, Any]:
 def test_newest_values_that_have_waited_are_asked_for_anew_once_and_without_a_gap() -> None:
     driver = Driver().up(window=400)
     driver.joined(seq=5, delivery="latest")
-    assert not driver.machine.refresh("r", driver.now)
+    assert not driver.machine.commands.refresh("r", driver.now)
     driver.now += STALE
     join = fresh(driver)
     # While the answer is awaited whatever comes will come again.
-    assert driver.machine.refresh("r", driver.now)
+    assert driver.machine.commands.refresh("r", driver.now)
     assert driver.take() == []
     actions = driver.answer_join(join["id"], "r", 9, delivery="latest")
     assert only(actions, do.GapFound) == []
     (value,) = only(driver.message(3, key="a"), do.Deliver)
     assert value.message.gap is None
-    assert not driver.machine.refresh("r", driver.now)
+    assert not driver.machine.commands.refresh("r", driver.now)
     driver.now += STALE
     fresh(driver)
 
@@ -622,8 +622,8 @@ def test_other_rooms_are_not_asked_for_anew(delivery: str) -> None:
     driver = Driver().up(window=400)
     driver.joined(delivery=delivery)
     driver.now += STALE
-    assert not driver.machine.refresh("r", driver.now)
-    assert not driver.machine.refresh("unknown", driver.now)
+    assert not driver.machine.commands.refresh("r", driver.now)
+    assert not driver.machine.commands.refresh("unknown", driver.now)
     assert driver.take() == []
 
 
@@ -633,7 +633,7 @@ def test_newest_values_that_have_waited_without_a_connection_come_with_the_next(
     driver.joined(delivery="latest")
     driver.now += STALE
     driver.lose()
-    assert driver.machine.refresh("r", driver.now)
+    assert driver.machine.commands.refresh("r", driver.now)
     assert sent(driver.take()) == []
     driver.open()
     (join,) = sent(driver.welcome(resumed=is_resumed, received=int(is_resumed), session="ST"[not is_resumed]))
@@ -647,17 +647,17 @@ def test_newest_values_that_cannot_be_asked_for_anew_are_a_gap() -> None:
     driver.now += STALE
     actions = driver.hear("error", re=fresh(driver)["id"], room="r", payload={"code": "forbidden"})
     assert actions == [do.GapFound("r", Gap("unhealed", 0, 4))]
-    driver.machine.leave("r")
-    assert not driver.machine.refresh("r", driver.now)
+    driver.machine.commands.leave("r")
+    assert not driver.machine.commands.refresh("r", driver.now)
     driver.machine.close()
-    assert not driver.machine.refresh("r", driver.now)
+    assert not driver.machine.commands.refresh("r", driver.now)
 
 
 def test_a_server_without_windows_is_not_asked_anew() -> None:
     driver = Driver().up()
     driver.joined(delivery="latest")
     driver.now += STALE
-    assert not driver.machine.refresh("r", driver.now)
+    assert not driver.machine.commands.refresh("r", driver.now)
 
 
 @pytest.mark.parametrize("seq", [1, 2])
@@ -684,9 +684,9 @@ def test_an_ack_is_sent_once_the_message_is_processed_and_again_for_a_duplicate(
     envelope = {"type": "message", "id": "m1", "ack": True, "payload": "x"}
     assert driver.raw(envelope) == [do.Deliver(Message("x", id="m1"), ack=True)]
     assert driver.raw(envelope) == []
-    driver.machine.processed("m1")
+    driver.machine.commands.processed("m1")
     assert sent(driver.take()) == [{"type": "ack", "re": "m1"}]
-    driver.machine.processed("m1")
+    driver.machine.commands.processed("m1")
     assert driver.take() == []
     assert sent(driver.raw(envelope)) == [{"type": "ack", "re": "m1"}]
 
@@ -695,7 +695,7 @@ def test_an_ack_is_a_counted_frame() -> None:
     driver = Driver().up()
     driver.raw({"type": "message", "id": "m1", "ack": True, "payload": "x"})
     driver.lose()
-    driver.machine.processed("m1")
+    driver.machine.commands.processed("m1")
     assert driver.take() == []
     driver.open()
     assert sent(driver.welcome(resumed=True)) == [{"type": "ack", "re": "m1"}]
@@ -711,14 +711,14 @@ def test_remembered_ids_are_bounded() -> None:
 
 def test_bytes_travel_in_both_encodings() -> None:
     json_driver = Driver().up()
-    json_driver.machine.publish("r", b"\x00\xff")
+    json_driver.machine.commands.publish("r", b"\x00\xff")
     (frame,) = sent(json_driver.take())
     assert (frame["payload"], frame["encoding"]) == ("AP8=", "base64")
     (deliver,) = json_driver.raw({"type": "message", "payload": "AP8=", "encoding": "base64"})
     assert isinstance(deliver, do.Deliver)
     assert deliver.message.data == b"\x00\xff"
     binary_driver = Driver("msgpack").up()
-    binary_driver.machine.publish("r", b"\x00\xff")
+    binary_driver.machine.commands.publish("r", b"\x00\xff")
     (frame,) = sent(binary_driver.take())
     assert (frame["payload"], "encoding" in frame) == (b"\x00\xff", False)
     (deliver,) = binary_driver.raw({"type": "message", "payload": b"\x00\xff"})
@@ -731,10 +731,10 @@ def test_bytes_travel_in_both_encodings() -> None:
 
 def test_answers_of_all_sorts() -> None:
     driver = Driver().up()
-    publish = driver.machine.publish("r", {"a": 1}, "k")
-    request = driver.machine.request("sum", [1, 2])
-    empty = driver.machine.request("nothing")
-    presence = driver.machine.request("presence", room="r")
+    publish = driver.machine.commands.publish("r", {"a": 1}, "k")
+    request = driver.machine.commands.request("sum", [1, 2])
+    empty = driver.machine.commands.request("nothing")
+    presence = driver.machine.commands.request("presence", room="r")
     frames = sent(driver.take())
     assert frames[0] == {"type": "publish", "id": publish, "room": "r", "key": "k", "payload": {"a": 1}}
     assert frames[1] == {"type": "sum", "id": request, "payload": [1, 2]}
@@ -756,22 +756,26 @@ def test_an_error_that_answers_nothing_is_told() -> None:
 
 def test_a_call_that_comes_too_fast_is_told_when_it_may_come_again() -> None:
     driver = Driver().up()
-    for key in (driver.machine.publish("r", 1), driver.machine.request("sum", [1]), driver.machine.join("r")):
+    for key in (
+        driver.machine.commands.publish("r", 1),
+        driver.machine.commands.request("sum", [1]),
+        driver.machine.commands.join("r"),
+    ):
         (reject,) = only(driver.hear("error", re=key, payload=RATE_LIMITED), do.Reject)
         assert (reject.key, reject.error.code) == (key, "rate_limited")
         assert (reject.error.retry, reject.error.retry_after_ms) == (True, 500)
     assert driver.wait(10) == []
-    assert driver.machine.state is ClientState.OPEN
+    assert driver.machine.state is ConnectionState.OPEN
 
 
 def test_what_cannot_be_encoded_or_is_too_large_is_the_callers_error_and_leaves_nothing() -> None:
     driver = Driver().up(max_message=100)
     with pytest.raises(TypeError):
-        driver.machine.publish("r", object())
+        driver.machine.commands.publish("r", object())
     with pytest.raises(ValueError, match="100 bytes"):
-        driver.machine.publish("r", "x" * 100)
+        driver.machine.commands.publish("r", "x" * 100)
     with pytest.raises(ValueError, match="type of the protocol"):
-        driver.machine.request("publish", 1)
+        driver.machine.commands.request("publish", 1)
     assert driver.take() == []
     assert not driver.machine.is_full
 
@@ -810,8 +814,8 @@ def test_something_before_the_welcome() -> None:
 
 def test_an_answer_that_is_none_leaves_the_question() -> None:
     driver = Driver().up()
-    publish = driver.machine.publish("r", 1)
-    join = driver.machine.join("r")
+    publish = driver.machine.commands.publish("r", 1)
+    join = driver.machine.commands.join("r")
     driver.take()
     assert only(driver.hear("reply", re=publish, room="r"), do.Drop)
     driver.open()
@@ -868,7 +872,7 @@ def test_the_close_code_says_whether_to_come_back(code: int, comes_back: bool) -
     if comes_back:
         assert only(actions, do.Connect)
         return
-    assert driver.machine.state is ClientState.CLOSED
+    assert driver.machine.state is ConnectionState.CLOSED
     (changed,) = only(actions, do.StateChanged)
     assert isinstance(changed.error, ConnectionFailed)
     assert (changed.error.code, changed.error.reason, str(changed.error)) == (code, "because", f"{code} because")
@@ -926,13 +930,13 @@ def test_who_is_asked_to_come_back_goes_at_once_and_resumes() -> None:
     driver = Driver().up(ack_frames=2)
     driver.joined()
     driver.message(1)
-    publish = driver.machine.publish("r", "mine")
+    publish = driver.machine.commands.publish("r", "mine")
     (frame,) = only(driver.take(), do.Send)
     driver.now += 60
     actions = driver.hear("closing", payload=COME_BACK)
     assert actions[:2] == [
         do.Drop(4000, "please reconnect", is_asked=True),
-        do.StateChanged(ClientState.RECONNECTING),
+        do.StateChanged(ConnectionState.RECONNECTING),
     ]
     (connect,) = actions[2:]
     assert isinstance(connect, do.Connect)
@@ -950,7 +954,7 @@ def test_who_is_asked_to_come_back_goes_at_once_and_resumes() -> None:
 def test_what_is_given_meanwhile_waits() -> None:
     driver = Driver().up()
     driver.hear("closing", payload=COME_BACK)
-    key = driver.machine.publish("r", 1)
+    key = driver.machine.commands.publish("r", 1)
     assert driver.take() == []
     driver.open()
     assert [frame["id"] for frame in sent(driver.welcome(resumed=True))] == [key]
@@ -984,7 +988,7 @@ def test_any_other_closing_waits_for_the_close_frame(payload: dict[str, Any]) ->
     driver.joined()
     assert driver.hear("closing", payload=payload) == []
     assert seqs(driver.message(1)) == [1]
-    assert driver.machine.state is ClientState.OPEN
+    assert driver.machine.state is ConnectionState.OPEN
 
 
 def test_a_client_that_closes_is_not_asked_to_come_back() -> None:
@@ -1002,7 +1006,7 @@ def wants(driver: Driver, kind: str = "token_expiring") -> None:
 
 
 def renew(driver: Driver, token: str = "new") -> str:
-    driver.machine.renewed(token)
+    driver.machine.commands.renewed(token)
     (frame,) = sent(driver.take())
     assert frame == {"type": "token", "id": frame["id"], "payload": {"token": token}}
     key: str = frame["id"]
@@ -1031,8 +1035,8 @@ def test_an_attempt_is_not_begun_twice() -> None:
         assert driver.hear(kind) == []
     key = renew(driver)
     assert driver.hear("token_expiring") == []
-    driver.machine.renewed("another")
-    driver.machine.renewal_failed(driver.now)
+    driver.machine.commands.renewed("another")
+    driver.machine.commands.renewal_failed(driver.now)
     assert driver.take() == []
     assert driver.hear("reply", re=key) == []
     assert driver.wait(20) == []
@@ -1053,7 +1057,7 @@ def test_a_function_that_fails_is_called_again() -> None:
     driver = Driver().up()
     wants(driver)
     for _ in range(20):
-        driver.machine.renewal_failed(driver.now)
+        driver.machine.commands.renewal_failed(driver.now)
         assert driver.take() == []
         assert driver.machine.deadline is not None
         assert driver.now <= driver.machine.deadline <= driver.now + CAP
@@ -1064,8 +1068,8 @@ def test_a_token_that_cannot_be_sent_counts_as_none() -> None:
     driver = Driver().up(max_message=100)
     wants(driver)
     with pytest.raises(ValueError, match="100 bytes"):
-        driver.machine.renewed("x" * 100)
-    driver.machine.renewal_failed(driver.now)
+        driver.machine.commands.renewed("x" * 100)
+    driver.machine.commands.renewal_failed(driver.now)
     assert driver.take() == []
     assert driver.wait_for_retry() == [do.Renew()]
 
@@ -1086,7 +1090,7 @@ def test_one_that_has_expired_is_tried_at_once_whatever_the_delay() -> None:
     wants(driver, "token_expired")
     # And once more, where it was under way already.
     assert driver.hear("token_expired") == []
-    driver.machine.renewal_failed(driver.now)
+    driver.machine.commands.renewal_failed(driver.now)
     assert driver.wait(PAUSE) == [do.Renew()]
 
 
@@ -1103,11 +1107,11 @@ def test_a_server_that_wants_one_after_the_other_gets_them_one_by_one() -> None:
 @pytest.mark.parametrize("received", [0, 1])
 def test_a_token_is_not_sent_again_over_another_connection(received: int) -> None:
     driver = Driver().up()
-    before = driver.machine.publish("r", 1)
+    before = driver.machine.commands.publish("r", 1)
     driver.hear("received", payload={"count": 1})
     wants(driver)
     key = renew(driver)
-    after = [driver.machine.publish("r", number) for number in (2, 3)]
+    after = [driver.machine.commands.publish("r", number) for number in (2, 3)]
     driver.lose()
     driver.open()
     again = sent(driver.welcome(resumed=True, received=1 + received))
@@ -1152,11 +1156,11 @@ def test_what_the_function_returns_too_late_is_not_sent() -> None:
     driver = Driver().up()
     wants(driver)
     driver.lose()
-    driver.machine.renewed("late")
+    driver.machine.commands.renewed("late")
     driver.open()
     assert sent(driver.welcome(resumed=True)) == []
-    driver.machine.renewed("later")
-    driver.machine.renewal_failed(driver.now)
+    driver.machine.commands.renewed("later")
+    driver.machine.commands.renewal_failed(driver.now)
     assert driver.take() == []
     assert driver.wait(20) == []
 
@@ -1164,7 +1168,7 @@ def test_what_the_function_returns_too_late_is_not_sent() -> None:
 def test_a_retry_is_for_its_connection_only() -> None:
     driver = Driver().up()
     wants(driver)
-    driver.machine.renewal_failed(driver.now)
+    driver.machine.commands.renewal_failed(driver.now)
     driver.lose()
     driver.open()
     assert driver.machine.deadline == driver.now + WELCOME
@@ -1177,8 +1181,8 @@ def test_the_end_of_a_client_ends_its_renewal() -> None:
     wants(driver)
     driver.machine.close()
     driver.take()
-    driver.machine.renewed("late")
-    driver.machine.renewal_failed(driver.now)
+    driver.machine.commands.renewed("late")
+    driver.machine.commands.renewal_failed(driver.now)
     assert driver.take() == []
     assert driver.machine.deadline is None
     driver = Driver().up()
@@ -1191,13 +1195,13 @@ def test_the_end_of_a_client_ends_its_renewal() -> None:
 
 def test_the_type_is_the_protocols_own() -> None:
     with pytest.raises(ValueError, match="type of the protocol"):
-        Driver().up().machine.request("token", {"token": "t"})
+        Driver().up().machine.commands.request("token", {"token": "t"})
 
 
 def test_the_end_fails_what_waits() -> None:
     driver = Driver().up()
     driver.joined()
-    publish, join = driver.machine.publish("r", 1), driver.machine.join("s")
+    publish, join = driver.machine.commands.publish("r", 1), driver.machine.commands.join("s")
     driver.take()
     actions = driver.lose(4500, "banned")
     assert [action.key for action in only(actions, do.Reject)] == [publish, join]
@@ -1205,7 +1209,7 @@ def test_the_end_fails_what_waits() -> None:
         ("r", "4500 banned"), ("s", "4500 banned")
     ]  # fmt: skip
     with pytest.raises(ConnectionFailed, match="4500 banned"):
-        driver.machine.publish("r", 1)
+        driver.machine.commands.publish("r", 1)
     for actions in (driver.open(), driver.message(1), driver.lose(), driver.wait(100)):
         assert actions == []
     driver.machine.close()
@@ -1215,7 +1219,7 @@ def test_the_end_fails_what_waits() -> None:
 def test_it_gives_up() -> None:
     driver = Driver(max_attempts=2)
     assert only(driver.lose(reason="refused"), do.Connect)
-    assert driver.machine.state is ClientState.CONNECTING
+    assert driver.machine.state is ConnectionState.CONNECTING
     driver.lose(reason="refused")
     assert str(driver.machine.error) == "given up after 2 attempts: 1006 refused"
 
@@ -1247,24 +1251,24 @@ def test_a_new_token_is_tried_once_for_each_welcome() -> None:
         driver.lose()
     for _ in range(2):
         driver.machine.refused(401, None, driver.now, is_renewable=True)
-    assert driver.machine.state is ClientState.CLOSED
+    assert driver.machine.state is ConnectionState.CLOSED
 
 
 def test_closing_with_a_connection_waits_for_it() -> None:
     driver = Driver().up()
     driver.joined()
-    key = driver.machine.publish("r", 1)
+    key = driver.machine.commands.publish("r", 1)
     driver.take()
     driver.machine.close()
-    assert driver.take() == [do.StateChanged(ClientState.CLOSING), do.Close(1000)]
+    assert driver.take() == [do.StateChanged(ConnectionState.CLOSING), do.Close(1000)]
     assert driver.machine.deadline is None
     assert driver.message(1) == []
-    with pytest.raises(ClientClosed):
-        driver.machine.join("s")
+    with pytest.raises(Closed):
+        driver.machine.commands.join("s")
     actions = driver.lose(1000)
-    assert actions[0] == do.StateChanged(ClientState.CLOSED)
+    assert actions[0] == do.StateChanged(ConnectionState.CLOSED)
     assert [action.key for action in only(actions, do.Reject)] == [key]
-    assert isinstance(only(actions, do.Reject)[0].error, ClientClosed)
+    assert isinstance(only(actions, do.Reject)[0].error, Closed)
     assert only(actions, do.Left) == [do.Left("r")]
     assert driver.machine.error is None
 
@@ -1273,12 +1277,5 @@ def test_closing_without_a_connection_is_at_once() -> None:
     driver = Driver().up()
     driver.lose()
     driver.machine.close()
-    assert driver.take() == [do.Close(1000), do.StateChanged(ClientState.CLOSED)]
+    assert driver.take() == [do.Close(1000), do.StateChanged(ConnectionState.CLOSED)]
     assert driver.open() == []
-
-
-def test_the_table_of_states() -> None:
-    assert set(TRANSITIONS) == set(ClientState)
-    assert [state for state in ClientState if not TRANSITIONS[state]] == [ClientState.CLOSED]
-    assert ClientState.CONNECTING not in set().union(*TRANSITIONS.values())
-    assert all(ClientState.CLOSED in ways for state, ways in TRANSITIONS.items() if state is not ClientState.CLOSED)

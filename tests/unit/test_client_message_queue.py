@@ -277,7 +277,7 @@ def test_messages_to_the_client_alone_are_counted_as_they_have_no_numbers() -> N
     for number in range(4):
         queue.put(Message(number), number + 1, 1, f"k{number}")
     message, note = queue.pop()
-    assert (message.data, message.gap, note) == (3, Gap("slow", 0, 3), "k3")
+    assert (message.data, message.gap, note) == (3, Gap("slow", None, None, count=3), "k3")
 
 
 @pytest.mark.parametrize("drops", ["", "oldest", "newest"])

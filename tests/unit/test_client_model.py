@@ -26,7 +26,7 @@ from fanwire.client.codec import Codec
 from fanwire.client.machine import Machine
 from fanwire.client.message import Gap, Message
 from fanwire.client.renewal import Renewal
-from fanwire.client.state import ClientState
+from fanwire.state import ConnectionState
 
 EXAMPLES = int(os.environ.get("FANWIRE_MODEL", "100"))
 """`make soak` has 2,000."""
@@ -254,7 +254,7 @@ class Model(RuleBasedStateMachine):
     def start(self) -> None:
         self.machine.start()
         for room in ROOMS:
-            self.joins[self.machine.join(room)] = room
+            self.joins[self.machine.commands.join(room)] = room
         self.perform()
 
     def perform(self) -> None:
@@ -306,7 +306,7 @@ class Model(RuleBasedStateMachine):
     @rule(room=st.sampled_from(ROOMS))
     def publish(self, room: str) -> None:
         data = next(self.data)
-        self.published[self.machine.publish(room, data)] = data
+        self.published[self.machine.commands.publish(room, data)] = data
         self.perform()
 
     @precondition(lambda self: self.published)
@@ -319,7 +319,7 @@ class Model(RuleBasedStateMachine):
         connections = [connection for connection in (self.connection, *self.ghosts) if connection is not None]
         under_way = any(json.loads(frame).get("id") == key for way in connections for frame in way.to_server)
         self.given_up[key] = under_way or key in self.server.seen
-        self.machine.withdraw(key)
+        self.machine.commands.withdraw(key)
         self.perform()
 
     @rule(room=st.sampled_from(ROOMS), count=st.integers(1, 4), is_excluded=st.sampled_from([False, False, True]))
@@ -330,7 +330,7 @@ class Model(RuleBasedStateMachine):
     @rule(room=st.sampled_from(ROOMS))
     def the_application_has_no_place(self, room: str) -> None:
         if room in self.begun and room not in self.behind:
-            self.machine.fall_behind(room)
+            self.machine.commands.fall_behind(room)
             self.full.add(room)
             self.behind.add(room)
 
@@ -341,7 +341,7 @@ class Model(RuleBasedStateMachine):
 
     def has_place(self, room: str) -> None:
         self.full.remove(room)
-        self.machine.catch_up(room)
+        self.machine.commands.catch_up(room)
         self.perform()
 
     @rule()
@@ -375,9 +375,9 @@ class Model(RuleBasedStateMachine):
             token = f"t{next(self.data)}"
             if self.connection is not None:
                 self.connection.tokens.add(token)
-            self.machine.renewed(token)
+            self.machine.commands.renewed(token)
         else:
-            self.machine.renewal_failed(self.now)
+            self.machine.commands.renewal_failed(self.now)
         self.perform()
 
     @precondition(lambda self: self.wanted is not None)
@@ -463,7 +463,7 @@ class Model(RuleBasedStateMachine):
 
     def has_asked(self) -> bool:
         """Whether the client has joined a room again for what it misses, and the server has answered."""
-        rooms = [room._positions for room in self.machine.rooms._rooms.values() if room._positions is not None]
+        rooms = [room._positions for room in self.machine.rooms._registry if room._positions is not None]
         return any(gap.is_asked for positions in rooms for gap in positions._missing)
 
     @invariant()
@@ -500,7 +500,7 @@ class Model(RuleBasedStateMachine):
         for _ in range(200):
             if self.wanted is not None:
                 self.connect()
-            if self.renewal.deadline is not None and self.machine.state is ClientState.OPEN:
+            if self.renewal.deadline is not None and self.machine.state is ConnectionState.OPEN:
                 self.wait(max(0.0, self.renewal.deadline - self.now))
             while self.calls:
                 self.the_function_returns(True)
@@ -518,7 +518,7 @@ class Model(RuleBasedStateMachine):
         if self.wanted is None and self.connection is None:
             return
         self.settle()
-        assert self.machine.state is ClientState.OPEN
+        assert self.machine.state is ConnectionState.OPEN
         assert not self.behind
         for room in ROOMS:
             self.server.publish(room, next(self.data))
@@ -538,7 +538,7 @@ class Model(RuleBasedStateMachine):
         assert not self.machine.is_full
         # Whatever was refused or failed, the last attempt has succeeded.
         assert not self.renewal.is_asked
-        assert self.renewal.forget() == ""
+        assert self.renewal.forget() is None
 
 
 TestModel = Model.TestCase

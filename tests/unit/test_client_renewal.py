@@ -56,12 +56,12 @@ def test_an_upgrade_that_is_refused_is_worth_another_attempt_once_for_each_conne
 
 def test_another_connection_knows_only_which_token_to_take_back() -> None:
     renewal = Renewal(Random(1))
-    assert renewal.forget() == ""
+    assert renewal.forget() is None
     renewal.wanted(0.0, is_late=False)
     assert renewal.begins(0.0)
     renewal.sent("k")
     assert renewal.forget() == "k"
-    assert renewal.forget() == ""
+    assert renewal.forget() is None
     renewal.wanted(0.1, is_late=False)
     assert renewal.deadline == 0.1
 

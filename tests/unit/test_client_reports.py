@@ -21,7 +21,7 @@ def room(made: Reports, name: str = "a", *, has_window: bool = True) -> MessageQ
     return queue
 
 
-def took(queue: MessageQueue, count: int, size: int, ts: int = 0) -> bool:
+def took(queue: MessageQueue, count: int, size: int, ts: int | None = None) -> bool:
     """One message comes and is taken."""
     queue.put(Message(count, "a", count, ts=ts), count, size)
     queue.pop()

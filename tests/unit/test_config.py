@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 
@@ -155,3 +156,9 @@ def test_an_expression_is_a_text() -> None:
 
 def test_whole_numbers_will_do_for_times() -> None:
     assert fanwire.Config(grace=30, ping_interval=0).grace == 30
+
+
+def test_the_text_of_every_field_is_in_the_help() -> None:
+    text = inspect.getdoc(fanwire.Config) or ""
+    described = re.findall(r"^    (\w+): [A-Z`].{10}", text, re.MULTILINE)
+    assert described == [field.name for field in msgspec.structs.fields(fanwire.Config)]

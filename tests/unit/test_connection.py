@@ -55,11 +55,11 @@ async def test_it_closes_after_what_waits_and_hears_nothing_more(host: Hosted) -
     client.link.says('{"type":"note","payload":"before"}')
     conn.send("last")
     conn.close(4100, "bye")
-    assert conn.state is fanwire.State.CLOSING
+    assert conn.state is fanwire.ConnectionState.CLOSING
     assert [envelope["payload"] for envelope in await client.hears()] == ["last"]
     assert client.farewell == (4100, "bye")
     assert (conn.close_code, conn.close_reason, conn.closed_by) == (4100, "bye", "server")
-    assert (ended, conn.state) == ([conn], fanwire.State.CLOSED)
+    assert (ended, conn.state) == ([conn], fanwire.ConnectionState.CLOSED)
     assert heard == []
     # Whatever is done with it now does nothing.
     conn.send("late")
@@ -76,7 +76,7 @@ async def test_codes_that_it_cannot_close_with(host: Hosted, code: int) -> None:
     conn, client = await connected(host)
     with pytest.raises(ValueError, match="code"):
         conn.close(code)
-    assert conn.state is fanwire.State.OPEN
+    assert conn.state is fanwire.ConnectionState.OPEN
     assert client.farewell is None
 
 
@@ -115,7 +115,7 @@ async def test_its_tasks_end_with_it_and_not_while_the_client_is_away(host: Host
     conn, client = await connected(host)
     task = conn.spawn(tick())
     await client.leaves()
-    assert conn.is_parked
+    assert conn.is_reconnecting
     assert not task.done()
     back = await host.resume(client)
     await back.closes()

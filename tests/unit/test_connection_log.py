@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from fanwire.connection_log import ConnectionLog
-from fanwire.state import State
+from fanwire.state import ConnectionState
 
 
 def connection(conn_id: int = 7, **changes: Any) -> Any:
     """What the log reads of one."""
     request = SimpleNamespace(remote="::1", is_secure=True)
     told = {
-        "id": conn_id, "identity": "bob", "request": request, "session": None, "opened_at": 10.0, "state": State.OPEN,
+        "id": conn_id, "identity": "bob", "request": request, "_session": None, "opened_at": 10.0,
+        "state": ConnectionState.OPEN,
         "close_code": 1000, "close_reason": "", "closed_by": "client", "received_messages": 1, "received_bytes": 2,
     }  # fmt: skip
     return SimpleNamespace(**{**told, **changes})
@@ -52,7 +53,7 @@ def test_the_engine_ends_it_and_the_host_hears_of_it(caplog: pytest.LogCaptureFi
 def test_a_cause_that_the_engine_names_comes_before_the_hosts(caplog: pytest.LogCaptureFixture) -> None:
     log = ConnectionLog(lambda: 12.5)
     log.because(connection(), "no pong")
-    log.parked(connection(session=SimpleNamespace(codec=SimpleNamespace(name="json"))), "lost")
+    log.parked(connection(_session=SimpleNamespace(codec=SimpleNamespace(name="json"))), "lost")
     assert caplog.messages == [
         'event=session_parked id=7 subject=bob address=::1 transport=wss codec=json duration=2.5 why="no pong"'
     ]
@@ -73,7 +74,7 @@ def test_records_without_an_account_are_written_when_the_engine_has_ended(caplog
 def test_what_is_told_of_an_unknown_connection_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:
     log = ConnectionLog(lambda: 12.5)
     log.accounted(7, False, 3, 40, {})
-    log.because(connection(state=State.CLOSED), "no pong")
+    log.because(connection(state=ConnectionState.CLOSED), "no pong")
     log.ended(connection(), "closed")
     log.flush()
     assert caplog.messages == [LINE]

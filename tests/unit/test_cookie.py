@@ -60,7 +60,7 @@ async def test_a_page_of_another_origin() -> None:
 
 async def test_a_token_of_a_client_that_is_connected_is_no_cookie() -> None:
     with pytest.raises(Refused, match="no cookie sid"):
-        await CookieSession("sid", load)(browser("sid=s1").with_token("s1"))
+        await CookieSession("sid", load)(browser("sid=s1")._with_token("s1"))
 
 
 async def test_values_have_an_end() -> None:

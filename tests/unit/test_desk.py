@@ -148,6 +148,16 @@ async def test_a_message_that_came_too_fast_is_answered_and_not_done(host: Hoste
     assert (await client.says({"type": "ping"}))[1]["payload"] == {"count": 1}
 
 
+async def test_messages_that_the_engine_has_refused_are_counted_in_their_place(host: Hosted) -> None:
+    host.on("note")(lambda conn, payload: None)
+    client = await host.connect()
+    await client.says({"type": "note"})
+    client.link.floods(40, 4000)
+    assert [each["payload"] for each in await client.hears()] == [{"count": 41}]
+    (connection,) = host.hub.connections.values()
+    assert (connection.received_messages, connection.received_bytes) == (41, 4016)
+
+
 async def test_the_client_is_told_how_much_has_come(host: Hosted) -> None:
     host.on("note")(lambda conn, payload: None)
     client = await host.connect()
@@ -203,7 +213,7 @@ async def test_a_message_that_is_not_acknowledged_comes_again_by_the_same_id() -
     assert first["id"] == second["id"]
     waiting = asyncio.ensure_future(connections[0].send("important", ack=True))
     await client.closes()
-    with pytest.raises(ConnectionError, match="has ended"):
+    with pytest.raises(fanwire.Closed, match="has ended"):
         await waiting
     await host.end()
 

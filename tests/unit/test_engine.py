@@ -10,7 +10,7 @@ import pytest
 from helpers.engines import RULE, Session, started
 from helpers.wait import until_sync
 
-from fanwire._engine import Engine, EngineClosed, Overloaded
+from fanwire._engine import Closed, Engine, Overloaded
 from fanwire.cluster.parcel import Parcel, pack
 
 TS_MS = 1_700_000_000_000
@@ -150,7 +150,7 @@ def test_nothing_works_after_the_end() -> None:
         lambda: engine.skip("r", 1, "backplane"),
         lambda: engine.floor("r"),
     ):
-        with pytest.raises(EngineClosed):
+        with pytest.raises(Closed):
             call()
 
 

@@ -6,24 +6,21 @@ import importlib
 import inspect
 import pkgutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import fanwire
 
 PUBLIC = [
-    "ANONYMOUS",
-    "Anonymous",
     "Client",
-    "ClientClosed",
-    "ClientError",
-    "ClientState",
     "CloseCode",
+    "Closed",
     "Config",
     "Connection",
     "ConnectionFailed",
-    "EngineClosed",
-    "EngineError",
+    "ConnectionState",
+    "FanwireError",
     "Gap",
     "Identity",
     "Member",
@@ -36,13 +33,30 @@ PUBLIC = [
     "RequestFailed",
     "Room",
     "RoomEnded",
-    "RoomFull",
     "Server",
     "Skipped",
     "Snapshot",
-    "State",
+    "Unavailable",
     "connect",
 ]
+ATTRIBUTES = {
+    "Server": [
+        "broadcast", "config", "connections", "count", "disconnect_user", "forget", "history", "host", "lifespan",
+        "metrics", "on", "on_connect", "on_disconnect", "on_join", "on_leave", "on_message", "port", "presence",
+        "publish", "publish_acked", "reauthorize", "remove", "revoke", "room", "rooms", "run", "send_to_user", "serve",
+        "start", "stats", "stop", "url",
+    ],
+    "Connection": [
+        "close", "close_code", "close_reason", "closed_by", "id", "identity", "info", "is_reconnecting", "join",
+        "leave", "may", "message_id", "metadata", "opened_at", "received_bytes", "received_messages", "request",
+        "rooms", "send", "session", "spawn", "state",
+    ],
+    "Request": [
+        "bearer", "cookie", "credential", "headers", "is_secure", "path", "query", "query_string", "query_token",
+        "remote", "renewal", "subprotocol_token",
+    ],
+}  # fmt: skip
+"""What an application can use of these classes. Each name more is a decision."""
 TESTS = Path(__file__).parents[1]
 ELSEWHERE = {
     "fanwire.reduction": "unit/test_encoding.py: every type is tried within documents",
@@ -55,6 +69,8 @@ ELSEWHERE = {
     "fanwire.cluster.catching": "system/test_cluster.py and test_chaos.py: it brings logs to an engine",
     "fanwire.cluster.following": "system/test_cluster.py: it is where engine and backplane meet",
     "fanwire.cluster.live": "system/test_cluster.py: it is where engine and backplane meet",
+    "fanwire.cluster.history": "system/test_history.py: it reads a backplane",
+    "fanwire.kept": "system/test_history.py: what a room keeps",
     "fanwire.cluster.logs": "system/test_cluster.py: a log that was lost",
     "fanwire.cluster.values": "system/test_cluster.py: every answer goes to other nodes",
     "fanwire.cluster.cluster": "system/test_cluster.py: it is where engine and backplane meet",
@@ -90,6 +106,21 @@ def modules() -> list[str]:
 
 def test_the_public_names() -> None:
     assert fanwire.__all__ == PUBLIC
+
+
+def instance_of(name: str) -> object:
+    if name == "Server":
+        return fanwire.Server(insecure=True)
+    request = fanwire.Request(b"/", b"", None, False)
+    if name == "Request":
+        return request
+    nothing: Any = None
+    return fanwire.Connection(nothing, nothing, 1, request, None, None)
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_the_public_attributes(name: str) -> None:
+    assert sorted(one for one in dir(instance_of(name)) if not one.startswith("_")) == ATTRIBUTES[name]
 
 
 @pytest.mark.parametrize("name", PUBLIC)

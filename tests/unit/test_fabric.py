@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from helpers.wait import within
 
-from fanwire._engine import EngineClosed
+from fanwire.errors import Closed
 from fanwire.fabric import Fabric
 from fanwire.policy import RoomPolicy
 
@@ -50,8 +50,8 @@ def test_what_may_be_left_out() -> None:
 
 @pytest.mark.parametrize("method", ["publish", "publish_acked"])
 def test_its_errors_are_those_of_the_engine(method: str) -> None:
-    alone, _ = fabric(EngineClosed("no more"))
-    with pytest.raises(EngineClosed, match="no more"):
+    alone, _ = fabric(Closed("no more"))
+    with pytest.raises(Closed, match="no more"):
         getattr(alone, method)(*MESSAGE)
 
 

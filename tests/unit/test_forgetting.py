@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from helpers.wait import until
 
-from fanwire._engine import EngineClosed, Overloaded
+from fanwire._engine import Closed, Overloaded
 from fanwire.backplane import Log
 from fanwire.cluster import forgetting as module
 from fanwire.cluster.followed import Followed
@@ -99,5 +99,5 @@ async def test_an_engine_that_stays_full_is_told(monkeypatch: pytest.MonkeyPatch
 
 async def test_an_engine_that_has_ended_has_nothing_to_forget() -> None:
     world = World()
-    world.engine.failure = EngineClosed("no more")
+    world.engine.failure = Closed("no more")
     world.obey("live")

@@ -12,6 +12,7 @@ from helpers.wait import until, within
 
 import fanwire
 from fanwire.handshake.handshakes import count_of
+from fanwire.identity import ANONYMOUS
 from fanwire.request import Request
 from fanwire.store import Record
 
@@ -23,8 +24,8 @@ async def test_without_authentication_a_client_is_in_at_once() -> None:
     asked = door.ask("/a?b=c", headers=b"X-One: 1\r\nX-Two: 2")
     assert door.engine.accepted == {asked: (None, b"", 1.0)}
     (connection,) = door.connections
-    assert (connection.id, connection.link) == (door.links[asked].id, door.links[asked].id)
-    assert (connection.identity, connection.session, connection.state) == (None, None, fanwire.State.OPEN)
+    assert (connection.id, connection._link) == (door.links[asked].id, door.links[asked].id)
+    assert (connection.identity, connection.session, connection.state) == (None, None, fanwire.ConnectionState.OPEN)
     assert (connection.request.path, connection.request.query, connection.request.remote) == (
         "/a", {"b": "c"}, "192.0.2.1",
     )  # fmt: skip
@@ -71,9 +72,9 @@ async def test_a_client_with_a_codec_has_a_session_and_is_told() -> None:
     session, first, _ = door.engine.accepted[asked]
     (connection,) = door.connections
     assert session == "json"
-    assert connection.session is not None
+    assert connection._session is not None
     told = welcome_of(first)
-    assert (told["session"], told["resumed"], told["received"]) == (connection.session.id, False, 0)
+    assert (told["session"], told["resumed"], told["received"]) == (connection.session, False, 0)
     assert "reason" not in told
 
 
@@ -115,7 +116,13 @@ async def test_refused(error: BaseException, answer: tuple[int, list[str], str],
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize(
     "error",
-    [KeyError("x"), SystemExit(1), asyncio.CancelledError(), asyncio.TimeoutError("its own"), fanwire.EngineError("x")],
+    [
+        KeyError("x"),
+        SystemExit(1),
+        asyncio.CancelledError(),
+        asyncio.TimeoutError("its own"),
+        fanwire.errors.EngineFailed("x"),
+    ],
 )
 async def test_whatever_else_is_raised_is_500(error: BaseException, is_async: bool) -> None:
     door = Door(failing(error, is_async))
@@ -297,7 +304,7 @@ async def test_a_session_goes_on() -> None:
     door = Door(lambda request: "ann")
     door.ask("/", "fanwire.v1.json")
     (connection,) = door.connections
-    session = connection.session
+    session = connection._session
     assert session is not None
     session.received = 3
     asked = door.ask(f"/?session={session.id}&received=7", "fanwire.v1.json")
@@ -311,15 +318,15 @@ async def test_a_session_goes_on() -> None:
         told = welcome_of(first)
         assert (told["resumed"], told["received"], told["reason"]) == (False, 0, reason)
         assert told["session"] != session.id
-    assert (connection.link, door.connections) == (door.links[asked].id, [connection])
+    assert (connection._link, door.connections) == (door.links[asked].id, [connection])
 
 
 @pytest.mark.parametrize("who", ["bob", None])
 async def test_anothers_session_is_unknown(who: str | None) -> None:
     names = iter(["ann", who])
-    door = Door(lambda request: next(names) or fanwire.ANONYMOUS)
+    door = Door(lambda request: next(names) or ANONYMOUS)
     door.ask("/", "fanwire.v1.json")
-    session = door.connections[0].session
+    session = door.connections[0]._session
     assert session is not None
     asked = door.ask(f"/?session={session.id}&received=0", "fanwire.v1.json")
     assert welcome_of(door.engine.accepted[asked][1])["reason"] == "unknown"

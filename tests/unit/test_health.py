@@ -34,6 +34,31 @@ def test_errors_are_counted_each_and_logged_once_a_minute(caplog: pytest.LogCapt
     assert not health.faults
 
 
+def failed(line: str) -> Exception:
+    try:
+        exec(compile(line, "app.py", "exec"), {})
+    except Exception as error:  # noqa: BLE001 - that is what is wanted
+        return error
+    raise AssertionError("it has not failed")
+
+
+@pytest.mark.logs_errors
+def test_errors_of_one_type_are_told_apart_by_the_line_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    health = Health()
+    for _ in range(2):
+        health.handler_error("f", "a request", failed("raise ValueError('the first')"))
+        health.handler_error("f", "a request", failed("\nraise ValueError('the second')"))
+        # A text may hold what a peer has sent.
+        health.handler_error("f", "a request", failed("raise ValueError('from a peer')"))
+    health.flush()
+    told = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert told == ["the first", "the second"]
+    assert caplog.messages[2:] == [
+        "3 more lines of this kind were left out: f, ValueError, app.py:1",
+        "1 more lines of this kind were left out: f, ValueError, app.py:2",
+    ]
+
+
 @pytest.mark.logs_errors
 async def test_a_task_that_has_to_run_and_ends_is_a_fault() -> None:
     async def fail() -> None:

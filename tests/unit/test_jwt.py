@@ -82,8 +82,8 @@ def test_scopes_in_a_claim_of_another_name() -> None:
         (("query",), lambda text: ask(target=b"/?token=" + text.encode()), True),
         (("query",), lambda text: showing(text), False),
         (("cookie:jwt",), lambda text: ask((b"Cookie", b"jwt=" + text.encode()), is_origin_allowed=True), True),
-        (("header",), lambda text: ask().with_token(text), True),
-        (("cookie:jwt",), lambda text: ask().with_token(text), True),
+        (("header",), lambda text: ask()._with_token(text), True),
+        (("cookie:jwt",), lambda text: ask()._with_token(text), True),
         (("header",), lambda text: ask(), False),
     ],
 )

@@ -173,7 +173,7 @@ def test_a_token_may_leave_out_the_name_of_the_only_key() -> None:
 def test_garbage(shown: str) -> None:
     assert refusal(door(), showing(shown))
     # As a message of a client that is connected brings it, with whatever characters.
-    assert refusal(door(), ask().with_token(shown))
+    assert refusal(door(), ask()._with_token(shown))
 
 
 def test_a_token_of_two_or_four_dots_or_in_other_alphabets() -> None:
@@ -193,7 +193,7 @@ def test_a_token_of_two_or_four_dots_or_in_other_alphabets() -> None:
         f"{head}.{payload}.{signature}\ud800",
         f"{head}.{payload}.+/{signature[2:]}",
     ):
-        assert refusal(door(), ask().with_token(shown))
+        assert refusal(door(), ask()._with_token(shown))
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_no_character_of_a_token_can_be_another(data: st.DataObject) -> None:
     character = data.draw(st.sampled_from(string.ascii_letters + string.digits + "-_.=+/%\u00fc "))
     bad = good[:at] + character + good[at + 1 :]
     if bad != good:
-        assert refusal(door(), ask().with_token(bad))
+        assert refusal(door(), ask()._with_token(bad))
 
 
 @settings(deadline=None)
@@ -258,7 +258,7 @@ def test_no_character_of_a_token_can_be_another(data: st.DataObject) -> None:
 def test_whatever_is_shown_is_refused_and_raises_nothing_else(shown: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert refusal(door(), ask().with_token(shown))
+        assert refusal(door(), ask()._with_token(shown))
 
 
 json_values = st.recursive(
@@ -274,7 +274,7 @@ json_values = st.recursive(
     st.dictionaries(st.sampled_from(["kid", "typ", "cty", "jku", "jwk", "crit", "zip", "enc", "b64"]), json_values),
 )
 def test_whatever_is_signed_is_let_in_or_refused(claims: dict[str, Any], header: dict[str, Any]) -> None:
-    answer = answered(door(), ask().with_token(token(header=header, **claims)))
+    answer = answered(door(), ask()._with_token(token(header=header, **claims)))
     if isinstance(answer, Refused):
         assert answer.status == 401
         assert str(answer).isprintable()

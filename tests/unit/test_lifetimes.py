@@ -12,13 +12,13 @@ from fanwire import lifetimes as module
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.lifetimes import Lifetimes, Owner
-from fanwire.state import State
+from fanwire.state import ConnectionState
 
 
 class Stub:
     def __init__(self, expires: float | None) -> None:
         self.id = 1
-        self.state = State.OPEN
+        self.state = ConnectionState.OPEN
         self.identity = None if expires is None else {"exp": expires}
 
 
@@ -178,7 +178,7 @@ def test_who_is_gone_is_not_told(clock: Clock) -> None:
 
 def test_of_one_that_closes_nothing_is_left(clock: Clock) -> None:
     lifetimes, connection, events = begin(clock, 100, token_notice=10)
-    connection.state = State.CLOSING
+    connection.state = ConnectionState.CLOSING
     clock.go(1000)
     assert events == []
     assert not lifetimes._lives

@@ -12,7 +12,7 @@ import pytest
 from helpers.engines import started
 from helpers.wait import until_sync
 
-from fanwire._engine import EngineClosed
+from fanwire.errors import Closed
 
 UPGRADE = (
     b"GET /a?b HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -202,7 +202,7 @@ def test_after_the_end() -> None:
         lambda: house.engine.take_back(request, 0, b""),
     ]
     for call in calls:
-        with pytest.raises(EngineClosed):
+        with pytest.raises(Closed):
             call()
     house.engine.left(request)
     house.engine.set_ready(True)
@@ -216,7 +216,7 @@ def test_a_fork_has_no_part_in_it(house: House) -> None:
         if not child:
             try:
                 house.engine.accept(request)
-            except EngineClosed:
+            except Closed:
                 os._exit(7)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

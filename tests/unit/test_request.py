@@ -88,7 +88,7 @@ def test_whatever_the_bytes_are_there_is_no_lone_surrogate(value: bytes) -> None
 def test_forgotten_headers_are_gone_and_all_else_stays() -> None:
     request = make(b"/a?b=c", (b"X-One", b"1"))
     assert request.headers["X-One"] == "1"
-    request.forget_headers()
+    request._forget_headers()
     assert not request.headers
     assert (request.path, request.query) == ("/a", {"b": "c"})
 
@@ -128,7 +128,7 @@ def test_the_token_of_the_query_is_not_in_the_query(query: bytes, token: str | N
     assert (request.query_token, request.query_string) == (token, rest)
     assert "token" not in request.query
     assert (request.credential(["query"]), request.credential(["header", "subprotocol"])) == (token, None)
-    request.forget_headers()
+    request._forget_headers()
     assert request.query_token is None
 
 
@@ -155,7 +155,7 @@ def test_the_token_of_the_header(line: bytes, token: str | None) -> None:
     request = make(b"/", (b"AUTHORIZATION", line))
     assert request.bearer == token
     assert request.credential(["header"]) == token
-    request.forget_headers()
+    request._forget_headers()
     assert request.bearer is None
 
 
@@ -181,7 +181,7 @@ def test_the_token_among_the_subprotocols(lines: list[bytes], token: str | None)
     request = make(b"/", *((b"Sec-WebSocket-Protocol", line) for line in lines))
     assert request.subprotocol_token == token
     assert request.credential(["subprotocol"]) == token
-    request.forget_headers()
+    request._forget_headers()
     assert request.subprotocol_token is None
 
 
@@ -214,7 +214,7 @@ def test_cookies(line: str, value: str | None) -> None:
     assert request.credential(["cookie:sid"]) == (value or None)
     assert browser("a=b", line).cookie("sid") == value
     assert browser("sid=first", line).cookie("sid") == "first"
-    request.forget_headers()
+    request._forget_headers()
     assert request.cookie("sid") is None
 
 
@@ -254,7 +254,7 @@ def test_a_renewal_has_its_token_and_no_other_credential() -> None:
     headers = [(b"Authorization", b"Bearer h"), (b"Sec-WebSocket-Protocol", b"fanwire.token.s"), (b"Cookie", b"c=c")]
     request = make(b"/a%20b?token=q&x=y", *headers, is_origin_allowed=True)
     assert request.renewal is None
-    renewed = request.with_token("new")
+    renewed = request._with_token("new")
     assert (renewed.path, renewed.query, renewed.remote) == ("/a b", {"x": "y"}, "192.0.2.1")
     assert (renewed.renewal, renewed.bearer, renewed.is_secure) == ("new", "new", False)
     assert (renewed.query_token, renewed.subprotocol_token, renewed.cookie("c")) == (None, None, None)
@@ -262,13 +262,13 @@ def test_a_renewal_has_its_token_and_no_other_credential() -> None:
     for source in ("header", "subprotocol", "query", "cookie:c"):
         assert renewed.credential([source]) == "new"
     # As after the handshake, when the headers are gone.
-    request.forget_headers()
-    assert request.with_token("new").credential(["header"]) == "new"
+    request._forget_headers()
+    assert request._with_token("new").credential(["header"]) == "new"
 
 
 @pytest.mark.parametrize("token", ["", "a b", "\u00fc", "\ud800", "a\r\nX: y", "x" * 100_000])
 def test_a_renewal_with_any_text(token: str) -> None:
-    renewed = make(b"/").with_token(token)
+    renewed = make(b"/")._with_token(token)
     assert renewed.renewal == token
     assert renewed.credential(["header"]) == token
     assert len(renewed.headers) == 1

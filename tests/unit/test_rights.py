@@ -20,7 +20,7 @@ from fanwire.wire import Refusal
 class Stub:
     def __init__(self, identity: Any = "ann") -> None:
         self.identity = identity
-        self.answers: Answers | None = None
+        self._answers: Answers | None = None
 
 
 def stub(identity: Any = "ann") -> Connection:
@@ -112,7 +112,7 @@ async def test_an_answer_holds_for_its_connection_and_a_while(
     assert await granted(rights, connection, OPEN, "join") == {"join"}
     assert len(application.asked) == 4
     # Withdrawn, see `Warden.recheck`.
-    connection.answers = None
+    connection._answers = None
     assert await granted(rights, connection, OPEN, "join") == {"join"}
     assert len(application.asked) == 5
 
@@ -130,7 +130,7 @@ async def test_an_answer_from_before_it_was_withdrawn_does_not_count() -> None:
     assert isawaitable(found)
     waiting = asyncio.ensure_future(found)
     await asyncio.sleep(0)
-    connection.answers = fresh = Answers()
+    connection._answers = fresh = Answers()
     gate.set()
     # It was asked again.
     assert await waiting == frozenset()

@@ -171,15 +171,31 @@ def test_keys_that_come_once_are_kept() -> None:
         ({}, Tcp("127.0.0.1", 8000), "127.0.0.1", "ws://127.0.0.1:8000"),
         ({"host": "::1"}, Tcp("::1", 8000), "::1", "ws://[::1]:8000"),
         ({"port": 80, "reuse_port": True}, Tcp("127.0.0.1", 80, True), "127.0.0.1", "ws://127.0.0.1:80"),
-        ({"unix": "/run/x.sock"}, Unix(Path("/run/x.sock")), "", "ws+unix:/run/x.sock"),
-        ({"unix": Path("/x"), "unix_mode": 0o660}, Unix(Path("/x"), 0o660), "", "ws+unix:/x"),
-        ({"fd": 0}, Inherited((0,)), "", ""),
-        ({"fd": "systemd"}, Inherited(None), "", ""),
+        ({"unix": "/run/x.sock"}, Unix(Path("/run/x.sock")), None, "ws+unix:/run/x.sock"),
+        ({"unix": Path("/x"), "unix_mode": 0o660}, Unix(Path("/x"), 0o660), None, "ws+unix:/x"),
     ],
 )
-def test_where_a_server_listens(given: dict[str, Any], place: Place, host: str, url: str) -> None:
+def test_where_a_server_listens(given: dict[str, Any], place: Place, host: str | None, url: str) -> None:
     one = server(**given)
     assert (one._listeners.place, one.host, one.url) == (place, host, url)
+    assert one.port == (place.port if isinstance(place, Tcp) else None)
+
+
+@pytest.mark.parametrize(
+    ("given", "place", "host"),
+    [
+        ({"fd": 0}, Inherited((0,)), None),
+        ({"fd": "systemd"}, Inherited(None), None),
+        ({"port": 0}, Tcp("127.0.0.1", 0), "127.0.0.1"),
+    ],
+)
+def test_where_a_server_listens_may_be_known_only_after_its_start(
+    given: dict[str, Any], place: Place, host: str | None
+) -> None:
+    one = server(**given)
+    assert (one._listeners.place, one.host, one.port) == (place, host, None)
+    with pytest.raises(fanwire.Closed, match="once it has started"):
+        _ = one.url
 
 
 def test_a_path_stays_the_same_when_the_process_goes_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from fanwire.session import REPORT_BYTES, REPORT_EVERY, TRANSITIONS, UNCOUNTED, Phase, Session, lineage_of
+from fanwire.protocol.table import REPORT_BYTES, REPORT_MESSAGES, UNCOUNTED
+from fanwire.session import TRANSITIONS, Phase, Session, lineage_of
 from fanwire.wire import JSON, MSGPACK, Refusal
 
 
@@ -32,9 +33,9 @@ def test_messages_count_except_those_about_the_connection() -> None:
 
 def test_a_report_is_due_now_and_then() -> None:
     session = Session("o", JSON)
-    for number in range(1, 2 * REPORT_EVERY + 1):
+    for number in range(1, 2 * REPORT_MESSAGES + 1):
         session.hear('{"type":"x"}')
-        assert session.is_report_due == (number % REPORT_EVERY == 0)
+        assert session.is_report_due == (number % REPORT_MESSAGES == 0)
         if session.is_report_due:
             assert json.loads(session.report()) == {"type": "received", "payload": {"count": number}}
 

@@ -28,7 +28,7 @@ async def test_a_session_goes_on_with_what_its_client_has_missed(host: Hosted) -
     assert payloads(await client.says({"type": "echo", "id": "c1", "payload": 1})) == [1]
     await client.leaves()
     (connection,) = host.hub.connections.values()
-    assert connection.is_parked
+    assert connection.is_reconnecting
     host.publish("r", "a")
     back = await host.resume(client)
     assert (back.welcome["resumed"], back.welcome["received"], back.session) == (True, 2, client.session)
@@ -36,7 +36,7 @@ async def test_a_session_goes_on_with_what_its_client_has_missed(host: Hosted) -
     host.publish("r", "b")
     assert payloads(await back.hears()) == ["b"]
     assert host.hub.connections == {connection.id: connection}
-    assert connection.state is fanwire.State.OPEN
+    assert connection.state is fanwire.ConnectionState.OPEN
     assert host.hub.sessions.parked == 0
 
 
@@ -118,7 +118,7 @@ async def test_another_connection_takes_the_session_over(host: Hosted) -> None:
     host.publish("r", "a")
     assert payloads(await back.hears()) == ["a"]
     (connection,) = host.hub.connections.values()
-    assert connection.link == back.link.id
+    assert connection._link == back.link.id
     third = await host.resume(back)
     assert (third.welcome["resumed"], back.farewell) == (True, client.farewell)
     assert payloads(await third.says({"type": "echo", "id": "c1", "payload": 1})) == [1]

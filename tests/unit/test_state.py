@@ -1,4 +1,4 @@
-"""The states of a connection: the table is the machine, so the table is what is tested."""
+"""The states of a connection: the tables are the machines, so the tables are what is tested."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import itertools
 
 import pytest
 
-from fanwire.state import TRANSITIONS, State
+from fanwire.state import CLIENT, SERVER, ConnectionState
 
-ALLOWED = {
-    (State.CONNECTING, State.OPEN),
-    (State.CONNECTING, State.CLOSED),
-    (State.OPEN, State.PARKED),
-    (State.OPEN, State.CLOSING),
-    (State.OPEN, State.CLOSED),
-    (State.PARKED, State.OPEN),
-    (State.PARKED, State.CLOSING),
-    (State.PARKED, State.CLOSED),
-    (State.CLOSING, State.CLOSED),
+BOTH = {
+    (ConnectionState.CONNECTING, ConnectionState.OPEN),
+    (ConnectionState.CONNECTING, ConnectionState.CLOSED),
+    (ConnectionState.OPEN, ConnectionState.RECONNECTING),
+    (ConnectionState.OPEN, ConnectionState.CLOSING),
+    (ConnectionState.OPEN, ConnectionState.CLOSED),
+    (ConnectionState.RECONNECTING, ConnectionState.OPEN),
+    (ConnectionState.RECONNECTING, ConnectionState.CLOSING),
+    (ConnectionState.RECONNECTING, ConnectionState.CLOSED),
+    (ConnectionState.CLOSING, ConnectionState.CLOSED),
 }
+CLIENT_ONLY = {(ConnectionState.CONNECTING, ConnectionState.CLOSING)}
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.product(State, State)))
-def test_ways(before: State, after: State) -> None:
-    assert (after in TRANSITIONS[before]) == ((before, after) in ALLOWED)
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(ConnectionState, ConnectionState)))
+def test_ways(before: ConnectionState, after: ConnectionState) -> None:
+    assert (after in SERVER[before]) == ((before, after) in BOTH)
+    assert (after in CLIENT[before]) == ((before, after) in BOTH | CLIENT_ONLY)
 
 
-def test_every_state_has_its_line_and_all_ways_end() -> None:
-    assert set(TRANSITIONS) == set(State)
-    assert [state for state in State if not TRANSITIONS[state]] == [State.CLOSED]
-    assert [state.value for state in State] == ["connecting", "open", "parked", "closing", "closed"]
+@pytest.mark.parametrize("table", [SERVER, CLIENT])
+def test_every_state_has_its_line_and_all_ways_end(table: dict[ConnectionState, frozenset[ConnectionState]]) -> None:
+    assert set(table) == set(ConnectionState)
+    assert [state for state in ConnectionState if not table[state]] == [ConnectionState.CLOSED]
+
+
+def test_the_values_are_the_names() -> None:
+    assert [state.value for state in ConnectionState] == ["connecting", "open", "reconnecting", "closing", "closed"]

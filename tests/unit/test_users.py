@@ -14,14 +14,14 @@ from fanwire.users import Users
 
 
 class Stub:
-    def __init__(self, id: int, identity: object, is_parked: bool = False) -> None:
+    def __init__(self, id: int, identity: object, is_reconnecting: bool = False) -> None:
         self.id = id
         self.identity = identity
-        self.is_parked = is_parked
+        self.is_reconnecting = is_reconnecting
 
 
-def stub(id: int, identity: object, is_parked: bool = False) -> fanwire.Connection:
-    return cast("fanwire.Connection", Stub(id, identity, is_parked))
+def stub(id: int, identity: object, is_reconnecting: bool = False) -> fanwire.Connection:
+    return cast("fanwire.Connection", Stub(id, identity, is_reconnecting))
 
 
 def make(**config: Any) -> tuple[Users, list[str]]:
@@ -59,7 +59,7 @@ def test_who_goes_leaves_nothing() -> None:
 def test_the_oldest_that_is_parked_gives_way_and_then_nobody() -> None:
     users, counted = make(max_user_connections=3)
     now = time.monotonic()
-    connections = [stub(1, "a"), stub(2, "a", is_parked=True), stub(3, "a", is_parked=True)]
+    connections = [stub(1, "a"), stub(2, "a", is_reconnecting=True), stub(3, "a", is_reconnecting=True)]
     for place, connection in enumerate(connections):
         assert users.who_gives_way("a", now) is None, place
         users.add(connection)
@@ -85,7 +85,7 @@ def test_without_the_limit_nobody_gives_way(config: dict[str, Any], counts: int)
     users, counted = make(**{"max_user_connections": 2, **config})
     for number in range(5):
         assert users.who_gives_way("a", time.monotonic()) is None
-        users.add(stub(number, "a", is_parked=True))
+        users.add(stub(number, "a", is_reconnecting=True))
     assert len(counted) == counts
 
 

@@ -9,7 +9,8 @@
     feeds = ApiKeys({"feed": os.environ["FEED_KEY"]})
     server = fanwire.Server(authenticate=Chain(users, feeds))
 
-Each is an object to be called with a `Request`, and awaited; it returns an `Identity` or raises `Refused`. The reason
+A function of your own returns an `Identity`, or `ANONYMOUS` to let a client in without one. Each of those here is an
+object to be called with a `Request`, and awaited; it returns an `Identity` or raises `Refused`. The reason
 tells the operator what is wrong, and never quotes a credential. `fanwire` itself does not import this package: the
 cryptography behind it takes 50 ms to load.
 """
@@ -19,5 +20,6 @@ from fanwire.auth.chain import Chain
 from fanwire.auth.cookie import CookieSession
 from fanwire.auth.jwt import JWT
 from fanwire.auth.keys import Keys
+from fanwire.identity import ANONYMOUS, Anonymous
 
-__all__ = ["JWT", "ApiKeys", "Chain", "CookieSession", "Keys"]
+__all__ = ["ANONYMOUS", "JWT", "Anonymous", "ApiKeys", "Chain", "CookieSession", "Keys"]

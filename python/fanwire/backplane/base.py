@@ -6,15 +6,12 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
 from fanwire._engine import Inlet
+from fanwire.errors import Unavailable
 
 __all__ = ["Backplane", "Listener", "Log", "LogState", "Stored", "Unavailable"]
 
 
 INFINITE = float("inf")
-
-
-class Unavailable(Exception):
-    """The backplane cannot be reached, or has not answered in time. Whether it has done what was asked is unknown."""
 
 
 class Stored(NamedTuple):

@@ -6,13 +6,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from fanwire.cli.failure import Misuse
 from fanwire.client.head import check_url
+from fanwire.protocol.table import ROOM_MAX
 
 __all__ = ["check_room", "server_url"]
 
 SCHEMES = {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}
-
-ROOM_MAX = 255
-"""Bytes of a room's name, as the protocol has it."""
 
 
 def server_url(base: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 from fanwire.cli.failure import Failure
 from fanwire.cli.reach import Tell, reach, reason_of
-from fanwire.client import Client, ClientError, ConnectionFailed, RequestFailed
+from fanwire.client import Client, ConnectionFailed, RequestFailed
+from fanwire.errors import FanwireError
 
 __all__ = ["publish"]
 
@@ -46,7 +47,7 @@ async def publish(
         api_key: one of the server's.
         key: in a room of latest values, what each line is the newest value of.
         is_text: the messages are text, not binary.
-        tell: is told how the connection does; None: nobody is.
+        tell: is told how the connection does; None: no reports.
 
     Raises:
         Failure: there is no connection, or a message was not taken; those before it were.
@@ -139,7 +140,7 @@ class Window:
                 wait = 1.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
             except ConnectionFailed as error:
                 raise Failure(reason_of(error)) from error
-            except (ClientError, ValueError) as error:
+            except (FanwireError, ValueError) as error:
                 raise Failure(str(error)) from error
             else:
                 return

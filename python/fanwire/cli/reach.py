@@ -1,4 +1,4 @@
-"""To a server, as a command goes there: told at once when there is none, and back again when it is lost."""
+"""The connection of a command to a server: an error at once where there is no server, reconnecting afterwards."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from fanwire.cli.failure import Failure
-from fanwire.client import Client, ClientState, ConnectionFailed, connect
+from fanwire.client import Client, ConnectionFailed, connect
+from fanwire.state import ConnectionState
 
 __all__ = ["Tell", "reach", "reason_of"]
 
 Tell = Callable[[str], object]
-"""Takes what is to be told, a line each time."""
+"""Takes one line of a report."""
 
 ATTEMPTS = 100
-"""To come back, one after the other: most of an hour and a half, in which somebody looks after the server."""
+"""Attempts to reconnect, one after the other: about an hour and a half, time enough to repair the server."""
 
 FIRST = "given up after 1 attempt: "
 
@@ -30,7 +31,7 @@ async def reach(url: str, *, token: str | None = None, tell: Tell | None = None)
     Args:
         url: of the server.
         token: an API key.
-        tell: is told each state and session, and each attempt that fails; None: nobody is.
+        tell: is told each state and session, and each attempt that fails; None: no reports.
 
     Raises:
         Failure: there is no connection.
@@ -53,7 +54,7 @@ async def reach(url: str, *, token: str | None = None, tell: Tell | None = None)
 
 
 def reason_of(error: ConnectionFailed) -> str:
-    """Why there is no connection, for who wants one."""
+    """Why there is no connection, in one line for people."""
     if error.status is not None:
         return f"{error.status} {HTTPStatus(error.status).phrase}" if error.status in _STATUSES else str(error.status)
     found = re.search(r"\[Errno (\d+)\]", str(error))
@@ -65,12 +66,12 @@ def reason_of(error: ConnectionFailed) -> str:
 
 
 def _watch(client: Client, tell: Tell) -> None:
-    session = ""
+    session: str | None = None
 
     @client.on_state
-    def changed(state: ClientState) -> None:
+    def changed(state: ConnectionState) -> None:
         nonlocal session
-        if state is ClientState.OPEN:
+        if state is ConnectionState.OPEN:
             tell(f"session {client.session} {'resumed' if client.session == session else 'is new'}")
             session = client.session
         else:

@@ -29,7 +29,7 @@ from fanwire.codes import CloseCode
 from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
-from fanwire.errors import Overloaded, RoomFull
+from fanwire.errors import Overloaded
 from fanwire.listeners import Place, Tcp, Unix
 from fanwire.server import Server
 from fanwire.server_arguments import check_place
@@ -248,7 +248,7 @@ async def subscribe(conn: Connection, limits: Config) -> None:
         return
     try:
         conn.join(room)
-    except (Overloaded, RoomFull) as error:
+    except Overloaded as error:
         logger.warning("%r: %s", conn, error)
         conn.close(CloseCode.TRY_AGAIN_LATER, "try again later")
 

@@ -1,4 +1,4 @@
-"""Messages to lines. It goes on where it was when the connection was lost, and says what it has missed."""
+"""The messages of a room as lines. After a lost connection it continues where it was, and reports gaps."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ async def subscribe(
         url: of the server.
         name: of the room.
         out: where the lines go, flushed once for all that came together.
-        missed: is told what does not come any more.
+        missed: gets a line for each gap.
         api_key: one of the server's, or a token.
         count: None: no end.
         is_raw: binary messages as they are, not as base64.
         joined: called once the room's messages come.
-        tell: is told how the connection does; None: nobody is.
+        tell: is told how the connection does; None: no reports.
 
     Raises:
-        Failure: there is no connection, or the server lets nobody in.
+        Failure: there is no connection, or the server does not let the client join.
     """
     async with reach(url, token=api_key, tell=tell) as client:
         try:

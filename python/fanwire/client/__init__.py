@@ -1,16 +1,13 @@
 """A client of the protocol in docs/protocol.md, that comes back by itself and goes on where it was."""
 
-from fanwire.client.client import Client, Messages, connect
-from fanwire.client.errors import ClientClosed, ClientError, ConnectionFailed, RequestFailed, RoomEnded
+from fanwire.client.client import Client, connect
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
+from fanwire.client.messages import Messages
 from fanwire.client.room import Room
-from fanwire.client.state import ClientState
+from fanwire.errors import ConnectionFailed, RequestFailed, RoomEnded
 
 __all__ = [
     "Client",
-    "ClientClosed",
-    "ClientError",
-    "ClientState",
     "ConnectionFailed",
     "Gap",
     "Member",

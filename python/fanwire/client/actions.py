@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fanwire.client.errors import ClientError, RequestFailed
 from fanwire.client.message import Gap, Member, Message, Skipped
-from fanwire.client.state import ClientState
+from fanwire.errors import FanwireError, RequestFailed
+from fanwire.state import ConnectionState
 
 __all__ = [
     "Action",
@@ -83,8 +83,8 @@ class StateChanged:
         error: why it is CLOSED; None: its own side wanted it.
     """
 
-    state: ClientState
-    error: ClientError | None = None
+    state: ConnectionState
+    error: FanwireError | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Reject:
     """Fail a call."""
 
     key: str
-    error: ClientError
+    error: FanwireError
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ class Joined:
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """The application gets the messages of the room again, which were too many for it. What it has missed comes from
-    the room's history, or a gap says so."""
+    """The application gets the messages of a room that was behind again. What it has missed comes from the room's
+    history, or a gap says that it does not come."""
 
     room: str
 
@@ -138,7 +138,7 @@ class Left:
     """No more messages of the room. `error` says why, if that was not wanted."""
 
     room: str
-    error: ClientError | None = None
+    error: FanwireError | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class GapFound:
 
 @dataclass(frozen=True)
 class Told:
-    """The server keeps messages from this client."""
+    """The server reports messages that it did not deliver."""
 
     room: str
     skipped: Skipped
@@ -167,7 +167,7 @@ class Told:
 
 @dataclass(frozen=True)
 class MemberChanged:
-    """Somebody came or left."""
+    """A member joined a room, or left it."""
 
     room: str
     member: Member

@@ -6,6 +6,7 @@ from typing import Any
 
 from fanwire.checks import check_integer, check_text, described
 from fanwire.client.message import Position
+from fanwire.protocol.table import KEY_MAX, ROOM_MAX, SEQ_MAX, TYPE_MAX
 
 __all__ = ["check_key", "check_kind", "check_room", "checked_position"]
 
@@ -39,7 +40,7 @@ def check_kind(kind: Any) -> str:
         TypeError: it is no str.
         ValueError: it is empty, has more than 64 bytes, or a lone surrogate.
     """
-    return check_text("kind", kind, most=KIND_MAX)
+    return check_text("kind", kind, most=TYPE_MAX)
 
 
 def checked_position(since: Any) -> Position | None:
@@ -55,15 +56,5 @@ def checked_position(since: Any) -> Position | None:
         raise TypeError(f"since must be a Position or a pair (epoch, seq), got {described(since)}")
     epoch, seq = since
     return Position(
-        check_text("the epoch of since", epoch), check_integer("the seq of since", seq, least=0, most=(1 << 63) - 1)
+        check_text("the epoch of since", epoch), check_integer("the seq of since", seq, least=0, most=SEQ_MAX)
     )
-
-
-ROOM_MAX = 255
-"""Bytes of the name of a room, as docs/protocol.md has it."""
-
-KIND_MAX = 64
-"""Bytes of a type of messages."""
-
-KEY_MAX = 255
-"""Characters of a key."""

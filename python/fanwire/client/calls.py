@@ -16,7 +16,7 @@ class Calls:
     """Calls by the ids of their messages.
 
     Args:
-        withdraw: called with the id of a call that nobody waits for any more, and that was not answered.
+        withdraw: called with the id of a call that was not answered, once its last caller is gone.
     """
 
     __slots__ = ("_calls", "_withdraw")
@@ -76,7 +76,7 @@ class Call:
         """The answer. A caller that is cancelled leaves the others alone.
 
         Raises:
-            ClientError: the call has failed.
+            FanwireError: the call has failed.
         """
         self._waiting += 1
         try:

@@ -1,50 +1,36 @@
-"""The client as an application sees it: calls and their answers, rooms and their queues."""
+"""The client as an application sees it. What it does is in its `Runtime`."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import secrets
 import ssl as tls
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from random import SystemRandom
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import UNSET
 
-from fanwire.checks import check_choice, check_function, check_instance, check_integer, check_number, check_optional
-from fanwire.client import actions as do
+from fanwire.checks import check_function, check_integer
 from fanwire.client.arguments import check_key, check_kind, check_room, checked_position
-from fanwire.client.backoff import Backoff
-from fanwire.client.calls import Call, Calls
-from fanwire.client.codec import Codec
-from fanwire.client.driver import Driver, Token
-from fanwire.client.errors import ClientClosed, ClientError
-from fanwire.client.head import check_headers, check_token, check_url
-from fanwire.client.machine import Machine
-from fanwire.client.message import Message, Position
-from fanwire.client.message_queue import MAX_MESSAGES, MessageQueue
-from fanwire.client.open_rooms import OpenRooms, tell
-from fanwire.client.renewal import Renewal
+from fanwire.client.message import Position
+from fanwire.client.message_queue import MAX_MESSAGES
+from fanwire.client.messages import Messages
+from fanwire.client.options import Options
+from fanwire.client.presence import MAX_MEMBERS, count_members, read_members
 from fanwire.client.room import Room
-from fanwire.client.state import ClientState
-from fanwire.client.stream import Stream
-from fanwire.deadline import within
+from fanwire.client.runtime import Runtime
+from fanwire.client.token_source import Token
+from fanwire.errors import FanwireError
+from fanwire.state import ConnectionState
 
-__all__ = ["Client", "Messages", "connect"]
-
-logger = logging.getLogger("fanwire.client")
+__all__ = ["Client", "connect"]
 
 OPEN_TIMEOUT = 10.0
 """Seconds for the upgrade, and for the token before it."""
-MOST_SECONDS = 1e9
-"""The most of every wait: 30 years."""
 CLOSE_TIMEOUT = 5.0
 """Seconds for the server's side of the closing handshake."""
 
-OnState = TypeVar("OnState", bound=Callable[[ClientState], object])
+OnState = TypeVar("OnState", bound=Callable[[ConnectionState], object])
 OnRoom = TypeVar("OnRoom", bound=Callable[[Room], object])
 
 
@@ -62,37 +48,37 @@ def connect(
     open_timeout: float = OPEN_TIMEOUT,
     close_timeout: float = CLOSE_TIMEOUT,
 ) -> Client:
-    """Makes a client, to be entered (`async with`), which connects it.
+    """Make a client. It connects when it is entered (`async with`).
 
-    It comes back by itself when the connection is lost, with all rooms, and goes on where it was.
+    When the connection is lost the client reconnects by itself, joins its rooms again and continues where it was.
 
     Args:
-        url: ws:// or wss://, a host, and maybe a port, a path and a query.
+        url: ws:// or wss://, a host, and optionally a port, a path and a query.
         token: sent as `Authorization: Bearer`. A function (or a coroutine function) is called before every attempt to
-            connect, and when the server says that the token runs out: the new one takes its place, and the connection
-            goes on. There is one call at a time; one that fails is tried again. A token that is no function cannot be
-            renewed, and the client ends with the code 4501 when it is no longer good. A token is visible ASCII
-            without spaces; a function that returns anything else has failed.
+            connect, and when the server says that the token expires: the new token replaces the old one, and the
+            connection continues. There is one call at a time; a call that fails is tried again. A token that is not a
+            function cannot be renewed, and the client ends with the code 4501 when it has expired. A token is visible
+            ASCII without spaces; a function that returns anything else has failed.
         encoding: "json" or "msgpack".
-        max_attempts: attempts to connect that fail, one after the other, before giving up; None: never.
-        first_attempts: attempts at the first connection of all; None: as `max_attempts` has it. With 1, a server that
-            is not there is an error at once.
+        max_attempts: attempts to connect that fail in a row before the client gives up; None: it never does.
+        first_attempts: the same for the first connection; None: as `max_attempts`. With 1, a server that is not there
+            is an error at once.
         heartbeat: seconds of silence until the server is asked for a sign of life, and twice as long until the
             connection counts as lost; None: as the server says.
         ssl: for wss; None: the system's certificates.
-        headers: more headers for the upgrade, names to values of printable ASCII. `Host`, `Connection`, `Upgrade` and
-            `Sec-WebSocket-*` are the client's own, and so is `Authorization` where there is a token.
-        max_queue: messages that wait for the application, of each room and of those to this client alone; 8 MiB of them
-            at most. What happens when a queue is full is up to the room's delivery class, see `Room`; of messages to
-            this client alone the oldest go, and the next one has a gap that says how many. It holds up nothing else.
+        headers: more headers for the upgrade, names to values of printable ASCII. The client sets `Host`, `Connection`,
+            `Upgrade` and `Sec-WebSocket-*` itself, and `Authorization` where there is a token.
+        max_queue: messages that may wait for the application: of each room, and of those to this client alone. In
+            addition 8 MiB of each. `Room` says what a full queue does, by the room's delivery class. Of messages to
+            this client alone the oldest are dropped, and the next one has a gap that counts them.
         open_timeout: seconds for the upgrade, and for a call of `token`.
         close_timeout: seconds for the server to answer a close.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong type, out of range, or cannot be sent in a request.
     """
-    return Client(
-        url,
+    options = Options(
+        url=url,
         token=token,
         encoding=encoding,
         max_attempts=max_attempts,
@@ -104,111 +90,58 @@ def connect(
         open_timeout=open_timeout,
         close_timeout=close_timeout,
     )
+    return Client(options.checked())
 
 
 class Client:
-    """One session with a server, across lost connections. See `connect` for the arguments.
+    """One session with a server, across lost connections. `connect` makes it.
 
-    All of it belongs to the loop that it was entered in.
+    Use it in one event loop, within `async with`.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        token: Token | None,
-        encoding: str,
-        max_attempts: int | None,
-        first_attempts: int | None,
-        heartbeat: float | None,
-        ssl: tls.SSLContext | None,
-        headers: Mapping[str, str] | None,
-        max_queue: int,
-        open_timeout: float,
-        close_timeout: float,
-    ) -> None:
-        url = check_url(url)
-        headers = check_headers(headers, has_token=token is not None)
-        if token is not None and not callable(token):
-            token = check_token(token)
-        check_optional(check_number, "heartbeat", heartbeat, above=0, most=MOST_SECONDS)
-        check_integer("max_queue", max_queue, least=1)
-        check_optional(check_integer, "max_attempts", max_attempts, least=1)
-        check_optional(check_integer, "first_attempts", first_attempts, least=1)
-        check_number("open_timeout", open_timeout, above=0, most=MOST_SECONDS)
-        check_number("close_timeout", close_timeout, above=0, most=MOST_SECONDS)
-        check_choice("encoding", encoding, ("json", "msgpack"))
-        check_optional(check_instance, "ssl", ssl, kind=tls.SSLContext, what="an ssl.SSLContext")
-        self._close_timeout = close_timeout
-        codec = Codec(encoding)
-        # Jitter need not be secret, but forked processes must not share their dice.
-        dice = SystemRandom()
-        backoff = Backoff(dice, max_attempts=max_attempts, first_attempts=first_attempts)
-        self._machine = Machine(
-            codec, backoff, Renewal(dice), name=secrets.token_hex(6), is_renewable=callable(token), heartbeat=heartbeat
-        )
-        self._loop: asyncio.AbstractEventLoop
-        # All but the loop.
-        self._drive = partial(
-            Driver,
-            self._machine,
-            codec,
-            self,
-            url=url,
-            token=token,
-            ssl=ssl,
-            headers=headers,
-            open_timeout=open_timeout,
-        )
-        self._driver: Driver
-        self._calls = Calls(self._withdraw)
-        self._writable = asyncio.Event()
-        self._turn = asyncio.Lock()
-        self._changed = asyncio.Event()
-        self._is_entered = False
-        self._rooms = OpenRooms(self, self._machine, self._calls, max_queue)
-        # One for all: who stops to iterate and begins anew has processed what it had.
-        self._messages = Messages(max_queue, self._processed)
-        self._has_dropped = False
-        self._unreadable = 0
-        self._state_callbacks: list[Callable[[ClientState], object]] = []
+    def __init__(self, options: Options) -> None:
+        self._runtime = Runtime(options)
 
     @property
-    def state(self) -> ClientState:
-        """Where it stands."""
-        return self._machine.state
+    def state(self) -> ConnectionState:
+        """The state of the connection."""
+        return self._runtime.machine.state
 
     @property
-    def session(self) -> str:
-        """The id of the session; "" while there is none."""
-        return self._machine.session.id
+    def session(self) -> str | None:
+        """The id of the session; None: there is none at present."""
+        return self._runtime.machine.session.id
 
     @property
     def rooms(self) -> dict[str, Room]:
-        """The rooms that the application has joined or is joining, by name."""
-        return self._rooms.by_name
+        """The rooms that the application has joined, by name."""
+        return self._runtime.rooms.by_name
 
     @property
-    def error(self) -> ClientError | None:
-        """Why it is closed for good; None: it is not, or its own side wanted it."""
-        return self._machine.error
+    def error(self) -> FanwireError | None:
+        """Why the client has given up; None: it has not, or the application has closed it."""
+        return self._runtime.machine.error
 
     @property
     def unreadable(self) -> int:
-        """Payloads that came and could not be decoded: nested too deep for this process, broken, or of an unknown
-        extension. One of a room is told as a gap as well, and one that answers a call is raised by it."""
-        return self._unreadable
+        """Payloads that could not be decoded: nested too deep for this process, broken, or of an unknown extension.
+
+        Such a message of a room is reported as a gap, too. Such an answer to a call is raised by the call.
+        """
+        return self._runtime.unreadable
 
     def on_state(self, callback: OnState) -> OnState:
-        """Has it called with each new state; it must not wait. Can be a decorator."""
+        """Calls it with each new state; it must not wait. Can be a decorator."""
         check_function("callback", callback)
-        self._state_callbacks.append(callback)
+        self._runtime.on_state.append(callback)
         return callback
 
     def on_room(self, callback: OnRoom) -> OnRoom:
-        """Has it called with each room that the server joins of its own accord, also with those that it has joined
-        before. Without it such rooms wait for `join`, with their newest 128 messages. Can be a decorator."""
-        self._rooms.on_room(callback)
+        """Calls it with each room that the server joins for this client, and with those that it has joined before.
+
+        Without a callback such rooms wait for `join`, with their newest 128 messages. Can be a decorator.
+        """
+        self._runtime.rooms.on_room(callback)
         return callback
 
     async def __aenter__(self) -> Client:
@@ -217,22 +150,7 @@ class Client:
         Raises:
             ConnectionFailed: there will be no connection.
         """
-        if self._is_entered:
-            raise RuntimeError("a client is entered once")
-        self._is_entered = True
-        self._loop = asyncio.get_running_loop()
-        self._driver = self._drive(self._loop)
-        self._machine.start()
-        try:
-            self._driver.perform()
-            while self.state is ClientState.CONNECTING:
-                await self._next_change()
-        except BaseException:
-            await self._driver.finish()
-            raise
-        if self.state is ClientState.CLOSED:
-            await self._driver.finish()
-            raise self._machine.error or ClientClosed()
+        await self._runtime.start()
         return self
 
     async def __aexit__(
@@ -241,48 +159,37 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Ends the session, with code 1000. Calls that wait raise `ClientClosed`, iterations end."""
-        if not self._is_entered:
-            return
-        self._machine.close()
-        self._driver.perform()
-        deadline = self._loop.time() + self._close_timeout
-        try:
-            while self.state is not ClientState.CLOSED and self._loop.time() < deadline:
-                await within(self._next_change(), max(0.0, deadline - self._loop.time()))
-        except asyncio.TimeoutError:
-            pass
-        finally:
-            await self._driver.finish()
+        """Ends the session, with code 1000. Calls that wait raise `Closed`, iterations end."""
+        await self._runtime.close()
 
     async def join(self, room: str, since: Position | tuple[str, int] | None = None) -> Room:
-        """Joins a room, and returns it. It may be joined already, by the application or of the server's own accord:
-        there is one `Room` for each name. One that is being left is joined again.
+        """Joins a room, and returns it. There is one `Room` for each name: a room that is joined already, by the
+        application or by the server, is returned as it is. A room that is being left is joined again.
 
         Args:
-            room: its name, 1 to 255 bytes.
-            since: where to go on, from `Room.position`; None: only what is new. A room that only the server has joined
-                is asked for once more with it.
+            room: the name of the room, 1 to 255 bytes.
+            since: where to continue, from `Room.position`; None: only what is new. A room that only the server has
+                joined is joined again with it.
 
         Raises:
             RequestFailed: the server refuses.
             ValueError: the name is too long; or `since` is another position than that of a room that is joined.
-            ClientError: the client is closed, or has given up.
+            FanwireError: the client is closed, or has given up.
         """
-        return await self._rooms.join(check_room(room), checked_position(since))
+        return await self._runtime.rooms.join(check_room(room), checked_position(since))
 
-    async def leave(self, name: str) -> None:
-        """Leaves a room; the same as `Room.leave`. Nothing happens if it is not joined."""
-        await self._rooms.leave(check_room(name))
+    async def leave(self, room: str) -> None:
+        """Leaves a room; the same as `Room.leave`. Does nothing if the room is not joined."""
+        await self._runtime.leave(check_room(room))
 
     async def publish(self, room: str, data: Any, key: str | None = None) -> int:
         """Publishes to a room, once, even if the connection is lost before the answer.
 
-        A call that is cancelled or timed out while the client is offline is withdrawn: nothing is published later. One
-        that was already sent may have been published.
+        A call that is cancelled or timed out while the client is offline is withdrawn: nothing is published later. A
+        message that was already sent may have been published.
 
         Args:
-            room: its name. It need not be joined.
+            room: the name of the room. It need not be joined.
             data: any value of docs/values.md; bytes and str are the whole message.
             key: in a room of latest values, what this is the newest value of.
 
@@ -292,236 +199,75 @@ class Client:
         Raises:
             RequestFailed: the server refuses.
             TypeError, ValueError: the data cannot be encoded, or is too large.
-            ClientError: the client is closed, or has given up; whether it was published is then unknown.
+            FanwireError: the client is closed, or has given up; the message may have been published or not.
         """
         check_room(room)
         check_key(key)
-        await self.until_writable()
-        seq: int = await self.answer(self._calls.call(self._machine.publish(room, data, key)))
+        seq: int = await self._runtime.ask(partial(self._runtime.machine.commands.publish, room, data, key))
         return seq
 
     async def request(self, kind: str, payload: Any = UNSET) -> Any:
         """Sends a message of a type that the application declares, and returns the payload of the reply.
 
         The handler is called **at least once**: where the connection is lost before the reply, and the session cannot
-        be resumed, the message is sent again with the same id. A handler can tell by `Connection.message_id`, see
-        `Server.on`.
+        be resumed, the message is sent again with the same id. A handler can recognize it by `Connection.message_id`,
+        see `Server.on`.
 
-        A call that is cancelled or timed out while the client is offline is withdrawn: the server never sees it. One
-        that was already sent may have been done, or may be done still; it is not sent again, and its reply is ignored.
+        A call that is cancelled or timed out while the client is offline is withdrawn: the server never sees it. A
+        message that was already sent may have been handled, or may be handled still; it is not sent again, and its
+        reply is ignored.
 
         Raises:
             RequestFailed: the server, or its handler, refuses.
             TypeError, ValueError: the payload cannot be encoded or is too large, or the type is the protocol's own.
-            ClientError: the client is closed, or has given up.
+            FanwireError: the client is closed, or has given up.
         """
         check_kind(kind)
-        await self.until_writable()
-        return await self.answer(self._calls.call(self._machine.request(kind, payload)))
+        return await self._runtime.ask(partial(self._runtime.machine.commands.request, kind, payload))
 
-    async def presence(self, room: str, *, after: str | None = None, limit: int | None = None) -> dict[str, Any]:
-        """Who is in a room: {"count": 2, "members": [{"id": ..., "info": ...}]}, at most 1,000 members.
+    async def presence(self, room: str, *, limit: int = MAX_MEMBERS) -> dict[str, Any]:
+        """The members of a room with presence, on all nodes: id to info, in the order in which they joined.
 
-        Where there are more, the answer has "next", too: the `after` of the next page. The members come in the order in
-        which they have come to the room; who comes or leaves while pages are read may be missed.
+        The server lists at most 1,000 members at a time, so a large room takes several requests. Members that join or
+        leave meanwhile may be missing.
 
         Args:
-            room: its name.
-            after: the "next" of the page before; None: the first page.
-            limit: members of a page, 1 to 1,000; None: as many as there may be. A page of large members has fewer.
+            room: the name of the room. It need not be joined.
+            limit: members to read at most; those that joined first are read first.
 
         Raises:
-            RequestFailed: the server refuses; "invalid_payload" where it no longer knows the page before.
-            ClientError: the client is closed, or has given up.
+            RequestFailed: the server refuses; "invalid_payload" where the room became empty between two requests.
+            TypeError, ValueError: an argument is of the wrong type or out of range.
+            FanwireError: the client is closed, or has given up.
 
         Example::
 
-            members, page = [], await client.presence("lobby")
-            while members.extend(page["members"]) or "next" in page:
-                page = await client.presence("lobby", after=page["next"])
+            async def greet(client: fanwire.Client) -> None:
+                for id, info in (await client.presence("lobby")).items():
+                    print(id, info)
         """
-        check_room(room)
-        await self.until_writable()
-        wanted = {name: value for name, value in (("after", after), ("limit", limit)) if value is not None}
-        request = self._machine.request("presence", wanted or UNSET, room=room)
-        answer: dict[str, Any] = await self.answer(self._calls.call(request))
-        return answer
+        check_integer("limit", limit, least=1)
+        return await read_members(self._presence_of(room), limit)
+
+    async def count(self, room: str) -> int:
+        """How many members a room with presence has, on all nodes.
+
+        Raises:
+            RequestFailed: the server refuses.
+            TypeError, ValueError: the name is of the wrong type, empty or too long.
+            FanwireError: the client is closed, or has given up.
+        """
+        return await count_members(self._presence_of(room))
 
     def messages(self) -> Messages:
-        """What is sent to this client alone. A message counts as processed once the next one is asked for.
+        """The messages to this client alone. A message counts as processed when the next one is asked for.
 
-        The newest `max_queue` messages are kept, and 8 MiB of them at most. What was dropped is told by the gap of the
-        next message, and is not acknowledged.
+        The newest `max_queue` messages are kept, and 8 MiB of them at most. The gap of the next message counts those
+        that were dropped, and they are not acknowledged.
         """
-        return self._messages
+        return self._runtime.messages
 
-    # What rooms call.
-
-    def report(self, room: str) -> None:
-        """See `fanwire.client.room.Owner`."""
-        self._machine.report(room, self._loop.time())
-        self._driver.perform()
-
-    def catch_up(self, room: str) -> None:
-        """See `fanwire.client.room.Owner`."""
-        self._machine.catch_up(room)
-        self._driver.perform()
-
-    def refresh(self, room: str) -> bool:
-        """See `fanwire.client.room.Owner`."""
-        return self._machine.refresh(room, self._loop.time())
-
-    async def until_writable(self) -> None:
-        """See `fanwire.client.open_rooms.Owner`."""
-        if not self._is_entered:
-            raise RuntimeError("a client is used within `async with`")
-        # One after the other, or a later call would overtake those that wait.
-        async with self._turn:
-            while self._machine.is_full and self.state is not ClientState.CLOSED:
-                self._writable.clear()
-                await self._writable.wait()
-
-    async def answer(self, call: Call) -> Any:
-        """See `fanwire.client.open_rooms.Owner`."""
-        self.perform()
-        return await call.wait()
-
-    def perform(self) -> None:
-        """See `fanwire.client.open_rooms.Owner`."""
-        self._driver.perform()
-
-    # What the driver calls.
-
-    def act(self, action: do.Action) -> None:
-        """See `fanwire.client.driver.Owner`."""
-        _DO[type(action)](self, action)
-
-    def performed(self) -> None:
-        """See `fanwire.client.driver.Owner`."""
-        if not self._machine.is_full and not self._writable.is_set():
-            self._writable.set()
-
-    def _do_state(self, action: do.StateChanged) -> None:
-        self._changed.set()
-        if action.state is ClientState.CLOSED:
-            self._writable.set()
-            self._messages.end(action.error)
-        tell(self._state_callbacks, action.state)
-
-    def _do_resolve(self, action: do.Resolve) -> None:
-        self._calls.resolve(action.key, action.value)
-
-    def _do_reject(self, action: do.Reject) -> None:
-        self._calls.reject(action.key, action.error)
-
-    def _do_joined(self, action: do.Joined) -> None:
-        self._rooms.joined(action)
-
-    def _do_left(self, action: do.Left) -> None:
-        self._rooms.left(action)
-
-    def _do_deliver(self, action: do.Deliver) -> None:
-        message = action.message
-        session = self._machine.session
-        if message.room is not None:
-            self._rooms.put(message.room, message, session.total, session.size)
-            return
-        dropped = self._messages.put(message, session.total, session.size, message.id if action.ack else "")
-        if dropped and not self._has_dropped:
-            self._has_dropped = True
-            logger.warning("messages to this client are dropped: Client.messages() is read too slowly, or not at all")
-        for key in filter(None, dropped):
-            self._machine.dropped(key)
-
-    def _do_caught_up(self, action: do.CaughtUp) -> None:
-        self._rooms.caught_up(action)
-
-    def _do_gap(self, action: do.GapFound) -> None:
-        self._rooms.gap(action)
-
-    def _do_told(self, action: do.Told) -> None:
-        self._rooms.told(action)
-
-    def _do_member(self, action: do.MemberChanged) -> None:
-        self._rooms.member(action)
-
-    def _do_complained(self, action: do.Complained) -> None:
-        logger.warning("the server says: %s", action.error)
-
-    def _do_not_read(self, action: do.NotRead) -> None:
-        level = logging.DEBUG if self._unreadable else logging.WARNING
-        logger.log(
-            level, "the payload of a %s cannot be read, later ones are only counted: %s", action.type, action.why
-        )
-        self._unreadable += 1
-
-    # Waiting.
-
-    async def _next_change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
-
-    def _withdraw(self, key: str) -> None:
-        self._machine.withdraw(key)
-        self.perform()
-
-    def _processed(self, key: str) -> None:
-        self._machine.processed(key)
-        self._driver.perform()
-
-
-class Messages:
-    """What is sent to one client alone, to be iterated over from one task."""
-
-    __slots__ = ("_last", "_processed", "_queue", "_stream")
-
-    def __init__(self, limit: int, processed: Callable[[str], None]) -> None:
-        self._queue = MessageQueue(limit, drops="oldest")
-        self._stream = Stream(self._queue)
-        self._processed = processed
-        # The id of the last one, if it wants an acknowledgement.
-        self._last = ""
-
-    def __aiter__(self) -> Messages:
-        return self
-
-    async def __anext__(self) -> Message:
-        last, self._last = self._last, ""
-        if last:
-            self._processed(last)
-        self._queue.release()
-        message, self._last = await self._stream.next()
-        return message
-
-    # What the client calls.
-
-    def put(self, message: Message, count: int, size: int, key: str) -> Sequence[str]:
-        """A message has come; returns the keys of those that were dropped for it. The key is its id where it wants an
-        acknowledgement, else ""."""
-        dropped = self._queue.put(message, count, size, key)
-        self._stream.wake()
-        return dropped
-
-    def end(self, error: ClientError | None) -> None:
-        """No more come."""
-        self._stream.end(error)
-
-
-class _Does(Protocol):
-    def __call__(self, client: Client, action: Any, /) -> None: ...
-
-
-_DO: dict[type, _Does] = {
-    do.StateChanged: Client._do_state,
-    do.Resolve: Client._do_resolve,
-    do.Reject: Client._do_reject,
-    do.Joined: Client._do_joined,
-    do.CaughtUp: Client._do_caught_up,
-    do.Left: Client._do_left,
-    do.Deliver: Client._do_deliver,
-    do.GapFound: Client._do_gap,
-    do.Told: Client._do_told,
-    do.MemberChanged: Client._do_member,
-    do.Complained: Client._do_complained,
-    do.NotRead: Client._do_not_read,
-}
+    def _presence_of(self, room: str) -> Callable[[Any], Awaitable[Any]]:
+        check_room(room)
+        runtime = self._runtime
+        return lambda payload: runtime.ask(partial(runtime.machine.commands.request, "presence", payload, room))

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from fanwire.client.errors import ProtocolError
 from fanwire.encoding import encode, packed, without_payload
+from fanwire.protocol.table import SUBPROTOCOLS
 
 __all__ = [
     "Closing",
@@ -23,6 +24,7 @@ __all__ = [
     "JoinedInfo",
     "LeftInfo",
     "MemberInfo",
+    "MembersInfo",
     "SkippedInfo",
     "TokenInfo",
     "Unreadable",
@@ -99,7 +101,7 @@ class JoinedInfo(Struct):
 
 
 class LeftInfo(Struct):
-    """The payload of a `left` that nobody asked for."""
+    """The payload of a `left` that answers no leave."""
 
     reason: str = "removed"
     text: str = ""
@@ -110,6 +112,14 @@ class MemberInfo(Struct):
 
     id: str
     info: Any = None
+
+
+class MembersInfo(Struct):
+    """The payload of the `reply` to a presence request: one page of the members."""
+
+    count: int
+    members: list[MemberInfo] = []
+    next: str | None = None
 
 
 class SkippedInfo(Struct):
@@ -194,7 +204,7 @@ class Codec:
         if encoding not in ("json", "msgpack"):
             raise ValueError(f"the encoding is json or msgpack, not {encoding!r}")
         self._is_text = encoding == "json"
-        self.subprotocol = f"fanwire.v1.{encoding}"
+        self.subprotocol = SUBPROTOCOLS[encoding]
         self._decode_envelope: Callable[[Any], Any]
         self._decode_payload: Callable[[Any], Any]
         if self._is_text:

@@ -13,9 +13,9 @@ from fanwire.client.actions import Action, Close, Connect, Drop, Renew, Send, Vo
 from fanwire.client.codec import Codec
 from fanwire.client.link import Link, Unreachable
 from fanwire.client.machine import Machine
-from fanwire.client.state import ClientState
 from fanwire.client.token_source import Token, fetch_token
 from fanwire.codes import CloseCode
+from fanwire.state import ConnectionState
 
 __all__ = ["Driver", "Owner", "Token"]
 
@@ -107,7 +107,7 @@ class Driver:
         link, self._link = self._link, None
         if link is not None:
             link.abort()
-        if self._machine.state is not ClientState.CLOSED:
+        if self._machine.state is not ConnectionState.CLOSED:
             self._machine.close()
             self._machine.lost(CloseCode.ABNORMAL, "", self._loop.time())
             self.perform()
@@ -228,10 +228,10 @@ class Driver:
 
     async def _renew(self, function: Callable[[], str | Awaitable[str]]) -> None:
         try:
-            self._machine.renewed(await self._fetch(function))
+            self._machine.commands.renewed(await self._fetch(function))
         except Exception as error:  # noqa: BLE001 - as above
             logger.warning("no new token for %s: %s", self._place, str(error) or repr(error))
-            self._machine.renewal_failed(self._loop.time())
+            self._machine.commands.renewal_failed(self._loop.time())
         self.perform()
 
     async def _fetch(self, function: Callable[[], str | Awaitable[str]]) -> str:

@@ -15,7 +15,7 @@ __all__ = ["check_headers", "check_token", "check_url"]
 
 
 def check_url(url: Any) -> str:
-    """Returns the URL in ASCII: characters beyond are percent-encoded, those of the host by IDNA.
+    """Returns the URL in ASCII: other characters are percent-encoded, those of the host by IDNA.
 
     Raises:
         TypeError: it is no string.
@@ -23,7 +23,7 @@ def check_url(url: Any) -> str:
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be a str, got {type(url).__name__}")
-    # The standard library's parser would leave out some of them without a word.
+    # The parser of the standard library would drop some of these characters silently.
     _check_characters("url", url, lambda char: char > " " and char.isprintable())
     try:
         parts = urlsplit(url)

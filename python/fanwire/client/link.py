@@ -124,8 +124,8 @@ class Link(WSListener):
             raise Unreachable(str(error) or repr(error), Failure.of_error(error)) from error
         finally:
             if self._socket is not None and self._transport is None:
-                # picows shows its transport to nobody before the upgrade. Its own timeout would end it, but not before
-                # the loop may be gone.
+                # picows does not show its transport before the upgrade. Its own timeout would end it, but the loop may
+                # be gone before that.
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
         if self._is_refused:

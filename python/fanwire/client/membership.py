@@ -12,8 +12,8 @@ from msgspec import UNSET
 from fanwire.client.actions import Action, CaughtUp, Deliver, GapFound, Joined, MemberChanged, Told
 from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Envelope, JoinedInfo, MemberInfo, SkippedInfo, convert
-from fanwire.client.errors import ProtocolError
-from fanwire.client.message import Gap, Member, Message, Position, Skipped
+from fanwire.client.fields import message_of, prev_of, seq_of
+from fanwire.client.message import Gap, Member, Position, Skipped
 from fanwire.client.positions import Positions
 
 __all__ = ["MAX_RETRIES", "STALE", "Membership"]
@@ -42,8 +42,8 @@ class Membership:
     Attributes:
         is_behind: whether the application has no place for more: what comes is not kept, and has not come as far as
             the position goes.
-        join_key: the id of the join whose answer is awaited; "" if none is.
-        leave_key: the id of the leave whose answer is awaited; "" if none is.
+        join_key: the id of the join whose answer is awaited; None: none is.
+        leave_key: the id of the leave whose answer is awaited; None: none is.
         is_waiting: whether the stream has not begun in this session.
         retry_at: when to join again; None: not at all.
         retries: how often it was joined again in vain.
@@ -63,8 +63,8 @@ class Membership:
         self._has_place = self._is_catching_up = False
         # Whether it was asked for in vain, and nothing has come since.
         self._is_broken = False
-        self.join_key = ""
-        self.leave_key = ""
+        self.join_key: str | None = None
+        self.leave_key: str | None = None
         self.is_waiting = True
         self.retry_at: float | None = None
         self.retries = 0
@@ -82,7 +82,7 @@ class Membership:
     @property
     def is_leaving(self) -> bool:
         """Whether the application has left it."""
-        return bool(self.leave_key)
+        return self.leave_key is not None
 
     @property
     def position(self) -> Position | None:
@@ -125,7 +125,7 @@ class Membership:
         come again, and whether to join again for that."""
         if not self._is_latest or self.is_leaving or self._positions is None:
             return False, False
-        is_asked = bool(self.join_key) or self.retry_at is not None
+        is_asked = self.join_key is not None or self.retry_at is not None
         if not is_asked and now < self._joined_at + STALE:
             return False, False
         self._is_refreshing = True
@@ -181,13 +181,13 @@ class Membership:
         return actions if gap is None else actions + self._missed(gap)
 
     def _begun(self, info: JoinedInfo, position: Position, snapshot: Any, upto: int) -> Action:
-        self.join_key = ""
+        self.join_key = None
         self.is_waiting = False
         self.retries = 0
         self._is_refreshing = False
         self._offered.clear()
         members = None if info.members is UNSET else {member.id: member.info for member in info.members}
-        # A server that counts fewer than it lists is wrong; one that counts nobody has listed all.
+        # A server that counts fewer than it lists is wrong; a server that gives no count has listed all members.
         least = None if members is None else len(members)
         count = least if least is None or info.count is UNSET else max(info.count, least)
         return Joined(self.room, position.epoch, position.seq, info.delivery, snapshot, members, count, upto)
@@ -216,7 +216,7 @@ class Membership:
         """A message has come."""
         seq = seq_of(envelope)
         if self.is_waiting and 0 < len(self._offered) <= MAX_OFFERED:
-            # Those beyond are found to be missing when the next one comes.
+            # Messages over the limit are found to be missing when the next one comes.
             self._offered.append(envelope)
         if self._positions is None or self.is_waiting or self.is_behind:
             return []
@@ -253,7 +253,7 @@ class Membership:
         return actions
 
     def member(self, envelope: Envelope) -> list[Action]:
-        """Somebody came or left."""
+        """A member joined or left."""
         info = convert(envelope, MemberInfo)
         if self._positions is None or self.is_waiting:
             return []
@@ -314,39 +314,3 @@ class Membership:
             snapshot = self._gap.snapshot if gap.snapshot is None else gap.snapshot
             self._gap = Gap(gap.reason, self._gap.after, gap.upto, snapshot)
         return [GapFound(self.room, gap)]
-
-
-def message_of(envelope: Envelope, seq: int, gap: Gap | None, clock: ClockOffset) -> Message:
-    """An envelope as the application gets it."""
-    message = object.__new__(Message)
-    # Every message comes by here, and its own constructor, which sets one frozen field after the other, takes thrice as
-    # long as this.
-    fields = {
-        "data": None if envelope.payload is UNSET else envelope.payload,
-        "room": None if envelope.room is UNSET else envelope.room,
-        "seq": seq,
-        "id": "" if envelope.id is UNSET else envelope.id,
-        "ts": 0 if envelope.ts is UNSET else envelope.ts,
-        "key": None if envelope.key is UNSET else envelope.key,
-        "gap": gap,
-        "forgotten": envelope.type == "forgotten",
-        "_clock": clock,
-    }
-    object.__setattr__(message, "__dict__", fields)
-    return message
-
-
-def prev_of(envelope: Envelope) -> int | None:
-    """The number before that of an envelope, where it is not one less."""
-    return None if envelope.prev is UNSET or not 0 <= envelope.prev < seq_of(envelope) else envelope.prev
-
-
-def seq_of(envelope: Envelope) -> int:
-    """The number of an envelope.
-
-    Raises:
-        ProtocolError: it has none.
-    """
-    if envelope.seq is UNSET or envelope.seq < 0:
-        raise ProtocolError(f"{envelope.type} without seq")
-    return envelope.seq

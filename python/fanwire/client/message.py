@@ -1,4 +1,4 @@
-"""What an application gets: messages, and what is told of those it does not get."""
+"""What an application gets: messages, and reports of those that it does not get."""
 
 from __future__ import annotations
 
@@ -25,22 +25,25 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Gap:
-    """Messages of a room that were missed and do not come any more.
+    """Messages that were missed and do not come any more.
 
     Attributes:
-        reason: the server's: "epoch", "history", "position" (see the protocol), "budget" and the like; or "unhealed":
-            the client noticed and could not get them; or "slow": the application did not take them in time; or
-            "unreadable": it came, and cannot be decoded.
-        after: the number of the last message before the gap.
-        upto: the number of the last message in the gap. Where the reason is "epoch" it counts in the new numbering.
-            Messages to this client alone have no numbers: `after` is 0 then, and this is how many are missing.
-        snapshot: the state of the room at `upto`, where the application supplies one; else None.
+        reason: why. The server's reasons are "epoch", "history", "position" (see docs/protocol.md), "budget" and the
+            like. The client's are "unhealed" (it noticed that they were missing and could not get them), "slow" (the
+            application did not take them in time) and "unreadable" (a message that cannot be decoded).
+        after: the number of the last message before the gap; None: messages to this client alone have no numbers.
+        upto: the number of the last message in the gap; None: see `after`. Where the reason is "epoch" it counts in
+            the new numbering.
+        snapshot: the state of the room at `upto`; None: the application supplies none.
+        count: how many messages to this client alone are missing; None: the gap is in a room, and `after` and `upto`
+            say where.
     """
 
     reason: str
-    after: int
-    upto: int
+    after: int | None
+    upto: int | None
     snapshot: Any = None
+    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,20 +52,20 @@ class Message:
 
     Attributes:
         data: what was published: bytes, or what JSON or MessagePack can hold.
-        room: None: to this client alone.
-        seq: its number in the room; 0 outside of rooms.
-        id: what the server calls it; "" if it did not say.
-        ts: when it was sent, milliseconds since 1970; 0 if the server did not say.
-        key: in a room of latest values: what it is the newest value of.
+        room: the name of the room; None: the message is to this client alone.
+        seq: its number in the room; None: the message is to this client alone.
+        id: the server's id of the message; None: the server did not say.
+        ts: when it was sent, in milliseconds since 1970; None: the server did not say.
+        key: in a room of latest values, what the message is the newest value of; None: it has no key.
         gap: what is missing between the message before and this one; None: nothing.
-        forgotten: in a room of latest values: the key has no value any more, and `data` is None.
+        forgotten: True: the key, in a room of latest values, has no value any more, and `data` is None.
     """
 
     data: Any
     room: str | None = None
-    seq: int = 0
-    id: str = ""
-    ts: int = 0
+    seq: int | None = None
+    id: str | None = None
+    ts: int | None = None
     key: str | None = None
     gap: Gap | None = None
     forgotten: bool = False
@@ -84,18 +87,18 @@ class Message:
                     if message.age is not None and message.age > 5:
                         print("five seconds behind")
         """
-        return None if self._clock is None or not self.ts else self._clock.age(self.ts, time.monotonic())
+        return None if self._clock is None or self.ts is None else self._clock.age(self.ts, time.monotonic())
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Messages that the server has kept from this client, by the rules of the room.
+    """Messages of a room that the server did not deliver to this client, by the rules of the room.
 
     Attributes:
         reason: "replaced", "oldest", "newest", "budget" or "excluded".
-        count: how many.
+        count: how many messages.
         first: the lowest of their numbers.
-        last: the highest; between the two there may be others that did come.
+        last: the highest of their numbers. Messages with numbers between the two may have been delivered.
     """
 
     reason: str
@@ -106,12 +109,12 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody came to a room, or left it.
+    """A member that joined a room, or left it.
 
     Attributes:
-        id: of the member.
-        info: what the application tells of it.
-        is_here: True: it came.
+        id: the member's id.
+        info: what the server's application says of the member (`Connection.info`).
+        is_here: True: the member joined; False: it left.
     """
 
     id: str

@@ -18,7 +18,7 @@ MAX_MESSAGES = 16_384
 """Messages that wait, unless the application says otherwise: some seconds of a busy room, and some ten megabytes as
 objects of Python where they are small."""
 MAX_BYTES = 8 << 20
-"""Bytes of them as they came. One message is always taken."""
+"""Bytes of the messages that wait, as they came. One message is always taken."""
 NEVER = 1 << 62
 """More bytes than will ever come."""
 
@@ -47,11 +47,11 @@ class MessageQueue:
         max_messages: see `is_over`.
 
     Attributes:
-        max_messages: that one.
+        max_messages: see above.
         is_latest: whether a newer value takes the place of one with the same key.
         drops: "oldest" or "newest": what goes when more than the limits comes. "": nothing; see `is_over`.
         report_at: bytes that are taken, of all that has come, when `release` says so.
-        ts: of the newest message that the application has taken; 0: of none that has one.
+        ts: the time of the newest message that the application has taken; None: no message had a time.
         ts_at: when it was taken.
     """
 
@@ -65,7 +65,7 @@ class MessageQueue:
         self.is_latest = False
         self.drops = drops
         self.report_at = NEVER
-        self.ts = 0
+        self.ts: int | None = None
         self.ts_at = 0.0
         self._waiting: deque[_Waiting] = deque()
         # Never has None: a message without a key replaces none.
@@ -112,7 +112,7 @@ class MessageQueue:
         """A message has come; returns the notes of those that were dropped for it.
 
         Args:
-            message: that one.
+            message: the message.
             count: of the session, with it.
             size: bytes.
             note: comes back with it. A value never takes the place of one with another note.
@@ -160,7 +160,7 @@ class MessageQueue:
         if hand is None:
             return False
         self._hand = None
-        if hand.message.ts:
+        if hand.message.ts is not None:
             self.ts, self.ts_at = hand.message.ts, now
         return (self._waiting[0].before if self._waiting else self._before) >= self.report_at
 
@@ -214,11 +214,13 @@ class MessageQueue:
 
 def _lost(gap: Gap | None, message: Message) -> Gap:
     """What was dropped, with one more message."""
-    if message.room is None:
-        # These have no numbers: it counts them.
-        return Gap("slow", 0, 1 if gap is None else gap.upto + 1)
-    first = message.seq - 1 if message.gap is None else message.gap.after
-    return Gap("slow", first, message.seq) if gap is None else Gap("slow", gap.after, max(gap.upto, message.seq))
+    if message.seq is None:
+        # These have no numbers, so the gap counts them.
+        return Gap("slow", None, None, count=1 if gap is None or gap.count is None else gap.count + 1)
+    after = message.seq - 1 if message.gap is None else message.gap.after
+    if gap is None or gap.upto is None:
+        return Gap("slow", after, message.seq)
+    return Gap("slow", gap.after, max(gap.upto, message.seq))
 
 
 def _after(gap: Gap, message: Message) -> Message:

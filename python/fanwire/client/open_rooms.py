@@ -1,31 +1,29 @@
 """The rooms of a client: those that the application has, those it is joining, and those it has not asked for yet.
 
-The rule it keeps: there is one `Room` for a name at a time, whoever has joined it, and how many asked for it at once.
+The rule it keeps: there is one `Room` for a name at a time, whether the application or the server has joined it, and
+however many callers asked for it at once.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from fanwire.checks import check_function
 from fanwire.client import actions as do
+from fanwire.client.callbacks import tell
 from fanwire.client.calls import Call, Calls
+from fanwire.client.feed import Feed
+from fanwire.client.feed import Owner as FeedOwner
 from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
-from fanwire.client.room import Owner as RoomOwner
 from fanwire.client.room import Room
-from fanwire.client.state import ClientState
+from fanwire.state import ConnectionState
 
-__all__ = ["OpenRooms", "Owner", "tell"]
-
-logger = logging.getLogger("fanwire.client")
-
-T = TypeVar("T")
+__all__ = ["OpenRooms", "Owner"]
 
 
-class Owner(RoomOwner, Protocol):
+class Owner(FeedOwner, Protocol):
     """The client."""
 
     def until_writable(self) -> Awaitable[None]:
@@ -61,11 +59,11 @@ class OpenRooms:
 
     @property
     def by_name(self) -> dict[str, Room]:
-        """Those that the application has, or is joining."""
-        return dict(self._rooms)
+        """Those that the application has joined."""
+        return {name: room for name, room in self._rooms.items() if room._feed.is_begun}
 
     def on_room(self, callback: Callable[[Room], object]) -> None:
-        """Has it called with each room that the server joins, also with those that nobody has asked for yet."""
+        """Calls it with each room that the server joins, and with those that it has joined before."""
         check_function("callback", callback)
         self._callbacks.append(callback)
         for name in list(self._unclaimed):
@@ -98,8 +96,8 @@ class OpenRooms:
     async def leave(self, name: str) -> None:
         """Leaves a room. See `Client.leave`."""
         await self._owner.until_writable()
-        key = self._machine.leave(name)
-        if key:
+        key = self._machine.commands.leave(name)
+        if key is not None:
             await self._owner.answer(self._calls.call(key))
 
     # What the machine tells.
@@ -107,11 +105,12 @@ class OpenRooms:
     def joined(self, action: do.Joined) -> None:
         """A stream begins."""
         name = action.room
-        room = self._known(name)
-        if room is None:
-            room = self._unclaimed[name] = Room(self._owner, name, self._limit)
-        queue = room.joined(action)
-        self._machine.watch(name, queue, has_window=action.delivery != "reliable")
+        feed = self._feed(name)
+        if feed is None:
+            feed = Feed(self._owner, name, self._limit)
+            self._unclaimed[name] = Room(feed)
+        queue = feed.joined(action)
+        self._machine.commands.watch(name, queue, has_window=action.delivery != "reliable")
         if self._callbacks and name in self._unclaimed:
             tell(self._callbacks, self._claim(name))
 
@@ -120,40 +119,43 @@ class OpenRooms:
         self._unclaimed.pop(action.room, None)
         room = self._rooms.pop(action.room, None)
         if room is not None:
-            own = "closed" if self._machine.state is ClientState.CLOSED else "left"
-            tell(*room.end(action.error, own))
+            room._feed.end(action.error, "closed" if self._machine.state is ConnectionState.CLOSED else "left")
 
     def put(self, name: str, message: Message, count: int, size: int) -> None:
-        """A message of a room has come. See `Room.put`."""
+        """A message of a room has come. See `Feed.put`."""
         room = self._known(name)
-        if room is not None and room.put(message, count, size):
-            self._machine.fall_behind(name)
-            tell(room.fell_behind(), room)
+        if room is not None and room._feed.put(message, count, size):
+            self._machine.commands.fall_behind(name)
+            tell(room._feed.on_behind, room)
 
     def caught_up(self, action: do.CaughtUp) -> None:
         """The messages of a room come again."""
-        if (room := self._known(action.room)) is not None:
-            room.caught_up()
+        if (feed := self._feed(action.room)) is not None:
+            feed.caught_up()
 
     def gap(self, action: do.GapFound) -> None:
         """Messages of a room are missed."""
-        if (room := self._known(action.room)) is not None:
-            tell(room.gap_found(), action.gap)
+        if (feed := self._feed(action.room)) is not None:
+            tell(feed.on_gap, action.gap)
 
     def told(self, action: do.Told) -> None:
-        """Messages of a room are left out."""
-        if (room := self._known(action.room)) is not None:
-            tell(room.told(), action.skipped)
+        """The server did not deliver some messages of a room."""
+        if (feed := self._feed(action.room)) is not None:
+            tell(feed.on_skipped, action.skipped)
 
     def member(self, action: do.MemberChanged) -> None:
-        """Somebody came to a room, or left it."""
-        if (room := self._known(action.room)) is not None:
-            tell(room.member_changed(action.member), action.member)
+        """A member has joined a room, or left it."""
+        if (feed := self._feed(action.room)) is not None:
+            feed.member_changed(action.member)
 
     # Inside.
 
     def _known(self, name: str) -> Room | None:
         return self._rooms.get(name) or self._unclaimed.get(name)
+
+    def _feed(self, name: str) -> Feed | None:
+        room = self._known(name)
+        return None if room is None else room._feed
 
     def _find(self, name: str, since: Position | None) -> Room | None:
         """The room, if it is joined and is to go on as it is."""
@@ -168,18 +170,18 @@ class OpenRooms:
 
     def _claim(self, name: str) -> Room:
         room = self._rooms[name] = self._unclaimed.pop(name)
-        room.claimed()
+        room._feed.claimed()
         return room
 
     def _begin(self, name: str, since: Position | None) -> _Joining:
-        key = self._machine.join(name, since, is_new=name in self._unclaimed)
+        key = self._machine.commands.join(name, since, is_new=name in self._unclaimed)
         self._unclaimed.pop(name, None)
         old = self._rooms.pop(name, None)
         if old is not None:
             # It is being left; what comes from now on is the new one's.
-            tell(*old.end(None, "left"))
-        room = self._rooms[name] = Room(self._owner, name, self._limit)
-        room.claimed()
+            old._feed.end(None, "left")
+        room = self._rooms[name] = Room(Feed(self._owner, name, self._limit))
+        room._feed.claimed()
         joining = self._joining[name] = _Joining(room, since, self._calls.call(key))
         return joining
 
@@ -190,10 +192,10 @@ class OpenRooms:
             del self._joining[name]
         if joining.is_taken or self._rooms.get(name) is not joining.room:
             return
-        # Refused, or cancelled: nobody is there for what the server may already be sending.
+        # The join was refused or cancelled, but the server may be sending messages of the room already.
         del self._rooms[name]
-        tell(*joining.room.end(None, "left"))
-        if self._machine.state not in (ClientState.CLOSING, ClientState.CLOSED):
+        joining.room._feed.end(None, "left")
+        if self._machine.state not in (ConnectionState.CLOSING, ConnectionState.CLOSED):
             self._machine.rooms.abandon(name)
             self._owner.perform()
 
@@ -208,19 +210,3 @@ class _Joining:
         self.callers = 0
         # Whether a caller has got the room.
         self.is_taken = False
-
-
-def tell(callbacks: Iterable[Callable[[T], object]], value: T) -> None:
-    """Calls all of them, whatever they raise."""
-    for callback in list(callbacks):
-        _call(callback, value)
-
-
-def _call(callback: Callable[[T], object], value: T) -> None:
-    try:
-        callback(value)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:
-        # A CancelledError, too: nothing that a callback raises may keep the client from what is still to be done.
-        logger.exception("a callback of the application failed")

@@ -83,7 +83,7 @@ class Outgoing:
             Envelope(kind, id=name, room=UNSET if room is None else room, key=key, payload=payload)
         )
         size = size_of(frame)
-        # A join is the machine's as well as the application's, and the former has nobody to tell.
+        # A join may be the machine's own, and no caller could be told that it is too large.
         if kind != "join" and self.max_message is not None and size > self.max_message:
             raise ValueError(f"a message has at most {self.max_message} bytes, not {size}")
         self._questions.asked(name, Question(kind, room or "", frame))

@@ -30,7 +30,7 @@ class Questions:
 
     Args:
         max_frames: questions that may wait. It is the caller's part not to ask more; see `is_full`.
-        max_bytes: of them.
+        max_bytes: the bytes of these questions.
     """
 
     __slots__ = ("_bytes", "_max_bytes", "_max_frames", "_questions")

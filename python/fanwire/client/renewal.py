@@ -33,7 +33,7 @@ class Renewal:
 
     Attributes:
         is_asked: whether the function is being called.
-        key: the id of the token that was sent and not answered; "" if there is none.
+        key: the id of the token that was sent and not answered; None: there is none.
     """
 
     __slots__ = (
@@ -43,7 +43,7 @@ class Renewal:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self.key = ""
+        self.key: str | None = None
         self.forget()
 
     @property
@@ -53,9 +53,9 @@ class Renewal:
             return self._last_notice if self._wanted_at is None else self._wanted_at
         return min(self._wanted_at, self._last_notice)
 
-    def forget(self) -> str:
-        """There is a new connection; returns the id of the token that was sent and not answered, "" if none was."""
-        key, self.key = self.key, ""
+    def forget(self) -> str | None:
+        """There is a new connection; returns the id of the token that was sent and not answered, None if none was."""
+        key, self.key = self.key, None
         self._backoff = Backoff(self._random, cap=CAP, max_attempts=None)
         self._began = -inf
         # Whether the old token has expired while an attempt was under way.
@@ -81,7 +81,7 @@ class Renewal:
 
     def wanted(self, now: float, *, is_late: bool) -> None:
         """The server wants a new token; `is_late`: the old one is no longer good."""
-        if self.is_asked or self.key:
+        if self.is_asked or self.key is not None:
             # What is under way may be the answer to this, too.
             self._is_late = self._is_late or is_late
         elif is_late or self._wanted_at is None:
@@ -107,7 +107,7 @@ class Renewal:
 
     def done(self) -> None:
         """The server has taken it."""
-        self.key = ""
+        self.key = None
         self._is_late = False
         self._backoff.failures = 0
 
@@ -119,7 +119,7 @@ class Renewal:
             after: seconds that the server asked for.
         """
         self.is_asked = False
-        self.key = ""
+        self.key = None
         delay = self._backoff.failed(now, after) or 0.0
         if self._is_late:
             # The grace is short.

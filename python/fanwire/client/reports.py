@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from fanwire.client.message_queue import NEVER, MessageQueue
+from fanwire.protocol.table import TAKEN_ROOMS
 
 __all__ = ["MAX_ROOMS", "Reports"]
 
-MAX_ROOMS = 1024
-"""Rooms that one report may list. Those beyond are in a later one."""
+MAX_ROOMS = TAKEN_ROOMS
+"""Rooms that one report may list. The other rooms are in later reports."""
 ENTRY = 64
 """Bytes of a room in a report besides its name, at most."""
 PART = 4
@@ -149,7 +150,7 @@ class Reports:
                 if len(told) == MAX_ROOMS or (limit < 0 and told):
                     break
                 told[key] = {"count": count - self._base}
-                if room.queue.ts:
+                if room.queue.ts is not None:
                     # The server takes the age of a message when it hears of it, and it was younger when it was taken.
                     ago = max(0.0, now - room.queue.ts_at)
                     told[key]["ts"] = room.queue.ts + round(1000 * ago)

@@ -1,35 +1,27 @@
-"""All rooms of a client: who is joined, who has to be joined again, and to whom a message belongs. Pure."""
+"""All rooms of a client: what follows from each call and each message about a room. Pure."""
 
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 
 from msgspec import UNSET
 
-from fanwire.client.actions import Action, Deliver, Left, Reject, Resolve
+from fanwire.client.actions import Action, Deliver, Reject, Resolve
 from fanwire.client.arguments import check_room
 from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Envelope, LeftInfo, convert
-from fanwire.client.errors import ClientError, ProtocolError, RequestFailed, RoomEnded
-from fanwire.client.membership import MAX_RETRIES, Membership
+from fanwire.client.fields import room_of
+from fanwire.client.membership import Membership
 from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.questions import Question, Questions
+from fanwire.client.registry import LEFT_MEANWHILE, Registry, since_of
+from fanwire.client.rejoins import PASSING, Rejoins
 from fanwire.client.reports import Reports
 from fanwire.client.session import Session
+from fanwire.errors import FanwireError, RequestFailed, RoomEnded
 
 __all__ = ["Rooms"]
-
-RETRY = 1.0
-"""Seconds before a room is joined again that the server could not let in; doubled with each time."""
-RETRY_CAP = 30.0
-"""Seconds; no wait between two attempts grows beyond, unless the server asks for it."""
-PASSING = frozenset({"internal"})
-"""Errors that may be gone the next time, whatever the server says of them: a failing `authorize` is mended."""
-PACE = 0.02
-"""Seconds between two rooms that are joined again, at least, once the server has refused one for its rate: 128, as many
-as it allows unless told otherwise, take less than three."""
 
 
 class Rooms:
@@ -39,14 +31,14 @@ class Rooms:
         actions: where what is to be done is added.
         questions: what the server has not answered.
         session: has the own messages on their way.
-        out: sends more of them.
+        out: sends messages.
         random: the dice.
         clock: of the server.
         reports: what the application has taken.
     """
 
     __slots__ = (
-        "_actions", "_clock", "_due", "_next_retry", "_out", "_questions", "_random", "_reports", "_rooms", "_session",
+        "_actions", "_clock", "_out", "_questions", "_registry", "_rejoins", "_reports", "_session",
     )  # fmt: skip
 
     def __init__(
@@ -63,36 +55,27 @@ class Rooms:
         self._questions = questions
         self._session = session
         self._out = out
-        self._random = random
+        self._rejoins = Rejoins(random)
         self._clock = clock
         self._reports = reports
-        self._rooms: dict[str, Membership] = {}
-        # Rooms with a deadline: few, while there may be many rooms.
-        self._due: dict[str, Membership] = {}
-        # When the last of those comes that were refused for the rate.
-        self._next_retry = 0.0
+        self._registry = Registry(actions, questions, out, reports)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._rooms
-
-    def __len__(self) -> int:
-        return len(self._rooms)
+        return name in self._registry
 
     @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
-        if not self._due:
-            return None
-        return min((room.deadline for room in self._due.values() if room.deadline is not None), default=None)
+        return self._registry.deadline
 
     def is_leaving(self, name: str) -> bool:
         """Whether the application has left it, and the server has not answered."""
-        room = self._rooms.get(name)
+        room = self._registry.get(name)
         return room is not None and room.is_leaving
 
     def is_joined(self, name: str) -> bool:
         """Whether it is joined or being joined, and not being left."""
-        room = self._rooms.get(name)
+        room = self._registry.get(name)
         return room is not None and not room.is_leaving
 
     # What the application wants.
@@ -111,108 +94,109 @@ class Rooms:
         if self.is_joined(name) and not is_new:
             raise ValueError(f"{name!r} is joined already")
         room = Membership(name, since, self._clock)
-        room.join_key = self._out.ask("join", check_room(name), _since(since))
-        self._forget(name, RequestFailed("not_joined", LEFT_MEANWHILE))
-        self._rooms[name] = room
+        room.join_key = self._out.ask("join", check_room(name), since_of(since))
+        self._registry.forget(name, RequestFailed("not_joined", LEFT_MEANWHILE))
+        self._registry.add(room)
         return room.join_key
 
-    def leave(self, name: str) -> str:
-        """Asks to leave one; returns the id, "" if it is not joined. One that is being left is not left twice."""
-        room = self._rooms.get(check_room(name))
+    def leave(self, name: str) -> str | None:
+        """Asks to leave a room; returns the id, None if it is not joined. A room is not left twice."""
+        room = self._registry.get(check_room(name))
         if room is None:
-            return ""
+            return None
         if not room.is_leaving:
             room.leave_key = self._out.ask("leave", name)
-            self._watch(room)
+            self._registry.look(room)
         return room.leave_key
 
     def withdraw(self, key: str, question: Question) -> None:
-        """Nobody waits for the answer to a join or a leave any more."""
+        """Takes a join or a leave back, since no caller waits for its answer any more."""
         self._questions.answered(key)
         is_unsent = self._session.withdraw(question.frame)
-        room = self._rooms.get(question.room)
+        room = self._registry.get(question.room)
         if room is not None and room.join_key == key:
-            self._forget(question.room)
+            self._registry.forget(question.room)
             if not is_unsent:
                 self._out.say("leave", question.room)
         elif room is not None and room.leave_key == key:
             if is_unsent:
-                room.leave_key = ""
-                self._go_on(room)
+                room.leave_key = None
+                self._registry.go_on(room)
             else:
-                self._end(question.room)
+                self._registry.end(question.room)
 
     def fall_behind(self, name: str) -> None:
         """The application has no place for more messages of a room, which is reliable: what comes is not kept."""
-        room = self._rooms.get(name)
+        room = self._registry.get(name)
         if room is not None:
             room.fall_behind()
-            self._watch(room)
+            self._registry.look(room)
 
     def catch_up(self, name: str) -> None:
         """The application has place again: what it has missed is asked for."""
-        room = self._rooms.get(name)
+        room = self._registry.get(name)
         if room is not None:
             room.has_place()
-            self._go_on(room)
+            self._registry.go_on(room)
 
     def refresh(self, name: str, now: float) -> bool:
         """Newest values of a room have waited for the application for too long: they are asked for anew. Returns
         whether they come again, so that those that wait are to be dropped."""
-        room = self._rooms.get(name)
+        room = self._registry.get(name)
         if room is None:
             return False
         is_coming, is_wanted = room.refreshes(now)
         if is_wanted:
-            self._rejoin(room)
-            self._watch(room)
+            self._registry.rejoin(room)
+            self._registry.look(room)
         return is_coming
 
     def abandon(self, name: str) -> None:
-        """Leaves a joined room that nobody has taken, and tells nothing of it."""
-        if name in self._rooms:
-            self._forget(name)
+        """Leaves a joined room that no caller has taken. The application is not told."""
+        if name in self._registry:
+            self._registry.forget(name)
             self._out.say("leave", name)
 
     # What the server sends.
 
     def message(self, name: str, envelope: Envelope, now: float) -> None:
         """A message of a room. One that was left may still have some under way."""
-        room = self._rooms.get(name)
+        room = self._registry.get(name)
         if room is not None:
             self._came(room, room.message(envelope, now), now)
 
     def unreadable(self, name: str, envelope: Envelope, now: float) -> None:
         """A message of a room whose payload cannot be read."""
-        room = self._rooms.get(name)
+        room = self._registry.get(name)
         if room is not None:
             self._came(room, room.unreadable(envelope, now), now)
 
     def not_joined(self, envelope: Envelope, error: RequestFailed) -> None:
         """The server has joined a room, and what it says of the room cannot be read: the room ends with an error."""
-        name = _room_of(envelope)
-        room = self._rooms.get(name)
+        name = room_of(envelope)
+        room = self._registry.get(name)
         # Without `re` it is the server's own wish, which an answer that is still to come overrules.
-        if room is None or room.join_key != ("" if envelope.re is UNSET else envelope.re):
+        if room is None or room.join_key != (None if envelope.re is UNSET else envelope.re):
             return
         if not room.is_leaving:
             self._out.say("leave", name)
         if room.was_joined:
-            self._end(name, RoomEnded(name, error.code, error.text))
+            self._registry.end(name, RoomEnded(name, error.code, error.text))
         else:
-            self._forget(name, error)
+            self._registry.forget(name, error)
 
     def joined(self, envelope: Envelope, now: float) -> None:
         """The answer to a join, or the server has joined a room of its own accord."""
-        name = _room_of(envelope)
-        room = self._rooms.get(name)
-        key = ""
+        name = room_of(envelope)
+        room = self._registry.get(name)
+        key: str | None = None
         if envelope.re is not UNSET:
             key = envelope.re
             if room is None or room.join_key != key:
                 return
         elif room is None:
-            room = self._rooms[name] = Membership(name, None, self._clock)
+            room = Membership(name, None, self._clock)
+            self._registry.add(room)
         elif room.join_key:
             # The answer to the own join is still to come, and what precedes the stream with it.
             room.offered(envelope)
@@ -220,20 +204,21 @@ class Rooms:
         else:
             room.asks()
         self._actions += room.joined(envelope, now)
-        question = self._questions.answered(key)
-        if question is not None and question.kind == "join":
-            self._actions.append(Resolve(key, None))
-        self._go_on(room)
+        if key is not None:
+            question = self._questions.answered(key)
+            if question is not None and question.kind == "join":
+                self._actions.append(Resolve(key, None))
+        self._registry.go_on(room)
 
     def left(self, envelope: Envelope, now: float) -> None:
         """The answer to a leave, or the server has ended it."""
-        name = _room_of(envelope)
-        room = self._rooms.get(name)
+        name = room_of(envelope)
+        room = self._registry.get(name)
         if envelope.re is not UNSET:
             if self._questions.answered(envelope.re) is not None:
                 self._actions.append(Resolve(envelope.re, None))
             if room is not None and room.leave_key == envelope.re:
-                self._end(name)
+                self._registry.end(name)
         elif room is not None and not (room.is_waiting and room.join_key):
             # Otherwise it is about a membership before the one that is being asked for.
             info = convert(envelope, LeftInfo)
@@ -241,29 +226,29 @@ class Rooms:
                 # The server could not find out whether the client may still be there.
                 room.begin_again()
                 self._reports.left(name)
-                room.join_key = ""
-                room.retry_at = now + RETRY * self._random.uniform(0.5, 1.0)
-                self._watch(room)
+                room.join_key = None
+                self._rejoins.soon(room, now)
+                self._registry.look(room)
             else:
-                self._end(name, RoomEnded(name, info.reason, info.text))
+                self._registry.end(name, RoomEnded(name, info.reason, info.text))
 
     def skipped(self, envelope: Envelope) -> None:
         """Messages of a room will not come."""
-        room = self._rooms.get(_room_of(envelope))
+        room = self._registry.get(room_of(envelope))
         if room is not None:
             self._actions += room.skipped(envelope)
-            self._watch(room)
+            self._registry.look(room)
 
     def member(self, envelope: Envelope) -> None:
-        """Somebody came to a room, or left it."""
-        room = self._rooms.get(_room_of(envelope))
+        """A member joined a room, or left it."""
+        room = self._registry.get(room_of(envelope))
         if room is not None:
             self._actions += room.member(envelope)
-            self._watch(room)
+            self._registry.look(room)
 
     def failed(self, key: str, question: Question, error: RequestFailed, now: float) -> None:
         """A join or a leave was answered with an error."""
-        room = self._rooms.get(question.room)
+        room = self._registry.get(question.room)
         if question.kind == "rejoin":
             if room is not None and room.join_key == key:
                 self._rejoin_failed(room, error, now)
@@ -272,20 +257,20 @@ class Rooms:
             if error.code == "not_joined":
                 self._actions.append(Resolve(key, None))
                 if is_current:
-                    self._end(question.room)
+                    self._registry.end(question.room)
                 return
             if room is not None and is_current:
-                room.leave_key = ""
-                self._go_on(room)
+                room.leave_key = None
+                self._registry.go_on(room)
             self._actions.append(Reject(key, error))
         elif room is not None and room.join_key == key:
             offer = room.take_offer(now)
             if offer is None:
-                self._forget(question.room)
+                self._registry.forget(question.room)
                 self._actions.append(Reject(key, error))
             else:
                 self._actions += [*offer, Resolve(key, None)]
-                self._watch(room)
+                self._registry.look(room)
         else:
             self._actions.append(Reject(key, error))
 
@@ -296,44 +281,42 @@ class Rooms:
 
         Rooms that were joined before are asked for here.
         """
-        self._due.clear()
-        self._next_retry = 0.0
+        self._registry.begin_again()
+        self._rejoins.begin_again()
         for key, question in self._questions:
             if question.kind == "rejoin":
                 self._questions.answered(key)
             elif question.kind == "leave":
                 self._questions.answered(key)
                 self._actions.append(Resolve(key, None))
-                if (left := self._rooms.get(question.room)) is not None and left.leave_key == key:
-                    self._end(question.room)
+                if (left := self._registry.get(question.room)) is not None and left.leave_key == key:
+                    self._registry.end(question.room)
         again: list[bytes | str] = []
-        for room in self._rooms.values():
+        for room in self._registry:
             room.begin_again()
             if room.was_joined:
-                self._rejoin(room)
-            else:
+                self._registry.rejoin(room)
+            elif room.join_key is not None:
                 again.append(self._questions[room.join_key].frame)
         return again
 
     def tick(self, now: float) -> None:
         """Some time has passed."""
-        for room in list(self._due.values()):
+        for room in self._registry.due:
             is_wanted, actions = room.due(now)
             self._actions += actions
             if is_wanted:
-                self._rejoin(room)
-            self._watch(room)
+                self._registry.rejoin(room)
+            self._registry.look(room)
 
     def postpone(self, now: float) -> None:
         """Nothing could come meanwhile: every grace begins anew."""
-        for room in self._due.values():
+        for room in self._registry.due:
             room.postpone(now)
 
-    def end(self, error: ClientError | None) -> None:
-        """Ends all of them."""
-        self._actions += [Left(name, error) for name in self._rooms]
-        self._rooms.clear()
-        self._due.clear()
+    def end(self, error: FanwireError | None) -> None:
+        """Ends all rooms."""
+        self._registry.end_all(error)
 
     def _came(self, room: Membership, actions: list[Action], now: float) -> None:
         """A message has come, and this follows."""
@@ -343,74 +326,20 @@ class Rooms:
             session = self._session
             if self._reports.passed(room.room, session.total, session.size):
                 self._out.tell(now, room.room)
-        self._watch(room)
-
-    def _rejoin(self, room: Membership) -> None:
-        room.join_key = self._out.ask("join", room.room, _since(room.asks()))
-        self._questions[room.join_key].kind = "rejoin"
+        self._registry.look(room)
 
     def _rejoin_failed(self, room: Membership, error: RequestFailed, now: float) -> None:
-        room.join_key = ""
-        after = 0.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
+        room.join_key = None
         offer = room.take_offer(now)
         if offer is not None:
             self._actions += offer
-        elif error.code == "rate_limited" and error.retry:
-            # The rate is the client's and not the room's: were all to come again at once, all but the first would be
-            # refused again, and a client that is refused too often is closed. So they queue, however long that takes.
-            wait = after if error.retry_after_ms is not None else RETRY
-            room.retry_at = self._next_retry = max(now, self._next_retry) + max(PACE, wait)
-        elif (error.retry or error.code in PASSING) and room.retries < MAX_RETRIES:
-            bound = min(RETRY_CAP, RETRY * 2.0**room.retries)
-            room.retries += 1
-            # Clients that one server has refused together do not come again together.
-            room.retry_at = now + max(after, bound * self._random.uniform(0.5, 1.0))
+        elif self._rejoins.later(room, error, now):
+            pass
         elif room.is_waiting:
-            self._end(room.room, RoomEnded(room.room, error.code, error.text, retry=error.retry))
+            self._registry.end(room.room, RoomEnded(room.room, error.code, error.text, retry=error.retry))
             return
         else:
             # It was asked for what is missing, and the stream itself goes on.
             room.retries = 0
             self._actions += room.give_up()
-        self._go_on(room)
-
-    def _go_on(self, room: Membership) -> None:
-        if room.wants_to_catch_up:
-            self._rejoin(room)
-        self._watch(room)
-
-    def _watch(self, room: Membership) -> None:
-        if room.deadline is not None:
-            self._due[room.room] = room
-        elif self._due:
-            self._due.pop(room.room, None)
-
-    def _end(self, name: str, error: ClientError | None = None) -> None:
-        if self._forget(name, error or RequestFailed("not_joined", LEFT_MEANWHILE)):
-            self._actions.append(Left(name, error))
-
-    def _forget(self, name: str, error: ClientError | None = None) -> bool:
-        """Takes a room out, and fails a first join that waits with the error; false: there is no such room."""
-        room = self._rooms.pop(name, None)
-        self._due.pop(name, None)
-        self._reports.left(name)
-        if room is None:
-            return False
-        if room.join_key:
-            question = self._questions.answered(room.join_key)
-            if question is not None and question.kind == "join" and error is not None:
-                self._actions.append(Reject(room.join_key, error))
-        return True
-
-
-LEFT_MEANWHILE = "left meanwhile"
-
-
-def _since(position: Position | None) -> Any:
-    return UNSET if position is None else {"since": {"epoch": position.epoch, "seq": position.seq}}
-
-
-def _room_of(envelope: Envelope) -> str:
-    if envelope.room is UNSET:
-        raise ProtocolError(f"{envelope.type} without room")
-    return envelope.room
+        self._registry.go_on(room)

@@ -14,7 +14,7 @@ MAX_FRAMES = 1024
 """Own frames kept for sending them again: as many ids as the server remembers, and 32 times what it acknowledges at
 once."""
 MAX_BYTES = 1 << 20
-"""Bytes of them: what a server takes as one message by default, so that any one message fits."""
+"""Bytes of these frames: what a server takes as one message by default, so that any one message fits."""
 
 
 class Session:
@@ -22,10 +22,10 @@ class Session:
 
     Args:
         max_frames: own frames kept. It is the caller's part not to send more; see `is_full`.
-        max_bytes: of them.
+        max_bytes: the bytes of these frames.
 
     Attributes:
-        id: names it; "" while there is none.
+        id: names the session; None: there is none yet.
         received: counted messages received.
         before: of the sessions before this one.
         size: bytes of the last that was received.
@@ -42,7 +42,7 @@ class Session:
         self._frames: deque[bytes | str] = deque()
         # Those among them that are not to be sent again. They count until the server has said that it has them.
         self._withdrawn: set[bytes | str] = set()
-        self.id = ""
+        self.id: str | None = None
         self.received = self.before = self.size = 0
         self._ack_frames = self._ack_bytes = 1
         self.forget()
@@ -66,7 +66,7 @@ class Session:
 
     def forget(self) -> None:
         """Ends it: both counts are 0, no frame is kept."""
-        self.id = ""
+        self.id = None
         self.before += self.received
         self.received = 0
         self._acked = 0

@@ -19,7 +19,7 @@ class Stream:
     """The messages of a queue in their order, up to the end.
 
     Args:
-        queue: that one. Who puts something into it calls `wake`.
+        queue: has the messages. Call `wake` after each message that is put into it.
     """
 
     __slots__ = ("_error", "_is_ended", "_queue", "_ready", "_turn_ends")
@@ -48,7 +48,7 @@ class Stream:
 
         Raises:
             StopAsyncIteration: there is none any more.
-            ClientError: nor will there be, and this is why.
+            FanwireError: nor will there be, and this is why.
         """
         if time.monotonic() > self._turn_ends:
             await asyncio.sleep(0)

@@ -10,13 +10,14 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 
-from fanwire._engine import Engine, Overloaded
+from fanwire._engine import Engine
 from fanwire.backplane.base import Backplane, Log, Stored, Unavailable
 from fanwire.cluster.followed import Followed
 from fanwire.cluster.logs import Logs
 from fanwire.cluster.parcel import Parcel, unpack
 from fanwire.cluster.tasks import Tasks
 from fanwire.cluster.troubles import Troubles
+from fanwire.errors import Overloaded
 
 __all__ = ["Catching"]
 

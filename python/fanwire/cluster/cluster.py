@@ -25,6 +25,7 @@ from fanwire.cluster.attendance import Attendance
 from fanwire.cluster.catching import Catching
 from fanwire.cluster.following import Following
 from fanwire.cluster.forgetting import FORGET, Forgetting
+from fanwire.cluster.history import read_history
 from fanwire.cluster.live import LIVE, LiveRooms
 from fanwire.cluster.logs import Logs
 from fanwire.cluster.numbers import Numbers
@@ -184,13 +185,24 @@ class Cluster(Fabric, Listener):
         key: str | None = None,
         exclude: Sequence[int] = (),
         delivery: str | None = None,
-    ) -> int:
+    ) -> int | None:
         """See `Fabric`."""
         policy = self._policies.of(room)
         if policy.history > 0:
             parcel = self._storing.take(policy, payload, json, key, delivery)
             self._tasks.on_loop(self._storing.append, policy, room, parcel, exclude, None)
-            return 0
+            return None
+        return self._publish_live(room, payload, json, key, exclude, delivery)
+
+    def _publish_live(
+        self,
+        room: str,
+        payload: bytes | str,
+        json: bool,
+        key: str | None,
+        exclude: Sequence[int],
+        delivery: str | None,
+    ) -> int:
         check_key(key)
         seq = self.engine.publish(room, payload, json, key, exclude, delivery)
         self._live.send(room, Parcel(payload, json, key, delivery))
@@ -209,10 +221,16 @@ class Cluster(Fabric, Listener):
         """See `Fabric`."""
         policy = self._policies.of(room)
         if policy.history == 0:
-            return self.publish(room, payload, json, key, exclude, delivery)
+            return self._publish_live(room, payload, json, key, exclude, delivery)
         parcel = self._storing.take(policy, payload, json, key, delivery)
         # Whoever no longer waits for it has published it all the same.
         return asyncio.shield(self._storing.append(policy, room, parcel, exclude, id))
+
+    async def history(
+        self, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
+    ) -> tuple[str, list[tuple[int, bytes]]]:
+        """See `Fabric`."""
+        return await read_history(self._backplane, self._logs, policy, room, after, limit)
 
     def forget(self, room: str, key: str) -> bool:
         """See `Fabric`."""
@@ -259,9 +277,9 @@ class Cluster(Fabric, Listener):
         """See `Fabric`."""
         self._tasks.on_loop(self._send_to_user, subject, Parcel(payload, json, None, delivery))
 
-    def order(self, what: str, whom: str | None, reason: str = "") -> None:
+    def order(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
         """See `Fabric`."""
-        self._tasks.on_loop(self._orders.give, Order(what, whom, reason))
+        self._tasks.on_loop(self._orders.give, Order(what, whom, reason, room=room))
 
     def moved_here(self, session: str) -> None:
         """See `Fabric`."""
@@ -468,7 +486,7 @@ class Cluster(Fabric, Listener):
         if order.what == FORGET:
             self._forgetting.obey(order)
             return
-        self.host.obey(order.what, order.whom, order.reason)
+        self.host.obey(order.what, order.whom, order.reason, order.room)
 
 
 USER = "u"

@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from functools import partial
 
-from fanwire._engine import Engine, EngineError, Overloaded
+from fanwire._engine import Engine
 from fanwire.cluster.followed import Followed
 from fanwire.cluster.following import Following
 from fanwire.cluster.live import LiveRooms
@@ -20,6 +20,7 @@ from fanwire.cluster.orders import Order, Orders
 from fanwire.cluster.parcel import Parcel
 from fanwire.cluster.storing import Storing, check_key
 from fanwire.cluster.tasks import Tasks
+from fanwire.errors import ENGINE_ERRORS, Overloaded
 from fanwire.policy import Policies, RoomPolicy
 
 __all__ = ["FORGET", "Forgetting"]
@@ -141,7 +142,7 @@ class Forgetting:
                 return
             loop = asyncio.get_running_loop()
             loop.call_later(RETRY, self._forget_older, room, key, ts_us, attempt + 1)
-        except EngineError as error:
+        except ENGINE_ERRORS as error:
             # The node ends, and its values with it.
             logger.debug("room %r: %s", room, error)
 

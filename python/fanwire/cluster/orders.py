@@ -27,11 +27,12 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     """An order.
 
     Attributes:
-        what: "disconnect_user", "revoke", "reauthorize" or "forget".
+        what: "disconnect_user", "revoke", "reauthorize", "remove" or "forget".
         whom: a subject or the id of a session; of "reauthorize", None: everybody.
         reason: what the client is told.
         node: who gives it.
         keys: what is forgotten: rooms, keys, and when, in microseconds since 1970.
+        room: of "remove": the room that a subject has to leave.
     """
 
     what: str
@@ -39,6 +40,7 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     reason: str = ""
     node: int = 0
     keys: list[tuple[str, str, int]] = []
+    room: str = ""
 
 
 class Orders:

@@ -21,6 +21,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from fanwire.protocol import table
+
 __all__ = ["HEAD_ONLY", "KEY_MAX", "Parcel", "pack", "unpack"]
 
 
@@ -97,6 +99,6 @@ KEY_MAX = 65_535
 
 VERSION = 1
 BINARY, TEXT, JSON, HEAD_ONLY, FORGOTTEN = range(5)
-DELIVERIES = (None, "reliable", "latest", "drop-oldest", "drop-newest")
+DELIVERIES = (None, *table.DELIVERIES)
 _HEAD = struct.Struct("!BBB?QQQH")
 _MOMENT = struct.Struct("!Q")

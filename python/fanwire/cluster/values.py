@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import msgspec
 
-from fanwire._engine import Engine, EngineError
+from fanwire._engine import Engine
 from fanwire.backplane.base import Backplane, Unavailable
 from fanwire.cluster.tasks import Tasks
 from fanwire.cluster.troubles import Troubles
 from fanwire.cluster.words import Values, pack_word
 from fanwire.deadline import within
+from fanwire.errors import ENGINE_ERRORS
 
 __all__ = ["VALUES", "SharedValues"]
 
@@ -114,7 +115,7 @@ class SharedValues:
             since_ms = self._since(answer.room)
             if since_ms is not None:
                 self._engine.take_values(answer.room, since_ms, answer.values)
-        except (ValueError, EngineError) as error:
+        except (ValueError, *ENGINE_ERRORS) as error:
             self._troubles.note("malformed", f"{error} (values)")
             return
         if answer.is_last and answer.room in self._asked:

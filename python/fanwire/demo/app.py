@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from fanwire.connection import Connection
 from fanwire.demo.readings import Readings, Window
-from fanwire.errors import EngineClosed, Overloaded, Refused
+from fanwire.errors import Closed, Overloaded, Refused
 from fanwire.identity import ANONYMOUS, Anonymous
 from fanwire.request import Request
 from fanwire.server import Server
@@ -92,9 +92,9 @@ class Demo:
                     self._publish(room, key, data)
                 if tick % (RATE // STATS_RATE) == 0:
                     for room in ROOMS:
-                        self._publish("machine.rooms", room, {"room": room, "members": self.server.members(room)})
+                        self._publish("machine.rooms", room, {"room": room, "members": self.server.count(room)})
                     self._publish("engine.stats", "engine", statistics.of(time.monotonic(), self.server.stats()))
-            except EngineClosed:
+            except Closed:
                 return
             tick += 1
             # Ticks that were missed, on a laptop that slept, are not made up for.

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, cast
 
-from fanwire._engine import Engine, EngineError
+from fanwire._engine import Engine
+from fanwire.errors import ENGINE_ERRORS
 
 __all__ = ["WINDOW", "Encrypted"]
 
@@ -136,14 +137,14 @@ class Encrypted(asyncio.Protocol):
     def _feed(self, data: bytes | None) -> None:
         names = self.names()
         if names is not None:
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(*ENGINE_ERRORS):
                 self._engine.feed(*names, data)
 
     def _grant(self) -> None:
         owed, self._owed = self._owed, 0
         names = self.names()
         if owed and names is not None:
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(*ENGINE_ERRORS):
                 self._engine.grant(names[0], owed)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from fanwire.encoding import InvalidDocument, from_json
-from fanwire.policy import DELIVERIES
+from fanwire.protocol.table import DELIVERIES, Delivery, HttpErrorCode
 
 __all__ = ["Entry", "HttpError", "Options", "entries_of", "entry_of", "options_of", "payload_of"]
 
@@ -31,7 +31,12 @@ class HttpError(Exception):
     """
 
     def __init__(
-        self, status: HTTPStatus, code: str, text: str, path: str | None = None, retry_after: int | None = None
+        self,
+        status: HTTPStatus,
+        code: HttpErrorCode,
+        text: str,
+        path: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(text)
         self.status = status
@@ -63,7 +68,7 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     room: str
     payload: msgspec.Raw
     key: str | None = None
-    delivery: Literal["reliable", "latest", "drop-oldest", "drop-newest"] | None = None
+    delivery: Delivery | None = None
     id: str | None = None
     encoding: Literal["base64"] | None = None
 

@@ -22,6 +22,7 @@ from fanwire.gateway.prefix import below
 from fanwire.health import Health
 from fanwire.limits import Limits
 from fanwire.metrics import Metrics
+from fanwire.protocol.table import HttpErrorCode
 from fanwire.proxies import Proxies
 
 __all__ = ["ApiKeys", "HttpShared"]
@@ -131,7 +132,7 @@ class HttpShared:
             status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
             return self._written(status, b"ready\n" if is_ready else b"not ready\n", TEXT)
         self.health.info("%s refused with %d: %s", peer or "a peer", failure.status, failure)
-        code = "rate_limited" if failure.status is HTTPStatus.TOO_MANY_REQUESTS else "overloaded"
+        code: HttpErrorCode = "rate_limited" if failure.status is HTTPStatus.TOO_MANY_REQUESTS else "overloaded"
         told = HttpError(failure.status, code, "there are too many connections", retry_after=failure.retry_after)
         return self._written(failure.status, orjson.dumps(told.document()), JSON, failure.retry_after)
 

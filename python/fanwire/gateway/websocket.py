@@ -6,16 +6,17 @@ import contextlib
 from inspect import isawaitable
 from typing import Any
 
-from fanwire._engine import EngineError
 from fanwire.calls import name_of
 from fanwire.carriage import OVER, Phase
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection
+from fanwire.errors import ENGINE_ERRORS
 from fanwire.gateway.encrypted import Encrypted
 from fanwire.hub import Handler, Hub, Message
 from fanwire.inbox import Inbox
+from fanwire.protocol.table import RECONNECT_RANGE
 from fanwire.session import Session
-from fanwire.state import State
+from fanwire.state import ConnectionState
 from fanwire.wire import Incoming
 
 __all__ = ["WebSocket"]
@@ -53,9 +54,12 @@ class WebSocket:
         connection = self.connection
         connection.received_messages += len(messages)
         connection.received_bytes += size
-        session, handler, inbox = connection.session, self._on_message, self.inbox
+        session, handler, inbox = connection._session, self._on_message, self.inbox
         if session is not None:
             for message in messages:
+                # After a close frame, whichever side sent it, or on another link, data no longer counts.
+                if connection.state is not OPEN or self.phase in OVER:
+                    return
                 self._heard(session, message)
             return
         if handler is None:
@@ -75,44 +79,51 @@ class WebSocket:
                 self.handler_failed(error, name_of(handler))
 
     def _heard(self, session: Session, message: Message) -> None:
-        if self.connection.state is not OPEN or self.phase in OVER:
-            return
-        frame, wait = message if isinstance(message, tuple) else (message, None)
+        wait = None
+        if isinstance(message, tuple):
+            frame, wait = message
+            if isinstance(frame, int):
+                self.connection.received_messages += frame - 1
+                self.connection.received_bytes += int(wait)
+                self._hub.desk.refused(self.connection, session, frame, int(wait))
+                return
+        else:
+            frame = message
         incoming = self._hub.desk.arrived(self.connection, session, frame, wait)
         if incoming is not None:
             self.inbox.put(self._handle, session, incoming, size=len(frame))
 
     def _handle(self, session: Session, incoming: Incoming) -> Any:
-        return None if self.connection.is_done else self._hub.desk.handle(self.connection, session, incoming)
+        return None if self.connection._is_done else self._hub.desk.handle(self.connection, session, incoming)
 
     def _deliver(self, handler: Handler, message: Message) -> Any:
         # What a client sent before it closed or was lost still counts; not so once the application has closed.
-        return None if self.connection.is_done else handler(self.connection, message)
+        return None if self.connection._is_done else handler(self.connection, message)
 
     def peer_closed(self, code: int | None, reason: str) -> None:
         """See `Carrier`."""
         if self.phase in OVER:
             return
-        if code is not None and code in RECONNECTS:
+        if code is not None and code in RECONNECT_RANGE:
             # The client says that it comes back: its session waits, if it can. The engine has left the answer to us.
             if self._hub.let_go(self, code, reason):
                 return
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(*ENGINE_ERRORS):
                 self._hub.engine.close(self.connection.id, code, reason, False)
-        self.connection.closing(code or CloseCode.NO_CODE, reason, "client")
+        self.connection._closing(code or CloseCode.NO_CODE, reason, "client")
 
     def broke(self, code: int, reason: str) -> None:
         """See `Carrier`."""
         if self.phase in OVER:
             return
         # The engine has closed it, or leaves that to us for a moment: what has come before it is answered by now.
-        with contextlib.suppress(EngineError):
+        with contextlib.suppress(*ENGINE_ERRORS):
             self._hub.engine.close(self.connection.id, code, reason)
-        self.connection.closing(code, reason)
+        self.connection._closing(code, reason)
 
     def abort(self) -> None:
         """See `Carrier`."""
-        with contextlib.suppress(EngineError):
+        with contextlib.suppress(*ENGINE_ERRORS):
             self._hub.engine.cut(self.connection.id, self.link)
         if self.encrypted is not None:
             self.encrypted.abort()
@@ -134,7 +145,7 @@ class WebSocket:
 
     def _hold(self, is_held: bool) -> None:
         if self.phase is Phase.CARRYING:
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(*ENGINE_ERRORS):
                 self._hub.engine.hold(self.connection.id, is_held)
 
     def handler_failed(self, error: BaseException, name: str) -> None:
@@ -145,8 +156,4 @@ class WebSocket:
         """See `Owner`. An inbox has another owner by then."""
 
 
-RECONNECTS = range(4000, 4500)
-"""Close codes by which one side says that the client comes back, see `fanwire.codes`. The engine leaves the answer to
-us."""
-
-OPEN = State.OPEN
+OPEN = ConnectionState.OPEN

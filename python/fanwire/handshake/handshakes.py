@@ -20,10 +20,9 @@ from http import HTTPStatus
 from inspect import iscoroutine
 from typing import Any
 
-from fanwire._engine import EngineError
 from fanwire.authentication import Authentication
 from fanwire.calls import TooSlow
-from fanwire.errors import Refused
+from fanwire.errors import ENGINE_ERRORS, Refused
 from fanwire.handshake.opening import Asked, open_websocket
 from fanwire.handshake.tls import Tls
 from fanwire.hub import Hub
@@ -159,7 +158,7 @@ class Handshakes:
         elif isinstance(error, asyncio.CancelledError):
             # The server stops; or the peer has left, and this has no reader.
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, RETRY)
-        elif isinstance(error, EngineError):
+        elif isinstance(error, ENGINE_ERRORS):
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY)
         else:
             self._hub.health.internal_error("handshake", error)
@@ -170,7 +169,7 @@ class Handshakes:
         self._refuse(asked, refused.status, str(refused), *retry)
 
     def _refuse(self, asked: Asked, status: HTTPStatus, reason: str, *headers: str) -> None:
-        with suppress(EngineError):
+        with suppress(*ENGINE_ERRORS):
             self._engine.refuse(asked.id, status.value, list(headers), reason)
 
 

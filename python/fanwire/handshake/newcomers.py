@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from fanwire._engine import EngineError
+from fanwire.errors import ENGINE_ERRORS
 from fanwire.gateway.http import HttpSide
 from fanwire.handshake.handshakes import Handshakes
 from fanwire.handshake.tls import Tls
@@ -105,7 +105,7 @@ class Newcomers:
         """One that spoke plain HTTP asks to become a WebSocket, over the same connection."""
         try:
             self._engine.take_back(id, transport.get_extra_info("socket").fileno(), data)
-        except (OSError, EngineError):
+        except (OSError, *ENGINE_ERRORS):
             # No descriptor is left, or the engine has ended.
             self._engine.left(id)
         # The engine has the socket by a descriptor of its own, and this closes the other. Nothing is sent by that.

@@ -47,7 +47,7 @@ def open_websocket(hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim
         claim: the session that it wants to go on with.
 
     Raises:
-        EngineError: the engine is closed, or full.
+        Closed, Overloaded, EngineFailed: the engine is closed, full, or has failed.
     """
     session = None if asked.codec is None else Session(subject_of(identity), asked.codec, claim.lineage)
     if session is None or claim.connection is None:
@@ -67,7 +67,7 @@ def _begin(hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim, sessio
         return
     carrier = _carrier(hub, tls, asked, link)
     carrier.connection = Connection(hub.engine, hub.services, link, asked.request, identity, session)
-    carrier.connection.inbox = carrier.inbox
+    carrier.connection._inbox = carrier.inbox
     hub.connected(carrier)
 
 
@@ -75,7 +75,7 @@ def _go_on(
     hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim, connection: Connection, session: Session
 ) -> None:
     """Has the engine go on with a connection; `session` begins if that cannot be."""
-    going_on = connection.session
+    going_on = connection._session
     assert going_on is not None  # noqa: S101 - a claim is of a session
     welcome = Welcome(hub.config, identity)
     # The count is final: what the old link has brought and was not taken yet is dropped, see `Hub.returning`.

@@ -13,7 +13,8 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fanwire._engine import Engine, EngineError
+from fanwire._engine import Engine
+from fanwire.errors import ENGINE_ERRORS
 from fanwire.gateway.encrypted import Encrypted
 
 __all__ = ["Tls"]
@@ -100,5 +101,5 @@ class Tls:
             # It has failed, or was cancelled, perhaps before it began.
             sock.close()
             self.newcomers.pop(id, None)
-            with contextlib.suppress(EngineError):
+            with contextlib.suppress(*ENGINE_ERRORS):
                 self._engine.feed(id, id, None)

@@ -9,6 +9,7 @@ from typing import Any
 
 from fanwire.config import Config
 from fanwire.identity import expiry_of
+from fanwire.protocol.table import INITIAL_WINDOW
 from fanwire.session import Session
 
 __all__ = ["Welcome"]
@@ -71,9 +72,6 @@ class Welcome:
             "type": "welcome", "id": f"{self._id}-{self._count}", "ts": self._ts, "payload": payload,
         })  # fmt: skip
 
-
-INITIAL_WINDOW = 16 << 10
-"""Bytes of a droppable room that are under way at first, as the engine has it."""
 
 ACK_FRAME = 512
 """Bytes of `replay_bytes` for each message that a client may leave unacknowledged: twice what the smallest costs."""

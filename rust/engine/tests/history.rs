@@ -136,3 +136,22 @@ fn a_session_resumes_over_another_socket() {
     }
     wait_event(&engine, |event| (event == Event::Resumed { conn: first.conn, link }).then_some(()));
 }
+
+#[test]
+fn the_application_reads_what_is_kept_and_which_rooms_there_are() {
+    let engine = start(2);
+    with_history(&engine, 2);
+    assert_eq!(engine.history("h.a", None, 9).unwrap().0, 0);
+    assert_eq!(engine.room_sizes().unwrap(), []);
+    for number in 0..3 {
+        engine.publish("h.a", draft(&[number]), &[]).unwrap();
+    }
+    let client = session(&engine);
+    engine.join(client.conn, "other", Entrance::default(), None).unwrap();
+    let (epoch, messages) = engine.history("h.a", None, 9).unwrap();
+    assert_eq!(epoch, engine.position("h.a").unwrap().epoch);
+    assert_eq!(messages.iter().map(|message| message.payload()).collect::<Vec<_>>(), [&[1], &[2]]);
+    let mut rooms = engine.room_sizes().unwrap();
+    rooms.sort();
+    assert_eq!(rooms, [("h.a".into(), 0), ("other".into(), 1)]);
+}

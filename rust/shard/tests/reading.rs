@@ -323,6 +323,26 @@ fn a_client_that_is_too_fast_is_read_again_when_its_time_has_come() {
 }
 
 #[test]
+fn a_message_over_the_rate_is_answered_at_once_and_the_host_is_told_to_count_it() {
+    let rates = RateSettings { message_rate: 10.0, message_burst: 1.0, max_refused: 9.0, ..inbound_settings().rates };
+    let inbound = InboundSettings { rates, ..inbound_settings() };
+    let mut house = House::with(ShardSettings { inbound, ..settings() }, UNLIMITED);
+    let (conn, link) = house.open_as(UNLIMITED, Form::JSON, true);
+    let own = frame(FIN_TEXT, br#"{"type":"own","id":"c1","room":"a"}"#);
+    link.brings(&own.repeat(3));
+    house.ready(conn, false);
+    let events = house.events();
+    assert_eq!(events.iter().map(Event::refused).collect::<Vec<_>>(), [None, Some(2)]);
+    let answers: Vec<_> = link.frames().into_iter().map(|(_, text)| String::from_utf8(text).unwrap()).collect();
+    assert_eq!(answers.len(), 2);
+    for (number, answer) in (1..).zip(answers) {
+        let begin = format!(r#"{{"type":"error","id":"r{:x}-{number}","ts":"#, conn.as_u64());
+        assert!(answer.starts_with(&begin), "{answer}");
+        assert!(answer.contains(r#","re":"c1","room":"a","payload":{"code":"rate_limited","#), "{answer}");
+    }
+}
+
+#[test]
 fn a_session_whose_reports_count_for_too_much_is_read_again_when_its_time_has_come() {
     let rates = RateSettings { message_rate: 10.0, message_burst: 1.0, ..inbound_settings().rates };
     let inbound = InboundSettings { rates, ..inbound_settings() };

@@ -9,8 +9,9 @@ from typing import Any
 from helpers.fake.message import Frame
 
 Event = tuple[str, int, Any]
-Heard = Frame | tuple[Frame, float]
-"""A message of a client; one that came too fast with the seconds to wait."""
+Heard = Frame | tuple[Frame, float] | tuple[int, int]
+"""A message of a client; one that came too fast with the seconds to wait; or how many were refused already, and their
+bytes."""
 
 FOLLOWS = frozenset({"closed", "parked", "peer_closed", "broke"})
 """Events that come behind the messages of their link."""
@@ -88,6 +89,9 @@ def is_event(item: Event | Heard) -> Any:
 def size_of(message: Heard) -> int:
     """Bytes of a message."""
     frame = message[0] if isinstance(message, tuple) else message
+    if isinstance(frame, int):
+        # They were not kept.
+        return 0
     return len(frame.encode() if isinstance(frame, str) else frame)
 
 

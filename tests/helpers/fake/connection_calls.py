@@ -10,7 +10,7 @@ from helpers.fake.core import Core, Draft, draft_of
 from helpers.fake.ids import shard_of
 from helpers.fake.link import Link
 from helpers.fake.message import Frame, Message
-from helpers.fake.room import Room
+from helpers.fake.room import Room, number_of
 
 
 class ConnectionCalls(Core):
@@ -175,9 +175,11 @@ class ConnectionCalls(Core):
         is_here = shard_of(conn) == 0
         if is_here:
             self.refuse_if_full()
-        found = self.rooms.of(room, self.clock.now_us)
+        found = self.table.of(room, self.clock.now_us)
         if not again and len(found.members) >= found.settings.max_members:
-            raise RoomFull(f"the room is full: it takes {found.settings.max_members}")
+            full = RoomFull(f"the room is full: it takes {found.settings.max_members}")
+            full.limit = "max_members"
+            raise full
         position = since and (number_of(since[0]), since[1])
         missed = found.since(*position, self.clock.now_us) if position else "history"
         why = missed if isinstance(missed, str) else None
@@ -204,12 +206,12 @@ class ConnectionCalls(Core):
 
     def leave(self, conn: int, room: str) -> None:
         self.check()
-        found = self.rooms.find(room)
+        found = self.table.find(room)
         if found is not None:
             self.shard.leave(conn, found)
 
     def members(self, room: str) -> int:
-        found = self.rooms.find(room)
+        found = self.table.find(room)
         return 0 if found is None else len(found.members)
 
     # How one ends.
@@ -247,7 +249,7 @@ class _Newcomers:
     def heard(self, link: Link, frame: Frame, wait: float | None) -> None:
         raise AssertionError("a client says nothing before it is let in")
 
-    peer_closes = breaks = heard
+    peer_closes = breaks = refused = heard
 
     def lose(self, link: Link, cause: str) -> None:
         link.is_over = True
@@ -264,14 +266,6 @@ def codec_of(name: str) -> str:
     if name not in ("raw", "json", "msgpack"):
         raise ValueError(f'"{name}" is no codec; choose raw, json or msgpack')
     return name
-
-
-def number_of(epoch: str) -> int:
-    """A numbering by its name; what is none is one that no room has."""
-    try:
-        return int(epoch, 16)
-    except ValueError:
-        return -1
 
 
 def check_code(code: int) -> None:

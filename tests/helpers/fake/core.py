@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, NamedTuple
 
-from fanwire._engine import EngineClosed, check_json
+from fanwire._engine import Closed, check_json
 from helpers.fake.arrivals import Arrivals
 from helpers.fake.clock import Clock
 from helpers.fake.ids import NEWCOMERS, Ids
@@ -44,22 +44,22 @@ class Core:
         self.clock = clock or Clock()
         self.is_full = False
         self.arrivals = Arrivals()
-        self.rooms = Rooms(self.settings.max_rooms, Kept(self.settings.history_bytes))
-        self.shard = Shard(self.settings, self.clock, self.rooms, self.arrivals)
+        self.table = Rooms(self.settings.max_rooms, Kept(self.settings.history_bytes))
+        self.shard = Shard(self.settings, self.clock, self.table, self.arrivals)
         self.newcomer_ids = Ids(NEWCOMERS)
         self.newcomers: dict[int, tuple[Link, str]] = {}
         self.handshakes: dict[int, int] = {}
         self.is_ready = False
-        self.epoch = self.rooms.new_epoch()
+        self.epoch = self.table.new_epoch()
         self.numbers = itertools.count(1)
         self.published = 0
         self.refused = 0
         self.is_shut_down = False
 
     def check(self) -> None:
-        """Raises EngineClosed after the end."""
+        """Raises Closed after the end."""
         if self.is_shut_down:
-            raise EngineClosed("the engine has been shut down")
+            raise Closed("the engine has been shut down")
 
     def refuse_if_full(self) -> None:
         """Raises Overloaded if the shard takes nothing."""

@@ -28,9 +28,9 @@ class FakeEngine(RoomCalls, ConnectionCalls):
     def stats(self) -> dict[str, Any]:
         drops = dict.fromkeys(("replaced", "oldest", "newest", "budget", "closed"), 0)
         return {
-            "connections": len(self.shard.slots), "rooms": len(self.rooms), "published": self.published,
+            "connections": len(self.shard.slots), "rooms": len(self.table), "published": self.published,
             "refused": self.refused, "late": 0, "delivered": 0, "bytes": 0, "writes": 0, "blocked": 0, "held": 0,
-            "pings": 0, "closed_slow": 0, "closed_unanswered": 0, "history_bytes": self.rooms.kept.used,
+            "pings": 0, "closed_slow": 0, "closed_unanswered": 0, "history_bytes": self.table.kept.used,
             "waiting_bytes": 0, "waiting_bytes_limit": self.settings.engine_bytes, "drops": drops, "inbound_bytes": 0,
             "limits": dict.fromkeys(LIMITS, 0), "handshakes": dict(sorted(self.handshakes.items())), "latency_us": [],
             "latency_sum_us": 0, "taken_age": {},

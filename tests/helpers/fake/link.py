@@ -12,6 +12,7 @@ class Doings(Protocol):
     """Who is told what a peer does."""
 
     def heard(self, link: Link, frame: Frame, wait: float | None) -> None: ...
+    def refused(self, link: Link, count: int, size: int) -> None: ...
     def peer_closes(self, link: Link, code: int | None, reason: str) -> None: ...
     def lose(self, link: Link, cause: str) -> None: ...
     def breaks(self, link: Link, code: int, reason: str) -> None: ...
@@ -56,6 +57,10 @@ class Link:
     def says(self, frame: Frame, wait: float | None = None) -> None:
         """Sends a message; `wait`: it is too fast by so many seconds."""
         self._doings.heard(self, frame, wait)
+
+    def floods(self, count: int, size: int) -> None:
+        """Sends so many messages, of so many bytes, that the engine refuses, as they are too fast by far."""
+        self._doings.refused(self, count, size)
 
     def closes(self, code: int | None = None, reason: str = "") -> None:
         """Sends a close frame, and ends its side once it has got one, too."""

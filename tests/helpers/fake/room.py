@@ -76,6 +76,15 @@ class Room:
             return "history"
         return [message for message in self._history if message.seq > seq]
 
+    def kept_after(self, after: tuple[int, int] | None, limit: int, now_us: int) -> list[Message]:
+        """What the history keeps, at most so many messages: the first after a position or, without one, the newest."""
+        self.age(now_us)
+        kept = list(self._history)
+        if after is None:
+            return kept[max(0, len(kept) - limit) :]
+        epoch, seq = after
+        return [message for message in kept if epoch != self.epoch or message.seq > seq][:limit]
+
     def keep(self, message: Message) -> None:
         """Keeps a message for those who come later. Over the limit of all rooms this one gives back what it takes."""
         self._keep_latest(message)
@@ -202,6 +211,14 @@ def overloaded(what: str, limit: int, field: str) -> Overloaded:
     )
     error.limit = field
     return error
+
+
+def number_of(epoch: str) -> int:
+    """A numbering by its name; what is none is one that no room has."""
+    try:
+        return int(epoch, 16)
+    except ValueError:
+        return -1
 
 
 MOST_FORGOTTEN = 1000

@@ -11,7 +11,7 @@ from fanwire._engine import Overloaded
 from fanwire.cluster.parcel import Parcel, pack, unpack
 from helpers.fake.core import Core, Draft, draft_of, forgetting
 from helpers.fake.message import Message, kept_size
-from helpers.fake.room import Room, When
+from helpers.fake.room import Room, When, number_of
 from helpers.fake.settings import RoomSettings, check_delivery
 
 
@@ -32,7 +32,7 @@ class RoomCalls(Core):
         check_delivery(delivery)
         self.check()
         settings = RoomSettings(delivery, max_keys, max_members, history, history_bytes, history_age)
-        self.rooms.add_rule(pattern, settings)
+        self.table.add_rule(pattern, settings)
 
     def publish(
         self,
@@ -78,7 +78,7 @@ class RoomCalls(Core):
         if event not in ("member_joined", "member_left"):
             raise ValueError(f'"{event}" is no event; choose member_joined or member_left')
         self.check()
-        found = self.rooms.find(room)
+        found = self.table.find(room)
         if found is not None:
             self.shard.spread(found, self.event(found, event, payload), exclude)
 
@@ -104,7 +104,7 @@ class RoomCalls(Core):
         if reason != "backplane":
             raise ValueError(f'"{reason}" is no reason; there is backplane')
         self.check()
-        found = self.rooms.find(room)
+        found = self.table.find(room)
         if found is None or count == 0:
             return
         first, last = found.seq + 1, found.seq + count
@@ -136,7 +136,7 @@ class RoomCalls(Core):
         if unreadable:
             # What no member could read is not there, and nothing before it is missed in silence.
             floor, drafts = drafts[unreadable[-1]][0], drafts[unreadable[-1] + 1 :]
-        found = self.rooms.find(room)
+        found = self.table.find(room)
         if found is not None:
             self._extend(found, number, floor, drafts)
 
@@ -179,7 +179,7 @@ class RoomCalls(Core):
             key = None
         elif forgotten is None or forgotten.seq <= seq:
             try:
-                key_id = room.key(name, self.rooms.new_id())
+                key_id = room.key(name, self.table.new_id())
             except Overloaded:
                 return None
         return Message(
@@ -188,11 +188,24 @@ class RoomCalls(Core):
             made_us=self.clock.now_us - age_us,
         )  # fmt: skip
 
+    def rooms(self) -> dict[str, int]:
+        self.check()
+        return self.table.sizes()
+
+    def history(self, room: str, after: tuple[str, int] | None, limit: int) -> tuple[str, list[tuple[int, bytes]]]:
+        self.check()
+        found = self.table.find(room)
+        if found is None:
+            return "0", []
+        position = None if after is None else (number_of(after[0]), after[1])
+        kept = found.kept_after(position, limit, self.clock.now_us)
+        return f"{found.epoch:x}", [(message.seq, packed(message)) for message in kept]
+
     # Values.
 
     def values(self, room: str) -> list[bytes]:
         self.check()
-        found = self.rooms.find(room)
+        found = self.table.find(room)
         return [] if found is None else [packed(message) for message in found.snapshot()]
 
     def take_values(self, room: str, since_ms: int, values: Sequence[bytes]) -> int:
@@ -223,12 +236,12 @@ class RoomCalls(Core):
         return True
 
     def has_value(self, room: str, key: str) -> bool:
-        found = self.rooms.find(room)
+        found = self.table.find(room)
         return found is not None and found.value(key) is not None
 
     def forget(self, room: str, key: str) -> tuple[bool, int]:
         self.check()
-        found, now_us = self.rooms.find(room), self.clock.now_us
+        found, now_us = self.table.find(room), self.clock.now_us
         if found is None:
             return False, now_us
         old = found.value(key)
@@ -240,7 +253,7 @@ class RoomCalls(Core):
 
     def forget_older(self, room: str, key: str, ts_us: int, is_numbered: bool) -> bool:
         self.check()
-        found = self.rooms.find(room)
+        found = self.table.find(room)
         known = None if found is None else found.forgotten(key)
         if found is None or (known is not None and known.us >= ts_us):
             return False
@@ -259,7 +272,7 @@ class RoomCalls(Core):
     # What they have in common.
 
     def _room(self, name: str) -> Room:
-        return self.rooms.of(name, self.clock.now_us)
+        return self.table.of(name, self.clock.now_us)
 
     def _delivery(self, room: Room, draft: Draft) -> str:
         delivery = draft.delivery or room.settings.delivery
@@ -282,7 +295,7 @@ class RoomCalls(Core):
             if seq is not None:
                 room.note_forgotten(draft.key or "", When(ts_ms * 1000, seq))
         elif delivery == "latest":
-            key_id = room.key(draft.key or "", self.rooms.new_id())
+            key_id = room.key(draft.key or "", self.table.new_id())
         else:
             key = None
         room.advance_to(number)
@@ -305,6 +318,8 @@ def epoch_of(text: str) -> int:
 
 
 def packed(message: Message) -> bytes:
-    """A value as other nodes take it."""
+    """A message as other nodes take it."""
+    if message.role == "forgotten":
+        return pack(Parcel(b"", key=message.key, ts_ms=message.ts_ms, forgotten_us=message.ts_ms * 1000))
     payload: Any = message.payload.decode() if message.kind == "text" else message.payload
     return pack(Parcel(payload, json=message.kind == "json", key=message.key, ts_ms=message.ts_ms))

@@ -65,6 +65,10 @@ class Rooms:
         room = self._rooms[name] = Room(self.new_id(), name, self.new_epoch(), settings, self.kept)
         return room
 
+    def sizes(self) -> dict[str, int]:
+        """How many members each room has."""
+        return {name: len(room.members) for name, room in self._rooms.items()}
+
     def left(self, conn: int) -> None:
         """A connection is in no room any more."""
         for room in self._rooms.values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 
 from fanwire.reports import Received
@@ -34,7 +33,6 @@ class Shard:
         # Former links of sessions by their names, and sessions that ended because too much waited for them.
         self._retired: dict[int, int] = {}
         self._overflowed: set[int] = set()
-        self._notices = itertools.count(1)
 
     # How connections begin.
 
@@ -160,18 +158,11 @@ class Shard:
             self._look_over(slot)
 
     def _notice(self, slot: Slot) -> Message | None:
-        """What tells a connection what it did not get, once nothing of the room waits."""
-        for (room_id, reason), (name, count, first, last) in slot.skips.items():
-            if slot.outbox.waits(room_id) or slot.outbox.is_closing:
-                continue
-            del slot.skips[room_id, reason]
-            payload = f'{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}'
-            slot.outbox.push(Message(
-                role="skipped", kind="json", payload=payload.encode(), room_id=room_id, room=name, seq=last,
-                ts_ms=self._clock.now_ms, id=f"k{slot.id:x}-{next(self._notices)}",
-            ))  # fmt: skip
-            return slot.outbox.pop()
-        return None
+        notice = slot.notice(self._clock.now_ms)
+        if notice is None:
+            return None
+        slot.outbox.push(notice)
+        return slot.outbox.pop()
 
     # How they end.
 
@@ -286,6 +277,12 @@ class Shard:
             self.report(slot.id, report)
         else:
             self._arrivals.push_message(slot.link_id, frame if wait is None else (frame, wait))
+
+    def refused(self, link: Link, count: int, size: int) -> None:
+        """See `Doings`."""
+        slot = self._open_slot(link)
+        if slot is not None:
+            self._arrivals.push_message(slot.link_id, (count, size))
 
     def report(self, conn: int, report: Received) -> None:
         """The client has received so many messages."""

@@ -62,6 +62,19 @@ class Slot:
         _, count, first, last = self.skips.get(key, ("", 0, message.seq, message.seq))
         self.skips[key] = (message.room, count + 1, min(first, message.seq), max(last, message.seq))
 
+    def notice(self, now_ms: int) -> Message | None:
+        """What tells it what it did not get of a room, once nothing of the room waits."""
+        for (room_id, reason), (name, count, first, last) in self.skips.items():
+            if self.outbox.waits(room_id) or self.outbox.is_closing:
+                continue
+            del self.skips[room_id, reason]
+            payload = f'{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}'
+            return Message(
+                role="skipped", kind="json", payload=payload.encode(), room_id=room_id, room=name, seq=last,
+                ts_ms=now_ms, id=f"k{self.id:x}-{self.messages}",
+            )  # fmt: skip
+        return None
+
     def write(self, frame: Frame) -> None:
         """A frame reaches the peer."""
         assert self.link is not None

@@ -1,0 +1,230 @@
+"""The messages of one room on their way to the application, and the state of that room. `Room` shows it.
+
+The client's other modules tell the feed what happens to the room; the application only sees the `Room`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import UNSET
+
+from fanwire.client.actions import Joined
+from fanwire.client.callbacks import tell
+from fanwire.client.membership import STALE
+from fanwire.client.message import Gap, Member, Message, Skipped
+from fanwire.client.message_queue import MessageQueue
+from fanwire.client.stream import Stream
+from fanwire.errors import FanwireError, RoomEnded
+
+if TYPE_CHECKING:
+    from fanwire.client.room import Room
+
+__all__ = ["MAX_UNCLAIMED", "Feed", "Owner"]
+
+logger = logging.getLogger("fanwire.client")
+
+CATCHING_UP = 16
+"""Times its limits that a queue may have of what comes from the room's history: a reader that has fallen behind would
+otherwise be sent the same again and again."""
+MAX_UNCLAIMED = 128
+"""Messages kept of a room that the server has joined, until the application asks for it: enough for the first moments
+of a connection, and 16 MiB at most of 128 rooms with messages of 1 KiB."""
+
+
+class Owner(Protocol):
+    """The client that the room belongs to."""
+
+    def report(self, room: str) -> None:
+        """The application has taken so much that the server is to be told."""
+
+    def catch_up(self, room: str) -> None:
+        """The application has place for what it has missed."""
+
+    def refresh(self, room: str) -> bool:
+        """Newest values have waited for too long. Returns whether all come again; `report` has to follow then."""
+
+    def leave(self, room: str) -> Awaitable[None]:
+        """Ends the membership."""
+
+
+class Feed:
+    """One room of the application.
+
+    Args:
+        owner: the client.
+        name: the name of the room.
+        limit: messages that may wait for the application.
+
+    Attributes:
+        owner, name: as above.
+        queue: the messages that wait.
+        is_begun: whether the server has let the client in. Before that epoch, seq and delivery mean nothing.
+        delivery, count, members, snapshot, epoch, seq, ended, is_behind: see `Room`.
+        on_behind, on_gap, on_skipped, on_member, on_end: the callbacks of the application.
+    """
+
+    __slots__ = (
+        "_is_claimed",
+        "_limit",
+        "_received_epoch",
+        "_stream",
+        "_upto",
+        "_was_behind",
+        "count",
+        "delivery",
+        "ended",
+        "epoch",
+        "is_begun",
+        "is_behind",
+        "members",
+        "name",
+        "on_behind",
+        "on_end",
+        "on_gap",
+        "on_member",
+        "on_skipped",
+        "owner",
+        "queue",
+        "seq",
+        "snapshot",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, name: str, limit: int) -> None:
+        self.owner = owner
+        self.name = name
+        self._limit = limit
+        self._is_claimed = False
+        # Until the application asks for the room the newest messages are kept, whatever its class.
+        self.queue = MessageQueue(MAX_UNCLAIMED, drops="oldest")
+        self._stream = Stream(self.queue)
+        self._upto = 0
+        self._received_epoch = ""
+        self.on_behind: list[Callable[[Room], object]] = []
+        self.on_gap: list[Callable[[Gap], object]] = []
+        self.on_skipped: list[Callable[[Skipped], object]] = []
+        self.on_member: list[Callable[[Member], object]] = []
+        self.on_end: list[Callable[[RoomEnded], object]] = []
+        self.is_begun = False
+        self.delivery = ""
+        self.count: int | None = None
+        self.members: dict[str, Any] | None = None
+        self.snapshot: Any = None
+        self.epoch = ""
+        self.seq = 0
+        self.ended: RoomEnded | None = None
+        self.is_behind = self._was_behind = False
+
+    async def next(self) -> Message:
+        """The next message. The one before it counts as taken.
+
+        Raises:
+            StopAsyncIteration: the application has left the room or closed the client.
+            RoomEnded, ConnectionFailed: the room has ended for another reason.
+        """
+        queue = self.queue
+        now = time.monotonic()
+        is_due = queue.release(now)
+        if queue.is_latest and queue.has_value_before(now - STALE) and self.ended is None:
+            # What the server has instead is newer, and waits behind these.
+            is_refreshed = self.owner.refresh(self.name)
+            if is_refreshed:
+                queue.drop_values()
+            is_due |= is_refreshed
+        if is_due:
+            self.owner.report(self.name)
+        message, epoch = await self._stream.next()
+        if message.seq is not None and (message.seq > self.seq or epoch != self.epoch):
+            # The newest values at the beginning have numbers from before it.
+            self.seq, self.epoch = message.seq, epoch
+        if self.is_behind and queue.is_half_empty and self.ended is None:
+            self.owner.catch_up(self.name)
+        return message
+
+    def joined(self, action: Joined) -> MessageQueue:
+        """The stream begins, or begins again; returns the queue that its messages go through."""
+        if not self.is_begun:
+            # Later it is for the messages, some of which may still wait here, to say where the application is.
+            self.epoch, self.seq = action.epoch, action.seq
+        self.is_begun = True
+        self._received_epoch = action.epoch
+        self._upto = action.upto
+        self.delivery = action.delivery
+        self.queue.is_latest = action.delivery == "latest"
+        self.queue.drops = _drops(action.delivery) if self._is_claimed else "oldest"
+        self.members = action.members
+        self.count = action.count
+        if action.snapshot is not UNSET:
+            self.snapshot = action.snapshot
+        return self.queue
+
+    def claimed(self) -> None:
+        """The application has asked for the room."""
+        self._is_claimed = True
+        self.queue.max_messages = self._limit
+        self.queue.drops = _drops(self.delivery)
+
+    def put(self, message: Message, count: int, size: int) -> bool:
+        """A message has come, of so many bytes, with which the session has this count. Returns whether the room falls
+        behind with it."""
+        queue = self.queue
+        now = time.monotonic() if queue.is_latest else 0.0
+        if queue.put(message, count, size, self._received_epoch, now) and queue.taken_bytes >= queue.report_at:
+            self.owner.report(self.name)
+        self._stream.wake()
+        if queue.drops or self.is_behind or not queue.is_over():
+            return False
+        if message.seq is not None and message.seq <= self._upto and not queue.is_over(CATCHING_UP):
+            return False
+        self.is_behind = True
+        level = logging.DEBUG if self._was_behind else logging.WARNING
+        logger.log(level, "room %r is read too slowly: its queue is full, and what comes is not kept", self.name)
+        self._was_behind = True
+        return True
+
+    def caught_up(self) -> None:
+        """The room gets messages again."""
+        self.is_behind = False
+
+    def member_changed(self, member: Member) -> None:
+        """A member has joined or left."""
+        if self.members is None or self.count is None:
+            # The server reports members only to clients that may know them, and those have had a list.
+            self.members, self.count = {}, 0
+        is_known = member.id in self.members
+        if member.is_here:
+            self.members[member.id] = member.info
+            self.count += not is_known
+        else:
+            # The count includes members that the list had no place for.
+            self.members.pop(member.id, None)
+            self.count = max(len(self.members), self.count - 1)
+        tell(self.on_member, member)
+
+    def end(self, error: FanwireError | None, own: str) -> None:
+        """No more messages come.
+
+        Args:
+            error: why; None: the application wanted it.
+            own: what the application has done in that case.
+        """
+        if error is None:
+            reason = RoomEnded(self.name, own)
+        elif isinstance(error, RoomEnded):
+            reason = error
+        else:
+            reason = RoomEnded(self.name, "connection_failed", str(error))
+        if self.ended is None:
+            self.ended = reason
+        callbacks, self.on_end = self.on_end, []
+        self._stream.end(error)
+        tell(callbacks, self.ended)
+
+
+def _drops(delivery: str) -> str:
+    if delivery == "reliable":
+        return ""
+    return "newest" if delivery == "drop-newest" else "oldest"

@@ -1,0 +1,182 @@
+"""What a server sends in an open session, message by message. Pure.
+
+The rule it keeps: what a server sends is checked before it is believed. `welcome` and `closing` begin and end a
+connection, so the machine handles them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import UNSET
+
+from fanwire.client import actions as do
+from fanwire.client.codec import Count, Envelope, ErrorInfo, TokenInfo, Unreadable, WindowInfo, convert
+from fanwire.client.errors import ProtocolError
+from fanwire.client.fields import message_of, seq_of
+from fanwire.client.parts import Parts
+from fanwire.errors import RequestFailed
+
+__all__ = ["Incoming"]
+
+PAYLOAD_MATTERS = frozenset({"welcome", "received", "skipped"})
+"""Types of the protocol's own without whose payload the session cannot go on."""
+
+
+class Incoming:
+    """The server's side of a machine.
+
+    Args:
+        parts: the machine's.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def take(self, envelope: Envelope, now: float) -> None:
+        """A message has come. One of an unknown type is ignored.
+
+        Raises:
+            ProtocolError: it is not what the protocol says.
+        """
+        handler = _HANDLERS.get(envelope.type)
+        if isinstance(envelope.payload, Unreadable):
+            self._unreadable(envelope, envelope.payload, now)
+        elif handler is not None:
+            handler(self, envelope, now)
+
+    def _unreadable(self, envelope: Envelope, payload: Unreadable, now: float) -> None:
+        """The payload of a message cannot be read. Only this message is lost, if the session can go on."""
+        if envelope.type in PAYLOAD_MATTERS:
+            raise ProtocolError(f"payload of {envelope.type}: {payload.why}")
+        self._parts.actions.append(do.NotRead(envelope.type, payload.why))
+        error = RequestFailed("unreadable", f"the answer has come and cannot be read: {payload.why}")
+        if envelope.type == "message" and envelope.room is not UNSET:
+            self._parts.rooms.unreadable(envelope.room, envelope, now)
+        elif envelope.type == "joined":
+            self._parts.rooms.not_joined(envelope, error)
+        elif envelope.type == "error":
+            envelope.payload = {"code": error.code, "text": error.text}
+            self._on_error(envelope, now)
+        elif envelope.type == "reply":
+            question = None if envelope.re is UNSET else self._parts.questions.find(envelope.re)
+            if question is None or question.kind in ("publish", "token"):
+                # These answers need no payload.
+                envelope.payload = UNSET
+                self._on_reply(envelope, now)
+            elif envelope.re is not UNSET:
+                self._parts.questions.answered(envelope.re)
+                self._parts.actions.append(do.Reject(envelope.re, error))
+
+    def _on_message(self, envelope: Envelope, now: float) -> None:
+        if envelope.room is not UNSET:
+            self._parts.rooms.message(envelope.room, envelope, now)
+            return
+        key = None if envelope.ack is not True or envelope.id is UNSET else envelope.id
+        if key is None or self._parts.receipts.arrived(key):
+            self._parts.actions.append(do.Deliver(message_of(envelope, None, None, self._parts.clock), key is not None))
+        elif self._parts.receipts.is_processed(key):
+            self._parts.out.acknowledge(key)
+
+    def _on_forgotten(self, envelope: Envelope, now: float) -> None:
+        if envelope.room is UNSET:
+            raise ProtocolError("forgotten without room")
+        self._parts.rooms.message(envelope.room, envelope, now)
+
+    def _on_joined(self, envelope: Envelope, now: float) -> None:
+        self._parts.rooms.joined(envelope, now)
+
+    def _on_left(self, envelope: Envelope, now: float) -> None:
+        self._parts.rooms.left(envelope, now)
+
+    def _on_reply(self, envelope: Envelope, now: float) -> None:
+        if envelope.re is UNSET:
+            raise ProtocolError("reply without re")
+        question = self._parts.questions.find(envelope.re)
+        if question is None:
+            return
+        value = None if envelope.payload is UNSET else envelope.payload
+        if question.kind == "publish":
+            # Checked first: what is not an answer must not count as one.
+            value = seq_of(envelope)
+        self._parts.questions.answered(envelope.re)
+        if question.kind == "token":
+            self._parts.renewal.done()
+            self._parts.renewal.expires(now, convert(envelope, TokenInfo).seconds)
+        else:
+            self._parts.actions.append(do.Resolve(envelope.re, value))
+
+    def _on_error(self, envelope: Envelope, now: float) -> None:
+        info = convert(envelope, ErrorInfo)
+        after = info.retry_after_ms
+        error = RequestFailed(
+            info.code, info.text, retry=info.retry, path=info.path, retry_after_ms=after, data=info.data
+        )
+        if envelope.re is UNSET:
+            self._parts.actions.append(do.Complained(error))
+            return
+        question = self._parts.questions.answered(envelope.re)
+        if question is None:
+            # The call was withdrawn.
+            return
+        if question.kind == "token":
+            self._parts.actions.append(do.Complained(error))
+            self._parts.renewal.failed(now, None if after is None else after / 1000)
+        elif question.kind in ("join", "rejoin", "leave"):
+            self._parts.rooms.failed(envelope.re, question, error, now)
+        else:
+            self._parts.actions.append(do.Reject(envelope.re, error))
+
+    def _on_skipped(self, envelope: Envelope, now: float) -> None:
+        self._parts.rooms.skipped(envelope)
+
+    def _on_member(self, envelope: Envelope, now: float) -> None:
+        self._parts.rooms.member(envelope)
+
+    def _on_token_expiring(self, envelope: Envelope, now: float) -> None:
+        self._parts.renewal.wanted(now, is_late=envelope.type == "token_expired")
+        if self._parts.renewal.begins(now):
+            self._parts.actions.append(do.Renew())
+
+    def _on_received(self, envelope: Envelope, now: float) -> None:
+        self._parts.session.acknowledged(convert(envelope, Count).count)
+
+    def _on_ping(self, envelope: Envelope, now: float) -> None:
+        self._parts.vouching.pinged(now)
+        self._parts.out.send("pong")
+        self._parts.out.tell(now)
+
+    def _on_pong(self, envelope: Envelope, now: float) -> None:
+        if envelope.ts is not UNSET:
+            self._parts.clock.answered(envelope.ts, now)
+
+    def _on_window(self, envelope: Envelope, now: float) -> None:
+        window = convert(envelope, WindowInfo)
+        name = envelope.room
+        if name is not UNSET and self._parts.reports.changed(name, window.bytes):
+            self._parts.out.tell(now, name)
+
+    def _on_second_welcome(self, envelope: Envelope, now: float) -> None:
+        raise ProtocolError("a second welcome")
+
+
+_HANDLERS: dict[str, Callable[[Incoming, Envelope, float], None]] = {
+    "welcome": Incoming._on_second_welcome,
+    "message": Incoming._on_message,
+    "forgotten": Incoming._on_forgotten,
+    "joined": Incoming._on_joined,
+    "left": Incoming._on_left,
+    "reply": Incoming._on_reply,
+    "error": Incoming._on_error,
+    "skipped": Incoming._on_skipped,
+    "member_joined": Incoming._on_member,
+    "member_left": Incoming._on_member,
+    "token_expiring": Incoming._on_token_expiring,
+    "token_expired": Incoming._on_token_expiring,
+    "received": Incoming._on_received,
+    "ping": Incoming._on_ping,
+    "pong": Incoming._on_pong,
+    "window": Incoming._on_window,
+}

@@ -1,0 +1,76 @@
+"""What the machine is made of: each part keeps one thing, and the machine's modules share them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from fanwire.client.actions import Action
+from fanwire.client.clock_offset import ClockOffset
+from fanwire.client.codec import Codec
+from fanwire.client.lifecycle import Lifecycle
+from fanwire.client.outgoing import Outgoing
+from fanwire.client.questions import Questions
+from fanwire.client.receipts import Receipts
+from fanwire.client.renewal import Renewal
+from fanwire.client.reports import Reports
+from fanwire.client.rooms import Rooms
+from fanwire.client.session import Session
+from fanwire.client.vouching import Vouching
+
+__all__ = ["Parts"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one machine.
+
+    Attributes:
+        actions: where what is to be done is added.
+        lifecycle: the state.
+        session: id and counts.
+        questions: own messages that the server has not answered.
+        receipts: messages to this client alone.
+        reports: what the application has taken.
+        clock: the server's.
+        vouching: pongs that were not asked for.
+        renewal: when there has to be a new token.
+        out: sends.
+        rooms: the rooms that are joined or being joined.
+    """
+
+    actions: list[Action]
+    lifecycle: Lifecycle
+    session: Session
+    questions: Questions
+    receipts: Receipts
+    reports: Reports
+    clock: ClockOffset
+    vouching: Vouching
+    renewal: Renewal
+    out: Outgoing
+    rooms: Rooms
+
+    @classmethod
+    def made(cls, codec: Codec, renewal: Renewal, *, name: str, max_frames: int, max_bytes: int) -> Parts:
+        """New ones; see `Machine` for the arguments."""
+        actions: list[Action] = []
+        session = Session(max_frames, max_bytes)
+        questions = Questions(max_frames, max_bytes)
+        reports = Reports()
+        clock = ClockOffset()
+        out = Outgoing(codec, actions, questions, session, reports, name=name)
+        dice = Random(name)  # noqa: S311 - spreads load, hides nothing
+        return cls(
+            actions=actions,
+            lifecycle=Lifecycle(actions),
+            session=session,
+            questions=questions,
+            receipts=Receipts(),
+            reports=reports,
+            clock=clock,
+            vouching=Vouching(),
+            renewal=renewal,
+            out=out,
+            rooms=Rooms(actions, questions, session, out, dice, clock, reports),
+        )

@@ -1,0 +1,114 @@
+"""The rooms of a client by name, and what takes one out or asks for it once more. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import UNSET
+
+from fanwire.client.actions import Action, Left, Reject
+from fanwire.client.due import Due
+from fanwire.client.membership import Membership
+from fanwire.client.message import Position
+from fanwire.client.outgoing import Outgoing
+from fanwire.client.questions import Questions
+from fanwire.client.reports import Reports
+from fanwire.errors import FanwireError, RequestFailed
+
+__all__ = ["LEFT_MEANWHILE", "Registry", "since_of"]
+
+LEFT_MEANWHILE = "left meanwhile"
+
+
+class Registry:
+    """Memberships by the names of their rooms.
+
+    Args:
+        actions: where what is to be done is added.
+        questions: what the server has not answered.
+        out: sends.
+        reports: what the application has taken.
+    """
+
+    __slots__ = ("_actions", "_due", "_out", "_questions", "_reports", "_rooms")
+
+    def __init__(self, actions: list[Action], questions: Questions, out: Outgoing, reports: Reports) -> None:
+        self._actions = actions
+        self._questions = questions
+        self._out = out
+        self._reports = reports
+        self._rooms: dict[str, Membership] = {}
+        self._due = Due()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rooms
+
+    def __iter__(self) -> Iterator[Membership]:
+        return iter(self._rooms.values())
+
+    @property
+    def deadline(self) -> float | None:
+        """The earliest deadline of a room; None: no room has one."""
+        return self._due.deadline
+
+    @property
+    def due(self) -> list[Membership]:
+        """The rooms with a deadline."""
+        return self._due.rooms
+
+    def get(self, name: str) -> Membership | None:
+        """A room; None: there is no such room."""
+        return self._rooms.get(name)
+
+    def add(self, room: Membership) -> None:
+        """A room is asked for, or the server has joined it."""
+        self._rooms[room.room] = room
+
+    def look(self, room: Membership) -> None:
+        """The deadline of a room may have changed."""
+        self._due.look(room)
+
+    def begin_again(self) -> None:
+        """The session is another one: no room has a deadline."""
+        self._due.clear()
+
+    def end_all(self, error: FanwireError | None) -> None:
+        """Ends all rooms."""
+        self._actions += [Left(name, error) for name in self._rooms]
+        self._rooms.clear()
+        self._due.clear()
+
+    def rejoin(self, room: Membership) -> None:
+        """Asks for a room once more, from where the application stands."""
+        room.join_key = self._out.ask("join", room.room, since_of(room.asks()))
+        self._questions[room.join_key].kind = "rejoin"
+
+    def go_on(self, room: Membership) -> None:
+        """An answer about a room has come: asks for what was missed, if that has waited for the answer."""
+        if room.wants_to_catch_up:
+            self.rejoin(room)
+        self._due.look(room)
+
+    def end(self, name: str, error: FanwireError | None = None) -> None:
+        """Takes a room out, and tells the application that it has ended; None: the application wanted it."""
+        if self.forget(name, error or RequestFailed("not_joined", LEFT_MEANWHILE)):
+            self._actions.append(Left(name, error))
+
+    def forget(self, name: str, error: FanwireError | None = None) -> bool:
+        """Takes a room out, and fails a first join that waits with the error; False: there is no such room."""
+        room = self._rooms.pop(name, None)
+        self._due.drop(name)
+        self._reports.left(name)
+        if room is None:
+            return False
+        if room.join_key:
+            question = self._questions.answered(room.join_key)
+            if question is not None and question.kind == "join" and error is not None:
+                self._actions.append(Reject(room.join_key, error))
+        return True
+
+
+def since_of(position: Position | None) -> Any:
+    """The payload of a join that continues there."""
+    return UNSET if position is None else {"since": {"epoch": position.epoch, "seq": position.seq}}

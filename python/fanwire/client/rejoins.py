@@ -1,0 +1,60 @@
+"""When a room is joined again that the server could not let in for the time being. Pure."""
+
+from __future__ import annotations
+
+from random import Random
+
+from fanwire.client.membership import MAX_RETRIES, Membership
+from fanwire.errors import RequestFailed
+
+__all__ = ["PACE", "PASSING", "Rejoins"]
+
+RETRY = 1.0
+"""Seconds before a room is joined again that the server could not let in; doubled with each time."""
+RETRY_CAP = 30.0
+"""Seconds between two attempts at most, unless the server asks for more."""
+PASSING = frozenset({"internal"})
+"""Errors that may be gone the next time, even if the server does not say so: a failing `authorize` is mended."""
+PACE = 0.02
+"""Seconds between two rooms that are joined again, at least, once the server has refused one for its rate: 128, as many
+as it allows unless told otherwise, take less than three."""
+
+
+class Rejoins:
+    """The times of one client's rooms.
+
+    Args:
+        random: the dice.
+    """
+
+    __slots__ = ("_next", "_random")
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        # When the last of the rooms comes that were refused for the rate.
+        self._next = 0.0
+
+    def begin_again(self) -> None:
+        """The session is another one, and so is its rate."""
+        self._next = 0.0
+
+    def soon(self, room: Membership, now: float) -> None:
+        """The server has ended the membership for a reason that may have passed: the room is joined again soon."""
+        room.retry_at = now + RETRY * self._random.uniform(0.5, 1.0)
+
+    def later(self, room: Membership, error: RequestFailed, now: float) -> bool:
+        """The server has refused to let a room in again. Sets when to try once more; returns whether to try at all."""
+        after = 0.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
+        if error.code == "rate_limited" and error.retry:
+            # The rate is the client's and not the room's: were all to come again at once, all but the first would be
+            # refused again, and a client that is refused too often is closed. So they queue, however long that takes.
+            wait = after if error.retry_after_ms is not None else RETRY
+            room.retry_at = self._next = max(now, self._next) + max(PACE, wait)
+        elif (error.retry or error.code in PASSING) and room.retries < MAX_RETRIES:
+            bound = min(RETRY_CAP, RETRY * 2.0**room.retries)
+            room.retries += 1
+            # Clients that one server has refused together do not come again together.
+            room.retry_at = now + max(after, bound * self._random.uniform(0.5, 1.0))
+        else:
+            return False
+        return True

@@ -1,0 +1,278 @@
+"""A client at work: the machine and its driver, the calls that wait for an answer, the rooms and the messages.
+
+It does what the machine wants done for the application. `Client` shows it to the application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from random import SystemRandom
+from typing import Any, Protocol
+
+from fanwire.client import actions as do
+from fanwire.client.backoff import Backoff
+from fanwire.client.callbacks import tell
+from fanwire.client.calls import Call, Calls
+from fanwire.client.codec import Codec
+from fanwire.client.driver import Driver
+from fanwire.client.errors import CLOSED
+from fanwire.client.gate import Gate
+from fanwire.client.machine import Machine
+from fanwire.client.messages import Messages
+from fanwire.client.open_rooms import OpenRooms
+from fanwire.client.options import Options
+from fanwire.client.renewal import Renewal
+from fanwire.deadline import within
+from fanwire.errors import Closed
+from fanwire.state import ConnectionState
+
+__all__ = ["Runtime"]
+
+logger = logging.getLogger("fanwire.client")
+
+
+class Runtime:
+    """One client, in the loop that it was started in.
+
+    Args:
+        options: what `connect` was given.
+
+    Attributes:
+        machine: decides.
+        driver: connects; there is none before the start.
+        rooms: the rooms of the application.
+        messages: those to this client alone.
+        on_state: the callbacks of the application.
+        unreadable: payloads that could not be decoded.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._codec = Codec(options.encoding)
+        # Jitter need not be secret, but forked processes must not share their dice.
+        dice = SystemRandom()
+        self.machine = Machine(
+            self._codec,
+            Backoff(dice, max_attempts=options.max_attempts, first_attempts=options.first_attempts),
+            Renewal(dice),
+            name=secrets.token_hex(6),
+            is_renewable=callable(options.token),
+            heartbeat=options.heartbeat,
+        )
+        self.driver: Driver
+        self._loop: asyncio.AbstractEventLoop
+        self._is_started = False
+        self._calls = Calls(self._withdraw)
+        self._gate = Gate(self._is_full)
+        self._changed = asyncio.Event()
+        self.rooms = OpenRooms(self, self.machine, self._calls, options.max_queue)
+        # One for all iterations: an application that begins a new one has processed what it had.
+        self.messages = Messages(options.max_queue, self._processed)
+        self._has_dropped = False
+        self.on_state: list[Callable[[ConnectionState], object]] = []
+        self.unreadable = 0
+
+    # What the client calls.
+
+    async def start(self) -> None:
+        """Connects, and waits for the welcome.
+
+        Raises:
+            ConnectionFailed: there will be no connection.
+            Closed: the client was closed meanwhile.
+        """
+        if self._is_started:
+            raise RuntimeError("a client is entered once")
+        self._is_started = True
+        self._loop = asyncio.get_running_loop()
+        options = self._options
+        self.driver = Driver(
+            self.machine,
+            self._codec,
+            self,
+            self._loop,
+            url=options.url,
+            token=options.token,
+            ssl=options.ssl,
+            headers=options.headers or {},
+            open_timeout=options.open_timeout,
+        )
+        self.machine.start()
+        try:
+            self.driver.perform()
+            while self.machine.state is ConnectionState.CONNECTING:
+                await self._next_change()
+        except BaseException:
+            await self.driver.finish()
+            raise
+        if self.machine.state is ConnectionState.CLOSED:
+            await self.driver.finish()
+            raise self.machine.error or Closed(CLOSED)
+
+    async def close(self) -> None:
+        """Ends the session with the closing handshake, within `close_timeout`."""
+        if not self._is_started:
+            return
+        self.machine.close()
+        self.driver.perform()
+        deadline = self._loop.time() + self._options.close_timeout
+        try:
+            while self.machine.state is not ConnectionState.CLOSED and self._loop.time() < deadline:
+                await within(self._next_change(), max(0.0, deadline - self._loop.time()))
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            await self.driver.finish()
+
+    async def ask(self, send: Callable[[], str]) -> Any:
+        """Sends a message once there is room for it, and returns the answer.
+
+        Args:
+            send: gives the message to the machine; returns its id.
+
+        Raises:
+            RequestFailed: the server refuses.
+            FanwireError: the client is closed, or has given up.
+        """
+        await self.until_writable()
+        return await self.answer(self._calls.call(send()))
+
+    # What the rooms call.
+
+    async def until_writable(self) -> None:
+        """Waits until one more message may be sent."""
+        if not self._is_started:
+            raise RuntimeError("a client is used within `async with`")
+        await self._gate.passed()
+
+    async def answer(self, call: Call) -> Any:
+        """Sends what is to be sent, and waits for the answer to a call."""
+        self.perform()
+        return await call.wait()
+
+    def perform(self) -> None:
+        """Sends what is to be sent."""
+        self.driver.perform()
+
+    def report(self, room: str) -> None:
+        """The application has taken so much of a room that the server is to be told."""
+        self.machine.commands.report(room, self._loop.time())
+        self.perform()
+
+    def catch_up(self, room: str) -> None:
+        """The application has place for what it has missed of a room."""
+        self.machine.commands.catch_up(room)
+        self.perform()
+
+    def refresh(self, room: str) -> bool:
+        """Newest values have waited for too long. Returns whether all come again."""
+        return self.machine.commands.refresh(room, self._loop.time())
+
+    async def leave(self, room: str) -> None:
+        """Ends a membership."""
+        await self.rooms.leave(room)
+
+    # What the driver calls.
+
+    def act(self, action: do.Action) -> None:
+        """Does what is not about the connection."""
+        _DO[type(action)](self, action)
+
+    def performed(self) -> None:
+        """All that was to be done is done."""
+        self._gate.look()
+
+    def _do_state(self, action: do.StateChanged) -> None:
+        self._changed.set()
+        if action.state is ConnectionState.CLOSED:
+            self._gate.look()
+            self.messages._end(action.error)
+        tell(self.on_state, action.state)
+
+    def _do_resolve(self, action: do.Resolve) -> None:
+        self._calls.resolve(action.key, action.value)
+
+    def _do_reject(self, action: do.Reject) -> None:
+        self._calls.reject(action.key, action.error)
+
+    def _do_joined(self, action: do.Joined) -> None:
+        self.rooms.joined(action)
+
+    def _do_left(self, action: do.Left) -> None:
+        self.rooms.left(action)
+
+    def _do_deliver(self, action: do.Deliver) -> None:
+        message = action.message
+        session = self.machine.session
+        if message.room is not None:
+            self.rooms.put(message.room, message, session.total, session.size)
+            return
+        key = (action.ack and message.id) or ""
+        dropped = self.messages._put(message, session.total, session.size, key)
+        if dropped and not self._has_dropped:
+            self._has_dropped = True
+            logger.warning("messages to this client are dropped: Client.messages() is read too slowly, or not at all")
+        for key in filter(None, dropped):
+            self.machine.commands.dropped(key)
+
+    def _do_caught_up(self, action: do.CaughtUp) -> None:
+        self.rooms.caught_up(action)
+
+    def _do_gap(self, action: do.GapFound) -> None:
+        self.rooms.gap(action)
+
+    def _do_told(self, action: do.Told) -> None:
+        self.rooms.told(action)
+
+    def _do_member(self, action: do.MemberChanged) -> None:
+        self.rooms.member(action)
+
+    def _do_complained(self, action: do.Complained) -> None:
+        logger.warning("the server says: %s", action.error)
+
+    def _do_not_read(self, action: do.NotRead) -> None:
+        level = logging.DEBUG if self.unreadable else logging.WARNING
+        logger.log(
+            level, "the payload of a %s cannot be read, later ones are only counted: %s", action.type, action.why
+        )
+        self.unreadable += 1
+
+    # Inside.
+
+    def _is_full(self) -> bool:
+        return self.machine.is_full and self.machine.state is not ConnectionState.CLOSED
+
+    async def _next_change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _withdraw(self, key: str) -> None:
+        self.machine.commands.withdraw(key)
+        self.perform()
+
+    def _processed(self, key: str) -> None:
+        self.machine.commands.processed(key)
+        self.perform()
+
+
+class _Does(Protocol):
+    def __call__(self, runtime: Runtime, action: Any, /) -> None: ...
+
+
+_DO: dict[type, _Does] = {
+    do.StateChanged: Runtime._do_state,
+    do.Resolve: Runtime._do_resolve,
+    do.Reject: Runtime._do_reject,
+    do.Joined: Runtime._do_joined,
+    do.CaughtUp: Runtime._do_caught_up,
+    do.Left: Runtime._do_left,
+    do.Deliver: Runtime._do_deliver,
+    do.GapFound: Runtime._do_gap,
+    do.Told: Runtime._do_told,
+    do.MemberChanged: Runtime._do_member,
+    do.Complained: Runtime._do_complained,
+    do.NotRead: Runtime._do_not_read,
+}

@@ -1,0 +1,35 @@
+"""Reads the history of a room from its log, for the application. Nothing of it goes to the engine."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from fanwire.backplane.base import Backplane
+from fanwire.cluster.logs import Logs
+from fanwire.policy import RoomPolicy
+
+__all__ = ["read_history"]
+
+
+async def read_history(
+    backplane: Backplane, logs: Logs, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
+) -> tuple[str, list[tuple[int, bytes]]]:
+    """The epoch of a room's log, and at most `limit` messages, oldest first, each with its number: the first after a
+    position or, without one, the newest. For the newest all of the room's messages are read, which are `policy.history`
+    at most.
+
+    Raises:
+        Unavailable: the backplane cannot be reached.
+    """
+    log = logs.of(policy)
+    await logs.declare(log)
+    state = await backplane.state(log, room)
+    seq = after[1] if after is not None and after[0] == state.epoch else 0
+    found: deque[tuple[int, bytes]] = deque(maxlen=limit if after is None else None)
+    while seq < state.seq and (after is None or len(found) < limit):
+        messages, _ = await backplane.read(log, room, seq, state.seq)
+        if not messages:
+            break
+        found.extend((message.seq, message.data) for message in messages)
+        seq = messages[-1].seq
+    return state.epoch, list(found)[:limit]

@@ -1,0 +1,103 @@
+//! What the system's scheduler is told of the engine's threads, which may share one core with the host's loop. Both are
+//! wishes: a system that does not know them, or does not grant them, schedules as it always does.
+
+#[cfg(target_os = "linux")]
+use std::mem::size_of;
+
+/// The calling thread works in short turns, and its turn should come soon.
+///
+/// With the usual slice of some milliseconds it waits for the slice of the thread that runs, and often for the next tick of
+/// the clock, which comes each 1 to 10 ms. One that asks for a shorter slice runs at once, as long as it has used
+/// no more than its part of the core; that part stays what it is (Linux 6.12, `PREEMPT_SHORT`).
+pub fn prompt() {
+    #[cfg(target_os = "linux")]
+    change(|wish| wish.runtime = SLICE_NS);
+}
+
+/// The calling thread interrupts no other when it has something to do; its part of the core stays what it is
+/// (`SCHED_BATCH`, sched(7)).
+pub fn patient() {
+    #[cfg(target_os = "linux")]
+    change(|wish| wish.policy = libc::SCHED_BATCH as u32);
+}
+
+/// `struct sched_attr` as sched_setattr(2) has it, in its first version.
+#[cfg(target_os = "linux")]
+#[repr(C)]
+#[derive(Debug, Default)]
+struct Wish {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+/// Changes what the calling thread has, unless the operator has chosen another policy for the process.
+#[cfg(target_os = "linux")]
+fn change(edit: impl FnOnce(&mut Wish)) {
+    const SIZE: u32 = size_of::<Wish>() as u32;
+    let mut wish = Wish::default();
+    // SAFETY: the kernel writes at most `SIZE` bytes, which `wish` has, and any bytes are integers. 0 is the calling thread.
+    let got = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut wish, SIZE, 0) };
+    if got != 0 || wish.policy != libc::SCHED_OTHER as u32 {
+        return;
+    }
+    edit(&mut wish);
+    wish.size = SIZE;
+    // SAFETY: the kernel reads `size` bytes, which `wish` has, and keeps no pointer.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wish, 0) };
+}
+
+/// A tenth of a millisecond, the least that there is.
+#[cfg(target_os = "linux")]
+const SLICE_NS: u64 = 100_000;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn now() -> (u32, i32, u64) {
+        let mut wish = Wish::default();
+        // SAFETY: as in `change`.
+        let got = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut wish, size_of::<Wish>(), 0) };
+        assert_eq!(got, 0);
+        (wish.policy, wish.nice, wish.runtime)
+    }
+
+    fn other(policy: i32) {
+        let zero = libc::sched_param { sched_priority: 0 };
+        // SAFETY: the kernel reads one `sched_param`.
+        assert_eq!(unsafe { libc::sched_setscheduler(0, policy, &raw const zero) }, 0);
+    }
+
+    #[test]
+    fn a_prompt_thread_keeps_its_policy_and_its_nice_value() {
+        // SAFETY: on Linux this is the calling thread's.
+        assert_eq!(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 3) }, 0);
+        let before = now();
+        prompt();
+        let (policy, nice, slice) = now();
+        assert_eq!((policy, nice), (libc::SCHED_OTHER as u32, 3));
+        // An older system does not tell slices.
+        assert_eq!(slice, if before.2 == 0 { 0 } else { SLICE_NS });
+    }
+
+    #[test]
+    fn a_patient_thread_is_batch_work() {
+        patient();
+        assert_eq!(now().0, libc::SCHED_BATCH as u32);
+    }
+
+    #[test]
+    fn what_the_operator_has_chosen_stays() {
+        other(libc::SCHED_IDLE);
+        let before = now();
+        prompt();
+        patient();
+        assert_eq!(now(), before);
+    }
+}
