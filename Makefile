@@ -36,7 +36,7 @@ test-python: $(VENV)/dev ## units, contracts, and the real engine over real sock
 	$(PYTEST) -q -n $(WORKERS) --dist worksteal --ignore tests/typecheck
 
 .PHONY: autobahn
-autobahn: $(VENV)/dev ## the Autobahn suite, compared case by case (skipped where there is no Python 2.7)
+autobahn: $(VENV)/dev ## the Autobahn suite, compared case by case (skipped where there is no Python 2.7, but in CI)
 	$(BIN)/python tests/autobahn/run.py
 
 .PHONY: soak

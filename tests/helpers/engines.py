@@ -32,10 +32,14 @@ def started(**settings: Any) -> Engine:
         "slow_code": 4008,
     }
     engine = Engine(**(defaults | settings))
-    engine.add_rule("values", delivery="latest", **RULE)
-    # What a test adds comes before the rest.
-    engine.add_rule("r*", delivery="reliable", **RULE)
+    add_rules(engine)
     return engine
+
+
+def add_rules(engine: Engine) -> None:
+    """Rooms of latest values, and rooms with a history. What a test adds is for rooms of other names."""
+    engine.add_rule("values", delivery="latest", **RULE)
+    engine.add_rule("r*", delivery="reliable", **RULE)
 
 
 class Session:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 import uvloop
 from helpers.behind import Before
 from helpers.edge import Edge, program_of
+from helpers.nodes import Cluster, cluster
+from helpers.program import Program
+from helpers.programs import APP, Run
 from helpers.serving import Book
 
 from fanwire.client.backoff import Backoff
@@ -66,3 +71,20 @@ def eager_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients wait 2 s at most before they come back. Where connections seldom last long enough to count as a success,
     the usual minute would keep them away most of the time."""
     monkeypatch.setattr("fanwire.client.runtime.Backoff", partial(Backoff, cap=2.0))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs `fanwire serve` where the program `app` is."""
+    (tmp_path / "app.py").write_text(APP)
+
+    def run(*args: str, **options: Any) -> Program:
+        return Program("serve", *args, cwd=tmp_path, **options)
+
+    return run
+
+
+@pytest_asyncio.fixture(params=["memory", "nats"])
+async def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with cluster(request.param, tmp_path) as made:
+        yield made

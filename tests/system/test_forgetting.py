@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from helpers.nodes import Cluster, cluster
+from helpers.nodes import Cluster
 from helpers.serving import Book
 from helpers.talk import Talk
 from helpers.wait import until, within
 
 import fanwire
-
-
-@pytest_asyncio.fixture(params=["memory", "nats"])
-async def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with cluster(request.param, tmp_path) as made:
-        yield made
 
 
 def with_rooms(server: Book) -> Book:

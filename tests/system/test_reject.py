@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pydantic
 import pytest
+from helpers.rejecting import no
 from helpers.serving import Book
 from helpers.talk import Talk
 from helpers.wait import until, within
@@ -21,10 +22,6 @@ from fanwire import Reject
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 NO = {"code": "out_of_stock", "text": "3 are left", "retry": True, "retry_after_ms": 1500, "data": {"left": 3}}
-
-
-def no() -> Reject:
-    return Reject("out_of_stock", "3 are left", data={"left": 3}, retry_after=1.5)
 
 
 def raises(*args: Any) -> Any:
@@ -348,140 +345,3 @@ async def test_a_rejection_out_of_a_group_of_tasks_is_one(caplog: pytest.LogCapt
     async with server, await Talk.open(server) as talk:
         assert (await talk.ask("order"))["payload"] == NO
     assert quiet(caplog)
-
-
-# Which message it is.
-
-
-@CODECS
-async def test_handlers_know_the_id_of_their_message(codec: str) -> None:
-    ids: list[str | None] = []
-
-    async def later(conn: fanwire.Connection) -> str | None:
-        await asyncio.sleep(0)
-        return conn.message_id
-
-    def plain(conn: fanwire.Connection, payload: Any) -> str | None:
-        return conn.message_id
-
-    async def waits(conn: fanwire.Connection, payload: Any) -> list[str | None]:
-        task = asyncio.ensure_future(later(conn))
-        first = conn.message_id
-        await asyncio.sleep(0)
-        thread = await asyncio.to_thread(lambda: conn.message_id)
-        return [first, conn.message_id, await task, thread]
-
-    server = Book()
-    server.on("plain")(plain)
-    server.on("waits")(waits)
-    server.on_message(plain)
-    server.on_join(lambda conn, room: ids.append(conn.message_id))
-    async with server, await Talk.open(server, "/a", codec=codec) as talk:
-        await talk.hear("joined")
-        for kind in ("plain", "message"):
-            answer = await talk.ask(kind)
-            assert answer["payload"] == answer["re"]
-        answer = await talk.ask("waits")
-        assert answer["payload"] == [answer["re"]] * 4
-        # Two in a row, the second of which comes while the first is handled.
-        names = [await talk.say("waits"), await talk.say("plain")]
-        answers = [await talk.hear("reply"), await talk.hear("reply")]
-        assert [answer["re"] for answer in answers] == names
-        assert [answers[0]["payload"][1], answers[1]["payload"]] == names
-        assert server.opened[0].message_id is None
-        assert ids == [None]
-
-
-async def test_a_message_without_an_id_has_none() -> None:
-    ids: list[str | None] = []
-    server = Book()
-    server.on_message(lambda conn, message: ids.append(conn.message_id))
-    async with server, await Talk.open(server) as talk, server.client() as raw:
-        await talk.socket.send('{"type":"message","payload":1}')
-        await raw.send("x")
-        await until(lambda: len(ids) == 2)
-        assert ids == [None, None]
-
-
-async def test_a_handler_may_wait_for_its_own_client_to_acknowledge() -> None:
-    async def ask(conn: fanwire.Connection, payload: Any) -> str:
-        await conn.send("are you sure?", ack=True)
-        return "done"
-
-    server = Book()
-    server.on("ask")(ask)
-    async with server, fanwire.connect(server.url) as client:
-        answer = asyncio.ensure_future(client.request("ask"))
-        messages = client.messages()
-        assert (await within(anext(messages))).data == "are you sure?"
-        following = asyncio.ensure_future(anext(messages))
-        assert await within(answer) == "done"
-        following.cancel()
-
-
-class Numbered(Reject):
-    code = 409  # type: ignore[assignment]  # what a beginner writes
-
-    def __init__(self) -> None:
-        Exception.__init__(self)
-
-
-class Broken(Numbered):
-    @property
-    def code(self) -> str:  # type: ignore[override]  # as above
-        raise RuntimeError("no code today")
-
-
-class Late(Reject):
-    retry = 1  # type: ignore[assignment]  # as above
-
-    def __init__(self) -> None:
-        Exception.__init__(self)
-
-
-def with_path() -> Reject:
-    reject = no()
-    reject.path = 7  # type: ignore[assignment]  # as above
-    return reject
-
-
-@CODECS
-@pytest.mark.logs_errors
-@pytest.mark.parametrize("make", [Numbered, Broken, Late, with_path])
-@pytest.mark.parametrize("is_async", [False, True])
-async def test_a_rejection_that_no_client_could_read_is_a_failure_of_its_handler(
-    make: Callable[[], Reject], is_async: bool, codec: str
-) -> None:
-    def refuse(*args: Any) -> Any:
-        raise make()
-
-    async def refuse_later(*args: Any) -> Any:
-        raise make()
-
-    server = Book()
-    server.on("order")(refuse_later if is_async else refuse)
-    server.on("ping-pong")(lambda conn, payload: payload)
-    server.room("closed", join=refuse)
-    async with server, fanwire.connect(server.url, encoding=codec, max_attempts=1) as client:
-        for call in (client.request("order"), client.join("closed")):
-            with pytest.raises(fanwire.RequestFailed) as failed:
-                await within(call)
-            assert failed.value.code == "internal"
-        # The connection is the same one, and goes on.
-        assert await within(client.request("ping-pong", 1)) == 1
-        assert len(server.opened) == 1
-
-
-@CODECS
-async def test_a_time_to_try_again_that_is_far_away_is_one_that_clients_can_read(codec: str) -> None:
-    def refuse(conn: fanwire.Connection, payload: Any) -> None:
-        raise Reject("busy", retry_after=1e300)
-
-    server = Book()
-    server.on("order")(refuse)
-    async with server, fanwire.connect(server.url, encoding=codec, max_attempts=1) as client:
-        with pytest.raises(fanwire.RequestFailed) as failed:
-            await within(client.request("order"))
-        assert failed.value.code == "busy"
-        assert failed.value.retry
-        assert len(server.opened) == 1

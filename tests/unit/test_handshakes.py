@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from helpers.fake_engine import LINKS, FakeEngine, hub_with
+from helpers.door import Door, welcome_of
 from helpers.wait import until, within
 
 import fanwire
-from fanwire.handshake.handshakes import Handshakes, count_of
-from fanwire.handshake.tls import Tls
-from fanwire.health import Counters, Health
+from fanwire.handshake.handshakes import count_of
 from fanwire.identity import ANONYMOUS
 from fanwire.request import Request
 from fanwire.store import Record
@@ -22,52 +19,12 @@ from fanwire.store import Record
 RETRY = ["Retry-After: 1"]
 
 
-class Counted(Counters):
-    def __init__(self) -> None:
-        self.errors: list[str] = []
-
-    def handler_error(self, handler: str) -> None:
-        self.errors.append(handler)
-
-    def internal_error(self, where: str) -> None:
-        self.errors.append(where)
-
-
-class Door:
-    """Handshakes of a hub with an engine that notes what is asked of it."""
-
-    def __init__(self, authenticate: Any = None, **options: Any) -> None:
-        self.engine = FakeEngine()
-        self.counted = Counted()
-        self.hub, authentication = hub_with(self.engine, authenticate, health=Health(self.counted), **options)
-        tls = Tls(self.hub.engine, None, 1.0, self.hub.spawn)
-        self.handshakes = Handshakes(self.hub, authentication, tls)
-        self._id = 0
-
-    def ask(self, target: str = "/", subprotocol: str | None = None, headers: bytes = b"") -> int:
-        """A request comes; returns its id."""
-        self._id += 1
-        self.handshakes.begin(self._id, (target.encode(), headers, "192.0.2.1", False, False, subprotocol))
-        return self._id
-
-    @property
-    def connections(self) -> list[fanwire.Connection]:
-        return list(self.hub.connections.values())
-
-
-def payload(encoded: bytes) -> dict[str, Any]:
-    welcome = json.loads(encoded)
-    assert welcome["type"] == "welcome"
-    found: dict[str, Any] = welcome["payload"]
-    return found
-
-
 async def test_without_authentication_a_client_is_in_at_once() -> None:
     door = Door()
     asked = door.ask("/a?b=c", headers=b"X-One: 1\r\nX-Two: 2")
     assert door.engine.accepted == {asked: (None, b"", 1.0)}
     (connection,) = door.connections
-    assert (connection.id, connection._link) == (asked + LINKS, asked + LINKS)
+    assert (connection.id, connection._link) == (door.links[asked].id, door.links[asked].id)
     assert (connection.identity, connection.session, connection.state) == (None, None, fanwire.ConnectionState.OPEN)
     assert (connection.request.path, connection.request.query, connection.request.remote) == (
         "/a", {"b": "c"}, "192.0.2.1",
@@ -116,7 +73,7 @@ async def test_a_client_with_a_codec_has_a_session_and_is_told() -> None:
     (connection,) = door.connections
     assert session == "json"
     assert connection._session is not None
-    told = payload(first)
+    told = welcome_of(first)
     assert (told["session"], told["resumed"], told["received"]) == (connection.session, False, 0)
     assert "reason" not in told
 
@@ -152,7 +109,7 @@ async def test_refused(error: BaseException, answer: tuple[int, list[str], str],
     asked = door.ask()
     await until(lambda: door.engine.refused == {asked: answer})
     assert not door.connections
-    assert not door.counted.errors
+    assert not door.errors
 
 
 @pytest.mark.logs_errors
@@ -171,7 +128,7 @@ async def test_whatever_else_is_raised_is_500(error: BaseException, is_async: bo
     door = Door(failing(error, is_async))
     asked = door.ask()
     await until(lambda: door.engine.refused == {asked: (500, [], "authenticate failed")})
-    assert door.counted.errors == ["authenticate"]
+    assert door.errors == ["authenticate"]
 
 
 async def test_one_that_takes_too_long_is_503_and_cancelled() -> None:
@@ -184,7 +141,7 @@ async def test_one_that_takes_too_long_is_503_and_cancelled() -> None:
             ended.set()
         return "ann"
 
-    door = Door(hang, config={"handshake_timeout": 0.01})
+    door = Door(hang, handshake_timeout=0.01)
     asked = door.ask()
     await within(ended.wait())
     await until(lambda: door.engine.refused == {asked: (503, RETRY, "authenticate took too long")})
@@ -222,19 +179,22 @@ async def test_authenticate_is_cancelled_when_the_peer_leaves(turns: int) -> Non
     asked = door.ask()
     for _ in range(turns):
         await asyncio.sleep(0)
-    door.handshakes.gone(asked)
+    door.leave(asked)
     await until(lambda: ended == ["cancelled"])
     await until(lambda: not door.handshakes._waiting)
     assert not door.connections
 
 
 async def test_who_has_left_is_no_connection() -> None:
-    door = Door()
-    door.engine.absent.add(1)
+    def leave(request: Request) -> str:
+        door.links[next(iter(door.links))].leaves()
+        return "ann"
+
+    door = Door(leave)
     door.ask()
-    door.handshakes.gone(1)
     assert not door.connections
     assert not door.hub.carriers
+    assert not door.engine.accepted
 
 
 @pytest.mark.parametrize("turns", [0, 5])
@@ -264,10 +224,11 @@ async def test_one_that_answers_after_the_stop_lets_nobody_in() -> None:
 
 async def test_an_engine_that_has_ended_is_no_error() -> None:
     door = Door()
-    door.engine.is_closed = True
-    door.ask()
+    link = door.engine.ask()
+    door.engine.shutdown(0)
+    door.handshakes.begin(link.request, (b"/", b"", "192.0.2.1", False, False, None))
     assert not door.connections
-    assert not door.counted.errors
+    assert not door.errors
 
 
 @pytest.mark.logs_errors
@@ -280,14 +241,14 @@ async def test_an_error_of_the_server_is_500(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("fanwire.handshake.handshakes.open_websocket", fail)
     asked = door.ask()
     assert door.engine.refused == {asked: (500, [], "the handshake failed")}
-    assert door.counted.errors == ["handshake"]
+    assert door.errors == ["handshake"]
 
 
 # Users.
 
 
 async def test_one_with_too_many_connections_is_429() -> None:
-    door = Door(lambda request: "ann", config={"max_user_connections": 1})
+    door = Door(lambda request: "ann", max_user_connections=1)
     door.ask()
     asked = door.ask()
     assert door.engine.refused[asked][:2] == (429, ["Retry-After: 5"])
@@ -351,13 +312,13 @@ async def test_a_session_goes_on() -> None:
     assert (conn, encoding, received, farewell, rate) == (
         connection.id, "json", 7, (4503, "another connection uses this session"), 1.0,
     )  # fmt: skip
-    told = payload(accepted)
+    told = welcome_of(accepted)
     assert (told["session"], told["resumed"], told["received"]) == (session.id, True, 3)
     for reason, first in refused.items():
-        told = payload(first)
+        told = welcome_of(first)
         assert (told["resumed"], told["received"], told["reason"]) == (False, 0, reason)
         assert told["session"] != session.id
-    assert (connection._link, door.connections) == (asked + LINKS, [connection])
+    assert (connection._link, door.connections) == (door.links[asked].id, [connection])
 
 
 @pytest.mark.parametrize("who", ["bob", None])
@@ -368,7 +329,7 @@ async def test_anothers_session_is_unknown(who: str | None) -> None:
     session = door.connections[0]._session
     assert session is not None
     asked = door.ask(f"/?session={session.id}&received=0", "fanwire.v1.json")
-    assert payload(door.engine.accepted[asked][1])["reason"] == "unknown"
+    assert welcome_of(door.engine.accepted[asked][1])["reason"] == "unknown"
     assert len(door.connections) == 2
 
 
@@ -378,7 +339,7 @@ async def test_a_session_of_another_node(is_async: bool) -> None:
     door = Door(lambda request: "ann", store=Store(record, is_async))
     asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
     await until(lambda: asked in door.engine.accepted)
-    told = payload(door.engine.accepted[asked][1])
+    told = welcome_of(door.engine.accepted[asked][1])
     assert (told["resumed"], told["reason"], told["rooms"]) == (False, "other node", {"a": {"epoch": "e", "seq": 7}})
 
 
@@ -389,8 +350,8 @@ async def test_a_store_that_fails_keeps_nobody_out(error: BaseException, is_asyn
     door = Door(store=Store(error, is_async))
     asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
     await until(lambda: asked in door.engine.accepted)
-    assert payload(door.engine.accepted[asked][1])["reason"] == "unknown"
-    assert len(door.counted.errors) == 1
+    assert welcome_of(door.engine.accepted[asked][1])["reason"] == "unknown"
+    assert len(door.errors) == 1
 
 
 @pytest.mark.logs_errors
@@ -399,10 +360,10 @@ async def test_a_store_that_hangs_keeps_nobody_out() -> None:
         async def _load(self) -> None:
             await asyncio.Event().wait()
 
-    door = Door(store=Hanging(None, True), config={"handshake_timeout": 0.01})
+    door = Door(store=Hanging(None, True), handshake_timeout=0.01)
     asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
     await until(lambda: asked in door.engine.accepted)
-    assert payload(door.engine.accepted[asked][1])["reason"] == "unknown"
+    assert welcome_of(door.engine.accepted[asked][1])["reason"] == "unknown"
 
 
 async def test_who_leaves_while_the_store_looks_is_no_connection() -> None:
@@ -412,8 +373,7 @@ async def test_who_leaves_while_the_store_looks_is_no_connection() -> None:
 
     door = Door(store=Hanging(None, True))
     asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
-    door.engine.absent.add(asked)
-    door.handshakes.gone(asked)
+    door.leave(asked)
     await until(lambda: not door.handshakes._waiting)
     assert not door.connections
 

@@ -10,9 +10,10 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from helpers.fake_engine import FakeEngine, hub_with
+from helpers.hosted import Hosted
 from helpers.wait import DEADLINE, until
 
+from fanwire._engine import Engine
 from fanwire.handshake import newcomers as module
 from fanwire.handshake.newcomers import Newcomers
 from fanwire.handshake.tls import Tls
@@ -22,8 +23,8 @@ class Door:
     """Newcomers with stand-ins on all their sides."""
 
     def __init__(self) -> None:
-        self.engine: Any = FakeEngine()
-        self.hub, _ = hub_with(self.engine)
+        self.engine: Any = mock.Mock(spec=Engine)
+        self.hub = Hosted(engine=lambda **settings: self.engine).hub
         self.handshakes, self.http, self.metrics = mock.Mock(), mock.Mock(), mock.Mock()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls = Tls(self.engine, context, DEADLINE, self.hub.spawn)
@@ -55,14 +56,14 @@ async def test_a_socket_that_speaks_http_goes_to_the_http_side() -> None:
             assert sock.send(b"x") == 1
             assert ours.recv(1) == b"x"
         gone()
-        door.engine._others.left.assert_called_once_with(7)
+        door.engine.left.assert_called_once_with(7)
 
 
 async def test_one_that_has_gone_before_it_was_handed_over_gives_its_place_back() -> None:
     door = Door()
     door.hear("http", 7, (None, b"GET /", "192.0.2.1", True))
     door.http.adopt.assert_not_called()
-    door.engine._others.left.assert_called_once_with(7)
+    door.engine.left.assert_called_once_with(7)
 
 
 async def test_a_peer_that_speaks_no_tls_is_over() -> None:
@@ -73,7 +74,7 @@ async def test_a_peer_that_speaks_no_tls_is_over() -> None:
         door.hear("tls", 7, (theirs.detach(), "192.0.2.1"))
         assert list(door.tls.newcomers) == [7]
         await until(lambda: not door.tls.newcomers)
-    door.engine._others.feed.assert_called_once_with(7, 7, None)
+    door.engine.feed.assert_called_once_with(7, 7, None)
     # What is told of it afterwards is too late.
     door.hear("data", 7, b"HTTP/1.1 408 Request Timeout\r\n\r\n")
     door.hear("finish", 7, "")
@@ -121,7 +122,7 @@ async def test_refusals_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 async def test_the_engine_is_told_whether_the_server_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK", 0.01)
     door = Door()
-    told = door.engine._others.set_ready
+    told = door.engine.set_ready
     door.newcomers.open()
     told.assert_called_once_with(True)
     door.is_ready = False
@@ -131,6 +132,6 @@ async def test_the_engine_is_told_whether_the_server_is_ready(monkeypatch: pytes
     door.is_ready = False
     door.newcomers.close()
     assert told.call_args == mock.call(False)
-    door.engine._others.stop_listening.assert_called_once_with()
+    door.engine.stop_listening.assert_called_once_with()
     door.handshakes.close.assert_called_once_with()
     door.newcomers.abort()

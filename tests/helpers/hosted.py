@@ -1,0 +1,164 @@
+"""A server without sockets: all of the host that clients have to do with, over a fake engine, and clients to play.
+
+What needs the network is not there: listeners, TLS, HTTP, metrics. What an application declares is as with a `Server`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any, cast
+from unittest import mock
+
+from fanwire.application import Application
+from fanwire.authentication import Authenticate, Authentication
+from fanwire.calls import Calls
+from fanwire.codes import CloseCode
+from fanwire.config import Config
+from fanwire.encoding import encode
+from fanwire.fabric import Fabric
+from fanwire.handshake.handshakes import Handshakes
+from fanwire.handshake.newcomers import Newcomers
+from fanwire.handshake.tls import Tls
+from fanwire.health import Counters, Health
+from fanwire.hub import Hub
+from fanwire.limits import Limits
+from fanwire.policy import RoomPolicy
+from fanwire.rejections import Rejections
+from fanwire.rights import Authorize, Rights
+from fanwire.store import MemoryStore, SessionStore
+from helpers.fake.engine import FakeEngine
+from helpers.played import Client
+
+QUIET_TURNS = 12
+"""Turns of the loop in which nothing happens, until all that has nothing to wait for is done. A handler that awaits
+takes one for each step."""
+
+
+class Hosted(Application):
+    """A host over a fake engine. To be made where a loop runs.
+
+    Args:
+        authenticate: as of `Server`; None: everybody is let in.
+        authorize: the same.
+        store: where records of sessions are kept.
+        engine: makes the engine of its settings.
+        config: fields of `Config`.
+
+    Attributes:
+        engine: the fake one.
+        passed: the names of limits that were passed.
+        errors: what has failed: handlers, and parts of the server.
+        handshakes: takes requests, once `hub` was used.
+    """
+
+    def __init__(
+        self,
+        authenticate: Authenticate | None = None,
+        authorize: Authorize | None = None,
+        store: SessionStore | None = None,
+        engine: Callable[..., FakeEngine] = FakeEngine,
+        **config: Any,
+    ) -> None:
+        super().__init__()
+        self.config = Config(**config)
+        self.engine = engine(**self._settings())
+        self.passed: list[str] = []
+        self.errors: list[str] = []
+        health = Health(_Noted(self.errors))
+        calls = Calls(health)
+        timeout = self.config.handshake_timeout
+        self.authentication = Authentication(authenticate, timeout, self.config.token_grace, calls)
+        self.fabric = Fabric(cast("Any", self.engine))
+        limits = Limits(self.config, self.passed.append)
+        self._parts = (limits, store or MemoryStore(1000), Rights(authorize, timeout, calls), health, calls)
+        self.handshakes: Handshakes
+        self._hub: Hub | None = None
+
+    @property
+    def hub(self) -> Hub:
+        """It runs from its first use on."""
+        return self._hub or self.start()
+
+    def start(self) -> Hub:
+        """Makes the parts that need the handlers: from now on it is too late for more of these."""
+        limits, store, rights, health, calls = self._parts
+        rejections = Rejections(lambda handler: None)
+        self._hub = hub = Hub(
+            self.fabric, limits, self._handlers, self._policies, store, rights, self.authentication, rejections, health,
+            calls,
+        )  # fmt: skip
+        tls = Tls(hub.engine, None, 1.0, hub.spawn)
+        self.handshakes = Handshakes(hub, self.authentication, tls)
+        Newcomers(hub, self.handshakes, tls, mock.Mock(), mock.Mock(), lambda: True)
+        return hub
+
+    # What clients do.
+
+    async def connect(self, path: str = "/", codec: str | None = "json", headers: str = "") -> Client:
+        """A client that asks to come in. With a codec it has a session."""
+        subprotocol = None if codec is None else f"fanwire.v1.{codec}"
+        client = Client(self, self.engine.ask(path.encode(), subprotocol, headers.encode()), codec)
+        await self.settle()
+        client.welcome_in()
+        return client
+
+    async def resume(self, old: Client, received: int | None = None, codec: str | None = None) -> Client:
+        """A client that comes back; `received`: another count than its own."""
+        count = old.received if received is None else received
+        client = await self.connect(f"/?session={old.session}&received={count}", codec or old.codec)
+        if client.welcome.get("resumed"):
+            client.received = old.received
+        return client
+
+    # What the application does.
+
+    def publish(self, room: str, data: Any, key: str | None = None, **options: Any) -> int:
+        """See `Server.publish`."""
+        payload, is_json = encode(data)
+        return self.fabric.publish(room, payload, is_json, key, **options)
+
+    async def settle(self) -> None:
+        """Lets all happen that has nothing to wait for."""
+        quiet = 0
+        for _ in itertools.count():
+            self.hub.take_events()
+            await asyncio.sleep(0)
+            quiet = 0 if self.engine.arrivals or len(self.hub.turns) else quiet + 1
+            if quiet >= QUIET_TURNS:
+                return
+
+    async def end(self) -> None:
+        """Ends the engine, and what runs."""
+        self.engine.shutdown(0)
+        self.hub.lifetimes.close()
+        self.hub.calls.cancel()
+
+    # Inside.
+
+    def _settings(self) -> dict[str, Any]:
+        names = ("connection_bytes", "replay_bytes", "history_bytes", "max_rooms", "queue_items", "queue_bytes")
+        settings = {name: getattr(self.config, name) for name in names}
+        return {**settings, "max_nesting": self.config.max_nesting, "slow_code": int(CloseCode.SLOW_CONSUMER)}
+
+    @property
+    def _is_running(self) -> bool:
+        return self._hub is not None
+
+    def _room_added(self, policy: RoomPolicy) -> None:
+        self.engine.add_rule(
+            policy.pattern, delivery=policy.delivery, max_keys=policy.max_keys, max_members=policy.max_members,
+            history=policy.history, history_bytes=policy.history_bytes, history_age=policy.history_age,
+        )  # fmt: skip
+
+
+class _Noted(Counters):
+    def __init__(self, errors: list[str]) -> None:
+        self._errors = errors
+
+    def handler_error(self, handler: str) -> None:
+        self._errors.append(handler)
+
+    def internal_error(self, where: str) -> None:
+        self._errors.append(where)

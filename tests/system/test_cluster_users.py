@@ -1,0 +1,173 @@
+"""Users, their sessions and presence, on several nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from helpers.nodes import Cluster
+from helpers.serving import Book
+from helpers.wait import until, within
+
+import fanwire
+
+
+def token_of(request: fanwire.Request) -> Any:
+    """Whoever says who they are is believed."""
+    return fanwire.Identity(subject=request.credential(("header",)) or "nobody")
+
+
+async def test_a_message_to_a_user_reaches_all_their_connections(nodes: Cluster) -> None:
+    async with (
+        nodes.node(authenticate=token_of) as a,
+        nodes.node(authenticate=token_of) as b,
+        nodes.node(authenticate=token_of) as c,
+        fanwire.connect(a.url, token="ann") as one,
+        fanwire.connect(b.url, token="ann") as two,
+        fanwire.connect(b.url, token="bob") as three,
+    ):
+        await asyncio.sleep(0.1)
+        for server in (a, b, c):
+            server.send_to_user("ann", {"to": "ann"})
+        server.send_to_user("bob", "to bob")
+        for client in (one, two):
+            client_messages = client.messages()
+            assert [(await within(anext(client_messages))).data for _ in range(3)] == [{"to": "ann"}] * 3
+        assert (await within(anext(three.messages()))).data == "to bob"
+
+
+async def test_a_user_is_sent_away_everywhere(nodes: Cluster) -> None:
+    async with (
+        nodes.node(authenticate=token_of) as a,
+        nodes.node(authenticate=token_of) as b,
+        b.client(additional_headers={"Authorization": "Bearer ann"}) as ann,
+        b.client(additional_headers={"Authorization": "Bearer bob"}) as bob,
+    ):
+        await until(lambda: len(b.opened) == 2)
+        a.disconnect_user("ann", reason="go")
+        await within(ann.wait_closed())
+        assert (ann.close_code, ann.close_reason) == (4502, "go")
+        assert bob.close_code is None
+
+
+async def test_a_session_is_revoked_wherever_it_is(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as one, fanwire.connect(b.url) as two:
+        assert one.session is not None
+        a.revoke(one.session)
+        await until(lambda: one.state is fanwire.ConnectionState.CLOSED)
+        assert two.state is fanwire.ConnectionState.OPEN
+
+
+async def test_an_order_reaches_a_node_that_was_cut_off(nodes: Cluster) -> None:
+    async with (
+        nodes.node(authenticate=token_of) as a,
+        nodes.node(authenticate=token_of) as b,
+        b.client(additional_headers={"Authorization": "Bearer ann"}) as ann,
+    ):
+        await until(lambda: b.opened)
+        await nodes.take_away()
+        await until(lambda: not a._is_ready() and not b._is_ready())
+        a.disconnect_user("ann")
+        await nodes.bring_back()
+        await within(ann.wait_closed())
+        assert ann.close_code == 4502
+
+
+def with_presence(server: Book) -> Book:
+    server.room("seen.*", presence=True)
+    return server
+
+
+async def test_presence_over_all_nodes(nodes: Cluster) -> None:
+    async with (
+        with_presence(nodes.node()) as a,
+        with_presence(nodes.node()) as b,
+        fanwire.connect(a.url) as one,
+        fanwire.connect(b.url) as two,
+    ):
+        await until(lambda: a._running.fabric.nodes == b._running.fabric.nodes == 2)
+        here = await one.join("seen.x")
+        there = await two.join("seen.x")
+        await until(lambda: len(here.members) == len(there.members) == 2)
+        assert set(here.members) == set(there.members)
+        assert set(await a.presence("seen.x")) == set(here.members) == set(await b.presence("seen.x"))
+        async with fanwire.connect(b.url) as three:
+            third = await three.join("seen.x")
+            assert len(third.members) == 3
+            await until(lambda: len(here.members) == 3)
+        await until(lambda: len(here.members) == len(there.members) == 2)
+        await there.leave()
+        await until(lambda: len(here.members) == 1)
+        assert len(await b.presence("seen.x")) == 1
+
+
+@pytest.mark.asyncio(loop_factories=["uvloop"])
+@pytest.mark.logs_errors
+async def test_who_was_at_a_node_that_is_gone_is_gone(nodes: Cluster) -> None:
+    async with (
+        with_presence(nodes.node()) as a,
+        with_presence(nodes.node()) as b,
+        fanwire.connect(a.url) as one,
+        fanwire.connect(b.url) as two,
+    ):
+        await until(lambda: a._running.fabric.nodes == 2)
+        here = await one.join("seen.x")
+        await two.join("seen.x")
+        await until(lambda: len(here.members) == 2)
+        # As if it had been killed: nobody says goodbye.
+        assert b._backplane is not None
+        await b._backplane.close()
+        await until(lambda: len(here.members) == 1)
+
+
+async def hello(server: Book, path: str = "/") -> tuple[Any, dict[str, Any]]:
+    """A session of JSON, and its welcome."""
+    client = await server.client(path, subprotocols=["fanwire.v1.json"])
+    return client, json.loads(await within(client.recv()))["payload"]
+
+
+async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) -> None:
+    async with with_presence(nodes.node()) as a, with_presence(nodes.node()) as b:
+        client, welcome = await hello(a)
+        for room in ("log.x", "seen.x"):
+            await client.send(json.dumps({"type": "join", "id": room, "room": room}))
+            assert json.loads(await within(client.recv()))["type"] == "joined"
+        seq = await a.publish_acked("log.x", 1)
+        await until(lambda: b._running.fabric.nodes == 2)
+        await asyncio.sleep(0.7)
+        other, again = await hello(b, f"/?session={welcome['session']}&received=0")
+        assert (again["resumed"], again["reason"]) == (False, "other node")
+        assert set(again["rooms"]) == {"log.x", "seen.x"}
+        position = again["rooms"]["log.x"]
+        assert position["seq"] <= seq
+        await other.send(json.dumps({"type": "join", "id": "1", "room": "log.x", "payload": {"since": position}}))
+        joined = json.loads(await within(other.recv()))
+        assert joined["payload"]["recovered"] is True
+        # The node that had it has let it go.
+        await until(lambda: not a.connections)
+        assert await b.presence("seen.x") == {}
+        _, third = await hello(b, f"/?session={welcome['session']}&received=0")
+        assert third["reason"] in ("other node", "unknown")
+        _, stranger = await hello(b, "/?session=nobodys&received=0")
+        assert stranger["reason"] == "unknown"
+        assert "rooms" not in stranger
+
+
+async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanwire.cluster.following.LINGER", 0.05)
+    async with (
+        with_presence(nodes.node()) as a,
+        with_presence(nodes.node()) as b,
+        fanwire.connect(a.url) as one,
+        fanwire.connect(b.url) as two,
+    ):
+        here = await one.join("seen.x")
+        for _ in range(3):
+            there = await two.join("seen.x")
+            await until(lambda: len(here.members) == 2)
+            await there.leave()
+            await until(lambda: len(here.members) == 1)
+            # Until b has forgotten the room.
+            await until(lambda: "seen.x" not in b._running.fabric._following.rooms)
