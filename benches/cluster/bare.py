@@ -26,7 +26,7 @@ from answering import answer, paced
 from children import URL
 from nats.aio.msg import Msg
 
-from fanwire.collector import calm
+from fanwire.process.gc_tuning import calm
 
 
 class Bare:

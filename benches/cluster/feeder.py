@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from answering import answer
 from children import URL
 
-from fanwire.cluster.parcel import Parcel, pack
+from fanwire.cluster.node_message import Parcel, pack
 
 SLICE = 0.01
 ORIGIN = 0x5EED

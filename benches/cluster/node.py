@@ -25,7 +25,7 @@ from children import URL
 import fanwire
 from fanwire.backplane.nats import NATS
 from fanwire.backplane.subjects import token_of
-from fanwire.collector import calm
+from fanwire.process.gc_tuning import calm
 
 LIMIT = 64 << 20
 OFF = (

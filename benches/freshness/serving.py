@@ -15,7 +15,7 @@ import uvloop
 from place import SERVER_CPU, Warnings, pin
 
 import fanwire
-from fanwire.collector import calm
+from fanwire.process.gc_tuning import calm
 
 COUNTS = ("delivered", "drops", "closed_slow", "closed_unanswered", "pings", "held", "taken_age")
 """What of the server's own figures a report shows, where there is such a figure."""

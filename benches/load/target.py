@@ -25,7 +25,7 @@ from typing import Any
 import uvloop
 
 import fanwire
-from fanwire.collector import calm
+from fanwire.process.gc_tuning import calm
 
 ROOM = "all"
 QUESTION = b"STAT?"

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import fanwire
-from fanwire.encoding import encode
+from fanwire.values.encoding import encode
 
 PAYLOAD = b"x" * 128
 QUOTE = {

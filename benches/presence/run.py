@@ -23,7 +23,7 @@ from typing import Any
 import uvloop
 
 import fanwire
-from fanwire.collector import calm
+from fanwire.process.gc_tuning import calm
 
 ROOM = "hall"
 MASK = b"\x00\x00\x00\x00"

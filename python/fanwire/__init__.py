@@ -17,9 +17,9 @@ from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import Closed, FanwireError, Overloaded, Refused, Reject, Unavailable
-from fanwire.identity import Identity
-from fanwire.policy import Snapshot
-from fanwire.request import Request
+from fanwire.identity.identity import Identity
+from fanwire.identity.request import Request
+from fanwire.rooms.rules import Snapshot
 from fanwire.server import Server
 from fanwire.state import ConnectionState
 

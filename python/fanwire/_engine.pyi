@@ -750,14 +750,15 @@ class Engine:
             limit: messages at most.
 
         Returns:
-            The epoch, and pairs of a number and a parcel (see `fanwire.cluster.parcel`).
+            The epoch, and pairs of a number and a parcel (see `fanwire.cluster.node_message`).
 
         Raises:
             Closed: after `shutdown`, or in a forked process.
         """
 
     def values(self, room: str) -> list[bytes]:
-        """The newest value of each key of a room, as parcels (see `fanwire.cluster.parcel`). Others run meanwhile."""
+        """The newest value of each key of a room, as parcels (see `fanwire.cluster.node_message`). Others run
+        meanwhile."""
 
     def take_values(self, room: str, since_ms: int, values: Sequence[bytes]) -> int:
         """Takes values of another node: those whose keys have none here, or an older one from before the room was
@@ -859,7 +860,7 @@ class Ingress:
 
     def __new__(cls, engine: Engine, room: str, since_ms: int) -> Ingress: ...
     def take(self, data: bytes) -> tuple[int, str | None]:
-        """Takes a message of another node, as `fanwire.cluster.parcel` encodes it.
+        """Takes a message of another node, as `fanwire.cluster.node_message` encodes it.
 
         Returns:
             How many messages of that node the members of this node will not get, including this one if the engine was

@@ -6,8 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar, overload
 
-from fanwire.arguments import ROOM_MAX, TYPE_MAX, check_schema
-from fanwire.checks import (
+from fanwire.config import MOST_COUNT, MOST_SECONDS
+from fanwire.connection import Connection
+from fanwire.protocol.table import RESERVED
+from fanwire.rooms.rules import Policies, RoomPolicy, Rule, Snapshot, check_delivery, parse_rule
+from fanwire.runtime.dispatcher import Method
+from fanwire.runtime.registry import Handlers
+from fanwire.values.arguments import ROOM_MAX, TYPE_MAX, check_schema
+from fanwire.values.checks import (
     check_choice,
     check_flag,
     check_function,
@@ -15,12 +21,6 @@ from fanwire.checks import (
     check_number,
     check_text,
 )
-from fanwire.config import MOST_COUNT, MOST_SECONDS
-from fanwire.connection import Connection
-from fanwire.desk import Method
-from fanwire.hub import Handlers
-from fanwire.policy import Policies, RoomPolicy, Rule, Snapshot, check_delivery, parse_rule
-from fanwire.protocol.table import RESERVED
 
 __all__ = ["Application"]
 

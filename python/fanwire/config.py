@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from fanwire.checks import check_flag, check_integer, check_number, check_text
-from fanwire.encoding import NESTING_LIMIT
 from fanwire.protocol.table import ROOM_MAX
+from fanwire.values.checks import check_flag, check_integer, check_number, check_text
+from fanwire.values.encoding import NESTING_LIMIT
 
 __all__ = ["Config"]
 

@@ -9,22 +9,22 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fanwire._engine import Engine
-from fanwire.arguments import check_delivery_of, check_reason, check_room
-from fanwire.checks import check_choice, check_flag, check_integer, check_number
 from fanwire.codes import CloseCode
-from fanwire.encoding import encode
-from fanwire.inbox import Inbox
-from fanwire.request import Request
-from fanwire.running import id_of_running
-from fanwire.session import Session
+from fanwire.handlers.current_message import id_of_running
+from fanwire.handlers.queue import Inbox
+from fanwire.identity.request import Request
+from fanwire.protocol.session import Session
 from fanwire.state import SERVER, ConnectionState
+from fanwire.values.arguments import check_delivery_of, check_reason, check_room
+from fanwire.values.checks import check_choice, check_flag, check_integer, check_number
+from fanwire.values.encoding import encode
 
 if TYPE_CHECKING:
-    from fanwire.desk import Desk
-    from fanwire.fabric import Fabric
-    from fanwire.memberships import Memberships
-    from fanwire.policy import Policies
-    from fanwire.rights import Answers, Rights
+    from fanwire.rooms.authorization import Answers, Rights
+    from fanwire.rooms.memberships import Memberships
+    from fanwire.rooms.node import Fabric
+    from fanwire.rooms.rules import Policies
+    from fanwire.runtime.dispatcher import Desk
 
 __all__ = ["Connection"]
 

@@ -35,9 +35,9 @@ from http import HTTPStatus
 from typing import Any
 
 from fanwire._engine import Closed, EngineFailed, FanwireError, Overloaded, RoomFull
-from fanwire.checks import check_integer, check_text
 from fanwire.codes import CloseCode
 from fanwire.protocol.table import ERROR_CODE_MAX, ERROR_TEXT_MAX
+from fanwire.values.checks import check_integer, check_text
 
 __all__ = [
     "ENGINE_ERRORS",

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from fanwire.health import Counters
+from fanwire.observability.health import Counters
 
 __all__ = ["Metrics"]
 

@@ -17,7 +17,43 @@ from prometheus_client import CollectorRegistry
 
 from fanwire._engine import Engine
 from fanwire.application import Application
-from fanwire.arguments import (
+from fanwire.backplane.base import Backplane
+from fanwire.client.message import Position
+from fanwire.cluster import Cluster
+from fanwire.cluster.faults import Troubles
+from fanwire.cluster.kept_message import KeptMessage, kept_message
+from fanwire.cluster.session_records import Records
+from fanwire.codes import CloseCode
+from fanwire.config import Config
+from fanwire.connection import Connection
+from fanwire.errors import Closed, EngineFailed
+from fanwire.handlers.calls import Calls
+from fanwire.handshake.admission import Handshakes
+from fanwire.handshake.newcomers import Newcomers
+from fanwire.handshake.tls import Tls
+from fanwire.http.body import Options
+from fanwire.http.server import HttpSide
+from fanwire.http.site import App
+from fanwire.identity.authentication import Authenticate, Authentication
+from fanwire.identity.proxies import Proxies
+from fanwire.listening.listeners import Listeners, Place, Tcp
+from fanwire.listening.shared_port import check_port, port_taken
+from fanwire.metrics import Metrics
+from fanwire.observability.health import Health
+from fanwire.observability.limits import Limits
+from fanwire.process.exit import run_whole
+from fanwire.process.gc_tuning import calm
+from fanwire.process.lifecycle import Lifecycle, Parts
+from fanwire.process.server_arguments import ServerArguments
+from fanwire.process.signals import Signals
+from fanwire.rooms.authorization import Authorize, Rights
+from fanwire.rooms.node import Fabric
+from fanwire.rooms.rules import RoomPolicy
+from fanwire.runtime.registry import Hub
+from fanwire.runtime.rejections import Rejections
+from fanwire.sessions.store import MemoryStore, SessionStore
+from fanwire.timing.deadline import Deadline, bounded
+from fanwire.values.arguments import (
     check_delivery_of,
     check_position,
     check_publish,
@@ -26,44 +62,8 @@ from fanwire.arguments import (
     check_subject,
     ids_of,
 )
-from fanwire.authentication import Authenticate, Authentication
-from fanwire.backplane.base import Backplane
-from fanwire.beside import check_port, port_taken
-from fanwire.calls import Calls
-from fanwire.checks import check_integer, check_number, check_text
-from fanwire.client.message import Position
-from fanwire.cluster import Cluster
-from fanwire.cluster.records import Records
-from fanwire.cluster.troubles import Troubles
-from fanwire.codes import CloseCode
-from fanwire.collector import calm
-from fanwire.config import Config
-from fanwire.connection import Connection
-from fanwire.deadline import Deadline, bounded
-from fanwire.encoding import encode
-from fanwire.errors import Closed, EngineFailed
-from fanwire.fabric import Fabric
-from fanwire.gateway.http import HttpSide
-from fanwire.gateway.http_body import Options
-from fanwire.gateway.http_site import App
-from fanwire.handshake.handshakes import Handshakes
-from fanwire.handshake.newcomers import Newcomers
-from fanwire.handshake.tls import Tls
-from fanwire.health import Health
-from fanwire.hub import Hub
-from fanwire.kept import KeptMessage, kept_message
-from fanwire.lifecycle import Lifecycle, Parts
-from fanwire.limits import Limits
-from fanwire.listeners import Listeners, Place, Tcp
-from fanwire.metrics import Metrics
-from fanwire.policy import RoomPolicy
-from fanwire.proxies import Proxies
-from fanwire.rejections import Rejections
-from fanwire.rights import Authorize, Rights
-from fanwire.server_arguments import ServerArguments
-from fanwire.signals import Signals
-from fanwire.store import MemoryStore, SessionStore
-from fanwire.whole import run_whole
+from fanwire.values.checks import check_integer, check_number, check_text
+from fanwire.values.encoding import encode
 
 __all__ = ["Server"]
 
@@ -655,7 +655,8 @@ class Server(Application):
             signals.restore()
 
     def run(self) -> None:
-        """Runs `serve` on uvloop: the whole program of a server that only serves. See `fanwire.collector`. Where it
+        """Runs `serve` on uvloop: the whole program of a server that only serves. See `fanwire.process.gc_tuning`.
+        Where it
         listens is logged at INFO (logger `fanwire`).
 
         What is left of the application a second after `serve` has returned, such as a function in a thread or a handler

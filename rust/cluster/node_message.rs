@@ -1,6 +1,6 @@
 //! A message between nodes: a message for a room, and the node that it comes from. Pure.
 //!
-//! The layout is that of `python/fanwire/cluster/parcel.py`; a test compares both.
+//! The layout is that of `python/fanwire/cluster/node_message.py`; a test compares both.
 
 use std::str;
 

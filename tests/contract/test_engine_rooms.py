@@ -10,7 +10,7 @@ from helpers.engines import RULE
 from helpers.rig import Peer, Rig, decoded
 
 from fanwire._engine import RoomFull
-from fanwire.cluster.parcel import unpack
+from fanwire.cluster.node_message import unpack
 
 HOUR_MS = 3_600_000
 

@@ -9,7 +9,7 @@ from helpers.engines import RULE
 from helpers.rig import Rig
 
 from fanwire._engine import Overloaded
-from fanwire.cluster.parcel import Parcel, pack, unpack
+from fanwire.cluster.node_message import Parcel, pack, unpack
 
 
 @pytest.fixture

@@ -12,22 +12,22 @@ from typing import Any, cast
 from unittest import mock
 
 from fanwire.application import Application
-from fanwire.authentication import Authenticate, Authentication
-from fanwire.calls import Calls
 from fanwire.codes import CloseCode
 from fanwire.config import Config
-from fanwire.encoding import encode
-from fanwire.fabric import Fabric
-from fanwire.handshake.handshakes import Handshakes
+from fanwire.handlers.calls import Calls
+from fanwire.handshake.admission import Handshakes
 from fanwire.handshake.newcomers import Newcomers
 from fanwire.handshake.tls import Tls
-from fanwire.health import Counters, Health
-from fanwire.hub import Hub
-from fanwire.limits import Limits
-from fanwire.policy import RoomPolicy
-from fanwire.rejections import Rejections
-from fanwire.rights import Authorize, Rights
-from fanwire.store import MemoryStore, SessionStore
+from fanwire.identity.authentication import Authenticate, Authentication
+from fanwire.observability.health import Counters, Health
+from fanwire.observability.limits import Limits
+from fanwire.rooms.authorization import Authorize, Rights
+from fanwire.rooms.node import Fabric
+from fanwire.rooms.rules import RoomPolicy
+from fanwire.runtime.registry import Hub
+from fanwire.runtime.rejections import Rejections
+from fanwire.sessions.store import MemoryStore, SessionStore
+from fanwire.values.encoding import encode
 from helpers.fake.engine import FakeEngine
 from helpers.played import Client
 

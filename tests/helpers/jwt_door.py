@@ -8,8 +8,8 @@ import pytest
 
 from fanwire.auth import JWT, Keys
 from fanwire.errors import Refused
-from fanwire.identity import Identity
-from fanwire.request import Request
+from fanwire.identity.identity import Identity
+from fanwire.identity.request import Request
 from helpers.tokens import NOW, SECRET, showing
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fanwire.listeners import Listeners, Place
+from fanwire.listening.listeners import Listeners, Place
 
 
 def _has_ipv6() -> bool:

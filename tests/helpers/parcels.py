@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 from hypothesis import strategies as st
 
-from fanwire.cluster.parcel import DELIVERIES, Parcel
+from fanwire.cluster.node_message import DELIVERIES, Parcel
 
 HEAD = 30
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from fanwire.request import Request
+from fanwire.identity.request import Request
 
 NOW = 1_700_000_000.0
 """What the clock says where tests have one."""

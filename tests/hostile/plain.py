@@ -11,11 +11,11 @@ from unittest import mock
 from hostile.stand_ins import Http, Loop, Transport
 
 from fanwire.config import Config
-from fanwire.gateway.http_connection import HttpConnection
-from fanwire.gateway.http_shared import ApiKeys, HttpShared
-from fanwire.gateway.http_uvicorn import settings
+from fanwire.http.connection import HttpConnection
+from fanwire.http.shared import ApiKeys, HttpShared
+from fanwire.http.uvicorn import settings
+from fanwire.identity.proxies import Proxies
 from fanwire.metrics import Metrics
-from fanwire.proxies import Proxies
 
 
 class Outcome(NamedTuple):

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from fanwire.client import codec as client
 from fanwire.client.errors import ProtocolError
-from fanwire.encoding import packed as as_msgpack
-from fanwire.reports import Received
-from fanwire.room_desk import Join
-from fanwire.wire import JSON, MSGPACK, Codec, Incoming, Refusal
+from fanwire.protocol.envelopes import JSON, MSGPACK, Codec, Incoming, Refusal
+from fanwire.rooms.commands import Join
+from fanwire.runtime.reports import Received
+from fanwire.values.encoding import packed as as_msgpack
 
 
 class Order(msgspec.Struct):

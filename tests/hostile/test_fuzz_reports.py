@@ -16,8 +16,8 @@ from helpers.talk import Talk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.reports import Received
-from fanwire.wire import JSON, MSGPACK, Codec, Incoming, Refusal
+from fanwire.protocol.envelopes import JSON, MSGPACK, Codec, Incoming, Refusal
+from fanwire.runtime.reports import Received
 
 UNLIMITED = {"message_rate": 0.0, "byte_rate": 0.0, "ping_rate": 0.0, "max_refused": 1 << 30}
 NUMBERS = st.one_of(

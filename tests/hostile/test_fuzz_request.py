@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanwire.errors import Refused
-from fanwire.proxies import Proxies, network_of
-from fanwire.request import Request
+from fanwire.identity.proxies import Proxies, network_of
+from fanwire.identity.request import Request
 
 ascii_text = st.text(st.characters(max_codepoint=127), max_size=60)
 

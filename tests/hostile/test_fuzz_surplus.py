@@ -17,9 +17,9 @@ from hostile.test_fuzz_reports import JSON_PIECES, NAMES, PACKED_PIECES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.reports import Received
-from fanwire.session import UNCOUNTED
-from fanwire.wire import JSON, MSGPACK, Codec, Refusal
+from fanwire.protocol.envelopes import JSON, MSGPACK, Codec, Refusal
+from fanwire.protocol.session import UNCOUNTED
+from fanwire.runtime.reports import Received
 
 #: One message, and from then on each is too much.
 FULL = {"message_rate": 0.001, "message_burst": 1, "byte_rate": 0.0, "max_refused": 1 << 30}

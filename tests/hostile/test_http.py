@@ -17,7 +17,7 @@ from hostile.upgrades import CHUNKED, Head, plain
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from fanwire.gateway.http_connection import HttpConnection
+from fanwire.http.connection import HttpConnection
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

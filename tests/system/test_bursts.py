@@ -15,7 +15,7 @@ from helpers.talk import Talk
 from helpers.wait import until
 
 import fanwire
-from fanwire.hub import SLICE
+from fanwire.runtime.registry import SLICE
 
 CLIENTS = 24
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])

@@ -233,7 +233,7 @@ async def test_a_client_that_is_ahead_of_its_new_node(nodes: Cluster) -> None:
 async def test_what_ends_with_a_node_does_not_reach_its_next_life(
     nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanwire.cluster.following.LINGER", 0.2)
+    monkeypatch.setattr("fanwire.cluster.subscriptions.LINGER", 0.2)
     async with nodes.node() as a:
         b = nodes.node()
         async with b, fanwire.connect(b.url) as two:

@@ -156,7 +156,7 @@ async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) 
 
 
 async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanwire.cluster.following.LINGER", 0.05)
+    monkeypatch.setattr("fanwire.cluster.subscriptions.LINGER", 0.05)
     async with (
         with_presence(nodes.node()) as a,
         with_presence(nodes.node()) as b,

@@ -38,7 +38,7 @@ async def test_the_newest_values_are_there_for_whoever_comes_first_at_a_node(nod
 async def test_values_from_before_a_room_was_left_are_not_the_newest(
     nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanwire.cluster.following.LINGER", 0.05)
+    monkeypatch.setattr("fanwire.cluster.subscriptions.LINGER", 0.05)
     async with nodes.node() as a, nodes.node() as b:
         for value in ("old", "new"):
             a.publish("values.x", value, key="k")

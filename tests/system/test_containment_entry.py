@@ -12,7 +12,7 @@ from helpers.serving import Book
 from helpers.talk import Talk
 
 import fanwire
-from fanwire.store import MemoryStore, Record
+from fanwire.sessions.store import MemoryStore, Record
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 pytestmark = pytest.mark.logs_errors

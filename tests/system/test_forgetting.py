@@ -151,7 +151,7 @@ async def test_a_node_that_does_not_hear_the_room_does_not_give_the_value_away(n
 async def test_a_node_that_has_left_a_room_with_a_history_forgets_as_well(
     nodes: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanwire.cluster.following.LINGER", 0.05)
+    monkeypatch.setattr("fanwire.cluster.subscriptions.LINGER", 0.05)
     async with with_rooms(nodes.node()) as a, with_rooms(nodes.node()) as b:
         await a.publish_acked("kept.x", 1, key="a")
         async with fanwire.connect(b.url) as two:

@@ -16,7 +16,7 @@ from helpers.wait import until, within
 
 import fanwire
 from fanwire import Position
-from fanwire.kept import KeptMessage
+from fanwire.cluster.kept_message import KeptMessage
 
 
 @pytest_asyncio.fixture(params=["memory", "nats"])

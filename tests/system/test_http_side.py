@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from fanwire.config import Config
-from fanwire.deadline import Deadline
-from fanwire.gateway.http import HttpSide
-from fanwire.health import Health
+from fanwire.http.server import HttpSide
+from fanwire.identity.proxies import Proxies
 from fanwire.metrics import Metrics
-from fanwire.proxies import Proxies
+from fanwire.observability.health import Health
+from fanwire.timing.deadline import Deadline
 
 GET = b"GET /fanwire/healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -20,7 +20,7 @@ from helpers.wait import DEADLINE, until, within
 from starlette.types import Message
 
 import fanwire
-from fanwire.listeners import Tcp
+from fanwire.listening.listeners import Tcp
 
 
 async def test_fastapi_starts_and_stops_it() -> None:

@@ -15,8 +15,8 @@ from helpers.talk import Talk
 from helpers.wait import until, within
 
 from fanwire.backplane import MemoryBackplane, Unavailable
-from fanwire.session import lineage_of
-from fanwire.store import MemoryStore, Record
+from fanwire.protocol.session import lineage_of
+from fanwire.sessions.store import MemoryStore, Record
 
 
 async def publish(talk: Talk, room: str, count: int) -> list[int]:

@@ -19,7 +19,7 @@ MEMBERS = 5
 @pytest.fixture
 def short_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists of five instead of a thousand."""
-    monkeypatch.setattr("fanwire.roster.LISTED", MEMBERS)
+    monkeypatch.setattr("fanwire.rooms.roster.LISTED", MEMBERS)
 
 
 def serving() -> Book:

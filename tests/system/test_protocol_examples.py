@@ -19,8 +19,8 @@ from websockets.exceptions import ConnectionClosed
 
 import fanwire
 from fanwire.codes import CloseCode, should_reconnect
+from fanwire.protocol.envelopes import JSON
 from fanwire.protocol.table import RESERVED
-from fanwire.wire import JSON
 
 TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 EXAMPLES = [(side, json.loads(text)) for side, text in re.findall(r"^([<>]) (\{.*\})$", TEXT, re.MULTILINE)]

@@ -13,8 +13,8 @@ from helpers.wait import until, within
 from helpers.wire import request
 
 import fanwire
-from fanwire.identity import ANONYMOUS
-from fanwire.store import Record
+from fanwire.identity.identity import ANONYMOUS
+from fanwire.sessions.store import Record
 
 pytestmark = pytest.mark.parametrize("is_async", [False, True])
 

@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 
 import fanwire
 from fanwire import ConnectionState, Refused
-from fanwire.identity import ANONYMOUS, Anonymous
+from fanwire.identity.identity import ANONYMOUS, Anonymous
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 Tls = tuple[ssl.SSLContext, ssl.SSLContext]
@@ -491,7 +491,7 @@ async def test_handlers_of_one_client_run_one_after_the_other_also_over_two_conn
 
 @pytest.mark.logs_errors
 async def test_a_store_that_fails_keeps_nobody_out() -> None:
-    class Broken(fanwire.store.MemoryStore):
+    class Broken(fanwire.sessions.store.MemoryStore):
         async def load(self, id: str) -> None:  # type: ignore[override]
             raise OSError("no store")
 

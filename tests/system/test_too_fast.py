@@ -14,7 +14,7 @@ from helpers.talk import Talk
 from helpers.wait import until, within
 from websockets.exceptions import ConnectionClosed
 
-from fanwire.desk import Desk
+from fanwire.runtime.dispatcher import Desk
 
 BURST = 10
 #: So slow that no second message is let through while a test runs.

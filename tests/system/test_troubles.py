@@ -19,7 +19,7 @@ from helpers.wait import until, within
 import fanwire
 from fanwire.backplane import Unavailable
 from fanwire.backplane.nats import NATS
-from fanwire.cluster.parcel import unpack
+from fanwire.cluster.node_message import unpack
 
 
 @pytest_asyncio.fixture
@@ -30,7 +30,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanwire.cluster.troubles.CALM", 0.2)
+    monkeypatch.setattr("fanwire.cluster.faults.CALM", 0.2)
     monkeypatch.setattr("fanwire.cluster.cluster.BEAT", 0.1)
 
 

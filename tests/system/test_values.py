@@ -28,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fanwire
-from fanwire.encoding import encode
+from fanwire.values.encoding import encode
 
 
 class Struct(msgspec.Struct, rename="camel"):

@@ -26,7 +26,7 @@ PREAMBLE = {
     "database": "database: Any = {}",
     "stock": "stock = 3",
     "app": "app: Any = {}",
-    "encode": "from fanwire.encoding import encode",
+    "encode": "from fanwire.values.encoding import encode",
     "Order": "class Order(msgspec.Struct):\n    amount: int",
 }
 """What a block may use without saying where it comes from."""

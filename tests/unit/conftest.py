@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from helpers.hosted import Hosted
 
-from fanwire.identity import ANONYMOUS
+from fanwire.identity.identity import ANONYMOUS
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

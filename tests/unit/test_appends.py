@@ -10,8 +10,8 @@ import pytest
 from helpers.wait import until, within
 
 from fanwire.backplane import Log, MemoryBackplane, MemoryBus, Unavailable
-from fanwire.cluster import appends as module
-from fanwire.cluster.appends import Appends
+from fanwire.cluster import append_queue as module
+from fanwire.cluster.append_queue import Appends
 
 LOG = Log("log.*", 1000, 1 << 20, 60.0)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fanwire.arguments import (
+from fanwire.values.arguments import (
     check_delivery_of,
     check_publish,
     check_reason,

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from fanwire.backplane import MemoryBackplane, MemoryBus
-from fanwire.cluster.attendance import Attendance
 from fanwire.cluster.presence import Ask, Came, Whereabouts, pack_whereabouts, unpack_whereabouts
+from fanwire.cluster.presence_sync import Attendance
 
 
 class Backplane(MemoryBackplane):

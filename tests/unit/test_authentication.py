@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from starlette.responses import Response
 
-from fanwire.authentication import Authentication, AuthenticationFailed
 from fanwire.errors import Refused
-from fanwire.identity import ANONYMOUS, Identity
-from fanwire.request import Request
+from fanwire.identity.authentication import Authentication, AuthenticationFailed
+from fanwire.identity.identity import ANONYMOUS, Identity
+from fanwire.identity.request import Request
 
 REQUEST = Request(b"/a", b"", "192.0.2.1", False)
 

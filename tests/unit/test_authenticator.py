@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from helpers.tokens import ask
 
-from fanwire.authenticator import Authenticator, asking
 from fanwire.errors import Refused
+from fanwire.identity.authenticator import Authenticator, asking
 
 
 class Fixed(Authenticator):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.beside import port_taken
+from fanwire.listening.shared_port import port_taken
 
 
 @pytest.mark.parametrize(

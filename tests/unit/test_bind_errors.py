@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from fanwire.bind_errors import cannot_listen
+from fanwire.listening.bind_errors import cannot_listen
 
 
 @pytest.mark.parametrize(

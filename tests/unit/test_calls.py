@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from helpers.wait import until, within
 
-from fanwire.calls import ApplicationError, Call, Calls, as_exception, name_of
+from fanwire.handlers.calls import ApplicationError, Call, Calls, as_exception, name_of
 
 
 class Panic(BaseException):
@@ -99,7 +99,7 @@ async def test_it_runs_in_the_context_that_it_is_given() -> None:
 def test_names() -> None:
     assert name_of(test_names) == f"{__name__}.test_names"
     assert name_of(functools.partial(test_names)) == f"{__name__}.test_names"
-    assert name_of(Calls().cancel) == "fanwire.calls.Calls.cancel"
+    assert name_of(Calls().cancel) == "fanwire.handlers.calls.Calls.cancel"
 
     class Callable:
         def __call__(self) -> None:

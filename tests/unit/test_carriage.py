@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from fanwire.carriage import OVER, Phase, Step, Word, step
+from fanwire.runtime.link_phases import OVER, Phase, Step, Word, step
 
 
 def told(*words: Word, begin: Phase = Phase.DECIDING) -> tuple[Phase, list[Step]]:

@@ -10,8 +10,8 @@ from helpers.tokens import NOW, SECRET, ask, showing, token
 
 from fanwire.auth import JWT, ApiKeys, Chain, CookieSession, Keys
 from fanwire.errors import Refused
-from fanwire.identity import ANONYMOUS
-from fanwire.request import Request
+from fanwire.identity.identity import ANONYMOUS
+from fanwire.identity.request import Request
 
 WAYS = ["function", "coroutine function", "object"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fanwire import checks
+from fanwire.values import checks
 
 
 @pytest.mark.parametrize("value", [0, 1, 100, -5, 2**70])

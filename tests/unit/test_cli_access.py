@@ -18,11 +18,11 @@ from fanwire.cli.settings import (
     ServerTable,
     Settings,
 )
-from fanwire.cli.tables import load_settings
+from fanwire.cli.settings_file import load_settings
 from fanwire.config import Config
 from fanwire.errors import Refused
-from fanwire.identity import ANONYMOUS
-from fanwire.request import Request
+from fanwire.identity.identity import ANONYMOUS
+from fanwire.identity.request import Request
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from fanwire.cli.settings import (
     NATSTable,
     Settings,
 )
-from fanwire.cli.tables import PLACES, load_settings
+from fanwire.cli.settings_file import PLACES, load_settings
 from fanwire.cli.workers import NUMBER_VARIABLE
-from fanwire.listeners import Inherited, Place, Tcp, Unix
+from fanwire.listening.listeners import Inherited, Place, Tcp, Unix
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fanwire.client.keepalive import Vouching
 from fanwire.client.network import Network
-from fanwire.client.vouching import Vouching
 
 
 def network(received: int) -> Network:

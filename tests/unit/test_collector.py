@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from fanwire.collector import THRESHOLDS, calm
+from fanwire.process.gc_tuning import THRESHOLDS, calm
 
 
 def test_full_collections_become_rare() -> None:

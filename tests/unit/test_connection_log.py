@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fanwire.connection_log import ConnectionLog
+from fanwire.runtime.connection_log import ConnectionLog
 from fanwire.state import ConnectionState
 
 

@@ -9,8 +9,8 @@ from helpers.tokens import ask
 
 from fanwire.auth import CookieSession
 from fanwire.errors import Refused
-from fanwire.identity import Identity
-from fanwire.request import Request
+from fanwire.identity.identity import Identity
+from fanwire.identity.request import Request
 
 ANN = Identity(subject="ann")
 

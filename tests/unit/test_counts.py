@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanwire.cluster.counts import Sent
+from fanwire.cluster.sent_counts import Sent
 
 
 def test_each_room_is_counted_from_one() -> None:

@@ -8,8 +8,8 @@ import contextlib
 import pytest
 from helpers.wait import within
 
-from fanwire import deadline
-from fanwire.deadline import Deadline, bounded
+from fanwire.timing import deadline
+from fanwire.timing.deadline import Deadline, bounded
 
 
 async def test_it_waits_for_all_or_until_it_is_time() -> None:

@@ -166,7 +166,7 @@ def test_the_metrics_exist() -> None:
     server._metrics._engine_counts._stats = lambda: stats
     # Those of the host and the engine are there when there is one.
     from fanwire.metrics import _ENGINE_COUNTERS, _ENGINE_GAUGES, _GAUGES, _latency, _taken_age
-    from fanwire.worker_metrics import WORKER_UP
+    from fanwire.observability.worker_metrics import WORKER_UP
 
     known = set(re.findall(r"^(fanwire_\w+)", generate_latest(server.metrics).decode(), re.MULTILINE))
     known |= {f"fanwire_{name}" for name in (*_GAUGES, *_ENGINE_GAUGES)}

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.encoding import InvalidDocument, document, encode, from_json, from_msgpack, packed, plain
+from fanwire.values.encoding import InvalidDocument, document, encode, from_json, from_msgpack, packed, plain
 
 
 @dataclasses.dataclass
@@ -338,7 +338,7 @@ def test_numpy_is_not_imported_for_values_without_it() -> None:
     import sys
 
     code = (
-        "import sys, decimal; from fanwire.encoding import encode; encode({'a': decimal.Decimal(1), 'b': {1}});"
+        "import sys, decimal; from fanwire.values.encoding import encode; encode({'a': decimal.Decimal(1), 'b': {1}});"
         "sys.exit('numpy' in sys.modules or 'pydantic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

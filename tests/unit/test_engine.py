@@ -11,7 +11,7 @@ from helpers.engines import RULE, Session, started
 from helpers.wait import until_sync
 
 from fanwire._engine import Closed, Engine, Overloaded
-from fanwire.cluster.parcel import Parcel, pack
+from fanwire.cluster.node_message import Parcel, pack
 
 TS_MS = 1_700_000_000_000
 MAX = (1 << 64) - 1

@@ -8,8 +8,8 @@ import pytest
 from helpers.wait import within
 
 from fanwire.errors import Closed
-from fanwire.fabric import Fabric
-from fanwire.policy import RoomPolicy
+from fanwire.rooms.node import Fabric
+from fanwire.rooms.rules import RoomPolicy
 
 MESSAGE = ("a", b"1", False, "key", (1, 2), "latest")
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from fanwire.backplane import Log, Stored
-from fanwire.cluster import followed
-from fanwire.cluster.followed import Followed
+from fanwire.cluster import subscription as followed
+from fanwire.cluster.subscription import Followed
 
 LOG = Log("*", 10, 1 << 20, 60.0)
 

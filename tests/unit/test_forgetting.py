@@ -12,10 +12,10 @@ from helpers.wait import until
 from fanwire._engine import Closed, Overloaded
 from fanwire.backplane import Log
 from fanwire.cluster import forgetting as module
-from fanwire.cluster.followed import Followed
 from fanwire.cluster.forgetting import FORGET, Forgetting
-from fanwire.cluster.orders import Order
-from fanwire.policy import Policies, RoomPolicy
+from fanwire.cluster.revocations import Order
+from fanwire.cluster.subscription import Followed
+from fanwire.rooms.rules import Policies, RoomPolicy
 
 
 class Engine:

@@ -11,10 +11,10 @@ from helpers.door import Door, welcome_of
 from helpers.wait import until, within
 
 import fanwire
-from fanwire.handshake.handshakes import count_of
-from fanwire.identity import ANONYMOUS
-from fanwire.request import Request
-from fanwire.store import Record
+from fanwire.handshake.admission import count_of
+from fanwire.identity.identity import ANONYMOUS
+from fanwire.identity.request import Request
+from fanwire.sessions.store import Record
 
 RETRY = ["Retry-After: 1"]
 
@@ -238,7 +238,7 @@ async def test_an_error_of_the_server_is_500(monkeypatch: pytest.MonkeyPatch) ->
 
     door = Door()
     monkeypatch.setattr(door.hub, "connected", fail)
-    monkeypatch.setattr("fanwire.handshake.handshakes.open_websocket", fail)
+    monkeypatch.setattr("fanwire.handshake.admission.open_websocket", fail)
     asked = door.ask()
     assert door.engine.refused == {asked: (500, [], "the handshake failed")}
     assert door.errors == ["handshake"]

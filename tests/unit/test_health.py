@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from helpers.wait import until
 
-from fanwire.health import Counters, Health
+from fanwire.observability.health import Counters, Health
 
 
 class Book(Counters):

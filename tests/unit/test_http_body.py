@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
-from fanwire.gateway.http_body import MAX_ENTRIES, HttpError, Options, entries_of, entry_of, options_of, payload_of
+from fanwire.http.body import MAX_ENTRIES, HttpError, Options, entries_of, entry_of, options_of, payload_of
 
 CURL = "application/x-www-form-urlencoded"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.gateway.http_body import HttpError
-from fanwire.gateway.http_head import checked_target, has_body, head_of, wants_websocket
+from fanwire.http.body import HttpError
+from fanwire.http.head import checked_target, has_body, head_of, wants_websocket
 
 HOST = [(b"host", b"example.com")]
 

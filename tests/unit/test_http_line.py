@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from fanwire.gateway import http_line
-from fanwire.gateway.http_line import LARGE, Line
+from fanwire.http import transport as http_line
+from fanwire.http.transport import LARGE, Line
 
 
 class Transport(asyncio.Transport):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.gateway.http_body import HttpError
-from fanwire.gateway.http_meter import MAX_HEADERS, HeadMeter
+from fanwire.http.body import HttpError
+from fanwire.http.head_size import MAX_HEADERS, HeadMeter
 
 
 def test_what_is_told_counts_for_one_head() -> None:

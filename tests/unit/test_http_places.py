@@ -6,8 +6,8 @@ from typing import Any
 
 from fanwire.config import Config
 from fanwire.errors import Refused
-from fanwire.gateway.http_places import HttpPlaces
-from fanwire.limits import Limits
+from fanwire.http.connection_limits import HttpPlaces
+from fanwire.observability.limits import Limits
 
 
 def places(*, reserve: bool = True, **config: Any) -> tuple[HttpPlaces, list[str]]:

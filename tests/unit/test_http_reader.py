@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fanwire.gateway.http_reader import TooLarge, read_body
+from fanwire.http.body_reader import TooLarge, read_body
 
 
 class Body:

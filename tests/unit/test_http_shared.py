@@ -11,12 +11,12 @@ import pytest
 
 from fanwire.config import Config
 from fanwire.errors import Refused
-from fanwire.gateway.http_body import HttpError
-from fanwire.gateway.http_shared import ApiKeys, HttpShared
-from fanwire.gateway.http_uvicorn import settings
-from fanwire.health import Health
+from fanwire.http.body import HttpError
+from fanwire.http.shared import ApiKeys, HttpShared
+from fanwire.http.uvicorn import settings
+from fanwire.identity.proxies import Proxies
 from fanwire.metrics import Metrics
-from fanwire.proxies import Proxies
+from fanwire.observability.health import Health
 
 FULL = Refused(503, "as many connections as max_http_connections", retry_after=1)
 

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fanwire.config import Config
-from fanwire.gateway.http_uvicorn import Flow, State, UnknownLength, disconnect, settings, tell_end
+from fanwire.http.uvicorn import Flow, State, UnknownLength, disconnect, settings, tell_end
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fanwire.gateway.http_watch import BodyWatch
+from fanwire.http.body_timeout import BodyWatch
 
 
 async def test_one_that_stands_still_is_found_out() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fanwire.identity import Identity, expiry_of, rate_of, scopes_of, subject_of
+from fanwire.identity.identity import Identity, expiry_of, rate_of, scopes_of, subject_of
 
 
 def test_an_identity_stays_as_it_is() -> None:

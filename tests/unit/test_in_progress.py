@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fanwire.in_progress import InProgress
+from fanwire.deduplication.running_requests import InProgress
 
 
 async def test_the_second_gets_what_the_first_returns_or_raises() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from helpers.wait import until, within
 
-from fanwire.calls import Call, Calls
-from fanwire.inbox import Inbox
-from fanwire.limits import Held
+from fanwire.handlers.calls import Call, Calls
+from fanwire.handlers.queue import Inbox
+from fanwire.observability.limits import Held
 
 
 class Panic(BaseException):

@@ -10,7 +10,7 @@ from helpers.parcels import full, parcels
 from hypothesis import given
 
 from fanwire._engine import Ingress
-from fanwire.cluster.parcel import DELIVERIES, Parcel, pack
+from fanwire.cluster.node_message import DELIVERIES, Parcel, pack
 
 
 def taken(*data: bytes, since_ms: int = 0) -> tuple[list[tuple[int, str | None]], list[dict[str, Any]]]:

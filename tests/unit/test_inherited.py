@@ -12,7 +12,7 @@ import psutil
 import pytest
 from helpers.listening import closed, fails, is_socket, reaches
 
-from fanwire.listeners import Inherited, Listeners
+from fanwire.listening.listeners import Inherited, Listeners
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
             first += 2
         for number, sock in enumerate((one, two)):
             os.dup2(sock.fileno(), first + number, inheritable=True)
-        monkeypatch.setattr("fanwire.inherited.FIRST_PASSED", first)
+        monkeypatch.setattr("fanwire.listening.inherited.FIRST_PASSED", first)
         monkeypatch.setenv("LISTEN_FDS", "2")
         monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
         try:

@@ -14,7 +14,7 @@ from helpers.tokens import NOW, SECRET, ask, private, showing, token
 from fanwire.auth import JWT, Keys
 from fanwire.auth.key_set import FAMILIES
 from fanwire.errors import Refused
-from fanwire.request import Request
+from fanwire.identity.request import Request
 
 KINDS = {"RS": "RSA", "PS": "RSA", "ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519"}
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from fanwire.auth import JWT, Keys
 from fanwire.auth.key_set import KeySet
 from fanwire.errors import Refused
-from fanwire.identity import Identity
-from fanwire.request import Request
+from fanwire.identity.identity import Identity
+from fanwire.identity.request import Request
 
 
 def answered(authenticator: JWT, request: Request) -> Identity | Refused:

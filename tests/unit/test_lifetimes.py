@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from fanwire import lifetimes as module
 from fanwire.config import Config
 from fanwire.connection import Connection
-from fanwire.lifetimes import Lifetimes, Owner
+from fanwire.sessions import expiry as module
+from fanwire.sessions.expiry import Lifetimes, Owner
 from fanwire.state import ConnectionState
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fanwire.config import Config
-from fanwire.limits import Held, Limits
+from fanwire.observability.limits import Held, Limits
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

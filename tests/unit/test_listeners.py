@@ -8,8 +8,8 @@ import socket
 import pytest
 from helpers.listening import HAS_IPV6, closed, fails, needs_ipv6, reaches
 
-from fanwire import listeners as module
-from fanwire.listeners import Listeners, Tcp
+from fanwire.listening import listeners as module
+from fanwire.listening.listeners import Listeners, Tcp
 
 
 async def test_all_addresses_of_a_host() -> None:

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from fanwire.logs import MAX_KINDS, ONCE_A_MINUTE, LimitedLog
-from fanwire.meter import Rate
+from fanwire.observability.logs import MAX_KINDS, ONCE_A_MINUTE, LimitedLog
+from fanwire.timing.token_bucket import Rate
 
 logger = logging.getLogger("fanwire.test")
 
@@ -58,7 +58,7 @@ async def test_a_kind_that_has_become_quiet_is_reported(
     from helpers.wait import until
 
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("fanwire.logs.QUIET", 0.01)
+    monkeypatch.setattr("fanwire.observability.logs.QUIET", 0.01)
     log = LimitedLog(logger, ONCE_A_MINUTE)
     for _ in range(3):
         log.log(logging.INFO, "a line")

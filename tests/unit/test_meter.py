@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.meter import Meter, Rate
+from fanwire.timing.token_bucket import Meter, Rate
 
 
 def test_a_burst_and_then_the_rate() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanwire.cluster.numbers import SENDERS, Numbers
+from fanwire.cluster.received_numbers import SENDERS, Numbers
 
 
 def test_what_comes_twice_or_late_is_not_new() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fanwire.once import Dropped, Once
+from fanwire.deduplication.single_flight import Dropped, Once
 
 
 async def test_those_who_wait_get_the_same_result() -> None:

@@ -10,9 +10,9 @@ from helpers.wait import until
 
 from fanwire.backplane import Log, MemoryBackplane, MemoryBus, Stored, Unavailable
 from fanwire.backplane.base import INFINITE
-from fanwire.cluster import orders as module
-from fanwire.cluster.appends import Appends
-from fanwire.cluster.orders import ALL, LOG, Order, Orders
+from fanwire.cluster import revocations as module
+from fanwire.cluster.append_queue import Appends
+from fanwire.cluster.revocations import ALL, LOG, Order, Orders
 
 
 class Backplane(MemoryBackplane):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.origin import is_host
+from fanwire.identity.origin import is_host
 
 
 @pytest.mark.parametrize(

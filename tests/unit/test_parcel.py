@@ -7,7 +7,7 @@ from helpers.parcels import HEAD, full, parcels
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.cluster.parcel import VERSION, Parcel, pack, unpack
+from fanwire.cluster.node_message import VERSION, Parcel, pack, unpack
 
 
 @given(parcels())

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fanwire.identity import Identity
-from fanwire.policy import CLOSED, Policies, RoomPolicy, parse_rule
+from fanwire.identity.identity import Identity
+from fanwire.rooms.rules import CLOSED, Policies, RoomPolicy, parse_rule
 
 
 def test_the_first_pattern_that_matches_wins() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.gateway.prefix import below, check_prefix, unprefixed
+from fanwire.http.prefix import below, check_prefix, unprefixed
 
 
 @pytest.mark.parametrize(

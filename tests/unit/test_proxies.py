@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.proxies import Proxies, network_of
+from fanwire.identity.proxies import Proxies, network_of
 
 OURS = Proxies(["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"])
 

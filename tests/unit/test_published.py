@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fanwire.published import ID_AGE, IDS, Published
+from fanwire.runtime.publishing import ID_AGE, IDS, Published
 
 
 class Numbers:

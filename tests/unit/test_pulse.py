@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.cluster.pulse import BEAT, DEAD, DEAF, Pulse
+from fanwire.cluster.heartbeats import BEAT, DEAD, DEAF, Pulse
 
 
 def test_a_node_is_new_once() -> None:

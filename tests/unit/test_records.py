@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fanwire.backplane import MemoryBackplane, MemoryBus
-from fanwire.cluster.records import ID_MAX, Records
-from fanwire.store import Record
+from fanwire.cluster.session_records import ID_MAX, Records
+from fanwire.sessions.store import Record
 
 RECORD = Record(id="s1", owner="ann", lineage="s0", rooms={"a": ("5f", 7)})
 

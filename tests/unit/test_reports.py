@@ -9,9 +9,9 @@ from unittest.mock import Mock, call
 import msgspec
 import pytest
 
-from fanwire.reports import ROOMS_MAX, Reports
-from fanwire.session import Session
-from fanwire.wire import JSON, MSGPACK, Codec, Refusal
+from fanwire.protocol.envelopes import JSON, MSGPACK, Codec, Refusal
+from fanwire.protocol.session import Session
+from fanwire.runtime.reports import ROOMS_MAX, Reports
 
 CODECS = pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=lambda codec: codec.name)
 MOST = (1 << 63) - 1

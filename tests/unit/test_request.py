@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fanwire.errors import Refused
-from fanwire.request import Request, check_sources
+from fanwire.identity.request import Request, check_sources
 
 
 def make(target: bytes, *headers: tuple[bytes, bytes], is_origin_allowed: bool = False) -> Request:

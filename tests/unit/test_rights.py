@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from fanwire import rights as module
 from fanwire.connection import Connection
 from fanwire.errors import Refused
-from fanwire.policy import CLOSED, RoomPolicy
-from fanwire.rights import ACTIONS, Answers, Rights
-from fanwire.wire import Refusal
+from fanwire.protocol.envelopes import Refusal
+from fanwire.rooms import authorization as module
+from fanwire.rooms.authorization import ACTIONS, Answers, Rights
+from fanwire.rooms.rules import CLOSED, RoomPolicy
 
 
 class Stub:

@@ -9,8 +9,8 @@ import msgspec
 import orjson
 import pytest
 
-from fanwire import roster as module
-from fanwire.roster import Roster, check_info, member_text
+from fanwire.rooms import roster as module
+from fanwire.rooms.roster import Roster, check_info, member_text
 
 
 def come(roster: Roster, name: str, info: Any = None, *, is_here: bool = True) -> None:

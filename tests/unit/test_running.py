@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fanwire.running import id_of_running, running
+from fanwire.handlers.current_message import id_of_running, running
 
 
 async def test_tasks_and_threads_inherit_the_message_and_keep_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanwire.seen import Seen
+from fanwire.deduplication.handled_ids import Seen
 
 
 def test_answers_belong_to_their_owner() -> None:

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 
 import fanwire
-from fanwire.listeners import Inherited, Place, Tcp, Unix
-from fanwire.server_arguments import ServerArguments, checked_host, checked_origin
-from fanwire.store import MemoryStore
+from fanwire.listening.listeners import Inherited, Place, Tcp, Unix
+from fanwire.process.server_arguments import ServerArguments, checked_host, checked_origin
+from fanwire.sessions.store import MemoryStore
 
 
 def server(**given: Any) -> fanwire.Server:

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
+from fanwire.protocol.envelopes import JSON, MSGPACK, Refusal
+from fanwire.protocol.session import TRANSITIONS, Phase, Session, lineage_of
 from fanwire.protocol.table import REPORT_BYTES, REPORT_MESSAGES, UNCOUNTED
-from fanwire.session import TRANSITIONS, Phase, Session, lineage_of
-from fanwire.wire import JSON, MSGPACK, Refusal
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(Phase, Phase)))

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from fanwire.calls import ApplicationError, Calls
 from fanwire.config import Config
-from fanwire.limits import Limits
-from fanwire.policy import RoomPolicy, Snapshot
-from fanwire.snapshots import Snapshots
-from fanwire.turns import Turns
-from fanwire.wire import Refusal
+from fanwire.handlers.calls import ApplicationError, Calls
+from fanwire.handlers.time_slices import Turns
+from fanwire.observability.limits import Limits
+from fanwire.protocol.envelopes import Refusal
+from fanwire.rooms.rules import RoomPolicy, Snapshot
+from fanwire.rooms.snapshots import Snapshots
 
 TIMEOUT = 0.05
 

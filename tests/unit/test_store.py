@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanwire.store import MemoryStore, Record
+from fanwire.sessions.store import MemoryStore, Record
 
 
 def record(id: str, ended: str | None = None) -> Record:

@@ -9,11 +9,11 @@ import pytest
 
 from fanwire import Config, Overloaded
 from fanwire.backplane import MemoryBackplane, MemoryBus
-from fanwire.cluster.appends import Appends
-from fanwire.cluster.logs import Logs
-from fanwire.cluster.storing import Storing
+from fanwire.cluster.append_queue import Appends
+from fanwire.cluster.logged_publishing import Storing
+from fanwire.cluster.room_logs import Logs
 from fanwire.cluster.tasks import Tasks
-from fanwire.policy import RoomPolicy
+from fanwire.rooms.rules import RoomPolicy
 
 POLICY = RoomPolicy("*", history=10)
 

@@ -17,10 +17,13 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from fanwire import renewal, reports, room_desk, wire
 from fanwire.client import codec, commands, incoming, membership, rooms
 from fanwire.handshake.opening import REASONS
+from fanwire.protocol import envelopes as wire
 from fanwire.protocol import table
+from fanwire.rooms import commands as room_desk
+from fanwire.runtime import reports
+from fanwire.sessions import renewal
 
 ROOT = Path(__file__).parents[2]
 MADE = ["docs/http.md", "docs/protocol.md", "python/fanwire/protocol/table.py", "rust/wire/table.rs"]

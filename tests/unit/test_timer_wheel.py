@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.timer_wheel import CLOCK, GRAIN, TimerWheel
+from fanwire.timing.timer_wheel import CLOCK, GRAIN, TimerWheel
 
 
 class Clock:

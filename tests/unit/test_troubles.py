@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from fanwire.cluster.troubles import CALM, KINDS, REMIND, Troubles
+from fanwire.cluster.faults import CALM, KINDS, REMIND, Troubles
 
 
 class World:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fanwire.turns import SLICE, Turns
+from fanwire.handlers.time_slices import SLICE, Turns
 
 
 async def test_calls_are_made_in_order_and_the_loop_goes_on_between_slices() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from helpers.listening import closed, fails, is_socket, leave_stale, mode_of, reaches, remove
 
-from fanwire.listeners import Inherited, Listeners, Unix
+from fanwire.listening.listeners import Inherited, Listeners, Unix
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ async def test_of_several_that_start_at_once_one_has_the_socket(path: Path) -> N
 async def test_a_directory_that_something_else_has_locked_is_waited_for_only_so_long(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanwire.unix_socket.LOCK_TRIES", 3)
+    monkeypatch.setattr("fanwire.listening.unix_socket.LOCK_TRIES", 3)
     fd = os.open(path.parent, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_EX)
     one = Listeners(Unix(path))

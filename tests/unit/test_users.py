@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 import fanwire
-from fanwire import users as module
-from fanwire.limits import Limits
-from fanwire.users import Users
+from fanwire.observability.limits import Limits
+from fanwire.runtime import users as module
+from fanwire.runtime.users import Users
 
 
 class Stub:

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from fanwire.config import Config
-from fanwire.handshake.welcome import Welcome
-from fanwire.identity import Identity
-from fanwire.session import Session
-from fanwire.wire import JSON, MSGPACK, Codec
+from fanwire.identity.identity import Identity
+from fanwire.protocol.envelopes import JSON, MSGPACK, Codec
+from fanwire.protocol.session import Session
+from fanwire.protocol.welcome import Welcome
 
 
 def payload(encoded: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from fanwire.whole import busy_threads, end_tasks
+from fanwire.process.exit import busy_threads, end_tasks
 
 
 def test_a_thread_that_works_is_left_and_one_that_waits_for_work_is_not() -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.wire import JSON, MSGPACK, SUBPROTOCOLS, Codec, Incoming, Refusal
+from fanwire.protocol.envelopes import JSON, MSGPACK, SUBPROTOCOLS, Codec, Incoming, Refusal
 
 CODECS = pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=lambda codec: codec.name)
 

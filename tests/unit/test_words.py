@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.cluster.words import Beat, Counts, Word, pack_word, unpack_word
+from fanwire.cluster.announcements import Beat, Counts, Word, pack_word, unpack_word
 
 NODES = st.integers(0, 2**63 - 1)
 ROOMS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=10), max_size=5)

@@ -11,7 +11,7 @@ import pytest
 from helpers.wait import within
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from fanwire.worker_metrics import WorkerMetrics
+from fanwire.observability.worker_metrics import WorkerMetrics
 
 Make = Callable[[int, int], WorkerMetrics]
 
@@ -62,7 +62,7 @@ async def test_the_one_that_is_asked_has_the_samples_of_all(workers: list[Worker
 async def test_a_worker_that_does_not_answer_is_left_out(
     workers: list[WorkerMetrics], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fanwire.worker_metrics.ANSWER", 0.05)
+    monkeypatch.setattr("fanwire.observability.worker_metrics.ANSWER", 0.05)
     ended = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

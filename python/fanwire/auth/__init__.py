@@ -20,6 +20,6 @@ from fanwire.auth.chain import Chain
 from fanwire.auth.cookie import CookieSession
 from fanwire.auth.jwt import JWT
 from fanwire.auth.keys import Keys
-from fanwire.identity import ANONYMOUS, Anonymous
+from fanwire.identity.identity import ANONYMOUS, Anonymous
 
 __all__ = ["ANONYMOUS", "JWT", "Anonymous", "ApiKeys", "Chain", "CookieSession", "Keys"]

@@ -7,11 +7,11 @@ import hmac
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from fanwire.authenticator import Authenticator
-from fanwire.checks import check_number, check_text, check_texts
 from fanwire.errors import Refused
-from fanwire.identity import Identity
-from fanwire.request import Request, check_sources
+from fanwire.identity.authenticator import Authenticator
+from fanwire.identity.identity import Identity
+from fanwire.identity.request import Request, check_sources
+from fanwire.values.checks import check_number, check_text, check_texts
 
 __all__ = ["ApiKeys"]
 

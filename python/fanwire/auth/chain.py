@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from inspect import isawaitable
 from typing import Any
 
-from fanwire.authentication import accepted
-from fanwire.authenticator import Authenticator, asking
-from fanwire.checks import check_function
 from fanwire.errors import Refused
-from fanwire.request import Request
+from fanwire.identity.authentication import accepted
+from fanwire.identity.authenticator import Authenticator, asking
+from fanwire.identity.request import Request
+from fanwire.values.checks import check_function
 
 __all__ = ["Chain"]
 

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
 
-from fanwire.authentication import accepted
-from fanwire.authenticator import Authenticator
-from fanwire.checks import check_function, check_text, described
 from fanwire.errors import Refused
-from fanwire.request import Request
+from fanwire.identity.authentication import accepted
+from fanwire.identity.authenticator import Authenticator
+from fanwire.identity.request import Request
+from fanwire.values.checks import check_function, check_text, described
 
 __all__ = ["CookieSession"]
 

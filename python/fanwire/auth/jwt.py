@@ -15,11 +15,11 @@ import jwt
 
 from fanwire.auth.key_set import Key, check_algorithms
 from fanwire.auth.keys import Keys
-from fanwire.authenticator import Authenticator
-from fanwire.checks import check_function, check_instance, check_number, check_texts
 from fanwire.errors import Refused
-from fanwire.identity import Identity
-from fanwire.request import Request, check_sources
+from fanwire.identity.authenticator import Authenticator
+from fanwire.identity.identity import Identity
+from fanwire.identity.request import Request, check_sources
+from fanwire.values.checks import check_function, check_instance, check_number, check_texts
 
 __all__ = ["JWT"]
 

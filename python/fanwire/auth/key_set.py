@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 
-from fanwire.checks import check_texts
+from fanwire.values.checks import check_texts
 
 __all__ = ["Key", "KeySet", "check_algorithms"]
 

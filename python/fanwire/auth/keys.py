@@ -16,8 +16,8 @@ import aiohttp
 from yarl import URL
 
 from fanwire.auth.key_set import FAMILIES, SECRET, Key, KeySet
-from fanwire.checks import check_bytes_or_text, check_instance, check_number, check_optional, check_text
 from fanwire.errors import Refused
+from fanwire.values.checks import check_bytes_or_text, check_instance, check_number, check_optional, check_text
 
 __all__ = ["Keys"]
 

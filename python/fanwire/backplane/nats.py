@@ -28,7 +28,7 @@ from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState,
 from fanwire.backplane.jetstream import JetStream
 from fanwire.backplane.nats_client import NATSClient
 from fanwire.backplane.subjects import token_of
-from fanwire.checks import (
+from fanwire.values.checks import (
     check_choice,
     check_function,
     check_integer,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from fanwire._engine import Ingress, NatsConnection
 from fanwire.backplane.access import Access
 from fanwire.backplane.base import Listener, Stored, Unavailable
-from fanwire.deadline import within
+from fanwire.timing.deadline import within
 
 __all__ = ["NATSClient", "Reply"]
 

@@ -9,9 +9,9 @@ from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.settings import JWTTable, Settings
 from fanwire.config import Config
 from fanwire.errors import Refused
-from fanwire.identity import ANONYMOUS, Anonymous, Identity
-from fanwire.request import Request
-from fanwire.wire import SUBPROTOCOLS
+from fanwire.identity.identity import ANONYMOUS, Anonymous, Identity
+from fanwire.identity.request import Request
+from fanwire.protocol.envelopes import SUBPROTOCOLS
 
 if TYPE_CHECKING:
     from fanwire.auth import JWT

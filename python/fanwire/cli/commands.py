@@ -16,8 +16,8 @@ from fanwire.cli.failure import Failure, Misuse
 from fanwire.cli.lines import read_lines
 from fanwire.cli.publish import publish as publish_lines
 from fanwire.cli.settings import Settings, parse_room
+from fanwire.cli.settings_file import PLACES, jwt_table, load_settings, nats_table, server_table
 from fanwire.cli.subscribe import subscribe as subscribe_lines
-from fanwire.cli.tables import PLACES, jwt_table, load_settings, nats_table, server_table
 
 __all__ = ["main"]
 

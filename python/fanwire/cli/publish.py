@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from fanwire.cli.connecting import Tell, reach, reason_of
 from fanwire.cli.failure import Failure
-from fanwire.cli.reach import Tell, reach, reason_of
 from fanwire.client import Client, ConnectionFailed, RequestFailed
 from fanwire.errors import FanwireError
 

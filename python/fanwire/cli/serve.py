@@ -26,15 +26,15 @@ from fanwire.cli.program import load_server
 from fanwire.cli.settings import NATSTable, Room, ServerTable, Settings
 from fanwire.cli.workers import is_worker, place_of_worker, run_workers, shared_metrics, tell_ready
 from fanwire.codes import CloseCode
-from fanwire.collector import calm
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import Overloaded
-from fanwire.listeners import Place, Tcp, Unix
+from fanwire.listening.listeners import Place, Tcp, Unix
+from fanwire.process.exit import failed, run_whole
+from fanwire.process.gc_tuning import calm
+from fanwire.process.server_arguments import check_place
+from fanwire.process.signals import Signals
 from fanwire.server import Server
-from fanwire.server_arguments import check_place
-from fanwire.signals import Signals
-from fanwire.whole import failed, run_whole
 
 __all__ = ["build_server", "run", "run_program", "run_server"]
 

@@ -40,8 +40,8 @@ import msgspec
 from msgspec import Meta
 
 from fanwire.config import Config
-from fanwire.policy import check_delivery
 from fanwire.protocol.table import Delivery
+from fanwire.rooms.rules import check_delivery
 
 __all__ = ["EMBEDDED", "JWTTable", "NATSTable", "Room", "ServerTable", "Settings", "parse_room", "parse_settings"]
 

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from fanwire.cli.connecting import Tell, reach
 from fanwire.cli.failure import Failure
-from fanwire.cli.reach import Tell, reach
 from fanwire.client import Gap, RequestFailed, Room, RoomEnded, Skipped
 
 __all__ = ["subscribe"]

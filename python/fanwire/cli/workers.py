@@ -15,11 +15,11 @@ from pathlib import Path
 
 from fanwire.backplane.child import end_with_parent
 from fanwire.cli.failure import Failure
-from fanwire.deadline import within
-from fanwire.listeners import Inherited, Listeners, Place, Tcp
+from fanwire.listening.listeners import Inherited, Listeners, Place, Tcp
+from fanwire.observability.worker_metrics import WorkerMetrics
+from fanwire.process.signals import NUMBERS
 from fanwire.server import Server
-from fanwire.signals import NUMBERS
-from fanwire.worker_metrics import WorkerMetrics
+from fanwire.timing.deadline import within
 
 __all__ = ["NUMBER_VARIABLE", "is_worker", "place_of_worker", "run_workers", "shared_metrics", "tell_ready"]
 

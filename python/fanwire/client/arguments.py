@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fanwire.checks import check_integer, check_text, described
 from fanwire.client.message import Position
 from fanwire.protocol.table import KEY_MAX, ROOM_MAX, SEQ_MAX, TYPE_MAX
+from fanwire.values.checks import check_integer, check_text, described
 
 __all__ = ["check_key", "check_kind", "check_room", "checked_position"]
 

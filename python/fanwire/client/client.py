@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET
 
-from fanwire.checks import check_function, check_integer
 from fanwire.client.arguments import check_key, check_kind, check_room, checked_position
 from fanwire.client.message import Position
 from fanwire.client.message_queue import MAX_MESSAGES
@@ -22,6 +21,7 @@ from fanwire.client.runtime import Runtime
 from fanwire.client.token_source import Token
 from fanwire.errors import FanwireError
 from fanwire.state import ConnectionState
+from fanwire.values.checks import check_function, check_integer
 
 __all__ = ["Client", "connect"]
 

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from fanwire.client.errors import ProtocolError
-from fanwire.encoding import encode, packed, without_payload
 from fanwire.protocol.table import SUBPROTOCOLS
+from fanwire.values.encoding import encode, packed, without_payload
 
 __all__ = [
     "Closing",

@@ -21,7 +21,7 @@ from fanwire.client.dial import dial
 from fanwire.client.failures import Failure
 from fanwire.client.network import Network, network_of
 from fanwire.codes import CloseCode, is_valid
-from fanwire.deadline import within
+from fanwire.timing.deadline import within
 
 __all__ = ["MESSAGE_MAX", "Link", "Owner", "Unreachable"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from fanwire.checks import check_function
 from fanwire.client import actions as do
 from fanwire.client.callbacks import tell
 from fanwire.client.calls import Call, Calls
@@ -19,6 +18,7 @@ from fanwire.client.machine import Machine
 from fanwire.client.message import Message, Position
 from fanwire.client.room import Room
 from fanwire.state import ConnectionState
+from fanwire.values.checks import check_function
 
 __all__ = ["OpenRooms", "Owner"]
 

@@ -6,9 +6,9 @@ import ssl as tls
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fanwire.checks import check_choice, check_instance, check_integer, check_number, check_optional
 from fanwire.client.head import check_headers, check_token, check_url
 from fanwire.client.token_source import Token
+from fanwire.values.checks import check_choice, check_instance, check_integer, check_number, check_optional
 
 __all__ = ["MOST_SECONDS", "Options"]
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from fanwire.client.actions import Action, Send
 from fanwire.client.arguments import check_key, check_kind, check_room
 from fanwire.client.codec import Codec, Envelope
-from fanwire.client.questions import Question, Questions
+from fanwire.client.pending_requests import Question, Questions
 from fanwire.client.reports import Reports
 from fanwire.client.session import Session, size_of
 

@@ -8,15 +8,15 @@ from random import Random
 from fanwire.client.actions import Action
 from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Codec
+from fanwire.client.keepalive import Vouching
 from fanwire.client.lifecycle import Lifecycle
 from fanwire.client.outgoing import Outgoing
-from fanwire.client.questions import Questions
+from fanwire.client.pending_requests import Questions
 from fanwire.client.receipts import Receipts
 from fanwire.client.renewal import Renewal
 from fanwire.client.reports import Reports
 from fanwire.client.rooms import Rooms
 from fanwire.client.session import Session
-from fanwire.client.vouching import Vouching
 
 __all__ = ["Parts"]
 

@@ -12,7 +12,7 @@ from fanwire.client.due import Due
 from fanwire.client.membership import Membership
 from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
-from fanwire.client.questions import Questions
+from fanwire.client.pending_requests import Questions
 from fanwire.client.reports import Reports
 from fanwire.errors import FanwireError, RequestFailed
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from fanwire.checks import check_function
 from fanwire.client.feed import Feed
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
 from fanwire.errors import RoomEnded
+from fanwire.values.checks import check_function
 
 __all__ = ["Room"]
 

@@ -14,7 +14,7 @@ from fanwire.client.fields import room_of
 from fanwire.client.membership import Membership
 from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
-from fanwire.client.questions import Question, Questions
+from fanwire.client.pending_requests import Question, Questions
 from fanwire.client.registry import LEFT_MEANWHILE, Registry, since_of
 from fanwire.client.rejoins import PASSING, Rejoins
 from fanwire.client.reports import Reports

@@ -25,9 +25,9 @@ from fanwire.client.messages import Messages
 from fanwire.client.open_rooms import OpenRooms
 from fanwire.client.options import Options
 from fanwire.client.renewal import Renewal
-from fanwire.deadline import within
 from fanwire.errors import Closed
 from fanwire.state import ConnectionState
+from fanwire.timing.deadline import within
 
 __all__ = ["Runtime"]
 

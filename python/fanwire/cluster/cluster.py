@@ -19,30 +19,30 @@ from typing import Any
 
 from fanwire._engine import Engine
 from fanwire.backplane.base import Backplane, Listener, Stored
-from fanwire.cluster.appends import Appends
-from fanwire.cluster.attendance import NAME as PRESENCE
-from fanwire.cluster.attendance import Attendance
-from fanwire.cluster.catching import Catching
-from fanwire.cluster.following import Following
+from fanwire.cluster.announcements import Beat, Moved, Values, pack_word, unpack_word
+from fanwire.cluster.append_queue import Appends
+from fanwire.cluster.catch_up import Catching
+from fanwire.cluster.faults import Troubles
 from fanwire.cluster.forgetting import FORGET, Forgetting
+from fanwire.cluster.heartbeats import BEAT, Pulse
 from fanwire.cluster.history import read_history
-from fanwire.cluster.live import LIVE, LiveRooms
-from fanwire.cluster.logs import Logs
-from fanwire.cluster.numbers import Numbers
-from fanwire.cluster.orders import LOG as ORDERS
-from fanwire.cluster.orders import Order, Orders
-from fanwire.cluster.parcel import Parcel, pack, unpack
+from fanwire.cluster.live_rooms import LIVE, LiveRooms
+from fanwire.cluster.logged_publishing import Storing, check_key
+from fanwire.cluster.newest_values import VALUES, SharedValues
+from fanwire.cluster.node_message import Parcel, pack, unpack
 from fanwire.cluster.presence import Change
-from fanwire.cluster.pulse import BEAT, Pulse
-from fanwire.cluster.storing import Storing, check_key
+from fanwire.cluster.presence_sync import NAME as PRESENCE
+from fanwire.cluster.presence_sync import Attendance
+from fanwire.cluster.received_numbers import Numbers
+from fanwire.cluster.revocations import LOG as ORDERS
+from fanwire.cluster.revocations import Order, Orders
+from fanwire.cluster.room_logs import Logs
+from fanwire.cluster.subscriptions import Following
 from fanwire.cluster.tasks import Tasks
-from fanwire.cluster.troubles import Troubles
-from fanwire.cluster.values import VALUES, SharedValues
-from fanwire.cluster.words import Beat, Moved, Values, pack_word, unpack_word
 from fanwire.config import Config
-from fanwire.encoding import from_json
-from fanwire.fabric import Fabric
-from fanwire.policy import Policies, RoomPolicy
+from fanwire.rooms.node import Fabric
+from fanwire.rooms.rules import Policies, RoomPolicy
+from fanwire.values.encoding import from_json
 
 __all__ = ["Cluster"]
 

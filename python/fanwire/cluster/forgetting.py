@@ -13,15 +13,15 @@ from collections import deque
 from functools import partial
 
 from fanwire._engine import Engine
-from fanwire.cluster.followed import Followed
-from fanwire.cluster.following import Following
-from fanwire.cluster.live import LiveRooms
-from fanwire.cluster.orders import Order, Orders
-from fanwire.cluster.parcel import Parcel
-from fanwire.cluster.storing import Storing, check_key
+from fanwire.cluster.live_rooms import LiveRooms
+from fanwire.cluster.logged_publishing import Storing, check_key
+from fanwire.cluster.node_message import Parcel
+from fanwire.cluster.revocations import Order, Orders
+from fanwire.cluster.subscription import Followed
+from fanwire.cluster.subscriptions import Following
 from fanwire.cluster.tasks import Tasks
 from fanwire.errors import ENGINE_ERRORS, Overloaded
-from fanwire.policy import Policies, RoomPolicy
+from fanwire.rooms.rules import Policies, RoomPolicy
 
 __all__ = ["FORGET", "Forgetting"]
 

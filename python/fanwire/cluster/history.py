@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 
 from fanwire.backplane.base import Backplane
-from fanwire.cluster.logs import Logs
-from fanwire.policy import RoomPolicy
+from fanwire.cluster.room_logs import Logs
+from fanwire.rooms.rules import RoomPolicy
 
 __all__ = ["read_history"]
 

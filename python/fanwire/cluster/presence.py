@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from fanwire.encoding import NESTING_LIMIT, InvalidDocument, from_json
+from fanwire.values.encoding import NESTING_LIMIT, InvalidDocument, from_json
 
 __all__ = ["Afar", "Ask", "Came", "Change", "There", "Went", "Whereabouts", "pack_whereabouts", "unpack_whereabouts"]
 

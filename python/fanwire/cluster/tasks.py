@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fanwire.backplane.base import Unavailable
-from fanwire.cluster.troubles import Troubles
+from fanwire.cluster.faults import Troubles
 
 __all__ = ["Tasks"]
 

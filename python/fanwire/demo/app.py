@@ -16,8 +16,8 @@ from starlette.routing import Route
 from fanwire.connection import Connection
 from fanwire.demo.readings import Readings, Window
 from fanwire.errors import Closed, Overloaded, Refused
-from fanwire.identity import ANONYMOUS, Anonymous
-from fanwire.request import Request
+from fanwire.identity.identity import ANONYMOUS, Anonymous
+from fanwire.identity.request import Request
 from fanwire.server import Server
 
 __all__ = ["ROOMS", "Demo", "Statistics", "quantile"]

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from fanwire.errors import ENGINE_ERRORS
-from fanwire.gateway.http import HttpSide
-from fanwire.handshake.handshakes import Handshakes
+from fanwire.handshake.admission import Handshakes
 from fanwire.handshake.tls import Tls
-from fanwire.hub import Hub
+from fanwire.http.server import HttpSide
 from fanwire.metrics import Metrics
+from fanwire.runtime.registry import Hub
 
 __all__ = ["Newcomers"]
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fanwire.carriage import Phase
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection
-from fanwire.gateway.websocket import WebSocket
 from fanwire.handshake.tls import Tls
-from fanwire.handshake.welcome import Welcome
-from fanwire.hub import TAKEN_OVER, Hub
-from fanwire.identity import rate_of, subject_of
-from fanwire.request import Request
-from fanwire.session import Session
-from fanwire.sessions import Claim
-from fanwire.wire import Codec
+from fanwire.identity.identity import rate_of, subject_of
+from fanwire.identity.request import Request
+from fanwire.protocol.envelopes import Codec
+from fanwire.protocol.session import Session
+from fanwire.protocol.welcome import Welcome
+from fanwire.runtime.link import WebSocket
+from fanwire.runtime.link_phases import Phase
+from fanwire.runtime.registry import TAKEN_OVER, Hub
+from fanwire.sessions.resumption import Claim
 
 __all__ = ["Asked", "open_websocket"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from fanwire._engine import Engine
 from fanwire.errors import ENGINE_ERRORS
-from fanwire.gateway.encrypted import Encrypted
+from fanwire.runtime.tls_transport import Encrypted
 
 __all__ = ["Tls"]
 

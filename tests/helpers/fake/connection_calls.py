@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fanwire._engine import RoomFull
-from fanwire.reports import Received
+from fanwire.runtime.reports import Received
 from helpers.fake.core import Core, Draft, draft_of
 from helpers.fake.ids import shard_of
 from helpers.fake.link import Link

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fanwire._engine import Overloaded
-from fanwire.cluster.parcel import Parcel, pack, unpack
+from fanwire.cluster.node_message import Parcel, pack, unpack
 from helpers.fake.core import Core, Draft, draft_of, forgetting
 from helpers.fake.message import Message, kept_size
 from helpers.fake.room import Room, When, number_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fanwire.reports import Received
+from fanwire.runtime.reports import Received
 from helpers.fake.arrivals import Arrivals
 from helpers.fake.clock import Clock
 from helpers.fake.ids import Ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from fanwire.reports import Received
+from fanwire.runtime.reports import Received
 from helpers.fake.message import Frame
 
 

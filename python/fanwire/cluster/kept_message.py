@@ -1,0 +1,54 @@
+"""One message of a room's history, as an application reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from fanwire.client.message import Position
+from fanwire.cluster.node_message import unpack
+
+__all__ = ["KeptMessage", "kept_message"]
+
+
+@dataclass(frozen=True)
+class KeptMessage:
+    """A message that a room keeps, see `Server.history`.
+
+    Attributes:
+        data: what was published: bytes, str, or the value of a JSON document.
+        room: the room's name.
+        position: where it stands in the room; give it to `Server.history` as `after` for what follows.
+        ts: when it was published, in milliseconds since 1970.
+        key: in a room of latest values, what it was the newest value of; None elsewhere.
+        forgotten: the key was forgotten by this message, and `data` is None.
+    """
+
+    data: Any
+    room: str
+    position: Position
+    ts: int
+    key: str | None = None
+    forgotten: bool = False
+
+    @property
+    def seq(self) -> int:
+        """Its number in the room."""
+        return self.position.seq
+
+
+def kept_message(room: str, position: Position, parcel: bytes) -> KeptMessage:
+    """The message of a parcel.
+
+    Raises:
+        ValueError: the bytes are no parcel, or its payload is no document.
+    """
+    found = unpack(parcel)
+    data: Any = found.payload
+    if found.forgotten_us is not None:
+        data = None
+    elif found.json:
+        data = orjson.loads(data)
+    return KeptMessage(data, room, position, found.ts_ms, found.key, found.forgotten_us is not None)

@@ -1,0 +1,50 @@
+"""The logs of rooms with a history: one for each policy, made before its first use. On the loop's thread only."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fanwire.backplane.base import Backplane, Log
+from fanwire.cluster.tasks import Tasks
+from fanwire.rooms.rules import RoomPolicy
+
+__all__ = ["Logs"]
+
+
+class Logs:
+    """See the module's head.
+
+    Args:
+        backplane: where they are.
+        max_bytes: of each.
+        tasks: where making them goes on when whoever wanted it no longer does.
+    """
+
+    def __init__(self, backplane: Backplane, max_bytes: int, tasks: Tasks) -> None:
+        self._backplane = backplane
+        self._max_bytes = max_bytes
+        self._tasks = tasks
+        self._declared: dict[str, asyncio.Future[None]] = {}
+
+    def of(self, policy: RoomPolicy) -> Log:
+        """The log of a policy's rooms."""
+        return Log(NAME + policy.pattern, policy.history, self._max_bytes, policy.history_age)
+
+    async def declare(self, log: Log) -> None:
+        """Makes a log, unless that was done.
+
+        Raises:
+            Unavailable: the backplane cannot be reached.
+        """
+        declared = self._declared.get(log.name)
+        if declared is None or (declared.done() and (declared.cancelled() or declared.exception() is not None)):
+            declared = self._declared[log.name] = self._tasks.spawn(self._backplane.declare(log))
+        await asyncio.shield(declared)
+
+    def forget(self) -> None:
+        """The backplane was away: it may have lost them."""
+        self._declared.clear()
+
+
+NAME = "rooms "
+"""What begins their names."""

@@ -1,1 +1,0 @@
-"""The way in: from an accepted transport to a connection, or to HTTP."""

@@ -1,0 +1,186 @@
+"""What happens to a client from its request to its connection.
+
+The engine has accepted its socket, read its request, and let it pass the limits and the rules of the port. Then
+
+1. `authenticate` says who asks;
+2. the session that the client wants to go on with is found, or there is none;
+3. the client is accepted and has a connection, or it is refused with a status.
+
+A step that has nothing to wait for costs no task. The steps know nothing of WebSockets: only the last one calls
+`opening.py`, which does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from http import HTTPStatus
+from inspect import iscoroutine
+from typing import Any
+
+from fanwire.errors import ENGINE_ERRORS, Refused
+from fanwire.handlers.calls import TooSlow
+from fanwire.handshake.opening import Asked, open_websocket
+from fanwire.handshake.tls import Tls
+from fanwire.identity.authentication import Authentication
+from fanwire.identity.identity import subject_of
+from fanwire.identity.request import Request
+from fanwire.protocol.envelopes import SUBPROTOCOLS
+from fanwire.runtime.registry import Hub
+from fanwire.sessions.resumption import Claim
+
+__all__ = ["Handshakes"]
+
+Rest = Coroutine[Any, Any, None] | None
+"""The steps that are left where one has to be waited for; None: all are done."""
+
+
+class Handshakes:
+    """Takes requests for connections through the steps. On the loop's thread only.
+
+    Args:
+        hub: where connections go.
+        authentication: says who asks.
+        tls: the newcomers for whom the loop speaks TLS.
+    """
+
+    def __init__(self, hub: Hub, authentication: Authentication, tls: Tls) -> None:
+        self._hub = hub
+        self._engine = hub.engine
+        self._authentication = authentication
+        self._tls = tls
+        # The requests that have to wait for the application, by their ids.
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._is_closed = False
+
+    def begin(self, id: int, detail: tuple[bytes, bytes, str, bool, bool, str | None]) -> None:
+        """A request has come; see the event "request" of the engine."""
+        target, headers, remote, is_secure, is_origin_allowed, subprotocol = detail
+        request = Request(target, headers, remote, is_secure, is_origin_allowed)
+        asked = Asked(id, request, SUBPROTOCOLS.get(subprotocol) if subprotocol else None, time.monotonic())
+        try:
+            rest = self._identify(asked)
+        except BaseException as error:  # noqa: BLE001 - its peer is answered, the others go on
+            self._failed(asked, error)
+            return
+        if rest is not None:
+            task = self._waiting[id] = self._hub.spawn(self._go_on(asked, rest))
+            task.add_done_callback(lambda task: self._waiting.pop(id, None))
+
+    def gone(self, id: int) -> None:
+        """The peer of a request has left."""
+        task = self._waiting.get(id)
+        if task is not None:
+            # In the next turn of the loop: a task that is cancelled before its first step leaves its coroutines, and
+            # the application's, without a step.
+            asyncio.get_running_loop().call_soon(task.cancel)
+
+    def close(self) -> None:
+        """The server stops: requests that wait, and that still come, are answered with 503."""
+        self._is_closed = True
+        for request in self._waiting:
+            self.gone(request)
+
+    async def _go_on(self, asked: Asked, rest: Coroutine[Any, Any, None]) -> None:
+        try:
+            await rest
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._failed(asked, error)
+
+    # The steps.
+
+    def _identify(self, asked: Asked) -> Rest:
+        """Step 1: finds out who asks."""
+        try:
+            identity = self._authentication.ask(asked.request)
+        except Exception as error:  # noqa: BLE001 - the application may raise anything
+            self._not_identified(asked, error)
+            return None
+        if identity is not None and iscoroutine(identity):
+            return self._identify_later(asked, identity)
+        return self._find_session(asked, identity)
+
+    async def _identify_later(self, asked: Asked, pending: Coroutine[Any, Any, Any]) -> None:
+        try:
+            identity = await pending
+        except Exception as error:  # noqa: BLE001 - as above
+            self._not_identified(asked, error)
+            return
+        rest = self._find_session(asked, identity)
+        if rest is not None:
+            await rest
+
+    def _find_session(self, asked: Asked, identity: Any) -> Rest:
+        """Step 2: finds the session that goes on."""
+        claim: Claim | Coroutine[Any, Any, Claim] = NO_CLAIM
+        if asked.codec is not None and "session" in asked.request.query_string:
+            query = asked.request.query
+            if "session" in query:
+                count = count_of(query.get("received", ""))
+                claim = self._hub.sessions.claim(query["session"], count, subject_of(identity), asked.codec)
+        if isinstance(claim, Claim):
+            self._let_in(asked, identity, claim)
+            return None
+        return self._find_session_later(asked, identity, claim)
+
+    async def _find_session_later(self, asked: Asked, identity: Any, pending: Coroutine[Any, Any, Claim]) -> None:
+        self._let_in(asked, identity, await pending)
+
+    def _let_in(self, asked: Asked, identity: Any, claim: Claim) -> None:
+        """Step 3: the client has a connection."""
+        if self._is_closed:
+            # The drain has closed those who were in, and must not miss one.
+            self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, RETRY)
+            return
+        if claim.connection is None and identity is not None:
+            self._hub.make_room(subject_of(identity), asked.at)
+        open_websocket(self._hub, self._tls, asked, identity, claim)
+
+    # Refusals. The reason is for the log: it may quote what a peer should not see.
+
+    def _not_identified(self, asked: Asked, error: Exception) -> None:
+        health, request = self._hub.health, asked.request
+        if isinstance(error, Refused):
+            self._turn_away(asked, error)
+        elif isinstance(error, TooSlow):
+            self._hub.limits.count("handshake_timeout")
+            health.warning("authenticate took too long for %r", request)
+            self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, "authenticate took too long", RETRY)
+        else:
+            health.handler_error("authenticate", request, error)
+            self._refuse(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "authenticate failed")
+
+    def _failed(self, asked: Asked, error: BaseException) -> None:
+        if isinstance(error, Refused):
+            self._turn_away(asked, error)
+        elif isinstance(error, asyncio.CancelledError):
+            # The server stops; or the peer has left, and this has no reader.
+            self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, RETRY)
+        elif isinstance(error, ENGINE_ERRORS):
+            self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY)
+        else:
+            self._hub.health.internal_error("handshake", error)
+            self._refuse(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake failed")
+
+    def _turn_away(self, asked: Asked, refused: Refused) -> None:
+        retry = () if refused.retry_after is None else (f"Retry-After: {refused.retry_after}",)
+        self._refuse(asked, refused.status, str(refused), *retry)
+
+    def _refuse(self, asked: Asked, status: HTTPStatus, reason: str, *headers: str) -> None:
+        with suppress(*ENGINE_ERRORS):
+            self._engine.refuse(asked.id, status.value, list(headers), reason)
+
+
+def count_of(text: str) -> int:
+    """How many messages a client says that it has received. What is no count is more than any session has sent, so
+    that its session cannot be resumed."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 1 << 62
+
+
+NO_CLAIM = Claim()
+
+SHUTTING_DOWN = "the server is shutting down"
+
+RETRY = "Retry-After: 1"

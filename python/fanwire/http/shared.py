@@ -1,0 +1,154 @@
+"""What the connections of one server that speak HTTP have in common: settings, places, and what is said to those who
+are not served.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Collection
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import uvicorn
+
+from fanwire.config import Config
+from fanwire.errors import Refused
+from fanwire.http.body import HttpError
+from fanwire.http.connection_limits import HttpPlaces, Place
+from fanwire.http.head import Headers
+from fanwire.http.prefix import below
+from fanwire.http.uvicorn import State
+from fanwire.identity.proxies import Proxies
+from fanwire.metrics import Metrics
+from fanwire.observability.health import Health
+from fanwire.observability.limits import Limits
+from fanwire.protocol.table import HttpErrorCode
+
+__all__ = ["ApiKeys", "HttpShared"]
+
+
+class ApiKeys:
+    """The keys of those who publish by HTTP and read metrics."""
+
+    def __init__(self, keys: Collection[str]) -> None:
+        self._keys = [key.encode() for key in keys]
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def has(self, authorization: bytes) -> bool:
+        """Whether this header `Authorization` shows one of them."""
+        scheme, _, given = authorization.partition(b" ")
+        # All are compared, in constant time, so that the time tells nothing of any.
+        matches = [hmac.compare_digest(given.strip(), known) for known in self._keys]
+        return scheme.lower() == b"bearer" and any(matches)
+
+
+class HttpShared:
+    """Made for each start of a server.
+
+    Args:
+        config: the limits.
+        uvicorn: the settings of uvicorn, the ASGI application among them.
+        app_state: what the application's `lifespan` has left for its requests.
+        prefix: of paths, see `Server`.
+        mount: of paths, see `Server`.
+        has_app: whether paths that are not Fanwire's are an application's.
+        keys: for whose holders places are kept.
+        proxies: who asks for others, and does not count by address.
+        is_ready: whether clients are let in.
+        metrics: counts limits that were passed, and those who were turned away.
+        health: logs them.
+
+    Attributes:
+        state: what uvicorn's protocols share.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        uvicorn: uvicorn.Config,
+        app_state: dict[str, Any],
+        *,
+        prefix: str,
+        mount: str,
+        has_app: bool,
+        keys: ApiKeys,
+        proxies: Proxies,
+        is_ready: Callable[[], bool],
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self.config = config
+        self.uvicorn = uvicorn
+        self.app_state = app_state
+        self.prefix = prefix
+        self.mount = mount
+        self.has_app = has_app
+        self.health = health
+        self.state = State()
+        self._keys = keys
+        self._proxies = proxies
+        self._is_ready = is_ready
+        self._metrics = metrics
+        self._places = HttpPlaces(Limits(config, self.count), reserve=bool(keys))
+
+    def count(self, limit: str) -> None:
+        """A limit was passed, a field of `Config`."""
+        self._metrics.limit_exceeded(limit).inc()
+
+    def place(self, peer: str, headers: Headers) -> Place:
+        """The place of a connection.
+
+        Args:
+            peer: its address; "": it says nothing of the client.
+            headers: of its first request.
+
+        Raises:
+            Refused: there is none for it.
+        """
+        has_key = any(self._keys.has(value) for name, value in headers if name == b"authorization")
+        # A proxy that is trusted asks for many.
+        return self._places.take("" if self._proxies.trusts(peer) else peer, has_key=has_key)
+
+    def answer(self, failure: HttpError | Refused, peer: str, method: bytes, target: bytes) -> bytes:
+        """The answer to what is no request, or to a peer for which there is no place. The connection ends with it.
+
+        Args:
+            failure: why it is not served.
+            peer: its address.
+            method: of its request, as far as it was read.
+            target: of its request, without the prefix; b"" if it was not read.
+        """
+        if isinstance(failure, HttpError):
+            return self._written(failure.status, orjson.dumps(failure.document()), JSON, failure.retry_after)
+        # Told however full the server is: whoever restarts a server that is full makes it worse.
+        path = below(target.decode("latin-1").partition("?")[0], self.mount) if method == b"GET" else None
+        if path == "/healthz":
+            return self._written(HTTPStatus.OK, b"ok\n", TEXT)
+        if path == "/readyz":
+            is_ready = self._is_ready()
+            status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
+            return self._written(status, b"ready\n" if is_ready else b"not ready\n", TEXT)
+        self.health.info("%s refused with %d: %s", peer or "a peer", failure.status, failure)
+        code: HttpErrorCode = "rate_limited" if failure.status is HTTPStatus.TOO_MANY_REQUESTS else "overloaded"
+        told = HttpError(failure.status, code, "there are too many connections", retry_after=failure.retry_after)
+        return self._written(failure.status, orjson.dumps(told.document()), JSON, failure.retry_after)
+
+    def _written(self, status: HTTPStatus, body: bytes, kind: bytes, retry_after: int | None = None) -> bytes:
+        lines = [
+            f"HTTP/1.1 {status.value} {status.phrase}".encode(),
+            *(name + b": " + value for name, value in self.state.default_headers),
+            b"content-type: " + kind,
+            b"content-length: %d" % len(body),
+            b"connection: close",
+        ]
+        if status is HTTPStatus.UPGRADE_REQUIRED:
+            lines[-1:] = [b"connection: close, upgrade", b"upgrade: websocket", b"sec-websocket-version: 13"]
+        if retry_after is not None:
+            lines.append(b"retry-after: %d" % retry_after)
+        return b"\r\n".join([*lines, b"", body])
+
+
+JSON, TEXT = b"application/json", b"text/plain; charset=utf-8"

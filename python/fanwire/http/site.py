@@ -1,0 +1,198 @@
+"""What answers a request: a built-in route, the application, or a 404. An ASGI application.
+
+Whatever the application raises is its own error: it is logged at a limited rate and answered, and stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocketDisconnect
+
+from fanwire.handlers.calls import name_of
+from fanwire.http.body import HttpError
+from fanwire.http.prefix import below
+from fanwire.http.routes import Routes, answer_to
+from fanwire.identity.proxies import Proxies
+from fanwire.observability.health import Health
+
+__all__ = ["App", "Site"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""An ASGI 3 application, such as one of FastAPI or Starlette."""
+
+
+class Site:
+    """All that is answered on a server's port, but for Fanwire's own WebSockets.
+
+    Args:
+        routes: Fanwire's.
+        app: the application's; None: every other path is unknown.
+        mount: the path below which Fanwire's routes are.
+        proxies: who is believed to ask for others.
+        health: logs errors of the application.
+
+    Attributes:
+        is_stopping: whether requests that are cancelled are cancelled by the server.
+    """
+
+    def __init__(self, routes: Routes, app: App | None, mount: str, proxies: Proxies, health: Health) -> None:
+        self._routes = routes
+        self._app = app
+        self._mount = mount
+        self._proxies = proxies
+        self._health = health
+        self.is_stopping = False
+        self._asked: dict[asyncio.Task[Any] | None, Scope] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hands a request to a built-in route, to the application, or answers 404."""
+        # The peer may be gone while it is answered, which nobody has to hear of.
+        task = asyncio.current_task()
+        self._asked[task] = scope
+        try:
+            with contextlib.suppress(OSError):
+                await self._answer(scope, receive, send)
+        finally:
+            del self._asked[task]
+
+    def name_of(self, task: asyncio.Task[Any]) -> str | None:
+        """What the log calls a task that answers a request: what answers it, and which request; None: it is none."""
+        scope = self._asked.get(task)
+        return None if scope is None else f"handler {name_of(scope.get('endpoint', self._app))} of {_about(scope)!r}"
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._believe_proxies(scope)
+        if scope["type"] == "http":
+            path = below(scope["raw_path"].decode()[len(scope["root_path"]) :], self._mount)
+            if path is not None and self._routes.has(path):
+                await self._answer_ourselves({**scope, "path": path, "root_path": ""}, receive, send)
+                return
+        if self._app is None:
+            await answer_to(NOT_FOUND)(scope, receive, send)
+        else:
+            await self._answer_by(self._app, scope, receive, send)
+
+    def _believe_proxies(self, scope: Scope) -> None:
+        peer = scope["client"][0] if scope["client"] else ""
+        if not self._proxies.trusts(peer):
+            return
+        found = {b"x-forwarded-for": b"", b"x-forwarded-proto": b""}
+        for name, value in scope["headers"]:
+            if name in found:
+                found[name] += (b"," if found[name] else b"") + value
+        if found[b"x-forwarded-for"]:
+            remote = self._proxies.client(peer, found[b"x-forwarded-for"].decode("latin-1"))
+            # The port of somebody else is not known.
+            scope["client"] = (remote, 0) if remote != peer else scope["client"]
+        if found[b"x-forwarded-proto"].strip().lower() in (b"https", b"wss"):
+            scope["scheme"] = "https" if scope["type"] == "http" else "wss"
+
+    async def _answer_ourselves(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._routes(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - answered already, and told nowhere else
+            self._health.internal_error("HTTP", error)
+
+    async def _answer_by(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = _Answer(scope["type"] == "websocket", receive, send)
+        error: BaseException | None = None
+        try:
+            await app(scope, answer.receive, answer.send)
+        except BaseException as raised:  # noqa: BLE001 - a `SystemExit` of it would end the loop
+            error = raised
+        if isinstance(error, asyncio.CancelledError) and self.is_stopping:
+            await answer.end(STOPPING, 1012)
+        elif error is not None:
+            # That its client has left is no error of it.
+            if not (answer.is_peer_gone and isinstance(error, (ClientDisconnect, WebSocketDisconnect, OSError))):
+                self._log(app, scope, error)
+            await answer.end(FAILED, 1011)
+        else:
+            if answer.is_due:
+                self._log(app, scope, RuntimeError("the application has returned without a whole answer"))
+            await answer.end(FAILED, 1000)
+
+    def _log(self, app: App, scope: Scope, error: BaseException) -> None:
+        self._health.handler_error(name_of(scope.get("endpoint", app)), _about(scope), error)
+
+
+def _about(scope: Scope) -> str:
+    return f"{scope.get('method', 'WebSocket')} {scope['path']}"[:LONGEST]
+
+
+class _Answer:
+    """What an application has answered to one request.
+
+    Attributes:
+        is_complete: whether it is a whole answer.
+        is_peer_gone: whether the application was told that there is nobody to answer.
+    """
+
+    def __init__(self, is_websocket: bool, receive: Receive, send: Send) -> None:
+        self._is_websocket = is_websocket
+        self._receive = receive
+        self._send = send
+        self._has_begun = False
+        self.is_complete = False
+        self.is_peer_gone = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something of it has to come still. A WebSocket that was accepted may end without a word."""
+        return not (self.is_complete or self.is_peer_gone or (self._is_websocket and self._has_begun))
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] in ("http.disconnect", "websocket.disconnect"):
+            self.is_peer_gone = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:
+            self.is_peer_gone = True
+            raise
+        kind = message["type"]
+        if kind in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
+            self._has_begun = True
+        elif kind == "websocket.close":
+            self.is_complete = True
+        elif kind in ("http.response.body", "websocket.http.response.body"):
+            self.is_complete = not message.get("more_body", False)
+
+    async def end(self, error: HttpError, code: int) -> None:
+        """Answers in place of the application, as far as it has not."""
+        if self.is_complete or self.is_peer_gone:
+            return
+        if self._is_websocket and self._has_begun:
+            await self._send({"type": "websocket.close", "code": code})
+        elif self._has_begun:
+            # The end of the connection says that this is not all of it.
+            raise error
+        else:
+            response = answer_to(error, {"Connection": "close"})
+            kind = "websocket.http.response" if self._is_websocket else "http.response"
+            status, headers = response.status_code, response.raw_headers
+            await self._send({"type": f"{kind}.start", "status": status, "headers": headers})
+            await self._send({"type": f"{kind}.body", "body": response.body, "more_body": False})
+
+
+NOT_FOUND = HttpError(HTTPStatus.NOT_FOUND, "not_found", "there is no such path")
+
+FAILED = HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the server failed to do this")
+
+STOPPING = HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "the server is shutting down", retry_after=1)
+
+LONGEST = 200
+"""Characters of a request in the log."""

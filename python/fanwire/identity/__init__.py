@@ -1,0 +1,1 @@
+"""Who a client is: its request, its address behind proxies, its identity."""

@@ -1,0 +1,1 @@
+"""Where a server listens: addresses, Unix sockets, inherited sockets."""

@@ -1,0 +1,124 @@
+"""What goes wrong in a server: logged at a limited rate, counted, and told by its readiness."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from fanwire.observability.logs import ONCE_A_MINUTE, LimitedLog
+from fanwire.timing.token_bucket import Rate
+
+__all__ = ["Counters", "Health"]
+
+logger = logging.getLogger("fanwire")
+
+
+class Counters:
+    """Where errors are counted; this one counts nothing."""
+
+    def handler_error(self, handler: str) -> None:
+        """A function of the application has raised."""
+
+    def internal_error(self, where: str) -> None:
+        """Something of the server's own has raised."""
+
+    def line_suppressed(self, level: int, count: int = 1) -> None:
+        """Lines were left out of the log."""
+
+
+class Health:
+    """One server's errors, and whether a part of it that has to run has ended.
+
+    Args:
+        counters: where errors are counted; None: nowhere.
+    """
+
+    def __init__(self, counters: Counters | None = None) -> None:
+        self._counters = counters = counters or Counters()
+        self._errors = LimitedLog(logger, ONCE_A_MINUTE, counters.line_suppressed)
+        self._lines = LimitedLog(logger, Rate(1, 50), counters.line_suppressed)
+        self._dead: dict[str, str] = {}
+        self._checks: dict[str, Callable[[], bool]] = {}
+        self._is_ending = False
+
+    def begin(self) -> None:
+        """The server starts."""
+        self._dead.clear()
+        self._checks.clear()
+        self._is_ending = False
+
+    def end(self) -> None:
+        """The server stops: from now on parts of it may end."""
+        self._is_ending = True
+
+    def flush(self) -> None:
+        """The server has stopped: logs the counts of the lines that were left out."""
+        # They would keep what they ask alive, and with it the descriptors of the engine.
+        self._checks.clear()
+        self._errors.flush()
+        self._lines.flush()
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """The parts of the server that do not work, and why; empty when all is well."""
+        stuck = {what: "it makes no progress" for what, is_well in self._checks.items() if not is_well()}
+        return {**stuck, **self._dead}
+
+    def check(self, what: str, is_well: Callable[[], bool]) -> None:
+        """Has a part of the server asked, for each `faults`, whether it works."""
+        self._checks[what] = is_well
+
+    def watch(self, what: str, task: asyncio.Future[Any]) -> None:
+        """Watches a task that has to run until the server stops. When it ends before, the server is not ready."""
+
+        def ended(task: asyncio.Future[Any]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if not self._is_ending:
+                self.died(what, error)
+
+        task.add_done_callback(ended)
+
+    def died(self, what: str, error: BaseException | None) -> None:
+        """A part of the server has ended that has to run until the stop: the server is not ready any more."""
+        self._dead[what] = "it has ended" if error is None else f"{type(error).__name__}"
+        self._counters.internal_error(what)
+        self._errors.log(logging.CRITICAL, "%s has ended, restart the server", what, kind=what, error=error)
+
+    def internal_error(self, where: str, error: BaseException) -> None:
+        """Something of the server's own has raised, and the server goes on."""
+        self._counters.internal_error(where)
+        kind = (where, type(error).__qualname__)
+        self._errors.log(logging.ERROR, "%s failed", where, kind=kind, error=error)
+
+    def handler_error(self, handler: str, about: object, error: BaseException) -> None:
+        """A function of the application has raised. One traceback a minute is logged of each function, type of error
+        and line that has raised it.
+
+        Args:
+            handler: its qualified name.
+            about: the connection or the request that it was called for.
+            error: what it has raised.
+        """
+        self._counters.handler_error(handler)
+        # By the line that has raised, not by the text: a text may hold what a peer has sent, and lines are bounded.
+        kind = (handler, type(error).__qualname__, *_place_of(error))
+        self._errors.log(logging.ERROR, "handler %s failed for %r", handler, about, kind=kind, error=error)
+
+    def info(self, message: str, *args: object) -> None:
+        """Logs a line about a peer: 50 of one kind at once, then one a second."""
+        self._lines.log(logging.INFO, message, *args)
+
+    def warning(self, message: str, *args: object) -> None:
+        """The same as a warning."""
+        self._lines.log(logging.WARNING, message, *args)
+
+
+def _place_of(error: BaseException) -> list[str]:
+    """Where an error was raised, such as "app.py:12"; nothing if it was not."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return [] if trace is None else [f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"]  # noqa: PTH119

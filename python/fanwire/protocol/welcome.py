@@ -1,0 +1,77 @@
+"""The first message to a client with a session. Pure, but for its random id and the clock."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from fanwire.config import Config
+from fanwire.identity.identity import expiry_of
+from fanwire.protocol.session import Session
+from fanwire.protocol.table import INITIAL_WINDOW
+
+__all__ = ["Welcome"]
+
+
+class Welcome:
+    """What one request may be welcomed with: mostly the same, whether its session is new or goes on.
+
+    Args:
+        config: the server's.
+        identity: who was let in.
+    """
+
+    def __init__(self, config: Config, identity: Any) -> None:
+        self._id = secrets.token_hex(8)
+        self._count = 0
+        self._ts = time.time_ns() // 1_000_000
+        self._base: dict[str, Any] = {
+            "heartbeat_ms": int(config.ping_interval * 1000),
+            "grace_ms": int(config.grace * 1000),
+            "ack_frames": config.ack_frames,
+            "ack_bytes": config.ack_bytes,
+            "max_message": config.max_message,
+            "window": INITIAL_WINDOW,
+        }
+        expires = expiry_of(identity)
+        if expires is not None:
+            self._base["expires_in_ms"] = max(0, int((expires - time.time()) * 1000))
+        if config.replay_bytes:
+            # What a client has not acknowledged for these reasons must leave room for more, or no session could go on.
+            self._base["ack_frames"] = max(1, min(config.ack_frames, config.replay_bytes // ACK_FRAME))
+            self._base["ack_bytes"] = max(1, min(config.ack_bytes, config.replay_bytes // 4))
+
+    def new(
+        self, session: Session, reason: str | None = None, rooms: Mapping[str, tuple[str, int]] | None = None
+    ) -> bytes:
+        """Of a new session.
+
+        Args:
+            session: it.
+            reason: why it is new, though the client wanted to go on with another.
+            rooms: where that one was, if it was at another node.
+        """
+        payload = {"session": session.id, "resumed": False, "received": 0, **self._base}
+        if reason is not None:
+            payload["reason"] = reason
+        if rooms:
+            payload["rooms"] = {room: {"epoch": epoch, "seq": seq} for room, (epoch, seq) in rooms.items()}
+        return self._encoded(session, payload)
+
+    def resumed(self, session: Session) -> bytes:
+        """Of one that goes on."""
+        return self._encoded(
+            session, {"session": session.id, "resumed": True, "received": session.received, **self._base}
+        )
+
+    def _encoded(self, session: Session, payload: dict[str, Any]) -> bytes:
+        self._count += 1
+        return session.codec.encode_plain({
+            "type": "welcome", "id": f"{self._id}-{self._count}", "ts": self._ts, "payload": payload,
+        })  # fmt: skip
+
+
+ACK_FRAME = 512
+"""Bytes of `replay_bytes` for each message that a client may leave unacknowledged: twice what the smallest costs."""

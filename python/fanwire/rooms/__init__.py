@@ -1,0 +1,1 @@
+"""Rooms: their rules, their members, and what clients may ask of them."""

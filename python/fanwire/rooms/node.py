@@ -1,0 +1,163 @@
+"""What ties the rooms of a node to those of others. This one ties them to nothing: a node alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol
+
+from fanwire._engine import Engine
+from fanwire.observability.health import Health
+from fanwire.rooms.rules import RoomPolicy
+
+__all__ = ["Fabric", "Host"]
+
+
+class Host(Protocol):
+    """Who does here what other nodes want done. All calls are on the loop's thread."""
+
+    def renewed(self, room: str) -> None:
+        """The numbering of a room had to begin anew."""
+
+    def obey(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
+        """An order: "disconnect_user", "revoke", "reauthorize" or "remove" (from the room); or "moved", the client of a
+        session has come back to another node."""
+
+    def for_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
+        """A message to a user who is here, too."""
+
+    def present_here(self, room: str) -> dict[str, Any]:
+        """Who is in a room here, by id."""
+
+    def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
+        """Somebody has come to a room elsewhere, or has left it."""
+
+
+class Fabric:
+    """Publishing and membership, as far as other nodes have a part in them.
+
+    Args:
+        engine: where the members of this node are.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.host: Host
+        # Where tasks that have to run until the stop are watched, see `Health.watch`.
+        self.health = Health()
+
+    @property
+    def tag(self) -> str:
+        """What begins the ids of members here, so that they differ from those elsewhere."""
+        return ""
+
+    @property
+    def gauges(self) -> dict[str, int]:
+        """What is worth watching, by the names of metrics."""
+        return {}
+
+    async def start(self) -> None:
+        """Begins.
+
+        Raises:
+            Unavailable: the others cannot be reached.
+        """
+
+    async def stop(self, timeout: float) -> None:
+        """Ends, what was taken on its way."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether clients are as well off here as elsewhere."""
+        return True
+
+    def publish(
+        self,
+        room: str,
+        payload: bytes | str,
+        json: bool,
+        key: str | None = None,
+        exclude: Sequence[int] = (),
+        delivery: str | None = None,
+    ) -> int | None:
+        """Publishes, from any thread; see `Engine.publish`. None where the number is not known yet."""
+        return self.engine.publish(room, payload, json, key, exclude, delivery)
+
+    def publish_acked(
+        self,
+        room: str,
+        payload: bytes | str,
+        json: bool,
+        key: str | None = None,
+        exclude: Sequence[int] = (),
+        delivery: str | None = None,
+        id: str | None = None,
+    ) -> int | Awaitable[int]:
+        """The same, on the loop's thread, and the number is known. With an id it happens once, on whatever nodes.
+
+        Raises:
+            Unavailable: from the awaitable: it is not known whether it was published.
+        """
+        return self.engine.publish(room, payload, json, key, exclude, delivery)
+
+    def note(self, kind: str, why: object) -> None:
+        """Something went wrong that has to do with other nodes; see `fanwire.cluster.faults`."""
+
+    def forget(self, room: str, key: str) -> bool:
+        """Forgets the newest value of a key on all nodes, from any thread. Returns whether it has one at this node.
+
+        Raises:
+            Overloaded: the engine, or what waits to be stored, is full; nothing was forgotten.
+        """
+        was_there, _ = self.engine.forget(room, key)
+        return was_there
+
+    async def history(
+        self, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
+    ) -> tuple[str, list[tuple[int, bytes]]]:
+        """What a room keeps: see `Engine.history`.
+
+        Raises:
+            Unavailable: the others cannot be reached.
+        """
+        return self.engine.history(room, after, limit)
+
+    def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None = None) -> Awaitable[None] | None:
+        """Before a client of this node joins a room, from a position on: what has to be awaited, if anything.
+
+        Raises:
+            Unavailable: from the awaitable: what was published elsewhere cannot be had now.
+        """
+        return None
+
+    def entered(self, room: str) -> None:
+        """A client of this node has joined a room. From any thread."""
+
+    def left(self, room: str) -> None:
+        """A client of this node is no longer in a room. From any thread."""
+
+    # Who is where. From any thread, but for the user's.
+
+    def member_came(self, room: str, id: str, info: Any) -> None:
+        """Somebody has come to a room with presence here."""
+
+    def member_went(self, room: str, id: str) -> None:
+        """Somebody has left one here."""
+
+    def members_afar(self, room: str) -> dict[str, Any]:
+        """Who is in a room elsewhere, by id."""
+        return {}
+
+    def user_came(self, subject: str) -> None:
+        """A user has a connection here."""
+
+    def user_left(self, subject: str) -> None:
+        """A user's last connection here has ended."""
+
+    def send_to_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
+        """Sends to a user's connections elsewhere."""
+
+    def moved_here(self, session: str) -> None:
+        """The client of another node's session is here now. On the loop's thread."""
+
+    def order(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
+        """Has something done on all other nodes, see `Host.obey`; on those that are cut off, when they are back."""

@@ -1,0 +1,139 @@
+"""What a room allows, and what it keeps; the same for all rooms of one pattern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fanwire.identity.identity import scopes_of, subject_of
+from fanwire.protocol.table import DELIVERIES
+from fanwire.values.checks import check_function
+
+if TYPE_CHECKING:
+    from fanwire.connection import Connection
+
+__all__ = ["Policies", "RoomPolicy", "Rule", "Snapshot", "check_delivery", "parse_rule"]
+
+
+def check_delivery(name: str) -> None:
+    """Looks whether there is such a delivery class.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in DELIVERIES:
+        raise ValueError(f"{name!r} is no delivery class; choose {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}")
+
+
+class Snapshot(NamedTuple):
+    """The state of a room at one of its messages.
+
+    Attributes:
+        data: the state, any value of docs/values.md.
+        seq: the sequence number of the last message that the state includes, as `publish` returned it.
+    """
+
+    data: Any
+    seq: int
+
+
+Rule = bool | str | Callable[["Connection", str], bool] | None
+"""Who is allowed something in the rooms of a pattern: True, everybody; False, nobody; "identified", whoever has an
+identity; "scope:NAME", whose identity has that scope; "subject", whose subject stands in the room's name where the
+pattern has its `*`; or a function of a connection and a room's name. None leaves it to `authorize`."""
+
+Check = bool | Callable[..., bool] | None
+
+
+class RoomPolicy(NamedTuple):
+    """See `Server.room` for the fields."""
+
+    pattern: str
+    delivery: str = "reliable"
+    max_keys: int = 100_000
+    max_members: int = 1_000_000
+    history: int = 0
+    history_bytes: int = 16 << 20
+    history_age: float = 300.0
+    join: Check = None
+    publish: Check = None
+    presence: bool = False
+    schema: Any = None
+    snapshot: Callable[[str], Snapshot | Awaitable[Snapshot]] | None = None
+    see_members: Check = None
+    see_history: Check = None
+    when_away: str = "wait"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether one who joins gets nothing at first but what the engine has, and the others are not told."""
+        return self.snapshot is None and self.delivery != "latest" and not self.presence
+
+    def rule(self, action: str) -> Check:
+        """Who may do this: one of `rights.ACTIONS`."""
+        if action == "join":
+            return self.join
+        if action == "publish":
+            return self.publish
+        return self.see_members if action == "presence" else self.see_history
+
+
+CLOSED = RoomPolicy("*", join=False, publish=False, see_members=False, see_history=False)
+"""Of rooms that the server has said nothing of: the application may use them, clients may not."""
+
+
+class Policies:
+    """The policies of a server. The first pattern that matches wins."""
+
+    def __init__(self) -> None:
+        self._policies: list[tuple[re.Pattern[str], RoomPolicy]] = []
+        # Names come from clients, so what is remembered of them is bounded.
+        self.of = lru_cache(maxsize=4096)(self._find)
+
+    def __iter__(self) -> Any:
+        return iter(policy for _, policy in self._policies)
+
+    def add(self, policy: RoomPolicy) -> None:
+        """Adds a policy after those that are there."""
+        text = ".*".join(map(re.escape, policy.pattern.split("*")))
+        self._policies.append((re.compile(text, re.DOTALL), policy))
+        self.of.cache_clear()
+
+    def _find(self, room: str) -> RoomPolicy:
+        return next((policy for pattern, policy in self._policies if pattern.fullmatch(room)), CLOSED)
+
+
+def parse_rule(rule: Rule, pattern: str, name: str = "a rule") -> Check:
+    """What a rule says, as something to ask.
+
+    Args:
+        rule: the rule.
+        pattern: of the rooms that it is for.
+        name: of the argument, for errors.
+
+    Raises:
+        TypeError: it is no rule, or a coroutine function, whose answer nobody would wait for.
+        ValueError: it says nothing that is known.
+    """
+    if rule is None or isinstance(rule, bool):
+        return rule
+    if not isinstance(rule, str):
+        return check_function(name, rule, plain=True)
+    kind, _, name = rule.partition(":")
+    if rule == "identified":
+        return lambda connection, room: bool(subject_of(connection.identity))
+    if kind == "scope" and name:
+        return lambda connection, room: name in scopes_of(connection.identity)
+    if rule == "subject":
+        before, star, after = pattern.partition("*")
+        if not star or "*" in after:
+            raise ValueError(f"the rule 'subject' needs a pattern with one `*` for the subject, not {pattern!r}")
+
+        def is_own(connection: Any, room: str) -> bool:
+            subject = subject_of(connection.identity)
+            return bool(subject) and room == f"{before}{subject}{after}"
+
+        return is_own
+    raise ValueError(f"{rule!r} is no rule; choose True, False, 'identified', 'subject', 'scope:NAME' or a function")

@@ -1,0 +1,1 @@
+"""The engine's events, on the loop's thread: connections, their messages, their end."""

@@ -1,0 +1,1 @@
+"""Sessions: resuming, expiry, renewal of tokens, records."""

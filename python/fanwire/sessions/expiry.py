@@ -1,0 +1,164 @@
+"""How long connections live: until their identity expires, or they are to come back. On the loop's thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from fanwire.config import Config
+from fanwire.connection import Connection
+from fanwire.identity.identity import expiry_of
+from fanwire.observability.health import Health
+from fanwire.state import ConnectionState
+from fanwire.timing.timer_wheel import TimerWheel
+
+__all__ = ["Lifetimes", "Owner"]
+
+
+class Owner(Protocol):
+    """Who tells clients."""
+
+    def expiring(self, connection: Connection, seconds: float) -> None:
+        """The identity ends in so many seconds; a new token is welcome."""
+
+    def expired(self, connection: Connection) -> None:
+        """It has ended; the grace runs."""
+
+    def end_expired(self, connection: Connection) -> None:
+        """The grace is over, too."""
+
+    def aged(self, connection: Connection) -> None:
+        """The connection should be made anew."""
+
+
+class Lifetimes:
+    """One timer for each connection that has an end, of a wheel of them.
+
+    Expiry is a moment of the wall clock, which may jump; timers run by a clock that does not. So a timer only looks
+    again, at the latest after `LOOK` seconds.
+
+    Args:
+        config: the waits.
+        owner: is told.
+        wall: seconds since 1970.
+        health: told of what fails when a timer rings.
+    """
+
+    def __init__(
+        self, config: Config, owner: Owner, wall: Callable[[], float] = time.time, health: Health | None = None
+    ) -> None:
+        self._health = health or Health()
+        self._config = config
+        self._owner = owner
+        self._wall = wall
+        self._loop = asyncio.get_running_loop()
+        self._lives: dict[int, _Life] = {}
+        self._timers = TimerWheel(self._loop, self._look)
+
+    def begin(self, connection: Connection, aged_at: float | None = None) -> None:
+        """A connection is there, or is back with another transport or another identity: its life begins anew."""
+        self.end(connection)
+        expires = expiry_of(connection.identity)
+        age = self._config.max_age
+        if expires is None and not age:
+            return
+        life = self._lives[connection.id] = _Life(connection, expires)
+        if expires is not None:
+            left = expires - self._wall()
+            life.notice = min(self._config.token_notice, max(0.0, left) / 2)
+            if left > life.notice and not age:
+                # As nearly always: there is nothing to do yet, and this is quicker than to look.
+                life.timer = self._timers.set(life, min(LOOK, left - life.notice))
+                return
+        if age:
+            # Those who came together must not be sent away together.
+            life.aged_at = aged_at or self._loop.time() + age * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
+        self._look(life)
+
+    def renewed(self, connection: Connection) -> None:
+        """It has a new identity over the same transport, which grows no younger by that."""
+        old = self._lives.get(connection.id)
+        self.begin(connection, None if old is None else old.aged_at)
+
+    def end(self, connection: Connection) -> None:
+        """It is gone, or waits for its client, who will have to show a token."""
+        life = self._lives.pop(connection.id, None)
+        if life is not None and life.timer is not None:
+            self._timers.cancel(life, life.timer)
+
+    def close(self) -> None:
+        """The server has stopped."""
+        self._lives.clear()
+        self._timers.close()
+
+    def expires_in(self, connection: Connection) -> float | None:
+        """Seconds until its identity ends; None: it does not."""
+        expires = expiry_of(connection.identity)
+        return None if expires is None else expires - self._wall()
+
+    def _look(self, life: _Life) -> None:
+        """Does what is due, and sets the timer to what is next."""
+        connection = life.connection
+        try:
+            self._do_what_is_due(connection, life)
+        except BaseException as error:  # noqa: BLE001 - without a timer the identity would hold for ever
+            self._health.internal_error("the end of an identity", error)
+            if self._lives.get(connection.id) is life:
+                life.timer = self._timers.set(life, AGAIN)
+
+    def _do_what_is_due(self, connection: Connection, life: _Life) -> None:
+        life.timer = None
+        if connection.state is not ConnectionState.OPEN:
+            self.end(connection)
+            return
+        now = self._loop.time()
+        waits = [LOOK]
+        if life.expires is not None:
+            left = life.expires - self._wall()
+            if left <= -self._config.token_grace:
+                self.end(connection)
+                self._owner.end_expired(connection)
+                return
+            if left <= 0:
+                if not life.is_expired:
+                    life.is_expired = life.is_told = True
+                    self._owner.expired(connection)
+                waits.append(left + self._config.token_grace)
+            elif left <= life.notice:
+                if not life.is_told:
+                    life.is_told = True
+                    self._owner.expiring(connection, left)
+                waits.append(left)
+            else:
+                waits.append(left - life.notice)
+        if life.aged_at is not None:
+            if now >= life.aged_at:
+                life.aged_at = None
+                self._owner.aged(connection)
+            else:
+                waits.append(life.aged_at - now)
+        if self._lives.get(connection.id) is life:
+            life.timer = self._timers.set(life, min(waits))
+
+
+class _Life:
+    __slots__ = ("aged_at", "connection", "expires", "is_expired", "is_told", "notice", "timer")
+
+    def __init__(self, connection: Connection, expires: float | None) -> None:
+        self.connection = connection
+        self.expires = expires
+        self.notice = 0.0
+        self.aged_at: float | None = None
+        self.is_told = False
+        self.is_expired = False
+        self.timer: int | None = None
+
+
+LOOK = 3600.0
+"""Seconds between two looks at the wall clock."""
+
+AGAIN = 1.0
+"""Seconds after which it is tried again what has failed, such as to tell a client while the engine is overloaded."""

@@ -1,0 +1,216 @@
+"""All sessions of a server: who may resume which, and how long they wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from inspect import isawaitable
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from fanwire.connection import Connection
+from fanwire.handlers.calls import Call, Calls, name_of
+from fanwire.observability.health import Health
+from fanwire.protocol.envelopes import Codec
+from fanwire.protocol.session import Phase, Session, lineage_of
+from fanwire.sessions.store import Record, SessionStore
+
+__all__ = ["Claim", "Sessions"]
+
+
+class Claim(NamedTuple):
+    """What became of the wish to resume a session.
+
+    Attributes:
+        connection: the connection whose session may go on; None: a new one begins.
+        reason: why it is a new one; None if none was asked for.
+        lineage: what the new one continues.
+        received: how many messages the client has received.
+        rooms: those that the session was in at another node, each with epoch and sequence number as far as is known.
+    """
+
+    connection: Connection | None = None
+    reason: str | None = None
+    lineage: str | None = None
+    received: int = 0
+    rooms: Mapping[str, tuple[str, int]] = MappingProxyType({})
+
+
+class Sessions:
+    """The table of sessions. On the loop's thread only.
+
+    Args:
+        store: where the records go.
+        grace: seconds that a session waits.
+        max_parked: sessions that wait at once; beyond it the one that has waited longest ends.
+        calls: runs what a store wants to be awaited.
+        timeout: seconds that a store may take to find a record.
+        health: logs and counts what a store raises.
+        expired: called with the connection of a session that has waited too long.
+
+    Attributes:
+        is_shared: whether other nodes find its records, so that they are kept up to date.
+        moved_here: called with the id of a session of another node, whose client is here now.
+    """
+
+    moved_here: Callable[[str], None]
+
+    def __init__(
+        self,
+        store: SessionStore,
+        grace: float,
+        max_parked: int,
+        calls: Calls,
+        timeout: float,
+        health: Health,
+        expired: Callable[[Connection, str], None],
+    ) -> None:
+        self._store = store
+        self.is_shared = getattr(store, "is_shared", False)
+        self._grace = grace
+        self._max_parked = max_parked
+        self._calls = calls
+        self._timeout = timeout
+        self._health = health
+        self._expired = expired
+        self._connections: dict[str, Connection] = {}
+        self._parked: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()
+        # When the records of those whose clients are there are saved next.
+        self._saves: dict[str, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    @property
+    def parked(self) -> int:
+        """Sessions that wait for their clients."""
+        return len(self._parked)
+
+    def add(self, session: Session, connection: Connection) -> None:
+        """A session has begun."""
+        self._connections[session.id] = connection
+        self.changed(session, connection)
+
+    def changed(self, session: Session, connection: Connection) -> None:
+        """It is in other rooms than before. Where other nodes find its record, that follows soon."""
+        if self.is_shared and session.id in self._connections:
+            self._save_in(SAVE, session, connection)
+
+    def _save_in(self, seconds: float, session: Session, connection: Connection) -> None:
+        timer = self._saves.get(session.id)
+        if timer is not None:
+            if seconds == SAVE and timer.when() <= asyncio.get_running_loop().time() + SAVE:
+                return
+            timer.cancel()
+        self._saves[session.id] = asyncio.get_running_loop().call_later(seconds, self._save_now, session, connection)
+
+    def _save_now(self, session: Session, connection: Connection) -> None:
+        self._save(session, connection, self._grace + RETENTION)
+        # Again before it expires.
+        self._save_in(RETENTION / 2, session, connection)
+
+    def find(self, id: str) -> Connection | None:
+        """The connection of a session; None if there is no such session here, or not any more."""
+        return self._connections.get(id)
+
+    def claim(self, id: str, received: int, owner: str, codec: Codec) -> Claim | Coroutine[Any, Any, Claim]:
+        """Looks for a session that its client wants to go on with. Where the store has to be waited for, this returns a
+        coroutine. A store that fails keeps nobody out: its client begins a new session, and is told why."""
+        connection = self._connections.get(id)
+        session = None if connection is None else connection._session
+        if connection is None or session is None:
+            try:
+                record = self._store.load(id)
+                if isawaitable(record):
+                    return self._claim_later(record, id, owner)
+                return self._claim_of(record, id, owner)
+            except BaseException as error:  # noqa: BLE001 - the store is the application's, and may raise anything
+                return self._store_failed(id, error)
+        reason = session.why_not(owner, codec)
+        if reason is None and connection.close_code is not None:
+            reason = "closed"
+        lineage = session.lineage if session.owner == owner else lineage_of(id)
+        if reason is not None:
+            return Claim(reason=reason, lineage=lineage)
+        return Claim(connection, lineage=lineage, received=received)
+
+    def park(self, connection: Connection, session: Session) -> bool:
+        """The client is away. False if the session has ended."""
+        if not session.move(Phase.PARKED):
+            return False
+        loop = asyncio.get_running_loop()
+        self._parked[session.id] = loop.call_later(self._grace, self._expired, connection, "expired")
+        self._save(session, connection, self._grace + RETENTION)
+        if len(self._parked) > self._max_parked:
+            oldest = self._connections[next(iter(self._parked))]
+            self._expired(oldest, "overflow")
+        return True
+
+    def resume(self, session: Session) -> None:
+        """The client is back."""
+        session.move(Phase.LIVE)
+        self._stop_timer(session)
+
+    def end(self, session: Session, connection: Connection, reason: str) -> None:
+        """The session is over; for a while it is remembered why."""
+        if session.end(reason):
+            self._stop_timer(session)
+            timer = self._saves.pop(session.id, None)
+            if timer is not None:
+                timer.cancel()
+            self._connections.pop(session.id, None)
+            self._save(session, connection, RETENTION)
+            for pending in session.acks.values():
+                pending.cancel()
+
+    def _stop_timer(self, session: Session) -> None:
+        timer = self._parked.pop(session.id, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _save(self, session: Session, connection: Connection, ttl: float) -> None:
+        rooms = {} if session.ended else connection._positions()
+        record = Record(
+            id=session.id, owner=session.owner, lineage=session.lineage, ended=session.ended, rooms=rooms
+        )  # fmt: skip
+        name = name_of(self._store.save)
+
+        def done(call: Call) -> None:
+            error, call.error = call.error, None
+            if error is not None and not call.is_cancelled:
+                self._health.handler_error(name, connection, error)
+
+        try:
+            saved = self._store.save(record, ttl)
+            if isawaitable(saved):
+                self._calls.start(saved, name, connection, done)
+        except BaseException as error:  # noqa: BLE001 - the session goes on, whatever becomes of its record
+            self._health.handler_error(name, connection, error)
+
+    async def _claim_later(self, record: Awaitable[Record | None], id: str, owner: str) -> Claim:
+        try:
+            found = await self._calls.wait(record, name_of(self._store.load), "a client", self._timeout)
+            return self._claim_of(found, id, owner)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._store_failed(id, error)
+
+    def _store_failed(self, id: str, error: BaseException) -> Claim:
+        self._health.handler_error(name_of(self._store.load), "a client", error)
+        return Claim(reason="unknown", lineage=lineage_of(id))
+
+    def _claim_of(self, record: Record | None, id: str, owner: str) -> Claim:
+        if record is None or record.owner != owner:
+            # Perhaps the store cannot be reached. What the client publishes again has to be known all the same.
+            return Claim(reason="unknown", lineage=lineage_of(id))
+        if record.ended is not None:
+            return Claim(reason=record.ended, lineage=record.lineage)
+        self.moved_here(record.id)
+        return Claim(reason="other node", lineage=record.lineage, rooms=record.rooms)
+
+
+SAVE = 0.5
+"""Seconds until a change is in the record: many joins make one."""
+
+RETENTION = 600.0
+"""Seconds for which it is remembered why a session ended: longer than any client waits between two attempts."""

@@ -1,0 +1,1 @@
+"""Deadlines, timers and token buckets. The clock is an argument."""

@@ -1,0 +1,1 @@
+"""What applications give and send: arguments, checked; values, encoded. Pure."""

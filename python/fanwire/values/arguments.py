@@ -1,0 +1,145 @@
+"""Checks of what the methods of servers and connections are given: rooms, keys, subjects, members to leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fanwire.protocol.table import ROOM_MAX, SEQ_MAX, TYPE_MAX
+from fanwire.rooms.rules import check_delivery
+from fanwire.values.checks import check_integer, check_text, described
+
+if TYPE_CHECKING:
+    from fanwire.connection import Connection
+
+__all__ = [
+    "ROOM_MAX",
+    "TYPE_MAX",
+    "check_delivery_of",
+    "check_position",
+    "check_publish",
+    "check_reason",
+    "check_room",
+    "check_schema",
+    "check_subject",
+    "ids_of",
+]
+
+
+def check_room(room: Any) -> str:
+    """Returns the name of a room.
+
+    Raises:
+        TypeError: it is no str.
+        ValueError: it is empty, has more than 255 bytes, or a lone surrogate.
+    """
+    if type(room) is str and room.isascii() and 0 < len(room) <= ROOM_MAX:
+        return room
+    found = check_text("room", room, empty=True)
+    size = len(found.encode())
+    if not 0 < size <= ROOM_MAX:
+        raise ValueError(f"room must have 1 to {ROOM_MAX} bytes of UTF-8, got {size}")
+    return found
+
+
+def check_publish(room: Any, key: Any, delivery: Any) -> None:
+    """Checks where a message goes, and how. Without a call in the usual case: this is done for every publish.
+
+    Raises:
+        TypeError, ValueError: an argument is not what it must be.
+    """
+    if type(room) is not str or not room.isascii() or not 0 < len(room) <= ROOM_MAX:
+        check_room(room)
+    if key is not None and (type(key) is not str or not key.isascii()):
+        check_text("key", key, empty=True)
+    if delivery is not None:
+        check_delivery_of(delivery)
+
+
+def check_delivery_of(delivery: Any) -> None:
+    """Checks the delivery class of a message; None: that of its room.
+
+    Raises:
+        TypeError, ValueError: there is no such class.
+    """
+    if delivery is not None:
+        check_delivery(check_text("delivery", delivery, empty=True))
+
+
+def check_schema(schema: Any) -> None:
+    """Looks whether a schema is one that payloads can be checked with.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if schema is None or (isinstance(schema, type) and hasattr(schema, "model_validate")):
+        return
+    try:
+        if isinstance(schema, str):
+            raise TypeError("a text names no type")
+        msgspec.json.Decoder(schema)
+    except Exception as error:
+        raise TypeError(
+            f"schema must be a type that msgspec or pydantic knows, got {described(schema)}: {error}"
+        ) from error
+
+
+def check_subject(subject: Any) -> str:
+    """Returns a subject.
+
+    Raises:
+        TypeError: it is no str.
+        ValueError: it is empty.
+    """
+    return check_text("subject", subject)
+
+
+def check_position(position: Any) -> tuple[str, int]:
+    """Returns a position in a room: the epoch of a numbering, and a number.
+
+    Raises:
+        TypeError: it is no `Position`, or has fields of other types.
+        ValueError: the number is negative.
+    """
+    if not isinstance(position, tuple) or len(position) != 2:
+        raise TypeError(f"a position must be a Position, got {described(position)}")
+    epoch, seq = position
+    return check_text("position.epoch", epoch, empty=True), check_integer("position.seq", seq, least=0, most=SEQ_MAX)
+
+
+def check_reason(reason: Any) -> str:
+    """Returns the reason of a close; what is longer than a close frame holds is cut off later.
+
+    Raises:
+        TypeError: it is no str.
+        ValueError: it has a lone surrogate.
+    """
+    return check_text("reason", reason, empty=True)
+
+
+def ids_of(exclude: Connection | Iterable[Connection] | None) -> list[int]:
+    """The ids of connections that do not get a message.
+
+    Raises:
+        TypeError: there is something else among them.
+    """
+    if exclude is None:
+        return []
+    given: Any = exclude
+    if _is_connection(given):
+        return [given.id]
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"exclude must be a Connection or several, got {described(exclude)}")
+    ids = []
+    for connection in given:
+        if not _is_connection(connection):
+            raise TypeError(f"exclude must be a Connection or several, got {described(connection)} among them")
+        ids.append(connection.id)
+    return ids
+
+
+def _is_connection(value: Any) -> bool:
+    # Not `isinstance`: connections import this.
+    return type(getattr(value, "id", None)) is int
