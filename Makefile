@@ -45,7 +45,7 @@ soak: $(VENV)/dev ## the long forms of the tests that are shortened otherwise
 	FANWIRE_CYCLES=100000 FANWIRE_CUTS=1000 FANWIRE_RENEWALS=300 FANWIRE_STORM=10000 FANWIRE_EXITS=30 \
 	  FANWIRE_MODEL=2000 FANWIRE_BUSY=10 $(PYTEST) -q --timeout 3600 tests/system/test_cycles.py tests/system/test_cuts.py tests/system/test_busy_loop.py \
 	  tests/system/test_renewal_load.py tests/system/test_storm.py tests/system/test_shutdown.py \
-	  tests/unit/test_client_model.py
+	  tests/unit/client/test_model.py
 
 .PHONY: chaos
 chaos: $(VENV)/dev ## an hour of killing nodes and the NATS server, which takes half a minute otherwise

@@ -59,7 +59,7 @@ ATTRIBUTES = {
 """What an application can use of these classes. Each name more is a decision."""
 TESTS = Path(__file__).parents[1]
 ELSEWHERE = {
-    "fanwire.values.reduction": "unit/test_encoding.py: every type is tried within documents",
+    "fanwire.values.reduction": "unit/values/test_encoding.py: every type is tried within documents",
     "fanwire.backplane.base": "contract/test_backplane.py: an interface",
     "fanwire.backplane.child": "system/test_workers.py: a process",
     "fanwire.backplane.embedded": "contract/test_backplane.py and system/test_workers.py: a process",
@@ -79,7 +79,7 @@ ELSEWHERE = {
     "fanwire.process.signals": "system/test_serve.py and test_shutdown.py: signals to a process",
     "fanwire.application": "system/test_basics.py and test_rights.py: handlers and rooms need a server",
     "fanwire.server": "system/: composition, tested as a whole",
-    "fanwire.handshake.opening": "unit/test_handshakes.py: it is the last step of a handshake",
+    "fanwire.handshake.opening": "unit/handshake/test_admission.py: it is the last step of a handshake",
     "fanwire.handshake.tls": "system/test_tls.py and hostile/test_encrypted.py: it is a transport and an engine",
     "fanwire.listening.shared_port": "system/test_lifespan.py: two servers of one process",
     "fanwire.http.server": "system/test_http_side.py and test_http.py",
@@ -89,12 +89,14 @@ ELSEWHERE = {
     "fanwire.http.site": "system/test_embedding.py: every answer needs an application",
     "fanwire.http.websocket": "system/test_embedding.py: every message needs an application",
     "fanwire.http.publishing": "system/test_http.py: every answer needs a request",
-    "fanwire.runtime.tls_transport": "system/test_tls.py and hostile/test_encrypted.py: it is a transport and an engine",
+    "fanwire.runtime.tls_transport": (
+        "system/test_tls.py and hostile/test_encrypted.py: it is a transport and an engine"
+    ),
     "fanwire.__main__": "system/test_cli.py",
 }
 BY_PACKAGE = {
-    "fanwire.client": "unit/test_client_machine.py",
-    "fanwire.cli": "unit/test_cli.py",
+    "fanwire.client": "unit/client/test_machine.py",
+    "fanwire.cli": "unit/cli/test_cli.py",
     "fanwire.demo": "system/test_demo.py",
 }
 
@@ -141,7 +143,8 @@ def test_every_module_says_what_it_is_and_is_tested(name: str) -> None:
     if package is not None:
         assert (TESTS / package).exists()
     elif name not in ELSEWHERE and not hasattr(importlib.import_module(name), "__path__"):
-        assert (TESTS / "unit" / f"test_{name.rpartition('.')[2]}.py").exists()
+        *folders, last = name.split(".")[1:]
+        assert (TESTS / "unit" / Path(*folders, f"test_{last}.py")).exists()
 
 
 def test_what_is_tested_elsewhere_exists() -> None:

@@ -14,7 +14,7 @@ from picows import WSError
 from fanwire.client import connect
 from fanwire.client.failures import Failure
 
-DOCS = Path(__file__).parents[2] / "docs" / "client.md"
+DOCS = Path(__file__).parents[3] / "docs" / "client.md"
 
 
 def test_the_table_in_the_docs_is_the_table_in_the_code() -> None:

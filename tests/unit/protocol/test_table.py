@@ -25,7 +25,7 @@ from fanwire.rooms import commands as room_desk
 from fanwire.runtime import reports
 from fanwire.sessions import renewal
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MADE = ["docs/http.md", "docs/protocol.md", "python/fanwire/protocol/table.py", "rust/wire/table.rs"]
 SOURCES = [path for path in sorted((ROOT / "python" / "fanwire").rglob("*.py")) if path.name != "table.py"]
 CALLS = [
