@@ -1,111 +1,72 @@
-"""docs/architecture.md: every file is listed, and each imports only what is listed above it."""
+"""The layers of the house: imports point down between folders, no modules need each other, and the docs show it."""
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
-
 import pytest
+from helpers import house
+from helpers.house import Language, circles_of, group_of, ordered, resolve, rust_paths
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / "python" / "fanwire"
-RUST = ROOT / "rust"
-PACKAGES = ("auth/", "client/", "cli/", "demo/")
-UNLISTED = {"__main__.py", "lib.rs"}
+LANGUAGES = house.languages()
 
 
-def listed(heading: str) -> dict[str, int]:
-    """The files of a table, in either column, and the row of each that is in the first."""
-    rows = rows_of(heading)
-    rest = {name: -1 for row in rows for name in names(row[2])}
-    return rest | {name: index for index, row in enumerate(rows) for name in names(row[1])}
+@pytest.fixture(params=LANGUAGES, ids=[language.name for language in LANGUAGES])
+def language(request: pytest.FixtureRequest) -> Language:
+    found: Language = request.param
+    return found
 
 
-def rows_of(heading: str) -> list[list[str]]:
-    """The rows of a table, by their cells: the first is empty."""
-    section = (ROOT / "docs" / "architecture.md").read_text().split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
-    return [row.split("|") for row in section.splitlines() if row.startswith("| `")]
+def test_every_file_has_a_layer(language: Language) -> None:
+    assert [name for name in language.imports if language.layer(name) is None] == []
+    used = {language.layer(name) for name in language.imports}
+    assert [name for name in language.layers if name not in used] == []
 
 
-def names(cell: str) -> list[str]:
-    return re.findall(r"`([\w/.]+(?:\.rs|\.pyi?|/))`", cell)
+def test_imports_point_down(language: Language) -> None:
+    # Equal, so that the list of what is wrong loses what is mended.
+    assert language.upward() == language.wrong
 
 
-def of_python() -> Iterator[str]:
-    for path in PYTHON.rglob("*.py*"):
-        name = path.relative_to(PYTHON).as_posix()
-        if path.suffix in (".py", ".pyi") and path.name != "__init__.py" and not name.startswith(PACKAGES):
-            yield name
+def test_no_modules_need_each_other(language: Language) -> None:
+    assert language.circles() == []
 
 
-def of_rust() -> Iterator[str]:
-    for path in RUST.rglob("*.rs"):
-        name = path.relative_to(RUST).as_posix()
-        if "/tests" not in name:
-            yield name
+def test_the_docs_show_the_layers() -> None:
+    """After a change: python tests/helpers/house.py --write."""
+    text = house.DOCS.read_text()
+    assert house.drawn(text) == text
 
 
-@pytest.mark.parametrize(("heading", "files"), [("The host", of_python), ("The engine", of_rust)])
-def test_every_file_is_listed_and_every_listed_file_is_there(heading: str, files: Callable[[], Iterator[str]]) -> None:
-    there, told = set(files()) - UNLISTED, set(listed(heading))
-    assert there - told == set()
-    assert {name for name in told if not (PYTHON / name).exists() and not (RUST / name).exists()} == set()
+def test_an_import_that_points_up_is_found() -> None:
+    imports = {"a": {"low.x"}, "low.x": {"low.y"}, "low.y": {"high.z"}, "high.z": set[str]()}
+    language = Language("", ("low/", "high/", "a"), imports, {}, frozenset())
+    assert language.upward() == {("low.y", "high.z")}
+    assert language.files("low/") == ["x", "y"]
 
 
-@pytest.mark.parametrize("heading", ["The host", "The engine"])
-def test_no_file_is_listed_twice(heading: str) -> None:
-    times = Counter(name for row in rows_of(heading) for cell in row[1:3] for name in names(cell))
-    assert [name for name, count in times.items() if count > 1] == []
+def test_modules_that_need_each_other_are_found() -> None:
+    imports = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": {"e"}, "e": {"f"}, "f": {"e"}}
+    assert circles_of(imports) == [["b", "c"], ["e", "f"]]
+    assert circles_of({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
-def test_a_file_of_python_imports_only_what_is_listed_above_it() -> None:
-    rows = listed("The host")
-    wrong = []
-    for name in of_python():
-        for module in re.findall(r"^from fanwire\.([\w.]+) import", (PYTHON / name).read_text(), re.MULTILINE):
-            path = module.replace(".", "/")
-            below = rows.get(f"{path}.py", rows.get(f"{path.split('/')[0]}/", -1))
-            if name not in UNLISTED and below > rows[name]:
-                wrong.append(f"{name} imports {module}")
-    assert wrong == []
+def test_names_come_before_what_they_import() -> None:
+    assert ordered({"a": {"c"}, "b": set(), "c": {"b"}, "d": {"b"}}) == ["a", "c", "d", "b"]
 
 
-def test_a_file_of_rust_uses_only_what_is_listed_above_it() -> None:
-    rows = places("The engine")
-    wrong = [
-        f"{name} uses {used}"
-        for name in of_rust()
-        for used in used_by(RUST / name, rows)
-        if rows[used] > rows.get(name, len(rows))
-    ]
-    assert wrong == []
+def test_paths_of_rust_are_found() -> None:
+    text = """
+use crate::wire::{Frame, mask::{self, apply}};
+use super::conn::Conn; // crate::not
+let a = crate::a::B::c();
+"""
+    found = {"::".join(path) for path in rust_paths(text, "shard.reading")}
+    assert found == {"wire::Frame", "wire::mask::self", "wire::mask::apply", "shard::conn::Conn", "a::B::c"}
+    assert group_of("a, b::{c, d}} e", 0) == [("a",), ("b", "c"), ("b", "d")]
 
 
-def test_a_folder_of_rust_is_listed_in_one_piece() -> None:
-    folders = [names(row[1])[0].removesuffix(".rs").split("/")[0] for row in rows_of("The engine")]
-    blocks = [folder for folder, _ in itertools.groupby(folders)]
-    assert [folder for folder, count in Counter(blocks).items() if count > 1] == []
-
-
-def places(heading: str) -> dict[str, int]:
-    """The files of a table, in either column, and the row of each."""
-    return {name: index for index, row in enumerate(rows_of(heading)) for cell in row[1:3] for name in names(cell)}
-
-
-def used_by(path: Path, files: Collection[str]) -> Iterator[str]:
-    """The files that one uses, but for its tests."""
-    code = re.sub(r"^ *//.*", "", path.read_text(), flags=re.MULTILINE)
-    code = re.split(r"#\[cfg\(test\)\]\n.*mod tests", code)[0]
-    for module in re.findall(r"crate::((?:[a-z_]+::)*[a-z_]+)", code):
-        if "tests" not in module.split("::") and (used := file_of(module, files)):
-            yield used
-
-
-def file_of(module: str, files: Collection[str]) -> str | None:
-    """The file of a path below `crate`, which may name something within the file."""
-    parts = module.split("::")
-    paths = ("/".join(parts[:length]) + ".rs" for length in range(len(parts), 0, -1))
-    return next((path for path in paths if path in files), None)
+def test_a_name_that_a_folder_hands_on_leads_to_its_file() -> None:
+    modules = ["wire", "wire.frame", "wire.mask"]
+    exports = {"wire": {"Frame": ("frame", "Frame")}, "wire.frame": {}, "wire.mask": {}}
+    assert resolve(("wire", "Frame", "new"), modules, exports) == "wire.frame"
+    assert resolve(("wire", "mask", "apply"), modules, exports) == "wire.mask"
+    assert resolve(("std", "x"), modules, exports) == ""
