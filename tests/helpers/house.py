@@ -122,9 +122,10 @@ def first_sentence(text: str) -> str:
 PACKAGE = ROOT / "python" / "fanwire"
 PYTHON = (
     "_engine",
+    "protocol.table",
     "values/",
-    "errors",
     "codes",
+    "errors",
     "config",
     "state",
     "reject",
@@ -224,6 +225,7 @@ RUST = (
     "limit",
     "process",
     "slots",
+    "wire.table",
     "stats",
     "wire/",
     "protocol/",

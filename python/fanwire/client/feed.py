@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from msgspec import UNSET
 
@@ -19,9 +19,6 @@ from fanwire.client.message import Gap, Member, Message, Skipped
 from fanwire.client.message_queue import MessageQueue
 from fanwire.client.stream import Stream
 from fanwire.errors import FanwireError, RoomEnded
-
-if TYPE_CHECKING:
-    from fanwire.client.room import Room
 
 __all__ = ["MAX_UNCLAIMED", "Feed", "Owner"]
 
@@ -103,7 +100,7 @@ class Feed:
         self._stream = Stream(self.queue)
         self._upto = 0
         self._received_epoch = ""
-        self.on_behind: list[Callable[[Room], object]] = []
+        self.on_behind: list[Callable[[Any], object]] = []
         self.on_gap: list[Callable[[Gap], object]] = []
         self.on_skipped: list[Callable[[Skipped], object]] = []
         self.on_member: list[Callable[[Member], object]] = []
