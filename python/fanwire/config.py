@@ -1,7 +1,7 @@
-"""Every limit and wait of a server, each with its default and the reason for it.
+"""Every limit and timeout of a server, each with its default and the reason for it.
 
-Sizes are in bytes, durations in seconds, rates per second. A rate comes with a burst: so much may come at once after a
-silence. A limit marked with 0 as "none" is off at 0.
+Sizes are in bytes, durations in seconds, rates per second. Each rate has a burst: the number that may come at once
+after a pause. Where the text says "0: no limit", the value 0 turns the limit off.
 """
 
 from __future__ import annotations
@@ -14,131 +14,150 @@ from typing import Any
 import msgspec
 
 from fanwire.protocol.table import ROOM_MAX
-from fanwire.values.checks import check_flag, check_integer, check_number, check_text
+from fanwire.values.checks import check_flag, check_integer, check_number, check_text, described
 from fanwire.values.encoding import NESTING_LIMIT
 
 __all__ = ["Config"]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a server allows and how long it waits. All fields have defaults.
+    """The limits and timeouts of a server. Every field has a default, and an instance cannot be changed.
+
+    Example::
+
+        server = fanwire.Server(insecure=True, config=fanwire.Config(max_connections=10_000, grace=60.0))
 
     Attributes:
-        shards: Writing threads. 0: one less than the processors this process may use, at least one, at most four. More
-            help only where one core cannot make the system calls for all connections.
-        connection_bytes: May wait for one connection, 256 bytes of overhead per message included. Beyond it each
-            message's delivery class decides. 1 MiB is some seconds of a busy room.
-        engine_bytes: May wait for all connections together, a shared message counted once. Beyond it the slowest give
-            way.
-        replay_bytes: A session keeps of what was sent and not acknowledged, overhead included: what waits in the kernel
-            on both sides, and `ack_frames` messages more. A shared message costs nothing extra while others keep it,
-            too.
-        history_bytes: All rooms together keep in their histories. Beyond it a room that publishes forgets its oldest
-            messages.
-        grace: A session waits so long for its client to come back. 30 s cover a tunnel and a change of network.
-        max_parked: Sessions that wait for their clients at once; more end the one that has waited longest.
-        ack_frames: Clients acknowledge after so many messages. An acknowledgement costs the server as much as 100
-            deliveries, and only frees memory: a client that comes back says exactly what it has.
-        ack_bytes: Or after so many bytes: a quarter of `replay_bytes`, so that what is under way fits, too.
-        ack_attempts: How often a message sent with `ack=True` is sent before its sender is told that it was not
-            acknowledged.
+        shards: Number of writing threads. 0: one less than the processors that this process may use, at least one and
+            at most four. More threads help only where one core cannot make the system calls for all connections.
+        connection_bytes: Bytes that may wait for one connection, with 256 bytes of overhead per message. Above it the
+            delivery class of each message decides. 1 MiB is some seconds of a busy room.
+        engine_bytes: Bytes that may wait for all connections together; a shared message counts once. Above it the
+            slowest connections lose messages or are closed.
+        replay_bytes: Bytes of sent and not yet acknowledged messages that a session keeps, overhead included. The
+            default covers the kernel's buffers on both sides and `ack_frames` messages more. A shared message costs
+            nothing extra while another connection keeps it, too.
+        history_bytes: Bytes that the histories of all rooms may have together. Above it a room that publishes forgets
+            its oldest messages.
+        grace: Seconds for which a session waits for its client to come back. 30 s cover a tunnel and a change of
+            network.
+        max_parked: Sessions that may wait for their clients at the same time. Above it the session that has waited
+            longest ends.
+        ack_frames: Messages after which a client acknowledges. An acknowledgement costs the server as much as 100
+            deliveries and only frees memory: a client that comes back reports exactly what it has.
+        ack_bytes: Bytes after which a client acknowledges. The default is a quarter of `replay_bytes`, which leaves
+            space for the messages under way.
+        ack_attempts: How often a message sent with `ack=True` is sent before the sender gets `asyncio.TimeoutError`.
         append_timeout: Seconds for which a message waits to be stored while the backplane is away (see `Server.room`,
-            `when_away`). At most 100: for 120 the backplane remembers what it has stored, so that nothing is stored
-            twice.
-        append_items: Messages that may wait to be stored; one more is refused as `Overloaded`.
-        append_bytes: Bytes of the same.
-        max_rooms: Rooms at once; about 200 bytes each. Rooms without members or values are forgotten first.
-        queue_items: Publishes that may wait for one shard before `publish` raises `Overloaded`: a third of a second of
-            the fastest publisher.
-        queue_bytes: Bytes of the same.
-        unsent_bytes: `TCP_NOTSENT_LOWAT` (tcp(7)): what the kernel may hold unsent per connection. Small, so that what
-            to drop is decided late; a link of 10 Mbit/s drains it in 50 ms.
-        write_timeout: `TCP_USER_TIMEOUT` (tcp(7)): a peer that acknowledges nothing, or opens no window, for so long is
-            cut off.
-        ping_interval: From one ping to the next, but no less than `ping_timeout`; below the 30 s after which the
-            strictest proxies drop an idle connection. 0 turns pings off.
-        ping_timeout: From a ping to the end of a connection that has not answered it, and from which nothing moves: see
-            `min_rate`.
-        min_rate: Bytes a second. A peer that moves so much, either way, is alive: a large message over a slow link
-            keeps pings and their answers waiting. A message, and the body of a request, get as much more time than
-            their timeouts. The worst mobile link carries some times as much; one byte a second is an attack.
-        close_timeout: From the first thought of closing a connection to its end; and again, as long as the peer takes
-            `min_rate` of what waits for it.
-        handshake_timeout: From accepting a connection to the end of its request head, and again for `authenticate`.
-        snapshot_timeout: Seconds that an asynchronous `snapshot` of a room may take. Those who wait to join are then
-            answered with `overloaded`, and the call is cancelled.
-        max_head: Bytes of a request head.
-        max_message: Bytes of a message from a client, all fragments together; more is answered with close code 1009.
-        max_nesting: Levels of lists and maps in a message, from whoever it comes: clients, `publish`, `POST
-            /rooms/NAME`, other nodes. More is refused: readers have limits of their own, and a message that one of them
-            cannot read is lost to it. At most 200.
-        max_fragments: Fragments of one message: twice what the largest that the Autobahn suite sends has. Empty ones
-            add no bytes.
-        message_timeout: From the beginning of a message to its end, and a second more for each `min_rate` bytes that
-            have come; then the connection is closed with 1008.
-        inbound_bytes: Bytes of all unfinished messages and of all messages that wait for handlers. Beyond it an
-            unfinished message is answered with 1013, and whoever has messages waiting is no longer read.
-        inbox_messages: Messages of one client that may wait for the event loop, and as many for an asynchronous
-            handler, before its socket is no longer read.
-        inbox_bytes: Bytes of the same.
-        handler_grace: Seconds that the asynchronous handlers of a connection have after its end, for what its client
-            sent before. Then the one that runs is cancelled and the messages that wait are dropped. 1 s covers a query
-            of a database.
-        max_connection_tasks: Tasks of one connection that `Connection.spawn` runs at once; one more is an error. An
-            application needs a few; a client that can have one started with each message stops here.
-        backlog: Connections that the kernel may hold before they are accepted; `net.core.somaxconn` may lower it.
-        max_connections: Connections at once, from their first byte on; more are answered with 503. 0: none, the
-            system's limit of open files alone. 100,000 idle ones take a gigabyte.
-        max_http_connections: Of those that speak plain HTTP: health checks, publishers, scrapers, and clients of an
-            `app`, its WebSockets too; more are answered with 503, but health checks with their answer.
-        http_reserve: Of these, kept for peers whose first request shows an API key: whoever holds all other connections
-            does not keep publishers out. At most half of `max_http_connections`; without API keys nothing is kept.
-        max_address_http_connections: Plain HTTP from one address, as in `max_address_connections`, without an API key;
-            more are answered with 429. A browser opens six, an office a hundred. Those of `trusted_proxies` do not
-            count here. 0: none.
-        http_keepalive: Seconds for which a plain HTTP connection is kept after an answer: a scrape or a publish every
-            10 s uses it again. The first request has `handshake_timeout`.
-        http_body_timeout: For the body of a publish by HTTP, and a second more for each `min_rate` bytes that have
-            come. Bodies for routes of the application have to go on within so long.
-        max_user_connections: Connections of one subject, parked sessions counted; the oldest of these gives way first,
-            then the answer is 429. A person has a few devices with some tabs each, an API key may serve a fleet. 0:
-            none. Clients without an identity are not counted.
-        max_address_connections: Connections from one address, or one /64 network of IPv6; more are answered with 429.
-            An office, or a proxy that nobody has named in `trusted_proxies`, fits. 0: none.
-        handshake_rate: New connections; more are answered with 503. About what one core authenticates. 0: none.
-        handshake_burst: As many clients as may lose their connections together and come back at once.
-        address_handshake_rate: New connections from one address, as in `max_address_connections`; more are answered
-            with 429. 0: none.
-        address_handshake_burst: An office that comes back at once.
-        message_rate: Messages of one client. A session is told `rate_limited`, and the message is not done; a client
-            without one is not read for as long. As many reports of what has come (`received`) may come besides, 100
-            where this is less. 0: none.
-        message_burst: Two seconds' worth: what a client sends again after it was away.
-        byte_rate: Bytes of the same: at 32 Mbit/s a client is no longer interactive. 0: none.
-        byte_burst: Some messages of the largest size.
-        ping_rate: Pings and pongs of one client; what is more is not answered. Libraries send one in 20 s. 0: none.
-        ping_burst: A library that makes up for a pause of the machine's.
-        max_refused: Messages over their rate until the connection is closed with 1008; `message_rate` a second are
-            forgiven, so that those who send twice as much for long are. A ping over its rate counts for ten.
-        max_rooms_per_connection: Rooms that a client may be in by its own wish, not counting `Connection.join` of the
-            application. 0: none.
-        room_name: What a client may call a room, a regular expression for the whole name: parts with dots between, of
-            letters and digits of any script (not its combining marks) and a few signs. No space, no control character,
-            no wildcard, and no `$`, which other systems reserve. All names have at most 255 bytes.
-        max_age: Seconds until a connection is asked to come back, a tenth more or less by chance; sessions lose nothing
-            by it. 0: never. For rolling load onto new nodes, where an hour or a day is usual.
-        token_notice: Seconds before an identity expires in which its client is asked for a new token; of short lives at
-            most half.
-        token_grace: Seconds from there to the end of the connection: for clocks that differ, and a last attempt.
-        dry_run: Whether limits of clients are only counted, not enforced: for finding out what they should be. What
-            protects the process itself (bytes, fragments, waits) is enforced all the same.
-        drain_spread: When the server stops, sessions are told to come back at some moment within so long, so that
-            whoever takes over does not get all of them at once.
-        drain_timeout: What `stop` gives connections to take what waits for them and close.
+            `when_away`). At most 100, because the backplane recognizes a repeated message for 120 s only.
+        append_items: Messages that may wait to be stored. Above it `publish` raises `Overloaded`.
+        append_bytes: Bytes of the messages that may wait to be stored.
+        max_rooms: Rooms that may exist at the same time, about 200 bytes each. Rooms without members or values are
+            forgotten first.
+        queue_items: Publishes that may wait for one shard; then `publish` raises `Overloaded`. The default is a third
+            of a second of the fastest publisher.
+        queue_bytes: Bytes of the publishes that may wait for one shard.
+        unsent_bytes: Bytes that the kernel may hold unsent for one connection (`TCP_NOTSENT_LOWAT`, tcp(7)). It is
+            small, so that the choice of what to drop is made late; a link of 10 Mbit/s sends it in 50 ms.
+        write_timeout: Seconds after which a peer that acknowledges nothing, or opens no window, is disconnected
+            (`TCP_USER_TIMEOUT`, tcp(7)).
+        ping_interval: Seconds between two pings, but never less than `ping_timeout`. The default is below the 30 s
+            after which the strictest proxies close an idle connection. 0: no pings.
+        ping_timeout: Seconds from a ping to the end of a connection that has not answered and on which no data moves
+            (see `min_rate`).
+        min_rate: Bytes a second, in either direction, that prove a peer to be alive: a large message on a slow link
+            delays pings and pongs. The timeouts of messages and of request bodies grow at this rate, too. The slowest
+            mobile link is several times faster; a peer that sends one byte a second is an attacker.
+        close_timeout: Seconds from the decision to close a connection to its end. It starts again as long as the peer
+            takes at least `min_rate` of what waits for it.
+        handshake_timeout: Seconds from accepting a connection to the end of its request head, and again for
+            `authenticate`.
+        snapshot_timeout: Seconds for an asynchronous `snapshot` of a room. Then the call is cancelled, and the clients
+            that wait to join get the error `overloaded`.
+        max_head: Bytes of a request head. A larger head is answered with 431.
+        max_message: Bytes of a client's message, all fragments together. A larger message is answered with close code
+            1009.
+        max_nesting: Levels of lists and maps in a message from any source: clients, `publish`, `POST /rooms/NAME`,
+            other nodes. A deeper message is refused, because its readers have limits, too, and would lose it. At most
+            200.
+        max_fragments: Fragments of one message; empty fragments add no bytes. The default is twice the largest number
+            in the Autobahn suite.
+        message_timeout: Seconds from the beginning of a message to its end, and one second more for each `min_rate`
+            bytes received. Then the connection is closed with 1008.
+        inbound_bytes: Bytes of all unfinished messages and of all messages that wait for handlers. Above it an
+            unfinished message is answered with close code 1013, and clients with waiting messages are not read.
+        inbox_messages: Messages of one client that may wait for the event loop, and again as many for an asynchronous
+            handler. Then its socket is not read.
+        inbox_bytes: Bytes of the messages of one client that may wait, counted like `inbox_messages`.
+        handler_grace: Seconds after the end of a connection for its asynchronous handlers to finish what the client
+            sent before. Then the running handler is cancelled and the waiting messages are dropped. 1 s is enough for a
+            query of a database.
+        max_connection_tasks: Tasks that `Connection.spawn` may run for one connection at the same time; then it raises
+            `RuntimeError`. An application needs a few. The limit stops a client that can start one with each message.
+        backlog: Connections that the kernel may queue before they are accepted; `net.core.somaxconn` may lower it.
+        max_connections: Connections at the same time, counted from accept. More are answered with 503. 100,000 idle
+            connections take 250 MB (raw, 2.5 KB each) to 400 MB (sessions, 4 KB each). 0: no limit but the system's
+            limit of open files.
+        max_http_connections: Connections that speak plain HTTP: health checks, publishers, scrapers, and the clients of
+            an `app`, its WebSockets included. More are answered with 503; health checks get their answer.
+        http_reserve: Of `max_http_connections`, the number kept for peers whose first request shows an API key, so that
+            other clients cannot shut publishers out. At most half of `max_http_connections`; 0 without API keys.
+        max_address_http_connections: Plain HTTP connections without an API key from one address, as in
+            `max_address_connections`. More are answered with 429. A browser opens six, an office a hundred. Connections
+            of `trusted_proxies` are not counted. 0: no limit.
+        http_keepalive: Seconds for which a plain HTTP connection stays open after an answer. The default lets a scrape
+            or a publish every 10 s reuse it. The first request has `handshake_timeout`.
+        http_body_timeout: Seconds for the body of a publish by HTTP, and one second more for each `min_rate` bytes
+            received. The body of a request to the application must not pause for longer.
+        max_user_connections: Connections of one subject, waiting sessions included. Above it the oldest waiting session
+            ends; if there is none, the answer is 429. A person has a few devices with some tabs each, an API key may
+            serve many machines. Clients without an identity are not counted. 0: no limit.
+        max_address_connections: Connections from one IPv4 address or one IPv6 /64 network. More are answered with 429.
+            The default is enough for an office, and for a proxy that is missing in `trusted_proxies`. 0: no limit.
+        handshake_rate: New connections a second. More are answered with 503. With a JWT (HS256), 2,000 a second take
+            about a fifth of a core (94 µs each), and about one core on a machine five times slower. 0: no limit.
+        handshake_burst: New connections at once. The default lets 10,000 clients that lost their connections together
+            come back at once.
+        address_handshake_rate: New connections a second from one address, as in `max_address_connections`. More are
+            answered with 429. 0: no limit.
+        address_handshake_burst: New connections at once from one address: an office that comes back.
+        message_rate: Messages a second of one client. Above it a session gets the error `rate_limited` and the message
+            is not handled; a client without a session is not read for that time. Reports (`received`) have a limit of
+            their own, as high as this one and at least 100. 0: no limit.
+        message_burst: Messages of one client at once. The default is two seconds' worth: what a client sends again
+            after it was away.
+        byte_rate: Bytes a second of the messages of one client. A client above the default, 32 Mbit/s, is no longer
+            interactive. 0: no limit.
+        byte_burst: Bytes of the messages of one client at once. The default is eight of the largest messages.
+        ping_rate: Pings and pongs a second of one client. More are not answered. Libraries send one in 20 s. 0: no
+            limit.
+        ping_burst: Pings and pongs of one client at once: a library may send those that it missed while its machine was
+            paused.
+        max_refused: Messages over their rate until the connection is closed with 1008; a ping over its rate counts for
+            ten. `message_rate` of them are forgiven each second, so a client may send at twice the rate for a long
+            time.
+        max_rooms_per_connection: Rooms that a client may join by itself. `Connection.join` of the application does not
+            count. 0: no limit.
+        room_name: Regular expression that the whole name of a room must match if a client gives it. The default allows
+            parts with dots between them, of letters and digits of any script (without combining marks) and a few signs.
+            It allows no space, no control character, no wildcard, and no `$`, which other systems reserve. Every name
+            has at most 255 bytes.
+        max_age: Seconds until a connection is asked to reconnect, changed by up to a tenth at random; a session loses
+            nothing. It moves load to new nodes; an hour or a day is usual. 0: never.
+        token_notice: Seconds before the end of an identity at which its client is asked for a new token; at most half
+            of the identity's life.
+        token_grace: Seconds from the end of an identity to the end of its connection: for clocks that differ, and for
+            one more attempt.
+        dry_run: Whether limits of clients are only counted and not enforced, to find out what they should be. Limits
+            that protect the process (bytes, fragments, timeouts) are enforced anyway.
+        drain_spread: Seconds over which a stopping server tells its sessions to reconnect, so that they do not all
+            reach the next node at once.
+        drain_timeout: Seconds that `Server.stop` waits for connections to take their messages and close.
 
     Raises:
         TypeError: a value is of the wrong type, such as "30" for a number of seconds.
-        ValueError: a value is out of range; the text names the field, what it may be, and what it was.
+        ValueError: a value is out of range. The text names the field, the range and the value: `Config.grace must be at
+            least 0, got -1`.
     """
 
     shards: int = 0
@@ -221,23 +240,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         try:
             re.compile(self.room_name)
         except re.error as error:
-            raise ValueError(f"room_name is no regular expression: {error}") from error
+            raise ValueError(
+                f"Config.room_name must be a regular expression, got {described(self.room_name)}: {error}"
+            ) from error
 
     def _keep(self, name: str, given: Any, found: float) -> None:
-        """Keeps a number as Python's own. One of numpy's would be in the way later, where settings are sent."""
+        """Stores a number as Python's own type: msgpack and the engine do not take those of numpy."""
         if type(given) not in (int, float):
             msgspec.structs.force_setattr(self, name, found)
 
     def is_room_name(self, name: str) -> bool:
-        """Whether clients may call a room so, see `room_name`."""
-        # A client may send some hundred of them at once: `re.fullmatch` would look for the pattern each time.
+        """Whether a client may use this name for a room (`room_name`, and at most 255 bytes)."""
+        # A client may send hundreds of names at once, and `re.fullmatch` would look up the pattern each time.
         if _pattern(self.room_name).fullmatch(name) is None:
             return False
         return (len(name) if name.isascii() else len(name.encode(errors="replace"))) <= NAME_MAX
 
     @property
     def shard_count(self) -> int:
-        """The number of writing threads, 0 resolved."""
+        """The number of writing threads, with 0 resolved."""
         return self.shards or max(1, min(4, _processors() - 1))
 
 
@@ -247,13 +268,13 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 NAME_MAX = ROOM_MAX
-"""Bytes of a room's name."""
+"""Bytes of the name of a room."""
 
 MOST_COUNT = (1 << 53) - 1
-"""The most of everything that is counted: what JSON carries exactly, and more than any machine has."""
+"""The largest value of every count: JSON carries it exactly, and no machine has more."""
 
 MOST_SECONDS = 1e9
-"""The most of every wait and rate: 30 years; clocks and timers of the system take it."""
+"""The largest value of every duration and rate: 30 years, which the clocks and timers of the system can hold."""
 
 _MOST: dict[str, int] = {
     "shards": 256,
@@ -265,7 +286,7 @@ _MOST: dict[str, int] = {
     "append_timeout": 100,
     "max_nesting": NESTING_LIMIT,
 }
-"""Where the kernel, or good sense, allows less."""
+"""Largest values below `MOST_COUNT` and `MOST_SECONDS`: the limits of the kernel, and of useful values."""
 
 _LEAST: dict[str, float] = {
     "shards": 0,
@@ -332,5 +353,5 @@ _LEAST: dict[str, float] = {
 
 
 def _processors() -> int:
-    # What this process may use, where the system can tell.
+    # Only some systems can tell which processors this process may use.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -88,7 +88,7 @@ def test_a_name_that_nearly_is_one_takes_no_longer() -> None:
 
 
 def test_an_expression_that_is_none_is_named() -> None:
-    with pytest.raises(ValueError, match="room_name is no regular expression"):
+    with pytest.raises(ValueError, match=r"Config\.room_name must be a regular expression, got '\[': unterminated"):
         fanwire.Config(room_name="[")
 
 
