@@ -71,7 +71,7 @@ class Plain:
                 await self._settle(transport)
             assert transport.is_closing()
         self.loop.timers.clear()
-        is_closed = connection._line.is_over and not back
+        is_closed = connection._transport.is_over and not back
         if not back:
             connection.connection_lost(None)
             await self._settle(transport)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-__all__ = ["BodyWatch"]
+__all__ = ["BodyTimeout"]
 
 
-class BodyWatch:
+class BodyTimeout:
     """Watches one body at a time.
 
     Args:
         timeout: seconds for which nothing of it may come, though it is read.
         is_wanted: whether it is read at the moment.
-        stands_still: is called when nothing has come for so long.
+        timed_out: is called when nothing has come for so long.
     """
 
-    def __init__(self, timeout: float, is_wanted: Callable[[], bool], stands_still: Callable[[], None]) -> None:
+    def __init__(self, timeout: float, is_wanted: Callable[[], bool], timed_out: Callable[[], None]) -> None:
         self._timeout = timeout
         self._is_wanted = is_wanted
-        self._stands_still = stands_still
+        self._timed_out = timed_out
         self._has_moved = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -30,7 +30,7 @@ class BodyWatch:
             self._has_moved = True
             self._start()
 
-    def moved(self) -> None:
+    def progressed(self) -> None:
         """A part has come, or is wanted again."""
         self._has_moved = True
 
@@ -54,4 +54,4 @@ class BodyWatch:
             self._has_moved = False
             self._start()
         else:
-            self._stands_still()
+            self._timed_out()

@@ -17,13 +17,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from fanwire.errors import Refused
 from fanwire.http.body import HttpError
-from fanwire.http.body_timeout import BodyWatch
+from fanwire.http.body_timeout import BodyTimeout
 from fanwire.http.connection_limits import Place
-from fanwire.http.head import bad_request, checked_target, has_body, head_of, wants_websocket
-from fanwire.http.head_size import HeadMeter
+from fanwire.http.head import bad_request, checked_target, head_of, wants_websocket
 from fanwire.http.prefix import below, unprefixed
+from fanwire.http.request_parser import RequestParser
 from fanwire.http.shared import HttpShared
-from fanwire.http.transport import LINGER, Line
+from fanwire.http.transport import LINGER, HttpTransport
 from fanwire.http.uvicorn import MUTED, Flow, UnknownLength, disconnect, tell_end
 from fanwire.http.websocket import HttpWebSocket
 
@@ -64,14 +64,16 @@ class HttpConnection(HttpToolsProtocol):
         self._back = back
         self._shared = shared
         self._place: Place | None = None
-        self._heir: HttpWebSocket | None = None
-        self._real: asyncio.Transport
-        self._line: Line
+        self._websocket: HttpWebSocket | None = None
+        self._loop_transport: asyncio.Transport
+        self._transport: HttpTransport
         # What has come and was not given to the parser yet.
         self._held = data
-        self._in_head = self._in_body = self._is_replaying = self._has_ended = False
-        self._meter = HeadMeter(shared.config.max_head, shared.count)
-        self._watch = BodyWatch(shared.config.http_body_timeout, self._is_reading, self._stands_still)
+        self._has_ended = False
+        self._requests = RequestParser(self, shared.config.max_head, shared.count)
+        # uvicorn asks it for the method and the version.
+        self.parser = self._requests  # type: ignore[assignment]
+        self._body_timeout = BodyTimeout(shared.config.http_body_timeout, self._is_reading, self._timed_out)
         # As it came, and as the application gets it.
         self._target = self.url = b""
         # Done once the requests before it are answered, as is the failure.
@@ -84,10 +86,10 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The transport is there."""
-        self._real = transport
-        self._line = Line(transport, self._shared.config.write_timeout, self._has_read)
-        super().connection_made(cast("asyncio.Transport", self._line))
-        self.flow = Flow(cast("asyncio.Transport", self._line), self._resumed)
+        self._loop_transport = transport
+        self._transport = HttpTransport(transport, self._shared.config.write_timeout, self._has_read)
+        super().connection_made(cast("asyncio.Transport", self._transport))
+        self.flow = Flow(cast("asyncio.Transport", self._transport), self._resumed)
         port = self.client[1] if self.client is not None and self.client[0] == self.peer else 0
         self.client = (self.peer, port) if self.peer else None
         self.scheme = "https" if self.is_secure else "http"
@@ -97,7 +99,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """A part of a request has come."""
-        if self._line.is_over or self._failure is not None:
+        if self._transport.is_over or self._failure is not None:
             return
         if self._held or self._upgrade is not None:
             self._held += data
@@ -106,11 +108,12 @@ class HttpConnection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The peer sends no more. Whether there are whole requests of it, which are answered all the same."""
-        self._line.flush()
+        self._transport.flush()
         if self.is_secure:
             # TLS ends both ways at once.
             return False
-        if self._line.is_over or (self._running is None and not self._held) or (self._in_body and not self._held):
+        is_idle = self._running is None or self._requests.in_body
+        if self._transport.is_over or (is_idle and not self._held):
             return False
         self._has_ended = True
         if self._running is not None:
@@ -119,8 +122,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone. A loop that has found that out before the protocol was replaced tells it here."""
-        if self._heir is not None:
-            self._heir.connection_lost(exc)
+        if self._websocket is not None:
+            self._websocket.connection_lost(exc)
             return
         try:
             for cycle in (*(cycle for cycle, _ in self.pipeline), self._running):
@@ -129,17 +132,18 @@ class HttpConnection(HttpToolsProtocol):
             self.pipeline.clear()
             self._let_go()
             super().connection_lost(exc)
+            self._requests.close()
         finally:
             self.release()
 
     def pause_writing(self) -> None:
         """The peer is slow to read."""
-        self._line.pause_writing()
+        self._transport.pause_writing()
         super().pause_writing()
 
     def resume_writing(self) -> None:
         """It reads again."""
-        self._line.resume_writing()
+        self._transport.resume_writing()
         super().resume_writing()
         if self._is_going_back:
             # Not from within the transport's own call.
@@ -149,119 +153,71 @@ class HttpConnection(HttpToolsProtocol):
 
     def _feed(self, data: bytes) -> None:
         view, start = memoryview(data), 0
-        while start < len(view) and not self._line.is_over:
+        while start < len(view) and not self._transport.is_over:
             if self.flow.read_paused:
                 self._held = bytes(view[start:])
                 break
-            piece = view[start : start + SLICE]
-            self._meter.fed(len(piece))
             try:
-                self.parser.feed_data(piece)
-                start += len(piece)
-            except httptools.HttpParserUpgrade as upgrade:
-                start += upgrade.args[0]
-                if self._upgrade is not None:
-                    self._held = bytes(view[start:])
-                    self._begin_upgrade()
-                    return
-                if self._in_body:
-                    self._begin_body()
-            except httptools.HttpParserError as error:
-                if self._failure is None and isinstance(error, httptools.HttpParserCallbackError):
-                    self._shared.health.internal_error("HTTP", error)
-                self._fail(self._failure or bad_request())
+                start += self._requests.feed(view[start : start + SLICE])
+            except (HttpError, Refused) as failure:
+                self._fail(failure)
                 return
-            if self._meter.is_over:
-                self._fail(bad_request() if self._in_body else self._meter.too_large())
+            except httptools.HttpParserCallbackError as error:
+                self._shared.health.internal_error("HTTP", error)
+                self._fail(bad_request())
                 return
-        if self._in_body and not self._line.is_over:
-            self._watch.begin()
-
-    def _begin_body(self) -> None:
-        """The parser takes what follows an upgrade for another protocol. An upgrade that is ignored, which a server may
-        (RFC 9110 section 7.8), may have a body all the same: Java's client asks for HTTP/2 with each first request."""
-        self.parser = httptools.HttpRequestParser(self)
-        self._is_replaying = True
-        framing = [(name, value) for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
-        self.parser.feed_data(head_of(b"POST", b"/", framing))
-        self._is_replaying = False
+            if self._upgrade is not None:
+                self._held = bytes(view[start:])
+                self._begin_upgrade()
+                return
+        if self._requests.in_body and not self._transport.is_over:
+            self._body_timeout.begin()
 
     def _go_on(self) -> None:
-        if self._line.is_over or self._failure is not None or self._upgrade is not None or self.flow.read_paused:
+        if self._transport.is_over or self._failure is not None or self._upgrade is not None or self.flow.read_paused:
             return
         held, self._held = self._held, b""
         self._feed(held)
         if self._has_ended and self._running is None and not self._held:
-            self._line.close()
+            self._transport.close()
         elif not self.flow.read_paused:
-            self._line.resume_reading()
+            self._transport.resume_reading()
 
     def _resumed(self) -> None:
         """What has come is wanted again."""
-        self._watch.moved()
+        self._body_timeout.progressed()
         if self.pipeline:
             # There is enough to do.
             self.flow.read_paused = True
         elif self._held:
             self.loop.call_soon(self._go_on)
         elif self._upgrade is None:
-            self._line.resume_reading()
+            self._transport.resume_reading()
 
     def _has_peer_ended(self) -> bool:
         return self._has_ended
 
     def _has_read(self) -> bool:
-        return self._has_ended or not (self._in_head or self._in_body or self._held or self._failure is not None)
+        is_parsing = self._requests.in_head or self._requests.in_body
+        return self._has_ended or not (is_parsing or self._held or self._failure is not None)
 
     # What the parser calls.
 
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        if self._is_replaying:
-            return
-        super().on_message_begin()
-        self._in_head = True
-        self._meter.begin()
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the request target."""
-        if self._is_replaying:
-            return
-        self._count(len(url), 0)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer: nothing needs those, and a proxy may have let pass in them what it takes out of
-        headers."""
-        if self._is_replaying:
-            return
-        self._count(len(name) + len(value) + 4, 1)
-        if not self._in_body:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """The head is complete."""
-        if self._is_replaying:
-            return
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
-        version = self.parser.get_http_version()
-        try:
-            self._target = self.url
-            path = checked_target(version, self.url, self.headers).decode()
-            self.url = unprefixed(path, self._shared.prefix).encode()
-            if self._place is None:
-                self._place = self._shared.place(self.peer, self.headers)
-            self._upgrade = self._chosen_upgrade(version)
-        except (HttpError, Refused) as failure:
-            self._give_up(failure)
-        self._in_head = False
-        self._meter.begin()
+        version = self._requests.get_http_version()
+        self._target = self.url
+        path = checked_target(version, self.url, self.headers).decode()
+        self.url = unprefixed(path, self._shared.prefix).encode()
+        if self._place is None:
+            self._place = self._shared.place(self.peer, self.headers)
+        self._upgrade = self._chosen_upgrade(version)
         super().on_headers_complete()
         if self._upgrade is not None:
             return
-        self._in_body = True
         tell_end(self.cycle, self._has_peer_ended)
         if version == "1.0":
             # Chunks are unknown to it (RFC 9112 section 6.1): the end of the connection is that of the body.
@@ -269,36 +225,15 @@ class HttpConnection(HttpToolsProtocol):
         if not self.pipeline:
             self._running = self.cycle
 
-    def on_chunk_header(self) -> None:
-        """The size of a chunk."""
-        self._meter.moved()
-
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        self._meter.moved()
-        self._watch.moved()
+        """A part of the body was parsed."""
+        self._body_timeout.progressed()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is complete."""
-        if self.parser.should_upgrade() and has_body(self.headers):
-            # It is not, see `_begin_body`.
-            return
         super().on_message_complete()
-        self._in_body = False
-        self._meter.moved()
-        self._watch.stop()
-
-    def _count(self, size: int, headers: int) -> None:
-        try:
-            self._meter.told(size, headers)
-        except HttpError as failure:
-            self._give_up(failure)
-
-    def _give_up(self, failure: HttpError | Refused) -> None:
-        # The parser ends at an exception and raises one of its own.
-        self._failure = failure
-        raise failure
+        self._body_timeout.stop()
 
     # The ends of a request: its answer, a failure, a body that stands still.
 
@@ -309,42 +244,42 @@ class HttpConnection(HttpToolsProtocol):
         self._running = following
         if not self.pipeline:
             self.flow.resume_reading()
-        if self._line.is_over or following is not None:
+        if self._transport.is_over or following is not None:
             return
         if self._failure is not None:
             self._end_with(self._failure)
         elif self._upgrade is not None:
             self._begin_upgrade()
         elif self._has_ended and not self._held:
-            self._line.close()
-        elif self._in_body:
+            self._transport.close()
+        elif self._requests.in_body:
             # What is left of the body is thrown away, for a moment.
-            self._watch.end_within(LINGER, self._line.close)
+            self._body_timeout.end_within(LINGER, self._transport.close)
 
     def _fail(self, failure: HttpError | Refused) -> None:
         """Nothing more can be read. The requests before are answered, then this."""
         self._failure = failure
-        self._watch.stop()
-        if self._in_body and self.pipeline:
+        self._body_timeout.stop()
+        if self._requests.in_body and self.pipeline:
             # The one that cannot be read has not begun.
             self.pipeline.popleft()
-        elif self._in_body and self._running is not None:
+        elif self._requests.in_body and self._running is not None:
             cycle, self._running = self._running, None
             is_answered = cycle.response_started
             disconnect(cycle)
             if is_answered:
-                self._line.close()
+                self._transport.close()
         if self._running is None:
             self._end_with(failure)
 
     def _end_with(self, failure: HttpError | Refused) -> None:
-        self._line.write(self._shared.answer(failure, self.peer, self.parser.get_method(), self.url))
-        self._line.close()
+        self._transport.write(self._shared.answer(failure, self.peer, self._requests.get_method(), self.url))
+        self._transport.close()
 
     def _is_reading(self) -> bool:
         return not (self._held or self.flow.read_paused)
 
-    def _stands_still(self) -> None:
+    def _timed_out(self) -> None:
         self._shared.count("http_body_timeout")
         self._fail(HttpError(HTTPStatus.REQUEST_TIMEOUT, "timeout", "the body did not come in time"))
 
@@ -357,7 +292,7 @@ class HttpConnection(HttpToolsProtocol):
         is_ours = below(self.url.decode(), self._shared.mount) is not None
         if not (is_ours or self._shared.has_app) or not wants_websocket(self.headers):
             return None
-        if not self.parser.should_upgrade():
+        if not self._requests.should_upgrade():
             # The parser would read on as if it were none.
             raise bad_request()
         if is_ours:
@@ -365,7 +300,7 @@ class HttpConnection(HttpToolsProtocol):
             if self._back is None:
                 raise NOT_FIRST
             return self._go_back
-        if version != "1.1" or self.parser.get_method() != b"GET":
+        if version != "1.1" or self._requests.get_method() != b"GET":
             # To be ignored (RFC 9110 section 7.8).
             return None
         if any(name == b"sec-websocket-protocol" and b"fanwire." in value for name, value in self.headers):
@@ -379,16 +314,16 @@ class HttpConnection(HttpToolsProtocol):
             self.flow.pause_reading()
             return
         assert self._upgrade is not None  # noqa: S101 - set by the caller
-        self._line.flush()
+        self._transport.flush()
         self._upgrade()
 
     def _go_back(self) -> None:
         """Gives the transport back once the answers before are sent: nothing that it holds goes with its socket."""
         assert self._back is not None  # noqa: S101 - see `_chosen_upgrade`
-        if self._line.is_over:
+        if self._transport.is_over:
             return
         self._unset_keepalive_if_required()
-        if not self._line.is_sent(self._go_back):
+        if not self._transport.is_sent(self._go_back):
             self._is_going_back = True
             self.flow.pause_reading()
             return
@@ -396,17 +331,17 @@ class HttpConnection(HttpToolsProtocol):
         self._let_go()
         if self._place is not None:
             self._place.leave()
-        method, version = self.parser.get_method(), self.parser.get_http_version()
+        method, version = self._requests.get_method(), self._requests.get_http_version()
         # From here on the engine reads the socket; this protocol only has to be replaced.
-        self._real.set_protocol(asyncio.Protocol())
-        self._back(self._real, head_of(method, self._target, self.headers, version) + rest)
+        self._loop_transport.set_protocol(asyncio.Protocol())
+        self._back(self._loop_transport, head_of(method, self._target, self.headers, version) + rest)
 
     def _become_websocket(self) -> None:
         rest = self._held
         self._let_go()
-        self._real.resume_reading()
-        self._heir = HttpWebSocket(self._shared, self.client, self.is_secure, self.release)
-        self._heir.begin(self._real, head_of(self.parser.get_method(), self.url, self.headers), rest)
+        self._loop_transport.resume_reading()
+        self._websocket = HttpWebSocket(self._shared, self.client, self.is_secure, self.release)
+        self._websocket.begin(self._loop_transport, head_of(self._requests.get_method(), self.url, self.headers), rest)
 
     # The end.
 
@@ -427,11 +362,11 @@ class HttpConnection(HttpToolsProtocol):
 
     def abort(self) -> None:
         """Ends the transport at once."""
-        self._line.abort()
+        self._transport.abort()
 
     def _let_go(self) -> None:
-        self._line.lost()
-        self._watch.stop()
+        self._transport.lost()
+        self._body_timeout.stop()
         self._unset_keepalive_if_required()
         self._held = b""
         self.connections.discard(self)

@@ -7,10 +7,10 @@ from http import HTTPStatus
 
 from fanwire.http.body import HttpError
 
-__all__ = ["HeadMeter"]
+__all__ = ["HeadSize"]
 
 
-class HeadMeter:
+class HeadSize:
     """Counts what the parser tells, and what it holds without telling: a header that does not end, a line of spaces, an
     extension of a chunk.
 
@@ -22,36 +22,36 @@ class HeadMeter:
     def __init__(self, max_bytes: int, count: Callable[[str], object]) -> None:
         self._max_bytes = max_bytes
         self._count = count
-        self._told = self._untold = self._headers = 0
+        self._parsed = self._unparsed = self._headers = 0
 
     def begin(self) -> None:
         """A head begins, or the trailers that may come."""
-        self._told = self._untold = self._headers = 0
+        self._parsed = self._unparsed = self._headers = 0
 
     def fed(self, size: int) -> None:
         """The parser gets so many bytes."""
-        self._untold += size
+        self._unparsed += size
 
-    def moved(self) -> None:
+    def progressed(self) -> None:
         """It has told something else than a part of a head."""
-        self._untold = 0
+        self._unparsed = 0
 
-    def told(self, size: int, headers: int = 0) -> None:
+    def parsed(self, size: int, headers: int = 0) -> None:
         """It has told so many bytes of a head, and so many headers.
 
         Raises:
             HttpError: 431, it is too large.
         """
-        self._untold = 0
-        self._told += size
+        self._unparsed = 0
+        self._parsed += size
         self._headers += headers
-        if self._told > self._max_bytes or self._headers > MAX_HEADERS:
+        if self._parsed > self._max_bytes or self._headers > MAX_HEADERS:
             raise self.too_large()
 
     @property
     def is_over(self) -> bool:
         """Whether the parser holds more than a head may have."""
-        return self._untold > self._max_bytes
+        return self._unparsed > self._max_bytes
 
     def too_large(self) -> HttpError:
         """The answer to a head that is, counted."""

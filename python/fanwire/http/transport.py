@@ -9,10 +9,10 @@ import select
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Line"]
+__all__ = ["HttpTransport"]
 
 
-class Line:
+class HttpTransport:
     """Has those methods of `asyncio.Transport` that uvicorn uses.
 
     Args:

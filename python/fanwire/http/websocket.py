@@ -9,7 +9,7 @@ from typing import Any, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fanwire.http.shared import HttpShared
-from fanwire.http.transport import Line
+from fanwire.http.transport import HttpTransport
 from fanwire.http.uvicorn import MUTED
 
 __all__ = ["HttpWebSocket"]
@@ -34,7 +34,7 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
         self._client = client
         self._is_secure = is_secure
         self._gone = gone
-        self._line: Line
+        self._transport: HttpTransport
         # What has come before the application has accepted. uvicorn would answer it before the 101.
         self._early = b""
 
@@ -58,27 +58,27 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
             super().data_received(data)
         else:
             self._early += data
-            self._line.pause_reading()
+            self._transport.pause_reading()
 
     async def send(self, message: Any) -> None:
         """See ASGI."""
         await super().send(message)
         if self._early and self.handshake_complete:
             early, self._early = self._early, b""
-            self._line.resume_reading()
+            self._transport.resume_reading()
             super().data_received(early)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport is there."""
         # What comes behind a close frame is not looked at.
-        self._line = Line(cast("asyncio.Transport", transport), self._write_timeout, lambda: True)
-        super().connection_made(self._line)  # type: ignore[arg-type]
+        self._transport = HttpTransport(cast("asyncio.Transport", transport), self._write_timeout, lambda: True)
+        super().connection_made(self._transport)  # type: ignore[arg-type]
         self.client = self._client
         self.scheme = "wss" if self._is_secure else "ws"
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
-        self._line.lost()
+        self._transport.lost()
         try:
             super().connection_lost(exc)
         finally:
@@ -86,18 +86,18 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
 
     def eof_received(self) -> None:
         """The peer sends no more: the transport is closed next."""
-        self._line.flush()
+        self._transport.flush()
 
     def pause_writing(self) -> None:
         """The peer is slow to read."""
-        self._line.pause_writing()
+        self._transport.pause_writing()
         super().pause_writing()
 
     def resume_writing(self) -> None:
         """It reads again."""
-        self._line.resume_writing()
+        self._transport.resume_writing()
         super().resume_writing()
 
     def abort(self) -> None:
         """Ends the transport at once."""
-        self._line.abort()
+        self._transport.abort()

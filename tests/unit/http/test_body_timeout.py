@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from fanwire.http.body_timeout import BodyWatch
+from fanwire.http.body_timeout import BodyTimeout
 
 
 async def test_one_that_stands_still_is_found_out() -> None:
     still = asyncio.Event()
-    watch = BodyWatch(0.02, lambda: True, still.set)
+    watch = BodyTimeout(0.02, lambda: True, still.set)
     watch.begin()
     watch.begin()
     await asyncio.wait_for(still.wait(), 5)
@@ -17,11 +17,11 @@ async def test_one_that_stands_still_is_found_out() -> None:
 
 async def test_one_that_goes_on_or_is_not_read_is_left_alone() -> None:
     still, is_wanted = asyncio.Event(), True
-    watch = BodyWatch(0.1, lambda: is_wanted, still.set)
+    watch = BodyTimeout(0.1, lambda: is_wanted, still.set)
     watch.begin()
     for _ in range(10):
         await asyncio.sleep(0.03)
-        watch.moved()
+        watch.progressed()
     is_wanted = False
     await asyncio.sleep(0.3)
     assert not still.is_set()
@@ -33,7 +33,7 @@ async def test_one_that_goes_on_or_is_not_read_is_left_alone() -> None:
 
 async def test_what_nobody_wants_has_an_end() -> None:
     still, end = asyncio.Event(), asyncio.Event()
-    watch = BodyWatch(0.01, lambda: True, still.set)
+    watch = BodyTimeout(0.01, lambda: True, still.set)
     watch.begin()
     watch.end_within(0.05, end.set)
     watch.begin()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fanwire.http import transport as http_line
-from fanwire.http.transport import LARGE, Line
+from fanwire.http.transport import LARGE, HttpTransport
 
 
 class Transport(asyncio.Transport):
@@ -47,69 +47,69 @@ class Transport(asyncio.Transport):
 
 async def test_a_head_and_its_body_are_written_at_once() -> None:
     transport = Transport()
-    line = Line(transport, 10.0, lambda: True)
-    line.write(b"head ")
-    line.write(b"body")
+    http = HttpTransport(transport, 10.0, lambda: True)
+    http.write(b"head ")
+    http.write(b"body")
     assert transport.written == []
     await asyncio.sleep(0)
     assert transport.written == [b"head body"]
     large = bytes(LARGE + 1)
-    line.write(b"head")
-    line.write(large)
+    http.write(b"head")
+    http.write(large)
     assert transport.written[1:] == [b"head", large]
-    line.write(b"last")
-    line.close()
-    line.write(b"never")
+    http.write(b"last")
+    http.close()
+    http.write(b"never")
     assert transport.written[3:] == [b"last"]
     assert transport.calls == ["close"]
-    assert line.is_closing()
-    line.lost()
+    assert http.is_closing()
+    http.lost()
 
 
 async def test_one_that_is_still_sending_is_read_for_a_moment(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(http_line, "LINGER", 0.01)
     for can_end in (True, False):
         transport = Transport(can_end=can_end)
-        line = Line(transport, 0.01, lambda: False)
-        line.close()
-        line.close()
+        http = HttpTransport(transport, 0.01, lambda: False)
+        http.close()
+        http.close()
         assert transport.calls == (["end", "read"] if can_end else ["read"])
         await asyncio.wait_for(transport.aborted.wait(), 5)
         assert transport.calls[-2:] == ["close", "abort"]
-        line.lost()
+        http.lost()
 
 
 async def test_one_that_does_not_take_what_is_left_is_cut_off() -> None:
     transport = Transport()
-    line = Line(transport, 0.01, lambda: True)
-    line.close()
+    http = HttpTransport(transport, 0.01, lambda: True)
+    http.close()
     await asyncio.wait_for(transport.aborted.wait(), 5)
     assert transport.calls == ["close", "abort"]
 
 
 async def test_one_that_takes_something_is_not() -> None:
     transport = Transport()
-    line = Line(transport, 0.05, lambda: True)
+    http = HttpTransport(transport, 0.05, lambda: True)
     transport.unsent = 100
-    line.pause_writing()
+    http.pause_writing()
     for _ in range(8):
         await asyncio.sleep(0.02)
         transport.unsent -= 10
         assert not transport.calls
-    line.resume_writing()
+    http.resume_writing()
     await asyncio.sleep(0.1)
     assert not transport.calls
-    line.pause_writing()
+    http.pause_writing()
     await asyncio.wait_for(transport.aborted.wait(), 5)
-    assert line.is_over
+    assert http.is_over
 
 
 async def test_when_it_is_lost_no_timer_is_left() -> None:
     transport = Transport()
-    line = Line(transport, 0.01, lambda: True)
-    line.pause_writing()
-    line.close()
-    line.write(b"x")
-    line.lost()
+    http = HttpTransport(transport, 0.01, lambda: True)
+    http.pause_writing()
+    http.close()
+    http.write(b"x")
+    http.lost()
     await asyncio.sleep(0.05)
     assert (transport.calls, transport.written) == (["close"], [])
