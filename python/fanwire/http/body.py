@@ -1,6 +1,5 @@
-"""What the body of a publish by HTTP says: its type, its parameters, and several messages in one body. Pure;
-docs/http.md has the tables.
-"""
+"""The body of a publish by HTTP: its type, its parameters, and several messages in one body. Pure. docs/http.md has the
+tables."""
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from fanwire.protocol.table import DELIVERIES, Delivery, HttpErrorCode
+from fanwire.values.checks import described
 from fanwire.values.encoding import InvalidDocument, from_json
 
 __all__ = ["Entry", "HttpError", "Options", "entries_of", "entry_of", "options_of", "payload_of"]
@@ -24,10 +24,10 @@ class HttpError(Exception):
     """A request that is answered with an error.
 
     Attributes:
-        status: of the answer.
-        code: for programs: one of docs/http.md.
-        path: what is wrong of the body (`$.room`) or of the query (`?key`).
-        retry_after: seconds after which the same request may succeed; None: it never will.
+        status: the HTTP status of the answer.
+        code: the error's code for programs, one of docs/http.md.
+        path: the part of the body (`$.room`) or of the query (`?key`) that is wrong; None: it is not about a part.
+        retry_after: seconds after which the same request may succeed; None: it cannot succeed.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class HttpError(Exception):
         self.retry_after = retry_after
 
     def document(self) -> dict[str, Any]:
-        """What the body of the answer says."""
+        """Returns the body of the answer, as a JSON object."""
         found: dict[str, Any] = {"code": self.code, "text": str(self), "retry": self.retry_after is not None}
         if self.path is not None:
             found["path"] = self.path
@@ -55,7 +55,7 @@ class HttpError(Exception):
 
 
 class Options(NamedTuple):
-    """How a message is published."""
+    """The parameters of one publish. None: the default."""
 
     key: str | None = None
     delivery: str | None = None
@@ -74,14 +74,14 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def options(self) -> Options:
-        """How it is published."""
+        """The parameters of this message's publish."""
         return Options(self.key, self.delivery, self.id)
 
     def message(self, max_nesting: int) -> tuple[bytes | str, bool]:
-        """Its payload, and whether that is JSON.
+        """Returns the payload, and whether it is JSON.
 
         Raises:
-            HttpError: 400, the payload is not what it has to be.
+            HttpError: 400, the payload cannot be carried or is not valid base64.
         """
         payload, is_json = _json(bytes(self.payload), max_nesting, "$.payload")
         if self.encoding is None:
@@ -98,56 +98,64 @@ def options_of(query: Iterable[tuple[str, str]]) -> Options:
     """Reads the parameters of a query.
 
     Raises:
-        HttpError: 400, there is no such parameter, it comes twice, or its value is wrong.
+        HttpError: 400, a parameter is unknown, comes twice or has a wrong value.
     """
     found: dict[str, str] = {}
     for name, value in query:
         shown = name if name.isascii() and name.isidentifier() and len(name) <= 40 else "..."
         if name not in Options._fields:
             known = ", ".join(Options._fields)
-            raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", f"parameters are {known}", f"?{shown}")
+            raise HttpError(
+                HTTPStatus.BAD_REQUEST, "bad_message", f"unknown parameter; the parameters are {known}", f"?{shown}"
+            )
         if name in found:
-            raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", f"{name} must be there once", f"?{name}")
+            raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", f"{name} must be given once", f"?{name}")
         found[name] = value
     delivery = found.get("delivery")
     if delivery is not None and delivery not in DELIVERIES:
-        text = f"delivery must be {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}"
+        text = f"delivery must be {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}, got {described(delivery)}"
         raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", text, "?delivery")
     return Options(**found)
 
 
 def payload_of(content_type: str, body: bytes, max_nesting: int) -> tuple[bytes | str, bool]:
-    """What a body is, by the type that its sender gives.
+    """Reads a body by its `Content-Type`.
+
+    Args:
+        content_type: the header's value; "": the sender gives no type, and the body is JSON, text or bytes, whichever
+            fits first.
+        body: the body.
+        max_nesting: levels of lists and maps that a JSON document may have.
 
     Returns:
         The payload, and whether it is a JSON document.
 
     Raises:
-        HttpError: 400, it is not what its type says; 415, there is nothing to be done with the type.
+        HttpError: 400, the body does not match its type; 415, the type or the charset is not supported.
     """
     kind, charset = _parsed(content_type)
     if kind in UNSPECIFIC:
         return _guessed(body, max_nesting)
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         if charset not in (None, "utf-8", "ascii"):
-            raise _unsupported("JSON must be UTF-8")
+            raise _unsupported(f"JSON must be UTF-8, got the charset {charset}")
         return _json(body, max_nesting, "$")
     if kind.startswith("text/"):
         return _decoded(body, charset or "utf-8"), False
     if kind in NO_MESSAGES or kind.startswith("multipart/"):
-        raise _unsupported("a body is one message; several go to /publish")
+        raise _unsupported(f"{kind} has several messages; post them to /publish")
     return body, False
 
 
 def entries_of(content_type: str, body: bytes) -> list[bytes]:
-    """The messages in a body, each a JSON document.
+    """Splits a body into its messages, each a JSON document. The body is a JSON list, or one document a line.
 
     Raises:
-        HttpError: 400, it is no list; 413, there are too many; 415, it is of another type.
+        HttpError: 400, the body is not a list; 413, it has more than `MAX_ENTRIES` messages; 415, it has another type.
     """
     kind, charset = _parsed(content_type)
     if charset not in (None, "utf-8", "ascii"):
-        raise _unsupported("JSON must be UTF-8")
+        raise _unsupported(f"JSON must be UTF-8, got the charset {charset}")
     if kind in LINES:
         entries = [line for line in body.split(b"\n") if line.strip()]
     elif kind == "application/json" or kind in UNSPECIFIC:
@@ -156,18 +164,18 @@ def entries_of(content_type: str, body: bytes) -> list[bytes]:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise _invalid("the body must be a JSON list of messages", "$") from None
     else:
-        raise _unsupported("the body must be application/json or application/x-ndjson")
+        raise _unsupported(f"the body must be application/json or application/x-ndjson, got {kind[:LONGEST]}")
     if len(entries) > MAX_ENTRIES:
-        text = f"a body must have at most {MAX_ENTRIES} messages"
+        text = f"the body must have at most {MAX_ENTRIES} messages, got {len(entries)}"
         raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", text)
     return entries
 
 
 def entry_of(document: bytes) -> Entry:
-    """One of the messages of `entries_of`.
+    """Reads one of the documents that `entries_of` returns.
 
     Raises:
-        HttpError: 400, it is none.
+        HttpError: 400, the document is not a message.
     """
     try:
         return _ENTRY.decode(document)
@@ -186,16 +194,16 @@ def _parsed(content_type: str) -> tuple[str, str | None]:
     except LookupError:
         charset = ""
     if charset not in CHARSETS:
-        raise _unsupported(f"the charset must be {', '.join(CHARSETS.values())}")
+        raise _unsupported(f"the charset must be one of {', '.join(CHARSETS.values())}, got {found['name']}")
     return kind.strip().lower(), charset
 
 
 def _guessed(body: bytes, max_nesting: int) -> tuple[bytes | str, bool]:
-    """A body whose sender says nothing of its type, or what curl says without being asked."""
+    """Reads a body whose sender gives no type, or the one that curl sends by default."""
     try:
         return _json(body, max_nesting, "$")
     except HttpError:
-        # What is JSON, and cannot be carried, is not meant as text.
+        # A JSON document that cannot be carried is not meant as text.
         if _is_json(body):
             raise
     try:
@@ -218,7 +226,7 @@ def _decoded(body: bytes, charset: str) -> str:
     try:
         return body.decode(charset)
     except UnicodeDecodeError:
-        raise _invalid(f"the body is not {charset.upper()}, as its type says", "$") from None
+        raise _invalid(f"the body must be {charset.upper()}, as its type says", "$") from None
 
 
 def _json(body: bytes, max_nesting: int, path: str) -> tuple[bytes | str, bool]:
@@ -237,20 +245,23 @@ def _unsupported(text: str) -> HttpError:
 
 
 UNSPECIFIC = ("", "application/x-www-form-urlencoded")
-"""No type, and the one that curl and others send when they are told none."""
+"""Types that say nothing: none, and the default of curl and others."""
 
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 NO_MESSAGES = LINES
-"""Types of several messages."""
+"""Types of bodies with several messages."""
 
 CHARSETS: Mapping[str, str] = {
     "utf-8": "UTF-8", "ascii": "US-ASCII", "iso8859-1": "ISO-8859-1", "cp1252": "Windows-1252", "utf-16": "UTF-16",
 }  # fmt: skip
-"""Charsets of texts, by Python's names for them."""
+"""The charsets of texts that are supported, by Python's names for them."""
 
 MAX_ENTRIES = 1_000
-"""Messages in one body: a millisecond or two of the loop's time."""
+"""The largest number of messages in one body: they take a millisecond or two of the event loop."""
+
+LONGEST = 100
+"""Characters of a type that an error quotes."""
 
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _ENTRY = msgspec.json.Decoder(Entry)

@@ -1,4 +1,4 @@
-"""The body of an HTTP request, within bounds of size and time."""
+"""Reads the body of an HTTP request, with limits on its size and time."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from fanwire.timing.deadline import within
 __all__ = ["TooLarge", "read_body"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-"""Of ASGI."""
+"""The `receive` of an ASGI application."""
 
 
 class TooLarge(Exception):
-    """A body has more bytes than it may."""
+    """A body has more bytes than allowed."""
 
 
 async def read_body(receive: Receive, max_bytes: int, timeout: float, min_rate: int) -> bytes:
     """Reads a body to its end.
 
     Args:
-        receive: of the request.
-        max_bytes: it may have.
-        timeout: seconds for it, and a second more for each `min_rate` bytes that have come: a slow link has the time
-            that it takes, and one byte a second is an attack.
+        receive: the `receive` of the ASGI request.
+        max_bytes: the largest size of the body.
+        timeout: seconds for the body, and one second more for each `min_rate` bytes received. So a slow link has the
+            time that it needs, and a peer that sends one byte a second is cut off.
         min_rate: bytes a second.
 
     Raises:
-        TooLarge: it is larger.
-        asyncio.TimeoutError: it is too slow.
-        ConnectionError: the peer is gone.
+        TooLarge: the body is larger than `max_bytes`.
+        asyncio.TimeoutError: the body is too slow.
+        ConnectionError: the peer has disconnected.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -40,7 +40,7 @@ async def read_body(receive: Receive, max_bytes: int, timeout: float, min_rate: 
         left = begun + timeout + len(body) / min_rate - loop.time()
         message = await within(receive(), max(0.0, left))
         if message["type"] != "http.request":
-            raise ConnectionError("the peer is gone")
+            raise ConnectionError("the peer has disconnected before the end of the body")
         body += message.get("body", b"")
         if len(body) > max_bytes:
             raise TooLarge

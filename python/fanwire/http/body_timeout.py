@@ -1,4 +1,5 @@
-"""The timer of a request body: it has to go on as long as it is read, and what nobody wants of it is not waited for."""
+"""The timer of a request body. While a body is read it must not pause for longer than the timeout; while it is not read
+no time counts."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ class BodyTimeout:
     """Watches one body at a time.
 
     Args:
-        timeout: seconds for which nothing of it may come, though it is read.
-        is_wanted: whether it is read at the moment.
-        timed_out: is called when nothing has come for so long.
+        timeout: seconds for which no byte may come while the body is read.
+        is_wanted: whether the body is read at the moment.
+        timed_out: called when no byte has come for `timeout` seconds.
     """
 
     def __init__(self, timeout: float, is_wanted: Callable[[], bool], timed_out: Callable[[], None]) -> None:
@@ -25,22 +26,22 @@ class BodyTimeout:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self) -> None:
-        """More of it has to come; may be called again and again."""
+        """Starts the timer of a body that is not complete. Calls while it runs do nothing."""
         if self._timer is None:
             self._has_moved = True
             self._start()
 
     def progressed(self) -> None:
-        """A part has come, or is wanted again."""
+        """A part of the body has come, or the body is read again after a pause."""
         self._has_moved = True
 
     def end_within(self, seconds: float, end: Callable[[], None]) -> None:
-        """The request was answered: calls `end` if the body has not come to its end by then."""
+        """Calls `end` unless the body is complete in so many seconds. Called when the request was answered early."""
         self.stop()
         self._timer = asyncio.get_running_loop().call_later(seconds, end)
 
     def stop(self) -> None:
-        """It has come to its end."""
+        """Stops the timer: the body is complete."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

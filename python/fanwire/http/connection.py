@@ -1,8 +1,8 @@
-"""One connection that speaks HTTP/1.1: uvicorn's protocol, with bounds on all that a peer can make it hold.
+"""One connection that speaks HTTP/1.1: uvicorn's protocol, with limits on what a peer can make it hold.
 
-uvicorn parses with httptools and runs the ASGI application. What is added here: a head has a size and a time, a body
-has to go on, requests that are sent ahead wait unparsed, what is no request is answered in our words, an upgrade waits
-for the answers before it, and trailers are not taken for headers.
+uvicorn parses with httptools and runs the ASGI application. This module adds: a limit on the size and the time of a
+head; a timeout for bodies; pipelined requests that wait unparsed; Fanwire's own answers to bad requests; upgrades that
+wait for the answers to earlier requests.
 """
 
 from __future__ import annotations
@@ -30,21 +30,20 @@ from fanwire.http.websocket import HttpWebSocket
 __all__ = ["Back", "HttpConnection"]
 
 Back = Callable[[asyncio.Transport, bytes], None]
-"""Takes a transport whose peer asks for a WebSocket of Fanwire's after other requests, and the bytes of that request.
-"""
+"""Takes a transport whose peer asks for a WebSocket of Fanwire after other requests, and the bytes of that request."""
 
 
 class HttpConnection(HttpToolsProtocol):
     """The protocol of one connection.
 
     Args:
-        shared: what the connections of the server have in common.
-        data: what has come already: at least the head of the first request.
-        peer: the peer's address; "": it says nothing of the client (a Unix socket).
+        shared: the state that all connections of the server share.
+        data: bytes that were already read: at least the head of the first request.
+        peer: the peer's address; "": a Unix socket, which says nothing about the client.
         is_secure: whether the peer speaks TLS.
-        gone: is called once, when the transport is lost.
-        back: takes the transport for an upgrade to Fanwire, and `gone` is not called then. None: such an upgrade is
-            refused.
+        gone: called once, when the transport is lost.
+        back: takes the transport for an upgrade to Fanwire; then `gone` is not called. None: such an upgrade is refused
+            with 426.
     """
 
     def __init__(
@@ -67,16 +66,16 @@ class HttpConnection(HttpToolsProtocol):
         self._websocket: HttpWebSocket | None = None
         self._loop_transport: asyncio.Transport
         self._transport: HttpTransport
-        # What has come and was not given to the parser yet.
+        # Bytes that came and were not parsed yet.
         self._held = data
         self._has_ended = False
         self._requests = RequestParser(self, shared.config.max_head, shared.count)
         # uvicorn asks it for the method and the version.
         self.parser = self._requests  # type: ignore[assignment]
         self._body_timeout = BodyTimeout(shared.config.http_body_timeout, self._is_reading, self._timed_out)
-        # As it came, and as the application gets it.
+        # The request target as it came, and `url` without the prefix for the application.
         self._target = self.url = b""
-        # Done once the requests before it are answered, as is the failure.
+        # The upgrade and the failure wait for the answers to earlier requests.
         self._upgrade: Callable[[], None] | None = None
         self._is_going_back = False
         self._failure: HttpError | Refused | None = None
@@ -85,7 +84,7 @@ class HttpConnection(HttpToolsProtocol):
     # What the loop calls.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """The transport is there."""
+        """Starts with the transport and the bytes that were already read."""
         self._loop_transport = transport
         self._transport = HttpTransport(transport, self._shared.config.write_timeout, self._has_read)
         super().connection_made(cast("asyncio.Transport", self._transport))
@@ -94,11 +93,11 @@ class HttpConnection(HttpToolsProtocol):
         self.client = (self.peer, port) if self.peer else None
         self.scheme = "https" if self.is_secure else "http"
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-        # Not here: some loops begin to read only afterwards.
+        # Some loops begin to read only after this call.
         self.loop.call_soon(self._go_on)
 
     def data_received(self, data: bytes) -> None:
-        """A part of a request has come."""
+        """Parses the bytes, or keeps them while an earlier request or an upgrade runs."""
         if self._transport.is_over or self._failure is not None:
             return
         if self._held or self._upgrade is not None:
@@ -107,10 +106,11 @@ class HttpConnection(HttpToolsProtocol):
             self._feed(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The peer sends no more. Whether there are whole requests of it, which are answered all the same."""
+        """The peer has closed its sending side. Returns whether to keep the transport, because complete requests wait
+        for their answers."""
         self._transport.flush()
         if self.is_secure:
-            # TLS ends both ways at once.
+            # TLS closes both directions at once.
             return False
         is_idle = self._running is None or self._requests.in_body
         if self._transport.is_over or (is_idle and not self._held):
@@ -121,7 +121,8 @@ class HttpConnection(HttpToolsProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone. A loop that has found that out before the protocol was replaced tells it here."""
+        """Ends the running requests. After an upgrade the call goes to the WebSocket: some loops call the old protocol
+        if the transport was lost before it was replaced."""
         if self._websocket is not None:
             self._websocket.connection_lost(exc)
             return
@@ -137,19 +138,19 @@ class HttpConnection(HttpToolsProtocol):
             self.release()
 
     def pause_writing(self) -> None:
-        """The peer is slow to read."""
+        """The transport's buffer is full, because the peer reads slowly."""
         self._transport.pause_writing()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """The transport's buffer has emptied."""
         self._transport.resume_writing()
         super().resume_writing()
         if self._is_going_back:
-            # Not from within the transport's own call.
+            # Replacing the protocol from within the transport's own call would confuse the loop.
             self.loop.call_soon(self._go_back)
 
-    # Bytes for the parser, a slice at a time: behind a request that runs, not more than a slice is parsed.
+    # Bytes for the parser, one slice at a time: while a request runs, at most one slice of the next ones is parsed.
 
     def _feed(self, data: bytes) -> None:
         view, start = memoryview(data), 0
@@ -184,10 +185,10 @@ class HttpConnection(HttpToolsProtocol):
             self._transport.resume_reading()
 
     def _resumed(self) -> None:
-        """What has come is wanted again."""
+        """The application reads the body again."""
         self._body_timeout.progressed()
         if self.pipeline:
-            # There is enough to do.
+            # Pipelined requests were parsed already: they come first.
             self.flow.read_paused = True
         elif self._held:
             self.loop.call_soon(self._go_on)
@@ -204,7 +205,12 @@ class HttpConnection(HttpToolsProtocol):
     # What the parser calls.
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """Checks the head, takes a place for the connection, and decides about an upgrade.
+
+        Raises:
+            HttpError: the head is not valid.
+            Refused: there is no place for this connection.
+        """
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
@@ -220,13 +226,13 @@ class HttpConnection(HttpToolsProtocol):
             return
         tell_end(self.cycle, self._has_peer_ended)
         if version == "1.0":
-            # Chunks are unknown to it (RFC 9112 section 6.1): the end of the connection is that of the body.
+            # HTTP/1.0 has no chunks (RFC 9112 section 6.1): the body ends with the connection.
             self.cycle.chunked_encoding, self.cycle.expected_content_length = False, UnknownLength()
         if not self.pipeline:
             self._running = self.cycle
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body was parsed."""
+        """Passes a part of the body to the application."""
         self._body_timeout.progressed()
         super().on_body(body)
 
@@ -235,10 +241,10 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_complete()
         self._body_timeout.stop()
 
-    # The ends of a request: its answer, a failure, a body that stands still.
+    # How a request ends: an answer, a failure, or the timeout of its body.
 
     def on_response_complete(self) -> None:
-        """A request was answered."""
+        """A request was answered: begins the next one, or does what waited for the answer."""
         following = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
         self._running = following
@@ -253,15 +259,15 @@ class HttpConnection(HttpToolsProtocol):
         elif self._has_ended and not self._held:
             self._transport.close()
         elif self._requests.in_body:
-            # What is left of the body is thrown away, for a moment.
+            # The rest of the body is read and dropped, for at most LINGER seconds.
             self._body_timeout.end_within(LINGER, self._transport.close)
 
     def _fail(self, failure: HttpError | Refused) -> None:
-        """Nothing more can be read. The requests before are answered, then this."""
+        """Stops reading for good. Earlier requests are answered first, then this failure."""
         self._failure = failure
         self._body_timeout.stop()
         if self._requests.in_body and self.pipeline:
-            # The one that cannot be read has not begun.
+            # The request that cannot be read has not begun.
             self.pipeline.popleft()
         elif self._requests.in_body and self._running is not None:
             cycle, self._running = self._running, None
@@ -281,7 +287,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def _timed_out(self) -> None:
         self._shared.count("http_body_timeout")
-        self._fail(HttpError(HTTPStatus.REQUEST_TIMEOUT, "timeout", "the body did not come in time"))
+        self._fail(HttpError(HTTPStatus.REQUEST_TIMEOUT, "timeout", "the body did not come within http_body_timeout"))
 
     # Upgrades.
 
@@ -293,23 +299,23 @@ class HttpConnection(HttpToolsProtocol):
         if not (is_ours or self._shared.has_app) or not wants_websocket(self.headers):
             return None
         if not self._requests.should_upgrade():
-            # The parser would read on as if it were none.
+            # The parser would take the frames for a request.
             raise bad_request()
         if is_ours:
-            # Whether it may come in is for the engine to say.
+            # The engine decides whether the client is let in.
             if self._back is None:
                 raise NOT_FIRST
             return self._go_back
         if version != "1.1" or self._requests.get_method() != b"GET":
-            # To be ignored (RFC 9110 section 7.8).
+            # Such an upgrade is ignored (RFC 9110 section 7.8).
             return None
         if any(name == b"sec-websocket-protocol" and b"fanwire." in value for name, value in self.headers):
-            hint = "%s wants Fanwire at a path of the application's; it is at %s/"
+            hint = "%s asked for a Fanwire WebSocket at a path of the application; Fanwire is at %s/"
             self._shared.health.info(hint, self.peer or "a peer", self._shared.mount)
         return self._become_websocket
 
     def _begin_upgrade(self) -> None:
-        """Does it, or leaves it to the end of the requests before it (RFC 9110 section 7.8)."""
+        """Upgrades now, or after the answers to the earlier requests (RFC 9110 section 7.8)."""
         if self._running is not None:
             self.flow.pause_reading()
             return
@@ -318,7 +324,8 @@ class HttpConnection(HttpToolsProtocol):
         self._upgrade()
 
     def _go_back(self) -> None:
-        """Gives the transport back once the answers before are sent: nothing that it holds goes with its socket."""
+        """Gives the transport back to the engine once all answers are sent: only the socket moves, not the transport's
+        buffer."""
         assert self._back is not None  # noqa: S101 - see `_chosen_upgrade`
         if self._transport.is_over:
             return
@@ -332,7 +339,7 @@ class HttpConnection(HttpToolsProtocol):
         if self._place is not None:
             self._place.leave()
         method, version = self._requests.get_method(), self._requests.get_http_version()
-        # From here on the engine reads the socket; this protocol only has to be replaced.
+        # The engine reads the socket from here on. The transport only needs a protocol that does nothing.
         self._loop_transport.set_protocol(asyncio.Protocol())
         self._back(self._loop_transport, head_of(method, self._target, self.headers, version) + rest)
 
@@ -346,7 +353,7 @@ class HttpConnection(HttpToolsProtocol):
     # The end.
 
     def release(self) -> None:
-        """The transport is gone: gives back what it had; once, however often it is called."""
+        """Frees the place of the connection and calls `gone`. Later calls do nothing."""
         if self._place is not None:
             self._place.leave()
         gone, self._gone = self._gone, None
@@ -354,14 +361,14 @@ class HttpConnection(HttpToolsProtocol):
             gone()
 
     def give_up(self) -> None:
-        """It was not opened after all. Not every loop tells that to a protocol that it has given its transport."""
+        """The transport could not be opened. Not every loop calls `connection_lost` then."""
         if self.transport is None:
             self.release()
         else:
             self.connection_lost(None)
 
     def abort(self) -> None:
-        """Ends the transport at once."""
+        """Closes the transport at once, without sending what waits."""
         self._transport.abort()
 
     def _let_go(self) -> None:
@@ -372,7 +379,11 @@ class HttpConnection(HttpToolsProtocol):
         self.connections.discard(self)
 
 
-NOT_FIRST = HttpError(HTTPStatus.UPGRADE_REQUIRED, "upgrade_required", "a WebSocket needs a connection of its own")
+NOT_FIRST = HttpError(
+    HTTPStatus.UPGRADE_REQUIRED,
+    "upgrade_required",
+    "a WebSocket needs a new connection; this one has served other requests",
+)
 
 SLICE = 4096
-"""Bytes that are parsed at once: some hundred requests that are sent ahead, or a header that does not end."""
+"""Bytes that are parsed at once: at most some hundred pipelined requests, or a part of a long header."""

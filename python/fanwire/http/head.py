@@ -13,20 +13,20 @@ from fanwire.identity.origin import is_host
 __all__ = ["Headers", "bad_request", "checked_target", "has_body", "head_of", "wants_websocket"]
 
 Headers = Sequence[tuple[bytes, bytes]]
-"""Names, in lower case, and values."""
+"""Pairs of a name, in lower case, and a value."""
 
 
 def checked_target(version: str, url: bytes, headers: Headers) -> bytes:
-    """The path and the query that a request asks for. The absolute form (section 3.2.2) is another way to write them.
+    """Returns the path and the query of a request. A target in absolute form is reduced to them (section 3.2.2).
 
     Raises:
-        HttpError: 400, the version or the target is none that is served, or there is not one header `Host` as it
-            should be. A target that names another host would be one request to a proxy and another to us.
+        HttpError: 400, the version or the target is not supported, or `Host` is missing, repeated, invalid or differs
+            from the target. A proxy in front could read such a request differently.
     """
     hosts = [value for name, value in headers if name == b"host"]
     if version not in ("1.0", "1.1") or len(hosts) > 1 or (version == "1.1" and not hosts):
         raise bad_request()
-    # An empty one is for targets without a host (section 3.2).
+    # An empty `Host` belongs to a target without a host (section 3.2).
     if any(host and not is_host(host.decode("latin-1")) for host in hosts):
         raise bad_request()
     try:
@@ -44,10 +44,10 @@ def checked_target(version: str, url: bytes, headers: Headers) -> bytes:
 
 
 def wants_websocket(headers: Headers) -> bool:
-    """Whether a request is an upgrade to WebSocket: by the engine's rule, since httptools has others beside it.
+    """Whether a request is an upgrade to WebSocket, by the same rule as the engine's; that of httptools is wider.
 
     Raises:
-        HttpError: 400, it is, and has a body: what follows would be a body to one reader and frames to another.
+        HttpError: 400, the upgrade has a body, which another reader could take for frames.
     """
     offers = [value.strip(SPACE).lower() for name, value in headers if name == b"upgrade"]
     tokens = [token for name, value in headers if name == b"connection" for token in value.split(b",")]
@@ -59,21 +59,21 @@ def wants_websocket(headers: Headers) -> bool:
 
 
 def has_body(headers: Headers) -> bool:
-    """Whether a request with these headers, which the parser has checked, has a body."""
+    """Whether a request with these headers has a body. The parser has checked the headers."""
     found = dict(headers)
     return b"transfer-encoding" in found or found.get(b"content-length", b"0").strip(b"0") != b""
 
 
 def head_of(method: bytes, target: bytes, headers: Headers, version: str = "1.1") -> bytes:
-    """A head as bytes."""
+    """Returns a request head as bytes."""
     lines = [name + b": " + value for name, value in headers]
     return b"\r\n".join([method + b" " + target + b" HTTP/" + version.encode(), *lines, b"", b""])
 
 
 def bad_request() -> HttpError:
-    """The answer to what is no request."""
-    return HttpError(HTTPStatus.BAD_REQUEST, "bad_message", "this is no request that can be read")
+    """Returns the error for bytes that are not a valid request: 400."""
+    return HttpError(HTTPStatus.BAD_REQUEST, "bad_message", "the request is not valid HTTP/1.1")
 
 
 SPACE = b" \t"
-"""What may stand around a value (RFC 9110 section 5.6.3)."""
+"""Characters allowed around a value (RFC 9110 section 5.6.3)."""

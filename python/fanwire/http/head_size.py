@@ -1,4 +1,4 @@
-"""How much of one request head, or of its trailers, a parser was given. Pure."""
+"""The size of one request head, or of its trailers, while it is parsed. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["HeadSize"]
 
 
 class HeadSize:
-    """Counts what the parser tells, and what it holds without telling: a header that does not end, a line of spaces, an
-    extension of a chunk.
+    """Counts the bytes that the parser has reported, and those that it holds and has not reported: a header without an
+    end, a line of spaces, the extension of a chunk.
 
     Args:
-        max_bytes: of a head; of what the parser holds; and of all trailers.
-        count: is told the name of a limit that was passed.
+        max_bytes: the limit for a head, for all trailers of a request, and for the bytes that the parser holds.
+        count: called with "max_head" when the limit is exceeded.
     """
 
     def __init__(self, max_bytes: int, count: Callable[[str], object]) -> None:
@@ -25,7 +25,7 @@ class HeadSize:
         self._parsed = self._unparsed = self._headers = 0
 
     def begin(self) -> None:
-        """A head begins, or the trailers that may come."""
+        """A head begins, or the body after which trailers may come."""
         self._parsed = self._unparsed = self._headers = 0
 
     def fed(self, size: int) -> None:
@@ -33,14 +33,14 @@ class HeadSize:
         self._unparsed += size
 
     def progressed(self) -> None:
-        """It has told something else than a part of a head."""
+        """The parser has reported something that is not part of a head."""
         self._unparsed = 0
 
     def parsed(self, size: int, headers: int = 0) -> None:
-        """It has told so many bytes of a head, and so many headers.
+        """The parser has reported so many bytes and headers of a head.
 
         Raises:
-            HttpError: 431, it is too large.
+            HttpError: 431, the head is too large.
         """
         self._unparsed = 0
         self._parsed += size
@@ -50,14 +50,18 @@ class HeadSize:
 
     @property
     def is_over(self) -> bool:
-        """Whether the parser holds more than a head may have."""
+        """Whether the parser holds more bytes than a head may have."""
         return self._unparsed > self._max_bytes
 
     def too_large(self) -> HttpError:
-        """The answer to a head that is, counted."""
+        """Returns the error for a head that is too large (431), and counts it."""
         self._count("max_head")
-        return HttpError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large", "the request head is too large")
+        return HttpError(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "too_large",
+            f"the request head must have at most {self._max_bytes} bytes and {MAX_HEADERS} headers",
+        )
 
 
 MAX_HEADERS = 100
-"""As many as an upgrade may have: a browser sends about 15."""
+"""The limit of headers, the same as the engine's for upgrades: a browser sends about 15."""

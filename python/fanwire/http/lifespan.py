@@ -1,4 +1,4 @@
-"""The start and the end of an application, as ASGI has them (`lifespan`), by uvicorn's machinery."""
+"""The start and the end of an ASGI application (`lifespan`), by uvicorn's implementation."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Lifespan"]
 
 
 class Lifespan:
-    """Runs one application once.
+    """The lifespan of one application, run once.
 
     Args:
-        app: an ASGI application. One that knows no `lifespan` is taken as it is.
-        config: the server's.
-        health: is told of an end that fails.
+        app: an ASGI application. It need not support `lifespan`.
+        config: the configuration of the server.
+        health: logs an end that fails.
 
     Attributes:
-        state: what the application has left for its requests, by name.
+        state: the state that the application has prepared for its requests.
     """
 
     def __init__(self, app: Callable[..., Awaitable[None]], config: Config, health: Health) -> None:
@@ -40,15 +40,15 @@ class Lifespan:
         self.state: dict[str, Any] = {}
 
     async def start(self) -> None:
-        """Has the application start.
+        """Starts the application, and waits until it is ready. There is no time limit.
 
         Raises:
-            Exception: what it raises.
-            RuntimeError: it says that it has failed, and raises nothing.
+            Exception: the exception of the application.
+            RuntimeError: the application has reported a failed start without an exception.
         """
         self._on = LifespanOn(settings(self._run, self._config, lifespan="auto"))
         self._on.logger = MUTED
-        # One that makes much of its start is not hurried: how long that takes is the application's affair.
+        # There is no timeout: only the application knows how long its start takes.
         try:
             await self._on.startup()
         except BaseException:
@@ -57,20 +57,23 @@ class Lifespan:
         if not self._on.startup_failed:
             self.state = self._on.state
             if self._on.error_occurred:
-                # It knows no lifespan.
+                # The application does not support `lifespan`.
                 self._on = None
             return
         await self._end(Deadline(REST))
         self._on = None
         if self._error is not None:
             raise as_exception(self._error, name_of(self._app))
-        raise RuntimeError(f"{name_of(self._app)} says that its start has failed")
+        raise RuntimeError(
+            f"the application {name_of(self._app)} has reported that its start has failed (lifespan.startup.failed)"
+        )
 
     def __repr__(self) -> str:
         return "the application's lifespan"
 
     async def stop(self, deadline: Deadline) -> None:
-        """Has it end. One that does not end in time is cancelled, and left alone if it does not heed that."""
+        """Ends the application. If it is not done by the deadline, it is cancelled and the server goes on without
+        it."""
         if self._on is None:
             return
         ending = asyncio.ensure_future(self._on.shutdown())
@@ -79,12 +82,16 @@ class Lifespan:
         finally:
             ending.cancel()
         if not is_over:
-            self._health.warning("the end of %s takes too long; the server goes on without it", name_of(self._app))
+            self._health.warning(
+                "the end of %s takes too long (drain_timeout); the server goes on without it", name_of(self._app)
+            )
         await self._end(deadline)
-        # Some programs cancel all their tasks when they end.
+        # A program that cancels all its tasks at its end is no failure.
         is_cancelled = isinstance(self._error, asyncio.CancelledError)
         if is_over and not is_cancelled and (self._on.shutdown_failed or self._error is not None):
-            error = self._error or RuntimeError("the application says that its end has failed")
+            error = self._error or RuntimeError(
+                "the application has reported that its end has failed (lifespan.shutdown.failed)"
+            )
             self._health.handler_error(name_of(self._app), self, error)
 
     async def _run(
@@ -113,4 +120,4 @@ class Lifespan:
 
 
 REST = 0.5
-"""Seconds for an application to return that has nothing left to do."""
+"""Seconds for the application to return after it has answered, or after it was cancelled."""

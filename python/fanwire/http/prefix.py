@@ -1,6 +1,5 @@
-"""Paths: the prefix that a proxy puts before all of them, and the path at which Fanwire is mounted beside an
-application. Pure; the engine has the same rules for upgrades.
-"""
+"""Paths: the prefix that a proxy puts before all paths, and the path at which Fanwire is mounted beside an application.
+Pure. The engine has the same rules for upgrades."""
 
 from __future__ import annotations
 
@@ -12,11 +11,11 @@ __all__ = ["below", "check_prefix", "unprefixed"]
 
 
 def check_prefix(name: str, value: object) -> str:
-    """Returns a prefix: "" or such as "/rt". A slash at its end is taken off, as people write it both ways.
+    """Returns a prefix, such as "/rt", without a slash at its end; "" for none.
 
     Raises:
-        TypeError: it is no str.
-        ValueError: no path begins like this.
+        TypeError: the value is not a str.
+        ValueError: the value is not a valid path.
     """
     prefix = check_text(name, value, empty=True)
     if prefix and _PREFIX.fullmatch(prefix) is None:
@@ -25,15 +24,15 @@ def check_prefix(name: str, value: object) -> str:
 
 
 def unprefixed(target: str, prefix: str) -> str:
-    """A request target without the prefix. One that does not begin with it stays as it is: a proxy may have taken the
-    prefix off, and health checks come without a proxy."""
+    """Returns a request target without the prefix. A target without the prefix is returned as it is: some proxies
+    remove it, and health checks come without a proxy."""
     rest = below(target, prefix)
     return target if rest is None else rest
 
 
 def below(target: str, mount: str) -> str | None:
-    """A request target as it is seen from a path, such as "/healthz" for "/fanwire/healthz" below "/fanwire". None: it
-    is not below it."""
+    """Returns a request target relative to a path: "/healthz" for "/fanwire/healthz" below "/fanwire". None: the target
+    is not below the path."""
     if not mount:
         return target
     if not target.startswith(mount):
@@ -45,4 +44,4 @@ def below(target: str, mount: str) -> str | None:
 
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
-"""Characters that are never percent-encoded: there is one way to write it."""
+"""Only characters that are never percent-encoded, so that there is one way to write a prefix."""

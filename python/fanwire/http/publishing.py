@@ -26,16 +26,16 @@ Publish = Callable[[str, "bytes | str", bool, Options], "int | Awaitable[int]"]
 
 
 class HttpPublisher:
-    """Handles the requests of publishers, whose key was checked.
+    """Handles the requests of publishers. Their API key was checked before.
 
     Args:
         publish: publishes one message.
-        is_name: whether clients may call a room so.
-        max_body: bytes of a body.
-        max_nesting: levels of lists and maps in a document.
-        timeout: seconds for a body to arrive, and a second more for each `min_rate` bytes that have come.
+        is_name: whether clients may use this name for a room.
+        max_body: the largest size of a body in bytes.
+        max_nesting: levels of lists and maps that a document may have.
+        timeout: seconds for a body, and one second more for each `min_rate` bytes received.
         min_rate: bytes a second.
-        count: is told the name of a limit that was passed.
+        count: called with the name of a limit that was exceeded.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class HttpPublisher:
         self._count = count
 
     async def one(self, request: Request) -> Response:
-        """Publishes the body to the room in the path.
+        """Publishes the body to the room in the path, and answers with its number.
 
         Raises:
-            HttpError: it was not done.
+            HttpError: nothing was published.
         """
         options = options_of(_query_of(request))
         body = await self._body(request)
@@ -70,16 +70,17 @@ class HttpPublisher:
         return document({"seq": await seq if isawaitable(seq) else seq})
 
     async def several(self, request: Request) -> Response:
-        """Publishes the messages in the body, in order, each on its own account.
+        """Publishes the messages in the body in their order. Each succeeds or fails by itself; the answer has one
+        result for each.
 
         Raises:
-            HttpError: nothing was done.
+            HttpError: nothing was published.
         """
         if request.url.query:
-            text = "/publish takes no parameters; each message has its own"
+            text = "/publish takes no parameters; put key, delivery and id into each message"
             raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", text, "?")
         entries = entries_of(request.headers.get("Content-Type", ""), await self._body(request))
-        # All are given to the engine before any is waited for, so that their order is that of the body.
+        # All messages go to the engine before the first answer is awaited. That keeps their order.
         begun = [self._begin(entry) for entry in entries]
         results = [await result if isawaitable(result) else result for result in begun]
         status = HTTPStatus.OK if all("seq" in result for result in results) else HTTPStatus.MULTI_STATUS
@@ -105,12 +106,14 @@ class HttpPublisher:
 
     async def _body(self, request: Request) -> bytes:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            text = "a body must be sent as it is, not compressed"
+            text = "the body must not be compressed (Content-Encoding)"
             raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_type", text)
         too_large = HttpError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"a body must have at most {self._max_body} bytes"
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "too_large",
+            f"the body must have at most max_message ({self._max_body}) bytes",
         )
-        # The parser has looked whether it is a number.
+        # The parser has checked that it is a number.
         if int(request.headers.get("Content-Length", "0")) > self._max_body:
             raise too_large
         try:
@@ -119,11 +122,13 @@ class HttpPublisher:
             raise too_large from None
         except asyncio.TimeoutError:
             self._count("http_body_timeout")
-            raise HttpError(HTTPStatus.REQUEST_TIMEOUT, "timeout", "the body did not come in time") from None
+            raise HttpError(
+                HTTPStatus.REQUEST_TIMEOUT, "timeout", "the body did not come within http_body_timeout"
+            ) from None
 
 
 def document(value: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
-    """An answer in JSON."""
+    """Returns an answer with a JSON body."""
     return Response(orjson.dumps(value), status, headers, "application/json")
 
 
@@ -131,16 +136,18 @@ def _query_of(request: Request) -> list[tuple[str, str]]:
     try:
         return parse_qsl(request.url.query, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
-        raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", "parameters must be UTF-8", "?") from None
+        raise HttpError(
+            HTTPStatus.BAD_REQUEST, "bad_message", "the parameters must be percent-encoded UTF-8", "?"
+        ) from None
 
 
 def _room_of(request: Request) -> str:
     name: str = request.path_params["name"]
     try:
-        # Not decoded before: a slash within a name is not one of the path.
+        # Decoded only here: an encoded slash belongs to the name, not to the path.
         return unquote(name, errors="strict")
     except UnicodeDecodeError:
-        raise HttpError(HTTPStatus.BAD_REQUEST, "bad_room", "room must be UTF-8", "$.room") from None
+        raise HttpError(HTTPStatus.BAD_REQUEST, "bad_room", "room must be percent-encoded UTF-8", "$.room") from None
 
 
 async def _result(room: str, seq: Awaitable[int]) -> dict[str, Any]:
@@ -159,10 +166,10 @@ async def _stored(seq: Awaitable[int]) -> int:
 
 def _error_of(error: Exception) -> Exception:
     if isinstance(error, Unavailable):
-        text = f"the server is cut off: {error}"
+        text = f"the backplane is not available, try again later: {error}"
         return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, retry_after=1)
     if isinstance(error, Overloaded):
-        text = "the server cannot take more now"
+        text = "the server has too many messages waiting, try again later"
         return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", text, retry_after=1)
     if isinstance(error, ValueError):
         return HttpError(HTTPStatus.BAD_REQUEST, "bad_message", str(error))

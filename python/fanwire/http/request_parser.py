@@ -108,8 +108,8 @@ class RequestParser:
         self._protocol.on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header or a trailer was parsed. Trailers are dropped: an application would take them for headers, which
-        proxies check and remove, and trailers they may not."""
+        """A header or a trailer was parsed. Trailers are dropped: an application would take them for headers, and a
+        proxy that removes such headers may let trailers pass."""
         if self._is_replaying:
             return
         self._count(len(name) + len(value) + 4, 1)

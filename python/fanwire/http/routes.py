@@ -1,7 +1,5 @@
-"""What a server answers itself by plain HTTP: health, metrics, and publishing from any language; docs/http.md.
-
-It is JSON, with a code for programs, and says nothing of the libraries that it is made of.
-"""
+"""The server's own routes by plain HTTP: health, metrics, and publishing from any language (docs/http.md). Errors are
+JSON with a code for programs. No answer names a library."""
 
 from __future__ import annotations
 
@@ -28,22 +26,23 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Routes:
-    """The built-in routes, an ASGI application.
+    """The built-in routes, as an ASGI application.
 
     * `GET /healthz`: 200 while the process works.
     * `GET /readyz`: 200 while clients are let in, 503 before and after.
-    * `GET /metrics`: what the server counts, for Prometheus; only with an API key.
-    * `POST /rooms/NAME`: publishes the body to a room; only with an API key, as `Authorization: Bearer KEY`.
-    * `POST /publish`: publishes several messages; the same.
+    * `GET /metrics`: the metrics for Prometheus; needs an API key.
+    * `POST /rooms/NAME`: publishes the body to a room; needs an API key, as `Authorization: Bearer KEY`.
+    * `POST /publish`: publishes several messages; needs an API key.
 
     Args:
         is_ready: whether clients are let in.
         publisher: publishes.
-        keys: with none, publishing by HTTP and metrics are off.
-        registry: of the metrics.
+        keys: the API keys; without any, publishing by HTTP and metrics are off.
+        registry: the registry of the metrics.
 
     Attributes:
-        exposition: what a scrape gets, where that is more than the registry: the metrics of all workers of one port.
+        exposition: returns the text of a scrape, if it is more than the registry's: the metrics of all workers of a
+            port. None: the registry's.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Routes:
         )
 
     def has(self, path: str) -> bool:
-        """Whether a path, percent-encoded, is one of these."""
+        """Whether a path, percent-encoded, is one of these routes."""
         return _PATHS.fullmatch(path) is not None
 
     async def __call__(
@@ -76,7 +75,7 @@ class Routes:
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     ) -> None:
         """Answers a request to a built-in route."""
-        # One that is gone in the middle of its body gets no answer.
+        # A peer that disconnects in the middle of its body gets no answer.
         with contextlib.suppress(ConnectionError):
             await self._app(scope, receive, send)
 
@@ -93,9 +92,14 @@ class Routes:
 
     async def _room(self, request: Request) -> Response:
         if request.method != "POST":
-            # RFC 9110 section 7.8 wants `Connection` where there is `Upgrade`.
+            # RFC 9110 section 7.8 requires `Connection` together with `Upgrade`.
             headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-            return answer_to(HttpError(HTTPStatus.UPGRADE_REQUIRED, "upgrade_required", "this is a WebSocket"), headers)
+            return answer_to(
+                HttpError(
+                    HTTPStatus.UPGRADE_REQUIRED, "upgrade_required", "this path is a WebSocket; publish with POST"
+                ),
+                headers,
+            )
         self._check(request, "publishing by HTTP is")
         return await self._publisher.one(request)
 
@@ -105,13 +109,19 @@ class Routes:
 
     def _check(self, request: Request, what: str) -> None:
         if not self._keys:
-            raise HttpError(HTTPStatus.NOT_FOUND, "not_found", f"{what} off: the server has no API key")
+            raise HttpError(
+                HTTPStatus.NOT_FOUND, "not_found", f"{what} off, because the server has no API key (api_keys)"
+            )
         if not self._keys.has(request.headers.get("Authorization", "").encode("latin-1")):
-            raise HttpError(HTTPStatus.UNAUTHORIZED, "unauthorized", "wrong or missing API key")
+            raise HttpError(
+                HTTPStatus.UNAUTHORIZED,
+                "unauthorized",
+                "the API key is wrong or missing; send it as Authorization: Bearer KEY",
+            )
 
 
 def answer_to(error: HttpError, headers: dict[str, str] | None = None) -> Response:
-    """The answer to a request that went wrong."""
+    """Returns the answer to a request that failed."""
     found = dict(headers or {})
     if error.retry_after is not None:
         found["Retry-After"] = str(error.retry_after)
@@ -128,14 +138,16 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_method(request: Request, error: Exception) -> Response:
-    # The only one that the router raises for paths that it has.
+    # The router raises no other error for paths that it has.
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
-    told = HttpError(HTTPStatus.METHOD_NOT_ALLOWED, "bad_method", "not with this method")
+    told = HttpError(HTTPStatus.METHOD_NOT_ALLOWED, "bad_method", "this path does not support this method; see Allow")
     return answer_to(told, dict(error.headers or {}))
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    return answer_to(HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the server failed to do this"))
+    return answer_to(
+        HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the server has failed; its log has the error")
+    )
 
 
 _PATHS = re.compile(r"/healthz|/readyz|/metrics|/publish|/rooms/[^/]+")

@@ -1,6 +1,5 @@
-"""Plain HTTP on the same port, for all requests that are no upgrade to Fanwire: the built-in routes, and the
-application's own beside them.
-"""
+"""Plain HTTP on the same port: every request that is not an upgrade to Fanwire. It goes to a built-in route or to the
+application."""
 
 from __future__ import annotations
 
@@ -29,24 +28,25 @@ __all__ = ["HttpSide"]
 
 
 class HttpSide:
-    """Serves an ASGI application, and Fanwire's own routes, by uvicorn's protocol over sockets that were accepted
-    elsewhere.
+    """Serves the built-in routes and an ASGI application over sockets that the engine has accepted, with uvicorn's
+    protocol.
 
     Args:
         config: the limits.
         app: the application; None: there are only the built-in routes.
         is_ready: whether clients are let in.
         publish: publishes one message.
-        api_keys: with none, publishing by HTTP and metrics are off.
-        prefix: of paths; "" or such as "/rt". It may be left out in a request, since proxies may remove it.
-        mount: the path below which the built-in routes are; "" or such as "/fanwire".
-        proxies: who is believed to ask for others.
-        metrics: what is told of the server, and where limits that were passed are counted.
+        api_keys: the API keys; without any, publishing by HTTP and metrics are off.
+        prefix: the prefix of all paths, such as "/rt"; "": none. A request may come without it, since proxies may
+            remove it.
+        mount: the path below which the built-in routes are, such as "/fanwire"; "": at the root.
+        proxies: the proxies that are trusted to name their clients.
+        metrics: counts exceeded limits; `GET /metrics` shows it.
         health: logs and counts errors of the application.
 
     Attributes:
-        prefix: see above.
-        mount: see above.
+        prefix: the prefix of all paths.
+        mount: the path of the built-in routes.
     """
 
     def __init__(
@@ -84,16 +84,16 @@ class HttpSide:
         self._opening: set[asyncio.Task[None]] = set()
 
     def expose(self, exposition: Callable[[], Awaitable[bytes]] | None) -> None:
-        """Has a scrape get this text; None: the server's own metrics."""
+        """Sets the text of `GET /metrics`; None: the server's own metrics."""
         self._routes.exposition = exposition
 
-    # Life. It may be started again, in any event loop.
+    # Start and stop.
 
     async def start(self) -> None:
-        """Has the application start, and makes ready for peers.
+        """Starts the application, and then accepts peers. A stopped server may be started again, in any event loop.
 
         Raises:
-            Exception: what the application raises.
+            Exception: the application could not start.
         """
         state: dict[str, Any] = {}
         self._site.is_stopping = False
@@ -116,14 +116,14 @@ class HttpSide:
         )
 
     def close_websockets(self) -> None:
-        """Begins to close those of the application, with 1012: the server is restarted, come back."""
+        """Begins to close the application's WebSockets with 1012 (service restart): their clients may reconnect."""
         if self._shared is not None:
             for connection in list(self._shared.state.connections):
                 if isinstance(connection, HttpWebSocket):
                     connection.shutdown()
 
     async def drain(self, deadline: Deadline) -> None:
-        """Ends connections on which nothing is asked, and waits for the answers to the others."""
+        """Closes idle connections, and waits until the deadline for the answers on the others."""
         if self._shared is None:
             return
         for connection in list(self._shared.state.connections):
@@ -134,12 +134,12 @@ class HttpSide:
                 return
 
     async def stop(self, deadline: Deadline) -> None:
-        """Ends all that is left, and then the application."""
+        """Cancels the requests that still run, closes all connections, and then ends the application."""
         shared, self._shared = self._shared, None
         if shared is not None:
             self._site.is_stopping = True
             if self._opening:
-                # Not cancelled: some loops leave a connection half open then. It takes a few turns.
+                # Not cancelled, because some loops would leave a connection half open. Opening takes little time.
                 await asyncio.wait(list(self._opening), timeout=REST)
             tasks = {*shared.state.tasks, *self._opening}
             for task in tasks:
@@ -156,7 +156,7 @@ class HttpSide:
             await lifespan.stop(deadline)
 
     def forget(self) -> None:
-        """Its event loop has ended without a stop."""
+        """Drops everything: the event loop has ended without a stop."""
         self._shared = self._lifespan = None
         self._opening.clear()
 
@@ -169,15 +169,15 @@ class HttpSide:
         """Serves a peer over a socket.
 
         Args:
-            sock: not blocking. It is closed with the connection.
-            data: what was read of it: at least the head of a request.
-            peer: the peer's address; "": it says nothing of the client (a Unix socket).
+            sock: a non-blocking socket. It is closed with the connection.
+            data: bytes that were already read: at least the head of a request.
+            peer: the peer's address; "": a Unix socket, which says nothing about the client.
             is_secure: whether the peer speaks TLS.
-            gone: is called once, when the connection has ended.
-            back: takes the connection when it asks for an upgrade to Fanwire; see `HttpConnection`.
+            gone: called once, when the connection has ended.
+            back: takes the connection if it asks for an upgrade to Fanwire later, see `HttpConnection`.
         """
         if self._shared is None:
-            # It has stopped since the engine has let this one pass.
+            # The server was stopped after the engine had accepted this peer.
             sock.close()
             gone()
             return
@@ -185,11 +185,11 @@ class HttpSide:
         loop = asyncio.get_running_loop()
         opening = loop.create_task(self._open(sock, connection))
         self._opening.add(opening)
-        # A task that is cancelled before its first step does nothing of its own.
+        # A task that is cancelled before its first step cannot clean up.
         opening.add_done_callback(lambda task: self._opened(task, sock, connection))
 
     def adopt(self, encrypted: Encrypted, data: bytes, peer: str, gone: Callable[[], object]) -> None:
-        """The same of one that speaks TLS. Its transport gets another protocol, and is read again."""
+        """Serves a peer whose TLS is decrypted here, over its transport. The arguments are those of `take`."""
         if self._shared is None:
             encrypted.abort()
             gone()
@@ -198,7 +198,7 @@ class HttpSide:
 
     @property
     def connections(self) -> int:
-        """Connections that speak plain HTTP, and WebSockets of the application."""
+        """The number of connections that speak plain HTTP, including WebSockets of the application."""
         return 0 if self._shared is None else len(self._shared.state.connections)
 
     async def _open(self, sock: socket.socket, connection: HttpConnection) -> None:
@@ -215,4 +215,4 @@ class HttpSide:
 
 
 REST = 0.2
-"""Seconds for requests that were cancelled to end."""
+"""Seconds for cancelled requests to end."""

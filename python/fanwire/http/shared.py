@@ -1,6 +1,5 @@
-"""What the connections of one server that speak HTTP have in common: settings, places, and what is said to those who
-are not served.
-"""
+"""The state that all HTTP connections of one server share: settings, places, and the answers to peers that are not
+served."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ __all__ = ["ApiKeys", "HttpShared"]
 
 
 class ApiKeys:
-    """The keys of those who publish by HTTP and read metrics."""
+    """The keys of clients that publish by HTTP and read metrics."""
 
     def __init__(self, keys: Collection[str]) -> None:
         self._keys = [key.encode() for key in keys]
@@ -38,31 +37,31 @@ class ApiKeys:
         return bool(self._keys)
 
     def has(self, authorization: bytes) -> bool:
-        """Whether this header `Authorization` shows one of them."""
+        """Whether the value of an `Authorization` header shows one of the keys."""
         scheme, _, given = authorization.partition(b" ")
-        # All are compared, in constant time, so that the time tells nothing of any.
+        # All keys are compared, in constant time, so that the time reveals nothing.
         matches = [hmac.compare_digest(given.strip(), known) for known in self._keys]
         return scheme.lower() == b"bearer" and any(matches)
 
 
 class HttpShared:
-    """Made for each start of a server.
+    """The state that all connections of one server share, from its start to its stop.
 
     Args:
         config: the limits.
-        uvicorn: the settings of uvicorn, the ASGI application among them.
-        app_state: what the application's `lifespan` has left for its requests.
-        prefix: of paths, see `Server`.
-        mount: of paths, see `Server`.
-        has_app: whether paths that are not Fanwire's are an application's.
-        keys: for whose holders places are kept.
-        proxies: who asks for others, and does not count by address.
+        uvicorn: the settings of uvicorn, including the ASGI application.
+        app_state: the state that the application's `lifespan` has prepared for its requests.
+        prefix: the prefix of all paths, see `Server`.
+        mount: the path of the built-in routes, see `Server`.
+        has_app: whether the other paths belong to an application.
+        keys: the API keys, for which places are reserved.
+        proxies: trusted proxies, which are not counted by address.
         is_ready: whether clients are let in.
-        metrics: counts limits that were passed, and those who were turned away.
-        health: logs them.
+        metrics: counts exceeded limits.
+        health: logs refused peers.
 
     Attributes:
-        state: what uvicorn's protocols share.
+        state: the state that uvicorn's protocols share.
     """
 
     def __init__(
@@ -95,35 +94,36 @@ class HttpShared:
         self._places = HttpPlaces(Limits(config, self.count), reserve=bool(keys))
 
     def count(self, limit: str) -> None:
-        """A limit was passed, a field of `Config`."""
+        """Counts an exceeded limit, a field of `Config`."""
         self._metrics.limit_exceeded(limit).inc()
 
     def place(self, peer: str, headers: Headers) -> Place:
-        """The place of a connection.
+        """Takes a place for a connection.
 
         Args:
-            peer: its address; "": it says nothing of the client.
-            headers: of its first request.
+            peer: the peer's address; "": a Unix socket.
+            headers: the headers of its first request.
 
         Raises:
-            Refused: there is none for it.
+            Refused: there is no place.
         """
         has_key = any(self._keys.has(value) for name, value in headers if name == b"authorization")
-        # A proxy that is trusted asks for many.
+        # A trusted proxy has many clients behind one address.
         return self._places.take("" if self._proxies.trusts(peer) else peer, has_key=has_key)
 
     def answer(self, failure: HttpError | Refused, peer: str, method: bytes, target: bytes) -> bytes:
-        """The answer to what is no request, or to a peer for which there is no place. The connection ends with it.
+        """Returns the last answer on a connection: to an invalid request, or to a peer without a place. Health checks
+        are answered in any case.
 
         Args:
-            failure: why it is not served.
-            peer: its address.
-            method: of its request, as far as it was read.
-            target: of its request, without the prefix; b"" if it was not read.
+            failure: why the request is not served.
+            peer: the peer's address.
+            method: the method, as far as it was parsed.
+            target: the target without the prefix; b"" if it was not parsed.
         """
         if isinstance(failure, HttpError):
             return self._written(failure.status, orjson.dumps(failure.document()), JSON, failure.retry_after)
-        # Told however full the server is: whoever restarts a server that is full makes it worse.
+        # A full server still passes its health checks: a restart would make it worse.
         path = below(target.decode("latin-1").partition("?")[0], self.mount) if method == b"GET" else None
         if path == "/healthz":
             return self._written(HTTPStatus.OK, b"ok\n", TEXT)
@@ -133,7 +133,12 @@ class HttpShared:
             return self._written(status, b"ready\n" if is_ready else b"not ready\n", TEXT)
         self.health.info("%s refused with %d: %s", peer or "a peer", failure.status, failure)
         code: HttpErrorCode = "rate_limited" if failure.status is HTTPStatus.TOO_MANY_REQUESTS else "overloaded"
-        told = HttpError(failure.status, code, "there are too many connections", retry_after=failure.retry_after)
+        told = HttpError(
+            failure.status,
+            code,
+            "the server has too many connections, try again later",
+            retry_after=failure.retry_after,
+        )
         return self._written(failure.status, orjson.dumps(told.document()), JSON, failure.retry_after)
 
     def _written(self, status: HTTPStatus, body: bytes, kind: bytes, retry_after: int | None = None) -> bytes:

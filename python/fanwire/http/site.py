@@ -1,6 +1,6 @@
-"""What answers a request: a built-in route, the application, or a 404. An ASGI application.
+"""Routes each request on the port: to a built-in route, to the application, or to a 404. An ASGI application.
 
-Whatever the application raises is its own error: it is logged at a limited rate and answered, and stops nothing.
+An exception of the application is logged at a limited rate and answered. It stops nothing.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Site:
-    """All that is answered on a server's port, but for Fanwire's own WebSockets.
+    """Everything that a server's port answers, except Fanwire's own WebSockets.
 
     Args:
-        routes: Fanwire's.
-        app: the application's; None: every other path is unknown.
-        mount: the path below which Fanwire's routes are.
-        proxies: who is believed to ask for others.
+        routes: the built-in routes.
+        app: the application; None: every other path is a 404.
+        mount: the path below which the built-in routes are.
+        proxies: the proxies that are trusted to name their clients.
         health: logs errors of the application.
 
     Attributes:
-        is_stopping: whether requests that are cancelled are cancelled by the server.
+        is_stopping: whether the server is cancelling its requests.
     """
 
     def __init__(self, routes: Routes, app: App | None, mount: str, proxies: Proxies, health: Health) -> None:
@@ -55,8 +55,8 @@ class Site:
         self._asked: dict[asyncio.Task[Any] | None, Scope] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hands a request to a built-in route, to the application, or answers 404."""
-        # The peer may be gone while it is answered, which nobody has to hear of.
+        """Passes a request to a built-in route or to the application, or answers 404."""
+        # The peer may disconnect while it is answered. That is not an error.
         task = asyncio.current_task()
         self._asked[task] = scope
         try:
@@ -66,7 +66,7 @@ class Site:
             del self._asked[task]
 
     def name_of(self, task: asyncio.Task[Any]) -> str | None:
-        """What the log calls a task that answers a request: what answers it, and which request; None: it is none."""
+        """The name of a task in the log: its handler and its request. None: the task answers no request."""
         scope = self._asked.get(task)
         return None if scope is None else f"handler {name_of(scope.get('endpoint', self._app))} of {_about(scope)!r}"
 
@@ -92,7 +92,7 @@ class Site:
                 found[name] += (b"," if found[name] else b"") + value
         if found[b"x-forwarded-for"]:
             remote = self._proxies.client(peer, found[b"x-forwarded-for"].decode("latin-1"))
-            # The port of somebody else is not known.
+            # The port of a client behind a proxy is not known.
             scope["client"] = (remote, 0) if remote != peer else scope["client"]
         if found[b"x-forwarded-proto"].strip().lower() in (b"https", b"wss"):
             scope["scheme"] = "https" if scope["type"] == "http" else "wss"
@@ -100,7 +100,7 @@ class Site:
     async def _answer_ourselves(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._routes(scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - answered already, and told nowhere else
+        except Exception as error:  # noqa: BLE001 - it was answered; here it is logged
             self._health.internal_error("HTTP", error)
 
     async def _answer_by(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,18 +108,18 @@ class Site:
         error: BaseException | None = None
         try:
             await app(scope, answer.receive, answer.send)
-        except BaseException as raised:  # noqa: BLE001 - a `SystemExit` of it would end the loop
+        except BaseException as raised:  # noqa: BLE001 - a SystemExit would end the event loop
             error = raised
         if isinstance(error, asyncio.CancelledError) and self.is_stopping:
             await answer.end(STOPPING, 1012)
         elif error is not None:
-            # That its client has left is no error of it.
+            # A client that disconnects is not an error of the application.
             if not (answer.is_peer_gone and isinstance(error, (ClientDisconnect, WebSocketDisconnect, OSError))):
                 self._log(app, scope, error)
             await answer.end(FAILED, 1011)
         else:
             if answer.is_due:
-                self._log(app, scope, RuntimeError("the application has returned without a whole answer"))
+                self._log(app, scope, RuntimeError("the application has returned without a complete answer"))
             await answer.end(FAILED, 1000)
 
     def _log(self, app: App, scope: Scope, error: BaseException) -> None:
@@ -131,11 +131,11 @@ def _about(scope: Scope) -> str:
 
 
 class _Answer:
-    """What an application has answered to one request.
+    """The answer of an application to one request.
 
     Attributes:
-        is_complete: whether it is a whole answer.
-        is_peer_gone: whether the application was told that there is nobody to answer.
+        is_complete: whether the answer is complete.
+        is_peer_gone: whether the application was told that the peer has disconnected.
     """
 
     def __init__(self, is_websocket: bool, receive: Receive, send: Send) -> None:
@@ -148,7 +148,7 @@ class _Answer:
 
     @property
     def is_due(self) -> bool:
-        """Whether something of it has to come still. A WebSocket that was accepted may end without a word."""
+        """Whether a part of the answer is missing. An accepted WebSocket may end without one."""
         return not (self.is_complete or self.is_peer_gone or (self._is_websocket and self._has_begun))
 
     async def receive(self) -> Message:
@@ -172,13 +172,13 @@ class _Answer:
             self.is_complete = not message.get("more_body", False)
 
     async def end(self, error: HttpError, code: int) -> None:
-        """Answers in place of the application, as far as it has not."""
+        """Answers in place of the application, unless it has answered."""
         if self.is_complete or self.is_peer_gone:
             return
         if self._is_websocket and self._has_begun:
             await self._send({"type": "websocket.close", "code": code})
         elif self._has_begun:
-            # The end of the connection says that this is not all of it.
+            # The exception closes the connection, which shows the client that the answer is not complete.
             raise error
         else:
             response = answer_to(error, {"Connection": "close"})
@@ -188,11 +188,13 @@ class _Answer:
             await self._send({"type": f"{kind}.body", "body": response.body, "more_body": False})
 
 
-NOT_FOUND = HttpError(HTTPStatus.NOT_FOUND, "not_found", "there is no such path")
+NOT_FOUND = HttpError(HTTPStatus.NOT_FOUND, "not_found", "this path does not exist")
 
-FAILED = HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the server failed to do this")
+FAILED = HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the server has failed; its log has the error")
 
-STOPPING = HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "the server is shutting down", retry_after=1)
+STOPPING = HttpError(
+    HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "the server is shutting down, try again later", retry_after=1
+)
 
 LONGEST = 200
-"""Characters of a request in the log."""
+"""Characters of a method and path in the log."""

@@ -1,6 +1,5 @@
-"""The transport of a connection that speaks HTTP, as uvicorn's protocols get it: it ends peers that do not take what is
-sent to them, and it is not closed so early that a peer loses its answer.
-"""
+"""The transport that uvicorn's protocols get for a connection. It closes peers that do not read their answers, and
+closes late enough that a peer can read its answer."""
 
 from __future__ import annotations
 
@@ -13,15 +12,15 @@ __all__ = ["HttpTransport"]
 
 
 class HttpTransport:
-    """Has those methods of `asyncio.Transport` that uvicorn uses.
+    """Wraps the loop's transport, with the methods of `asyncio.Transport` that uvicorn uses.
 
     Args:
-        transport: the loop's.
-        write_timeout: seconds for which a peer may take nothing of what waits for it.
-        has_read: whether all was read that the peer has sent as far as is known.
+        transport: the loop's transport.
+        write_timeout: seconds after which a peer that takes none of the waiting bytes is cut off.
+        has_read: whether all bytes that the peer has sent were read, as far as is known.
 
     Attributes:
-        is_over: whether it was closed. Nothing is written any more, and what still comes is to be thrown away.
+        is_over: whether it was closed: nothing more is written, and received bytes are dropped.
     """
 
     def __init__(self, transport: asyncio.Transport, write_timeout: float, has_read: Callable[[], bool]) -> None:
@@ -38,7 +37,8 @@ class HttpTransport:
     # What uvicorn calls.
 
     def write(self, data: bytes) -> None:
-        """Writes, as long as it is not closed. A head waits for the beginning of its body: one system call less."""
+        """Writes, unless it is closed. Small writes of one turn of the loop are joined: a head and its body need one
+        system call."""
         if self.is_closing():
             return
         if len(data) > LARGE:
@@ -50,8 +50,9 @@ class HttpTransport:
         self._unwritten.append(data)
 
     def close(self) -> None:
-        """Closes after what was written. A peer that is still sending is read for a moment longer: it would get a reset
-        instead of the answer (RFC 9112 section 9.6)."""
+        """Closes after the written bytes are sent. If the peer is still sending, its bytes are read and dropped for
+        LINGER seconds: closing at once would reset the connection, and the peer would lose its answer (RFC 9112 section
+        9.6)."""
         if self.is_over:
             return
         self.flush()
@@ -69,54 +70,54 @@ class HttpTransport:
             self._ending = loop.call_later(LINGER, self._end)
 
     def is_closing(self) -> bool:
-        """Whether it was closed, or is lost."""
+        """Whether it was closed or the connection was lost."""
         return self.is_over or self._transport.is_closing()
 
     def pause_reading(self) -> None:
-        """Lets the kernel keep what comes."""
+        """Stops reading; the kernel keeps what comes."""
         if not self.is_closing():
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Reads again."""
+        """Starts reading again."""
         if not self.is_closing():
             self._transport.resume_reading()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See `asyncio.BaseTransport`."""
+        """Returns information about the loop's transport, as `asyncio.BaseTransport` does."""
         return self._transport.get_extra_info(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """See `asyncio.BaseTransport`."""
+        """Sets the protocol of the loop's transport, as `asyncio.BaseTransport` does."""
         self._transport.set_protocol(protocol)
 
-    # What the protocol tells.
+    # What the protocol calls.
 
     def pause_writing(self) -> None:
-        """The peer is slow to read."""
+        """The buffer is full: starts the timer for a peer that does not read."""
         self._unsent = self._transport.get_write_buffer_size()
         self._writing = asyncio.get_running_loop().call_later(self._write_timeout, self._look)
 
     def resume_writing(self) -> None:
-        """It has taken most of it."""
+        """The buffer has emptied: stops the timer."""
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
 
     def flush(self) -> None:
-        """Gives the transport what was written."""
+        """Passes the joined writes to the loop's transport."""
         if self._unwritten:
             data = b"".join(self._unwritten)
             self._unwritten.clear()
-            # A loop logs what is written to one that is lost.
+            # The loop logs a warning for writes to a lost transport.
             if not self._transport.is_closing():
                 self._transport.write(data)
 
     def is_sent(self, again: Callable[[], object]) -> bool:
-        """Whether the kernel has all that was written, and room for an answer more. If it has not, the protocol's
-        `resume_writing` or `again` is called when it is worth asking again."""
+        """Whether the kernel has all written bytes and space for one more answer. If not, `resume_writing` of the
+        protocol, or `again`, is called when it is worth asking again."""
         if self._transport.get_write_buffer_size():
-            # The protocol is told once it is empty, and the peer is ended if it takes nothing.
+            # The protocol's `resume_writing` is called when the buffer is empty; a peer that takes nothing is cut off.
             self._transport.set_write_buffer_limits(high=0)
             return False
         if self._room is None:
@@ -131,7 +132,7 @@ class HttpTransport:
         return False
 
     def lost(self) -> None:
-        """The transport is gone."""
+        """Stops all timers: the connection is lost."""
         self.is_over = True
         self._unwritten.clear()
         self.resume_writing()
@@ -140,7 +141,7 @@ class HttpTransport:
             self._ending = None
 
     def abort(self) -> None:
-        """Ends it at once."""
+        """Closes at once, without sending what waits."""
         self.is_over = True
         self._unwritten.clear()
         self._transport.abort()
@@ -154,15 +155,15 @@ class HttpTransport:
 
     def _end(self) -> None:
         self._transport.close()
-        # What is left of the answer is not taken by one who does not read.
+        # A peer that does not read its answer is cut off.
         self._ending = asyncio.get_running_loop().call_later(self._write_timeout, self._transport.abort)
 
 
 LARGE = 16 << 10
-"""Bytes that are not copied to be one with others."""
+"""Writes of more bytes are not joined with others, which would copy them."""
 
 LOOK = 0.02
-"""Seconds between two looks at whether the kernel has room."""
+"""Seconds between two checks whether the kernel has space."""
 
 LINGER = 2.0
-"""Seconds for which is read what the peer still sends, so that it sees its answer."""
+"""Seconds for which the bytes of a closed peer are still read, so that it can read its answer."""

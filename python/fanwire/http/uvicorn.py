@@ -1,6 +1,5 @@
-"""What is used of uvicorn, and where it is told to be otherwise than it is by itself: it has no listener, no log, no
-clock and no signals here.
-"""
+"""The parts of uvicorn that are used, and how they differ from uvicorn alone: there is no listener, log, clock or
+signal handler."""
 
 from __future__ import annotations
 
@@ -24,13 +23,13 @@ __all__ = ["MUTED", "Flow", "State", "UnknownLength", "disconnect", "settings", 
 def settings(
     app: Any, config: Config, *, root_path: str = "", lifespan: Literal["off", "auto"] = "off"
 ) -> uvicorn.Config:
-    """Settings of uvicorn for an ASGI application.
+    """Returns the settings of uvicorn for an ASGI application.
 
     Args:
         app: the application.
-        config: the server's limits, of which those of WebSockets hold for the application's, too.
-        root_path: a prefix of its paths, which a proxy may have taken off.
-        lifespan: whether the application's `lifespan` is run.
+        config: the limits of the server; those of WebSockets apply to the application's, too.
+        root_path: the prefix of all paths, which a proxy may have removed.
+        lifespan: "auto": run the application's `lifespan`; "off": do not.
     """
     found = uvicorn.Config(
         app,
@@ -42,26 +41,26 @@ def settings(
         ws_ping_timeout=config.ping_timeout,
         lifespan=lifespan,
         interface="asgi3",
-        # Without these, uvicorn changes loggers of the process and reads its environment.
+        # Without these uvicorn would change the loggers of the process and read its environment.
         log_config=None,
         workers=1,
         proxy_headers=False,
         server_header=False,
         root_path=root_path,
     )
-    # The loop's timers take fractions of a second, and uvicorn only hands them on.
+    # uvicorn passes the value to the loop's timers, which take fractions of a second.
     found.timeout_keep_alive = config.http_keepalive  # type: ignore[assignment]
     found.load()
     return found
 
 
 class State:
-    """What uvicorn's protocols of one server share: its `ServerState`, with a date that needs no timer.
+    """The state that uvicorn's protocols share, in place of its `ServerState`. The date header needs no timer.
 
     Attributes:
-        total_requests: as uvicorn counts them.
+        total_requests: counted by uvicorn.
         connections: the protocols that have a transport.
-        tasks: those in which requests are answered.
+        tasks: the tasks that answer requests.
     """
 
     def __init__(self) -> None:
@@ -73,7 +72,7 @@ class State:
 
     @property
     def default_headers(self) -> list[tuple[bytes, bytes]]:
-        """Headers of every answer."""
+        """The headers of every answer: `Date`."""
         now = int(time.time())
         if now != self._second:
             self._second, self._headers = now, [(b"date", formatdate(now, usegmt=True).encode())]
@@ -81,12 +80,12 @@ class State:
 
 
 class Flow(FlowControl):
-    """Control of one connection's flow that tells when reading goes on: what has come already is before what is still
-    in the transport.
+    """uvicorn's flow control, which tells when reading resumes: bytes that are already held come before those in the
+    transport.
 
     Args:
-        transport: the connection's.
-        resumed: is called when it is to be read again.
+        transport: the transport of the connection.
+        resumed: called when the connection is to be read again.
     """
 
     def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
@@ -94,14 +93,14 @@ class Flow(FlowControl):
         self._resumed = resumed
 
     def resume_reading(self) -> None:
-        """The application takes more."""
+        """The application takes more of the body."""
         if self.read_paused:
             self.read_paused = False
             self._resumed()
 
 
 class UnknownLength(int):
-    """In place of the length that an answer still has to have: whatever is sent is part of it."""
+    """The expected length of an answer without a length: every byte that is sent belongs to it."""
 
     def __lt__(self, other: object) -> bool:
         return False
@@ -116,29 +115,29 @@ class UnknownLength(int):
 
 
 def disconnect(cycle: RequestResponseCycle) -> None:
-    """Tells the application that the peer of this request is gone, unless it has answered."""
+    """Tells the application that the peer of this request has disconnected, unless it has answered."""
     if not cycle.response_complete:
         cycle.disconnected = True
         cycle.message_event.set()
 
 
 def tell_end(cycle: RequestResponseCycle, has_ended: Callable[[], bool]) -> None:
-    """Has an application hear of its peer's end as ASGI has it.
+    """Makes an application notice the end of its peer as the ASGI specification says.
 
-    `send` raises once the peer is gone, and lets others have their turns of the loop. uvicorn swallows what is sent
-    then: an application that does nothing but send would never end. `receive` tells of a peer that has ended its side
-    behind its request, and may be gone; what is sent still goes out.
+    `send` raises `ConnectionResetError` after the peer has disconnected, and lets other tasks run. uvicorn alone drops
+    what is sent then, so an application that only sends would never end. `receive` returns `http.disconnect` after a
+    peer has closed its sending side behind its request; what is sent still goes out.
 
     Args:
         cycle: one request.
-        has_ended: whether the peer sends no more.
+        has_ended: whether the peer has closed its sending side.
     """
     send, receive = cycle.send, cycle.receive
     is_whole = False
 
     async def send_or_raise(message: Any) -> None:
         if cycle.disconnected:
-            raise ConnectionResetError("the peer is gone")
+            raise ConnectionResetError("the peer has disconnected")
         await send(message)
         if message.get("more_body"):
             await asyncio.sleep(0)
@@ -156,4 +155,4 @@ def tell_end(cycle: RequestResponseCycle, has_ended: Callable[[], bool]) -> None
 
 
 MUTED = logging.Logger("fanwire.http", logging.CRITICAL + 1)
-"""In place of uvicorn's loggers: what goes wrong is logged by fanwire, at a limited rate."""
+"""Replaces uvicorn's loggers, and logs nothing: Fanwire logs errors itself, at a limited rate."""

@@ -1,4 +1,4 @@
-"""A WebSocket of the application's own, on a path where Fanwire is not: uvicorn's protocol."""
+"""A WebSocket of the application, on a path where Fanwire is not: uvicorn's protocol."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["HttpWebSocket"]
 
 
 class HttpWebSocket(WebSocketsSansIOProtocol):
-    """The protocol of a transport whose upgrade is the application's.
+    """The protocol of a transport that was upgraded to a WebSocket of the application.
 
     Args:
-        shared: what the connections of the server have in common.
-        client: the peer's address and port; None: it has none that means anything.
+        shared: the state that all connections of the server share.
+        client: the peer's address and port; None: a Unix socket.
         is_secure: whether the peer speaks TLS.
-        gone: is called once, when the transport is lost.
+        gone: called once, when the transport is lost.
     """
 
     def __init__(
@@ -35,16 +35,16 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
         self._is_secure = is_secure
         self._gone = gone
         self._transport: HttpTransport
-        # What has come before the application has accepted. uvicorn would answer it before the 101.
+        # Frames that came before the application has accepted: uvicorn would answer them before the 101.
         self._early = b""
 
     def begin(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
-        """Takes over a transport.
+        """Takes over a transport from the HTTP protocol.
 
         Args:
-            transport: its protocol until now was HTTP's.
+            transport: the transport.
             head: the upgrade request.
-            rest: what has come behind it.
+            rest: the bytes that came after it.
         """
         transport.set_protocol(self)
         self.connection_made(transport)
@@ -53,7 +53,7 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
             self.data_received(rest)
 
     def data_received(self, data: bytes) -> None:
-        """Frames have come."""
+        """Passes frames to uvicorn, or keeps them until the application has accepted."""
         if self.handshake_complete:
             super().data_received(data)
         else:
@@ -61,7 +61,7 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
             self._transport.pause_reading()
 
     async def send(self, message: Any) -> None:
-        """See ASGI."""
+        """Sends a message of the application (ASGI). After it has accepted, frames that came early are read."""
         await super().send(message)
         if self._early and self.handshake_complete:
             early, self._early = self._early, b""
@@ -69,15 +69,15 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
             super().data_received(early)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The transport is there."""
-        # What comes behind a close frame is not looked at.
+        """Starts with the transport."""
+        # Bytes after a close frame need not be read before closing.
         self._transport = HttpTransport(cast("asyncio.Transport", transport), self._write_timeout, lambda: True)
         super().connection_made(self._transport)  # type: ignore[arg-type]
         self.client = self._client
         self.scheme = "wss" if self._is_secure else "ws"
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone."""
+        """Tells the application that the peer has disconnected, and calls `gone`."""
         self._transport.lost()
         try:
             super().connection_lost(exc)
@@ -85,19 +85,19 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
             self._gone()
 
     def eof_received(self) -> None:
-        """The peer sends no more: the transport is closed next."""
+        """The peer has closed its sending side; the loop closes the transport next."""
         self._transport.flush()
 
     def pause_writing(self) -> None:
-        """The peer is slow to read."""
+        """The transport's buffer is full, because the peer reads slowly."""
         self._transport.pause_writing()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """The transport's buffer has emptied."""
         self._transport.resume_writing()
         super().resume_writing()
 
     def abort(self) -> None:
-        """Ends the transport at once."""
+        """Closes the transport at once."""
         self._transport.abort()
