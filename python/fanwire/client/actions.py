@@ -1,4 +1,4 @@
-"""What the machine wants done. Plain values: the client does them in their order."""
+"""The actions of the machine. Plain values; the client does them in their order."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Connect:
 
 @dataclass(frozen=True)
 class Drop:
-    """End the connection at once, with this code if it can still be sent. Nothing more is heard of it.
+    """Close the connection at once, with this code if it can still be sent. No more events of it are reported.
 
     Attributes:
-        is_asked: whether the server has asked for it. Otherwise something is wrong with it.
+        is_asked: True: the server has asked for it. False: the connection has failed.
     """
 
     code: int
@@ -67,12 +67,12 @@ class Close:
 
 @dataclass(frozen=True)
 class Renew:
-    """Call the application for a new token; `renewed` or `renewal_failed` says what came of it."""
+    """Call the application for a new token; `renewed` or `renewal_failed` reports the result."""
 
 
 @dataclass(frozen=True)
 class Vouch:
-    """Send a pong that was not asked for."""
+    """Send an unsolicited pong."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class StateChanged:
     """The client is in another state.
 
     Attributes:
-        error: why it is CLOSED; None: its own side wanted it.
+        error: why it is CLOSED; None: the application has closed it.
     """
 
     state: ConnectionState
@@ -127,15 +127,15 @@ class Joined:
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """The application gets the messages of a room that was behind again. What it has missed comes from the room's
-    history, or a gap says that it does not come."""
+    """A room that was behind delivers messages again. The missed messages come from the room's history, or a gap
+    reports them."""
 
     room: str
 
 
 @dataclass(frozen=True)
 class Left:
-    """No more messages of the room. `error` says why, if that was not wanted."""
+    """No more messages of the room come. `error` is the reason; None: the application has left it."""
 
     room: str
     error: FanwireError | None = None
@@ -143,7 +143,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Deliver:
-    """A message for the application; with `ack` it is to be told as `processed`."""
+    """A message for the application. With `ack`, the application reports it as `processed`."""
 
     message: Message
     ack: bool = False
@@ -151,7 +151,7 @@ class Deliver:
 
 @dataclass(frozen=True)
 class GapFound:
-    """Messages of the room were missed. The next message carries it, too."""
+    """Messages of the room are missing. The next message reports it, too."""
 
     room: str
     gap: Gap
@@ -175,18 +175,18 @@ class MemberChanged:
 
 @dataclass(frozen=True)
 class Complained:
-    """An error of the server that answers nothing."""
+    """The server has sent an error that answers no request."""
 
     error: RequestFailed
 
 
 @dataclass(frozen=True)
 class NotRead:
-    """A payload has come that cannot be read. What follows from it stands in actions of its own.
+    """A payload has come that cannot be decoded. What follows from it is in actions of its own.
 
     Attributes:
-        type: of the envelope.
-        why: for people.
+        type: the type of the envelope.
+        why: the reason, for people.
     """
 
     type: str

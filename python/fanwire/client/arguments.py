@@ -1,4 +1,4 @@
-"""Checks of what the calls of a client are given. What the server could not read would never be answered."""
+"""Checks the arguments of a client's calls. The server could not read a wrong one, and so would never answer it."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from random import Random
 __all__ = ["Backoff"]
 
 AT_ONCE = 0.2
-"""Seconds within which the first attempt comes: nobody notices, and thousands that were cut together do not arrive
-in the same millisecond."""
+"""Seconds within which the first attempt comes: people do not notice them, and thousands of clients that lost their
+connections together do not come back in the same millisecond."""
 SETTLED = 5.0
 """Seconds that a connection must have been open before its loss is a new event. A server that accepts and drops is
 failing, however often it accepts."""
@@ -21,7 +21,7 @@ MAX_DOUBLINGS = 64
 
 
 MAX_AFTER = 3600.0
-"""Seconds that a server can keep a client away: a number that is no wait must not become one for ever."""
+"""The longest wait in seconds that a server can ask for: a wrong number must not keep a client away for ever."""
 
 
 class Backoff:
@@ -50,9 +50,9 @@ class Backoff:
         first_attempts: int | None = None,
     ) -> None:
         if base <= 0 or cap < base:
-            raise ValueError(f"base and cap of a backoff are 0 < base <= cap, not {base:g} and {cap:g}")
+            raise ValueError(f"base must be more than 0 and cap at least base, got {base:g} and {cap:g}")
         if max_attempts is not None and max_attempts < 1:
-            raise ValueError(f"max_attempts is at least 1, or None, not {max_attempts}")
+            raise ValueError(f"max_attempts must be at least 1 or None, got {max_attempts}")
         self._random = random
         self._base = base
         self._cap = cap

@@ -25,5 +25,5 @@ def _call(callback: Callable[[T], object], value: T) -> None:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:
-        # CancelledError, too: nothing that a callback raises may keep the client from its remaining work.
-        logger.exception("a callback of the application failed")
+        # CancelledError, too: no exception of a callback may stop the client's remaining work.
+        logger.exception("a callback of the application failed; the client goes on")

@@ -1,6 +1,6 @@
 """Calls of the application that wait for an answer.
 
-The rule it keeps: a call whose callers are all gone (cancelled, timed out) is gone, too.
+The rule it keeps: a call ends when all its callers are cancelled or timed out.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ __all__ = ["Call", "Calls"]
 
 
 class Calls:
-    """Calls by the ids of their messages.
+    """The open calls by the ids of their messages.
 
     Args:
-        withdraw: called with the id of a call that was not answered, once its last caller is gone.
+        withdraw: called with the id of an unanswered call when its last caller has left.
     """
 
     __slots__ = ("_calls", "_withdraw")
@@ -26,7 +26,7 @@ class Calls:
         self._withdraw = withdraw
 
     def call(self, key: str) -> Call:
-        """The call with this id; a new one if there is none."""
+        """Returns the call with this id, and makes it if needed."""
         call = self._calls.get(key)
         if call is None:
             call = self._calls[key] = Call(self, key)
@@ -47,7 +47,7 @@ class Calls:
             call.answer.exception()
 
     def left(self, call: Call) -> None:
-        """The last caller is gone."""
+        """The last caller has left."""
         if self._calls.get(call.key) is call:
             del self._calls[call.key]
             self._withdraw(call.key)
@@ -57,11 +57,11 @@ class Call:
     """A message whose answer one or more callers wait for.
 
     Args:
-        calls: where it belongs.
+        calls: the calls that it belongs to.
         key: the id of the message.
 
     Attributes:
-        answer: is set once.
+        answer: the answer, set once.
     """
 
     __slots__ = ("_calls", "_waiting", "answer", "key")
@@ -73,7 +73,7 @@ class Call:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> Any:
-        """The answer. A caller that is cancelled leaves the others alone.
+        """Returns the answer. A cancelled caller does not affect the others.
 
         Raises:
             FanwireError: the call has failed.

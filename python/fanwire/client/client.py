@@ -1,4 +1,4 @@
-"""The client as an application sees it. What it does is in its `Runtime`."""
+"""The public client. Its work is done in its `Runtime`."""
 
 from __future__ import annotations
 
@@ -124,22 +124,24 @@ class Client:
 
     @property
     def unreadable(self) -> int:
-        """Payloads that could not be decoded: nested too deep for this process, broken, or of an unknown extension.
+        """The number of payloads that could not be decoded: nested too deep for this process, broken, or with an
+        unknown extension.
 
-        Such a message of a room is reported as a gap, too. Such an answer to a call is raised by the call.
+        Such a message of a room is reported as a gap, too. Such an answer to a call makes the call raise.
         """
         return self._runtime.unreadable
 
     def on_state(self, callback: OnState) -> OnState:
-        """Calls it with each new state; it must not wait. Can be a decorator."""
+        """Registers a callback for each new state of the connection. It must not block. Can be used as a decorator."""
         check_function("callback", callback)
         self._runtime.on_state.append(callback)
         return callback
 
     def on_room(self, callback: OnRoom) -> OnRoom:
-        """Calls it with each room that the server joins for this client, and with those that it has joined before.
+        """Registers a callback for each room that the server joins for this client, and calls it for those that it has
+        joined before.
 
-        Without a callback such rooms wait for `join`, with their newest 128 messages. Can be a decorator.
+        Without a callback such rooms wait for `join`, with their newest 128 messages. Can be used as a decorator.
         """
         self._runtime.rooms.on_room(callback)
         return callback
@@ -167,19 +169,32 @@ class Client:
         application or by the server, is returned as it is. A room that is being left is joined again.
 
         Args:
-            room: the name of the room, 1 to 255 bytes.
-            since: where to continue, from `Room.position`; None: only what is new. A room that only the server has
-                joined is joined again with it.
+            room: the name of the room, 1 to 255 bytes of UTF-8.
+            since: the position to continue from (`Room.position`); None: only new messages. A room that only the server
+                has joined is joined again with it.
 
         Raises:
             RequestFailed: the server refuses.
-            ValueError: the name is too long; or `since` is another position than that of a room that is joined.
+            TypeError, ValueError: the name is of the wrong type, empty or too long; or `since` is another position than
+                that of a room that is joined.
             FanwireError: the client is closed, or has given up.
+
+        Example::
+
+            async def read(client: fanwire.Client) -> None:
+                room = await client.join("prices")
+                async for message in room:
+                    print(message.seq, message.data)
         """
         return await self._runtime.rooms.join(check_room(room), checked_position(since))
 
     async def leave(self, room: str) -> None:
-        """Leaves a room; the same as `Room.leave`. Does nothing if the room is not joined."""
+        """Leaves a room, as `Room.leave` does. Does nothing if the room is not joined.
+
+        Raises:
+            RequestFailed: the server refuses.
+            FanwireError: the client is closed, or has given up.
+        """
         await self._runtime.leave(check_room(room))
 
     async def publish(self, room: str, data: Any, key: str | None = None) -> int:
@@ -260,10 +275,11 @@ class Client:
         return await count_members(self._presence_of(room))
 
     def messages(self) -> Messages:
-        """The messages to this client alone. A message counts as processed when the next one is asked for.
+        """Returns the messages to this client alone, for `async for`. A message counts as processed when the next one
+        is asked for.
 
         The newest `max_queue` messages are kept, and 8 MiB of them at most. The gap of the next message counts those
-        that were dropped, and they are not acknowledged.
+        that were dropped; they are not acknowledged.
         """
         return self._runtime.messages
 

@@ -1,4 +1,5 @@
-"""Envelopes to frames and back. Pure; all of the server's input is checked here, so that nothing behind it has to."""
+"""Encodes and decodes envelopes. Pure. Everything that a server sends is checked here, so that other modules need not
+check it."""
 
 from __future__ import annotations
 
@@ -57,25 +58,26 @@ class Envelope(Struct, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands as the payload of an envelope whose payload cannot be read. The rest of the envelope holds.
+    """Replaces the payload of an envelope if the payload cannot be decoded. The rest of the envelope is valid.
 
     Attributes:
-        why: for people.
+        why: the reason, for people.
     """
 
     why: str
 
 
 class Welcome(Struct):
-    """The payload of `welcome`. Defaults are those of the protocol's example."""
+    """The payload of `welcome`. A field that the server leaves out has the value of the example in docs/protocol.md
+    (the server's defaults)."""
 
     session: str
     resumed: bool
     received: int = 0
     heartbeat_ms: int = 25_000
     grace_ms: int = 30_000
-    ack_frames: int = 512
-    ack_bytes: int = 65_536
+    ack_frames: int = 4096
+    ack_bytes: int = 512 << 10
     max_message: int = 1 << 20
     expires_in_ms: int | None = None
     window: int = 0
@@ -85,7 +87,7 @@ class Welcome(Struct):
         self.expires_in_ms = _milliseconds(self.expires_in_ms)
         numbers = (self.ack_frames, self.ack_bytes, self.max_message)
         if min(self.received, self.heartbeat_ms, self.window) < 0 or min(numbers) < 1:
-            raise ValueError("a number of the welcome is out of range")
+            raise ValueError(f"a number of the welcome is out of range: {self}")
 
 
 class JoinedInfo(Struct):
@@ -180,29 +182,29 @@ class TokenInfo(Struct):
 
     @property
     def seconds(self) -> float | None:
-        """For how long it is good; None: for ever."""
+        """Seconds for which the token is valid; None: it does not expire."""
         milliseconds = _milliseconds(self.expires_in_ms)
         return None if milliseconds is None else milliseconds / 1000
 
 
 class Codec:
-    """One of the two encodings.
+    """Encodes and decodes envelopes in one encoding.
 
     Args:
         encoding: "json" or "msgpack".
 
     Attributes:
-        subprotocol: its name at the upgrade.
+        subprotocol: the name that is offered at the upgrade.
 
     Raises:
-        ValueError: there is no such encoding.
+        ValueError: the encoding is unknown.
     """
 
     __slots__ = ("_decode_envelope", "_decode_payload", "_is_text", "subprotocol")
 
     def __init__(self, encoding: str) -> None:
         if encoding not in ("json", "msgpack"):
-            raise ValueError(f"the encoding is json or msgpack, not {encoding!r}")
+            raise ValueError(f'encoding must be "json" or "msgpack", got {encoding!r}')
         self._is_text = encoding == "json"
         self.subprotocol = SUBPROTOCOLS[encoding]
         self._decode_envelope: Callable[[Any], Any]
@@ -215,7 +217,8 @@ class Codec:
             self._decode_payload = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
 
     def encode(self, envelope: Envelope) -> bytes | str:
-        """Makes a frame: str is a text message, bytes a binary one. The payload is any value of docs/values.md.
+        """Returns the frame of an envelope: str for a text message, bytes for a binary one. The payload is any value of
+        docs/values.md.
 
         Raises:
             TypeError, ValueError: the payload cannot be encoded; the text names the path.
@@ -233,10 +236,10 @@ class Codec:
         return _to_json(envelope).decode() if self._is_text else _to_msgpack(envelope)
 
     def decode(self, frame: bytes | str) -> Envelope:
-        """Reads a frame. One whose payload cannot be read has an `Unreadable` in its place.
+        """Returns the envelope of a frame. A payload that cannot be decoded is replaced by `Unreadable`.
 
         Raises:
-            ProtocolError: it is not what the protocol says.
+            ProtocolError: the frame is not an envelope of the protocol.
         """
         if isinstance(frame, str) is not self._is_text:
             raise ProtocolError("a frame of the other encoding")
@@ -271,10 +274,10 @@ class Codec:
 
 
 def convert(envelope: Envelope, kind: type[T]) -> T:
-    """Reads the payload of an envelope.
+    """Reads the payload of an envelope as a type.
 
     Raises:
-        ProtocolError: it is not what the type says.
+        ProtocolError: the payload does not match the type.
     """
     payload = {} if envelope.payload is UNSET else envelope.payload
     if isinstance(payload, Unreadable):

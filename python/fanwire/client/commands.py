@@ -1,6 +1,6 @@
-"""What the application wants of the machine. Pure.
+"""What the application asks of the machine. Pure.
 
-A command that the server answers returns an id. `Resolve` or `Reject` with that id says what came of it.
+A command that the server answers returns an id. The action `Resolve` or `Reject` with that id has the result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Commands:
     """The application's side of a machine.
 
     Args:
-        parts: the machine's.
+        parts: the parts of the machine.
     """
 
     __slots__ = ("_parts",)
@@ -77,7 +77,7 @@ class Commands:
         """
         self._parts.lifecycle.check()
         if kind in RESERVED and kind != "presence":
-            raise ValueError(f"{kind!r} is a type of the protocol")
+            raise ValueError(f"kind must be a type of the application, got {kind!r}, which is a type of the protocol")
         return self._parts.out.ask(kind, room, payload)
 
     def withdraw(self, key: str) -> None:
@@ -110,8 +110,8 @@ class Commands:
             self._parts.rooms.catch_up(room)
 
     def refresh(self, room: str, now: float) -> bool:
-        """Newest values of a room have waited for too long. Returns whether the server sends them again: then those
-        that wait are to be dropped."""
+        """The newest values of a room have waited for too long. Returns whether the server sends them again; then drop
+        those that wait."""
         if self._parts.lifecycle.is_over or not self._parts.reports.is_wanted:
             # A server without windows has nothing newer than what waits here.
             return False

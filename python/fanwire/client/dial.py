@@ -31,7 +31,7 @@ async def dial(host: str, port: int) -> socket.socket:
     loop = asyncio.get_running_loop()
     addresses = await resolve(host, port)
     if not addresses:
-        raise OSError(f"{host} has no address")
+        raise OSError(f"the host {host} has no address")
     try:
         sock = await start_connection(addresses, happy_eyeballs_delay=ATTEMPT_DELAY, interleave=1, loop=loop)
     except RuntimeError as error:

@@ -1,4 +1,5 @@
-"""The machine at work: one connection at a time, timers, and the tasks that connect. Everything else is the owner's."""
+"""Runs the machine: one connection at a time, its timers, and the tasks that connect. Actions that are not about the
+connection go to the owner."""
 
 from __future__ import annotations
 
@@ -23,27 +24,27 @@ logger = logging.getLogger("fanwire.client")
 
 
 class Owner(Protocol):
-    """Who the machine works for."""
+    """The object that the machine works for: the client's runtime."""
 
     def act(self, action: Action) -> None:
-        """Does what is not about the connection."""
+        """Does an action that is not about the connection."""
 
     def performed(self) -> None:
-        """All that was to be done is done."""
+        """All pending actions are done."""
 
 
 class Driver:
-    """Tells the machine what happens, and does what it wants.
+    """Tells the machine what happens, and does its actions.
 
     Args:
         machine: the machine, not started.
-        codec: its encoding.
-        owner: see `Owner`.
+        codec: the encoding.
+        owner: does the actions that are not about the connection.
         loop: the running loop.
-        url: with its query, to which that of a session is added.
+        url: the URL with its query, to which the session's fields are added.
         token: see `fanwire.client.connect`.
         ssl: for wss; None: the system's certificates.
-        headers: of the upgrade.
+        headers: additional headers of the upgrade.
         open_timeout: seconds for the upgrade, and for a call of the token's function.
     """
 
@@ -65,10 +66,10 @@ class Driver:
         self._owner = owner
         self._loop = loop
         self._url = url
-        # For the log: the query may hold a secret.
+        # The log shows no query, which may hold a secret.
         self._place = urlunsplit(urlsplit(url)._replace(query=""))
         self._token = token
-        # What a token is made from is often good for one call: two at once would spoil it for each other.
+        # A refresh token is often valid for one call, so the function is called once at a time.
         self._token_turn = asyncio.Lock()
         self._is_warned = False
         self._ssl = ssl
@@ -78,16 +79,16 @@ class Driver:
         self._is_performing = False
         self._dial: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        # uvloop's timers that are due at once cannot tell when.
+        # A timer of uvloop that is due at once does not know its time.
         self._alarm_at = 0.0
         # One for each connection: the current one, and some before it that have not yet come to their end. And those
         # that call for a new token.
         self._tasks: set[asyncio.Task[None]] = set()
 
     def perform(self) -> None:
-        """Does what the machine wants now."""
+        """Does all pending actions of the machine."""
         if self._is_performing:
-            # A callback has called; the loop below sees to that, too.
+            # Called from within a callback: the loop below does these actions, too.
             return
         self._is_performing = True
         try:
@@ -100,7 +101,7 @@ class Driver:
         self._set_alarm()
 
     async def finish(self) -> None:
-        """Leaves nothing behind, whatever has happened."""
+        """Closes everything: timers, the connection and all tasks."""
         for timer in (self._dial, self._alarm):
             if timer is not None:
                 timer.cancel()
@@ -116,34 +117,34 @@ class Driver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # What the link tells.
+    # What the link calls.
 
     def link_opened(self, link: Link) -> None:
-        """See `fanwire.client.link.Owner`."""
+        """The link has done its upgrade."""
         if link is self._link:
             self._machine.opened(self._loop.time())
             self.perform()
 
     def link_received(self, link: Link, message: bytes | str) -> None:
-        """See `fanwire.client.link.Owner`."""
+        """The link has received a whole message."""
         if link is self._link:
             self._machine.received(message, self._loop.time())
             self.perform()
 
     def link_violated(self, link: Link, code: int, reason: str) -> None:
-        """See `fanwire.client.link.Owner`."""
+        """The server has broken RFC 6455 on this link."""
         if link is self._link:
             self._machine.violated(code, reason, self._loop.time())
             self.perform()
 
     def link_lost(self, link: Link) -> None:
-        """See `fanwire.client.link.Owner`."""
+        """The link has lost its connection."""
         if link is self._link:
             self._link = None
             self._machine.lost(link.close_code, link.close_reason, self._loop.time())
             self.perform()
 
-    # What the machine wants.
+    # The actions of the machine.
 
     def _act(self, action: Action) -> None:
         if isinstance(action, Send):
@@ -191,13 +192,13 @@ class Driver:
                 await link.connect(_with_query(self._url, query), headers, self._ssl, self._open_timeout)
                 await link.ended()
             if self._link is link:
-                # It was gone before it was there: cut between the upgrade and its first word.
+                # The connection was cut between the upgrade and the first message.
                 self.link_lost(link)
         except asyncio.CancelledError:
-            # The loop may be about to end, and would leave the connection to the collector.
+            # The loop may end now, and would leave the connection to the garbage collector.
             link.abort()
             raise
-        except Exception as error:  # noqa: BLE001 - a token's function may raise anything, and may be luckier next time
+        except Exception as error:  # noqa: BLE001 - a token's function may raise anything, and is called again
             if self._link is link:
                 self._link = None
                 self._unreachable(error)

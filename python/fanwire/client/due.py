@@ -1,4 +1,4 @@
-"""The rooms with a deadline: few, while a client may have many rooms. Pure."""
+"""The rooms with a deadline. A client may have many rooms, and few of them have one. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Due"]
 
 
 class Due:
-    """Rooms that want to be looked at when their deadline comes."""
+    """The rooms that must be checked when their deadline comes."""
 
     __slots__ = ("_rooms",)
 
@@ -28,7 +28,7 @@ class Due:
         return list(self._rooms.values())
 
     def look(self, room: Membership) -> None:
-        """The deadline of a room may have changed."""
+        """Updates the set: the deadline of a room may have changed."""
         if room.deadline is not None:
             self._rooms[room.room] = room
         elif self._rooms:
@@ -39,5 +39,5 @@ class Due:
         self._rooms.pop(name, None)
 
     def clear(self) -> None:
-        """All rooms are gone, or begin again."""
+        """Removes all rooms."""
         self._rooms.clear()

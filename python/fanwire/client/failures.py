@@ -1,8 +1,8 @@
-"""Why an attempt to connect fails, and whether another one follows. A table; pure.
+"""Why an attempt to connect fails, and whether another attempt follows: a table. Pure.
 
-Before the first connection a failure that looks like a mistake (a wrong name, port, path or certificate) ends the
-client at once. A client that was connected before knows that these were right: the same failure is then taken for a
-restart or a change on the way, and is tried again, up to `max_attempts`.
+Before the first connection, a failure that looks like a mistake (a wrong name, port, path or certificate) ends the
+client at once. A client that was connected before knows that these were right. It takes the same failure for a restart
+or a change of the network, and tries again, up to `max_attempts`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["Failure"]
 
 
 class Failure(Enum):
-    """A row of the table.
+    """One row of the table.
 
     Attributes:
-        text: what has failed, as docs/client.md says it.
+        text: the failure, as docs/client.md describes it.
         is_final_at_first: whether it ends a client that was never connected.
-        is_final_later: whether it ends one that was.
+        is_final_later: whether it ends a client that was connected before.
     """
 
     DENIED = ("HTTP status 401 or 403", True, True)
@@ -53,7 +53,7 @@ class Failure(Enum):
 
     @classmethod
     def of_status(cls, status: int) -> Failure:
-        """Of the HTTP status that answered the request."""
+        """Returns the row of an HTTP status that is not 101."""
         if status in (401, 403):
             return cls.DENIED
         if status in (408, 425, 429) or 500 <= status <= 599:
@@ -62,7 +62,7 @@ class Failure(Enum):
 
     @classmethod
     def of_error(cls, error: Exception) -> Failure:
-        """Of what was raised before there was an answer."""
+        """Returns the row of an exception raised before there was an answer."""
         if isinstance(error, socket.gaierror):
             return cls.UNKNOWN_HOST if error.errno in _NO_SUCH_HOST else cls.RESOLVER
         if isinstance(error, ssl.SSLCertVerificationError):

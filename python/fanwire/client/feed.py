@@ -1,6 +1,6 @@
 """The messages of one room on their way to the application, and the state of that room. `Room` shows it.
 
-The client's other modules tell the feed what happens to the room; the application only sees the `Room`.
+Other modules of the client tell the feed what happens to the room. The application uses the `Room`.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ class Owner(Protocol):
     """The client that the room belongs to."""
 
     def report(self, room: str) -> None:
-        """The application has taken so much that the server is to be told."""
+        """Reports to the server what the application has taken of a room."""
 
     def catch_up(self, room: str) -> None:
-        """The application has place for what it has missed."""
+        """Asks for the messages that a room has missed: the application has space for them."""
 
     def refresh(self, room: str) -> bool:
-        """Newest values have waited for too long. Returns whether all come again; `report` has to follow then."""
+        """Asks for the newest values again, because those that wait are old. Returns whether all of them come; then
+        `report` must be called."""
 
     def leave(self, room: str) -> Awaitable[None]:
         """Ends the membership."""
 
 
 class Feed:
-    """One room of the application.
+    """The queue and the state of one room.
 
     Args:
         owner: the client.
@@ -57,9 +58,9 @@ class Feed:
         limit: messages that may wait for the application.
 
     Attributes:
-        owner, name: as above.
+        owner, name: the arguments.
         queue: the messages that wait.
-        is_begun: whether the server has let the client in. Before that epoch, seq and delivery mean nothing.
+        is_begun: whether the server has let the client in. Until then epoch, seq and delivery have no meaning.
         delivery, count, members, snapshot, epoch, seq, ended, is_behind: see `Room`.
         on_behind, on_gap, on_skipped, on_member, on_end: the callbacks of the application.
     """
@@ -116,7 +117,7 @@ class Feed:
         self.is_behind = self._was_behind = False
 
     async def next(self) -> Message:
-        """The next message. The one before it counts as taken.
+        """Returns the next message, and counts the one before it as taken.
 
         Raises:
             StopAsyncIteration: the application has left the room or closed the client.
@@ -142,7 +143,7 @@ class Feed:
         return message
 
     def joined(self, action: Joined) -> MessageQueue:
-        """The stream begins, or begins again; returns the queue that its messages go through."""
+        """The stream begins, or begins again. Returns the queue of its messages."""
         if not self.is_begun:
             # Later it is for the messages, some of which may still wait here, to say where the application is.
             self.epoch, self.seq = action.epoch, action.seq
@@ -165,7 +166,7 @@ class Feed:
         self.queue.drops = _drops(self.delivery)
 
     def put(self, message: Message, count: int, size: int) -> bool:
-        """A message has come, of so many bytes, with which the session has this count. Returns whether the room falls
+        """Adds a message of so many bytes; `count` is the session's count with it. Returns whether the room falls
         behind with it."""
         queue = self.queue
         now = time.monotonic() if queue.is_latest else 0.0
@@ -183,7 +184,7 @@ class Feed:
         return True
 
     def caught_up(self) -> None:
-        """The room gets messages again."""
+        """The room receives messages again."""
         self.is_behind = False
 
     def member_changed(self, member: Member) -> None:
@@ -202,11 +203,11 @@ class Feed:
         tell(self.on_member, member)
 
     def end(self, error: FanwireError | None, own: str) -> None:
-        """No more messages come.
+        """Ends the room: no more messages come.
 
         Args:
-            error: why; None: the application wanted it.
-            own: what the application has done in that case.
+            error: the reason; None: the application has ended it.
+            own: what the application has done in that case: "left" or "closed".
         """
         if error is None:
             reason = RoomEnded(self.name, own)

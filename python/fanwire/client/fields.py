@@ -1,4 +1,4 @@
-"""The fields of an envelope that a room's stream rests on. Pure."""
+"""Reads the fields of an envelope that the stream of a room depends on. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["message_of", "prev_of", "room_of", "seq_of"]
 
 
 def message_of(envelope: Envelope, seq: int | None, gap: Gap | None, clock: ClockOffset) -> Message:
-    """An envelope as the application gets it."""
+    """Returns the application's `Message` of an envelope."""
     message = object.__new__(Message)
-    # Every message comes by here, and its own constructor, which sets one frozen field after the other, takes thrice as
-    # long as this.
+    # Every message is made here. The constructor of a frozen dataclass sets each field by a call and takes three times
+    # as long.
     fields = {
         "data": None if envelope.payload is UNSET else envelope.payload,
         "room": None if envelope.room is UNSET else envelope.room,
@@ -33,15 +33,15 @@ def message_of(envelope: Envelope, seq: int | None, gap: Gap | None, clock: Cloc
 
 
 def prev_of(envelope: Envelope) -> int | None:
-    """The number before that of an envelope, where it is not one less."""
+    """Returns the number before that of an envelope (`prev`); None: it is one less."""
     return None if envelope.prev is UNSET or not 0 <= envelope.prev < seq_of(envelope) else envelope.prev
 
 
 def seq_of(envelope: Envelope) -> int:
-    """The number of an envelope.
+    """Returns the number of an envelope.
 
     Raises:
-        ProtocolError: it has none.
+        ProtocolError: the envelope has no number.
     """
     if envelope.seq is UNSET or envelope.seq < 0:
         raise ProtocolError(f"{envelope.type} without seq")
@@ -49,10 +49,10 @@ def seq_of(envelope: Envelope) -> int:
 
 
 def room_of(envelope: Envelope) -> str:
-    """The room of an envelope.
+    """Returns the room of an envelope.
 
     Raises:
-        ProtocolError: it has none.
+        ProtocolError: the envelope has no room.
     """
     if envelope.room is UNSET:
         raise ProtocolError(f"{envelope.type} without room")

@@ -1,4 +1,4 @@
-"""Where callers wait, in their order, while the client has as many messages on their way as it may."""
+"""Callers wait here in their order while the client has as many messages under way as it may."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Gate:
     """Lets callers pass one by one.
 
     Args:
-        is_shut: says whether callers have to wait. Call `look` whenever that may have changed.
+        is_shut: whether callers have to wait. Call `look` when its result may have changed.
     """
 
     __slots__ = ("_is_open", "_is_shut", "_turn")
@@ -30,6 +30,6 @@ class Gate:
                 await self._is_open.wait()
 
     def look(self) -> None:
-        """Wakes the caller that waits if the gate is open now."""
+        """Wakes the first waiting caller if the gate is open."""
         if not self._is_open.is_set() and not self._is_shut():
             self._is_open.set()

@@ -1,4 +1,4 @@
-"""What the application puts into the head of the client's request: URL, headers, token. Pure.
+"""Checks what the application puts into the head of the client's request: URL, headers, token. Pure.
 
 The rule it keeps: every string is checked where it is given, so that none can end a line of the request and begin
 another one. An error never quotes a token or the value of a header, which may be secrets.
@@ -23,7 +23,7 @@ def check_url(url: Any) -> str:
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be a str, got {type(url).__name__}")
-    # The parser of the standard library would drop some of these characters silently.
+    # `urlsplit` would drop some of these characters silently.
     _check_characters("url", url, lambda char: char > " " and char.isprintable())
     try:
         parts = urlsplit(url)
@@ -77,14 +77,14 @@ def check_headers(headers: Any, *, has_token: bool) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"headers must map str to str, got {type(name).__name__} to {type(value).__name__}")
         if not _NAME.fullmatch(name):
-            raise ValueError(f"headers has a name that is no token of RFC 9110: {name!r}")
+            raise ValueError(f"headers must have names that are tokens (RFC 9110 section 5.6.2), got {name!r}")
         key = name.lower()
         if key in OWN or key.startswith("sec-websocket-"):
             raise ValueError(f"headers must not have {name!r}: the client sets it")
         if key == "authorization" and has_token:
             raise ValueError(f"headers must not have {name!r} together with token, which is sent as that header")
         if key in seen:
-            raise ValueError(f"headers has {name!r} twice")
+            raise ValueError(f"headers must have each name once, got {name!r} twice")
         _check_characters(f"header {name!r}", value, lambda char: " " <= char <= "~" or char == "\t")
         seen.add(key)
         checked[name] = value.strip(" \t")

@@ -1,4 +1,4 @@
-"""When the server was last heard, and what its silence means. Pure: the clock and the network are arguments."""
+"""Decides when silence of the server means a lost connection. Pure: the clock and the network are arguments."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MIN_RATE = 1024
 
 
 class Heartbeat:
-    """The signs of life of one connection at a time.
+    """The heartbeat of one connection at a time.
 
-    A question and its answer wait behind what is under way: a large message over a slow link takes longer than any
-    timeout. So silence ends a connection only when nothing moves: neither do bytes come, nor does the other end take
-    those that were sent before the question.
+    A ping and its pong wait behind the data under way: a large message on a slow link takes longer than any timeout. So
+    silence ends a connection only if no data moves: no bytes come, and the other end acknowledges none of the bytes
+    that were sent before the ping.
 
     Args:
-        seconds: of silence until the server is asked for a sign of life, and as long again until the connection is
-            given up; None: as the server says.
+        seconds: seconds of silence until the client pings the server, and again as many until the connection is given
+            up; None: the server's `heartbeat_ms`.
     """
 
     __slots__ = ("_ahead", "_asked", "_heard", "_is_welcomed", "_looked", "_looked_at", "_own", "_seconds")
@@ -36,11 +36,11 @@ class Heartbeat:
 
     @property
     def deadline(self) -> float:
-        """When `is_over` or `asks` has something to say."""
+        """The time at which to call `is_over` and `asks`."""
         return self._end if self._asked is not None or not self._is_welcomed else self._heard + self._seconds
 
     def opened(self, now: float) -> None:
-        """There is a connection, and no welcome yet."""
+        """There is a connection. The welcome has not come yet."""
         self._heard = now
         # When it was asked for a sign of life, or was seen to give one after that.
         self._asked: float | None = None
@@ -51,7 +51,7 @@ class Heartbeat:
         self._is_welcomed = False
 
     def welcomed(self, seconds: float) -> None:
-        """The welcome has come, and says how often the server sends a sign of life."""
+        """The welcome has come. It says how often the server pings."""
         self._is_welcomed = True
         if self._own is None:
             # A server that sends none is asked all the same.
@@ -63,7 +63,7 @@ class Heartbeat:
         self._asked = None
 
     def is_over(self, now: float, network: Network | None = None) -> bool:
-        """Whether it was silent for too long. Where the network moves it is not, and has as long again."""
+        """Whether the silence was too long. If data moves, the connection gets the same time again."""
         # Compared as `deadline` is computed: a difference may be smaller by a rounding.
         if now < self._end:
             return False
@@ -73,7 +73,7 @@ class Heartbeat:
         return False
 
     def asks(self, now: float, network: Network | None = None) -> bool:
-        """Whether to ask for a sign of life now; it is said once."""
+        """Whether to ping the server now. True once for each silence."""
         is_early = not self._is_welcomed or now < self._heard + self._seconds
         if self._asked is not None or is_early:
             return False

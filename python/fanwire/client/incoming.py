@@ -1,7 +1,7 @@
-"""What a server sends in an open session, message by message. Pure.
+"""Handles the messages of a server in an open session. Pure.
 
-The rule it keeps: what a server sends is checked before it is believed. `welcome` and `closing` begin and end a
-connection, so the machine handles them.
+The rule it keeps: a message is checked before it has an effect. `welcome` and `closing` begin and end a connection, so
+the machine handles them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Incoming:
     """The server's side of a machine.
 
     Args:
-        parts: the machine's.
+        parts: the parts of the machine.
     """
 
     __slots__ = ("_parts",)
@@ -36,10 +36,10 @@ class Incoming:
         self._parts = parts
 
     def take(self, envelope: Envelope, now: float) -> None:
-        """A message has come. One of an unknown type is ignored.
+        """Handles one message. A message of an unknown type is ignored.
 
         Raises:
-            ProtocolError: it is not what the protocol says.
+            ProtocolError: the message does not follow the protocol.
         """
         handler = _HANDLERS.get(envelope.type)
         if isinstance(envelope.payload, Unreadable):
@@ -48,7 +48,7 @@ class Incoming:
             handler(self, envelope, now)
 
     def _unreadable(self, envelope: Envelope, payload: Unreadable, now: float) -> None:
-        """The payload of a message cannot be read. Only this message is lost, if the session can go on."""
+        """Handles a message whose payload cannot be decoded. Only this message is lost, if the session can go on."""
         if envelope.type in PAYLOAD_MATTERS:
             raise ProtocolError(f"payload of {envelope.type}: {payload.why}")
         self._parts.actions.append(do.NotRead(envelope.type, payload.why))

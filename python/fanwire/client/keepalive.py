@@ -1,7 +1,7 @@
-"""When to send a pong that was not asked for (RFC 6455 section 5.5.3). Pure: the clock and the network are arguments.
+"""Decides when to send an unsolicited pong (RFC 6455 section 5.5.3). Pure: the clock and the network are arguments.
 
-The server's pings come in their turn: behind a large message on a slow link. The way back is free, so the client says
-that it lives before the server gives it up.
+On a slow link the server's ping waits behind a large message. The other direction is free, so the client sends a pong
+before the server gives the connection up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EVERY = 0.1
 
 
 class Vouching:
-    """The pongs of one connection at a time."""
+    """The unsolicited pongs of one connection at a time."""
 
     __slots__ = ("_due", "_interval", "_looked", "_looked_at")
 
@@ -27,16 +27,16 @@ class Vouching:
 
     @property
     def deadline(self) -> float | None:
-        """When to ask `is_due`; None: the server does not ping."""
+        """The time at which to call `is_due`; None: the server does not ping."""
         return self._due if self._interval else None
 
     def opened(self) -> None:
-        """There is a connection, and no welcome yet."""
+        """There is a connection. The welcome has not come yet."""
         self._interval = self._due = self._looked_at = 0.0
         self._looked: Network | None = None
 
     def welcomed(self, interval: float, now: float) -> None:
-        """The server pings every so many seconds; 0: it does not."""
+        """The server pings every so many seconds; 0: it does not ping."""
         self._interval = interval
         self.pinged(now)
 
@@ -47,7 +47,7 @@ class Vouching:
         self._looked = None
 
     def is_due(self, now: float, network: Network | None) -> bool:
-        """Whether to send one now: a ping is late, and bytes come."""
+        """Whether to send a pong now: a ping is late, and bytes come."""
         if not self._interval or now < self._due:
             return False
         before, self._looked = self._looked, network

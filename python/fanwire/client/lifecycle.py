@@ -1,4 +1,4 @@
-"""The state of a client, and why it ended. The ways between the states are `fanwire.state.CLIENT`. Pure."""
+"""The state of a client, and the reason for its end. `fanwire.state.CLIENT` has the transitions. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Lifecycle"]
 
 
 class Lifecycle:
-    """A client's life, across all its connections.
+    """The life of a client, across all its connections.
 
     Args:
-        actions: where a change of the state is added.
+        actions: the list to which changes of the state are added.
 
     Attributes:
         state: the state of the client.
-        error: why it is CLOSED; None: it is not, or the application has closed it.
+        error: why the client is CLOSED; None: it is not, or the application has closed it.
     """
 
     __slots__ = ("_actions", "error", "state")
@@ -47,7 +47,7 @@ class Lifecycle:
             raise Closed(CLOSED)
 
     def become(self, state: ConnectionState) -> bool:
-        """Changes the state, where there is a way to the new one. Returns whether it has changed."""
+        """Changes the state if the transition is allowed. Returns whether it has changed."""
         if state is self.state or state not in CLIENT[self.state]:
             return False
         self.state = state

@@ -1,4 +1,4 @@
-"""One WebSocket: picows, and nothing of the session."""
+"""One WebSocket connection of a client, by picows. It knows nothing of sessions."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ FLUSH_TIMEOUT = 2.0
 
 
 class Unreachable(Exception):
-    """No WebSocket came about.
+    """An attempt to connect has failed.
 
     Attributes:
-        status: the HTTP status of the server's answer; None: there was none.
-        retry_after: seconds, from its `Retry-After`; None: it had none.
-        failure: its row in the table.
+        status: the HTTP status of the server's answer; None: there was no answer.
+        retry_after: seconds, from the header `Retry-After`; None: the header was absent.
+        failure: the row of the table of failures.
     """
 
     def __init__(
@@ -50,31 +50,31 @@ class Unreachable(Exception):
 
 
 class Owner(Protocol):
-    """What a link tells."""
+    """The object that a link reports to: the driver."""
 
     def link_opened(self, link: Link) -> None:
-        """Messages may come and go."""
+        """The upgrade is done; messages can be sent and received."""
 
     def link_received(self, link: Link, message: bytes | str) -> None:
         """A whole message has come."""
 
     def link_violated(self, link: Link, code: int, reason: str) -> None:
-        """The server broke RFC 6455."""
+        """The server has broken RFC 6455."""
 
     def link_lost(self, link: Link) -> None:
-        """The connection is gone; `close_code` and `close_reason` say how."""
+        """The connection is lost; `close_code` and `close_reason` say why."""
 
 
 class Link(WSListener):
-    """A connection, from the attempt to the end.
+    """One connection, from the attempt to its end.
 
     Args:
-        owner: see `Owner`.
-        codec: whose subprotocol is offered.
+        owner: gets the events.
+        codec: its subprotocol is offered.
 
     Attributes:
-        close_code: of the server's close frame, 1006 while there was none, 1005 if it had none.
-        close_reason: the text with it.
+        close_code: the code of the server's close frame; 1006: there was no close frame, 1005: it had no code.
+        close_reason: the reason in the close frame.
     """
 
     def __init__(self, owner: Owner, codec: Codec) -> None:
@@ -90,10 +90,10 @@ class Link(WSListener):
     async def connect(
         self, url: str, headers: Mapping[str, str], ssl: tls.SSLContext | None, open_timeout: float
     ) -> None:
-        """Connects. The owner is told `link_opened`, perhaps even messages, before this returns.
+        """Connects. The owner gets `link_opened`, and perhaps messages, before this returns.
 
         Raises:
-            Unreachable: it did not come about.
+            Unreachable: the attempt has failed.
         """
         head = {**headers, "Sec-WebSocket-Protocol": self._subprotocol}
         connecting = ws_connect(
@@ -124,8 +124,8 @@ class Link(WSListener):
             raise Unreachable(str(error) or repr(error), Failure.of_error(error)) from error
         finally:
             if self._socket is not None and self._transport is None:
-                # picows does not show its transport before the upgrade. Its own timeout would end it, but the loop may
-                # be gone before that.
+                # picows does not show its transport before the upgrade. Its own timeout would close it, but the loop
+                # may end first.
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
         if self._is_refused:
@@ -133,15 +133,15 @@ class Link(WSListener):
 
     @property
     def network(self) -> Network | None:
-        """The connection as the kernel sees it; None where it cannot tell."""
+        """What the kernel knows about the connection; None: the system cannot tell."""
         if self._socket is None or self._transport is None:
             return None
         return network_of(self._socket, self._transport.underlying_transport.get_write_buffer_size())
 
     async def ended(self) -> None:
-        """Waits for the end of the connection, of which the owner is told."""
+        """Waits for the end of the connection. The owner gets `link_lost`."""
         if self._transport is not None:
-            # What picows has to say of a broken frame was told as a lost connection.
+            # A broken frame was reported as a lost connection.
             with suppress(WSError):
                 await self._transport.wait_disconnected()
 
@@ -154,29 +154,29 @@ class Link(WSListener):
                 self._transport.send(WSMsgType.BINARY, frame)
 
     def close(self, code: int) -> None:
-        """Begins the closing handshake; the owner is told when it is done."""
+        """Begins the closing handshake. The owner gets `link_lost` at its end."""
         if self._transport is not None:
             self._transport.send_close(_code(code))
 
     def drop(self, code: int, reason: str = "") -> None:
-        """Ends it; the owner hears no more of it."""
+        """Closes the connection with a code. The owner gets no more events."""
         self._owner = None
         transport = self._transport
         if transport is None or transport.is_disconnected:
             return
         transport.send_close(_code(code), reason.encode()[:123].decode(errors="ignore").encode())
         transport.disconnect()
-        # A server that does not read would keep it open forever.
+        # A server that does not read would keep the connection open forever.
         asyncio.get_running_loop().call_later(FLUSH_TIMEOUT, transport.underlying_transport.abort)
 
     def abort(self) -> None:
-        """Ends it without a word."""
+        """Closes the connection without a close frame."""
         self._owner = None
         if self._transport is not None:
             self._transport.underlying_transport.abort()
 
     def vouch(self) -> None:
-        """Sends a pong that was not asked for (RFC 6455 section 5.5.3)."""
+        """Sends an unsolicited pong (RFC 6455 section 5.5.3)."""
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.send_pong()
 
@@ -233,7 +233,7 @@ def _code(code: int) -> WSCloseCode:
 
 
 def _seconds(text: str | None, now: float) -> float | None:
-    """`Retry-After`: seconds or a date (RFC 9110 section 10.2.3)."""
+    """Reads `Retry-After`: seconds or a date (RFC 9110 section 10.2.3)."""
     if text is None:
         return None
     if text.strip().isascii() and text.strip().isdigit():
@@ -245,14 +245,15 @@ def _seconds(text: str | None, now: float) -> float | None:
 
 
 class _Quiet(logging.LoggerAdapter):  # type: ignore[type-arg]
-    """Keeps to itself what picows says of each connection, the request with its token included. Only errors pass."""
+    """A logger that drops what picows logs about each connection, which includes the request with its token. Errors
+    pass."""
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name of the method that it overrides
-        """See `logging.Logger`."""
+        """Whether the level is ERROR or higher."""
         return level >= logging.ERROR and self.logger.isEnabledFor(level)
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
-        """See `logging.Logger`."""
+        """Logs errors only."""
         if self.isEnabledFor(level):
             self.logger.log(level, msg, *args, **kwargs)
 

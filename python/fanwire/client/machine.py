@@ -1,7 +1,8 @@
-"""The client's side of the protocol (docs/protocol.md) as a state machine. Pure: no socket, no clock, no dice.
+"""The client's side of the protocol (docs/protocol.md) as a state machine. Pure: no socket, no clock, no random
+numbers.
 
-Each event has a method. What is to be done about it is then in `take`. The rule it keeps: what a server sends is
-checked before it is believed, and a wrong message ends the session, never the program.
+Each event has a method; `take` then returns the actions. The rule it keeps: everything from the server is checked
+first, and a wrong message ends the session, never the program.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Machine:
         return deadline
 
     def take(self) -> list[do.Action]:
-        """What is to be done, in this order. Each action is returned once."""
+        """Returns the pending actions in their order. Each action is returned once."""
         actions = self._actions[:]
         # The rooms add to the same list.
         self._actions.clear()
@@ -130,7 +131,7 @@ class Machine:
         self._connect(0.0)
 
     def opened(self, now: float) -> None:
-        """The connection that was asked for is there."""
+        """The requested connection is established."""
         if self.state is ConnectionState.CLOSED:
             return
         self._is_linked = True
@@ -167,11 +168,11 @@ class Machine:
             self.lost(CloseCode.ABNORMAL, reason, now)
 
     def lost(self, code: int, reason: str, now: float) -> None:
-        """The connection is gone, or there was none in the end (1006).
+        """The connection is lost, or the attempt has failed without an answer (1006).
 
         Args:
-            code: of the close frame, 1006 if there was none, 1005 if it had none.
-            reason: the text with it, or what happened.
+            code: the code of the close frame; 1006: there was no close frame, 1005: it had no code.
+            reason: the reason in the close frame, or a description of what happened.
             now: the time.
         """
         if self.state is ConnectionState.CLOSED:
@@ -216,7 +217,7 @@ class Machine:
             self.violated(CloseCode.PROTOCOL_ERROR, str(error), now)
 
     def violated(self, code: int, reason: str, now: float) -> None:
-        """The server broke a rule: a session whose counts cannot be trusted is not resumed."""
+        """The server has broken a rule. The session is not resumed, because its counts cannot be trusted."""
         if self._lifecycle.is_over:
             return
         self.session.forget()
@@ -224,7 +225,7 @@ class Machine:
         self._down(f"the server broke the protocol: {reason}", now, is_violation=True)
 
     def tick(self, now: float, network: Network | None = None) -> None:
-        """Some time has passed; `network` is the connection as the kernel sees it, where it can tell."""
+        """The deadline may have come. `network` is what the kernel knows about the connection, where it can tell."""
         if not self._is_linked or self._lifecycle.is_over:
             return
         if self._heartbeat.is_over(now, network):
@@ -282,7 +283,7 @@ class Machine:
         self._out.flush()
 
     def _begin_again(self) -> None:
-        """The server has a new session: joins all rooms first, then asks the open questions in their order."""
+        """The server has a new session: joins all rooms first, then sends the unanswered requests in their order."""
         for frame in self.rooms.begin_again():
             self.session.push(frame)
         for _, question in self._questions:

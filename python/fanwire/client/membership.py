@@ -1,6 +1,6 @@
-"""One room as the machine sees it: its position, and what follows from each message about it. Pure.
+"""One room in the machine: its position, and what follows from each message about it. Pure.
 
-It says what the application gets; frames are the machine's.
+It decides what the application gets. The machine writes the frames.
 """
 
 from __future__ import annotations
@@ -32,21 +32,20 @@ than come in one round trip."""
 
 
 class Membership:
-    """A room that was asked for.
+    """A room that the application has joined or is joining.
 
     Args:
-        room: its name.
-        since: where the application stood; None: it wants only what is new.
-        clock: of the server.
+        room: the name of the room.
+        since: the application's position; None: it wants only new messages.
+        clock: the server's clock.
 
     Attributes:
-        is_behind: whether the application has no place for more: what comes is not kept, and has not come as far as
-            the position goes.
-        join_key: the id of the join whose answer is awaited; None: none is.
-        leave_key: the id of the leave whose answer is awaited; None: none is.
+        is_behind: whether the application's queue is full. New messages are then not kept, and the position stays.
+        join_key: the id of the join that is not answered; None: there is none.
+        leave_key: the id of the leave that is not answered; None: there is none.
         is_waiting: whether the stream has not begun in this session.
-        retry_at: when to join again; None: not at all.
-        retries: how often it was joined again in vain.
+        retry_at: the time to join again; None: not at all.
+        retries: how many joins in a row have failed.
     """
 
     __slots__ = (
@@ -81,22 +80,22 @@ class Membership:
 
     @property
     def is_leaving(self) -> bool:
-        """Whether the application has left it."""
+        """Whether the application has left the room."""
         return self.leave_key is not None
 
     @property
     def position(self) -> Position | None:
-        """Where the application stands; None: nowhere yet."""
+        """The application's position; None: it has none yet."""
         return self._asked if self._positions is None else self._positions.since
 
     @property
     def was_joined(self) -> bool:
-        """Whether the stream has begun in this session or one before it."""
+        """Whether the stream has begun in this session or an earlier one."""
         return self._positions is not None
 
     @property
     def deadline(self) -> float | None:
-        """When `due` has something to say."""
+        """The time at which to call `due`."""
         if self.is_leaving:
             # A join behind the leave would outlive it.
             return None
@@ -107,22 +106,22 @@ class Membership:
 
     @property
     def wants_to_catch_up(self) -> bool:
-        """Whether to ask for what was missed now. An answer that is awaited, and an attempt that is, come first."""
+        """Whether to ask for the missed messages now. Unanswered requests and planned attempts come first."""
         return self._has_place and not self.join_key and not self.is_leaving and self.retry_at is None
 
     def fall_behind(self) -> None:
-        """The application has no place for more."""
+        """The application's queue is full."""
         if not self.is_behind and self._positions is not None:
             self.is_behind = True
             self._has_place = self._is_catching_up = False
 
     def has_place(self) -> None:
-        """The application has place again."""
+        """The application's queue has space again."""
         self._has_place = self.is_behind
 
     def refreshes(self, now: float) -> tuple[bool, bool]:
-        """Newest values have waited for the application for too long. Returns whether they may be dropped, since they
-        come again, and whether to join again for that."""
+        """The newest values have waited for the application for too long. Returns whether they may be dropped, because
+        they come again, and whether to join again for that."""
         if not self._is_latest or self.is_leaving or self._positions is None:
             return False, False
         is_asked = self.join_key is not None or self.retry_at is not None
@@ -132,7 +131,7 @@ class Membership:
         return True, not is_asked
 
     def asks(self) -> Position | None:
-        """It is joined again; returns `since`."""
+        """The room is joined again. Returns the `since` of the join."""
         self.retry_at = None
         self._offered.clear()
         self._is_catching_up = self._has_place
@@ -193,17 +192,17 @@ class Membership:
         return Joined(self.room, position.epoch, position.seq, info.delivery, snapshot, members, count, upto)
 
     def begin_again(self) -> None:
-        """The session is another one: the server knows nothing of the room."""
+        """The session is a new one: the server has no membership."""
         self.is_waiting = True
         self.retries = 0
         self._offered.clear()
 
     def offered(self, envelope: Envelope) -> None:
-        """The server has joined it of its own accord, while the own join is under way."""
+        """The server has joined the room for the client while the client's own join is not answered."""
         self._offered = [envelope]
 
     def take_offer(self, now: float) -> list[Action] | None:
-        """The own join was refused: what the server has joined of its own accord counts; None: it has not."""
+        """The client's own join was refused. Returns what the server had joined by itself; None: nothing."""
         if not self._offered:
             return None
         joined, *messages = self._offered
@@ -228,7 +227,7 @@ class Membership:
         return actions
 
     def unreadable(self, envelope: Envelope, now: float) -> list[Action]:
-        """A message has come whose payload cannot be read."""
+        """A message has come whose payload cannot be decoded."""
         seq = seq_of(envelope)
         if self._positions is None or self.is_waiting or self.is_behind:
             return []
@@ -237,7 +236,7 @@ class Membership:
         return self._missed(Gap("unreadable", seq - 1, seq))
 
     def skipped(self, envelope: Envelope) -> list[Action]:
-        """Messages will not come."""
+        """The server reports messages that it does not deliver."""
         info = convert(envelope, SkippedInfo)
         if self._positions is None or self.is_waiting:
             return []
@@ -263,7 +262,7 @@ class Membership:
         return [MemberChanged(self.room, Member(info.id, info.info, envelope.type == "member_joined"))]
 
     def due(self, now: float) -> tuple[bool, list[Action]]:
-        """A deadline has come; returns whether to join again, and what the application is told."""
+        """The deadline has come. Returns whether to join again, and what to tell the application."""
         if self.retry_at is not None:
             return self.retry_at <= now, []
         if self._positions is None or self.join_key or self.is_behind:
@@ -272,7 +271,7 @@ class Membership:
         return is_wanted, [action for gap in lost for action in self._missed(Gap("unhealed", gap.first - 1, gap.last))]
 
     def give_up(self) -> list[Action]:
-        """What is missing cannot be had: the application is told, and the stream goes on."""
+        """The missing messages cannot be had: tells the application, and continues the stream."""
         if self._positions is None:
             return []
         if self.is_behind and not self._is_catching_up:
@@ -288,12 +287,12 @@ class Membership:
         return [action for gap in lost for action in self._missed(Gap("unhealed", gap.first - 1, gap.last))]
 
     def postpone(self, now: float) -> None:
-        """Nothing could come meanwhile: each grace begins again."""
+        """Nothing could come meanwhile: each grace period begins again."""
         if self._positions is not None:
             self._positions.postpone(now)
 
     def _goes_on(self, first: int) -> list[Action]:
-        """The stream goes on with this number, and what was missed before it cannot be had."""
+        """Continues the stream with this number. The messages missed before it cannot be had."""
         self._is_broken = False
         since = self.position
         if since is None or first <= since.seq + 1:

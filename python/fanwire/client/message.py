@@ -1,4 +1,4 @@
-"""What an application gets: messages, and reports of those that it does not get."""
+"""The messages that an application gets, and the reports of messages that it does not get."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Gap", "Member", "Message", "Position", "Skipped"]
 
 
 class Position(NamedTuple):
-    """Where a reader of a room stands. It can be stored, and given to `join` as `since` another day.
+    """The position of a reader in a room. It can be stored, and given to `join` as `since` later.
 
     Attributes:
-        epoch: names the numbering.
+        epoch: the name of the numbering.
         seq: the number of the last message that need not come again.
     """
 

@@ -1,4 +1,4 @@
-"""What the kernel knows of a connection: how much has come, and how much of what was sent the other end has."""
+"""What the kernel knows about a connection: how much has come, and how much of the sent bytes the other end has."""
 
 from __future__ import annotations
 

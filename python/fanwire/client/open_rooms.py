@@ -1,7 +1,7 @@
-"""The rooms of a client: those that the application has, those it is joining, and those it has not asked for yet.
+"""The rooms of a client: joined by the application, being joined, and joined by the server without the application.
 
 The rule it keeps: there is one `Room` for a name at a time, whether the application or the server has joined it, and
-however many callers asked for it at once.
+however many callers ask for it at once.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ __all__ = ["OpenRooms", "Owner"]
 
 
 class Owner(FeedOwner, Protocol):
-    """The client."""
+    """What a client's rooms need of its runtime."""
 
     def until_writable(self) -> Awaitable[None]:
         """Waits until one more message may be sent."""
 
     def answer(self, call: Call) -> Awaitable[object]:
-        """Sends what is to be sent, and waits for the answer to a call."""
+        """Does the pending actions, and waits for the answer to a call."""
 
     def perform(self) -> None:
-        """Sends what is to be sent."""
+        """Does the pending actions."""
 
 
 class OpenRooms:
-    """Rooms by name.
+    """The rooms by name.
 
     Args:
-        owner: see `Owner`.
-        machine: says where each room stands.
-        calls: of the client.
+        owner: the client's runtime.
+        machine: has the state of each room.
+        calls: the open calls of the client.
         limit: messages of a room that may wait for the application.
     """
 
@@ -59,18 +59,24 @@ class OpenRooms:
 
     @property
     def by_name(self) -> dict[str, Room]:
-        """Those that the application has joined."""
+        """The rooms that the application has joined."""
         return {name: room for name, room in self._rooms.items() if room._feed.is_begun}
 
     def on_room(self, callback: Callable[[Room], object]) -> None:
-        """Calls it with each room that the server joins, and with those that it has joined before."""
+        """Adds a callback for each room that the server joins, and calls it for those that it has joined before."""
         check_function("callback", callback)
         self._callbacks.append(callback)
         for name in list(self._unclaimed):
             tell(self._callbacks, self._claim(name))
 
     async def join(self, name: str, since: Position | None) -> Room:
-        """Returns the room, as soon as it is joined. See `Client.join`."""
+        """Joins a room and returns it, as `Client.join` does.
+
+        Raises:
+            RequestFailed: the server refuses.
+            ValueError: `since` is another position than that of a room that is joined.
+            FanwireError: the client is closed, or has given up.
+        """
         room = self._find(name, since)
         if room is not None:
             return room
@@ -94,7 +100,12 @@ class OpenRooms:
                 self._finish(joining)
 
     async def leave(self, name: str) -> None:
-        """Leaves a room. See `Client.leave`."""
+        """Leaves a room, as `Client.leave` does.
+
+        Raises:
+            RequestFailed: the server refuses.
+            FanwireError: the client is closed, or has given up.
+        """
         await self._owner.until_writable()
         key = self._machine.commands.leave(name)
         if key is not None:
@@ -122,24 +133,24 @@ class OpenRooms:
             room._feed.end(action.error, "closed" if self._machine.state is ConnectionState.CLOSED else "left")
 
     def put(self, name: str, message: Message, count: int, size: int) -> None:
-        """A message of a room has come. See `Feed.put`."""
+        """Adds a message to the queue of its room. Returns whether the room falls behind with it."""
         room = self._known(name)
         if room is not None and room._feed.put(message, count, size):
             self._machine.commands.fall_behind(name)
             tell(room._feed.on_behind, room)
 
     def caught_up(self, action: do.CaughtUp) -> None:
-        """The messages of a room come again."""
+        """A room receives messages again."""
         if (feed := self._feed(action.room)) is not None:
             feed.caught_up()
 
     def gap(self, action: do.GapFound) -> None:
-        """Messages of a room are missed."""
+        """Messages of a room are missing."""
         if (feed := self._feed(action.room)) is not None:
             tell(feed.on_gap, action.gap)
 
     def told(self, action: do.Told) -> None:
-        """The server did not deliver some messages of a room."""
+        """The server reports messages of a room that it did not deliver."""
         if (feed := self._feed(action.room)) is not None:
             tell(feed.on_skipped, action.skipped)
 
@@ -158,7 +169,7 @@ class OpenRooms:
         return None if room is None else room._feed
 
     def _find(self, name: str, since: Position | None) -> Room | None:
-        """The room, if it is joined and is to go on as it is."""
+        """Returns the room if it is joined and continues as it is."""
         if name in self._joining or not self._machine.rooms.is_joined(name):
             return None
         room = self._rooms.get(name)
@@ -186,7 +197,7 @@ class OpenRooms:
         return joining
 
     def _finish(self, joining: _Joining) -> None:
-        """No caller waits any more."""
+        """No caller waits for the room any more."""
         name = joining.room.name
         if self._joining.get(name) is joining:
             del self._joining[name]

@@ -1,4 +1,4 @@
-"""What `connect` is given, checked. Pure."""
+"""The arguments of `connect`, checked. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_SECONDS = 1e9
 
 @dataclass(frozen=True)
 class Options:
-    """The arguments of `connect`, which describes them."""
+    """The arguments of `connect`, which documents them."""
 
     url: str
     token: Token | None
@@ -33,7 +33,7 @@ class Options:
     close_timeout: float
 
     def checked(self) -> Options:
-        """The same, with the URL in ASCII and a copy of the headers.
+        """Returns checked options: the URL in ASCII, and a copy of the headers.
 
         Raises:
             TypeError, ValueError: an argument is of the wrong type, out of range, or cannot be sent in a request.

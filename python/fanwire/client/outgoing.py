@@ -1,4 +1,5 @@
-"""What a client sends: questions, what is counted without being one, and what is not counted. Pure."""
+"""The messages that a client sends: requests, counted messages without an answer, and messages that are not counted.
+Pure."""
 
 from __future__ import annotations
 
@@ -20,19 +21,19 @@ MAX_MESSAGE = 1 << 20
 
 
 class Outgoing:
-    """Own messages, on their way through the session to the connection.
+    """Sends the client's messages through its session to the connection.
 
     Args:
         codec: the encoding.
-        actions: where what is to be done is added.
-        questions: what the server has not answered.
-        session: counts them, and keeps them.
+        actions: the list to which the actions are added.
+        questions: the requests that the server has not answered.
+        session: counts and keeps the messages.
         reports: what the application has taken.
-        name: begins the ids.
+        name: the prefix of the ids.
 
     Attributes:
-        is_open: whether there is a connection for them. What is counted waits for one, what is not needs one.
-        max_message: bytes of the largest that the server takes; None: it has not said yet.
+        is_open: whether there is a connection. Counted messages wait for one; other messages need one.
+        max_message: the largest message that the server accepts in bytes; None: not known yet.
     """
 
     __slots__ = (
@@ -68,10 +69,10 @@ class Outgoing:
         self.max_message: int | None = None
 
     def ask(self, kind: str, room: str | None, payload: Any = UNSET, key: str | UnsetType = UNSET) -> str:
-        """Sends what wants an answer; returns its id.
+        """Sends a message that the server answers; returns its id.
 
         Raises:
-            TypeError, ValueError: it cannot be encoded, or something of it is too long.
+            TypeError, ValueError: the message cannot be encoded or is too large.
         """
         check_kind(kind)
         if room is not None:
@@ -85,33 +86,36 @@ class Outgoing:
         size = size_of(frame)
         # A join may be the machine's own, and no caller could be told that it is too large.
         if kind != "join" and self.max_message is not None and size > self.max_message:
-            raise ValueError(f"a message has at most {self.max_message} bytes, not {size}")
+            raise ValueError(
+                f"the message must have at most {self.max_message} bytes (the server's max_message), got {size}"
+            )
         self._questions.asked(name, Question(kind, room or "", frame))
         self._push(frame)
         return name
 
     def say(self, kind: str, room: str) -> None:
-        """Sends what is counted and whose answer does not matter."""
+        """Sends a counted message that needs no answer."""
         # With an id, so that an error that answers it is known to be no complaint.
         self._push(self._codec.encode(Envelope(kind, id=self._next_id(), room=room)))
 
     def acknowledge(self, key: str) -> None:
-        """Tells that the message with this id was processed."""
+        """Tells the server that the message with this id was processed."""
         self._push(self._codec.encode(Envelope("ack", re=key)))
 
     def send(self, kind: str) -> None:
-        """Sends what is not counted."""
+        """Sends a message that is not counted."""
         self._actions.append(Send(self._codec.encode(Envelope(kind))))
 
     def tell(self, now: float, room: str | None = None) -> None:
-        """Tells how much was received, and what of this room, or of all, was taken where the server wants to know."""
+        """Reports how many messages were received and, where the server wants to know, what the application has taken
+        of this room, or of all."""
         counts: dict[str, Any] = {"count": self._session.told()}
         if self._reports.is_wanted:
             counts["taken"] = self._reports.take(now, room, (self.max_message or MAX_MESSAGE) // 2)
         self._actions.append(Send(self._codec.encode(Envelope("received", payload=counts))))
 
     def flush(self) -> None:
-        """Gives to the connection what was not given to it."""
+        """Gives the connection all frames that it has not got."""
         self._actions += [Send(frame) for frame in self._session.unsent()]
 
     def _next_id(self) -> str:

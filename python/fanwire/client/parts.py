@@ -1,4 +1,4 @@
-"""What the machine is made of: each part keeps one thing, and the machine's modules share them. Pure."""
+"""The parts of the machine. Each keeps one thing, and the machine's modules share them. Pure."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Parts:
     """The parts of one machine.
 
     Attributes:
-        actions: where what is to be done is added.
+        actions: the list to which the actions are added.
         lifecycle: the state.
-        session: id and counts.
-        questions: own messages that the server has not answered.
-        receipts: messages to this client alone.
+        session: the id and the counts.
+        questions: the requests that the server has not answered.
+        receipts: the messages to this client alone.
         reports: what the application has taken.
-        clock: the server's.
-        vouching: pongs that were not asked for.
-        renewal: when there has to be a new token.
-        out: sends.
+        clock: the server's clock.
+        vouching: the unsolicited pongs.
+        renewal: when a new token is needed.
+        out: sends messages.
         rooms: the rooms that are joined or being joined.
     """
 
@@ -53,7 +53,7 @@ class Parts:
 
     @classmethod
     def made(cls, codec: Codec, renewal: Renewal, *, name: str, max_frames: int, max_bytes: int) -> Parts:
-        """New ones; see `Machine` for the arguments."""
+        """Makes the parts. The arguments are those of `Machine`."""
         actions: list[Action] = []
         session = Session(max_frames, max_bytes)
         questions = Questions(max_frames, max_bytes)

@@ -1,4 +1,4 @@
-"""Own messages that the server has not answered. Pure."""
+"""The requests that the server has not answered. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Question", "Questions"]
 
 @dataclass
 class Question:
-    """A message that wants an answer.
+    """A message that the server answers.
 
     Attributes:
-        kind: its type, or "rejoin" for a join of the machine's own.
-        room: the room it is about; "" if it is about none.
-        frame: as it was sent, to be sent again.
+        kind: its type, or "rejoin" for a join of the machine itself.
+        room: the room that it is about; "": no room.
+        frame: the frame as it was sent, to send it again.
     """
 
     kind: str
@@ -26,11 +26,11 @@ class Question:
 
 
 class Questions:
-    """Questions by their ids, in the order they were asked.
+    """Unanswered requests by their ids, in their order.
 
     Args:
-        max_frames: questions that may wait. It is the caller's part not to ask more; see `is_full`.
-        max_bytes: the bytes of these questions.
+        max_frames: requests that may wait. The caller checks `is_full` before each.
+        max_bytes: the bytes of these requests.
     """
 
     __slots__ = ("_bytes", "_max_bytes", "_max_frames", "_questions")
@@ -49,26 +49,26 @@ class Questions:
 
     @property
     def is_full(self) -> bool:
-        """Whether more waits than should."""
+        """Whether the limits are reached."""
         return len(self._questions) >= self._max_frames or self._bytes >= self._max_bytes
 
     def asked(self, key: str, question: Question) -> None:
-        """Takes a new one."""
+        """Adds a request."""
         self._questions[key] = question
         self._bytes += size_of(question.frame)
 
     def find(self, key: str) -> Question | None:
-        """One by its id; None: there is no such question, or it was answered before."""
+        """Returns the request with this id; None: it does not exist or was answered."""
         return self._questions.get(key)
 
     def answered(self, key: str) -> Question | None:
-        """Takes one out; None: there is no such question, or it was answered before."""
+        """Removes and returns a request; None: it does not exist or was answered."""
         question = self._questions.pop(key, None)
         if question is not None:
             self._bytes -= size_of(question.frame)
         return question
 
     def clear(self) -> None:
-        """Forgets all."""
+        """Removes all."""
         self._questions.clear()
         self._bytes = 0

@@ -1,6 +1,6 @@
-"""The members of a room, which a server lists page by page. Pure: the caller asks.
+"""Reads the members of a room, which a server lists page by page. Pure: the caller sends the requests.
 
-The rule it keeps: whatever a server answers, reading its pages comes to an end.
+The rule it keeps: reading ends, whatever a server answers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When a room is joined again that the server could not let in for the time being. Pure."""
+"""When to join a room again that the server could not let in for the time being. Pure."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ as it allows unless told otherwise, take less than three."""
 
 
 class Rejoins:
-    """The times of one client's rooms.
+    """The times at which one client's rooms are joined again.
 
     Args:
-        random: the dice.
+        random: the source of random numbers.
     """
 
     __slots__ = ("_next", "_random")
@@ -35,15 +35,16 @@ class Rejoins:
         self._next = 0.0
 
     def begin_again(self) -> None:
-        """The session is another one, and so is its rate."""
+        """The session is a new one, with a new rate limit."""
         self._next = 0.0
 
     def soon(self, room: Membership, now: float) -> None:
-        """The server has ended the membership for a reason that may have passed: the room is joined again soon."""
+        """The server has ended the membership for a reason that may have passed: sets an early time to join again."""
         room.retry_at = now + RETRY * self._random.uniform(0.5, 1.0)
 
     def later(self, room: Membership, error: RequestFailed, now: float) -> bool:
-        """The server has refused to let a room in again. Sets when to try once more; returns whether to try at all."""
+        """The server has refused to let the client into a room again. Sets the next time; returns whether there is
+        one."""
         after = 0.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
         if error.code == "rate_limited" and error.retry:
             # The rate is the client's and not the room's: were all to come again at once, all but the first would be

@@ -1,7 +1,7 @@
-"""A new token in place of one that runs out, and when to try again. Pure: clock and dice are arguments.
+"""Replaces a token that runs out, and decides when to try again. Pure: clock and random numbers are arguments.
 
-An attempt is a call of the application's function and then the server's answer to what it returned. There is one at a
-time, and it is for the connection that wanted it: the next upgrade shows a token of its own.
+An attempt is a call of the application's function and then the server's answer to the token. There is one at a time,
+and it belongs to its connection: the next upgrade shows a token of its own.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Renewal:
 
     @property
     def deadline(self) -> float | None:
-        """When `begins` has something to say; None: nothing is due."""
+        """The time at which to call `begins`; None: nothing is due."""
         if self._wanted_at is None or self._last_notice is None:
             return self._last_notice if self._wanted_at is None else self._wanted_at
         return min(self._wanted_at, self._last_notice)
@@ -69,18 +69,18 @@ class Renewal:
         return key
 
     def expires(self, now: float, seconds: float | None) -> None:
-        """The server says for how long the token is good; None: it does not."""
+        """The server says for how long the token is valid; None: it does not say."""
         self._lifetime = None if seconds is None else min(max(0.0, seconds), LONGEST)
         self._set_last_notice(now)
 
     def refused(self) -> bool:
-        """The upgrade was refused for its token. Whether that is worth another attempt: once for each connection."""
+        """The upgrade was refused because of its token. Returns whether to try again: once for each connection."""
         # Tokens run out while a client is away. With a new one it is once more the server's turn.
         was_refused, self._is_refused = self._is_refused, True
         return not was_refused
 
     def wanted(self, now: float, *, is_late: bool) -> None:
-        """The server wants a new token; `is_late`: the old one is no longer good."""
+        """The server asks for a new token. `is_late`: the old one has expired."""
         if self.is_asked or self.key is not None:
             # What is under way may be the answer to this, too.
             self._is_late = self._is_late or is_late
@@ -106,17 +106,17 @@ class Renewal:
         self.key = key
 
     def done(self) -> None:
-        """The server has taken it."""
+        """The server has accepted the token."""
         self.key = None
         self._is_late = False
         self._backoff.failures = 0
 
     def failed(self, now: float, after: float | None = None) -> None:
-        """The function has failed, or the server has refused what it returned.
+        """The function has failed, or the server has refused its token.
 
         Args:
             now: the time.
-            after: seconds that the server asked for.
+            after: seconds to wait that the server has asked for.
         """
         self.is_asked = False
         self.key = None

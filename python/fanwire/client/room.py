@@ -1,4 +1,4 @@
-"""A room as an application sees it. Everything it shows is in its `Feed`."""
+"""The public room. Its `Feed` has its state."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Room:
 
     @property
     def position(self) -> Position:
-        """`epoch` and `seq`. Store it, and give it to `join` as `since` to go on after the last message taken."""
+        """`epoch` and `seq`. Store it and give it to `join` as `since`, to continue after the last message taken."""
         return Position(self._feed.epoch, self._feed.seq)
 
     @property
@@ -108,8 +108,8 @@ class Room:
         return self._feed.ended
 
     async def leave(self) -> None:
-        """Ends the membership, and the iteration once the messages that came before are taken. Does nothing for a room
-        that has ended.
+        """Ends the membership, and the iteration after the messages that came before. Does nothing if the room has
+        ended.
 
         Raises:
             RequestFailed: the server refuses.
@@ -119,35 +119,38 @@ class Room:
             await self._feed.owner.leave(self._feed.name)
 
     def on_gap(self, callback: OnGap) -> OnGap:
-        """Calls it as soon as messages are known to be missed; it must not wait. Can be a decorator.
+        """Registers a callback for gaps, called as soon as messages are known to be missing. It must not block. Can be
+        used as a decorator.
 
-        What a full queue drops of a room that is not reliable is told by the next message alone."""
+        What a full queue drops of a room that is not reliable is reported by the next message alone.
+        """
         check_function("callback", callback)
         self._feed.on_gap.append(callback)
         return callback
 
     def on_behind(self, callback: OnBehind) -> OnBehind:
-        """Calls it with the room each time that the room falls behind, see `is_behind`; it must not wait. Can be a
-        decorator."""
+        """Registers a callback that gets the room each time it falls behind (`is_behind`). It must not block. Can be
+        used as a decorator."""
         check_function("callback", callback)
         self._feed.on_behind.append(callback)
         return callback
 
     def on_skipped(self, callback: OnSkipped) -> OnSkipped:
-        """Calls it when the server reports messages that it did not deliver; it must not wait. Can be a decorator."""
+        """Registers a callback for the server's reports of messages that it did not deliver. It must not block. Can be
+        used as a decorator."""
         check_function("callback", callback)
         self._feed.on_skipped.append(callback)
         return callback
 
     def on_member(self, callback: OnMember) -> OnMember:
-        """Calls it when a member joins or leaves; it must not wait. Can be a decorator."""
+        """Registers a callback for members that join or leave. It must not block. Can be used as a decorator."""
         check_function("callback", callback)
         self._feed.on_member.append(callback)
         return callback
 
     def on_end(self, callback: OnEnd) -> OnEnd:
-        """Calls it when the room ends, for whatever reason, and at once if it has ended; it must not wait. Can be a
-        decorator."""
+        """Registers a callback for the end of the room, called at once if it has ended. It must not block. Can be used
+        as a decorator."""
         check_function("callback", callback)
         if self._feed.ended is not None:
             callback(self._feed.ended)

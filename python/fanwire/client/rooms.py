@@ -69,30 +69,31 @@ class Rooms:
         return self._registry.deadline
 
     def is_leaving(self, name: str) -> bool:
-        """Whether the application has left it, and the server has not answered."""
+        """Whether the application has left the room, and the server has not answered."""
         room = self._registry.get(name)
         return room is not None and room.is_leaving
 
     def is_joined(self, name: str) -> bool:
-        """Whether it is joined or being joined, and not being left."""
+        """Whether the room is joined or being joined, and not being left."""
         room = self._registry.get(name)
         return room is not None and not room.is_leaving
 
     # What the application wants.
 
     def join(self, name: str, since: Position | None, *, is_new: bool = False) -> str:
-        """Asks for a room; returns the id. Of one that is being left nothing more is told, not even that it has ended.
+        """Sends a join; returns its id. If the room is being left, nothing more is told about the old membership, not
+        even its end.
 
         Args:
-            name: of the room.
-            since: where to go on.
-            is_new: whether it begins anew where it is joined already.
+            name: the name of the room.
+            since: the position to continue from.
+            is_new: whether a room that is joined already begins again.
 
         Raises:
-            ValueError: it is joined.
+            ValueError: the room is joined.
         """
         if self.is_joined(name) and not is_new:
-            raise ValueError(f"{name!r} is joined already")
+            raise ValueError(f"room {name!r} is joined already")
         room = Membership(name, since, self._clock)
         room.join_key = self._out.ask("join", check_room(name), since_of(since))
         self._registry.forget(name, RequestFailed("not_joined", LEFT_MEANWHILE))
@@ -100,7 +101,8 @@ class Rooms:
         return room.join_key
 
     def leave(self, name: str) -> str | None:
-        """Asks to leave a room; returns the id, None if it is not joined. A room is not left twice."""
+        """Sends a leave; returns its id. None: the room is not joined. A room that is being left returns the id of the
+        first leave."""
         room = self._registry.get(check_room(name))
         if room is None:
             return None
@@ -126,22 +128,22 @@ class Rooms:
                 self._registry.end(question.room)
 
     def fall_behind(self, name: str) -> None:
-        """The application has no place for more messages of a room, which is reliable: what comes is not kept."""
+        """The application's queue for a reliable room is full: new messages are not kept."""
         room = self._registry.get(name)
         if room is not None:
             room.fall_behind()
             self._registry.look(room)
 
     def catch_up(self, name: str) -> None:
-        """The application has place again: what it has missed is asked for."""
+        """The application's queue has space again: asks for the missed messages."""
         room = self._registry.get(name)
         if room is not None:
             room.has_place()
             self._registry.go_on(room)
 
     def refresh(self, name: str, now: float) -> bool:
-        """Newest values of a room have waited for the application for too long: they are asked for anew. Returns
-        whether they come again, so that those that wait are to be dropped."""
+        """The newest values of a room have waited for the application for too long: asks for them again. Returns
+        whether they come again; then drop those that wait."""
         room = self._registry.get(name)
         if room is None:
             return False
@@ -160,7 +162,7 @@ class Rooms:
     # What the server sends.
 
     def message(self, name: str, envelope: Envelope, now: float) -> None:
-        """A message of a room. One that was left may still have some under way."""
+        """Handles a message of a room. Messages of a room that was left may still be under way."""
         room = self._registry.get(name)
         if room is not None:
             self._came(room, room.message(envelope, now), now)
@@ -172,7 +174,8 @@ class Rooms:
             self._came(room, room.unreadable(envelope, now), now)
 
     def not_joined(self, envelope: Envelope, error: RequestFailed) -> None:
-        """The server has joined a room, and what it says of the room cannot be read: the room ends with an error."""
+        """The server has joined a room for the client, and its payload cannot be decoded: the room ends with an
+        error."""
         name = room_of(envelope)
         room = self._registry.get(name)
         # Without `re` it is the server's own wish, which an answer that is still to come overrules.
@@ -233,7 +236,7 @@ class Rooms:
                 self._registry.end(name, RoomEnded(name, info.reason, info.text))
 
     def skipped(self, envelope: Envelope) -> None:
-        """Messages of a room will not come."""
+        """The server reports messages of a room that it does not deliver."""
         room = self._registry.get(room_of(envelope))
         if room is not None:
             self._actions += room.skipped(envelope)
@@ -277,9 +280,9 @@ class Rooms:
     # What happens.
 
     def begin_again(self) -> list[bytes | str]:
-        """The server knows of no room any more. Returns first joins that were not answered, to be sent again.
+        """The server has no memberships any more. Returns the first joins that were not answered, to send them again.
 
-        Rooms that were joined before are asked for here.
+        Rooms that were joined before are joined again here.
         """
         self._registry.begin_again()
         self._rejoins.begin_again()
@@ -301,7 +304,7 @@ class Rooms:
         return again
 
     def tick(self, now: float) -> None:
-        """Some time has passed."""
+        """A deadline may have come."""
         for room in self._registry.due:
             is_wanted, actions = room.due(now)
             self._actions += actions
@@ -310,7 +313,7 @@ class Rooms:
             self._registry.look(room)
 
     def postpone(self, now: float) -> None:
-        """Nothing could come meanwhile: every grace begins anew."""
+        """Nothing could come meanwhile: every grace period begins again."""
         for room in self._registry.due:
             room.postpone(now)
 
@@ -319,7 +322,7 @@ class Rooms:
         self._registry.end_all(error)
 
     def _came(self, room: Membership, actions: list[Action], now: float) -> None:
-        """A message has come, and this follows."""
+        """Does what follows from a message."""
         self._actions += actions
         if not (actions and isinstance(actions[-1], Deliver)):
             # It reaches no queue, so it counts as taken at once: the server waits for what was not taken.

@@ -1,6 +1,6 @@
-"""A client at work: the machine and its driver, the calls that wait for an answer, the rooms and the messages.
+"""A running client: the machine and its driver, the calls that wait for an answer, the rooms and the messages.
 
-It does what the machine wants done for the application. `Client` shows it to the application.
+It does the machine's actions that are for the application. `Client` is its public side.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ logger = logging.getLogger("fanwire.client")
 
 
 class Runtime:
-    """One client, in the loop that it was started in.
+    """One client, in the event loop in which it was started.
 
     Args:
-        options: what `connect` was given.
+        options: the checked arguments of `connect`.
 
     Attributes:
         machine: decides.
-        driver: connects; there is none before the start.
+        driver: connects; it exists after the start.
         rooms: the rooms of the application.
-        messages: those to this client alone.
+        messages: the messages to this client alone.
         on_state: the callbacks of the application.
         unreadable: payloads that could not be decoded.
     """
@@ -85,7 +85,7 @@ class Runtime:
             Closed: the client was closed meanwhile.
         """
         if self._is_started:
-            raise RuntimeError("a client is entered once")
+            raise RuntimeError("a client can be entered once: make another one with fanwire.connect")
         self._is_started = True
         self._loop = asyncio.get_running_loop()
         options = self._options
@@ -128,7 +128,7 @@ class Runtime:
             await self.driver.finish()
 
     async def ask(self, send: Callable[[], str]) -> Any:
-        """Sends a message once there is room for it, and returns the answer.
+        """Sends a message once the limits allow it, and returns the answer.
 
         Args:
             send: gives the message to the machine; returns its id.
@@ -145,30 +145,30 @@ class Runtime:
     async def until_writable(self) -> None:
         """Waits until one more message may be sent."""
         if not self._is_started:
-            raise RuntimeError("a client is used within `async with`")
+            raise RuntimeError("a client must be used within `async with`")
         await self._gate.passed()
 
     async def answer(self, call: Call) -> Any:
-        """Sends what is to be sent, and waits for the answer to a call."""
+        """Does the pending actions, and waits for the answer to a call."""
         self.perform()
         return await call.wait()
 
     def perform(self) -> None:
-        """Sends what is to be sent."""
+        """Does the pending actions."""
         self.driver.perform()
 
     def report(self, room: str) -> None:
-        """The application has taken so much of a room that the server is to be told."""
+        """Reports to the server what the application has taken of a room."""
         self.machine.commands.report(room, self._loop.time())
         self.perform()
 
     def catch_up(self, room: str) -> None:
-        """The application has place for what it has missed of a room."""
+        """Asks for the missed messages of a room: the application has space for them."""
         self.machine.commands.catch_up(room)
         self.perform()
 
     def refresh(self, room: str) -> bool:
-        """Newest values have waited for too long. Returns whether all come again."""
+        """The newest values have waited for too long. Returns whether all of them come again."""
         return self.machine.commands.refresh(room, self._loop.time())
 
     async def leave(self, room: str) -> None:
@@ -178,11 +178,11 @@ class Runtime:
     # What the driver calls.
 
     def act(self, action: do.Action) -> None:
-        """Does what is not about the connection."""
+        """Does an action that is not about the connection."""
         _DO[type(action)](self, action)
 
     def performed(self) -> None:
-        """All that was to be done is done."""
+        """All pending actions are done: lets waiting callers pass."""
         self._gate.look()
 
     def _do_state(self, action: do.StateChanged) -> None:

@@ -1,4 +1,4 @@
-"""Both counts of a session, and the own frames that the server may not have. Pure."""
+"""The counts of a session, and the client's own frames that the server may not have. Pure."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class Session:
 
     @property
     def is_full(self) -> bool:
-        """Whether more waits for the server's acknowledgement than should. The bytes of withdrawn frames count, as they
-        may still lie in the connection's buffer; their number does not, or calls that gave up would block others."""
+        """Whether too much waits for the server's acknowledgement. The bytes of withdrawn frames count, because they
+        may still be in the connection's buffer. Their number does not, or cancelled calls would block others."""
         waiting = len(self._frames) - len(self._withdrawn)
         return waiting >= self._max_frames or self._bytes >= self._max_bytes
 
     @property
     def is_ack_due(self) -> bool:
-        """Whether the server is to be told what was received."""
+        """Whether to send `received` now."""
         return self.received - self._acked >= self._ack_frames or self._unacked_bytes >= self._ack_bytes
 
     @property
@@ -65,7 +65,7 @@ class Session:
         return self.before + self.received
 
     def forget(self) -> None:
-        """Ends it: both counts are 0, no frame is kept."""
+        """Ends the session: both counts are 0, and no frame is kept."""
         self.id = None
         self.before += self.received
         self.received = 0
@@ -79,24 +79,24 @@ class Session:
         self._sent = 0
 
     def welcomed(self, welcome: Welcome) -> None:
-        """Takes the server's first message; `unsent` is what it lacks.
+        """Handles the server's welcome; `unsent` then returns what the server lacks.
 
         Raises:
-            ProtocolError: it resumes what was never begun, or counts what was never sent.
+            ProtocolError: the server resumes another session, or counts messages that were not sent.
         """
         if not welcome.resumed:
             self.forget()
             self.id = welcome.session
         elif welcome.session != self.id:
-            raise ProtocolError("another session was resumed")
+            raise ProtocolError("the server resumed another session than was asked for")
         else:
             if welcome.received < self._base:
-                raise ProtocolError("the server has lost what it acknowledged")
+                raise ProtocolError("the server has fewer messages than it acknowledged before")
             self.acknowledged(welcome.received)
             self._sent = welcome.received
             self._drop_withdrawn()
         if welcome.received > self._sent:
-            raise ProtocolError("the server counts what was never sent")
+            raise ProtocolError("the server counts more messages than were sent")
         self._ack_frames = welcome.ack_frames
         self._ack_bytes = welcome.ack_bytes
 
@@ -107,7 +107,7 @@ class Session:
         self._unacked_bytes += size
 
     def told(self) -> int:
-        """The server is told; returns the count of what was received."""
+        """The count is reported to the server; returns it."""
         self._acked = self.received
         self._unacked_bytes = 0
         return self.received
@@ -118,10 +118,10 @@ class Session:
         self._bytes += size_of(frame)
 
     def withdraw(self, frame: bytes | str) -> bool:
-        """Takes back a frame. Returns whether no connection was given it: then it is as if it had never been pushed.
+        """Takes a frame back. Returns whether no connection was given it; then it is as if it had never been pushed.
 
-        One that was given to a connection counts, as the server may have it. It is not sent again if a resumed session
-        shows that the server lacks it: neither side has counted it then.
+        A frame that was given to a connection counts, because the server may have it. If a resumed session shows that
+        the server lacks it, it is not sent again: then neither side has counted it.
         """
         try:
             place = self._frames.index(frame)
@@ -144,13 +144,13 @@ class Session:
         return frames
 
     def acknowledged(self, count: int) -> None:
-        """The server has so many of the own frames.
+        """The server has received so many of the client's frames.
 
         Raises:
-            ProtocolError: there were never so many.
+            ProtocolError: fewer were sent.
         """
         if count > self._sent:
-            raise ProtocolError("the server counts what was never sent")
+            raise ProtocolError("the server counts more messages than were sent")
         while self._base < count:
             frame = self._frames.popleft()
             self._withdrawn.discard(frame)
@@ -158,7 +158,7 @@ class Session:
             self._base += 1
 
     def _drop_withdrawn(self) -> None:
-        """All frames are such as the server lacks."""
+        """Removes the withdrawn frames. The server lacks all frames that are kept now."""
         if self._withdrawn:
             self._frames = deque(frame for frame in self._frames if frame not in self._withdrawn)
             self._bytes = sum(map(size_of, self._frames))

@@ -1,4 +1,4 @@
-"""Where a loop of the application waits for the messages of a queue."""
+"""An application's loop waits here for the messages of a queue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ then, and what has come is read."""
 
 
 class Stream:
-    """The messages of a queue in their order, up to the end.
+    """The messages of a queue in their order, up to its end.
 
     Args:
         queue: has the messages. Call `wake` after each message that is put into it.
@@ -36,7 +36,7 @@ class Stream:
         self._ready.set()
 
     def end(self, error: Exception | None = None) -> None:
-        """Nothing more comes; what waits is still handed out, and then the error raised."""
+        """Ends the stream. Waiting messages are still returned, and then the error is raised."""
         if self._is_ended:
             return
         self._is_ended = True
@@ -44,11 +44,11 @@ class Stream:
         self._ready.set()
 
     async def next(self) -> tuple[Message, str]:
-        """The next message, with its note.
+        """Returns the next message with its note.
 
         Raises:
-            StopAsyncIteration: there is none any more.
-            FanwireError: nor will there be, and this is why.
+            StopAsyncIteration: there are no more messages.
+            FanwireError: there are no more messages, for this reason.
         """
         if time.monotonic() > self._turn_ends:
             await asyncio.sleep(0)

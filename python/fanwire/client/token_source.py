@@ -1,4 +1,4 @@
-"""The application's function for tokens. Whatever it does, an attempt has a result: a token, or an error."""
+"""Calls the application's function for tokens. Each attempt has a result: a token or an error."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ async def fetch_token(function: Callable[[], str | Awaitable[str]], timeout: flo
     """Calls the function and returns its token.
 
     Args:
-        function: of the application; it may be a coroutine function.
+        function: the application's function; it may be a coroutine function.
         timeout: seconds that a coroutine may take.
 
     Raises:
-        TypeError, ValueError: it has returned what is no token.
-        asyncio.TimeoutError: it takes too long.
-        RuntimeError: it was cancelled, or has raised what is no `Exception`.
-        Exception: what it has raised.
+        TypeError, ValueError: the function has returned something that is not a token.
+        asyncio.TimeoutError: the function did not return in time.
+        RuntimeError: the function was cancelled, or has raised something that is not an `Exception`.
+        Exception: the exception of the function.
     """
     # In a task of its own: a CancelledError that it raises must not look like a cancellation of the caller.
     call = asyncio.get_running_loop().create_task(_call(function))
@@ -38,14 +38,14 @@ async def fetch_token(function: Callable[[], str | Awaitable[str]], timeout: flo
             call.cancel()
             await asyncio.wait([call], timeout=LEAVE_TIMEOUT)
     if not done:
-        raise asyncio.TimeoutError("the token's function takes too long")
+        raise asyncio.TimeoutError(f"the token function did not return within {timeout:g} seconds (open_timeout)")
     if call.cancelled():
-        raise RuntimeError("the token's function was cancelled")
+        raise RuntimeError("the token function was cancelled")
     error = call.exception()
     if error is not None:
         if isinstance(error, Exception):
             raise error
-        raise RuntimeError(f"the token's function raised {error!r}") from error
+        raise RuntimeError(f"the token function raised {error!r}") from error
     return check_token(call.result())
 
 

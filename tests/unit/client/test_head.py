@@ -40,7 +40,7 @@ def test_a_value_of_a_header_with_such_a_character_is_refused(odd: str) -> None:
 @pytest.mark.parametrize("odd", [*ODD, " ", "\t", ":", "(", '"'])
 @pytest.mark.parametrize("form", ["{}", "X{}", "{}X"])
 def test_a_name_of_a_header_is_a_token_of_rfc_9110(odd: str, form: str) -> None:
-    with pytest.raises(ValueError, match="no token of RFC 9110"):
+    with pytest.raises(ValueError, match=r"names that are tokens \(RFC 9110"):
         connect("ws://localhost", headers={form.format(odd): "a"})
 
 
