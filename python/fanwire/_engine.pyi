@@ -1,8 +1,11 @@
-"""The native half of fanwire: sockets, framing, limits, fan-out and every connection's queues, on threads of its own.
+"""The native half of fanwire: sockets, framing, limits, fan-out and the queues of all connections, on its own threads.
 
-Only plain values cross this border. Every method may be called from any thread, none calls back into Python, and none
-waits for a client. A connection id that is stale or was never given out makes a call do nothing: connections end at
-any moment, so that race is normal.
+Only plain values cross this border. Every method may be called from any thread, none calls Python, and none waits for a
+client. A call with the id of a connection that has ended, or never existed, does nothing: connections end at any
+moment, so this is normal.
+
+Words: a *newcomer* is a connection whose upgrade is not answered yet. A *hosted* link is one whose socket the host, the
+Python process, reads and writes (TLS). A *parked* session has lost its link and waits for its client.
 """
 
 from collections.abc import Sequence
@@ -26,69 +29,69 @@ __all__ = [
 ]
 
 def check_json(document: bytes, max_nesting: int) -> tuple[str, str] | None:
-    """Checks that bytes are a JSON document which MessagePack can hold exactly; docs/values.md says what that is.
+    """Checks that bytes are a JSON document that MessagePack can hold exactly (docs/values.md).
 
     Args:
-        document: UTF-8.
+        document: the document in UTF-8.
         max_nesting: levels of lists and maps that it may have, at most 256.
 
     Returns:
-        None, or the path of the value that is wrong, such as `$.orders[3].price`, and a text that says what it must be.
+        None, or the path of the wrong value, such as `$.orders[3].price`, and a text that says what it must be.
     """
 
 def glance(document: bytes, max_nesting: int) -> int:
-    """What is quickly seen of a JSON document that an encoder has written.
+    """Quickly looks at a JSON document that an encoder has written.
 
     Args:
-        document: a JSON document.
+        document: the document.
         max_nesting: as in `check_json`.
 
     Returns:
-        The sum of 1 if `null` stands in it, be it in a string, and 2 if it has more levels than that.
+        The sum of 1 if it contains `null`, even inside a string, and of 2 if it has more levels than `max_nesting`.
     """
 
 def is_surely_finite(value: object) -> bool:
-    """Whether a value is made of dict, list, str, int, bool, None and finite floats alone; false of any other type."""
+    """Whether a value consists only of dict, list, str, int, bool, None and finite floats. False for any other type."""
 
 def json_to_msgpack(document: bytes, max_nesting: int) -> bytes | tuple[str, str]:
-    """Translates a JSON document to MessagePack, every value exactly.
+    """Translates a JSON document to MessagePack exactly.
 
     Returns:
-        The MessagePack document, or what is wrong, as `check_json` says it.
+        The MessagePack document, or the path and the text of `check_json`.
     """
 
 def payload_of(frame: bytes, is_json: bool) -> tuple[int, int] | None:
-    """Where the payload of an envelope begins and ends, however deep or broken it is; None if there is none."""
+    """Returns where the payload of an envelope begins and ends, however deep or broken it is; None: it has none."""
 
 def msgpack_to_json(document: bytes, max_nesting: int) -> bytes | tuple[str, str]:
-    """Translates a MessagePack document to JSON, every value exactly.
+    """Translates a MessagePack document to JSON exactly.
 
     Returns:
-        The JSON document, or what is wrong, as `check_json` says it: JSON has no bytes, extensions, keys that are no
-        strings, or floats that are not finite.
+        The JSON document, or the path and the text of `check_json`. JSON has no bytes, extensions, keys other than
+            strings, or floats that are not finite.
     """
 
 class FanwireError(Exception):
-    """What all exceptions of fanwire derive from; `fanwire/errors.py` draws the tree."""
+    """The base class of all exceptions of fanwire; `fanwire/errors.py` draws the tree."""
 
 class Closed(FanwireError):
-    """The caller used a server that is not running, or a client that is closed. Of the engine: it was shut down, or
-    belongs to the process that this one was forked from."""
+    """The caller used a server that is not running, or a client that is closed. For the engine: it was shut down, or
+    the process was forked."""
 
 class Overloaded(FanwireError):
-    """A bounded queue or table is full. Nothing was queued and no sequence number was taken; the caller tries again
+    """A bounded queue or table is full. Nothing was queued and no sequence number was used; the caller tries again
     later.
 
     Attributes:
-        limit: the field of `Config` that sets the limit, such as "max_rooms"; "queue_bytes" for either limit of a
+        limit: the field of `Config` that sets the limit, such as "max_rooms"; "queue_bytes" for both limits of a
             shard's queue, "max_connections" for the table of connections.
     """
 
     limit: str
 
 class RoomFull(Overloaded):
-    """The room has as many members as it may have: `limit` is "max_members", see `Server.room`. The caller tries again
-    when a member has left."""
+    """The room has reached its `max_members` (`Server.room`); `limit` is "max_members". The caller tries again when a
+    member has left."""
 
 class EngineFailed(FanwireError):
     """A thread of the engine has panicked: a bug in fanwire. Every later call raises this; the operator restarts the
@@ -96,55 +99,58 @@ class EngineFailed(FanwireError):
 
 @final
 class Engine:
-    """Rooms, connections and the threads that read and write them.
+    """Rooms, connections, and the threads that read and write them. Sizes are in bytes, durations in seconds, rates per
+    second.
 
     Args:
-        shards: threads, 1 to 1,023. A connection belongs to one of them for its life.
-        connection_bytes: may wait for one connection, 256 bytes of overhead per message included.
-        replay_bytes: a session keeps of what was sent and not acknowledged, overhead included.
-        engine_bytes: may wait for all connections; a shared message counts once, plus 16 bytes for each reference.
-        history_bytes: all rooms together keep in their histories.
-        max_rooms: rooms at once.
+        shards: writing threads, 1 to 1,023. A connection belongs to one of them for its whole life.
+        connection_bytes: bytes that may wait for one connection, 256 bytes of overhead per message included.
+        replay_bytes: sent and unacknowledged bytes that a session keeps, overhead included.
+        engine_bytes: bytes that may wait for all connections; a shared message counts once, plus 16 bytes for each
+            reference.
+        history_bytes: bytes of the histories of all rooms together.
+        max_rooms: rooms at the same time.
         queue_items: publishes and sends that may wait for one shard.
-        queue_bytes: bytes of the same.
+        queue_bytes: bytes of the publishes and sends that may wait for one shard.
         unsent_bytes: `TCP_NOTSENT_LOWAT` of every socket (tcp(7)).
-        write_timeout: `TCP_USER_TIMEOUT` of every socket (tcp(7)), in seconds.
-        ping_interval: from one ping to the next, in seconds; 0 sends none.
-        ping_timeout: from a ping to the end of a connection that has not answered, in seconds.
-        close_timeout: from the first thought of closing to the end of a connection, in seconds; once more as long as
-            the peer takes at least `min_rate` of what waits.
-        min_rate: bytes a second that have to move, either way, for a peer that answers no ping to count as alive.
-        slow_code: the close code for a connection over its limit.
-        max_nesting: levels of lists and maps in a message from another node; one with more is no message.
+        write_timeout: `TCP_USER_TIMEOUT` of every socket (tcp(7)).
+        ping_interval: seconds between two pings; 0: no pings.
+        ping_timeout: seconds from a ping to the end of a connection that has not answered.
+        close_timeout: seconds from the decision to close a connection to its end; it starts again as long as the peer
+            takes at least `min_rate` of what waits.
+        min_rate: bytes a second, in either direction, that prove a peer alive that answers no ping.
+        slow_code: the close code of a connection over its limit.
+        max_nesting: levels of lists and maps in a message from another node; a deeper message is refused.
         max_message: bytes of a client's message, all fragments together.
-        max_fragments: of a client's message.
-        message_timeout: from the beginning of a client's message to its end, in seconds, and a second more for each
-            `min_rate` bytes that have come.
-        inbox_messages: of one client that may wait for the host.
-        inbox_bytes: bytes of the same, with 64 for each message.
-        inbound_bytes: of all messages that are coming or wait for the host; then only clients are read that have none
-            waiting, and one whose message is coming is closed with 1013.
-        message_rate, message_burst: messages of one client in a second, and at once; 0: no limit. Those of a session
-            that are too many come with the seconds to wait; other clients are not read for as long.
-        byte_rate, byte_burst: bytes of the same.
+        max_fragments: fragments of a client's message.
+        message_timeout: seconds from the beginning of a client's message to its end, and one second more for each
+            `min_rate` bytes received.
+        inbox_messages: messages of one client that may wait for the host.
+        inbox_bytes: bytes of these messages, with 64 bytes of overhead each.
+        inbound_bytes: bytes of all messages that are unfinished or wait for the host. Above it only clients without
+            waiting messages are read, and a client with an unfinished message is closed with 1013.
+        message_rate, message_burst: messages of one client per second, and at once; 0: no limit. A session's messages
+            over the rate come with the seconds to wait; other clients are not read for that time.
+        byte_rate, byte_burst: bytes of one client per second, and at once; 0: no limit.
         ping_rate, ping_burst: pings and pongs of one client; more are not answered.
         max_refused: messages over their rate until a connection is closed with 1008. A ping counts for ten.
-        dry_run: rates, and limits of connections, are only counted, see `stats`.
+        dry_run: rates, and limits of connections, are only counted; see `stats`.
         max_head: bytes of a request head; a larger one is answered with 431.
-        handshake_timeout: for a request head to come, in seconds; later it is answered with 408.
-        max_connections: connections at once, requests of the application's HTTP included; more are answered with 503.
-            0: no limit, as in all that follow.
-        handshake_rate, handshake_burst: new connections in a second, and at once; more are answered with 503.
+        handshake_timeout: seconds for a request head to come; then it is answered with 408.
+        max_connections: connections at the same time, including plain HTTP; more are answered with 503. 0: no limit, as
+            in all the following.
+        handshake_rate, handshake_burst: new connections per second, and at once; more are answered with 503.
         max_address_connections: connections from one address, or one /64 of IPv6; more are answered with 429.
-        address_handshake_rate, address_handshake_burst: new connections from one of these.
-        hosts: the names in `Host` that are the server's; others are answered with 421. None: any.
+        address_handshake_rate, address_handshake_burst: new connections from one address, as in
+            `max_address_connections`.
+        hosts: the names of the server in `Host`; others are answered with 421. None: any name.
         origins: the values of `Origin` that are let in; others are answered with 403. None: all, but cookies are
-            believed only of the server's own.
-        trusted_proxies: addresses and networks that are believed when they say for whom they ask; "unix": all peers of
-            Unix sockets.
-        prefix: of all paths, such as "/rt", which a request may have or not.
-        mount: what comes after it in the paths that are ours, such as "/fanwire". Requests with others are the
-            application's, upgrades as well.
+            believed only from the server's own origin.
+        trusted_proxies: addresses and networks of proxies that may name their clients; "unix": all peers of Unix
+            sockets.
+        prefix: the prefix of all paths, such as "/rt". A request may come without it.
+        mount: what follows it in Fanwire's own paths, such as "/fanwire". Other paths belong to the application,
+            upgrades included.
 
     Raises:
         ValueError: a value is out of range.
@@ -199,59 +205,58 @@ class Engine:
         mount: str = "",
     ) -> Engine: ...
     def fileno(self) -> int:
-        """The descriptor that is readable until `events` has returned nothing: an eventfd, or a pipe."""
+        """Returns the descriptor (an eventfd or a pipe) that is readable until `events` has returned nothing."""
 
     def events(self, most: int = 1024, held: int = 0) -> list[tuple[str, int, Any]]:
-        """What has happened since the last call, as `(kind, link, detail)`; of one link in its order. Messages that
-        were returned before count as handled.
+        """Returns the events since the last call, as `(kind, link, detail)`; those of one link are in order. The
+        messages of the call before now count as handled.
 
-        A connection is named by its link: its id or, after `resume`, what that returned. A session without a link is
-        named by its id.
+        A connection is named by its link: its id or, after `resume`, the id that `resume` has returned. A session
+        without a link is named by its own id. One call returns at most four events `"request"`, `"http"` and `"tls"`
+        together.
+
+        * `"messages"`: messages of the client. The detail is `(bytes, messages)`. A message is bytes or str, or a pair
+          of it and the seconds to wait if it came too fast. A pair of two numbers stands for messages that came too
+          fast and were refused already: how many, and their bytes.
+        * `"peer_closed"`: the client's close frame; the detail is `(code, reason)`. It was answered, unless a session's
+          code is 4000 to 4499: then the host calls `retire` or `close`.
+        * `"broke"`: the client broke a rule, and its connection is closed with the detail, `(code, reason)`. If
+          messages came just before, it is closed half a second later, unless the host closes it first.
+        * `"closing"`: the engine has begun to close a connection; the detail is the reason: `"slow"` or `"budget"`.
+        * `"closed"`: the engine has ended a connection, whose id is now stale. The detail is `"unanswered"`, `"close
+          timeout"`, `"reset"`, `"eof"` (without a close frame), `"over"` (after both close frames) or `"cut"`; for a
+          parked session `"slow"` or `"budget"`. It also comes for a retired link.
+        * `"ended"`: a connection has ended, for any reason. It is named by its id, and the event comes once, before a
+          `"closed"`. The detail is `(messages, bytes, drops)`: what was sent over all its links, and the dropped
+          messages by reason, see `stats`.
+        * `"parked"`: the link of a session is lost, with the details of `"closed"`.
+        * `"resumed"`: a session goes on over the link; the detail is the session's id.
+        * `"refused"`: a session cannot be resumed. The link is a new connection; the detail is `(session, reason)`: the
+          session's id, and a reason of `resume`.
+        * `"data"`: bytes to write to a hosted link.
+        * `"read"`: so many of the bytes given to a hosted link by `feed` were processed.
+        * `"finish"`: a hosted link has received all its bytes, and the client has closed it.
+        * `"request"`: a newcomer asks for a WebSocket, within all limits and rules. It is not read until `accept`,
+          `resume` or `refuse`. The detail is `(target, headers, remote, is_secure, is_origin_allowed, subprotocol)`:
+          path and query without `prefix` and `mount`; the header lines as they came, each with its CRLF; the client's
+          address, "" for a Unix socket; whether it speaks TLS, perhaps to a trusted proxy; whether its cookies may be
+          believed; the subprotocol of the answer, or None.
+        * `"gone"`: a newcomer of a `"request"` has disconnected; the detail is None.
+        * `"http"`: a newcomer's request is not for Fanwire. The detail is `(fd, data, peer, is_secure)`. The
+          non-blocking socket belongs to the host, which reads on after `data`, closes it and then calls `left`. The
+          descriptor is None if the host has the transport already (TLS).
+        * `"tls"`: a newcomer came to a listener with TLS. The detail is `(fd, peer)`; the socket belongs to the host.
+          The host speaks TLS and passes the decrypted bytes by `feed(id, id, data)`, None at the end. Then `"data"`,
+          `"read"`, `"finish"` and the other events come as for other links and newcomers.
+        * `"turned_away"`: for the log: a newcomer was refused. The detail is `(remote, status, reason, suppressed)`;
+          `suppressed` is the number of refusals before without an event: after the first 50 there is one event a
+          second. The status 0 means that accepting has failed, or works again; the reason says which. The link is 0.
+        * `"failed"`: a thread has panicked; the detail is a text, the link is 0.
 
         Args:
-            most: messages, about, and a megabyte of them. Each connection that has some waiting has eight at a time,
-                and then the next; more where all of them send much.
-            held: bytes of messages that the host keeps, which count for `inbound_bytes`.
-
-        * `"messages"`: messages of the client; the detail is `(bytes, messages)`, where a message is bytes or str or,
-          if it came too fast, a pair of that and the seconds to wait. A pair of two numbers stands for messages in this
-          place that came too fast and were refused already: how many, and their bytes.
-        * `"peer_closed"`: the client's close frame; the detail is `(code, reason)`. It was answered, unless a session's
-          code is 4000 to 4499: then the host decides, and calls `retire` or `close`.
-        * `"broke"`: the client broke a rule, and its connection is closed with the detail, `(code, reason)`. Where
-          messages came just before, it is closed half a second later, unless the host does that before.
-        * `"closing"`: the engine has begun to close a connection; the detail says why: `"slow"` or `"budget"`.
-        * `"closed"`: it has ended one, whose id is stale now: `"unanswered"`, `"close timeout"`,
-          `"reset"`, `"eof"` (without a close frame), `"over"` (after both) or `"cut"`, and of a parked session `"slow"`
-          or `"budget"`. Also of a link that was retired.
-        * `"ended"`: a connection has ended, whoever ended it. It is named by its id, and the event comes once, before
-          `"closed"` if that follows. The detail is `(messages, bytes, drops)`: what it was sent over all its links,
-          and how many messages were dropped, by reason; see `stats`.
-        * `"parked"`: the link of a session is lost, for the same reasons.
-        * `"resumed"`: a session goes on over the link; the detail is the session's id.
-        * `"refused"`: it cannot; the link is a connection of its own; the detail is `(session, reason)`: the id of the
-          session, and one of the reasons that `resume` has.
-        * `"data"`: bytes to write to a hosted link.
-        * `"read"`: so many bytes of what was fed of a hosted link were looked at.
-        * `"finish"`: a hosted link has had all its bytes, and the client has closed it.
-        * `"request"`: a newcomer asks to become a WebSocket, and limits and rules let it pass. It waits for `accept`,
-          `resume` or `refuse`, and is not read meanwhile. The detail is `(target, headers, remote, is_secure,
-          is_origin_allowed, subprotocol)`: path and query without `prefix` and `mount`; the header lines as they came,
-          each with its CRLF; the client's address, "" for a Unix socket; whether it speaks TLS, perhaps to a trusted
-          proxy; whether its cookies may be believed; the subprotocol that the answer names, or None.
-        * `"gone"`: a newcomer has gone of which there was such an event; the detail is None.
-        * `"http"`: a newcomer's request is not ours. The detail is `(fd, data, peer, is_secure)`. The socket, in
-          non-blocking mode, is the host's, which reads on after `data`, closes it and then calls `left`. The descriptor
-          is None where the host has the transport already, see below.
-        * `"tls"`: a newcomer came to a listener with TLS. The detail is `(fd, peer)`; the socket is the host's. It
-          speaks TLS there, and hands over what it decrypts by `feed(id, id, data)`, None at the end. `"data"`,
-          `"read"`, `"finish"` and all of the above follow as they do for other links and newcomers.
-        * `"turned_away"`: for the log; the detail is `(remote, status, reason, suppressed)`. So many newcomers were
-          refused before of which there was no event: after the first 50 there is one a second. Status 0: from
-          now on connections cannot be accepted, or they can again; the reason says so, once each. The link is 0.
-        * `"failed"`: a thread has panicked; the detail is a text, the link 0.
-
-        There are at most four events `"request"`, `"http"` and `"tls"` in one call.
+            most: messages to return, about, and at most about a megabyte. Each connection with waiting messages gets
+                eight at a time in turn; more where all of them send much.
+            held: bytes of messages that the host still keeps; they count for `inbound_bytes`.
         """
 
     def add_rule(
@@ -265,22 +270,23 @@ class Engine:
         history_bytes: int,
         history_age: float,
     ) -> None:
-        """Gives rooms that match a pattern their settings, unless an earlier pattern does. `*` is any characters.
+        """Sets the settings of the rooms whose names match a pattern. The first matching pattern counts; `*` stands for
+        any characters.
 
-        Rooms that exist keep the settings they have.
+        Rooms that exist keep their settings.
 
         Args:
-            pattern: of names.
-            delivery: the class of their messages.
-            max_keys: keys of a room of latest values.
+            pattern: the pattern of names.
+            delivery: the delivery class of their messages.
+            max_keys: keys of a `latest` room.
             max_members: members of a room.
-            history: messages kept for those who come back; 0 keeps none.
-            history_bytes: bytes of the same.
-            history_age: for how long, in seconds.
+            history: messages that a room keeps; 0: none.
+            history_bytes: bytes of these messages.
+            history_age: seconds for which they are kept.
 
         Raises:
-            ValueError: there is no such delivery class.
-            Closed: after `shutdown`, or in a forked process.
+            ValueError: the delivery class is unknown.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def open(
@@ -295,64 +301,65 @@ class Engine:
         rest: bytes = ...,
         rate: float = 1.0,
     ) -> int:
-        """Takes a connection by its connected socket, and returns its id. The engine keeps a duplicate.
+        """Takes a connection by its connected socket, and returns its id. The engine keeps a duplicate of the
+        descriptor.
 
-        Sets `TCP_NODELAY`, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`. From here on only the engine reads and writes
-        it; the caller closes its own descriptor.
+        Sets `TCP_NODELAY`, `TCP_NOTSENT_LOWAT` and `TCP_USER_TIMEOUT`. From now on only the engine reads and writes the
+        socket; the caller closes its own descriptor.
 
         Args:
-            fd: the socket. None, or with a `window`: the host writes what it gets by `"data"` events, and hands over
-                what it reads by `feed`. The socket is only asked how much of it the peer has.
+            fd: the socket. None, or any with a `window`: a hosted link: the host writes the bytes of `"data"` events
+                and passes what it reads to `feed`. The socket is then only asked how much the peer has received.
             codec: "raw": messages as they are; "json" or "msgpack": in envelopes.
-            window: bytes that are under way to the host at most, until it calls `grant`.
-            session: the connection has a session, which goes on when its link is lost, by `resume`.
+            window: bytes that may be under way to the host until it calls `grant`; 0: the link is not hosted.
+            session: the connection has a session, which survives its link (`resume`).
             greeting: bytes that are sent first.
             first: an envelope that follows.
-            rest: what was read already.
-            rate: how many times as much as others the client may send; 0: as much as it likes.
+            rest: bytes that were already read.
+            rate: factor of the client's rate limits; 0: no limit.
 
         Raises:
-            ValueError: the number is negative, or there is no such codec.
-            OSError: it is no socket, or no descriptor is left.
-            Overloaded: four million connections per shard are there.
-            Closed: after `shutdown`, or in a forked process.
+            ValueError: a number is negative, or the codec is unknown.
+            OSError: the descriptor is not a socket, or none is left.
+            Overloaded: there are four million connections per shard.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def listen(self, fd: int, *, tls: bool = False, proxy_protocol: bool = False) -> None:
-        """Accepts connections from a listening socket, TCP or Unix. The engine keeps a duplicate, and sets the mode and
-        the options that it needs on what both have in common.
+        """Accepts connections from a listening socket, TCP or Unix. The engine keeps a duplicate of the descriptor, and
+        sets the mode and the options that it needs on the shared socket.
 
         Args:
             fd: the socket.
-            tls: its clients begin with TLS, which the host speaks.
+            tls: its clients speak TLS, which the host decrypts.
             proxy_protocol: its clients are trusted proxies, which begin with a header of the PROXY protocol.
 
         Raises:
             ValueError: the socket does not listen.
-            OSError: it is no socket, or no descriptor is left.
-            Closed: after `shutdown`, or in a forked process.
+            OSError: the descriptor is not a socket, or none is left.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def stop_listening(self) -> None:
-        """Accepts no more, and closes the engine's listening sockets. A newcomer whose head is not whole is refused
+        """Stops accepting, and closes the engine's listening sockets. A newcomer whose head is not complete is refused
         with 503 when it is."""
 
     def set_ready(self, is_ready: bool) -> None:
-        """What `GET /readyz` of a newcomer is answered with that a limit refuses; at first, not ready."""
+        """Sets the answer to `GET /readyz` of newcomers that a limit refuses. The default is not ready."""
 
     def accept(self, request: int, session: str | None = None, first: bytes = ..., rate: float = 1.0) -> int | None:
-        """Lets a newcomer in: sends it the 101, and returns the id of its connection; None if it has gone.
+        """Lets a newcomer in: sends the 101 and returns the id of the connection; None: it has disconnected.
 
         Args:
-            request: its id.
-            session: the codec of its session, "json" or "msgpack"; None: it has none.
+            request: the newcomer's id.
+            session: the codec of its session, "json" or "msgpack"; None: no session.
             first: an envelope that follows the 101.
-            rate: how many times as much as others the client may send; 0: as much as it likes.
+            rate: factor of the client's rate limits; 0: no limit.
 
         Raises:
-            ValueError: there is no such codec.
-            Overloaded: four million connections per shard are there.
-            Closed: after `shutdown`, or in a forked process.
+            ValueError: the codec is unknown.
+            Overloaded: there are four million connections per shard.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def resume(
@@ -366,60 +373,60 @@ class Engine:
         close: tuple[int, str],
         rate: float = 1.0,
     ) -> int | None:
-        """Lets a newcomer in as the next link of a session. Returns the link's id, or None if it has gone. `"resumed"`
-        or `"refused"` follows.
+        """Lets a newcomer in as the next link of a session. Returns the link's id; None: it has disconnected.
+        `"resumed"` or `"refused"` follows.
 
-        The link that the session still has is closed as by `retire`. What the client has not received comes again, then
-        what has waited.
+        A link that the session still has is closed as by `retire`. The messages that the client has not received are
+        sent again, then those that wait.
 
         Args:
             conn: the session's connection.
             request: as in `accept`.
             session: the newcomer's codec.
             received: how many messages of the session the client has received.
-            accepted: an envelope that follows the 101 when the session goes on.
-            refused: one for each reason, of which one follows when it cannot. `"closed"`: the session has ended, or is
-                about to. `"overflow"`: more waited for it than may, or some of what is missing is not kept. `"codec"`:
-                it speaks another one. The link is a connection of its own then, by the id returned, with a session. The
-                old session is for the host to end.
-            close: close code and reason for the link that the session has still.
+            accepted: an envelope that follows the 101 if the session is resumed.
+            refused: an envelope for each reason, of which one follows if it is not. `"closed"`: the session has ended
+                or is about to. `"overflow"`: too much waited for it, or missing messages are not kept. `"codec"`: it
+                uses the other codec. The link is then a new connection with a session, under the returned id; the host
+                ends the old session.
+            close: close code and reason for the session's present link.
             rate: as in `accept`.
 
-        Raises: as `accept`; ValueError also when a reason has no envelope, or `conn` is no connection.
+        Raises: as `accept`; ValueError also if a reason has no envelope, or `conn` is not a connection.
         """
 
     def refuse(self, request: int, status: int, headers: Sequence[str] = ..., reason: str = "") -> None:
-        """Answers a newcomer with a status, and closes its connection; does nothing if it has gone.
+        """Answers a newcomer with an HTTP status, and closes its connection. Does nothing if it has disconnected.
 
         Args:
-            request: its id.
-            status: of HTTP; 401 gets a `WWW-Authenticate`.
+            request: the newcomer's id.
+            status: the HTTP status; 401 gets a `WWW-Authenticate`.
             headers: lines of the answer, such as "Retry-After: 1".
-            reason: for the `"turned_away"` event. The client is not told.
+            reason: for the `"turned_away"` event. The client does not see it.
         """
 
     def take_back(self, request: int, fd: int, data: bytes) -> None:
-        """The client of an `"http"` event asks to become a WebSocket, over the same connection. It is a newcomer again,
-        by the same id and in the place that it has; `left` is not called for it. The engine keeps a duplicate of the
-        descriptor. Does nothing if there was no such event.
+        """Takes the connection of an `"http"` event back: its client asks for a WebSocket. It is a newcomer again, with
+        the same id and place; `left` is not called for it. The engine keeps a duplicate of the descriptor. Does nothing
+        if there was no such event.
 
         Args:
-            request: its id.
+            request: the newcomer's id.
             fd: its socket.
-            data: what was read of it, from the beginning of the request.
+            data: the bytes that were read, from the beginning of the request.
 
         Raises:
-            OSError: it is no socket, or no descriptor is left.
-            Closed: after `shutdown`, or in a forked process.
+            OSError: the descriptor is not a socket, or none is left.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def left(self, request: int) -> None:
-        """The socket or the transport of an `"http"` event is closed: the place of its connection is free. After
-        `shutdown` it does nothing."""
+        """Frees the place of an `"http"` event's connection: its socket or transport is closed. Does nothing after
+        `shutdown`."""
 
     @property
     def waiting(self) -> int:
-        """How many newcomers are not decided: their request is to come, or waits for an answer."""
+        """The number of newcomers that are not decided: their request is not complete, or waits for an answer."""
 
     def resume_socket(
         self,
@@ -436,45 +443,43 @@ class Engine:
         rest: bytes = ...,
         rate: float = 1.0,
     ) -> int:
-        """Goes on with a session over another link, and returns the link's id. `"resumed"` or `"refused"` follows.
+        """Resumes a session over another socket or hosted link, and returns the link's id. `"resumed"` or `"refused"`
+        follows.
 
-        The link that it still has is closed as by `retire`. What the client has not received comes again, then what has
-        waited.
+        The link that the session still has is closed as by `retire`. The messages that the client has not received are
+        sent again, then those that wait.
 
         Args:
             conn: the session's connection.
             fd: as in `open`.
-            codec: as in `open`, and the one that the session has.
+            codec: as in `open`; it must be the session's.
             received: how many messages of the session the client has received.
-            greeting: bytes that the link begins with.
-            accepted: an envelope that follows when the session goes on.
-            refused: one for each reason, of which one follows when it cannot. `"closed"`: the session has ended, or is
-                about to. `"overflow"`: more waited for it than may, or some of what is missing is not kept. `"codec"`:
-                it speaks another one. The link is a connection of its own then, by the id returned, with a session. The
-                old session is for the host to end.
-            close: close code and reason for the link that the session has still.
+            greeting: bytes that are sent first.
+            accepted: an envelope that follows if the session is resumed.
+            refused: as in `resume`.
+            close: close code and reason for the session's present link.
             window: as in `open`.
             rest: as in `open`.
             rate: as in `open`.
 
-        Raises: as `open`; ValueError also when a reason has no envelope.
+        Raises: as `open`; ValueError also if a reason has no envelope.
         """
 
     def cut(self, conn: int, link: int) -> None:
-        """Ends a link at once, if the connection has it still; `"closed"` or `"parked"` follows. A session stays in its
+        """Ends a link at once, if the connection still has it; `"closed"` or `"parked"` follows. A session stays in its
         rooms, and its messages wait, until `resume` or `gone`."""
 
     def hold(self, conn: int, is_held: bool) -> None:
-        """Reads nothing of a connection for now, or reads on. What has been read already still comes."""
+        """Stops or resumes reading a connection. Bytes that were read before still come as messages."""
 
     def feed(self, conn: int, link: int, data: bytes | None) -> None:
-        """What the host has read of a hosted link; None: its end."""
+        """Passes bytes that the host has read from a hosted link; None: its end."""
 
     def retire(self, conn: int, link: int, close: tuple[int, str], is_over: bool) -> None:
         """Closes the link of a session, if it still is this one. The session stays as after `cut`.
 
-        The link finishes the frame that it has begun, and ends with a close frame and FIN, within `close_timeout`. Of
-        its events only `"closed"` comes, and `"data"` and `"finish"` of a hosted one. A session that is closing keeps
+        The link finishes the frame that it has begun, and ends with a close frame and FIN within `close_timeout`. Of
+        its events only `"closed"` comes, and `"data"` and `"finish"` of a hosted link. A session that is closing keeps
         its link.
 
         Args:
@@ -488,27 +493,26 @@ class Engine:
         """
 
     def report(self, conn: int, count: int, taken: list[tuple[str, int, int | None]] | None) -> None:
-        """What a session has reported, where the host has read it: the engine takes reports itself that are right and
-        begin with their type, and does not tell the host. Over the rate of reports the client is not read for a while.
+        """Applies a report (`received`) that the host has decoded. The engine handles well-formed reports that begin
+        with their type itself. A client over the rate of reports is not read for a while.
 
         Args:
             conn: the connection.
-            count: messages of the session that have come; they need not be kept. What cannot be is ignored.
-            taken: of rooms, by name: the application has taken, or dropped, all that the room has among the first so
-                many messages of the session, and the newest of them was published so many milliseconds after 1970.
-                Rooms that the client is not in are ignored. From the first report with a list on, which may be empty,
-                each room has a window: so many bytes of its droppable messages are under way that the application has
-                not taken; the rest waits, within `connection_bytes`. The client is told by `window` when that has
-                changed. None: the client does not say, and the answers to pings tell what was read, if there are
-                pings.
+            count: messages of the session that have arrived and need not be kept. An impossible count is ignored.
+            taken: triples of a room, a count and a time: the application has taken or dropped all messages of the room
+                among the first so many of the session, and the newest of them was published so many milliseconds after
+                1970. Unknown rooms are ignored. From the first list on, which may be empty, each room has a window:
+                that many bytes of its droppable messages are under way and not taken; the rest waits, within
+                `connection_bytes`. A message `window` tells the client a changed window. None: the client does not
+                report what was taken, and pongs show what was read, if there are pings.
         """
 
     def gone(self, conn: int) -> None:
-        """A connection is over: what waits is dropped, memberships end, the id becomes stale. A link ends at once. To
-        be called for each session, also where the engine has ended it: until then it is remembered why."""
+        """Ends a connection: waiting messages are dropped, memberships end, the id becomes stale. Must be called for
+        each session, even if the engine has ended it: until then the reason is kept."""
 
     def send_raw(self, conn: int, data: bytes) -> None:
-        """Sends bytes that are no frame, such as a handshake reply, ahead of all messages."""
+        """Sends bytes that are not a frame, such as the answer of a handshake, before all messages."""
 
     def send(
         self,
@@ -524,25 +528,25 @@ class Engine:
         Args:
             conn: its id.
             payload: bytes for a binary message, str for a text message.
-            json: the payload is a JSON document, and makes a text message.
-            delivery: its delivery class; None: "reliable".
-            id: the message's name in its envelope; None: one is made.
+            json: the payload is a JSON document, which makes a text message.
+            delivery: the delivery class; None: "reliable".
+            id: the message's id in its envelope; None: a new one.
             ack: the envelope asks for an acknowledgement.
 
         Raises:
             TypeError: the payload is neither bytes nor str.
-            ValueError: it is larger than `connection_bytes` allows, or there is no such delivery class.
+            ValueError: the payload is larger than `connection_bytes` allows, or the delivery class is unknown.
             Overloaded: the shard's queue is full.
-            Closed: after `shutdown`, or in a forked process.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def send_envelope(self, conn: int, codec: str, envelope: bytes, urgent: bool = False) -> None:
-        """Sends a whole envelope to a session, as a message like any other. Never refused as `Overloaded`:
-        it answers a message that was taken. Raises otherwise as `send`. An `urgent` one, which is about the connection
-        itself, goes ahead of all others and does not wait for `taken`."""
+        """Sends a complete envelope to a session, as a counted message. Never raises `Overloaded`, because it answers a
+        message that was accepted; otherwise raises as `send`. An `urgent` one, about the connection itself, goes before
+        all others and does not wait for `taken`."""
 
     def send_control(self, conn: int, codec: str, envelope: bytes) -> None:
-        """Sends a whole envelope to a session, ahead of all messages, not counted and not sent again."""
+        """Sends a complete envelope to a session, before all messages. It is not counted and not sent again."""
 
     def broadcast(
         self, payload: bytes | str, json: bool = False, exclude: Sequence[int] = ..., delivery: str | None = None
@@ -558,46 +562,46 @@ class Engine:
         exclude: Sequence[int] = ...,
         delivery: str | None = None,
     ) -> int:
-        """Sends a message to every member of a room except some; returns its sequence number there, from 1.
+        """Publishes a message to the members of a room except some; returns its sequence number in the room, from 1.
 
-        All members see the messages of a room in the order of their numbers, whichever threads published them.
+        All members get the messages of a room in the order of their numbers, whichever threads publish them.
 
         Args:
-            room: its name, 1 to 255 bytes of UTF-8.
+            room: the name of the room, 1 to 255 bytes of UTF-8.
             payload: bytes for a binary message, str for a text message.
-            json: the payload is a JSON document, and makes a text message.
-            key: with the delivery class "latest", what the message replaces; None is the key "".
+            json: the payload is a JSON document, which makes a text message.
+            key: with the delivery class "latest", the key whose value the message replaces; None: the key "".
             exclude: ids of members that do not get it.
             delivery: another delivery class than the room's.
 
         Raises:
             TypeError: the payload is neither bytes nor str.
-            ValueError: the name's length, the payload's size or the delivery class is wrong, or a key is given without
-                the class "latest".
+            ValueError: the length of the name, the size of the payload or the delivery class is wrong, or there is a
+                key without the class "latest".
             Overloaded: a shard's queue, the table of rooms or the room's keys are full.
-            Closed: after `shutdown`, or in a forked process.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def notify(self, room: str, event: str, payload: str, exclude: Sequence[int]) -> None:
-        """Tells the sessions in a room of an event: "member_joined" or "member_left", with a payload of JSON. It takes
-        no number and is not kept. Does nothing where there is no such room.
+        """Sends an event to the sessions in a room: "member_joined" or "member_left", with a JSON payload. It has no
+        number and is not kept. Does nothing if the room does not exist.
 
         Raises:
-            ValueError: there is no such event.
+            ValueError: the event is unknown.
         """
 
     def place(self, room: str, epoch: str, seq: int) -> None:
-        """A room whose numbering comes from outside goes on from another place. Makes the room if need be.
+        """Moves a room whose numbers come from a log to another position. Creates the room if needed.
 
         Its history is emptied; the newest values of its keys stay.
 
         Args:
-            room: its name.
-            epoch: names the numbering: up to 16 hexadecimal digits.
+            room: the name of the room.
+            epoch: the name of the numbering: up to 16 hexadecimal digits.
             seq: the number after which the next message comes.
 
         Raises:
-            ValueError: the epoch is none.
+            ValueError: the epoch is not valid.
             ValueError, Overloaded, Closed: as `publish`.
         """
 
@@ -612,14 +616,14 @@ class Engine:
         exclude: Sequence[int] = ...,
         delivery: str | None = None,
     ) -> bool:
-        """Sends a message that has its number and its time already to every member of a room except some.
+        """Publishes a message that already has its number and time to the members of a room except some.
 
-        Numbers only grow, and may have holes: no message of the room has a number between the room's newest and this
-        one, and the envelope says so (`prev`).
+        Numbers grow and may have gaps: no message of the room has a number between the room's newest and this one, and
+        the envelope says so (`prev`).
 
         Args:
-            room: its name.
-            seq: its number.
+            room: the name of the room.
+            seq: the number of the message.
             ts_ms: when it was published, in milliseconds since 1970.
             payload: as in `publish`; None: the key is forgotten.
             json: as in `publish`.
@@ -628,7 +632,7 @@ class Engine:
             delivery: as in `publish`.
 
         Returns:
-            False if the room has had that number or a greater one; nothing is done then.
+            False if the room has had this number or a greater one; then nothing is done.
 
         Raises: as `publish`.
         """
@@ -640,41 +644,41 @@ class Engine:
         floor: int,
         messages: list[tuple[int, int, bytes | str | None, bool, str | None, str | None]],
     ) -> None:
-        """Puts messages before those in a room's history, as many of the newest as it has space for.
+        """Adds messages before those in a room's history: as many of the newest as fit.
 
-        Messages after the room's `floor` do not count. A message that is newer than the newest value of its key becomes
-        that, too. Does nothing where there is no such room or it keeps no history, and if the room has another epoch.
+        Messages after the room's `floor` are ignored. A message that is newer than the newest value of its key becomes
+        that value. Does nothing if the room does not exist, keeps no history, or has another epoch.
 
         Args:
-            room: its name.
-            epoch: the numbering that they belong to.
-            floor: the number after which they are all that there are.
-            messages: as `(seq, ts_ms, payload, json, key, delivery)`, in the order of their numbers. Without a payload
-                the key was forgotten.
+            room: the name of the room.
+            epoch: the numbering of the messages.
+            floor: the number after which the list is complete.
+            messages: tuples `(seq, ts_ms, payload, json, key, delivery)` in the order of their numbers. Without a
+                payload the key was forgotten.
 
         Raises:
             TypeError: a payload is neither bytes nor str.
-            ValueError: the epoch is none, the numbers do not grow, or a message is one that `publish` would not take.
-            Closed: after `shutdown`, or in a forked process.
+            ValueError: the epoch is not valid, the numbers do not grow, or `publish` would not accept a message.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def skip(self, room: str, count: int, reason: str) -> None:
-        """The next numbers of a room will not come: its history is emptied, and the sessions in the room are told by a
-        `skipped` event, which has the last of them. Does nothing where there is no such room.
+        """Skips the next numbers of a room: its history is emptied, and its sessions get a `skipped` event with the
+        last of them. Does nothing if the room does not exist.
 
         Args:
-            room: its name.
-            count: how many.
-            reason: why: "backplane".
+            room: the name of the room.
+            count: how many numbers.
+            reason: "backplane".
 
         Raises:
-            ValueError: there is no such reason.
-            Closed: after `shutdown`, or in a forked process.
+            ValueError: the reason is unknown.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def floor(self, room: str) -> tuple[str, int]:
-        """A room's epoch and the number after which it keeps every message: that of the newest without a history.
-        Makes the room if need be.
+        """Returns a room's epoch and the number after which it keeps every message; without a history, that of its
+        newest message. Creates the room if needed.
 
         Raises:
             ValueError, Overloaded, Closed: as `publish`.
@@ -693,104 +697,105 @@ class Engine:
         only_whole: bool = False,
         again: bool = False,
     ) -> tuple[str, int, str | None]:
-        """Makes a connection a member.
+        """Makes a connection a member of a room.
 
-        What came after `since` comes first, if all of that is kept; otherwise, in a room of latest values, the newest
-        message of every key. Then comes the stream: one step, with nothing missing or doubled between. What comes first
-        may pass `connection_bytes`.
+        The messages after `since` come first, if all of them are kept; otherwise, in a `latest` room, the newest
+        message of every key. The stream follows in the same step, so that nothing is missing or repeated between them.
+        The first messages may exceed `connection_bytes`.
 
         Args:
-            conn: its id.
-            room: the room's name.
-            since: epoch and sequence number of the last message it has.
-            reply: a session gets a `joined` message ahead of all that.
+            conn: the id of the connection.
+            room: the name of the room.
+            since: epoch and sequence number of the last message that the client has.
+            reply: a session gets a `joined` message first.
             re: the id of the message that this answers.
-            extra: members of a JSON object for the reply's payload, each behind a comma.
+            extra: members of a JSON object for the reply's payload, each after a comma.
             is_state: `extra` has the state at `since`.
-            only_whole: when what came after `since` is not kept, nothing is done.
-            again: the connection is a member already, and wants what it has missed.
+            only_whole: if the messages after `since` are not kept, nothing is done.
+            again: the connection is a member already, and wants the messages that it has missed.
 
         Returns:
-            The room's epoch, the sequence number of its newest message, and why what came after `since` cannot be had:
-            "epoch", "history" or "position", also "history" without `since`; None if it comes.
+            The room's epoch, the sequence number of its newest message, and why the messages after `since` cannot be
+                had: "epoch", "history" or "position", also "history" without `since`; None: they come.
 
         Raises:
-            RoomFull: it has as many members as it may have.
+            RoomFull: the room has reached its `max_members`.
             ValueError, Overloaded, Closed: as `publish`.
         """
 
     def position(self, room: str) -> tuple[str, int]:
-        """A room's epoch and the sequence number of its newest message. Makes the room if need be.
+        """Returns a room's epoch and the sequence number of its newest message. Creates the room if needed.
 
         Raises:
             ValueError, Overloaded, Closed: as `publish`.
         """
 
     def leave(self, conn: int, room: str) -> None:
-        """Ends a membership. What was queued before is still sent."""
+        """Ends a membership. Messages that were queued before are still sent."""
 
     def members(self, room: str) -> int:
-        """How many members a room has."""
+        """Returns the number of members of a room; 0: the room does not exist."""
 
     def rooms(self) -> dict[str, int]:
-        """The number of members of each room, by name. Others run meanwhile.
+        """Returns the number of members of each room, by name. Releases the interpreter meanwhile.
 
         Raises:
-            Closed: after `shutdown`, or in a forked process.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def history(self, room: str, after: tuple[str, int] | None, limit: int) -> tuple[str, list[tuple[int, bytes]]]:
-        """What the history of a room keeps, oldest first, and the epoch of the numbers; nothing, with the epoch "0",
-        where there is no such room.
+        """Returns the messages in a room's history, oldest first, with their epoch. A room that does not exist has the
+        epoch "0" and no messages.
 
         Args:
-            room: its name.
-            after: an epoch and a number after which to begin; in another epoch at the first that is kept. None: the
-                newest messages.
-            limit: messages at most.
+            room: the name of the room.
+            after: an epoch and a number after which to begin; in another epoch it begins with the oldest message. None:
+                the newest messages.
+            limit: the largest number of messages.
 
         Returns:
-            The epoch, and pairs of a number and a parcel (see `fanwire.cluster.node_message`).
+            The epoch, and pairs of a number and a message as `fanwire.cluster.node_message` encodes it.
 
         Raises:
-            Closed: after `shutdown`, or in a forked process.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def values(self, room: str) -> list[bytes]:
-        """The newest value of each key of a room, as parcels (see `fanwire.cluster.node_message`). Others run
-        meanwhile."""
+        """Returns the newest value of each key of a room, as `fanwire.cluster.node_message` encodes it. Releases the
+        interpreter meanwhile."""
 
     def take_values(self, room: str, since_ms: int, values: Sequence[bytes]) -> int:
-        """Takes values of another node: those whose keys have none here, or an older one from before the room was
-        heard. Members get them as if they were published now, but for the time on them.
+        """Takes values of another node whose keys have no value here, or an older one from before this node subscribed.
+        Members get them as new messages with their original time.
 
         Args:
-            room: its name.
-            since_ms: when it began to be heard, in milliseconds since 1970.
-            values: as parcels. What is no value, or does not fit, is left out.
+            room: the name of the room.
+            since_ms: when this node subscribed to the room, in milliseconds since 1970.
+            values: values as `fanwire.cluster.node_message` encodes them. Those that are not valid or do not fit are
+                left out.
 
         Returns:
             How many were taken.
         """
 
     def forget(self, room: str, key: str) -> tuple[bool, int]:
-        """Forgets the newest value of a key. Sessions in the room are told by a `forgotten` message with a number.
+        """Forgets the newest value of a key. The sessions in the room get a `forgotten` message with a number.
 
         Returns:
-            Whether there was a value, and the moment in microseconds since 1970, which is not before that of the value.
+            Whether there was a value, and the time in microseconds since 1970, not before that of the value.
 
         Raises:
             Overloaded: a shard's queue is full; nothing was forgotten.
-            Closed: after `shutdown`, or in a forked process.
+            Closed: the engine was shut down, or the process was forked.
         """
 
     def forget_older(self, room: str, key: str, ts_us: int, is_numbered: bool) -> bool:
         """Forgets the value of a key that another node has forgotten, unless the value is newer.
 
         Args:
-            room: its name.
+            room: the name of the room.
             key: the key.
-            ts_us: when that node forgot it, in microseconds since 1970. What is known already is not done again.
+            ts_us: when that node forgot it, in microseconds since 1970. A call with a known time does nothing.
             is_numbered: the forgetting takes a number of the room; False: numbers come from a log.
 
         Returns:
@@ -804,48 +809,50 @@ class Engine:
 
     @property
     def now_ms(self) -> int:
-        """Milliseconds since 1970, by the clock that dates messages here. It never goes back."""
+        """Milliseconds since 1970 by the clock that dates messages. It never goes back."""
 
     def close(self, conn: int, code: int | None, reason: str = "", flush: bool = True) -> None:
-        """Closes a connection with a close frame and FIN; ends it after `close_timeout` at the latest.
+        """Closes a connection with a close frame and FIN, and ends it after `close_timeout` at the latest.
 
         Args:
-            conn: its id.
-            code: the close code; None sends an empty close frame.
-            reason: cut to 123 bytes.
-            flush: the frame leaves after all that waits; otherwise what has not begun to leave is dropped.
+            conn: the id of the connection.
+            code: the close code; None: an empty close frame.
+            reason: the reason, cut to 123 bytes.
+            flush: True: the frame is sent after all waiting messages. False: messages that have not begun to leave are
+                dropped.
 
         Raises:
             ValueError: the code may not be sent (RFC 6455 section 7.4).
         """
 
     def grant(self, conn: int, size: int) -> None:
-        """The host has passed on so many bytes of a hosted connection and takes as many more."""
+        """Allows so many more bytes of a hosted connection: the host has passed them on."""
 
     def stats(self) -> dict[str, Any]:
-        """What the engine has done since it started. In a forked process it raises Closed, as others do.
+        """Returns the engine's counters since its start.
 
         Returns:
-            `connections` and `rooms` now; `published` and `refused` messages, and `late` ones of other nodes, which
-            were dropped; `delivered` messages and `bytes`, handed to the kernel or the TLS layer; `writes`, and how
-            many of them were `blocked`; connections `held` now, for which droppable messages wait until more was taken;
-            `pings` (probes aside); connections
-            `closed_slow` and `closed_unanswered`; `waiting_bytes` of `waiting_bytes_limit`; `history_bytes`, kept by
-            rooms; `drops` by reason
-            (`replaced`, `oldest`, `newest`, `budget`, `closed`); `inbound_bytes` of messages that are coming or wait
-            for the host; `limits`: how often clients have passed each; `handshakes`: how many requests `accept`,
-            `refuse` and the engine have answered with each status; `latency_us`: pairs of an upper bound in
-            microseconds and how often a write's oldest message was younger than that, but not than the bound before;
-            `latency_sum_us`, the sum of these ages; `taken_age`, how old messages were when the applications of
-            clients had taken them, as these report it, by the pattern of the room's rule (`*` for rooms without one):
-            the `count` of ages, the `sum` of them in seconds, and `buckets`, pairs of an upper bound in seconds and
-            how many ages were not above it, but above the bound before. An age counts for 3600 s at most, the last
-            bound.
+            `connections` and `rooms` at present; `published` and `refused` messages, and `late` ones of other nodes,
+                which were dropped; `delivered` messages and `bytes`, given to the kernel or the TLS layer; `writes`,
+                and how many of them were `blocked`; connections `held` at present, whose droppable messages wait until
+                their clients take others; `pings` (without probes); connections `closed_slow` and `closed_unanswered`;
+                `waiting_bytes` of `waiting_bytes_limit`; `history_bytes` of all rooms; `drops` by reason (`replaced`,
+                `oldest`, `newest`, `budget`, `closed`); `inbound_bytes` of messages that are unfinished or wait for the
+                host; `limits`: how often clients have exceeded each; `handshakes`: the number of answers to upgrade
+                requests by status; `latency_us`: pairs of an upper bound in microseconds and the number of writes whose
+                oldest message was younger, and not younger than the bound before; `latency_sum_us`, the sum of these
+                ages; `taken_age`, the ages of messages when the clients' applications took them, as the clients report,
+                by the pattern of the room's rule (`*`: no rule): the `count` of ages, their `sum` in seconds, and
+                `buckets`, pairs of an upper bound in seconds and the number of ages up to it and above the bound
+                before. An age counts for at most 3600 s, the last bound.
+
+        Raises:
+            Closed: the process was forked.
         """
 
     def shutdown(self, timeout: float) -> bool:
-        """Ends all connections and threads. Waits without the interpreter lock, `timeout` seconds at most; false if a
-        thread was not done by then. Every later call raises `Closed`; calling it again does nothing."""
+        """Ends all connections and threads. Waits for at most `timeout` seconds without the interpreter lock; False: a
+        thread was not done by then. Every later call raises `Closed`; another `shutdown` does nothing."""
 
 @final
 class Ingress:
