@@ -1,4 +1,4 @@
-"""Fanwire: publish once, every subscriber, off the interpreter."""
+"""Fanwire: a broadcast server and client. Publish a message once, and every subscriber gets it."""
 
 from fanwire.client import (
     Client,

@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by who must act.
+"""All exceptions of fanwire, sorted by who must act.
 
 ::
 
@@ -10,22 +10,22 @@
     ├── Overloaded                a bounded queue or table is full: nothing was queued, try again later
     │   └── RoomFull              try again when a member has left
     │   the peer or its application must act
-    ├── Refused                   raised by `authenticate`: the peer is not let in
-    ├── Reject                    raised by a handler: the answer to a message is no
+    ├── Refused                   raised by `authenticate`: the client is not let in
+    ├── Reject                    raised by a handler: the message is answered with an error
     ├── RequestFailed             the server has answered a client's request with an error
-    ├── RoomEnded                 the client is no longer in a room
+    ├── RoomEnded                 the client is no longer a member of a room
     │   the operator must act
     ├── Unavailable               the backplane cannot be reached
     ├── ConnectionFailed          the client has given up
     │   a bug in fanwire
     └── EngineFailed              a thread of the engine has panicked: restart the server
 
-None of them is also a builtin exception: `except OSError` around files, or `except RuntimeError` around an event loop,
-catches none of them. What asyncio itself raises stays as it is: a wait that is over is an `asyncio.TimeoutError`, such
-as that of `Connection.send(..., ack=True)` for a message that was not acknowledged.
+None of them derives from a builtin exception other than `Exception`: `except OSError` or `except RuntimeError` does not
+catch them. Exceptions of asyncio are not replaced: a timeout is an `asyncio.TimeoutError`, such as that of
+`Connection.send(..., ack=True)` for a message that was not acknowledged.
 
-A connection that is already gone is no error: peers leave at any moment, so `send`, `join` and `close` on one
-do nothing.
+A connection that has ended is not an error: peers leave at any moment, so `send`, `join` and `close` on it do
+nothing.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ __all__ = [
 ]
 
 ENGINE_ERRORS = (Closed, Overloaded, EngineFailed)
-"""What a call of the engine may raise although its arguments are right."""
+"""The exceptions that a call of the engine may raise although its arguments are valid."""
 
 CODE_MAX = ERROR_CODE_MAX
-"""Characters of a code: as many as a type of messages has."""
+"""The largest number of characters of a code, the same as of a type."""
 
 TEXT_MAX = ERROR_TEXT_MAX
-"""Characters of a text that are sent: it is a sentence for people, and may quote what the client has sent."""
+"""Characters of a text that are sent; the rest is cut off. A text is for people, and may quote the client's message."""
 
 
 MEANINGS: dict[int | None, str] = {
@@ -69,16 +69,24 @@ MEANINGS: dict[int | None, str] = {
     CloseCode.REVOKED: "the server no longer lets this client in",
     CloseCode.TAKEN_OVER: "another connection uses this session",
 }
-"""What a close code says where the server adds no word of its own."""
+"""The text of a close code, used if the server gives no reason."""
 
 
 class Refused(FanwireError):
-    """Raise it in `authenticate` to turn a peer away before the upgrade.
+    """Raised by `authenticate` to refuse a client before the upgrade.
+
+    Example::
+
+        def authenticate(request: fanwire.Request) -> fanwire.Identity:
+            if request.bearer is None:
+                raise fanwire.Refused(403, "no token")
+            return fanwire.Identity(subject=request.bearer)
 
     Args:
         status: the HTTP status of the answer: 401, 403, 404, 429 or 503.
-        reason: for the operator's log. The peer sees only the status.
-        retry_after: seconds after which the peer may try again (429 and 503), sent as `Retry-After` in whole seconds.
+        reason: the reason for the operator's log; "": the phrase of the status. The client sees only the status.
+        retry_after: seconds after which the client may try again (429 and 503), sent as `Retry-After` in whole seconds;
+            None: not sent.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range.
@@ -86,42 +94,43 @@ class Refused(FanwireError):
 
     def __init__(self, status: int = 401, reason: str = "", *, retry_after: float | None = None) -> None:
         if check_integer("status", status) not in (401, 403, 404, 429, 503):
-            raise ValueError(f"a refusal has status 401, 403, 404, 429 or 503, not {status}")
+            raise ValueError(f"status must be 401, 403, 404, 429 or 503, got {status}")
         check_text("reason", reason, empty=True)
         if retry_after is not None:
             if isinstance(retry_after, bool) or not isinstance(retry_after, (int, float)):
                 raise TypeError(f"retry_after must be a number of seconds or None, got {type(retry_after).__name__}")
             if not 0 <= retry_after < math.inf:
-                raise ValueError(f"retry_after must be at least 0 seconds, got {retry_after}")
+                raise ValueError(f"retry_after must be at least 0 seconds and finite, got {retry_after}")
         super().__init__(reason or HTTPStatus(status).phrase)
         self.status = HTTPStatus(status)
         self.retry_after = None if retry_after is None else math.ceil(retry_after)
 
 
 class Reject(FanwireError):
-    """Raise it in a handler to answer a message with an error of your own. Nothing is logged, the connection goes on.
+    """Raised by a handler to answer a message with an error of the application. Nothing is logged, and the connection
+    goes on.
 
-    The client gets an `error` with these fields. With the Python client its call raises `RequestFailed`, which has
-    them as attributes. `Server.on` lists which handlers may raise it, and what it means where no message is answered.
+    The client gets an `error` with these fields. The call of the Python client raises `RequestFailed`, which has them
+    as attributes. `Server.on` says which handlers may raise it, and what it means if no message is being answered.
 
-    ::
+    Example::
 
         @server.on("order", Order)
-        def place(conn, order):
+        def place(conn: fanwire.Connection, order: Order) -> None:
             if order.amount > stock:
                 raise fanwire.Reject("out_of_stock", "only 3 are left", data={"left": stock})
 
     Args:
-        code: for programs, 1 to 64 printable characters, such as "out_of_stock". The codes of docs/protocol.md may be
-            used where they are meant: "forbidden", "rate_limited", "overloaded"...
-        text: for people. At most 1,000 characters are sent.
-        data: more for programs, of any type that a reply may have; None: nothing.
+        code: a code for programs, 1 to 64 printable characters, such as "out_of_stock". Codes of docs/protocol.md may
+            be used with their meaning: "forbidden", "rate_limited", "overloaded"...
+        text: a text for people; at most 1,000 characters are sent.
+        data: additional data for programs, of any type that a reply may have; None: none.
         retry: whether the same message can succeed later.
-        retry_after: when, in seconds; it means that `retry` is true. None: the client is not told.
-        path: the field of the payload that is wrong, such as "$.amount"; None: it is not about a field.
+        retry_after: seconds after which to try again; it sets `retry`. None: the client is not told.
+        path: the wrong field of the payload, such as "$.amount"; None: the error is not about a field.
 
     Raises:
-        TypeError: the code, the text or the path is no string, or `retry_after` no number.
+        TypeError: the code, the text or the path is not a str, or `retry_after` is not a number.
         ValueError: the code is empty, too long or not printable, or `retry_after` is negative or not finite.
     """
 
@@ -167,20 +176,20 @@ class Reject(FanwireError):
 
 
 class Unavailable(FanwireError):
-    """The backplane cannot be reached, or has not answered in time. Whether it has done what was asked is unknown: the
-    caller may try again with the same id, and the operator looks after the backplane."""
+    """The backplane cannot be reached or has not answered in time. It is unknown whether the operation was done: the
+    caller may try again with the same id, and the operator must look at the backplane."""
 
 
 class RequestFailed(FanwireError):
-    """The server did not do it. The connection goes on.
+    """The server has answered a request with an error. The connection goes on.
 
     Attributes:
-        code: one of the codes of the protocol, such as "forbidden", or of the application.
-        text: for people.
-        retry: whether the same can succeed later.
-        path: the field that was wrong, such as "$.since.seq"; None where the error is not about a field.
-        retry_after_ms: when to try again, in milliseconds; None: the server does not say.
-        data: what the server's handler has added, see `fanwire.Reject`; None: nothing.
+        code: a code of the protocol, such as "forbidden", or of the application.
+        text: a text for people.
+        retry: whether the same request can succeed later.
+        path: the wrong field, such as "$.since.seq"; None: the error is not about a field.
+        retry_after_ms: milliseconds after which to try again; None: the server does not say.
+        data: the data that the server's handler has added (`Reject`); None: none.
     """
 
     def __init__(
@@ -206,13 +215,13 @@ class RoomEnded(FanwireError):
     """A room has ended: no more messages come. Joining it again may succeed.
 
     Attributes:
-        room: its name.
-        code: why: "left" or "closed" where the application has left the room or closed the client; "removed" where the
-            server has taken the client out of the room; "forbidden" where the right to be there was withdrawn;
-            "connection_failed" where the client has given up; or the code of the error with which the server has
+        room: the name of the room.
+        code: the reason. "left" or "closed": the application has left the room or closed the client. "removed": the
+            server has removed the client from the room. "forbidden": the right to be a member was withdrawn.
+            "connection_failed": the client has given up. Any other code is that of the error with which the server has
             refused to let the client in again, such as "room_full".
-        text: for people.
-        retry: whether joining it again can succeed later, as far as the server says.
+        text: a text for people.
+        retry: whether joining the room again can succeed later, as far as the server says.
     """
 
     def __init__(self, room: str, code: str, text: str = "", *, retry: bool = False) -> None:
@@ -224,12 +233,12 @@ class RoomEnded(FanwireError):
 
 
 class ConnectionFailed(FanwireError):
-    """There is no connection and the client no longer tries.
+    """There is no connection, and the client does not try any more.
 
     Attributes:
-        code: the close code that ended it; None if it ended otherwise.
-        reason: the text with it, or what happened.
-        status: the HTTP status that the upgrade was refused with; None if it was not.
+        code: the close code that ended the connection; None: it ended without one.
+        reason: the reason in the close frame, or a description of what happened.
+        status: the HTTP status with which the upgrade was refused; None: it was not refused.
     """
 
     def __init__(self, reason: str, *, code: int | None = None, status: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a server counts, in the words of Prometheus (https://prometheus.io/docs/practices/naming/)."""
+"""The metrics of a server for Prometheus (https://prometheus.io/docs/practices/naming/)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["Metrics"]
 
 
 class Metrics(Counters):
-    """One server's metrics, in a registry of its own: a process may run several.
+    """The metrics of one server, in a registry of their own, since a process may run several servers.
 
     Args:
-        stats: returns what `Server.stats` does; empty while there is no engine.
-        gauges: returns numbers of the host's, by name.
-        troubles: returns how often something went wrong between nodes, by kind.
+        stats: returns the result of `Server.stats`; empty while the server is not running.
+        gauges: returns the gauges of the host, by name.
+        troubles: returns the number of faults between nodes, by kind.
 
     Attributes:
-        registry: for an application's own exposition.
-        limit_exceeded: `fanwire_limit_exceeded_total` of a limit, a field of `Config`.
-        rejected: `fanwire_rejected_total` of a handler, by its name or the type of its messages.
+        registry: the registry, for an exposition of the application.
+        limit_exceeded: returns the counter `fanwire_limit_exceeded_total` of a limit, a field of `Config`.
+        rejected: returns the counter `fanwire_rejected_total` of a handler, by its name or the type of its messages.
     """
 
     def __init__(
@@ -39,22 +39,22 @@ class Metrics(Counters):
         troubles: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self.registry = CollectorRegistry()
-        # The first that is asked, so that the counters below have what the engine has counted.
+        # Collected first, so that the counters below include the engine's counts.
         self._engine_counts = _EngineCounts(stats)
         self.registry.register(self._engine_counts)
         limit_exceeded = Counter(
             "fanwire_limit_exceeded",
-            "How often a limit was passed, enforced or not (dry_run).",
+            "How often a limit was exceeded, enforced or not (dry_run).",
             ["limit"],
             registry=self.registry,
         )
         handshakes = Counter(
-            "fanwire_handshakes", "Upgrade requests, by what they were answered.", ["status"], registry=self.registry
+            "fanwire_handshakes", "Upgrade requests, by the status of the answer.", ["status"], registry=self.registry
         )
         rejected = Counter(
-            "fanwire_rejected", "How often handlers have raised Reject.", ["handler"], registry=self.registry
+            "fanwire_rejected", "Rejections that handlers have raised (Reject).", ["handler"], registry=self.registry
         )
-        # To find the child of a label costs as much as to read a small message, and there are few.
+        # Looking up the child of a label costs as much as reading a small message, and there are few labels.
         self.limit_exceeded: Callable[[str], Counter] = cache(limit_exceeded.labels)
         self.rejected: Callable[[str], Counter] = cache(rejected.labels)
         self._handler_errors = Counter(
@@ -80,25 +80,26 @@ class Metrics(Counters):
         self.registry.register(_Host(stats, gauges, troubles))
 
     def settle(self) -> None:
-        """The engine is about to end, and another may begin: what it has counted since the last scrape is kept."""
+        """Keeps what the engine has counted since the last scrape. Called before the engine ends, because another one
+        starts at 0."""
         self._engine_counts.settle()
 
     def handler_error(self, handler: str) -> None:
-        """A function of the application has raised."""
+        """Counts an exception of a function of the application."""
         self._handler_errors.labels(handler).inc()
 
     def internal_error(self, where: str) -> None:
-        """Something of the server's own has raised."""
+        """Counts an exception of the server itself."""
         self._internal_errors.labels(where).inc()
 
     def line_suppressed(self, level: int, count: int = 1) -> None:
-        """Lines were left out of the log, because peers caused too many of their kind."""
+        """Counts lines that were left out of the log, because peers caused too many of their kind."""
         self._suppressed_lines.labels(logging.getLevelName(level).lower()).inc(count)
 
 
 class _EngineCounts(Collector):
-    """Brings what the engine counts by a label into counters. These go on when the server is started again with another
-    engine, and the host may count in them, too."""
+    """Copies counts with labels from the engine into counters. The counters continue when the server starts again with
+    another engine, and the host may count in them, too."""
 
     def __init__(self, stats: Callable[[], dict[str, Any]]) -> None:
         self._stats = stats
@@ -106,16 +107,16 @@ class _EngineCounts(Collector):
         self._seen: dict[str, dict[Any, int]] = {}
 
     def add(self, name: str, counter: Counter) -> None:
-        """Brings the entry of this name, a dictionary of counts, into a counter."""
+        """Copies the entry of this name, a dictionary of counts, into a counter."""
         self._counters[name] = counter
 
     def settle(self) -> None:
-        """Another engine begins anew."""
+        """Another engine starts at 0."""
         self.collect()
         self._seen.clear()
 
     def collect(self) -> Iterator[Metric]:
-        """Nothing of its own."""
+        """Updates the counters; returns no metrics of its own."""
         stats = self._stats()
         for name, counter in self._counters.items():
             counts, seen = stats.get(name, {}), self._seen.get(name, {})
@@ -128,7 +129,7 @@ class _EngineCounts(Collector):
 
 
 class _Host(Collector):
-    """What is read when it is asked for, and costs nothing meanwhile."""
+    """Metrics that are read at each scrape and cost nothing in between."""
 
     def __init__(
         self,
@@ -141,13 +142,13 @@ class _Host(Collector):
         self._troubles = troubles
 
     def collect(self) -> Iterator[Metric]:
-        """What a scrape gets."""
+        """Returns the metrics of a scrape."""
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"fanwire_{name}", _GAUGES[name], value=value)
         troubles = self._troubles()
         if troubles:
             failures = CounterMetricFamily(
-                "fanwire_backplane_failures", "What went wrong between nodes, by kind.", labels=["kind"]
+                "fanwire_backplane_failures", "Faults between nodes, by kind.", labels=["kind"]
             )
             for kind, count in troubles.items():
                 failures.add_metric([kind], count)
@@ -169,7 +170,8 @@ class _Host(Collector):
 
 
 def _latency(counts: list[tuple[int, int]], sum_us: int) -> Metric:
-    """The engine counts by powers of two of microseconds; each bucket of Prometheus counts all below its bound."""
+    """Returns the latency histogram. The engine counts by powers of two of microseconds; a bucket of Prometheus counts
+    everything below its bound."""
     buckets, total = [], 0
     for below_us, count in counts[:-1]:
         total += count
@@ -180,7 +182,7 @@ def _latency(counts: list[tuple[int, int]], sum_us: int) -> Metric:
 
 
 def _taken_age(by_pattern: dict[str, dict[str, Any]]) -> Metric:
-    """The histograms of what clients report, in the same way."""
+    """Returns the histograms of the ages that clients report, in the same form."""
     text = "From publishing to the client's application, as clients report it, by the pattern of the room's rule."
     family = HistogramMetricFamily("fanwire_taken_age_seconds", text, labels=["pattern"])
     for pattern, ages in by_pattern.items():
@@ -191,36 +193,36 @@ def _taken_age(by_pattern: dict[str, dict[str, Any]]) -> Metric:
 
 
 _GAUGES = {
-    "connections": "Clients that are connected.",
-    "handshaking_connections": "Connections that have not yet been answered.",
+    "connections": "Connected clients.",
+    "handshaking_connections": "Connections whose upgrade is not answered yet.",
     "http_connections": "Connections that speak plain HTTP.",
     "parked_sessions": "Sessions that wait for their clients.",
-    "backplane_up": "Whether the backplane is connected, and heard.",
-    "nodes": "Nodes of the cluster, this one too, as far as is known.",
-    "waiting_appends": "Messages that wait to be stored.",
-    "followed_rooms": "Rooms that are heard from other nodes.",
-    "faults": "Parts of the server that have died or make no progress; with any, it is not ready.",
+    "backplane_up": "1 while the backplane is connected and its subscriptions are active, else 0.",
+    "nodes": "Known nodes of the cluster, including this one.",
+    "waiting_appends": "Messages that wait to be stored in a log.",
+    "followed_rooms": "Rooms that this node is subscribed to at the backplane.",
+    "faults": "Parts of the server that have failed or make no progress; above 0 the server is not ready.",
     "inbound_bytes": "Bytes of unfinished messages, and of messages that wait for handlers.",
 }
 
 _ENGINE_GAUGES = {
     "rooms": "Rooms that exist.",
     "waiting_bytes": "Bytes that wait to be written.",
-    "history_bytes": "Bytes that rooms keep for those who come back.",
-    "held_connections": "Connections that have droppable messages waiting until their clients have taken others.",
+    "history_bytes": "Bytes of the histories of rooms.",
+    "held_connections": "Connections whose droppable messages wait until their clients have taken others.",
 }
 
 _ENGINE_COUNTERS = {
     "published_messages": "Messages published.",
-    "refused_messages": "Messages that a full queue did not take.",
-    "late_messages": "Messages of other nodes that came twice or late, and were dropped.",
+    "refused_messages": "Messages that were refused because a queue was full.",
+    "late_messages": "Messages of other nodes that came twice or late and were dropped.",
     "delivered_messages": "Messages handed to the kernel, one for each receiver.",
-    "delivered_bytes": "Bytes of the same.",
-    "writes": "System calls that wrote.",
-    "blocked_writes": "Those that the kernel did not take whole.",
+    "delivered_bytes": "Bytes of the delivered messages.",
+    "writes": "System calls that wrote to sockets.",
+    "blocked_writes": "Writes of which the kernel took only a part.",
     "pings": "Pings sent.",
-    "slow_closes": "Connections that were closed because more waited for them than may.",
-    "unanswered_pings": "Connections that ended because no pong came.",
+    "slow_closes": "Connections that were closed because too much waited for them.",
+    "unanswered_pings": "Connections that ended because a ping was not answered.",
 }
 
 _NAMES = {
@@ -234,4 +236,4 @@ _NAMES = {
     "slow_closes": "closed_slow",
     "unanswered_pings": "closed_unanswered",
 }
-"""What the engine calls them."""
+"""The names of these metrics in `Server.stats`, where they differ."""

@@ -1,7 +1,7 @@
-"""How a `Reject` is found in what a handler raises.
+"""Finds the `Reject` in the exception of a handler.
 
-It is not for what the peer of an upgrade is told before it is let in (`Refused`), nor for failures: those are any other
-exception. A client gets nothing but the fields that are set here.
+It does not handle `Refused`, which is for clients before the upgrade. Any other exception is a failure, and the client
+is not told its text.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ __all__ = ["CODE_MAX", "TEXT_MAX", "Reject", "reject_of"]
 
 
 def reject_of(error: BaseException) -> Reject | None:
-    """The `Reject` that an exception is, or that a group of exceptions consists of; None: it is something else.
+    """Returns the `Reject` of an exception, or of a group that consists only of `Reject`; None: the exception is
+    something else.
 
-    A handler that works with a `TaskGroup` raises its rejections in a group. A subclass whose fields no client could
-    read, such as a number as its `code`, is a mistake of the application, and so any other exception.
+    A handler that uses a `TaskGroup` raises its rejections in a group. A subclass with fields that no client could
+    read, such as a number as its `code`, is a mistake of the application and counts as any other exception.
     """
     if isinstance(error, Reject):
         return error if _is_readable(error) else None

@@ -1,4 +1,4 @@
-"""The states of a connection, as each side sees it, and the ways between them. The tables are the state machines."""
+"""The states of a connection on each side, and the transitions between them. The tables are the state machines."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ __all__ = ["CLIENT", "SERVER", "ConnectionState"]
 
 
 class ConnectionState(Enum):
-    """Where a connection stands: `Connection.state` on the server, `Client.state` on the client."""
+    """The state of a connection: `Connection.state` on the server, `Client.state` on the client."""
 
-    # By identity, and in C: that of `Enum` hashes the name, in Python, and each event looks a state up.
+    # Each event looks a state up. `Enum.__hash__` hashes the name in Python; this one is in C.
     __hash__ = object.__hash__
 
     CONNECTING = "connecting"
-    """The first handshake is not done. On the server the 101 has not left yet; a client goes on with its attempts."""
+    """The first handshake is not done. On the server the 101 is not sent yet; a client makes attempts."""
     OPEN = "open"
-    """Messages flow. A client has had the server's welcome."""
+    """Messages can be sent and received. A client has received the welcome."""
     RECONNECTING = "reconnecting"
-    """The transport was lost. On the server the session waits for its client; a client goes on with its attempts."""
+    """The transport was lost. On the server the session waits for its client; a client makes attempts."""
     CLOSING = "closing"
-    """The closing handshake has begun; no message is accepted any more."""
+    """The closing handshake has begun; no more messages are accepted."""
     CLOSED = "closed"
-    """The connection is gone. A client makes no attempt any more."""
+    """The connection has ended. A client makes no more attempts."""
 
 
 SERVER: dict[ConnectionState, frozenset[ConnectionState]] = {
@@ -36,7 +36,7 @@ SERVER: dict[ConnectionState, frozenset[ConnectionState]] = {
     ConnectionState.CLOSING: frozenset({ConnectionState.CLOSED}),
     ConnectionState.CLOSED: frozenset(),
 }  # fmt: skip
-"""Of a connection on the server. One that never opened has no closing handshake."""
+"""The transitions of a connection on the server. One that never opened has no closing handshake."""
 
 CLIENT: dict[ConnectionState, frozenset[ConnectionState]] = {
     **SERVER,
@@ -44,4 +44,4 @@ CLIENT: dict[ConnectionState, frozenset[ConnectionState]] = {
         ConnectionState.OPEN, ConnectionState.CLOSING, ConnectionState.CLOSED,
     }),
 }  # fmt: skip
-"""Of a client. It may be closed between the 101 and the welcome, with a closing handshake."""
+"""The transitions of a client. It may be closed between the 101 and the welcome, with a closing handshake."""

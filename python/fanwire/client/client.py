@@ -168,6 +168,13 @@ class Client:
         """Joins a room, and returns it. There is one `Room` for each name: a room that is joined already, by the
         application or by the server, is returned as it is. A room that is being left is joined again.
 
+        Example::
+
+            async def read(client: fanwire.Client) -> None:
+                room = await client.join("prices")
+                async for message in room:
+                    print(message.seq, message.data)
+
         Args:
             room: the name of the room, 1 to 255 bytes of UTF-8.
             since: the position to continue from (`Room.position`); None: only new messages. A room that only the server
@@ -178,13 +185,6 @@ class Client:
             TypeError, ValueError: the name is of the wrong type, empty or too long; or `since` is another position than
                 that of a room that is joined.
             FanwireError: the client is closed, or has given up.
-
-        Example::
-
-            async def read(client: fanwire.Client) -> None:
-                room = await client.join("prices")
-                async for message in room:
-                    print(message.seq, message.data)
         """
         return await self._runtime.rooms.join(check_room(room), checked_position(since))
 
