@@ -96,7 +96,7 @@ class Feed:
         self.name = name
         self._limit = limit
         self._is_claimed = False
-        # Until the application asks for the room the newest messages are kept, whatever its class.
+        # Until the application asks for the room, its newest messages are kept, whatever the class.
         self.queue = MessageQueue(MAX_UNCLAIMED, drops="oldest")
         self._stream = Stream(self.queue)
         self._upto = 0
@@ -127,7 +127,7 @@ class Feed:
         now = time.monotonic()
         is_due = queue.release(now)
         if queue.is_latest and queue.has_value_before(now - STALE) and self.ended is None:
-            # What the server has instead is newer, and waits behind these.
+            # The server has newer values, which wait behind these.
             is_refreshed = self.owner.refresh(self.name)
             if is_refreshed:
                 queue.drop_values()
@@ -136,7 +136,7 @@ class Feed:
             self.owner.report(self.name)
         message, epoch = await self._stream.next()
         if message.seq is not None and (message.seq > self.seq or epoch != self.epoch):
-            # The newest values at the beginning have numbers from before it.
+            # The newest values at the beginning of a stream have older numbers than the stream.
             self.seq, self.epoch = message.seq, epoch
         if self.is_behind and queue.is_half_empty and self.ended is None:
             self.owner.catch_up(self.name)
@@ -145,7 +145,7 @@ class Feed:
     def joined(self, action: Joined) -> MessageQueue:
         """The stream begins, or begins again. Returns the queue of its messages."""
         if not self.is_begun:
-            # Later it is for the messages, some of which may still wait here, to say where the application is.
+            # Later the messages determine the position, since some of them may still wait here.
             self.epoch, self.seq = action.epoch, action.seq
         self.is_begun = True
         self._received_epoch = action.epoch
@@ -190,14 +190,14 @@ class Feed:
     def member_changed(self, member: Member) -> None:
         """A member has joined or left."""
         if self.members is None or self.count is None:
-            # The server reports members only to clients that may know them, and those have had a list.
+            # The server reports members only to clients that may see them, and has sent those a list.
             self.members, self.count = {}, 0
         is_known = member.id in self.members
         if member.is_here:
             self.members[member.id] = member.info
             self.count += not is_known
         else:
-            # The count includes members that the list had no place for.
+            # The count includes members that were not listed.
             self.members.pop(member.id, None)
             self.count = max(len(self.members), self.count - 1)
         tell(self.on_member, member)

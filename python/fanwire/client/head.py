@@ -118,7 +118,7 @@ OWN = frozenset({
 """Headers that make the request the handshake that it is."""
 
 SAFE = "%:/?#[]@!$&'()*+,;="
-"""What is left as it is in a path and a query: the delimiters of RFC 3986, and what is percent-encoded already."""
+"""Characters of a path and a query that are not encoded: the delimiters of RFC 3986, and "%" of existing escapes."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token (RFC 9110 section 5.6.2)."""

@@ -42,11 +42,11 @@ class Heartbeat:
     def opened(self, now: float) -> None:
         """There is a connection. The welcome has not come yet."""
         self._heard = now
-        # When it was asked for a sign of life, or was seen to give one after that.
+        # The time of the ping, or of the last progress after it.
         self._asked: float | None = None
         self._looked: Network | None = None
         self._looked_at = now
-        # Bytes that were sent before the question, and that the server's kernel did not have.
+        # Bytes sent before the ping that the server's kernel had not acknowledged.
         self._ahead = 0
         self._is_welcomed = False
 
@@ -54,7 +54,7 @@ class Heartbeat:
         """The welcome has come. It says how often the server pings."""
         self._is_welcomed = True
         if self._own is None:
-            # A server that sends none is asked all the same.
+            # A server without pings is pinged, too.
             self._seconds = seconds or SECONDS
 
     def heard(self, now: float) -> None:
@@ -64,7 +64,7 @@ class Heartbeat:
 
     def is_over(self, now: float, network: Network | None = None) -> bool:
         """Whether the silence was too long. If data moves, the connection gets the same time again."""
-        # Compared as `deadline` is computed: a difference may be smaller by a rounding.
+        # Compared in the same way as `deadline` is computed, because of rounding.
         if now < self._end:
             return False
         if self._asked is None or not self._moves(network, now):
@@ -88,9 +88,9 @@ class Heartbeat:
         if network is None or before is None:
             return False
         came, taken = network.received - before.received, network.acked - before.acked
-        # What it takes after the question has arrived is no sign of life: its kernel does that alone.
+        # Acknowledging bytes after the ping has arrived proves nothing: the kernel does that alone.
         was_behind, self._ahead = self._ahead > 0, max(0, self._ahead - taken)
-        # What has come and was not read, because the application kept the loop busy, may be the answer.
+        # Unread bytes may be the pong: the application may have blocked the loop.
         return network.unread > 0 or came >= max(1.0, MIN_RATE * elapsed) or (was_behind and taken > 0)
 
     @property

@@ -99,7 +99,7 @@ class Incoming:
             return
         value = None if envelope.payload is UNSET else envelope.payload
         if question.kind == "publish":
-            # Checked first: what is not an answer must not count as one.
+            # Checked first: another message must not count as the answer.
             value = seq_of(envelope)
         self._parts.questions.answered(envelope.re)
         if question.kind == "token":

@@ -74,7 +74,7 @@ class Machine:
         self._out = parts.out
         self._incoming = Incoming(parts)
         self._closing: Closing | None = None
-        # Whether there is a connection.
+        # Whether there is a connection at present.
         self._is_linked = False
         self._is_renewable = is_renewable
         self.session = parts.session
@@ -120,11 +120,11 @@ class Machine:
     def take(self) -> list[do.Action]:
         """Returns the pending actions in their order. Each action is returned once."""
         actions = self._actions[:]
-        # The rooms add to the same list.
+        # The parts add their actions to the same list.
         self._actions.clear()
         return actions
 
-    # What happens.
+    # Events.
 
     def start(self) -> None:
         """Asks for the first connection."""
@@ -180,10 +180,10 @@ class Machine:
         if self.state is ConnectionState.CLOSING:
             self._end()
             return
-        # A `closing` is about this connection, and not about the attempts that follow.
+        # A `closing` applies to this connection only, not to later attempts.
         closing, self._closing = self._closing, None
         if self._is_renewable and CloseCode.TOKEN_EXPIRED in (code, closing and closing.code):
-            # The token of the next attempt is another one, and the server says whether it is good.
+            # The next attempt has another token, which the server checks.
             self._down(f"{CloseCode.TOKEN_EXPIRED:d} {MEANINGS[CloseCode.TOKEN_EXPIRED]}", now)
         elif closing is not None and not closing.reconnect:
             self._fail(ConnectionFailed(closing.reason, code=closing.code))
@@ -229,7 +229,7 @@ class Machine:
         if not self._is_linked or self._lifecycle.is_over:
             return
         if self._heartbeat.is_over(now, network):
-            # Not 1000 or 1001, which would end the session.
+            # 1000 and 1001 would end the session.
             self._actions.append(do.Drop(CloseCode.RECONNECT, "no sign of life"))
             self.lost(CloseCode.ABNORMAL, "no sign of life", now)
         elif self.state is ConnectionState.OPEN:
@@ -267,7 +267,7 @@ class Machine:
         key = self._renewal.forget()
         token = None if key is None else self._questions.answered(key)
         if token is not None:
-            # The upgrade has sent a newer token, which the old one must not replace.
+            # The upgrade has sent a newer token. The old one must not replace it.
             self.session.withdraw(token.frame)
         self._renewal.expires(now, None if welcome.expires_in_ms is None else welcome.expires_in_ms / 1000)
         if welcome.resumed:
@@ -278,7 +278,7 @@ class Machine:
         if self._reports.is_wanted:
             # Sent even if nothing was taken yet, so that the server expects reports.
             self._out.tell(now)
-            # A server that has windows says its time with a pong.
+            # A server with windows sends its time in a pong.
             self._ping(now)
         self._out.flush()
 
@@ -299,7 +299,7 @@ class Machine:
         else:
             self._closing = closing
 
-    # What follows.
+    # Consequences.
 
     def _ping(self, now: float) -> None:
         self._out.send("ping")

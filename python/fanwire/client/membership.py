@@ -58,9 +58,9 @@ class Membership:
         self.room = room
         self._clock = clock
         self.is_behind = False
-        # While it is behind: whether there is place for what was missed, and whether that was asked for.
+        # While it is behind: whether the queue has space for the missed messages, and whether they were asked for.
         self._has_place = self._is_catching_up = False
-        # Whether it was asked for in vain, and nothing has come since.
+        # Whether asking has failed, and nothing has come since.
         self._is_broken = False
         self.join_key: str | None = None
         self.leave_key: str | None = None
@@ -71,11 +71,11 @@ class Membership:
         self._positions: Positions | None = None
         self._is_reliable = True
         self._is_latest = False
-        # Whether newest values were dropped that come again with the answer to the next join, and no sooner.
+        # Whether newest values were dropped that come again only with the answer to the next join.
         self._is_refreshing = False
         self._joined_at = 0.0
         self._gap: Gap | None = None
-        # A `joined` of the server's own accord, and the messages after it, while the answer to the own join is awaited.
+        # A `joined` that the server sent by itself, and the messages after it, until the client's own join is answered.
         self._offered: list[Envelope] = []
 
     @property
@@ -97,11 +97,11 @@ class Membership:
     def deadline(self) -> float | None:
         """The time at which to call `due`."""
         if self.is_leaving:
-            # A join behind the leave would outlive it.
+            # A join sent after the leave would remain in effect.
             return None
         if self.retry_at is not None:
             return self.retry_at
-        # While an answer is awaited there is nothing to ask, and nothing to give up.
+        # While a request is not answered, nothing is asked or given up.
         return None if self._positions is None or self.join_key or self.is_behind else self._positions.deadline
 
     @property
@@ -136,10 +136,10 @@ class Membership:
         self._offered.clear()
         self._is_catching_up = self._has_place
         if self.is_behind and not self._has_place:
-            # Only to stay a member: there is no place yet for what was missed.
+            # This join keeps the membership only: the queue has no space for the missed messages yet.
             self._asked = None
             return None
-        # Newest values come out of order, so that the highest number says nothing of those below: all are asked for.
+        # Newest values come out of order, so the highest number says nothing about lower ones: all are asked for.
         self._asked = None if self._is_latest else self.position
         return self._asked
 
@@ -215,7 +215,7 @@ class Membership:
         """A message has come."""
         seq = seq_of(envelope)
         if self.is_waiting and 0 < len(self._offered) <= MAX_OFFERED:
-            # Messages over the limit are found to be missing when the next one comes.
+            # Messages over the limit are noticed as missing when the next one comes.
             self._offered.append(envelope)
         if self._positions is None or self.is_waiting or self.is_behind:
             return []
@@ -242,7 +242,7 @@ class Membership:
             return []
         actions: list[Action] = [Told(self.room, Skipped(info.reason, info.count, info.first, info.last))]
         if self.is_behind:
-            # What comes now is asked for later. What explains a hole before that does so at once.
+            # This message is asked for later. A `prev` that explains an earlier hole counts at once.
             if info.reason == "excluded" and info.first <= self._positions.highest:
                 self._positions.excuse(info.first, min(info.last, self._positions.highest))
             return actions
@@ -257,7 +257,7 @@ class Membership:
         if self._positions is None or self.is_waiting:
             return []
         if envelope.seq is not UNSET and envelope.seq > 0 and not self.is_behind:
-            # Whether or not it took up a number, no message with it is missed.
+            # Whether or not it has used a number, no message with that number is missing.
             self._positions.excuse(envelope.seq, envelope.seq)
         return [MemberChanged(self.room, Member(info.id, info.info, envelope.type == "member_joined"))]
 
@@ -309,7 +309,7 @@ class Membership:
         if self._gap is None:
             self._gap = gap
         else:
-            # One message, one gap: from where the first began to where the last ended.
+            # A message has one gap: from the start of the first to the end of the last.
             snapshot = self._gap.snapshot if gap.snapshot is None else gap.snapshot
             self._gap = Gap(gap.reason, self._gap.after, gap.upto, snapshot)
         return [GapFound(self.room, gap)]

@@ -1,7 +1,7 @@
 """Messages that have come and that the application has not taken: of one room, or to this client alone. Pure.
 
-It knows how far all is taken, counted as the session counts. A message keeps its place and its count when a newer value
-takes its place, so whatever is behind it has not been taken either.
+The queue knows up to which count of the session everything is taken. A newer value that replaces an older one keeps its
+place and its count, so everything behind it is not taken either.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class _Waiting:
 
 
 class MessageQueue:
-    """A bounded queue.
+    """A bounded queue of messages.
 
     Args:
-        max_messages: see `is_over`.
+        max_messages: the limit of messages, see `is_over`.
 
     Attributes:
-        max_messages: see above.
-        is_latest: whether a newer value takes the place of one with the same key.
-        drops: "oldest" or "newest": what goes when more than the limits comes. "": nothing; see `is_over`.
-        report_at: bytes that are taken, of all that has come, when `release` says so.
+        max_messages: the limit of messages.
+        is_latest: whether a newer value replaces the waiting one with the same key.
+        drops: "oldest" or "newest": which message is dropped over the limits; "": none, see `is_over`.
+        report_at: taken bytes, of all that have come, at which `release` asks for a report.
         ts: the time of the newest message that the application has taken; None: no message had a time.
         ts_at: when it was taken.
     """
@@ -68,14 +68,14 @@ class MessageQueue:
         self.ts: int | None = None
         self.ts_at = 0.0
         self._waiting: deque[_Waiting] = deque()
-        # Never has None: a message without a key replaces none.
+        # None is never a key here: a message without a key replaces nothing.
         self._by_key: dict[str | None, _Waiting] = {}
         self._hand: _Waiting | None = None
         self._bytes = 0
-        # Of all that has come: the count of the last, the bytes, and its note.
+        # Of all messages that have come: the count of the last, the bytes, and the last note.
         self._count = self._before = 0
         self._note = ""
-        # What was dropped before the oldest, and after the newest of those that wait.
+        # The gaps before the oldest and after the newest waiting message.
         self._lost: Gap | None = None
         self._unput: Gap | None = None
 
@@ -89,18 +89,18 @@ class MessageQueue:
 
     @property
     def is_half_empty(self) -> bool:
-        """Whether there is room for more, once it was over."""
+        """Whether a queue that was over its limits has space again."""
         return len(self._waiting) * 2 <= self.max_messages and self._bytes * 2 <= MAX_BYTES
 
     @property
     def taken(self) -> int:
-        """Through which count all is taken or dropped."""
+        """The count up to which all messages are taken or dropped."""
         first = self._first
         return self._count if first is None else first.count - 1
 
     @property
     def taken_bytes(self) -> int:
-        """The bytes of all that."""
+        """The bytes of the taken messages."""
         first = self._first
         return self._before if first is None else first.before
 
@@ -109,13 +109,13 @@ class MessageQueue:
         return self._hand or (self._waiting[0] if self._waiting else None)
 
     def put(self, message: Message, count: int, size: int, note: str = "", now: float = 0.0) -> Sequence[str]:
-        """A message has come; returns the notes of those that were dropped for it.
+        """Adds a message; returns the notes of the messages that were dropped for it.
 
         Args:
             message: the message.
-            count: of the session, with it.
-            size: bytes.
-            note: comes back with it. A value never takes the place of one with another note.
+            count: the session's count with it.
+            size: its bytes.
+            note: a value that is returned with it. A message replaces only values with the same note.
             now: the time, for `has_value_before`.
         """
         before, self._before = self._before, self._before + size
@@ -142,12 +142,12 @@ class MessageQueue:
         return self._drop_oldest() if self.drops == "oldest" and self.is_over() else ()
 
     def passed(self, count: int, size: int) -> None:
-        """Something has come, of so many bytes, that is not put: it counts as taken with all before it."""
+        """Counts so many bytes that came and are not queued: they are taken when everything before them is."""
         self._count = count
         self._before += size
 
     def pop(self) -> tuple[Message, str]:
-        """Hands out the oldest, with its note; there must be one, and none in hand."""
+        """Returns the oldest message with its note. There must be one, and the one before must be released."""
         waiting = self._hand = self._take_oldest()
         message = waiting.message
         if self._lost is not None:
@@ -155,7 +155,7 @@ class MessageQueue:
         return message, waiting.note
 
     def release(self, now: float = 0.0) -> bool:
-        """What is in hand, if anything is, counts as taken at this time. Returns whether to report now."""
+        """Counts the message in hand, if any, as taken at this time. Returns whether to report now."""
         hand = self._hand
         if hand is None:
             return False
@@ -165,12 +165,12 @@ class MessageQueue:
         return (self._waiting[0].before if self._waiting else self._before) >= self.report_at
 
     def has_value_before(self, time: float) -> bool:
-        """Whether the oldest that waits is a value of a key that came before this time."""
+        """Whether the oldest waiting message is a value of a key that came before this time."""
         first = self._waiting[0] if self._waiting else None
         return first is not None and first.at < time and first.is_value
 
     def drop_values(self) -> None:
-        """Drops the newest values of keys, which come again. Forgotten keys do not, nor do messages without a key."""
+        """Drops the newest values of keys, because they come again. Forgotten keys and messages without a key stay."""
         waiting, self._waiting = self._waiting, deque()
         gap, self._lost = self._lost, None
         self._by_key.clear()
@@ -215,7 +215,7 @@ class MessageQueue:
 def _lost(gap: Gap | None, message: Message) -> Gap:
     """What was dropped, with one more message."""
     if message.seq is None:
-        # These have no numbers, so the gap counts them.
+        # These messages have no numbers, so the gap counts them.
         return Gap("slow", None, None, count=1 if gap is None or gap.count is None else gap.count + 1)
     after = message.seq - 1 if message.gap is None else message.gap.after
     if gap is None or gap.upto is None:

@@ -1,4 +1,4 @@
-"""The messages to one client alone, as an application sees them."""
+"""The messages to one client alone, as an application gets them."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Messages:
         return message
 
     def _put(self, message: Message, count: int, size: int, key: str) -> Sequence[str]:
-        """A message has come; returns the keys of those that were dropped for it. The key is the id of a message that
-        wants an acknowledgement, else ""."""
+        """Adds a message; returns the keys of the messages that were dropped for it. The key is the id of a message
+        that wants an acknowledgement, else ""."""
         dropped = self._queue.put(message, count, size, key)
         self._stream.wake()
         return dropped
 
     def _end(self, error: FanwireError | None) -> None:
-        """No more messages come."""
+        """Ends the messages."""
         self._stream.end(error)

@@ -53,7 +53,7 @@ class OpenRooms:
         self._limit = limit
         self._rooms: dict[str, Room] = {}
         self._joining: dict[str, _Joining] = {}
-        # Those that the server has joined, until the application asks for them.
+        # Rooms that the server has joined, until the application asks for them.
         self._unclaimed: dict[str, Room] = {}
         self._callbacks: list[Callable[[Room], object]] = []
 
@@ -111,7 +111,7 @@ class OpenRooms:
         if key is not None:
             await self._owner.answer(self._calls.call(key))
 
-    # What the machine tells.
+    # What the machine reports.
 
     def joined(self, action: do.Joined) -> None:
         """A stream begins."""
@@ -189,7 +189,7 @@ class OpenRooms:
         self._unclaimed.pop(name, None)
         old = self._rooms.pop(name, None)
         if old is not None:
-            # It is being left; what comes from now on is the new one's.
+            # The room is being left; later messages belong to the new membership.
             old._feed.end(None, "left")
         room = self._rooms[name] = Room(Feed(self._owner, name, self._limit))
         room._feed.claimed()

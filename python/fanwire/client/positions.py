@@ -1,8 +1,8 @@
-"""The numbers of one room that have come, and those that should have. Pure.
+"""The numbers of one room that have arrived, and those that should have. Pure.
 
-A number is *missing* when a higher one has come before it, unless the message with the higher one says that the number
-does not exist (`prev`), *excused* when the server has said that it will not come,
-and a duplicate when it is neither missing nor new.
+A number is *missing* if a higher one has arrived before it, unless the message with the higher one says that the number
+does not exist (`prev`). It is *excused* if the server has said that it will not come. A message is a duplicate if its
+number is neither missing nor new.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MAX_RANGES = 64
 
 @dataclass
 class Missing:
-    """Numbers that should have come, `first` to `last`.
+    """Numbers that should have arrived, `first` to `last`.
 
     Attributes:
-        deadline: when to do something about it.
-        is_asked: whether the room was joined again for it.
+        deadline: the time to act.
+        is_asked: whether the room was joined again to get them.
     """
 
     first: int
@@ -36,15 +36,15 @@ class Missing:
 
 
 class Positions:
-    """Where a client stands in a room.
+    """The position of a client in a room.
 
     Args:
-        epoch: names the numbering.
+        epoch: the name of the numbering.
         seq: the number after which the stream continues.
         is_complete: whether every number is expected (reliable delivery). If not, only the highest is kept.
 
     Attributes:
-        highest: the highest number that has come.
+        highest: the highest number that has arrived.
     """
 
     __slots__ = ("_excused", "_given_up", "_is_complete", "_missing", "_vouched", "epoch", "highest")
@@ -53,16 +53,16 @@ class Positions:
         self.epoch = epoch
         self.highest = seq
         self._is_complete = is_complete
-        # Where numbers have holes: the server has said that nothing is missing up to here.
+        # In a room whose numbers have holes: the server has said that nothing is missing up to here.
         self._vouched = seq
         self._missing: list[Missing] = []
-        # What there was no place for, as one range from its lowest to its highest.
+        # Ranges over the limit, joined to one from the lowest to the highest number.
         self._given_up: Missing | None = None
         self._excused: list[tuple[int, int]] = []
 
     @property
     def since(self) -> Position:
-        """Everything up to here has come or was excused."""
+        """The number up to which everything has arrived or was excused."""
         if self._missing:
             return Position(self.epoch, self._missing[0].first - 1)
         seq = self.highest
@@ -73,7 +73,7 @@ class Positions:
 
     @property
     def deadline(self) -> float | None:
-        """When `due` has something to say; None: nothing is missing."""
+        """The time at which to call `due`; None: nothing is missing."""
         if self._given_up is not None:
             return self._given_up.deadline
         return min((gap.deadline for gap in self._missing), default=None)
@@ -107,18 +107,18 @@ class Positions:
             return True
         if not self._remove(min(before + 1, seq), seq):
             return False
-        # What was asked for is coming: a long answer is no missing one.
+        # The requested messages are coming: a long answer is not a missing one.
         for gap in self._missing:
             gap.deadline = now + GRACE
         return True
 
     def excuse(self, first: int, last: int) -> None:
-        """The numbers will not come (though some of them may have, and some still may)."""
+        """The server has said that the numbers will not come, though some of them may have, and some still may."""
         if not self._is_complete:
             return
         self._remove(first, last)
         if last > self.highest:
-            # Not taken for arrived: if one of them does come, it is new.
+            # They do not count as arrived: if one comes, it is new.
             self._excused.append((max(first, self.highest + 1), last))
             self._excused.sort()
             if len(self._excused) > MAX_RANGES:
@@ -126,19 +126,19 @@ class Positions:
                 self._excused = [(low, high), *rest]
 
     def asked(self, now: float, upto: int) -> None:
-        """The room was joined again, and all that is missing will come if it ever does: the numbers up to `upto`."""
+        """The room was joined again: the missing numbers up to `upto` come now, or never."""
         self._vouched = upto
         for gap in self._missing:
             gap.is_asked = True
             gap.deadline = now + GRACE
 
     def postpone(self, now: float) -> None:
-        """Nothing could come meanwhile: each grace begins again."""
+        """Nothing could come meanwhile: each grace period begins again."""
         for gap in self._missing:
             gap.deadline = now + GRACE
 
     def due(self, now: float) -> tuple[bool, list[Missing]]:
-        """Returns whether to join again, and what is given up, having been asked for in vain."""
+        """Returns whether to join again, and the numbers to give up, which were asked for without success."""
         lost = [gap for gap in self._missing if gap.is_asked and gap.deadline <= now]
         self._missing = [gap for gap in self._missing if not (gap.is_asked and gap.deadline <= now)]
         if self._given_up is not None:
@@ -147,7 +147,7 @@ class Positions:
         return any(gap.deadline <= now for gap in self._missing), lost
 
     def give_up(self) -> list[Missing]:
-        """What is missing will not come; returns it."""
+        """Gives up all missing numbers; returns them."""
         lost, self._missing = self._missing, []
         if self._given_up is not None:
             lost.insert(0, self._given_up)
@@ -156,7 +156,7 @@ class Positions:
 
     def _bound(self) -> None:
         if len(self._missing) > MAX_RANGES:
-            # The oldest: closest to what history no longer has.
+            # The oldest is the first that the history loses.
             oldest = self._missing.pop(0)
             first = oldest.first if self._given_up is None else self._given_up.first
             self._given_up = Missing(first, oldest.last, oldest.deadline)

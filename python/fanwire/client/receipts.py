@@ -20,7 +20,7 @@ class Receipts:
         self._ids: OrderedDict[str, bool] = OrderedDict()
 
     def arrived(self, key: str) -> bool:
-        """A message has come; returns whether it is new."""
+        """A message has come. Returns whether it is new."""
         if key in self._ids:
             self._ids.move_to_end(key)
             return False
@@ -28,18 +28,18 @@ class Receipts:
         return True
 
     def dropped(self, key: str) -> None:
-        """The application never gets it: if it comes again, it is new."""
+        """The application does not get the message: if it comes again, it is new."""
         self._ids.pop(key, None)
 
     def processed(self, key: str) -> bool:
-        """The application is done with it; returns whether it was not before."""
+        """The application has processed the message. Returns whether it was not processed before."""
         if self._ids.get(key) is True:
             return False
         self._note(key, True)
         return True
 
     def is_processed(self, key: str) -> bool:
-        """Whether the application is done with it."""
+        """Whether the application has processed the message."""
         return self._ids.get(key, False)
 
     def _note(self, key: str, is_processed: bool) -> None:

@@ -1,4 +1,4 @@
-"""The rooms of a client by name, and what takes one out or asks for it once more. Pure."""
+"""The memberships of a client by room: adding, removing and joining again. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Registry:
     """Memberships by the names of their rooms.
 
     Args:
-        actions: where what is to be done is added.
-        questions: what the server has not answered.
-        out: sends.
+        actions: the list to which the actions are added.
+        questions: the requests that the server has not answered.
+        out: sends messages.
         reports: what the application has taken.
     """
 
@@ -58,7 +58,7 @@ class Registry:
         return self._due.rooms
 
     def get(self, name: str) -> Membership | None:
-        """A room; None: there is no such room."""
+        """Returns a room; None: it does not exist."""
         return self._rooms.get(name)
 
     def add(self, room: Membership) -> None:
@@ -70,7 +70,7 @@ class Registry:
         self._due.look(room)
 
     def begin_again(self) -> None:
-        """The session is another one: no room has a deadline."""
+        """The session is a new one: no room has a deadline."""
         self._due.clear()
 
     def end_all(self, error: FanwireError | None) -> None:
@@ -80,23 +80,25 @@ class Registry:
         self._due.clear()
 
     def rejoin(self, room: Membership) -> None:
-        """Asks for a room once more, from where the application stands."""
+        """Joins a room once more, from the application's position."""
         room.join_key = self._out.ask("join", room.room, since_of(room.asks()))
         self._questions[room.join_key].kind = "rejoin"
 
     def go_on(self, room: Membership) -> None:
-        """An answer about a room has come: asks for what was missed, if that has waited for the answer."""
+        """A request about a room was answered: asks for missed messages, if that had to wait."""
         if room.wants_to_catch_up:
             self.rejoin(room)
         self._due.look(room)
 
     def end(self, name: str, error: FanwireError | None = None) -> None:
-        """Takes a room out, and tells the application that it has ended; None: the application wanted it."""
+        """Removes a room, and tells the application that it has ended, with the error; None: the application wanted
+        it."""
         if self.forget(name, error or RequestFailed("not_joined", LEFT_MEANWHILE)):
             self._actions.append(Left(name, error))
 
     def forget(self, name: str, error: FanwireError | None = None) -> bool:
-        """Takes a room out, and fails a first join that waits with the error; False: there is no such room."""
+        """Removes a room, and fails a first join that waits with the error. Returns False if the room does not
+        exist."""
         room = self._rooms.pop(name, None)
         self._due.drop(name)
         self._reports.left(name)
@@ -110,5 +112,5 @@ class Registry:
 
 
 def since_of(position: Position | None) -> Any:
-    """The payload of a join that continues there."""
+    """Returns the payload of a join that continues from a position."""
     return UNSET if position is None else {"since": {"epoch": position.epoch, "seq": position.seq}}

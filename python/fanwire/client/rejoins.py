@@ -31,7 +31,7 @@ class Rejoins:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        # When the last of the rooms comes that were refused for the rate.
+        # The time of the last join among the rooms that were refused because of the rate.
         self._next = 0.0
 
     def begin_again(self) -> None:
@@ -47,14 +47,14 @@ class Rejoins:
         one."""
         after = 0.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
         if error.code == "rate_limited" and error.retry:
-            # The rate is the client's and not the room's: were all to come again at once, all but the first would be
-            # refused again, and a client that is refused too often is closed. So they queue, however long that takes.
+            # The rate belongs to the client, not to the room. If all rooms returned at once, all but the first would be
+            # refused again, and a client that is refused too often is closed. So they queue.
             wait = after if error.retry_after_ms is not None else RETRY
             room.retry_at = self._next = max(now, self._next) + max(PACE, wait)
         elif (error.retry or error.code in PASSING) and room.retries < MAX_RETRIES:
             bound = min(RETRY_CAP, RETRY * 2.0**room.retries)
             room.retries += 1
-            # Clients that one server has refused together do not come again together.
+            # Clients that a server has refused at the same time must not return at the same time.
             room.retry_at = now + max(after, bound * self._random.uniform(0.5, 1.0))
         else:
             return False

@@ -14,10 +14,10 @@ from fanwire.client.backoff import Backoff
 __all__ = ["CAP", "PAUSE", "Renewal"]
 
 PAUSE = 0.2
-"""Seconds from one attempt to the next at least, however often a server wants one: nobody who issues tokens is hurt
-by five calls a second, and a grace is longer."""
+"""The shortest time in seconds between two attempts, however often a server asks: five calls a second do not overload
+an issuer of tokens, and a grace period is longer."""
 CAP = 30.0
-"""Seconds of the longest delay between attempts: a server gives a minute's notice unless told otherwise."""
+"""The longest delay in seconds between attempts: a server gives a minute's notice by default."""
 LAST_NOTICE = 30.0
 """Seconds before the end of a token, or a quarter of its time if that is less, at which there has to be a new one
 though the server has not asked: its notice may wait behind messages that the application is slow to take."""
@@ -62,7 +62,7 @@ class Renewal:
         self._is_late = False
         self._is_refused = False
         self.is_asked = False
-        # When an attempt begins because the server wants it, or one has failed; and when one begins unasked.
+        # The time of one that the server asked for or that follows a failed one, or of one by the client's clock.
         self._wanted_at: float | None = None
         self._last_notice: float | None = None
         self._lifetime: float | None = None
@@ -75,14 +75,14 @@ class Renewal:
 
     def refused(self) -> bool:
         """The upgrade was refused because of its token. Returns whether to try again: once for each connection."""
-        # Tokens run out while a client is away. With a new one it is once more the server's turn.
+        # Tokens expire while a client is away. With a new one the server checks again.
         was_refused, self._is_refused = self._is_refused, True
         return not was_refused
 
     def wanted(self, now: float, *, is_late: bool) -> None:
         """The server asks for a new token. `is_late`: the old one has expired."""
         if self.is_asked or self.key is not None:
-            # What is under way may be the answer to this, too.
+            # The attempt under way may be the answer to this notice, too.
             self._is_late = self._is_late or is_late
         elif is_late or self._wanted_at is None:
             self._wanted_at = max(now, self._began + PAUSE)
@@ -91,7 +91,7 @@ class Renewal:
         """Whether an attempt begins now."""
         if self.deadline is None or now < self.deadline:
             return False
-        # The answer may wait behind messages, too. Until it is here the new token is taken to be like the old one.
+        # The answer may wait behind messages. Until it comes, the new token counts as valid as long as the old one.
         self._set_last_notice(now)
         if self.is_asked:
             return False
@@ -122,7 +122,7 @@ class Renewal:
         self.key = None
         delay = self._backoff.failed(now, after) or 0.0
         if self._is_late:
-            # The grace is short.
+            # The grace period is short.
             self._is_late = False
             delay = after or 0.0
         self._wanted_at = max(now + delay, self._began + PAUSE)

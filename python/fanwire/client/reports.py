@@ -1,7 +1,7 @@
-"""What the application has taken of each room, and when the server is to be told of it. Pure.
+"""What the application has taken of each room, and when to report it to the server. Pure.
 
-A server sends what may be replaced or dropped only as far as the application has taken what it was sent before: each
-room has a window of bytes that may be under way. See docs/protocol.md.
+A server sends droppable messages only as far as the application has taken earlier ones: each room has a window of bytes
+that may be under way (docs/protocol.md).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ FAST = 64 << 10
 
 
 class _Room:
-    """A room's queue, and what the server was told of it last.
+    """The queue of a room, and the last report about it.
 
     Attributes:
-        window: bytes that may be under way; 0: as many as there are, as far as the server has said.
-        size: bytes of it in a report.
-        told: the count of all messages that was told.
+        window: bytes that may be under way; 0: no limit, as far as the server has said.
+        size: bytes of the room's entry in a report.
+        told: the reported count of all messages.
         told_bytes: the bytes of all messages up to there.
     """
 
@@ -62,7 +62,7 @@ class Reports:
         self._window = 0
         self._base = 0
         self._rooms: dict[str, _Room] = {}
-        # The count with the last message of a room that came before its stream began.
+        # The count at the last message of a room that came before its stream began.
         self._early: dict[str, int] = {}
 
     def welcomed(self, window: int, base: int) -> None:
@@ -77,7 +77,7 @@ class Reports:
         self._base = base
         self._early.clear()
         for room in self._rooms.values():
-            # What either side has told last may have been lost with the connection.
+            # The last report and the last window may have been lost with the connection.
             room.told = 0
             room.window = window if room.window else 0
             room.watch()
@@ -102,19 +102,19 @@ class Reports:
         room.watch()
 
     def left(self, name: str) -> None:
-        """The server knows nothing of this room any more."""
+        """The server has no membership for this room any more."""
         room = self._rooms.pop(name, None)
         self._early.pop(name, None)
         if room is not None:
             room.queue.report_at = NEVER
 
     def passed(self, name: str, count: int, size: int) -> bool:
-        """A message of a room has come that does not reach its queue; returns whether to report it now.
+        """A message of a room has come that does not reach its queue. Returns whether to report now.
 
         Args:
-            name: of the room.
-            count: of all messages, with it.
-            size: bytes.
+            name: the name of the room.
+            count: the count of all messages with it.
+            size: its bytes.
         """
         room = self._rooms.get(name)
         if room is None:
@@ -125,7 +125,7 @@ class Reports:
         return room.queue.taken_bytes >= room.queue.report_at
 
     def changed(self, name: str, window: int) -> bool:
-        """The server has another window for a room; returns whether to report it now."""
+        """The server has changed the window of a room. Returns whether to report now."""
         room = self._rooms.get(name)
         if room is None:
             return False
@@ -134,12 +134,12 @@ class Reports:
         return room.queue.taken_bytes >= room.queue.report_at
 
     def take(self, now: float, name: str | None = None, limit: int = NEVER) -> dict[str, dict[str, Any]]:
-        """What was taken of a room, or of all, since it was told last.
+        """Returns what was taken of a room, or of all rooms, since the last report.
 
         Args:
             now: the time.
-            name: of that room; None: of all, as far as the limit goes. The rest comes first the next time.
-            limit: bytes.
+            name: the name of the room; None: all rooms, up to the limit. The rest comes first in the next report.
+            limit: the largest size of the report in bytes.
         """
         rooms = self._rooms if name is None else {name: self._rooms[name]} if name in self._rooms else {}
         told: dict[str, dict[str, Any]] = {}

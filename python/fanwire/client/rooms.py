@@ -25,15 +25,15 @@ __all__ = ["Rooms"]
 
 
 class Rooms:
-    """Rooms by name.
+    """All rooms of a client, by name.
 
     Args:
-        actions: where what is to be done is added.
-        questions: what the server has not answered.
-        session: has the own messages on their way.
+        actions: the list to which the actions are added.
+        questions: the requests that the server has not answered.
+        session: has the client's own messages under way.
         out: sends messages.
-        random: the dice.
-        clock: of the server.
+        random: the source of random numbers.
+        clock: the server's clock.
         reports: what the application has taken.
     """
 
@@ -178,7 +178,7 @@ class Rooms:
         error."""
         name = room_of(envelope)
         room = self._registry.get(name)
-        # Without `re` it is the server's own wish, which an answer that is still to come overrules.
+        # Without `re` the server has joined by itself; an answer that is still to come overrules it.
         if room is None or room.join_key != (None if envelope.re is UNSET else envelope.re):
             return
         if not room.is_leaving:
@@ -201,7 +201,7 @@ class Rooms:
             room = Membership(name, None, self._clock)
             self._registry.add(room)
         elif room.join_key:
-            # The answer to the own join is still to come, and what precedes the stream with it.
+            # The answer to the client's own join is still to come, with the messages before the stream.
             room.offered(envelope)
             return
         else:
@@ -223,7 +223,7 @@ class Rooms:
             if room is not None and room.leave_key == envelope.re:
                 self._registry.end(name)
         elif room is not None and not (room.is_waiting and room.join_key):
-            # Otherwise it is about a membership before the one that is being asked for.
+            # Otherwise it belongs to an earlier membership.
             info = convert(envelope, LeftInfo)
             if info.reason in PASSING and room.was_joined and not room.leave_key:
                 # The server could not find out whether the client may still be there.
@@ -277,7 +277,7 @@ class Rooms:
         else:
             self._actions.append(Reject(key, error))
 
-    # What happens.
+    # Events.
 
     def begin_again(self) -> list[bytes | str]:
         """The server has no memberships any more. Returns the first joins that were not answered, to send them again.
@@ -325,7 +325,7 @@ class Rooms:
         """Does what follows from a message."""
         self._actions += actions
         if not (actions and isinstance(actions[-1], Deliver)):
-            # It reaches no queue, so it counts as taken at once: the server waits for what was not taken.
+            # It reaches no queue, so it counts as taken at once: otherwise the server would wait.
             session = self._session
             if self._reports.passed(room.room, session.total, session.size):
                 self._out.tell(now, room.room)
@@ -342,7 +342,7 @@ class Rooms:
             self._registry.end(room.room, RoomEnded(room.room, error.code, error.text, retry=error.retry))
             return
         else:
-            # It was asked for what is missing, and the stream itself goes on.
+            # The failed join asked only for missing messages; the stream itself goes on.
             room.retries = 0
             self._actions += room.give_up()
         self._registry.go_on(room)

@@ -40,7 +40,7 @@ class Session:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._frames: deque[bytes | str] = deque()
-        # Those among them that are not to be sent again. They count until the server has said that it has them.
+        # Withdrawn frames are not sent again. They count until the server has acknowledged them.
         self._withdrawn: set[bytes | str] = set()
         self.id: str | None = None
         self.received = self.before = self.size = 0
@@ -74,7 +74,7 @@ class Session:
         self._frames.clear()
         self._withdrawn.clear()
         self._bytes = 0
-        # Counts of own frames: all before `_base` are acknowledged, all before `_sent` were given to a socket.
+        # Counts of the client's frames: those before `_base` are acknowledged, those before `_sent` are on a socket.
         self._base = 0
         self._sent = 0
 
@@ -138,7 +138,7 @@ class Session:
     def unsent(self) -> list[bytes | str]:
         """The frames to give to the socket now, in order."""
         first = self._sent - self._base
-        # One, as nearly always, is taken without a walk through all.
+        # One frame is the usual case, and needs no loop.
         frames = [self._frames[-1]] if first + 1 == len(self._frames) else list(islice(self._frames, first, None))
         self._sent = self._base + len(self._frames)
         return frames
