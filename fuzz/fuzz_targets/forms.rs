@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use fanwire::budget::Budget;
 use fanwire::message::{Message, OVERHEAD, Role};
+use fanwire::protocol::document;
 use fanwire::protocol::envelope::Kind;
 use fanwire::protocol::form::Form;
 use serde::Deserialize;
@@ -80,11 +81,18 @@ fn check_json(draft: &Draft<'_>, kind: Kind, payload: &[u8], document: &[u8]) {
 fn check_msgpack(draft: &Draft<'_>, kind: Kind, payload: &[u8], mut document: &[u8]) {
     let read = rmpv::decode::read_value(&mut document).expect("a document");
     assert!(document.is_empty(), "{} bytes after the document", document.len());
+    let is_readable = document::json_to_msgpack(payload, document::DEPTH_MAX, &mut Vec::new()).is_ok();
+    let is_unreadable = kind == Kind::Json && !payload.is_empty() && !is_readable;
     let payload = match kind {
-        Kind::Binary => rmpv::Value::Binary(payload.to_vec()),
-        Kind::Text => String::from_utf8_lossy(payload).into(),
-        // Read by another visitor than the one that wrote it: duplicate keys stay, in their order.
-        Kind::Json => serde_json::from_slice(payload).unwrap_or_else(|_| String::from_utf8_lossy(payload).into()),
+        Kind::Binary => Some(rmpv::Value::Binary(payload.to_vec())),
+        Kind::Text => Some(String::from_utf8_lossy(payload).into()),
+        Kind::Json if payload.is_empty() => None,
+        Kind::Json if is_unreadable => Some(rmpv::Value::Nil),
+        // This parser is not the one that wrote the document, and it accepts fewer levels.
+        Kind::Json => match serde_json::from_slice(payload) {
+            Ok(value) => Some(value),
+            Err(_) => return,
+        },
     };
     let fields = [
         ("type", Some(label(draft).into())),
@@ -95,7 +103,8 @@ fn check_msgpack(draft: &Draft<'_>, kind: Kind, payload: &[u8], mut document: &[
         ("key", draft.key.filter(|key| !key.is_empty()).map(Into::into)),
         ("seq", draft.room_name.map(|_| draft.seq.into())),
         ("ack", draft.ack.then_some(true.into())),
-        ("payload", Some(payload)),
+        ("payload", payload),
+        ("encoding", is_unreadable.then_some("unreadable".into())),
     ];
     let fields = fields.into_iter().filter_map(|(name, value)| Some((name.into(), value?)));
     assert_eq!(read, rmpv::Value::Map(fields.collect()));
