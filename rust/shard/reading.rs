@@ -10,10 +10,6 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::limit::Limit;
-use crate::message::{Delivery, Message, Metadata, NO_ROOM, Role};
-use crate::protocol::envelope::{self, Kind};
-use crate::protocol::over_rate::Refused;
-use crate::protocol::report::{Report, RoomReport};
 use crate::queues::batch::{Messages, Piece};
 use crate::queues::command::{Cause, Event, Source};
 use crate::shard::inbound::{Inbound, Item};
@@ -21,7 +17,7 @@ use crate::shard::rate_limit::Rates;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
 use crate::wire::decoder::Violation;
-use crate::wire::frame::{self, Opcode};
+use crate::wire::frame;
 use crate::wire::table::close_code;
 
 /// The reading side of a connection that has a link.
@@ -350,197 +346,6 @@ impl<L: Link> Shard<L> {
             self.vouch_soon(conn, now_us);
         }
     }
-
-    /// Takes what a session reports. What it says of a room that it is not in is ignored: it may have been sent out of it
-    /// meanwhile.
-    pub(super) fn take_report(&mut self, conn: ConnId, report: &Report, now_us: u64) {
-        let Self { slots, members, references, dirty, settings, .. } = self;
-        let Some(slot) = slots.get_mut(conn) else { return };
-        let outbox = &mut slot.outbox;
-        let before = outbox.references();
-        outbox.replay().into_iter().for_each(|replay| replay.acknowledge(report.count));
-        if let Some(taken) = &report.taken {
-            let now_ms = settings.started_ms + now_us / 1000;
-            let mut is_told = false;
-            for RoomReport { room, count, ts_ms } in taken {
-                let Some((room, ages)) = members.find(conn, room) else { continue };
-                is_told = true;
-                outbox.taken(room, (*count).min(report.count), now_us);
-                ts_ms.inspect(|ts_ms| ages.note(now_ms.saturating_sub(*ts_ms)));
-            }
-            if !is_told {
-                // One that has taken nothing yet has a window all the same.
-                outbox.taken(NO_ROOM, 0, now_us);
-            }
-        }
-        *references = *references + outbox.references() - before;
-        if !outbox.is_empty() {
-            slot.mark_dirty(conn, dirty);
-        }
-        self.charge(conn, report.weight() - 1, now_us);
-    }
-
-    /// What a connection has reported counts as so many reports more.
-    fn charge(&mut self, conn: ConnId, reports: usize, now_us: u64) {
-        let Some(reading) = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut()) else { return };
-        if reports == 0 {
-            return;
-        }
-        if let Some(limit) = reading.inbound.charge(&self.settings.inbound, 0, reports, 0, now_us) {
-            self.stats.limits[limit as usize].add(1);
-        }
-        if let Some(due_us) = reading.slow_down(now_us) {
-            self.reading_timers.push(Reverse((due_us, conn)));
-        }
-    }
-
-    fn take_control(&mut self, conn: ConnId, what: Item, now_us: u64) {
-        match what {
-            Item::Messages(_) => {}
-            Item::Report(report) => self.take_report(conn, &report, now_us),
-            Item::Refused(refused, wait_us) => self.refuse(conn, &refused, wait_us, now_us),
-            Item::Ping(payload) => {
-                self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
-            }
-            Item::Pong(payload) => {
-                if let Some(slot) = self.slots.get_mut(conn) {
-                    slot.ping = None;
-                }
-                if let Some(probe) = self.settings.probe_key.number(conn, &payload) {
-                    self.with_outbox(conn, |outbox| outbox.answered(probe, now_us));
-                }
-            }
-            Item::Close(code, reason) => self.peer_closes(conn, code, reason, now_us),
-            Item::Broke(violation) => self.fail(conn, violation, now_us),
-            Item::Passed(limit) => self.stats.limits[limit as usize].add(1),
-        }
-    }
-
-    /// Answers a message over its rate, in the host's place.
-    fn refuse(&mut self, conn: ConnId, refused: &Refused, wait_us: u64, now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let codec = slot.outbox.form().codec;
-        self.answers += 1;
-        let ts_ms = self.settings.started_ms + now_us / 1000;
-        let answer = refused.answer(codec, &format!("r{:x}-{:x}", conn.as_u64(), self.answers), ts_ms, wait_us);
-        let role = if refused.is_urgent { Role::Urgent } else { Role::Whole };
-        let kind = if codec.is_text() { Kind::Text } else { Kind::Binary };
-        let about = Metadata::place(NO_ROOM, 0, Delivery::Reliable);
-        let message = Message::new(role, kind, &answer, about, now_us, &self.budget);
-        self.deliver(conn, &Arc::new(message), now_us);
-    }
-
-    /// Answers the peer's close frame with the same code (RFC 6455 section 5.5.1), unless by it the client says that it
-    /// comes back.
-    fn peer_closes(&mut self, conn: ConnId, code: Option<u16>, reason: Box<str>, now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let (name, is_retired) = (slot.name(conn), slot.is_retired);
-        if let Some(link) = &mut slot.link {
-            link.peer_closed();
-        }
-        if is_retired {
-            return;
-        }
-        if !(slot.may_retire() && Event::may_ask(code)) {
-            self.close(conn, frame::close(code, &reason), false, now_us);
-        }
-        self.events.push(Event::PeerClosed { conn: name, code, reason });
-    }
-
-    /// Fails a connection (RFC 6455 section 7.1.7).
-    fn fail(&mut self, conn: ConnId, Violation { code, reason, limit }: Violation, now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let (name, was_open) = (slot.name(conn), !slot.outbox.is_closing());
-        let is_retired = slot.is_retired;
-        if let Some(link) = &mut slot.link {
-            link.peer_closed();
-        }
-        if let Some(reading) = &mut slot.reading {
-            self.unfinished.subtract(reading.end());
-        }
-        if is_retired {
-            return;
-        }
-        if let Some(limit) = limit.filter(|_| was_open) {
-            self.stats.limits[limit as usize].add(1);
-        }
-        self.close(conn, frame::close(Some(code), reason), false, now_us);
-        self.events.push(Event::Broke { conn: name, code, reason });
-    }
-
-    /// The host fails a connection when it has handled what came before, or we do in a while.
-    fn fail_soon(&mut self, conn: ConnId, violation: Violation, now_us: u64) {
-        let Violation { code, reason, limit } = violation;
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let (name, is_open) = (slot.name(conn), !slot.outbox.is_closing());
-        let (true, Some(reading)) = (is_open, &mut slot.reading) else { return self.fail(conn, violation, now_us) };
-        self.unfinished.subtract(reading.end());
-        reading.failing = Some((now_us + PATIENCE_US, code, reason));
-        self.reading_timers.push(Reverse((now_us + PATIENCE_US, conn)));
-        if let Some(link) = &mut slot.link {
-            link.peer_closed();
-        }
-        if let Some(limit) = limit {
-            self.stats.limits[limit as usize].add(1);
-        }
-        self.events.push(Event::Broke { conn: name, code, reason });
-    }
-
-    /// A timer of a connection's reading is due.
-    pub(super) fn look_at(&mut self, conn: ConnId, now_us: u64) {
-        let Self { slots, settings, asked, .. } = self;
-        let Some(slot) = slots.get_mut(conn) else { return };
-        let is_open = !slot.outbox.is_closing();
-        let form = slot.outbox.form();
-        let Some(reading) = &mut slot.reading else { return };
-        if let Some((due_us, code, reason)) = reading.failing.take() {
-            match due_us > now_us {
-                true => reading.failing = Some((due_us, code, reason)),
-                false => return self.close(conn, frame::close(Some(code), reason), false, now_us),
-            }
-        }
-        let mut is_late = false;
-        if reading.has_deadline {
-            match reading.inbound.deadline_us(&settings.inbound).filter(|_| is_open) {
-                None => reading.has_deadline = false,
-                Some(due_us) if due_us <= now_us => is_late = true,
-                Some(due_us) => self.reading_timers.push(Reverse((due_us, conn))),
-            }
-        }
-        let (mut must_vouch, mut goes_on) = (false, false);
-        if reading.vouch_us > 0 && reading.vouch_us <= now_us {
-            reading.vouch_us = 0;
-            let is_waiting = asked.is_some() && reading.asked == *asked;
-            must_vouch = is_open && (reading.is_unheard(now_us) || is_waiting);
-            goes_on = must_vouch || (is_open && asked.is_some());
-            reading.asked = *asked;
-        }
-        if must_vouch && let Some(pong) = envelope::pong(form) {
-            self.push_raw(conn, pong, now_us);
-        }
-        if goes_on {
-            self.vouch_soon(conn, now_us);
-        }
-        if is_late {
-            let reason = "a message was not finished in time";
-            self.fail(conn, Violation { code: close_code::POLICY, reason, limit: Some(Limit::MessageTimeout) }, now_us);
-        }
-        self.change_reading(conn, |_| {});
-    }
-
-    /// A session whose messages have to wait is told in a while that the server lives: its own ping may be behind them.
-    fn vouch_soon(&mut self, conn: ConnId, now_us: u64) {
-        let wait_us = (self.settings.ping_timeout_us / 2).clamp(1, VOUCH_US);
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let is_session = slot.outbox.has_session();
-        if let Some(reading) = &mut slot.reading
-            && reading.vouch_us == 0
-            && is_session
-        {
-            reading.vouch_us = now_us + wait_us;
-            self.reading_timers.push(Reverse((reading.vouch_us, conn)));
-        }
-    }
 }
 
 /// Bytes of a short read.
@@ -550,8 +355,5 @@ const SHORT: usize = 4096;
 /// be reset, and not hear why.
 const LINGER: usize = 256 << 10;
 
-/// Microseconds for the host to handle what came before a violation.
-const PATIENCE_US: u64 = 500_000;
-
-/// Microseconds between the pongs to a client that is not read: it may wait for an answer no longer than some seconds.
-const VOUCH_US: u64 = 1_000_000;
+mod items;
+mod timers;
