@@ -7,7 +7,8 @@ use fanwire::admission::entry::Entry;
 use fanwire::admission::proxies::Proxies;
 use fanwire::wire::http_head::{HeadLimits, RequestHead, is_websocket, parse};
 use fanwire::wire::refusal::Refusal;
-use fanwire::wire::websocket_handshake::{SUBPROTOCOLS, Upgrade, check, switching};
+use fanwire::wire::table::SUBPROTOCOLS;
+use fanwire::wire::websocket_handshake::{Upgrade, check, switching};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, Arbitrary)]
