@@ -6,14 +6,13 @@
 //!
 //! A state machine: it has no thread, its links are a parameter, and time is an argument.
 
-use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::admission::Admission;
 use crate::admission::entry::Entry;
-use crate::admission::{Admission, Place};
 use crate::limit::Limit;
 use crate::queues::command::Event;
 use crate::queues::events::Events;
@@ -23,28 +22,12 @@ use crate::wire::prefix::Paths;
 use crate::wire::proxy_header::MAX_PROXY_HEADER;
 use crate::wire::refusal::Refusal;
 
+pub use self::event::{Accepted, NewcomerEvent, Request};
 use self::reading::{late, text_of};
 use self::report::HandshakeReport;
-use self::state::{Asking, Handed, Reading, State};
+use self::state::{Handed, Reading, State};
+pub use self::stream::Stream;
 use self::timers::{Row, Timers};
-
-/// What carries a newcomer.
-pub trait Stream: Sized {
-    /// Asks for [`Newcomers::ready`] by this id whenever something has come, or the peer has gone.
-    fn watch(&mut self, id: ConnId) -> io::Result<()>;
-    /// Reads what has come, without waiting; `WouldBlock` when that is nothing, 0 at the end.
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
-    /// The same, and leaves it to be read again.
-    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize>;
-    /// So many bytes were looked at that were read by the host.
-    fn fed(&mut self, bytes: usize);
-    /// Writes a last answer, without waiting, and says that nothing follows it (FIN).
-    fn answer(&mut self, bytes: &[u8]);
-    /// From now on the host reads and writes it, as it speaks TLS there, by the descriptor that is returned.
-    fn host(self, id: ConnId, events: &Arc<Events>) -> io::Result<(Self, OwnedFd)>;
-    /// Gives the socket away; none if the host has it already.
-    fn release(self) -> Option<OwnedFd>;
-}
 
 /// What holds for all newcomers.
 #[derive(Debug, Clone)]
@@ -73,50 +56,6 @@ pub struct ListenerOptions {
     pub is_tls: bool,
     /// With a header of the PROXY protocol.
     pub has_proxy_header: bool,
-}
-
-/// What the host is told of a newcomer.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "the fields say nothing but their names")]
-pub enum NewcomerEvent {
-    /// It asks to come in.
-    Request(Box<Request>),
-    /// It speaks plain HTTP, and is the host's: by its socket, unless the host speaks TLS with it, and with what has come.
-    Http { fd: Option<OwnedFd>, data: Vec<u8>, peer: String, is_secure: bool },
-    /// The host is to speak TLS with it.
-    Tls { fd: OwnedFd, peer: String },
-}
-
-/// An upgrade request.
-#[derive(Debug)]
-pub struct Request {
-    /// Its path and query, as [`Paths`] has them.
-    pub target: Box<[u8]>,
-    /// Its header lines, as they came.
-    pub headers: Box<[u8]>,
-    /// The client's address; "" for a Unix socket.
-    pub remote: String,
-    /// Whether the client speaks TLS, to us or to a trusted proxy.
-    pub is_secure: bool,
-    /// Whether the client's cookies may be believed.
-    pub is_origin_allowed: bool,
-    /// The one to answer with.
-    pub subprotocol: Option<&'static str>,
-}
-
-/// A newcomer that was let in.
-#[derive(Debug)]
-pub struct Accepted<L> {
-    /// Its link, to which nothing was written.
-    pub link: L,
-    /// Its place, for as long as the link lives.
-    pub place: Option<Place>,
-    /// The value of `Sec-WebSocket-Accept`.
-    pub accept_key: [u8; 28],
-    /// The subprotocol to answer with.
-    pub subprotocol: Option<&'static str>,
-    /// What followed the head.
-    pub rest: Box<[u8]>,
 }
 
 /// See the module's head.
@@ -222,21 +161,6 @@ impl<L: Stream> Newcomers<L> {
             }
         }
         self.count_ignored();
-    }
-
-    /// Lets a newcomer in; none if it has gone.
-    pub fn accept(&mut self, id: ConnId) -> Option<Accepted<L>> {
-        let Asking { peer, accept_key, subprotocol, rest, .. } = self.take_asking(id)?;
-        self.ids.release(id);
-        self.report.accepted();
-        Some(Accepted { link: peer.link, place: peer.place, accept_key, subprotocol, rest: rest.into() })
-    }
-
-    /// Does not let a newcomer in, if it has not gone.
-    pub fn refuse(&mut self, id: ConnId, refusal: &Refusal, now_us: u64) {
-        if let Some(Asking { peer, address, .. }) = self.take_asking(id) {
-            self.deny(id, peer, address, refusal, now_us);
-        }
     }
 
     /// A newcomer that was given to the host is gone.
@@ -372,27 +296,6 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// Something has come from one that waits for the host's answer, perhaps its end. Nobody waits any more who ended its
-    /// side behind the request; one that sent more before the end wants that to be heard.
-    fn look(&mut self, id: ConnId, mut asking: Asking<L>) {
-        let has_gone = match asking.peer.link.peek(&mut [0]) {
-            Ok(0) => asking.rest.is_empty(),
-            Ok(_) => false,
-            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-        };
-        if has_gone {
-            self.lose(id);
-        } else {
-            self.put_state(id, State::Asking(asking));
-        }
-    }
-
-    /// A peer has gone that waits for the host's answer.
-    fn lose(&mut self, id: ConnId) {
-        self.ids.release(id);
-        self.events.push(Event::NewcomerGone { conn: id });
-    }
-
     fn end(&mut self, id: ConnId) {
         self.take_state(id);
         self.ids.release(id);
@@ -404,16 +307,6 @@ impl<L: Stream> Newcomers<L> {
 
     fn count_ignored(&mut self) {
         self.report.passed(self.ignored.drain(..));
-    }
-
-    fn take_asking(&mut self, id: ConnId) -> Option<Asking<L>> {
-        match self.take_state(id)? {
-            State::Asking(asking) => Some(asking),
-            state => {
-                self.put_state(id, state);
-                None
-            }
-        }
     }
 
     fn take_state(&mut self, id: ConnId) -> Option<State<L>> {
@@ -448,10 +341,13 @@ pub const SHARD: usize = MAX_SHARDS - 1;
 /// Bytes of a read at most, and of what a newcomer may have sent behind its head.
 const READ_MAX: usize = 64 << 10;
 
+mod asking;
+mod event;
 mod leaving;
 mod reading;
 mod report;
 mod state;
+mod stream;
 mod timers;
 #[cfg(test)]
 mod tests;

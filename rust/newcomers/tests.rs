@@ -12,7 +12,7 @@ mod tls;
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
 use super::leaving::{LINGER, MAX_LEAVING};
