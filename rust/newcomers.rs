@@ -8,7 +8,6 @@
 
 use std::mem;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::admission::Admission;

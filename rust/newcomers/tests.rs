@@ -13,6 +13,7 @@ mod tls;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::leaving::{LINGER, MAX_LEAVING};
