@@ -176,7 +176,9 @@ impl FairQueue {
                 self.links.remove(&link);
             }
         }
-        for _ in 0..(most / NEWCOMER).clamp(1, NEWCOMERS) {
+        // Newcomers delay messages, so they are few only if there are messages.
+        let newcomers = if count == 0 { NEWCOMERS } else { (most / NEWCOMER).clamp(1, NEWCOMERS) };
+        for _ in 0..newcomers {
             let Some(conn) = self.next_newcomer() else { break };
             taken.push(Event::Newcomer { conn });
         }

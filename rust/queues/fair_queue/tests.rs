@@ -160,16 +160,39 @@ proptest! {
     }
 }
 
+/// A queue in which twelve newcomers wait.
+fn rush() -> FairQueue {
+    let mut fair_queue = FairQueue::new(CREDIT);
+    for number in 10..22 {
+        fair_queue.push(Event::Newcomer { conn: link(number) }, &mut Vec::new());
+    }
+    fair_queue
+}
+
+fn newcomers_taken(fair_queue: &mut FairQueue, most: usize) -> usize {
+    let taken = fair_queue.take(most, 0, &mut Vec::new());
+    taken.iter().filter(|event| matches!(event, Event::Newcomer { .. })).count()
+}
+
 #[test]
 fn a_host_that_asks_for_few_messages_is_told_of_few_newcomers() {
     for (most, newcomers) in [(1, 1), (8, 1), (16, 2), (32, 4), (512, 4)] {
-        let mut fair_queue = FairQueue::new(Credit { messages: 1000, bytes: 1_000_000, total: 1_000_000 });
-        for number in 10..20 {
-            fair_queue.push(Event::Newcomer { conn: link(number) }, &mut Vec::new());
-        }
-        let taken = fair_queue.take(most, 0, &mut Vec::new());
-        let told = taken.iter().filter(|event| matches!(event, Event::Newcomer { .. })).count();
-        assert_eq!(told, newcomers, "{most}");
+        let mut fair_queue = rush();
+        arrive(&mut fair_queue, 1, 1);
+        assert_eq!(newcomers_taken(&mut fair_queue, most), newcomers, "{most}");
+    }
+}
+
+#[test]
+fn newcomers_that_delay_no_message_come_several_at_once() {
+    for most in [1, 8, 512] {
+        let mut fair_queue = rush();
+        assert_eq!(newcomers_taken(&mut fair_queue, most), NEWCOMERS, "{most}");
+        // A message that waits makes them few again.
+        arrive(&mut fair_queue, 1, 1);
+        let fewer = (most / NEWCOMER).clamp(1, NEWCOMERS);
+        assert_eq!(newcomers_taken(&mut fair_queue, most), fewer, "{most}");
+        assert_eq!(newcomers_taken(&mut fair_queue, most), NEWCOMERS, "{most}");
     }
 }
 
