@@ -1,8 +1,8 @@
 //! Newcomers: connections from the moment they were accepted to the answer to their first request.
 //!
-//! The head of the request is read, bounded in bytes and time. What a limit or a rule refuses is answered here, and the peer has
-//! a second to take the answer. What is no upgrade goes to the host with its socket. An upgrade waits until the host has
-//! said yes or no, and nothing is read from it meanwhile.
+//! The head of the request is read, limited in bytes and time. If a limit or a rule refuses the request, it is answered
+//! here, and the peer has a second to take the answer. A request that is no upgrade goes to the host with its socket.
+//! An upgrade waits until the host accepts or refuses it, and nothing more is read from it meanwhile.
 //!
 //! A state machine: it has no thread, its links are a parameter, and time is an argument.
 
@@ -28,16 +28,16 @@ use self::state::{Handed, Reading, State};
 pub use self::stream::Stream;
 use self::timers::{Row, Timers};
 
-/// What holds for all newcomers.
+/// The settings that all newcomers share.
 #[derive(Debug, Clone)]
 pub struct NewcomerSettings {
-    /// Bytes of a request head.
+    /// The limit on bytes of a request head.
     pub max_head: usize,
-    /// Microseconds in which it has to come.
+    /// Microseconds in which the head must arrive.
     pub handshake_timeout_us: u64,
-    /// Whose requests are let in.
+    /// The rules of the port for `Host`, `Origin` and proxies.
     pub entry: Entry,
-    /// Which requests are ours.
+    /// The paths that belong to the server.
     pub paths: Paths,
 }
 
@@ -48,42 +48,46 @@ impl Default for NewcomerSettings {
     }
 }
 
-/// How the peers of a listener begin.
+/// How the connections of a listener begin.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ListenerOptions {
-    /// With TLS.
+    /// Whether they begin with TLS.
     pub is_tls: bool,
-    /// With a header of the PROXY protocol.
+    /// Whether they begin with a header of the PROXY protocol.
     pub has_proxy_header: bool,
 }
 
-/// See the module's head.
+/// The state machine of all newcomers.
 #[derive(Debug)]
 pub struct Newcomers<L> {
     settings: NewcomerSettings,
     limits: HeadLimits,
     admission: Admission,
-    /// For links that the host reads and writes.
+    /// The events for links that the host reads and writes.
     host: Arc<Events>,
     ids: Ids,
     slots: Slots<State<L>>,
     timers: Timers,
-    /// When [`Self::tick`] is called next, as far as it has said.
+    /// The time that [`Self::tick`] has returned; 0 if a timer is due earlier.
     next_us: u64,
+    /// Newcomers that are neither accepted, nor refused, nor handed to the host.
     undecided: usize,
+    /// Newcomers that were refused and are still connected.
     leaving: usize,
+    /// Whether new requests are let in.
     is_open: bool,
+    /// What `/readyz` answers.
     is_ready: bool,
     report: HandshakeReport,
-    /// Limits that were passed without a consequence.
+    /// Limits that were passed in a dry run, without a consequence.
     ignored: Vec<Limit>,
-    /// Of the read under way.
+    /// The buffer of the present read.
     buffer: Box<[u8]>,
     events: Vec<Event>,
 }
 
 impl<L: Stream> Newcomers<L> {
-    /// Nobody has come. `host` is for those that the host reads and writes.
+    /// Creates a state machine without newcomers. `host` takes the events of links that the host reads and writes.
     pub fn new(settings: NewcomerSettings, admission: Admission, host: Arc<Events>) -> Self {
         Self {
             limits: HeadLimits { max_bytes: settings.max_head, max_headers: MAX_HEADERS },
@@ -105,13 +109,14 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// A peer was accepted. It is read at once: mostly its request is there.
+    /// Adds a connection that was accepted, and reads it at once, because mostly its request has come already.
     pub fn arrive(&mut self, link: L, options: ListenerOptions, address: Option<IpAddr>, now_us: u64) {
-        // None are left at four million.
+        // The ids are used up at four million newcomers. Then the connection is dropped.
         let Some(id) = self.ids.take() else { return };
         let mut reading = Reading::new(link, options, address.map(|address| address.to_canonical()));
         match self.admit(&mut reading, now_us) {
-            // Its TLS handshake would cost more than all that a limit saves, and an answer without TLS tells it nothing.
+            // An answer would need a TLS handshake, which costs more than the limit saves. The client cannot read one
+            // without TLS.
             Err(refusal) if options.is_tls => self.turn_away(id, reading.address, &refusal, now_us),
             Ok(()) if options.is_tls && !options.has_proxy_header => self.begin_tls(id, reading, now_us),
             admitted => {
@@ -122,7 +127,7 @@ impl<L: Stream> Newcomers<L> {
         self.count_ignored();
     }
 
-    /// Something has come from a newcomer; `is_gone`: it was reset, or both sides were closed.
+    /// Notes that a newcomer can be read. `is_gone`: it was reset, or both sides are closed.
     pub fn ready(&mut self, id: ConnId, is_gone: bool, now_us: u64) {
         match self.take_state(id) {
             Some(State::Reading(reading)) => self.read(id, reading, now_us),
@@ -135,7 +140,7 @@ impl<L: Stream> Newcomers<L> {
         self.count_ignored();
     }
 
-    /// What the host has read of a newcomer that it reads; none: its end.
+    /// Takes bytes that the host has read from a newcomer; none: the newcomer has ended.
     pub fn feed(&mut self, id: ConnId, bytes: Option<&[u8]>, now_us: u64) {
         let Some(state) = self.take_state(id) else { return };
         let Some(bytes) = bytes else {
@@ -147,7 +152,7 @@ impl<L: Stream> Newcomers<L> {
         };
         match state {
             State::Reading(reading) if reading.peer.is_hosted => self.fed(id, reading, bytes, now_us),
-            // The host reads nothing of it meanwhile, but for what it had read already.
+            // The host reads nothing more from it meanwhile, but it may have read some bytes already.
             State::Asking(asking) if asking.rest.len() + bytes.len() > READ_MAX => self.lose(id),
             mut state => {
                 match &mut state {
@@ -162,15 +167,15 @@ impl<L: Stream> Newcomers<L> {
         self.count_ignored();
     }
 
-    /// A newcomer that was given to the host is gone.
+    /// Notes that a newcomer that was handed to the host is gone.
     pub fn left(&mut self, id: ConnId) {
         if self.take_state(id).is_some() {
             self.ids.release(id);
         }
     }
 
-    /// A newcomer that was given to the host asks for something else over the same socket: `received` is what the host has
-    /// read of that. Its place is what it was. Does nothing if it is gone.
+    /// Takes back a newcomer that was handed to the host and sends an upgrade request over the same socket. The host
+    /// has read `received` of that request. The newcomer keeps its place. Does nothing if it is gone.
     pub fn take_back(&mut self, id: ConnId, link: L, received: &[u8], now_us: u64) {
         match self.take_state(id) {
             Some(State::Handed(Handed { place, address, news: None })) => {
@@ -187,7 +192,7 @@ impl<L: Stream> Newcomers<L> {
         self.count_ignored();
     }
 
-    /// What there is to say of a newcomer that [`Event::Newcomer`] names; none if it has gone since.
+    /// Returns the news of a newcomer that [`Event::Newcomer`] names; none if it has gone since.
     pub fn news(&mut self, id: ConnId) -> Option<NewcomerEvent> {
         match self.slots.get_mut(id)? {
             State::Reading(reading) => {
@@ -204,7 +209,7 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// Does what is due. Returns when it wants to be called again.
+    /// Does what is due. Returns when to call it again.
     pub fn tick(&mut self, now_us: u64) -> Option<u64> {
         loop {
             match self.timers.due(now_us, is_live(&mut self.slots)) {
@@ -217,18 +222,18 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// Whether [`Self::tick`] wants to be called before the time that it has returned.
+    /// Whether [`Self::tick`] must be called before the time that it has returned.
     pub fn is_early(&self) -> bool {
         self.next_us == 0
     }
 
-    /// No more are let in. Those whose head is not whole are refused when it is: a peer that finds its connection closed does
-    /// not know that it may try again.
+    /// Refuses all further requests, also those whose head is incomplete, once it is complete. A client that gets an
+    /// answer knows that it may try again; one whose connection is just closed does not.
     pub fn close(&mut self) {
         self.is_open = false;
     }
 
-    /// Ends all of them, and those that the host was not told of.
+    /// Ends all newcomers, also those that the host has not fetched yet.
     pub fn abort(&mut self) {
         self.is_open = false;
         for id in self.slots.iter_mut(SHARD).map(|(id, _)| id).collect::<Vec<_>>() {
@@ -236,22 +241,22 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// What those are told who ask whether the server takes new clients, and are refused themselves.
+    /// Sets what `/readyz` answers.
     pub fn set_ready(&mut self, is_ready: bool) {
         self.is_ready = is_ready;
     }
 
-    /// How many are not decided.
+    /// Returns the number of newcomers that wait for a decision.
     pub fn waiting(&self) -> usize {
         self.undecided
     }
 
-    /// What became of them.
+    /// Returns the counts of what became of newcomers.
     pub fn report(&self) -> &HandshakeReport {
         &self.report
     }
 
-    /// Takes what is to be told since the last call.
+    /// Takes the events since the last call.
     pub fn take(&mut self) -> Vec<Event> {
         mem::take(&mut self.events)
     }
@@ -262,16 +267,16 @@ impl<L: Stream> Newcomers<L> {
             return Ok(());
         }
         if reading.options.has_proxy_header {
-            return Err(Refusal::new(403, "it is not among trusted_proxies"));
+            return Err(Refusal::new(403, "the peer is not among trusted_proxies"));
         }
         reading.address.map_or(Ok(()), |address| self.locate(reading, address, now_us))
     }
 
-    /// A timer is due.
+    /// Does what a due timer stands for.
     fn fire(&mut self, id: ConnId, now_us: u64) {
         match self.take_state(id) {
             Some(State::Reading(mut reading)) if reading.fd.is_some() => {
-                // It waits for the host, which is busy.
+                // The host is busy and has not fetched its descriptor yet.
                 reading.due_us = now_us + self.settings.handshake_timeout_us;
                 self.add_timer(Row::Head, reading.due_us, id);
                 self.put_state(id, State::Reading(reading));
@@ -284,7 +289,7 @@ impl<L: Stream> Newcomers<L> {
                 }
             }
             Some(State::Asking(mut asking)) => {
-                // From now on its end is noticed, and now if it was there before.
+                // From now on its end is noticed. It may have ended already.
                 asking.due_us = u64::MAX;
                 asking.peer.watch(id);
                 self.look(id, asking);
@@ -329,15 +334,15 @@ impl<L: Stream> Newcomers<L> {
     }
 }
 
-/// Whether a timer still stands.
+/// Returns a function that says whether a timer still counts.
 fn is_live<L>(slots: &mut Slots<State<L>>) -> impl FnMut(ConnId, u64) -> bool {
     |id, due_us| slots.get_mut(id).and_then(|state| state.due_us()) == Some(due_us)
 }
 
-/// The shard number of newcomers' ids, which no shard has.
+/// The shard number in the ids of newcomers. No shard has it.
 pub const SHARD: usize = MAX_SHARDS - 1;
 
-/// Bytes of a read at most, and of what a newcomer may have sent behind its head.
+/// The limit on bytes of one read, and on bytes behind the head.
 const READ_MAX: usize = 64 << 10;
 
 mod asking;

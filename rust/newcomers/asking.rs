@@ -9,7 +9,7 @@ use crate::slots::ConnId;
 use crate::wire::refusal::Refusal;
 
 impl<L: Stream> Newcomers<L> {
-    /// Lets a newcomer in; none if it has gone.
+    /// Accepts a newcomer; none if it has gone.
     pub fn accept(&mut self, id: ConnId) -> Option<Accepted<L>> {
         let Asking { peer, accept_key, subprotocol, rest, .. } = self.take_asking(id)?;
         self.ids.release(id);
@@ -17,15 +17,15 @@ impl<L: Stream> Newcomers<L> {
         Some(Accepted { link: peer.link, place: peer.place, accept_key, subprotocol, rest: rest.into() })
     }
 
-    /// Does not let a newcomer in, if it has not gone.
+    /// Refuses a newcomer, if it has not gone.
     pub fn refuse(&mut self, id: ConnId, refusal: &Refusal, now_us: u64) {
         if let Some(Asking { peer, address, .. }) = self.take_asking(id) {
             self.deny(id, peer, address, refusal, now_us);
         }
     }
 
-    /// Something has come from one that waits for the host's answer, perhaps its end. Nobody waits any more who ended its
-    /// side behind the request; one that sent more before the end wants that to be heard.
+    /// Checks whether a newcomer that waits for the host's answer has gone. One that has ended its side right behind
+    /// the request has given up. One that has sent more bytes before the end has not: they must be read.
     pub(super) fn look(&mut self, id: ConnId, mut asking: Asking<L>) {
         let has_gone = match asking.peer.link.peek(&mut [0]) {
             Ok(0) => asking.rest.is_empty(),
@@ -39,7 +39,7 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// A peer has gone that waits for the host's answer.
+    /// Forgets a newcomer that has gone while it waited for the host's answer.
     pub(super) fn lose(&mut self, id: ConnId) {
         self.ids.release(id);
         self.events.push(Event::NewcomerGone { conn: id });

@@ -1,8 +1,8 @@
-//! What a client reports of what has come, and of what its application has taken: the message `received` of
-//! docs/protocol.md, read from its bytes. Pure.
+//! Reads a client's report, the message `received` of docs/protocol.md: how many messages have come, and what the
+//! application has taken. Pure.
 //!
-//! Only a report that is right in every field is read. With any other the host decides, which says what is wrong: so
-//! whatever is read here, the host would read as well, and alike.
+//! Only a report with no error in any field is read here. Every other goes to the host, which answers with the error.
+//! So whatever is read here, the host would read with the same result.
 
 use std::fmt;
 use std::io::Cursor;
@@ -17,9 +17,9 @@ use crate::wire::table::{kind, limit};
 /// A report.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Counted messages that have come.
+    /// The number of counted messages that have come.
     pub count: u64,
-    /// What the application has taken, by room; none: this client does not say.
+    /// What the application has taken, by room; none if the client does not report it.
     pub taken: Option<Vec<RoomReport>>,
 }
 
@@ -28,14 +28,14 @@ pub struct Report {
 pub struct RoomReport {
     /// The room's name.
     pub room: Box<str>,
-    /// All of the room among the session's first so many counted messages.
+    /// The application has taken all messages of the room among the session's first `count` counted messages.
     pub count: u64,
-    /// When the newest message that it has taken was published, in milliseconds since 1970; none: not said.
+    /// When the newest message taken was published, in milliseconds since 1970; none if the client does not say.
     pub ts_ms: Option<u64>,
 }
 
 impl Report {
-    /// Reads a report; none: it is not one that is right.
+    /// Reads a report; none if the envelope is not a valid one.
     pub fn read(envelope: &[u8], codec: Codec) -> Option<Self> {
         match codec {
             Codec::Raw => None,
@@ -52,7 +52,7 @@ impl Report {
         }
     }
 
-    /// How many reports it counts as.
+    /// Returns the number of reports that the rate limit counts it as.
     pub fn weight(&self) -> usize {
         self.taken.as_ref().map_or(1, |taken| taken.len().div_ceil(ROOMS_FOR_ONE).max(1))
     }
@@ -98,7 +98,7 @@ impl<'de> Visitor<'de> for Payload {
     type Value = Report;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a count, and perhaps what was taken")
+        f.write_str("a map with count and optionally taken")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Report, A::Error> {
@@ -123,14 +123,14 @@ impl<'de> Visitor<'de> for Rooms {
     type Value = Vec<RoomReport>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("rooms")
+        f.write_str("a map of rooms")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<RoomReport>, A::Error> {
         let (mut rooms, mut names) = (Vec::new(), FxHashSet::default());
         while let Some(Text(room)) = map.next_key()? {
             let (count, ts_ms) = map.next_value_seed(Map(One))?;
-            // Of a name that comes twice the last counts. The host sees to that.
+            // A name that comes twice is left to the host, where the last one counts.
             require(fits(&room, NAME_MAX) && rooms.len() < ROOMS_MAX && names.insert(room.clone()))?;
             rooms.push(RoomReport { room, count, ts_ms });
         }
@@ -144,7 +144,7 @@ impl<'de> Visitor<'de> for One {
     type Value = (u64, Option<u64>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("what was taken of a room")
+        f.write_str("a map with count and optionally ts")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for One {
     }
 }
 
-/// A map, and nothing that stands for one.
+/// A map. Serde would also read a struct from a list.
 struct Map<V>(V);
 
 impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Map<V> {
@@ -171,7 +171,7 @@ impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Map<V> {
     }
 }
 
-/// The same, or null.
+/// A value or null.
 struct Nullable<S>(S);
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Nullable<S> {
@@ -202,7 +202,7 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
     }
 }
 
-/// What the protocol does not know, of so many levels at most.
+/// A field that the protocol does not define. It is skipped, if it has at most this many levels.
 struct Unknown(usize);
 
 impl Unknown {
@@ -267,13 +267,13 @@ fn number<E: de::Error>(number: u64) -> Result<u64, E> {
     require(number <= limit::SEQ_MAX).map(|()| number)
 }
 
-/// Rooms of one report. A client is in 128 by its own wish, and its application may have joined more for it.
+/// The limit on rooms in one report. A client may join 128 rooms itself, and the server may join it to more.
 const ROOMS_MAX: usize = limit::TAKEN_ROOMS;
 
-/// Rooms that one report may name and count as one: with more, each of them costs as much as the report itself.
+/// Rooms for which a report counts as one more. So many rooms cost as much as a report without any.
 const ROOMS_FOR_ONE: usize = limit::REPORT_ROOMS;
 
-/// Levels of what the protocol does not know, and nobody needs.
+/// The limit on levels of fields that the protocol does not define. It bounds the recursion.
 const DEPTH: usize = 16;
 
 #[cfg(test)]

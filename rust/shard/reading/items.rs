@@ -15,8 +15,7 @@ use crate::wire::decoder::Violation;
 use crate::wire::frame::{self, Opcode};
 
 impl<L: Link> Shard<L> {
-    /// Takes what a session reports. What it says of a room that it is not in is ignored: it may have been sent out of it
-    /// meanwhile.
+    /// Takes the report of a session. Rooms that the session is not in are ignored: it may have left them since.
     pub(in crate::shard) fn take_report(&mut self, conn: ConnId, report: &Report, now_us: u64) {
         let Self { slots, members, references, dirty, settings, .. } = self;
         let Some(slot) = slots.get_mut(conn) else { return };
@@ -33,7 +32,7 @@ impl<L: Link> Shard<L> {
                 ts_ms.inspect(|ts_ms| ages.note(now_ms.saturating_sub(*ts_ms)));
             }
             if !is_told {
-                // One that has taken nothing yet has a window all the same.
+                // A session that has taken nothing yet has a window too.
                 outbox.taken(NO_ROOM, 0, now_us);
             }
         }
@@ -44,7 +43,7 @@ impl<L: Link> Shard<L> {
         self.charge(conn, report.weight() - 1, now_us);
     }
 
-    /// What a connection has reported counts as so many reports more.
+    /// Charges a connection for `reports` more reports.
     fn charge(&mut self, conn: ConnId, reports: usize, now_us: u64) {
         let Some(reading) = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut()) else { return };
         if reports == 0 {
@@ -58,6 +57,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
+    /// Acts on anything but messages.
     pub(super) fn take_control(&mut self, conn: ConnId, what: Item, now_us: u64) {
         match what {
             Item::Messages(_) => {}
@@ -80,7 +80,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Answers a message over its rate, in the host's place.
+    /// Answers a message over its rate, so that the host need not.
     fn refuse(&mut self, conn: ConnId, refused: &Refused, wait_us: u64, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         let codec = slot.outbox.form().codec;
@@ -94,8 +94,8 @@ impl<L: Link> Shard<L> {
         self.deliver(conn, &Arc::new(message), now_us);
     }
 
-    /// Answers the peer's close frame with the same code (RFC 6455 section 5.5.1), unless by it the client says that it
-    /// comes back.
+    /// Answers the peer's close frame with the same code (RFC 6455 section 5.5.1). The host answers it instead if the
+    /// code says that the client will resume its session.
     fn peer_closes(&mut self, conn: ConnId, code: Option<u16>, reason: Box<str>, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         let (name, is_retired) = (slot.name(conn), slot.is_retired);
@@ -132,7 +132,8 @@ impl<L: Link> Shard<L> {
         self.events.push(Event::Broke { conn: name, code, reason });
     }
 
-    /// The host fails a connection when it has handled what came before, or we do in a while.
+    /// Lets the host fail a connection after it has handled the messages before the violation. The shard does it after
+    /// [`PATIENCE_US`].
     pub(super) fn fail_soon(&mut self, conn: ConnId, violation: Violation, now_us: u64) {
         let Violation { code, reason, limit } = violation;
         let Some(slot) = self.slots.get_mut(conn) else { return };
@@ -151,5 +152,5 @@ impl<L: Link> Shard<L> {
     }
 }
 
-/// Microseconds for the host to handle what came before a violation.
+/// Microseconds that the host has to handle the messages before a violation.
 const PATIENCE_US: u64 = 500_000;

@@ -11,7 +11,7 @@ use crate::wire::frame;
 use crate::wire::table::close_code;
 
 impl<L: Link> Shard<L> {
-    /// A timer of a connection's reading is due.
+    /// Does what is due for the reading side of a connection, when one of its timers fires.
     pub(in crate::shard) fn look_at(&mut self, conn: ConnId, now_us: u64) {
         let Self { slots, settings, asked, .. } = self;
         let Some(slot) = slots.get_mut(conn) else { return };
@@ -47,13 +47,14 @@ impl<L: Link> Shard<L> {
             self.vouch_soon(conn, now_us);
         }
         if is_late {
-            let reason = "a message was not finished in time";
+            let reason = "the message took too long to arrive";
             self.fail(conn, Violation { code: close_code::POLICY, reason, limit: Some(Limit::MessageTimeout) }, now_us);
         }
         self.change_reading(conn, |_| {});
     }
 
-    /// A session whose messages have to wait is told in a while that the server lives: its own ping may be behind them.
+    /// Sets the timer after which a session gets a pong if its messages still wait, because its own ping may be among
+    /// them.
     pub(super) fn vouch_soon(&mut self, conn: ConnId, now_us: u64) {
         let wait_us = (self.settings.ping_timeout_us / 2).clamp(1, VOUCH_US);
         let Some(slot) = self.slots.get_mut(conn) else { return };
@@ -68,5 +69,5 @@ impl<L: Link> Shard<L> {
     }
 }
 
-/// Microseconds between the pongs to a client that is not read: it may wait for an answer no longer than some seconds.
+/// Microseconds between pongs to a client that is not read. Clients wait some seconds for an answer.
 const VOUCH_US: u64 = 1_000_000;
