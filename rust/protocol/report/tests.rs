@@ -5,7 +5,7 @@
 use super::*;
 use serde_json::{Value, json};
 
-/// The report of a document by either codec, which must agree.
+/// The report of a document. Both codecs must agree.
 fn read(document: &Value) -> Option<Report> {
     let json = Report::read(document.to_string().as_bytes(), Codec::Json);
     let msgpack = Report::read(&rmp_serde::to_vec(document).unwrap(), Codec::Msgpack);
@@ -42,7 +42,7 @@ fn what_else_an_envelope_may_have_changes_nothing() {
 }
 
 #[test]
-fn whatever_is_wrong_is_left_to_the_host() {
+fn an_invalid_report_is_left_to_the_host() {
     let names: serde_json::Map<_, _> = (0..=ROOMS_MAX).map(|name| (name.to_string(), json!({"count": 1}))).collect();
     for payload in [
         json!(null),
@@ -113,9 +113,9 @@ fn what_a_document_of_messagepack_cannot_be_either() {
         b"\x82\xa4type\xc4\x08received\xa7payload\x81\xa5count\x01",
         b"\x82\xa4type\xa8received\xa7payload\x81\xc4\x05count\x01",
         b"\x82\xa4type\xa8received\xa7payload\x82\xa5count\x01\xa5taken\x81\xc4\x01a\x81\xa5count\x01",
-        // No UTF-8.
+        // Invalid UTF-8.
         b"\x82\xa4type\xa8received\xa7payload\x82\xa5count\x01\xa5taken\x81\xa1\xff\x81\xa5count\x01",
-        // A number of floating point, and an extension.
+        // A float, and an extension.
         b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\xca\x3f\x80\x00\x00",
         b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\xd4\x01\x01",
     ] {

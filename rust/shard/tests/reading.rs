@@ -1,4 +1,4 @@
-//! What is read, and when.
+//! Which connections are read, and when.
 
 mod endings;
 
@@ -78,7 +78,7 @@ fn a_byte_at_a_time_is_as_good_as_all_at_once() {
 }
 
 #[test]
-fn while_the_host_has_too_many_nothing_is_read_and_nobody_is_taken_for_dead() {
+fn a_connection_whose_credit_is_used_up_is_not_read_and_not_taken_for_dead() {
     let mut harness = Harness::with(ShardSettings { ping_interval_us: 20 * SECOND, ..settings() }, UNLIMITED);
     let (conn, link) = harness.open_as(UNLIMITED, Form::JSON, true);
     link.brings(&frame(FIN_TEXT, b"one"));
@@ -92,13 +92,13 @@ fn while_the_host_has_too_many_nothing_is_read_and_nobody_is_taken_for_dead() {
         harness.turn();
         assert_eq!(harness.events(), []);
     }
-    // It was told that the server lives.
+    // Pongs told it that the server lives.
     let pong = |frame: &(u8, Vec<u8>)| frame.1 == br#"{"type":"pong"}"#;
     assert!(link.frames().iter().filter(|&frame| pong(frame)).count() > 50);
     harness.apply(Command::ReadOn { conn });
     harness.turn();
     assert_eq!(harness.events(), [messages(conn, &["two"])]);
-    // The host holds it back for reasons of its own.
+    // The host may hold a connection back too.
     harness.apply(Command::Hold { conn, is_held: true });
     link.brings(&frame(FIN_TEXT, b"three"));
     harness.ready(conn, false);
@@ -193,7 +193,7 @@ fn a_session_whose_reports_count_for_too_much_is_read_again_when_its_time_has_co
     let inbound = InboundSettings { rates, ..inbound_settings() };
     let mut harness = Harness::with(ShardSettings { inbound, ..settings() }, UNLIMITED);
     let (conn, link) = harness.open_as(UNLIMITED, Form::JSON, true);
-    // There is room for two hundred, and for a hundred more each second.
+    // The burst of reports is two hundred, and the rate a hundred each second.
     harness.report(conn, 0, Some(&(0..16 * 301).map(|room| (room, 0)).collect::<Vec<_>>()));
     link.brings(&frame(FIN_TEXT, b"x"));
     harness.ready(conn, false);
@@ -222,7 +222,7 @@ fn reports_are_taken_where_they_are_read_and_wrong_ones_by_the_host() {
     assert_eq!(harness.shard.references, 1);
     let (counts, sum_ms) = harness.shard.members.find(conn, "room 1").unwrap().1.counts();
     assert_eq!((counts.iter().sum::<u64>(), sum_ms), (1, 10));
-    // Nothing waits for the host because of reports alone.
+    // A read with nothing but reports has no event for the host.
     link.brings(&frame(FIN_TEXT, br#"{"type":"received","payload":{"count":5}}"#));
     harness.ready(conn, false);
     assert_eq!((harness.events(), harness.shard.references), (vec![], 0));
@@ -239,7 +239,7 @@ fn a_message_that_does_not_end_is_failed_and_memory_is_bounded() {
     assert!(matches!(harness.events()[..], [Event::Broke { code: 1008, .. }]));
     assert_eq!(harness.stats.limits[Limit::MessageTimeout as usize].value(), 1);
     harness.apply(Command::Gone { conn });
-    // All together may have a mebibyte under way.
+    // Incomplete messages of all connections may take a mebibyte.
     let (conn, link) = harness.open(UNLIMITED);
     let (other, second) = harness.open(UNLIMITED);
     let header = [&[0x02, 0xFF][..], &1_000_000u64.to_be_bytes(), &[0; 4]].concat();

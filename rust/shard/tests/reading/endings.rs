@@ -11,7 +11,7 @@ fn a_close_frame_and_the_end_at_once_are_answered_before_it_is_over() {
     link.ends();
     harness.ready(conn, true);
     assert_eq!(harness.events(), [Event::PeerClosed { conn, code: Some(1001), reason: "".into() }]);
-    // Its answer has not left yet.
+    // The answer has not been written yet.
     link.give(UNLIMITED);
     harness.shard.ready(conn, false, false, true);
     harness.turn();
@@ -84,7 +84,7 @@ fn what_came_just_before_a_violation_may_be_answered_first_for_a_while() {
 }
 
 #[test]
-fn who_goes_on_sending_after_its_violation_is_not_read_for_ever() {
+fn a_client_that_keeps_sending_after_its_violation_is_not_read_for_ever() {
     let mut harness = Harness::new();
     let (conn, link) = harness.open(UNLIMITED);
     link.brings(&[frame(0xC1, b"bad"), vec![0; 1 << 20]].concat());
@@ -105,7 +105,7 @@ fn by_some_codes_a_session_says_that_it_comes_back_and_the_host_answers() {
         link.brings(&frame(0x88, &code.to_be_bytes()));
         harness.ready(conn, false);
         let closed = Event::PeerClosed { conn, code: Some(code), reason: "".into() };
-        // One that was answered is over with that.
+        // A connection whose close frame was answered ends.
         let over = is_answered.then_some(Event::Closed { conn, cause: Cause::Over });
         assert_eq!(harness.events(), [closed].into_iter().chain(over).collect::<Vec<_>>());
         assert_eq!(!link.frames().is_empty(), is_answered, "{code}");
