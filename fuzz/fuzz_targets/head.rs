@@ -1,4 +1,4 @@
-//! Request heads: however bytes are cut, they give one head or refusal within the limits, and an accepted upgrade is
+//! Request heads: bytes cut in any way give one head or refusal within the limits, and an accepted upgrade is
 //! valid.
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! An outbox and its peer. In whatever portions a link takes bytes, however often it is lost, and whatever the peer
-//! reports, the peer gets whole frames, each message once, in the order of its lane, and the close frame last.
+//! An outbox and its peer. The link takes bytes in any portions and is lost at any time, and the peer reports anything.
+//! The peer must get whole frames, each message once, in the order of its lane, and the close frame last.
 #![no_main]
 
 mod peer;
