@@ -145,7 +145,7 @@ impl FairQueue {
     }
 
     /// Takes all events that wait behind no message, a few newcomers, and about `most` messages, with hardly more than
-    /// [`TAKEN`] bytes: a few of one link and then of the next. What was taken before counts as handled. The host holds
+    /// `TAKEN` bytes: a few of one link and then of the next. What was taken before counts as handled. The host holds
     /// `held` bytes of messages.
     ///
     /// Connections that have credit again are added to `again`.
