@@ -76,7 +76,7 @@ class RoomCalls(Core):
 
     def notify(self, room: str, event: str, payload: str, exclude: Sequence[int]) -> None:
         if event not in ("member_joined", "member_left"):
-            raise ValueError(f'"{event}" is no event; choose member_joined or member_left')
+            raise ValueError(f'event must be member_joined or member_left, got "{event}"')
         self.check()
         found = self.table.find(room)
         if found is not None:
@@ -102,7 +102,7 @@ class RoomCalls(Core):
 
     def skip(self, room: str, count: int, reason: str) -> None:
         if reason != "backplane":
-            raise ValueError(f'"{reason}" is no reason; there is backplane')
+            raise ValueError(f'reason must be backplane, got "{reason}"')
         self.check()
         found = self.table.find(room)
         if found is None or count == 0:
@@ -129,7 +129,7 @@ class RoomCalls(Core):
             drafts.append((seq, ts_ms, draft))
         self.check()
         if any(one[0] >= other[0] for one, other in itertools.pairwise(drafts)):
-            raise ValueError("the messages are not in the order of their numbers")
+            raise ValueError("the messages must be in the order of their numbers")
         for _, _, draft in drafts:
             self.check_size(draft.payload)
         unreadable = [place for place, (_, _, draft) in enumerate(drafts) if self._is_unreadable(draft)]
@@ -277,7 +277,9 @@ class RoomCalls(Core):
     def _delivery(self, room: Room, draft: Draft) -> str:
         delivery = draft.delivery or room.settings.delivery
         if draft.key is not None and delivery != "latest":
-            raise ValueError(f'a key needs the delivery class `latest`; room "{room.name}" has another one')
+            raise ValueError(
+                f'a key needs the delivery class `latest`, but this message to room "{room.name}" has another one'
+            )
         return delivery
 
     def _queue(self, room: Room, draft: Draft, exclude: Sequence[int], seq: int | None = None, ts_ms: int = 0) -> int:
@@ -313,7 +315,7 @@ class RoomCalls(Core):
 def epoch_of(text: str) -> int:
     """A numbering by its name."""
     if not text or len(text) > 16 or not set(text) <= set(string.hexdigits):
-        raise ValueError(f'"{text}" is no epoch: up to 16 hexadecimal digits')
+        raise ValueError(f'epoch must be up to 16 hexadecimal digits, got "{text}"')
     return int(text, 16)
 
 
