@@ -10,8 +10,7 @@ from fanwire.config import MOST_COUNT, MOST_SECONDS
 from fanwire.connection import Connection
 from fanwire.protocol.table import RESERVED
 from fanwire.rooms.rules import Policies, RoomPolicy, Rule, Snapshot, parse_rule
-from fanwire.runtime.dispatcher import Method
-from fanwire.runtime.registry import Handlers
+from fanwire.runtime.application_handlers import Handlers, Method
 from fanwire.values.arguments import ROOM_MAX, TYPE_MAX, check_delivery, check_schema
 from fanwire.values.checks import (
     check_choice,

@@ -19,18 +19,13 @@ from fanwire._engine import Engine
 from fanwire.application import Application
 from fanwire.backplane.base import Backplane
 from fanwire.client.message import Position
-from fanwire.cluster import Cluster
 from fanwire.cluster.faults import Troubles
 from fanwire.cluster.kept_message import KeptMessage, kept_message
 from fanwire.cluster.session_records import Records
-from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import Closed, EngineFailed
 from fanwire.handlers.calls import Calls
-from fanwire.handshake.admission import Handshakes
-from fanwire.handshake.newcomers import Newcomers
-from fanwire.handshake.tls import Tls
 from fanwire.http.body import Options
 from fanwire.http.server import HttpSide
 from fanwire.http.site import App
@@ -40,19 +35,16 @@ from fanwire.listening.listeners import Listeners, Place, Tcp
 from fanwire.listening.shared_port import check_port, port_taken
 from fanwire.metrics import Metrics
 from fanwire.observability.health import Health
-from fanwire.observability.limits import Limits
+from fanwire.process.assembly import Assembly, Parts, add_rule
 from fanwire.process.exit import run_whole
 from fanwire.process.gc_tuning import calm
-from fanwire.process.lifecycle import Lifecycle, Parts
+from fanwire.process.lifecycle import Lifecycle
 from fanwire.process.server_arguments import ServerArguments
 from fanwire.process.signals import Signals
 from fanwire.rooms.authorization import Authorize, Rights
-from fanwire.rooms.node import Fabric
 from fanwire.rooms.rules import RoomPolicy
-from fanwire.runtime.registry import Hub
-from fanwire.runtime.rejections import Rejections
+from fanwire.runtime.host import Host
 from fanwire.sessions.store import MemoryStore, SessionStore
-from fanwire.timing.deadline import Deadline, bounded
 from fanwire.values.arguments import (
     check_delivery_of,
     check_position,
@@ -193,7 +185,7 @@ class Server(Application):
         )  # fmt: skip
         self._use_backplane(backplane)
         self._proxy_protocol = proxy_protocol
-        self._life = Lifecycle(self._build, self._open, self._http, self._health, self._calls, self._metrics.settle)
+        self._life = Lifecycle(self._assembly, self._http, self._health, self._calls, self._metrics.settle)
 
     # Publishing, from any thread.
 
@@ -262,7 +254,7 @@ class Server(Application):
         """
         check_publish(room, key, delivery)
         payload, is_json = encode(data, self.config.max_nesting)
-        published = self._running_hub.published
+        published = self._running.host.published
         seq = published.publish(room, payload, is_json, key, ids_of(exclude), delivery, id)
         return await seq if isawaitable(seq) else seq
 
@@ -394,19 +386,19 @@ class Server(Application):
         """
         check_subject(subject)
         check_reason(reason)
-        hub = self._running_hub
-        hub.on_loop(hub.disconnect_user, subject, reason)
-        hub.fabric.order("disconnect_user", subject, reason)
+        host = self._running.host
+        host.tasks.on_loop(host.registry.revocation.disconnect_user, subject, reason)
+        host.fabric.order("disconnect_user", subject, reason)
 
     def revoke(self, session: str | Connection, *, reason: str = "") -> None:
         """Ends one session, given by its id or its connection, with close code 4502. It cannot be resumed."""
         if not isinstance(session, Connection):
             check_text("session", session)
         check_reason(reason)
-        hub = self._running_hub
-        hub.on_loop(hub.revoke, session, reason)
+        host = self._running.host
+        host.tasks.on_loop(host.registry.revocation.revoke, session, reason)
         if isinstance(session, str):
-            hub.fabric.order("revoke", session, reason)
+            host.fabric.order("revoke", session, reason)
 
     def remove(self, room: str, member: str | Connection, *, reason: str = "") -> None:
         """Takes a member out of a room, on all nodes; may be called from any thread. Clients with a session are told
@@ -433,19 +425,19 @@ class Server(Application):
         if not isinstance(member, Connection):
             check_text("member", member)
         check_reason(reason)
-        hub = self._running_hub
-        hub.on_loop(hub.remove, room, member, reason)
+        host = self._running.host
+        host.tasks.on_loop(host.registry.revocation.remove, room, member, reason)
         if isinstance(member, str):
-            hub.fabric.order("remove", member, reason, room)
+            host.fabric.order("remove", member, reason, room)
 
     def reauthorize(self, subject: str | None = None) -> None:
         """Forgets what `authorize` has answered, for one subject or for all, and asks again about the rooms that
         clients have joined by their own wish: whoever may no longer be there leaves, and is told `left`."""
         if subject is not None:
             check_subject(subject)
-        hub = self._running_hub
-        hub.on_loop(hub.reauthorize, subject)
-        hub.fabric.order("reauthorize", subject)
+        host = self._running.host
+        host.tasks.on_loop(host.registry.revocation.reauthorize, subject)
+        host.fabric.order("reauthorize", subject)
 
     def send_to_user(self, subject: str, data: Any, *, delivery: str | None = None) -> None:
         """Sends a message to all connections and waiting sessions of a subject, on whatever nodes; may be called from
@@ -465,20 +457,20 @@ class Server(Application):
         """
         check_subject(subject)
         check_delivery_of(delivery)
-        hub = self._running_hub
+        parts = self._running
         payload, is_json = encode(data, self.config.max_nesting)
-        hub.on_loop(hub.for_user, subject, payload, is_json, delivery)
-        hub.fabric.send_to_user(subject, payload, is_json, delivery)
+        parts.host.tasks.on_loop(parts.cluster_host.for_user, subject, payload, is_json, delivery)
+        parts.fabric.send_to_user(subject, payload, is_json, delivery)
 
     async def presence(self, room: str) -> dict[str, Any]:
         """Who is in a room with presence, on all nodes: what is told of each (`Connection.info`), by id. To be called
         on the server's loop."""
         check_room(room)
-        hub = self._running_hub
-        prepared = hub.fabric.prepare(self._policies.of(room), room)
+        host = self._running.host
+        prepared = host.fabric.prepare(self._policies.of(room), room)
         if prepared is not None:
             await prepared
-        return hub.memberships.present(room)
+        return host.registry.memberships.present(room)
 
     def _use_backplane(self, backplane: Backplane | None) -> None:
         """Before the start. Sessions are kept with it, unless the application has a store of its own."""
@@ -507,7 +499,7 @@ class Server(Application):
     @property
     def connections(self) -> list[Connection]:
         """The connections of this node that are there, and those whose clients may still come back."""
-        return list(self._hub.connections.values()) if self._hub else []
+        return list(self._host.registry.connections.values()) if self._host else []
 
     # Life.
 
@@ -522,92 +514,6 @@ class Server(Application):
         if self._not_now:
             raise RuntimeError(self._not_now)
         await self._life.start()
-
-    async def _build(self, stack: contextlib.AsyncExitStack) -> Parts:
-        config = self.config
-        engine = Engine(
-            shards=config.shard_count,
-            connection_bytes=config.connection_bytes,
-            replay_bytes=config.replay_bytes,
-            engine_bytes=config.engine_bytes,
-            history_bytes=config.history_bytes,
-            max_rooms=config.max_rooms,
-            queue_items=config.queue_items,
-            queue_bytes=config.queue_bytes,
-            unsent_bytes=config.unsent_bytes,
-            write_timeout=config.write_timeout,
-            ping_interval=config.ping_interval,
-            ping_timeout=config.ping_timeout,
-            close_timeout=config.close_timeout,
-            min_rate=config.min_rate,
-            max_nesting=config.max_nesting,
-            slow_code=CloseCode.SLOW_CONSUMER,
-            max_message=config.max_message,
-            max_fragments=config.max_fragments,
-            message_timeout=config.message_timeout,
-            inbox_messages=config.inbox_messages,
-            inbox_bytes=config.inbox_bytes,
-            inbound_bytes=config.inbound_bytes,
-            message_rate=config.message_rate,
-            message_burst=config.message_burst,
-            byte_rate=config.byte_rate,
-            byte_burst=config.byte_burst,
-            ping_rate=config.ping_rate,
-            ping_burst=config.ping_burst,
-            max_refused=config.max_refused,
-            dry_run=config.dry_run,
-            max_head=config.max_head,
-            handshake_timeout=config.handshake_timeout,
-            max_connections=config.max_connections,
-            handshake_rate=config.handshake_rate,
-            handshake_burst=config.handshake_burst,
-            max_address_connections=config.max_address_connections,
-            address_handshake_rate=config.address_handshake_rate,
-            address_handshake_burst=config.address_handshake_burst,
-            hosts=None if self._hosts is None else list(self._hosts),
-            origins=None if self._origins is None else list(self._origins),
-            trusted_proxies=list(self._proxies),
-            prefix=self._prefix,
-            mount=self._http.mount,
-        )
-        stack.callback(engine.shutdown, 1.0)
-        for policy in self._policies:
-            _add_rule(engine, policy)
-        fabric = Fabric(engine)
-        if self._backplane is not None:
-            fabric = Cluster(engine, self._backplane, self._policies, config, self._troubles)
-        fabric.health = self._health
-        stack.push_async_callback(self._undo, fabric.stop, "the backplane")
-        await fabric.start()
-        limits = Limits(config, lambda limit: self._metrics.limit_exceeded(limit).inc())
-        rejections = Rejections(lambda handler: self._metrics.rejected(handler).inc())
-        hub = Hub(
-            fabric, limits, self._handlers, self._policies, self._store, self._rights, self._authentication,
-            rejections, self._health, self._calls,
-        )  # fmt: skip
-        tls = Tls(engine, self._ssl, config.handshake_timeout, hub.spawn)
-        handshakes = Handshakes(hub, self._authentication, tls)
-        newcomers = Newcomers(hub, handshakes, tls, self._http, self._metrics, self._is_ready)
-        hub.start()
-        stack.callback(hub.stop)
-        stack.callback(self._listeners.close)
-        stack.push_async_callback(self._undo, lambda _: self._http.stop(Deadline(UNDO)), "HTTP")
-        return Parts(engine, fabric, hub, newcomers, self._listeners)
-
-    async def _open(self, parts: Parts) -> None:
-        """Lets peers in, once the application has started: it may publish while it does."""
-        await self._http.start()
-        for sock in await self._listeners.bind(self.config.backlog):
-            parts.engine.listen(sock.fileno(), tls=self._ssl is not None, proxy_protocol=self._proxy_protocol)
-        parts.newcomers.open()
-
-    async def _undo(self, stop: Callable[[float], Awaitable[None]], what: str) -> None:
-        """Stops a part of a server whose start has failed."""
-
-        def failed(error: BaseException | None) -> None:
-            self._health.warning("the start has failed, and %s does not stop: %r", what, error)
-
-        await bounded(stop(0), UNDO + 0.5, failed)
 
     async def stop(self, timeout: float | None = None) -> bool:
         """Lets nobody in any more, gives connections what waits for them, closes them with 1001, and ends. Calls
@@ -734,21 +640,30 @@ class Server(Application):
 
     # Inside.
 
+    def _assembly(self) -> Assembly:
+        return Assembly(
+            config=self.config, handlers=self._handlers, policies=self._policies, store=self._store,
+            rights=self._rights, authentication=self._authentication, backplane=self._backplane,
+            troubles=self._troubles, listeners=self._listeners, ssl=self._ssl, proxy_protocol=self._proxy_protocol,
+            hosts=self._hosts, origins=self._origins, proxies=self._proxies, prefix=self._prefix, http=self._http,
+            metrics=self._metrics, health=self._health, calls=self._calls, is_ready=self._is_ready,
+        )  # fmt: skip
+
     async def _serve(self, signals: Signals, ready: Callable[[], object] | None = None) -> None:
         """See `serve`. When it returns, signals end the process."""
         try:
             async with self:
-                hub, stopping = self._running_hub, self._life.stopping
+                failed, stopping = self._running.events.failed, self._life.stopping
                 asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 signals.handle(asked)
                 if ready is None:
                     logger.info("listening at %s", self.url)
                 else:
                     ready()
-                ends: list[asyncio.Future[Any]] = [hub.failed, stopping, asked]
+                ends: list[asyncio.Future[Any]] = [failed, stopping, asked]
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                if hub.failed.done():
-                    raise EngineFailed(hub.failed.result())
+                if failed.done():
+                    raise EngineFailed(failed.result())
         finally:
             signals.release()
 
@@ -766,16 +681,12 @@ class Server(Application):
         return self._running.engine
 
     @property
-    def _hub(self) -> Hub | None:
-        return None if self._life.parts is None else self._life.parts.hub
+    def _host(self) -> Host | None:
+        return None if self._life.parts is None else self._life.parts.host
 
     def _room_added(self, policy: RoomPolicy) -> None:
         if self._life.parts is not None:
-            _add_rule(self._life.parts.engine, policy)
-
-    @property
-    def _running_hub(self) -> Hub:
-        return self._running.hub
+            add_rule(self._life.parts.engine, policy)
 
     @property
     def _running(self) -> Parts:
@@ -790,15 +701,15 @@ class Server(Application):
     def _gauges(self) -> dict[str, int]:
         if self._life.parts is None:
             return {}
-        engine, hub = self._life.parts.engine, self._life.parts.hub
+        engine, host = self._life.parts.engine, self._life.parts.host
         return {
             "faults": len(self._health.faults),
-            "connections": len(hub.carriers),
+            "connections": len(host.registry.links),
             "handshaking_connections": engine.waiting,
             "http_connections": self._http.connections,
-            "parked_sessions": hub.sessions.parked,
-            "inbound_bytes": hub.limits.inbound.bytes + self._engine_stats()["inbound_bytes"],
-            **hub.fabric.gauges,
+            "parked_sessions": host.registry.sessions.parked,
+            "inbound_bytes": host.limits.inbound.bytes + self._engine_stats()["inbound_bytes"],
+            **host.fabric.gauges,
         }
 
     def _trouble_counts(self) -> dict[str, int]:
@@ -809,26 +720,11 @@ class Server(Application):
         return parts is not None and parts.newcomers.is_open and parts.fabric.is_ready and not self._health.faults
 
     def _publish_raw(self, room: str, body: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
-        published = self._running_hub.published
+        published = self._running.host.published
         return published.publish(room, body, is_json, options.key, [], options.delivery, options.id)
-
-
-def _add_rule(engine: Engine, policy: RoomPolicy) -> None:
-    engine.add_rule(
-        policy.pattern,
-        delivery=policy.delivery,
-        max_keys=policy.max_keys,
-        max_members=policy.max_members,
-        history=policy.history,
-        history_bytes=policy.history_bytes,
-        history_age=policy.history_age,
-    )
 
 
 MOST_HISTORY = 1000
 """Messages of a page of `Server.history`: they are decoded on the loop, some milliseconds for so many."""
-
-UNDO = 1.0
-"""Seconds for each part of a server to stop whose start has failed."""
 
 NOT_RUNNING = "the server is not running; start it with `async with server:`"

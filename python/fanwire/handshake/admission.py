@@ -28,7 +28,7 @@ from fanwire.identity.authentication import Authentication
 from fanwire.identity.identity import subject_of
 from fanwire.identity.request import Request
 from fanwire.protocol.envelopes import SUBPROTOCOLS
-from fanwire.runtime.registry import Hub
+from fanwire.runtime.host import Host
 from fanwire.sessions.resumption import Claim
 
 __all__ = ["Handshakes"]
@@ -41,14 +41,14 @@ class Handshakes:
     """Takes requests for connections through the steps. On the loop's thread only.
 
     Args:
-        hub: where connections go.
+        host: where connections go.
         authentication: says who asks.
         tls: the newcomers for whom the loop speaks TLS.
     """
 
-    def __init__(self, hub: Hub, authentication: Authentication, tls: Tls) -> None:
-        self._hub = hub
-        self._engine = hub.engine
+    def __init__(self, host: Host, authentication: Authentication, tls: Tls) -> None:
+        self._host = host
+        self._engine = host.engine
         self._authentication = authentication
         self._tls = tls
         # The requests that have to wait for the application, by their ids.
@@ -66,7 +66,7 @@ class Handshakes:
             self._failed(asked, error)
             return
         if rest is not None:
-            task = self._waiting[id] = self._hub.spawn(self._go_on(asked, rest))
+            task = self._waiting[id] = self._host.tasks.spawn(self._go_on(asked, rest))
             task.add_done_callback(lambda task: self._waiting.pop(id, None))
 
     def gone(self, id: int) -> None:
@@ -119,7 +119,7 @@ class Handshakes:
             query = asked.request.query
             if "session" in query:
                 count = count_of(query.get("received", ""))
-                claim = self._hub.sessions.claim(query["session"], count, subject_of(identity), asked.codec)
+                claim = self._host.registry.sessions.claim(query["session"], count, subject_of(identity), asked.codec)
         if isinstance(claim, Claim):
             self._let_in(asked, identity, claim)
             return None
@@ -135,17 +135,17 @@ class Handshakes:
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, RETRY)
             return
         if claim.connection is None and identity is not None:
-            self._hub.make_room(subject_of(identity), asked.at)
-        open_websocket(self._hub, self._tls, asked, identity, claim)
+            self._host.registry.make_room(subject_of(identity), asked.at)
+        open_websocket(self._host, self._tls, asked, identity, claim)
 
     # Refusals. The reason is for the log: it may quote what a peer should not see.
 
     def _not_identified(self, asked: Asked, error: Exception) -> None:
-        health, request = self._hub.health, asked.request
+        health, request = self._host.health, asked.request
         if isinstance(error, Refused):
             self._turn_away(asked, error)
         elif isinstance(error, TooSlow):
-            self._hub.limits.count("handshake_timeout")
+            self._host.limits.count("handshake_timeout")
             health.warning("authenticate took too long for %r", request)
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, "authenticate took too long", RETRY)
         else:
@@ -161,7 +161,7 @@ class Handshakes:
         elif isinstance(error, ENGINE_ERRORS):
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY)
         else:
-            self._hub.health.internal_error("handshake", error)
+            self._host.health.internal_error("handshake", error)
             self._refuse(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake failed")
 
     def _turn_away(self, asked: Asked, refused: Refused) -> None:

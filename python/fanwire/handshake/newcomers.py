@@ -9,12 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from fanwire._engine import Engine
 from fanwire.errors import ENGINE_ERRORS
 from fanwire.handshake.admission import Handshakes
 from fanwire.handshake.tls import Tls
 from fanwire.http.server import HttpSide
 from fanwire.metrics import Metrics
-from fanwire.runtime.registry import Hub
 
 __all__ = ["Newcomers"]
 
@@ -25,7 +25,7 @@ class Newcomers:
     """Takes the engine's events about newcomers. On the loop's thread only.
 
     Args:
-        hub: passes the events on.
+        engine: has the events.
         handshakes: requests for connections.
         tls: those for whom the loop speaks TLS.
         http: connections that speak plain HTTP.
@@ -35,14 +35,14 @@ class Newcomers:
 
     def __init__(
         self,
-        hub: Hub,
+        engine: Engine,
         handshakes: Handshakes,
         tls: Tls,
         http: HttpSide,
         metrics: Metrics,
         is_ready: Callable[[], bool],
     ) -> None:
-        self._engine = hub.engine
+        self._engine = engine
         self._handshakes = handshakes
         self._tls = tls
         self._http = http
@@ -50,7 +50,6 @@ class Newcomers:
         self._is_ready = is_ready
         self._timer: asyncio.TimerHandle | None = None
         self.is_open = True
-        hub.take_newcomer = self.take
 
     def take(self, kind: str, id: int, detail: Any) -> None:
         """Takes an event."""

@@ -12,9 +12,10 @@ from fanwire.identity.request import Request
 from fanwire.protocol.envelopes import Codec
 from fanwire.protocol.session import Session
 from fanwire.protocol.welcome import Welcome
-from fanwire.runtime.link import WebSocket
+from fanwire.runtime.host import Host
 from fanwire.runtime.link_phases import Phase
-from fanwire.runtime.registry import TAKEN_OVER, Hub
+from fanwire.runtime.registry import TAKEN_OVER
+from fanwire.runtime.websocket import WebSocket
 from fanwire.sessions.resumption import Claim
 
 __all__ = ["Asked", "open_websocket"]
@@ -36,11 +37,11 @@ class Asked(NamedTuple):
     at: float
 
 
-def open_websocket(hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim) -> None:
+def open_websocket(host: Host, tls: Tls, asked: Asked, identity: Any, claim: Claim) -> None:
     """Accepts a request. If its peer has left by now, nothing happens.
 
     Args:
-        hub: where the connection goes.
+        host: where the connection goes.
         tls: the newcomers for whom the loop speaks TLS.
         asked: the request.
         identity: who was let in.
@@ -51,50 +52,51 @@ def open_websocket(hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim
     """
     session = None if asked.codec is None else Session(subject_of(identity), asked.codec, claim.lineage)
     if session is None or claim.connection is None:
-        _begin(hub, tls, asked, identity, claim, session)
+        _begin(host, tls, asked, identity, claim, session)
     else:
-        _go_on(hub, tls, asked, identity, claim, claim.connection, session)
+        _go_on(host, tls, asked, identity, claim, claim.connection, session)
 
 
-def _begin(hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim, session: Session | None) -> None:
+def _begin(host: Host, tls: Tls, asked: Asked, identity: Any, claim: Claim, session: Session | None) -> None:
     rate = 1.0 if identity is None else rate_of(identity)
     if session is None:
-        link = hub.engine.accept(asked.id, None, b"", rate)
+        link = host.engine.accept(asked.id, None, b"", rate)
     else:
-        first = Welcome(hub.config, identity).new(session, claim.reason, claim.rooms)
-        link = hub.engine.accept(asked.id, session.codec.name, first, rate)
+        first = Welcome(host.config, identity).new(session, claim.reason, claim.rooms)
+        link = host.engine.accept(asked.id, session.codec.name, first, rate)
     if link is None:
         return
-    carrier = _carrier(hub, tls, asked, link)
-    carrier.connection = Connection(hub.engine, hub.services, link, asked.request, identity, session)
+    carrier = _carrier(host, tls, asked, link)
+    carrier.connection = Connection(host.engine, host.connection_services, link, asked.request, identity, session)
     carrier.connection._inbox = carrier.inbox
-    hub.connected(carrier)
+    host.registry.connected(carrier)
 
 
 def _go_on(
-    hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim, connection: Connection, session: Session
+    host: Host, tls: Tls, asked: Asked, identity: Any, claim: Claim, connection: Connection, session: Session
 ) -> None:
     """Has the engine go on with a connection; `session` begins if that cannot be."""
     going_on = connection._session
     assert going_on is not None  # noqa: S101 - a claim is of a session
-    welcome = Welcome(hub.config, identity)
-    # The count is final: what the old link has brought and was not taken yet is dropped, see `Hub.returning`.
+    welcome = Welcome(host.config, identity)
+    # The welcome says how many messages have been handled. `returning` retires the old link, and messages of it that
+    # were not handled yet are dropped, so the count stays right.
     accepted = welcome.resumed(going_on)
     refused = {reason: welcome.new(session, reason) for reason in REASONS}
     farewell = (int(CloseCode.TAKEN_OVER), TAKEN_OVER)
     name, rate = session.codec.name, rate_of(identity)
-    link = hub.engine.resume(connection.id, asked.id, name, claim.received, accepted, refused, farewell, rate)
+    link = host.engine.resume(connection.id, asked.id, name, claim.received, accepted, refused, farewell, rate)
     if link is None:
         return
-    carrier = _carrier(hub, tls, asked, link)
+    carrier = _carrier(host, tls, asked, link)
     carrier.connection = connection
     carrier.phase = Phase.DECIDING
-    carrier.fresh = Connection(hub.engine, hub.services, link, asked.request, identity, session)
-    hub.returning(carrier)
+    carrier.fresh = Connection(host.engine, host.connection_services, link, asked.request, identity, session)
+    host.registry.returning(carrier)
 
 
-def _carrier(hub: Hub, tls: Tls, asked: Asked, link: int) -> WebSocket:
-    carrier = WebSocket(hub, link)
+def _carrier(host: Host, tls: Tls, asked: Asked, link: int) -> WebSocket:
+    carrier = WebSocket(host.link_services, link)
     if tls.newcomers:
         carrier.encrypted = tls.let_in(asked.id, carrier.names)
     return carrier

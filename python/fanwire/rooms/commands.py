@@ -29,7 +29,7 @@ from fanwire.rooms.rules import Policies, RoomPolicy
 from fanwire.rooms.snapshots import Snapshots
 from fanwire.values.reduction import short
 
-__all__ = ["RoomDesk"]
+__all__ = ["RoomCommands"]
 
 
 class Since(msgspec.Struct):
@@ -56,7 +56,7 @@ JOIN, LISTING = Join | None, Listing | None
 """Made once: to make and to hash such a type takes longer than to read a payload."""
 
 
-class RoomDesk:
+class RoomCommands:
     """Does what clients ask of rooms. Each public method takes a connection, its session and a message, and returns
     what has to be awaited, if anything.
 

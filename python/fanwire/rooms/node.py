@@ -1,4 +1,4 @@
-"""What ties the rooms of a node to those of others. This one ties them to nothing: a node alone."""
+"""The connection of a node's rooms to those of other nodes. The class here is for a node without others."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from fanwire._engine import Engine
-from fanwire.observability.health import Health
 from fanwire.rooms.rules import RoomPolicy
 
-__all__ = ["Fabric", "Host"]
+__all__ = ["Fabric", "NodeListener"]
 
 
-class Host(Protocol):
-    """Who does here what other nodes want done. All calls are on the loop's thread."""
+class NodeListener(Protocol):
+    """Takes what other nodes send. All calls are on the loop's thread."""
 
     def renewed(self, room: str) -> None:
         """The numbering of a room had to begin anew."""
 
     def obey(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
-        """An order: "disconnect_user", "revoke", "reauthorize" or "remove" (from the room); or "moved", the client of a
-        session has come back to another node."""
+        """Does what another node asks for: "disconnect_user", "revoke", "reauthorize" or "remove" (from the room); or
+        "moved": the client of a session has resumed it at the other node."""
 
     def for_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
-        """A message to a user who is here, too."""
+        """Sends a message to the user's connections here."""
 
     def present_here(self, room: str) -> dict[str, Any]:
-        """Who is in a room here, by id."""
+        """The members of a room at this node, by id."""
 
     def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
-        """Somebody has come to a room elsewhere, or has left it."""
+        """A member has joined a room at another node, or has left it."""
 
 
 class Fabric:
@@ -41,9 +40,6 @@ class Fabric:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.host: Host
-        # Where tasks that have to run until the stop are watched, see `Health.watch`.
-        self.health = Health()
 
     @property
     def tag(self) -> str:
@@ -55,8 +51,11 @@ class Fabric:
         """What is worth watching, by the names of metrics."""
         return {}
 
-    async def start(self) -> None:
-        """Begins.
+    async def start(self, listener: NodeListener) -> None:
+        """Begins to hear the other nodes.
+
+        Args:
+            listener: takes what they send.
 
         Raises:
             Unavailable: the others cannot be reached.
@@ -160,4 +159,4 @@ class Fabric:
         """The client of another node's session is here now. On the loop's thread."""
 
     def order(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
-        """Has something done on all other nodes, see `Host.obey`; on those that are cut off, when they are back."""
+        """Has all other nodes do something, see `NodeListener.obey`. A node that is cut off does it when it is back."""

@@ -16,9 +16,18 @@ from fanwire.connection import Connection
 from fanwire.identity.identity import subject_of
 from fanwire.state import ConnectionState
 
-__all__ = ["ConnectionLog"]
+__all__ = ["CAUSES", "ConnectionLog"]
 
 logger = logging.getLogger("fanwire.connections")
+
+CAUSES = {
+    "slow": "more waits for it than connection_bytes allows",
+    "budget": "more waits in all than engine_bytes allows, and it is among the slowest",
+    "unanswered": "no pong within ping_timeout",
+    "close timeout": "no end of the closing handshake within close_timeout",
+    "reset": "the transport failed",
+}
+"""The engine's words for why a link ends, as close reasons and for the log."""
 
 
 class ConnectionLog:

@@ -201,7 +201,7 @@ def test_types_that_the_code_sends_are_in_the_table() -> None:
     whole = {
         kind
         for path in SOURCES
-        if not path.relative_to(ROOT).as_posix().startswith("python/fanwire/gateway/")
+        if not path.relative_to(ROOT).as_posix().startswith("python/fanwire/http/")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
@@ -219,7 +219,7 @@ def test_the_client_hears_every_type_and_sends_none_of_the_protocol_by_itself() 
 
 def test_reasons_are_in_the_table() -> None:
     welcome = {reason for _, node in calls("Claim") for reason in words(keyword(node, "reason"))}
-    for name in ("_ended", "_expired"):
+    for name in ("ended", "_expired"):
         welcome |= {reason for _, node in calls(name) if node.args for reason in words(node.args[-1])}
     assert welcome >= {"unknown", "other node", "overflow", "closed"}
     assert welcome | set(REASONS) <= set(get_args(table.WelcomeReason))
