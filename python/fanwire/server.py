@@ -402,8 +402,8 @@ class Server(Application):
         host.fabric.order("disconnect_user", subject, reason)
 
     def revoke(self, session: str | Connection, *, reason: str = "") -> None:
-        """Ends one session with close code 4502, so that it cannot be resumed. It is given by its id, at any node, or by
-        a connection of this node."""
+        """Ends one session with close code 4502, so that it cannot be resumed. It is given by its id, at any node,
+        or by a connection of this node."""
         if not isinstance(session, Connection):
             check_text("session", session)
         check_reason(reason)
