@@ -1,4 +1,4 @@
-"""The start and the stop of a server, in whatever event loops, one after the other."""
+"""The start and the stop of a server. It may be started again, also in another event loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Lifecycle"]
 
 
 class Phase(Enum):
-    """Where a server stands."""
+    """The phase of a server."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -70,11 +70,11 @@ class Lifecycle:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started, and not stopped since."""
+        """Whether the server was started, and not stopped since."""
         return self._phase is not Phase.STOPPED
 
     async def start(self) -> None:
-        """Starts; when that fails nothing is left of it.
+        """Starts. A start that fails leaves nothing behind.
 
         Raises:
             RuntimeError: it runs already, perhaps in another event loop.
@@ -111,11 +111,11 @@ class Lifecycle:
             self._started.set_result(None)
 
     async def stop(self, timeout: float, *, is_given: bool) -> bool:
-        """Stops; see `Server.stop`.
+        """Stops, see `Server.stop`. Returns whether all connections closed in time.
 
         Args:
             timeout: seconds for connections and handlers.
-            is_given: whether it was asked for, so that it holds for a stop that is under way, too.
+            is_given: whether the caller gave the timeout, so that it also shortens a stop that is under way.
 
         Raises:
             RuntimeError: it runs in another event loop.
@@ -182,7 +182,7 @@ class Lifecycle:
         return failed
 
     def _end(self) -> None:
-        """Ends what is left, without waiting. The loop may be closed by now."""
+        """Ends the parts that are left, without waiting. The event loop may be closed by now."""
         parts = self.parts
         if parts is not None:
             registry = parts.host.registry

@@ -32,10 +32,10 @@ class NodeListener(Protocol):
 
 
 class Fabric:
-    """Publishing and membership, as far as other nodes have a part in them.
+    """Publishing and membership, as far as other nodes take part in them.
 
     Args:
-        engine: where the members of this node are.
+        engine: has the members of this node.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -43,12 +43,12 @@ class Fabric:
 
     @property
     def tag(self) -> str:
-        """What begins the ids of members here, so that they differ from those elsewhere."""
+        """The prefix of member ids at this node, so that they differ from those of other nodes."""
         return ""
 
     @property
     def gauges(self) -> dict[str, int]:
-        """What is worth watching, by the names of metrics."""
+        """Gauges by the names of metrics."""
         return {}
 
     async def start(self, listener: NodeListener) -> None:
@@ -62,11 +62,11 @@ class Fabric:
         """
 
     async def stop(self, timeout: float) -> None:
-        """Ends, what was taken on its way."""
+        """Ends, after messages that were taken have been sent."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether clients are as well off here as elsewhere."""
+        """Whether this node hears the others, for readiness."""
         return True
 
     def publish(
@@ -99,7 +99,7 @@ class Fabric:
         return self.engine.publish(room, payload, json, key, exclude, delivery)
 
     def note(self, kind: str, why: object) -> None:
-        """Something went wrong that has to do with other nodes; see `fanwire.cluster.faults`."""
+        """Counts and logs a fault that is about other nodes, see `fanwire.cluster.faults`."""
 
     def forget(self, room: str, key: str) -> bool:
         """Forgets the newest value of a key on all nodes, from any thread. Returns whether it has one at this node.
@@ -113,7 +113,7 @@ class Fabric:
     async def history(
         self, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
     ) -> tuple[str, list[tuple[int, bytes]]]:
-        """What a room keeps: see `Engine.history`.
+        """Reads the messages that a room keeps, see `Engine.history`.
 
         Raises:
             Unavailable: the others cannot be reached.
@@ -121,10 +121,11 @@ class Fabric:
         return self.engine.history(room, after, limit)
 
     def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None = None) -> Awaitable[None] | None:
-        """Before a client of this node joins a room, from a position on: what has to be awaited, if anything.
+        """Prepares a room before a client of this node joins it, from a position on. Returns the awaitable that the
+        join has to wait for, if any.
 
         Raises:
-            Unavailable: from the awaitable: what was published elsewhere cannot be had now.
+            Unavailable: raised by the awaitable: messages of other nodes cannot be read now.
         """
         return None
 
@@ -134,29 +135,29 @@ class Fabric:
     def left(self, room: str) -> None:
         """A client of this node is no longer in a room. From any thread."""
 
-    # Who is where. From any thread, but for the user's.
+    # Presence. From any thread; the two calls about users on the loop's thread.
 
     def member_came(self, room: str, id: str, info: Any) -> None:
-        """Somebody has come to a room with presence here."""
+        """A member has joined a room with presence at this node."""
 
     def member_went(self, room: str, id: str) -> None:
-        """Somebody has left one here."""
+        """A member has left a room with presence at this node."""
 
     def members_afar(self, room: str) -> dict[str, Any]:
-        """Who is in a room elsewhere, by id."""
+        """The members of a room at other nodes, by id."""
         return {}
 
     def user_came(self, subject: str) -> None:
-        """A user has a connection here."""
+        """A user has a first connection at this node."""
 
     def user_left(self, subject: str) -> None:
-        """A user's last connection here has ended."""
+        """A user's last connection at this node has ended."""
 
     def send_to_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
-        """Sends to a user's connections elsewhere."""
+        """Sends to a user's connections at other nodes."""
 
     def moved_here(self, session: str) -> None:
-        """The client of another node's session is here now. On the loop's thread."""
+        """The client of another node's session has come here. On the loop's thread."""
 
     def order(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
         """Has all other nodes do something, see `NodeListener.obey`. A node that is cut off does it when it is back."""
