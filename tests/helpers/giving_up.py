@@ -15,9 +15,9 @@ CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 
 def cut_all(server: Book) -> None:
     """Loses every connection, as a network does."""
-    assert server._hub is not None
-    for carrier in list(server._hub.carriers.values()):
-        carrier.abort()
+    assert server._host is not None
+    for link in list(server._host.registry.links.values()):
+        link.abort()
 
 
 async def by_cancel(call: Awaitable[Any]) -> None:

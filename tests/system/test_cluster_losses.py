@@ -21,8 +21,8 @@ async def take(room: fanwire.Room, count: int) -> list[fanwire.Message]:
 
 
 def lose_all(server: Book) -> None:
-    assert server._hub is not None
-    for carrier in list(server._hub.carriers.values()):
+    assert server._host is not None
+    for carrier in list(server._host.registry.links.values()):
         carrier.abort()
 
 

@@ -205,8 +205,8 @@ async def test_a_failure_that_passes_ends_no_room(encoding: str, failure: str) -
     async with server, connect(server.url, encoding=encoding) as client:
         a, b = await within(client.join("a")), await within(client.join("b"))
         is_failing = True
-        assert server._hub is not None
-        for carrier in list(server._hub.carriers.values()):
+        assert server._host is not None
+        for carrier in list(server._host.registry.links.values()):
             carrier.abort()
         await server.ended()
         await within(asked.wait())

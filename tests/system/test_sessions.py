@@ -226,8 +226,8 @@ async def test_a_session_that_was_too_slow_leaves_nothing_behind() -> None:
         assert server.opened[0].close_code == 4008
         first.cut()
         await server.ended()
-        assert server._hub is not None
-        assert len(server._hub.sessions) == 0
+        assert server._host is not None
+        assert len(server._host.registry.sessions) == 0
         async with await Talk.open(server, after=first) as second:
             assert second.welcome["reason"] == "overflow"
 

@@ -162,8 +162,8 @@ async def test_what_comes_twice_or_late_is_not_delivered_again(
 async def test_an_order_that_comes_twice_is_obeyed_once(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b:
         obeyed: list[tuple[str, str | None]] = []
-        hub: Any = b._hub
-        hub.obey = lambda what, whom, reason, room: obeyed.append((what, whom))
+        cluster_host: Any = b._running.cluster_host
+        cluster_host.obey = lambda what, whom, reason, room: obeyed.append((what, whom))
         fabric: Any = b._running.fabric
         stored: list[Any] = []
         take = fabric.stored

@@ -15,7 +15,7 @@ import fanwire
 async def connected(host: Hosted, **options: Any) -> tuple[fanwire.Connection, Client]:
     """A connection, and its client."""
     client = await host.connect(**options)
-    return host.hub.connections[client.conn], client
+    return host.registry.connections[client.conn], client
 
 
 async def test_it_sends(host: Hosted) -> None:

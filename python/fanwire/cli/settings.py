@@ -41,7 +41,7 @@ from msgspec import Meta
 
 from fanwire.config import Config
 from fanwire.protocol.table import Delivery
-from fanwire.rooms.rules import check_delivery
+from fanwire.values.arguments import check_delivery
 
 __all__ = ["EMBEDDED", "JWTTable", "NATSTable", "Room", "ServerTable", "Settings", "parse_room", "parse_settings"]
 

@@ -40,7 +40,7 @@ from fanwire.cluster.room_logs import Logs
 from fanwire.cluster.subscriptions import Following
 from fanwire.cluster.tasks import Tasks
 from fanwire.config import Config
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Fabric, NodeListener
 from fanwire.rooms.rules import Policies, RoomPolicy
 from fanwire.values.encoding import from_json
 
@@ -74,6 +74,8 @@ class Cluster(Fabric, Listener):
         self._to_users = 0
         self._from_users = Numbers(USERS)
         self.node = secrets.randbits(63)
+        # From the start on: the backplane calls nothing before it is opened.
+        self._listener: NodeListener
         self._backplane = backplane
         self._policies = policies
         self._max_nesting = config.max_nesting
@@ -123,8 +125,9 @@ class Cluster(Fabric, Listener):
 
     # Life.
 
-    async def start(self) -> None:
+    async def start(self, listener: NodeListener) -> None:
         """See `Fabric`."""
+        self._listener = listener
         await self._backplane.open(self)
         for policy in self._policies:
             if policy.history > 0:
@@ -332,7 +335,7 @@ class Cluster(Fabric, Listener):
         elif word.node == self.node:
             return
         elif isinstance(word, Moved):
-            self.host.obey("moved", word.session, "")
+            self._listener.obey("moved", word.session, "")
         elif isinstance(word, Values):
             self._values.answer(word)
         else:
@@ -442,17 +445,17 @@ class Cluster(Fabric, Listener):
         except ValueError as error:
             self._troubles.note("malformed", f"{error} (to user {subject!r})")
         else:
-            self.host.for_user(subject, parcel.payload, parcel.json, parcel.delivery)
+            self._listener.for_user(subject, parcel.payload, parcel.json, parcel.delivery)
 
     @property
     def _all_orders(self) -> tuple[Orders, Orders]:
         return self._orders, self._orders_of_keys
 
     def _renewed(self, room: str) -> None:
-        self.host.renewed(room)
+        self._listener.renewed(room)
 
     def _here(self, room: str) -> dict[str, Any]:
-        return self.host.present_here(room)
+        return self._listener.present_here(room)
 
     def _ask_values(self, rooms: Iterable[str]) -> None:
         """What changed in rooms of latest values while nothing was heard."""
@@ -480,13 +483,13 @@ class Cluster(Fabric, Listener):
         self._pulse.sighted(node, time.monotonic())
 
     def _changed(self, change: Change) -> None:
-        self.host.changed_afar(*change)
+        self._listener.changed_afar(*change)
 
     def _obey(self, order: Order) -> None:
         if order.what == FORGET:
             self._forgetting.obey(order)
             return
-        self.host.obey(order.what, order.whom, order.reason, order.room)
+        self._listener.obey(order.what, order.whom, order.reason, order.room)
 
 
 USER = "u"

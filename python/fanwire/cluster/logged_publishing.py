@@ -14,7 +14,8 @@ from fanwire.cluster.append_queue import Appends
 from fanwire.cluster.node_message import KEY_MAX, Parcel, pack
 from fanwire.cluster.room_logs import Logs
 from fanwire.config import Config
-from fanwire.rooms.rules import RoomPolicy, check_delivery
+from fanwire.rooms.rules import RoomPolicy
+from fanwire.values.arguments import check_delivery
 
 __all__ = ["Storing"]
 

@@ -1,4 +1,4 @@
-"""The start and the stop of a server, in whatever event loops, one after the other."""
+"""The start and the stop of a server. It may be started again, also in another event loop."""
 
 from __future__ import annotations
 
@@ -6,41 +6,21 @@ import asyncio
 import contextlib
 import gc
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from enum import Enum
-from typing import NamedTuple
 
-from fanwire._engine import Engine
 from fanwire.handlers.calls import Calls
-from fanwire.handshake.newcomers import Newcomers
 from fanwire.http.server import HttpSide
-from fanwire.listening.listeners import Listeners
 from fanwire.observability.health import Health
-from fanwire.rooms.node import Fabric
-from fanwire.runtime.registry import Hub
+from fanwire.process.assembly import Assembly, Parts
 from fanwire.timing.deadline import Deadline, bounded
 
-__all__ = ["Lifecycle", "Parts"]
-
-
-class Parts(NamedTuple):
-    """What a running server consists of.
-
-    Attributes:
-        sockets: bound to the server's addresses.
-        listener: lets peers in; None: it starts still.
-    """
-
-    engine: Engine
-    fabric: Fabric
-    hub: Hub
-    newcomers: Newcomers
-    listeners: Listeners
+__all__ = ["Lifecycle"]
 
 
 class Phase(Enum):
-    """Where a server stands."""
+    """The phase of a server."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -52,13 +32,11 @@ class Lifecycle:
     """Starts and stops.
 
     Args:
-        build: makes the parts. What it has done is put on the stack that it gets, so that it can
-            be undone.
-        open: has the application start, and lets peers in. Everything else works by then.
+        assemble: what the server is built from, asked for at each start.
         http: ends its requests.
         health: is told of a start and a stop.
         calls: the calls of the application that run.
-        settle: keeps what the engine has counted.
+        settle: saves the counts of the engine.
 
     Attributes:
         parts: of the running server; None: it does not run.
@@ -69,15 +47,13 @@ class Lifecycle:
 
     def __init__(
         self,
-        build: Callable[[AsyncExitStack], Awaitable[Parts]],
-        open: Callable[[Parts], Awaitable[None]],
+        assemble: Callable[[], Assembly],
         http: HttpSide,
         health: Health,
         calls: Calls,
         settle: Callable[[], None],
     ) -> None:
-        self._build = build
-        self._open = open
+        self._assemble = assemble
         self._http = http
         self._health = health
         self._calls = calls
@@ -94,15 +70,15 @@ class Lifecycle:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started, and not stopped since."""
+        """Whether the server was started, and not stopped since."""
         return self._phase is not Phase.STOPPED
 
     async def start(self) -> None:
-        """Starts; when that fails nothing is left of it.
+        """Starts. A start that fails leaves nothing behind.
 
         Raises:
             RuntimeError: it runs already, perhaps in another event loop.
-            Exception: whatever `build` raises.
+            Exception: a part cannot be built, or the application's own start has failed.
         """
         loop = asyncio.get_running_loop()
         with self._lock:
@@ -119,8 +95,9 @@ class Lifecycle:
         self._health.begin()
         try:
             async with AsyncExitStack() as stack:
-                self.parts = await self._build(stack)
-                await self._open(self.parts)
+                assembly = self._assemble()
+                self.parts = await assembly.build(stack)
+                await assembly.open(self.parts)
                 stack.pop_all()
         except BaseException:
             self.parts = None
@@ -134,11 +111,11 @@ class Lifecycle:
             self._started.set_result(None)
 
     async def stop(self, timeout: float, *, is_given: bool) -> bool:
-        """Stops; see `Server.stop`.
+        """Stops, see `Server.stop`. Returns whether all connections closed in time.
 
         Args:
             timeout: seconds for connections and handlers.
-            is_given: whether it was asked for, so that it holds for a stop that is under way, too.
+            is_given: whether the caller gave the timeout, so that it also shortens a stop that is under way.
 
         Raises:
             RuntimeError: it runs in another event loop.
@@ -177,10 +154,10 @@ class Lifecycle:
             parts.listeners.close()
             parts.newcomers.close()
             self._http.close_websockets()
-            all_closed = await parts.hub.drain(deadline)
+            all_closed = await parts.draining.drain(deadline)
             # Until now health checks were answered.
             await self._http.drain(deadline)
-            await parts.hub.finish(deadline)
+            await parts.draining.finish(deadline)
             seconds = max(HTTP, deadline.left)
             await bounded(self._http.stop(Deadline(seconds)), seconds + 0.5, self._failed("HTTP"))
             timeout = min(FABRIC_MOST, max(FABRIC_LEAST, deadline.left))
@@ -205,16 +182,20 @@ class Lifecycle:
         return failed
 
     def _end(self) -> None:
-        """Ends what is left, without waiting. The loop may be closed by now."""
+        """Ends the parts that are left, without waiting. The event loop may be closed by now."""
         parts = self.parts
         if parts is not None:
-            for end in (parts.listeners.close, parts.newcomers.abort, parts.hub.cut_off, parts.hub.stop, self._settle):
+            registry = parts.host.registry
+            for end in (
+                parts.listeners.close, parts.newcomers.abort, registry.cut_off, registry.lifetimes.close,
+                parts.events.stop, self._settle,
+            ):  # fmt: skip
                 with contextlib.suppress(Exception):
                     end()
             self.parts = None
             parts.engine.shutdown(1.0)
             with contextlib.suppress(Exception):
-                parts.hub.finish_log()
+                parts.events.finish_log()
             self._has_garbage = True
         self._calls.give_up_all()
         self._health.flush()

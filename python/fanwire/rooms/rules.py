@@ -8,23 +8,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwire.identity.identity import scopes_of, subject_of
-from fanwire.protocol.table import DELIVERIES
 from fanwire.values.checks import check_function
 
 if TYPE_CHECKING:
     from fanwire.connection import Connection
 
-__all__ = ["Policies", "RoomPolicy", "Rule", "Snapshot", "check_delivery", "parse_rule"]
-
-
-def check_delivery(name: str) -> None:
-    """Looks whether there is such a delivery class.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if name not in DELIVERIES:
-        raise ValueError(f"{name!r} is no delivery class; choose {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}")
+__all__ = ["Policies", "RoomPolicy", "Rule", "Snapshot", "parse_rule"]
 
 
 class Snapshot(NamedTuple):

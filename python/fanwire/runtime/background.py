@@ -30,7 +30,7 @@ class Background:
         self._thread = threading.get_ident()
 
     def spawn(self, connection: Connection, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs a coroutine until it ends, or the connection does; see `Connection.spawn`."""
+        """Runs a coroutine until it ends or the connection ends, see `Connection.spawn`."""
         if not iscoroutine(coroutine):
             raise TypeError(f"coroutine must be a coroutine, got {type(coroutine).__name__}")
         if threading.get_ident() != self._thread:
@@ -68,7 +68,7 @@ class Background:
             task.cancel()
 
     def ended(self, connection: Connection) -> Awaitable[Any] | None:
-        """What has to be awaited until the tasks of a connection have ended, if anything."""
+        """Returns an awaitable that ends with the tasks of a connection; None: it has none."""
         return self._wait(connection, set(connection._tasks)) if connection._tasks else None
 
     async def _wait(self, connection: Connection, tasks: set[asyncio.Task[Any]]) -> None:

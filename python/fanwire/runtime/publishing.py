@@ -35,7 +35,8 @@ class Published:
         delivery: str | None = None,
         id: str | None = None,
     ) -> int | Awaitable[int]:
-        """See `Fabric.publish_acked`.
+        """Publishes, and returns the sequence number, see `Fabric.publish_acked`. A second message with the same id is
+        not published, and returns the number of the first.
 
         Raises:
             ValueError: the id is empty or too long, or as `Engine.publish`.
@@ -65,4 +66,4 @@ ID_AGE = 120.0
 
 IDS = 100_000
 """Ids that are remembered, at about 300 bytes each. At more than 800 messages a second the oldest are forgotten before
-their time; whoever publishes again after a failure does so sooner."""
+`ID_AGE`; a retry after a failure comes sooner than that."""

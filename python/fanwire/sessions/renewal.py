@@ -68,7 +68,7 @@ class Renewal:
             if isinstance(refused.__cause__, Reject):
                 # The application says what the client is to be told.
                 raise refused.__cause__ from None
-            # Why is for the operator alone; see `fanwire.runtime.registry`, which logs refusals of messages.
+            # The reason is for the operator only.
             raise Refusal("unauthorized", UNKNOWN) from refused
         except TooSlow:
             raise Refusal("overloaded", "authenticate took too long", retry=True, retry_after=1.0) from None

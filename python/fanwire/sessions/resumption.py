@@ -48,13 +48,11 @@ class Sessions:
         timeout: seconds that a store may take to find a record.
         health: logs and counts what a store raises.
         expired: called with the connection of a session that has waited too long.
+        moved_here: called with the id of a session of another node, when its client has come here.
 
     Attributes:
         is_shared: whether other nodes find its records, so that they are kept up to date.
-        moved_here: called with the id of a session of another node, whose client is here now.
     """
-
-    moved_here: Callable[[str], None]
 
     def __init__(
         self,
@@ -65,6 +63,7 @@ class Sessions:
         timeout: float,
         health: Health,
         expired: Callable[[Connection, str], None],
+        moved_here: Callable[[str], None],
     ) -> None:
         self._store = store
         self.is_shared = getattr(store, "is_shared", False)
@@ -74,6 +73,7 @@ class Sessions:
         self._timeout = timeout
         self._health = health
         self._expired = expired
+        self._moved_here = moved_here
         self._connections: dict[str, Connection] = {}
         self._parked: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()
         # When the records of those whose clients are there are saved next.
@@ -205,7 +205,7 @@ class Sessions:
             return Claim(reason="unknown", lineage=lineage_of(id))
         if record.ended is not None:
             return Claim(reason=record.ended, lineage=record.lineage)
-        self.moved_here(record.id)
+        self._moved_here(record.id)
         return Claim(reason="other node", lineage=record.lineage, rooms=record.rooms)
 
 

@@ -57,6 +57,14 @@ class Deadline:
             waiting = {future for future in waiting if not future.done()}
         return not waiting
 
+    async def wait_for(self, event: asyncio.Event) -> bool:
+        """Waits until an event is set, or the time is over; returns whether it was set in time."""
+        waiting = asyncio.ensure_future(event.wait())
+        try:
+            return await self.wait([waiting])
+        finally:
+            waiting.cancel()
+
 
 async def bounded(work: Awaitable[Any], seconds: float, failed: Callable[[BaseException | None], object]) -> None:
     """Awaits something for so many seconds at most, whatever it does when it is cancelled.

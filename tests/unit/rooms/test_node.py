@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from helpers.wait import within
@@ -57,7 +58,7 @@ def test_its_errors_are_those_of_the_engine(method: str) -> None:
 
 async def test_nobody_is_waited_for() -> None:
     alone, engine = fabric()
-    await within(alone.start())
+    await within(alone.start(mock.Mock()))
     assert alone.is_ready
     policy = RoomPolicy("*", history=10)
     assert alone.prepare(policy, "a") is alone.prepare(policy, "a", ("e", 1)) is None
