@@ -6,7 +6,6 @@ What the events mean is in `_engine.pyi`. On the loop's thread only.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
@@ -86,17 +85,13 @@ class EngineEvents:
             return
         events, links = self._events, self._links
         now = perf_counter()
-        end, begun, count, gave_way = now + SLICE, now, 0, now
+        end, begun, count = now + SLICE, now, 0
         while True:
             if not events:
                 # The size of a batch follows the time that handlers take, so that new clients wait about `QUICK`.
                 if count:
                     self._batch = min(2 * count, BATCHES[1]) if now - begun < QUICK else count // 2
                     self._batch = max(self._batch, BATCHES[0])
-                if now - gave_way >= QUICK:
-                    # The engine's threads may share this core, and serve the other connections.
-                    _give_way()
-                    gave_way = now
                 # By this call the engine knows that the batch before is handled.
                 events.extend(self.engine.events(self._batch, self._limits.inbound.bytes))
                 if not events:
@@ -177,9 +172,6 @@ class EngineEvents:
         if connection._session is not None:
             self._registry.sessions.end(connection._session, connection, "overflow")
 
-
-# sched_yield(2), where there is one: a thread that waits for this core gets it now, and not at the next clock tick.
-_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: None)
 
 SLICE = 0.0005
 """Seconds of a turn of the loop for messages and events. Timers and tasks of the application run between two slices.
