@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from fanwire._engine import Engine
 from fanwire.codes import CloseCode
 from fanwire.handlers.current_message import id_of_running
-from fanwire.handlers.queue import Inbox
+from fanwire.handlers.queue import HandlerQueue
 from fanwire.identity.request import Request
 from fanwire.protocol.session import Session
 from fanwire.state import SERVER, ConnectionState
@@ -22,7 +22,7 @@ from fanwire.values.encoding import encode
 if TYPE_CHECKING:
     from fanwire.rooms.authorization import Answers, Rights
     from fanwire.rooms.memberships import Memberships
-    from fanwire.rooms.node import Fabric
+    from fanwire.rooms.node import Node
     from fanwire.rooms.rules import Policies
     from fanwire.runtime.dispatcher import Desk
 
@@ -56,9 +56,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_answers", "_engine", "_entering", "_inbox", "_is_done", "_link", "_met", "_metadata", "_services", "_session",
-        "_tasks", "_wished", "close_code", "close_reason", "closed_by", "id", "identity", "info", "opened_at",
-        "received_bytes", "received_messages", "request", "rooms", "state",
+        "_answers", "_engine", "_entering", "_handler_queue", "_is_done", "_link", "_met", "_metadata", "_services",
+        "_session", "_tasks", "_wished", "close_code", "close_reason", "closed_by", "id", "identity", "info",
+        "opened_at", "received_bytes", "received_messages", "request", "rooms", "state",
     )  # fmt: skip
 
     def __init__(
@@ -74,7 +74,7 @@ class Connection:
         self.id = conn_id
         # What the engine calls its present transport, and the calls of its handlers.
         self._link = conn_id
-        self._inbox: Inbox | None = None
+        self._handler_queue: HandlerQueue | None = None
         self.identity = identity
         self.info: Any = None
         self.request = request
@@ -141,7 +141,7 @@ class Connection:
         check_room(room)
         services = self._services
         policy = services.policies.of(room)
-        prepared = services.fabric.prepare(policy, room) if policy.history else None
+        prepared = services.node.prepare(policy, room) if policy.history else None
         if prepared is not None:
             if self._entering is None:
                 self._entering = set()
@@ -292,7 +292,7 @@ class Services:
         desk: speaks to sessions.
         rights: says who may do what.
         policies: of the rooms.
-        fabric: prepares rooms for members.
+        node: prepares rooms for members.
         enter_later: makes a connection a member of a room once that is prepared.
         ack_attempts: how often a message is sent before it counts as not acknowledged.
         max_nesting: levels that a message may have.
@@ -300,11 +300,19 @@ class Services:
     """
 
     __slots__ = (
-        "ack_attempts", "desk", "enter_later", "fabric", "max_nesting", "memberships", "policies", "rights", "spawn",
+        "ack_attempts",
+        "desk",
+        "enter_later",
+        "max_nesting",
+        "memberships",
+        "node",
+        "policies",
+        "rights",
+        "spawn",
     )  # fmt: skip
 
     memberships: Memberships
-    fabric: Fabric
+    node: Node
     enter_later: Callable[[Connection, str, Awaitable[None]], None]
     desk: Desk
     rights: Rights

@@ -20,14 +20,14 @@ from fanwire.application import Application
 from fanwire.backplane.base import Backplane
 from fanwire.client.message import Position
 from fanwire.cluster import Cluster
-from fanwire.cluster.faults import Troubles
+from fanwire.cluster.faults import Faults
 from fanwire.cluster.kept_message import KeptMessage, kept_message
-from fanwire.cluster.session_records import Records
+from fanwire.cluster.session_records import SessionRecords
 from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import Closed, EngineFailed
-from fanwire.handlers.calls import Calls
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.handshake.admission import Handshakes
 from fanwire.handshake.newcomers import Newcomers
 from fanwire.handshake.tls import Tls
@@ -47,7 +47,7 @@ from fanwire.process.lifecycle import Lifecycle, Parts
 from fanwire.process.server_arguments import ServerArguments
 from fanwire.process.signals import Signals
 from fanwire.rooms.authorization import Authorize, Rights
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import RoomPolicy
 from fanwire.runtime.registry import Hub
 from fanwire.runtime.rejections import Rejections
@@ -174,7 +174,7 @@ class Server(Application):
         self._listeners = Listeners(given.place)
         self._metrics = Metrics(self._engine_stats, self._gauges, self._trouble_counts)
         self._health = Health(self._metrics)
-        self._calls = Calls(self._health)
+        self._calls = ApplicationCalls(self._health)
         timeout = self.config.handshake_timeout
         self._authentication = Authentication(authenticate, timeout, self.config.token_grace, self._calls)
         self._rights = Rights(authorize, timeout, self._calls)
@@ -184,7 +184,7 @@ class Server(Application):
         self._prefix = given.prefix
         self._ssl = ssl
         # Counts go on when the server is started again.
-        self._troubles = Troubles()
+        self._faults = Faults()
         self._sessions = sessions
         self._has_app = app is not None
         self._http = HttpSide(
@@ -231,7 +231,7 @@ class Server(Application):
         payload, is_json = encode(data, self.config.max_nesting)
         # Each call in Python is a tenth of all that the usual case costs.
         excluded = [] if exclude is None else ids_of(exclude)
-        return self._running.fabric.publish(room, payload, is_json, key, excluded, delivery)
+        return self._running.node.publish(room, payload, is_json, key, excluded, delivery)
 
     async def publish_acked(
         self,
@@ -306,7 +306,7 @@ class Server(Application):
         """
         check_room(room)
         check_text("key", key, empty=True)
-        return self._running.fabric.forget(room, key)
+        return self._running.node.forget(room, key)
 
     def count(self, room: str) -> int:
         """How many members a room has at this node; 0 of a room that does not exist. May be called from any thread.
@@ -363,13 +363,13 @@ class Server(Application):
         parts, policy = self._running, self._policies.of(room)
         if policy.history == 0:
             raise ValueError(f"room {room!r} keeps no history: declare it with Server.room(pattern, history=...)")
-        epoch, parcels = await parts.fabric.history(policy, room, start, limit)
+        epoch, node_messages = await parts.node.history(policy, room, start, limit)
         messages = []
-        for seq, parcel in parcels:
+        for seq, node_message in node_messages:
             try:
-                messages.append(kept_message(room, Position(epoch, seq), parcel))
+                messages.append(kept_message(room, Position(epoch, seq), node_message))
             except ValueError as error:  # noqa: PERF203 - the others are right
-                parts.fabric.note("malformed", f"{error} (room {room!r}, message {seq})")
+                parts.node.note("malformed", f"{error} (room {room!r}, message {seq})")
         return messages
 
     def stats(self) -> dict[str, Any]:
@@ -396,7 +396,7 @@ class Server(Application):
         check_reason(reason)
         hub = self._running_hub
         hub.on_loop(hub.disconnect_user, subject, reason)
-        hub.fabric.order("disconnect_user", subject, reason)
+        hub.node.revoke("disconnect_user", subject, reason)
 
     def revoke(self, session: str | Connection, *, reason: str = "") -> None:
         """Ends one session, given by its id or its connection, with close code 4502. It cannot be resumed."""
@@ -406,7 +406,7 @@ class Server(Application):
         hub = self._running_hub
         hub.on_loop(hub.revoke, session, reason)
         if isinstance(session, str):
-            hub.fabric.order("revoke", session, reason)
+            hub.node.revoke("revoke", session, reason)
 
     def remove(self, room: str, member: str | Connection, *, reason: str = "") -> None:
         """Takes a member out of a room, on all nodes; may be called from any thread. Clients with a session are told
@@ -436,7 +436,7 @@ class Server(Application):
         hub = self._running_hub
         hub.on_loop(hub.remove, room, member, reason)
         if isinstance(member, str):
-            hub.fabric.order("remove", member, reason, room)
+            hub.node.revoke("remove", member, reason, room)
 
     def reauthorize(self, subject: str | None = None) -> None:
         """Forgets what `authorize` has answered, for one subject or for all, and asks again about the rooms that
@@ -445,7 +445,7 @@ class Server(Application):
             check_subject(subject)
         hub = self._running_hub
         hub.on_loop(hub.reauthorize, subject)
-        hub.fabric.order("reauthorize", subject)
+        hub.node.revoke("reauthorize", subject)
 
     def send_to_user(self, subject: str, data: Any, *, delivery: str | None = None) -> None:
         """Sends a message to all connections and waiting sessions of a subject, on whatever nodes; may be called from
@@ -468,14 +468,14 @@ class Server(Application):
         hub = self._running_hub
         payload, is_json = encode(data, self.config.max_nesting)
         hub.on_loop(hub.for_user, subject, payload, is_json, delivery)
-        hub.fabric.send_to_user(subject, payload, is_json, delivery)
+        hub.node.send_to_user(subject, payload, is_json, delivery)
 
     async def presence(self, room: str) -> dict[str, Any]:
         """Who is in a room with presence, on all nodes: what is told of each (`Connection.info`), by id. To be called
         on the server's loop."""
         check_room(room)
         hub = self._running_hub
-        prepared = hub.fabric.prepare(self._policies.of(room), room)
+        prepared = hub.node.prepare(self._policies.of(room), room)
         if prepared is not None:
             await prepared
         return hub.memberships.present(room)
@@ -487,7 +487,7 @@ class Server(Application):
         if self._sessions is not None:
             self._store = self._sessions
         elif backplane is not None:
-            self._store = Records(backplane, self._troubles)
+            self._store = SessionRecords(backplane, self._faults)
         else:
             self._store = MemoryStore(self.config.max_parked)
 
@@ -573,16 +573,16 @@ class Server(Application):
         stack.callback(engine.shutdown, 1.0)
         for policy in self._policies:
             _add_rule(engine, policy)
-        fabric = Fabric(engine)
+        node = Node(engine)
         if self._backplane is not None:
-            fabric = Cluster(engine, self._backplane, self._policies, config, self._troubles)
-        fabric.health = self._health
-        stack.push_async_callback(self._undo, fabric.stop, "the backplane")
-        await fabric.start()
+            node = Cluster(engine, self._backplane, self._policies, config, self._faults)
+        node.health = self._health
+        stack.push_async_callback(self._undo, node.stop, "the backplane")
+        await node.start()
         limits = Limits(config, lambda limit: self._metrics.limit_exceeded(limit).inc())
         rejections = Rejections(lambda handler: self._metrics.rejected(handler).inc())
         hub = Hub(
-            fabric, limits, self._handlers, self._policies, self._store, self._rights, self._authentication,
+            node, limits, self._handlers, self._policies, self._store, self._rights, self._authentication,
             rejections, self._health, self._calls,
         )  # fmt: skip
         tls = Tls(engine, self._ssl, config.handshake_timeout, hub.spawn)
@@ -592,7 +592,7 @@ class Server(Application):
         stack.callback(hub.stop)
         stack.callback(self._listeners.close)
         stack.push_async_callback(self._undo, lambda _: self._http.stop(Deadline(UNDO)), "HTTP")
-        return Parts(engine, fabric, hub, newcomers, self._listeners)
+        return Parts(engine, node, hub, newcomers, self._listeners)
 
     async def _open(self, parts: Parts) -> None:
         """Lets peers in, once the application has started: it may publish while it does."""
@@ -798,15 +798,15 @@ class Server(Application):
             "http_connections": self._http.connections,
             "parked_sessions": hub.sessions.parked,
             "inbound_bytes": hub.limits.inbound.bytes + self._engine_stats()["inbound_bytes"],
-            **hub.fabric.gauges,
+            **hub.node.gauges,
         }
 
     def _trouble_counts(self) -> dict[str, int]:
-        return {} if self._backplane is None else self._troubles.counts
+        return {} if self._backplane is None else self._faults.counts
 
     def _is_ready(self) -> bool:
         parts = self._life.parts
-        return parts is not None and parts.newcomers.is_open and parts.fabric.is_ready and not self._health.faults
+        return parts is not None and parts.newcomers.is_open and parts.node.is_ready and not self._health.faults
 
     def _publish_raw(self, room: str, body: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
         published = self._running_hub.published

@@ -179,7 +179,7 @@ async def test_a_client_that_is_back_while_its_expiry_waits_for_its_turn_keeps_i
         assert conn._session is not None
         hub._give_up(conn, "expired")
         hub.sessions.resume(conn._session)
-        hub.turns.finish()
+        hub.slices.finish()
         assert server.closed == []
         assert hub.sessions.park(conn, conn._session)
         hub._give_up(conn, "expired")

@@ -11,7 +11,7 @@ from helpers.commands import run
 
 import fanwire.cli.lines as reading
 from fanwire.cli.address import check_room, server_url
-from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.cli.lines import read_lines
 
 
@@ -98,6 +98,6 @@ async def test_files_are_read_too(tmp_path: Path) -> None:
 async def test_a_line_without_end_has_an_end(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "LINE_MAX", 1000)
     os.write(pipe[1], b"x" * 2000)
-    with pytest.raises(Failure, match="longer than 1000"):
+    with pytest.raises(CommandFailed, match="longer than 1000"):
         await anext(read_lines(pipe[0]))
     os.close(pipe[1])

@@ -10,7 +10,7 @@ from helpers.commands import FILE, run
 
 import fanwire.cli.serve as serving
 from fanwire.cli.backplane import URL_VARIABLE, build_backplane, embedded_store
-from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.cli.serve import build_server, other_place
 from fanwire.cli.settings import (
     NATSTable,
@@ -90,11 +90,11 @@ def test_another_server_keeps_its_own(alone: None) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "error"),
     [
-        (["--workers", "2"], 2, "several workers meet over NATS: add --nats embedded, or the address of a server"),
+        (["--workers", "2"], 2, "several workers need NATS: add --nats embedded, or the address of a server"),
         (
             ["--nats", "embedded", "--nats", "nats://h"],
             2,
-            "'embedded' is one server of our own: name no others besides",
+            "'embedded' starts a NATS server: name no other servers besides",
         ),
         (["--nats", "nats://h", "--nats-ca", "missing"], 1, "missing is no file of certificates: "),
         (["--nats", "nats://h", "--nats-ca", __file__], 1, f"{__file__} is no file of certificates: "),
@@ -110,7 +110,7 @@ def test_wrong_options_for_nats_are_one_line(alone: None, args: list[str], code:
 def test_our_own_certificate_for_nats(alone: None) -> None:
     with pytest.raises(Misuse, match=r"nats\.certificate and nats\.key go together"):
         build_backplane(NATSTable(servers=["tls://h"], certificate=__file__))
-    with pytest.raises(Failure, match="are no certificate with its key"):
+    with pytest.raises(CommandFailed, match="are no certificate with its key"):
         build_backplane(NATSTable(servers=["tls://h"], certificate=__file__, key=__file__))
 
 

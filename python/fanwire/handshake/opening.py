@@ -11,9 +11,9 @@ from fanwire.identity.identity import rate_of, subject_of
 from fanwire.identity.request import Request
 from fanwire.protocol.envelopes import Codec
 from fanwire.protocol.session import Session
-from fanwire.protocol.welcome import Welcome
+from fanwire.protocol.welcome import WelcomeBuilder
 from fanwire.runtime.link import WebSocket
-from fanwire.runtime.link_phases import Phase
+from fanwire.runtime.link_phases import LinkPhase
 from fanwire.runtime.registry import TAKEN_OVER, Hub
 from fanwire.sessions.resumption import Claim
 
@@ -61,13 +61,13 @@ def _begin(hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim, sessio
     if session is None:
         link = hub.engine.accept(asked.id, None, b"", rate)
     else:
-        first = Welcome(hub.config, identity).new(session, claim.reason, claim.rooms)
+        first = WelcomeBuilder(hub.config, identity).new(session, claim.reason, claim.rooms)
         link = hub.engine.accept(asked.id, session.codec.name, first, rate)
     if link is None:
         return
     carrier = _carrier(hub, tls, asked, link)
     carrier.connection = Connection(hub.engine, hub.services, link, asked.request, identity, session)
-    carrier.connection._inbox = carrier.inbox
+    carrier.connection._handler_queue = carrier.handler_queue
     hub.connected(carrier)
 
 
@@ -77,7 +77,7 @@ def _go_on(
     """Has the engine go on with a connection; `session` begins if that cannot be."""
     going_on = connection._session
     assert going_on is not None  # noqa: S101 - a claim is of a session
-    welcome = Welcome(hub.config, identity)
+    welcome = WelcomeBuilder(hub.config, identity)
     # The count is final: what the old link has brought and was not taken yet is dropped, see `Hub.returning`.
     accepted = welcome.resumed(going_on)
     refused = {reason: welcome.new(session, reason) for reason in REASONS}
@@ -88,7 +88,7 @@ def _go_on(
         return
     carrier = _carrier(hub, tls, asked, link)
     carrier.connection = connection
-    carrier.phase = Phase.DECIDING
+    carrier.phase = LinkPhase.DECIDING
     carrier.fresh = Connection(hub.engine, hub.services, link, asked.request, identity, session)
     hub.returning(carrier)
 

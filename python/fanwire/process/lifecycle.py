@@ -1,4 +1,4 @@
-"""The start and the stop of a server, in whatever event loops, one after the other."""
+"""The start and the stop of a server, again and again, in the same or another event loop."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from enum import Enum
 from typing import NamedTuple
 
 from fanwire._engine import Engine
-from fanwire.handlers.calls import Calls
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.handshake.newcomers import Newcomers
 from fanwire.http.server import HttpSide
 from fanwire.listening.listeners import Listeners
 from fanwire.observability.health import Health
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.runtime.registry import Hub
 from fanwire.timing.deadline import Deadline, bounded
 
@@ -25,22 +25,25 @@ __all__ = ["Lifecycle", "Parts"]
 
 
 class Parts(NamedTuple):
-    """What a running server consists of.
+    """The parts of a running server.
 
     Attributes:
-        sockets: bound to the server's addresses.
-        listener: lets peers in; None: it starts still.
+        engine: has the connections and rooms.
+        node: connects this server to other nodes.
+        hub: has the connections as the application sees them.
+        newcomers: handshakes that need Python.
+        listeners: the sockets at the server's addresses.
     """
 
     engine: Engine
-    fabric: Fabric
+    node: Node
     hub: Hub
     newcomers: Newcomers
     listeners: Listeners
 
 
-class Phase(Enum):
-    """Where a server stands."""
+class ServerPhase(Enum):
+    """The phase of a server."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -49,20 +52,19 @@ class Phase(Enum):
 
 
 class Lifecycle:
-    """Starts and stops.
+    """Starts and stops a server.
 
     Args:
-        build: makes the parts. What it has done is put on the stack that it gets, so that it can
-            be undone.
-        open: has the application start, and lets peers in. Everything else works by then.
-        http: ends its requests.
-        health: is told of a start and a stop.
-        calls: the calls of the application that run.
-        settle: keeps what the engine has counted.
+        build: makes the parts. It puts callbacks that undo its work on the stack that it gets.
+        open: starts the application, and accepts connections. It is called last.
+        http: the HTTP side, whose requests end at a stop.
+        health: is told of starts and stops.
+        calls: the running calls of the application.
+        settle: saves the engine's counts before the engine ends.
 
     Attributes:
-        parts: of the running server; None: it does not run.
-        stopping: is done when a stop begins.
+        parts: the parts of the running server; None: it does not run.
+        stopping: a future that is done when a stop begins.
     """
 
     stopping: asyncio.Future[None]
@@ -73,7 +75,7 @@ class Lifecycle:
         open: Callable[[Parts], Awaitable[None]],
         http: HttpSide,
         health: Health,
-        calls: Calls,
+        calls: ApplicationCalls,
         settle: Callable[[], None],
     ) -> None:
         self._build = build
@@ -83,7 +85,7 @@ class Lifecycle:
         self._calls = calls
         self._settle = settle
         self.parts: Parts | None = None
-        self._phase = Phase.STOPPED
+        self._phase = ServerPhase.STOPPED
         self._loop: asyncio.AbstractEventLoop | None = None
         # Two loops may start a server at the same moment.
         self._lock = threading.Lock()
@@ -94,26 +96,26 @@ class Lifecycle:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started, and not stopped since."""
-        return self._phase is not Phase.STOPPED
+        """Whether the server was started, and has not stopped since."""
+        return self._phase is not ServerPhase.STOPPED
 
     async def start(self) -> None:
-        """Starts; when that fails nothing is left of it.
+        """Starts the server. If that fails, everything is undone.
 
         Raises:
-            RuntimeError: it runs already, perhaps in another event loop.
-            Exception: whatever `build` raises.
+            RuntimeError: the server runs already, perhaps in another event loop.
+            Exception: any error of `build` and `open`.
         """
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._loop is not None and self._loop is not loop and self._loop.is_closed():
-                # Its loop has ended without a stop.
+                # Its loop was closed without a stop.
                 self._end()
-            if self._phase is not Phase.STOPPED:
+            if self._phase is not ServerPhase.STOPPED:
                 where = "" if self._loop is loop else ", in another event loop"
-                state = "runs" if self._phase is Phase.RUNNING else f"is {self._phase.value}"
+                state = "runs" if self._phase is ServerPhase.RUNNING else f"is {self._phase.value}"
                 raise RuntimeError(f"the server {state} already{where}")
-            self._phase = Phase.STARTING
+            self._phase = ServerPhase.STARTING
             self._loop = loop
         self._started = loop.create_future()
         self._health.begin()
@@ -124,24 +126,24 @@ class Lifecycle:
                 stack.pop_all()
         except BaseException:
             self.parts = None
-            self._phase = Phase.STOPPED
+            self._phase = ServerPhase.STOPPED
             self._loop = None
             raise
         else:
             self.stopping = loop.create_future()
-            self._phase = Phase.RUNNING
+            self._phase = ServerPhase.RUNNING
         finally:
             self._started.set_result(None)
 
     async def stop(self, timeout: float, *, is_given: bool) -> bool:
-        """Stops; see `Server.stop`.
+        """Stops the server; see `Server.stop`. Returns whether all connections were closed in time.
 
         Args:
             timeout: seconds for connections and handlers.
-            is_given: whether it was asked for, so that it holds for a stop that is under way, too.
+            is_given: whether the caller has chosen the timeout: then it also shortens a stop that is under way.
 
         Raises:
-            RuntimeError: it runs in another event loop.
+            RuntimeError: the server runs in another event loop.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop:
@@ -151,13 +153,13 @@ class Lifecycle:
                     "asyncio.run_coroutine_threadsafe(server.stop(), loop)"
                 )
             self._end()
-        if self._phase is Phase.STARTING:
+        if self._phase is ServerPhase.STARTING:
             await asyncio.wait({self._started})
-        if self._phase is Phase.STOPPED:
+        if self._phase is ServerPhase.STOPPED:
             return True
         if self._stop_task is None:
             assert self.parts is not None  # noqa: S101 - it runs
-            self._phase = Phase.STOPPING
+            self._phase = ServerPhase.STOPPING
             self._health.end()
             self._deadline = Deadline(timeout)
             self._stop_task = asyncio.ensure_future(self._stop(self.parts, self._deadline))
@@ -166,7 +168,7 @@ class Lifecycle:
             self._deadline.shorten(timeout)
         all_closed = await asyncio.shield(self._stop_task)
         if self._has_garbage:
-            # The parts refer to each other, and the descriptors of the engine are closed when it is freed.
+            # The parts refer to each other, and the engine closes its descriptors when it is freed.
             self._has_garbage = False
             gc.collect()
         return all_closed
@@ -178,19 +180,19 @@ class Lifecycle:
             parts.newcomers.close()
             self._http.close_websockets()
             all_closed = await parts.hub.drain(deadline)
-            # Until now health checks were answered.
+            # After the connections, so that health checks are answered until now.
             await self._http.drain(deadline)
             await parts.hub.finish(deadline)
             seconds = max(HTTP, deadline.left)
             await bounded(self._http.stop(Deadline(seconds)), seconds + 0.5, self._failed("HTTP"))
-            timeout = min(FABRIC_MOST, max(FABRIC_LEAST, deadline.left))
-            await bounded(parts.fabric.stop(timeout), timeout + 0.5, self._failed("the backplane"))
-        except Exception as error:  # noqa: BLE001 - the rest has to end all the same
+            timeout = min(BACKPLANE_MOST, max(BACKPLANE_LEAST, deadline.left))
+            await bounded(parts.node.stop(timeout), timeout + 0.5, self._failed("the backplane"))
+        except Exception as error:  # noqa: BLE001 - the other parts have to end
             self._health.internal_error("the stop", error)
         finally:
-            # Also when this task is cancelled, because its loop ends.
+            # Also if this task is cancelled because its loop ends.
             self._end()
-        # What was aborted is closed by the loop when it turns.
+        # The loop closes aborted transports in its next turns.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return all_closed
@@ -205,7 +207,7 @@ class Lifecycle:
         return failed
 
     def _end(self) -> None:
-        """Ends what is left, without waiting. The loop may be closed by now."""
+        """Ends all parts without waiting. The loop may be closed already."""
         parts = self.parts
         if parts is not None:
             for end in (parts.listeners.close, parts.newcomers.abort, parts.hub.cut_off, parts.hub.stop, self._settle):
@@ -219,18 +221,18 @@ class Lifecycle:
         self._calls.give_up_all()
         self._health.flush()
         self._http.forget()
-        self._phase = Phase.STOPPED
+        self._phase = ServerPhase.STOPPED
         self._loop = self._stop_task = None
 
 
-FABRIC_MOST = 5.0
-"""Seconds for messages to be stored that were taken before the end."""
+BACKPLANE_MOST = 5.0
+"""The most seconds for messages that still have to be stored."""
 
-FABRIC_LEAST = 0.5
-"""Seconds of the same when the time of the stop is over."""
+BACKPLANE_LEAST = 0.5
+"""Seconds for these messages when the timeout of the stop is over."""
 
 HTTP = 1.0
-"""Seconds for an application to end when the time of the stop is over."""
+"""Seconds for the ASGI application to end when the timeout of the stop is over."""
 
 REST = 5.0
-"""Seconds that a stop takes at most beyond its timeout: the sum of all waits after the deadline."""
+"""The most seconds that a stop takes beyond its timeout: the sum of all waits after the deadline."""

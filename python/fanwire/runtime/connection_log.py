@@ -1,4 +1,4 @@
-"""One record in the log for each connection that has ended: who it was, how it ended, and what went over it.
+"""One log record for each connection that has ended: the client, the reason, and the traffic.
 
 Records go to the logger `fanwire.connections` at INFO. Their text is a line of `name=value` pairs; the same pairs are
 the record's attribute `connection`, a dict, for handlers that write JSON.
@@ -24,11 +24,11 @@ logger = logging.getLogger("fanwire.connections")
 class ConnectionLog:
     """Writes the records.
 
-    The engine tells what a connection was sent a moment after its end, so a record waits for that.
-    There are at most as many waiting as connections have ended since the last batch of the engine's events.
+    A record waits for the engine's counts of what was sent, which come after the end of the connection. At most as many
+    records wait as connections have ended since the last batch of the engine's events.
 
     Args:
-        clock: seconds, never going back; that of `Connection.opened_at`.
+        clock: returns seconds that never go back, as `Connection.opened_at` has them.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,18 +38,18 @@ class ConnectionLog:
         self._accounts: dict[int, tuple[int, int, Mapping[str, int]]] = {}
 
     def because(self, connection: Connection, cause: str) -> None:
-        """The engine says why a connection, or its transport, is about to end; `parked` or `ended` follows."""
+        """Keeps the engine's reason for the end of a connection or its transport; `parked` or `ended` follows."""
         if connection.state is not ConnectionState.CLOSED:
             self._causes[connection.id] = cause
 
     def parked(self, connection: Connection, why: str) -> None:
-        """A session has lost its transport, and waits for its client."""
+        """Writes that a session has lost its transport, and waits for its client."""
         why = self._causes.pop(connection.id, why)
         if logger.isEnabledFor(logging.INFO):
             self._write({"event": "session_parked", **self._about(connection), "why": why})
 
     def ended(self, connection: Connection, why: str) -> None:
-        """A connection has ended, and its session with it."""
+        """Writes the record of a connection that has ended with its session, or keeps it until the counts come."""
         why = self._causes.pop(connection.id, why)
         account = self._accounts.pop(connection.id, None)
         if not logger.isEnabledFor(logging.INFO):
@@ -69,14 +69,14 @@ class ConnectionLog:
             self._complete(record, *account)
 
     def accounted(self, conn_id: int, is_known: bool, messages: int, size: int, drops: Mapping[str, int]) -> None:
-        """The engine says what a connection that has ended was sent.
+        """Takes the engine's counts of a connection that has ended.
 
         Args:
-            conn_id: the connection's id.
-            is_known: whether the host has still to hear of the end: it was the engine's.
-            messages: messages that were sent.
-            size: bytes of the same.
-            drops: messages that were dropped, by reason.
+            conn_id: the id of the connection.
+            is_known: whether `ended` is still to come: the engine has ended the connection.
+            messages: the number of messages sent.
+            size: the number of bytes sent.
+            drops: the number of dropped messages, by reason.
         """
         record = self._waiting.pop(conn_id, None)
         if record is not None:
@@ -85,7 +85,7 @@ class ConnectionLog:
             self._accounts[conn_id] = (messages, size, drops)
 
     def flush(self) -> None:
-        """Writes the records that still wait: the engine has ended, and tells nothing more."""
+        """Writes the waiting records without counts: the engine has ended."""
         waiting, self._waiting = self._waiting, {}
         self._accounts.clear()
         for record in waiting.values():
@@ -112,7 +112,7 @@ class ConnectionLog:
 
 
 class _Line:
-    """The text of a record, made only if somebody wants it."""
+    """The text of a record, made only when a handler formats it."""
 
     def __init__(self, record: dict[str, Any]) -> None:
         self._record = record
@@ -122,7 +122,7 @@ class _Line:
 
 
 def _value(value: Any) -> str:
-    """As logfmt has it. Anything but a plain word is quoted: clients cannot write lines or fields of their own."""
+    """A value in logfmt. All but plain words are quoted, so that clients cannot add lines or fields."""
     text = str(value)
     is_plain = text.isascii() and text.isprintable() and text and not any(char in ' "=\\' for char in text)
     return text if is_plain else json.dumps(text)

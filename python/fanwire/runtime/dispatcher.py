@@ -17,12 +17,12 @@ import msgspec
 
 from fanwire.backplane.base import Unavailable
 from fanwire.connection import Connection
-from fanwire.deduplication.running_requests import InProgress
+from fanwire.deduplication.running_requests import RunningRequests
 from fanwire.errors import ENGINE_ERRORS, Closed, Overloaded, RoomFull
-from fanwire.handlers.calls import Calls, name_of
+from fanwire.handlers.calls import ApplicationCalls, name_of
 from fanwire.handlers.current_message import running
 from fanwire.handlers.queue import Pending
-from fanwire.handlers.time_slices import Turns
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Incoming, Refusal
@@ -32,11 +32,11 @@ from fanwire.reject import reject_of
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.commands import RoomDesk
 from fanwire.rooms.memberships import Memberships
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import Policies
 from fanwire.runtime.rejections import Rejections
-from fanwire.runtime.reports import Reports
-from fanwire.sessions.renewal import Renewal
+from fanwire.runtime.reports import ReceivedReports
+from fanwire.sessions.renewal import TokenRenewal
 from fanwire.values.encoding import NESTING_LIMIT
 
 __all__ = ["Desk", "Method"]
@@ -55,13 +55,13 @@ class Desk:
     """Does what clients ask for, by type.
 
     Args:
-        fabric: publishes.
+        node: publishes.
         policies: what each room allows.
         memberships: joins and leaves.
         rights: who may do what.
         limits: how much of it.
         methods: the application's own types.
-        turns: where what takes long waits for its turn.
+        slices: where what takes long waits for its turn.
         rejections: makes answers of what handlers reject.
         spawn: runs a coroutine in a task, and keeps it.
         calls: runs what has to be awaited of the application's.
@@ -72,31 +72,31 @@ class Desk:
 
     def __init__(
         self,
-        fabric: Fabric,
+        node: Node,
         policies: Policies,
         memberships: Memberships,
         rights: Rights,
         limits: Limits,
         methods: dict[str, Method],
-        turns: Turns,
+        slices: TimeSlices,
         rejections: Rejections,
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
-        calls: Calls,
-        reports: Reports,
+        calls: ApplicationCalls,
+        reports: ReceivedReports,
         health: Health,
         on_message: Callable[..., Any] | None,
     ) -> None:
-        self._engine = fabric.engine
+        self._engine = node.engine
         self._limits = limits
         self._rejections = rejections
-        self._requests = InProgress()
+        self._requests = RunningRequests()
         self._reports = reports
         self._health = health
-        self.renewal: Renewal
+        self.renewal: TokenRenewal
         self._methods = {**methods}
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
-        rooms = self._rooms = RoomDesk(fabric, policies, memberships, rights, limits, turns, self.tell, spawn, calls)
+        rooms = self._rooms = RoomDesk(node, policies, memberships, rights, limits, slices, self.tell, spawn, calls)
         self._own = {
             "join": rooms.join, "leave": rooms.leave, "publish": rooms.publish, "presence": rooms.presence,
             "token": self._token,

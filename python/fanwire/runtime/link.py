@@ -10,11 +10,11 @@ from fanwire.codes import CloseCode
 from fanwire.connection import Connection
 from fanwire.errors import ENGINE_ERRORS
 from fanwire.handlers.calls import name_of
-from fanwire.handlers.queue import Inbox
+from fanwire.handlers.queue import HandlerQueue
 from fanwire.protocol.envelopes import Incoming
 from fanwire.protocol.session import Session
 from fanwire.protocol.table import RECONNECT_RANGE
-from fanwire.runtime.link_phases import OVER, Phase
+from fanwire.runtime.link_phases import OVER, LinkPhase
 from fanwire.runtime.registry import Handler, Hub, Message
 from fanwire.runtime.tls_transport import Encrypted
 from fanwire.state import ConnectionState
@@ -25,7 +25,7 @@ __all__ = ["WebSocket"]
 class WebSocket:
     """One link of a connection. It is the hub's `Carrier`."""
 
-    __slots__ = ("_hub", "_on_message", "connection", "encrypted", "fresh", "inbox", "link", "phase")
+    __slots__ = ("_hub", "_on_message", "connection", "encrypted", "fresh", "handler_queue", "link", "phase")
 
     connection: Connection
 
@@ -35,15 +35,15 @@ class WebSocket:
         self.link = link
         self.encrypted: Encrypted | None = None
         self.fresh: Connection | None = None
-        self.phase = Phase.CARRYING
+        self.phase = LinkPhase.CARRYING
         held, config = hub.limits.inbound, hub.config
-        self.inbox = Inbox(
+        self.handler_queue = HandlerQueue(
             self, max_calls=config.inbox_messages, max_bytes=config.inbox_bytes, held=held, calls=hub.calls
         )
 
     def names(self) -> tuple[int, int] | None:
         """The engine's ids of the connection and of this link, as long as the link carries the connection or closes."""
-        return None if self.phase is Phase.GONE else (self.connection.id, self.link)
+        return None if self.phase is LinkPhase.GONE else (self.connection.id, self.link)
 
     # What the hub calls.
 
@@ -54,7 +54,7 @@ class WebSocket:
         connection = self.connection
         connection.received_messages += len(messages)
         connection.received_bytes += size
-        session, handler, inbox = connection._session, self._on_message, self.inbox
+        session, handler, handler_queue = connection._session, self._on_message, self.handler_queue
         if session is not None:
             for message in messages:
                 # After a close frame, whichever side sent it, or on another link, data no longer counts.
@@ -68,13 +68,13 @@ class WebSocket:
             # After a close frame, whichever side sent it, data no longer counts.
             if connection.state is not OPEN:
                 return
-            if inbox.is_running:
-                inbox.put(self._deliver, handler, message, size=len(message), of=handler)
+            if handler_queue.is_running:
+                handler_queue.put(self._deliver, handler, message, size=len(message), of=handler)
                 continue
             try:
                 pending = handler(connection, message)
                 if pending is not None and isawaitable(pending):
-                    inbox.wait_for(pending, handler)
+                    handler_queue.wait_for(pending, handler)
             except BaseException as error:  # noqa: BLE001 - a handler may raise anything
                 self.handler_failed(error, name_of(handler))
 
@@ -91,7 +91,7 @@ class WebSocket:
             frame = message
         incoming = self._hub.desk.arrived(self.connection, session, frame, wait)
         if incoming is not None:
-            self.inbox.put(self._handle, session, incoming, size=len(frame))
+            self.handler_queue.put(self._handle, session, incoming, size=len(frame))
 
     def _handle(self, session: Session, incoming: Incoming) -> Any:
         return None if self.connection._is_done else self._hub.desk.handle(self.connection, session, incoming)
@@ -133,27 +133,27 @@ class WebSocket:
         if self.encrypted is not None:
             self.encrypted.end(is_abrupt)
 
-    # What the inbox calls.
+    # What the handler queue calls.
 
     def pause_reading(self) -> None:
-        """See `Owner`."""
+        """Stops reading from the client, see `QueueOwner`."""
         self._hold(True)
 
     def resume_reading(self) -> None:
-        """See `Owner`."""
+        """Reads from the client again, see `QueueOwner`."""
         self._hold(False)
 
     def _hold(self, is_held: bool) -> None:
-        if self.phase is Phase.CARRYING:
+        if self.phase is LinkPhase.CARRYING:
             with contextlib.suppress(*ENGINE_ERRORS):
                 self._hub.engine.hold(self.connection.id, is_held)
 
     def handler_failed(self, error: BaseException, name: str) -> None:
-        """See `Owner`."""
+        """Takes an error of a handler, see `QueueOwner`."""
         self._hub.handler_failed(self.connection, error, name)
 
     def handlers_ended(self) -> None:
-        """See `Owner`. An inbox has another owner by then."""
+        """Does nothing: by then the queue has another owner, see `QueueOwner`."""
 
 
 OPEN = ConnectionState.OPEN

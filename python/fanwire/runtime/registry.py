@@ -18,30 +18,30 @@ from fanwire.backplane.base import Unavailable
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection, Services
 from fanwire.errors import ENGINE_ERRORS, Overloaded
-from fanwire.handlers.calls import Calls, names_within
-from fanwire.handlers.queue import Inbox, Owner
-from fanwire.handlers.time_slices import Turns
+from fanwire.handlers.calls import ApplicationCalls, names_within
+from fanwire.handlers.queue import HandlerQueue, QueueOwner
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.identity.authentication import Authentication
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
-from fanwire.protocol.session import Phase as SessionPhase
+from fanwire.protocol.session import SessionPhase
 from fanwire.reject import Reject, reject_of
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.memberships import Memberships
-from fanwire.rooms.node import Fabric, Host
+from fanwire.rooms.node import Host, Node
 from fanwire.rooms.rules import Policies
 from fanwire.runtime.background import Background
 from fanwire.runtime.connection_log import ConnectionLog
 from fanwire.runtime.dispatcher import Desk, Method
-from fanwire.runtime.link_phases import Phase, Step, Word, step
-from fanwire.runtime.publishing import Published
+from fanwire.runtime.link_phases import LinkEvent, LinkPhase, Step, step
+from fanwire.runtime.publishing import IdempotentPublishing
 from fanwire.runtime.rejections import Rejections
-from fanwire.runtime.reports import Reports
-from fanwire.runtime.revocation import COME_BACK, Warden
+from fanwire.runtime.reports import ReceivedReports
+from fanwire.runtime.revocation import COME_BACK, Revoker
 from fanwire.runtime.tls_transport import Encrypted
 from fanwire.runtime.users import Users
 from fanwire.sessions.expiry import Lifetimes
-from fanwire.sessions.renewal import Renewal
+from fanwire.sessions.renewal import TokenRenewal
 from fanwire.sessions.resumption import Sessions
 from fanwire.sessions.store import SessionStore
 from fanwire.state import ConnectionState
@@ -70,13 +70,13 @@ class Handlers:
     methods: dict[str, Method] = field(default_factory=dict)
 
 
-class Carrier(Owner, Protocol):
+class Carrier(QueueOwner, Protocol):
     """What carries a connection: a link, as the hub needs it.
 
     Attributes:
         connection: what it carries. While the engine decides whether a session can go on over it, that session's.
         link: what the engine calls it.
-        inbox: the calls of the connection's handlers.
+        handler_queue: the calls of the connection's handlers.
         fresh: what it carries if the session asked for cannot go on; None once that is decided.
         phase: where it stands, see `fanwire.runtime.link_phases`.
         encrypted: the transport, where the loop speaks TLS.
@@ -84,9 +84,9 @@ class Carrier(Owner, Protocol):
 
     connection: Connection
     link: int
-    inbox: Inbox
+    handler_queue: HandlerQueue
     fresh: Connection | None
-    phase: Phase
+    phase: LinkPhase
     encrypted: Encrypted | None
 
     def received(self, size: int, messages: list[Message]) -> None:
@@ -110,7 +110,7 @@ class Hub(Host):
 
     def __init__(
         self,
-        fabric: Fabric,
+        node: Node,
         limits: Limits,
         handlers: Handlers,
         policies: Policies,
@@ -119,13 +119,13 @@ class Hub(Host):
         authentication: Authentication,
         rejections: Rejections,
         health: Health,
-        calls: Calls,
+        calls: ApplicationCalls,
     ) -> None:
         config = limits.config
         self.health = health
         self.calls = calls
-        engine = fabric.engine
-        self.fabric = fabric
+        engine = node.engine
+        self.node = node
         self.engine = engine
         self.config = config
         self.limits = limits
@@ -133,7 +133,7 @@ class Hub(Host):
         self.carriers: dict[int, Carrier] = {}
         self.connections: dict[int, Connection] = {}
         self.handlers = handlers
-        self.published = Published(fabric)
+        self.published = IdempotentPublishing(node)
         self._tasks: set[asyncio.Future[Any]] = set()
         self._rejections = rejections
         # These answer no message: a connection can be closed, a join taken back, a leave or an end has happened.
@@ -144,26 +144,28 @@ class Hub(Host):
         self.sessions = Sessions(
             store, config.grace, config.max_parked, calls, config.handshake_timeout, health, self._give_up
         )
-        self.sessions.moved_here = fabric.moved_here
-        self.memberships = Memberships(fabric, policies, config.max_nesting, self._changed)
+        self.sessions.moved_here = node.moved_here
+        self.memberships = Memberships(node, policies, config.max_nesting, self._changed)
         self._loop = asyncio.get_running_loop()
-        self.turns = Turns(self._loop, health=health)
-        health.check("the queue of turns", lambda: self.turns.is_well)
+        self.slices = TimeSlices(self._loop, health=health)
+        health.check("the queue of turns", lambda: self.slices.is_well)
         self.desk = Desk(
-            fabric, policies, self.memberships, rights, limits, handlers.methods, self.turns, rejections,
-            self.spawn, calls, Reports(engine), health, handlers.on_message,
+            node, policies, self.memberships, rights, limits, handlers.methods, self.slices, rejections,
+            self.spawn, calls, ReceivedReports(engine), health, handlers.on_message,
         )  # fmt: skip
-        self.warden = Warden(
-            engine, config, self.desk, self.memberships, policies, rights, self.turns, self.spawn, self._ended,
+        self.revoker = Revoker(
+            engine, config, self.desk, self.memberships, policies, rights, self.slices, self.spawn, self._ended,
             self._cut, health,
         )  # fmt: skip
         self.users = Users(limits)
-        self.lifetimes = Lifetimes(config, self.warden, health=health)
+        self.lifetimes = Lifetimes(config, self.revoker, health=health)
         self.background = Background(health, config.max_connection_tasks)
-        self.desk.renewal = Renewal(authentication, self.lifetimes, lambda renewed: self.warden.recheck([renewed]))
+        self.desk.renewal = TokenRenewal(
+            authentication, self.lifetimes, lambda renewed: self.revoker.recheck([renewed])
+        )
         self.services = Services()
         self.services.memberships = self.memberships
-        self.services.fabric = fabric
+        self.services.node = node
         self.services.enter_later = self._enter_later
         self.services.desk = self.desk
         self.services.rights = rights
@@ -171,7 +173,7 @@ class Hub(Host):
         self.services.ack_attempts = config.ack_attempts
         self.services.max_nesting = config.max_nesting
         self.services.spawn = self.background.spawn
-        fabric.host = self
+        node.host = self
         self._ends = (
             self._end_user, self.log.ended, self._end_lifetime, self._end_in_engine, self._end_session,
             self._end_tasks, self._end_memberships,
@@ -183,7 +185,7 @@ class Hub(Host):
         self._is_draining = False
         self._is_ending = False
         # The handlers of connections that have ended, which are not done yet.
-        self._leaving: dict[Inbox, _Ended] = {}
+        self._leaving: dict[HandlerQueue, _Ended] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._idle = asyncio.Event()
@@ -246,13 +248,13 @@ class Hub(Host):
             with self._contained("beginning of a connection"):
                 newcomer = self.users.add(connection)
                 if newcomer is not None:
-                    self.fabric.user_came(newcomer)
+                    self.node.user_came(newcomer)
                 self.lifetimes.begin(connection)
         if connection._session is not None:
             self.sessions.add(connection._session, connection)
         if self._on_connect is not None:
-            carrier.inbox.put(self._on_connect, connection)
-        carrier.inbox.put(connection.request._forget_headers)
+            carrier.handler_queue.put(self._on_connect, connection)
+        carrier.handler_queue.put(connection.request._forget_headers)
 
     def returning(self, carrier: Carrier) -> None:
         """A client wants to go on with the session of the carrier's connection; the engine will say whether it can."""
@@ -270,12 +272,12 @@ class Hub(Host):
 
     def _retire(self, carrier: Carrier) -> None:
         """A connection goes on without this link, which the engine closes with a close frame within `close_timeout`."""
-        self._step(carrier, Word.RETIRED)
+        self._step(carrier, LinkEvent.RETIRED)
 
     def let_go(self, carrier: Carrier, code: int, reason: str) -> bool:
         """Closes a transport and parks its session, whose client comes back; false if the session cannot wait."""
         connection = carrier.connection
-        if connection.state is not ConnectionState.OPEN or carrier.phase is not Phase.CARRYING:
+        if connection.state is not ConnectionState.OPEN or carrier.phase is not LinkPhase.CARRYING:
             return False
         if not self._wait_for_client(connection, f"the client closed with {code} {reason}".rstrip()):
             return False
@@ -287,7 +289,7 @@ class Hub(Host):
     def _lost(self, carrier: Carrier, kind: str, cause: str) -> None:
         """A link has ended, and with it its connection (`closed`), or a session goes on without (`parked`)."""
         carrier.gone(cause not in ("eof", "over"))
-        todo = self._step(carrier, Word.LOST)
+        todo = self._step(carrier, LinkEvent.LOST)
         self._discard(carrier)
         if todo is not Step.PARK:
             return
@@ -304,7 +306,7 @@ class Hub(Host):
             connection.close_reason = connection.close_reason or _CAUSES[cause]
         self._ended(connection, "closed")
 
-    def _step(self, carrier: Carrier, word: Word) -> Step:
+    def _step(self, carrier: Carrier, word: LinkEvent) -> Step:
         carrier.phase, todo = step(carrier.phase, word)
         return todo
 
@@ -341,26 +343,26 @@ class Hub(Host):
             except BaseException as error:  # noqa: BLE001 - attributes of identities may run code of the application
                 self.health.internal_error("end of a connection", error)
         self._look_idle()
-        inbox, connection._inbox = connection._inbox, None
-        if inbox is not None:
+        handler_queue, connection._handler_queue = connection._handler_queue, None
+        if handler_queue is not None:
             if connection._tasks:
-                inbox.put(self.background.ended, connection, stays=True)
+                handler_queue.put(self.background.ended, connection, stays=True)
             if self._on_disconnect is not None:
-                inbox.put(self._on_disconnect, connection, stays=True)
-            if not inbox.is_running:
-                inbox.close()
+                handler_queue.put(self._on_disconnect, connection, stays=True)
+            if not handler_queue.is_running:
+                handler_queue.close()
                 return
             # Another owner: otherwise the transport and its calls would hold each other until the collector runs.
-            owner = self._leaving[inbox] = _Ended(self, connection, inbox)
+            owner = self._leaving[handler_queue] = _Ended(self, connection, handler_queue)
             self._quiet.clear()
-            inbox.end(owner, self.config.handler_grace)
+            handler_queue.end(owner, self.config.handler_grace)
 
     # The steps of an end.
 
     def _end_user(self, connection: Connection, reason: str) -> None:
         leaver = None if connection.identity is None else self.users.discard(connection)
         if leaver is not None:
-            self.fabric.user_left(leaver)
+            self.node.user_left(leaver)
 
     def _end_lifetime(self, connection: Connection, reason: str) -> None:
         self.lifetimes.end(connection)
@@ -402,7 +404,7 @@ class Hub(Host):
             self._ended(connection, reason)
         else:
             # Thousands that were lost at once have waited long enough at once.
-            self.turns.put(self._expire, connection, reason)
+            self.slices.put(self._expire, connection, reason)
 
     def _expire(self, connection: Connection, reason: str) -> None:
         # Its client may have come back while this waited for its turn.
@@ -416,13 +418,13 @@ class Hub(Host):
             self.on_loop(self._tell_changed, connection, room, has_joined)
 
     def _tell_changed(self, connection: Connection, room: str, has_joined: bool) -> None:
-        if connection._inbox is None:
+        if connection._handler_queue is None:
             return
         if has_joined:
             if self._on_join is not None:
-                connection._inbox.put(self._call_join, connection, room, of=self._on_join)
+                connection._handler_queue.put(self._call_join, connection, room, of=self._on_join)
         else:
-            connection._inbox.put(self._call_leave, connection, room, of=self._on_leave, stays=True)
+            connection._handler_queue.put(self._call_leave, connection, room, of=self._on_leave, stays=True)
 
     def _call_join(self, connection: Connection, room: str) -> Any:
         if connection._met is None:
@@ -451,9 +453,9 @@ class Hub(Host):
                     connection._entering.discard(room)
                     self.memberships.join(connection, room)
             except Unavailable as error:
-                self.fabric.note("room", f"{error} (room {room!r}, for {connection!r})")
+                self.node.note("room", f"{error} (room {room!r}, for {connection!r})")
                 await asyncio.sleep(1.0)
-                prepared = self.fabric.prepare(self.services.policies.of(room), room)
+                prepared = self.node.prepare(self.services.policies.of(room), room)
                 continue
             except BaseException as error:
                 if self._is_ending and isinstance(error, asyncio.CancelledError):
@@ -470,7 +472,7 @@ class Hub(Host):
                 with contextlib.suppress(*ENGINE_ERRORS):
                     self.memberships.join(connection, room, sees=self.memberships.sees(connection, room))
 
-    def obey(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
+    def apply(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
         """See `Host`."""
         if what == "disconnect_user" and whom is not None:
             self.disconnect_user(whom, reason)
@@ -513,9 +515,9 @@ class Hub(Host):
         """See `Host`."""
         return self.memberships.present_here(room)
 
-    def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
+    def remote_member_changed(self, room: str, id: str, info: Any, is_there: bool) -> None:
         """See `Host`."""
-        self.memberships.changed_afar(room, id, info, is_there)
+        self.memberships.remote_member_changed(room, id, info, is_there)
 
     def handler_failed(self, connection: Connection, error: BaseException, name: str) -> None:
         """The handler of that name has raised: its connection is closed, the others never notice."""
@@ -543,25 +545,25 @@ class Hub(Host):
     def disconnect_user(self, subject: str, reason: str) -> None:
         """Ends all of a subject's connections and sessions."""
         for connection in self.users.dismiss(subject):
-            self.warden.dismiss(connection, CloseCode.REVOKED, reason)
+            self.revoker.dismiss(connection, CloseCode.REVOKED, reason)
 
     def revoke(self, session: str | Connection, reason: str) -> None:
         """Ends one session."""
         connection = session if isinstance(session, Connection) else self.sessions.find(session)
         if connection is not None and connection.id in self.connections:
-            self.warden.dismiss(connection, CloseCode.REVOKED, reason)
+            self.revoker.dismiss(connection, CloseCode.REVOKED, reason)
 
     def reauthorize(self, subject: str | None) -> None:
         """Asks again what a subject's connections, or all, may do."""
         of = list(self.connections.values()) if subject is None else self.users.of(subject)
-        self.warden.recheck(of)
+        self.revoker.recheck(of)
 
     def remove(self, room: str, whom: str | Connection, reason: str) -> None:
         """Takes a connection, or all of a subject, out of a room."""
         of = self.users.of(whom) if isinstance(whom, str) else [whom]
         for connection in of:
             if self.connections.get(connection.id) is connection:
-                self.warden.remove(connection, room, reason)
+                self.revoker.remove(connection, room, reason)
 
     async def drain(self, deadline: Deadline) -> bool:
         """Closes every connection with 1001 after what waits for it; false if some had to be cut off."""
@@ -585,7 +587,7 @@ class Hub(Host):
         if self.failed.done():
             carrier.abort()
             return
-        if carrier.phase is Phase.RETIRED:
+        if carrier.phase is LinkPhase.RETIRED:
             return
         reason = "the server is shutting down"
         # Not all at once: whoever takes over has to let them in.
@@ -612,11 +614,11 @@ class Hub(Host):
         this returns. Takes two seconds longer than the deadline at most."""
         self._end_all()
         if not await self._is_so(self._quiet, deadline):
-            for inbox in list(self._leaving):
-                inbox.hurry(HURRY)
+            for handler_queue in list(self._leaving):
+                handler_queue.hurry(HURRY)
             if not await self._is_so(self._quiet, Deadline(HURRY + 0.2)):
-                for inbox in list(self._leaving):
-                    inbox.cut()
+                for handler_queue in list(self._leaving):
+                    handler_queue.cut()
                 await self._is_so(self._quiet, Deadline(CUT_SHORT))
         await deadline.wait({*self._tasks, *self.calls.tasks}, at_most=1.0)
         self._is_ending = True
@@ -636,9 +638,9 @@ class Hub(Host):
         for connection in list(self.connections.values()):
             self._ended(connection, "closed")
 
-    def left(self, inbox: Inbox) -> None:
+    def left(self, handler_queue: HandlerQueue) -> None:
         """All handlers of a connection that has ended are done."""
-        self._leaving.pop(inbox, None)
+        self._leaving.pop(handler_queue, None)
         if not self._leaving:
             self._quiet.set()
 
@@ -696,7 +698,7 @@ class Hub(Host):
             return
         carrier.gone(True)
         self._discard(carrier)
-        if self._step(carrier, Word.LOST) is Step.PARK:
+        if self._step(carrier, LinkEvent.LOST) is Step.PARK:
             self._ended(carrier.connection, "closed")
 
     def _take_event(self, kind: str, link: int, detail: Any) -> None:
@@ -752,7 +754,7 @@ class Hub(Host):
             carrier.abort()
 
     def _resumed(self, carrier: Carrier) -> None:
-        if self._step(carrier, Word.RESUMED) is Step.NOTHING:
+        if self._step(carrier, LinkEvent.RESUMED) is Step.NOTHING:
             # Another link has taken the connection meanwhile.
             return
         connection, fresh = carrier.connection, carrier.fresh
@@ -767,35 +769,35 @@ class Hub(Host):
             connection.identity, connection.request = fresh.identity, fresh.request
             connection.request._forget_headers()
         self.lifetimes.begin(connection)
-        self.warden.recheck([connection])
-        if connection._inbox is not None:
-            carrier.inbox = connection._inbox
-            carrier.inbox.move(carrier)
-        connection._inbox = carrier.inbox
+        self.revoker.recheck([connection])
+        if connection._handler_queue is not None:
+            carrier.handler_queue = connection._handler_queue
+            carrier.handler_queue.move(carrier)
+        connection._handler_queue = carrier.handler_queue
 
     def _refused(self, carrier: Carrier | None, link: int, conn_id: int, reason: str) -> None:
         """A session cannot go on; the link is a connection of its own, with the session that was made for this."""
         old = self.connections.get(conn_id)
-        todo = Step.NOTHING if carrier is None else self._step(carrier, Word.REFUSED)
+        todo = Step.NOTHING if carrier is None else self._step(carrier, LinkEvent.REFUSED)
         if todo is Step.CLOSE:
             self.engine.close(link, CloseCode.TAKEN_OVER, TAKEN_OVER, False)
         if old is not None and old._link == link:
             self._ended(old, reason)
         if todo is Step.BEGIN and carrier is not None and carrier.fresh is not None:
             carrier.connection = carrier.fresh
-            carrier.connection._inbox = carrier.inbox
+            carrier.connection._handler_queue = carrier.handler_queue
             carrier.fresh = None
             self.connected(carrier)
 
 
-class _Ended(Owner):
+class _Ended(QueueOwner):
     """Owns the calls of a connection that has ended."""
 
     connection: Connection
 
-    def __init__(self, hub: Hub, connection: Connection, inbox: Inbox) -> None:
+    def __init__(self, hub: Hub, connection: Connection, handler_queue: HandlerQueue) -> None:
         self._hub = hub
-        self._inbox = inbox
+        self._handler_queue = handler_queue
         self.connection = connection
 
     def pause_reading(self) -> None:
@@ -805,12 +807,12 @@ class _Ended(Owner):
         """Nor will it be."""
 
     def handler_failed(self, error: BaseException, name: str) -> None:
-        """See `Owner`."""
+        """See `QueueOwner`."""
         self._hub.health.handler_error(name, self.connection, error)
 
     def handlers_ended(self) -> None:
-        """See `Owner`."""
-        self._hub.left(self._inbox)
+        """See `QueueOwner`."""
+        self._hub.left(self._handler_queue)
 
 
 # sched_yield(2), where there is one: who waits for the core has it now, and not at the next tick of the clock.

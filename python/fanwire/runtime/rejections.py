@@ -1,4 +1,4 @@
-"""What the server makes of a `Reject` that a handler has raised: an answer, a close, or the end of a membership."""
+"""The consequences of a `Reject` that a handler has raised: an error answer, a close, or the end of a membership."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ logger = logging.getLogger("fanwire")
 
 
 class Rejections:
-    """Counts rejections by handler, and does what follows from them.
+    """Counts rejections by handler, and carries them out.
 
     Args:
-        count: is told the name of the handler: that of the `Server` method, or the type of the message.
+        count: gets the name of the handler: the `Server` method, or the type of the message.
     """
 
     def __init__(self, count: Callable[[str], object]) -> None:
         self._count = count
 
     def refusal(self, connection: Connection, handler: str, reject: Reject) -> Refusal:
-        """The error with which a message is answered."""
+        """Counts a rejection of a message; returns the error that answers it."""
         self._note(connection, handler, reject)
         return Refusal(
             reject.code, reject.text[:TEXT_MAX], path=reject.path, retry=reject.retry, retry_after=reject.retry_after,
@@ -37,24 +37,24 @@ class Rejections:
         )  # fmt: skip
 
     def unanswered(self, connection: Connection, reject: Reject) -> None:
-        """A message of a client without a session is rejected. It gets no answers, so its connection is closed."""
+        """Counts a rejection of a message without a session, which has no answers, and closes the connection."""
         self._note(connection, "on_message", reject)
         self.close(reject, connection)
 
     def close(self, reject: Reject, connection: Connection) -> None:
-        """Closes a connection with 1008, or with 1013 if its client may come back."""
+        """Closes a connection with 1008, or with 1013 if the client may try again."""
         code = CloseCode.TRY_AGAIN_LATER if reject.retry else CloseCode.POLICY
         connection.close(code, reject.text or reject.code)
 
     def guard(
         self, handler: Callable[..., Any] | None, name: str, then: Callable[..., object] | None = None
     ) -> Callable[..., Any] | None:
-        """A handler that answers no message, with something to do when it rejects.
+        """Wraps a handler that answers no message, so that its rejections are counted.
 
         Args:
-            handler: the application's; None: there is none, and nothing to guard.
-            name: what its rejections are counted as.
-            then: gets the rejection and what the handler gets; None: the rejection is only counted.
+            handler: of the application; None: None is returned.
+            name: counts its rejections.
+            then: gets the rejection and the arguments of the handler; None: rejections are only counted.
         """
         if handler is None:
             return None
@@ -77,7 +77,7 @@ class Rejections:
         def call(connection: Connection, *about: str) -> Any:
             try:
                 pending = handler(connection, *about)
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - only rejections end here
                 return rejected(error, connection, *about)
             return None if pending is None or not isawaitable(pending) else finish(pending, connection, *about)
 

@@ -1,4 +1,4 @@
-"""Sends clients away, or out of rooms: their time is over, or somebody says so. On the loop's thread only."""
+"""Revocation: ends connections and memberships whose identity has expired, or that the application revokes."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import ENGINE_ERRORS
-from fanwire.handlers.time_slices import Turns
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.health import Health
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.memberships import Memberships
 from fanwire.rooms.rules import Policies
 from fanwire.runtime.dispatcher import Desk
-from fanwire.sessions.expiry import Owner
+from fanwire.sessions.expiry import ExpiryOwner
 
-__all__ = ["COME_BACK", "Warden"]
+__all__ = ["COME_BACK", "Revoker"]
 
 
-class Warden(Owner):
-    """Ends what may not go on.
+class Revoker(ExpiryOwner):
+    """Ends connections and memberships. On the loop's thread only.
 
     Args:
         engine: closes connections.
-        config: the waits.
-        desk: tells sessions.
+        config: has `token_grace` and `close_timeout`.
+        desk: sends messages to sessions.
         memberships: leaves rooms.
         policies: of the rooms.
-        rights: says who may still be there.
-        turns: where what takes long waits for its turn.
-        spawn: runs what has to be awaited.
+        rights: decides which memberships may stay.
+        slices: runs checks of memberships.
+        spawn: runs a coroutine in a task.
         end: ends a connection whose client is away.
-        cut: ends the transport of a connection, which its session outlives.
-        health: logs and counts what `authorize` raises.
+        cut: ends the transport of a connection; its session is parked.
+        health: logs and counts errors of `authorize`.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Warden(Owner):
         memberships: Memberships,
         policies: Policies,
         rights: Rights,
-        turns: Turns,
+        slices: TimeSlices,
         spawn: Callable[[Awaitable[Any]], object],
         end: Callable[[Connection, str], None],
         cut: Callable[[Connection, int], None],
@@ -62,40 +62,40 @@ class Warden(Owner):
         self._memberships = memberships
         self._policies = policies
         self._rights = rights
-        self._turns = turns
+        self._slices = slices
         self._spawn = spawn
         self._end = end
         self._cut = cut
 
-    # What `Lifetimes` says.
+    # Called by `Lifetimes`.
 
     def expiring(self, connection: Connection, seconds: float) -> None:
-        """See `lifetimes.Owner`."""
+        """Tells a client that its identity expires in so many seconds."""
         self._desk.tell(connection, "token_expiring", payload={"expires_in_ms": int(seconds * 1000)})
 
     def expired(self, connection: Connection) -> None:
-        """See `lifetimes.Owner`."""
+        """Tells a client that its identity has expired, and how long the grace is."""
         self._desk.tell(connection, "token_expired", payload={"grace_ms": int(self._config.token_grace * 1000)})
 
     def end_expired(self, connection: Connection) -> None:
-        """See `lifetimes.Owner`."""
+        """Closes a connection with 4501: the grace is over."""
         self._health.info("%r is closed: its identity has expired", connection)
         self.dismiss(connection, CloseCode.TOKEN_EXPIRED, "token expired")
 
     def aged(self, connection: Connection) -> None:
-        """See `lifetimes.Owner`."""
+        """Asks a client to reconnect with 4000: the connection has reached `max_age`."""
         if connection._session is None:
             connection.close(CloseCode.RECONNECT, COME_BACK)
             return
         payload = {"code": int(CloseCode.RECONNECT), "reason": COME_BACK, "reconnect": True, "after_ms": 0}
         self._desk.tell(connection, "closing", payload=payload)
-        # One that does not go is parked by us: a close frame of ours would end its session.
+        # A client that does not close is cut off: a close frame of the server would end its session.
         asyncio.get_running_loop().call_later(self._config.close_timeout, self._cut, connection, connection._link)
 
-    # What the application says.
+    # Called for the application.
 
     def dismiss(self, connection: Connection, code: int, reason: str) -> None:
-        """Ends a connection at once, and its session: what waits for it is dropped."""
+        """Ends a connection and its session at once. Messages that wait for it are dropped."""
         if connection.is_reconnecting:
             self._end(connection, "closed")
             return
@@ -118,11 +118,11 @@ class Warden(Owner):
                 self._desk.tell(connection, "left", room=room, payload=told)
 
     def recheck(self, connections: Iterable[Connection]) -> None:
-        """Asks again whether they may be in the rooms that they have joined by their own wish."""
+        """Checks again whether connections may be in the rooms that their clients have joined."""
         for connection in connections:
             connection._answers = None
             if connection._wished:
-                self._turns.put(self._recheck, connection)
+                self._slices.put(self._recheck, connection)
 
     def _recheck(self, connection: Connection) -> None:
         for room in list(connection._wished or ()):
@@ -139,11 +139,11 @@ class Warden(Owner):
     async def _wait(self, connection: Connection, room: str, granted: Awaitable[frozenset[str]]) -> None:
         try:
             self._take(connection, room, await granted)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - the application may raise anything
             self._failed(connection, room, error)
 
     def _failed(self, connection: Connection, room: str, error: Exception) -> None:
-        # Whoever withdraws a right must not be answered with an error that keeps it alive. The client may ask again.
+        # The membership ends: an error of `authorize` must not keep a revoked right. The client may join again.
         self._health.handler_error("authorize", connection, error)
         self._take(connection, room, frozenset(), "internal")
 
