@@ -750,14 +750,14 @@ class Engine:
             limit: messages at most.
 
         Returns:
-            The epoch, and pairs of a number and a parcel (see `fanwire.cluster.node_message`).
+            The epoch, and pairs of a number and a node message (see `fanwire.cluster.node_message`).
 
         Raises:
             Closed: after `shutdown`, or in a forked process.
         """
 
     def values(self, room: str) -> list[bytes]:
-        """The newest value of each key of a room, as parcels (see `fanwire.cluster.node_message`). Others run
+        """The newest value of each key of a room, as node messages (see `fanwire.cluster.node_message`). Others run
         meanwhile."""
 
     def take_values(self, room: str, since_ms: int, values: Sequence[bytes]) -> int:
@@ -767,7 +767,7 @@ class Engine:
         Args:
             room: its name.
             since_ms: when it began to be heard, in milliseconds since 1970.
-            values: as parcels. What is no value, or does not fit, is left out.
+            values: as node messages. What is no value, or does not fit, is left out.
 
         Returns:
             How many were taken.

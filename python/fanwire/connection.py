@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar, overload
 from fanwire._engine import Engine
 from fanwire.codes import CloseCode
 from fanwire.handlers.current_message import id_of_running
-from fanwire.handlers.queue import Inbox
+from fanwire.handlers.queue import HandlerQueue
 from fanwire.identity.request import Request
 from fanwire.protocol.session import Session
 from fanwire.state import SERVER, ConnectionState
@@ -104,9 +104,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_answers", "_engine", "_entering", "_inbox", "_is_done", "_link", "_met", "_metadata", "_services", "_session",
-        "_tasks", "_wished", "close_code", "close_reason", "closed_by", "id", "identity", "info", "opened_at",
-        "received_bytes", "received_messages", "request", "rooms", "state",
+        "_answers", "_engine", "_entering", "_handler_queue", "_is_done", "_link", "_met", "_metadata", "_services",
+        "_session", "_tasks", "_wished", "close_code", "close_reason", "closed_by", "id", "identity", "info",
+        "opened_at", "received_bytes", "received_messages", "request", "rooms", "state",
     )  # fmt: skip
 
     def __init__(
@@ -128,7 +128,7 @@ class Connection:
         self.id = conn_id
         # The engine's id of its present link, and the queue of its handlers.
         self._link = conn_id
-        self._inbox: Inbox | None = None
+        self._handler_queue: HandlerQueue | None = None
         self.identity = identity
         self.info: Any = None
         self.request = request

@@ -24,7 +24,7 @@ class Metrics(Counters):
     Args:
         stats: returns what `Server.stats` does; empty while there is no engine.
         gauges: returns numbers of the host's, by name.
-        troubles: returns how often something went wrong between nodes, by kind.
+        faults: returns how often something went wrong between nodes, by kind.
 
     Attributes:
         registry: for an application's own exposition.
@@ -36,7 +36,7 @@ class Metrics(Counters):
         self,
         stats: Callable[[], dict[str, Any]],
         gauges: Callable[[], dict[str, int]],
-        troubles: Callable[[], dict[str, int]] = dict,
+        faults: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self.registry = CollectorRegistry()
         # The first that is asked, so that the counters below have what the engine has counted.
@@ -77,7 +77,7 @@ class Metrics(Counters):
         )
         self._engine_counts.add("limits", limit_exceeded)
         self._engine_counts.add("handshakes", handshakes)
-        self.registry.register(_Host(stats, gauges, troubles))
+        self.registry.register(_Host(stats, gauges, faults))
 
     def settle(self) -> None:
         """The engine is about to end, and another may begin: what it has counted since the last scrape is kept."""
@@ -134,22 +134,22 @@ class _Host(Collector):
         self,
         stats: Callable[[], dict[str, Any]],
         gauges: Callable[[], dict[str, int]],
-        troubles: Callable[[], dict[str, int]],
+        faults: Callable[[], dict[str, int]],
     ) -> None:
         self._stats = stats
         self._gauges = gauges
-        self._troubles = troubles
+        self._faults = faults
 
     def collect(self) -> Iterator[Metric]:
         """What a scrape gets."""
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"fanwire_{name}", _GAUGES[name], value=value)
-        troubles = self._troubles()
-        if troubles:
+        faults = self._faults()
+        if faults:
             failures = CounterMetricFamily(
                 "fanwire_backplane_failures", "What went wrong between nodes, by kind.", labels=["kind"]
             )
-            for kind, count in troubles.items():
+            for kind, count in faults.items():
                 failures.add_metric([kind], count)
             yield failures
         stats = self._stats()

@@ -23,13 +23,13 @@ from fanwire._engine import Engine
 from fanwire.application import Application
 from fanwire.backplane.base import Backplane
 from fanwire.client.message import Position
-from fanwire.cluster.faults import Troubles
+from fanwire.cluster.faults import Faults
 from fanwire.cluster.kept_message import KeptMessage, kept_message
-from fanwire.cluster.session_records import Records
+from fanwire.cluster.session_records import SessionRecords
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import Closed, EngineFailed
-from fanwire.handlers.calls import Calls
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.http.body import Options
 from fanwire.http.server import HttpSide
 from fanwire.http.site import App
@@ -175,7 +175,7 @@ class Server(Application):
         self._listeners = Listeners(given.place)
         self._metrics = Metrics(self._engine_stats, self._gauges, self._trouble_counts)
         self._health = Health(self._metrics)
-        self._calls = Calls(self._health)
+        self._calls = ApplicationCalls(self._health)
         timeout = self.config.handshake_timeout
         self._authentication = Authentication(authenticate, timeout, self.config.token_grace, self._calls)
         self._rights = Rights(authorize, timeout, self._calls)
@@ -185,7 +185,7 @@ class Server(Application):
         self._prefix = given.prefix
         self._ssl = ssl
         # Counts go on when the server is started again.
-        self._troubles = Troubles()
+        self._faults = Faults()
         self._sessions = sessions
         self._has_app = app is not None
         self._http = HttpSide(
@@ -233,7 +233,7 @@ class Server(Application):
         payload, is_json = encode(data, self.config.max_nesting)
         # Without a call in the usual case: each call is a tenth of its cost.
         excluded = [] if exclude is None else ids_of(exclude)
-        return self._running.fabric.publish(room, payload, is_json, key, excluded, delivery)
+        return self._running.node.publish(room, payload, is_json, key, excluded, delivery)
 
     async def publish_acked(
         self,
@@ -309,7 +309,7 @@ class Server(Application):
         """
         check_room(room)
         check_text("key", key, empty=True)
-        return self._running.fabric.forget(room, key)
+        return self._running.node.forget(room, key)
 
     def count(self, room: str) -> int:
         """How many members a room has at this node; 0 if there is no such room. May be called from any thread. For a
@@ -366,13 +366,13 @@ class Server(Application):
         parts, policy = self._running, self._policies.of(room)
         if policy.history == 0:
             raise ValueError(f"room {room!r} keeps no history: declare it with Server.room(pattern, history=...)")
-        epoch, parcels = await parts.fabric.history(policy, room, start, limit)
+        epoch, node_messages = await parts.node.history(policy, room, start, limit)
         messages = []
-        for seq, parcel in parcels:
+        for seq, node_message in node_messages:
             try:
-                messages.append(kept_message(room, Position(epoch, seq), parcel))
+                messages.append(kept_message(room, Position(epoch, seq), node_message))
             except ValueError as error:  # noqa: PERF203 - the others are right
-                parts.fabric.note("malformed", f"{error} (room {room!r}, message {seq})")
+                parts.node.note("malformed", f"{error} (room {room!r}, message {seq})")
         return messages
 
     def stats(self) -> dict[str, Any]:
@@ -399,7 +399,7 @@ class Server(Application):
         check_reason(reason)
         host = self._running.host
         host.tasks.on_loop(host.registry.revocation.disconnect_user, subject, reason)
-        host.fabric.order("disconnect_user", subject, reason)
+        host.node.revoke("disconnect_user", subject, reason)
 
     def revoke(self, session: str | Connection, *, reason: str = "") -> None:
         """Ends one session with close code 4502, so that it cannot be resumed. It is given by its id, at any node,
@@ -410,7 +410,7 @@ class Server(Application):
         host = self._running.host
         host.tasks.on_loop(host.registry.revocation.revoke, session, reason)
         if isinstance(session, str):
-            host.fabric.order("revoke", session, reason)
+            host.node.revoke("revoke", session, reason)
 
     def remove(self, room: str, member: str | Connection, *, reason: str = "") -> None:
         """Ends a membership on all nodes; may be called from any thread. A client with a session gets `left`, and the
@@ -440,7 +440,7 @@ class Server(Application):
         host = self._running.host
         host.tasks.on_loop(host.registry.revocation.remove, room, member, reason)
         if isinstance(member, str):
-            host.fabric.order("remove", member, reason, room)
+            host.node.revoke("remove", member, reason, room)
 
     def reauthorize(self, subject: str | None = None) -> None:
         """Drops the kept answers of `authorize`, for one subject or for all, and asks again about each room that a
@@ -449,7 +449,7 @@ class Server(Application):
             check_subject(subject)
         host = self._running.host
         host.tasks.on_loop(host.registry.revocation.reauthorize, subject)
-        host.fabric.order("reauthorize", subject)
+        host.node.revoke("reauthorize", subject)
 
     def send_to_user(self, subject: str, data: Any, *, delivery: str | None = None) -> None:
         """Sends a message to all connections and waiting sessions of a subject, on all nodes; may be called from any
@@ -472,14 +472,14 @@ class Server(Application):
         parts = self._running
         payload, is_json = encode(data, self.config.max_nesting)
         parts.host.tasks.on_loop(parts.cluster_host.for_user, subject, payload, is_json, delivery)
-        parts.fabric.send_to_user(subject, payload, is_json, delivery)
+        parts.node.send_to_user(subject, payload, is_json, delivery)
 
     async def presence(self, room: str) -> dict[str, Any]:
         """The members of a room with presence, on all nodes: `Connection.info` by member id. Call this on the server's
         event loop."""
         check_room(room)
         host = self._running.host
-        prepared = host.fabric.prepare(self._policies.of(room), room)
+        prepared = host.node.prepare(self._policies.of(room), room)
         if prepared is not None:
             await prepared
         return host.registry.memberships.present(room)
@@ -492,7 +492,7 @@ class Server(Application):
         if self._sessions is not None:
             self._store = self._sessions
         elif backplane is not None:
-            self._store = Records(backplane, self._troubles)
+            self._store = SessionRecords(backplane, self._faults)
         else:
             self._store = MemoryStore(self.config.max_parked)
 
@@ -657,7 +657,7 @@ class Server(Application):
         return Assembly(
             config=self.config, handlers=self._handlers, policies=self._policies, store=self._store,
             rights=self._rights, authentication=self._authentication, backplane=self._backplane,
-            troubles=self._troubles, listeners=self._listeners, ssl=self._ssl, proxy_protocol=self._proxy_protocol,
+            faults=self._faults, listeners=self._listeners, ssl=self._ssl, proxy_protocol=self._proxy_protocol,
             hosts=self._hosts, origins=self._origins, proxies=self._proxies, prefix=self._prefix, http=self._http,
             metrics=self._metrics, health=self._health, calls=self._calls, is_ready=self._is_ready,
         )  # fmt: skip
@@ -722,15 +722,15 @@ class Server(Application):
             "http_connections": self._http.connections,
             "parked_sessions": host.registry.sessions.parked,
             "inbound_bytes": host.limits.inbound.bytes + self._engine_stats()["inbound_bytes"],
-            **host.fabric.gauges,
+            **host.node.gauges,
         }
 
     def _trouble_counts(self) -> dict[str, int]:
-        return {} if self._backplane is None else self._troubles.counts
+        return {} if self._backplane is None else self._faults.counts
 
     def _is_ready(self) -> bool:
         parts = self._life.parts
-        return parts is not None and parts.newcomers.is_open and parts.fabric.is_ready and not self._health.faults
+        return parts is not None and parts.newcomers.is_open and parts.node.is_ready and not self._health.faults
 
     def _publish_raw(self, room: str, body: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
         published = self._running.host.published

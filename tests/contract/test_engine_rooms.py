@@ -238,7 +238,7 @@ def test_what_a_history_keeps(rig: Rig) -> None:
     def kept(after: tuple[str, int] | None, limit: int) -> list[tuple[int, Any]]:
         found, messages = rig.engine.history("r", after, limit)
         assert found == epoch
-        return [(seq, unpack(parcel).payload) for seq, parcel in messages]
+        return [(seq, unpack(node_message).payload) for seq, node_message in messages]
 
     assert kept(None, 2) == [(4, "3"), (5, "4")]
     assert kept((epoch, 1), 2) == [(2, "1"), (3, "2")]

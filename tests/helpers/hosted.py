@@ -14,7 +14,7 @@ from unittest import mock
 from fanwire.application import Application
 from fanwire.codes import CloseCode
 from fanwire.config import Config
-from fanwire.handlers.calls import Calls
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.handshake.admission import Handshakes
 from fanwire.handshake.newcomers import Newcomers
 from fanwire.handshake.tls import Tls
@@ -22,7 +22,7 @@ from fanwire.identity.authentication import Authenticate, Authentication
 from fanwire.observability.health import Counters, Health
 from fanwire.observability.limits import Limits
 from fanwire.rooms.authorization import Authorize, Rights
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import RoomPolicy
 from fanwire.runtime.events import EngineEvents
 from fanwire.runtime.host import Host, make_host
@@ -70,10 +70,10 @@ class Hosted(Application):
         self.passed: list[str] = []
         self.errors: list[str] = []
         health = Health(_Noted(self.errors))
-        calls = Calls(health)
+        calls = ApplicationCalls(health)
         timeout = self.config.handshake_timeout
         self.authentication = Authentication(authenticate, timeout, self.config.token_grace, calls)
-        self.fabric = Fabric(cast("Any", self.engine))
+        self.node = Node(cast("Any", self.engine))
         limits = Limits(self.config, self.passed.append)
         self._parts = (limits, store or MemoryStore(1000), Rights(authorize, timeout, calls), health, calls)
         self.handshakes: Handshakes
@@ -95,7 +95,7 @@ class Hosted(Application):
         limits, store, rights, health, calls = self._parts
         rejections = Rejections(lambda handler: None, health)
         self._host = host = make_host(
-            self.fabric, limits, self._handlers, self._policies, store, rights, self.authentication, rejections, health,
+            self.node, limits, self._handlers, self._policies, store, rights, self.authentication, rejections, health,
             calls,
         )  # fmt: skip
         tls = Tls(host.engine, None, 1.0, host.tasks.spawn)
@@ -127,7 +127,7 @@ class Hosted(Application):
     def publish(self, room: str, data: Any, key: str | None = None, **options: Any) -> int:
         """See `Server.publish`."""
         payload, is_json = encode(data)
-        return self.fabric.publish(room, payload, is_json, key, **options)
+        return self.node.publish(room, payload, is_json, key, **options)
 
     async def settle(self) -> None:
         """Lets all happen that has nothing to wait for."""

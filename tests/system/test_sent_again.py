@@ -337,8 +337,11 @@ async def test_a_clients_request_survives_the_loss_of_its_session(codec: str) ->
         for carrier in list(server._host.registry.links.values()):
             carrier.abort()
         await until(lambda: client.session not in ("", session), "it is back")
-        inboxes = [conn._inbox for conn in server.connections]
-        await until(lambda: any(inbox is not None and inbox.is_running for inbox in inboxes), "it has asked again")
+        inboxes = [conn._handler_queue for conn in server.connections]
+        await until(
+            lambda: any(handler_queue is not None and handler_queue.is_running for handler_queue in inboxes),
+            "it has asked again",
+        )
         desk.end.set()
         assert await within(asking) == {"number": 1}
         assert len(desk.begun) == 1

@@ -11,9 +11,9 @@ from fanwire.identity.identity import rate_of, subject_of
 from fanwire.identity.request import Request
 from fanwire.protocol.envelopes import Codec
 from fanwire.protocol.session import Session
-from fanwire.protocol.welcome import Welcome
+from fanwire.protocol.welcome import WelcomeBuilder
 from fanwire.runtime.host import Host
-from fanwire.runtime.link_phases import Phase
+from fanwire.runtime.link_phases import LinkPhase
 from fanwire.runtime.registry import TAKEN_OVER
 from fanwire.runtime.websocket import WebSocket
 from fanwire.sessions.resumption import Claim
@@ -62,13 +62,13 @@ def _begin(host: Host, tls: Tls, asked: Asked, identity: Any, claim: Claim, sess
     if session is None:
         link_id = host.engine.accept(asked.id, None, b"", rate)
     else:
-        first = Welcome(host.config, identity).new(session, claim.reason, claim.rooms)
+        first = WelcomeBuilder(host.config, identity).new(session, claim.reason, claim.rooms)
         link_id = host.engine.accept(asked.id, session.codec.name, first, rate)
     if link_id is None:
         return
     link = _link(host, tls, asked, link_id)
     link.connection = Connection(host.engine, host.connection_services, link_id, asked.request, identity, session)
-    link.connection._inbox = link.inbox
+    link.connection._handler_queue = link.handler_queue
     host.registry.connected(link)
 
 
@@ -78,7 +78,7 @@ def _go_on(
     """Has the engine resume the session of a connection; `session` begins if that is not possible."""
     going_on = connection._session
     assert going_on is not None  # noqa: S101 - a claim is of a session
-    welcome = Welcome(host.config, identity)
+    welcome = WelcomeBuilder(host.config, identity)
     # The welcome says how many messages have been handled. `returning` retires the old link, and messages of it that
     # were not handled yet are dropped, so the count stays right.
     accepted = welcome.resumed(going_on)
@@ -90,7 +90,7 @@ def _go_on(
         return
     link = _link(host, tls, asked, link_id)
     link.connection = connection
-    link.phase = Phase.DECIDING
+    link.phase = LinkPhase.DECIDING
     link.fresh = Connection(host.engine, host.connection_services, link_id, asked.request, identity, session)
     host.registry.returning(link)
 

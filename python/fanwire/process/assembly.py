@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fanwire._engine import Engine
 from fanwire.backplane.base import Backplane
 from fanwire.cluster import Cluster
-from fanwire.cluster.faults import Troubles
+from fanwire.cluster.faults import Faults
 from fanwire.codes import CloseCode
 from fanwire.config import Config
-from fanwire.handlers.calls import Calls
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.handshake.admission import Handshakes
 from fanwire.handshake.newcomers import Newcomers
 from fanwire.handshake.tls import Tls
@@ -24,7 +24,7 @@ from fanwire.metrics import Metrics
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
 from fanwire.rooms.authorization import Rights
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import Policies, RoomPolicy
 from fanwire.runtime.application_handlers import Handlers
 from fanwire.runtime.cluster_host import ClusterHost
@@ -44,7 +44,7 @@ class Parts:
 
     Attributes:
         engine: the engine.
-        fabric: the other nodes.
+        node: the other nodes.
         host: serves connections.
         cluster_host: does what other nodes ask for.
         events: the events of the engine.
@@ -54,7 +54,7 @@ class Parts:
     """
 
     engine: Engine
-    fabric: Fabric
+    node: Node
     host: Host
     cluster_host: ClusterHost
     events: EngineEvents
@@ -75,7 +75,7 @@ class Assembly:
         rights: decides what a client may do.
         authentication: decides who a client is.
         backplane: the way to other nodes; None: this node is alone.
-        troubles: counts faults of the backplane.
+        faults: counts faults of the backplane.
         listeners: where the server listens.
         ssl: the TLS context; None: no TLS.
         proxy_protocol: whether connections begin with a header of the PROXY protocol.
@@ -97,7 +97,7 @@ class Assembly:
     rights: Rights
     authentication: Authentication
     backplane: Backplane | None
-    troubles: Troubles
+    faults: Faults
     listeners: Listeners
     ssl: ssl_module.SSLContext | None
     proxy_protocol: bool
@@ -108,7 +108,7 @@ class Assembly:
     http: HttpSide
     metrics: Metrics
     health: Health
-    calls: Calls
+    calls: ApplicationCalls
     is_ready: Callable[[], bool]
 
     async def build(self, stack: AsyncExitStack) -> Parts:
@@ -125,13 +125,13 @@ class Assembly:
         stack.callback(engine.shutdown, 1.0)
         for policy in self.policies:
             add_rule(engine, policy)
-        fabric = Fabric(engine)
+        node = Node(engine)
         if self.backplane is not None:
-            fabric = Cluster(engine, self.backplane, self.policies, config, self.troubles)
+            node = Cluster(engine, self.backplane, self.policies, config, self.faults)
         limits = Limits(config, lambda limit: self.metrics.limit_exceeded(limit).inc())
         rejections = Rejections(lambda handler: self.metrics.rejected(handler).inc(), health)
         host = make_host(
-            fabric, limits, self.handlers, self.policies, self.store, self.rights, self.authentication, rejections,
+            node, limits, self.handlers, self.policies, self.store, self.rights, self.authentication, rejections,
             health, self.calls,
         )  # fmt: skip
         tls = Tls(engine, self.ssl, config.handshake_timeout, host.tasks.spawn)
@@ -139,15 +139,15 @@ class Assembly:
         newcomers = Newcomers(engine, handshakes, tls, self.http, self.metrics, self.is_ready)
         events = EngineEvents(engine, host.registry, limits, health, newcomers.take)
         draining = Draining(host.registry, events, host.messages, host.tasks, self.calls, config.drain_spread, health)
-        stack.push_async_callback(self._undo, fabric.stop, "the backplane")
+        stack.push_async_callback(self._undo, node.stop, "the backplane")
         cluster_host = ClusterHost(engine, host.registry, health)
-        await fabric.start(cluster_host)
+        await node.start(cluster_host)
         events.start()
         stack.callback(host.registry.lifetimes.close)
         stack.callback(events.stop)
         stack.callback(self.listeners.close)
         stack.push_async_callback(self._undo, lambda _: self.http.stop(Deadline(UNDO)), "HTTP")
-        return Parts(engine, fabric, host, cluster_host, events, draining, newcomers, self.listeners)
+        return Parts(engine, node, host, cluster_host, events, draining, newcomers, self.listeners)
 
     async def open(self, parts: Parts) -> None:
         """Starts the application, which may publish already, and then listens.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from enum import Enum
 
-from fanwire.handlers.calls import Calls
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.http.server import HttpSide
 from fanwire.observability.health import Health
 from fanwire.process.assembly import Assembly, Parts
@@ -19,7 +19,7 @@ from fanwire.timing.deadline import Deadline, bounded
 __all__ = ["Lifecycle"]
 
 
-class Phase(Enum):
+class ServerPhase(Enum):
     """The phase of a server."""
 
     STOPPED = "stopped"
@@ -29,7 +29,7 @@ class Phase(Enum):
 
 
 class Lifecycle:
-    """Starts and stops.
+    """Starts and stops a server.
 
     Args:
         assemble: what the server is built from, asked for at each start.
@@ -39,8 +39,8 @@ class Lifecycle:
         settle: saves the counts of the engine.
 
     Attributes:
-        parts: of the running server; None: it does not run.
-        stopping: is done when a stop begins.
+        parts: the parts of the running server; None: it does not run.
+        stopping: a future that is done when a stop begins.
     """
 
     stopping: asyncio.Future[None]
@@ -50,7 +50,7 @@ class Lifecycle:
         assemble: Callable[[], Assembly],
         http: HttpSide,
         health: Health,
-        calls: Calls,
+        calls: ApplicationCalls,
         settle: Callable[[], None],
     ) -> None:
         self._assemble = assemble
@@ -59,7 +59,7 @@ class Lifecycle:
         self._calls = calls
         self._settle = settle
         self.parts: Parts | None = None
-        self._phase = Phase.STOPPED
+        self._phase = ServerPhase.STOPPED
         self._loop: asyncio.AbstractEventLoop | None = None
         # Two loops may start a server at the same moment.
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class Lifecycle:
     @property
     def is_running(self) -> bool:
         """Whether the server was started, and not stopped since."""
-        return self._phase is not Phase.STOPPED
+        return self._phase is not ServerPhase.STOPPED
 
     async def start(self) -> None:
         """Starts. A start that fails leaves nothing behind.
@@ -83,13 +83,13 @@ class Lifecycle:
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._loop is not None and self._loop is not loop and self._loop.is_closed():
-                # Its loop has ended without a stop.
+                # Its loop was closed without a stop.
                 self._end()
-            if self._phase is not Phase.STOPPED:
+            if self._phase is not ServerPhase.STOPPED:
                 where = "" if self._loop is loop else ", in another event loop"
-                state = "runs" if self._phase is Phase.RUNNING else f"is {self._phase.value}"
+                state = "runs" if self._phase is ServerPhase.RUNNING else f"is {self._phase.value}"
                 raise RuntimeError(f"the server {state} already{where}")
-            self._phase = Phase.STARTING
+            self._phase = ServerPhase.STARTING
             self._loop = loop
         self._started = loop.create_future()
         self._health.begin()
@@ -101,12 +101,12 @@ class Lifecycle:
                 stack.pop_all()
         except BaseException:
             self.parts = None
-            self._phase = Phase.STOPPED
+            self._phase = ServerPhase.STOPPED
             self._loop = None
             raise
         else:
             self.stopping = loop.create_future()
-            self._phase = Phase.RUNNING
+            self._phase = ServerPhase.RUNNING
         finally:
             self._started.set_result(None)
 
@@ -118,7 +118,7 @@ class Lifecycle:
             is_given: whether the caller gave the timeout, so that it also shortens a stop that is under way.
 
         Raises:
-            RuntimeError: it runs in another event loop.
+            RuntimeError: the server runs in another event loop.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop:
@@ -128,13 +128,13 @@ class Lifecycle:
                     "asyncio.run_coroutine_threadsafe(server.stop(), loop)"
                 )
             self._end()
-        if self._phase is Phase.STARTING:
+        if self._phase is ServerPhase.STARTING:
             await asyncio.wait({self._started})
-        if self._phase is Phase.STOPPED:
+        if self._phase is ServerPhase.STOPPED:
             return True
         if self._stop_task is None:
             assert self.parts is not None  # noqa: S101 - it runs
-            self._phase = Phase.STOPPING
+            self._phase = ServerPhase.STOPPING
             self._health.end()
             self._deadline = Deadline(timeout)
             self._stop_task = asyncio.ensure_future(self._stop(self.parts, self._deadline))
@@ -143,7 +143,7 @@ class Lifecycle:
             self._deadline.shorten(timeout)
         all_closed = await asyncio.shield(self._stop_task)
         if self._has_garbage:
-            # The parts refer to each other, and the descriptors of the engine are closed when it is freed.
+            # The parts refer to each other, and the engine closes its descriptors when it is freed.
             self._has_garbage = False
             gc.collect()
         return all_closed
@@ -160,14 +160,14 @@ class Lifecycle:
             await parts.draining.finish(deadline)
             seconds = max(HTTP, deadline.left)
             await bounded(self._http.stop(Deadline(seconds)), seconds + 0.5, self._failed("HTTP"))
-            timeout = min(FABRIC_MOST, max(FABRIC_LEAST, deadline.left))
-            await bounded(parts.fabric.stop(timeout), timeout + 0.5, self._failed("the backplane"))
-        except Exception as error:  # noqa: BLE001 - the rest has to end all the same
+            timeout = min(BACKPLANE_MOST, max(BACKPLANE_LEAST, deadline.left))
+            await bounded(parts.node.stop(timeout), timeout + 0.5, self._failed("the backplane"))
+        except Exception as error:  # noqa: BLE001 - the other parts have to end
             self._health.internal_error("the stop", error)
         finally:
-            # Also when this task is cancelled, because its loop ends.
+            # Also if this task is cancelled because its loop ends.
             self._end()
-        # What was aborted is closed by the loop when it turns.
+        # The loop closes aborted transports in its next turns.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return all_closed
@@ -200,18 +200,18 @@ class Lifecycle:
         self._calls.give_up_all()
         self._health.flush()
         self._http.forget()
-        self._phase = Phase.STOPPED
+        self._phase = ServerPhase.STOPPED
         self._loop = self._stop_task = None
 
 
-FABRIC_MOST = 5.0
-"""Seconds for messages to be stored that were taken before the end."""
+BACKPLANE_MOST = 5.0
+"""The most seconds for messages that still have to be stored."""
 
-FABRIC_LEAST = 0.5
-"""Seconds of the same when the time of the stop is over."""
+BACKPLANE_LEAST = 0.5
+"""Seconds for these messages when the timeout of the stop is over."""
 
 HTTP = 1.0
-"""Seconds for an application to end when the time of the stop is over."""
+"""Seconds for the ASGI application to end when the timeout of the stop is over."""
 
 REST = 5.0
-"""Seconds that a stop takes at most beyond its timeout: the sum of all waits after the deadline."""
+"""The most seconds that a stop takes beyond its timeout: the sum of all waits after the deadline."""

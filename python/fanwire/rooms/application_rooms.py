@@ -10,7 +10,7 @@ from fanwire.backplane.base import Unavailable
 from fanwire.connection import Connection
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.memberships import Memberships
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import Policies
 
 __all__ = ["ApplicationRooms", "Tasks"]
@@ -36,7 +36,7 @@ class ApplicationRooms:
     """Serves the methods of `Connection` that are about rooms. From any thread.
 
     Args:
-        fabric: prepares rooms for their members.
+        node: prepares rooms for their members.
         policies: of the rooms.
         memberships: joins and leaves.
         rights: decides what a client may do.
@@ -47,7 +47,7 @@ class ApplicationRooms:
 
     def __init__(
         self,
-        fabric: Fabric,
+        node: Node,
         policies: Policies,
         memberships: Memberships,
         rights: Rights,
@@ -55,7 +55,7 @@ class ApplicationRooms:
         tasks: Tasks,
         handler_failed: Callable[[Connection, BaseException, str], object],
     ) -> None:
-        self._fabric = fabric
+        self._node = node
         self._policies = policies
         self._memberships = memberships
         self._rights = rights
@@ -67,7 +67,7 @@ class ApplicationRooms:
         """Makes a connection a member, see `Connection.join`. Returns None if the room has to be prepared first: the
         connection joins when that is done."""
         policy = self._policies.of(room)
-        prepared = self._fabric.prepare(policy, room) if policy.history else None
+        prepared = self._node.prepare(policy, room) if policy.history else None
         if prepared is None:
             return self._memberships.join(connection, room)[1]
         if connection._entering is None:
@@ -94,9 +94,9 @@ class ApplicationRooms:
                     connection._entering.discard(room)
                     self._memberships.join(connection, room)
             except Unavailable as error:
-                self._fabric.note("room", f"{error} (room {room!r}, for {connection!r})")
+                self._node.note("room", f"{error} (room {room!r}, for {connection!r})")
                 await asyncio.sleep(AGAIN)
-                prepared = self._fabric.prepare(self._policies.of(room), room)
+                prepared = self._node.prepare(self._policies.of(room), room)
                 continue
             except BaseException as error:
                 if self._tasks.is_ending and isinstance(error, asyncio.CancelledError):

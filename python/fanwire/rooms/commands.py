@@ -13,17 +13,17 @@ import msgspec
 
 from fanwire.config import NAME_MAX
 from fanwire.connection import Connection
-from fanwire.deduplication.handled_ids import Seen
-from fanwire.deduplication.single_flight import Dropped, Once
-from fanwire.handlers.calls import Calls
-from fanwire.handlers.time_slices import Turns
+from fanwire.deduplication.handled_ids import HandledIds
+from fanwire.deduplication.single_flight import Dropped, SingleFlight
+from fanwire.handlers.calls import ApplicationCalls
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Incoming, Refusal, read
 from fanwire.protocol.session import Session
 from fanwire.protocol.table import SEQ_MAX
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.memberships import Memberships
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.roster import LISTED
 from fanwire.rooms.rules import Policies, RoomPolicy
 from fanwire.rooms.snapshots import Snapshots
@@ -61,12 +61,12 @@ class RoomCommands:
     awaitable that the command has to wait for, if any.
 
     Args:
-        fabric: publishes, and prepares rooms for their members.
+        node: publishes, and prepares rooms for their members.
         policies: of the rooms.
         memberships: joins and leaves.
         rights: decides what a client may do.
         limits: the configuration, and the counts of what exceeds it.
-        turns: runs long work in time slices.
+        slices: runs long work in time slices.
         tell: sends a message of the protocol to a session.
         spawn: runs a coroutine in a task, and keeps it.
         calls: runs awaitables of the application.
@@ -78,27 +78,27 @@ class RoomCommands:
 
     def __init__(
         self,
-        fabric: Fabric,
+        node: Node,
         policies: Policies,
         memberships: Memberships,
         rights: Rights,
         limits: Limits,
-        turns: Turns,
+        slices: TimeSlices,
         tell: Callable[..., None],
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
-        calls: Calls,
+        calls: ApplicationCalls,
     ) -> None:
-        self._fabric = fabric
-        self._engine = fabric.engine
+        self._node = node
+        self._engine = node.engine
         self._policies = policies
         self._memberships = memberships
         self._rights = rights
         self._limits = limits
-        self._turns = turns
+        self._slices = slices
         self._tell = tell
-        self._seen = Seen()
-        self._publishing: Once[int] = Once(spawn)
-        self._snapshots = Snapshots(fabric.engine, turns, calls, spawn, limits)
+        self._handled_ids = HandledIds()
+        self._publishing: SingleFlight[int] = SingleFlight(spawn)
+        self._snapshots = Snapshots(node.engine, slices, calls, spawn, limits)
 
     def join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         """Makes the client a member. If it names a position, it gets the messages after that."""
@@ -138,7 +138,7 @@ class RoomCommands:
         sees, extra = "presence" in granted, ""
         if since is not None and "history" not in granted:
             since, extra = None, ',"reason":"forbidden"'
-        prepared = self._fabric.prepare(policy, room, since)
+        prepared = self._node.prepare(policy, room, since)
         if prepared is None and since is None and policy.is_plain:
             self._memberships.join(connection, room, re=re, extra=extra, sees=sees, by_wish=True)
             return None
@@ -161,7 +161,7 @@ class RoomCommands:
         if policy.delivery == "latest" or policy.presence:
             # Many clients may join at once. Each join tells all members, and collecting the newest values of ten
             # thousand keys takes a millisecond.
-            return self._turns.result(join)
+            return self._slices.result(join)
         join()
         return None
 
@@ -179,7 +179,7 @@ class RoomCommands:
             extra = f'{reason},"snapshot":{state.data}'
             enter = partial(join, since=(state.epoch, state.seq), extra=extra, is_state=True, only_whole=True)
             # A state may be large, and hundreds of clients may have waited for it.
-            _, _, why = await self._turns.result(enter)
+            _, _, why = await self._slices.result(enter)
             if why is None:
                 return
         raise Refusal("overloaded", "the room changes faster than its snapshot is made", retry=True, retry_after=1.0)
@@ -189,7 +189,7 @@ class RoomCommands:
         room, policy = self._room(incoming)
         leave = partial(self._leave, connection, incoming, room)
         # All other members are told, and many clients may leave at once.
-        return self._turns.result(leave) if policy.presence else leave()
+        return self._slices.result(leave) if policy.presence else leave()
 
     def _leave(self, connection: Connection, incoming: Incoming, room: str) -> None:
         if not self._memberships.leave(connection, room):
@@ -208,7 +208,7 @@ class RoomCommands:
             return self._unanswered(published) if isawaitable(published) else None
         # The same id in another room is another message.
         name = f"{room}\0{incoming.id}"
-        seq = self._seen.find(owner, name)
+        seq = self._handled_ids.find(owner, name)
         if seq is not None:
             self._tell(connection, "reply", re=incoming.id, room=room, seq=seq)
             return None
@@ -217,7 +217,7 @@ class RoomCommands:
         if task is None:
             published = self._publish(connection, session, incoming, policy, room, owner)
             if not isawaitable(published):
-                self._seen.note(owner, name, published)
+                self._handled_ids.note(owner, name, published)
                 self._tell(connection, "reply", re=incoming.id, room=room, seq=published)
                 return None
             task = self._publishing.begin((owner, name), self._noted(published, owner, name))
@@ -245,7 +245,7 @@ class RoomCommands:
 
     async def _noted(self, published: Awaitable[int], owner: str, name: str) -> int:
         seq = await published
-        self._seen.note(owner, name, seq)
+        self._handled_ids.note(owner, name, seq)
         return seq
 
     async def _unanswered(self, published: Awaitable[int]) -> None:
@@ -295,7 +295,7 @@ class RoomCommands:
         # The same name at every node, so that a message that is sent again to another node is published once.
         name = None if incoming.id is None else sha256(f"{owner}\0{room}\0{incoming.id}".encode()).hexdigest()
         try:
-            seq = self._fabric.publish_acked(room, data, json, incoming.key, id=name)
+            seq = self._node.publish_acked(room, data, json, incoming.key, id=name)
         except ValueError as error:
             raise Refusal("bad_message", str(error)) from error
         return self._stored(seq) if isawaitable(seq) else seq
@@ -325,7 +325,7 @@ class RoomCommands:
     ) -> Awaitable[None]:
         if len(granted) < 2:
             raise Refusal("forbidden", f"who is in room {room!r} is not told")
-        return self._turns.result(partial(self._list, connection, session, incoming, room, listing))
+        return self._slices.result(partial(self._list, connection, session, incoming, room, listing))
 
     def _list(self, connection: Connection, session: Session, incoming: Incoming, room: str, listing: Listing) -> None:
         try:

@@ -8,16 +8,16 @@ from typing import Any, Protocol
 from fanwire._engine import Engine
 from fanwire.rooms.rules import RoomPolicy
 
-__all__ = ["Fabric", "NodeListener"]
+__all__ = ["Node", "NodeListener"]
 
 
 class NodeListener(Protocol):
     """Takes what other nodes send. All calls are on the loop's thread."""
 
     def renewed(self, room: str) -> None:
-        """The numbering of a room had to begin anew."""
+        """Has the members of a room join again: its numbering had to begin again."""
 
-    def obey(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
+    def apply(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
         """Does what another node asks for: "disconnect_user", "revoke", "reauthorize" or "remove" (from the room); or
         "moved": the client of a session has resumed it at the other node."""
 
@@ -27,11 +27,11 @@ class NodeListener(Protocol):
     def present_here(self, room: str) -> dict[str, Any]:
         """The members of a room at this node, by id."""
 
-    def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
+    def remote_member_changed(self, room: str, id: str, info: Any, is_there: bool) -> None:
         """A member has joined a room at another node, or has left it."""
 
 
-class Fabric:
+class Node:
     """Publishing and membership, as far as other nodes take part in them.
 
     Args:
@@ -58,7 +58,7 @@ class Fabric:
             listener: takes what they send.
 
         Raises:
-            Unavailable: the others cannot be reached.
+            Unavailable: the backplane cannot be reached.
         """
 
     async def stop(self, timeout: float) -> None:
@@ -78,7 +78,7 @@ class Fabric:
         exclude: Sequence[int] = (),
         delivery: str | None = None,
     ) -> int | None:
-        """Publishes, from any thread; see `Engine.publish`. None where the number is not known yet."""
+        """Publishes, from any thread; see `Engine.publish`. Returns the number, or None if it is not known yet."""
         return self.engine.publish(room, payload, json, key, exclude, delivery)
 
     def publish_acked(
@@ -91,10 +91,10 @@ class Fabric:
         delivery: str | None = None,
         id: str | None = None,
     ) -> int | Awaitable[int]:
-        """The same, on the loop's thread, and the number is known. With an id it happens once, on whatever nodes.
+        """Publishes, on the loop's thread, and returns the number. With an id it is done once, on all nodes together.
 
         Raises:
-            Unavailable: from the awaitable: it is not known whether it was published.
+            Unavailable: from the awaitable: it is unknown whether the message was published.
         """
         return self.engine.publish(room, payload, json, key, exclude, delivery)
 
@@ -102,10 +102,10 @@ class Fabric:
         """Counts and logs a fault that is about other nodes, see `fanwire.cluster.faults`."""
 
     def forget(self, room: str, key: str) -> bool:
-        """Forgets the newest value of a key on all nodes, from any thread. Returns whether it has one at this node.
+        """Forgets the newest value of a key on all nodes, from any thread. Returns whether this node had one.
 
         Raises:
-            Overloaded: the engine, or what waits to be stored, is full; nothing was forgotten.
+            Overloaded: the engine's queue, or that of messages to be stored, is full; nothing was forgotten.
         """
         was_there, _ = self.engine.forget(room, key)
         return was_there
@@ -130,10 +130,10 @@ class Fabric:
         return None
 
     def entered(self, room: str) -> None:
-        """A client of this node has joined a room. From any thread."""
+        """Notes that a client of this node has joined a room. From any thread."""
 
     def left(self, room: str) -> None:
-        """A client of this node is no longer in a room. From any thread."""
+        """Notes that a client of this node has left a room. From any thread."""
 
     # Presence. From any thread; the two calls about users on the loop's thread.
 
@@ -143,7 +143,7 @@ class Fabric:
     def member_went(self, room: str, id: str) -> None:
         """A member has left a room with presence at this node."""
 
-    def members_afar(self, room: str) -> dict[str, Any]:
+    def remote_members(self, room: str) -> dict[str, Any]:
         """The members of a room at other nodes, by id."""
         return {}
 
@@ -159,5 +159,5 @@ class Fabric:
     def moved_here(self, session: str) -> None:
         """The client of another node's session has come here. On the loop's thread."""
 
-    def order(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
-        """Has all other nodes do something, see `NodeListener.obey`. A node that is cut off does it when it is back."""
+    def revoke(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
+        """Has all other nodes do something, see `NodeListener.apply`. A node that is cut off does it when it is back."""

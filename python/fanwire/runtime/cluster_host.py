@@ -41,7 +41,7 @@ class ClusterHost(NodeListener):
                 with contextlib.suppress(*ENGINE_ERRORS):
                     self._memberships.join(connection, room, sees=self._memberships.sees(connection, room))
 
-    def obey(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
+    def apply(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
         """Carries out a revocation of another node."""
         revocation = self._registry.revocation
         if what == "disconnect_user" and whom is not None:
@@ -69,9 +69,9 @@ class ClusterHost(NodeListener):
         """The members of a room at this node, by id."""
         return self._memberships.present_here(room)
 
-    def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
+    def remote_member_changed(self, room: str, id: str, info: Any, is_there: bool) -> None:
         """Tells the members here that a member has joined or left at another node."""
-        self._memberships.changed_afar(room, id, info, is_there)
+        self._memberships.remote_member_changed(room, id, info, is_there)
 
     def _moved(self, session_id: str) -> None:
         """A client has resumed its session at another node: the session ends here."""

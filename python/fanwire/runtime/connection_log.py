@@ -37,7 +37,7 @@ class ConnectionLog:
     records wait as connections have ended since the last batch of the engine's events.
 
     Args:
-        clock: seconds, never going back; that of `Connection.opened_at`.
+        clock: returns seconds that never go back, as `Connection.opened_at` has them.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +58,7 @@ class ConnectionLog:
             self._write({"event": "session_parked", **self._about(connection), "why": why})
 
     def ended(self, connection: Connection, why: str) -> None:
-        """A connection has ended, and its session with it."""
+        """Writes the record of a connection that has ended with its session, or keeps it until the counts come."""
         why = self._causes.pop(connection.id, why)
         account = self._accounts.pop(connection.id, None)
         if not logger.isEnabledFor(logging.INFO):

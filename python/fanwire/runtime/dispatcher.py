@@ -13,12 +13,12 @@ from typing import Any
 
 from fanwire.backplane.base import Unavailable
 from fanwire.connection import Connection
-from fanwire.deduplication.running_requests import InProgress
+from fanwire.deduplication.running_requests import RunningRequests
 from fanwire.errors import ENGINE_ERRORS, Overloaded, RoomFull
-from fanwire.handlers.calls import Calls, name_of
+from fanwire.handlers.calls import ApplicationCalls, name_of
 from fanwire.handlers.current_message import running
 from fanwire.handlers.queue import Pending
-from fanwire.handlers.time_slices import Turns
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Incoming, Refusal
@@ -28,13 +28,13 @@ from fanwire.reject import reject_of
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.commands import RoomCommands
 from fanwire.rooms.memberships import Memberships
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import Policies
 from fanwire.runtime.application_handlers import Method
 from fanwire.runtime.rejections import Rejections
-from fanwire.runtime.reports import Reports
+from fanwire.runtime.reports import ReceivedReports
 from fanwire.runtime.session_messages import SessionMessages
-from fanwire.sessions.renewal import Renewal
+from fanwire.sessions.renewal import TokenRenewal
 
 __all__ = ["Dispatcher"]
 
@@ -45,13 +45,13 @@ class Dispatcher:
     """Calls the method that a message names: of the protocol, or of the application.
 
     Args:
-        fabric: publishes.
+        node: publishes.
         policies: of the rooms.
         memberships: joins and leaves.
         rights: decides what a client may do.
         limits: the configuration, and the counts of what exceeds it.
         methods: the application's own types.
-        turns: runs long work in time slices.
+        slices: runs long work in time slices.
         rejections: makes an answer of a `Reject`.
         messages: sends to sessions.
         spawn: runs a coroutine in a task, and keeps it.
@@ -64,26 +64,26 @@ class Dispatcher:
 
     def __init__(
         self,
-        fabric: Fabric,
+        node: Node,
         policies: Policies,
         memberships: Memberships,
         rights: Rights,
         limits: Limits,
         methods: dict[str, Method],
-        turns: Turns,
+        slices: TimeSlices,
         rejections: Rejections,
         messages: SessionMessages,
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
-        calls: Calls,
-        reports: Reports,
-        renewal: Renewal,
+        calls: ApplicationCalls,
+        reports: ReceivedReports,
+        renewal: TokenRenewal,
         health: Health,
         on_message: Callable[..., Any] | None,
     ) -> None:
-        self._engine = fabric.engine
+        self._engine = node.engine
         self._limits = limits
         self._rejections = rejections
-        self._requests = InProgress()
+        self._requests = RunningRequests()
         self._reports = reports
         self._health = health
         self._renewal = renewal
@@ -93,7 +93,7 @@ class Dispatcher:
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
         rooms = self._rooms = RoomCommands(
-            fabric, policies, memberships, rights, limits, turns, messages.tell, spawn, calls
+            node, policies, memberships, rights, limits, slices, messages.tell, spawn, calls
         )
         self._own = {
             "join": rooms.join, "leave": rooms.leave, "publish": rooms.publish, "presence": rooms.presence,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 
 from fanwire.codes import CloseCode
-from fanwire.handlers.calls import Calls
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.observability.health import Health
 from fanwire.runtime.containment import contained
 from fanwire.runtime.events import EngineEvents
 from fanwire.runtime.host_tasks import HostTasks
 from fanwire.runtime.link import Link
-from fanwire.runtime.link_phases import Phase
+from fanwire.runtime.link_phases import LinkPhase
 from fanwire.runtime.registry import ConnectionRegistry
 from fanwire.runtime.session_messages import SessionMessages
 from fanwire.timing.deadline import Deadline
@@ -38,7 +38,7 @@ class Draining:
         events: EngineEvents,
         messages: SessionMessages,
         tasks: HostTasks,
-        calls: Calls,
+        calls: ApplicationCalls,
         spread: float,
         health: Health,
     ) -> None:
@@ -78,7 +78,7 @@ class Draining:
         if self._events.failed.done():
             link.abort()
             return
-        if link.phase is Phase.RETIRED:
+        if link.phase is LinkPhase.RETIRED:
             return
         reason = "the server is shutting down"
         # Not all at once, to spare the server that they reconnect to.

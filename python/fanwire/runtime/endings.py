@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from fanwire._engine import Engine
 from fanwire.connection import Connection
 from fanwire.errors import ENGINE_ERRORS
-from fanwire.handlers.queue import Inbox, Owner
+from fanwire.handlers.queue import HandlerQueue, QueueOwner
 from fanwire.observability.health import Health
 from fanwire.rooms.memberships import Memberships
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.runtime.application_handlers import Handler
 from fanwire.runtime.background import Background
 from fanwire.runtime.connection_log import ConnectionLog
@@ -28,7 +28,7 @@ class Endings:
 
     Args:
         engine: forgets the connection.
-        fabric: hears when a user's last connection here ends.
+        node: hears when a user's last connection here ends.
         links: the links of the server. A connection without a session ends in the engine with its link.
         users: forgets the connection.
         log: writes its record.
@@ -44,7 +44,7 @@ class Endings:
     def __init__(
         self,
         engine: Engine,
-        fabric: Fabric,
+        node: Node,
         links: Mapping[int, object],
         users: Users,
         log: ConnectionLog,
@@ -57,7 +57,7 @@ class Endings:
         health: Health,
     ) -> None:
         self._engine = engine
-        self._fabric = fabric
+        self._node = node
         self._links = links
         self._users = users
         self._lifetimes = lifetimes
@@ -72,7 +72,7 @@ class Endings:
             self._end_memberships,
         )  # fmt: skip
         # The handlers of connections that have ended, until the last one is done.
-        self._leaving: dict[Inbox, _Ended] = {}
+        self._leaving: dict[HandlerQueue, _Ended] = {}
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -86,24 +86,24 @@ class Endings:
                 pass
             except BaseException as error:  # noqa: BLE001 - attributes of identities may run code of the application
                 self._health.internal_error("end of a connection", error)
-        inbox, connection._inbox = connection._inbox, None
-        if inbox is None:
+        handler_queue, connection._handler_queue = connection._handler_queue, None
+        if handler_queue is None:
             return
         if connection._tasks:
-            inbox.put(self._background.ended, connection, stays=True)
+            handler_queue.put(self._background.ended, connection, stays=True)
         if self._on_disconnect is not None:
-            inbox.put(self._on_disconnect, connection, stays=True)
-        if not inbox.is_running:
-            inbox.close()
+            handler_queue.put(self._on_disconnect, connection, stays=True)
+        if not handler_queue.is_running:
+            handler_queue.close()
             return
         # Another owner: otherwise the link and its handlers would hold each other until the garbage collector runs.
-        owner = self._leaving[inbox] = _Ended(self, connection, inbox, self._health)
+        owner = self._leaving[handler_queue] = _Ended(self, connection, handler_queue, self._health)
         self._quiet.clear()
-        inbox.end(owner, self._handler_grace)
+        handler_queue.end(owner, self._handler_grace)
 
-    def handlers_ended(self, inbox: Inbox) -> None:
+    def handlers_ended(self, handler_queue: HandlerQueue) -> None:
         """All handlers of a connection that has ended are done."""
-        self._leaving.pop(inbox, None)
+        self._leaving.pop(handler_queue, None)
         if not self._leaving:
             self._quiet.set()
 
@@ -112,12 +112,12 @@ class Endings:
         Takes at most 1.5 seconds longer than the deadline."""
         if await deadline.wait_for(self._quiet):
             return
-        for inbox in list(self._leaving):
-            inbox.hurry(HURRY)
+        for handler_queue in list(self._leaving):
+            handler_queue.hurry(HURRY)
         if await Deadline(HURRY + 0.2).wait_for(self._quiet):
             return
-        for inbox in list(self._leaving):
-            inbox.cut()
+        for handler_queue in list(self._leaving):
+            handler_queue.cut()
         await Deadline(CUT_SHORT).wait_for(self._quiet)
 
     # The steps.
@@ -125,7 +125,7 @@ class Endings:
     def _end_user(self, connection: Connection, reason: str) -> None:
         leaver = None if connection.identity is None else self._users.discard(connection)
         if leaver is not None:
-            self._fabric.user_left(leaver)
+            self._node.user_left(leaver)
 
     def _end_lifetime(self, connection: Connection, reason: str) -> None:
         self._lifetimes.end(connection)
@@ -146,14 +146,14 @@ class Endings:
         self._memberships.ended(connection)
 
 
-class _Ended(Owner):
+class _Ended(QueueOwner):
     """Owns the handler queue of a connection that has ended. It has no link, so nothing is paused."""
 
     connection: Connection
 
-    def __init__(self, endings: Endings, connection: Connection, inbox: Inbox, health: Health) -> None:
+    def __init__(self, endings: Endings, connection: Connection, handler_queue: HandlerQueue, health: Health) -> None:
         self._endings = endings
-        self._inbox = inbox
+        self._handler_queue = handler_queue
         self._health = health
         self.connection = connection
 
@@ -169,7 +169,7 @@ class _Ended(Owner):
 
     def handlers_ended(self) -> None:
         """The last handler is done."""
-        self._endings.handlers_ended(self._inbox)
+        self._endings.handlers_ended(self._handler_queue)
 
 
 HURRY = 0.5

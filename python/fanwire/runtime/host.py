@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from fanwire._engine import Engine
 from fanwire.config import Config
 from fanwire.connection import ConnectionServices
-from fanwire.handlers.calls import Calls
-from fanwire.handlers.time_slices import Turns
+from fanwire.handlers.calls import ApplicationCalls
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.identity.authentication import Authentication
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
 from fanwire.rooms.application_rooms import ApplicationRooms
 from fanwire.rooms.authorization import Rights
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import Policies
 from fanwire.runtime.application_handlers import Handlers
 from fanwire.runtime.dispatcher import Dispatcher
 from fanwire.runtime.host_tasks import HostTasks
-from fanwire.runtime.publishing import Published
+from fanwire.runtime.publishing import IdempotentPublishing
 from fanwire.runtime.registry import ConnectionRegistry
 from fanwire.runtime.rejections import Rejections
-from fanwire.runtime.reports import Reports
+from fanwire.runtime.reports import ReceivedReports
 from fanwire.runtime.session_messages import SessionMessages
 from fanwire.runtime.websocket import LinkServices
-from fanwire.sessions.renewal import Renewal
+from fanwire.sessions.renewal import TokenRenewal
 from fanwire.sessions.store import SessionStore
 
 __all__ = ["Host", "make_host"]
@@ -42,9 +42,9 @@ class Host:
         limits: its limits, and the counts of what exceeds them.
         health: logs and counts errors.
         calls: runs awaitables of the application.
-        fabric: the other nodes.
+        node: the other nodes.
         tasks: the tasks of the server.
-        turns: runs long work in time slices.
+        slices: runs long work in time slices.
         messages: sends to sessions.
         registry: the connections.
         dispatcher: does what the messages of sessions ask for.
@@ -57,20 +57,20 @@ class Host:
     config: Config
     limits: Limits
     health: Health
-    calls: Calls
-    fabric: Fabric
+    calls: ApplicationCalls
+    node: Node
     tasks: HostTasks
-    turns: Turns
+    slices: TimeSlices
     messages: SessionMessages
     registry: ConnectionRegistry
     dispatcher: Dispatcher
-    published: Published
+    published: IdempotentPublishing
     connection_services: ConnectionServices
     link_services: LinkServices
 
 
 def make_host(
-    fabric: Fabric,
+    node: Node,
     limits: Limits,
     handlers: Handlers,
     policies: Policies,
@@ -79,12 +79,12 @@ def make_host(
     authentication: Authentication,
     rejections: Rejections,
     health: Health,
-    calls: Calls,
+    calls: ApplicationCalls,
 ) -> Host:
     """Builds the parts. To be called where the event loop runs.
 
     Args:
-        fabric: the engine, and the other nodes.
+        node: the engine, and the other nodes.
         limits: the configuration, and the counts of what exceeds it.
         handlers: the application's.
         policies: of the rooms.
@@ -95,22 +95,22 @@ def make_host(
         health: logs and counts errors.
         calls: runs awaitables of the application.
     """
-    engine, config = fabric.engine, limits.config
+    engine, config = node.engine, limits.config
     tasks = HostTasks(health)
-    turns = Turns(asyncio.get_running_loop(), health=health)
-    health.check("the queue of turns", lambda: turns.is_well)
+    slices = TimeSlices(asyncio.get_running_loop(), health=health)
+    health.check("the queue of turns", lambda: slices.is_well)
     messages = SessionMessages(engine)
     registry = ConnectionRegistry(
-        fabric, limits, handlers, policies, store, rights, rejections, messages, turns, tasks, calls, health
+        node, limits, handlers, policies, store, rights, rejections, messages, slices, tasks, calls, health
     )
     memberships, revocation = registry.memberships, registry.revocation
-    renewal = Renewal(authentication, registry.lifetimes, lambda renewed: revocation.recheck([renewed]))
+    renewal = TokenRenewal(authentication, registry.lifetimes, lambda renewed: revocation.recheck([renewed]))
     dispatcher = Dispatcher(
-        fabric, policies, memberships, rights, limits, handlers.methods, turns, rejections, messages, tasks.spawn,
-        calls, Reports(engine), renewal, health, handlers.on_message,
+        node, policies, memberships, rights, limits, handlers.methods, slices, rejections, messages, tasks.spawn,
+        calls, ReceivedReports(engine), renewal, health, handlers.on_message,
     )  # fmt: skip
     rooms = ApplicationRooms(
-        fabric, policies, memberships, rights, registry.connections, tasks, rejections.handler_failed
+        node, policies, memberships, rights, registry.connections, tasks, rejections.handler_failed
     )
     return Host(
         engine=engine,
@@ -118,13 +118,13 @@ def make_host(
         limits=limits,
         health=health,
         calls=calls,
-        fabric=fabric,
+        node=node,
         tasks=tasks,
-        turns=turns,
+        slices=slices,
         messages=messages,
         registry=registry,
         dispatcher=dispatcher,
-        published=Published(fabric),
+        published=IdempotentPublishing(node),
         connection_services=ConnectionServices(
             rooms, messages, registry.background.spawn, config.ack_attempts, config.max_nesting
         ),

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fanwire.handlers.calls import Calls, names_within
+from fanwire.handlers.calls import ApplicationCalls, names_within
 from fanwire.observability.health import Health
 from fanwire.timing.deadline import Deadline
 
@@ -45,7 +45,7 @@ class HostTasks:
         else:
             self._loop.call_soon_threadsafe(call, *args)
 
-    async def end(self, calls: Calls, deadline: Deadline) -> None:
+    async def end(self, calls: ApplicationCalls, deadline: Deadline) -> None:
         """Waits for tasks and for the application's calls, at most a second, then cancels them. The log names a task
         that does not end."""
         await deadline.wait({*self._tasks, *calls.tasks}, at_most=1.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from fanwire.connection import Connection
-from fanwire.handlers.queue import Inbox, Owner
-from fanwire.runtime.link_phases import Phase
+from fanwire.handlers.queue import HandlerQueue, QueueOwner
+from fanwire.runtime.link_phases import LinkPhase
 from fanwire.runtime.tls_transport import Encrypted
 
 __all__ = ["Link", "Message"]
@@ -16,14 +16,14 @@ Message = bytes | str | tuple[bytes | str, float] | tuple[int, int]
 the engine has refused so many messages in this place, with so many bytes in all."""
 
 
-class Link(Owner, Protocol):
+class Link(QueueOwner, Protocol):
     """A link, as the connection registry and the engine's events use it.
 
     Attributes:
         connection: the connection that it carries. While the engine decides whether a session can be resumed over this
             link: the connection of that session.
         id: the engine's id of the link.
-        inbox: the queue of the connection's handlers.
+        handler_queue: the queue of the connection's handlers.
         fresh: the new connection that begins if the session cannot be resumed; None as soon as that is decided.
         phase: see `fanwire.runtime.link_phases`.
         encrypted: the transport, where the event loop does TLS.
@@ -31,9 +31,9 @@ class Link(Owner, Protocol):
 
     connection: Connection
     id: int
-    inbox: Inbox
+    handler_queue: HandlerQueue
     fresh: Connection | None
-    phase: Phase
+    phase: LinkPhase
     encrypted: Encrypted | None
 
     def received(self, size: int, messages: list[Message]) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["OVER", "Phase", "Step", "Word", "step"]
+__all__ = ["OVER", "LinkEvent", "LinkPhase", "Step", "step"]
 
 
-class Phase(Enum):
+class LinkPhase(Enum):
     """The phase of a link."""
 
     # By identity, in C: `Enum` hashes the name in Python, and each event looks up a phase.
@@ -27,7 +27,7 @@ class Phase(Enum):
     """The link has ended."""
 
 
-class Word(Enum):
+class LinkEvent(Enum):
     """An event of a link."""
 
     __hash__ = object.__hash__
@@ -54,22 +54,22 @@ class Step(Enum):
     """The connection waits for its client, or ends if it cannot wait."""
 
 
-OVER = frozenset({Phase.RETIRED, Phase.GONE})
+OVER = frozenset({LinkPhase.RETIRED, LinkPhase.GONE})
 """Phases in which messages of a link are dropped."""
 
 
-def step(phase: Phase, word: Word) -> tuple[Phase, Step]:
+def step(phase: LinkPhase, event: LinkEvent) -> tuple[LinkPhase, Step]:
     """The phase of a link after an event, and the action."""
-    return _TABLE.get((phase, word), (phase, Step.NOTHING))
+    return _TABLE.get((phase, event), (phase, Step.NOTHING))
 
 
 _TABLE = {
-    (Phase.DECIDING, Word.RESUMED): (Phase.CARRYING, Step.BEGIN),
-    (Phase.DECIDING, Word.REFUSED): (Phase.CARRYING, Step.BEGIN),
-    (Phase.DECIDING, Word.RETIRED): (Phase.RETIRED, Step.NOTHING),
-    (Phase.CARRYING, Word.RETIRED): (Phase.RETIRED, Step.NOTHING),
-    (Phase.CARRYING, Word.LOST): (Phase.GONE, Step.PARK),
-    (Phase.RETIRED, Word.REFUSED): (Phase.RETIRED, Step.CLOSE),
-    (Phase.RETIRED, Word.LOST): (Phase.GONE, Step.NOTHING),
+    (LinkPhase.DECIDING, LinkEvent.RESUMED): (LinkPhase.CARRYING, Step.BEGIN),
+    (LinkPhase.DECIDING, LinkEvent.REFUSED): (LinkPhase.CARRYING, Step.BEGIN),
+    (LinkPhase.DECIDING, LinkEvent.RETIRED): (LinkPhase.RETIRED, Step.NOTHING),
+    (LinkPhase.CARRYING, LinkEvent.RETIRED): (LinkPhase.RETIRED, Step.NOTHING),
+    (LinkPhase.CARRYING, LinkEvent.LOST): (LinkPhase.GONE, Step.PARK),
+    (LinkPhase.RETIRED, LinkEvent.REFUSED): (LinkPhase.RETIRED, Step.CLOSE),
+    (LinkPhase.RETIRED, LinkEvent.LOST): (LinkPhase.GONE, Step.NOTHING),
 }
 """A pair that is not here changes nothing: its event came too late."""

@@ -42,13 +42,13 @@ class MembershipHandlers:
             self._on_loop(self._call, connection, room, has_joined)
 
     def _call(self, connection: Connection, room: str, has_joined: bool) -> None:
-        if connection._inbox is None:
+        if connection._handler_queue is None:
             return
         if has_joined:
             if self._on_join is not None:
-                connection._inbox.put(self._call_join, connection, room, of=self._on_join)
+                connection._handler_queue.put(self._call_join, connection, room, of=self._on_join)
         else:
-            connection._inbox.put(self._call_leave, connection, room, of=self._on_leave, stays=True)
+            connection._handler_queue.put(self._call_leave, connection, room, of=self._on_leave, stays=True)
 
     def _call_join(self, connection: Connection, room: str) -> Any:
         if connection._met is None:

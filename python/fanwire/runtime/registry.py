@@ -12,14 +12,14 @@ import contextlib
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection
 from fanwire.errors import ENGINE_ERRORS
-from fanwire.handlers.calls import Calls
-from fanwire.handlers.time_slices import Turns
+from fanwire.handlers.calls import ApplicationCalls
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
-from fanwire.protocol.session import Phase as SessionPhase
+from fanwire.protocol.session import SessionPhase
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.memberships import Memberships
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import Policies
 from fanwire.runtime.application_handlers import Handlers
 from fanwire.runtime.background import Background
@@ -28,7 +28,7 @@ from fanwire.runtime.containment import contained
 from fanwire.runtime.endings import Endings
 from fanwire.runtime.host_tasks import HostTasks
 from fanwire.runtime.link import Link
-from fanwire.runtime.link_phases import Phase, Step, Word, step
+from fanwire.runtime.link_phases import LinkEvent, LinkPhase, Step, step
 from fanwire.runtime.membership_handlers import MembershipHandlers
 from fanwire.runtime.rejections import Rejections
 from fanwire.runtime.revocation import COME_BACK, Revocation
@@ -46,7 +46,7 @@ class ConnectionRegistry:
     """The tables of connections, links, sessions, users and memberships, which change together.
 
     Args:
-        fabric: the engine, and the other nodes.
+        node: the engine, and the other nodes.
         limits: the configuration, and the counts of what exceeds it.
         handlers: the application's.
         policies: of the rooms.
@@ -54,7 +54,7 @@ class ConnectionRegistry:
         rights: decides which rooms a client may be in.
         rejections: carries out what handlers reject.
         messages: sends to sessions.
-        turns: runs long work in time slices.
+        slices: runs long work in time slices.
         tasks: runs coroutines.
         calls: runs awaitables of the application.
         health: logs and counts errors.
@@ -75,7 +75,7 @@ class ConnectionRegistry:
 
     def __init__(
         self,
-        fabric: Fabric,
+        node: Node,
         limits: Limits,
         handlers: Handlers,
         policies: Policies,
@@ -83,16 +83,16 @@ class ConnectionRegistry:
         rights: Rights,
         rejections: Rejections,
         messages: SessionMessages,
-        turns: Turns,
+        slices: TimeSlices,
         tasks: HostTasks,
-        calls: Calls,
+        calls: ApplicationCalls,
         health: Health,
     ) -> None:
-        config, engine = limits.config, fabric.engine
-        self._fabric = fabric
+        config, engine = limits.config, node.engine
+        self._node = node
         self._engine = engine
         self._limits = limits
-        self._turns = turns
+        self._slices = slices
         self._health = health
         self._has_max_age = bool(config.max_age)
         # These answer no message, so a `Reject` closes the connection, ends the membership, or is only counted.
@@ -106,18 +106,18 @@ class ConnectionRegistry:
         self.users = Users(limits)
         self.sessions = Sessions(
             store, config.grace, config.max_parked, calls, config.handshake_timeout, health, self._give_up,
-            fabric.moved_here,
+            node.moved_here,
         )  # fmt: skip
         changes = MembershipHandlers(on_join, on_leave, self.sessions, tasks.on_loop)
-        self.memberships = Memberships(fabric, policies, config.max_nesting, changes.changed)
+        self.memberships = Memberships(node, policies, config.max_nesting, changes.changed)
         self.revocation = Revocation(
             engine, config, self.connections, self.users, self.sessions, messages, self.memberships, policies, rights,
-            turns, tasks.spawn, self.ended, self._cut, health,
+            slices, tasks.spawn, self.ended, self._cut, health,
         )  # fmt: skip
         self.lifetimes = Lifetimes(config, self.revocation, health=health)
         self.background = Background(health, config.max_connection_tasks)
         self.endings = Endings(
-            engine, fabric, self.links, self.users, self.log, self.lifetimes, self.sessions, self.background,
+            engine, node, self.links, self.users, self.log, self.lifetimes, self.sessions, self.background,
             self.memberships, on_disconnect, config.handler_grace, health,
         )  # fmt: skip
         self._sessions_wait = config.grace > 0
@@ -147,13 +147,13 @@ class ConnectionRegistry:
             with contained(self._health, "beginning of a connection"):
                 newcomer = self.users.add(connection)
                 if newcomer is not None:
-                    self._fabric.user_came(newcomer)
+                    self._node.user_came(newcomer)
                 self.lifetimes.begin(connection)
         if connection._session is not None:
             self.sessions.add(connection._session, connection)
         if self._on_connect is not None:
-            link.inbox.put(self._on_connect, connection)
-        link.inbox.put(connection.request._forget_headers)
+            link.handler_queue.put(self._on_connect, connection)
+        link.handler_queue.put(connection.request._forget_headers)
 
     # A session goes from link to link.
 
@@ -173,7 +173,7 @@ class ConnectionRegistry:
 
     def resumed(self, link: Link) -> None:
         """The engine has decided: the session goes on over this link."""
-        if self._step(link, Word.RESUMED) is Step.NOTHING:
+        if self._step(link, LinkEvent.RESUMED) is Step.NOTHING:
             # Another link has taken the connection meanwhile.
             return
         connection, fresh = link.connection, link.fresh
@@ -189,10 +189,10 @@ class ConnectionRegistry:
             connection.request._forget_headers()
         self.lifetimes.begin(connection)
         self.revocation.recheck([connection])
-        if connection._inbox is not None:
-            link.inbox = connection._inbox
-            link.inbox.move(link)
-        connection._inbox = link.inbox
+        if connection._handler_queue is not None:
+            link.handler_queue = connection._handler_queue
+            link.handler_queue.move(link)
+        connection._handler_queue = link.handler_queue
 
     def refused(self, link: Link | None, link_id: int, conn_id: int, reason: str) -> None:
         """The engine has decided: the session cannot go on. The link's new connection begins instead.
@@ -204,21 +204,21 @@ class ConnectionRegistry:
             reason: see `Claim`.
         """
         old = self.connections.get(conn_id)
-        todo = Step.NOTHING if link is None else self._step(link, Word.REFUSED)
+        todo = Step.NOTHING if link is None else self._step(link, LinkEvent.REFUSED)
         if todo is Step.CLOSE:
             self._engine.close(link_id, CloseCode.TAKEN_OVER, TAKEN_OVER, False)
         if old is not None and old._link == link_id:
             self.ended(old, reason)
         if todo is Step.BEGIN and link is not None and link.fresh is not None:
             link.connection = link.fresh
-            link.connection._inbox = link.inbox
+            link.connection._handler_queue = link.handler_queue
             link.fresh = None
             self.connected(link)
 
     def let_go(self, link: Link, code: int, reason: str) -> bool:
         """Closes a link and parks its session, whose client reconnects; false if the session cannot wait."""
         connection = link.connection
-        if connection.state is not ConnectionState.OPEN or link.phase is not Phase.CARRYING:
+        if connection.state is not ConnectionState.OPEN or link.phase is not LinkPhase.CARRYING:
             return False
         if not self._wait_for_client(connection, f"the client closed with {code} {reason}".rstrip()):
             return False
@@ -235,9 +235,9 @@ class ConnectionRegistry:
 
     def retire(self, link: Link) -> None:
         """A connection goes on without this link. The engine closes it with a close frame within `close_timeout`."""
-        self._step(link, Word.RETIRED)
+        self._step(link, LinkEvent.RETIRED)
 
-    def _step(self, link: Link, word: Word) -> Step:
+    def _step(self, link: Link, word: LinkEvent) -> Step:
         link.phase, todo = step(link.phase, word)
         return todo
 
@@ -252,7 +252,7 @@ class ConnectionRegistry:
             cause: the engine's word for why.
         """
         link.gone(cause not in ("eof", "over"))
-        todo = self._step(link, Word.LOST)
+        todo = self._step(link, LinkEvent.LOST)
         self._discard(link)
         if todo is not Step.PARK:
             return
@@ -276,7 +276,7 @@ class ConnectionRegistry:
             return
         link.gone(True)
         self._discard(link)
-        if self._step(link, Word.LOST) is Step.PARK:
+        if self._step(link, LinkEvent.LOST) is Step.PARK:
             self.ended(link.connection, "closed")
 
     def cut_off(self) -> None:
@@ -317,7 +317,7 @@ class ConnectionRegistry:
             self.ended(connection, reason)
         else:
             # Thousands of clients that were lost at once expire at once.
-            self._turns.put(self._expire, connection, reason)
+            self._slices.put(self._expire, connection, reason)
 
     def _expire(self, connection: Connection, reason: str) -> None:
         # The client may have come back while this waited for its time slice.

@@ -34,7 +34,7 @@ class Rejections:
         self._health = health
 
     def refusal(self, connection: Connection, handler: str, reject: Reject) -> Refusal:
-        """The error with which a message is answered."""
+        """Counts a rejection of a message; returns the error that answers it."""
         self._note(connection, handler, reject)
         return Refusal(
             reject.code, reject.text[:TEXT_MAX], path=reject.path, retry=reject.retry, retry_after=reject.retry_after,
@@ -99,7 +99,7 @@ class Rejections:
         def call(connection: Connection, *about: str) -> Any:
             try:
                 pending = handler(connection, *about)
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - only rejections end here
                 return rejected(error, connection, *about)
             return None if pending is None or not isawaitable(pending) else finish(pending, connection, *about)
 

@@ -14,20 +14,20 @@ from fanwire.codes import CloseCode
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import ENGINE_ERRORS
-from fanwire.handlers.time_slices import Turns
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.health import Health
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.memberships import Memberships
 from fanwire.rooms.rules import Policies
 from fanwire.runtime.session_messages import SessionMessages
 from fanwire.runtime.users import Users
-from fanwire.sessions.expiry import Owner
+from fanwire.sessions.expiry import ExpiryOwner
 from fanwire.sessions.resumption import Sessions
 
 __all__ = ["COME_BACK", "Revocation"]
 
 
-class Revocation(Owner):
+class Revocation(ExpiryOwner):
     """Closes connections and ends memberships before their clients do.
 
     Args:
@@ -40,7 +40,7 @@ class Revocation(Owner):
         memberships: leaves rooms.
         policies: of the rooms.
         rights: decides which rooms a client may be in.
-        turns: runs long work in time slices.
+        slices: runs long work in time slices.
         spawn: runs a coroutine in a task.
         end: ends a connection whose client is away.
         cut: ends the transport of a connection. The session stays.
@@ -58,7 +58,7 @@ class Revocation(Owner):
         memberships: Memberships,
         policies: Policies,
         rights: Rights,
-        turns: Turns,
+        slices: TimeSlices,
         spawn: Callable[[Awaitable[Any]], object],
         end: Callable[[Connection, str], None],
         cut: Callable[[Connection, int], None],
@@ -74,7 +74,7 @@ class Revocation(Owner):
         self._memberships = memberships
         self._policies = policies
         self._rights = rights
-        self._turns = turns
+        self._slices = slices
         self._spawn = spawn
         self._end = end
         self._cut = cut
@@ -156,7 +156,7 @@ class Revocation(Owner):
         for connection in connections:
             connection._answers = None
             if connection._wished:
-                self._turns.put(self._recheck, connection)
+                self._slices.put(self._recheck, connection)
 
     def _recheck(self, connection: Connection) -> None:
         for room in list(connection._wished or ()):
@@ -173,7 +173,7 @@ class Revocation(Owner):
     async def _wait(self, connection: Connection, room: str, granted: Awaitable[frozenset[str]]) -> None:
         try:
             self._take(connection, room, await granted)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - the application may raise anything
             self._failed(connection, room, error)
 
     def _failed(self, connection: Connection, room: str, error: Exception) -> None:

@@ -58,14 +58,14 @@ class Users:
             Refused: 429, the subject has `Config.max_user_connections`; 401, it was disconnected meanwhile.
         """
         if self._dismissed.get(subject, asked_at) > asked_at:
-            raise Refused(401, f"{subject!r} was disconnected while it came in")
+            raise Refused(401, f"{subject!r} was disconnected during the handshake")
         most = self._limits.config.max_user_connections
         present = self._connections.get(subject, {})
         if not subject or not most or len(present) < most or not self._limits.over("max_user_connections"):
             return None
         parked = next((connection for connection in present.values() if connection.is_reconnecting), None)
         if parked is None:
-            raise Refused(429, f"{subject!r} has as many connections as max_user_connections", retry_after=BUSY)
+            raise Refused(429, f"{subject!r} has max_user_connections ({most}) connections", retry_after=BUSY)
         return parked
 
     def dismiss(self, subject: str) -> list[Connection]:

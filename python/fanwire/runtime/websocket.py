@@ -12,8 +12,8 @@ from fanwire._engine import Engine
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection
 from fanwire.errors import ENGINE_ERRORS
-from fanwire.handlers.calls import Calls, name_of
-from fanwire.handlers.queue import Inbox
+from fanwire.handlers.calls import ApplicationCalls, name_of
+from fanwire.handlers.queue import HandlerQueue
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Incoming
 from fanwire.protocol.session import Session
@@ -21,7 +21,7 @@ from fanwire.protocol.table import RECONNECT_RANGE
 from fanwire.runtime.application_handlers import Handler
 from fanwire.runtime.dispatcher import Dispatcher
 from fanwire.runtime.link import Link, Message
-from fanwire.runtime.link_phases import OVER, Phase
+from fanwire.runtime.link_phases import OVER, LinkPhase
 from fanwire.runtime.tls_transport import Encrypted
 from fanwire.state import ConnectionState
 
@@ -44,7 +44,7 @@ class LinkServices:
 
     engine: Engine
     limits: Limits
-    calls: Calls
+    calls: ApplicationCalls
     dispatcher: Dispatcher
     on_message: Handler | None
     let_go: Callable[[Link, int, str], bool]
@@ -54,7 +54,7 @@ class LinkServices:
 class WebSocket:
     """One link of a connection, see `Link`."""
 
-    __slots__ = ("_on_message", "_services", "connection", "encrypted", "fresh", "id", "inbox", "phase")
+    __slots__ = ("_on_message", "_services", "connection", "encrypted", "fresh", "handler_queue", "id", "phase")
 
     connection: Connection
 
@@ -64,15 +64,15 @@ class WebSocket:
         self.id = link_id
         self.encrypted: Encrypted | None = None
         self.fresh: Connection | None = None
-        self.phase = Phase.CARRYING
+        self.phase = LinkPhase.CARRYING
         held, config = services.limits.inbound, services.limits.config
-        self.inbox = Inbox(
+        self.handler_queue = HandlerQueue(
             self, max_calls=config.inbox_messages, max_bytes=config.inbox_bytes, held=held, calls=services.calls
         )
 
     def names(self) -> tuple[int, int] | None:
         """The engine's ids of the connection and of this link; None: the link has ended."""
-        return None if self.phase is Phase.GONE else (self.connection.id, self.id)
+        return None if self.phase is LinkPhase.GONE else (self.connection.id, self.id)
 
     # What the connection registry and the engine's events call.
 
@@ -83,7 +83,7 @@ class WebSocket:
         connection = self.connection
         connection.received_messages += len(messages)
         connection.received_bytes += size
-        session, handler, inbox = connection._session, self._on_message, self.inbox
+        session, handler, handler_queue = connection._session, self._on_message, self.handler_queue
         if session is not None:
             for message in messages:
                 # Messages after a close frame of either side, or after the session has left this link, are dropped.
@@ -97,13 +97,13 @@ class WebSocket:
             # Messages after a close frame of either side are dropped.
             if connection.state is not OPEN:
                 return
-            if inbox.is_running:
-                inbox.put(self._deliver, handler, message, size=len(message), of=handler)
+            if handler_queue.is_running:
+                handler_queue.put(self._deliver, handler, message, size=len(message), of=handler)
                 continue
             try:
                 pending = handler(connection, message)
                 if pending is not None and isawaitable(pending):
-                    inbox.wait_for(pending, handler)
+                    handler_queue.wait_for(pending, handler)
             except BaseException as error:  # noqa: BLE001 - a handler may raise anything
                 self.handler_failed(error, name_of(handler))
 
@@ -120,7 +120,7 @@ class WebSocket:
             frame = message
         incoming = self._services.dispatcher.arrived(self.connection, session, frame, wait)
         if incoming is not None:
-            self.inbox.put(self._handle, session, incoming, size=len(frame))
+            self.handler_queue.put(self._handle, session, incoming, size=len(frame))
 
     def _handle(self, session: Session, incoming: Incoming) -> Any:
         connection = self.connection
@@ -174,7 +174,7 @@ class WebSocket:
         self._hold(False)
 
     def _hold(self, is_held: bool) -> None:
-        if self.phase is Phase.CARRYING:
+        if self.phase is LinkPhase.CARRYING:
             with contextlib.suppress(*ENGINE_ERRORS):
                 self._services.engine.hold(self.connection.id, is_held)
 

@@ -1,4 +1,4 @@
-"""Checks of what the methods of servers and connections are given: rooms, keys, subjects, members to leave out."""
+"""Checks of the arguments of servers' and connections' methods: rooms, keys, subjects, excluded members."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def check_room(room: Any) -> str:
 
 
 def check_publish(room: Any, key: Any, delivery: Any) -> None:
-    """Checks where a message goes, and how. Without a call in the usual case: this is done for every publish.
+    """Checks room, key and delivery class of a publish. Usually without a further call: each publish is checked.
 
     Raises:
-        TypeError, ValueError: an argument is not what it must be.
+        TypeError, ValueError: an argument is invalid.
     """
     if type(room) is not str or not room.isascii() or not 0 < len(room) <= ROOM_MAX:
         check_room(room)
@@ -87,7 +87,7 @@ def check_delivery_of(delivery: Any) -> None:
 
 
 def check_schema(schema: Any) -> None:
-    """Looks whether a schema is one that payloads can be checked with.
+    """Checks that a schema is a type that msgspec or pydantic knows.
 
     Raises:
         TypeError: it is not.
@@ -128,7 +128,7 @@ def check_position(position: Any) -> tuple[str, int]:
 
 
 def check_reason(reason: Any) -> str:
-    """Returns the reason of a close; what is longer than a close frame holds is cut off later.
+    """Returns the reason of a close. One that is longer than a close frame holds is cut off later.
 
     Raises:
         TypeError: it is no str.
@@ -141,7 +141,7 @@ def ids_of(exclude: HasId | Iterable[HasId] | None) -> list[int]:
     """The ids of connections that do not get a message.
 
     Raises:
-        TypeError: there is something else among them.
+        TypeError: one of them is no connection.
     """
     if exclude is None:
         return []

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fanwire._engine import Overloaded
-from fanwire.cluster.node_message import Parcel, pack, unpack
+from fanwire.cluster.node_message import NodeMessage, pack, unpack
 from helpers.fake.core import Core, Draft, draft_of, forgetting
 from helpers.fake.message import Message, kept_size
 from helpers.fake.room import Room, When, number_of
@@ -214,22 +214,22 @@ class RoomCalls(Core):
 
     def _take_value(self, name: str, since_ms: int, value: bytes) -> bool:
         try:
-            parcel = unpack(value)
+            node_message = unpack(value)
         except ValueError:
             return False
-        if parcel.key is None or parcel.is_count or parcel.forgotten_us is not None:
+        if node_message.key is None or node_message.is_count or node_message.forgotten_us is not None:
             return False
         try:
-            draft = draft_of(parcel.payload, parcel.json, parcel.key, parcel.delivery)
+            draft = draft_of(node_message.payload, node_message.json, node_message.key, node_message.delivery)
             self.check_size(draft.payload)
             self.check_foreign(draft)
             room = self._room(name)
-            forgotten, old = room.forgotten(parcel.key), room.value(parcel.key)
-            if forgotten is not None and parcel.ts_ms < forgotten.us // 1000:
+            forgotten, old = room.forgotten(node_message.key), room.value(node_message.key)
+            if forgotten is not None and node_message.ts_ms < forgotten.us // 1000:
                 return False
-            if old is not None and not (old.ts_ms < min(since_ms, parcel.ts_ms) and old.payload != draft.payload):
+            if old is not None and not (old.ts_ms < min(since_ms, node_message.ts_ms) and old.payload != draft.payload):
                 return False
-            self._queue(room, draft, (), room.seq + 1, parcel.ts_ms)
+            self._queue(room, draft, (), room.seq + 1, node_message.ts_ms)
         except (ValueError, Overloaded):
             return False
         self.published += 1
@@ -322,6 +322,6 @@ def epoch_of(text: str) -> int:
 def packed(message: Message) -> bytes:
     """A message as other nodes take it."""
     if message.role == "forgotten":
-        return pack(Parcel(b"", key=message.key, ts_ms=message.ts_ms, forgotten_us=message.ts_ms * 1000))
+        return pack(NodeMessage(b"", key=message.key, ts_ms=message.ts_ms, forgotten_us=message.ts_ms * 1000))
     payload: Any = message.payload.decode() if message.kind == "text" else message.payload
-    return pack(Parcel(payload, json=message.kind == "json", key=message.key, ts_ms=message.ts_ms))
+    return pack(NodeMessage(payload, json=message.kind == "json", key=message.key, ts_ms=message.ts_ms))

@@ -9,7 +9,7 @@ import pytest
 from helpers.commands import run
 
 from fanwire.cli.backplane import URL_VARIABLE, build_backplane, embedded_store
-from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.cli.settings import (
     NATSTable,
     Settings,
@@ -74,5 +74,5 @@ def test_wrong_options_for_nats_are_one_line(alone: None, args: list[str], code:
 def test_our_own_certificate_for_nats(alone: None) -> None:
     with pytest.raises(Misuse, match=r"nats\.certificate and nats\.key go together"):
         build_backplane(NATSTable(servers=["tls://h"], certificate=__file__))
-    with pytest.raises(Failure, match="are no certificate with its key"):
+    with pytest.raises(CommandFailed, match="are no certificate with its key"):
         build_backplane(NATSTable(servers=["tls://h"], certificate=__file__, key=__file__))

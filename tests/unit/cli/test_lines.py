@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import fanwire.cli.lines as reading
-from fanwire.cli.failure import Failure
+from fanwire.cli.failure import CommandFailed
 from fanwire.cli.lines import read_lines
 
 
@@ -49,6 +49,6 @@ async def test_files_are_read_too(tmp_path: Path) -> None:
 async def test_a_line_without_end_has_an_end(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "LINE_MAX", 1000)
     os.write(pipe[1], b"x" * 2000)
-    with pytest.raises(Failure, match="longer than 1000"):
+    with pytest.raises(CommandFailed, match="longer than 1000"):
         await anext(read_lines(pipe[0]))
     os.close(pipe[1])

@@ -10,7 +10,7 @@ from helpers.commands import FILE, run
 from fanwire.cli.serve import build_server
 from fanwire.cli.settings import (
     NATSTable,
-    Room,
+    RoomTable,
     ServerTable,
     Settings,
     parse_room,
@@ -32,7 +32,7 @@ def test_a_file_is_read(settings: list[Settings], file: Path) -> None:
     assert (read.server.origins, read.server.api_keys) == (["https://one.example"], ["from-file"])
     assert (read.limits.shards, read.limits.drain_timeout) == (3, 2.0)
     assert read.rooms == [
-        Room(
+        RoomTable(
             pattern="quotes.*",
             delivery="latest",
             max_keys=7,

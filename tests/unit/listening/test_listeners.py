@@ -114,7 +114,7 @@ async def test_of_several_addresses_the_one_in_use_is_named_and_the_others_are_c
 async def test_an_address_of_another_machine_is_told() -> None:
     said = await fails(Tcp("192.0.2.1", 0), errno.EADDRNOTAVAIL)
     assert "cannot listen at 192.0.2.1:0: " in said
-    assert "0.0.0.0 and :: mean all that it has" in said
+    assert "0.0.0.0 and :: mean all of its addresses" in said
 
 
 async def test_a_name_without_an_address_is_told() -> None:

@@ -21,7 +21,7 @@ def prepared(host: Hosted, monkeypatch: pytest.MonkeyPatch) -> list[asyncio.Futu
         waits.append(asyncio.get_running_loop().create_future())
         return waits[-1]
 
-    monkeypatch.setattr(host.fabric, "prepare", prepare)
+    monkeypatch.setattr(host.node, "prepare", prepare)
     monkeypatch.setattr(module, "AGAIN", 0.0)
     host.room("kept", history=10)
     return waits

@@ -26,8 +26,8 @@ async def test_a_session_that_moved_ends_here() -> None:
     host = Hosted(lambda request: "ann")
     client = await host.connect()
     assert client.session is not None
-    made(host).obey("moved", client.session, "")
-    made(host).obey("moved", "unknown", "")
+    made(host).apply("moved", client.session, "")
+    made(host).apply("moved", "unknown", "")
     await host.settle()
     assert client.farewell == (4503, "another connection uses this session")
     assert not host.registry.connections
@@ -42,7 +42,7 @@ async def test_revocations_of_other_nodes_are_carried_out(what: str) -> None:
     client = await host.connect()
     await client.joins("a")
     is_allowed = False
-    made(host).obey(what, client.session if what == "revoke" else "ann", "why", "a")
+    made(host).apply(what, client.session if what == "revoke" else "ann", "why", "a")
     await host.settle()
     assert host.engine.members("a") == 0
     assert (client.farewell is not None) is (what in ("disconnect_user", "revoke"))
@@ -51,7 +51,7 @@ async def test_revocations_of_other_nodes_are_carried_out(what: str) -> None:
 
 @pytest.mark.logs_errors
 async def test_what_this_version_does_not_know_is_logged(host: Hosted, caplog: pytest.LogCaptureFixture) -> None:
-    made(host).obey("dance", None, "")
+    made(host).apply("dance", None, "")
     assert "does not know" in caplog.text
 
 
@@ -70,8 +70,8 @@ async def test_members_are_told_of_members_elsewhere() -> None:
     client = await host.connect()
     await client.joins("a")
     (member,) = made(host).present_here("a")
-    made(host).changed_afar("a", "x.1", None, True)
-    made(host).changed_afar("a", "x.1", None, False)
+    made(host).remote_member_changed("a", "x.1", None, True)
+    made(host).remote_member_changed("a", "x.1", None, False)
     assert [told["type"] for told in await client.hears()] == ["member_joined", "member_left"]
     assert member in host.registry.memberships.present("a")
     await host.end()

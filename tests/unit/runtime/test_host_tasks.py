@@ -8,7 +8,7 @@ import threading
 import pytest
 from helpers.wait import within
 
-from fanwire.handlers.calls import Calls
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.observability.health import Counters, Health
 from fanwire.runtime.host_tasks import HostTasks
 from fanwire.timing.deadline import Deadline
@@ -58,6 +58,6 @@ async def test_tasks_are_cancelled_at_the_end() -> None:
     health = Health()
     tasks = HostTasks(health)
     task = tasks.spawn(asyncio.Event().wait())
-    await within(tasks.end(Calls(health), Deadline(0)))
+    await within(tasks.end(ApplicationCalls(health), Deadline(0)))
     assert task.cancelled()
     assert tasks.is_ending

@@ -11,7 +11,7 @@ import pytest
 
 from fanwire.protocol.envelopes import JSON, MSGPACK, Codec, Refusal
 from fanwire.protocol.session import Session
-from fanwire.runtime.reports import ROOMS_MAX, Reports
+from fanwire.runtime.reports import ROOMS_MAX, ReceivedReports
 
 CODECS = pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=lambda codec: codec.name)
 MOST = (1 << 63) - 1
@@ -23,7 +23,7 @@ class Dispatcher:
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
         self.engine = Mock()
-        self.reports = Reports(self.engine)
+        self.reports = ReceivedReports(self.engine)
 
     def take(self, payload: Any, **fields: Any) -> Any:
         message = {"type": "received", "payload": payload, **fields}
