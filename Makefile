@@ -12,17 +12,17 @@ RUST := $(shell find rust -name '*.rs') Cargo.toml Cargo.lock pyproject.toml
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 22
 
 .PHONY: demo
-demo: $(VENV)/demo ## a server with a live page, on this machine's own readings
+demo: $(VENV)/demo ## a server with a live page of this machine's own readings
 	$(BIN)/fanwire demo
 
 .PHONY: test
-test: test-rust test-python autobahn ## every test
+test: test-rust test-python autobahn ## every test: a quarter of an hour on two cores
 
 .PHONY: test-rust
-test-rust: tools ## the core's tests, without Python, and its queues under loom
+test-rust: tools ## the engine's tests without Python, and its queues under loom
 	$(CARGO) test --quiet --features nats
 	RUSTFLAGS="--cfg loom" $(CARGO) test --quiet --profile loom --lib --target-dir target/loom -- every_interleaving
 
@@ -32,15 +32,15 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest
 WORKERS ?= 4
 
 .PHONY: test-python
-test-python: $(VENV)/dev ## units, contracts, and the real engine over real sockets (types: make check)
+test-python: $(VENV)/dev ## units, contracts, and the real engine over real sockets: 5 to 10 minutes (types: make check)
 	$(PYTEST) -q -n $(WORKERS) --dist worksteal --ignore tests/typecheck
 
 .PHONY: autobahn
-autobahn: $(VENV)/dev ## the Autobahn suite, compared case by case (skipped where there is no Python 2.7, but in CI)
+autobahn: $(VENV)/dev ## the Autobahn suite, case by case (skipped without Python 2.7, except in CI)
 	$(BIN)/python tests/autobahn/run.py
 
 .PHONY: soak
-soak: $(VENV)/dev ## the long forms of the tests that are shortened otherwise
+soak: $(VENV)/dev ## the long forms of randomized tests: for a night
 	FANWIRE_STRESS=10000 $(CARGO) test --quiet --lib events
 	FANWIRE_CYCLES=100000 FANWIRE_CUTS=1000 FANWIRE_RENEWALS=300 FANWIRE_STORM=10000 FANWIRE_EXITS=30 \
 	  FANWIRE_MODEL=2000 FANWIRE_BUSY=10 $(PYTEST) -q --timeout 3600 tests/system/test_cycles.py tests/system/test_cuts.py tests/system/test_busy_loop.py \
@@ -48,7 +48,7 @@ soak: $(VENV)/dev ## the long forms of the tests that are shortened otherwise
 	  tests/unit/client/test_model.py
 
 .PHONY: chaos
-chaos: $(VENV)/dev ## an hour of killing nodes and the NATS server, which takes half a minute otherwise
+chaos: $(VENV)/dev ## nodes and the NATS server are killed for an hour (half a minute of it is in make test)
 	FANWIRE_CHAOS=3600 $(BIN)/pytest -q -s --timeout 4200 tests/system/test_chaos.py
 
 .PHONY: bench-presence
@@ -57,7 +57,7 @@ bench-presence: $(VENV)/dev ## 5,000 clients join one room with presence: how la
 	$(BIN)/python benches/presence/run.py --most-late 50 --repeat 3 --loop asyncio
 
 .PHONY: bench-freshness
-bench-freshness: $(VENV)/dev ## how old what slow readers read is: a quarter of an hour
+bench-freshness: $(VENV)/dev ## the age of what slow readers read: a quarter of an hour
 	$(BIN)/python benches/freshness/run.py
 
 .PHONY: bench-cluster
@@ -72,21 +72,21 @@ FUZZ_TARGETS ?= frame head proxy_header decoder message outbox
 FUZZ_RUN = ASAN_OPTIONS=quarantine_size_mb=16 $(FUZZ_RUST) $(FUZZ) run
 
 .PHONY: fuzz
-fuzz: $(FUZZ) $(VENV)/dev ## half a minute of fuzzing for the core, and a little for the rest
+fuzz: $(FUZZ) $(VENV)/dev ## 10 seconds of each fuzz target of the engine, then random input to whole servers
 	for target in $(FUZZ_TARGETS); do \
 	  $(FUZZ_RUN) $$target -- -max_total_time=10 -rss_limit_mb=512 -timeout=10 -verbosity=0 || exit 1; \
 	done
 	FANWIRE_FUZZ_EXAMPLES=500 $(BIN)/pytest -q --timeout 600 tests/hostile/test_fuzz_*.py
 
 .PHONY: fuzz-long
-fuzz-long: $(FUZZ) $(VENV)/dev ## a million inputs for each target of the core, and many for the rest: about an hour
+fuzz-long: $(FUZZ) $(VENV)/dev ## a million inputs for each fuzz target, and many for servers: an hour
 	for target in $(FUZZ_TARGETS); do \
 	  $(FUZZ_RUN) $$target -- -runs=1000000 -rss_limit_mb=512 -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 	FANWIRE_FUZZ_EXAMPLES=20000 $(BIN)/pytest -q --timeout 0 tests/hostile/test_fuzz_*.py
 
 .PHONY: check
-check: $(VENV)/dev ## formatting, lints and types
+check: $(VENV)/dev ## formatting, lints, types, generated files
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --quiet --workspace --all-targets --features fanwire/nats -- -D warnings
@@ -104,18 +104,18 @@ check: $(VENV)/dev ## formatting, lints and types
 	$(BIN)/pytest -q tests/typecheck
 
 .PHONY: protocol
-protocol: $(VENV)/pip ## what is made from protocol/protocol.toml: tables of the documentation, constants of both languages
+protocol: $(VENV)/pip ## writes what is generated from protocol/protocol.toml: tables of the docs, constants of both languages
 	$(BIN)/python protocol
 
 .PHONY: format
-format: $(VENV)/dev ## what `check` wants of the formatting
+format: $(VENV)/dev ## formats all files as make check wants them
 	$(CARGO) fmt --all
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 
 .PHONY: bench
-bench: $(VENV)/dev ## fanwire beside its peers; table and plots go to benches/results/
+bench: $(VENV)/dev ## fanwire beside its peers, table and plots in benches/results/: a quarter of an hour
 	$(BIN)/python benches/load/run.py
 	$(BIN)/pytest -q benches/micro --benchmark-only
 	$(CARGO) bench --quiet
@@ -125,7 +125,7 @@ wheel: $(VENV)/dev ## a wheel for every Python from 3.10 on, in dist/
 	$(BIN)/maturin build --release --out dist
 
 .PHONY: clean
-clean: ## removes all that was made
+clean: ## removes all that make has made
 	rm -rf $(VENV) .cache target dist fuzz/target fuzz/corpus fuzz/artifacts
 
 # What has to be there before anything: one line for each that is missing.

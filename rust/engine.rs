@@ -78,6 +78,8 @@ pub struct Engine {
     rooms: RoomTable,
     builder: MessageBuilder,
     published: AtomicU64,
+    /// The number of published messages when the host last asked for events.
+    published_before: AtomicU64,
     refused: AtomicU64,
     late: AtomicU64,
     is_shut_down: AtomicBool,
@@ -126,6 +128,7 @@ impl Engine {
             builder,
             rooms,
             published: AtomicU64::new(0),
+            published_before: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             late: AtomicU64::new(0),
             is_shut_down: AtomicBool::new(false),
@@ -151,6 +154,11 @@ impl Engine {
     /// Returns all events, and about `most` messages, a few of each connection at a time. Messages that were returned
     /// before count as handled. `held` is how many bytes of messages the host still holds.
     pub fn events(&self, most: usize, held: usize) -> Vec<Event> {
+        let published = self.published.load(Relaxed);
+        if self.published_before.swap(published, Relaxed) != published {
+            // The shards may share the host's core: new messages leave now, and not at the next tick of the scheduler.
+            thread::yield_now();
+        }
         let mut again = Vec::new();
         let events = self.events.take(most, held, &mut again);
         for conn in again {

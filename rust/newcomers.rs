@@ -1,19 +1,17 @@
 //! Newcomers: connections from the moment they were accepted to the answer to their first request.
 //!
-//! The head of the request is read, bounded in bytes and time. What a limit or a rule refuses is answered here, and the peer has
-//! a second to take the answer. What is no upgrade goes to the host with its socket. An upgrade waits until the host has
-//! said yes or no, and nothing is read from it meanwhile.
+//! The head of the request is read, limited in bytes and time. If a limit or a rule refuses the request, it is answered
+//! here, and the peer has a second to take the answer. A request that is no upgrade goes to the host with its socket.
+//! An upgrade waits until the host accepts or refuses it, and nothing more is read from it meanwhile.
 //!
 //! A state machine: it has no thread, its links are a parameter, and time is an argument.
 
-use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crate::admission::Admission;
 use crate::admission::entry::Entry;
-use crate::admission::{Admission, Place};
 use crate::limit::Limit;
 use crate::queues::command::Event;
 use crate::queues::events::Events;
@@ -23,39 +21,23 @@ use crate::wire::prefix::Paths;
 use crate::wire::proxy_header::MAX_PROXY_HEADER;
 use crate::wire::refusal::Refusal;
 
+pub use self::event::{Accepted, NewcomerEvent, Request};
 use self::reading::{late, text_of};
 use self::report::HandshakeReport;
-use self::state::{Asking, Handed, Reading, State};
+use self::state::{Handed, Reading, State};
+pub use self::stream::Stream;
 use self::timers::{Row, Timers};
 
-/// What carries a newcomer.
-pub trait Stream: Sized {
-    /// Asks for [`Newcomers::ready`] by this id whenever something has come, or the peer has gone.
-    fn watch(&mut self, id: ConnId) -> io::Result<()>;
-    /// Reads what has come, without waiting; `WouldBlock` when that is nothing, 0 at the end.
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
-    /// The same, and leaves it to be read again.
-    fn peek(&mut self, into: &mut [u8]) -> io::Result<usize>;
-    /// So many bytes were looked at that were read by the host.
-    fn fed(&mut self, bytes: usize);
-    /// Writes a last answer, without waiting, and says that nothing follows it (FIN).
-    fn answer(&mut self, bytes: &[u8]);
-    /// From now on the host reads and writes it, as it speaks TLS there, by the descriptor that is returned.
-    fn host(self, id: ConnId, events: &Arc<Events>) -> io::Result<(Self, OwnedFd)>;
-    /// Gives the socket away; none if the host has it already.
-    fn release(self) -> Option<OwnedFd>;
-}
-
-/// What holds for all newcomers.
+/// The settings that all newcomers share.
 #[derive(Debug, Clone)]
 pub struct NewcomerSettings {
-    /// Bytes of a request head.
+    /// The limit on bytes of a request head.
     pub max_head: usize,
-    /// Microseconds in which it has to come.
+    /// Microseconds in which the head must arrive.
     pub handshake_timeout_us: u64,
-    /// Whose requests are let in.
+    /// The rules of the port for `Host`, `Origin` and proxies.
     pub entry: Entry,
-    /// Which requests are ours.
+    /// The paths that belong to the server.
     pub paths: Paths,
 }
 
@@ -66,86 +48,46 @@ impl Default for NewcomerSettings {
     }
 }
 
-/// How the peers of a listener begin.
+/// How the connections of a listener begin.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ListenerOptions {
-    /// With TLS.
+    /// Whether they begin with TLS.
     pub is_tls: bool,
-    /// With a header of the PROXY protocol.
+    /// Whether they begin with a header of the PROXY protocol.
     pub has_proxy_header: bool,
 }
 
-/// What the host is told of a newcomer.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "the fields say nothing but their names")]
-pub enum NewcomerEvent {
-    /// It asks to come in.
-    Request(Box<Request>),
-    /// It speaks plain HTTP, and is the host's: by its socket, unless the host speaks TLS with it, and with what has come.
-    Http { fd: Option<OwnedFd>, data: Vec<u8>, peer: String, is_secure: bool },
-    /// The host is to speak TLS with it.
-    Tls { fd: OwnedFd, peer: String },
-}
-
-/// An upgrade request.
-#[derive(Debug)]
-pub struct Request {
-    /// Its path and query, as [`Paths`] has them.
-    pub target: Box<[u8]>,
-    /// Its header lines, as they came.
-    pub headers: Box<[u8]>,
-    /// The client's address; "" for a Unix socket.
-    pub remote: String,
-    /// Whether the client speaks TLS, to us or to a trusted proxy.
-    pub is_secure: bool,
-    /// Whether the client's cookies may be believed.
-    pub is_origin_allowed: bool,
-    /// The one to answer with.
-    pub subprotocol: Option<&'static str>,
-}
-
-/// A newcomer that was let in.
-#[derive(Debug)]
-pub struct Accepted<L> {
-    /// Its link, to which nothing was written.
-    pub link: L,
-    /// Its place, for as long as the link lives.
-    pub place: Option<Place>,
-    /// The value of `Sec-WebSocket-Accept`.
-    pub accept_key: [u8; 28],
-    /// The subprotocol to answer with.
-    pub subprotocol: Option<&'static str>,
-    /// What followed the head.
-    pub rest: Box<[u8]>,
-}
-
-/// See the module's head.
+/// The state machine of all newcomers.
 #[derive(Debug)]
 pub struct Newcomers<L> {
     settings: NewcomerSettings,
     limits: HeadLimits,
     admission: Admission,
-    /// For links that the host reads and writes.
+    /// The events for links that the host reads and writes.
     host: Arc<Events>,
     ids: Ids,
     slots: Slots<State<L>>,
     timers: Timers,
-    /// When [`Self::tick`] is called next, as far as it has said.
+    /// The time that [`Self::tick`] has returned; 0 if a timer is due earlier.
     next_us: u64,
+    /// Newcomers that are neither accepted, nor refused, nor handed to the host.
     undecided: usize,
+    /// Newcomers that were refused and are still connected.
     leaving: usize,
+    /// Whether new requests are let in.
     is_open: bool,
+    /// What `/readyz` answers.
     is_ready: bool,
     report: HandshakeReport,
-    /// Limits that were passed without a consequence.
+    /// Limits that were passed in a dry run, without a consequence.
     ignored: Vec<Limit>,
-    /// Of the read under way.
+    /// The buffer of the present read.
     buffer: Box<[u8]>,
     events: Vec<Event>,
 }
 
 impl<L: Stream> Newcomers<L> {
-    /// Nobody has come. `host` is for those that the host reads and writes.
+    /// Creates a state machine without newcomers. `host` takes the events of links that the host reads and writes.
     pub fn new(settings: NewcomerSettings, admission: Admission, host: Arc<Events>) -> Self {
         Self {
             limits: HeadLimits { max_bytes: settings.max_head, max_headers: MAX_HEADERS },
@@ -167,13 +109,14 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// A peer was accepted. It is read at once: mostly its request is there.
+    /// Adds a connection that was accepted, and reads it at once, because mostly its request has come already.
     pub fn arrive(&mut self, link: L, options: ListenerOptions, address: Option<IpAddr>, now_us: u64) {
-        // None are left at four million.
+        // The ids are used up at four million newcomers. Then the connection is dropped.
         let Some(id) = self.ids.take() else { return };
         let mut reading = Reading::new(link, options, address.map(|address| address.to_canonical()));
         match self.admit(&mut reading, now_us) {
-            // Its TLS handshake would cost more than all that a limit saves, and an answer without TLS tells it nothing.
+            // An answer would need a TLS handshake, which costs more than the limit saves. The client cannot read one
+            // without TLS.
             Err(refusal) if options.is_tls => self.turn_away(id, reading.address, &refusal, now_us),
             Ok(()) if options.is_tls && !options.has_proxy_header => self.begin_tls(id, reading, now_us),
             admitted => {
@@ -184,7 +127,7 @@ impl<L: Stream> Newcomers<L> {
         self.count_ignored();
     }
 
-    /// Something has come from a newcomer; `is_gone`: it was reset, or both sides were closed.
+    /// Notes that a newcomer can be read. `is_gone`: it was reset, or both sides are closed.
     pub fn ready(&mut self, id: ConnId, is_gone: bool, now_us: u64) {
         match self.take_state(id) {
             Some(State::Reading(reading)) => self.read(id, reading, now_us),
@@ -197,7 +140,7 @@ impl<L: Stream> Newcomers<L> {
         self.count_ignored();
     }
 
-    /// What the host has read of a newcomer that it reads; none: its end.
+    /// Takes bytes that the host has read from a newcomer; none: the newcomer has ended.
     pub fn feed(&mut self, id: ConnId, bytes: Option<&[u8]>, now_us: u64) {
         let Some(state) = self.take_state(id) else { return };
         let Some(bytes) = bytes else {
@@ -209,7 +152,7 @@ impl<L: Stream> Newcomers<L> {
         };
         match state {
             State::Reading(reading) if reading.peer.is_hosted => self.fed(id, reading, bytes, now_us),
-            // The host reads nothing of it meanwhile, but for what it had read already.
+            // The host reads nothing more from it meanwhile, but it may have read some bytes already.
             State::Asking(asking) if asking.rest.len() + bytes.len() > READ_MAX => self.lose(id),
             mut state => {
                 match &mut state {
@@ -224,30 +167,15 @@ impl<L: Stream> Newcomers<L> {
         self.count_ignored();
     }
 
-    /// Lets a newcomer in; none if it has gone.
-    pub fn accept(&mut self, id: ConnId) -> Option<Accepted<L>> {
-        let Asking { peer, accept_key, subprotocol, rest, .. } = self.take_asking(id)?;
-        self.ids.release(id);
-        self.report.accepted();
-        Some(Accepted { link: peer.link, place: peer.place, accept_key, subprotocol, rest: rest.into() })
-    }
-
-    /// Does not let a newcomer in, if it has not gone.
-    pub fn refuse(&mut self, id: ConnId, refusal: &Refusal, now_us: u64) {
-        if let Some(Asking { peer, address, .. }) = self.take_asking(id) {
-            self.deny(id, peer, address, refusal, now_us);
-        }
-    }
-
-    /// A newcomer that was given to the host is gone.
+    /// Notes that a newcomer that was handed to the host is gone.
     pub fn left(&mut self, id: ConnId) {
         if self.take_state(id).is_some() {
             self.ids.release(id);
         }
     }
 
-    /// A newcomer that was given to the host asks for something else over the same socket: `received` is what the host has
-    /// read of that. Its place is what it was. Does nothing if it is gone.
+    /// Takes back a newcomer that was handed to the host and sends an upgrade request over the same socket. The host
+    /// has read `received` of that request. The newcomer keeps its place. Does nothing if it is gone.
     pub fn take_back(&mut self, id: ConnId, link: L, received: &[u8], now_us: u64) {
         match self.take_state(id) {
             Some(State::Handed(Handed { place, address, news: None })) => {
@@ -264,7 +192,7 @@ impl<L: Stream> Newcomers<L> {
         self.count_ignored();
     }
 
-    /// What there is to say of a newcomer that [`Event::Newcomer`] names; none if it has gone since.
+    /// Returns the news of a newcomer that [`Event::Newcomer`] names; none if it has gone since.
     pub fn news(&mut self, id: ConnId) -> Option<NewcomerEvent> {
         match self.slots.get_mut(id)? {
             State::Reading(reading) => {
@@ -281,7 +209,7 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// Does what is due. Returns when it wants to be called again.
+    /// Does what is due. Returns when to call it again.
     pub fn tick(&mut self, now_us: u64) -> Option<u64> {
         loop {
             match self.timers.due(now_us, is_live(&mut self.slots)) {
@@ -294,18 +222,18 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// Whether [`Self::tick`] wants to be called before the time that it has returned.
+    /// Whether [`Self::tick`] must be called before the time that it has returned.
     pub fn is_early(&self) -> bool {
         self.next_us == 0
     }
 
-    /// No more are let in. Those whose head is not whole are refused when it is: a peer that finds its connection closed does
-    /// not know that it may try again.
+    /// Refuses all further requests, also those whose head is incomplete, once it is complete. A client that gets an
+    /// answer knows that it may try again; one whose connection is just closed does not.
     pub fn close(&mut self) {
         self.is_open = false;
     }
 
-    /// Ends all of them, and those that the host was not told of.
+    /// Ends all newcomers, also those that the host has not fetched yet.
     pub fn abort(&mut self) {
         self.is_open = false;
         for id in self.slots.iter_mut(SHARD).map(|(id, _)| id).collect::<Vec<_>>() {
@@ -313,22 +241,22 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// What those are told who ask whether the server takes new clients, and are refused themselves.
+    /// Sets what `/readyz` answers.
     pub fn set_ready(&mut self, is_ready: bool) {
         self.is_ready = is_ready;
     }
 
-    /// How many are not decided.
+    /// Returns the number of newcomers that wait for a decision.
     pub fn waiting(&self) -> usize {
         self.undecided
     }
 
-    /// What became of them.
+    /// Returns the counts of what became of newcomers.
     pub fn report(&self) -> &HandshakeReport {
         &self.report
     }
 
-    /// Takes what is to be told since the last call.
+    /// Takes the events since the last call.
     pub fn take(&mut self) -> Vec<Event> {
         mem::take(&mut self.events)
     }
@@ -339,16 +267,16 @@ impl<L: Stream> Newcomers<L> {
             return Ok(());
         }
         if reading.options.has_proxy_header {
-            return Err(Refusal::new(403, "it is not among trusted_proxies"));
+            return Err(Refusal::new(403, "the peer is not among trusted_proxies"));
         }
         reading.address.map_or(Ok(()), |address| self.locate(reading, address, now_us))
     }
 
-    /// A timer is due.
+    /// Does what a due timer stands for.
     fn fire(&mut self, id: ConnId, now_us: u64) {
         match self.take_state(id) {
             Some(State::Reading(mut reading)) if reading.fd.is_some() => {
-                // It waits for the host, which is busy.
+                // The host is busy and has not fetched its descriptor yet.
                 reading.due_us = now_us + self.settings.handshake_timeout_us;
                 self.add_timer(Row::Head, reading.due_us, id);
                 self.put_state(id, State::Reading(reading));
@@ -361,7 +289,7 @@ impl<L: Stream> Newcomers<L> {
                 }
             }
             Some(State::Asking(mut asking)) => {
-                // From now on its end is noticed, and now if it was there before.
+                // From now on its end is noticed. It may have ended already.
                 asking.due_us = u64::MAX;
                 asking.peer.watch(id);
                 self.look(id, asking);
@@ -370,27 +298,6 @@ impl<L: Stream> Newcomers<L> {
             Some(state) => self.put_state(id, state),
             None => {}
         }
-    }
-
-    /// Something has come from one that waits for the host's answer, perhaps its end. Nobody waits any more who ended its
-    /// side behind the request; one that sent more before the end wants that to be heard.
-    fn look(&mut self, id: ConnId, mut asking: Asking<L>) {
-        let has_gone = match asking.peer.link.peek(&mut [0]) {
-            Ok(0) => asking.rest.is_empty(),
-            Ok(_) => false,
-            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
-        };
-        if has_gone {
-            self.lose(id);
-        } else {
-            self.put_state(id, State::Asking(asking));
-        }
-    }
-
-    /// A peer has gone that waits for the host's answer.
-    fn lose(&mut self, id: ConnId) {
-        self.ids.release(id);
-        self.events.push(Event::NewcomerGone { conn: id });
     }
 
     fn end(&mut self, id: ConnId) {
@@ -404,16 +311,6 @@ impl<L: Stream> Newcomers<L> {
 
     fn count_ignored(&mut self) {
         self.report.passed(self.ignored.drain(..));
-    }
-
-    fn take_asking(&mut self, id: ConnId) -> Option<Asking<L>> {
-        match self.take_state(id)? {
-            State::Asking(asking) => Some(asking),
-            state => {
-                self.put_state(id, state);
-                None
-            }
-        }
     }
 
     fn take_state(&mut self, id: ConnId) -> Option<State<L>> {
@@ -437,21 +334,24 @@ impl<L: Stream> Newcomers<L> {
     }
 }
 
-/// Whether a timer still stands.
+/// Returns a function that says whether a timer still counts.
 fn is_live<L>(slots: &mut Slots<State<L>>) -> impl FnMut(ConnId, u64) -> bool {
     |id, due_us| slots.get_mut(id).and_then(|state| state.due_us()) == Some(due_us)
 }
 
-/// The shard number of newcomers' ids, which no shard has.
+/// The shard number in the ids of newcomers. No shard has it.
 pub const SHARD: usize = MAX_SHARDS - 1;
 
-/// Bytes of a read at most, and of what a newcomer may have sent behind its head.
+/// The limit on bytes of one read, and on bytes behind the head.
 const READ_MAX: usize = 64 << 10;
 
+mod asking;
+mod event;
 mod leaving;
 mod reading;
 mod report;
 mod state;
+mod stream;
 mod timers;
 #[cfg(test)]
 mod tests;

@@ -501,6 +501,7 @@ impl PyEngine {
         Ok(dict)
     }
 
+    #[expect(clippy::type_complexity, reason = "what the Python side unpacks: an epoch, and numbered messages")]
     fn history<'py>(
         &self,
         py: Python<'py>,

@@ -1,6 +1,6 @@
 """Another node, as far as NATS can tell: `feeder.py SIZE SUBJECT[,SUBJECT...]`. It writes messages to live rooms as
-`PUB` lines to a plain socket, each as a parcel with its running number, one room after the other. The subjects are what
-a node listens to, and end with `*`.
+`PUB` lines to a plain socket, each as a node message with its running number, one room after the other. The subjects
+are what a node listens to, and end with `*`.
 
 Question, see `answering.py`: `feed` at `rate` for `seconds`, in bursts every 10 ms. Answers how many were `sent`, and
 how much later than asked for the last of them were, `late` in seconds. `slack`: bytes that NATS had not taken yet.
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from answering import answer
 from children import URL
 
-from fanwire.cluster.node_message import Parcel, pack
+from fanwire.cluster.node_message import NodeMessage, pack
 
 SLICE = 0.01
 ORIGIN = 0x5EED
@@ -49,12 +49,12 @@ class Feeder:
         sock.setblocking(False)
         self._lines: list[tuple[bytes, bytes]] = []
         # What differs between messages is the number alone: it is found by packing two numbers.
-        probe = pack(Parcel(bytes(size), ts_ms=1, origin=ORIGIN, number=0x1122334455667788))
+        probe = pack(NodeMessage(bytes(size), ts_ms=1, origin=ORIGIN, number=0x1122334455667788))
         where = probe.index(bytes.fromhex("1122334455667788"))
         for subject in subjects:
-            parcel = pack(Parcel(bytes(size), ts_ms=time.time_ns() // 1_000_000, origin=ORIGIN, number=0))
-            head = f"PUB {subject[:-1]}{NODE} {len(parcel)}\r\n".encode()
-            self._lines.append((head + parcel[:where], parcel[where + 8 :] + b"\r\n"))
+            node_message = pack(NodeMessage(bytes(size), ts_ms=time.time_ns() // 1_000_000, origin=ORIGIN, number=0))
+            head = f"PUB {subject[:-1]}{NODE} {len(node_message)}\r\n".encode()
+            self._lines.append((head + node_message[:where], node_message[where + 8 :] + b"\r\n"))
         self._turn = 0
 
     def _burst(self, count: int) -> bytes:

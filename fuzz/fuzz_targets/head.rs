@@ -1,4 +1,4 @@
-//! Request heads: however bytes are cut, they give one head or refusal within the limits, and an accepted upgrade is
+//! Request heads: bytes cut in any way give one head or refusal within the limits, and an accepted upgrade is
 //! valid.
 #![no_main]
 
@@ -7,7 +7,8 @@ use fanwire::admission::entry::Entry;
 use fanwire::admission::proxies::Proxies;
 use fanwire::wire::http_head::{HeadLimits, RequestHead, is_websocket, parse};
 use fanwire::wire::refusal::Refusal;
-use fanwire::wire::websocket_handshake::{SUBPROTOCOLS, Upgrade, check, switching};
+use fanwire::wire::table::SUBPROTOCOLS;
+use fanwire::wire::websocket_handshake::{Upgrade, check, switching};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, Arbitrary)]

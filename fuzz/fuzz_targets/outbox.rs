@@ -1,5 +1,5 @@
-//! An outbox and its peer. In whatever portions a link takes bytes, however often it is lost, and whatever the peer
-//! reports, the peer gets whole frames, each message once, in the order of its lane, and the close frame last.
+//! An outbox and its peer. The link takes bytes in any portions and is lost at any time, and the peer reports anything.
+//! The peer must get whole frames, each message once, in the order of its lane, and the close frame last.
 #![no_main]
 
 mod peer;
@@ -66,7 +66,7 @@ impl Run {
                 0 => self.outbox.push_ping(frame::control(Opcode::Ping, b"ping")),
                 1 => self.outbox.push_pong(frame::control(Opcode::Pong, &vec![7; AMOUNTS[amount]])),
                 2 => self.outbox.push_heartbeat(),
-                _ => drop(self.outbox.push_raw(frame::control(Opcode::Pong, b"raw"), &mut |_, _| {})),
+                _ => self.push_raw(),
             },
             11..=12 => return self.lose(amount, may_forget),
             13 if amount < 8 => self.take(amount),
@@ -125,6 +125,14 @@ impl Run {
     fn push(&mut self, delivery: Delivery, amount: usize) {
         let message = self.message(delivery, amount);
         self.push_message(&message);
+    }
+
+    /// Pushes a frame of the host. The outbox may drop droppable messages to make space for it.
+    fn push_raw(&mut self) {
+        let mut dropped = Vec::new();
+        let frame = frame::control(Opcode::Pong, b"raw");
+        let _ = self.outbox.push_raw(frame, &mut |message, _| dropped.push((message.room(), message.seq())));
+        dropped.into_iter().for_each(|(room, seq)| self.peer.forget(room, seq));
     }
 
     fn push_joined(&mut self, count: usize) {

@@ -1,4 +1,4 @@
-//! PROXY headers: however bytes are cut, they give one header within its limits, and a header built by the
+//! PROXY headers: bytes cut in any way give one header within its limits, and a header built by the
 //! specification is read as it was built.
 #![no_main]
 

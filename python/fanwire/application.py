@@ -1,4 +1,4 @@
-"""What an application declares of its server: handlers, types of messages, and rooms."""
+"""What an application declares: handlers, message types, and rooms."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any, Protocol, TypeVar, overload
 from fanwire.config import MOST_COUNT, MOST_SECONDS
 from fanwire.connection import Connection
 from fanwire.protocol.table import RESERVED
-from fanwire.rooms.rules import Policies, RoomPolicy, Rule, Snapshot, check_delivery, parse_rule
-from fanwire.runtime.dispatcher import Method
-from fanwire.runtime.registry import Handlers
-from fanwire.values.arguments import ROOM_MAX, TYPE_MAX, check_schema
+from fanwire.rooms.rules import Policies, RoomPolicy, Rule, Snapshot, parse_rule
+from fanwire.runtime.application_handlers import Handlers, Method
+from fanwire.values.arguments import ROOM_MAX, TYPE_MAX, check_delivery, check_schema
 from fanwire.values.checks import (
     check_choice,
     check_flag,
@@ -32,22 +31,23 @@ OfRoom = TypeVar("OfRoom", bound=Callable[[Connection, str], object])
 
 
 class Decorator(Protocol[T]):
-    """What `Application.on` returns for a schema: it takes a handler of its values, and returns that handler."""
+    """What `Application.on` returns for a schema: a decorator for handlers that take values of the schema."""
 
     def __call__(self, handler: Callable[[Connection, T], R], /) -> Callable[[Connection, T], R]: ...
 
 
 class Application(ABC):
-    """The part of `Server` that is fixed once it runs, but for rooms, which may come later, too.
+    """The declarations of a `Server`. Handlers must be declared before the start, rooms may be declared later.
 
     Each handler may be a function or a coroutine function. The handlers of one connection run one after the other, in
-    the order in which things happened. What a handler raises, `SystemExit` and `CancelledError` included, ends nothing
-    but itself: the client of a session gets an error `internal` for its message, any other connection is closed with
-    1011, and the calls behind it run.
+    the order of the events. An exception of a handler, including `SystemExit` and `CancelledError`, ends this handler
+    only: a client with a session gets an error `internal` for its message, any other connection is closed with 1011,
+    and the next calls run.
 
-    When a connection has ended for good, and not while its client is away and may come back, its asynchronous handlers
-    have `Config.handler_grace` seconds for what the client sent before. Then the running one is cancelled and the
-    messages that wait are dropped. What has to run beside the handlers belongs into `Connection.spawn`.
+    When a connection has ended for good, its asynchronous handlers have `Config.handler_grace` seconds for the messages
+    from before. Then the running handler is cancelled, and the messages that wait are dropped. This does not happen
+    while the client is away and may reconnect. Work that has to run beside the handlers belongs into
+    `Connection.spawn`.
     """
 
     def __init__(self) -> None:
@@ -57,31 +57,30 @@ class Application(ABC):
     # Handlers. Each may be a function or a coroutine function; those of one connection run one after the other.
 
     def on_connect(self, handler: OfConnection) -> OfConnection:
-        """Decorates what is called with each new `Connection`. The handlers of its messages wait until this has ended;
-        for what takes as long as the connection there is `Connection.spawn`."""
+        """Decorates a handler that is called with each new `Connection`. The handlers of its messages wait until this
+        one has ended; use `Connection.spawn` for work that takes as long as the connection."""
         return self._handle("on_connect", handler)
 
     def on_message(self, handler: OfMessage) -> OfMessage:
-        """Decorates what is called with a `Connection` and each message it sends: bytes, or str of a text message."""
+        """Decorates a handler that is called with a `Connection` and each of its messages: bytes, or str for a text
+        message."""
         return self._handle("on_message", handler)
 
     def on_disconnect(self, handler: OfConnection) -> OfConnection:
-        """Decorates what is called with each `Connection` that has ended; see its `close_code`.
+        """Decorates a handler that is called with each `Connection` that has ended; see its `close_code`.
 
-        It is called exactly once for each connection for which `on_connect` has begun, whatever that raises, and for no
-        other; after the last handler of the connection has ended, and before `Server.stop` returns. A handler that does
-        not end although it was cancelled is not waited for longer than a second. The end of the connection does not
-        cancel this one; only a stop whose time is over does."""
+        It is called exactly once for each connection for which `on_connect` has begun, even if that raises, and for no
+        other connection. It is called after the connection's last handler has ended, or a second after that was
+        cancelled, and before `Server.stop` returns. Only a stop whose time is over cancels it."""
         return self._handle("on_disconnect", handler)
 
     def on_join(self, handler: OfRoom) -> OfRoom:
-        """Decorates what is called with each `Connection` that has joined a room, and the room's name."""
+        """Decorates a handler that is called with each `Connection` that has joined a room, and the room's name."""
         return self._handle("on_join", handler)
 
     def on_leave(self, handler: OfRoom) -> OfRoom:
-        """Decorates what is called with each `Connection` that has left a room, if only by its end, and the name.
-
-        Where there is an `on_join`, it is called once for each call of that."""
+        """Decorates a handler that is called with each `Connection` that has left a room, also by its end, and the
+        room's name. If there is an `on_join`, this is called once for each call of it."""
         return self._handle("on_leave", handler)
 
     @overload
@@ -89,8 +88,8 @@ class Application(ABC):
     @overload
     def on(self, type: str, schema: Any = None) -> Callable[[OfMessage], OfMessage]: ...
     def on(self, type: str, schema: Any = None) -> Any:
-        """Decorates what is called with a `Connection` and the payload of each message of a type, from a client with a
-        session. What the handler returns is the payload of the reply.
+        """Decorates a handler that is called with a `Connection` and the payload of each message of one type, from a
+        client with a session. The handler's result is the payload of the reply.
 
         ::
 
@@ -100,20 +99,20 @@ class Application(ABC):
                     raise fanwire.Reject("out_of_stock", "too few are left", data={"left": book.stock})
                 return {"id": book.add(order)}
 
-        A handler that raises `Reject` says no: the client gets an `error` with its fields. Any other exception is an
-        error `internal`, and is logged. What `Reject` means elsewhere:
+        If a handler raises `Reject`, the client gets an `error` with its fields. Any other exception is an error
+        `internal`, and is logged. `Reject` in other places:
 
         * `on_message` of a client with a session, `authorize`, the rules, the `schema` and the `snapshot` of a room:
-          the same, for the message that they are about. Where `authorize` or a rule is asked about something that can
-          be left out ("presence" and "history" of a join), or for `Connection.may`, it is a no.
+          the same, for the message that led to the call. For the optional actions of a join ("presence" and "history"),
+          and for `Connection.may`, the action is refused, and no error is sent.
         * `on_connect`, and `on_message` of a client without a session: the connection is closed with 1008 and the text,
           or with 1013 if `retry` is true.
-        * `on_join`: the client leaves the room again. `on_leave`, `on_disconnect`: nothing.
+        * `on_join`: the client leaves the room again. `on_leave`, `on_disconnect`: it is only counted.
         * `authenticate`: status 403, or 503 if `retry` is true; for a new token, an `error`.
 
-        Requests are done at least once. A client that loses its session before the answer sends its request again,
-        with the same id, and the handler runs again; if it still runs, the second request gets its answer. A handler
-        that must not do something twice keeps the ids of what it has done where it keeps the rest::
+        Requests are delivered at least once. A client that loses its session before the answer sends the request again,
+        with the same id, and the handler runs again; if the first call still runs, the second request gets its answer.
+        A handler that must not do its work twice stores the ids of finished requests with its other data::
 
             @server.on("order", Order)
             async def place(conn, order):
@@ -121,13 +120,14 @@ class Application(ABC):
                 return await database.insert_order(order, user=conn.identity.subject, request=conn.message_id)
 
         Args:
-            type: the type, none of the protocol's own.
-            schema: what the payload has to be before the handler sees it: a type that msgspec knows (a `Struct`, a
-                dataclass, `list[int]`...) or a pydantic model. The client is told which field is wrong. None: anything.
+            type: the message type; a type of the protocol is not allowed.
+            schema: the type of the payload: a type that msgspec knows (a `Struct`, a dataclass, `list[int]`...) or a
+                pydantic model. A client that sends another payload gets an error that names the wrong field. None: any
+                payload.
 
         Raises:
             TypeError: the type is no str, the schema no type, or the handler no function.
-            ValueError: the type is the protocol's own, has more than 64 bytes, or has a handler already.
+            ValueError: the type belongs to the protocol, has more than 64 bytes, or has a handler already.
             RuntimeError: the server runs already.
         """
         check_text("type", type, most=TYPE_MAX)
@@ -167,39 +167,40 @@ class Application(ABC):
         snapshot: Callable[[str], Snapshot | Awaitable[Snapshot]] | None = None,
         when_away: str = "wait",
     ) -> None:
-        """Gives the rooms whose names match a pattern their settings. The first pattern that matches wins.
+        """Sets the rules of all rooms whose names match a pattern. The first matching pattern counts.
 
-        Rooms that match none are the application's own: clients can neither join them nor publish there, and are in
-        them only by `Connection.join`.
+        Clients can neither join nor publish in a room that matches no pattern. They become members of it only by
+        `Connection.join`.
 
         Args:
-            pattern: a name, in which `*` stands for any characters.
-            delivery: what happens to a message when its reader is slow: "reliable" (default: nothing is dropped, a
-                reader over its limit is closed with 4008 to reconnect), "latest" (a newer message replaces the
-                waiting one of the same key), "drop-oldest" or "drop-newest".
+            pattern: a room's name, in which `*` stands for any characters.
+            delivery: what happens to a message for a slow member: "reliable" (default: nothing is dropped, and a member
+                over its limit is closed with 4008 and reconnects), "latest" (a newer message replaces the waiting one
+                of the same key), "drop-oldest" or "drop-newest".
             max_keys: how many keys a room of latest values may hold.
             max_members: how many members a room may have.
-            history: how many messages are kept for clients that come back; 0 keeps none.
-            history_bytes: how many bytes of messages are kept, payload and one envelope counted.
-            history_age: for how many seconds.
-            join: who may join: True or False; "identified", whoever has an identity; "scope:NAME", whose identity has
-                that scope; "subject", whose subject stands in the name where the pattern has its `*`; or a function of
-                the `Connection` and the room's name. `authorize` is asked as well. None: `authorize` alone or, without
-                it, everybody.
-            publish: the same for publishing; None without `authorize`: nobody.
-            presence: members are told who else is there, joins and leaves.
-            see_members: the same as `join`, for those who want to be told.
-            see_history: the same, for those who want messages from before they joined.
-            schema: what clients may publish, as in `on`.
-            snapshot: gets the room's name and returns the room's state as a `Snapshot`; may be a coroutine function.
-                Joiners get it and then what came after it, so the room needs a history that covers the time this takes.
-                Clients that wait to join a room together share one call, which has `snapshot_timeout` seconds.
-            when_away: what happens to a message for a room with a history while the server's backplane cannot be
-                reached: "wait" (it is tried for `append_timeout`), or "fail" at once.
+            history: how many messages are kept for clients that reconnect; 0: none.
+            history_bytes: how many bytes of messages are kept: payloads, and one envelope for each.
+            history_age: for how many seconds messages are kept.
+            join: which clients may join. True or False: all or none; "identified": those with an identity;
+                "scope:NAME": those whose identity has the scope; "subject": those whose subject is in the room's name
+                at the place of the pattern's `*`; or a function of the `Connection` and the room's name. `authorize` is
+                asked as well. None: `authorize` alone decides or, without it, all clients may join.
+            publish: which clients may publish, as `join`; None without `authorize`: none.
+            presence: whether members are told about other members, their joins and leaves.
+            see_members: which clients are told about members, as `join`.
+            see_history: which clients get messages from before their join, as `join`.
+            schema: the type of what clients publish, as in `on`.
+            snapshot: gets the room's name and returns the room's state as a `Snapshot`; may be a coroutine function. A
+                client that joins gets the state and then the messages after it, so the room needs a history that covers
+                the duration of the call. Clients that join at the same time share one call, which has
+                `Config.snapshot_timeout` seconds.
+            when_away: what happens to a message for a room with a history while the backplane cannot be reached:
+                "wait" (the server tries for `Config.append_timeout`), or "fail" at once.
 
         Raises:
-            TypeError: an argument is of the wrong type; a rule is a coroutine function, which nobody would await.
-            ValueError: an argument is out of range; there is no such delivery class or rule, or a snapshot is given
+            TypeError: an argument is of the wrong type, or a rule is a coroutine function.
+            ValueError: an argument is out of range, there is no such delivery class or rule, or a snapshot is given
                 without a history.
         """
         check_text("pattern", pattern, most=ROOM_MAX)
@@ -251,8 +252,8 @@ class Application(ABC):
     @property
     @abstractmethod
     def _is_running(self) -> bool:
-        """Whether it is too late for handlers."""
+        """Whether the server has started, so that no more handlers may be declared."""
 
     @abstractmethod
     def _room_added(self, policy: RoomPolicy) -> None:
-        """A room was declared, perhaps while the server runs."""
+        """Gives the engine the rules of rooms that were declared while the server runs."""

@@ -1,17 +1,18 @@
-"""One connected client, as an application sees it."""
+"""One client of the server, as the application sees it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import Any, Literal, Protocol, TypeVar, overload
 
 from fanwire._engine import Engine
 from fanwire.codes import CloseCode
 from fanwire.handlers.current_message import id_of_running
-from fanwire.handlers.queue import Inbox
+from fanwire.handlers.queue import HandlerQueue
 from fanwire.identity.request import Request
 from fanwire.protocol.session import Session
 from fanwire.state import SERVER, ConnectionState
@@ -19,69 +20,122 @@ from fanwire.values.arguments import check_delivery_of, check_reason, check_room
 from fanwire.values.checks import check_choice, check_flag, check_integer, check_number
 from fanwire.values.encoding import encode
 
-if TYPE_CHECKING:
-    from fanwire.rooms.authorization import Answers, Rights
-    from fanwire.rooms.memberships import Memberships
-    from fanwire.rooms.node import Fabric
-    from fanwire.rooms.rules import Policies
-    from fanwire.runtime.dispatcher import Desk
-
-__all__ = ["Connection"]
+__all__ = ["Connection", "ConnectionServices"]
 
 T = TypeVar("T")
 
 
-class Connection:
-    """A client that was let in. One that has a session stays the same connection when it comes back after a loss.
+class KeptAnswers(Protocol):
+    """What `authorize` has answered for a connection. Only `fanwire.rooms.authorization` uses it."""
 
-    Its methods may be called from any thread, except `spawn`. They never wait for the client, and do nothing once it is
-    gone.
+    def find(self, action: str, room: str, now: float) -> bool | None:
+        """Whether an action was allowed; None: it is not known, or no longer."""
+
+    def note(self, action: str, room: str, allowed: bool, now: float) -> None:
+        """Keeps an answer."""
+
+
+class Rooms(Protocol):
+    """Joins, leaves and rights of connections."""
+
+    def join(self, connection: Connection, room: str) -> int | None:
+        """Makes a connection a member, see `Connection.join`."""
+
+    def leave(self, connection: Connection, room: str) -> bool:
+        """Ends a membership; false if there was none."""
+
+    def granted(self, connection: Connection, action: str, room: str) -> frozenset[str] | Awaitable[frozenset[str]]:
+        """The action, if the client may do it; otherwise nothing."""
+
+
+class Messages(Protocol):
+    """Messages to sessions."""
+
+    def tell(self, connection: Connection, type: str, **fields: Any) -> None:
+        """Sends a message of the protocol."""
+
+    def send_until_acked(
+        self, connection: Connection, session: Session, payload: bytes | str, json: bool, timeout: float, attempts: int
+    ) -> Coroutine[Any, Any, None]:
+        """Sends a message of the application until the client has acknowledged it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionServices:
+    """The parts of the server that connections use.
 
     Attributes:
-        id: names this connection, and no other while the server runs.
-        identity: what `authenticate` returned; None without it.
-        request: path, query and address the client came with.
-        state: where it stands, see `ConnectionState`.
-        info: what the members of rooms with presence are told of it, any value of docs/values.md, at most 4,096
-            bytes as JSON; set before `join`.
+        rooms: joins, leaves and rights.
+        messages: sends to sessions.
+        spawn: runs a coroutine for as long as a connection lives.
+        ack_attempts: how often a message is sent before it counts as not acknowledged.
+        max_nesting: levels that a message may have.
+    """
+
+    rooms: Rooms
+    messages: Messages
+    spawn: Callable[[Connection, Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+    ack_attempts: int
+    max_nesting: int
+
+
+class Connection:
+    """A client that the server has accepted. A client with a session keeps its connection object when it reconnects
+    after a loss.
+
+    All methods but `spawn` may be called from any thread. They never wait for the client, and do nothing after its end.
+
+    Attributes:
+        id: the number of this connection. No other connection gets it while the server runs.
+        identity: what `authenticate` returned; None without `authenticate`.
+        request: path, query and address of the client's request.
+        state: see `ConnectionState`.
+        info: what the other members of rooms with presence are told about this client: any value of docs/values.md, at
+            most 4,096 bytes as JSON. Set it before `join`.
         rooms: the rooms it is in.
-        close_code: the code of the first close frame, whichever side sent it; 1006 when there was none, None while
+        close_code: the code of the first close frame, from the client or the server; 1006 if there was none; None while
             the connection is open.
-        close_reason: the text with it.
-        closed_by: who ended it: "client" and "server" sent the first close frame, or the server cut it off; "network":
-            its transport ended without one. None while it is open.
+        close_reason: the reason in the same close frame.
+        closed_by: "client" or "server": this side sent the first close frame, or the server cut the connection off;
+            "network": the transport ended without a close frame. None while the connection is open.
         received_messages: how many messages the client has sent, without its reports of what it has received.
-        received_bytes: bytes of the same.
-        opened_at: when it began, in seconds of `time.monotonic`.
+        received_bytes: their bytes.
+        opened_at: when the connection began, in seconds of `time.monotonic`.
     """
 
     __slots__ = (
-        "_answers", "_engine", "_entering", "_inbox", "_is_done", "_link", "_met", "_metadata", "_services", "_session",
-        "_tasks", "_wished", "close_code", "close_reason", "closed_by", "id", "identity", "info", "opened_at",
-        "received_bytes", "received_messages", "request", "rooms", "state",
+        "_answers", "_engine", "_entering", "_handler_queue", "_is_done", "_link", "_met", "_metadata", "_services",
+        "_session", "_tasks", "_wished", "close_code", "close_reason", "closed_by", "id", "identity", "info",
+        "opened_at", "received_bytes", "received_messages", "request", "rooms", "state",
     )  # fmt: skip
 
     def __init__(
-        self, engine: Engine, services: Services, conn_id: int, request: Request, identity: Any, session: Session | None
+        self,
+        engine: Engine,
+        services: ConnectionServices,
+        conn_id: int,
+        request: Request,
+        identity: Any,
+        session: Session | None,
     ) -> None:
         self._engine = engine
         self._services = services
         self._metadata: dict[str, Any] | None = None
-        # Rooms that it becomes a member of when they are prepared, unless it leaves them before.
+        # Rooms that it joins as soon as they are prepared, unless it leaves them before.
         self._entering: set[str] | None = None
-        # The application has closed it: what the client has sent before is no longer delivered.
+        # The application has closed the connection: messages that wait for handlers are no longer delivered.
         self._is_done = False
         self.id = conn_id
-        # What the engine calls its present transport, and the calls of its handlers.
+        # The engine's id of its present link, and the queue of its handlers.
         self._link = conn_id
-        self._inbox: Inbox | None = None
+        self._handler_queue: HandlerQueue | None = None
         self.identity = identity
         self.info: Any = None
         self.request = request
         self.rooms: set[str] = set()
-        # Those it is in by its own wish, and what `authorize` has answered for it.
+        # The rooms that the client has joined itself, and what `authorize` has answered for it.
         self._wished: set[str] | None = None
-        self._answers: Answers | None = None
+        self._answers: KeptAnswers | None = None
         # The rooms whose `on_join` has begun, and the tasks of `spawn`.
         self._met: set[str] | None = None
         self._tasks: set[asyncio.Task[Any]] | None = None
@@ -96,42 +150,42 @@ class Connection:
 
     @property
     def session(self) -> str | None:
-        """The id of its session, which a client can resume and `Server.revoke` takes; None of a client without a
-        subprotocol, which has no session."""
+        """The id of the session, for `Server.revoke`. None: the client has offered no subprotocol, so it has no
+        session."""
         return None if self._session is None else self._session.id
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """A dictionary for whatever the application wants to remember of this connection."""
+        """A dictionary for the application's own data about this connection."""
         if self._metadata is None:
             self._metadata = {}
         return self._metadata
 
     @property
     def is_reconnecting(self) -> bool:
-        """Whether the transport was lost and the session waits for its client, within `Config.grace`."""
+        """Whether the transport was lost and the session waits for the client to reconnect, within `Config.grace`."""
         return self.state is ConnectionState.RECONNECTING
 
     @property
     def message_id(self) -> str | None:
-        """The id of the client's message whose handler is running; None outside of handlers of messages, and of
-        messages without an id. Tasks that the handler makes, and `asyncio.to_thread`, have it as well.
+        """The id of the message whose handler is running. None outside of message handlers, and for a message without
+        an id. Tasks that the handler starts, and `asyncio.to_thread`, see it as well.
 
-        A client sends a request again, with the same id, when it was not answered before its session was lost: the
-        handler then runs twice. One that must not do it twice remembers the ids that it has done, see `Server.on`.
+        A client that loses its session before the answer sends the request again, with the same id, and the handler
+        runs twice. A handler that must not do its work twice keeps the ids of finished requests, see `Server.on`.
         """
         return id_of_running(self)
 
     def join(self, room: str) -> int | None:
-        """Makes the client a member of a room, whatever the room's policy says of clients' own wishes.
+        """Makes the client a member of a room. The room's rules and `authorize` are not asked.
 
-        In a room of latest values it gets the newest value of every key first and then the stream, with nothing
-        missing or doubled between. A client with a session is told by a `joined` message.
+        In a room of latest values the client first gets the newest value of every key, and then the stream. No message
+        is missing or doubled between the two. A client with a session gets a `joined` message.
 
         Returns:
-            The sequence number of the last message before the client's first; 0: the room has had none. None where it
-            is not known yet: with a backplane, in a room with a history that has had no member on this node, which the
-            client joins a moment later.
+            The sequence number of the room's last message before the join; 0: the room has had none. None: the number
+            is not known yet. This happens with a backplane, in a room with a history that had no member on this node:
+            the client joins a moment later.
 
         Raises:
             ValueError: the name is empty or longer than 255 bytes.
@@ -139,19 +193,10 @@ class Connection:
             Overloaded: the engine cannot take more now.
         """
         check_room(room)
-        services = self._services
-        policy = services.policies.of(room)
-        prepared = services.fabric.prepare(policy, room) if policy.history else None
-        if prepared is not None:
-            if self._entering is None:
-                self._entering = set()
-            self._entering.add(room)
-            services.enter_later(self, room, prepared)
-            return None
-        return services.memberships.join(self, room)[1]
+        return self._services.rooms.join(self, room)
 
     async def may(self, action: str, room: str) -> bool:
-        """Whether the room's rules and `authorize` let the client do something of its own accord.
+        """Whether the room's rules and `authorize` allow the client an action.
 
         Args:
             action: "join", "publish", "presence" or "history".
@@ -162,18 +207,18 @@ class Connection:
         """
         check_choice("action", action, ACTIONS)
         check_room(room)
-        # A `Reject` is a no, like any other.
-        granted = self._services.rights.granted(self, self._services.policies.of(room), room, (action,), ())
+        granted = self._services.rooms.granted(self, action, room)
         return action in (await granted if isawaitable(granted) else granted)
 
     def leave(self, room: str) -> None:
-        """Ends the membership. Reliable messages of the room that wait are still delivered, before a session is told
-        `left`. Those that wait and may be dropped, as of rooms of latest values, are dropped, and nobody is told."""
+        """Ends the membership. Reliable messages of the room that wait are still delivered; a client with a session
+        then gets `left`. Waiting messages of other delivery classes, as in rooms of latest values, are dropped, and
+        not reported."""
         check_room(room)
         if self._entering is not None:
             self._entering.discard(room)
-        if self._services.memberships.leave(self, room):
-            self._services.desk.tell(self, "left", room=room)
+        if self._services.rooms.leave(self, room):
+            self._services.messages.tell(self, "left", room=room)
 
     @overload
     def send(self, data: Any, *, delivery: str | None = None, ack: Literal[False] = False) -> None: ...
@@ -187,20 +232,20 @@ class Connection:
         Args:
             data: bytes for a binary message, str for a text message, any other value of docs/values.md as JSON.
             delivery: "reliable" (default), "drop-oldest" or "drop-newest": what happens when the client is slow.
-            ack: returns a coroutine that ends when the client has processed the message. It is sent again, by the same
-                id, when no acknowledgement comes in time, and once the client is back after a loss.
-            timeout: seconds, for each attempt; their number is the configuration's `ack_attempts`.
+            ack: returns a coroutine that ends when the client has processed the message. The message is sent again,
+                with the same id, when no acknowledgement comes in time, and when the client is back after a loss.
+            timeout: seconds for each attempt. `Config.ack_attempts` is the number of attempts.
 
         Raises:
             TypeError: as `Server.publish`; `ack` for a client that has no session, which cannot acknowledge.
-            ValueError: it is larger than may wait for one connection.
+            ValueError: the message is larger than `Config.connection_bytes`.
             Overloaded: the engine cannot take more now.
-            asyncio.TimeoutError: from the coroutine: not acknowledged.
-            Closed: from the coroutine: the session has ended before.
+            asyncio.TimeoutError: raised by the coroutine: the client has not acknowledged the message.
+            Closed: raised by the coroutine: the session has ended before.
         """
         if delivery is not None:
             check_delivery_of(delivery)
-        # Bytes are what they are, and no other call is so frequent.
+        # Bytes need no encoding. This saves a call for the most frequent kind of message.
         payload, is_json = (data, False) if type(data) is bytes else encode(data, self._services.max_nesting)
         if ack is False:
             self._engine.send(self.id, payload, is_json, delivery)
@@ -210,15 +255,15 @@ class Connection:
             raise TypeError("a client without a session cannot acknowledge: it offered no subprotocol")
         check_number("timeout", timeout, above=0)
         attempts = self._services.ack_attempts
-        return self._services.desk.send_until_acked(self, self._session, payload, is_json, timeout, attempts)
+        return self._services.messages.send_until_acked(self, self._session, payload, is_json, timeout, attempts)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Closes the connection after all that waits for it, within the server's `close_timeout`. Its session ends,
-        whatever the code: with 4000 to 4499 the client comes back, in a new session.
+        """Closes the connection after the messages that wait for it, within `Config.close_timeout`. The session ends
+        with every code. After a code from 4000 to 4499 the client reconnects with a new session.
 
         Args:
             code: a code that may be sent: 1000 to 1003, 1007 to 1014, 3000 to 4999 (RFC 6455 section 7.4).
-            reason: at most 123 bytes of UTF-8; what is more is cut off.
+            reason: at most 123 bytes of UTF-8; a longer text is cut off.
 
         Raises:
             ValueError: the code may not be sent.
@@ -231,8 +276,8 @@ class Connection:
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Runs a coroutine beside the handlers for as long as the connection lives. It is cancelled when the connection
-        has ended, before `on_disconnect` is called; not while the client is away and may come back. To be called on
-        the server's event loop.
+        ends, before `on_disconnect` is called. It goes on while the client is away and may reconnect. Call this on the
+        server's event loop.
 
         ::
 
@@ -246,34 +291,39 @@ class Connection:
                     await asyncio.sleep(1)
 
         Args:
-            coroutine: what is run. An error that it raises is logged; the connection goes on.
+            coroutine: runs in a task. An error that it raises is logged; the connection goes on.
 
         Returns:
-            The task. When the connection has ended already, the coroutine is closed and the task is a cancelled one.
+            The task. If the connection has ended already, the coroutine is closed and the task is a cancelled one.
 
         Raises:
             TypeError: `coroutine` is no coroutine.
-            RuntimeError: this is not the thread of the server's event loop, or the connection runs
-                `Config.max_connection_tasks` tasks already. The coroutine is closed.
+            RuntimeError: the thread is not that of the server's event loop, or the connection already has
+                `Config.max_connection_tasks` tasks. The coroutine is closed.
         """
         return self._services.spawn(self, coroutine)
 
+    def _turn_out(self, room: str) -> None:
+        """Ends a membership that `on_join` has rejected, and tells the client why."""
+        if self._services.rooms.leave(self, room):
+            self._services.messages.tell(self, "left", room=room, payload={"reason": "forbidden"})
+
     def _closing(self, code: int, reason: str, by: Literal["client", "server"] = "server") -> None:
-        """Records that the closing handshake has begun; the first code stays."""
+        """Records that the closing handshake has begun. The first code stays."""
         if self._advance(ConnectionState.CLOSING):
             self.close_code = code
             self.close_reason = reason
             self.closed_by = by
 
     def _advance(self, state: ConnectionState) -> bool:
-        """Takes the state if the table allows it."""
+        """Changes the state if the table of states allows it; returns whether it did."""
         if state not in SERVER[self.state]:
             return False
         self.state = state
         return True
 
     def _positions(self) -> dict[str, tuple[str, int]]:
-        """Where the rooms it is in are now: epoch and sequence number."""
+        """The present position of each of its rooms: epoch and sequence number."""
         return {room: self._engine.position(room) for room in list(self.rooms)}
 
     def __repr__(self) -> str:
@@ -282,33 +332,3 @@ class Connection:
 
 ACTIONS = ("join", "publish", "presence", "history")
 """What `Connection.may` can be asked."""
-
-
-class Services:
-    """What connections use of their server.
-
-    Attributes:
-        memberships: joins and leaves.
-        desk: speaks to sessions.
-        rights: says who may do what.
-        policies: of the rooms.
-        fabric: prepares rooms for members.
-        enter_later: makes a connection a member of a room once that is prepared.
-        ack_attempts: how often a message is sent before it counts as not acknowledged.
-        max_nesting: levels that a message may have.
-        spawn: runs a coroutine for as long as a connection lives.
-    """
-
-    __slots__ = (
-        "ack_attempts", "desk", "enter_later", "fabric", "max_nesting", "memberships", "policies", "rights", "spawn",
-    )  # fmt: skip
-
-    memberships: Memberships
-    fabric: Fabric
-    enter_later: Callable[[Connection, str, Awaitable[None]], None]
-    desk: Desk
-    rights: Rights
-    policies: Policies
-    ack_attempts: int
-    max_nesting: int
-    spawn: Callable[[Connection, Coroutine[Any, Any, Any]], asyncio.Task[Any]]

@@ -24,7 +24,7 @@ class Metrics(Counters):
     Args:
         stats: returns the result of `Server.stats`; empty while the server is not running.
         gauges: returns the gauges of the host, by name.
-        troubles: returns the number of faults between nodes, by kind.
+        faults: returns the number of faults between nodes, by kind.
 
     Attributes:
         registry: the registry, for an exposition of the application.
@@ -36,7 +36,7 @@ class Metrics(Counters):
         self,
         stats: Callable[[], dict[str, Any]],
         gauges: Callable[[], dict[str, int]],
-        troubles: Callable[[], dict[str, int]] = dict,
+        faults: Callable[[], dict[str, int]] = dict,
     ) -> None:
         self.registry = CollectorRegistry()
         # Collected first, so that the counters below include the engine's counts.
@@ -77,7 +77,7 @@ class Metrics(Counters):
         )
         self._engine_counts.add("limits", limit_exceeded)
         self._engine_counts.add("handshakes", handshakes)
-        self.registry.register(_Host(stats, gauges, troubles))
+        self.registry.register(_Host(stats, gauges, faults))
 
     def settle(self) -> None:
         """Keeps what the engine has counted since the last scrape. Called before the engine ends, because another one
@@ -135,22 +135,22 @@ class _Host(Collector):
         self,
         stats: Callable[[], dict[str, Any]],
         gauges: Callable[[], dict[str, int]],
-        troubles: Callable[[], dict[str, int]],
+        faults: Callable[[], dict[str, int]],
     ) -> None:
         self._stats = stats
         self._gauges = gauges
-        self._troubles = troubles
+        self._faults = faults
 
     def collect(self) -> Iterator[Metric]:
         """Returns the metrics of a scrape."""
         for name, value in self._gauges().items():
             yield GaugeMetricFamily(f"fanwire_{name}", _GAUGES[name], value=value)
-        troubles = self._troubles()
-        if troubles:
+        faults = self._faults()
+        if faults:
             failures = CounterMetricFamily(
                 "fanwire_backplane_failures", "Faults between nodes, by kind.", labels=["kind"]
             )
-            for kind, count in troubles.items():
+            for kind, count in faults.items():
                 failures.add_metric([kind], count)
             yield failures
         stats = self._stats()

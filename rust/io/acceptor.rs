@@ -1,5 +1,4 @@
-//! The thread that accepts connections. Newcomers are read here, and not by the threads of the shards, so that they delay no
-//! message.
+//! The thread that accepts connections. It also reads newcomers, so that they do not delay the shards.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::SyncSender;
@@ -22,42 +21,42 @@ use crate::wire::refusal::Refusal;
 pub use self::listener::{Arrived, Listener};
 pub use self::outage::Outage;
 
-/// What the acceptor works on.
+/// The acceptor's thread, and what it works on.
 #[derive(Debug)]
 pub struct Acceptor {
-    /// The state machine, which the host's threads use as well. Nothing that waits is done while it is locked.
+    /// The state machine of newcomers. The host's threads use it too, so nothing blocks while it is locked.
     pub newcomers: Arc<Mutex<Newcomers<AnyLink>>>,
-    /// Where listeners and newcomers register; also woken through.
+    /// The poll of listeners, newcomers and the waker.
     pub poll: Poll,
-    /// The same.
+    /// The registry of the poll.
     pub registry: Arc<Registry>,
-    /// What it is told.
+    /// Commands to the acceptor.
     pub queue: Arc<Queue<AcceptorCommand>>,
-    /// What it tells.
+    /// Events to the host.
     pub events: Arc<Events>,
-    /// Set when a thread has failed.
+    /// The reason, if a thread of the engine has failed.
     pub failure: Arc<OnceLock<String>>,
     /// When the engine's clock started.
     pub started: Instant,
-    /// What was said of connections that cannot be accepted.
+    /// The present time in which connections cannot be accepted, if there is one.
     pub outage: Outage,
 }
 
-/// What an acceptor is told.
+/// A command to the acceptor.
 #[derive(Debug)]
 pub enum AcceptorCommand {
-    /// Accept from this one as well.
+    /// Accept connections from this listener too.
     Listen(Listener),
-    /// Accept no more, and say when that is done.
+    /// Stop accepting, and report when that is done.
     Close(SyncSender<()>),
-    /// The host does not let a newcomer in.
+    /// Refuse a newcomer.
     Refuse(ConnId, Refusal),
 }
 
 impl Acceptor {
-    /// Runs until the queue is stopped or something panics, and ends all newcomers.
+    /// Runs until the queue is stopped, the poll fails or something panics. Then ends all newcomers.
     pub fn run(mut self) {
-        // Those who want to come in do not interrupt those who are.
+        // Newcomers must not delay connections that are open.
         priority::patient();
         let mut listeners = Vec::new();
         let result = catch_unwind(AssertUnwindSafe(|| self.work(&mut listeners)));
@@ -71,7 +70,7 @@ impl Acceptor {
             let _ = self.failure.set(what.clone());
             self.tell([Event::Failed { what }]);
         }
-        // What is left of a broken state may panic again on the way.
+        // After a panic the state may be broken, and panic again.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             lock(&self.newcomers).abort();
             drop(listeners);
@@ -92,7 +91,7 @@ impl Acceptor {
                     AcceptorCommand::Refuse(id, refusal) => lock(&self.newcomers).refuse(id, &refusal, now_us),
                     AcceptorCommand::Close(done) => {
                         self.close(mem::take(listeners));
-                        // The other side waits no longer, perhaps.
+                        // The other side may have stopped waiting.
                         let _ = done.try_send(());
                     }
                 }
@@ -104,7 +103,7 @@ impl Acceptor {
             };
             self.tell(events);
             let wait = if is_busy || !self.queue.sleep() {
-                // The host and the shards may share our core, and have the ones to serve that are in.
+                // The host and the shards may share this core, and serve the connections that are open.
                 thread::yield_now();
                 Some(Duration::ZERO)
             } else {
@@ -129,7 +128,7 @@ impl Acceptor {
         }
     }
 
-    /// Accepts a few. Returns whether there are more, and when to try again where there could be none.
+    /// Accepts a few connections. Returns whether more wait, and when to try again after a failure.
     fn accept(&mut self, listeners: &mut [Listener], now_us: u64) -> (bool, Option<u64>) {
         let mut arrived = Vec::new();
         let mut retry_us: Option<u64> = None;
@@ -153,7 +152,8 @@ impl Acceptor {
         (listeners.iter().any(|listener| listener.is_ready), retry_us)
     }
 
-    /// Listens no more. Those who wait in the kernel would be reset by that: they are taken, and told if they have asked.
+    /// Closes the listeners. That would reset the connections that wait in the kernel, so they are accepted first, and
+    /// those with a request are answered.
     fn close(&mut self, mut listeners: Vec<Listener>) {
         lock(&self.newcomers).close();
         for listener in &mut listeners {
@@ -178,7 +178,7 @@ impl Acceptor {
     }
 
     fn tell(&self, events: impl IntoIterator<Item = Event>) {
-        // Only messages fill anything.
+        // Only messages use up credit, and there are none among these.
         self.events.extend(events, &mut Vec::new());
     }
 
@@ -188,14 +188,14 @@ impl Acceptor {
 }
 
 fn lock(newcomers: &Mutex<Newcomers<AnyLink>>) -> MutexGuard<'_, Newcomers<AnyLink>> {
-    // After a panic the acceptor ends all newcomers, whatever they are.
+    // After a panic the acceptor only ends all newcomers, which works in any state.
     newcomers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Connections accepted from one listener before others have their turn.
+/// The limit on connections that are accepted from one listener in one turn.
 const ACCEPTS: usize = 16;
 
-/// Turns in which the last ones are accepted: as many as a backlog has, at most.
+/// The limit on turns in which the last connections are accepted: the default backlog. Each turn accepts at least one.
 const LAST: usize = 4096;
 
 mod listener;

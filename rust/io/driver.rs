@@ -18,34 +18,34 @@ use crate::shard::Shard;
 use crate::shard::coalesce;
 use crate::slots::{ConnId, Ids};
 
-/// What an engine's thread works on.
+/// The thread of one shard, and what it works on.
 #[derive(Debug)]
 pub struct Driver {
     /// The state machine.
     pub shard: Shard<AnyLink>,
-    /// Where its links register; also woken through.
+    /// The poll of the shard's links and the waker.
     pub poll: Poll,
-    /// What it is told.
+    /// Commands to the shard.
     pub queue: Arc<Queue<Command<AnyLink>>>,
-    /// What it tells.
+    /// Events to the host.
     pub events: Arc<Events>,
-    /// Where ids go back to when their connections have ended.
+    /// Takes back the ids of connections that have ended.
     pub ids: Arc<Mutex<Ids>>,
-    /// Set when the thread has failed; every later call of the engine says so.
+    /// The reason, if a thread of the engine has failed. Every later call of the engine returns it.
     pub failure: Arc<OnceLock<String>>,
-    /// Counts what is built here.
+    /// Counts the memory of messages that are built here.
     pub budget: Arc<Budget>,
-    /// Bytes that rooms keep on purpose, which nobody's slowness explains.
+    /// Bytes of the rooms' histories, which are not due to slow connections.
     pub kept: Arc<Budget>,
     /// When the engine's clock started.
     pub started: Instant,
 }
 
 impl Driver {
-    /// Runs until the queue is stopped or something panics. A panic ends this shard's connections and is told
-    /// as an event; it goes no further.
+    /// Runs until the queue is stopped, the poll fails or something panics. A panic ends the shard's connections, is
+    /// told as an event, and goes no further.
     pub fn run(mut self) {
-        // Who publishes, and those who are read, wait for this thread on a core that it shares.
+        // Publishers and readers wait for this thread, and it may share its core with them.
         priority::prompt();
         let result = catch_unwind(AssertUnwindSafe(|| self.work()));
         let what = match result {
@@ -54,12 +54,12 @@ impl Driver {
             Err(panic) => Some(panic_text(&*panic)),
         };
         if let Some(what) = what {
-            // Stopped, so that nobody waits for a thread that is gone.
+            // Stops the queue, so that no caller waits for this thread.
             let _ = self.queue.stop();
             let _ = self.failure.set(what.clone());
             self.events.extend([Event::Failed { what }], &mut Vec::new());
         }
-        // Dropping the shard closes its descriptors; a broken one may panic again on the way.
+        // Dropping the shard closes its descriptors. After a panic its state may be broken, and panic again.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             self.shard.abort_all();
             self.tell(self.now_us());
@@ -81,7 +81,7 @@ impl Driver {
                 }
                 pending.extend(taken.drain(..));
             } else if self.queue.is_stopped() {
-                // What is left of a long list would be dropped at its end all the same.
+                // The remaining commands have no effect, because all connections end now.
                 return Ok(());
             }
             let now_us = self.now_us();
@@ -91,12 +91,13 @@ impl Driver {
             {
                 work += self.shard.apply(command, now_us);
             }
-            // What is due may depend on whether the host has asked meanwhile.
+            // The timers depend on whether the host has asked for events since.
             self.shard.host(self.events.asked(), self.events.is_roomy());
-            // Before the writes: a ping that was queued after them would wait for whatever wakes this thread next.
+            // Timers come before the writes. A ping that was queued after them would wait until this thread wakes
+            // again.
             self.shard.tick(now_us);
             let is_reading = self.shard.read(READ_QUOTA, now_us);
-            // Also before: when a peer answers a close frame, the host has to know already why it was sent.
+            // Events come before the writes too. When a peer answers a close frame, the host must know why it was sent.
             self.tell(now_us);
             let is_busy = self.shard.flush(FLUSH_QUOTA, now_us) || is_reading || !pending.is_empty();
             if pending.is_empty() {
@@ -108,8 +109,8 @@ impl Driver {
 
             turns_since_poll += 1;
             let wait = if is_busy || !self.queue.sleep() {
-                // Sockets are looked at also when commands never cease, or a blocked one would wait for ever.
-                // The host's loop may share our core, and mostly has less to do than we: it goes first, every turn.
+                // The host's loop may share this core, and mostly has less to do, so it goes first. Sockets are polled
+                // even if commands never cease, or a blocked one would wait for ever.
                 courtesy.offer(|| self.now_us());
                 if turns_since_poll < POLL_EVERY {
                     continue;
@@ -125,7 +126,8 @@ impl Driver {
                 Err(error) => return Err(error),
             }
             if wait != Some(Duration::ZERO) {
-                // Who woke us may have more to publish and share our core: let it, and the first write carries it all.
+                // The thread that woke this one may share its core, and have more to publish. If it goes first, one
+                // write carries all of it.
                 courtesy.offer(|| self.now_us());
             }
             for event in ready.iter().filter(|event| event.token() != WAKE) {
@@ -138,7 +140,7 @@ impl Driver {
 
     fn tell(&mut self, now_us: u64) {
         let (events, ended) = self.shard.take();
-        // Ids first: who hears that a connection was closed may expect its place to be free.
+        // Ids come first. When the host is told that a connection has ended, its place must be free.
         if !ended.is_empty() {
             let mut ids = self.ids.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             for conn in ended {
@@ -159,8 +161,9 @@ impl Driver {
     }
 }
 
-/// Lets others on this core go first, as long as they have little to do: a busy one takes a whole time slice each time,
-/// milliseconds, so it gets no more than half of the core in this way, and a round of some hundred writes is done first.
+/// Yields to other threads on this core, but not too often. A busy thread takes a whole time slice of some milliseconds
+/// after each yield. So this thread works for as long as the last yield took, and at least [`OURS_US`], before the
+/// next: others get no more than half of the core in this way.
 #[derive(Debug, Default)]
 struct Courtesy {
     ours_until_us: u64,
@@ -178,21 +181,21 @@ impl Courtesy {
     }
 }
 
-/// What a panic said.
+/// Returns the text of a panic, with the name of the thread.
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let thread = thread::current();
     format!("panic in {}: {}", thread.name().unwrap_or("a thread"), text.unwrap_or("no message"))
 }
 
-/// Microseconds between yields: five hundred writes, and what a host's loop may have to wait.
+/// Microseconds between yields: the time of about five hundred writes, and how long the host's loop may have to wait.
 const OURS_US: u64 = 2_000;
 
 /// The token of the waker; no connection has this id.
 pub const WAKE: Token = Token(0);
 
-/// Connections written to in one turn: about 0.2 ms of system calls, after which new messages are looked for,
-/// so that they still join the writes of the same round.
+/// Connections written to in one turn: about 0.2 ms of system calls. Messages that come meanwhile join the writes of
+/// the same round.
 const FLUSH_QUOTA: usize = 32;
 
 /// Connections read from in one turn: about 0.1 ms of system calls.
@@ -201,5 +204,5 @@ const READ_QUOTA: usize = 32;
 /// References queued in one turn: about 1 ms, so that a flood of messages cannot keep the thread from writing.
 const APPLY_QUOTA: usize = 65_536;
 
-/// Turns of a busy thread between looks at its sockets: 2 ms, in which a blocked one may wait.
+/// Turns of a busy thread between polls: about 2 ms, for which a blocked socket may have to wait.
 const POLL_EVERY: usize = 8;

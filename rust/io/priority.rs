@@ -1,21 +1,21 @@
-//! What the system's scheduler is told of the engine's threads, which may share one core with the host's loop. Both are
-//! wishes: a system that does not know them, or does not grant them, schedules as it always does.
+//! Hints to the system's scheduler for the engine's threads, which may share one core with the host's loop. A system
+//! that does not know a hint, or does not grant it, schedules as usual.
 
 #[cfg(target_os = "linux")]
 use std::mem::size_of;
 
-/// The calling thread works in short turns, and its turn should come soon.
+/// Asks for short time slices, so that the calling thread runs soon after it wakes.
 ///
-/// With the usual slice of some milliseconds it waits for the slice of the thread that runs, and often for the next tick of
-/// the clock, which comes each 1 to 10 ms. One that asks for a shorter slice runs at once, as long as it has used
-/// no more than its part of the core; that part stays what it is (Linux 6.12, `PREEMPT_SHORT`).
+/// With the usual slice of some milliseconds, a thread that wakes waits until the running thread has used up its slice,
+/// and often for the next timer tick, each 1 to 10 ms. A thread with a shorter slice runs at once, if it has used no
+/// more than its share of the core. The share stays the same (Linux 6.12, `PREEMPT_SHORT`).
 pub fn prompt() {
     #[cfg(target_os = "linux")]
     change(|wish| wish.runtime = SLICE_NS);
 }
 
-/// The calling thread interrupts no other when it has something to do; its part of the core stays what it is
-/// (`SCHED_BATCH`, sched(7)).
+/// Makes the calling thread not preempt others when it wakes. Its share of the core stays the same (`SCHED_BATCH`,
+/// sched(7)).
 pub fn patient() {
     #[cfg(target_os = "linux")]
     change(|wish| wish.policy = libc::SCHED_BATCH as u32);
@@ -36,12 +36,13 @@ struct Wish {
     period: u64,
 }
 
-/// Changes what the calling thread has, unless the operator has chosen another policy for the process.
+/// Changes the scheduling of the calling thread, unless the operator has chosen another policy for the process.
 #[cfg(target_os = "linux")]
 fn change(edit: impl FnOnce(&mut Wish)) {
     const SIZE: u32 = size_of::<Wish>() as u32;
     let mut wish = Wish::default();
-    // SAFETY: the kernel writes at most `SIZE` bytes, which `wish` has, and any bytes are integers. 0 is the calling thread.
+    // SAFETY: the kernel writes at most `SIZE` bytes, which `wish` has, and any bytes are integers. 0 is the calling
+    // thread.
     let got = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut wish, SIZE, 0) };
     if got != 0 || wish.policy != libc::SCHED_OTHER as u32 {
         return;
@@ -52,7 +53,7 @@ fn change(edit: impl FnOnce(&mut Wish)) {
     unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wish, 0) };
 }
 
-/// A tenth of a millisecond, the least that there is.
+/// The shortest slice that Linux grants: a tenth of a millisecond.
 #[cfg(target_os = "linux")]
 const SLICE_NS: u64 = 100_000;
 
@@ -82,7 +83,7 @@ mod tests {
         prompt();
         let (policy, nice, slice) = now();
         assert_eq!((policy, nice), (libc::SCHED_OTHER as u32, 3));
-        // An older system does not tell slices.
+        // An older kernel does not report slices.
         assert_eq!(slice, if before.2 == 0 { 0 } else { SLICE_NS });
     }
 

@@ -1,4 +1,4 @@
-//! How newcomers leave that are refused: with an answer, and with time to take it.
+//! How refused newcomers leave: they get an answer, and time to take it.
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -11,12 +11,13 @@ use crate::slots::ConnId;
 use crate::wire::refusal::Refusal;
 
 impl<L: Stream> Newcomers<L> {
-    /// Refuses one without a word, whose link the caller drops: it expects TLS, and has not begun it.
+    /// Refuses a newcomer without an answer, because it expects TLS, which has not begun. The caller drops its link.
     pub(super) fn turn_away(&mut self, id: ConnId, address: Option<IpAddr>, refusal: &Refusal, now_us: u64) {
         self.events.extend(self.report.refused(text_of(address), refusal, now_us));
         self.ids.release(id);
     }
 
+    /// Refuses a newcomer with an answer.
     pub(super) fn deny(
         &mut self,
         id: ConnId,
@@ -30,7 +31,8 @@ impl<L: Stream> Newcomers<L> {
         self.linger(id, peer, now_us);
     }
 
-    /// Waits for the peer to take its answer: when a socket is closed from which not all was read, the peer is reset.
+    /// Waits for the peer to take its answer. If a socket is closed with unread bytes, the kernel resets the
+    /// connection, and the answer is lost.
     pub(super) fn linger(&mut self, id: ConnId, mut peer: Peer<L>, now_us: u64) {
         if !peer.watch(id) {
             return self.ids.release(id);
@@ -41,7 +43,7 @@ impl<L: Stream> Newcomers<L> {
         self.make_room();
     }
 
-    /// Reads what has come after the answer, and throws it away.
+    /// Reads what has come since the answer, and throws it away.
     pub(super) fn drain(&mut self, id: ConnId, mut lingering: Lingering<L>) {
         while lingering.left > 0 {
             match lingering.peer.link.read(&mut self.buffer) {
@@ -57,7 +59,7 @@ impl<L: Stream> Newcomers<L> {
         self.ids.release(id);
     }
 
-    /// Those that are leaving have no place that bounds their number: the oldest goes.
+    /// Ends the oldest newcomers that are leaving, if there are too many. The limits on connections do not count them.
     pub(super) fn make_room(&mut self) {
         while self.leaving > MAX_LEAVING {
             let mut oldest = |row| self.timers.oldest(row, is_live(&mut self.slots));
@@ -67,12 +69,12 @@ impl<L: Stream> Newcomers<L> {
     }
 }
 
-/// Microseconds for a peer that was answered to take the answer and end its side.
+/// Microseconds in which a peer must take its answer and end its side.
 const LINGER_US: u64 = 1_000_000;
 
-/// Bytes that are read of it meanwhile.
+/// The limit on bytes that are read meanwhile.
 pub(super) const LINGER: usize = 256 << 10;
 
-/// Peers that are to take an answer, or are refused and have not asked: half of the descriptors that a server has by default
+/// The limit on refused newcomers that are still connected: half of the descriptors that a process has by default
 /// (1024).
 pub(super) const MAX_LEAVING: usize = 512;

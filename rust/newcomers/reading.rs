@@ -1,4 +1,4 @@
-//! How a newcomer is read until its first request is whole, and what becomes of that.
+//! How a newcomer is read until its first request head is complete, and what the request leads to.
 
 use std::io::ErrorKind;
 use std::mem;
@@ -17,16 +17,16 @@ use crate::wire::websocket_handshake::{self, Upgrade};
 
 /// What a request is.
 enum Decision {
-    /// It asks to come in. All that stands behind the head follows it.
+    /// An upgrade request. The bytes behind the head belong to the connection.
     Ask(RequestHead, Upgrade, Asked),
-    /// Not ours.
+    /// A request that the host answers.
     Http,
-    /// A question of how the server is, and its answer.
+    /// A health check, and its answer.
     Probe(Vec<u8>),
 }
 
 impl<L: Stream> Newcomers<L> {
-    /// Reads until the head is whole, or nothing more is there.
+    /// Reads until the head is complete, or nothing more has come.
     pub(super) fn read(&mut self, id: ConnId, reading: Reading<L>, now_us: u64) {
         if reading.options.is_tls {
             return self.read_header(id, reading, now_us);
@@ -39,7 +39,7 @@ impl<L: Stream> Newcomers<L> {
     fn read_into(&mut self, buffer: &mut [u8], id: ConnId, mut reading: Reading<L>, now_us: u64) {
         loop {
             match reading.peer.link.read(buffer) {
-                // One that ends its side before it has asked wants no answer.
+                // A peer that ends its side before its request is complete wants no answer.
                 Ok(0) => return self.ids.release(id),
                 Ok(read) => match self.hear(id, reading, &buffer[..read], now_us) {
                     Some(unheard) => reading = unheard,
@@ -52,7 +52,7 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// Reads the header of the PROXY protocol, and nothing of the TLS behind it.
+    /// Reads the header of the PROXY protocol, but not the TLS behind it.
     fn read_header(&mut self, id: ConnId, mut reading: Reading<L>, now_us: u64) {
         let mut header = [0; MAX_PROXY_HEADER];
         loop {
@@ -69,7 +69,7 @@ impl<L: Stream> Newcomers<L> {
                 Ok(found) => found,
                 Err(refusal) => return self.turn_away(id, reading.address, &refusal, now_us),
             };
-            // All of it is the header's if that is not whole. Taken, so that the end behind it is seen.
+            // An incomplete header has all of the bytes. They are read, so that the end behind them can be seen.
             let len = found.as_ref().map_or(most, |&(len, _)| len);
             if !reading.peer.link.read(&mut header[come..len]).is_ok_and(|read| read == len - come) {
                 return self.ids.release(id);
@@ -87,7 +87,7 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// The host speaks TLS with it from now on, and feeds what it decrypts.
+    /// Lets the host do the TLS. It feeds the decrypted bytes.
     pub(super) fn begin_tls(&mut self, id: ConnId, mut reading: Reading<L>, now_us: u64) {
         let Ok((peer, fd)) = reading.peer.host(id, &self.host) else { return self.ids.release(id) };
         reading.options.is_tls = false;
@@ -98,21 +98,21 @@ impl<L: Stream> Newcomers<L> {
         self.tell(id);
     }
 
-    /// Something has come by TLS.
+    /// Takes bytes that came by TLS.
     pub(super) fn fed(&mut self, id: ConnId, reading: Reading<L>, bytes: &[u8], now_us: u64) {
         let is_first = reading.received.is_empty();
         let Some(mut reading) = self.hear(id, reading, bytes, now_us) else { return };
         if is_first {
-            // Until now it was the TLS handshake that took its time.
+            // The TLS handshake is over, and the head has its own time.
             reading.due_us = now_us + self.settings.handshake_timeout_us;
             self.add_timer(Row::Head, reading.due_us, id);
         }
         self.put_state(id, State::Reading(reading));
     }
 
-    /// Something has come. Returns the newcomer if its head is not whole.
+    /// Takes bytes. Returns the newcomer if its head is still incomplete.
     pub(super) fn hear(&mut self, id: ConnId, mut reading: Reading<L>, new: &[u8], now_us: u64) -> Option<Reading<L>> {
-        // Mostly all comes at once, and is not copied.
+        // Mostly the whole head comes at once, and is not copied.
         let mut received = mem::take(&mut reading.received);
         let bytes = if received.is_empty() {
             new
@@ -130,7 +130,7 @@ impl<L: Stream> Newcomers<L> {
             }
             Ok(Some(Decision::Ask(head, upgrade, asked))) => {
                 let (bytes, rest) = bytes.split_at(head.len);
-                // The shard says the same of what follows.
+                // The shard reports the bytes behind the head.
                 reading.peer.link.fed(new.len().saturating_sub(rest.len()));
                 let headers = bytes[head.lines].into();
                 let target = self.settings.paths.ours(&bytes[head.target]).unwrap_or_default().into();
@@ -156,10 +156,12 @@ impl<L: Stream> Newcomers<L> {
     fn decide(&mut self, reading: &mut Reading<L>, bytes: &[u8], now_us: u64) -> Result<Option<Decision>, Refusal> {
         let decision = self.decide_anew(reading, bytes, now_us);
         match (&reading.refusal, &decision) {
-            // It was refused when it came: what it asks makes no difference, if it is not how the server is.
+            // It was refused when it was accepted. Only a health check is answered all the same.
             (Some(refusal), Err(_) | Ok(Some(Decision::Ask(..) | Decision::Http))) => Err((**refusal).clone()),
-            // Two readers of one request disagree: it would go back and forth for ever.
-            (None, Ok(Some(Decision::Http))) if reading.is_back => Err(Refusal::bad("it is no upgrade to us")),
+            // The host took this request for an upgrade and the engine does not. It would go back and forth for ever.
+            (None, Ok(Some(Decision::Http))) if reading.is_back => {
+                Err(Refusal::bad("the request is not a valid WebSocket upgrade"))
+            }
             _ => decision,
         }
     }
@@ -193,17 +195,17 @@ impl<L: Stream> Newcomers<L> {
         Ok(Some(Decision::Ask(head, upgrade, asked)))
     }
 
-    /// A proxy has said whom it speaks for.
+    /// Takes the client's address from the header of the PROXY protocol.
     fn reveal(&mut self, reading: &mut Reading<L>, source: Option<SocketAddr>, now_us: u64) -> Result<(), Refusal> {
-        // One that is refused may not be a proxy that is trusted.
+        // A connection that was refused may not come from a trusted proxy.
         let (Some(source), None) = (source, &reading.refusal) else { return Ok(()) };
         let address = source.ip().to_canonical();
         reading.address = Some(address);
-        // One that is a proxy as well says in the head whom it speaks for.
+        // If this address is a trusted proxy too, the request head names the client.
         if self.settings.entry.proxies.trusts(address) { Ok(()) } else { self.locate(reading, address, now_us) }
     }
 
-    /// The address of the client is known.
+    /// Applies the limits for the client's address, once it is known.
     pub(super) fn locate(&mut self, reading: &mut Reading<L>, address: IpAddr, now_us: u64) -> Result<(), Refusal> {
         reading.address = Some(address);
         match &mut reading.peer.place {
@@ -212,6 +214,7 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
+    /// Returns the answer to a health check; none if the path is not one.
     fn probe(&self, path: &[u8]) -> Option<Vec<u8>> {
         match path {
             b"/healthz" => Some(response(200, "ok\n", [])),
@@ -238,6 +241,7 @@ impl<L: Stream> Newcomers<L> {
         self.make_room();
     }
 
+    /// Asks the host whether to accept a newcomer.
     #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
     fn ask(
         &mut self,
@@ -251,7 +255,8 @@ impl<L: Stream> Newcomers<L> {
     ) {
         let Reading { peer, address, .. } = reading;
         let request = Box::new(Request { target, headers, remote, is_secure, is_origin_allowed, subprotocol });
-        // Of one that the host reads, the host says when it ends. One that is watched may have ended before this, unnoticed.
+        // The host reports the end of links that it reads. Other links are watched only after a while; see
+        // [`ANSWER_US`].
         let due_us = if peer.is_hosted { u64::MAX } else { now_us + ANSWER_US };
         if due_us < u64::MAX {
             self.add_timer(Row::Answer, due_us, id);
@@ -261,6 +266,7 @@ impl<L: Stream> Newcomers<L> {
         self.tell(id);
     }
 
+    /// Hands a newcomer to the host.
     fn hand_over(&mut self, id: ConnId, reading: Reading<L>, data: Vec<u8>) {
         let Reading { peer, address, is_secure, .. } = reading;
         let news = Some((peer.link, data, is_secure));
@@ -269,21 +275,22 @@ impl<L: Stream> Newcomers<L> {
     }
 }
 
-/// An address for the log.
+/// Returns an address for the log; "" if there is none.
 pub(super) fn text_of(address: Option<IpAddr>) -> String {
     address.map(|address| address.to_string()).unwrap_or_default()
 }
 
 pub(super) fn late() -> Refusal {
-    Refusal::new(408, "the head did not come in time").over(Limit::HandshakeTimeout)
+    Refusal::new(408, "the request head did not arrive in time").over(Limit::HandshakeTimeout)
 }
 
 fn closing() -> Refusal {
     Refusal::new(503, "the server is shutting down").with("Retry-After: 1")
 }
 
-/// Microseconds in which one that is refused in any case has to ask, to be told why.
+/// Microseconds in which a newcomer that was refused when it was accepted must send its request, to be answered.
 const REFUSED_US: u64 = 1_000_000;
 
-/// Microseconds before one is watched that waits for the host: mostly it is answered earlier, and costs no call.
+/// Microseconds after which a newcomer that waits for the host is watched. Mostly the host answers earlier, which saves
+/// the system call.
 const ANSWER_US: u64 = 100_000;

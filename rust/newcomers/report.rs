@@ -1,4 +1,5 @@
-//! What became of newcomers: counts for the operator, and lines for the log, which peers must not fill.
+//! What became of newcomers: counts for the operator, and lines for the log. The lines have a rate, so that peers
+//! cannot fill the log.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -8,7 +9,7 @@ use crate::limit::{LIMITS, Limit};
 use crate::queues::command::Event;
 use crate::wire::refusal::Refusal;
 
-/// See the module's head.
+/// The counts of newcomers by status and limit, and the rate of log lines.
 #[derive(Debug)]
 pub struct HandshakeReport {
     statuses: BTreeMap<u16, u64>,
@@ -31,12 +32,12 @@ impl Default for HandshakeReport {
 }
 
 impl HandshakeReport {
-    /// How many requests were answered with each status; 101: they were accepted.
+    /// Returns how many requests were answered with each status. 101 stands for accepted ones.
     pub fn statuses(&self) -> &BTreeMap<u16, u64> {
         &self.statuses
     }
 
-    /// How often each limit was passed, in the order of [`LIMITS`].
+    /// Returns how often each limit was passed, in the order of [`LIMITS`].
     pub fn limits(&self) -> &[u64; LIMITS.len()] {
         &self.limits
     }
@@ -51,7 +52,7 @@ impl HandshakeReport {
         }
     }
 
-    /// Counts a refusal. Returns a line for the log, unless there have been too many.
+    /// Counts a refusal. Returns an event for the log, unless there were too many.
     pub(super) fn refused(&mut self, remote: String, refusal: &Refusal, now_us: u64) -> Option<Event> {
         let Refusal { status, reason, limit, .. } = refusal;
         *self.statuses.entry(*status).or_default() += 1;
@@ -65,6 +66,6 @@ impl HandshakeReport {
     }
 }
 
-/// Lines at once, and then in a second.
+/// Log lines at once, and then in each second.
 const LINES: f64 = 50.0;
 const LINES_PER_SECOND: f64 = 1.0;

@@ -1,4 +1,4 @@
-//! What a newcomer is at a time.
+//! The states of a newcomer.
 
 use std::io;
 use std::net::IpAddr;
@@ -24,58 +24,60 @@ pub(super) struct Peer<L> {
     pub(super) link: L,
     pub(super) place: Option<Place>,
     pub(super) is_watched: bool,
-    /// The host reads and writes it.
+    /// Whether the host reads and writes it.
     pub(super) is_hosted: bool,
 }
 
-/// The head of its request is to come.
+/// A newcomer whose request head is incomplete.
 #[derive(Debug)]
 pub(super) struct Reading<L> {
     pub(super) peer: Peer<L>,
     pub(super) address: Option<IpAddr>,
     pub(super) is_secure: bool,
     pub(super) options: ListenerOptions,
-    /// The host had it, and has taken its request for an upgrade to us.
+    /// Whether the host had it, and has given it back because of an upgrade request.
     pub(super) is_back: bool,
-    /// Bytes of the PROXY protocol, which stand before the head.
+    /// The length of the PROXY header, which stands before the request head.
     pub(super) header_len: usize,
-    /// Why it is refused, whatever it asks. It is told once it has asked: an answer to what was not read is lost in the reset
-    /// that follows it.
+    /// The refusal, if it was refused when it was accepted. The answer is sent after its request was read: unread bytes
+    /// would make the kernel reset the connection, and the answer would be lost.
     pub(super) refusal: Option<Box<Refusal>>,
+    /// The bytes that have come.
     pub(super) received: Vec<u8>,
-    /// For the host, which is to speak TLS.
+    /// The descriptor for the host, which does the TLS, until the host has fetched it.
     pub(super) fd: Option<OwnedFd>,
     pub(super) due_us: u64,
 }
 
-/// It waits for the host's answer.
+/// A newcomer that waits for the host's answer.
 #[derive(Debug)]
 pub(super) struct Asking<L> {
     pub(super) peer: Peer<L>,
     pub(super) address: Option<IpAddr>,
-    /// None: the host was told.
+    /// The request, until the host has fetched it.
     pub(super) request: Option<Box<Request>>,
     pub(super) accept_key: [u8; 28],
     pub(super) subprotocol: Option<&'static str>,
+    /// The bytes behind the head.
     pub(super) rest: Vec<u8>,
     pub(super) due_us: u64,
 }
 
-/// It was answered, and is to take the answer.
+/// A newcomer that was answered, and has time to take the answer.
 #[derive(Debug)]
 pub(super) struct Lingering<L> {
     pub(super) peer: Peer<L>,
-    /// Bytes that are read at most.
+    /// Bytes that may still be read.
     pub(super) left: usize,
     pub(super) due_us: u64,
 }
 
-/// It is the host's.
+/// A newcomer that was handed to the host.
 #[derive(Debug)]
 pub(super) struct Handed<L> {
     pub(super) place: Option<Place>,
     pub(super) address: Option<IpAddr>,
-    /// Its link, what has come, and whether it came by TLS. None: the host was told.
+    /// Its link, the bytes that have come, and whether they came by TLS, until the host has fetched them.
     pub(super) news: Option<(L, Vec<u8>, bool)>,
 }
 
@@ -120,7 +122,7 @@ impl<L> Reading<L> {
 }
 
 impl<L: Stream> Peer<L> {
-    /// Watches it, if it has a socket here; false if that fails.
+    /// Watches the socket, unless the host reads it. Returns false if that fails.
     pub(super) fn watch(&mut self, id: ConnId) -> bool {
         self.is_watched = self.is_watched || self.is_hosted || self.link.watch(id).is_ok();
         self.is_watched

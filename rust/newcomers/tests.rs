@@ -1,4 +1,4 @@
-//! What the tests of newcomers stand on: links that record, and an acceptor without a thread.
+//! Helpers for the tests of newcomers: links that record, and an acceptor without a thread.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,7 +12,8 @@ mod tls;
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::leaving::{LINGER, MAX_LEAVING};
@@ -22,13 +23,13 @@ use crate::admission::proxies::Proxies;
 use crate::queues::fair_queue::Credit;
 use crate::wire::prefix::Prefix;
 
-/// The far end of a newcomer, and what was done to the near one.
+/// The client side of a newcomer, with a record of what the engine did.
 #[derive(Debug, Clone, Default)]
 struct Far(Rc<RefCell<Record>>);
 
 #[derive(Debug, Default)]
 struct Record {
-    /// What is to be read, and what comes behind it.
+    /// The bytes to read, and whether the end or a reset follows them.
     given: Vec<u8>,
     is_ended: bool,
     is_reset: bool,
@@ -41,7 +42,7 @@ struct Record {
     is_closed: bool,
 }
 
-/// The near end.
+/// The link of a newcomer.
 #[derive(Debug)]
 struct Near(Far);
 
@@ -64,7 +65,7 @@ impl Far {
         self.0.borrow_mut().is_reset = true;
     }
 
-    /// The first line of what it was answered.
+    /// The first line of the answer.
     fn answer(&self) -> String {
         let record = self.0.borrow();
         String::from_utf8_lossy(&record.answer).lines().next().unwrap_or_default().into()
@@ -154,12 +155,12 @@ impl Drop for Near {
     }
 }
 
-/// Newcomers, and the clock that they live by.
+/// Newcomers, and a clock that the test sets.
 struct Gate {
     newcomers: Newcomers<Near>,
     admission: Admission,
     now_us: u64,
-    /// Newcomers that were announced, and those that have gone since.
+    /// Newcomers that were announced, and those whose end was announced.
     announced: Vec<ConnId>,
     gone: Vec<ConnId>,
     lines: Vec<(u16, u64)>,
@@ -193,7 +194,7 @@ impl Gate {
         self.listen();
     }
 
-    /// Tells it that something has come, if it is watched.
+    /// Announces that a newcomer can be read, if it is watched.
     fn wake(&mut self, far: &Far, is_gone: bool) {
         if let Some(id) = far.watched().filter(|_| !far.is_closed()) {
             self.newcomers.ready(id, is_gone, self.now_us);
@@ -224,7 +225,7 @@ impl Gate {
         self.announced.remove(0)
     }
 
-    /// An upgrade request has come, and the host was told.
+    /// Lets an upgrade request come and be announced.
     fn ask(&mut self) -> (Far, ConnId) {
         let far = Far::says(&upgrade("/", ""));
         self.arrive(&far);

@@ -1,4 +1,4 @@
-//! When something is to be done about newcomers. Each kind of wait has one length, so that its timers stand in a row.
+//! The timers of newcomers. All waits of one kind have the same length, so the timers of each kind are in order.
 
 use std::collections::VecDeque;
 
@@ -7,35 +7,35 @@ use crate::slots::ConnId;
 /// A kind of wait.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Row {
-    /// For a request head.
+    /// For the request head.
     Head,
-    /// The same, of one that is refused in any case.
+    /// For the request head of a newcomer that was refused when it was accepted.
     Refused,
-    /// For the peer to take a refusal.
+    /// For the peer to take its answer.
     Linger,
-    /// For the host's answer, before the peer is watched.
+    /// For the host's answer, until the peer is watched.
     Answer,
 }
 
-/// Timers, and some that stand no more.
+/// The timers, some of which may no longer count.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     rows: [VecDeque<(u64, ConnId)>; 4],
 }
 
 impl Timers {
-    /// Adds a timer that is due after all others of its row. `is_live` says of a timer whether it still stands.
+    /// Adds a timer that is due after all others of its row. `is_live` says whether a timer still counts.
     pub(super) fn add(&mut self, row: Row, due_us: u64, id: ConnId, mut is_live: impl FnMut(ConnId, u64) -> bool) {
         let row = &mut self.rows[row as usize];
         if row.len() == row.capacity() {
-            // Before it grows, what stands no more is forgotten.
+            // Timers that no longer count are removed before the row grows.
             row.retain(|&(due_us, id)| is_live(id, due_us));
             row.reserve(row.len().max(MIN));
         }
         row.push_back((due_us, id));
     }
 
-    /// Takes a timer that is due; none is: when the next will be.
+    /// Takes a timer that is due. If none is, the error says when the next will be.
     pub(super) fn due(
         &mut self,
         now_us: u64,
@@ -70,5 +70,5 @@ impl Timers {
     }
 }
 
-/// Timers of a row before it is looked through.
+/// The timers of a row before it is searched for timers that no longer count.
 const MIN: usize = 64;

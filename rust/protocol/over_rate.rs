@@ -1,8 +1,8 @@
-//! A message of a session that is over its rate: what the engine has to know of it to refuse it, read from its bytes, and the
+//! Refuses a session's message that is over its rate: reads what the refusal needs from the message, and builds the
 //! answer. Pure.
 //!
-//! The payload is not looked at. What is no envelope, or one whose fields are not all right, is left to the host, which says
-//! what is wrong: whatever is read here, the host would read as well, and alike.
+//! The payload is skipped. A message that is not a valid envelope goes to the host, which answers with the error. So
+//! whatever is read here, the host would read with the same result.
 
 use std::fmt;
 use std::io::Cursor;
@@ -17,25 +17,25 @@ use crate::wire::table::{error_code, kind};
 /// A message over its rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Surplus {
-    /// It is about the link alone: it is not counted, and over the rate it is not answered.
+    /// A `ping` or `pong`, which is about the link alone. It is not counted, and over the rate it is not answered.
     AboutLink,
-    /// It counts, and is refused.
+    /// Every other message. It is counted and refused.
     Refused(Refused),
 }
 
-/// What an answer says of the message that it is to.
+/// A refused message, as far as the answer needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Its id; none: it has none.
+    /// Its id, if it has one.
     pub id: Option<Box<str>>,
-    /// The room it is about.
+    /// Its room, if it names one.
     pub room: Option<Box<str>>,
-    /// It is about the connection itself, and so is the answer.
+    /// Whether it is about the connection itself (`token`). Then the answer goes before messages that wait.
     pub is_urgent: bool,
 }
 
 impl Surplus {
-    /// Reads a message; none: the host has to.
+    /// Reads a message; none if it is left to the host.
     pub fn read(envelope: &[u8], codec: Codec) -> Option<Self> {
         match codec {
             Codec::Raw => None,
@@ -55,7 +55,8 @@ impl Surplus {
 }
 
 impl Refused {
-    /// The error `rate_limited` of docs/protocol.md, to try again in `wait_us`, as an envelope without what stands around it.
+    /// Builds the error `rate_limited` of docs/protocol.md: an envelope without its frame. It tells the client to try
+    /// again in `wait_us`.
     pub fn answer(&self, codec: Codec, id: &str, ts_ms: u64, wait_us: u64) -> Vec<u8> {
         let wait_ms = wait_us.div_ceil(1000).min(LONGEST_MS);
         let code = error_code::RATE_LIMITED;
@@ -102,7 +103,7 @@ impl<'de> Visitor<'de> for Fields {
                     require(label.is_none() && fits(&name, ID_MAX))?;
                     label = Some(name);
                 }
-                // Of a field that comes twice the last counts. The host sees to that.
+                // A field that comes twice is left to the host, where the last one counts.
                 "id" => {
                     require(id.is_none())?;
                     id = Some(map.next_value::<Option<Text>>()?);
@@ -122,18 +123,18 @@ impl<'de> Visitor<'de> for Fields {
         require(has_right(&id, ID_MAX) && has_right(&room, NAME_MAX))?;
         match &*label.ok_or_else(wrong)? {
             kind::PING | kind::PONG => Ok(Surplus::AboutLink),
-            // What of these counts, and how they are answered, is a matter of what they say.
+            // Whether these are counted, and how they are answered, depends on their payload, which is not read here.
             kind::RECEIVED | kind::WELCOME | kind::WINDOW => Err(wrong()),
             label => Ok(Surplus::Refused(Refused { id, room, is_urgent: label == kind::TOKEN })),
         }
     }
 }
 
-/// Levels of lists and maps in MessagePack, which is read by recursion. More than any payload may have by default; a
-/// document of JSON is skipped without recursion.
+/// The limit on levels of lists and maps in MessagePack, which is read with recursion. It is more than a payload may
+/// have by default. JSON is skipped without recursion.
 const DEPTH: usize = 128;
 
-/// Milliseconds that a client is told to wait at most: 30 years, as where the host says it.
+/// The limit on the milliseconds that a client is told to wait: 30 years, as in the host's answers.
 const LONGEST_MS: u64 = 1_000_000_000_000;
 
 #[cfg(test)]
@@ -142,7 +143,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read of a document by either codec, which must agree.
+    /// What is read of a document. Both codecs must agree.
     fn read(document: &Value) -> Option<Surplus> {
         let json = Surplus::read(document.to_string().as_bytes(), Codec::Json);
         let msgpack = Surplus::read(&rmp_serde::to_vec(document).unwrap(), Codec::Msgpack);
@@ -220,7 +221,7 @@ mod tests {
             assert_eq!(Surplus::read(wrong, Codec::Msgpack), None);
         }
         assert_eq!(Surplus::read(br#"{"type":"own"}"#, Codec::Raw), None);
-        // However deep it is, a payload of JSON takes no stack.
+        // A payload of JSON takes no stack, however deep it is.
         let deep = format!(r#"{{"type":"own","payload":{}{}}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
         assert_eq!(Surplus::read(deep.as_bytes(), Codec::Json), refused(None, None, false));
     }

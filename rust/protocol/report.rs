@@ -1,8 +1,8 @@
-//! What a client reports of what has come, and of what its application has taken: the message `received` of
-//! docs/protocol.md, read from its bytes. Pure.
+//! Reads a client's report, the message `received` of docs/protocol.md: how many messages have come, and what the
+//! application has taken. Pure.
 //!
-//! Only a report that is right in every field is read. With any other the host decides, which says what is wrong: so
-//! whatever is read here, the host would read as well, and alike.
+//! Only a report with no error in any field is read here. Every other goes to the host, which answers with the error.
+//! So whatever is read here, the host would read with the same result.
 
 use std::fmt;
 use std::io::Cursor;
@@ -17,9 +17,9 @@ use crate::wire::table::{kind, limit};
 /// A report.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Counted messages that have come.
+    /// The number of counted messages that have come.
     pub count: u64,
-    /// What the application has taken, by room; none: this client does not say.
+    /// What the application has taken, by room; none if the client does not report it.
     pub taken: Option<Vec<RoomReport>>,
 }
 
@@ -28,14 +28,14 @@ pub struct Report {
 pub struct RoomReport {
     /// The room's name.
     pub room: Box<str>,
-    /// All of the room among the session's first so many counted messages.
+    /// The application has taken all messages of the room among the session's first `count` counted messages.
     pub count: u64,
-    /// When the newest message that it has taken was published, in milliseconds since 1970; none: not said.
+    /// When the newest message taken was published, in milliseconds since 1970; none if the client does not say.
     pub ts_ms: Option<u64>,
 }
 
 impl Report {
-    /// Reads a report; none: it is not one that is right.
+    /// Reads a report; none if the envelope is not a valid one.
     pub fn read(envelope: &[u8], codec: Codec) -> Option<Self> {
         match codec {
             Codec::Raw => None,
@@ -52,7 +52,7 @@ impl Report {
         }
     }
 
-    /// How many reports it counts as.
+    /// Returns the number of reports that the rate limit counts it as.
     pub fn weight(&self) -> usize {
         self.taken.as_ref().map_or(1, |taken| taken.len().div_ceil(ROOMS_FOR_ONE).max(1))
     }
@@ -98,7 +98,7 @@ impl<'de> Visitor<'de> for Payload {
     type Value = Report;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a count, and perhaps what was taken")
+        f.write_str("a map with count and optionally taken")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Report, A::Error> {
@@ -123,14 +123,14 @@ impl<'de> Visitor<'de> for Rooms {
     type Value = Vec<RoomReport>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("rooms")
+        f.write_str("a map of rooms")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<RoomReport>, A::Error> {
         let (mut rooms, mut names) = (Vec::new(), FxHashSet::default());
         while let Some(Text(room)) = map.next_key()? {
             let (count, ts_ms) = map.next_value_seed(Map(One))?;
-            // Of a name that comes twice the last counts. The host sees to that.
+            // A name that comes twice is left to the host, where the last one counts.
             require(fits(&room, NAME_MAX) && rooms.len() < ROOMS_MAX && names.insert(room.clone()))?;
             rooms.push(RoomReport { room, count, ts_ms });
         }
@@ -144,7 +144,7 @@ impl<'de> Visitor<'de> for One {
     type Value = (u64, Option<u64>);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("what was taken of a room")
+        f.write_str("a map with count and optionally ts")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for One {
     }
 }
 
-/// A map, and nothing that stands for one.
+/// A map. Serde would also read a struct from a list.
 struct Map<V>(V);
 
 impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Map<V> {
@@ -171,7 +171,7 @@ impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Map<V> {
     }
 }
 
-/// The same, or null.
+/// A value or null.
 struct Nullable<S>(S);
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Nullable<S> {
@@ -202,7 +202,7 @@ impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
     }
 }
 
-/// What the protocol does not know, of so many levels at most.
+/// A field that the protocol does not define. It is skipped, if it has at most this many levels.
 struct Unknown(usize);
 
 impl Unknown {
@@ -267,150 +267,14 @@ fn number<E: de::Error>(number: u64) -> Result<u64, E> {
     require(number <= limit::SEQ_MAX).map(|()| number)
 }
 
-/// Rooms of one report. A client is in 128 by its own wish, and its application may have joined more for it.
+/// The limit on rooms in one report. A client may join 128 rooms itself, and the server may join it to more.
 const ROOMS_MAX: usize = limit::TAKEN_ROOMS;
 
-/// Rooms that one report may name and count as one: with more, each of them costs as much as the report itself.
+/// Rooms for which a report counts as one more. So many rooms cost as much as a report without any.
 const ROOMS_FOR_ONE: usize = limit::REPORT_ROOMS;
 
-/// Levels of what the protocol does not know, and nobody needs.
+/// The limit on levels of fields that the protocol does not define. It bounds the recursion.
 const DEPTH: usize = 16;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-
-    /// The report of a document by either codec, which must agree.
-    fn read(document: &Value) -> Option<Report> {
-        let json = Report::read(document.to_string().as_bytes(), Codec::Json);
-        let msgpack = Report::read(&rmp_serde::to_vec(document).unwrap(), Codec::Msgpack);
-        assert_eq!(json, msgpack, "{document}");
-        json
-    }
-
-    fn with(payload: Value) -> Value {
-        json!({"type": "received", "payload": payload})
-    }
-
-    fn taken(room: &str, count: u64, ts_ms: Option<u64>) -> RoomReport {
-        RoomReport { room: room.into(), count, ts_ms }
-    }
-
-    #[test]
-    fn a_count_and_what_was_taken_room_by_room() {
-        assert_eq!(read(&with(json!({"count": 3}))), Some(Report { count: 3, taken: None }));
-        assert_eq!(read(&with(json!({"count": 3, "taken": null}))), Some(Report { count: 3, taken: None }));
-        assert_eq!(read(&with(json!({"count": 0, "taken": {}}))), Some(Report { count: 0, taken: Some(vec![]) }));
-        let payload =
-            json!({"count": 9, "taken": {"a.1": {"count": 5, "ts": 40}, "b": {"count": i64::MAX, "ts": null}}});
-        let rooms = vec![taken("a.1", 5, Some(40)), taken("b", i64::MAX as u64, None)];
-        assert_eq!(read(&with(payload)), Some(Report { count: 9, taken: Some(rooms) }));
-    }
-
-    #[test]
-    fn what_else_an_envelope_may_have_changes_nothing() {
-        let payload = json!({"count": 3, "more": [1, {"count": 4}]});
-        let document = json!({"id": "1", "re": null, "room": "ü".repeat(255), "key": "k", "encoding": null,
-            "other": {"payload": 1}, "payload": payload, "type": "received"});
-        assert_eq!(read(&document).map(|report| report.count), Some(3));
-        let spaced = br#" { "type" : "rec\u0065ived" , "payload" : { "count" : 3 } } "#;
-        assert_eq!(Report::read(spaced, Codec::Json).map(|report| report.count), Some(3));
-    }
-
-    #[test]
-    fn whatever_is_wrong_is_left_to_the_host() {
-        let names: serde_json::Map<_, _> =
-            (0..=ROOMS_MAX).map(|name| (name.to_string(), json!({"count": 1}))).collect();
-        for payload in [
-            json!(null),
-            json!([3]),
-            json!(3),
-            json!({}),
-            json!({"count": "1"}),
-            json!({"count": -1}),
-            json!({"count": 1.0}),
-            json!({"count": true}),
-            json!({"count": 1_u64 << 63}),
-            json!({"count": null}),
-            json!({"count": 1, "taken": 1}),
-            json!({"count": 1, "taken": [["b", {"count": 1}]]}),
-            json!({"count": 1, "taken": {"b": 1}}),
-            json!({"count": 1, "taken": {"b": {}}}),
-            json!({"count": 1, "taken": {"b": [1]}}),
-            json!({"count": 1, "taken": {"b": {"count": 1, "ts": -1}}}),
-            json!({"count": 1, "taken": {"b": {"count": 1, "ts": 0.5}}}),
-            json!({"count": 1, "taken": {"": {"count": 1}}}),
-            json!({"count": 1, "taken": {"n".repeat(256): {"count": 1}}}),
-            json!({"count": 1, "taken": names}),
-        ] {
-            assert_eq!(read(&with(payload.clone())), None, "{payload}");
-        }
-        let right = json!({"count": 1});
-        for document in [
-            json!(["received", right]),
-            json!({"type": "received"}),
-            json!({"payload": right}),
-            json!({"type": "join", "payload": right}),
-            json!({"type": 1, "payload": right}),
-            json!({"type": "received", "payload": right, "id": ""}),
-            json!({"type": "received", "payload": right, "id": 1}),
-            json!({"type": "received", "payload": right, "re": "x".repeat(65)}),
-            json!({"type": "received", "payload": right, "room": "ü".repeat(256)}),
-            json!({"type": "received", "payload": right, "encoding": "base64"}),
-        ] {
-            assert_eq!(read(&document), None, "{document}");
-        }
-    }
-
-    #[test]
-    fn what_a_document_of_json_cannot_be_either() {
-        for text in [
-            r#"{"type":"received","payload":{"count":1}}x"#,
-            r#"{"type":"received","payload":{"count":1}"#,
-            r#"{"type":"received","type":"join","payload":{"count":1}}"#,
-            r#"{"type":"received","payload":{"count":1},"payload":{"count":2}}"#,
-            r#"{"type":"received","payload":{"count":1,"taken":{},"taken":{}}}"#,
-            r#"{"type":"received","payload":{"count":1,"taken":{"a":{"count":1},"a":{"count":1}}}}"#,
-            r#"{"type":"received","payload":{"count":01}}"#,
-            r#"{"type":"received","payload":{"count":1e2}}"#,
-        ] {
-            assert_eq!(Report::read(text.as_bytes(), Codec::Json), None, "{text}");
-        }
-        assert_eq!(Report::read(br#"{"type":"received","payload":{"count":1}}"#, Codec::Raw), None);
-    }
-
-    #[test]
-    fn what_a_document_of_messagepack_cannot_be_either() {
-        let right = b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\x01";
-        assert!(Report::read(right, Codec::Msgpack).is_some());
-        for wrong in [
-            &[&right[..], b"\x00"].concat()[..],
-            &right[..right.len() - 1],
-            // Bytes instead of a text, as a value and as a key.
-            b"\x82\xa4type\xc4\x08received\xa7payload\x81\xa5count\x01",
-            b"\x82\xa4type\xa8received\xa7payload\x81\xc4\x05count\x01",
-            b"\x82\xa4type\xa8received\xa7payload\x82\xa5count\x01\xa5taken\x81\xc4\x01a\x81\xa5count\x01",
-            // No UTF-8.
-            b"\x82\xa4type\xa8received\xa7payload\x82\xa5count\x01\xa5taken\x81\xa1\xff\x81\xa5count\x01",
-            // A number of floating point, and an extension.
-            b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\xca\x3f\x80\x00\x00",
-            b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\xd4\x01\x01",
-        ] {
-            assert_eq!(Report::read(wrong, Codec::Msgpack), None, "{wrong:x?}");
-        }
-        let deep =
-            [&b"\x83\xa4type\xa8received\xa1x"[..], &[0x91; 100_000], b"\xc0\xa7payload\x81\xa5count\x01"].concat();
-        assert_eq!(Report::read(&deep, Codec::Msgpack), None);
-        let (open, close) = ("[".repeat(100), "]".repeat(100));
-        let deep = format!(r#"{{"type":"received","x":{open}{close},"payload":{{"count":1}}}}"#);
-        assert_eq!(Report::read(deep.as_bytes(), Codec::Json), None);
-    }
-
-    #[test]
-    fn one_that_names_many_rooms_counts_as_several() {
-        let weight = |rooms| Report { count: 1, taken: Some(vec![taken("r", 1, None); rooms]) }.weight();
-        assert_eq!([0, 1, 16, 17, 1024].map(weight), [1, 1, 1, 2, 64]);
-        assert_eq!(Report::default().weight(), 1);
-    }
-}
+mod tests;

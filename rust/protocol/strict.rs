@@ -1,5 +1,5 @@
-//! How the engine reads what a client writes in an envelope: fields that are right, or nothing. Pure. The host reads what is
-//! left to it, and says what is wrong.
+//! How the engine reads the fields of an envelope that a client wrote: all of them are valid, or the message is left to
+//! the host, which answers with the error. Pure.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::wire::table::limit;
 
-/// A text. MessagePack's bytes are none, even if they are UTF-8.
+/// A text. MessagePack's binary type is refused, even if it holds UTF-8.
 #[derive(Debug)]
 pub struct Text(pub Box<str>);
 
@@ -36,18 +36,18 @@ pub fn fits(text: &str, most: usize) -> bool {
     !text.is_empty() && (text.len() <= most || text.chars().count() <= most)
 }
 
-/// Refuses to read unless something is right.
+/// Fails unless `is_right`.
 pub fn require<E: de::Error>(is_right: bool) -> Result<(), E> {
     if is_right { Ok(()) } else { Err(wrong()) }
 }
 
-/// What is wrong the host finds out.
+/// The error of every message that is left to the host. It is never shown, so it does not say what is wrong.
 pub fn wrong<E: de::Error>() -> E {
-    E::custom("not what the engine reads")
+    E::custom("the message is left to the host")
 }
 
-/// Characters of an id.
+/// The limit on characters of an id.
 pub const ID_MAX: usize = limit::ID_MAX;
 
-/// Characters of a name of a room or a key.
+/// The limit on characters of a room's name or a key.
 pub const NAME_MAX: usize = limit::ROOM_MAX;

@@ -14,11 +14,12 @@ pub struct Received<'a> {
     pub is_text: bool,
     /// How many microseconds the client should wait, if the message came too fast and has to be refused.
     pub wait_us: Option<u64>,
-    /// It stands for messages that were refused already, and has no payload: how many they were, and their bytes.
+    /// The number of messages that were refused already, and their bytes, if the item stands for such. It has no
+    /// payload.
     pub refused: Option<(usize, usize)>,
 }
 
-/// Messages in their order.
+/// The messages of one read, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     bytes: Vec<u8>,
@@ -42,8 +43,8 @@ impl Batch {
         self.marks.push(Mark { end: self.bytes.len(), is_text, wait_us, refused });
     }
 
-    /// Adds a message of so many bytes that was refused already. Such as follow each other are one item here; returns
-    /// whether this is a new one.
+    /// Adds a message of `size` bytes that was refused already. Such messages in a row are one item. Returns whether
+    /// this one begins a new item.
     pub fn refuse(&mut self, size: usize) -> bool {
         if let Some(Mark { refused: Some((count, bytes)), .. }) = self.marks.last_mut() {
             (*count, *bytes) = (*count + 1, *bytes + size);

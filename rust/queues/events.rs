@@ -59,7 +59,7 @@ impl Events {
         let mut is_loud = false;
         for event in events {
             match event.refused() {
-                // The host has nothing to do but count them: it does so when it is awake, or for some at once.
+                // The host only counts refused messages, which is not worth waking it for a few.
                 Some(count) => inner.refused += count,
                 None => is_loud = true,
             }
@@ -118,7 +118,8 @@ impl Events {
     }
 }
 
-/// Refused messages that do not wake the host. A session is told of every 32 messages of its own that they have come.
+/// Refused messages that wake the host. It is less than 32, the number of own messages after which a session is told
+/// that they have come.
 const QUIET: usize = 16;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! What waits for the host: events, and the messages of clients, with credit for each connection and a fair order.
+//! What waits for the host: events, and the messages of clients, in a fair order and with credit for each connection.
 //!
-//! A connection has so many messages and bytes on their way; then nothing more is read from it until the host has handled
-//! some. Connections with something waiting take turns, so that a flood of one delays the others by a few messages. Who had
-//! nothing on its way goes before those that always have, three times of four.
+//! Credit limits the messages and bytes that a connection may have on their way. Once it is used up, the connection is
+//! not read until the host has handled some. Connections with waiting messages take turns, so that a flood of one
+//! delays the others by a few messages. In three turns of four, a connection that had nothing on its way goes first.
 //!
 //! What the host has taken counts as handled when it asks for more. Pure: no threads, no descriptor.
 
@@ -15,48 +15,51 @@ use crate::queues::batch::{Messages, Piece};
 use crate::queues::command::Event;
 use crate::slots::ConnId;
 
-/// How much may be on its way to the host.
+/// The limits on what is on its way to the host.
 #[derive(Debug, Clone, Copy)]
 pub struct Credit {
     /// Messages of one connection.
     pub messages: usize,
-    /// Bytes of the same.
+    /// Bytes of one connection.
     pub bytes: usize,
-    /// Bytes of all connections, with what the host holds of theirs. Beyond it only those go on that have none.
+    /// Bytes of all connections, with those that the host holds. Over this limit, a connection is read only while it
+    /// has nothing on its way.
     pub total: usize,
 }
 
-/// See the module's head.
+/// The queue to the host, without its lock.
 #[derive(Debug)]
 pub struct FairQueue {
     credit: Credit,
-    /// What waits behind no message.
+    /// Events that wait behind no message.
     events: Vec<Event>,
-    /// Newcomers of which there is something to say, and those of them that have not gone since.
+    /// Newcomers with news for the host, in order. Those that have gone since may still stand here, but not in `there`.
     newcomers: VecDeque<ConnId>,
     there: FxHashSet<ConnId>,
     links: FxHashMap<ConnId, Waiting>,
-    /// Links with something that waits; each stands in one of them, once: those that had nothing on their way, and others.
+    /// Links with waiting messages; each stands once in one of the two. `fresh` has those that had nothing on their
+    /// way.
     fresh: VecDeque<ConnId>,
     ring: VecDeque<ConnId>,
     turns: usize,
-    /// What the host has taken and may not have handled: links, messages, bytes.
+    /// What the host has taken and may not have handled yet: link, messages and bytes.
     given: Vec<(ConnId, usize, usize)>,
+    /// Bytes of all messages that are on their way.
     bytes: usize,
     /// Bytes that the host holds, as it last said.
     held: usize,
 }
 
-/// What waits of one link.
+/// The messages of one link that are on their way.
 #[derive(Debug)]
 struct Waiting {
-    /// The connection, as the shard knows it.
+    /// The id under which the shard keeps the connection.
     conn: ConnId,
     items: VecDeque<Item>,
-    /// Messages on their way, and their bytes.
+    /// The number of messages on their way, and their bytes. Some of them may be with the host.
     messages: usize,
     bytes: usize,
-    /// Its shard was told that it has no credit left.
+    /// Whether the shard was told that the credit is used up.
     is_full: bool,
 }
 
@@ -67,7 +70,7 @@ enum Item {
 }
 
 impl FairQueue {
-    /// Nothing waits.
+    /// Creates an empty queue.
     pub fn new(credit: Credit) -> Self {
         Self {
             credit,
@@ -84,23 +87,23 @@ impl FairQueue {
         }
     }
 
-    /// Whether there is nothing to take, and all that was taken counts as handled.
+    /// Whether there is nothing to take, and everything that was taken counts as handled.
     pub fn is_empty(&self) -> bool {
         let Self { events, there, ring, fresh, given, .. } = self;
         events.is_empty() && there.is_empty() && ring.is_empty() && fresh.is_empty() && given.is_empty()
     }
 
-    /// Bytes of messages that are on their way.
+    /// Returns the bytes of messages that are on their way.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Adds what has happened. Connections that have no credit left are added to `full`; they are to be read again when
-    /// [`Self::take`] names them.
+    /// Adds an event. A connection that has used up its credit is added to `full`, and must not be read until
+    /// [`Self::take`] names it.
     pub fn push(&mut self, event: Event, full: &mut Vec<ConnId>) {
         match event {
             Event::Messages { conn, of, messages } => self.push_messages(conn, of, messages, full),
-            // One that is told of twice is asked once what there is to say.
+            // A newcomer with two pieces of news is announced once: the host asks for all of them.
             Event::Newcomer { conn } => {
                 if self.there.insert(conn) {
                     self.newcomers.push_back(conn);
@@ -114,7 +117,7 @@ impl FairQueue {
         }
     }
 
-    /// Those that have gone keep no memory, however long nobody asks for the others.
+    /// Frees the places of newcomers that have gone, so that they take no memory while the host is busy.
     fn forget_newcomers(&mut self) {
         if self.newcomers.len() > 2 * self.there.len() + GONE {
             self.newcomers.retain(|conn| self.there.contains(conn));
@@ -141,9 +144,9 @@ impl FairQueue {
         }
     }
 
-    /// Takes all events that wait behind no message, a few newcomers, and about `most` messages, of [`TAKEN`] bytes or a
-    /// little more; a few of each link and then of the next. What was taken before counts as handled. The host holds `held`
-    /// bytes of messages.
+    /// Takes all events that wait behind no message, a few newcomers, and about `most` messages, with hardly more than
+    /// `TAKEN` bytes: a few of one link and then of the next. What was taken before counts as handled. The host holds
+    /// `held` bytes of messages.
     ///
     /// Connections that have credit again are added to `again`.
     pub fn take(&mut self, most: usize, held: usize, again: &mut Vec<ConnId>) -> Vec<Event> {
@@ -156,7 +159,7 @@ impl FairQueue {
             && let Some(link) = self.next()
         {
             let Some(waiting) = self.links.get_mut(&link) else { continue };
-            // While all that wait send much, larger shares are as fair, and cost less.
+            // If all links that wait send much, larger shares are as fair and cost less.
             let share = if self.fresh.is_empty() { SHARE.max(most / 4) } else { SHARE };
             let (messages, last) = waiting.pop(share);
             let is_done = waiting.items.is_empty();
@@ -176,7 +179,9 @@ impl FairQueue {
                 self.links.remove(&link);
             }
         }
-        for _ in 0..(most / NEWCOMER).clamp(1, NEWCOMERS) {
+        // Newcomers delay messages, so they are few only if there are messages.
+        let newcomers = if count == 0 { NEWCOMERS } else { (most / NEWCOMER).clamp(1, NEWCOMERS) };
+        for _ in 0..newcomers {
             let Some(conn) = self.next_newcomer() else { break };
             taken.push(Event::Newcomer { conn });
         }
@@ -246,29 +251,30 @@ impl Waiting {
     }
 }
 
-/// What messages cost while they wait.
+/// The bytes that messages are charged while they are on their way.
 fn cost(messages: usize, size: usize) -> usize {
     size + messages * OVERHEAD
 }
 
-/// One turn in so many is of those that always have something.
+/// Every fourth turn serves a link that already had messages on their way, so that new ones cannot starve it.
 const OTHERS: usize = 4;
 
-/// Newcomers that the host is told of at once, at most, and as how many messages each of them counts: those who are in must not
-/// wait for all of those who want to be.
+/// The limit on newcomers in one batch, so that messages of clients do not wait for a rush of newcomers.
 const NEWCOMERS: usize = 4;
+
+/// The messages that one newcomer counts as, of those that the host asks for. It counts only if there are messages.
 const NEWCOMER: usize = 8;
 
-/// Newcomers that have gone and still stand in the queue, besides as many as have not.
+/// Places in the queue that newcomers may keep after they have gone, besides one for each newcomer that has not.
 const GONE: usize = 64;
 
-/// Messages of one link before those of the next, while some wait that had nothing.
+/// Messages of one link before those of the next, while links wait that had nothing on their way.
 const SHARE: usize = 8;
 
-/// Bytes that are taken at once.
+/// The limit on bytes in one batch; the last share may pass it.
 const TAKEN: usize = 1 << 20;
 
-/// Bytes of memory for a message besides its own.
+/// Bytes of memory that a message takes besides its payload.
 const OVERHEAD: usize = 64;
 
 #[cfg(test)]

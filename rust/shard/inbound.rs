@@ -1,5 +1,5 @@
-//! The reading side of one connection, from bytes to what counts of them: messages within their rates, control frames,
-//! the end. Pure: no socket, and the clock is an argument.
+//! The reading side of one connection: from bytes to messages, control frames, reports and violations, with the rate
+//! limits. Pure: no socket, and the clock is an argument.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,71 +13,71 @@ use crate::shard::rate_limit::{PING_WEIGHT, RateLimits, RateSettings, Rates};
 use crate::wire::decoder::{self, Decoder, Limits, Violation};
 use crate::wire::table::close_code;
 
-/// What all clients may send.
+/// The limits on what clients send.
 #[derive(Debug, Clone)]
 pub struct InboundSettings {
-    /// Sizes of messages.
+    /// The limits on the sizes of messages.
     pub limits: Limits,
-    /// How fast they may come.
+    /// The rates.
     pub rates: RateSettings,
-    /// Microseconds from the beginning of a message to its end.
+    /// Microseconds that a message may take to arrive, besides the time for its bytes at `min_rate`.
     pub message_timeout_us: u64,
-    /// Bytes a second of a message that take as much more time.
+    /// Bytes a second. A large message has the time that its bytes take at this rate.
     pub min_rate: u64,
-    /// Rates are only counted, not enforced.
+    /// Whether rates are only counted and not enforced.
     pub dry_run: bool,
 }
 
-/// What one read has brought.
+/// The result of one read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ReadOutcome {
-    /// What has come, in its order.
+    /// The items, in the order in which they came.
     pub items: Vec<Item>,
-    /// The messages.
+    /// The messages that the items count.
     pub batch: Batch,
 }
 
-/// What has come.
+/// Something that came with a read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Item {
-    /// The next messages of the batch, so many.
+    /// This many messages: the next ones of the batch.
     Messages(usize),
-    /// A report of a session that is right. Any other is a message: the host says what is wrong.
+    /// A valid report of a session. An invalid one is a message, and the host says what is wrong.
     Report(Report),
-    /// A message that is over its rate, to be refused: what the answer says of it, and after how many microseconds it may come
-    /// again. It stands in the batch as well, so that the host counts it in its place.
+    /// A message over its rate, to be refused: what the answer needs of it, and the microseconds until it may be sent
+    /// again. The batch notes it too, so that the host counts it in order.
     Refused(Refused, u64),
-    /// A ping that is to be answered.
+    /// A ping to answer.
     Ping(Box<[u8]>),
     /// A pong.
     Pong(Box<[u8]>),
     /// The close frame.
     Close(Option<u16>, Box<str>),
-    /// The client broke a rule, or goes on and on: its connection must be failed.
+    /// The client broke a rule, or kept sending over its rate. The connection must be failed.
     Broke(Violation),
-    /// A limit was passed, which is counted.
+    /// A limit was passed, to be counted.
     Passed(Limit),
 }
 
-/// See the module's head.
+/// The decoder and the rate limits of one connection.
 #[derive(Debug)]
 pub struct Inbound {
     decoder: Decoder,
     rates: Arc<Rates>,
     limits: RateLimits,
-    /// A session can be told that it is too fast, and reports what it has received.
+    /// The codec of a session. Only sessions send reports, and are told that they send too fast.
     session: Option<Codec>,
-    /// The newest probe that was answered. Payloads of probes rise, and nobody else can make them.
+    /// The newest probe that was answered. Payloads of probes rise, and a client cannot make them up.
     answered: Box<[u8]>,
-    /// Since when a message is coming.
+    /// When the incomplete message began.
     begun_us: Option<u64>,
-    /// Until when nothing should be read.
+    /// Until when nothing should be read, because the client sends too fast.
     slowed_until_us: u64,
     is_over: bool,
 }
 
 impl Inbound {
-    /// Nothing has come.
+    /// Creates the reading side of a new connection.
     pub fn new(settings: &InboundSettings, rates: Arc<Rates>, session: Option<Codec>) -> Self {
         Self {
             decoder: Decoder::new(settings.limits),
@@ -91,51 +91,52 @@ impl Inbound {
         }
     }
 
-    /// Bytes of memory for a message that has not come whole.
+    /// Returns the bytes of memory that the incomplete message takes.
     pub fn held(&self) -> usize {
         self.decoder.held()
     }
 
-    /// How much to read at once: enough to make the call cheap, and few enough messages that their limits hold. More of a
-    /// client that sends `much`.
+    /// Returns how many bytes to read at once: enough to make the call cheap, and few enough that the limits on
+    /// messages hold. It is more for a client that sends `much`.
     pub fn wanted(&self, much: bool) -> usize {
         self.decoder.lacking().saturating_add(if much { READ_MUCH } else { READ })
     }
 
-    /// Until when nothing should be read, since the client is too fast.
+    /// Returns until when nothing should be read, because the client sends too fast.
     pub fn slowed_until_us(&self) -> u64 {
         self.slowed_until_us
     }
 
-    /// Whether a close frame or a violation has come: nothing counts any more.
+    /// Whether a close frame or a violation has come, so that nothing counts any more.
     pub fn is_over(&self) -> bool {
         self.is_over || self.decoder.is_over()
     }
 
-    /// Whether a close frame has come, and no violation.
+    /// Whether a close frame has come without a violation.
     pub fn has_closed(&self) -> bool {
         !self.is_over && self.decoder.is_over()
     }
 
-    /// Nothing counts from here on.
+    /// Makes everything that follows count for nothing.
     pub fn end(&mut self) {
         self.is_over = true;
         self.decoder.end();
     }
 
-    /// By when the message that is coming has to be whole. A large one over a slow link has the time that it takes at the
-    /// least rate.
+    /// Returns the deadline of the incomplete message. A large message over a slow link has the time that it takes at
+    /// `min_rate`.
     pub fn deadline_us(&self, settings: &InboundSettings) -> Option<u64> {
         let begun_us = self.begun_us.filter(|_| !self.is_over())?;
         let more_us = self.decoder.come() as u64 * 1_000_000 / settings.min_rate.max(1);
         Some(begun_us + settings.message_timeout_us + more_us)
     }
 
-    /// Takes bytes, and tells what has come. Unless the connection `is_open` nothing counts but the close frame. The mask
-    /// is taken off in place.
+    /// Decodes bytes, and adds what they hold to `heard`. If the connection is not open, only the close frame counts.
+    /// The input is unmasked in place.
     ///
-    /// A client reports because it is sent much: reports have a rate of their own, over which it is read more slowly, and
-    /// none is lost. Probes follow what is sent, so each may be answered once, however many there are.
+    /// A client that is sent much reports much. Reports therefore have a rate of their own, over which the client is
+    /// read more slowly, and no report is lost. The server decides how many probes it sends, so one answer to each is
+    /// free.
     pub fn hear(
         &mut self,
         input: &mut [u8],
@@ -199,7 +200,7 @@ impl Inbound {
                 heard.push(payload, is_text, None);
                 return ControlFlow::Continue(());
             };
-            // Only one that is read to its end has the rate of reports: how it begins is a claim.
+            // The rate of reports is only for valid reports. The first bytes alone prove nothing.
             let may_be = is_text == codec.is_text() && begins_as_report(payload, is_text);
             if let Some(report) = may_be.then(|| Report::read(payload, codec)).flatten() {
                 (reports, bytes) = (reports + 1, bytes + payload.len());
@@ -234,7 +235,8 @@ impl Inbound {
         }
     }
 
-    /// Charges what is never refused. Over its rates nothing should be read for a while; returns the one that was passed.
+    /// Charges what is never refused. If a rate is passed, nothing should be read for a while, and the limit is
+    /// returned.
     pub fn charge(
         &mut self,
         settings: &InboundSettings,
@@ -267,19 +269,19 @@ impl ReadOutcome {
         }
     }
 
-    /// Whether the last that was heard lets more count.
+    /// Whether the connection goes on after the last item.
     fn is_borne(&self) -> bool {
         !matches!(self.items.last(), Some(Item::Broke(_)))
     }
 }
 
-/// Whether a session's message may be a report of what it has received: as those write it that put the type first. Others
-/// count as messages.
+/// Whether a session's message may be a report. Only reports whose type is the first field are recognized; others count
+/// as messages.
 fn begins_as_report(payload: &[u8], is_text: bool) -> bool {
     if is_text {
         return [&br#"{"type":"received""#[..], br#"{"type": "received""#].iter().any(|it| payload.starts_with(it));
     }
-    // A map of up to fifteen entries.
+    // A map of at most fifteen entries (fixmap).
     payload.first().is_some_and(|first| first & 0xF0 == 0x80) && payload[1..].starts_with(b"\xa4type\xa8received")
 }
 
@@ -287,11 +289,11 @@ fn flow(goes_on: bool) -> ControlFlow<()> {
     if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
-/// Bytes of a read, besides what a frame lacks: a hundred messages of a hundred bytes. What a publisher sends together is read
-/// together, and leaves in fewer writes: with 4 KiB, 64 messages in flight became two rounds of writes.
+/// The bytes of a read, besides what the present frame lacks: a hundred messages of a hundred bytes. Messages that are
+/// read together leave in fewer writes. With 4 KiB, 64 messages in flight took two rounds of writes.
 const READ: usize = 12 << 10;
 
-/// The same of a client that has sent more than that: a message of a hundred bytes costs a fifth less so.
+/// The same for a client whose last read was full. With it, a message of a hundred bytes costs a fifth less.
 const READ_MUCH: usize = 16 << 10;
 
 #[cfg(test)]

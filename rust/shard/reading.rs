@@ -1,8 +1,8 @@
-//! What a shard reads. Each connection has one short read and then the next has its own, so that nobody's flood delays the
-//! others. What has come counts at once, but for messages, which go to the host; a connection that has too many on their
-//! way, or sends too fast, is not read for a while.
+//! What a shard reads. Connections are read in turn, one short read each, so that one that floods does not delay the
+//! others. The shard itself acts on control frames and reports; messages go to the host. A connection that has too many
+//! messages on their way to the host, or sends too fast, is not read for a while.
 //!
-//! The heartbeat takes nobody for dead who is not read, and tells clients whose own would give up.
+//! A connection that is not read is not taken for dead, and its client is sent pongs, so that it does not give up.
 
 use std::cmp::Reverse;
 use std::io::ErrorKind;
@@ -10,10 +10,6 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::limit::Limit;
-use crate::message::{Delivery, Message, Metadata, NO_ROOM, Role};
-use crate::protocol::envelope::{self, Kind};
-use crate::protocol::over_rate::Refused;
-use crate::protocol::report::{Report, RoomReport};
 use crate::queues::batch::{Messages, Piece};
 use crate::queues::command::{Cause, Event, Source};
 use crate::shard::inbound::{Inbound, Item};
@@ -21,42 +17,44 @@ use crate::shard::rate_limit::Rates;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
 use crate::wire::decoder::Violation;
-use crate::wire::frame::{self, Opcode};
+use crate::wire::frame;
 use crate::wire::table::close_code;
 
 /// The reading side of a connection that has a link.
 #[derive(Debug)]
 pub(super) struct Reading {
     inbound: Inbound,
-    /// Read elsewhere, and not looked at yet.
+    /// Bytes that the host has read and that are not decoded yet.
     fed: Vec<u8>,
-    /// There may be something to read.
+    /// Whether the socket may have something to read.
     is_ready: bool,
-    /// The last read has not emptied the socket.
+    /// Whether the last read filled its buffer, so that the socket probably has more.
     has_much: bool,
-    /// The end of what comes is there, perhaps behind more.
+    /// Whether the end of the peer's side was announced. There may be bytes before it.
     is_hung_up: bool,
-    /// It stands in the list of those with something to read.
+    /// Whether the connection stands in `Shard::readable`.
     is_listed: bool,
-    /// It has so many messages on their way to the host as it may have.
+    /// Whether its credit for messages on their way to the host is used up.
     pub(super) is_full: bool,
-    /// The host wants no messages now.
+    /// Whether the host has asked for no more messages ([`Command::Hold`](crate::queues::command::Command::Hold)).
     pub(super) is_held: bool,
-    /// The peer has ended its side, and our close frame is still to leave.
+    /// Whether the peer has ended its side while our close frame still has to be written.
     pub(super) is_ended: bool,
-    /// Writing has failed: what has come still counts, and then it is over.
+    /// Whether a write has failed. What has come is still read, and then the connection ends.
     is_broken: bool,
-    /// Bytes that still may come, and do not count, after its last that did.
+    /// Bytes that are still read and thrown away once nothing counts any more; see [`LINGER`].
     left: usize,
-    /// Bytes that are counted for a message that is coming.
+    /// Bytes that `Shard::unfinished` counts for the incomplete message.
     held: usize,
+    /// Until when nothing is read, because the client sends too fast.
     slowed_until_us: u64,
-    /// When the connection is failed, and with what, unless the host does it before.
+    /// When the connection is failed, with this code and reason, unless the host closes it first.
     failing: Option<(u64, u16, &'static str)>,
-    /// A timer stands for the message that is coming; when the next is due for a client that is not heard.
+    /// Whether a timer is set for the incomplete message.
     has_deadline: bool,
+    /// When to check next whether the client needs a pong; 0: no timer is set.
     vouch_us: u64,
-    /// How often the host had asked for events when that was last looked at.
+    /// How often the host had asked for events at the last such check.
     asked: Option<u64>,
 }
 
@@ -65,32 +63,32 @@ impl Reading {
         !self.is_full && !self.is_held && !self.is_ended && self.left > 0 && self.slowed_until_us <= now_us
     }
 
-    /// Whether its pings and pongs are not heard, which is not its fault.
+    /// Whether pings and pongs of the client may lie unread, so that their absence proves nothing.
     pub(super) fn is_unheard(&self, now_us: u64) -> bool {
         self.is_full || self.is_held || self.failing.is_some() || self.slowed_until_us > now_us
     }
 
-    /// What comes from here on does not count, and is read only to see the end.
+    /// Prepares a link that was retired: it is read only to find its end.
     pub(super) fn retire(&mut self) {
         (self.is_full, self.is_held, self.slowed_until_us) = (false, false, 0);
-        // It stands in the list by another id.
+        // The list has its former id.
         (self.is_listed, self.is_ready) = (false, true);
     }
 
-    /// Nothing that comes counts any more. Returns how many bytes were counted for a message that was coming.
+    /// Makes everything that follows count for nothing. Returns the bytes that were counted for an incomplete message.
     fn end(&mut self) -> usize {
         self.inbound.end();
         mem::take(&mut self.held)
     }
 
-    /// Until when nothing should be read, if it is too fast.
+    /// Notes until when nothing should be read. Returns that time if it lies in the future.
     fn slow_down(&mut self, now_us: u64) -> Option<u64> {
         self.slowed_until_us = self.inbound.slowed_until_us();
         Some(self.slowed_until_us).filter(|&due_us| due_us > now_us)
     }
 
-    /// Whether the peer's close frame has come, and nothing is unread: that would make the kernel reset the connection, and
-    /// the peer might not hear why it ends.
+    /// Whether the peer's close frame has come and nothing is unread. Closing a socket with unread bytes makes the
+    /// kernel reset it, and the peer may lose our close frame.
     pub(super) fn is_done(&self) -> bool {
         self.inbound.has_closed() && !self.has_something()
     }
@@ -101,7 +99,7 @@ impl Reading {
 }
 
 impl<L: Link> Shard<L> {
-    /// The link of a connection is read from now on.
+    /// Starts to read the link of a connection.
     pub(super) fn begin(&mut self, conn: ConnId, Source { rest, times }: Source) {
         let settings = &self.settings.inbound;
         let Some(slot) = self.slots.get_mut(conn) else { return };
@@ -109,7 +107,7 @@ impl<L: Link> Shard<L> {
         let is_watched = link.watch(conn).is_ok();
         #[expect(clippy::float_cmp, reason = "most clients have exactly this")]
         let rates = if times == 1.0 { Arc::clone(&self.rates) } else { Arc::new(Rates::new(&settings.rates, times)) };
-        // What has come already is told as well, so that nothing is read in vain.
+        // If bytes came already, the poll announces them too, so the socket need not be tried here.
         let is_listed = !rest.is_empty();
         let session = slot.outbox.has_session().then(|| slot.outbox.form().codec);
         slot.reading = Some(Box::new(Reading {
@@ -139,7 +137,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Something has changed on a link: there is something to read, perhaps its end, or it takes more.
+    /// Notes what the poll says of a link: whether it can be read, whether its end has come, whether it takes more.
     pub fn ready(&mut self, conn: ConnId, is_readable: bool, is_hung_up: bool, is_writable: bool) {
         if is_writable && self.slots.get_mut(conn).is_some_and(|slot| slot.is_blocked) {
             self.writable(conn);
@@ -152,21 +150,21 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// How often the host has asked for events; none: it has handled all that there were. `is_roomy`: what waits for it is
-    /// far from all that may.
+    /// Notes how often the host has asked for events (none if it has handled all of them), and whether much less waits
+    /// for it than may.
     pub fn host(&mut self, asked: Option<u64>, is_roomy: bool) {
         (self.asked, self.is_roomy) = (asked, is_roomy);
     }
 
-    /// As many messages of a connection are on their way to the host as may be, until [`Command::ReadOn`].
+    /// Stops reading a connection whose credit is used up, until `Command::ReadOn`.
     pub fn full(&mut self, conn: ConnId, now_us: u64) {
         self.change_reading(conn, |reading| reading.is_full = true);
         self.vouch_soon(conn, now_us);
     }
 
-    /// Reads from at most `quota` connections, or fewer that send much; true when more have something to read.
+    /// Reads from at most `quota` connections, or from fewer if they send much. Returns whether more can be read.
     pub fn read(&mut self, quota: usize, now_us: u64) -> bool {
-        // Each once, however much there is of it.
+        // Each connection is read at most once in a call.
         let mut left = self.readable.len();
         let mut work = 0;
         while left > 0
@@ -179,6 +177,7 @@ impl<L: Link> Shard<L> {
         !self.readable.is_empty()
     }
 
+    /// Takes bytes that the host has read from a link; none: the link has ended.
     pub(super) fn feed(&mut self, conn: ConnId, link: ConnId, bytes: Option<Box<[u8]>>, now_us: u64) {
         let Some(conn) = self.carried_by(conn, link) else { return };
         match bytes {
@@ -188,7 +187,7 @@ impl<L: Link> Shard<L> {
         self.look_for_end(conn, now_us);
     }
 
-    /// Changes how a connection is read, and lists it if it is to be read now.
+    /// Changes how a connection is read, and lists it if it can be read now.
     pub(super) fn change_reading(&mut self, conn: ConnId, change: impl FnOnce(&mut Reading)) {
         let Some(reading) = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut()) else { return };
         change(reading);
@@ -198,7 +197,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// What a link carries now: the connection or, once that has gone on without it, what is left of the link.
+    /// Returns the id under which a link is kept now: that of its connection, or its own if it was retired.
     pub(super) fn carried_by(&mut self, conn: ConnId, link: ConnId) -> Option<ConnId> {
         if let Some(&id) = self.retired.get(&link) {
             return Some(id);
@@ -208,7 +207,7 @@ impl<L: Link> Shard<L> {
         [conn, link].into_iter().find(|&id| is_carried(id))
     }
 
-    /// Writing has failed. What has come before still counts: perhaps it ends with a close frame.
+    /// Notes that a write has failed. What has come is still read, because a close frame may be in it.
     pub(super) fn write_failed(&mut self, conn: ConnId, now_us: u64) {
         match self.slots.get_mut(conn) {
             Some(slot) if slot.reading.as_ref().is_some_and(|reading| reading.may_read(now_us)) => {
@@ -221,11 +220,12 @@ impl<L: Link> Shard<L> {
         });
     }
 
+    /// Gives back what was counted for the reading side of a connection that has ended.
     pub(super) fn forget_reading(&mut self, reading: Option<Box<Reading>>) {
         self.unfinished.subtract(reading.map_or(0, |reading| reading.held));
     }
 
-    /// Returns how many short reads that was worth.
+    /// Reads once from a connection. Returns the work in short reads, at least 1.
     fn read_one(&mut self, conn: ConnId, now_us: u64) -> usize {
         let Self { slots, buffer, is_roomy, .. } = self;
         let Some(slot) = slots.get_mut(conn) else { return 1 };
@@ -238,7 +238,7 @@ impl<L: Link> Shard<L> {
         let read = if reading.fed.is_empty() {
             let read = link.read(&mut buffer[..wanted]);
             match &read {
-                // A short read has emptied the socket, but for the end that may be behind it.
+                // A read that did not fill the buffer has emptied the socket. The end may still follow.
                 Ok(read) => {
                     reading.has_much = *read == wanted;
                     reading.is_ready = reading.has_much || (*read > 0 && reading.is_hung_up);
@@ -268,7 +268,8 @@ impl<L: Link> Shard<L> {
         work
     }
 
-    /// What is read elsewhere has no read that returns 0.
+    /// Ends a link whose end was announced once everything before it is read. A link that the host reads has no read
+    /// that returns 0.
     fn look_for_end(&mut self, conn: ConnId, now_us: u64) {
         let reading = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut());
         if reading.is_some_and(|reading| reading.is_hung_up && !reading.is_ended && !reading.has_something()) {
@@ -276,7 +277,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// The peer has ended its side.
+    /// Handles the end of the peer's side (FIN).
     fn peer_ended(&mut self, conn: ConnId, now_us: u64) {
         let reading = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut());
         if let Some((_, code, reason)) = reading.and_then(|reading| reading.failing.take()) {
@@ -289,12 +290,12 @@ impl<L: Link> Shard<L> {
         } else if slot.outbox.is_empty() {
             self.end_because(conn, Cause::Over);
         } else if let Some(reading) = &mut slot.reading {
-            // The answer to its close frame is still to leave, within `close_timeout`.
+            // The answer to its close frame still has to be written, within `close_timeout`.
             reading.is_ended = true;
         }
     }
 
-    /// What has come lies in the buffer.
+    /// Decodes the first `read` bytes of the buffer, and acts on what they hold.
     fn hear(&mut self, conn: ConnId, read: usize, now_us: u64) {
         let Self { slots, buffer, heard, settings, .. } = self;
         let Some(slot) = slots.get_mut(conn) else { return };
@@ -302,7 +303,7 @@ impl<L: Link> Shard<L> {
         let is_open = !slot.outbox.is_closing();
         let Some(reading) = &mut slot.reading else { return };
         if reading.inbound.is_over() {
-            // A peer that goes on sending is not read to the end.
+            // A peer that never stops sending is not read for ever.
             reading.left = reading.left.min(LINGER).saturating_sub(read);
             return;
         }
@@ -331,7 +332,7 @@ impl<L: Link> Shard<L> {
                     let messages = piece.map(Messages::new);
                     self.events.extend(messages.map(|messages| Event::Messages { conn: name, of: conn, messages }));
                 }
-                // The answers to what came before it are to leave first, if that does not take long.
+                // The host may first answer the messages that came before, if that does not take long.
                 Item::Broke(violation) if told > 0 => self.fail_soon(conn, violation, now_us),
                 what => self.take_control(conn, what, now_us),
             }
@@ -350,208 +351,14 @@ impl<L: Link> Shard<L> {
             self.vouch_soon(conn, now_us);
         }
     }
-
-    /// Takes what a session reports. What it says of a room that it is not in is ignored: it may have been sent out of it
-    /// meanwhile.
-    pub(super) fn take_report(&mut self, conn: ConnId, report: &Report, now_us: u64) {
-        let Self { slots, members, references, dirty, settings, .. } = self;
-        let Some(slot) = slots.get_mut(conn) else { return };
-        let outbox = &mut slot.outbox;
-        let before = outbox.references();
-        outbox.replay().into_iter().for_each(|replay| replay.acknowledge(report.count));
-        if let Some(taken) = &report.taken {
-            let now_ms = settings.started_ms + now_us / 1000;
-            let mut is_told = false;
-            for RoomReport { room, count, ts_ms } in taken {
-                let Some((room, ages)) = members.find(conn, room) else { continue };
-                is_told = true;
-                outbox.taken(room, (*count).min(report.count), now_us);
-                ts_ms.inspect(|ts_ms| ages.note(now_ms.saturating_sub(*ts_ms)));
-            }
-            if !is_told {
-                // One that has taken nothing yet has a window all the same.
-                outbox.taken(NO_ROOM, 0, now_us);
-            }
-        }
-        *references = *references + outbox.references() - before;
-        if !outbox.is_empty() {
-            slot.mark_dirty(conn, dirty);
-        }
-        self.charge(conn, report.weight() - 1, now_us);
-    }
-
-    /// What a connection has reported counts as so many reports more.
-    fn charge(&mut self, conn: ConnId, reports: usize, now_us: u64) {
-        let Some(reading) = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut()) else { return };
-        if reports == 0 {
-            return;
-        }
-        if let Some(limit) = reading.inbound.charge(&self.settings.inbound, 0, reports, 0, now_us) {
-            self.stats.limits[limit as usize].add(1);
-        }
-        if let Some(due_us) = reading.slow_down(now_us) {
-            self.reading_timers.push(Reverse((due_us, conn)));
-        }
-    }
-
-    fn take_control(&mut self, conn: ConnId, what: Item, now_us: u64) {
-        match what {
-            Item::Messages(_) => {}
-            Item::Report(report) => self.take_report(conn, &report, now_us),
-            Item::Refused(refused, wait_us) => self.refuse(conn, &refused, wait_us, now_us),
-            Item::Ping(payload) => {
-                self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
-            }
-            Item::Pong(payload) => {
-                if let Some(slot) = self.slots.get_mut(conn) {
-                    slot.ping = None;
-                }
-                if let Some(probe) = self.settings.probe_key.number(conn, &payload) {
-                    self.with_outbox(conn, |outbox| outbox.answered(probe, now_us));
-                }
-            }
-            Item::Close(code, reason) => self.peer_closes(conn, code, reason, now_us),
-            Item::Broke(violation) => self.fail(conn, violation, now_us),
-            Item::Passed(limit) => self.stats.limits[limit as usize].add(1),
-        }
-    }
-
-    /// Answers a message over its rate, in the host's place.
-    fn refuse(&mut self, conn: ConnId, refused: &Refused, wait_us: u64, now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let codec = slot.outbox.form().codec;
-        self.answers += 1;
-        let ts_ms = self.settings.started_ms + now_us / 1000;
-        let answer = refused.answer(codec, &format!("r{:x}-{:x}", conn.as_u64(), self.answers), ts_ms, wait_us);
-        let role = if refused.is_urgent { Role::Urgent } else { Role::Whole };
-        let kind = if codec.is_text() { Kind::Text } else { Kind::Binary };
-        let about = Metadata::place(NO_ROOM, 0, Delivery::Reliable);
-        let message = Message::new(role, kind, &answer, about, now_us, &self.budget);
-        self.deliver(conn, &Arc::new(message), now_us);
-    }
-
-    /// Answers the peer's close frame with the same code (RFC 6455 section 5.5.1), unless by it the client says that it
-    /// comes back.
-    fn peer_closes(&mut self, conn: ConnId, code: Option<u16>, reason: Box<str>, now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let (name, is_retired) = (slot.name(conn), slot.is_retired);
-        if let Some(link) = &mut slot.link {
-            link.peer_closed();
-        }
-        if is_retired {
-            return;
-        }
-        if !(slot.may_retire() && Event::may_ask(code)) {
-            self.close(conn, frame::close(code, &reason), false, now_us);
-        }
-        self.events.push(Event::PeerClosed { conn: name, code, reason });
-    }
-
-    /// Fails a connection (RFC 6455 section 7.1.7).
-    fn fail(&mut self, conn: ConnId, Violation { code, reason, limit }: Violation, now_us: u64) {
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let (name, was_open) = (slot.name(conn), !slot.outbox.is_closing());
-        let is_retired = slot.is_retired;
-        if let Some(link) = &mut slot.link {
-            link.peer_closed();
-        }
-        if let Some(reading) = &mut slot.reading {
-            self.unfinished.subtract(reading.end());
-        }
-        if is_retired {
-            return;
-        }
-        if let Some(limit) = limit.filter(|_| was_open) {
-            self.stats.limits[limit as usize].add(1);
-        }
-        self.close(conn, frame::close(Some(code), reason), false, now_us);
-        self.events.push(Event::Broke { conn: name, code, reason });
-    }
-
-    /// The host fails a connection when it has handled what came before, or we do in a while.
-    fn fail_soon(&mut self, conn: ConnId, violation: Violation, now_us: u64) {
-        let Violation { code, reason, limit } = violation;
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let (name, is_open) = (slot.name(conn), !slot.outbox.is_closing());
-        let (true, Some(reading)) = (is_open, &mut slot.reading) else { return self.fail(conn, violation, now_us) };
-        self.unfinished.subtract(reading.end());
-        reading.failing = Some((now_us + PATIENCE_US, code, reason));
-        self.reading_timers.push(Reverse((now_us + PATIENCE_US, conn)));
-        if let Some(link) = &mut slot.link {
-            link.peer_closed();
-        }
-        if let Some(limit) = limit {
-            self.stats.limits[limit as usize].add(1);
-        }
-        self.events.push(Event::Broke { conn: name, code, reason });
-    }
-
-    /// A timer of a connection's reading is due.
-    pub(super) fn look_at(&mut self, conn: ConnId, now_us: u64) {
-        let Self { slots, settings, asked, .. } = self;
-        let Some(slot) = slots.get_mut(conn) else { return };
-        let is_open = !slot.outbox.is_closing();
-        let form = slot.outbox.form();
-        let Some(reading) = &mut slot.reading else { return };
-        if let Some((due_us, code, reason)) = reading.failing.take() {
-            match due_us > now_us {
-                true => reading.failing = Some((due_us, code, reason)),
-                false => return self.close(conn, frame::close(Some(code), reason), false, now_us),
-            }
-        }
-        let mut is_late = false;
-        if reading.has_deadline {
-            match reading.inbound.deadline_us(&settings.inbound).filter(|_| is_open) {
-                None => reading.has_deadline = false,
-                Some(due_us) if due_us <= now_us => is_late = true,
-                Some(due_us) => self.reading_timers.push(Reverse((due_us, conn))),
-            }
-        }
-        let (mut must_vouch, mut goes_on) = (false, false);
-        if reading.vouch_us > 0 && reading.vouch_us <= now_us {
-            reading.vouch_us = 0;
-            let is_waiting = asked.is_some() && reading.asked == *asked;
-            must_vouch = is_open && (reading.is_unheard(now_us) || is_waiting);
-            goes_on = must_vouch || (is_open && asked.is_some());
-            reading.asked = *asked;
-        }
-        if must_vouch && let Some(pong) = envelope::pong(form) {
-            self.push_raw(conn, pong, now_us);
-        }
-        if goes_on {
-            self.vouch_soon(conn, now_us);
-        }
-        if is_late {
-            let reason = "a message was not finished in time";
-            self.fail(conn, Violation { code: close_code::POLICY, reason, limit: Some(Limit::MessageTimeout) }, now_us);
-        }
-        self.change_reading(conn, |_| {});
-    }
-
-    /// A session whose messages have to wait is told in a while that the server lives: its own ping may be behind them.
-    fn vouch_soon(&mut self, conn: ConnId, now_us: u64) {
-        let wait_us = (self.settings.ping_timeout_us / 2).clamp(1, VOUCH_US);
-        let Some(slot) = self.slots.get_mut(conn) else { return };
-        let is_session = slot.outbox.has_session();
-        if let Some(reading) = &mut slot.reading
-            && reading.vouch_us == 0
-            && is_session
-        {
-            reading.vouch_us = now_us + wait_us;
-            self.reading_timers.push(Reverse((reading.vouch_us, conn)));
-        }
-    }
 }
 
-/// Bytes of a short read.
+/// The bytes of a short read, which is the unit of work.
 const SHORT: usize = 4096;
 
-/// Bytes of a peer that are read although they do not count any more: with what is unread its end of the connection would
-/// be reset, and not hear why.
+/// Bytes that are read and thrown away when nothing counts any more. Closing a socket with unread bytes makes the
+/// kernel reset it, and the peer may lose our close frame.
 const LINGER: usize = 256 << 10;
 
-/// Microseconds for the host to handle what came before a violation.
-const PATIENCE_US: u64 = 500_000;
-
-/// Microseconds between the pongs to a client that is not read: it may wait for an answer no longer than some seconds.
-const VOUCH_US: u64 = 1_000_000;
+mod items;
+mod timers;

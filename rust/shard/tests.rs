@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod fake_link;
 mod fanout;
 mod model;
 mod pressure;
@@ -13,11 +14,9 @@ mod windows;
 use crate::message::RoomId;
 use crate::protocol::report::{Report, RoomReport};
 use crate::room::members::Headcount;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, IoSlice};
-use std::rc::Rc;
 
+use self::fake_link::Fake;
 use super::*;
 use crate::message::{Delivery, KeyId, Message, Metadata, Role};
 use crate::protocol::envelope::Kind;
@@ -27,140 +26,6 @@ use crate::slots::Ids;
 use crate::stats::Drop;
 use crate::wire::decoder::Limits;
 use crate::wire::frame;
-
-/// A link that records what it is told, and takes as many bytes as it has space for.
-#[derive(Debug, Clone)]
-struct Fake(Rc<RefCell<Record>>);
-
-#[derive(Debug, Default)]
-struct Record {
-    room: usize,
-    taken: Vec<u8>,
-    calls: Vec<&'static str>,
-    is_reset: bool,
-    /// The bytes to read, and whether the end follows them.
-    given: Vec<u8>,
-    is_ended: bool,
-    /// Whether it takes what its own buffer has space for, and ignores grants.
-    is_socket: bool,
-    info: Option<TcpInfo>,
-}
-
-impl Sink for Fake {
-    fn write(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut record = self.0.borrow_mut();
-        if record.is_reset {
-            return Err(ErrorKind::ConnectionReset.into());
-        }
-        assert!(!record.calls.contains(&"finish") && !record.calls.contains(&"abort"), "written to after its end");
-        if record.room == 0 {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        let before = record.taken.len();
-        for buf in bufs {
-            let take = buf.len().min(record.room);
-            record.taken.extend_from_slice(&buf[..take]);
-            record.room -= take;
-        }
-        Ok(record.taken.len() - before)
-    }
-}
-
-impl Link for Fake {
-    fn watch(&mut self, _: ConnId) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut record = self.0.borrow_mut();
-        let read = into.len().min(record.given.len());
-        match read {
-            0 if record.is_ended => Ok(0),
-            0 if record.is_reset => Err(ErrorKind::ConnectionReset.into()),
-            0 => Err(ErrorKind::WouldBlock.into()),
-            _ => {
-                into[..read].copy_from_slice(&record.given[..read]);
-                record.given.drain(..read);
-                Ok(read)
-            }
-        }
-    }
-
-    fn fed(&mut self, _: usize) {}
-
-    fn ends_when_dropped(&self) -> bool {
-        self.0.borrow().is_socket
-    }
-
-    fn peer_closed(&mut self) {}
-
-    fn finish(&mut self) {
-        self.0.borrow_mut().calls.push("finish");
-    }
-
-    fn abort(&mut self) {
-        self.0.borrow_mut().calls.push("abort");
-    }
-
-    fn grant(&mut self, bytes: usize) {
-        let mut record = self.0.borrow_mut();
-        if !record.is_socket {
-            record.room = record.room.saturating_add(bytes);
-        }
-        record.calls.push("grant");
-    }
-
-    fn tcp_info(&self) -> Option<TcpInfo> {
-        self.0.borrow().info
-    }
-}
-
-impl Fake {
-    /// A link that takes `room` bytes.
-    fn new(room: usize) -> Self {
-        Self(Rc::new(RefCell::new(Record { room, ..Record::default() })))
-    }
-
-    fn calls(&self) -> Vec<&'static str> {
-        self.0.borrow().calls.clone()
-    }
-
-    fn give(&self, bytes: usize) {
-        self.0.borrow_mut().room = bytes;
-    }
-
-    fn socket(room: usize) -> Self {
-        let link = Self::new(room);
-        link.0.borrow_mut().is_socket = true;
-        link
-    }
-
-    fn reset(&self) {
-        self.0.borrow_mut().is_reset = true;
-    }
-
-    /// The opcode and payload of the frames taken so far.
-    fn frames(&self) -> Vec<(u8, Vec<u8>)> {
-        let record = self.0.borrow();
-        let mut bytes = &record.taken[..];
-        let mut frames = Vec::new();
-        while !bytes.is_empty() {
-            let (header, len) = match bytes[1] {
-                126 => (4, u16::from_be_bytes(bytes[2..4].try_into().unwrap()) as usize),
-                len => (2, len as usize),
-            };
-            frames.push((bytes[0] & 0xF, bytes[header..header + len].to_vec()));
-            bytes = &bytes[header + len..];
-        }
-        frames
-    }
-
-    /// The numbers of the messages taken so far.
-    fn seqs(&self) -> Vec<u64> {
-        let number = |payload: Vec<u8>| u64::from_be_bytes(payload[..8].try_into().unwrap());
-        self.frames().into_iter().filter(|frame| frame.0 == 2).map(|frame| number(frame.1)).collect()
-    }
-}
 
 /// One shard with its rooms, and a clock that the test sets.
 struct Harness {

@@ -47,7 +47,7 @@ class Ear:
     def lost(self, log: str | None, room: str) -> None:
         raise AssertionError(room)
 
-    def went(self, is_up: bool) -> None:
+    def connection_changed(self, is_up: bool) -> None:
         self.went_.append(is_up)
 
 

@@ -30,7 +30,7 @@ def test_a_request_is_told_with_all_that_the_host_needs(rig: Rig) -> None:
 
 def test_a_request_is_decided_once(rig: Rig) -> None:
     peer = rig.newcomer()
-    with pytest.raises(ValueError, match="is no codec"):
+    with pytest.raises(ValueError, match="codec must be raw, json or msgpack"):
         rig.engine.accept(peer.request, "xml")
     conn = rig.engine.accept(peer.request)
     assert rig.engine.accept(peer.request) is None

@@ -98,14 +98,14 @@ def test_what_cannot_be_sent(rig: Rig) -> None:
     for call in calls:
         with pytest.raises(TypeError, match="payload must be bytes or str"):
             call(7)
-        with pytest.raises(ValueError, match="is no delivery class"):
+        with pytest.raises(ValueError, match="delivery must be reliable"):
             call(b"x", delivery="soon")
-        with pytest.raises(ValueError, match="can never be sent"):
+        with pytest.raises(ValueError, match="is too large: with its overhead"):
             call(b"x" * (1 << 20))
-    with pytest.raises(ValueError, match="can never be sent"):
+    with pytest.raises(ValueError, match="is too large: with its overhead"):
         engine.send_envelope(peer.conn, "json", b"x" * (1 << 20))
     for call in (engine.send_envelope, engine.send_control):
-        with pytest.raises(ValueError, match="is no codec"):
+        with pytest.raises(ValueError, match="codec must be raw, json or msgpack"):
             call(peer.conn, "xml", b"x")
     engine.send(peer.conn, "x" * ((1 << 20) - 300))
     assert len(peer.envelope()["payload"]) == (1 << 20) - 300

@@ -265,10 +265,10 @@ def test_what_is_no_way_to_resume(rig: Rig) -> None:
     peer, newcomer = parked(rig), rig.newcomer()
     usual: list[Any] = [peer.conn, newcomer.request, "json", 0, b"{}", REFUSED, FAREWELL]
     for place, wrong, text in (
-        (0, newcomer.request, "is no connection"),
-        (2, "xml", "is no codec"),
+        (0, newcomer.request, "there is no connection"),
+        (2, "xml", "codec must be raw, json or msgpack"),
         (5, {"closed": b"{}"}, "no reply for the reason"),
-        (6, (1005, ""), "no close code"),
+        (6, (1005, ""), "the close code 1005 must not be sent"),
     ):
         with pytest.raises(ValueError, match=text):
             rig.engine.resume(*usual[:place], wrong, *usual[place + 1 :])

@@ -9,7 +9,7 @@ from helpers.engines import RULE
 from helpers.rig import Rig
 
 from fanwire._engine import Overloaded
-from fanwire.cluster.node_message import Parcel, pack, unpack
+from fanwire.cluster.node_message import NodeMessage, pack, unpack
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def engine(rig: Rig) -> Any:
 
 
 def value(key: str | None, ts_ms: int, payload: bytes = b"x") -> bytes:
-    return pack(Parcel(payload, key=key, ts_ms=ts_ms))
+    return pack(NodeMessage(payload, key=key, ts_ms=ts_ms))
 
 
 def test_joiners_get_the_newest_value_of_each_key_and_then_the_stream(rig: Rig, engine: Any) -> None:

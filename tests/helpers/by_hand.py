@@ -17,6 +17,8 @@ from fanwire.client.renewal import Renewal
 
 SELDOM = {"heartbeat_ms": 25_000, "grace_ms": 30_000, "ack_frames": 512, "ack_bytes": 65_536, "max_message": 1 << 20}
 
+RATE_LIMITED = {"code": "rate_limited", "text": "", "retry": True, "retry_after_ms": 500}
+
 
 class Driver:
     """A machine, its time, and the server's side by hand."""

@@ -81,7 +81,7 @@ class Door(Hosted):
     @property
     def connections(self) -> list[fanwire.Connection]:
         """Those that were let in."""
-        return list(self.hub.connections.values())
+        return list(self.registry.connections.values())
 
 
 def welcome_of(encoded: bytes) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from helpers.serving import Book
 class HeldEngine:
     """An engine whose events wait. Everything else it does at once."""
 
-    def __init__(self, engine: Any, hub: Any) -> None:
+    def __init__(self, engine: Any, links: Any) -> None:
         self._engine = engine
-        self._hub = hub
+        self._links = links
         self._waiting: list[tuple[str, int, Any]] = []
         self.is_held = False
 
@@ -27,7 +27,7 @@ class HeldEngine:
         return told
 
     def _is_of_newcomer(self, kind: str, link: int, detail: Any) -> bool:
-        return kind in NEWCOMERS or (kind in ("data", "read", "finish") and link not in self._hub.carriers)
+        return kind in NEWCOMERS or (kind in ("data", "read", "finish") and link not in self._links)
 
     def kinds(self) -> list[str]:
         """What waits, without the bytes."""
@@ -43,19 +43,19 @@ NEWCOMERS = ("request", "gone", "http", "tls", "turned_away")
 
 def hold(server: Book) -> HeldEngine:
     """Holds the events of a running server's engine, from now on."""
-    hub = server._hub
-    assert hub is not None
-    if not isinstance(hub.engine, HeldEngine):
-        hub.engine = HeldEngine(hub.engine, hub)  # type: ignore[assignment] - has what the hub calls
-    engine: Any = hub.engine
+    parts = server._running
+    events = parts.events
+    if not isinstance(events.engine, HeldEngine):
+        held = HeldEngine(events.engine, parts.host.registry.links)
+        events.engine = held  # type: ignore[assignment] - has what the events call
+    engine: Any = events.engine
     engine.is_held = True
     return engine
 
 
 def release(server: Book) -> None:
     """Gives them out."""
-    hub = server._hub
-    assert hub is not None
-    engine: Any = hub.engine
+    events = server._running.events
+    engine: Any = events.engine
     engine.is_held = False
-    hub.take_events()
+    events.take()

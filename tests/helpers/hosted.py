@@ -14,7 +14,7 @@ from unittest import mock
 from fanwire.application import Application
 from fanwire.codes import CloseCode
 from fanwire.config import Config
-from fanwire.handlers.calls import Calls
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.handshake.admission import Handshakes
 from fanwire.handshake.newcomers import Newcomers
 from fanwire.handshake.tls import Tls
@@ -22,9 +22,11 @@ from fanwire.identity.authentication import Authenticate, Authentication
 from fanwire.observability.health import Counters, Health
 from fanwire.observability.limits import Limits
 from fanwire.rooms.authorization import Authorize, Rights
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import RoomPolicy
-from fanwire.runtime.registry import Hub
+from fanwire.runtime.events import EngineEvents
+from fanwire.runtime.host import Host, make_host
+from fanwire.runtime.registry import ConnectionRegistry
 from fanwire.runtime.rejections import Rejections
 from fanwire.sessions.store import MemoryStore, SessionStore
 from fanwire.values.encoding import encode
@@ -50,7 +52,8 @@ class Hosted(Application):
         engine: the fake one.
         passed: the names of limits that were passed.
         errors: what has failed: handlers, and parts of the server.
-        handshakes: takes requests, once `hub` was used.
+        handshakes: takes requests, once `host` was used.
+        events: takes the events of the engine, the same.
     """
 
     def __init__(
@@ -67,32 +70,39 @@ class Hosted(Application):
         self.passed: list[str] = []
         self.errors: list[str] = []
         health = Health(_Noted(self.errors))
-        calls = Calls(health)
+        calls = ApplicationCalls(health)
         timeout = self.config.handshake_timeout
         self.authentication = Authentication(authenticate, timeout, self.config.token_grace, calls)
-        self.fabric = Fabric(cast("Any", self.engine))
+        self.node = Node(cast("Any", self.engine))
         limits = Limits(self.config, self.passed.append)
         self._parts = (limits, store or MemoryStore(1000), Rights(authorize, timeout, calls), health, calls)
         self.handshakes: Handshakes
-        self._hub: Hub | None = None
+        self.events: EngineEvents
+        self._host: Host | None = None
 
     @property
-    def hub(self) -> Hub:
+    def host(self) -> Host:
         """It runs from its first use on."""
-        return self._hub or self.start()
+        return self._host or self.start()
 
-    def start(self) -> Hub:
+    @property
+    def registry(self) -> ConnectionRegistry:
+        """The connections of the host."""
+        return self.host.registry
+
+    def start(self) -> Host:
         """Makes the parts that need the handlers: from now on it is too late for more of these."""
         limits, store, rights, health, calls = self._parts
-        rejections = Rejections(lambda handler: None)
-        self._hub = hub = Hub(
-            self.fabric, limits, self._handlers, self._policies, store, rights, self.authentication, rejections, health,
+        rejections = Rejections(lambda handler: None, health)
+        self._host = host = make_host(
+            self.node, limits, self._handlers, self._policies, store, rights, self.authentication, rejections, health,
             calls,
         )  # fmt: skip
-        tls = Tls(hub.engine, None, 1.0, hub.spawn)
-        self.handshakes = Handshakes(hub, self.authentication, tls)
-        Newcomers(hub, self.handshakes, tls, mock.Mock(), mock.Mock(), lambda: True)
-        return hub
+        tls = Tls(host.engine, None, 1.0, host.tasks.spawn)
+        self.handshakes = Handshakes(host, self.authentication, tls)
+        newcomers = Newcomers(host.engine, self.handshakes, tls, mock.Mock(), mock.Mock(), lambda: True)
+        self.events = EngineEvents(host.engine, host.registry, limits, health, newcomers.take)
+        return host
 
     # What clients do.
 
@@ -117,23 +127,24 @@ class Hosted(Application):
     def publish(self, room: str, data: Any, key: str | None = None, **options: Any) -> int:
         """See `Server.publish`."""
         payload, is_json = encode(data)
-        return self.fabric.publish(room, payload, is_json, key, **options)
+        return self.node.publish(room, payload, is_json, key, **options)
 
     async def settle(self) -> None:
         """Lets all happen that has nothing to wait for."""
         quiet = 0
         for _ in itertools.count():
-            self.hub.take_events()
+            host = self.host
+            self.events.take()
             await asyncio.sleep(0)
-            quiet = 0 if self.engine.arrivals or len(self.hub.turns) else quiet + 1
+            quiet = 0 if self.engine.arrivals or len(host.turns) else quiet + 1
             if quiet >= QUIET_TURNS:
                 return
 
     async def end(self) -> None:
         """Ends the engine, and what runs."""
         self.engine.shutdown(0)
-        self.hub.lifetimes.close()
-        self.hub.calls.cancel()
+        self.registry.lifetimes.close()
+        self.host.calls.cancel()
 
     # Inside.
 
@@ -144,7 +155,7 @@ class Hosted(Application):
 
     @property
     def _is_running(self) -> bool:
-        return self._hub is not None
+        return self._host is not None
 
     def _room_added(self, policy: RoomPolicy) -> None:
         self.engine.add_rule(

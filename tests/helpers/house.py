@@ -155,19 +155,7 @@ PYTHON = (
     "__main__",
 )
 
-PYTHON_WRONG = frozenset(
-    {
-        # A connection names the types of what serves it. It should name a protocol of its own, which they fulfil.
-        ("connection", "rooms.authorization"),
-        ("connection", "rooms.memberships"),
-        ("connection", "rooms.node"),
-        ("connection", "rooms.rules"),
-        ("connection", "runtime.dispatcher"),
-        # `check_delivery` belongs to values, and `ids_of` needs of a connection its id alone.
-        ("values.arguments", "connection"),
-        ("values.arguments", "rooms.rules"),
-    }
-)
+PYTHON_WRONG: frozenset[Edge] = frozenset()
 
 
 def python() -> Language:

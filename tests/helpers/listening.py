@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import stat
 from collections.abc import Iterator
@@ -24,6 +25,21 @@ def _has_ipv6() -> bool:
 HAS_IPV6 = _has_ipv6()
 
 needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+
+
+def free_port() -> int:
+    """A port that is free at every address of both families. The kernel gives out higher ones by itself (ip(7),
+    `ip_local_port_range`), so no other program takes it before the test does."""
+    for _ in range(100):
+        port = random.randrange(20_000, 32_000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+                sock = stack.enter_context(socket.socket(family))
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.bind((host, port))
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager

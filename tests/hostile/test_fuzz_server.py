@@ -268,6 +268,7 @@ async def check_frames(server: Book, frames: list[Frame], cuts: list[int]) -> No
 @example(data=PIPELINED, cuts=[20])
 @example(data=b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n\x00", cuts=None)
 @example(data=b"POST /rooms/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", cuts=[40])
+@example(data=b"GET / HTTP/1.0\r\n\r\n" + bytes(50), cuts=None)
 @given(data=inputs, cuts=st.lists(st.integers(0, 400), max_size=3) | st.none())
 def test_heads(run: Run, listening: Book, data: bytes, cuts: list[int] | None) -> None:
     at_once = run(answer_to(listening, [data]))
@@ -282,11 +283,12 @@ def test_heads(run: Run, listening: Book, data: bytes, cuts: list[int] | None) -
 async def answer_to(server: Book, pieces: list[bytes]) -> bytes:
     """What a peer is answered that says no more, up to the end."""
     async with await server.dial() as peer:
-        for piece in pieces:
-            await peer.send(piece)
-            await asyncio.sleep(0)
+        # One that was answered already may be closed before it has said all; the server resets what comes after that.
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            for piece in pieces:
+                await peer.send(piece)
+                await asyncio.sleep(0)
         with contextlib.suppress(OSError, RuntimeError):
-            # Of one that was refused already both sides may be closed.
             peer.writer.write_eof()
         return await peer.end()
 

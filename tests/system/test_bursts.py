@@ -15,7 +15,7 @@ from helpers.talk import Talk
 from helpers.wait import until
 
 import fanwire
-from fanwire.runtime.registry import SLICE
+from fanwire.runtime.events import SLICE
 
 CLIENTS = 24
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
@@ -99,5 +99,5 @@ async def test_what_was_sent_before_an_end_is_handled_in_its_order(codec: str, e
                 talk.cut()
         await until(lambda: sum(map(len, heard.values())) == 3 * CLIENTS)
         assert list(heard.values()) == [[0, 1, 2]] * CLIENTS
-        assert server._hub is not None
-        assert server._hub.limits.inbound.bytes == 0
+        assert server._host is not None
+        assert server._host.limits.inbound.bytes == 0

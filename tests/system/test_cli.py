@@ -21,7 +21,7 @@ from helpers.wire import request
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from fanwire.cli.failure import Failure
+from fanwire.cli.failure import CommandFailed
 from fanwire.cli.publish import ATTEMPTS, publish
 
 KEY = "secret"
@@ -300,6 +300,6 @@ async def test_what_an_overloaded_server_refuses_is_sent_again_in_order() -> Non
 
 async def test_not_for_ever() -> None:
     async with overloaded(1000) as (url, heard):
-        with pytest.raises(Failure, match="line 1 was not published: overloaded: full"):
+        with pytest.raises(CommandFailed, match="line 1 was not published: overloaded: full"):
             await within(publish(url, "a", lines(b"one")))
     assert heard == ["one"] * ATTEMPTS

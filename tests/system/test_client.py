@@ -18,8 +18,8 @@ CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 
 def cut_all(server: Book) -> None:
     """Loses every connection, as a network does."""
-    assert server._hub is not None
-    for carrier in list(server._hub.carriers.values()):
+    assert server._host is not None
+    for carrier in list(server._host.registry.links.values()):
         carrier.abort()
 
 

@@ -39,7 +39,7 @@ async def test_only_nodes_with_members_hear_a_room(nodes: Cluster) -> None:
         a.publish("live.x", 2)
         assert [message.data for message in await take(room, 1)] == [2]
         assert b.stats()["published"] == 1
-        assert "live.y" not in b._running.fabric._following.rooms
+        assert "live.y" not in b._running.node._subscriptions.rooms
 
 
 async def test_a_room_with_history_has_one_order_and_one_numbering(nodes: Cluster) -> None:

@@ -21,8 +21,8 @@ async def take(room: fanwire.Room, count: int) -> list[fanwire.Message]:
 
 
 def lose_all(server: Book) -> None:
-    assert server._hub is not None
-    for carrier in list(server._hub.carriers.values()):
+    assert server._host is not None
+    for carrier in list(server._host.registry.links.values()):
         carrier.abort()
 
 
@@ -73,13 +73,13 @@ async def test_a_node_that_was_cut_off_catches_up(nodes: Cluster) -> None:
         assert backplane is not None
         # As if its subscriptions had been lost: it is connected, and deaf.
         policy = b._policies.of("log.x")
-        fabric = b._running.fabric
-        assert isinstance(fabric, fanwire.cluster.Cluster)
-        backplane.unfollow(fabric._logs.of(policy), "log.x")
+        node = b._running.node
+        assert isinstance(node, fanwire.cluster.Cluster)
+        backplane.unfollow(node._logs.of(policy), "log.x")
         await asyncio.sleep(0.05)
         for n in range(5, 10):
             await a.publish_acked("log.x", n)
-        await backplane.follow(fabric._logs.of(policy), "log.x")
+        await backplane.follow(node._logs.of(policy), "log.x")
         await a.publish_acked("log.x", 10)
         messages = await take(room, 6)
         assert [m.data for m in messages] == list(range(5, 11))
@@ -91,14 +91,14 @@ async def test_a_node_that_was_cut_off_catches_up(nodes: Cluster) -> None:
 async def test_a_deaf_node_finds_out_and_heals(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
         room = await two.join("log.x")
-        fabric = b._running.fabric
-        assert isinstance(fabric, fanwire.cluster.Cluster)
-        heard, fabric.told = fabric.told, lambda data: None  # type: ignore[method-assign]
-        stored, fabric.stored = fabric.stored, lambda log, room, message: None  # type: ignore[method-assign]
+        node = b._running.node
+        assert isinstance(node, fanwire.cluster.Cluster)
+        heard, node._events.told = node._events.told, lambda data: None  # type: ignore[method-assign]
+        stored, node._events.stored = node._events.stored, lambda log, room, message: None  # type: ignore[method-assign]
         for n in range(3):
             await a.publish_acked("log.x", n)
         await until(lambda: not b._is_ready(), "it notices that it is deaf")
-        fabric.told, fabric.stored = heard, stored  # type: ignore[method-assign]
+        node._events.told, node._events.stored = heard, stored  # type: ignore[method-assign]
         assert [m.data for m in await take(room, 3)] == [0, 1, 2]
         await until(b._is_ready)
 
@@ -109,10 +109,10 @@ async def test_a_log_that_was_lost_is_told(nodes: Cluster, tmp_path: Path) -> No
         room = await one.join("log.x")
         await a.publish_acked("log.x", 0)
         await take(room, 1)
-        fabric = a._running.fabric
-        assert isinstance(fabric, fanwire.cluster.Cluster)
+        node = a._running.node
+        assert isinstance(node, fanwire.cluster.Cluster)
         backplane: Any = a._backplane
-        stream = backplane._stream(fabric._logs.of(a._policies.of("log.x")))
+        stream = backplane._stream(node._logs.of(a._policies.of("log.x")))
         await backplane._jetstream._ask(f"$JS.API.STREAM.DELETE.{stream}", b"{}")
         assert nodes.nats is not None
         nodes.nats.kill()
@@ -216,14 +216,14 @@ async def test_a_client_that_is_ahead_of_its_new_node(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b, fanwire.connect(a.url) as one, fanwire.connect(b.url) as two:
         here, there = await one.join("log.x"), await two.join("log.x")
         # What is stored does not get to b, for a while.
-        fabric: Any = b._running.fabric
-        stored, fabric.stored = fabric.stored, lambda log, room, message: None
+        node: Any = b._running.node
+        stored, node._events.stored = node._events.stored, lambda log, room, message: None
         for n in range(5):
             await a.publish_acked("log.x", n)
         last = (await take(here, 5))[-1]
         async with fanwire.connect(b.url) as three:
             room = await three.join("log.x", since=fanwire.client.Position(here.epoch, last.seq))
-            fabric.stored = stored
+            node._events.stored = stored
             await a.publish_acked("log.x", 5)
             message = (await take(room, 1))[0]
             assert (message.data, message.gap) == (5, None)

@@ -87,7 +87,7 @@ async def test_presence_over_all_nodes(nodes: Cluster) -> None:
         fanwire.connect(a.url) as one,
         fanwire.connect(b.url) as two,
     ):
-        await until(lambda: a._running.fabric.nodes == b._running.fabric.nodes == 2)
+        await until(lambda: a._running.node.nodes == b._running.node.nodes == 2)
         here = await one.join("seen.x")
         there = await two.join("seen.x")
         await until(lambda: len(here.members) == len(there.members) == 2)
@@ -112,7 +112,7 @@ async def test_who_was_at_a_node_that_is_gone_is_gone(nodes: Cluster) -> None:
         fanwire.connect(a.url) as one,
         fanwire.connect(b.url) as two,
     ):
-        await until(lambda: a._running.fabric.nodes == 2)
+        await until(lambda: a._running.node.nodes == 2)
         here = await one.join("seen.x")
         await two.join("seen.x")
         await until(lambda: len(here.members) == 2)
@@ -135,7 +135,7 @@ async def test_a_session_whose_node_has_died_is_known_elsewhere(nodes: Cluster) 
             await client.send(json.dumps({"type": "join", "id": room, "room": room}))
             assert json.loads(await within(client.recv()))["type"] == "joined"
         seq = await a.publish_acked("log.x", 1)
-        await until(lambda: b._running.fabric.nodes == 2)
+        await until(lambda: b._running.node.nodes == 2)
         await asyncio.sleep(0.7)
         other, again = await hello(b, f"/?session={welcome['session']}&received=0")
         assert (again["resumed"], again["reason"]) == (False, "other node")
@@ -170,4 +170,4 @@ async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkey
             await there.leave()
             await until(lambda: len(here.members) == 1)
             # Until b has forgotten the room.
-            await until(lambda: "seen.x" not in b._running.fabric._following.rooms)
+            await until(lambda: "seen.x" not in b._running.node._subscriptions.rooms)

@@ -48,7 +48,7 @@ async def test_values_from_before_a_room_was_left_are_not_the_newest(
                 messages = await take(room, 2)
                 assert {m.key: m.data for m in messages} == {"k": value, "same": "same"}
                 await room.leave()
-                await until(lambda: "values.x" not in b._running.fabric._following.rooms)
+                await until(lambda: "values.x" not in b._running.node._subscriptions.rooms)
 
 
 async def test_values_that_changed_while_the_backplane_was_away(nodes: Cluster) -> None:

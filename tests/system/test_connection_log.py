@@ -157,7 +157,7 @@ async def test_nothing_is_kept_where_nobody_reads_the_log(caplog: pytest.LogCapt
         async with server.client("/a"):
             pass
         await server.ended()
-        log = server._hub.log  # type: ignore[union-attr] # it runs
+        log = server._host.registry.log  # type: ignore[union-attr] # it runs
         await until(lambda: server.stats()["connections"] == 0)
         assert not log._waiting
         assert not log._accounts

@@ -190,9 +190,8 @@ async def test_a_handler_of_http_may_raise_anything(error: type[BaseException], 
 
 async def test_an_event_of_the_engine_that_fails_does_not_take_those_behind_it_along() -> None:
     async with Book() as server, await Talk.open(server) as first, await Talk.open(server) as second:
-        hub = server._hub
-        assert hub is not None
-        take, failed = hub._take_event, []
+        events = server._running.events
+        take, failed = events._take_event, []
 
         def fail_once(kind: str, link: int, detail: Any) -> None:
             # The requests of those who come back may be there before it.
@@ -201,7 +200,7 @@ async def test_an_event_of_the_engine_that_fails_does_not_take_those_behind_it_a
                 raise Panic
             take(kind, link, detail)
 
-        hub._take_event = fail_once  # type: ignore[method-assign]
+        events._take_event = fail_once  # type: ignore[method-assign]
         first.cut()
         second.cut()
         await until(lambda: failed)

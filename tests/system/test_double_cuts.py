@@ -55,11 +55,11 @@ class Place:
     def lose(self, peer: Peer) -> None:
         """Resets the newest transport, at both ends: the loop hears nothing of a socket that is not read yet."""
         peer.reset()
-        list(self.hub.carriers.values())[-1].abort()
+        list(self.host.registry.links.values())[-1].abort()
 
     @property
-    def hub(self) -> Any:
-        return self.server._hub
+    def host(self) -> Any:
+        return self.server._host
 
     async def is_whole(self) -> None:
         """The session waits, and its client gets what it missed."""
@@ -70,7 +70,7 @@ class Place:
             self.server.publish("a", "three")
             assert await last.seqs(1) == [3]
             assert (self.server.closed, self.server.count("a")) == ([], 1)
-            await until(lambda: len(self.hub.carriers) == 1, "nothing is left of the transports before")
+            await until(lambda: len(self.host.registry.links) == 1, "nothing is left of the transports before")
 
 
 @OVER
@@ -123,11 +123,11 @@ async def test_one_that_is_refused_and_lost_leaves_nothing(when: str, over: str,
         if when == "after":
             release(server)
         place.lose(peer)
-        await until(lambda: not place.hub.turns and peer.writer.is_closing(), "the loss was looked at")
+        await until(lambda: not place.host.turns and peer.writer.is_closing(), "the loss was looked at")
         release(server)
         # The session is over, as it was before; what took its place waits or is gone, and nothing else is left.
         await server.ended()
-        await until(lambda: not place.hub.carriers, "no transport is left")
+        await until(lambda: not place.host.registry.links, "no transport is left")
         await until(lambda: server.stats()["connections"] == sum(conn.is_reconnecting for conn in server.connections))
 
 

@@ -157,7 +157,7 @@ async def test_a_node_that_has_left_a_room_with_a_history_forgets_as_well(
         async with fanwire.connect(b.url) as two:
             room = await two.join("kept.x")
             assert (await within(anext(room))).data == 1
-        await until(lambda: "kept.x" not in b._running.fabric._following.rooms)
+        await until(lambda: "kept.x" not in b._running.node._subscriptions.rooms)
         a.forget("kept.x", "a")
         for n in range(60):
             # The log no longer has it.
@@ -223,9 +223,9 @@ async def test_many_keys_are_forgotten_at_once(nodes: Cluster) -> None:
             a.forget("values.x", f"k{n}")
         await until(lambda: len(b._engine.values("values.x")) == 1)
         assert b._engine.has_value("values.x", "stays")
-        # In a few orders, of which the log keeps so many.
-        fabric: Any = b._running.fabric
-        assert fabric._orders_of_keys._seq < 100
+        # In a few revocations, since the log keeps a limited number.
+        node: Any = b._running.node
+        assert node._forgotten_keys._seq < 100
 
 
 async def test_more_than_may_wait_is_refused(nodes: Cluster) -> None:
@@ -244,6 +244,6 @@ async def test_a_node_that_is_cut_off_for_longer_than_messages_wait_tells_it_whe
         await until(lambda: not (a._is_ready() or b._is_ready()))
         a.forget("values.x", "a")
         a.disconnect_user("ann")
-        await until(lambda: a.metrics.get_sample_value("fanwire_backplane_failures_total", {"kind": "order"}))
+        await until(lambda: a.metrics.get_sample_value("fanwire_backplane_failures_total", {"kind": "revocation"}))
         await nodes.bring_back()
         await until(lambda: not b._engine.has_value("values.x", "a"))

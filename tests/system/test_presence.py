@@ -123,7 +123,7 @@ async def test_the_list_is_right_again_after_a_reconnect_in_which_others_came_an
         room = await client.join("p.a")
         talk = await Talk.open(server, "/p.a")
         await until(lambda: room.count == 2)
-        next(iter(server._hub.carriers.values())).abort()  # type: ignore[union-attr]
+        next(iter(server._host.registry.links.values())).abort()  # type: ignore[union-attr]
         await until(lambda: len(server.closed) == 1, "the session is over")
         await talk.say("leave", room="p.a")
         await until(lambda: room.count == 1 and room.is_complete, "it knows itself alone", 30)
@@ -174,15 +174,15 @@ async def test_a_client_that_is_back_while_its_expiry_waits_for_its_turn_keeps_i
         talk.cut()
         conn = server.opened[0]
         await until(lambda: conn.is_reconnecting)
-        hub = server._hub
-        assert hub is not None
+        host = server._host
+        assert host is not None
         assert conn._session is not None
-        hub._give_up(conn, "expired")
-        hub.sessions.resume(conn._session)
-        hub.turns.finish()
+        host.registry._give_up(conn, "expired")
+        host.registry.sessions.resume(conn._session)
+        host.turns.finish()
         assert server.closed == []
-        assert hub.sessions.park(conn, conn._session)
-        hub._give_up(conn, "expired")
+        assert host.registry.sessions.park(conn, conn._session)
+        host.registry._give_up(conn, "expired")
         await server.ended()
 
 

@@ -100,7 +100,7 @@ def test_a_unix_socket_of_workers_outlives_each_of_them(run: Run, tmp_path: Path
 def test_several_workers_without_a_way_to_meet_are_a_misuse(run: Run) -> None:
     with run("app:server", "--workers", "2") as program:
         assert program.exit_code() == 2
-        wanted = "several workers meet over NATS: add --nats embedded, or the address of a server"
+        wanted = "several workers need NATS: add --nats embedded, or the address of a server"
         assert program.err.rest() == [f"Error: {wanted}"]
     with run("app:together", "--workers", "2") as program:
         assert program.exit_code() == 2

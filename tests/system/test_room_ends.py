@@ -13,7 +13,7 @@ from helpers.wait import until, within
 
 import fanwire
 from fanwire import ConnectionFailed, Room, RoomEnded, connect
-from fanwire.cli.failure import Failure
+from fanwire.cli.failure import CommandFailed
 from fanwire.cli.subscribe import subscribe
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -205,8 +205,8 @@ async def test_a_failure_that_passes_ends_no_room(encoding: str, failure: str) -
     async with server, connect(server.url, encoding=encoding) as client:
         a, b = await within(client.join("a")), await within(client.join("b"))
         is_failing = True
-        assert server._hub is not None
-        for carrier in list(server._hub.carriers.values()):
+        assert server._host is not None
+        for carrier in list(server._host.registry.links.values()):
             carrier.abort()
         await server.ended()
         await within(asked.wait())
@@ -229,6 +229,6 @@ async def test_a_command_that_subscribes_says_why_the_room_has_ended() -> None:
 
     out = BytesIO()
     async with scripted(script) as url:
-        with pytest.raises(Failure, match="a: the room has ended: forbidden"):
+        with pytest.raises(CommandFailed, match="a: the room has ended: forbidden"):
             await within(subscribe(url, "a", out, missed=print))
     assert out.getvalue() == b"line\n"

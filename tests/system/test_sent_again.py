@@ -43,8 +43,8 @@ def made(gate: Gate, config: dict[str, Any] | None = None, **options: Any) -> Bo
 
 
 def under_way(server: Book) -> int:
-    assert server._hub is not None
-    return len(server._hub.desk._rooms._publishing)
+    assert server._host is not None
+    return len(server._host.dispatcher._rooms._publishing)
 
 
 async def arrived(talk: Talk) -> None:
@@ -151,8 +151,8 @@ async def test_a_publish_whose_first_attempt_was_cancelled_is_done_by_the_second
             await talk.say("publish", id="p", room="a", payload=1)
             await arrived(talk)
         await gate.waits()
-        assert server._hub is not None
-        task = server._hub.desk._rooms._publishing.find(("alice", "a\0p"))
+        assert server._host is not None
+        task = server._host.dispatcher._rooms._publishing.find(("alice", "a\0p"))
         assert task is not None
         task.cancel()
         assert (await answer(one, "p"))["payload"]["code"] == "internal"
@@ -219,8 +219,8 @@ async def test_a_client_that_is_cut_while_authorize_thinks_publishes_once(codec:
             await gate.waits()
             writer = next(conn for conn in server.connections if conn.session == client.session)
             session = client.session
-            assert server._hub is not None
-            server._hub.carriers[writer._link].abort()
+            assert server._host is not None
+            server._host.registry.links[writer._link].abort()
             await until(lambda: client.session not in ("", session), "it is back")
             gate.asked[0].set_result(True)
             assert await within(publishing) == 1
@@ -333,12 +333,15 @@ async def test_a_clients_request_survives_the_loss_of_its_session(codec: str) ->
         asking = asyncio.ensure_future(client.request("order", "good"))
         await until(lambda: desk.begun)
         session = client.session
-        assert server._hub is not None
-        for carrier in list(server._hub.carriers.values()):
+        assert server._host is not None
+        for carrier in list(server._host.registry.links.values()):
             carrier.abort()
         await until(lambda: client.session not in ("", session), "it is back")
-        inboxes = [conn._inbox for conn in server.connections]
-        await until(lambda: any(inbox is not None and inbox.is_running for inbox in inboxes), "it has asked again")
+        inboxes = [conn._handler_queue for conn in server.connections]
+        await until(
+            lambda: any(handler_queue is not None and handler_queue.is_running for handler_queue in inboxes),
+            "it has asked again",
+        )
         desk.end.set()
         assert await within(asking) == {"number": 1}
         assert len(desk.begun) == 1

@@ -85,7 +85,7 @@ async def test_on_a_loop_without_signals_it_serves_until_it_is_stopped(monkeypat
         pytest.skip("its methods cannot be replaced")
     server = Book()
     serving = asyncio.ensure_future(server.serve())
-    await until(lambda: server._hub is not None)
+    await until(lambda: server._host is not None)
     assert await within(server.stop())
     await within(serving)
 
@@ -101,7 +101,7 @@ async def test_a_stop_ends_serve_and_the_signals_are_as_before() -> None:
         server = fanwire.Server(port=0, insecure=True)
         for _ in range(2):
             serving = asyncio.ensure_future(server.serve())
-            await until(lambda: server._hub is not None)
+            await until(lambda: server._host is not None)
             assert await within(server.stop())
             await within(serving)
             assert signal.getsignal(signal.SIGTERM) is mine

@@ -19,7 +19,8 @@ EACH = 500
 
 @pytest.mark.parametrize("shards", [1, 3])
 async def test_every_client_sees_the_one_order(shards: int) -> None:
-    async with Book({"shards": shards}) as server:
+    # All of it may wait for a client, with 256 bytes for each message: its loop gets little time beside the threads.
+    async with Book({"shards": shards, "connection_bytes": 4 * THREADS * EACH * 256}) as server:
         clients = [await server.client("/a") for _ in range(5)]
         seqs: list[list[int]] = [[] for _ in range(THREADS)]
         at_once = threading.Barrier(THREADS)

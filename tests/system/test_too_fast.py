@@ -14,7 +14,7 @@ from helpers.talk import Talk
 from helpers.wait import until, within
 from websockets.exceptions import ConnectionClosed
 
-from fanwire.runtime.dispatcher import Desk
+from fanwire.runtime.dispatcher import Dispatcher
 
 BURST = 10
 #: So slow that no second message is let through while a test runs.
@@ -45,14 +45,14 @@ async def errors(talk: Talk, count: int) -> list[dict[str, Any]]:
 
 
 def session_of(server: Book, talk: Talk) -> Any:
-    return next(conn.session for conn in server.connections if conn.session and conn.session.id == talk.session)
+    return next(conn._session for conn in server.connections if conn.session == talk.session)
 
 
 @CODECS
 async def test_the_interpreter_sees_only_what_is_within_the_rate(codec: str) -> None:
     async with book() as server:
-        arrived = Desk.arrived
-        with patch.object(Desk, "arrived", autospec=True, side_effect=arrived) as seen:
+        arrived = Dispatcher.arrived
+        with patch.object(Dispatcher, "arrived", autospec=True, side_effect=arrived) as seen:
             async with await Talk.open(server, codec=codec) as talk:
                 for number in range(BURST + 200):
                     await say(talk, type="echo", id=f"c{number}", room="r", payload={"deep": [[[]]]})

@@ -31,7 +31,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Cluster]:
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fanwire.cluster.faults.CALM", 0.2)
-    monkeypatch.setattr("fanwire.cluster.cluster.BEAT", 0.1)
+    monkeypatch.setattr("fanwire.cluster.liveness.BEAT", 0.1)
 
 
 def failures(server: Book, kind: str) -> int:
@@ -104,11 +104,11 @@ async def test_orders_and_presence_that_are_not_told_are_counted(
         for n in range(10):
             a.disconnect_user(f"nobody {n}")
             a.send_to_user(f"nobody {n}", n)
-        await until(lambda: failures(a, "order") >= 10)
+        await until(lambda: failures(a, "revocation") >= 10)
         assert failures(a, "append") == 0
         assert failures(a, "unsent") == 10
         assert failures(a, "presence") >= 2
-        assert len(lines(caplog, "orders to other nodes are not stored: ")) == 1
+        assert len(lines(caplog, "revocations are not stored: ")) == 1
         await nodes.bring_back()
 
 
@@ -162,12 +162,12 @@ async def test_what_comes_twice_or_late_is_not_delivered_again(
 async def test_an_order_that_comes_twice_is_obeyed_once(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b:
         obeyed: list[tuple[str, str | None]] = []
-        hub: Any = b._hub
-        hub.obey = lambda what, whom, reason, room: obeyed.append((what, whom))
-        fabric: Any = b._running.fabric
+        cluster_host: Any = b._running.cluster_host
+        cluster_host.apply = lambda what, whom, reason, room: obeyed.append((what, whom))
+        node: Any = b._running.node
         stored: list[Any] = []
-        take = fabric.stored
-        fabric.stored = lambda log, room, message: stored.append(message) or take(log, room, message)
+        take = node._events.stored
+        node._events.stored = lambda log, room, message: stored.append(message) or take(log, room, message)
         a.reauthorize("ann")
         await until(lambda: obeyed)
         for message in stored * 2:
@@ -184,8 +184,8 @@ async def test_whatever_a_call_raises_the_rest_of_what_has_come_is_told(tmp_path
 
     async with cluster("nats", tmp_path) as nodes, nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
         room = await two.join("log.x")
-        fabric: Any = b._running.fabric
-        stored, count = fabric.stored, 0
+        node: Any = b._running.node
+        stored, count = node._events.stored, 0
 
         def fails(log: str, room: str, message: Any) -> None:
             nonlocal count
@@ -194,10 +194,10 @@ async def test_whatever_a_call_raises_the_rest_of_what_has_come_is_told(tmp_path
                 raise Panic("no more")
             stored(log, room, message)
 
-        fabric.stored = fails
+        node._events.stored = fails
         await asyncio.gather(*(a.publish_acked("log.x", n) for n in range(20)))
         await until(lambda: count >= 20, "the other node has been told all")
-        fabric.stored = stored
+        node._events.stored = stored
         await a.publish_acked("log.x", 20)
         assert [(await within(anext(room))).data for _ in range(21)] == list(range(21))
         assert failures(b, "internal") >= 10
@@ -208,7 +208,7 @@ async def test_whatever_a_call_raises_the_rest_of_what_has_come_is_told(tmp_path
 async def test_a_node_whose_heartbeats_have_ended_is_not_ready(nodes: Cluster) -> None:
     async with nodes.node() as a:
         assert a._is_ready()
-        fabric: Any = a._running.fabric
+        node: Any = a._running.node
 
         class Panic(BaseException):
             """What no `except Exception` takes."""
@@ -216,7 +216,7 @@ async def test_a_node_whose_heartbeats_have_ended_is_not_ready(nodes: Cluster) -
         def fail(now: float) -> None:
             raise Panic("no more")
 
-        fabric._pulse.take_dead = fail
+        node._liveness.heartbeats.take_dead = fail
         await until(lambda: not a._is_ready())
         await until(lambda: failures(a, "internal") == 1)
 

@@ -301,7 +301,7 @@ def errors(program: Program) -> list[str]:
 def test_several_workers_without_a_way_to_meet_are_a_misuse() -> None:
     with Program("serve", "--insecure", "--port", "0", "--workers", "2") as program:
         assert program.exit_code() == 2
-        wanted = "several workers meet over NATS: add --nats embedded, or the address of a server"
+        wanted = "several workers need NATS: add --nats embedded, or the address of a server"
         assert program.err.rest() == [f"Error: {wanted}"]
 
 
@@ -326,7 +326,7 @@ def test_workers_that_do_not_start_end_all() -> None:
             assert program.exit_code() == 1
             lines = errors(program)
             assert len([line for line in lines if line.startswith("Error: no NATS server") and address in line]) == 2
-            assert "Error: a worker did not start; it has said why" in lines
+            assert "Error: a worker did not start; its own error is above" in lines
             assert program.out.rest() == []
 
 

@@ -15,7 +15,7 @@ import fanwire
 async def connected(host: Hosted, **options: Any) -> tuple[fanwire.Connection, Client]:
     """A connection, and its client."""
     client = await host.connect(**options)
-    return host.hub.connections[client.conn], client
+    return host.registry.connections[client.conn], client
 
 
 async def test_it_sends(host: Hosted) -> None:
@@ -36,7 +36,7 @@ async def test_what_it_does_not_send(host: Hosted) -> None:
         conn.send(object())
     with pytest.raises(ValueError, match="is no delivery class"):
         conn.send("x", delivery="soon")
-    with pytest.raises(ValueError, match="can never be sent"):
+    with pytest.raises(ValueError, match="is too large"):
         conn.send("x" * (2 << 20))
     with pytest.raises(TypeError, match="cannot acknowledge"):
         raw.send("x", ack=True)

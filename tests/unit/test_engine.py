@@ -11,7 +11,7 @@ from helpers.engines import RULE, Session, started
 from helpers.wait import until_sync
 
 from fanwire._engine import Closed, Engine, Overloaded
-from fanwire.cluster.node_message import Parcel, pack
+from fanwire.cluster.node_message import NodeMessage, pack
 
 TS_MS = 1_700_000_000_000
 MAX = (1 << 64) - 1
@@ -156,7 +156,7 @@ def test_nothing_works_after_the_end() -> None:
 
 def test_values_of_another_node(engine: Engine) -> None:
     def value(key: str | None, ts_ms: int, payload: bytes = b"x") -> bytes:
-        return pack(Parcel(payload, key=key, ts_ms=ts_ms))
+        return pack(NodeMessage(payload, key=key, ts_ms=ts_ms))
 
     began_ms = 100
     engine.add_rule("many", delivery="latest", **RULE | {"max_keys": 2})
@@ -180,7 +180,7 @@ def test_values_of_a_room_that_has_none(engine: Engine) -> None:
     engine.publish("r", b"x")
     assert engine.values("r") == engine.values("unknown") == []
     # A room that keeps no values takes none.
-    assert engine.take_values("r", 0, [pack(Parcel(b"x", key="k"))]) == 0
+    assert engine.take_values("r", 0, [pack(NodeMessage(b"x", key="k"))]) == 0
 
 
 def test_what_an_application_takes_is_told_room_by_room(engine: Engine) -> None:

@@ -59,7 +59,6 @@ ATTRIBUTES = {
 """What an application can use of these classes. Each name more is a decision."""
 TESTS = Path(__file__).parents[1]
 ELSEWHERE = {
-    "fanwire.values.reduction": "unit/values/test_encoding.py: every type is tried within documents",
     "fanwire.backplane.base": "contract/test_backplane.py: an interface",
     "fanwire.backplane.child": "system/test_workers.py: a process",
     "fanwire.backplane.embedded": "contract/test_backplane.py and system/test_workers.py: a process",
@@ -73,7 +72,12 @@ ELSEWHERE = {
     "fanwire.cluster.kept_message": "system/test_history.py: what a room keeps",
     "fanwire.cluster.room_logs": "system/test_cluster.py: a log that was lost",
     "fanwire.cluster.newest_values": "system/test_cluster.py: every answer goes to other nodes",
+    "fanwire.cluster.backplane_events": "system/test_cluster.py and test_troubles.py: events of a backplane",
     "fanwire.cluster.cluster": "system/test_cluster.py: it is where engine and backplane meet",
+    "fanwire.runtime.application_handlers": "unit/runtime/test_dispatcher.py: what an application has declared",
+    "fanwire.runtime.host": "unit/runtime/test_registry.py: composition, which every test of a host uses",
+    "fanwire.runtime.link": "unit/runtime/test_websocket.py: an interface",
+    "fanwire.process.assembly": "system/test_restart.py and test_basics.py: composition of the whole server",
     "fanwire.runtime.background": "system/test_background.py: tasks of connections",
     "fanwire.process.lifecycle": "system/test_restart.py and test_stopping.py: the whole server",
     "fanwire.process.signals": "system/test_serve.py and test_shutdown.py: signals to a process",
@@ -81,7 +85,6 @@ ELSEWHERE = {
     "fanwire.server": "system/: composition, tested as a whole",
     "fanwire.handshake.opening": "unit/handshake/test_admission.py: it is the last step of a handshake",
     "fanwire.handshake.tls": "system/test_tls.py and hostile/test_encrypted.py: it is a transport and an engine",
-    "fanwire.listening.shared_port": "system/test_lifespan.py: two servers of one process",
     "fanwire.http.server": "system/test_http_side.py and test_http.py",
     "fanwire.http.connection": "hostile/test_http.py and test_fuzz_http.py: a parser and a transport",
     "fanwire.http.lifespan": "system/test_embedding.py: it is an application that starts and ends",
@@ -93,12 +96,43 @@ ELSEWHERE = {
         "system/test_tls.py and hostile/test_encrypted.py: it is a transport and an engine"
     ),
     "fanwire.__main__": "system/test_cli.py",
+    "fanwire.cli.connecting": "system/test_cli.py: it is a connection to a server",
+    "fanwire.cli.failure": "unit/cli/test_settings.py and test_address.py: every wrong word ends in one",
+    "fanwire.cli.program": "system/test_programs.py and test_programs_wrong.py: it imports a program",
+    "fanwire.cli.publish": "system/test_cli.py: it needs a server",
+    "fanwire.cli.settings_file": "unit/cli/test_settings.py: files and options become settings",
+    "fanwire.cli.subscribe": "system/test_cli.py: it needs a server",
+    "fanwire.cli.workers": "system/test_workers.py: processes",
+    "fanwire.client.actions": "unit/client/test_machine.py: values that the machine returns",
+    "fanwire.client.arguments": "unit/client/test_machine.py and system/test_client_arguments.py",
+    "fanwire.client.callbacks": "system/test_client_scripted.py: one that fails harms no other",
+    "fanwire.client.client": "system/test_client.py: composition, tested as a whole",
+    "fanwire.client.commands": "unit/client/test_machine.py and test_calls.py: all begin with one",
+    "fanwire.client.dial": "system/test_client_connecting.py: connections to several addresses",
+    "fanwire.client.driver": "system/test_client_scripted.py: tasks and timers",
+    "fanwire.client.due": "unit/client/test_rooms.py: what is missing is asked for after a time",
+    "fanwire.client.errors": "unit/client/test_machine.py: what the client's errors say",
+    "fanwire.client.feed": "system/test_client_queues.py: what an application has taken",
+    "fanwire.client.fields": "unit/client/test_rooms.py: numbers of messages",
+    "fanwire.client.incoming": "unit/client/test_machine.py: every message of a server",
+    "fanwire.client.link": "system/test_client_connecting.py and test_client_closes.py: one WebSocket",
+    "fanwire.client.message": "unit/client/test_rooms.py: values that the machine returns",
+    "fanwire.client.messages": "system/test_client_queues.py: what an application has taken",
+    "fanwire.client.network": "system/test_slow_networks.py: what the kernel says",
+    "fanwire.client.open_rooms": "system/test_client_joins.py: joins that meet",
+    "fanwire.client.options": "system/test_client_arguments.py",
+    "fanwire.client.outgoing": "unit/client/test_session.py: what is counted",
+    "fanwire.client.parts": "unit/client/test_machine.py: it has no code but the parts",
+    "fanwire.client.pending_requests": "unit/client/test_calls.py: requests that were withdrawn",
+    "fanwire.client.registry": "unit/client/test_membership.py: rooms that come and go",
+    "fanwire.client.room": "system/test_client.py and test_room_ends.py: what an application sees",
+    "fanwire.client.runtime": "system/test_client_scripted.py: a client at work",
+    "fanwire.client.stream": "system/test_client_queues.py: loops that wait",
+    "fanwire.client.token_source": "system/test_client_tokens.py: functions that fail or hang",
+    "fanwire.demo.app": "system/test_demo.py: a server with a page",
+    "fanwire.demo.readings": "system/test_demo.py: this machine's own readings",
 }
-BY_PACKAGE = {
-    "fanwire.client": "unit/client/test_machine.py",
-    "fanwire.cli": "unit/cli/test_cli.py",
-    "fanwire.demo": "system/test_demo.py",
-}
+"""Modules without a test file of their own: where they are tested, and why there."""
 
 
 def modules() -> list[str]:
@@ -135,19 +169,33 @@ def test_every_public_name_and_what_it_offers_is_described(name: str) -> None:
         assert inspect.getdoc(value), f"{name}.{attribute}"
 
 
+def own_test(name: str) -> Path:
+    """The test file in the place of a module."""
+    *folders, last = name.split(".")[1:]
+    return TESTS / "unit" / Path(*folders, f"test_{last}.py")
+
+
 @pytest.mark.parametrize("name", modules())
 def test_every_module_says_what_it_is_and_is_tested(name: str) -> None:
-    if name != "fanwire.__main__":
-        assert importlib.import_module(name).__doc__
-    package = next((path for prefix, path in BY_PACKAGE.items() if f"{name}.".startswith(f"{prefix}.")), None)
-    if package is not None:
-        assert (TESTS / package).exists()
-    elif name not in ELSEWHERE and not hasattr(importlib.import_module(name), "__path__"):
-        *folders, last = name.split(".")[1:]
-        assert (TESTS / "unit" / Path(*folders, f"test_{last}.py")).exists()
+    if name == "fanwire.__main__":
+        assert name in ELSEWHERE
+        return
+    module = importlib.import_module(name)
+    assert module.__doc__
+    assert hasattr(module, "__path__") or own_test(name).exists() is not (name in ELSEWHERE)
 
 
 def test_what_is_tested_elsewhere_exists() -> None:
     assert set(ELSEWHERE) <= set(modules())
-    for place in ELSEWHERE.values():
-        assert (TESTS / place.split(":")[0].split(" and ")[0]).exists()
+    for places in ELSEWHERE.values():
+        folder = Path()
+        for place in places.split(":")[0].split(" and "):
+            # A second one lies in the folder of the first.
+            path = folder / place if "/" not in place else Path(place)
+            folder = path if place.endswith("/") else path.parent
+            assert (TESTS / path).exists(), path
+
+
+def test_folders_of_units_are_those_of_the_modules() -> None:
+    packages = {name.split(".")[1] for name in modules() if name.count(".") > 1}
+    assert {path.parent.name for path in (TESTS / "unit").glob("*/test_*.py")} <= packages

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 from helpers.engines import Session, started
-from helpers.parcels import full, parcels
+from helpers.node_messages import full, node_messages
 from hypothesis import given
 
 from fanwire._engine import Ingress
-from fanwire.cluster.node_message import DELIVERIES, Parcel, pack
+from fanwire.cluster.node_message import DELIVERIES, NodeMessage, pack
 
 
 def taken(*data: bytes, since_ms: int = 0) -> tuple[list[tuple[int, str | None]], list[dict[str, Any]]]:
-    """What an ingress says to some parcels, and what a member of its room gets."""
+    """What an ingress says to some node messages, and what a member of its room gets."""
     engine = started(max_rooms=10)
     session = Session(engine)
     engine.join(session.conn, "r")
@@ -26,7 +26,7 @@ def taken(*data: bytes, since_ms: int = 0) -> tuple[list[tuple[int, str | None]]
 
 
 def message(number: int, payload: bytes | str = "x", **others: Any) -> bytes:
-    return pack(Parcel(payload, origin=7, number=number, **others))
+    return pack(NodeMessage(payload, origin=7, number=number, **others))
 
 
 def test_messages_as_they_were_published() -> None:
@@ -36,7 +36,7 @@ def test_messages_as_they_were_published() -> None:
 
 
 def test_what_is_missing_is_told() -> None:
-    said, got = taken(message(1), message(4), pack(Parcel(b"", origin=7, number=6, is_count=True)))
+    said, got = taken(message(1), message(4), pack(NodeMessage(b"", origin=7, number=6, is_count=True)))
     assert said == [(0, None), (2, None), (2, None)]
     assert [(each["type"], each.get("seq")) for each in got if each["type"] == "message"] == [
         ("message", 1),
@@ -49,7 +49,7 @@ def test_what_is_missing_is_told() -> None:
 
 
 def late(*data: bytes) -> tuple[int, list[int], list[str]]:
-    """How many of some parcels were dropped, the payloads that a member gets, and the types of what it gets."""
+    """How many of some node messages were dropped, the payloads that a member gets, and the types of what it gets."""
     engine = started(max_rooms=10)
     session = Session(engine)
     engine.join(session.conn, "r")
@@ -62,7 +62,7 @@ def late(*data: bytes) -> tuple[int, list[int], list[str]]:
 
 
 def numbered(*numbers: int, origin: int = 7) -> list[bytes]:
-    return [pack(Parcel(str(number).encode(), True, origin=origin, number=number)) for number in numbers]
+    return [pack(NodeMessage(str(number).encode(), True, origin=origin, number=number)) for number in numbers]
 
 
 def test_what_comes_twice_or_late_is_dropped_and_no_loss_is_told_after_it() -> None:
@@ -78,7 +78,7 @@ def test_a_node_that_begins_anew_counts_as_another() -> None:
 
 
 def test_a_count_that_comes_late_moves_nothing() -> None:
-    count = pack(Parcel(b"", origin=7, number=1, is_count=True))
+    count = pack(NodeMessage(b"", origin=7, number=1, is_count=True))
     assert late(*numbered(1, 2), count, *numbered(3)) == (0, [1, 2, 3], ["message"] * 3)
 
 
@@ -87,16 +87,16 @@ def test_a_forgotten_key_is_told_in_the_order_of_its_values_and_once() -> None:
     session = Session(engine)
     engine.join(session.conn, "values")
     ingress = Ingress(engine, "values", 0)
-    value = pack(Parcel(b"1", True, "k", ts_ms=5, origin=7, number=1))
-    forgetting = pack(Parcel(b"", key="k", ts_ms=5, origin=7, number=2, delivery="latest", forgotten_us=5_500))
+    value = pack(NodeMessage(b"1", True, "k", ts_ms=5, origin=7, number=1))
+    forgetting = pack(NodeMessage(b"", key="k", ts_ms=5, origin=7, number=2, delivery="latest", forgotten_us=5_500))
     assert ingress.take(value) == (0, None)
     assert engine.has_value("values", "k")
     for _ in range(2):
         assert ingress.take(forgetting) == (0, None)
         assert not engine.has_value("values", "k")
     # A value from before does not come back.
-    assert engine.take_values("values", 100, [pack(Parcel(b"1", True, "k", ts_ms=4))]) == 0
-    assert engine.take_values("values", 100, [pack(Parcel(b"2", True, "k", ts_ms=6))]) == 1
+    assert engine.take_values("values", 100, [pack(NodeMessage(b"1", True, "k", ts_ms=4))]) == 0
+    assert engine.take_values("values", 100, [pack(NodeMessage(b"2", True, "k", ts_ms=6))]) == 1
     got = session.envelopes()
     assert engine.shutdown(10)
     assert got[-1]["payload"] == 2 or got[-2]["payload"] == 2
@@ -116,12 +116,12 @@ def test_what_is_no_document_is_dropped_and_told_as_missing(document: bytes) -> 
     assert [each["payload"] for each in got if each["type"] == "skipped"] == [skipped]
 
 
-@given(parcels())
-def test_what_is_packed_here_is_unpacked_there(parcel: Parcel) -> None:
+@given(node_messages())
+def test_what_is_packed_here_is_unpacked_there(node_message: NodeMessage) -> None:
     engine = started()
-    missing, fault = Ingress(engine, "r", 0).take(pack(parcel))
+    missing, fault = Ingress(engine, "r", 0).take(pack(node_message))
     assert engine.shutdown(10)
-    if parcel.key is not None and parcel.delivery != "latest" and parcel.forgotten_us is None:
+    if node_message.key is not None and node_message.delivery != "latest" and node_message.forgotten_us is None:
         assert (missing, fault and "a key needs" in fault) == (1, True)
     else:
         assert (missing, fault) == (0, None)

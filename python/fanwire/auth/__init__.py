@@ -1,4 +1,4 @@
-"""Ready-made authenticators: what `Server(authenticate=...)` can be given.
+"""Ready-made authenticators for `Server(authenticate=...)`.
 
 ::
 
@@ -9,10 +9,10 @@
     feeds = ApiKeys({"feed": os.environ["FEED_KEY"]})
     server = fanwire.Server(authenticate=Chain(users, feeds))
 
-A function of your own returns an `Identity`, or `ANONYMOUS` to let a client in without one. Each of those here is an
-object to be called with a `Request`, and awaited; it returns an `Identity` or raises `Refused`. The reason
-tells the operator what is wrong, and never quotes a credential. `fanwire` itself does not import this package: the
-cryptography behind it takes 50 ms to load.
+A function of your own returns an `Identity`, or `ANONYMOUS` to let a client in without one. Each class here makes
+objects that are called with a `Request`, and awaited; they return an `Identity` or raise `Refused`. The reason
+is for the operator, and never quotes a credential. `fanwire` itself does not import this package: its cryptography
+takes 50 ms to load.
 """
 
 from fanwire.auth.api_keys import ApiKeys

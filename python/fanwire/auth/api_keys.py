@@ -1,4 +1,4 @@
-"""Static keys, for programs of the operator's own."""
+"""Static API keys, for the operator's own programs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ logger = logging.getLogger("fanwire.auth")
 
 
 class ApiKeys(Authenticator):
-    """Lets in whoever shows one of these keys; its name is the subject, and it never expires.
+    """Accepts clients with one of these keys. The name of the key is the subject; a key never expires.
 
     Args:
-        keys: by name, each a key of printable ASCII without spaces, or a key and the scopes of who holds it.
-        rate: see `Identity.rate`.
-        credentials: where keys are looked for, see `Request.credential`.
+        keys: by name: a key of printable ASCII without spaces, or a tuple of a key and its scopes.
+        rate: the `Identity.rate` of all clients.
+        credentials: where clients send keys, see `Request.credential`.
 
     Raises:
         TypeError: an argument is of the wrong type. Errors do not quote a key.
-        ValueError: there are no keys, two names have the same, or one cannot be sent.
+        ValueError: there are no keys, two are the same, or one cannot be sent in a header.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class ApiKeys(Authenticator):
                 raise ValueError(f"API keys {name!r} and {self._holders[digest].subject!r} are the same")
             self._holders[digest] = Identity(subject=name, scopes=frozenset(scopes), rate=rate)
         if not self._holders:
-            raise ValueError("no API keys: nobody would be let in")
+            raise ValueError("keys must not be empty: no client could connect")
 
     def ask(self, request: Request) -> Identity:
-        """Who shows a key.
+        """Returns the identity of a request's key.
 
         Raises:
-            Refused: 401, it shows none, or one that is not among these.
+            Refused: 401: there is no key, or it is unknown.
         """
         shown = request.credential(self._credentials)
         if shown is None:
@@ -77,7 +77,7 @@ class ApiKeys(Authenticator):
             raise Refused(401, "unknown API key")
         digest = _digest(shown)
         holder = None
-        # All are compared, each in constant time: how long it takes says nothing of any key.
+        # All keys are compared, each in constant time, so that the time reveals nothing.
         for known, identity in self._holders.items():
             if hmac.compare_digest(known, digest):
                 holder = identity
@@ -87,12 +87,12 @@ class ApiKeys(Authenticator):
 
 
 def _digest(key: str) -> bytes:
-    # Digests are of one length: comparing them does not tell how long a key is.
+    # Digests have one length, so that comparing them does not reveal the length of a key.
     return hashlib.sha256(key.encode("ascii")).digest()
 
 
 LONG_ENOUGH = 16
-"""Characters of a key that nobody guesses: 16 random ones of hexadecimal are 64 bits."""
+"""Characters of a key that cannot be guessed: 16 random hexadecimal digits are 64 bits."""
 
 MAX_KEY = 4096
-"""Characters of a key; nothing longer is worth hashing."""
+"""The most characters of a key: longer ones are refused without hashing."""

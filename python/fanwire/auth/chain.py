@@ -1,4 +1,4 @@
-"""Several authenticators, one after the other."""
+"""Several authenticators, of which the first that accepts a client counts."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ __all__ = ["Chain"]
 
 
 class Chain(Authenticator):
-    """Lets in whoever one of these authenticators lets in; the first that does says who it is.
+    """Asks authenticators in order. The first that accepts a client returns its identity.
 
-    One that answers 401, or returns None or another false value, does not know who asks, and one that answers 503
-    cannot say: the next is asked. Any other refusal is the end. So a `CookieSession` belongs behind those that look for
-    tokens: a page of another origin that shows one may have a cookie as well, and is refused for it with 403.
+    The next one is asked if an authenticator answers 401, 503, None or another false value. Any other refusal is final.
+    So a `CookieSession` belongs after authenticators of tokens: a page of another origin may send a cookie besides its
+    token, which `CookieSession` refuses with 403.
 
     Args:
-        authenticators: each as `Server(authenticate=...)` takes it: a function, a coroutine function or an object.
+        authenticators: functions, coroutine functions or objects, as for `Server(authenticate=...)`.
 
     Raises:
+        TypeError: one is no function.
         ValueError: there are none.
     """
 
     def __init__(self, *authenticators: Callable[[Request], Any]) -> None:
         if not authenticators:
-            raise ValueError("a chain of no authenticators would let nobody in")
+            raise ValueError("a Chain needs at least one authenticator: no client could connect")
         for authenticate in authenticators:
             check_function("each authenticator of a Chain", authenticate)
         self._authenticators = [asking(authenticate) for authenticate in authenticators]
 
     def ask(self, request: Request) -> Any:
-        """Who asks. Where one of them has to be awaited, this returns a coroutine.
+        """Returns the identity of a request; a coroutine if an authenticator has to be awaited.
 
         Raises, here or in the coroutine:
-            Refused: by all of them: 503 if one could not say, otherwise 401. Or by one with another status.
+            Refused: 503 if one of them answered it and none accepted; 401 if all did; or another status of one.
         """
         refusals: list[Refused] = []
         for number, authenticate in enumerate(self._authenticators):
@@ -70,7 +71,7 @@ class Chain(Authenticator):
 
 
 def _note(refusals: list[Refused], refused: Refused) -> None:
-    """Goes on behind one that does not know who asks, or cannot say. Any other refusal is raised again."""
+    """Keeps a refusal with 401 or 503, after which the next authenticator is asked. Raises any other again."""
     if refused.status not in (401, 503):
         raise refused
     refusals.append(refused)
@@ -83,4 +84,4 @@ def _of_all(refusals: list[Refused]) -> Refused:
 
 
 MAX_REASON = 200
-"""Characters that are kept of a reason."""
+"""The most characters that are kept of a reason."""

@@ -1,4 +1,4 @@
-"""Sessions of a website, by its cookie."""
+"""Authentication by the session cookie of a website."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ __all__ = ["CookieSession"]
 
 
 class CookieSession(Authenticator):
-    """Lets in whoever has a session with the website that sets this cookie.
+    """Accepts clients that have a session with the website that sets this cookie.
 
-    Browsers send cookies with the requests of any page, so they are believed of pages of the server's own origin or one
-    of `Server(origins=...)`, see `Request.cookie`.
+    Browsers send cookies with requests of any page. So a cookie counts only from a page of the server's own origin or
+    one of `Server(origins=...)`, see `Request.cookie`.
 
     Args:
-        name: the cookie's.
+        name: the name of the cookie.
         load: gets its value, which may be anything; returns an identity, or None (or another false value) if there is
-            no such session. May be a coroutine function. What it raises other than `Refused` is a fault of the
-            application, and answered as one.
+            no such session. May be a coroutine function. An error other than `Refused` is answered with 500.
 
     Raises:
         TypeError: `name` is no str, or `load` no function.
@@ -41,10 +40,10 @@ class CookieSession(Authenticator):
         self._load = load
 
     def ask(self, request: Request) -> Any:
-        """Whose session it is. Where `load` has to be awaited, this returns a coroutine.
+        """Returns the identity of a request's session; a coroutine if `load` has to be awaited.
 
         Raises, here or in the coroutine:
-            Refused: 401, there is no cookie or no session; 403, the page is of another origin.
+            Refused: 401: there is no cookie or no session; 403: the page is of another origin.
         """
         value = request.cookie(self._name)
         if not value:
@@ -64,7 +63,7 @@ class CookieSession(Authenticator):
 
 
 MAX_VALUE = 4096
-"""Characters of a cookie's value: what browsers keep of one (RFC 6265 section 6.1)."""
+"""The most characters of a cookie's value, as in browsers (RFC 6265 section 6.1)."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token of RFC 9110."""

@@ -1,5 +1,6 @@
-"""JSON Web Tokens (RFC 7519), by PyJWT and as RFC 8725 wants it: nothing that a token says counts before its signature
-has been checked, save which of the known keys and algorithms it was.
+"""Authentication by JSON Web Tokens (RFC 7519), checked by PyJWT and as RFC 8725 requires.
+
+Before its signature is checked, nothing of a token is used except the names of the key and the algorithm.
 """
 
 from __future__ import annotations
@@ -25,25 +26,24 @@ __all__ = ["JWT"]
 
 
 class JWT(Authenticator):
-    """Lets in whoever shows a token that one of the keys has signed.
+    """Accepts clients with a token that one of the keys has signed.
 
     Args:
-        keys: where the keys come from.
-        algorithms: those that are accepted, such as `["ES256"]`: HS, RS, PS or ES with 256, 384 or 512, and EdDSA.
-        audience: who a token must be for, or several of which it must name one. None: a token that names any is
-            refused, for it is meant for somebody else.
-        issuer: who must have made it, or several. None: whoever has the key.
-        leeway: seconds by which clocks may differ.
-        credentials: where tokens are looked for, see `Request.credential`.
-        required: the claims that a token must have; "sub", the subject, is always one. Without "exp" here, one without
-            an end is good for ever.
-        scopes: the claims that may say what the subject may do; the first that is there counts. A text with spaces
-            between, or a list.
-        clock: seconds since 1970.
+        keys: the keys, see `Keys`.
+        algorithms: the accepted ones, such as `["ES256"]`: HS, RS, PS or ES with 256, 384 or 512, and EdDSA.
+        audience: the name that a token must have as its audience, or several of which it must have one. None: a token
+            with an audience is refused, since it is for another service.
+        issuer: the issuer that a token must have, or several of which it must have one; None: any.
+        leeway: seconds by which clocks may differ, up to 300.
+        credentials: where clients send tokens, see `Request.credential`.
+        required: the claims that a token must have, "sub" (the subject) among them. Without "exp" here, a token without
+            an expiry never expires.
+        scopes: the claims that may hold the scopes, as a text with spaces or a list; the first that exists counts.
+        clock: returns seconds since 1970.
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: the keys and algorithms do not go together, or another argument cannot be right.
+        ValueError: the keys do not fit the algorithms, or another argument is invalid.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class JWT(Authenticator):
         check_number("leeway", leeway, least=0, most=MAX_LEEWAY)
         required = check_texts("required", required)
         if "sub" not in required:
-            raise ValueError('required must contain "sub": it is who somebody is')
+            raise ValueError('required must contain "sub", the subject of the client')
         scopes = check_texts("scopes", scopes)
         check_function("clock", clock, plain=True)
         self._keys = keys
@@ -81,10 +81,10 @@ class JWT(Authenticator):
         self._algorithms = {name: known.get_algorithm_by_name(name) for name in accepted}
 
     def ask(self, request: Request) -> Identity | Coroutine[Any, Any, Identity]:
-        """Whose token it is. Where the key is not at hand, this returns a coroutine.
+        """Returns the identity of a request's token; a coroutine if the key has to be fetched.
 
         Raises, here or in the coroutine:
-            Refused: 401, there is no token or it is not good; 503, there are no keys.
+            Refused: 401: there is no token, or it is invalid; 503: there are no keys.
         """
         token = request.credential(self._credentials)
         if token is None:
@@ -106,21 +106,21 @@ class JWT(Authenticator):
             raise Refused(401, str(bad)) from None
 
     def _header(self, token: str) -> _Header:
-        """Which algorithm and key a token names. Nothing of it is checked yet, so nothing else of it is looked at:
-        "jku", "jwk", "x5u" and "x5c" would have it bring keys of its own.
+        """The algorithm and the key that a token names. Its signature is not checked yet, so nothing else is used: with
+        "jku", "jwk", "x5u" and "x5c" a token would bring its own keys.
         """
         if len(token) > MAX_TOKEN:
             raise _Bad(f"a token of more than {MAX_TOKEN} characters")
         if token.count(".") != 2:
             raise _Bad("a token is of three parts (RFC 7515 section 7.1)")
         if "=" in token:
-            # The same token must not be there in two spellings (RFC 7515 section 2).
+            # A token must not have two spellings (RFC 7515 section 2).
             raise _Bad("a token has no padding")
         part = token[: token.index(".")]
         found = self._headers.get(part)
         if found is None:
             found = self._checked_header(part)
-            # All tokens of an issuer have the same few. Others would fill this for nothing.
+            # The tokens of an issuer have a few headers. Bounded: other clients may send many.
             if len(self._headers) >= MAX_HEADERS:
                 self._headers.clear()
             self._headers[part] = found
@@ -134,15 +134,14 @@ class JWT(Authenticator):
         if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID):
             raise _Bad(f"kid {_quoted(kid)} is no name of at most {MAX_KID} characters")
         if "crit" in header or "b64" in header:
-            # What it says must be understood (RFC 7515 section 4.1.11), and nothing of it is.
+            # Its extensions must be understood (RFC 7515 section 4.1.11); none is.
             raise _Bad("a header with crit or b64")
         return _Header(alg, kid)
 
     def _claims(self, token: str, key: Key, alg: str) -> dict[str, Any]:
-        """What a token says, once its signature is known to be right."""
+        """Checks the signature and the claims of a token; returns the claims."""
         signed, _, signature = token.rpartition(".")
-        # Not `decode_complete`: it would look at the header once more, and for each token anew at whether the key,
-        # which was looked at when it was read, is one.
+        # Not `decode_complete`: for each token it would parse the header again, and check the key again.
         if not self._algorithms[alg].verify(signed.encode(), key.material, _decoded(signature)):
             raise _Bad("Signature verification failed")
         claims = _object(_decoded(signed.partition(".")[2]), "payload")
@@ -166,7 +165,7 @@ class JWT(Authenticator):
             value = claims.get(name)
             if name not in claims:
                 continue
-            # A boolean is an int to Python, and milliseconds would make a token good for 50,000 years.
+            # A bool is an int in Python, and a time in milliseconds would be valid for 50,000 years.
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < YEAR_9999:
                 raise _Bad(f"claim {name} is no time in seconds: {_quoted(value)}")
             times[name] = value
@@ -195,7 +194,7 @@ class JWT(Authenticator):
 
 
 class _Bad(Exception):
-    """A token that is not good; says why, for the operator."""
+    """The reason why a token is invalid, for the operator."""
 
 
 class _Header(NamedTuple):
@@ -206,10 +205,10 @@ class _Header(NamedTuple):
 def _names(what: str, value: str | Collection[str] | None) -> frozenset[str] | None:
     if value is None:
         return None
-    # One name may come alone: a text here is one name, and cannot be taken for several.
+    # A str is one name.
     names = frozenset([value]) if isinstance(value, str) else frozenset(check_texts(what, value))
     if not names or not all(names):
-        # One that comes of a variable which is not set, for instance.
+        # For example from an environment variable that is not set.
         raise ValueError(f"{what} {value!r} is no name; leave it out to accept any token without one")
     return names
 
@@ -227,14 +226,14 @@ def _decoded(part: str) -> bytes:
     except binascii.Error:
         raise _Bad("a part of the token is not base64url") from None
     if binascii.b2a_base64(found, newline=False) != plain:
-        # Bits beyond the last byte: the same token in another spelling.
+        # Bits after the last byte are set: another spelling of the same token.
         raise _Bad("a part of the token is not base64url")
     return found
 
 
 def _object(text: bytes, what: str) -> dict[str, Any]:
-    """A JSON object in which no name is twice (RFC 7515 section 4, RFC 7519 section 4): which of them counts is a
-    matter of taste, and whoever has looked at the token before may have another.
+    """Decodes a JSON object. A name that comes twice is an error (RFC 7515 section 4, RFC 7519 section 4): another
+    program may have checked the other value.
     """
     try:
         found = _LOADS(text.decode())
@@ -257,7 +256,7 @@ def _no_number(text: str) -> None:
 
 
 def _quoted(value: Any) -> str:
-    """Something of a token, for a log."""
+    """A part of a token for the log: ASCII, of bounded length."""
     text = ascii(value)
     return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "..."
 
@@ -269,17 +268,17 @@ _FROM_BASE64URL = bytes.maketrans(b"-_", b"+/")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 
 MAX_TOKEN = 8192
-"""Characters of a token; more of one does not fit into the heads that proxies pass on."""
+"""The most characters of a token: proxies pass on no larger headers."""
 
 MAX_KID = 256
 
 MAX_QUOTED = 100
 
 MAX_HEADERS = 64
-"""Headers that are kept, with the key and algorithm that each names."""
+"""The most headers that are cached, each with its key and algorithm."""
 
 MAX_LEEWAY = 300.0
-"""Seconds. RFC 7519 section 4.1.4 speaks of a few minutes at most."""
+"""The most seconds of leeway: RFC 7519 section 4.1.4 allows a few minutes."""
 
 YEAR_9999 = 253_402_300_800.0
-"""Its end."""
+"""The end of the year 9999, in seconds since 1970."""

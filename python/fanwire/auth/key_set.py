@@ -1,7 +1,7 @@
-"""Keys that tokens are checked with, once they are read. Pure.
+"""Sets of keys for checking tokens. Pure.
 
-A key is of one family, and is used for that family's algorithms alone, whatever a token says (RFC 8725 section 3.1):
-a public key is never taken for a secret.
+A key has one family, and is used only for algorithms of that family, whatever a token says (RFC 8725 section 3.1): a
+public key is never used as a secret.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["Key", "KeySet", "check_algorithms"]
 
 
 def check_algorithms(names: Collection[str]) -> tuple[str, ...]:
-    """The algorithms that are to be accepted, if they may be.
+    """Checks and returns the algorithms to be accepted.
 
     Raises:
         TypeError: they are no list of str.
-        ValueError: one is unknown or is `none`; there are none; secrets and public keys are mixed.
+        ValueError: one is unknown, or `none`; there are none; or they mix secrets and public keys.
     """
     names = check_texts("algorithms", names, empty=False)
     for name in names:
         if name not in FAMILIES:
-            raise ValueError(f"algorithm {name!r} is none of {', '.join(FAMILIES)}")
+            raise ValueError(f"algorithm {name!r} is not among {', '.join(FAMILIES)}")
     if SECRET in {FAMILIES[name] for name in names} != {SECRET}:
         raise ValueError(f"one authenticator takes secrets or public keys, not both as {', '.join(names)} would")
     return tuple(names)
@@ -44,10 +44,10 @@ class Key(NamedTuple):
     """One key.
 
     Attributes:
-        family: what it is, a value of `FAMILIES`.
-        material: the secret, or the public key as `cryptography` has it.
-        kid: its name; None: it has none, and is used whatever name a token gives.
-        alg: the only algorithm it is for; None: each of its family.
+        family: a value of `FAMILIES`.
+        material: the secret, or the public key as an object of `cryptography`.
+        kid: its name; None: it has none, and is used for tokens with any name.
+        alg: its only algorithm; None: all algorithms of its family.
     """
 
     family: str
@@ -56,7 +56,7 @@ class Key(NamedTuple):
     alg: str | None = None
 
     def misfit(self, algorithm: str) -> str | None:
-        """Why it cannot be used for an algorithm; None: it can."""
+        """The reason why the key cannot be used for an algorithm; None: it can."""
         if FAMILIES[algorithm] != self.family:
             return f"{algorithm} is not for a key of the family {self.family}"
         if self.alg not in (None, algorithm):
@@ -68,7 +68,12 @@ class Key(NamedTuple):
 
 
 class KeySet:
-    """Keys of one source."""
+    """The keys of one source.
+
+    Args:
+        keys: the keys.
+        is_one: whether the source has a single key, which must fit all algorithms.
+    """
 
     def __init__(self, keys: Sequence[Key], is_one: bool = False) -> None:
         self._keys = keys
@@ -82,10 +87,10 @@ class KeySet:
         """One secret.
 
         Raises:
-            ValueError: it is empty, or rather a key of another kind.
+            ValueError: it is empty, or a key of another kind.
         """
         if secret.lstrip()[:1] == b"{":
-            # Half a JWK Set, for instance, of which all may be public.
+            # Perhaps a truncated JWK Set, whose text may be public.
             raise ValueError("this is JSON, not a secret")
         try:
             return cls([Key(SECRET, _secret(secret))], is_one=True)
@@ -97,7 +102,7 @@ class KeySet:
         """One public key.
 
         Raises:
-            ValueError: it is none, or too short.
+            ValueError: it is no public key in PEM, or too short.
         """
         if b"PRIVATE KEY" in text:
             raise ValueError("this is a private key: give the server the public one (openssl pkey -pubout)")
@@ -113,10 +118,10 @@ class KeySet:
 
     @classmethod
     def jwks(cls, text: bytes) -> KeySet:
-        """The keys of a JWK Set, or a single JWK (RFC 7517); those that no signature can be checked with are left out.
+        """The keys of a JWK Set, or a single JWK (RFC 7517). Keys that cannot check signatures are left out.
 
         Raises:
-            ValueError: it is none, or has no key that is of use, or more than `MAX_KEYS`.
+            ValueError: it is no JWK Set, has no usable key, or more than 100 keys.
         """
         try:
             data = json.loads(text)
@@ -136,7 +141,7 @@ class KeySet:
 
     @classmethod
     def parse(cls, text: bytes) -> KeySet:
-        """The keys of a file: a public key in PEM, a JWK Set, or else a secret, without the newline at its end.
+        """The keys of a file: a public key in PEM, a JWK Set, or a secret, whose newline at the end is removed.
 
         Raises:
             ValueError: it is none of these.
@@ -148,10 +153,10 @@ class KeySet:
         return cls.secret(text.rstrip(b"\r\n"))
 
     def check(self, algorithms: Sequence[str]) -> None:
-        """Makes sure that these keys can be used with these algorithms.
+        """Checks that these keys fit these algorithms.
 
         Raises:
-            ValueError: of a single key: one of the algorithms is not for it. Of a set: none of the keys is of any use.
+            ValueError: a single key does not fit one of the algorithms, or no key of a set fits any.
         """
         misfits = [key.misfit(algorithm) for key in self._keys for algorithm in algorithms]
         reasons = [misfit for misfit in misfits if misfit]
@@ -159,9 +164,9 @@ class KeySet:
             raise ValueError(reasons[0])
 
     def find(self, kid: str | None, algorithm: str) -> Key | None:
-        """The key that a token names, for the algorithm that it was signed with.
+        """Returns the key that a token names, for its algorithm.
 
-        None if there is none, or if the token names none and several would do: which of them it was is not tried out.
+        None: there is no such key; or the token names none and several keys fit, which are not tried one by one.
         """
         if kid is None:
             fits = [key for key in self._keys if not key.misfit(algorithm)]
@@ -174,7 +179,7 @@ class KeySet:
 
 
 def _jwk(entry: Any) -> Key | str:
-    """A key of a JWK Set, or why no signature can be checked with it, in a text that does not quote it."""
+    """A key of a JWK Set, or the reason why it cannot be used, which does not quote the key."""
     if not isinstance(entry, dict):
         return "a key that is no object"
     kty, crv, kid, alg = (entry.get(name) for name in ("kty", "crv", "kid", "alg"))
@@ -191,7 +196,7 @@ def _jwk(entry: Any) -> Key | str:
         return f"{name} is of a kind or for an algorithm that is not known here"
     try:
         material = jwt.PyJWK(entry, alg or _USUAL[family]).key
-        # What it is counts, not what it is said to be.
+        # The family of the key itself counts, not the one that its entry names.
         if family == SECRET:
             return Key(SECRET, _secret(material), kid, alg)
         return Key(_family(material), material, kid, alg)
@@ -200,7 +205,7 @@ def _jwk(entry: Any) -> Key | str:
 
 
 def _secret(material: bytes) -> bytes:
-    # It refuses public keys and certificates in all their encodings.
+    # PyJWT refuses public keys and certificates in all encodings.
     return HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(material)
 
 
@@ -233,18 +238,18 @@ FAMILIES = {
     "ES512": "P-521",
     "EdDSA": "OKP",
 }
-"""The algorithms that are known, each with the family of its keys. `none` is not among them."""
+"""The known algorithms, each with the family of its keys. `none` is not among them."""
 
 SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""What a secret must have (RFC 7518 section 3.2): a shorter one can be guessed from a single token, at leisure."""
+"""The least bytes of a secret (RFC 7518 section 3.2): a shorter one can be guessed offline from a single token."""
 
 RSA_BITS = 2048
 
 MAX_KEYS = 100
-"""Keys of a set. A provider publishes two or three; reading a hundred takes some milliseconds of the loop."""
+"""The most keys of a set. Providers publish two or three; reading a hundred blocks the loop for some milliseconds."""
 
 _USUAL = {SECRET: "HS256", "RSA": "RS256", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "OKP": "EdDSA"}
-"""An algorithm of each family, to read a key with."""
+"""An algorithm of each family, for reading a key."""
 
 _CURVES = {
     "P-256": "P-256",

@@ -1,4 +1,4 @@
-"""Where the keys of tokens come from."""
+"""The sources of keys for tokens: a secret, PEM, a file, or a URL."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Clock = Callable[[], float]
 
 
 class Keys:
-    """Keys of one source, which are never looked for in another. Made by `secret`, `pem`, `file` or `url`."""
+    """Keys of one source. Made by `secret`, `pem`, `file` or `url`."""
 
     def __init__(self, keys: KeySet) -> None:
         self._keys = keys
 
     @staticmethod
     def secret(secret: str | bytes) -> Keys:
-        """A secret that is shared with whoever makes the tokens, for HS256, HS384 and HS512.
+        """A secret that the issuer of the tokens has, too, for HS256, HS384 and HS512.
 
         Raises:
             ValueError: it is empty, or is a public key.
@@ -47,7 +47,7 @@ class Keys:
         """A public key in PEM.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is no public key in PEM.
         """
         check_bytes_or_text("text", text)
         return Keys(KeySet.pem(text.encode() if isinstance(text, str) else text))
@@ -56,12 +56,12 @@ class Keys:
     def file(path: str | Path, *, clock: Clock = time.monotonic) -> Keys:
         """A file with a public key in PEM, a JWK Set or a secret.
 
-        It is read again when it changes, within a second. If it is gone or makes no sense then, the keys that it had
-        are used further, and an error is logged, once.
+        It is read again within a second of a change. If it is then missing or invalid, the old keys stay in use, and an
+        error is logged once.
 
         Raises:
             OSError: it cannot be read.
-            ValueError: it makes no sense.
+            ValueError: it has no key.
         """
         check_instance("path", path, (str, Path), "a str or a Path")
         return _FileKeys(Path(path), clock)
@@ -77,19 +77,19 @@ class Keys:
         ssl: ssl.SSLContext | None = None,
         clock: Clock = time.monotonic,
     ) -> Keys:
-        """A JWK Set (RFC 7517) behind a URL; public keys only. It is fetched when the first token comes.
+        """A JWK Set (RFC 7517) at a URL, of public keys only. It is fetched when the first token comes.
 
         Args:
-            url: of https; of http only for a server on this machine.
-            lifespan: seconds after which the set is fetched anew.
-            cooldown: seconds from one fetch to the next for a token that names a key which is not in the set.
-            max_stale: seconds for which keys are used further while the set cannot be fetched.
-            timeout: of one fetch, in seconds; less than `Config.handshake_timeout`, so that whoever waits is told.
-            ssl: for a provider with a certificate of a private authority.
-            clock: seconds, never going back.
+            url: begins with https; http is allowed only for this machine.
+            lifespan: seconds after which the set is fetched again.
+            cooldown: the least seconds between two fetches for tokens that name an unknown key.
+            max_stale: seconds for which the old keys are used while the set cannot be fetched.
+            timeout: seconds of one fetch; less than `Config.handshake_timeout`, so that waiting clients get an answer.
+            ssl: a context for a provider with a private certificate authority; None: the default.
+            clock: returns seconds that never go back.
 
         Raises:
-            ValueError: the URL is none of https.
+            ValueError: the URL does not begin with https, or a number is out of range.
         """
         check_text("url", url)
         for name, value in (
@@ -103,22 +103,22 @@ class Keys:
         return _URLKeys(url, lifespan, cooldown, max_stale, timeout, ssl, clock)
 
     def check(self, algorithms: Sequence[str]) -> None:
-        """Makes sure that these keys can be used with these algorithms, also once they have changed.
+        """Checks that the keys fit these algorithms, also after each change of the keys.
 
         Raises:
-            ValueError: they cannot.
+            ValueError: they do not.
         """
         self._keys.check(algorithms)
 
     def find(self, kid: str | None, algorithm: str) -> Key | None:
-        """A key, if it is at hand; see `KeySet.find`. Costs a microsecond."""
+        """Returns a loaded key; None: it has to be looked up. See `KeySet.find`. It takes a microsecond."""
         return self._keys.find(kid, algorithm)
 
     async def look_up(self, kid: str | None, algorithm: str) -> Key | None:
-        """A key that is not at hand.
+        """Fetches the keys if that is due, and returns a key; None: there is no such key.
 
         Raises:
-            Refused: 503, there are no keys at all at the moment.
+            Refused: 503: there are no keys now.
         """
         return None
 
@@ -154,10 +154,10 @@ class _FileKeys(Keys):
                 keys.check(algorithms)
         except (OSError, ValueError) as error:
             if not self._is_broken:
-                logger.error("%s: %s; going on with the keys it had", self._path, error)
+                logger.error("%s: %s; the old keys stay in use", self._path, error)
             self._is_broken = True
             return
-        logger.info("%s: read anew", self._path)
+        logger.info("%s: read again", self._path)
         self._keys, self._stamp, self._is_broken = keys, stamp, False
 
     def _look(self) -> tuple[int, int, int]:
@@ -173,8 +173,10 @@ class _FileKeys(Keys):
 
 
 class _URLKeys(Keys):
-    """Not by `jwt.PyJWKClient`: it blocks a thread for each who waits, it reads answers of any length, and its timeout
-    is one of each read, so that an endpoint which sends a byte now and then holds it for ever.
+    """The keys of a JWK Set at a URL.
+
+    Not by `jwt.PyJWKClient`: it blocks a thread for each waiting client, reads answers of any length, and has a timeout
+    for each read only, so that an endpoint that sends a byte at a time blocks it for ever.
     """
 
     def __init__(
@@ -188,12 +190,12 @@ class _URLKeys(Keys):
         clock: Clock,
     ) -> None:
         super().__init__(KeySet([]))
-        # The same parser that fetches: what it takes for the host is what is checked.
+        # The parser of the HTTP client, so that the checked host is the one that is asked.
         self._url = URL(url)
         if self._url.user is not None or not self._url.host:
             raise ValueError("keys come from a URL with a host and without a user")
         if self._url.scheme != "https" and not (self._url.scheme == "http" and _is_loopback(self._url.host)):
-            raise ValueError("keys come from https: whoever is on the way could put in keys of their own")
+            raise ValueError("url must begin with https: on plain http an attacker could replace the keys")
         if max_stale < lifespan:
             raise ValueError(f"max_stale must be at least lifespan ({lifespan:g}), got {max_stale:g}")
         # For logs: a query may hold a key of the provider's API.
@@ -218,7 +220,7 @@ class _URLKeys(Keys):
         if now - self._fetched >= self._lifespan:
             if self._failure is None or not self._is_usable(now):
                 return None
-            # The provider is ill: nobody waits for it any more, but it is asked again now and then.
+            # The provider fails: clients get the old keys without waiting, and it is asked again every 5 s.
             if now - self._tried >= RETRY_INTERVAL:
                 self._fetch()
         return super().find(kid, algorithm)
@@ -232,7 +234,7 @@ class _URLKeys(Keys):
         else:
             due = self._fetched + self._cooldown
         if now >= due or self._is_fetching():
-            # Shielded: whoever gives up must not take the keys from the others.
+            # Shielded: other clients wait for the same fetch.
             await asyncio.shield(self._fetch())
         if not self._is_usable(self._clock()):
             raise Refused(503, f"no keys from {self._name}: {self._failure}", retry_after=math.ceil(RETRY_INTERVAL))
@@ -243,11 +245,11 @@ class _URLKeys(Keys):
 
     def _is_fetching(self) -> bool:
         flight = self._flight
-        # One of a loop that was stopped would never end.
+        # A task of a loop that was stopped never ends.
         return flight is not None and not flight.done() and flight.get_loop() is asyncio.get_running_loop()
 
     def _fetch(self) -> asyncio.Task[None]:
-        """Fetches the set; however many ask, it is one request. What goes wrong is in `_failure`."""
+        """Fetches the set, with one request at a time. The task does not raise: `_failure` has the error."""
         if self._flight is None or not self._is_fetching():
             self._flight = asyncio.get_running_loop().create_task(self._renew())
         return self._flight
@@ -268,14 +270,14 @@ class _URLKeys(Keys):
 
     async def _get(self) -> bytes:
         timeout = aiohttp.ClientTimeout(total=self._timeout)
-        # Nothing is unpacked: a kilobyte could become a gigabyte.
+        # No compression: a kilobyte could become a gigabyte.
         headers = {"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"}
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=headers, auto_decompress=False) as session,
             session.get(self._url, allow_redirects=False, ssl=self._ssl or True) as response,
         ):
             if response.status != 200:
-                # Redirects as well: the URL that was checked is the one that is fetched.
+                # Redirects are errors, too: only the checked URL is fetched.
                 raise ValueError(f"it answered {response.status}")
             text = b""
             async for part in response.content.iter_any():
@@ -297,10 +299,10 @@ def _text(error: Exception) -> str:
 
 
 LOOK_INTERVAL = 1.0
-"""Seconds from one look at a file to the next."""
+"""Seconds between checks of a file."""
 
 RETRY_INTERVAL = 5.0
-"""Seconds from a fetch that failed to the next: a thousand handshakes a second must not become as many requests."""
+"""Seconds from a failed fetch to the next: handshakes, a thousand a second, must not cause as many requests."""
 
 MAX_BYTES = 256 << 10
-"""Of a file or a JWK Set. Those of the large providers have up to 20 KB."""
+"""The most bytes of a file or a JWK Set. Those of large providers have up to 20 KB."""

@@ -1,4 +1,4 @@
-"""What nodes meet over: `Backplane` is the interface, `MemoryBackplane` and `fanwire.backplane.nats.NATS` are such."""
+"""Backplanes, which connect nodes: the interface `Backplane`, `MemoryBackplane`, and `fanwire.backplane.nats.NATS`."""
 
 from fanwire.backplane.base import Backplane, Listener, Log, LogState, Stored, Unavailable
 from fanwire.backplane.memory import MemoryBackplane, MemoryBus

@@ -1,4 +1,4 @@
-"""How a node gets in at NATS."""
+"""Addresses and credentials of NATS servers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Access"]
 
 
 class Access(NamedTuple):
-    """See the module's head.
+    """The addresses of NATS servers, and the credentials for them.
 
     Attributes:
-        servers: addresses of servers of one cluster, perhaps with a token, or a user and a password; the first that has
-            some counts for all.
-        credentials: a file with a user's JWT and its seed.
-        ca: a file of certificates that are believed.
-        certificate: files with our own certificate and its key.
+        servers: URLs of servers of one cluster. A token, or a user and a password, may be part of them; the first that
+            has one counts for all.
+        credentials: a file with a user's JWT and its seed; None: none.
+        ca: a file of trusted certificates; None: those of the system.
+        certificate: the files of this node's certificate and of its key; None: none.
     """
 
     servers: Sequence[str]
@@ -27,18 +27,18 @@ class Access(NamedTuple):
 
     @property
     def places(self) -> list[str]:
-        """The addresses alone, fit to be shown."""
+        """The addresses without tokens and passwords, for the log."""
         return [scheme + mark + rest.rpartition("@")[2] for scheme, mark, rest in map(_parts, self.servers)]
 
     @property
     def token(self) -> str | None:
-        """The token."""
+        """The token of the servers; None: there is none."""
         user, password = self._given
         return user if password is None else None
 
     @property
     def password(self) -> tuple[str, str] | None:
-        """The user and the password."""
+        """The user and the password for the servers; None: there are none."""
         user, password = self._given
         return None if user is None or password is None else (user, password)
 

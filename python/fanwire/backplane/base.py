@@ -1,4 +1,4 @@
-"""The interface of a backplane. What the bytes mean is the cluster's business, see `fanwire.cluster`."""
+"""The interface of a backplane. It carries bytes, whose meaning only `fanwire.cluster` knows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Stored(NamedTuple):
     """A message of a log.
 
     Attributes:
-        seq: its number in the log. Rooms share logs, so those of a room have holes.
-        prev: no message of the room that is still kept has a number between this and `seq`.
-        data: as it was appended.
+        seq: its number in the log. Rooms share logs, so the numbers of one room have holes.
+        prev: no message of the room that is still kept has a number between this one and `seq`.
+        data: the bytes that were appended.
     """
 
     seq: int
@@ -29,13 +29,13 @@ class Stored(NamedTuple):
 
 
 class Log(NamedTuple):
-    """Where messages of rooms with a history are kept; those of one policy share one.
+    """A log of messages; the rooms of one policy share one.
 
     Attributes:
-        name: the policy's pattern.
-        messages: kept of each room.
-        bytes: kept of all rooms together.
-        age: seconds for which a message is kept.
+        name: the pattern of the policy, with a prefix.
+        messages: the most messages that are kept of each room.
+        bytes: the most bytes that are kept of all rooms together.
+        age: the seconds for which a message is kept.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Log(NamedTuple):
 
 
 class LogState(NamedTuple):
-    """Where a room stands in its log.
+    """The position of a room in its log.
 
     Attributes:
-        epoch: names the numbering, a hexadecimal number without leading zeros: another log, or one that was made anew,
-            has another.
-        seq: no message of the room has a higher number so far; some room's message has this one.
-        last: the highest number of the whole log. One that was lower than before has lost messages, as after a power
-            failure, and gives their numbers again.
+        epoch: the id of the numbering, a hexadecimal number without leading zeros. A log that was made again has
+            another one.
+        seq: a number of the log; no message of the room has a higher one.
+        last: the highest number of the log. If it is lower than before, the log has lost messages, as after a power
+            failure, and gives their numbers to new ones.
     """
 
     epoch: str
@@ -61,100 +61,100 @@ class LogState(NamedTuple):
 
 
 class Listener(Protocol):
-    """Who is told what comes. All calls are on the loop's thread; none may raise."""
+    """Takes the events of a backplane. All calls are on the loop's thread; none may raise."""
 
     def heard(self, name: str, data: bytes) -> None:
-        """Another node has sent this to a name that is heard."""
+        """Another node has sent data to a name that is heard."""
 
     def missed(self, name: str, count: int, fault: str | None) -> None:
-        """An ingress's room will not get so many messages of another node; perhaps because one had this fault."""
+        """The room of an `Ingress` has missed `count` messages of another node, or one had a `fault`."""
 
     def stored(self, log: str, room: str, message: Stored) -> None:
-        """A message was stored in a room that is followed, in the log of that name."""
+        """A message of a followed room was stored in the log of that name."""
 
     def told(self, data: bytes) -> None:
-        """A node, perhaps this one, has told this to all."""
+        """A node, perhaps this one, has told data to all nodes."""
 
     def lost(self, log: str | None, room: str) -> None:
-        """Messages of a room in a log, or of a name that is heard, did not get here, because they came too fast."""
+        """Messages were dropped here because they came too fast: of a room of a log, or of a heard name (log None)."""
 
     def complained(self, what: str) -> None:
-        """The server of the backplane refuses something, such as a subject that this node has no permission for."""
+        """The backplane's server has refused something, such as a subject without permission."""
 
     def failed(self, error: BaseException) -> None:
-        """One of these calls has raised, which it must not. What comes after it is told all the same."""
+        """One of these methods has raised an error. The next events come all the same."""
 
-    def went(self, is_up: bool) -> None:
-        """The backplane was lost, or is back: nothing came meanwhile, and what was heard is heard again."""
+    def connection_changed(self, is_up: bool) -> None:
+        """The connection was lost, or is back. Nothing came meanwhile; subscriptions go on by themselves."""
 
 
 class Backplane(ABC):
-    """Carries bytes between nodes, at most once, and keeps logs, exactly once. On the loop's thread, but for `send`.
+    """Carries bytes between nodes, at most once, and keeps logs, exactly once. On the loop's thread, except for `send`.
 
-    Names, and those of rooms, may have any characters; no name reaches another's listeners.
+    Names, and names of rooms, may have any characters, and never match another name.
     """
 
     @abstractmethod
     async def open(self, listener: Listener) -> None:
-        """Connects. Afterwards it connects again by itself whenever it has to, for ever.
+        """Connects. After that it reconnects by itself, until `close`.
 
         Raises:
-            Unavailable: it cannot be reached now.
+            Unavailable: the backplane cannot be reached now.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Sends what was taken, if it can, and disconnects."""
+        """Sends the waiting messages if possible, and disconnects."""
 
     @property
     @abstractmethod
     def is_up(self) -> bool:
-        """Whether it is connected, as far as is known."""
+        """Whether the backplane is connected, as far as is known."""
 
     @property
     @abstractmethod
     def max_bytes(self) -> int:
-        """Bytes of a message at most."""
+        """The most bytes of a message."""
 
     @abstractmethod
     async def reconnect(self) -> None:
-        """Lets go of a connection that seems to be dead, and makes another. The listener is told."""
+        """Replaces a connection that seems to be dead. The listener gets `connection_changed`."""
 
     # From node to node.
 
     @abstractmethod
     def send(self, name: str, data: bytes) -> bool:
-        """Sends to all other nodes that hear the name, from any thread. False: it was not even tried."""
+        """Sends data to all other nodes that hear a name, from any thread. False: it was not sent."""
 
     @abstractmethod
     async def hear(self, name: str, ingress: Ingress | None = None) -> None:
-        """From the return on, what others send to the name is heard.
+        """Hears a name: from the return on, data of other nodes comes.
 
         Args:
-            name: any.
-            ingress: takes the messages, perhaps off the loop; the listener is told only what it missed. None: the
-                listener takes them.
+            name: any text.
+            ingress: takes the data, perhaps on another thread; the listener gets only `missed`. None: the listener gets
+                `heard`.
 
         Raises:
-            Unavailable: it will be heard as soon as the backplane is back.
+            Unavailable: the backplane is away. The name is heard when it is back.
         """
 
     @abstractmethod
     def unhear(self, name: str) -> None:
-        """Ends that."""
+        """Hears a name no longer."""
 
     @abstractmethod
     def tell(self, data: bytes) -> bool:
-        """Tells all nodes, this one too. False: it was not even tried."""
+        """Tells data to all nodes, this one too. False: it was not sent."""
 
     # Logs.
 
     @abstractmethod
     async def declare(self, log: Log) -> None:
-        """Makes a log, or gives one that is there these limits.
+        """Makes a log, or changes the limits of an existing one.
 
         Raises:
-            Unavailable: as it says.
+            Unavailable: the backplane is away, or does not answer.
         """
 
     @abstractmethod
@@ -163,72 +163,72 @@ class Backplane(ABC):
 
         Raises:
             ValueError: it is larger than `max_bytes`.
-            Unavailable: try again with the same id.
+            Unavailable: it is unknown whether it is stored; try again with the same id.
         """
 
     @abstractmethod
     async def follow(self, log: Log, room: str) -> LogState:
-        """From the return on, what is stored after the returned number is told the listener; some of it perhaps twice.
+        """Follows a room: the listener gets each message after the returned number, some of them perhaps twice.
 
         Raises:
-            Unavailable: nothing is followed.
+            Unavailable: the backplane is away; the room is not followed.
         """
 
     @abstractmethod
     def unfollow(self, log: Log, room: str) -> None:
-        """Ends that."""
+        """Follows a room no longer."""
 
     @abstractmethod
     async def read(
         self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
     ) -> tuple[list[Stored], bool]:
-        """The oldest messages of a room with numbers above `after`, not above `upto`; some hundred at most.
+        """Reads the oldest messages of a room above `after`, up to `upto`; some hundred at most.
 
         Args:
-            log: the room's.
+            log: the log of the room.
             room: its name.
-            after: the number of the last message that is known.
-            upto: the highest number wanted.
-            synced: seconds since `after` was the room's newest for certain; it may say what the log no longer can.
+            after: the number of the last known message.
+            upto: the highest number to read; None: no limit.
+            synced: seconds since `after` was certainly the room's newest number. While they are few, no message can
+                have expired unseen.
 
         Returns:
-            The messages, and whether there was none between `after` and the first of them that is no longer kept. An
-            empty list says that there is none now.
+            The messages, empty if there are none now; and whether none between `after` and the first was dropped.
 
         Raises:
-            Unavailable: as it says.
+            Unavailable: the backplane is away, or does not answer.
         """
 
     @abstractmethod
     async def state(self, log: Log, room: str) -> LogState:
-        """Where a room stands now.
+        """The position of a room now.
 
         Raises:
-            Unavailable: as it says.
+            Unavailable: the backplane is away, or does not answer.
         """
 
-    # What is kept for a while, by name.
+    # Values with an expiry, by name.
 
     @abstractmethod
     async def put(self, name: str, data: bytes, ttl: float) -> None:
-        """Keeps some bytes for `ttl` seconds, rounded up to whole ones, in the place of those of that name.
+        """Keeps a value for `ttl` seconds, rounded up to whole seconds. It replaces one of the same name.
 
         Raises:
-            Unavailable: as it says.
+            Unavailable: it is unknown whether it is kept.
         """
 
     @abstractmethod
     async def get(self, name: str) -> bytes | None:
-        """The bytes, if they are still kept.
+        """Returns a value; None: there is none, or it has expired.
 
         Raises:
-            Unavailable: as it says.
+            Unavailable: the backplane is away, or does not answer.
         """
 
     @abstractmethod
     async def delete(self, name: str) -> None:
-        """Keeps them no longer.
+        """Deletes a value, if there is one.
 
         Raises:
-            Unavailable: as it says.
+            Unavailable: it is unknown whether it is deleted.
         """

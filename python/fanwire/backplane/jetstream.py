@@ -1,4 +1,4 @@
-"""JetStream, as far as a node needs it: streams are made, messages stored, found and read (NATS ADR-8, ADR-31)."""
+"""The requests to JetStream that a node needs: make streams; store, find and read messages (NATS ADR-8, ADR-31)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["DUPLICATES", "JetStream"]
 
 
 class JetStream:
-    """See the module's head. Everything raises `Unavailable` where there is no answer, or none that was hoped for.
+    """Sends requests to JetStream. All methods raise `Unavailable` if there is no answer, or an error.
 
     Args:
-        storage: where streams are kept: "file" or "memory".
-        replicas: on how many servers.
+        storage: the storage of streams: "file" or "memory".
+        replicas: the number of servers that keep each stream.
 
     Attributes:
-        client: the connection, while there is one.
+        client: the connection; None: the backplane is closed.
     """
 
     def __init__(self, storage: str, replicas: int) -> None:
@@ -29,19 +29,19 @@ class JetStream:
 
     @property
     def opened(self) -> NATSClient:
-        """The connection."""
+        """The connection; raises `Unavailable` if the backplane is closed."""
         if self.client is None:
             raise Unavailable("the backplane is closed")
         return self.client
 
     async def make(self, stream: str, subject: str, max_age: float, **settings: Any) -> dict[str, Any]:
-        """Makes a stream, or gives one that is there these settings; returns what is known of it.
+        """Makes a stream, or changes the settings of an existing one; returns its information.
 
         Args:
             stream: its name.
-            subject: what it stores.
+            subject: the subject, perhaps with `*`, whose messages it stores.
             max_age: seconds for which it keeps a message.
-            settings: what else JetStream may be told of it.
+            settings: other fields of its configuration.
         """
         config = {
             "name": stream,
@@ -62,15 +62,15 @@ class JetStream:
         return int(result(await self._ask(subject, data, headers))["seq"])
 
     async def info(self, stream: str, subject: str) -> dict[str, Any]:
-        """What is known of a stream; how many messages it has of subjects."""
+        """The information of a stream, with the number of messages of each matching subject."""
         return result(await self._ask(f"$JS.API.STREAM.INFO.{stream}", orjson.dumps({"subjects_filter": subject})))
 
     async def purge(self, stream: str, subject: str) -> None:
-        """Keeps messages of a subject no longer."""
+        """Deletes the messages of a subject."""
         result(await self._ask(f"$JS.API.STREAM.PURGE.{stream}", orjson.dumps({"filter": subject})))
 
     async def find(self, stream: str, **what: Any) -> Reply | None:
-        """A stored message, such as that of a number (`seq`) or the last of a subject (`last_by_subj`)."""
+        """A stored message, by its number (`seq`) or as the last of a subject (`last_by_subj`); None: there is none."""
         reply = await self.opened.ask(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(what))
         if reply.status == NOT_FOUND:
             return None
@@ -79,7 +79,7 @@ class JetStream:
         return reply
 
     async def read(self, stream: str, subject: str, seq: int, most: int) -> list[Reply]:
-        """The messages of a subject from a number on; at most so many, and 4 MiB."""
+        """The messages of a subject from a number on: at most `most`, and 4 MiB."""
         question = {"seq": seq, "next_by_subj": subject, "batch": most, "max_bytes": BATCH_BYTES}
         *replies, last = await self.opened.ask_for_all(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(question))
         if last.status not in (END_OF_BATCH, NOT_FOUND):
@@ -95,7 +95,7 @@ class JetStream:
 
 
 def result(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer of JetStream's own, if it is no error."""
+    """Returns an answer of JetStream, or raises `Unavailable` if it is an error."""
     error = answer.get("error")
     if error:
         raise Unavailable(f"JetStream: {error.get('description')}")
@@ -103,18 +103,18 @@ def result(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def refusal(reply: Reply) -> Unavailable:
-    """What an answer with a status says."""
+    """The error of an answer with a status."""
     return Unavailable(f"JetStream answers {reply.status} {reply.headers.get('Description', '')}")
 
 
 DUPLICATES = 120.0
-"""Seconds for which ids are remembered."""
+"""Seconds for which a stream remembers ids."""
 
 BATCH_BYTES = 4 << 20
-"""Bytes of messages that are read at once."""
+"""The most bytes of messages of one read."""
 
 IN_USE = 10058
-"""JetStream's code for a stream that is there with another configuration."""
+"""JetStream's error code for a stream that exists with another configuration."""
 
 END_OF_BATCH, NOT_FOUND = 204, 404
 """Statuses of answers (NATS ADR-31)."""

@@ -1,4 +1,4 @@
-"""A backplane within one process: for tests, and the plainest form of what every backplane does."""
+"""A backplane within one process, for tests and as the simplest example of a backplane."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["MemoryBackplane", "MemoryBus"]
 
 
 class MemoryBus:
-    """What the backplanes of one process share; also the place to break it from.
+    """The state that the backplanes of one process share. Tests can disconnect it.
 
     Attributes:
-        is_up: whether anybody can be reached.
+        is_up: whether the backplanes are connected.
     """
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class MemoryBus:
         self.kept: dict[str, tuple[float, bytes]] = {}
 
     def set_up(self, is_up: bool) -> None:
-        """Takes the bus away, or brings it back."""
+        """Disconnects the backplanes, or connects them again."""
         if is_up != self.is_up:
             self.is_up = is_up
             for node in list(self.nodes):
-                node.call(lambda listener: listener.went(is_up))
+                node.call(lambda listener: listener.connection_changed(is_up))
 
 
 class MemoryLog:
@@ -45,13 +45,13 @@ class MemoryLog:
         self.log = log
         self.epoch = f"{secrets.randbits(40):x}"
         self.seq = 0
-        # Up to here something was let go.
+        # The number of the last dropped message, by room.
         self.gone: dict[str, int] = {}
         self.rooms: dict[str, deque[tuple[float, Stored]]] = {}
         self.ids: dict[str, int] = {}
 
     def append(self, room: str, data: bytes, id: str) -> tuple[Stored | None, int]:
-        """Stores a message unless its id was seen; returns it and its number."""
+        """Stores a message; returns it and its number. None and the number: the id was stored before."""
         if id in self.ids:
             return None, self.ids[id]
         self.seq += 1
@@ -66,7 +66,7 @@ class MemoryLog:
 
 
 class MemoryBackplane(Backplane):
-    """One node's end of a bus."""
+    """The backplane of one node; those with the same bus are connected. `Backplane` describes the methods."""
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
@@ -76,7 +76,7 @@ class MemoryBackplane(Backplane):
         self._followed: set[tuple[str, str]] = set()
 
     async def open(self, listener: Listener) -> None:
-        """See `Backplane`."""
+        """Connects; see `Backplane.open`."""
         self._check()
         self._heard.clear()
         self._followed.clear()
@@ -86,7 +86,7 @@ class MemoryBackplane(Backplane):
             self._bus.nodes.append(self)
 
     async def close(self) -> None:
-        """See `Backplane`."""
+        """Disconnects; see `Backplane.close`."""
         self._listener = None
         self._heard.clear()
         self._followed.clear()
@@ -95,47 +95,47 @@ class MemoryBackplane(Backplane):
 
     @property
     def is_up(self) -> bool:
-        """See `Backplane`."""
+        """Whether it is connected."""
         return self._bus.is_up
 
     @property
     def max_bytes(self) -> int:
-        """See `Backplane`."""
+        """The most bytes of a message."""
         return 1 << 20
 
     async def reconnect(self) -> None:
-        """See `Backplane`."""
-        self.call(lambda listener: listener.went(False))
-        self.call(lambda listener: listener.went(True))
+        """Replaces the connection."""
+        self.call(lambda listener: listener.connection_changed(False))
+        self.call(lambda listener: listener.connection_changed(True))
 
     def send(self, name: str, data: bytes) -> bool:
-        """See `Backplane`."""
+        """Sends data to other nodes that hear a name; see `Backplane.send`."""
         for node in list(self._bus.nodes) if self.is_up and self._listener is not None else ():
             if node is not self and name in node._heard:
                 node.call(partial(node._hear, name, data))
         return self.is_up
 
     async def hear(self, name: str, ingress: Ingress | None = None) -> None:
-        """See `Backplane`."""
+        """Hears a name; see `Backplane.hear`."""
         self._heard.setdefault(name, ingress)
         self._check()
 
     def unhear(self, name: str) -> None:
-        """See `Backplane`."""
+        """Hears a name no longer."""
         self._heard.pop(name, None)
 
     def tell(self, data: bytes) -> bool:
-        """See `Backplane`."""
+        """Tells data to all nodes."""
         for node in self._bus.nodes if self.is_up and self._listener is not None else ():
             node.call(lambda listener: listener.told(data))
         return self.is_up
 
     async def declare(self, log: Log) -> None:
-        """See `Backplane`."""
+        """Makes a log, or changes its limits."""
         self._log(log).log = log
 
     async def append(self, log: Log, room: str, data: bytes, id: str) -> int:
-        """See `Backplane`."""
+        """Stores a message once for each id, and returns its number; see `Backplane.append`."""
         if len(data) > self.max_bytes:
             raise ValueError(f"a message has at most {self.max_bytes} bytes here, not {len(data)}")
         message, seq = self._log(log).append(room, data, id)
@@ -147,47 +147,47 @@ class MemoryBackplane(Backplane):
         return seq
 
     async def follow(self, log: Log, room: str) -> LogState:
-        """See `Backplane`."""
+        """Follows a room; see `Backplane.follow`."""
         state = await self.state(log, room)
         self._followed.add((log.name, room))
         return state
 
     def unfollow(self, log: Log, room: str) -> None:
-        """See `Backplane`."""
+        """Follows a room no longer."""
         self._followed.discard((log.name, room))
 
     async def read(
         self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
     ) -> tuple[list[Stored], bool]:
-        """See `Backplane`."""
+        """Reads messages of a room; see `Backplane.read`."""
         kept = self._log(log)
         messages = [message for _, message in kept.rooms.get(room, ()) if after < message.seq <= (upto or message.seq)]
         return messages[:AT_ONCE], kept.gone.get(room, 0) <= after
 
     async def state(self, log: Log, room: str) -> LogState:
-        """See `Backplane`."""
+        """The position of a room in its log."""
         kept = self._log(log)
         messages = kept.rooms.get(room)
         return LogState(kept.epoch, messages[-1][1].seq if messages else kept.seq, kept.seq)
 
     async def put(self, name: str, data: bytes, ttl: float) -> None:
-        """See `Backplane`."""
+        """Keeps a value for `ttl` seconds."""
         self._check()
         self._bus.kept[name] = time.monotonic() + ceil(ttl), data
 
     async def get(self, name: str) -> bytes | None:
-        """See `Backplane`."""
+        """Returns a value, if it has not expired."""
         self._check()
         until, data = self._bus.kept.get(name, (0.0, b""))
         return data if until > time.monotonic() else None
 
     async def delete(self, name: str) -> None:
-        """See `Backplane`."""
+        """Deletes a value."""
         self._check()
         self._bus.kept.pop(name, None)
 
     def call(self, call: Callable[[Listener], Any]) -> None:
-        """Calls the listener, soon: a network does not call back within a call either."""
+        """Calls the listener soon, and not within this call, as a network would."""
 
         def run() -> None:
             if self._listener is not None:
@@ -215,4 +215,4 @@ class MemoryBackplane(Backplane):
 
 
 AT_ONCE = 256
-"""Messages that `read` returns at most."""
+"""The most messages that `read` returns."""

@@ -2,13 +2,12 @@
 
 Subjects, all below a prefix (see `subjects` for names of rooms):
 
-* `fanwire.live.NAME.NODE`: what a node sends to those who hear a name.
-* `fanwire.nodes`: what is told to all.
-* `fanwire.echo.NODE`: what a node sends itself, to know that NATS has seen all that it sent before.
-* `fanwire.records.NAME`: what is kept for a while, each with its own expiry (NATS ADR-43).
-* `fanwire.log.LOG.ROOM`: what is to be stored. A stream takes it, and republishes what it has stored as
-  `fanwire.fresh.LOG.ROOM`, with its number and that of the room's message before it: whoever hears that knows at once
-  what it has missed, and no node needs a consumer.
+* `fanwire.live.NAME.NODE`: messages of a node to the nodes that hear a name.
+* `fanwire.nodes`: messages to all nodes.
+* `fanwire.echo.NODE`: messages of a node to itself, which prove that NATS has seen all that it sent before.
+* `fanwire.records.NAME`: values with an expiry (NATS ADR-43).
+* `fanwire.log.LOG.ROOM`: messages to be stored. A stream stores them and republishes them as `fanwire.fresh.LOG.ROOM`,
+  with their number and that of the room's message before: so a node knows what it has missed, and needs no consumer.
 
 It needs a NATS server of 2.11 or newer: batches of direct gets (NATS ADR-31), and republishing (ADR-28).
 """
@@ -44,17 +43,17 @@ logger = logging.getLogger("fanwire.backplane")
 
 
 class NATS(Backplane):
-    """See the module's head.
+    """A backplane over NATS servers of one cluster; `Backplane` describes the methods.
 
     Args:
-        servers: addresses of servers of one cluster, such as "nats://127.0.0.1:4222", with a user and password or a
-            token if need be; or a function that returns them when it connects.
-        credentials: a file with a user's JWT and its seed.
-        ca: a file of certificates that are believed; None: the system's are.
-        certificate: files with our own certificate and its key, for servers that want one.
-        prefix: of all subjects and streams; installations that share a NATS server have each their own.
-        storage: where logs are kept: "file", or "memory" for as long as the NATS server runs.
-        replicas: on how many servers of the cluster a log is kept, 1 to 5.
+        servers: one URL or several of servers of one cluster, such as "nats://127.0.0.1:4222", with a user and password
+            or a token if needed; or a function that returns them when it connects.
+        credentials: a file with a user's JWT and its seed; None: none.
+        ca: a file of trusted certificates; None: those of the system.
+        certificate: the files of this node's certificate and of its key; None: none.
+        prefix: of all subjects and streams. Installations that share a NATS server need different ones.
+        storage: the storage of logs: "file", or "memory" for as long as the NATS server runs.
+        replicas: the number of servers of the cluster that keep a log, 1 to 5.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -75,7 +74,7 @@ class NATS(Backplane):
         if callable(servers):
             self._servers: Any = check_function("servers", servers, plain=True)
         else:
-            # One address may come alone: a text here is one address.
+            # A str is one address.
             given = [servers] if isinstance(servers, str) else servers
             self._servers = check_texts("servers", given, empty=False)
         check_optional(check_text, "credentials", credentials)
@@ -89,21 +88,21 @@ class NATS(Backplane):
         self._prefix = token_of(prefix)
         self._jetstream = JetStream(storage, replicas)
         self._listener: Listener | None = None
-        # Tells our own messages from those of others.
+        # The end of this node's subjects, so that it does not hear its own messages.
         self._node = secrets.token_hex(4)
         self._heard: dict[str, int] = {}
         self._followed: dict[tuple[str, str], int] = {}
-        # None: nobody is told yet.
+        # None: the listener gets no events yet.
         self._was_up: bool | None = None
         self._epochs: dict[str, str] = {}
         self._has_records = False
 
     async def open(self, listener: Listener) -> None:
-        """See `Backplane`."""
+        """Connects; see `Backplane.open`."""
         servers = self._servers() if callable(self._servers) else self._servers
         access = self._access._replace(servers=[servers] if isinstance(servers, str) else list(servers))
         own, echo = f".{self._node}", f"{self._prefix}.echo.{self._node}"
-        # Of an earlier life, perhaps in another loop, which has ended without a word.
+        # The state of an earlier run, perhaps in another loop that has ended without `close`.
         self._forget()
         self._listener = listener
         self._jetstream.client = client = NATSClient(access, own, echo, listener, self._note)
@@ -118,7 +117,7 @@ class NATS(Backplane):
         self._note()
 
     async def close(self) -> None:
-        """See `Backplane`."""
+        """Disconnects; see `Backplane.close`."""
         client, self._jetstream.client, self._listener = self._client, None, None
         self._forget()
         if client is not None:
@@ -130,53 +129,53 @@ class NATS(Backplane):
 
     @property
     def is_up(self) -> bool:
-        """See `Backplane`."""
+        """Whether it is connected."""
         return self._client is not None and self._client.is_up
 
     @property
     def max_bytes(self) -> int:
-        """See `Backplane`."""
+        """The most bytes of a message."""
         return (self._client.max_payload if self._client is not None else 1 << 20) - HEADERS
 
     async def reconnect(self) -> None:
-        """See `Backplane`."""
+        """Replaces the connection."""
         if self._client is not None:
             self._client.reconnect()
 
     # From node to node.
 
     def send(self, name: str, data: bytes) -> bool:
-        """See `Backplane`."""
+        """Sends data to other nodes that hear a name; see `Backplane.send`."""
         client = self._client
         return client is not None and client.send(f"{self._prefix}.live.{token_of(name)}.{self._node}", data)
 
     async def hear(self, name: str, ingress: Ingress | None = None) -> None:
-        """See `Backplane`."""
+        """Hears a name; see `Backplane.hear`."""
         client = self._jetstream.opened
         if name not in self._heard:
             self._heard[name] = client.subscribe(f"{self._prefix}.live.{token_of(name)}.*", None, name, ingress)
         await self._sync()
 
     def unhear(self, name: str) -> None:
-        """See `Backplane`."""
+        """Hears a name no longer."""
         if self._client is not None and name in self._heard:
             self._client.unsubscribe(self._heard.pop(name))
 
     def tell(self, data: bytes) -> bool:
-        """See `Backplane`."""
+        """Tells data to all nodes."""
         return self._client is not None and self._client.send(f"{self._prefix}.nodes", data)
 
     # Logs.
 
     async def declare(self, log: Log) -> None:
-        """See `Backplane`."""
+        """Makes a log, or changes its limits."""
         name, subject = self._stream(log), self._log_subject(log, "*")
         info = await self._jetstream.make(
             name,
             subject,
             log.age,
             description=f"fanwire rooms {log.name}",
-            # One more, to see that nothing is missing before the others.
+            # One more: it shows that nothing is missing before the others.
             max_msgs_per_subject=log.messages + 1,
             max_bytes=log.bytes,
             republish={"src": subject, "dest": self._fresh_subject(log, "{{wildcard(1)}}")},
@@ -184,14 +183,14 @@ class NATS(Backplane):
         self._note_epoch(name, info)
 
     async def append(self, log: Log, room: str, data: bytes, id: str) -> int:
-        """See `Backplane`."""
+        """Stores a message once for each id, and returns its number; see `Backplane.append`."""
         if len(data) > self.max_bytes:
-            raise ValueError(f"the NATS server takes messages of {self.max_bytes} bytes, not of {len(data)}")
+            raise ValueError(f"the message has {len(data)} bytes, the NATS server takes at most {self.max_bytes}")
         headers = {"Nats-Msg-Id": id, "Nats-Expected-Stream": self._stream(log)}
         return await self._jetstream.store(self._log_subject(log, token_of(room)), data, headers)
 
     async def follow(self, log: Log, room: str) -> LogState:
-        """See `Backplane`."""
+        """Follows a room; see `Backplane.follow`."""
         client, place = self._jetstream.opened, (log.name, room)
         if place not in self._followed:
             self._followed[place] = client.subscribe(self._fresh_subject(log, token_of(room)), *place)
@@ -203,25 +202,25 @@ class NATS(Backplane):
             raise
 
     def unfollow(self, log: Log, room: str) -> None:
-        """See `Backplane`."""
+        """Follows a room no longer."""
         if self._client is not None and (log.name, room) in self._followed:
             self._client.unsubscribe(self._followed.pop((log.name, room)))
 
     async def read(
         self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
     ) -> tuple[list[Stored], bool]:
-        """See `Backplane`."""
+        """Reads messages of a room; see `Backplane.read`."""
         subject = self._log_subject(log, token_of(room))
         messages: list[Stored] = []
         for reply in await self._jetstream.read(self._stream(log), subject, after + 1, AT_ONCE):
             seq = int(reply.headers["Nats-Sequence"])
             messages.append(Stored(seq, messages[-1].seq if messages else after, reply.data))
-        # After the reading: what was let go meanwhile must not be taken for never having been.
+        # After the reading: a message that was dropped meanwhile must not look as if it never was.
         is_whole = await self._is_whole(log, subject, after, synced)
         return [message for message in messages if upto is None or message.seq <= upto], is_whole
 
     async def state(self, log: Log, room: str) -> LogState:
-        """See `Backplane`."""
+        """The position of a room in its log."""
         subject = self._log_subject(log, token_of(room))
         info = await self._info(log, subject)
         seq = last_seq = int(info["last_seq"])
@@ -230,21 +229,21 @@ class NATS(Backplane):
             seq = seq if last is None else int(last.headers["Nats-Sequence"])
         return LogState(self._epochs[self._stream(log)], seq, last_seq)
 
-    # What is kept for a while, by name.
+    # Values with an expiry, by name.
 
     async def put(self, name: str, data: bytes, ttl: float) -> None:
-        """See `Backplane`."""
+        """Keeps a value for `ttl` seconds."""
         await self._make_records()
         await self._jetstream.store(self._record_subject(name), data, {"Nats-TTL": f"{ceil(ttl)}s"})
 
     async def get(self, name: str) -> bytes | None:
-        """See `Backplane`."""
+        """Returns a value, if it has not expired."""
         await self._make_records()
         message = await self._jetstream.find(self._records, last_by_subj=self._record_subject(name))
         return None if message is None else message.data
 
     async def delete(self, name: str) -> None:
-        """See `Backplane`."""
+        """Deletes a value."""
         await self._make_records()
         await self._jetstream.purge(self._records, self._record_subject(name))
 
@@ -298,13 +297,13 @@ class NATS(Backplane):
         return {"subjects": {}, **info["state"]}
 
     def _note_epoch(self, name: str, info: dict[str, Any]) -> None:
-        # A stream that was deleted and made again was created at another time, and counts from 1 again.
+        # A stream that was deleted and made again has another time of creation, and counts from 1 again.
         made = f"{name} {info['created']}"
         self._epochs[name] = f"{int(hashlib.sha256(made.encode()).hexdigest()[:10], 16):x}"
 
     async def _is_whole(self, log: Log, subject: str, after: int, synced: float) -> bool:
-        """Whether all of the room's messages after a number are kept. Limits let go of the oldest first: so if that
-        message is still there, or nothing can have been let go from there on."""
+        """Whether all messages of a room after a number are kept. Limits drop the oldest first: so they are if that
+        message is still there, or if nothing after it can have been dropped."""
         info = await self._info(log, subject)
         is_young = synced < log.age / 2 and info["bytes"] < log.bytes * 0.9
         if (is_young or int(info["first_seq"]) <= after + 1) and info["subjects"].get(subject, 0) <= log.messages:
@@ -315,25 +314,25 @@ class NATS(Backplane):
         return found is not None and found.headers.get("Nats-Subject") == subject
 
     def _note(self) -> None:
-        """Tells when the backplane has gone, or is back."""
+        """Tells the listener when the connection was lost, or is back."""
         if self._listener is None or self._was_up in (None, self.is_up):
             return
         self._was_up = not self._was_up
-        # A server that keeps them in memory may have come back without.
+        # A server that keeps its streams in memory may have been restarted without them.
         self._has_records = False
-        # The listener logs it for people.
+        # At DEBUG: the listener logs it for operators.
         logger.debug("NATS is back" if self._was_up else "NATS is away")
-        self._listener.went(self._was_up)
+        self._listener.connection_changed(self._was_up)
 
 
 RECORDS = 256 << 20
-"""Bytes of all that is kept by name: some 300,000 sessions. JetStream sets them aside."""
+"""The most bytes of all values: some 300,000 sessions. JetStream reserves them."""
 
 RECORD_AGE = 86_400.0
-"""Seconds for which it is kept at most."""
+"""The most seconds for which a value is kept."""
 
 AT_ONCE = 256
-"""Messages that `read` returns at most."""
+"""The most messages that `read` returns."""
 
 HEADERS = 1024
-"""Bytes of a message's headers at most."""
+"""The most bytes of a message's headers."""

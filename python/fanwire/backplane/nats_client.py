@@ -1,5 +1,7 @@
-"""A node's connection to NATS: the engine's `NatsConnection`, as the event loop uses it. Messages of live rooms do not
-pass through the loop."""
+"""A node's connection to NATS, for the event loop.
+
+It is the engine's `NatsConnection`, in Rust, which delivers messages of live rooms to the engine itself.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,12 @@ T = TypeVar("T")
 
 
 class Reply(NamedTuple):
-    """An answer.
+    """An answer of NATS.
 
     Attributes:
-        status: 0 if it has none, which is success.
-        headers: by name.
-        data: the payload.
+        status: its status; 0: it has none, which is success.
+        headers: its headers, by name.
+        data: its payload.
     """
 
     status: int
@@ -36,13 +38,13 @@ class Reply(NamedTuple):
 
 
 class NATSClient:
-    """See the module's head. On the loop's thread, but for `send`.
+    """A connection to NATS. On the loop's thread, except for `send`.
 
     Args:
-        access: to NATS.
-        node: what ends the subjects of our own messages, which are not heard.
-        echo: a subject that is ours alone.
-        listener: is told what comes.
+        access: the servers and credentials.
+        node: the end of the subjects of this node's own messages, which are not heard.
+        echo: a subject that only this node uses.
+        listener: takes what comes.
         changed: is called when `is_up` may have changed.
     """
 
@@ -53,11 +55,11 @@ class NATSClient:
         self._thread = threading.get_ident()
         self._is_flushing = False
         self._ids = count(1)
-        # The log, if it is of one, and the room or the name of each subscription.
+        # Of each subscription: the log and the room, or None and the name.
         self._places: dict[int, tuple[str | None, str]] = {}
         self._syncing: dict[int, asyncio.Future[None]] = {}
         self._asking: dict[int, asyncio.Future[list[Reply]]] = {}
-        # What NATS complained of last.
+        # The last error of NATS.
         self._said = ""
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._connection = NatsConnection(
@@ -80,16 +82,16 @@ class NATSClient:
         """Waits for the connection.
 
         Raises:
-            Unavailable: there is none.
+            Unavailable: there is no connection after 3 s; the text has the reason.
         """
         try:
-            # A little longer than it tries by itself: it knows why.
+            # A second longer than the engine tries, which then reports the reason.
             await within(asyncio.shield(self._opened), TIMEOUT + 1)
         except asyncio.TimeoutError as error:
             raise Unavailable(self._said or "no answer in time") from error
 
     async def close(self) -> None:
-        """Sends what waits, and disconnects."""
+        """Sends the waiting messages, and disconnects."""
         self._loop.remove_reader(self._connection.fileno())
         self._opened.cancel()
         for waiting in self._syncing.values():
@@ -99,26 +101,26 @@ class NATSClient:
 
     @property
     def is_up(self) -> bool:
-        """Whether it is connected, and all that is subscribed to comes."""
+        """Whether it is connected, and all subscriptions are made."""
         return self._connection.is_up
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Messages and bytes that have come, and how often it has connected."""
+        """The number of messages and bytes received, and of connections made."""
         return self._connection.counts()
 
     @property
     def max_payload(self) -> int:
-        """Bytes of a message, headers included, that the server takes."""
+        """The most bytes of a message that the server takes, with headers."""
         return self._connection.max_payload or 1 << 20
 
     def reconnect(self) -> None:
-        """Makes another connection."""
+        """Replaces the connection."""
         self._connection.reconnect()
         self._flush()
 
     def send(self, subject: str, data: bytes) -> bool:
-        """Sends a message, from any thread. False: it was not even tried."""
+        """Sends a message, from any thread. False: it was not sent."""
         is_taken = self._connection.send(subject, data)
         if threading.get_ident() == self._thread:
             self._flush()
@@ -127,10 +129,16 @@ class NATSClient:
         return is_taken
 
     def subscribe(self, subject: str, log: str | None, name: str, ingress: Ingress | None = None) -> int:
-        """After `sync`, what comes to a subject is told the listener, as of that log or name, or all ("").
+        """Subscribes to a subject. The subscription is active after `sync`.
+
+        Args:
+            subject: of NATS.
+            log: the log whose messages come; None: it is of no log.
+            name: the room of the log, or the name that is heard; "": messages to all nodes.
+            ingress: takes the messages; None: the listener takes them.
 
         Returns:
-            What `unsubscribe` wants.
+            The number of the subscription, for `unsubscribe`.
         """
         number = next(self._ids)
         self._places[number] = log, name
@@ -139,16 +147,16 @@ class NATSClient:
         return number
 
     def unsubscribe(self, number: int) -> None:
-        """Ends that."""
+        """Ends a subscription."""
         del self._places[number]
         self._connection.unsubscribe(number)
         self._flush()
 
     async def sync(self) -> None:
-        """Until the server has seen all that was done before.
+        """Waits until the server has seen all that was sent before.
 
         Raises:
-            Unavailable: it does not answer.
+            Unavailable: the server does not answer within 2 s.
         """
         ticket = next(self._ids)
         self._syncing[ticket] = done = self._loop.create_future()
@@ -162,16 +170,16 @@ class NATSClient:
             self._syncing.pop(ticket, None)
 
     async def ask(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> Reply:
-        """Sends a request, and waits for its answer.
+        """Sends a request, and returns its answer.
 
         Raises:
-            Unavailable: there is none.
+            Unavailable: there is no connection, or no answer.
         """
         (reply,) = await self._ask(subject, data, headers or {}, False)
         return reply
 
     async def ask_for_all(self, subject: str, data: bytes) -> list[Reply]:
-        """The same for a request with several answers, the last of which has a status."""
+        """Sends a request, and returns its answers, the last of which has a status."""
         return await self._ask(subject, data, {}, True)
 
     async def _ask(self, subject: str, data: bytes, headers: dict[str, str], is_batch: bool) -> list[Reply]:
@@ -181,7 +189,7 @@ class NATSClient:
         answer: asyncio.Future[list[Reply]] = self._loop.create_future()
         self._asking[ticket] = answer
         try:
-            # There is an answer in any case, though it may be that there is none.
+            # Always ends: the engine reports a timeout.
             self._connection.ask(ticket, subject, data, list(headers.items()), is_batch)
             self._flush()
             return await answer
@@ -189,7 +197,7 @@ class NATSClient:
             del self._asking[ticket]
 
     def _flush(self) -> None:
-        """Has it done when the loop has come round: others may have more."""
+        """Flushes in the next turn of the loop, together with what else is sent in this one."""
         if not self._is_flushing:
             self._is_flushing = True
             self._loop.call_soon(self._flush_now)
@@ -199,15 +207,15 @@ class NATSClient:
         self._connection.flush()
 
     def _take(self) -> None:
-        """What the line has to say."""
+        """Takes the events of the connection."""
         interrupt: BaseException | None = None
         for kind, *what in self._connection.take(AT_ONCE):
-            # Whatever one of them raises, the others must not be lost: they may be answers that somebody waits for.
+            # An error of one event must not lose the others, which may be awaited answers.
             try:
                 self._tell(kind, what)
             except (KeyboardInterrupt, SystemExit) as error:  # noqa: PERF203 - as the comment says
                 interrupt = error
-            except BaseException as error:  # noqa: BLE001 - a panic of the engine is no `Exception`
+            except BaseException as error:  # noqa: BLE001 - a panic of the engine is a `BaseException`
                 self._listener.failed(error)
         if interrupt is not None:
             raise interrupt
@@ -236,7 +244,7 @@ class NATSClient:
             if self.is_up:
                 self._listener.complained(what[0])
             else:
-                # Each attempt to connect fails with one of these; that it is away was said.
+                # Each failed attempt to connect has one; that the backplane is away is logged already.
                 logger.debug("NATS: %s", what[0])
         elif kind == "ended":
             self._end(what[0])
@@ -245,25 +253,25 @@ class NATSClient:
             self._changed()
 
     def _hear(self, number: int, data: bytes) -> None:
-        _, name = self._places.get(number, NOBODY)
+        _, name = self._places.get(number, UNKNOWN)
         if name:
             self._listener.heard(name, data)
         else:
             self._listener.told(data)
 
     def _store(self, number: int, seq: int, prev: int, data: bytes) -> None:
-        log, room = self._places.get(number, NOBODY)
+        log, room = self._places.get(number, UNKNOWN)
         if log is not None:
             self._listener.stored(log, room, Stored(seq, prev, data))
 
     def _miss(self, number: int, messages: int, fault: str | None) -> None:
-        _, name = self._places.get(number, NOBODY)
+        _, name = self._places.get(number, UNKNOWN)
         if name:
             self._listener.missed(name, messages, fault)
 
     def _lose(self, numbers: list[int]) -> None:
         for number in numbers:
-            log, name = self._places.get(number, NOBODY)
+            log, name = self._places.get(number, UNKNOWN)
             if name:
                 self._listener.lost(log, name)
 
@@ -281,31 +289,31 @@ class NATSClient:
 
 
 def settle(future: asyncio.Future[T] | None, result: T) -> None:
-    """Says what has come of something, to whoever still waits for it."""
+    """Sets the result of a future, if it exists and is not done."""
     if future is not None and not future.done():
         future.set_result(result)
 
 
 def fail(future: asyncio.Future[Any] | None, why: str) -> None:
-    """Says that nothing will, to whoever still waits for it."""
+    """Sets `Unavailable` on a future, if it exists and is not done."""
     if future is not None and not future.done():
         future.set_exception(Unavailable(why))
 
 
-NOBODY = (None, "")
+UNKNOWN = (None, "")
 
 TIMEOUT = 2.0
-"""Seconds that connecting, or an answer, may take: a cluster elects a leader in less."""
+"""Seconds for a connection or an answer: the election of a leader in a NATS cluster takes less."""
 
 RETRY = 0.25
 """Seconds between two attempts to connect."""
 
 PING = 1.0
-"""Seconds between pings; two without an answer, and the connection counts as lost."""
+"""Seconds between pings. After two without an answer the connection counts as lost."""
 
 PENDING = 16 << 20
-"""Bytes that may wait to be sent, a tenth of a second at gigabits, and as many may wait for our loop. Beyond it they
-are lost, and we know."""
+"""The most bytes that wait to be sent (0.1 s at 1 Gbit/s), and that wait for the loop. Beyond it messages are dropped
+and counted."""
 
 AT_ONCE = 256
-"""Things that the loop takes before others have a turn."""
+"""Events that are taken in one turn of the loop."""

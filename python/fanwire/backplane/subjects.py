@@ -1,8 +1,8 @@
 """Names as tokens of NATS subjects. Pure.
 
-A token has no `.`, `*`, `>` or white space (NATS documentation, "Subject-Based Messaging"), and two names never have
-the same one: letters, digits, `-` and `_` stand for themselves, every other byte of UTF-8 is `=` and two hexadecimal
-digits. So names of rooms, which clients may choose, can neither listen to others nor reach them.
+A token has no `.`, `*`, `>` or white space (NATS documentation, "Subject-Based Messaging"). Letters, digits, `-` and
+`_` stand for themselves; every other byte of UTF-8 is `=` and two hexadecimal digits. So two names never have the same
+token, and the name of a room, which a client may choose, cannot match another one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 __all__ = ["name_of", "token_of"]
 
 REMEMBERED = 10_000
-"""Names whose tokens are remembered: all rooms that are much published to, and a few megabytes."""
+"""Names whose tokens are cached: a few megabytes."""
 
 
 @lru_cache(REMEMBERED)
@@ -34,7 +34,7 @@ def name_of(token: str) -> str:
     """The name of a token.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no token of a name.
     """
     if _PLAIN.fullmatch(token):
         return token

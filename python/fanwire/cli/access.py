@@ -1,11 +1,11 @@
-"""Who may use a server of the command line: what its settings say, as an authenticator."""
+"""The authenticator of `fanwire serve`, made from its settings."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.cli.settings import JWTTable, Settings
 from fanwire.config import Config
 from fanwire.errors import Refused
@@ -21,18 +21,18 @@ __all__ = ["PUBLISH", "ROOMS", "access", "room_of"]
 Ask = Callable[[Request], Awaitable[Any]]
 
 PUBLISH = "publish"
-"""The scope of whoever may publish, where a room's table says nothing else; API keys have it."""
+"""The scope that clients need to publish, unless the room's table has another rule; API keys have it."""
 
 ROOMS = "/rooms/"
 
 
 def access(settings: Settings) -> Ask:
-    """What `Server(authenticate=...)` gets: lets in holders of an API key or of a token and, where the settings are
-    insecure, whoever shows neither.
+    """The `authenticate` of the server: accepts clients with an API key or a token and, if the settings are insecure,
+    clients with neither.
 
     Raises:
-        Failure: the keys of tokens cannot be read.
-        Misuse: the settings let nobody in, or say something wrong of tokens.
+        CommandFailed: the keys of tokens cannot be read.
+        Misuse: the settings accept no client, or are wrong about tokens.
     """
     table = settings.server
     if not table.api_keys and settings.jwt is None and not table.insecure:
@@ -40,7 +40,7 @@ def access(settings: Settings) -> Ask:
     from fanwire.auth import ApiKeys, Chain  # 50 ms of cryptography, for servers alone
 
     keys = {f"key {number}": (key, (PUBLISH,)) for number, key in enumerate(table.api_keys, 1)}
-    # Programs of the operator's own publish as fast as they can.
+    # No rate limit: the keys are for the operator's own programs.
     ways: list[Any] = [ApiKeys(keys, rate=0)] if keys else []
     if settings.jwt is not None:
         ways.append(tokens(settings.jwt))
@@ -53,7 +53,7 @@ def access(settings: Settings) -> Ask:
         if table.insecure and not request.credential(("header", "subprotocol", *sources)):
             return ANONYMOUS
         if ask is None:
-            # What a proxy in front asks for is between it and the client.
+            # Credentials for a proxy in front of the server are ignored.
             return ANONYMOUS
         identity: Identity = await ask(request)
         return identity
@@ -65,7 +65,7 @@ def tokens(table: JWTTable) -> JWT:
     """The authenticator of a table `[jwt]`.
 
     Raises:
-        Failure, Misuse: as `access`.
+        CommandFailed, Misuse: as `access`.
     """
     from fanwire.auth import JWT, Keys
 
@@ -80,16 +80,16 @@ def tokens(table: JWTTable) -> JWT:
             credentials=table.credentials,
         )
     except OSError as error:
-        raise Failure(f"cannot read {table.key}: {error.strerror or error}") from error
+        raise CommandFailed(f"cannot read {table.key}: {error.strerror or error}") from error
     except ValueError as error:
         raise Misuse(f"jwt: {error}") from error
 
 
 def room_of(request: Request, limits: Config) -> str:
-    """The room that a client without a session asks for by its path.
+    """The room in the path of a client without a session.
 
     Raises:
-        Refused: 404, it is none.
+        Refused: 404: the path has no valid room.
     """
     prefix, room = request.path[: len(ROOMS)], request.path[len(ROOMS) :]
     if prefix != ROOMS or not limits.is_room_name(room):

@@ -1,4 +1,4 @@
-"""Where a server is: from what was typed to a URL."""
+"""Checks of the URL and the room that a user has typed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMES = {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"}
 
 
 def server_url(base: str) -> str:
-    """The URL of a server's sessions; http and ws mean the same server, so either is taken for either.
+    """The WebSocket URL of a server; http and ws, and https and wss, mean the same.
 
     Raises:
         Misuse: the base is no such URL.
@@ -27,7 +27,7 @@ def server_url(base: str) -> str:
     if not is_there or parts.scheme not in SCHEMES:
         raise Misuse(f"{base!r} is no URL of a server, such as ws://127.0.0.1:8000")
     try:
-        # As it was typed: the standard library's parser leaves out newlines without a word.
+        # Checked as typed: the standard library's parser removes newlines silently.
         check_url(SCHEMES[parts.scheme] + base[len(parts.scheme) :].partition("#")[0])
         return check_url(urlunsplit((SCHEMES[parts.scheme], parts.netloc, parts.path or "/", parts.query, "")))
     except ValueError as error:
@@ -38,11 +38,11 @@ def check_room(name: str) -> str:
     """Returns the name of a room.
 
     Raises:
-        Misuse: it is none.
+        Misuse: it is no name of a room.
     """
     if not 1 <= len(name.encode(errors="replace")) <= ROOM_MAX:
         raise Misuse(f"a room's name has 1 to {ROOM_MAX} bytes")
-    # Never the name of a room, and a line of its own in a terminal or a log. Bytes that are not UTF-8 are among them.
+    # Control characters would break lines in terminals and logs. Bytes that are not UTF-8 are not printable either.
     if not name.isprintable():
         raise Misuse(f"a room's name has no control characters, got {name!a}")
     return name

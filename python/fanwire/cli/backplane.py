@@ -1,4 +1,4 @@
-"""The backplane that settings ask for."""
+"""The backplane of `fanwire serve`, made from its settings."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import ssl
 
 from fanwire.backplane.base import Backplane
 from fanwire.backplane.nats import NATS
-from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.cli.settings import EMBEDDED, NATSTable
 
 __all__ = ["build_backplane", "embedded_store"]
 
 
 def build_backplane(table: NATSTable | None) -> Backplane | None:
-    """The way to other nodes, not yet open; None: this one is alone.
+    """Makes a backplane, which is not open yet; None: there are no other nodes.
 
     Raises:
-        Failure: a certificate or the credentials cannot be read.
+        CommandFailed: a certificate or the credentials cannot be read.
         Misuse: a certificate without its key, or the other way round.
     """
     if table is None or not table.servers:
@@ -25,7 +25,7 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
     try:
         context = ssl.create_default_context(cafile=table.ca)
     except (OSError, ssl.SSLError) as error:
-        raise Failure(f"{table.ca} is no file of certificates: {error}") from error
+        raise CommandFailed(f"{table.ca} is no file of certificates: {error}") from error
     if (table.certificate is None) != (table.key is None):
         raise Misuse("nats.certificate and nats.key go together")
     certificate = None if table.certificate is None or table.key is None else (table.certificate, table.key)
@@ -33,10 +33,12 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
         try:
             context.load_cert_chain(*certificate)
         except (OSError, ssl.SSLError) as error:
-            raise Failure(f"{table.certificate} and {table.key} are no certificate with its key: {error}") from error
+            raise CommandFailed(
+                f"{table.certificate} and {table.key} are no certificate with its key: {error}"
+            ) from error
     if table.credentials is not None and not os.access(table.credentials, os.R_OK):
-        raise Failure(f"cannot read {table.credentials}")
-    # The address of an embedded one is known once it runs.
+        raise CommandFailed(f"cannot read {table.credentials}")
+    # The address of an embedded server is known when it runs.
     servers = (lambda: [os.environ[URL_VARIABLE]]) if EMBEDDED in table.servers else table.servers
     return NATS(
         servers,
@@ -50,17 +52,17 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
 
 
 def embedded_store(table: NATSTable | None) -> str | None:
-    """Where an embedded server is to keep what it stores; None: there is to be none.
+    """The directory of an embedded NATS server; None: there is none, or the parent process runs it.
 
     Raises:
-        Misuse: an embedded server among others.
+        Misuse: "embedded" comes with other servers.
     """
     if table is None or EMBEDDED not in table.servers:
         return None
     if len(table.servers) > 1:
-        raise Misuse(f"{EMBEDDED!r} is one server of our own: name no others besides")
+        raise Misuse(f"{EMBEDDED!r} starts a NATS server: name no other servers besides")
     return None if URL_VARIABLE in os.environ else table.store
 
 
 URL_VARIABLE = "FANWIRE_EMBEDDED_NATS"
-"""By which the embedded server's address, with its password, gets to workers: arguments can be seen by others."""
+"""The variable with the embedded server's address and token, for workers. Arguments are visible to other users."""

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from fanwire.cli import serve as serving
 from fanwire.cli.address import check_room, server_url
-from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.cli.lines import read_lines
 from fanwire.cli.publish import publish as publish_lines
 from fanwire.cli.settings import Settings, parse_room
@@ -320,7 +320,7 @@ def demo(port: int, is_opened: bool) -> None:
     except ModuleNotFoundError as error:
         if error.name != "psutil":
             raise
-        raise Failure("the demo needs psutil: pip install 'fanwire[demo]'") from error
+        raise CommandFailed("the demo needs psutil: pip install 'fanwire[demo]'") from error
 
     app = Demo(port)
 

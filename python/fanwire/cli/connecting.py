@@ -1,4 +1,4 @@
-"""The connection of a command to a server: an error at once where there is no server, reconnecting afterwards."""
+"""The connection of a command: it fails at once if there is no server, and reconnects when it is lost."""
 
 from __future__ import annotations
 
@@ -9,59 +9,59 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-from fanwire.cli.failure import Failure
+from fanwire.cli.failure import CommandFailed
 from fanwire.client import Client, ConnectionFailed, connect
 from fanwire.state import ConnectionState
 
 __all__ = ["Tell", "reach", "reason_of"]
 
 Tell = Callable[[str], object]
-"""Takes one line of a report."""
+"""Writes a line for the user."""
 
 ATTEMPTS = 100
-"""Attempts to reconnect, one after the other: about an hour and a half, time enough to repair the server."""
+"""Attempts to reconnect: about an hour and a half, in which an operator can restart the server."""
 
 FIRST = "given up after 1 attempt: "
 
 
 @asynccontextmanager
 async def reach(url: str, *, token: str | None = None, tell: Tell | None = None) -> AsyncIterator[Client]:
-    """A client that is connected, and comes back when the connection is lost.
+    """A connected client, which reconnects when the connection is lost.
 
     Args:
         url: of the server.
-        token: an API key.
-        tell: is told each state and session, and each attempt that fails; None: no reports.
+        token: an API key or a token.
+        tell: gets a line for each state, each session and each failed attempt; None: they are not shown.
 
     Raises:
-        Failure: there is no connection.
+        CommandFailed: there is no connection.
     """
     log = logging.getLogger("fanwire.client")
     # Without any handler Python itself would write warnings to the standard error.
     handler = logging.NullHandler() if tell is None else _Told(tell)
     log.addHandler(handler)
     try:
-        # Patience with a server that is restarted, and none with a typing error.
+        # Many attempts for a server that restarts, one for a URL with a typing error.
         client = connect(url, token=token, max_attempts=ATTEMPTS, first_attempts=1)
         if tell is not None:
             _watch(client, tell)
         async with client:
             yield client
     except ConnectionFailed as error:
-        raise Failure(f"{url}: {reason_of(error)}") from error
+        raise CommandFailed(f"{url}: {reason_of(error)}") from error
     finally:
         log.removeHandler(handler)
 
 
 def reason_of(error: ConnectionFailed) -> str:
-    """Why there is no connection, in one line for people."""
+    """The reason why there is no connection, for the user."""
     if error.status is not None:
         return f"{error.status} {HTTPStatus(error.status).phrase}" if error.status in _STATUSES else str(error.status)
     found = re.search(r"\[Errno (\d+)\]", str(error))
     if found is not None:
-        # What the system says, without the wordings that loops wrap around it.
+        # The system's text alone: each loop wraps it in other words.
         return os.strerror(int(found[1]))
-    # 1006 is what is reported where there was no close frame, and says nothing to people.
+    # 1006 means that there was no close frame, and does not help the user.
     return str(error).removeprefix(FIRST).removeprefix("1006 ")
 
 

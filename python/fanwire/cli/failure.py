@@ -1,17 +1,17 @@
-"""What ends a command with one line for whoever typed it: no traceback, which is for bugs."""
+"""Errors that end a command with one line for the user. Only bugs have a traceback."""
 
 from __future__ import annotations
 
 import click
 
-__all__ = ["Failure", "Misuse"]
+__all__ = ["CommandFailed", "Misuse"]
 
 
-class Failure(click.ClickException):
-    """The world did not play along: exit code 1."""
+class CommandFailed(click.ClickException):
+    """The command has failed, for example because there is no server: exit code 1."""
 
 
-class Misuse(Failure):
-    """What was asked for makes no sense, whatever the world does: exit code 2."""
+class Misuse(CommandFailed):
+    """The arguments or settings are wrong: exit code 2."""
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""The lines of a descriptor, each as soon as it is complete."""
+"""Reading lines of a descriptor, each as soon as it is complete."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import os
 import threading
 from collections.abc import AsyncIterator
 
-from fanwire.cli.failure import Failure
+from fanwire.cli.failure import CommandFailed
 
 __all__ = ["read_lines"]
 
 
 async def read_lines(fd: int) -> AsyncIterator[bytes]:
-    """The lines of a descriptor, without their ends, as soon as each is complete.
+    """Yields the lines of a descriptor without their line feeds, each as soon as it is complete.
 
     Raises:
-        Failure: a line is longer than `LINE_MAX`, or the descriptor cannot be read.
+        CommandFailed: a line is longer than `LINE_MAX`, or the descriptor cannot be read.
     """
     begun = bytearray()
     while chunk := await _read(fd):
@@ -29,14 +29,13 @@ async def read_lines(fd: int) -> AsyncIterator[bytes]:
             yield line
         begun += rest
         if len(begun) > LINE_MAX:
-            raise Failure(f"a line is longer than {LINE_MAX} bytes")
+            raise CommandFailed(f"a line is longer than {LINE_MAX} bytes")
     if begun:
         yield bytes(begun)
 
 
 async def _read(fd: int) -> bytes:
-    # Loops can wait for pipes and terminals, but not for files. A thread can for all, and as a daemon with no lock
-    # of Python's it keeps nobody who wants to leave; an executor would be waited for.
+    # A thread, since loops cannot wait for files. A daemon thread, since Python's exit waits for an executor.
     loop = asyncio.get_running_loop()
     chunk: asyncio.Future[bytes] = loop.create_future()
 
@@ -55,18 +54,18 @@ async def _read(fd: int) -> bytes:
         except OSError as error:
             result = error
         with contextlib.suppress(RuntimeError):
-            # The loop is closed: nobody waits any more.
+            # The loop may be closed already.
             loop.call_soon_threadsafe(settle, result)
 
     threading.Thread(target=read, name="fanwire-lines", daemon=True).start()
     try:
         return await chunk
     except OSError as error:
-        raise Failure(f"cannot read the lines: {os.strerror(error.errno or 0)}") from error
+        raise CommandFailed(f"cannot read the lines: {os.strerror(error.errno or 0)}") from error
 
 
 CHUNK = 64 << 10
-"""Bytes read at a time: what a pipe holds."""
+"""Bytes of one read: the size of a pipe's buffer."""
 
 LINE_MAX = 16 << 20
-"""Bytes of a line; a server takes 1 MiB unless told otherwise."""
+"""The most bytes of a line; a server takes 1 MiB by default."""

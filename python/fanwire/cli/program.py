@@ -1,4 +1,4 @@
-"""A program's own server, found by its name: `module:server`, or `app.py:server`."""
+"""Loading a program's own server by name: `module:server`, or `app.py:server`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.server import Server
 
 __all__ = ["load_server"]
@@ -30,7 +30,7 @@ def load_server(target: str) -> Server:
             or of a function without arguments that returns one. Without it: "server".
 
     Raises:
-        Failure: code of the program has raised an exception; its traceback was written to the standard error.
+        CommandFailed: code of the program has raised an exception; its traceback was written to the standard error.
         Misuse: there is no such module or name, or it is no server.
     """
     where, colon, name = target.rpartition(":")
@@ -72,7 +72,7 @@ def _module(where: str) -> ModuleType:
 
 
 def _place_of(file: Path) -> tuple[Path, str]:
-    """The directory from which a file is imported, and its name as a module: files of a package import each other."""
+    """The directory from which a file is imported, and its name as a module, with the names of its packages."""
     root, names = file.parent, [] if file.stem == "__init__" else [file.stem]
     while (root / "__init__.py").exists():
         names.insert(0, root.name)
@@ -92,7 +92,7 @@ def _attribute(module: ModuleType, where: str, name: str) -> Any:
 def _server(found: Any, target: str) -> Server:
     if isinstance(found, Server):
         return found
-    # An ASGI application can be called, too, and is no function.
+    # An ASGI application is callable, too, but no function.
     if not inspect.isroutine(found) and not inspect.isclass(found):
         hint = ""
         if callable(found):
@@ -105,7 +105,7 @@ def _server(found: Any, target: str) -> Server:
     except TypeError:
         raise Misuse(f"{target} is called without arguments, and needs some") from None
     except ValueError:
-        # A function that does not tell its arguments.
+        # The function has no signature.
         pass
     try:
         made = found()
@@ -120,13 +120,13 @@ def _described(value: Any) -> str:
     return "None" if value is None else f"an object of type {type(value).__name__}"
 
 
-def _told(error: Exception, what: str) -> Failure:
-    """Writes the traceback of the program's code, without the frames that lead there."""
+def _told(error: Exception, what: str) -> CommandFailed:
+    """Prints the traceback of the program's code, without the frames of Fanwire and of the import."""
     trace = error.__traceback__
     while trace is not None and _leads_there(trace):
         trace = trace.tb_next
     click.echo("".join(traceback.format_exception(type(error), error, trace)), err=True, nl=False)
-    return Failure(f"{what}: {''.join(traceback.format_exception_only(type(error), error)).splitlines()[-1]}")
+    return CommandFailed(f"{what}: {''.join(traceback.format_exception_only(type(error), error)).splitlines()[-1]}")
 
 
 def _leads_there(trace: TracebackType) -> bool:
@@ -136,7 +136,7 @@ def _leads_there(trace: TracebackType) -> bool:
 
 @contextlib.contextmanager
 def _nothing_starts() -> Iterator[None]:
-    """A program that starts its server where it is imported would never come back from there."""
+    """Refuses starts of servers inside: a program that starts its server on import would never return."""
     Server._not_now = NOT_NOW
     try:
         yield

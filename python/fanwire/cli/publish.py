@@ -1,4 +1,4 @@
-"""Lines to messages: each line becomes one message, in order, as it comes."""
+"""`fanwire publish`: each line becomes one message, in order, as soon as it comes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from fanwire.cli.connecting import Tell, reach, reason_of
-from fanwire.cli.failure import Failure
+from fanwire.cli.failure import CommandFailed
 from fanwire.client import Client, ConnectionFailed, RequestFailed
 from fanwire.errors import FanwireError
 
 __all__ = ["publish"]
 
 IN_FLIGHT = 64
-"""Lines that wait for their answers at once: enough for 1,000 lines a second at 60 ms to the server and back."""
+"""The most lines without an answer: enough for 1,000 lines a second at a round trip of 60 ms."""
 
 SMALL = 1 << 10
-"""Bytes of a line that others may follow before it is answered. The client keeps a MiB of what the server has not
-counted; so many lines of this size fit, however they are escaped, and none waits for room while another overtakes."""
+"""The most bytes of a line after which others may follow before its answer. The client keeps 1 MiB of messages that the
+server has not counted; 64 lines of this size fit in any encoding, so that none waits while another overtakes it."""
 
 ATTEMPTS = 6
 RETRY_AFTER_MAX = 10.0
-"""A message is tried so often, with at most so many seconds between: a minute, then the server is not overloaded but
-broken."""
+"""Attempts for a message, and the most seconds between them: after a minute the server is taken as broken."""
 
 
 async def publish(
@@ -35,25 +34,25 @@ async def publish(
     is_text: bool = True,
     tell: Tell | None = None,
 ) -> int:
-    """Publishes each line as a message; returns how many.
+    """Publishes each line as a message; returns their number.
 
-    Their order is that of the lines, but for one that an overloaded server refuses: it comes after those that were
-    under way already.
+    They keep the order of the lines, except for a message that an overloaded server refuses: it comes after those that
+    were sent already.
 
     Args:
         url: of the server.
         room: the name of the room.
-        lines: without their ends.
-        api_key: one of the server's.
-        key: in a room of latest values, what each line is the newest value of.
-        is_text: the messages are text, not binary.
-        tell: is told how the connection does; None: no reports.
+        lines: without line feeds.
+        api_key: a key or token of the server.
+        key: the key of all messages, in a room of latest values.
+        is_text: whether the messages are text; False: binary.
+        tell: gets lines about the connection; None: they are not shown.
 
     Raises:
-        Failure: there is no connection, or a message was not taken; those before it were.
+        CommandFailed: there is no connection, or a message was not taken; those before it were.
     """
     async with reach(url, token=api_key, tell=tell) as client:
-        window = Window(client, room, key, is_text)
+        window = PublishWindow(client, room, key, is_text)
         sending = asyncio.ensure_future(window.send_all(lines))
         try:
             count = await window.answers()
@@ -65,14 +64,14 @@ async def publish(
         return count
 
 
-class Window:
-    """The messages under way, a bounded number.
+class PublishWindow:
+    """The messages without an answer: 64 at most.
 
     Args:
         client: publishes.
-        room: where.
-        key: what each is the newest value of.
-        is_text: the messages are text.
+        room: the name of the room.
+        key: the key of all messages; None: none.
+        is_text: whether the messages are text; False: binary.
     """
 
     def __init__(self, client: Client, room: str, key: str | None, is_text: bool) -> None:
@@ -81,14 +80,14 @@ class Window:
         self._key = key
         self._is_text = is_text
         self._under_way: asyncio.Queue[tuple[bytes, asyncio.Task[int]] | None] = asyncio.Queue(IN_FLIGHT)
-        # The server is overloaded: what waits is sent again before anything new.
+        # The server is overloaded: refused messages are sent again before new ones.
         self._is_behind = False
 
     async def send_all(self, lines: AsyncIterator[bytes]) -> None:
         """Sends each line; `answers` ends once all are answered.
 
         Raises:
-            Failure: the lines cannot be read.
+            CommandFailed: the lines cannot be read.
         """
         try:
             async for line in lines:
@@ -103,25 +102,25 @@ class Window:
             await self._under_way.put(None)
 
     async def answers(self) -> int:
-        """Takes the answers in the order of the lines; returns how many there were.
+        """Takes the answers in the order of the lines; returns their number.
 
         Raises:
-            Failure: a message was not taken.
+            CommandFailed: a message was not published.
         """
         count = 0
         while (item := await self._under_way.get()) is not None:
             line, sending = item
             try:
                 await self._taken(line, sending)
-            except Failure as failure:
-                raise Failure(f"line {count + 1} was not published: {failure.message}") from failure
+            except CommandFailed as failure:
+                raise CommandFailed(f"line {count + 1} was not published: {failure.message}") from failure
             finally:
                 self._under_way.task_done()
             count += 1
         return count
 
     async def close(self) -> None:
-        """Waits for no more answers."""
+        """Cancels the messages without an answer."""
         tasks = []
         while not self._under_way.empty():
             item = self._under_way.get_nowait()
@@ -136,12 +135,12 @@ class Window:
                 await (sending if attempt == 1 else self._send(line))
             except RequestFailed as error:
                 if not error.retry or attempt == ATTEMPTS:
-                    raise Failure(str(error)) from error
+                    raise CommandFailed(str(error)) from error
                 wait = 1.0 if error.retry_after_ms is None else error.retry_after_ms / 1000
             except ConnectionFailed as error:
-                raise Failure(reason_of(error)) from error
+                raise CommandFailed(reason_of(error)) from error
             except (FanwireError, ValueError) as error:
-                raise Failure(str(error)) from error
+                raise CommandFailed(str(error)) from error
             else:
                 return
             self._is_behind = True

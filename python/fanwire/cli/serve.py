@@ -1,4 +1,4 @@
-"""A server of rooms by name, for sessions and for clients that know of none; and how any server is run."""
+"""`fanwire serve`: makes the server of the settings, or loads that of a program, and runs it in some processes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from fanwire.backplane.embedded import EmbeddedServer
 from fanwire.backplane.memory import MemoryBackplane
 from fanwire.cli.access import access, room_of
 from fanwire.cli.backplane import URL_VARIABLE, build_backplane, embedded_store
-from fanwire.cli.failure import Failure, Misuse
+from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.cli.program import load_server
-from fanwire.cli.settings import NATSTable, Room, ServerTable, Settings
+from fanwire.cli.settings import NATSTable, RoomTable, ServerTable, Settings
 from fanwire.cli.workers import is_worker, place_of_worker, run_workers, shared_metrics, tell_ready
 from fanwire.codes import CloseCode
 from fanwire.config import Config
@@ -42,10 +42,10 @@ logger = logging.getLogger("fanwire")
 
 
 def run(settings: Settings, workers: int = 1) -> None:
-    """Serves until a signal, in so many processes.
+    """Serves in a number of processes until a signal.
 
     Raises:
-        Failure: it cannot start.
+        CommandFailed: the server cannot start.
         Misuse: several processes without a backplane.
     """
     log_at(settings.server.log_level)
@@ -59,21 +59,21 @@ def run(settings: Settings, workers: int = 1) -> None:
 def run_program(
     target: str, where: Mapping[str, Any], nats: NATSTable | None, workers: int = 1, log_level: str | None = None
 ) -> None:
-    """Serves with a program's own server until a signal, in so many processes.
+    """Serves with a program's own server, in a number of processes, until a signal.
 
     Args:
-        target: its name, see `load_server`.
-        where: arguments of `Server` that say where it listens instead.
-        nats: a backplane for a server that has none.
-        workers: how many processes.
-        log_level: of fanwire's log; None: as the program has it, or "info".
+        target: the name of the server, see `load_server`.
+        where: arguments of `Server` that replace where it listens.
+        nats: a backplane for a server without one; None: none.
+        workers: the number of processes.
+        log_level: of Fanwire's log; None: that of the program, or "info".
 
     Raises:
-        Failure: it cannot be imported, or cannot start.
+        CommandFailed: it cannot be imported, or cannot start.
         Misuse: there is no such server, it has a backplane already, or several processes have none.
     """
     server = load_server(target)
-    # If the program has set up its own log, this does nothing.
+    # Does nothing if the program has configured its own log.
     log_at(log_level or "info")
     if log_level is not None:
         logger.setLevel(log_level.upper())
@@ -89,7 +89,7 @@ def run_program(
 
 
 def other_place(place: Place, where: Mapping[str, Any]) -> Place:
-    """Where a server listens that has another place of its own, and is told this on the command line.
+    """The place of a program's server, with the options of the command line in place of its own.
 
     Raises:
         ValueError: it names two places.
@@ -104,17 +104,17 @@ def other_place(place: Place, where: Mapping[str, Any]) -> Place:
 
 
 def run_processes(server: Server, nats: NATSTable | None, workers: int) -> None:
-    """Runs a server here, or in so many processes; beside it the NATS server that is asked for.
+    """Runs a server in this process or in several, with an embedded NATS server if configured.
 
     Raises:
-        Failure: it cannot start.
-        Misuse: several processes have no way to each other.
+        CommandFailed: the server cannot start.
+        Misuse: several processes have no backplane between them.
     """
     raise_file_limit()
     store = embedded_store(nats)
     if workers > 1:
         if server._backplane is None:
-            raise Misuse("several workers meet over NATS: add --nats embedded, or the address of a server")
+            raise Misuse("several workers need NATS: add --nats embedded, or the address of a server")
         if isinstance(server._backplane, MemoryBackplane):
             raise Misuse("a MemoryBackplane does not reach other processes: several workers need one of NATS")
     if is_worker():
@@ -144,10 +144,10 @@ async def supervise(server: Server, workers: int, store: str | None) -> signal.S
 
 @contextlib.asynccontextmanager
 async def embedded(store: str | None) -> AsyncIterator[str | None]:
-    """A NATS server of our own, and its address; without a store none.
+    """Runs an embedded NATS server; yields its address, or None without a store.
 
     Raises:
-        Failure: it does not start.
+        CommandFailed: it does not start.
     """
     if store is None:
         yield None
@@ -156,7 +156,7 @@ async def embedded(store: str | None) -> AsyncIterator[str | None]:
     try:
         await server.start()
     except OSError as error:
-        raise Failure(str(error)) from error
+        raise CommandFailed(str(error)) from error
     try:
         yield server.url
     finally:
@@ -164,10 +164,10 @@ async def embedded(store: str | None) -> AsyncIterator[str | None]:
 
 
 def run_server(server: Server, ready: Callable[[], object], store: str | None = None) -> None:
-    """Runs a server on uvloop, its failures to start told as such; beside it a NATS server with that store, if any.
+    """Runs a server on uvloop, with an embedded NATS server if there is a store for it.
 
     Raises:
-        Failure: it cannot start.
+        CommandFailed: the server cannot start.
     """
     is_up = False
 
@@ -184,24 +184,24 @@ def run_server(server: Server, ready: Callable[[], object], store: str | None = 
                 async with shared_metrics(server):
                     await server._serve(signals, note_ready)
         except Unavailable as error:
-            raise Failure(str(error)) from error
+            raise CommandFailed(str(error)) from error
         except (OSError, ValueError) as error:
             if is_up:
                 raise
             if isinstance(error, ValueError):
                 raise Misuse(str(error)) from error
-            raise Failure(reason_of(error)) from error
+            raise CommandFailed(reason_of(error)) from error
 
     try:
         calm()
         run_whole(serve, tell)
     except KeyboardInterrupt:
-        # Before the server was up. The shell's number for it, without a word.
+        # Before the server was up: the shell's exit status for Ctrl-C.
         raise SystemExit(130) from None
 
 
 def tell(error: BaseException) -> int:
-    """Tells of an error as the command line does; returns the exit status."""
+    """Prints an error as the command line does; returns the exit status."""
     if not isinstance(error, click.ClickException):
         return failed(error)
     error.show()
@@ -209,11 +209,11 @@ def tell(error: BaseException) -> int:
 
 
 def build_server(settings: Settings) -> Server:
-    """The server that the settings ask for, not yet started.
+    """Makes the server of the settings, which is not started yet.
 
     Raises:
-        Failure: a certificate or key cannot be used.
-        Misuse: a certificate without its key, or the reverse; nobody would be let in; a rule that is none.
+        CommandFailed: a certificate or key cannot be used.
+        Misuse: a certificate without its key, or the reverse; no client could connect; an invalid rule.
     """
     table = settings.server
     server = Server(
@@ -233,9 +233,9 @@ def build_server(settings: Settings) -> Server:
         prefix=table.prefix,
         config=settings.limits,
     )
-    for room in [*settings.rooms, Room(pattern="*")]:
+    for room in [*settings.rooms, RoomTable(pattern="*")]:
         server.room(**msgspec.structs.asdict(room))
-    # One with a session says itself what it wants to join.
+    # A client with a session joins rooms by messages.
     server.on_connect(lambda conn: subscribe(conn, settings.limits) if conn.session is None else None)
     return server
 
@@ -254,25 +254,25 @@ async def subscribe(conn: Connection, limits: Config) -> None:
 
 
 def tls_context(table: ServerTable) -> ssl.SSLContext | None:
-    """What makes a TLS server of it; None without a certificate."""
+    """The TLS context of the server; None: there is no certificate."""
     if table.tls_cert is None and table.tls_key is None:
         return None
     if table.tls_cert is None or table.tls_key is None:
         raise Misuse("a certificate needs its key and the reverse: give both tls_cert and tls_key, or neither")
     path = table.tls_cert
     try:
-        # OpenSSL's own error does not say which file.
+        # OpenSSL's error does not name the file.
         for path in (table.tls_cert, table.tls_key):
             Path(path).open("rb").close()
     except OSError as error:
-        raise Failure(f"cannot read {path}: {reason_of(error)}") from error
+        raise CommandFailed(f"cannot read {path}: {reason_of(error)}") from error
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        # The password: OpenSSL would ask at the terminal for one.
+        # With a password, so that OpenSSL does not ask for one at the terminal.
         context.load_cert_chain(table.tls_cert, table.tls_key, password="")
     except ssl.SSLError as error:
         wanted = "a certificate and its own key, both PEM, the key without a password"
-        raise Failure(f"{table.tls_cert} and {table.tls_key} are not {wanted}: {error}") from error
+        raise CommandFailed(f"{table.tls_cert} and {table.tls_key} are not {wanted}: {error}") from error
     return context
 
 
@@ -287,10 +287,10 @@ def raise_file_limit() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
-        # macOS calls its hard limit infinite and allows less.
+        # macOS reports an infinite hard limit, but allows less.
         logger.warning("the limit of open files stays at %d", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def reason_of(error: OSError) -> str:
-    """What the error says, without its number."""
+    """The text of an error, without its number."""
     return error.strerror or str(error)

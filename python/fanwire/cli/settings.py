@@ -1,4 +1,4 @@
-"""What `fanwire serve` can be told, and the TOML file that tells it. Pure: bytes in, values out.
+"""The settings of `fanwire serve`, and their TOML file. Pure: bytes in, values out.
 
 ::
 
@@ -7,7 +7,7 @@
     port = 8000                 # unix = "/run/fanwire.sock", unix_mode = 0o660; fd = 3; fd = "systemd"
     origins = ["https://example.com"]
     api_keys = ["..."]          # their holders publish
-    insecure = false            # whether whoever shows no key and no token may subscribe
+    insecure = false            # whether clients without key and token may subscribe
     trusted_proxies = ["10.0.0.0/8"]   # or ["unix"]
     proxy_protocol = false
     prefix = "/rt"              # of the paths by which a proxy asks; taken off
@@ -41,15 +41,15 @@ from msgspec import Meta
 
 from fanwire.config import Config
 from fanwire.protocol.table import Delivery
-from fanwire.rooms.rules import check_delivery
+from fanwire.values.arguments import check_delivery
 
-__all__ = ["EMBEDDED", "JWTTable", "NATSTable", "Room", "ServerTable", "Settings", "parse_room", "parse_settings"]
+__all__ = ["EMBEDDED", "JWTTable", "NATSTable", "RoomTable", "ServerTable", "Settings", "parse_room", "parse_settings"]
 
 HISTORY = 1000
-"""Messages of a room that are kept for those who come back: half a minute, the grace of a session, at 30 a second."""
+"""The default history of a room, in messages: half a minute, the grace of a session, at 30 messages a second."""
 
 EMBEDDED = "embedded"
-"""In place of a server's address: one of our own."""
+"""In place of a NATS server's address: start one."""
 
 
 class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,19 +89,19 @@ class NATSTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     servers: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1)]
     credentials: str | None = None
     ca: str | None = None
-    """A file with the certificates that are believed; None: the system's."""
+    """A file of trusted certificates; None: those of the system."""
     certificate: str | None = None
-    """A file with our own certificate, for servers that want one."""
+    """A file with this node's certificate, for NATS servers that require one."""
     key: str | None = None
-    """A file with its key."""
+    """A file with the key of the certificate."""
     store: str = "fanwire-data"
-    """Where an embedded server keeps what it stores."""
+    """The directory of an embedded server."""
     prefix: Annotated[str, Meta(min_length=1, max_length=64)] = "fanwire"
     storage: Literal["file", "memory"] = "file"
     replicas: Annotated[int, Meta(ge=1, le=5)] = 1
 
 
-class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RoomTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of the tables `[[rooms]]`; see `Server.room` for the fields."""
 
     pattern: Annotated[str, Meta(min_length=1)]
@@ -120,13 +120,13 @@ class Room(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file."""
+    """The whole file of settings."""
 
     server: ServerTable = ServerTable()
     limits: Config = Config()
     jwt: JWTTable | None = None
     nats: NATSTable | None = None
-    rooms: list[Room] = []
+    rooms: list[RoomTable] = []
 
 
 def parse_settings(text: bytes) -> Settings:
@@ -147,17 +147,17 @@ def parse_settings(text: bytes) -> Settings:
         raise ValueError(f"this is no TOML: {error}") from error
 
 
-def parse_room(text: str) -> Room:
+def parse_room(text: str) -> RoomTable:
     """Reads `PATTERN=DELIVERY`.
 
     Raises:
-        ValueError: it is not that.
+        ValueError: it has another form, or an unknown delivery class.
     """
     pattern, separator, delivery = text.rpartition("=")
     if not separator or not pattern:
         raise ValueError(f"{text!r} is not PATTERN=DELIVERY, such as 'quotes.*=latest'")
     try:
-        return msgspec.convert({"pattern": pattern, "delivery": delivery}, Room)
+        return msgspec.convert({"pattern": pattern, "delivery": delivery}, RoomTable)
     except msgspec.ValidationError as error:
         check_delivery(delivery)
         raise ValueError(f"{pattern!r} is no pattern: {error}") from error

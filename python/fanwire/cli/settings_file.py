@@ -1,4 +1,4 @@
-"""What a settings file says, and what is typed in place of it."""
+"""Reading a file of settings, and replacing its values by options of the command line."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fanwire.cli.settings import JWTTable, NATSTable, ServerTable, Settings, par
 __all__ = ["PLACES", "jwt_table", "load_settings", "nats_table", "server_table"]
 
 PLACES = {"host": "tcp", "port": "tcp", "unix": "unix", "unix_mode": "unix", "fd": "fd"}
-"""Options that say where a server listens, and the kind of the place."""
+"""The options for where a server listens, each with the kind of the place."""
 
 
 def load_settings(path: str) -> Settings:
-    """Reads a settings file; the files it names are found from its own folder.
+    """Reads a file of settings. Paths in it are relative to its folder.
 
     Raises:
-        Misuse: it cannot be read, or says something wrong.
+        Misuse: it cannot be read, or a setting is wrong.
     """
     try:
         settings = parse_settings(Path(path).read_bytes())
@@ -46,7 +46,7 @@ def load_settings(path: str) -> Settings:
 
 
 def server_table(table: ServerTable, given: dict[str, Any]) -> ServerTable:
-    """The table with what was given by options in place of its own. Who names a place means no other place."""
+    """The table with the values of options. An option for one kind of place removes the other kinds."""
     kinds = {PLACES[name] for name in given if name in PLACES}
     others = {name: None for name, kind in PLACES.items() if kinds and kind not in kinds}
     return msgspec.structs.replace(table, **others, **given)
@@ -63,7 +63,7 @@ def nats_table(table: NATSTable | None, given: dict[str, Any]) -> NATSTable | No
     try:
         return msgspec.convert({**({} if table is None else msgspec.structs.asdict(table)), **given}, NATSTable)
     except msgspec.ValidationError as error:
-        raise Misuse("which NATS servers? name them by --nats, or one of our own by --nats embedded") from error
+        raise Misuse("which NATS servers? name them by --nats, or start one by --nats embedded") from error
 
 
 def jwt_table(table: JWTTable | None, given: dict[str, Any]) -> JWTTable | None:

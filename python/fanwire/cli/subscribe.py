@@ -1,4 +1,4 @@
-"""The messages of a room as lines. After a lost connection it continues where it was, and reports gaps."""
+"""`fanwire subscribe`: each message becomes one line. It resumes after a lost connection, and reports gaps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from fanwire.cli.connecting import Tell, reach
-from fanwire.cli.failure import Failure
+from fanwire.cli.failure import CommandFailed
 from fanwire.client import Gap, RequestFailed, Room, RoomEnded, Skipped
 
 __all__ = ["subscribe"]
@@ -30,21 +30,21 @@ async def subscribe(
     joined: Callable[[], object] | None = None,
     tell: Tell | None = None,
 ) -> None:
-    """Writes each message of a room as a line, until there were `count` or the reader of `out` is gone.
+    """Writes each message of a room as a line, until there were `count`, or `out` is closed.
 
     Args:
         url: of the server.
         name: of the room.
-        out: where the lines go, flushed once for all that came together.
-        missed: gets a line for each gap.
-        api_key: one of the server's, or a token.
-        count: None: no end.
-        is_raw: binary messages as they are, not as base64.
-        joined: called once the room's messages come.
-        tell: is told how the connection does; None: no reports.
+        out: takes the lines; it is flushed once for all messages that came together.
+        missed: gets a line for messages that were missed for good.
+        api_key: a key or token of the server.
+        count: the number of messages; None: no end.
+        is_raw: whether binary messages are written as they are; False: as base64.
+        joined: is called when the room is joined.
+        tell: gets lines about the connection; None: they are not shown.
 
     Raises:
-        Failure: there is no connection, or the server does not let the client join.
+        CommandFailed: there is no connection, or the server refuses the join.
     """
     async with reach(url, token=api_key, tell=tell) as client:
         try:
@@ -55,16 +55,18 @@ async def subscribe(
             lines = Lines(out, count, is_raw)
             await _take(room, lines)
         except RoomEnded as error:
-            raise Failure(f"{name}: the room has ended: {error.code}{error.text and f': {error.text}'}") from error
+            raise CommandFailed(
+                f"{name}: the room has ended: {error.code}{error.text and f': {error.text}'}"
+            ) from error
         except RequestFailed as error:
-            raise Failure(f"{name}: {error}") from error
+            raise CommandFailed(f"{name}: {error}") from error
         if not lines.is_done:
-            raise Failure(f"{name}: the server has ended the membership")
+            raise CommandFailed(f"{name}: the server has ended the membership")
 
 
 async def _take(room: Room, lines: Lines) -> None:
     taking = asyncio.ensure_future(_take_all(room, lines))
-    # The reader of the lines may leave while no message comes.
+    # `out` may be closed while no message comes.
     lines.on_done = taking.cancel
     try:
         await asyncio.wait([taking])
@@ -82,7 +84,7 @@ async def _take(room: Room, lines: Lines) -> None:
 async def _take_all(room: Room, lines: Lines) -> None:
     async for message in room:
         if message.forgotten:
-            # A key without a value is no line.
+            # A forgotten key has no value to print.
             continue
         lines.add(message.data)
         if lines.is_done:
@@ -107,11 +109,11 @@ def _watch(room: Room, missed: Tell, tell: Tell | None) -> None:
 
 
 class Lines:
-    """What has come, as lines.
+    """Writes messages as lines.
 
     Attributes:
-        is_done: no more lines are wanted.
-        on_done: called when that is so for another reason than the count.
+        is_done: whether no more lines are to be written.
+        on_done: is called when `out` was closed by its reader.
     """
 
     def __init__(self, out: BinaryIO, count: int | None, is_raw: bool) -> None:
@@ -123,13 +125,13 @@ class Lines:
         self.on_done: Callable[[], object] | None = None
 
     def add(self, data: Any) -> None:
-        """Takes a message, to be written with all that came together with it."""
+        """Takes a message. It is written together with the others of this turn of the loop."""
         if isinstance(data, bytes) and not self._is_raw:
             data = base64.b64encode(data)
         if isinstance(data, str):
             line = data.encode()
         else:
-            # Not orjson: a server of another make may send integers of any length.
+            # Not orjson: a server of another kind may send integers of any length.
             line = data if isinstance(data, bytes) else msgspec.json.encode(data)
         if not self._batch:
             asyncio.get_running_loop().call_soon(self.flush)
@@ -139,7 +141,7 @@ class Lines:
             self.is_done = self._left == 0
 
     def flush(self) -> None:
-        """Writes what has come."""
+        """Writes the waiting lines."""
         lines, self._batch = self._batch, []
         if not lines:
             return
@@ -147,7 +149,7 @@ class Lines:
             self._out.write(b"".join(lines))
             self._out.flush()
         except BrokenPipeError:
-            # `fanwire subscribe prices | head -1` has seen enough. What Python would still flush goes nowhere.
+            # As with `fanwire subscribe prices | head -1`. What Python flushes at its exit goes to /dev/null.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
             self.is_done = True
             if self.on_done is not None:

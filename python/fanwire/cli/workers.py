@@ -1,4 +1,4 @@
-"""Several processes at one place, each a node of its own; the kernel gives each its share of the connections."""
+"""Worker processes at one address, each a node. The kernel distributes the connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from fanwire.backplane.child import end_with_parent
-from fanwire.cli.failure import Failure
+from fanwire.cli.failure import CommandFailed
 from fanwire.listening.listeners import Inherited, Listeners, Place, Tcp
 from fanwire.observability.worker_metrics import WorkerMetrics
 from fanwire.process.signals import NUMBERS
@@ -34,22 +34,22 @@ async def run_workers(
     stop_timeout: float,
     ready: Callable[[], object],
 ) -> signal.Signals | None:
-    """Runs this program so many times more, with the same arguments, until a signal. One that ends is started again.
-    A second signal kills them.
+    """Runs workers, which are this program with the same arguments, until a signal. A worker that ends is started
+    again. A second signal kills them.
 
     Args:
-        count: how many.
-        listeners: where they listen, all at the same place. Bound while they run.
+        count: the number of workers.
+        listeners: the address that they share. It is bound while they run.
         backlog: as in `Listeners.bind`.
-        env: variables for them.
-        stop_timeout: seconds until one that was told to stop is killed.
-        ready: called once all listen.
+        env: more environment variables for them.
+        stop_timeout: seconds until a worker that does not stop is killed.
+        ready: is called when all workers listen.
 
     Returns:
-        The second signal, by which this process has to end next; None: there was one only.
+        The second signal, by which this process has to end; None: there was only one.
 
     Raises:
-        Failure: the address cannot be used, or a worker does not start.
+        CommandFailed: the address cannot be used, or a worker does not start.
     """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -60,7 +60,7 @@ async def run_workers(
         signalled.append(number)
         stopping.set()
         if len(signalled) > 1:
-            # What is left to do here takes a moment, and leaves nothing behind. A third one does not wait for it.
+            # The rest takes a moment. A third signal ends this process at once.
             for worker in workers:
                 worker.kill()
             for other in NUMBERS:
@@ -72,14 +72,14 @@ async def run_workers(
     try:
         sockets = await listeners.reserve(backlog)
     except OSError as error:
-        raise Failure(error.strerror or str(error)) from error
+        raise CommandFailed(error.strerror or str(error)) from error
     with contextlib.closing(listeners), tempfile.TemporaryDirectory(prefix="fanwire-") as directory:
         fds: tuple[int, ...] = ()
         if isinstance(listeners.place, Tcp):
-            # Each listens by itself, and the kernel gives each its share.
+            # Each binds its own socket (SO_REUSEPORT).
             env = {**env, PORT_VARIABLE: str(listeners.port)}
         else:
-            # They take connections from the same sockets.
+            # They accept from the same sockets.
             fds = tuple(sock.fileno() for sock in sockets)
             env = {**env, FDS_VARIABLE: ",".join(map(str, fds))}
         env = {**os.environ, **env, DIRECTORY_VARIABLE: directory, COUNT_VARIABLE: str(count)}
@@ -90,7 +90,7 @@ async def run_workers(
                 workers.append(worker)
                 waits.append(loop.run_in_executor(None, _wait_ready, said))
             if not all(await asyncio.gather(*waits)):
-                raise Failure("a worker did not start; it has said why")
+                raise CommandFailed("a worker did not start; its own error is above")
             ready()
             while not stopping.is_set():
                 for place, worker in enumerate(workers):
@@ -104,7 +104,7 @@ async def run_workers(
                 except asyncio.TimeoutError:
                     continue
         finally:
-            # No client waits at a socket from which no worker takes it.
+            # First, so that no client waits at a socket without a worker.
             listeners.close()
             for worker in workers:
                 worker.terminate()
@@ -124,10 +124,10 @@ def is_worker() -> bool:
 
 
 def place_of_worker(place: Place) -> Place:
-    """Where a worker listens, which shares a place with the others.
+    """The place at which a worker listens, which it shares with the others.
 
     Args:
-        place: the place as they were told.
+        place: the place of the settings.
     """
     if isinstance(place, Tcp):
         return place._replace(port=int(os.environ[PORT_VARIABLE]), reuse_port=True)
@@ -136,7 +136,7 @@ def place_of_worker(place: Place) -> Place:
 
 @contextlib.asynccontextmanager
 async def shared_metrics(server: Server) -> AsyncIterator[None]:
-    """In a worker: a scrape of its server gets the metrics of all workers. Otherwise: nothing is done."""
+    """In a worker, has a scrape of its server get the metrics of all workers. Otherwise does nothing."""
     if DIRECTORY_VARIABLE not in os.environ:
         yield
         return
@@ -145,7 +145,7 @@ async def shared_metrics(server: Server) -> AsyncIterator[None]:
     try:
         await metrics.start()
     except OSError as error:
-        # A long path, say. It serves all the same.
+        # For example the path is too long. The worker serves all the same.
         logger.warning("a scrape gets the metrics of one worker only: %s", error)
         yield
         return
@@ -158,16 +158,16 @@ async def shared_metrics(server: Server) -> AsyncIterator[None]:
 
 
 def tell_ready() -> None:
-    """In a worker: it listens."""
+    """Tells the parent that this worker listens."""
     fd = int(os.environ[READY_VARIABLE])
     with contextlib.suppress(OSError):
-        # Nothing waits for one that was started again.
+        # The pipe of a worker that was started again is closed.
         os.write(fd, b"\n")
     os.close(fd)
 
 
 def _start(env: dict[str, str], number: int, fds: tuple[int, ...]) -> tuple[subprocess.Popen[bytes], int]:
-    """A worker, and the end of the pipe by which it says that it is ready. Its output is the program's own."""
+    """Starts a worker; returns it, and the end of a pipe at which it reports that it listens."""
     said, ready = os.pipe()
     try:
         worker = subprocess.Popen(  # noqa: S603 - ourselves
@@ -175,7 +175,7 @@ def _start(env: dict[str, str], number: int, fds: tuple[int, ...]) -> tuple[subp
             env={**env, NUMBER_VARIABLE: str(number), READY_VARIABLE: str(ready)},
             stdin=subprocess.DEVNULL,
             pass_fds=(*fds, ready),
-            # Ctrl-C at the terminal is for the first process, which tells the others.
+            # Ctrl-C at the terminal must reach only the parent, which stops the workers.
             start_new_session=True,
             preexec_fn=end_with_parent,
         )
@@ -213,7 +213,7 @@ DIRECTORY_VARIABLE = "FANWIRE_WORKER_DIRECTORY"
 """Set for workers: where each has the socket by which it tells the others its metrics."""
 
 WATCH = 0.5
-"""Seconds between looks at whether all are there."""
+"""Seconds between checks whether all workers run."""
 
 RESTART = 0.5
-"""Seconds until one that has ended is started again."""
+"""Seconds until a worker that has ended is started again."""

@@ -1,4 +1,4 @@
-"""Many nodes, one room: what a node does with a backplane."""
+"""Rooms that are shared by several nodes over a backplane."""
 
 from fanwire.cluster.cluster import Cluster
 

@@ -1,60 +1,68 @@
-"""What a node tells all others. Pure."""
+"""Announcements: small messages of a node to all others. Pure."""
 
 from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Beat", "Counts", "Moved", "Values", "Word", "pack_word", "unpack_word"]
+__all__ = [
+    "Announcement",
+    "Beat",
+    "CountsQuery",
+    "SessionMoved",
+    "ValuesQuery",
+    "pack_announcement",
+    "unpack_announcement",
+]
 
 
 class Beat(msgspec.Struct, tag="beat", array_like=True):
-    """A node lives, and hears what it says."""
+    """The heartbeat of a node; it comes back to the sender, too."""
 
     node: int
 
 
-class Counts(msgspec.Struct, tag="counts", array_like=True):
-    """A node was away, and asks how many messages the others have sent to these rooms."""
+class CountsQuery(msgspec.Struct, tag="counts", array_like=True):
+    """A node was cut off, and asks how many messages the others have sent to these rooms."""
 
     node: int
     rooms: list[str]
 
 
-class Moved(msgspec.Struct, tag="moved", array_like=True):
-    """A session's client is at this node now: whoever has the session lets it go."""
+class SessionMoved(msgspec.Struct, tag="moved", array_like=True):
+    """The client of a session is at this node now: the node that has the session ends it."""
 
     node: int
     session: str
 
 
-class Values(msgspec.Struct, tag="values", array_like=True):
-    """A node begins to hear rooms of latest values, and asks which the others have."""
+class ValuesQuery(msgspec.Struct, tag="values", array_like=True):
+    """A node begins to hear rooms of latest values, and asks the others for the values."""
 
     node: int
     rooms: list[str]
 
 
-Word = Beat | Counts | Moved | Values
-"""Each of them."""
+Announcement = Beat | CountsQuery | SessionMoved | ValuesQuery
+"""Any announcement."""
 
 
-def pack_word(word: Word) -> bytes:
-    """The bytes of a word."""
-    return _encode(word)
+def pack_announcement(announcement: Announcement) -> bytes:
+    """Encodes an announcement."""
+    return _encode(announcement)
 
 
-def unpack_word(data: bytes) -> Word:
-    """The word of some bytes.
+def unpack_announcement(data: bytes) -> Announcement:
+    """Decodes an announcement.
 
     Raises:
-        ValueError: they are none, or one of a newer version.
+        ValueError: the bytes are no announcement, or one of a newer version.
     """
     try:
-        word: Word = _decode(data)
+        announcement: Announcement = _decode(data)
     except msgspec.DecodeError as error:
-        raise ValueError(f"no word of a node: {error}") from error
-    return word
+        raise ValueError(f"not an announcement of a node: {error}") from error
+    return announcement
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Word).decode
+_decode = msgspec.msgpack.Decoder(Announcement).decode

@@ -1,4 +1,4 @@
-"""Messages on their way into logs: in order for each room, tried again while the backplane is away, bounded."""
+"""Messages that wait to be appended to logs: in order for each room, retried while the backplane is away."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fanwire.backplane.base import Backplane, Log, Unavailable
-from fanwire.cluster.faults import Troubles
+from fanwire.cluster.faults import Faults
 
-__all__ = ["Appends"]
+__all__ = ["AppendQueue"]
 
 logger = logging.getLogger("fanwire.cluster")
 
 
-class Item(NamedTuple):
-    """A message on its way.
+class QueuedAppend(NamedTuple):
+    """A message in the queue.
 
     Attributes:
-        log: the room's.
-        data: what is appended.
-        id: its name, by which it is stored once.
-        waits: whether it is tried again while the backplane is away.
-        deadline: until when, by the loop's clock.
-        done: gets its number, or the error.
+        log: the log of the room.
+        data: the bytes to append.
+        id: the message is stored once for each id.
+        waits: whether it is retried while the backplane is away.
+        deadline: the end of retrying, by the loop's clock in seconds.
+        done: gets the number of the message, or the error.
     """
 
     log: Log
@@ -36,15 +36,17 @@ class Item(NamedTuple):
     done: asyncio.Future[int]
 
 
-class Appends:
-    """See the module's head. On the loop's thread only.
+class AppendQueue:
+    """Appends messages to logs, one at a time for each room. On the loop's thread only.
+
+    Bounded by its callers: `LoggedPublishing` by `append_items` and `append_bytes`, `Revocations` by 10,000.
 
     Args:
-        backplane: where they go.
-        timeout: seconds for which a message is tried. Less than the time for which ids are remembered: so that no
-            attempt can store what another has stored.
+        backplane: has the logs.
+        timeout: seconds for which a message is retried. It must be less than the time for which the backplane remembers
+            ids, so that no attempt stores a message a second time.
         spawn: runs a coroutine in a task.
-        troubles: is told what is not stored; None: nobody is.
+        faults: counts and logs messages that are not stored; None: a new one.
     """
 
     def __init__(
@@ -52,25 +54,25 @@ class Appends:
         backplane: Backplane,
         timeout: float,
         spawn: Callable[..., object],
-        troubles: Troubles | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self._backplane = backplane
         self._timeout = timeout
         self._spawn = spawn
-        self._troubles = troubles or Troubles()
-        self._rooms: dict[str, deque[Item]] = {}
+        self._faults = faults or Faults()
+        self._rooms: dict[str, deque[QueuedAppend]] = {}
         self._is_closed = False
 
     def put(self, log: Log, room: str, data: bytes, id: str, *, waits: bool) -> asyncio.Future[int]:
-        """Takes a message; the future gets its number, or `Unavailable` or `ValueError`."""
+        """Queues a message. The future gets its number, or raises `Unavailable` or `ValueError` (too large)."""
         loop = asyncio.get_running_loop()
-        # Ids are not remembered for longer than messages.
+        # The backplane forgets an id when it forgets the message.
         deadline = loop.time() + min(self._timeout, log.age / 2)
-        item = Item(log, data, id, waits, deadline, loop.create_future())
-        # Nobody may care.
+        item = QueuedAppend(log, data, id, waits, deadline, loop.create_future())
+        # The caller may drop the future: asyncio must not log an error as never retrieved.
         item.done.add_done_callback(_look)
         if self._is_closed:
-            self._troubles.note("append", f"the node has stopped (room {room!r})")
+            self._faults.note("append", f"the node has stopped (room {room!r})")
             item.done.set_exception(Unavailable("the node has stopped"))
         elif room in self._rooms:
             self._rooms[room].append(item)
@@ -81,22 +83,22 @@ class Appends:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it takes no more."""
+        """Whether it takes no more messages."""
         return self._is_closed
 
     async def close(self, timeout: float) -> None:
-        """Waits for what is on its way, and takes no more."""
+        """Waits up to `timeout` seconds for the queued messages, fails the rest, and takes no more."""
         end = asyncio.get_running_loop().time() + timeout
         while self._rooms and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.01)
         self._is_closed = True
         for room, items in self._rooms.items():
-            self._troubles.note("append", f"the node stops (room {room!r})", len(items))
+            self._faults.note("append", f"the node stops (room {room!r})", len(items))
             for item in items:
                 _fail(item, Unavailable("the node has stopped"))
 
     async def _work(self, room: str) -> None:
-        # One after the other: of two on the way at once, the second could be stored before the first is tried again.
+        # One at a time: otherwise the second message could be stored before the first is retried.
         items = self._rooms[room]
         try:
             while items and not self._is_closed:
@@ -107,20 +109,20 @@ class Appends:
             for item in items:
                 _fail(item, Unavailable("the node has stopped"))
 
-    async def _store(self, room: str, item: Item) -> None:
+    async def _store(self, room: str, item: QueuedAppend) -> None:
         pause = FIRST_PAUSE
         has_declared = False
         while True:
             try:
                 seq = await self._backplane.append(item.log, room, item.data, item.id)
-            except Unavailable as error:  # noqa: PERF203 - that is what it is for
-                self._troubles.note("append_wait", f"{error} (room {room!r})")
+            except Unavailable as error:  # noqa: PERF203 - the loop is for retrying
+                self._faults.note("append_wait", f"{error} (room {room!r})")
                 may_wait = item.waits and asyncio.get_running_loop().time() < item.deadline
                 if not may_wait and (has_declared or not self._backplane.is_up):
-                    self._troubles.note(_kind(item.log), f"{error} (room {room!r})")
+                    self._faults.note(_kind(item.log), f"{error} (room {room!r})")
                     _fail(item, error)
                     return
-                # A log that is not there, or no longer, looks like a backplane that does not answer.
+                # A log that does not exist looks like a backplane that does not answer.
                 await self._declare(item.log)
                 has_declared = True
                 if may_wait:
@@ -128,21 +130,21 @@ class Appends:
                     pause = min(2 * pause, LAST_PAUSE)
                 if self._is_closed:
                     return
-            except Exception as error:  # noqa: BLE001 - the next message must not pay for this one
+            except Exception as error:  # noqa: BLE001 - the next messages have to be stored, whatever this one raises
                 if not isinstance(error, ValueError):
-                    self._troubles.note("internal", error)
-                    self._troubles.note(_kind(item.log), f"{error!r} (room {room!r})")
+                    self._faults.note("internal", error)
+                    self._faults.note(_kind(item.log), f"{error!r} (room {room!r})")
                 _fail(item, error)
                 return
             else:
-                self._troubles.succeeded("append_wait")
-                self._troubles.succeeded(_kind(item.log))
+                self._faults.succeeded("append_wait")
+                self._faults.succeeded(_kind(item.log))
                 if not item.done.done():
                     item.done.set_result(seq)
                 return
 
     async def _declare(self, log: Log) -> None:
-        # A server that kept its logs in memory has lost them with its end.
+        # A backplane that keeps its logs in memory has lost them when it was restarted.
         try:
             if self._backplane.is_up:
                 await self._backplane.declare(log)
@@ -151,10 +153,10 @@ class Appends:
 
 
 def _kind(log: Log) -> str:
-    return "order" if log.name == ORDERS else "append"
+    return "revocation" if log.name == REVOCATIONS else "append"
 
 
-def _fail(item: Item, error: Exception) -> None:
+def _fail(item: QueuedAppend, error: Exception) -> None:
     if not item.done.done():
         item.done.set_exception(error)
 
@@ -164,11 +166,11 @@ def _look(done: asyncio.Future[int]) -> None:
         done.exception()
 
 
-ORDERS = "orders"
-"""The name of the log of orders, see `fanwire.cluster.revocations`."""
+REVOCATIONS = "orders"
+"""The name of the log of revocations, see `fanwire.cluster.revocations`."""
 
 FIRST_PAUSE = 0.02
-"""Seconds until the second attempt."""
+"""Seconds from the first attempt to the second; then twice as long each time."""
 
 LAST_PAUSE = 0.5
-"""Seconds between attempts at most."""
+"""The most seconds between two attempts."""

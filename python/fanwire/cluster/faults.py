@@ -1,7 +1,7 @@
-"""What goes wrong between nodes, as states: one line in the log when a state begins, one when it ends, and counts.
+"""Faults between nodes, as states: one log line when a state begins, one when it ends, and counts.
 
-A state that lasts a minute can mean thousands of messages. A line for each of them would hide everything else in the
-log, so the lines say how many there were. `Troubles.counts` has the totals, for metrics.
+A state of a minute can concern thousands of messages. A line for each would hide everything else in the log, so the
+lines give their number. `Faults.counts` has the totals, for metrics.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-__all__ = ["KINDS", "Kind", "Troubles"]
+__all__ = ["KINDS", "FaultKind", "Faults"]
 
 logger = logging.getLogger("fanwire.cluster")
 
 
-class Kind(NamedTuple):
-    """A kind of trouble.
+class FaultKind(NamedTuple):
+    """A kind of fault.
 
     Attributes:
-        begins: what the line says when it begins; the reason follows.
-        ends: what the line says when it ends; the duration and the count follow.
-        level: of the first line.
-        is_proven: it ends only when something has succeeded since (`Troubles.succeeded`); otherwise when it is quiet.
+        begins: the text of the log line when it begins, before the reason.
+        ends: the text of the log line when it ends, before the duration and the count.
+        level: the level of the first line, of the `logging` module.
+        is_proven: whether it ends only after a success (`Faults.succeeded`). Otherwise it ends after `CALM` seconds
+            without a fault.
     """
 
     begins: str
@@ -34,56 +35,56 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "away": Kind("the backplane is away", "the backplane is back", is_proven=True),
-    "deaf": Kind("this node does not hear itself, it connects anew", "this node hears itself", logging.ERROR),
-    "complaint": Kind("NATS refuses something", "NATS has refused nothing for a while"),
-    "append_wait": Kind("messages cannot be stored now, and wait", "messages are stored at once", is_proven=True),
-    "append": Kind("messages are given up, they were not stored", "messages are stored", is_proven=True),
-    "order": Kind("orders to other nodes are not stored", "orders to other nodes are stored", is_proven=True),
-    "record": Kind("records of sessions are not saved", "records of sessions are saved", is_proven=True),
-    "record_read": Kind("records of sessions cannot be read", "records of sessions can be read", is_proven=True),
-    "log_read": Kind("logs of rooms cannot be read", "logs of rooms can be read", is_proven=True),
-    "log_renewed": Kind("logs of rooms were made anew, or have lost messages", "no more logs were made anew"),
-    "log_gap": Kind("messages that were missed are no longer kept", "no more messages are missed in logs"),
-    "undeliverable": Kind("messages of a log cannot be delivered here", "messages of logs can be delivered"),
-    "room": Kind("rooms cannot be heard from other nodes", "no more rooms are cut off"),
-    "unsent": Kind("live messages are not sent to other nodes", "live messages are sent to other nodes"),
-    "missed": Kind("live messages of other nodes did not come", "live messages of other nodes come"),
-    "late": Kind("live messages of other nodes come twice or late, and are dropped", "no more messages come late"),
-    "overrun": Kind("messages come faster than they are taken", "messages are taken as fast as they come"),
-    "malformed": Kind("what another node has sent cannot be read", "what other nodes send can be read"),
-    "presence": Kind("other nodes are not told who is here, or do not tell", "other nodes are told who is here"),
-    "internal": Kind("the cluster failed to do something", "the cluster does not fail any more", logging.ERROR),
+    "away": FaultKind("the backplane is away", "the backplane is back", is_proven=True),
+    "deaf": FaultKind("this node does not hear itself, it connects anew", "this node hears itself", logging.ERROR),
+    "complaint": FaultKind("NATS refuses something", "NATS has refused nothing for a while"),
+    "append_wait": FaultKind("messages cannot be stored now, and wait", "messages are stored at once", is_proven=True),
+    "append": FaultKind("messages are given up, they were not stored", "messages are stored", is_proven=True),
+    "revocation": FaultKind("revocations are not stored", "revocations are stored", is_proven=True),
+    "record": FaultKind("records of sessions are not saved", "records of sessions are saved", is_proven=True),
+    "record_read": FaultKind("records of sessions cannot be read", "records of sessions can be read", is_proven=True),
+    "log_read": FaultKind("logs of rooms cannot be read", "logs of rooms can be read", is_proven=True),
+    "log_renewed": FaultKind("logs of rooms were made anew, or have lost messages", "no more logs were made anew"),
+    "log_gap": FaultKind("messages that were missed are no longer kept", "no more messages are missed in logs"),
+    "undeliverable": FaultKind("messages of a log cannot be delivered here", "messages of logs can be delivered"),
+    "room": FaultKind("rooms cannot be heard from other nodes", "no more rooms are cut off"),
+    "unsent": FaultKind("live messages are not sent to other nodes", "live messages are sent to other nodes"),
+    "missed": FaultKind("live messages of other nodes did not come", "live messages of other nodes come"),
+    "late": FaultKind("live messages of other nodes come twice or late, and are dropped", "no more messages come late"),
+    "overrun": FaultKind("messages come faster than they are taken", "messages are taken as fast as they come"),
+    "malformed": FaultKind("what another node has sent cannot be read", "what other nodes send can be read"),
+    "presence": FaultKind("other nodes are not told who is here, or do not tell", "other nodes are told who is here"),
+    "internal": FaultKind("the cluster failed to do something", "the cluster does not fail any more", logging.ERROR),
 }
-"""All kinds, by the names that metrics have for them."""
+"""All kinds, by the values of the label `kind` in metrics."""
 
 
-class Troubles:
-    """The states of one node. May be called from any thread.
+class Faults:
+    """Counts and logs the faults of one node. May be used from any thread.
 
     Args:
-        clock: seconds of a clock that never goes back.
+        clock: returns seconds that never go back.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._states: dict[str, _State] = {}
+        self._states: dict[str, _FaultState] = {}
         self._counts = dict.fromkeys(KINDS, 0)
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each kind of trouble was noted."""
+        """How many faults of each kind there were."""
         with self._lock:
             return dict(self._counts)
 
     def note(self, kind: str, why: object, count: int = 1) -> None:
-        """Something went wrong. The first of its kind is logged with its reason.
+        """Counts a fault. The first of a state is logged with its reason.
 
         Args:
             kind: one of `KINDS`.
-            why: the reason; an exception is logged with its traceback if the kind is "internal".
-            count: how many messages, or other things, it concerns.
+            why: the reason. An exception is logged with its traceback if the kind is "internal".
+            count: the number of messages, or other things, that it concerns.
         """
         now = self._clock()
         with self._lock:
@@ -94,26 +95,26 @@ class Troubles:
                 state.count += count
                 state.has_succeeded = False
                 return
-            self._states[kind] = _State(now, count)
+            self._states[kind] = _FaultState(now, count)
         error = why if kind == "internal" and isinstance(why, BaseException) else None
         logger.log(KINDS[kind].level, "%s: %s", KINDS[kind].begins, why, exc_info=error)
 
     def succeeded(self, kind: str) -> None:
-        """What had failed has succeeded. The state ends when it stays so for a while."""
-        # Without the lock, for it comes with each message that is stored: a state that begins now is not over.
+        """Notes that what had failed has succeeded. The state ends `CALM` seconds after the last fault."""
+        # Without the lock: this is called for each message that is stored.
         state = self._states.get(kind)
         if state is not None:
             state.has_succeeded = True
 
     def end(self, kind: str) -> None:
-        """A state is over now, if it is on."""
+        """Ends a state now, if it is on."""
         with self._lock:
             state = self._states.pop(kind, None)
         if state is not None:
             self._say_end(kind, state, self._clock())
 
     def look(self) -> None:
-        """Ends the states that are over, and says of those that last how many there were. To be called each second."""
+        """Ends the states that are over, and logs the counts of those that last. To be called once a second."""
         now = self._clock()
         over, last = [], []
         with self._lock:
@@ -129,7 +130,7 @@ class Troubles:
             logger.log(KINDS[kind].level, "%s: %d in %.1f s so far", KINDS[kind].begins, count, seconds)
 
     def close(self) -> None:
-        """The node stops: says what has not ended."""
+        """Logs the states that last until the node stops."""
         now = self._clock()
         with self._lock:
             states, self._states = self._states, {}
@@ -138,11 +139,11 @@ class Troubles:
                 "%s, until the node stopped: %d in %.1f s", KINDS[kind].begins, state.count, now - state.begun
             )
 
-    def _say_end(self, kind: str, state: _State, until: float) -> None:
+    def _say_end(self, kind: str, state: _FaultState, until: float) -> None:
         logger.warning("%s, after %.1f s: %d in all", KINDS[kind].ends, until - state.begun, state.count)
 
 
-class _State:
+class _FaultState:
     """A state that is on."""
 
     __slots__ = ("begun", "count", "has_succeeded", "last", "said", "said_count")
@@ -155,7 +156,7 @@ class _State:
 
 
 CALM = 5.0
-"""Seconds without trouble until a state is over: longer than NATS needs to answer, or not to (2 s twice)."""
+"""Seconds without a fault until a state is over: longer than two timeouts of a request to NATS (2 s each)."""
 
 REMIND = 60.0
-"""Seconds between lines about a state that lasts."""
+"""Seconds between log lines about a state that lasts."""

@@ -1,8 +1,8 @@
-"""Forgetting the value of a key on all nodes. On the loop's thread, but for `forget`.
+"""Forgetting the newest value of a key on all nodes.
 
-Nodes that hear the room learn of it in the order of its messages: by a parcel in a live room, by an entry of the log in
-a room with a history. Other nodes may have the value as well, from when they heard the room or published to it. So an
-order goes to all nodes, which finds those that were cut off, too. It takes away only values that are older than itself.
+Nodes that hear the room are told in the order of its messages: by a node message in a live room, by an entry of the log
+in a room with a history. Other nodes may still have the value, because they heard the room before or published to it.
+So a revocation goes to all nodes; one that was cut off reads it later. It removes only values older than itself.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from functools import partial
 
 from fanwire._engine import Engine
 from fanwire.cluster.live_rooms import LiveRooms
-from fanwire.cluster.logged_publishing import Storing, check_key
-from fanwire.cluster.node_message import Parcel
-from fanwire.cluster.revocations import Order, Orders
-from fanwire.cluster.subscription import Followed
-from fanwire.cluster.subscriptions import Following
+from fanwire.cluster.logged_publishing import LoggedPublishing, check_key
+from fanwire.cluster.node_message import NodeMessage
+from fanwire.cluster.revocations import Revocation, Revocations
+from fanwire.cluster.subscription import Subscription
+from fanwire.cluster.subscriptions import Subscriptions
 from fanwire.cluster.tasks import Tasks
 from fanwire.errors import ENGINE_ERRORS, Overloaded
 from fanwire.rooms.rules import Policies, RoomPolicy
@@ -29,17 +29,17 @@ logger = logging.getLogger("fanwire.cluster")
 
 
 class Forgetting:
-    """See the module's head.
+    """Forgets keys here, and has other nodes forget them. On the loop's thread, except for `forget`.
 
     Args:
-        engine: where the values are.
+        engine: has the values of this node.
         policies: of the rooms.
-        live: sends to other nodes what happens in live rooms.
-        storing: stores what happens in rooms with a history.
-        orders: reaches all nodes.
-        following: the rooms that are heard here.
-        tasks: where waiting goes on.
-        most: keys whose orders may wait.
+        live: sends node messages of live rooms.
+        logged: appends to the logs of rooms with a history.
+        revocations: those of keys.
+        subscriptions: the rooms that are heard here.
+        tasks: runs calls on the loop.
+        most: forgotten keys that may wait to be sent, `append_items`.
     """
 
     def __init__(
@@ -47,30 +47,30 @@ class Forgetting:
         engine: Engine,
         policies: Policies,
         live: LiveRooms,
-        storing: Storing,
-        orders: Orders,
-        following: Following,
+        logged: LoggedPublishing,
+        revocations: Revocations,
+        subscriptions: Subscriptions,
         tasks: Tasks,
         most: int,
     ) -> None:
         self._engine = engine
         self._policies = policies
         self._live = live
-        self._storing = storing
-        self._orders = orders
-        self._following = following
+        self._logged = logged
+        self._revocations = revocations
+        self._subscriptions = subscriptions
         self._tasks = tasks
         self._most = most
-        # Keys of which other nodes are still to be told by an order.
+        # Forgotten keys that no revocation has named yet: room, key, microseconds since 1970.
         self._waiting: deque[tuple[str, str, int]] = deque()
         self._is_giving = False
 
     def forget(self, room: str, key: str) -> bool:
-        """Forgets a key, from any thread. Returns whether it has a value at this node.
+        """Forgets a key, from any thread. Returns whether it had a value at this node.
 
         Raises:
-            ValueError: the key is too long.
-            Overloaded: too much waits; nothing was forgotten.
+            ValueError: the key is longer than 65,535 bytes.
+            Overloaded: `append_items` keys wait already; nothing was forgotten.
         """
         check_key(key)
         policy = self._policies.of(room)
@@ -79,44 +79,48 @@ class Forgetting:
             full.limit = "append_items"
             raise full
         if policy.history > 0:
-            parcel = self._storing.take_forgetting(key)
-            self._tasks.on_loop(self._store, policy, room, parcel)
+            node_message = self._logged.take_forgetting(key)
+            self._tasks.on_loop(self._store, policy, room, node_message)
             return self._engine.has_value(room, key)
         was_there, ts_us = self._engine.forget(room, key)
-        self._live.send(room, Parcel(b"", key=key, delivery="latest", forgotten_us=ts_us))
-        self._tasks.on_loop(self._order, room, key, ts_us)
+        self._live.send(room, NodeMessage(b"", key=key, delivery="latest", forgotten_us=ts_us))
+        self._tasks.on_loop(self._announce, room, key, ts_us)
         return was_there
 
-    def obey(self, order: Order) -> None:
-        """Another node has forgotten some keys."""
-        for room, key, ts_us in order.keys:
-            followed = self._following.rooms.get(room)
-            if followed is None or followed.log is None:
+    def apply(self, revocation: Revocation) -> None:
+        """Forgets the keys that another node has forgotten."""
+        for room, key, ts_us in revocation.keys:
+            subscription = self._subscriptions.rooms.get(room)
+            if subscription is None or subscription.log is None:
                 self._forget_older(room, key, ts_us)
             else:
-                # What the log says comes first, and then nothing is left to do; unless the log no longer says it.
-                asyncio.get_running_loop().call_later(LOG_FIRST, self._after_the_log, followed, key, ts_us)
+                # The entry of the log comes first as a rule, and does it. The log may have lost the entry.
+                asyncio.get_running_loop().call_later(LOG_FIRST, self._after_the_log, subscription, key, ts_us)
 
-    def _after_the_log(self, followed: Followed, key: str, ts_us: int) -> None:
-        if not followed.is_over and followed.catching is not None and not followed.catching.done():
-            asyncio.get_running_loop().call_later(LOG_FIRST, self._after_the_log, followed, key, ts_us)
+    def _after_the_log(self, subscription: Subscription, key: str, ts_us: int) -> None:
+        if (
+            not subscription.is_over
+            and subscription.catch_up_task is not None
+            and not subscription.catch_up_task.done()
+        ):
+            asyncio.get_running_loop().call_later(LOG_FIRST, self._after_the_log, subscription, key, ts_us)
         else:
-            self._forget_older(followed.room, key, ts_us)
+            self._forget_older(subscription.room, key, ts_us)
 
-    def _store(self, policy: RoomPolicy, room: str, parcel: Parcel) -> None:
-        stored = self._storing.append(policy, room, parcel, (), None)
-        stored.add_done_callback(partial(self._stored, room, parcel))
+    def _store(self, policy: RoomPolicy, room: str, node_message: NodeMessage) -> None:
+        stored = self._logged.append(policy, room, node_message, (), None)
+        stored.add_done_callback(partial(self._stored, room, node_message))
 
-    def _stored(self, room: str, parcel: Parcel, stored: asyncio.Future[int]) -> None:
-        if stored.cancelled() or stored.exception() is not None or parcel.key is None:
+    def _stored(self, room: str, node_message: NodeMessage, stored: asyncio.Future[int]) -> None:
+        if stored.cancelled() or stored.exception() is not None or node_message.key is None:
             return
-        ts_us = parcel.ts_ms * 1000
-        self._order(room, parcel.key, ts_us)
-        # This node's own orders do not come back, and it may not follow the room.
-        self.obey(Order(FORGET, None, keys=[(room, parcel.key, ts_us)]))
+        ts_us = node_message.ts_ms * 1000
+        self._announce(room, node_message.key, ts_us)
+        # This node skips its own revocations, and it may not hear the room.
+        self.apply(Revocation(FORGET, None, keys=[(room, node_message.key, ts_us)]))
 
-    def _order(self, room: str, key: str, ts_us: int) -> None:
-        """Other nodes are told by an order, with all keys that wait meanwhile."""
+    def _announce(self, room: str, key: str, ts_us: int) -> None:
+        """Adds a key to the next revocation, which has all keys that wait by then."""
         self._waiting.append((room, key, ts_us))
         if not self._is_giving:
             self._is_giving = True
@@ -131,7 +135,7 @@ class Forgetting:
             size += len(room) + len(key)
         self._is_giving = bool(keys)
         if keys:
-            self._orders.give(Order(FORGET, None, keys=keys)).add_done_callback(self._give)
+            self._revocations.give(Revocation(FORGET, None, keys=keys)).add_done_callback(self._give)
 
     def _forget_older(self, room: str, key: str, ts_us: int, attempt: int = 0) -> None:
         try:
@@ -143,24 +147,24 @@ class Forgetting:
             loop = asyncio.get_running_loop()
             loop.call_later(RETRY, self._forget_older, room, key, ts_us, attempt + 1)
         except ENGINE_ERRORS as error:
-            # The node ends, and its values with it.
+            # The engine has stopped, so its values are gone.
             logger.debug("room %r: %s", room, error)
 
 
 FORGET = "forget"
-"""What such an order is called."""
+"""The `what` of revocations of keys, and their room in the log."""
 
 KEYS = 1000
-"""Keys in one order."""
+"""The most keys in one revocation."""
 
 KEY_BYTES = 64 << 10
-"""Characters of them, and the last one."""
+"""Characters of rooms and keys after which a revocation takes no more."""
 
 LOG_FIRST = 1.0
-"""Seconds for the entry of the log to come before the order is obeyed."""
+"""Seconds from a revocation until it is applied, so that the entry of the log comes first."""
 
 RETRY = 0.1
-"""Seconds until a key is forgotten that could not be, because the engine's queues were full."""
+"""Seconds until the next attempt, when the engine's queues were full."""
 
 ATTEMPTS = 100
-"""Times that this is tried: queues that are full for ten seconds are those of a node in trouble."""
+"""Attempts to forget a key: ten seconds. An engine whose queues are full for longer has failed."""

@@ -1,27 +1,27 @@
-"""Which nodes live, and whether this one can hear. Pure: the clock is an argument."""
+"""The times of heartbeats: which nodes are alive, and whether this one hears. Pure: the clock is an argument."""
 
 from __future__ import annotations
 
-__all__ = ["BEAT", "Pulse"]
+__all__ = ["BEAT", "Heartbeats"]
 
 
-class Pulse:
-    """Heartbeats as they come.
+class Heartbeats:
+    """Remembers when each node was last heard. Bounded by `take_dead`, which forgets silent nodes.
 
     Args:
-        node: this node.
-        now: seconds of a clock that never goes back.
+        node: the id of this node.
+        now: the time in seconds, of a clock that never goes back.
     """
 
     def __init__(self, node: int, now: float) -> None:
         self._node = node
         self._own = now
         self._others: dict[int, float] = {}
-        # Those that have said something, but have not beaten yet.
+        # Nodes that have sent something, but no heartbeat yet.
         self._sighted: dict[int, float] = {}
 
     def heard(self, node: int, now: float) -> bool:
-        """A node's beat has come. Whether it is a new one."""
+        """Notes a heartbeat. Returns whether the node is new."""
         if node == self._node:
             self._own = now
             return False
@@ -31,22 +31,22 @@ class Pulse:
         return is_new
 
     def sighted(self, node: int, now: float) -> None:
-        """Something else has come from a node: it dies as others do, even if no beat of it ever comes."""
+        """Notes another message of a node. The node is called dead later even if no heartbeat of it ever comes."""
         if node not in self._others and node != self._node:
             self._sighted[node] = now
 
     def restart(self, now: float) -> None:
-        """The connection is new: nothing can have been heard yet."""
+        """Takes all nodes as heard now: the connection is new, and nothing can have come yet."""
         self._own = now
         self._others = dict.fromkeys(self._others, now)
         self._sighted = dict.fromkeys(self._sighted, now)
 
     def is_deaf(self, now: float) -> bool:
-        """Whether not even our own beats come back, though they were sent."""
+        """Whether this node's own heartbeats have not come back for `DEAF` seconds."""
         return now - self._own > DEAF
 
     def take_dead(self, now: float) -> list[int]:
-        """Nodes that have fallen silent since the last look. Not while we are deaf: then it is us."""
+        """Forgets and returns the nodes that were silent for `DEAD` seconds; none while this node is deaf itself."""
         if self.is_deaf(now):
             return []
         dead = []
@@ -59,15 +59,15 @@ class Pulse:
 
     @property
     def others(self) -> frozenset[int]:
-        """The other nodes."""
+        """The other nodes whose heartbeats come."""
         return frozenset(self._others)
 
 
 BEAT = 1.0
-"""Seconds between beats."""
+"""Seconds between heartbeats."""
 
 DEAF = 3.5
-"""Seconds without our own: three beats, and half of one for the way."""
+"""Seconds without this node's own heartbeat: three heartbeats, and half of one for the round trip."""
 
 DEAD = 6.0
-"""Seconds without a node's: it has had time to find out that it is deaf, and to come back."""
+"""Seconds without another node's heartbeat: enough for it to find out that it is deaf, and to connect again."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 
 from fanwire.backplane.base import Backplane
-from fanwire.cluster.room_logs import Logs
+from fanwire.cluster.room_logs import RoomLogs
 from fanwire.rooms.rules import RoomPolicy
 
 __all__ = ["read_history"]
 
 
 async def read_history(
-    backplane: Backplane, logs: Logs, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
+    backplane: Backplane, logs: RoomLogs, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
 ) -> tuple[str, list[tuple[int, bytes]]]:
     """The epoch of a room's log, and at most `limit` messages, oldest first, each with its number: the first after a
     position or, without one, the newest. For the newest all of the room's messages are read, which are `policy.history`

@@ -39,13 +39,13 @@ class KeptMessage:
         return self.position.seq
 
 
-def kept_message(room: str, position: Position, parcel: bytes) -> KeptMessage:
-    """The message of a parcel.
+def kept_message(room: str, position: Position, node_message: bytes) -> KeptMessage:
+    """Returns the kept message that a node message holds.
 
     Raises:
-        ValueError: the bytes are no parcel, or its payload is no document.
+        ValueError: the bytes are no node message, or its payload is no document.
     """
-    found = unpack(parcel)
+    found = unpack(node_message)
     data: Any = found.payload
     if found.forgotten_us is not None:
         data = None

@@ -1,6 +1,6 @@
-"""Live rooms between nodes: messages go to others as they are, at most once, and whoever misses one knows it.
+"""Live rooms between nodes: messages go to other nodes at most once, and a node that misses one finds out.
 
-What others publish enters the engine by an ingress, wherever the backplane reads it.
+Messages of other nodes enter the engine by an `Ingress`, on the thread on which the backplane reads them.
 """
 
 from __future__ import annotations
@@ -11,87 +11,87 @@ from collections.abc import Iterable
 
 from fanwire._engine import Engine, Ingress
 from fanwire.backplane.base import Backplane
-from fanwire.cluster.announcements import Counts, pack_word
-from fanwire.cluster.faults import Troubles
-from fanwire.cluster.node_message import Parcel, pack
-from fanwire.cluster.sent_counts import Sent
+from fanwire.cluster.announcements import CountsQuery, pack_announcement
+from fanwire.cluster.faults import Faults
+from fanwire.cluster.node_message import NodeMessage, pack
+from fanwire.cluster.sent_counts import SentCounts
 
 __all__ = ["LIVE", "LiveRooms"]
 
 
 class LiveRooms:
-    """See the module's head. On the loop's thread only, but for `send`.
+    """Sends the messages of live rooms to other nodes, and hears theirs. On the loop's thread, except for `send`.
 
     Args:
-        engine: where the members of this node are.
-        backplane: the way to the other nodes.
-        node: this one.
-        most: rooms to remember.
-        troubles: is told what is not sent.
+        engine: has the members of this node.
+        backplane: carries the messages.
+        node: the id of this node.
+        most: rooms whose numbers are remembered, `max_rooms`.
+        faults: counts and logs what is not sent.
     """
 
-    def __init__(self, engine: Engine, backplane: Backplane, node: int, most: int, troubles: Troubles) -> None:
+    def __init__(self, engine: Engine, backplane: Backplane, node: int, most: int, faults: Faults) -> None:
         self._engine = engine
         self._backplane = backplane
         self._node = node
         self._most = most
-        self._troubles = troubles
+        self._faults = faults
         self._lock = threading.Lock()
-        self._sent = Sent(most)
-        # Rooms that others have not had everything of, because the backplane was away.
+        self._sent = SentCounts(most)
+        # Rooms of which messages could not be sent, because the backplane was away.
         self._unsent: set[str] = set()
 
-    def send(self, room: str, parcel: Parcel) -> None:
+    def send(self, room: str, node_message: NodeMessage) -> None:
         """Sends a message to the other nodes, from any thread."""
-        # By the clock that dates values here: which of two is newer is told by it.
+        # The engine's clock: it dates the values here, and the newer of two values wins.
         now_ms = self._engine.now_ms
-        # Numbers leave in their order.
+        # Under the lock, so that numbers leave in order.
         with self._lock:
             number = self._sent.next(room, now_ms)
-            self._send(room, parcel._replace(ts_ms=now_ms, origin=self._node + self._sent.era, number=number))
+            self._send(room, node_message._replace(ts_ms=now_ms, origin=self._node + self._sent.era, number=number))
 
     async def hear(self, room: str) -> None:
-        """From the return on, what others publish to a room comes to its members here.
+        """Subscribes to a room: from the return on, its members here get what other nodes publish.
 
         Raises:
-            Unavailable: it will as soon as the backplane is back.
+            Unavailable: the backplane is away. The subscription begins when it is back.
         """
         await self._backplane.hear(LIVE + room, Ingress(self._engine, room, time.time_ns() // 1_000_000))
 
     def unhear(self, room: str) -> None:
-        """Ends that."""
+        """Ends the subscription to a room."""
         self._backplane.unhear(LIVE + room)
 
     def ask(self, rooms: Iterable[str]) -> None:
-        """Asks the others how many messages they have sent to some rooms: some may not have come."""
+        """Asks other nodes how many messages they have sent to some rooms, to find out what was missed."""
         names = list(rooms)
         for begin in range(0, len(names), ASKED):
-            self._backplane.tell(pack_word(Counts(self._node, names[begin : begin + ASKED])))
+            self._backplane.tell(pack_announcement(CountsQuery(self._node, names[begin : begin + ASKED])))
 
     def answer(self, rooms: Iterable[str]) -> None:
-        """Tells the others how many messages this node has sent."""
+        """Tells other nodes how many messages this node has sent to some rooms."""
         with self._lock:
             origin = self._node + self._sent.era
             for room, number, ts_ms in self._sent.of(rooms):
-                self._send(room, Parcel(b"", ts_ms=ts_ms, origin=origin, number=number, is_count=True))
+                self._send(room, NodeMessage(b"", ts_ms=ts_ms, origin=origin, number=number, is_count=True))
 
     def heal(self) -> None:
-        """The backplane is back: the others learn what they have missed."""
+        """Tells other nodes what they have missed while messages could not be sent."""
         with self._lock:
             unsent, self._unsent = self._unsent, set()
         self.answer(sorted(unsent))
 
-    def _send(self, room: str, parcel: Parcel) -> None:
-        """Under the lock."""
-        if not self._backplane.send(LIVE + room, pack(parcel)):
-            if not parcel.is_count:
-                self._troubles.note("unsent", f"room {room!r}")
+    def _send(self, room: str, node_message: NodeMessage) -> None:
+        """Sends a message; the caller has the lock."""
+        if not self._backplane.send(LIVE + room, pack(node_message)):
+            if not node_message.is_count:
+                self._faults.note("unsent", f"room {room!r}")
             if len(self._unsent) < self._most:
                 self._unsent.add(room)
 
 
 LIVE = "r"
-"""What begins the names under which the backplane carries this."""
+"""The first character of the backplane's names for live rooms."""
 
 ASKED = 1000
-"""Rooms in one question."""
+"""The most rooms in one question."""

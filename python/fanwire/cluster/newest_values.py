@@ -1,5 +1,6 @@
-"""The newest values of live rooms, for nodes that begin to hear one: a node has what it has heard, values change when
-they like, and whoever comes late would wait for each. On the loop's thread only.
+"""The newest values of live rooms, fetched by a node that begins to hear one.
+
+Without them its members would wait for each value until it changes.
 """
 
 from __future__ import annotations
@@ -12,25 +13,25 @@ import msgspec
 
 from fanwire._engine import Engine
 from fanwire.backplane.base import Backplane, Unavailable
-from fanwire.cluster.announcements import Values, pack_word
-from fanwire.cluster.faults import Troubles
+from fanwire.cluster.announcements import ValuesQuery, pack_announcement
+from fanwire.cluster.faults import Faults
 from fanwire.cluster.tasks import Tasks
 from fanwire.errors import ENGINE_ERRORS
 from fanwire.timing.deadline import within
 
-__all__ = ["VALUES", "SharedValues"]
+__all__ = ["VALUES", "NewestValues"]
 
 logger = logging.getLogger("fanwire.cluster")
 
 
-class Answer(msgspec.Struct, array_like=True, frozen=True):
+class ValuesAnswer(msgspec.Struct, array_like=True, frozen=True):
     """Some of the values that a node has of a room.
 
     Attributes:
-        node: who answers.
-        room: its name.
-        values: parcels.
-        is_last: that was all.
+        node: the id of the node that answers.
+        room: the name of the room.
+        values: packed node messages.
+        is_last: whether no more answers follow.
     """
 
     node: int
@@ -39,17 +40,17 @@ class Answer(msgspec.Struct, array_like=True, frozen=True):
     is_last: bool
 
 
-class SharedValues:
-    """See the module's head.
+class NewestValues:
+    """Asks other nodes for their newest values, and answers them. On the loop's thread only.
 
     Args:
-        engine: where the values are.
-        backplane: the way to the other nodes.
-        node: this one.
-        tasks: where answering goes on.
+        engine: has the values of this node.
+        backplane: carries questions and answers.
+        node: the id of this node.
+        tasks: runs answering.
         since: returns since when a live room is heard here, in milliseconds since 1970; None: it is not.
-        settled: waits until what other nodes have forgotten is forgotten here.
-        troubles: is told what goes wrong.
+        settled: waits until this node has forgotten the keys that other nodes have forgotten.
+        faults: counts and logs what fails.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class SharedValues:
         tasks: Tasks,
         since: Callable[[str], int | None],
         settled: Callable[[], Awaitable[None]],
-        troubles: Troubles,
+        faults: Faults,
     ) -> None:
         self._engine = engine
         self._backplane = backplane
@@ -68,23 +69,23 @@ class SharedValues:
         self._tasks = tasks
         self._since = since
         self._settled = settled
-        self._troubles = troubles
+        self._faults = faults
         self._asked: dict[str, tuple[set[int], asyncio.Event]] = {}
 
     async def start(self) -> None:
-        """Hears what others answer.
+        """Subscribes to the answers of other nodes.
 
         Raises:
-            Unavailable: as soon as the backplane is back.
+            Unavailable: the backplane is away. The subscription begins when it is back.
         """
         await self._backplane.hear(VALUES + name_of(self._node))
 
     async def fetch(self, room: str, others: Collection[int] | None) -> None:
-        """Gets what the others have of a room that is heard from now on, and waits for them a moment.
+        """Asks for the values of a room, and waits up to `PATIENCE` seconds for the answers of all other nodes.
 
         Args:
-            room: its name.
-            others: the other nodes; None: they are not known yet.
+            room: the name of a room that is heard by now.
+            others: the other nodes; None: they are not known yet, so the whole time is waited.
         """
         self.ask([room])
         if others is not None and not others:
@@ -93,30 +94,30 @@ class SharedValues:
         try:
             await within(done.wait(), PATIENCE)
         except asyncio.TimeoutError:
-            # What comes later is taken all the same.
+            # Later answers are taken, too.
             logger.debug("room %r: %d nodes have not said what values they have", room, len(left))
         finally:
             del self._asked[room]
 
     def ask(self, rooms: Iterable[str]) -> None:
-        """Asks the others for the values of rooms that are heard from now on."""
+        """Asks other nodes for the values of some rooms."""
         names = list(rooms)
         for begin in range(0, len(names), ASKED):
-            self._backplane.tell(pack_word(Values(self._node, names[begin : begin + ASKED])))
+            self._backplane.tell(pack_announcement(ValuesQuery(self._node, names[begin : begin + ASKED])))
 
-    def answer(self, question: Values) -> None:
-        """Another node asks."""
+    def answer(self, question: ValuesQuery) -> None:
+        """Answers another node."""
         self._tasks.spawn(self._answer_all(question))
 
     def heard(self, data: bytes) -> None:
-        """Another node has answered."""
+        """Takes an answer of another node."""
         try:
             answer = _decode(data)
             since_ms = self._since(answer.room)
             if since_ms is not None:
                 self._engine.take_values(answer.room, since_ms, answer.values)
         except (ValueError, *ENGINE_ERRORS) as error:
-            self._troubles.note("malformed", f"{error} (values)")
+            self._faults.note("malformed", f"{error} (values)")
             return
         if answer.is_last and answer.room in self._asked:
             left, done = self._asked[answer.room]
@@ -124,14 +125,14 @@ class SharedValues:
             if not left:
                 done.set()
 
-    async def _answer_all(self, question: Values) -> None:
-        # A node that was cut off must not give away what was forgotten meanwhile.
+    async def _answer_all(self, question: ValuesQuery) -> None:
+        # A node that was cut off must not send values of keys that were forgotten meanwhile.
         await self._settled()
         for room in question.rooms:
             await self._answer(VALUES + name_of(question.node), room)
 
     async def _answer(self, whom: str, room: str) -> None:
-        # There may be very many: off the loop, and in portions.
+        # A room may have 100,000 values: collected in another thread, and sent in portions.
         values = await asyncio.get_running_loop().run_in_executor(None, self._engine.values, room)
         begin = 0
         while True:
@@ -139,9 +140,9 @@ class SharedValues:
             while end < len(values) and size < PORTION:
                 size += len(values[end])
                 end += 1
-            answer = Answer(self._node, room, values[begin:end], end == len(values))
+            answer = ValuesAnswer(self._node, room, values[begin:end], end == len(values))
             if not self._backplane.send(whom, _encode(answer)):
-                self._troubles.note("unsent", f"too much waits to be sent (values of room {room!r})")
+                self._faults.note("unsent", f"too much waits to be sent (values of room {room!r})")
                 raise Unavailable("too much waits to be sent")
             if answer.is_last:
                 return
@@ -150,21 +151,21 @@ class SharedValues:
 
 
 def name_of(node: int) -> str:
-    """What a node is called in names."""
+    """The id of a node, as names of the backplane have it."""
     return f"{node:x}"
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Answer).decode
+_decode = msgspec.msgpack.Decoder(ValuesAnswer).decode
 
 VALUES = "v"
-"""What begins the names under which the backplane carries answers to a node."""
+"""The first character of the backplane's names for answers to a node."""
 
 PATIENCE = 0.1
-"""Seconds for the answers of all: some round trips."""
+"""Seconds to wait for all answers: some round trips."""
 
 ASKED = 1000
-"""Rooms in one question."""
+"""The most rooms in one question."""
 
 PORTION = 128 << 10
-"""Bytes of one answer, and the last value of it."""
+"""Bytes of values after which an answer takes no more."""

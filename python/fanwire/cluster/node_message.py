@@ -1,19 +1,19 @@
-"""What nodes send each other of a room: a message, ready to be framed, and where it comes from. Pure.
+"""The message that nodes send each other for a room, and its binary format. Pure.
 
-A fixed head (network byte order), then the key, then the payload as the publisher gave it: nobody encodes again.
+A fixed head in network byte order, then the key, then the payload as it was published: it is not encoded again.
 
 | bytes | |
 |---|---|
 | 1 | version, 1 |
-| 1 | kind: 0 binary, 1 text, 2 JSON, 3 no message: how many there were, 4 the key is forgotten |
+| 1 | kind: 0 binary, 1 text, 2 JSON, 3 a count of messages without a message, 4 the key is forgotten |
 | 1 | delivery class: 0 the room's, 1 reliable, 2 latest, 3 drop-oldest, 4 drop-newest |
 | 1 | 1: there is a key |
 | 8 | milliseconds since 1970 |
-| 8 | the node that it comes from |
-| 8 | the number of the node's message in this room, from 1 |
+| 8 | id of the sending node |
+| 8 | number of the sending node's message in this room, from 1 |
 | 2 | bytes of the key |
 
-The payload of kind 4 is the moment in microseconds since 1970 (8 bytes): values of the key that are not newer are gone.
+The payload of kind 4 is a time in microseconds since 1970 (8 bytes): values of the key up to that time are removed.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from typing import NamedTuple
 
 from fanwire.protocol import table
 
-__all__ = ["HEAD_ONLY", "KEY_MAX", "Parcel", "pack", "unpack"]
+__all__ = ["HEAD_ONLY", "KEY_MAX", "NodeMessage", "pack", "unpack"]
 
 
-class Parcel(NamedTuple):
-    """See the module's head.
+class NodeMessage(NamedTuple):
+    """A message of a room, a count of messages, or a key that is forgotten.
 
     Attributes:
-        payload: bytes, or str of a text message; of a mere count, empty.
-        json: the payload is a JSON document, in bytes once unpacked.
+        payload: bytes, or str of a text message; empty for a count.
+        json: whether the payload is a JSON document. An unpacked one is bytes.
         key: see `Server.publish`.
-        delivery: another class than the room's.
-        ts_ms: when it was published.
-        origin: the node that it comes from.
-        number: its number among that node's messages in the room.
-        is_count: it is no message, but says how many there were.
-        forgotten_us: the key was forgotten at that moment, in microseconds since 1970; None: it is a message.
+        delivery: the delivery class; None: that of the room.
+        ts_ms: the time of publishing, in milliseconds since 1970.
+        origin: the id of the sending node.
+        number: the number among that node's messages in the room.
+        is_count: whether this is not a message, but says that there were `number` messages.
+        forgotten_us: the time at which the key was forgotten, in microseconds since 1970; None: it was not.
     """
 
     payload: bytes | str
@@ -52,35 +52,37 @@ class Parcel(NamedTuple):
     forgotten_us: int | None = None
 
 
-def pack(parcel: Parcel) -> bytes:
-    """The bytes of a parcel."""
-    key = b"" if parcel.key is None else parcel.key.encode()
-    payload = parcel.payload if isinstance(parcel.payload, bytes) else parcel.payload.encode()
-    if parcel.is_count:
+def pack(node_message: NodeMessage) -> bytes:
+    """Encodes a node message."""
+    key = b"" if node_message.key is None else node_message.key.encode()
+    payload = node_message.payload if isinstance(node_message.payload, bytes) else node_message.payload.encode()
+    if node_message.is_count:
         kind = HEAD_ONLY
-    elif parcel.forgotten_us is not None:
-        kind, payload = FORGOTTEN, _MOMENT.pack(parcel.forgotten_us)
+    elif node_message.forgotten_us is not None:
+        kind, payload = FORGOTTEN, _MOMENT.pack(node_message.forgotten_us)
     else:
-        kind = JSON if parcel.json else TEXT if isinstance(parcel.payload, str) else BINARY
-    delivery = DELIVERIES.index(parcel.delivery)
-    has_key = parcel.key is not None
-    head = _HEAD.pack(VERSION, kind, delivery, has_key, parcel.ts_ms, parcel.origin, parcel.number, len(key))
+        kind = JSON if node_message.json else TEXT if isinstance(node_message.payload, str) else BINARY
+    delivery = DELIVERIES.index(node_message.delivery)
+    has_key = node_message.key is not None
+    head = _HEAD.pack(
+        VERSION, kind, delivery, has_key, node_message.ts_ms, node_message.origin, node_message.number, len(key)
+    )
     return head + key + payload
 
 
-def unpack(data: bytes) -> Parcel:
-    """The parcel of some bytes.
+def unpack(data: bytes) -> NodeMessage:
+    """Decodes a node message.
 
     Raises:
-        ValueError: they are none, or of another version.
+        ValueError: the bytes are no node message, or one of another version.
     """
     try:
         version, kind, delivery, has_key, ts_ms, origin, number, size = _HEAD.unpack_from(data)
     except struct.error as error:
-        raise ValueError(f"{len(data)} bytes are no parcel") from error
+        raise ValueError(f"not a node message: {len(data)} bytes are too short") from error
     begin = _HEAD.size + size
     if version != VERSION or kind > FORGOTTEN or delivery >= len(DELIVERIES) or len(data) < begin:
-        raise ValueError(f"no parcel of version {VERSION}: {data[:4].hex()}")
+        raise ValueError(f"not a node message of version {VERSION}: it begins with {data[:4].hex()}")
     key = data[_HEAD.size : begin].decode() if has_key else None
     payload: bytes | str = data[begin:]
     if kind == TEXT:
@@ -88,14 +90,14 @@ def unpack(data: bytes) -> Parcel:
     forgotten_us = None
     if kind == FORGOTTEN:
         if key is None or len(payload) != _MOMENT.size:
-            raise ValueError(f"no parcel of version {VERSION}: it has no key, or no moment when that was forgotten")
+            raise ValueError(f"not a node message of version {VERSION}: a forgotten key lacks the key or the time")
         (forgotten_us,), payload = _MOMENT.unpack(data[begin:]), b""
     is_count = kind == HEAD_ONLY
-    return Parcel(payload, kind == JSON, key, DELIVERIES[delivery], ts_ms, origin, number, is_count, forgotten_us)
+    return NodeMessage(payload, kind == JSON, key, DELIVERIES[delivery], ts_ms, origin, number, is_count, forgotten_us)
 
 
 KEY_MAX = 65_535
-"""Bytes of a key."""
+"""The most bytes of a key."""
 
 VERSION = 1
 BINARY, TEXT, JSON, HEAD_ONLY, FORGOTTEN = range(5)

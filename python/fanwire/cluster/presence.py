@@ -1,6 +1,6 @@
-"""Who is in which room at other nodes. Pure.
+"""The members of rooms at other nodes, and the messages that tell of them. Pure.
 
-Each node numbers what it says of the members that a room has there. Whoever misses a number asks for all of them.
+Each node numbers its presence messages for each room. A node that misses a number asks for the whole list.
 """
 
 from __future__ import annotations
@@ -11,11 +11,21 @@ import msgspec
 
 from fanwire.values.encoding import NESTING_LIMIT, InvalidDocument, from_json
 
-__all__ = ["Afar", "Ask", "Came", "Change", "There", "Went", "Whereabouts", "pack_whereabouts", "unpack_whereabouts"]
+__all__ = [
+    "MemberCame",
+    "MemberChange",
+    "MemberList",
+    "MemberQuery",
+    "MemberWent",
+    "PresenceMessage",
+    "RemoteMembers",
+    "pack_presence",
+    "unpack_presence",
+]
 
 
-class Came(msgspec.Struct, tag="came", array_like=True):
-    """Somebody has come to the room at a node."""
+class MemberCame(msgspec.Struct, tag="came", array_like=True):
+    """A member has come to the room at the sending node."""
 
     node: int
     number: int
@@ -23,40 +33,40 @@ class Came(msgspec.Struct, tag="came", array_like=True):
     info: Any
 
 
-class Went(msgspec.Struct, tag="went", array_like=True):
-    """Somebody has left it."""
+class MemberWent(msgspec.Struct, tag="went", array_like=True):
+    """A member has left the room at the sending node."""
 
     node: int
     number: int
     id: str
 
 
-class There(msgspec.Struct, tag="there", array_like=True):
-    """All who are there, up to a number."""
+class MemberList(msgspec.Struct, tag="there", array_like=True):
+    """All members of the room at the sending node, as of a number."""
 
     node: int
     number: int
     members: dict[str, Any]
 
 
-class Ask(msgspec.Struct, tag="ask", array_like=True):
-    """A node wants to know who is where."""
+class MemberQuery(msgspec.Struct, tag="ask", array_like=True):
+    """A node asks all others for their lists of members."""
 
     node: int
 
 
-Whereabouts = Came | Went | There | Ask
-"""Each of them."""
+PresenceMessage = MemberCame | MemberWent | MemberList | MemberQuery
+"""Any message about presence."""
 
 
-class Change(NamedTuple):
-    """What members of the room are told.
+class MemberChange(NamedTuple):
+    """A member at another node has come or left.
 
     Attributes:
-        room: its name.
-        id: somebody's.
-        info: what is told of them.
-        is_there: they have come, not gone.
+        room: the name of the room.
+        id: the member's id.
+        info: the member's `Connection.info`.
+        is_there: whether the member has come; False: has left.
     """
 
     room: str
@@ -65,57 +75,57 @@ class Change(NamedTuple):
     is_there: bool
 
 
-class Afar:
-    """See the module's head."""
+class RemoteMembers:
+    """The members of rooms at other nodes, as their messages say. Not safe for threads."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, dict[int, _Place]] = {}
+        self._rooms: dict[str, dict[int, _NodeMembers]] = {}
 
-    def take(self, room: str, word: Came | Went | There) -> tuple[list[Change], bool]:
-        """A node has said something. Returns what has changed, and whether something before it is missing."""
+    def take(self, room: str, message: MemberCame | MemberWent | MemberList) -> tuple[list[MemberChange], bool]:
+        """Takes a message of another node. Returns the changes, and whether an earlier message is missing."""
         places = self._rooms.setdefault(room, {})
-        place = places.setdefault(word.node, _Place())
-        if isinstance(word, There):
-            if word.number < place.number:
-                # Overtaken by what came after it.
+        place = places.setdefault(message.node, _NodeMembers())
+        if isinstance(message, MemberList):
+            if message.number < place.number:
+                # Later messages have overtaken this one.
                 return [], False
             old = place.members
-            gone = [Change(room, name, info, False) for name, info in old.items() if name not in word.members]
-            new = [Change(room, name, info, True) for name, info in word.members.items() if name not in old]
-            place.members, place.number = dict(word.members), word.number
+            gone = [MemberChange(room, name, info, False) for name, info in old.items() if name not in message.members]
+            new = [MemberChange(room, name, info, True) for name, info in message.members.items() if name not in old]
+            place.members, place.number = dict(message.members), message.number
             return gone + new, False
-        if word.number <= place.number:
+        if message.number <= place.number:
             return [], False
-        is_missing = word.number != place.number + 1
-        place.number = word.number
-        if isinstance(word, Came):
-            is_new = word.id not in place.members
-            place.members[word.id] = word.info
-            return [Change(room, word.id, word.info, True)] if is_new else [], is_missing
-        if word.id not in place.members:
+        is_missing = message.number != place.number + 1
+        place.number = message.number
+        if isinstance(message, MemberCame):
+            is_new = message.id not in place.members
+            place.members[message.id] = message.info
+            return [MemberChange(room, message.id, message.info, True)] if is_new else [], is_missing
+        if message.id not in place.members:
             return [], is_missing
-        return [Change(room, word.id, place.members.pop(word.id), False)], is_missing
+        return [MemberChange(room, message.id, place.members.pop(message.id), False)], is_missing
 
     def members(self, room: str) -> dict[str, Any]:
-        """Who is in a room, at all other nodes."""
+        """The members of a room at all other nodes: their infos, by id."""
         return {name: info for place in self._rooms.get(room, {}).values() for name, info in place.members.items()}
 
-    def drop(self, node: int) -> list[Change]:
-        """A node is gone, and with it all who were there."""
+    def drop(self, node: int) -> list[MemberChange]:
+        """Removes all members at a node, which is gone. Returns the changes."""
         changes = []
         for room, places in self._rooms.items():
             place = places.pop(node, None)
             if place is not None:
-                changes += [Change(room, name, info, False) for name, info in place.members.items()]
+                changes += [MemberChange(room, name, info, False) for name, info in place.members.items()]
         return changes
 
     def forget(self, room: str) -> None:
-        """Nobody here wants to know any more."""
+        """Removes a room."""
         self._rooms.pop(room, None)
 
 
-class _Place:
-    """A room at one node."""
+class _NodeMembers:
+    """The members of a room at one node, and the number of the newest message about them."""
 
     __slots__ = ("members", "number")
 
@@ -124,28 +134,32 @@ class _Place:
         self.number = 0
 
 
-def pack_whereabouts(word: Whereabouts) -> bytes:
-    """The bytes of a word."""
-    return _encode(word)
-
-
-def unpack_whereabouts(data: bytes) -> Whereabouts:
-    """The word of some bytes.
+def pack_presence(message: PresenceMessage) -> bytes:
+    """Encodes a message about presence.
 
     Raises:
-        ValueError: they are none, or one of a newer version.
+        TypeError, ValueError: an info cannot be encoded as JSON.
+    """
+    return _encode(message)
+
+
+def unpack_presence(data: bytes) -> PresenceMessage:
+    """Decodes a message about presence.
+
+    Raises:
+        ValueError: the bytes are no such message, or one of a newer version.
     """
     try:
-        # What is told of members goes on to clients, as it is.
+        # Infos go on to clients as they are, so they must be valid documents.
         from_json(data, NESTING_LIMIT + WRAPPING)
-        word: Whereabouts = _decode(data)
+        message: PresenceMessage = _decode(data)
     except (InvalidDocument, msgspec.DecodeError) as error:
-        raise ValueError(f"no word of who is where: {error}") from error
-    return word
+        raise ValueError(f"not a message about presence: {error}") from error
+    return message
 
 
 WRAPPING = 8
-"""Levels around what is told of a member."""
+"""Levels of nesting around a member's info."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Whereabouts).decode
+_decode = msgspec.json.Decoder(PresenceMessage).decode

@@ -1,4 +1,4 @@
-"""Presence over all nodes: tells the others who is in rooms here, and keeps who is there. On the loop's thread only."""
+"""Presence over all nodes: tells other nodes of the members here, and keeps the members there."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from collections.abc import Callable
 from typing import Any
 
 from fanwire.backplane.base import Backplane, Unavailable
-from fanwire.cluster.faults import Troubles
+from fanwire.cluster.faults import Faults
 from fanwire.cluster.presence import (
-    Afar,
-    Ask,
-    Came,
-    Change,
-    There,
-    Went,
-    Whereabouts,
-    pack_whereabouts,
-    unpack_whereabouts,
+    MemberCame,
+    MemberChange,
+    MemberList,
+    MemberQuery,
+    MemberWent,
+    PresenceMessage,
+    RemoteMembers,
+    pack_presence,
+    unpack_presence,
 )
 from fanwire.timing.deadline import within
 
-__all__ = ["Attendance"]
+__all__ = ["PresenceSync"]
 
 
-class Attendance:
-    """See the module's head.
+class PresenceSync:
+    """Synchronizes presence with other nodes. On the loop's thread, except for `members`.
 
     Args:
-        backplane: the way to the others.
-        node: this one.
-        here: returns who is in a room here.
-        changed: is told of everybody who comes and goes elsewhere.
-        sighted: is told of each node that has said something.
-        troubles: is told what goes wrong; None: nobody is.
+        backplane: carries the messages.
+        node: the id of this node.
+        here: returns the members of a room here: their infos, by id.
+        changed: gets each change at another node.
+        sighted: gets the id of each node that has sent a message.
+        faults: counts and logs what fails; None: a new one.
     """
 
     def __init__(
@@ -43,37 +43,42 @@ class Attendance:
         backplane: Backplane,
         node: int,
         here: Callable[[str], dict[str, Any]],
-        changed: Callable[[Change], None],
+        changed: Callable[[MemberChange], None],
         sighted: Callable[[int], None],
-        troubles: Troubles | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self._backplane = backplane
         self._node = node
         self._here = here
         self._changed = changed
         self._sighted = sighted
-        self._troubles = troubles or Troubles()
+        self._faults = faults or Faults()
         self._numbers: dict[str, int] = {}
         self._highest = 0
-        self._afar = Afar()
-        # Who is elsewhere is asked for on any thread.
+        self._remote = RemoteMembers()
+        # `members` may be called from any thread.
         self._lock = threading.Lock()
         self._answered: dict[str, asyncio.Event] = {}
 
     async def follow(self, room: str, are_others: bool) -> None:
-        """Begins to hear who is in a room elsewhere; waits a moment for the first answers."""
+        """Subscribes to the presence of a room, and asks for it.
+
+        Args:
+            room: its name.
+            are_others: whether there are other nodes: then the first answer is waited for, `ANSWER` seconds at most.
+        """
         self._numbers.setdefault(room, self._first_number())
         try:
             await self._backplane.hear(NAME + room)
         except Unavailable as error:
-            # Asked again when it is back.
-            self._troubles.note("presence", f"{error} (room {room!r})")
+            # `heal` asks again when the backplane is back.
+            self._faults.note("presence", f"{error} (room {room!r})")
             return
-        self._say(room, Ask(self._node))
+        self._say(room, MemberQuery(self._node))
         if are_others:
             answered = self._answered[room] = asyncio.Event()
             try:
-                # Nodes without members do not answer, so nobody knows when all have.
+                # Only the first answer is waited for: nodes without members do not answer.
                 await within(answered.wait(), ANSWER)
             except asyncio.TimeoutError:
                 pass
@@ -81,62 +86,62 @@ class Attendance:
                 self._answered.pop(room, None)
 
     def unfollow(self, room: str) -> None:
-        """Nobody here is interested any more."""
+        """Ends the subscription to the presence of a room."""
         if self._numbers.pop(room, None) is not None:
             self._backplane.unhear(NAME + room)
             with self._lock:
-                self._afar.forget(room)
+                self._remote.forget(room)
 
     def came(self, room: str, id: str, info: Any) -> None:
-        """Somebody has come to a room here."""
-        self._say(room, Came(self._node, self._next(room), id, info))
+        """Tells other nodes that a member has come to a room here."""
+        self._say(room, MemberCame(self._node, self._next(room), id, info))
 
     def went(self, room: str, id: str) -> None:
-        """Somebody has left one here."""
-        self._say(room, Went(self._node, self._next(room), id))
+        """Tells other nodes that a member has left a room here."""
+        self._say(room, MemberWent(self._node, self._next(room), id))
 
     def members(self, room: str) -> dict[str, Any]:
-        """Who is in a room elsewhere."""
+        """The members of a room at other nodes: their infos, by id. From any thread."""
         with self._lock:
-            return self._afar.members(room)
+            return self._remote.members(room)
 
     def heard(self, room: str, data: bytes) -> None:
-        """Another node has said something of a room."""
+        """Takes a message of another node about a room."""
         if room not in self._numbers:
             return
         try:
-            word = unpack_whereabouts(data)
+            message = unpack_presence(data)
         except ValueError as error:
-            self._troubles.note("malformed", f"{error} (presence in room {room!r})")
+            self._faults.note("malformed", f"{error} (presence in room {room!r})")
             return
-        self._sighted(word.node)
-        if isinstance(word, Ask):
-            self._say(room, There(self._node, self._numbers[room], self._here(room)))
+        self._sighted(message.node)
+        if isinstance(message, MemberQuery):
+            self._say(room, MemberList(self._node, self._numbers[room], self._here(room)))
             return
         with self._lock:
-            changes, is_missing = self._afar.take(room, word)
+            changes, is_missing = self._remote.take(room, message)
         for change in changes:
             self._changed(change)
         if is_missing:
-            self._say(room, Ask(self._node))
-        if isinstance(word, There) and room in self._answered:
+            self._say(room, MemberQuery(self._node))
+        if isinstance(message, MemberList) and room in self._answered:
             self._answered[room].set()
 
     def ask(self, room: str) -> None:
-        """Something that others said of a room did not get here."""
+        """Asks other nodes for the members of a room: some of their messages were lost."""
         if room in self._numbers:
-            self._say(room, Ask(self._node))
+            self._say(room, MemberQuery(self._node))
 
     def heal(self) -> None:
-        """The backplane is back: everybody says who is where."""
+        """Sends the list of each room, and asks for those of other nodes: the backplane or a node is back."""
         for room, number in self._numbers.items():
-            self._say(room, There(self._node, number, self._here(room)))
-            self._say(room, Ask(self._node))
+            self._say(room, MemberList(self._node, number, self._here(room)))
+            self._say(room, MemberQuery(self._node))
 
     def drop(self, node: int) -> None:
-        """A node is gone."""
+        """Removes the members at a node, which is gone."""
         with self._lock:
-            changes = self._afar.drop(node)
+            changes = self._remote.drop(node)
         for change in changes:
             self._changed(change)
 
@@ -146,23 +151,23 @@ class Attendance:
         return number
 
     def _first_number(self) -> int:
-        """Where numbering what is said of a room begins: above all that was said of it before it was forgotten, even if
-        the clock was set back since."""
+        """The first number of a room: above all numbers that it had before it was forgotten, even if the clock was set
+        back since."""
         return max(time.time_ns() // 1_000_000, self._highest + 1)
 
-    def _say(self, room: str, word: Whereabouts) -> None:
+    def _say(self, room: str, message: PresenceMessage) -> None:
         try:
-            data = pack_whereabouts(word)
+            data = pack_presence(message)
         except (TypeError, ValueError) as error:
-            self._troubles.note("presence", f"what is told of a member of room {room!r} cannot be encoded: {error}")
+            self._faults.note("presence", f"the info of a member of room {room!r} cannot be encoded: {error}")
         else:
             if not self._backplane.send(NAME + room, data):
-                # The rest is told when the backplane is back.
-                self._troubles.note("presence", f"not sent (room {room!r})")
+                # `heal` sends the whole list when the backplane is back.
+                self._faults.note("presence", f"not sent (room {room!r})")
 
 
 NAME = "p"
-"""What begins the names under which the backplane carries this."""
+"""The first character of the backplane's names for presence."""
 
 ANSWER = 0.1
-"""Seconds for the first answer: some round trips."""
+"""Seconds to wait for the first answer: some round trips."""

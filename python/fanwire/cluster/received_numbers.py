@@ -1,17 +1,17 @@
-"""The last number that has come of each sender, for each name. What comes twice or late is known by it. Pure."""
+"""The last number received from each sender, for each name: it tells which messages come twice or late. Pure."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
-__all__ = ["Numbers"]
+__all__ = ["ReceivedNumbers"]
 
 
-class Numbers:
-    """See the module's head.
+class ReceivedNumbers:
+    """Remembers the last number of each sender. Bounded by `most` names and `SENDERS` senders of each.
 
     Args:
-        most: names that are remembered; beyond it the one that was heard of least recently is forgotten.
+        most: names that are remembered. Beyond it the least recently used name is forgotten.
     """
 
     def __init__(self, most: int) -> None:
@@ -19,7 +19,7 @@ class Numbers:
         self._names: OrderedDict[str, dict[int, int]] = OrderedDict()
 
     def is_new(self, name: str, sender: int, number: int) -> bool:
-        """Notes a number. False if it is not above the last of that sender. 0 is no number, and always new."""
+        """Notes a number. False: it is not above the sender's last one. 0 means no number, and is always new."""
         if number == 0:
             return True
         senders = self._names.get(name)
@@ -32,15 +32,15 @@ class Numbers:
         if number <= senders.get(sender, 0):
             return False
         if sender not in senders and len(senders) >= SENDERS:
-            # Nodes that came and went.
+            # The oldest, of a node that is gone.
             del senders[next(iter(senders))]
         senders[sender] = number
         return True
 
     def forget(self, name: str) -> None:
-        """Nobody here is interested in the name any more."""
+        """Removes a name."""
         self._names.pop(name, None)
 
 
 SENDERS = 1024
-"""Senders that are remembered for each name."""
+"""The most senders that are remembered for each name."""

@@ -1,5 +1,7 @@
-"""What is ordered on one node and holds on all: who has to go. Kept in a log, so that a node that was cut off for a
-while hears of it when it is back."""
+"""Revocations on all nodes: of connections, rights, and values of keys.
+
+They are kept in a log for an hour, so that a node that was cut off reads them when it is back.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +14,26 @@ from functools import partial
 import msgspec
 
 from fanwire.backplane.base import Backplane, Log, Stored, Unavailable
-from fanwire.cluster.append_queue import ORDERS, Appends
-from fanwire.cluster.faults import Troubles
+from fanwire.cluster.append_queue import REVOCATIONS, AppendQueue
+from fanwire.cluster.faults import Faults
 from fanwire.timing.deadline import within
 
-__all__ = ["ALL", "LOG", "Order", "Orders"]
+__all__ = ["ALL", "LOG", "Revocation", "Revocations"]
 
 
 ALL = "all"
-"""Where orders stand in their log."""
+"""The room of the log for revocations of connections and rights."""
 
 
-class Order(msgspec.Struct, array_like=True, frozen=True):
-    """An order.
+class Revocation(msgspec.Struct, array_like=True, frozen=True):
+    """Something that is revoked on all nodes.
 
     Attributes:
         what: "disconnect_user", "revoke", "reauthorize", "remove" or "forget".
-        whom: a subject or the id of a session; of "reauthorize", None: everybody.
-        reason: what the client is told.
-        node: who gives it.
-        keys: what is forgotten: rooms, keys, and when, in microseconds since 1970.
+        whom: a subject, or the id of a session for "revoke"; None: all clients ("reauthorize").
+        reason: is told to the client.
+        node: the id of the node that has sent it.
+        keys: for "forget": room, key and time (microseconds since 1970) of each forgotten key.
         room: of "remove": the room that a subject has to leave.
     """
 
@@ -43,32 +45,32 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
     room: str = ""
 
 
-class Orders:
-    """See the module's head. On the loop's thread only.
+class Revocations:
+    """Sends revocations to other nodes, and applies theirs, each once and in order. On the loop's thread only.
 
     Args:
-        backplane: where the log is.
-        appends: the way into it.
-        node: this node, whose own orders were done when they were given.
-        obey: does what another node has ordered.
-        troubles: is told what goes wrong; None: nobody is.
-        room: where they stand in the log: as many of each room are kept as of another.
+        backplane: has the log.
+        append_queue: appends to it.
+        node: the id of this node, which has applied its own revocations already.
+        apply: applies a revocation of another node.
+        faults: counts and logs what fails; None: a new one.
+        room: the room of the log. The log keeps 10,000 of each room.
     """
 
     def __init__(
         self,
         backplane: Backplane,
-        appends: Appends,
+        append_queue: AppendQueue,
         node: int,
-        obey: Callable[[Order], None],
-        troubles: Troubles | None = None,
+        apply: Callable[[Revocation], None],
+        faults: Faults | None = None,
         room: str = ALL,
     ) -> None:
         self._backplane = backplane
-        self._appends = appends
+        self._append_queue = append_queue
         self._node = node
-        self._obey = obey
-        self._troubles = troubles or Troubles()
+        self._apply = apply
+        self._faults = faults or Faults()
         self._room = room
         self._waiting = 0
         self._seq = 0
@@ -79,7 +81,7 @@ class Orders:
         self._caught_up.set()
 
     async def start(self) -> None:
-        """Hears of all orders from here on.
+        """Begins to receive revocations.
 
         Raises:
             Unavailable: the backplane cannot be reached.
@@ -87,31 +89,33 @@ class Orders:
         await self._backplane.declare(LOG)
         self._epoch, self._seq, _ = await self._backplane.follow(LOG, self._room)
 
-    def give(self, order: Order) -> asyncio.Future[None]:
-        """Tells all nodes, in a while those that cannot be reached now. While this node is cut off it tries for as long
-        as orders are kept. The future is done when the order is stored, or given up."""
+    def give(self, revocation: Revocation) -> asyncio.Future[None]:
+        """Sends a revocation to all nodes. While this node is cut off it is retried for an hour, as long as revocations
+        are kept. The future is done when the revocation is stored or given up; it raises nothing."""
         loop = asyncio.get_running_loop()
         given: asyncio.Future[None] = loop.create_future()
         if self._waiting >= MOST:
-            self._troubles.note("order", f"more than {MOST} wait to be stored; this one is given up: {order.what}")
+            self._faults.note(
+                "revocation", f"{MOST} wait to be stored already; this one is given up: {revocation.what}"
+            )
             given.set_result(None)
             return given
         self._waiting += 1
-        data = msgspec.msgpack.encode(msgspec.structs.replace(order, node=self._node))
+        data = msgspec.msgpack.encode(msgspec.structs.replace(revocation, node=self._node))
         self._put(data, f"{self._room}-{self._node:x}-{time.time_ns():x}", loop.time() + LOG.age, given)
         return given
 
     def _put(self, data: bytes, id: str, until: float, given: asyncio.Future[None]) -> None:
-        stored = self._appends.put(LOG, self._room, data, id, waits=True)
+        stored = self._append_queue.put(LOG, self._room, data, id, waits=True)
         stored.add_done_callback(partial(self._stored, data, id, until, given))
 
     def _stored(
         self, data: bytes, id: str, until: float, given: asyncio.Future[None], stored: asyncio.Future[int]
     ) -> None:
         error = None if stored.cancelled() else stored.exception()
-        may_try = isinstance(error, Unavailable) and not self._appends.is_closed
+        may_try = isinstance(error, Unavailable) and not self._append_queue.is_closed
         if may_try and asyncio.get_running_loop().time() < until:
-            # An order that is obeyed twice does no harm.
+            # Again, although it may be stored: a revocation that is applied twice does no harm.
             self._put(data, id, until, given)
             return
         self._waiting -= 1
@@ -119,24 +123,24 @@ class Orders:
             given.set_result(None)
 
     def fall_behind(self) -> None:
-        """The backplane was lost: some may be missed, until `catch_up` has been there."""
+        """Notes that the backplane is away: revocations may be missed, until `catch_up` has ended."""
         self._caught_up.clear()
 
     async def caught_up(self) -> None:
-        """Waits until nothing is known to be missing, but not for ever: they may be out of reach for long."""
+        """Waits until no revocation is known to be missing, `PATIENCE` seconds at most."""
         with contextlib.suppress(asyncio.TimeoutError):
             await within(self._caught_up.wait(), PATIENCE)
 
     async def take(self, message: Stored) -> None:
-        """One has come; if others have not, they come first."""
-        # One that we had already: the log may have been made anew.
+        """Applies a revocation from the log. If earlier ones are missing, they are read and applied first."""
+        # Also for a number that has come before: the log may have been made again.
         if self._is_catching or not message.prev <= self._seq < message.seq:
             await self.catch_up()
         else:
             self._do(message)
 
     async def catch_up(self) -> None:
-        """Gets those that were missed, as soon as the backplane lets it."""
+        """Reads and applies the missing revocations. Retries until the backplane answers."""
         self._is_behind = True
         self._caught_up.clear()
         if self._is_catching:
@@ -148,11 +152,11 @@ class Orders:
                 try:
                     await self._read_on()
                 except Unavailable as error:
-                    self._troubles.note("log_read", f"{error} (orders)")
+                    self._faults.note("log_read", f"{error} (revocations)")
                     self._is_behind = True
                     await asyncio.sleep(PAUSE)
                 else:
-                    self._troubles.succeeded("log_read")
+                    self._faults.succeeded("log_read")
             self._caught_up.set()
         finally:
             self._is_catching = False
@@ -165,9 +169,8 @@ class Orders:
         while self._seq < seq:
             messages, is_whole = await self._backplane.read(LOG, self._room, self._seq)
             if not is_whole and self._seq:
-                self._troubles.note(
-                    "log_gap", f"orders of other nodes, this one was cut off for more than {LOG.age:g} s"
-                )
+                why = f"revocations of other nodes, this one was cut off for more than {LOG.age:g} s"
+                self._faults.note("log_gap", why)
             if not messages:
                 break
             for message in messages:
@@ -178,27 +181,27 @@ class Orders:
             return
         self._seq = message.seq
         try:
-            order = msgspec.msgpack.decode(message.data, type=Order)
+            revocation = msgspec.msgpack.decode(message.data, type=Revocation)
         except ValueError as error:
-            self._troubles.note("malformed", f"{error} (an order)")
+            self._faults.note("malformed", f"{error} (a revocation)")
             return
-        if order.node == self._node:
+        if revocation.node == self._node:
             return
         try:
-            self._obey(order)
-        except Exception as error:  # noqa: BLE001 - the orders that follow must not be lost with this one
-            self._troubles.note("internal", error)
+            self._apply(revocation)
+        except Exception as error:  # noqa: BLE001 - the following revocations have to be applied, too
+            self._faults.note("internal", error)
 
 
-LOG = Log(ORDERS, 10_000, 16 << 20, 3600.0)
-"""An hour: longer than a node is cut off without anybody looking after it."""
+LOG = Log(REVOCATIONS, 10_000, 16 << 20, 3600.0)
+"""10,000 revocations of each room, 16 MiB, an hour: an operator looks after a node that is cut off for longer."""
 
 
 MOST = 10_000
-"""Orders that wait to be stored: as many as the log keeps."""
+"""Revocations that may wait to be stored: as many as the log keeps."""
 
 PATIENCE = 10.0
-"""Seconds for which others wait until missed orders have come."""
+"""The most seconds that `caught_up` waits."""
 
 PAUSE = 0.5
-"""Seconds until missed orders are asked for again."""
+"""Seconds between attempts to read missing revocations."""

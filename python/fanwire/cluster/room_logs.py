@@ -1,4 +1,4 @@
-"""The logs of rooms with a history: one for each policy, made before its first use. On the loop's thread only."""
+"""The logs of rooms with a history: one for each policy, declared before its first use."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from fanwire.backplane.base import Backplane, Log
 from fanwire.cluster.tasks import Tasks
 from fanwire.rooms.rules import RoomPolicy
 
-__all__ = ["Logs"]
+__all__ = ["RoomLogs"]
 
 
-class Logs:
-    """See the module's head.
+class RoomLogs:
+    """Declares each log once. On the loop's thread only.
 
     Args:
-        backplane: where they are.
-        max_bytes: of each.
-        tasks: where making them goes on when whoever wanted it no longer does.
+        backplane: has the logs.
+        max_bytes: the most bytes of each log, `history_bytes`.
+        tasks: runs declaring, which goes on when its caller is cancelled.
     """
 
     def __init__(self, backplane: Backplane, max_bytes: int, tasks: Tasks) -> None:
@@ -31,7 +31,7 @@ class Logs:
         return Log(NAME + policy.pattern, policy.history, self._max_bytes, policy.history_age)
 
     async def declare(self, log: Log) -> None:
-        """Makes a log, unless that was done.
+        """Declares a log, unless it was declared before.
 
         Raises:
             Unavailable: the backplane cannot be reached.
@@ -42,9 +42,9 @@ class Logs:
         await asyncio.shield(declared)
 
     def forget(self) -> None:
-        """The backplane was away: it may have lost them."""
+        """Has each log declared again: the backplane was away, and may have lost them."""
         self._declared.clear()
 
 
 NAME = "rooms "
-"""What begins their names."""
+"""The prefix of the names of these logs."""

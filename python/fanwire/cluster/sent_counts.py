@@ -1,20 +1,20 @@
-"""How many messages this node has sent to each room: whoever hears the room knows by it what was missed. Pure."""
+"""The number of messages that this node has sent to each room: other nodes find out by it what they missed. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["Sent"]
+__all__ = ["SentCounts"]
 
 
-class Sent:
-    """What this node has sent.
+class SentCounts:
+    """Numbers the messages of this node, for each room.
 
     Args:
-        most: rooms to remember.
+        most: rooms that are remembered. Beyond it all are forgotten, and a new era begins.
 
     Attributes:
-        era: how often everything was forgotten. Each era counts as another node.
+        era: how many times all rooms were forgotten. It is added to the id of the node, as if another node began.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,7 +23,7 @@ class Sent:
         self.era = 0
 
     def next(self, room: str, ts_ms: int) -> int:
-        """The number of a message that is about to be sent."""
+        """The number of the next message to a room, which is sent at `ts_ms` (milliseconds since 1970)."""
         if len(self._numbers) >= self._most and room not in self._numbers:
             self._numbers.clear()
             self.era += 1
@@ -32,5 +32,5 @@ class Sent:
         return number
 
     def of(self, rooms: Iterable[str]) -> list[tuple[str, int, int]]:
-        """Those of these rooms that something was sent to: the last number, and when."""
+        """Name, last number and time of the last message, of those of these rooms that have messages."""
         return [(room, *self._numbers[room]) for room in rooms if room in self._numbers]

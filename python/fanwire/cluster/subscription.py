@@ -1,4 +1,4 @@
-"""One room that a node hears from others, because it has members for it."""
+"""The subscription of a node to one room, because the room has members here."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections import deque
 
 from fanwire.backplane.base import Log, Stored
 
-__all__ = ["Followed"]
+__all__ = ["Subscription"]
 
 
-class Followed:
-    """See the module's head.
+class Subscription:
+    """The state of a subscription.
 
     Attributes:
-        room: its name.
-        log: where its messages are kept; None of a live room.
-        refs: members, and those who are about to be.
-        started: done when it is heard; its exception says why it is not.
-        since_ms: when it began to be heard, in milliseconds since 1970.
-        is_on: whether what comes goes to the engine.
-        is_over: nobody here is interested any more.
-        epoch: names the numbering to clients: that of the log, unless the log has lost messages.
+        room: the name of the room.
+        log: the log of its messages; None: it is a live room.
+        refs: the number of members, and of clients that are joining.
+        started: done when the room is heard; its exception says why it is not.
+        since_ms: since when the room is heard, in milliseconds since 1970.
+        is_on: whether messages go to the engine.
+        is_over: whether the subscription has ended.
+        epoch: the epoch that clients are told: that of the log, unless the log has lost messages.
         source: the epoch of the log.
-        seq: the last number that went to the engine, or was skipped.
-        synced: when all that there was had come, by the monotonic clock.
-        waiting: what has come and cannot be delivered yet.
-        catching: the task that gets what is missing.
-        end: when nobody was in it for a while.
+        seq: the last number that was delivered to the engine or skipped.
+        synced: when nothing was missing last, in seconds of the monotonic clock.
+        waiting: messages that cannot be delivered yet.
+        catch_up_task: reads what is missing; None: nothing is known to be missing.
+        end: ends the subscription some time after the last member has left; None: the room has members.
     """
 
     __slots__ = (
-        "catching", "end", "epoch", "is_on", "is_over", "log", "refs", "room", "seq", "since_ms",
+        "catch_up_task", "end", "epoch", "is_on", "is_over", "log", "refs", "room", "seq", "since_ms",
         "source", "started", "synced", "waiting",
     )  # fmt: skip
 
@@ -48,15 +48,15 @@ class Followed:
         self.seq = 0
         self.synced = 0.0
         self.waiting: deque[Stored] = deque(maxlen=WAITING)
-        self.catching: asyncio.Future[None] | None = None
+        self.catch_up_task: asyncio.Future[None] | None = None
         self.end: asyncio.TimerHandle | None = None
 
     def cancel_end(self) -> None:
-        """Somebody is in it again."""
+        """Keeps the subscription: the room has a member again, or it ends now."""
         if self.end is not None:
             self.end.cancel()
             self.end = None
 
 
 WAITING = 1024
-"""Messages that wait while earlier ones are fetched. The oldest go first: they are fetched, too."""
+"""Messages that wait while earlier ones are read. Beyond it the oldest are dropped: they are read from the log, too."""

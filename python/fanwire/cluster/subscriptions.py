@@ -1,4 +1,4 @@
-"""The rooms that a node hears: from their first member on, until a while after the last. On the loop's thread only."""
+"""The rooms that a node is subscribed to: from the first member on, until some time after the last has left."""
 
 from __future__ import annotations
 
@@ -6,153 +6,158 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from fanwire.backplane.base import Backplane, Unavailable
-from fanwire.cluster.catch_up import Catching
-from fanwire.cluster.faults import Troubles
+from fanwire.cluster.catch_up import CatchUp
+from fanwire.cluster.faults import Faults
 from fanwire.cluster.live_rooms import LiveRooms
-from fanwire.cluster.newest_values import SharedValues
-from fanwire.cluster.presence_sync import Attendance
-from fanwire.cluster.room_logs import Logs
-from fanwire.cluster.subscription import Followed
+from fanwire.cluster.newest_values import NewestValues
+from fanwire.cluster.presence_sync import PresenceSync
+from fanwire.cluster.room_logs import RoomLogs
+from fanwire.cluster.subscription import Subscription
 from fanwire.cluster.tasks import Tasks
 from fanwire.rooms.rules import RoomPolicy
 
-__all__ = ["Following"]
+__all__ = ["Subscriptions"]
 
 
-class Following:
-    """See the module's head.
+class Subscriptions:
+    """Begins and ends subscriptions. On the loop's thread only.
 
     Args:
-        backplane: where logs are followed.
-        logs: of the rooms.
-        live: hears rooms without one.
-        values: fetches the newest values of such rooms.
-        catching: brings what is stored to the engine.
-        attendance: hears who is where.
-        tasks: where beginning to hear goes on.
-        others: returns the other nodes; None while they are not known yet.
-        troubles: is told what goes wrong.
+        backplane: ends following logs.
+        logs: the logs of the rooms.
+        live: hears live rooms.
+        values: fetches the newest values of live rooms.
+        catch_up_task: delivers the messages of logs.
+        presence: hears the members at other nodes.
+        tasks: runs beginning a subscription.
+        others: returns the other nodes; None: they are not known yet.
+        faults: counts and logs what fails.
 
     Attributes:
-        rooms: those that are heard, or are about to be.
+        rooms: the subscriptions, by room. Bounded by the rooms that have members here.
     """
 
     def __init__(
         self,
         backplane: Backplane,
-        logs: Logs,
+        logs: RoomLogs,
         live: LiveRooms,
-        values: SharedValues,
-        catching: Catching,
-        attendance: Attendance,
+        values: NewestValues,
+        catch_up_task: CatchUp,
+        presence: PresenceSync,
         tasks: Tasks,
         others: Callable[[], frozenset[int] | None],
-        troubles: Troubles,
+        faults: Faults,
     ) -> None:
         self._backplane = backplane
         self._logs = logs
         self._live = live
         self._values = values
-        self._catching = catching
-        self._attendance = attendance
+        self._catch_up = catch_up_task
+        self._presence = presence
         self._tasks = tasks
         self._others = others
-        self._troubles = troubles
-        self.rooms: dict[str, Followed] = {}
+        self._faults = faults
+        self.rooms: dict[str, Subscription] = {}
 
     @property
     def live(self) -> list[str]:
-        """Those without a history."""
-        return [room for room, followed in self.rooms.items() if followed.log is None]
+        """The names of the live rooms."""
+        return [room for room, subscription in self.rooms.items() if subscription.log is None]
+
+    def live_since(self, room: str) -> int | None:
+        """Since when a live room is heard here, in milliseconds since 1970; None: it is not heard, or has a log."""
+        subscription = self.rooms.get(room)
+        return None if subscription is None or subscription.log is not None else subscription.since_ms
 
     def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None) -> Awaitable[None] | None:
-        """See `Fabric.prepare`."""
-        followed = self.rooms.get(room)
-        if followed is not None:
-            self._catching.remind(followed)
-        if followed is not None and followed.is_on and not self._catching.is_elsewhere(followed, since):
+        """Subscribes to a room that a client is about to join; see `Node.prepare`. None: it can join at once."""
+        subscription = self.rooms.get(room)
+        if subscription is not None:
+            self._catch_up.remind(subscription)
+        if subscription is not None and subscription.is_on and not self._catch_up.is_elsewhere(subscription, since):
             return None
         return self._prepare(policy, room, since)
 
-    def enter(self, policy: RoomPolicy, room: str) -> Followed:
-        """Somebody is in a room, or about to be."""
-        followed = self.rooms.get(room)
-        if followed is None:
-            followed = self.rooms[room] = Followed(room, self._logs.of(policy) if policy.history > 0 else None)
-            followed.started = self._tasks.spawn(self._begin(followed, policy))
-        followed.refs += 1
-        followed.cancel_end()
-        return followed
+    def enter(self, policy: RoomPolicy, room: str) -> Subscription:
+        """Counts a member, or a client that is joining. The first one begins the subscription."""
+        subscription = self.rooms.get(room)
+        if subscription is None:
+            subscription = self.rooms[room] = Subscription(room, self._logs.of(policy) if policy.history > 0 else None)
+            subscription.started = self._tasks.spawn(self._begin(subscription, policy))
+        subscription.refs += 1
+        subscription.cancel_end()
+        return subscription
 
     def leave(self, room: str) -> None:
-        """Somebody no longer is."""
-        followed = self.rooms.get(room)
-        if followed is not None:
-            self._release(followed)
+        """Counts a member less. The last one ends the subscription `LINGER` seconds later."""
+        subscription = self.rooms.get(room)
+        if subscription is not None:
+            self._release(subscription)
 
     def stop(self) -> None:
-        """Ends it all without a word to the backplane, which is closed, and perhaps opened for another life."""
-        for followed in self.rooms.values():
-            followed.is_over = True
-            followed.cancel_end()
+        """Ends all subscriptions without telling the backplane, which is closed next."""
+        for subscription in self.rooms.values():
+            subscription.is_over = True
+            subscription.cancel_end()
         self.rooms.clear()
 
     async def _prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None) -> None:
-        followed = self.enter(policy, room)
+        subscription = self.enter(policy, room)
         try:
-            assert followed.started is not None  # noqa: S101 - set where it is made
-            await asyncio.shield(followed.started)
-            if since is not None and followed.log is not None and self._catching.is_elsewhere(followed, since):
-                await self._catching.reach(followed, followed.log, since[1])
+            assert subscription.started is not None  # noqa: S101 - `enter` sets it
+            await asyncio.shield(subscription.started)
+            if since is not None and subscription.log is not None and self._catch_up.is_elsewhere(subscription, since):
+                await self._catch_up.reach(subscription, subscription.log, since[1])
         finally:
-            self._release(followed)
+            self._release(subscription)
 
-    def _release(self, followed: Followed) -> None:
-        followed.refs -= 1
-        if followed.refs <= 0 and not followed.is_over:
-            followed.cancel_end()
-            # Whoever comes back soon finds it as it was.
-            followed.end = asyncio.get_running_loop().call_later(LINGER, self._unfollow, followed)
+    def _release(self, subscription: Subscription) -> None:
+        subscription.refs -= 1
+        if subscription.refs <= 0 and not subscription.is_over:
+            subscription.cancel_end()
+            # A client that comes back soon finds the room up to date.
+            subscription.end = asyncio.get_running_loop().call_later(LINGER, self._unfollow, subscription)
 
-    def _unfollow(self, followed: Followed) -> None:
-        if followed.is_over:
+    def _unfollow(self, subscription: Subscription) -> None:
+        if subscription.is_over:
             return
-        followed.is_over = True
-        followed.cancel_end()
-        del self.rooms[followed.room]
-        if followed.catching is not None:
-            followed.catching.cancel()
-        self._attendance.unfollow(followed.room)
-        if followed.log is None:
-            self._live.unhear(followed.room)
+        subscription.is_over = True
+        subscription.cancel_end()
+        del self.rooms[subscription.room]
+        if subscription.catch_up_task is not None:
+            subscription.catch_up_task.cancel()
+        self._presence.unfollow(subscription.room)
+        if subscription.log is None:
+            self._live.unhear(subscription.room)
         else:
-            self._backplane.unfollow(followed.log, followed.room)
+            self._backplane.unfollow(subscription.log, subscription.room)
 
-    async def _begin(self, followed: Followed, policy: RoomPolicy) -> None:
+    async def _begin(self, subscription: Subscription, policy: RoomPolicy) -> None:
         try:
-            if followed.log is None:
-                await self._begin_live(followed, policy)
+            if subscription.log is None:
+                await self._begin_live(subscription, policy)
             else:
-                await self._catching.begin(followed, followed.log, policy.delivery == "latest")
+                await self._catch_up.begin(subscription, subscription.log, policy.delivery == "latest")
             if policy.presence:
-                await self._attendance.follow(followed.room, self._others() != frozenset())
+                await self._presence.follow(subscription.room, self._others() != frozenset())
         except BaseException as error:
             if isinstance(error, Unavailable):
-                self._troubles.note("room", f"{error} (room {followed.room!r})")
-            # The next one tries again.
-            self._unfollow(followed)
+                self._faults.note("room", f"{error} (room {subscription.room!r})")
+            # The next joiner tries again.
+            self._unfollow(subscription)
             raise
 
-    async def _begin_live(self, followed: Followed, policy: RoomPolicy) -> None:
+    async def _begin_live(self, subscription: Subscription, policy: RoomPolicy) -> None:
         try:
-            await self._live.hear(followed.room)
+            await self._live.hear(subscription.room)
         except Unavailable as error:
-            # Members here are served all the same, and others are heard as soon as the backplane is back.
-            self._troubles.note("room", f"{error} (room {followed.room!r})")
-        followed.is_on = True
+            # Members here are served all the same. The backplane begins the subscription when it is back.
+            self._faults.note("room", f"{error} (room {subscription.room!r})")
+        subscription.is_on = True
         if policy.delivery == "latest":
-            await self._values.fetch(followed.room, self._others())
+            await self._values.fetch(subscription.room, self._others())
 
 
 LINGER = 30.0
-"""Seconds for which a room is heard after its last member has left."""
+"""Seconds from the last member's leave to the end of the subscription."""

@@ -1,1 +1,1 @@
-"""What was asked for twice is done once."""
+"""Deduplication: a request that comes twice is done once."""

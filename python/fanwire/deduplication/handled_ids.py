@@ -1,4 +1,4 @@
-"""Ids of messages that were done already, and what was answered. Bounded: the oldest are forgotten first."""
+"""The ids of handled messages, with their answers. Bounded: the oldest are forgotten first."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from fanwire.protocol.table import IDS_REMEMBERED
 
-__all__ = ["Seen"]
+__all__ = ["HandledIds"]
 
 
-class Seen:
-    """What was answered to each id, for each owner.
+class HandledIds:
+    """Remembers the answer to each id, for each owner.
 
     Args:
-        max_ids: of one owner: more than a client has under way.
+        max_ids: ids of one owner: more than a client can have unanswered.
         max_owners: owners that are remembered, the most recent.
-        max_total: ids of all owners: at 217 bytes each, 100 MB. Beyond it the owner who was heard of least recently is
-            forgotten, for whom no attempt is under way any more.
+        max_total: ids of all owners: 100 MB at 217 bytes each. Beyond it the least recently used owner is forgotten,
+            which has no request under way any more.
     """
 
     def __init__(self, max_ids: int = IDS_REMEMBERED, max_owners: int = 10_000, max_total: int = 500_000) -> None:
@@ -29,7 +29,7 @@ class Seen:
         self._owners: OrderedDict[Hashable, OrderedDict[str, Any]] = OrderedDict()
 
     def find(self, owner: Hashable, id: str) -> Any:
-        """What was answered; None if the id is new or was forgotten."""
+        """Returns the answer; None: the id is new, or was forgotten."""
         ids = self._owners.get(owner)
         return None if ids is None else ids.get(id)
 

@@ -1,4 +1,4 @@
-"""Requests that are handled now: one that comes again meanwhile waits for the first. On the loop's thread only."""
+"""Requests whose handlers run: one that comes again waits for the first. On the loop's thread only."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
-__all__ = ["InProgress"]
+__all__ = ["RunningRequests"]
 
 
-class InProgress:
-    """The handlers that run, by what they are called for. Bounded by the connections: each runs one handler at a time.
+class RunningRequests:
+    """The running handlers, by the name of the request. Bounded by the connections: each runs one handler at a time.
 
-    A handler belongs to its connection, and is cancelled some time after that has ended. A second request with the same
-    name, which the client sends over its next connection, gets the answer of the first; or it is handled itself once
-    the first has ended without an answer.
+    A handler belongs to its connection, and is cancelled some time after its end. The client repeats the request, with
+    the same name, over its next connection. It gets the answer of the first handler; if that ends without an answer,
+    the request is handled again.
     """
 
     def __init__(self) -> None:
@@ -24,20 +24,20 @@ class InProgress:
         return len(self._running)
 
     def is_running(self, name: Hashable) -> bool:
-        """Whether a handler runs for this."""
+        """Whether a handler runs for a request."""
         return name in self._running
 
     def first(self, name: Hashable, awaitable: Awaitable[Any]) -> Awaitable[Any]:
-        """What is to be awaited in place of a handler's awaitable. From now on `is_running`, until that has ended, or
-        was thrown away."""
+        """Wraps a handler's awaitable; the caller awaits the result. `is_running` is true until that has ended, or
+        was garbage collected."""
         return self._first(_Claim(self._running, name), awaitable)
 
     async def second(self, name: Hashable, again: Callable[[], Awaitable[Any]]) -> Any:
-        """Waits for the handler that runs for this, and returns or raises what it does.
+        """Waits for the running handler of a request, and returns its result or raises its error.
 
         Args:
-            name: what for.
-            again: handles it; for when the handler was cancelled.
+            name: of the request.
+            again: handles the request, if the running handler is cancelled.
         """
         while (running := self._running.get(name)) is not None:
             await asyncio.wait([running])
@@ -62,7 +62,7 @@ class InProgress:
 
 
 class _Claim:
-    """A place in the table. It is given back even if the coroutine that holds it is never begun."""
+    """An entry of the table. It is removed even if the coroutine that holds it never begins."""
 
     __slots__ = ("_future", "_name", "_running")
 
@@ -72,7 +72,7 @@ class _Claim:
         self._future = running[name] = asyncio.get_running_loop().create_future()
 
     def end(self, outcome: tuple[BaseException | None, Any] | None) -> None:
-        """The handler has ended; None: it was cancelled."""
+        """Removes the entry, with the handler's error and result; None: it was cancelled."""
         if self._future.done():
             return
         del self._running[self._name]

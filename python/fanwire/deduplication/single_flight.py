@@ -1,4 +1,4 @@
-"""Work that is under way, by name: what is asked for again meanwhile is not begun again. On the loop's thread only."""
+"""Work by name, of which one task runs at a time: a second caller shares it. On the loop's thread only."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Dropped", "Once"]
+__all__ = ["Dropped", "SingleFlight"]
 
 T = TypeVar("T")
 
 
-class Once(Generic[T]):
-    """Tasks by name. Each ends on its own account: those who wait for one may be cancelled without an effect on it.
+class SingleFlight(Generic[T]):
+    """Runs one task for each name. A task goes on when its callers are cancelled.
 
-    Bounded by what begins the tasks: each is the work of one message, and each has a deadline of its own.
+    Bounded by the messages that begin tasks: each task belongs to one, and has a deadline of its own.
 
     Args:
-        spawn: runs a coroutine in a task, and keeps it.
+        spawn: runs a coroutine in a task, and owns the task.
     """
 
     def __init__(self, spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Future[Any]]) -> None:
@@ -28,21 +28,21 @@ class Once(Generic[T]):
         return len(self._running)
 
     def find(self, name: Hashable) -> asyncio.Future[T | BaseException] | None:
-        """The task of this name that is under way, for `outcome`; None: there is none."""
+        """The running task of a name, for `outcome`; None: there is none."""
         return self._running.get(name)
 
     def begin(self, name: Hashable, work: Awaitable[T]) -> asyncio.Future[T | BaseException]:
-        """Begins a task; none of this name may be under way. From now on `find` finds it, until it has ended."""
+        """Begins a task, for `outcome`. No task of this name may be running."""
         task = self._running[name] = self._spawn(_returning(work))
-        # However it ends, also before its first step.
+        # A callback, not `finally`: the task may be cancelled before its first step.
         task.add_done_callback(lambda _: self._running.pop(name, None))
         return task
 
     async def outcome(self, task: asyncio.Future[T | BaseException]) -> T:
-        """Waits for a task that `begin` or `find` has returned, and returns or raises what its work did.
+        """Waits for a task of `begin` or `find`, and returns the result of its work or raises its error.
 
         Raises:
-            Dropped: it was cancelled, so nothing is known of its work.
+            Dropped: the task was cancelled, so the outcome of its work is unknown.
         """
         await asyncio.wait([task])
         if task.cancelled():
@@ -54,11 +54,11 @@ class Once(Generic[T]):
 
 
 class Dropped(Exception):
-    """The task that was waited for was cancelled."""
+    """The awaited task was cancelled."""
 
 
 async def _returning(work: Awaitable[T]) -> T | BaseException:
-    # An error belongs to those who wait. When nobody does any more, it is not the loop's business either.
+    # The error is returned, not raised: without a waiting caller asyncio would log it.
     try:
         return await work
     except asyncio.CancelledError:

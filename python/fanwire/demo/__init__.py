@@ -1,1 +1,1 @@
-"""The demo: a page of live rooms, fed with this machine's own readings. Needs `fanwire[demo]`."""
+"""The demo: a page with live rooms of this machine's readings. It needs `fanwire[demo]`."""

@@ -1,4 +1,4 @@
-"""The demo's server: the page, its rooms, and what feeds them."""
+"""The demo's server: the page, its rooms, and the task that publishes to them."""
 
 from __future__ import annotations
 
@@ -36,15 +36,18 @@ ROOMS = (
 
 
 class Demo:
-    """A server with a page at `/`, and one task that feeds its rooms. All rooms are of latest values.
+    """A server with a page at `/`, and a task that publishes to its rooms, which are of latest values.
+
+    Args:
+        port: the port; 0: any free one.
 
     Attributes:
-        server: to be run by whoever made the demo.
+        server: has to be run by the caller.
     """
 
     def __init__(self, port: int) -> None:
         app = Starlette(routes=[Route("/", self._page)])
-        # Mounted nowhere: the page's sockets are at /rooms/NAME.
+        # No mount: the page's WebSockets are at /rooms/NAME.
         self.server = Server("127.0.0.1", port, authenticate=self._room_of, app=app, mount="")
         self._html = files("fanwire.demo").joinpath("page.html").read_bytes()
         self._feeding: asyncio.Task[None] | None = None
@@ -54,21 +57,21 @@ class Demo:
 
     @property
     def page(self) -> str:
-        """Where the page is, once the server listens."""
+        """The URL of the page, when the server listens."""
         return f"http://127.0.0.1:{self.server.port}/"
 
     def begin(self) -> None:
-        """Begins to feed the rooms; it ends with the server."""
+        """Begins to publish; the task ends with the server."""
         self._feeding = asyncio.ensure_future(self._feed())
         self._feeding.add_done_callback(_tell)
 
-    # What comes in.
+    # Requests.
 
     async def _page(self, request: HttpRequest) -> HTMLResponse:
         return HTMLResponse(self._html, headers=HEADERS)
 
     def _room_of(self, request: Request) -> Anonymous:
-        # Any page of the web may open a socket to 127.0.0.1 in its visitor's browser; none but ours gets readings.
+        # Any website may open a WebSocket to 127.0.0.1 in a visitor's browser. Only the demo's page gets readings.
         ours = {f"http://{host}:{self.server.port}" for host in ("127.0.0.1", "localhost")}
         if request.headers.get("Origin", self.page.rstrip("/")) not in ours:
             raise Refused(403, "another site's page")
@@ -80,7 +83,7 @@ class Demo:
     def _subscribe(self, conn: Connection) -> None:
         conn.join(conn.request.path.removeprefix("/rooms/"))
 
-    # What goes out.
+    # Publishing.
 
     async def _feed(self) -> None:
         loop = asyncio.get_running_loop()
@@ -97,27 +100,27 @@ class Demo:
             except Closed:
                 return
             tick += 1
-            # Ticks that were missed, on a laptop that slept, are not made up for.
+            # Missed ticks, as of a laptop that slept, are not repeated.
             due = max(due + 1 / RATE, loop.time())
             await asyncio.sleep(due - loop.time())
 
     def _publish(self, room: str, key: str, data: dict[str, Any]) -> None:
         try:
-            # The page measures latency against this: same machine, same clock.
+            # The page measures latency with it: it has the same clock.
             self.server.publish(room, {"t": time.time() * 1e3, **data}, key=key)
         except Overloaded as error:
             logger.warning("a reading of %s is left out: %s", room, error)
 
 
 class Statistics:
-    """The engine's counts, with what they grew by per second."""
+    """The engine's counts, with their rates per second."""
 
     def __init__(self) -> None:
         self._counts = Window(STATS_WINDOW)
         self._latency = Window(STATS_WINDOW)
 
     def of(self, now: float, stats: dict[str, Any]) -> dict[str, Any]:
-        """What the page shows of the engine's statistics."""
+        """The part of the engine's statistics that the page shows, at a time in seconds."""
         counted = {name: float(stats[name]) for name in ("published", "delivered", "bytes", "writes")}
         _, latency = self._latency.add(now, {str(below): float(count) for below, count in stats["latency_us"]})
         buckets = [(int(below), count) for below, count in latency.items()]
@@ -130,7 +133,7 @@ class Statistics:
 
 
 def quantile(buckets: list[tuple[int, float]], share: float) -> int | None:
-    """The upper bound of the bucket in which the share of all counts is reached; None without counts."""
+    """The upper bound of the bucket that reaches the share of all counts; None: there are no counts."""
     rest = share * sum(count for _, count in buckets)
     if rest <= 0:
         return None
@@ -150,13 +153,13 @@ RATE = 20
 """Readings a second."""
 
 STATS_RATE = 2
-"""The same of the engine's own."""
+"""Readings of the engine a second."""
 
 STATS_WINDOW = 4
-"""Samples that the engine's rates are taken over: two seconds."""
+"""Samples over which the engine's rates are taken: two seconds."""
 
 KEYS_MAX = 4096
-"""Keys of a room: more cores than any machine has."""
+"""The most keys of a room: no machine has as many cores."""
 
 SHOWN = (
     "connections",
@@ -175,7 +178,7 @@ SHOWN = (
 
 HEADERS = {
     "Cache-Control": "no-store",
-    # Nothing from anywhere else. Not every browser takes 'self' for ws.
+    # Nothing from other origins. Not every browser accepts 'self' for ws.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self' ws://127.0.0.1:* ws://localhost:*; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",

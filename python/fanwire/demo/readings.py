@@ -1,4 +1,4 @@
-"""What this machine tells of itself. The only import of psutil."""
+"""Readings of this machine. The only import of psutil."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Reading(NamedTuple):
 
 
 class Window:
-    """Growing counts, of which the growth over the last few samples is wanted.
+    """The growth of counts over the last samples.
 
-    The kernel counts processor time in hundredths of a second: from one sample to the next, 50 ms later, a core was
-    busy 0, 20, 40... percent. Over ten of them the steps are 2 percent.
+    The kernel counts processor time in hundredths of a second: between two samples, 50 ms apart, a core was busy 0, 20,
+    40... percent. Over ten samples the steps are 2 percent.
     """
 
     def __init__(self, samples: int) -> None:
@@ -43,7 +43,7 @@ class Window:
 
 
 class Readings:
-    """Takes samples of this machine. What a system does not tell, some containers' disks for one, is left out."""
+    """Takes samples of this machine. Those that a system does not have, such as disks of containers, are left out."""
 
     def __init__(self) -> None:
         self._cpu = Window(SMOOTH)
@@ -51,7 +51,7 @@ class Readings:
         self._disk = Window(SMOOTH)
 
     def sample(self) -> Iterator[Reading]:
-        """What there is to tell now."""
+        """Yields the readings of now."""
         now = time.monotonic()
         yield from self._cores(now)
         memory = psutil.virtual_memory()
@@ -68,7 +68,7 @@ class Readings:
     def _cores(self, now: float) -> Iterator[Reading]:
         counts: dict[str, float] = {}
         for core, times in enumerate(psutil.cpu_times(percpu=True)):
-            # A guest's time is counted as the user's already.
+            # The time of guests is part of the user's time already.
             total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
             counts[f"{core} all"] = total
             counts[f"{core} idle"] = times.idle + getattr(times, "iowait", 0.0)
@@ -109,4 +109,4 @@ class Readings:
 
 
 SMOOTH = 10
-"""Samples that a rate is taken over: half a second."""
+"""Samples over which a rate is taken: half a second."""

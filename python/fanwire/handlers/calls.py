@@ -1,9 +1,9 @@
-"""Calls of the application's functions: whatever they raise stays an error of theirs, and they are known by name.
+"""Calls of the application's functions: their errors do not stop the server, and logs have their names.
 
-An application may raise anything, `BaseException` included: a `CancelledError` of a task that it has asked for its
-result, a `SystemExit`, a panic of an extension module. None of that may stop a task or a queue of the server. So each
-awaitable of the application runs in a task of its own. That tells its `CancelledError` from a cancellation by the
-server on every version of Python: the server cancels tasks here only by `Call.cancel`.
+An application may raise any `BaseException`: a `CancelledError` of a task whose result it has awaited, a `SystemExit`,
+a panic of an extension module. None of these may stop a task or a queue of the server. So each awaitable of the
+application runs in a task of its own. That also tells its own `CancelledError` from a cancellation by the
+server on every version of Python: the server cancels tasks here only by `ApplicationCall.cancel`.
 """
 
 from __future__ import annotations
@@ -16,25 +16,32 @@ from typing import Any, TypeVar
 
 from fanwire.observability.health import Health
 
-__all__ = ["ApplicationError", "Call", "Calls", "TooSlow", "as_exception", "name_of", "names_within"]
+__all__ = [
+    "ApplicationCall",
+    "ApplicationCalls",
+    "ApplicationError",
+    "TooSlow",
+    "as_exception",
+    "name_of",
+    "names_within",
+]
 
 T = TypeVar("T")
 
 STUBBORN = 0.1
-"""Seconds that is waited for what was cancelled because it took too long. Who waits for an answer gets one."""
+"""Seconds to wait for a call that was cancelled because it took too long. Then its caller is answered all the same."""
 
 
 DEPTH = 10
-"""Coroutines of a task that are named."""
+"""The most coroutines of a task that are named."""
 
 
 class ApplicationError(Exception):
-    """A function of the application has raised what is no `Exception`, such as `SystemExit` or `CancelledError`. What
-    it has raised is the `__cause__`.
+    """A function of the application has raised a `BaseException` that is no `Exception`, which is the `__cause__`.
 
     Args:
         name: the qualified name of the function.
-        error: what it has raised.
+        error: what it has raised, such as `SystemExit` or `CancelledError`.
     """
 
     def __init__(self, name: str, error: BaseException) -> None:
@@ -42,19 +49,20 @@ class ApplicationError(Exception):
 
 
 class TooSlow(asyncio.TimeoutError):
-    """The server has not waited any longer. A `TimeoutError` that a function of the application raises by itself, of a
-    database say, is another matter."""
+    """The application took longer than the server waits. It differs from a `TimeoutError` that the application raises,
+    for example of its database."""
 
 
-class Call:
-    """An awaitable of the application, while it runs.
+class ApplicationCall:
+    """A running awaitable of the application.
 
     Attributes:
-        name: the qualified name of the function that it is from.
+        name: the qualified name of the function that has returned it.
         about: the connection or the request that it was called for.
         is_cancelled: whether the server has cancelled it.
         result: what it has returned.
-        error: what it has raised; a `CancelledError` also when the server has cancelled it.
+        error: what it has raised; also the `CancelledError` of a cancellation by the server.
+        task: runs it.
     """
 
     __slots__ = ("_awaitable", "about", "error", "is_cancelled", "name", "result", "task")
@@ -70,7 +78,7 @@ class Call:
         self.error: BaseException | None = None
 
     def cancel(self) -> None:
-        """Asks it to end. It may take its time, or refuse."""
+        """Cancels its task. The application may end late, or never."""
         if not self.task.done():
             self.is_cancelled = True
             self.task.cancel()
@@ -81,12 +89,12 @@ class Call:
         assert awaitable is not None  # noqa: S101 - set in __init__
         try:
             self.result = await awaitable
-        except BaseException as error:  # noqa: BLE001 - see the module's docstring
-            # Not raised again: the loop itself would end on a SystemExit of a task.
+        except BaseException as error:  # noqa: BLE001 - an application may raise anything
+            # Not raised again: a SystemExit of a task would end the loop.
             self.error = error
 
     def ended(self) -> None:
-        """Tidies up; called once the task is done."""
+        """Closes what has not run; called when the task is done."""
         awaitable, self._awaitable = self._awaitable, None
         if self.task.cancelled():
             # It had not begun yet.
@@ -98,35 +106,35 @@ class Call:
         return f"handler {self.name} of {self.about!r}"
 
 
-class Calls:
-    """The awaitables of the application that run.
+class ApplicationCalls:
+    """Runs awaitables of the application, each in a task of its own.
 
     Args:
-        health: logs those that do not end.
+        health: logs calls that do not end; None: a new one.
     """
 
     def __init__(self, health: Health | None = None) -> None:
         self._health = health or Health()
-        self._running: set[Call] = set()
+        self._running: set[ApplicationCall] = set()
 
     def start(
         self,
         awaitable: Awaitable[Any],
         name: str,
         about: object,
-        done: Callable[[Call], object],
+        done: Callable[[ApplicationCall], object],
         context: Context | None = None,
-    ) -> Call:
+    ) -> ApplicationCall:
         """Runs an awaitable in a task.
 
         Args:
             awaitable: of the application.
             name: the qualified name of the function that has returned it.
-            about: what it was called for.
-            done: is called with the `Call` when it has ended, in whatever way.
-            context: what it runs in; None: a copy of the current one.
+            about: the connection or the request that it was called for.
+            done: is called with the `ApplicationCall` when it has ended, also by an error or a cancellation.
+            context: the context that it runs in; None: a copy of the current one.
         """
-        call = Call(awaitable, name, about)
+        call = ApplicationCall(awaitable, name, about)
         create_task = asyncio.get_running_loop().create_task
         # Python 3.10 has no argument for the context.
         call.task = create_task(call.run()) if context is None else context.run(create_task, call.run())
@@ -141,13 +149,19 @@ class Calls:
         return call
 
     async def wait(self, awaitable: Awaitable[T], name: str, about: object, timeout: float | None = None) -> T:
-        """Awaits an awaitable of the application. When this gives up on it, because of the timeout or because it is
-        cancelled itself, the awaitable is cancelled, and hardly waited for.
+        """Awaits an awaitable of the application, and returns its result. After the timeout, or if this is cancelled,
+        the awaitable is cancelled; a call that does not end is given up after 0.1 s.
+
+        Args:
+            awaitable: of the application.
+            name: the qualified name of the function that has returned it.
+            about: the connection or the request that it was called for.
+            timeout: seconds; None: no limit.
 
         Raises:
-            TooSlow: it took longer than `timeout` seconds.
-            ApplicationError: it has raised what is no `Exception`.
-            Exception: whatever else it has raised.
+            TooSlow: it took longer than `timeout`.
+            ApplicationError: it has raised a `BaseException` that is no `Exception`.
+            Exception: any other error of the application.
         """
         call = self.start(awaitable, name, about, lambda call: None)
         try:
@@ -162,36 +176,36 @@ class Calls:
             call.cancel()
         error, call.error = call.error, None
         if error is not None:
-            # The server itself has cancelled it, because it stops.
+            # A CancelledError of a cancelled call goes on as it is: the server stops.
             raise error if call.is_cancelled else as_exception(error, name)
         result: T = call.result
         return result
 
     def cancel(self) -> None:
-        """Asks all that run to end."""
+        """Cancels all running calls."""
         for call in list(self._running):
             call.cancel()
 
-    def give_up(self, call: Call) -> None:
-        """Logs that a call does not end although it was cancelled, and forgets it."""
+    def give_up(self, call: ApplicationCall) -> None:
+        """Forgets a call that does not end although it was cancelled, and logs that."""
         self._running.discard(call)
         call.task.set_name(repr(call))
         self._health.warning("%r does not end, although it was cancelled; the server goes on without it", call)
 
     def give_up_all(self) -> None:
-        """The same for all that run."""
+        """Cancels all running calls, and forgets them."""
         for call in list(self._running):
             call.cancel()
             self.give_up(call)
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
-        """The tasks of those that run."""
+        """The tasks of all running calls."""
         return {call.task for call in self._running}
 
 
 def as_exception(error: BaseException, name: str) -> Exception:
-    """The error itself if a coroutine can raise it and a future can carry it; otherwise an `ApplicationError`."""
+    """Returns the error if a coroutine can raise it and a future can hold it, otherwise an `ApplicationError` of it."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     wrapped = ApplicationError(name, error)
@@ -200,7 +214,7 @@ def as_exception(error: BaseException, name: str) -> Exception:
 
 
 def names_within(task: asyncio.Future[Any]) -> list[str]:
-    """The names of the coroutines that a task runs, each awaiting the next."""
+    """The names of the coroutines of a task, each of which awaits the next; 10 at most."""
     names: list[str] = []
     coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
     while iscoroutine(coroutine) and len(names) < DEPTH:
@@ -210,7 +224,7 @@ def names_within(task: asyncio.Future[Any]) -> list[str]:
 
 
 def name_of(function: object) -> str:
-    """The qualified name of a function, or of that of a coroutine, for the log and for metrics."""
+    """The qualified name of a function, or of the function of a coroutine, for logs and metrics."""
     if iscoroutine(function):
         frame = function.cr_frame
         return f"{frame.f_globals.get('__name__')}.{function.__qualname__}" if frame else function.__qualname__

@@ -1,4 +1,4 @@
-"""Which message the code that runs now belongs to: tasks and threads that a handler starts inherit it."""
+"""The message whose handler runs now. Tasks and threads that a handler starts inherit it (`contextvars`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RUNNING: ContextVar[tuple[object, str | None] | None] = ContextVar("fanwire_mes
 
 @contextmanager
 def running(connection: object, message_id: str | None) -> Iterator[None]:
-    """The code within, and the tasks that it makes, handle a message of a connection."""
+    """Marks the code inside, and the tasks that it starts, as handling a message of a connection."""
     token = _RUNNING.set((connection, message_id))
     try:
         yield
@@ -22,6 +22,6 @@ def running(connection: object, message_id: str | None) -> Iterator[None]:
 
 
 def id_of_running(connection: object) -> str | None:
-    """The id of the connection's message that is handled here; None: there is no such message, or it has no id."""
+    """The id of the connection's message that is being handled; None: there is none, or it has no id."""
     message = _RUNNING.get()
     return message[1] if message is not None and message[0] is connection else None

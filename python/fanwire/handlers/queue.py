@@ -1,4 +1,4 @@
-"""Runs the handlers of one connection one after the other, whether they are functions or coroutines."""
+"""The queue of handler calls of one connection. Functions and coroutines run one after the other, in order."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from contextvars import Context
 from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol
 
-from fanwire.handlers.calls import Call, Calls, name_of
-from fanwire.observability.limits import Held
+from fanwire.handlers.calls import ApplicationCall, ApplicationCalls, name_of
+from fanwire.observability.limits import HeldBytes
 
-__all__ = ["Inbox", "Owner", "Pending"]
+__all__ = ["HandlerQueue", "Pending", "QueueOwner"]
 
 STUBBORN = 1.0
-"""Seconds that a handler has to end after it was cancelled. Then the connection's other handlers go on without it."""
+"""Seconds for a cancelled handler to end. Then it is given up, and the connection's next handlers run."""
 
 
-class Owner(Protocol):
-    """Whose handlers an inbox runs.
+class QueueOwner(Protocol):
+    """The source of the calls of a queue, such as a link.
 
     Attributes:
-        connection: for the log.
+        connection: the connection, for the log.
     """
 
     connection: Any
 
     def pause_reading(self) -> None:
-        """Stops the source; what it has read already may still come."""
+        """Stops reading. What was read already may still come."""
 
     def resume_reading(self) -> None:
-        """Lets the source go on."""
+        """Reads again."""
 
     def handler_failed(self, error: BaseException, name: str) -> None:
-        """Takes what the handler of that name has raised; the calls behind it still run."""
+        """Takes an error of the handler of that name. The next calls still run."""
 
     def handlers_ended(self) -> None:
-        """All calls of a connection that has ended are done."""
+        """Is called when the connection has ended and all its calls are done."""
 
 
 class Pending(NamedTuple):
-    """What a call returns that has to be awaited, when its outcome matters.
+    """The result of a call that has to be awaited, and whose outcome is needed.
 
     Attributes:
-        awaitable: what is awaited.
-        answer: is called with the result, or with None and what was raised; not after a cancellation by the server.
+        awaitable: is awaited in a task.
+        answer: is called with the result and None, or with None and the error; not after a cancellation by the server.
         name: the handler's qualified name.
-        context: what it runs in; None: a copy of the current one.
+        context: the context that it runs in; None: a copy of the current one.
     """
 
     awaitable: Awaitable[Any]
@@ -56,25 +56,25 @@ class Pending(NamedTuple):
     context: Context | None = None
 
 
-class Inbox:
+class HandlerQueue:
     """A queue of calls. While nothing waits, a plain function runs at once, without a task.
 
-    A call that returns an awaitable is awaited in a task, and what comes meanwhile waits its turn. When more waits than
-    the limits allow the owner is paused, and resumed at half. Whatever a call raises, the calls behind it run, in
-    order.
+    A call that returns an awaitable is awaited in a task; later calls wait. Beyond the limits the owner is paused, and
+    resumed at half of them. An error of a call does not stop the next ones.
 
-    When the connection has ended (`end`), the calls that wait may still run for a while. Then the running one is
-    cancelled and the others are dropped, except those that were put with `stays`.
+    After the end of the connection (`end`) the waiting calls may run for some time. Then the running call is cancelled
+    and the others are dropped, except those that were put with `stays`.
 
     Args:
-        owner: see `Owner`.
-        max_calls: calls that may wait.
-        max_bytes: their bytes, as given to `put`.
-        held: where the bytes of all inboxes are counted.
-        calls: runs what has to be awaited.
+        owner: is paused and resumed, and takes errors.
+        max_calls: the most calls that may wait.
+        max_bytes: the most bytes that waiting calls may hold, as given to `put`.
+        held: counts the bytes of all queues of the server.
+        calls: runs awaitables; None: a new one.
 
     Attributes:
-        is_running: whether something is being awaited, so that calls have to wait.
+        is_running: whether a call is being awaited, so that others have to wait.
+        is_ended: whether the connection has ended.
     """
 
     __slots__ = (
@@ -82,75 +82,83 @@ class Inbox:
         "_running", "_tasks", "_timer", "is_ended", "is_running",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, *, max_calls: int, max_bytes: int, held: Held, calls: Calls | None = None) -> None:
+    def __init__(
+        self,
+        owner: QueueOwner,
+        *,
+        max_calls: int,
+        max_bytes: int,
+        held: HeldBytes,
+        calls: ApplicationCalls | None = None,
+    ) -> None:
         self._owner = owner
-        self._tasks = calls or Calls()
+        self._tasks = calls or ApplicationCalls()
         self._held = held
         self._max_calls = max_calls
         self._max_bytes = max_bytes
-        # Made when first needed: an empty deque is 600 bytes, for every connection.
-        self._calls: deque[_Waiting] | None = None
+        # None until it is needed: an empty deque has 600 bytes, for each connection.
+        self._calls: deque[_QueuedCall] | None = None
         self._bytes = 0
         self._is_paused = False
-        self._running: Call | None = None
-        # Whether the running call is one that its connection's end does not cancel.
+        self._running: ApplicationCall | None = None
+        # Whether the running call goes on after the end of its connection.
         self._is_staying = False
-        # After the end of the connection: until the running call is cancelled, then until it is given up.
+        # After the end of the connection: first to cancel the running call, then to give it up.
         self._timer: asyncio.TimerHandle | None = None
         self._is_cut = False
         self.is_ended = False
         self.is_running = False
 
-    def move(self, owner: Owner) -> None:
-        """Gives the calls that wait to another owner: a client that was away has another transport now."""
+    def move(self, owner: QueueOwner) -> None:
+        """Gives the queue to another owner: the client has reconnected, with another transport."""
         self._owner = owner
         if self._is_paused:
             owner.pause_reading()
 
     def put(self, call: Callable[..., Any], *args: Any, size: int = 0, of: object = None, stays: bool = False) -> None:
-        """Runs the call, now or after those that wait.
+        """Makes a call, now or after those that wait.
 
         Args:
-            call: a function, or a coroutine function. It may return a `Pending`.
+            call: a function or a coroutine function. It may return a `Pending`.
             args: its arguments.
-            size: the bytes that it keeps in memory.
-            of: the application's handler, if the call only wraps it.
-            stays: the call is made, and not cancelled, although the connection has ended.
+            size: the bytes that it holds while it waits.
+            of: the application's handler that the call wraps, for the log; None: the call itself.
+            stays: whether the call is made, and not cancelled, after the end of the connection.
         """
         if self.is_ended and not stays:
             return
         if self.is_running:
-            self._queue(_Waiting(call, args, size, of, stays))
+            self._queue(_QueuedCall(call, args, size, of, stays))
         else:
             self._run(call, args, of, stays)
 
     def wait_for(self, pending: Awaitable[Any], of: object) -> None:
-        """Awaits what a handler has returned that was called outside; nothing may be running."""
+        """Awaits the result of a handler that was called outside of the queue. No call may be running."""
         self._await(Pending(pending, _ignore, name_of(of)))
 
-    def end(self, owner: Owner, grace: float) -> None:
-        """The connection has ended. Calls that wait have some time left. When all are done `owner` is told.
+    def end(self, owner: QueueOwner, grace: float) -> None:
+        """Ends the queue with its connection. When all calls are done, `owner.handlers_ended` is called.
 
         Args:
-            owner: of what is left.
-            grace: the time, in seconds.
+            owner: takes over from the link.
+            grace: seconds for the waiting and running calls.
         """
         self.is_ended = True
         self._owner = owner
         if self.is_running:
             self._timer = asyncio.get_running_loop().call_later(grace, self.hurry)
         else:
-            self._owner = NOBODY
+            self._owner = NO_OWNER
             owner.handlers_ended()
 
     def close(self) -> None:
-        """The same where nothing is running: all is done."""
+        """Ends a queue in which nothing runs or waits. The owner is not told."""
         self.is_ended = True
-        # The owner holds this.
-        self._owner = NOBODY
+        # Breaks the reference cycle with the owner.
+        self._owner = NO_OWNER
 
     def hurry(self, patience: float = STUBBORN) -> None:
-        """Ends the time that is left after the end of the connection. What is cancelled has `patience` seconds."""
+        """Ends the grace: drops the waiting calls and cancels the running one, which has `patience` seconds to end."""
         self._stop_timer()
         waiting, self._calls = self._calls, None
         for item in waiting or ():
@@ -161,13 +169,11 @@ class Inbox:
             self._cancel(patience)
 
     def cut(self) -> None:
-        """The server stops, and does not wait any longer: cancels what runs, whatever it is."""
+        """Cancels all calls, also those with `stays`: the server stops and does not wait any longer."""
         self._is_cut = True
         self.hurry()
         if self._running is not None:
             self._cancel(STUBBORN / 4)
-
-    # Inside.
 
     def _cancel(self, patience: float) -> None:
         assert self._running is not None  # noqa: S101 - the callers have looked
@@ -175,7 +181,7 @@ class Inbox:
         self._stop_timer()
         self._timer = asyncio.get_running_loop().call_later(patience, self._give_up, self._running)
 
-    def _queue(self, waiting: _Waiting) -> None:
+    def _queue(self, waiting: _QueuedCall) -> None:
         if self._calls is None:
             self._calls = deque()
         self._calls.append(waiting)
@@ -186,12 +192,12 @@ class Inbox:
             self._is_paused = True
             self._owner.pause_reading()
 
-    def _release(self, waiting: _Waiting) -> None:
+    def _release(self, waiting: _QueuedCall) -> None:
         self._bytes -= waiting.size
         self._held.bytes -= waiting.size
 
     def _run(self, call: Callable[..., Any], args: tuple[Any, ...], of: object, stays: bool) -> bool:
-        """Makes a call; whether it has to be awaited."""
+        """Makes a call. Returns whether it has to be awaited."""
         try:
             result = call(*args)
             if result is None:
@@ -216,7 +222,7 @@ class Inbox:
         if self._is_cut:
             self._timer = asyncio.get_running_loop().call_later(STUBBORN / 4, self.cut)
 
-    def _done(self, call: Call, pending: Pending) -> None:
+    def _done(self, call: ApplicationCall, pending: Pending) -> None:
         if call is not self._running:
             # It was given up.
             return
@@ -231,12 +237,12 @@ class Inbox:
                 self._owner.handler_failed(error, call.name)
             else:
                 pending.answer(call.result, error)
-        except BaseException as failure:  # noqa: BLE001 - the calls behind it have to run
+        except BaseException as failure:  # noqa: BLE001 - the next calls have to run
             self._owner.handler_failed(failure, call.name)
         self._go_on()
 
     def _go_on(self) -> None:
-        """Makes the next call. Plain functions behind an asynchronous one must not keep the loop from others."""
+        """Makes the next call. One plain function for each turn of the loop, so that other connections are served."""
         if not self._calls:
             self.is_running = False
             if self.is_ended:
@@ -249,8 +255,8 @@ class Inbox:
         if not self._run(waiting.call, waiting.args, waiting.of, waiting.stays):
             asyncio.get_running_loop().call_soon(self._go_on)
 
-    def _give_up(self, call: Call) -> None:
-        """A call was cancelled, and does not end."""
+    def _give_up(self, call: ApplicationCall) -> None:
+        """Goes on without a cancelled call that does not end."""
         if call is self._running:
             self._running = self._timer = None
             self._tasks.give_up(call)
@@ -259,7 +265,7 @@ class Inbox:
     def _resume_at_half(self) -> None:
         if not self._is_paused or len(self._calls or ()) * 2 > self._max_calls or self._bytes * 2 > self._max_bytes:
             return
-        # While others hold too much, one that holds nothing may still go on.
+        # While all queues together hold too much, a queue that holds nothing may still go on.
         if not self._held.is_full or not self._calls:
             self._is_paused = False
             self._owner.resume_reading()
@@ -270,7 +276,7 @@ class Inbox:
             self._timer = None
 
 
-class _Waiting(NamedTuple):
+class _QueuedCall(NamedTuple):
     call: Callable[..., Any]
     args: tuple[Any, ...]
     size: int
@@ -278,26 +284,26 @@ class _Waiting(NamedTuple):
     stays: bool
 
 
-class _Nobody(Owner):
-    """Owns what has ended."""
+class _NoOwner(QueueOwner):
+    """The owner of a queue that has ended."""
 
     connection = None
 
     def pause_reading(self) -> None:
-        """Nothing is read."""
+        """Does nothing."""
 
     def resume_reading(self) -> None:
-        """Nor will it be."""
+        """Does nothing."""
 
     def handler_failed(self, error: BaseException, name: str) -> None:
-        """Nothing runs."""
+        """Does nothing."""
 
     def handlers_ended(self) -> None:
-        """They have."""
+        """Does nothing."""
 
 
-NOBODY = _Nobody()
+NO_OWNER = _NoOwner()
 
 
 def _ignore(result: Any, error: BaseException | None) -> None:
-    """Nobody waits for the outcome."""
+    """The `answer` of calls whose outcome is not needed."""

@@ -1,5 +1,4 @@
-"""Work that may wait a moment, done in slices: when thousands of clients come or go at once, the loop still serves the
-others in between."""
+"""Work that may wait, done in slices of 2 ms, so that thousands of clients may come or go while others are served."""
 
 from __future__ import annotations
 
@@ -12,21 +11,20 @@ from typing import Any, TypeVar
 from fanwire.handlers.calls import as_exception, name_of
 from fanwire.observability.health import Health
 
-__all__ = ["Turns"]
+__all__ = ["TimeSlices"]
 
 T = TypeVar("T")
 
 
-class Turns:
-    """A queue of calls, of which each turn of the loop makes as many as fit its slice, at least one.
+class TimeSlices:
+    """A queue of calls. Each turn of the loop makes as many as fit into a slice, at least one.
 
-    Bounded by what puts calls in: each connection has a few here: for its beginning and its end, its
-    messages that were put off, and what one of them asks for.
+    Bounded by its users: each connection has a few calls here, for its beginning, its end and its messages.
 
     Args:
-        loop: whose turns they are.
-        clock: seconds, never going back.
-        health: told of calls that fail; the calls behind them are made all the same.
+        loop: runs the slices.
+        clock: returns seconds that never go back.
+        health: counts and logs calls that fail, after which the next ones are made; None: a new one.
     """
 
     def __init__(
@@ -38,22 +36,23 @@ class Turns:
         self._loop = loop
         self._health = health or Health()
         self._clock = clock
-        # When a call was last made, or put while none waited.
+        # When the last call was made, or the first one was put into the empty queue.
         self._progress = 0.0
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
 
     def put(self, call: Callable[..., object], *args: Any) -> None:
-        """Makes the call soon, after those that wait."""
+        """Makes a call soon, after those that wait."""
         if not self._calls:
             self._progress = self._clock()
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._run_slice)
         self._calls.append((call, args))
 
     async def result(self, call: Callable[..., T], *args: Any) -> T:
-        """Makes the call in its turn, and returns or raises what it does. Who is cancelled before takes it back.
+        """Makes a call after those that wait, and returns its result. If this is cancelled before, it is not made.
 
         Raises:
-            ApplicationError: the call has raised what is no `Exception`.
+            ApplicationError: the call has raised a `BaseException` that is no `Exception`.
+            Exception: any other error of the call.
         """
         done: asyncio.Future[T] = self._loop.create_future()
 
@@ -62,14 +61,14 @@ class Turns:
                 return
             try:
                 done.set_result(call(*args))
-            except BaseException as error:  # noqa: BLE001 - who waits for it has it
+            except BaseException as error:  # noqa: BLE001 - raised again by `await done`
                 done.set_exception(as_exception(error, name_of(call)))
 
         self.put(run)
         return await done
 
     def finish(self) -> None:
-        """Makes all calls that wait."""
+        """Makes all waiting calls now."""
         while self._calls:
             self._next()
 
@@ -78,15 +77,15 @@ class Turns:
 
     @property
     def is_well(self) -> bool:
-        """Whether no call waits, or one was made lately."""
+        """Whether no call waits, or the last one was made less than 10 s ago."""
         return not self._calls or self._clock() - self._progress < STUCK
 
-    def _turn(self) -> None:
+    def _run_slice(self) -> None:
         end = self._clock() + SLICE
         while self._calls:
             self._next()
             if self._calls and self._clock() >= end:
-                self._loop.call_soon(self._turn)
+                self._loop.call_soon(self._run_slice)
                 return
 
     def _next(self) -> None:
@@ -99,7 +98,7 @@ class Turns:
 
 
 STUCK = 10.0
-"""Seconds without a call, while some wait, after which the queue counts as dead: a turn of the loop is far shorter."""
+"""Seconds without a call, while some wait, after which the queue is unhealthy: a turn of the loop is far shorter."""
 
 SLICE = 0.002
-"""Seconds of a turn: some hundred ends of sessions, and little beside the 50 ms in which a person notices nothing."""
+"""Seconds of a slice: enough to end some hundred sessions, and far below the 50 ms that a person notices."""

@@ -1,1 +1,1 @@
-"""The way in: from the engine's word that a client has come to its connection, its refusal, or HTTP."""
+"""The handshake: from a request that the engine has read to a connection, a refusal, or plain HTTP."""

@@ -1,13 +1,12 @@
-"""What happens to a client from its request to its connection.
+"""The steps of a handshake, from a client's request to its connection.
 
-The engine has accepted its socket, read its request, and let it pass the limits and the rules of the port. Then
+The engine has accepted the socket, read the request, and checked the limits and rules of the port. Then
 
-1. `authenticate` says who asks;
-2. the session that the client wants to go on with is found, or there is none;
-3. the client is accepted and has a connection, or it is refused with a status.
+1. `authenticate` returns the client's identity;
+2. the session that the client wants to resume is looked up;
+3. the client is accepted and gets a connection, or it is refused with a status.
 
-A step that has nothing to wait for costs no task. The steps know nothing of WebSockets: only the last one calls
-`opening.py`, which does.
+A step that does not have to wait costs no task. Only the last step knows WebSockets: it calls `opening.py`.
 """
 
 from __future__ import annotations
@@ -28,57 +27,57 @@ from fanwire.identity.authentication import Authentication
 from fanwire.identity.identity import subject_of
 from fanwire.identity.request import Request
 from fanwire.protocol.envelopes import SUBPROTOCOLS
-from fanwire.runtime.registry import Hub
+from fanwire.runtime.host import Host
 from fanwire.sessions.resumption import Claim
 
 __all__ = ["Handshakes"]
 
 Rest = Coroutine[Any, Any, None] | None
-"""The steps that are left where one has to be waited for; None: all are done."""
+"""The remaining steps, if one of them has to wait; None: all are done."""
 
 
 class Handshakes:
     """Takes requests for connections through the steps. On the loop's thread only.
 
     Args:
-        hub: where connections go.
-        authentication: says who asks.
-        tls: the newcomers for whom the loop speaks TLS.
+        host: gets the connections.
+        authentication: decides who a client is.
+        tls: new clients whose TLS is in the event loop.
     """
 
-    def __init__(self, hub: Hub, authentication: Authentication, tls: Tls) -> None:
-        self._hub = hub
-        self._engine = hub.engine
+    def __init__(self, host: Host, authentication: Authentication, tls: Tls) -> None:
+        self._host = host
+        self._engine = host.engine
         self._authentication = authentication
         self._tls = tls
-        # The requests that have to wait for the application, by their ids.
+        # The requests that wait for the application, by the engine's ids.
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._is_closed = False
 
     def begin(self, id: int, detail: tuple[bytes, bytes, str, bool, bool, str | None]) -> None:
-        """A request has come; see the event "request" of the engine."""
+        """Takes the engine's event "request"."""
         target, headers, remote, is_secure, is_origin_allowed, subprotocol = detail
         request = Request(target, headers, remote, is_secure, is_origin_allowed)
         asked = Asked(id, request, SUBPROTOCOLS.get(subprotocol) if subprotocol else None, time.monotonic())
         try:
             rest = self._identify(asked)
-        except BaseException as error:  # noqa: BLE001 - its peer is answered, the others go on
+        except BaseException as error:  # noqa: BLE001 - the client is answered, the others go on
             self._failed(asked, error)
             return
         if rest is not None:
-            task = self._waiting[id] = self._hub.spawn(self._go_on(asked, rest))
+            task = self._waiting[id] = self._host.tasks.spawn(self._go_on(asked, rest))
             task.add_done_callback(lambda task: self._waiting.pop(id, None))
 
     def gone(self, id: int) -> None:
-        """The peer of a request has left."""
+        """The client of a request has left: its task is cancelled."""
         task = self._waiting.get(id)
         if task is not None:
-            # In the next turn of the loop: a task that is cancelled before its first step leaves its coroutines, and
-            # the application's, without a step.
+            # In the next turn of the loop: a task that is cancelled before its first step never runs its coroutines,
+            # and Python warns of coroutines that were never awaited.
             asyncio.get_running_loop().call_soon(task.cancel)
 
     def close(self) -> None:
-        """The server stops: requests that wait, and that still come, are answered with 503."""
+        """The server stops: requests that wait, and later ones, are answered with 503."""
         self._is_closed = True
         for request in self._waiting:
             self.gone(request)
@@ -92,7 +91,7 @@ class Handshakes:
     # The steps.
 
     def _identify(self, asked: Asked) -> Rest:
-        """Step 1: finds out who asks."""
+        """Step 1: asks `authenticate` for the identity."""
         try:
             identity = self._authentication.ask(asked.request)
         except Exception as error:  # noqa: BLE001 - the application may raise anything
@@ -113,13 +112,13 @@ class Handshakes:
             await rest
 
     def _find_session(self, asked: Asked, identity: Any) -> Rest:
-        """Step 2: finds the session that goes on."""
+        """Step 2: looks up the session that the client wants to resume."""
         claim: Claim | Coroutine[Any, Any, Claim] = NO_CLAIM
         if asked.codec is not None and "session" in asked.request.query_string:
             query = asked.request.query
             if "session" in query:
                 count = count_of(query.get("received", ""))
-                claim = self._hub.sessions.claim(query["session"], count, subject_of(identity), asked.codec)
+                claim = self._host.registry.sessions.claim(query["session"], count, subject_of(identity), asked.codec)
         if isinstance(claim, Claim):
             self._let_in(asked, identity, claim)
             return None
@@ -129,23 +128,23 @@ class Handshakes:
         self._let_in(asked, identity, await pending)
 
     def _let_in(self, asked: Asked, identity: Any, claim: Claim) -> None:
-        """Step 3: the client has a connection."""
+        """Step 3: accepts the client."""
         if self._is_closed:
-            # The drain has closed those who were in, and must not miss one.
+            # The drain closes all connections, so no new one may begin.
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, RETRY)
             return
         if claim.connection is None and identity is not None:
-            self._hub.make_room(subject_of(identity), asked.at)
-        open_websocket(self._hub, self._tls, asked, identity, claim)
+            self._host.registry.make_room(subject_of(identity), asked.at)
+        open_websocket(self._host, self._tls, asked, identity, claim)
 
-    # Refusals. The reason is for the log: it may quote what a peer should not see.
+    # Refusals. The reason is for the log only: it may quote data that a client should not see.
 
     def _not_identified(self, asked: Asked, error: Exception) -> None:
-        health, request = self._hub.health, asked.request
+        health, request = self._host.health, asked.request
         if isinstance(error, Refused):
             self._turn_away(asked, error)
         elif isinstance(error, TooSlow):
-            self._hub.limits.count("handshake_timeout")
+            self._host.limits.count("handshake_timeout")
             health.warning("authenticate took too long for %r", request)
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, "authenticate took too long", RETRY)
         else:
@@ -156,12 +155,12 @@ class Handshakes:
         if isinstance(error, Refused):
             self._turn_away(asked, error)
         elif isinstance(error, asyncio.CancelledError):
-            # The server stops; or the peer has left, and this has no reader.
+            # The server stops; or the client has left, and does not read the answer.
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, RETRY)
         elif isinstance(error, ENGINE_ERRORS):
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, str(error), RETRY)
         else:
-            self._hub.health.internal_error("handshake", error)
+            self._host.health.internal_error("handshake", error)
             self._refuse(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "the handshake failed")
 
     def _turn_away(self, asked: Asked, refused: Refused) -> None:
@@ -174,8 +173,8 @@ class Handshakes:
 
 
 def count_of(text: str) -> int:
-    """How many messages a client says that it has received. What is no count is more than any session has sent, so
-    that its session cannot be resumed."""
+    """The count of received messages that a client claims. Text that is no count becomes a larger number than any
+    session has sent, so that the session cannot be resumed."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 1 << 62
 
 

@@ -1,4 +1,4 @@
-"""The events of connections that are not let in yet, and where each of them goes."""
+"""Takes the engine's events about clients that are not accepted yet, and passes each to the part that handles it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from fanwire._engine import Engine
 from fanwire.errors import ENGINE_ERRORS
 from fanwire.handshake.admission import Handshakes
 from fanwire.handshake.tls import Tls
 from fanwire.http.server import HttpSide
 from fanwire.metrics import Metrics
-from fanwire.runtime.registry import Hub
 
 __all__ = ["Newcomers"]
 
@@ -22,27 +22,27 @@ logger = logging.getLogger("fanwire.handshake")
 
 
 class Newcomers:
-    """Takes the engine's events about newcomers. On the loop's thread only.
+    """Takes the events. On the loop's thread only.
 
     Args:
-        hub: passes the events on.
-        handshakes: requests for connections.
-        tls: those for whom the loop speaks TLS.
-        http: connections that speak plain HTTP.
-        metrics: count what is left out of the log.
-        is_ready: whether clients are let in.
+        engine: has the events.
+        handshakes: takes requests for WebSockets.
+        tls: takes clients whose TLS is in the event loop.
+        http: takes connections with plain HTTP.
+        metrics: count log lines that are left out.
+        is_ready: whether the server is ready, for health checks.
     """
 
     def __init__(
         self,
-        hub: Hub,
+        engine: Engine,
         handshakes: Handshakes,
         tls: Tls,
         http: HttpSide,
         metrics: Metrics,
         is_ready: Callable[[], bool],
     ) -> None:
-        self._engine = hub.engine
+        self._engine = engine
         self._handshakes = handshakes
         self._tls = tls
         self._http = http
@@ -50,7 +50,6 @@ class Newcomers:
         self._is_ready = is_ready
         self._timer: asyncio.TimerHandle | None = None
         self.is_open = True
-        hub.take_newcomer = self.take
 
     def take(self, kind: str, id: int, detail: Any) -> None:
         """Takes an event."""
@@ -68,24 +67,24 @@ class Newcomers:
             self._tls.told(kind, id, detail)
 
     def open(self) -> None:
-        """The server listens. From now on the engine answers health checks of peers that the limits refuse."""
+        """The server listens. From now on the engine answers health checks of clients that the limits refuse."""
         self._tell_ready()
 
     def close(self) -> None:
-        """The server stops: from now on no connection is let in."""
+        """The server stops: from now on no client is accepted."""
         self.is_open = False
         self._engine.stop_listening()
         self._handshakes.close()
         self._tell_ready()
 
     def abort(self) -> None:
-        """The server has stopped: ends the connections that were not let in."""
+        """The server has stopped: ends the connections of clients that were not accepted."""
         if self._timer is not None:
             self._timer.cancel()
         self._tls.close()
 
     def _tell_ready(self) -> None:
-        # What readiness depends on is asked for and does not tell, so it is looked at once a second.
+        # The parts that readiness depends on do not report changes, so it is looked at once a second.
         self._engine.set_ready(self._is_ready())
         if self.is_open:
             self._timer = asyncio.get_running_loop().call_later(LOOK, self._tell_ready)
@@ -102,18 +101,18 @@ class Newcomers:
             self._http.adopt(encrypted, data, peer, gone)
 
     def _take_back(self, id: int, transport: asyncio.Transport, data: bytes) -> None:
-        """One that spoke plain HTTP asks to become a WebSocket, over the same connection."""
+        """Gives a connection with plain HTTP back to the engine: its client asks for an upgrade to a WebSocket."""
         try:
             self._engine.take_back(id, transport.get_extra_info("socket").fileno(), data)
         except (OSError, *ENGINE_ERRORS):
-            # No descriptor is left, or the engine has ended.
+            # The process has no free descriptor, or the engine has ended.
             self._engine.left(id)
-        # The engine has the socket by a descriptor of its own, and this closes the other. Nothing is sent by that.
+        # The engine has its own descriptor of the socket. This closes the transport's, which sends nothing.
         transport.set_protocol(asyncio.Protocol())
         transport.abort()
 
     def _log(self, remote: str, status: int, reason: str, left_out: int) -> None:
-        """Logs a refusal; so many before it were left out. The reason is for the operator."""
+        """Logs a refusal, and how many refusals before it were left out. The reason is for the operator only."""
         if left_out:
             self._metrics.line_suppressed(logging.INFO, left_out)
             logger.info("%d more lines about refusals were left out", left_out)
@@ -124,4 +123,4 @@ class Newcomers:
 
 
 LOOK = 1.0
-"""Seconds between two looks at the server's readiness."""
+"""Seconds between two checks of the server's readiness."""

@@ -1,4 +1,4 @@
-"""How a WebSocket begins: as a connection of its own, or as one that goes on with a session."""
+"""The begin of a WebSocket: as a new connection, or to resume a session."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from fanwire.identity.identity import rate_of, subject_of
 from fanwire.identity.request import Request
 from fanwire.protocol.envelopes import Codec
 from fanwire.protocol.session import Session
-from fanwire.protocol.welcome import Welcome
-from fanwire.runtime.link import WebSocket
-from fanwire.runtime.link_phases import Phase
-from fanwire.runtime.registry import TAKEN_OVER, Hub
+from fanwire.protocol.welcome import WelcomeBuilder
+from fanwire.runtime.host import Host
+from fanwire.runtime.link_phases import LinkPhase
+from fanwire.runtime.registry import TAKEN_OVER
+from fanwire.runtime.websocket import WebSocket
 from fanwire.sessions.resumption import Claim
 
 __all__ = ["Asked", "open_websocket"]
 
 
 class Asked(NamedTuple):
-    """What a client asks for, while it waits.
+    """A request that is not answered yet.
 
     Attributes:
-        id: what the engine calls the request.
+        id: the engine's id of the request.
         request: as the application sees it.
-        codec: how the client's session speaks; None: it has no session.
-        at: when, by the monotonic clock.
+        codec: the encoding of the client's session; None: it has no session.
+        at: when the request came, by `time.monotonic`.
     """
 
     id: int
@@ -36,69 +37,70 @@ class Asked(NamedTuple):
     at: float
 
 
-def open_websocket(hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim) -> None:
-    """Accepts a request. If its peer has left by now, nothing happens.
+def open_websocket(host: Host, tls: Tls, asked: Asked, identity: Any, claim: Claim) -> None:
+    """Accepts a request. Does nothing if the client has left by now.
 
     Args:
-        hub: where the connection goes.
-        tls: the newcomers for whom the loop speaks TLS.
+        host: gets the connection.
+        tls: new clients whose TLS is in the event loop.
         asked: the request.
-        identity: who was let in.
-        claim: the session that it wants to go on with.
+        identity: the client's.
+        claim: the session that it wants to resume.
 
     Raises:
         Closed, Overloaded, EngineFailed: the engine is closed, full, or has failed.
     """
     session = None if asked.codec is None else Session(subject_of(identity), asked.codec, claim.lineage)
     if session is None or claim.connection is None:
-        _begin(hub, tls, asked, identity, claim, session)
+        _begin(host, tls, asked, identity, claim, session)
     else:
-        _go_on(hub, tls, asked, identity, claim, claim.connection, session)
+        _go_on(host, tls, asked, identity, claim, claim.connection, session)
 
 
-def _begin(hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim, session: Session | None) -> None:
+def _begin(host: Host, tls: Tls, asked: Asked, identity: Any, claim: Claim, session: Session | None) -> None:
     rate = 1.0 if identity is None else rate_of(identity)
     if session is None:
-        link = hub.engine.accept(asked.id, None, b"", rate)
+        link_id = host.engine.accept(asked.id, None, b"", rate)
     else:
-        first = Welcome(hub.config, identity).new(session, claim.reason, claim.rooms)
-        link = hub.engine.accept(asked.id, session.codec.name, first, rate)
-    if link is None:
+        first = WelcomeBuilder(host.config, identity).new(session, claim.reason, claim.rooms)
+        link_id = host.engine.accept(asked.id, session.codec.name, first, rate)
+    if link_id is None:
         return
-    carrier = _carrier(hub, tls, asked, link)
-    carrier.connection = Connection(hub.engine, hub.services, link, asked.request, identity, session)
-    carrier.connection._inbox = carrier.inbox
-    hub.connected(carrier)
+    link = _link(host, tls, asked, link_id)
+    link.connection = Connection(host.engine, host.connection_services, link_id, asked.request, identity, session)
+    link.connection._handler_queue = link.handler_queue
+    host.registry.connected(link)
 
 
 def _go_on(
-    hub: Hub, tls: Tls, asked: Asked, identity: Any, claim: Claim, connection: Connection, session: Session
+    host: Host, tls: Tls, asked: Asked, identity: Any, claim: Claim, connection: Connection, session: Session
 ) -> None:
-    """Has the engine go on with a connection; `session` begins if that cannot be."""
+    """Has the engine resume the session of a connection; `session` begins if that is not possible."""
     going_on = connection._session
     assert going_on is not None  # noqa: S101 - a claim is of a session
-    welcome = Welcome(hub.config, identity)
-    # The count is final: what the old link has brought and was not taken yet is dropped, see `Hub.returning`.
+    welcome = WelcomeBuilder(host.config, identity)
+    # The welcome says how many messages have been handled. `returning` retires the old link, and messages of it that
+    # were not handled yet are dropped, so the count stays right.
     accepted = welcome.resumed(going_on)
     refused = {reason: welcome.new(session, reason) for reason in REASONS}
     farewell = (int(CloseCode.TAKEN_OVER), TAKEN_OVER)
     name, rate = session.codec.name, rate_of(identity)
-    link = hub.engine.resume(connection.id, asked.id, name, claim.received, accepted, refused, farewell, rate)
-    if link is None:
+    link_id = host.engine.resume(connection.id, asked.id, name, claim.received, accepted, refused, farewell, rate)
+    if link_id is None:
         return
-    carrier = _carrier(hub, tls, asked, link)
-    carrier.connection = connection
-    carrier.phase = Phase.DECIDING
-    carrier.fresh = Connection(hub.engine, hub.services, link, asked.request, identity, session)
-    hub.returning(carrier)
+    link = _link(host, tls, asked, link_id)
+    link.connection = connection
+    link.phase = LinkPhase.DECIDING
+    link.fresh = Connection(host.engine, host.connection_services, link_id, asked.request, identity, session)
+    host.registry.returning(link)
 
 
-def _carrier(hub: Hub, tls: Tls, asked: Asked, link: int) -> WebSocket:
-    carrier = WebSocket(hub, link)
+def _link(host: Host, tls: Tls, asked: Asked, link_id: int) -> WebSocket:
+    link = WebSocket(host.link_services, link_id)
     if tls.newcomers:
-        carrier.encrypted = tls.let_in(asked.id, carrier.names)
-    return carrier
+        link.encrypted = tls.let_in(asked.id, link.names)
+    return link
 
 
 REASONS = ("closed", "overflow", "codec")
-"""Why the engine may find that a session cannot go on, in the words of docs/protocol.md."""
+"""The engine's reasons why a session cannot be resumed, see docs/protocol.md."""

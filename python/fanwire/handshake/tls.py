@@ -1,6 +1,6 @@
-"""Newcomers for whom the loop speaks TLS: from an accepted socket to a connection, a refusal, or HTTP.
+"""New clients whose TLS is in the event loop: from an accepted socket to a connection, a refusal, or HTTP.
 
-The engine accepts them, and reads and answers what the loop has decrypted, as it does for connections.
+The engine accepts them, and reads and answers the decrypted bytes, as it does for connections.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ logger = logging.getLogger("fanwire.handshake")
 
 
 class Tls:
-    """The table of them. On the loop's thread only.
+    """The table of these clients. On the loop's thread only.
 
     Args:
         engine: accepts them.
-        context: of the server's side; None: none will come.
-        timeout: seconds that a TLS handshake may take, and then that a peer may take to end after a refusal.
+        context: the server's TLS context; None: the server has no TLS.
+        timeout: seconds for a TLS handshake, and for a client to close after a refusal.
         spawn: runs a coroutine in a task.
 
     Attributes:
@@ -49,7 +49,7 @@ class Tls:
         self.newcomers: dict[int, Encrypted] = {}
 
     def begin(self, id: int, fd: int) -> None:
-        """One has connected: its TLS handshake begins."""
+        """A client has connected: its TLS handshake begins."""
         sock = socket.socket(fileno=fd)
         encrypted = Encrypted(self._engine, lambda: (id, id), lambda: self.newcomers.pop(id, None))
         self.newcomers[id] = encrypted
@@ -57,18 +57,19 @@ class Tls:
         encrypted.handshake.add_done_callback(lambda task: self._shaken(id, sock, encrypted))
 
     def let_in(self, id: int, names: Callable[[], tuple[int, int] | None]) -> Encrypted | None:
-        """One was let in, and has other names from now on; see `Encrypted`. Returns None of one without TLS."""
+        """A client was accepted, and the engine has other ids for it from now on, see `Encrypted`. Returns the
+        client's transport; None: it has no TLS."""
         encrypted = self.newcomers.pop(id, None)
         if encrypted is not None:
-            encrypted.names = names
+            encrypted.accepted(names)
         return encrypted
 
     def hand_over(self, id: int) -> Encrypted | None:
-        """One speaks plain HTTP, and is the caller's to pass on; None: it has gone."""
+        """Gives the transport of a client with plain HTTP to the caller; None: the client has left."""
         return self.newcomers.pop(id, None)
 
     def told(self, kind: str, id: int, detail: Any) -> None:
-        """The engine has something for one: its events "data", "read" and "finish"."""
+        """Takes the engine's events "data", "read" and "finish"."""
         encrypted = self.newcomers.get(id)
         if encrypted is None:
             return
@@ -78,11 +79,11 @@ class Tls:
             encrypted.read(detail)
         else:
             encrypted.end(False)
-            # A peer that does not read, or does not end, must not keep the transport.
+            # A client that does not read, or does not close, must not keep the transport.
             asyncio.get_running_loop().call_later(self._timeout, encrypted.abort)
 
     def close(self) -> None:
-        """The server has stopped."""
+        """The server has stopped: ends all of them."""
         for encrypted in list(self.newcomers.values()):
             encrypted.abort()
 
@@ -92,13 +93,13 @@ class Tls:
                 lambda: encrypted, sock, ssl=self._context, ssl_handshake_timeout=self._timeout
             )
         except (OSError, asyncio.TimeoutError) as error:
-            # Gone already, or no TLS: it cannot be told anything.
+            # The client has left, or does not use TLS, so it gets no answer.
             logger.debug("a TLS handshake has failed: %r", error)
 
     def _shaken(self, id: int, sock: socket.socket, encrypted: Encrypted) -> None:
         encrypted.handshake = None
         if not encrypted.is_there:
-            # It has failed, or was cancelled, perhaps before it began.
+            # The handshake has failed, or was cancelled, perhaps before its first step.
             sock.close()
             self.newcomers.pop(id, None)
             with contextlib.suppress(*ENGINE_ERRORS):

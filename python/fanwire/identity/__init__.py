@@ -1,1 +1,1 @@
-"""Who a client is: its request, its address behind proxies, its identity."""
+"""Requests, addresses behind proxies, and identities of clients."""

@@ -1,7 +1,7 @@
-"""Asking the application who a client is.
+"""Authentication of clients by the application.
 
-Only an identity, or `ANONYMOUS`, lets a client in. Whatever else the application returns or raises is a refusal (401)
-or a failure (500), and never a connection.
+Only an identity or `ANONYMOUS` accepts a client. Anything else that the application returns or raises is a refusal
+(401) or a failure (500), and never a connection.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from inspect import isawaitable
 from typing import Any
 
 from fanwire.errors import Refused
-from fanwire.handlers.calls import ApplicationError, Calls, name_of
+from fanwire.handlers.calls import ApplicationCalls, ApplicationError, name_of
 from fanwire.identity.authenticator import asking
 from fanwire.identity.identity import ANONYMOUS, Identity, check_identity, expiry_of, subject_of
 from fanwire.identity.request import Request
@@ -31,16 +31,16 @@ WANTED = (
 
 
 class AuthenticationFailed(Exception):
-    """`authenticate` has raised what is no `Exception`, such as SystemExit, or a CancelledError of its own."""
+    """`authenticate` has raised a `BaseException` that is no `Exception`, such as SystemExit or CancelledError."""
 
 
 def accepted(answer: Any) -> Any:
-    """Returns what an authenticator has answered, if that lets a client in: an identity, or `ANONYMOUS`.
+    """Returns the answer of an authenticator if it accepts the client: an identity, or `ANONYMOUS`.
 
     Raises:
-        Refused: it is a refusal, or a false value (None, False, "", 0, an empty dictionary): 401.
-        Reject: it is one.
-        TypeError: it can be no identity, such as True, a class, an exception or a coroutine.
+        Refused: the answer is one, or a false value (None, False, "", 0, an empty dictionary): 401.
+        Reject: the answer is one.
+        TypeError: the answer cannot be an identity, such as True, a class, an exception or a coroutine.
     """
     if answer is ANONYMOUS or type(answer) is Identity:
         return answer
@@ -54,33 +54,33 @@ def accepted(answer: Any) -> Any:
 
 
 class Authentication:
-    """The application's `authenticate`, with bounds.
+    """Calls the application's `authenticate`, with a timeout, and checks its answers.
 
     Args:
         authenticate: returns an identity, `ANONYMOUS`, a `Refused` or a false value, or raises a `Refused`; may be a
-            coroutine function. None: everybody is let in, with the identity None.
+            coroutine function. None: all clients are accepted, with the identity None.
         timeout: seconds that it may take.
-        leeway: seconds by which an identity may have expired: clocks differ.
-        calls: awaits its answers.
+        leeway: seconds by which an identity may have expired, since clocks differ.
+        calls: awaits its answers; None: a new one.
     """
 
     def __init__(
-        self, authenticate: Authenticate | None, timeout: float, leeway: float, calls: Calls | None = None
+        self, authenticate: Authenticate | None, timeout: float, leeway: float, calls: ApplicationCalls | None = None
     ) -> None:
-        self._calls = calls or Calls()
+        self._calls = calls or ApplicationCalls()
         self._authenticate = None if authenticate is None else asking(authenticate)
         self._timeout = timeout
         self._leeway = leeway
 
     def ask(self, request: Request) -> Any:
-        """Who asks: an identity, or None of a client that is let in without one. Where the application has to be waited
-        for, a coroutine that returns it.
+        """Returns the identity of a client, or None if it is accepted without one; a coroutine if the application's
+        answer has to be awaited.
 
         Raises, here or in the coroutine:
-            Refused: it is not let in.
-            TooSlow: it took too long.
-            AuthenticationFailed: the application raised what is no `Exception`.
-            Exception: whatever else the application raises.
+            Refused: the client is refused.
+            TooSlow: the application took longer than the timeout.
+            AuthenticationFailed: the application raised a `BaseException` that is no `Exception`.
+            Exception: any other error of the application.
         """
         if self._authenticate is None:
             return None
@@ -104,8 +104,7 @@ class Authentication:
         return self._checked(found)
 
     def _checked(self, answer: Any) -> Any:
-        """Reads of an identity what is read of it on the way in. One that cannot be read must fail here, where its
-        client is answered."""
+        """Reads the fields of an identity once. If that fails it must fail here, where the client is answered."""
         try:
             identity = accepted(answer)
             if identity is ANONYMOUS:
@@ -117,7 +116,7 @@ class Authentication:
         except Exception:
             raise
         except BaseException as error:
-            # From a property of the identity, say.
+            # For example from a property of the identity.
             raise AuthenticationFailed(f"authenticate raised {type(error).__name__}") from error
         if expires is not None and time.time() >= expires + self._leeway:
             raise Refused(401, "the identity has expired")
@@ -125,6 +124,6 @@ class Authentication:
 
 
 def _refused(reject: Reject) -> Refused:
-    """What a peer is told of a `Reject`: before the upgrade there is only a status."""
+    """Turns a `Reject` into a status: before the upgrade there is no other answer."""
     after = None if reject.retry_after is None else math.ceil(reject.retry_after)
     return Refused(503 if reject.retry else 403, str(reject), retry_after=after)

@@ -1,4 +1,4 @@
-"""What the ready-made authenticators have in common: they answer at once where there is nothing to wait for."""
+"""The base of the ready-made authenticators, which answer without a coroutine where possible."""
 
 from __future__ import annotations
 
@@ -12,29 +12,26 @@ __all__ = ["Authenticator", "asking"]
 
 
 class Authenticator:
-    """Says who asks. It is called as a coroutine function is: `identity = await authenticator(request)`."""
+    """Authenticates requests. It is called like a coroutine function: `identity = await authenticator(request)`."""
 
     async def __call__(self, request: Request) -> Any:
-        """Who asks.
+        """Returns the identity of a client.
 
         Args:
-            request: what the client has asked for.
-
-        Returns:
-            An identity.
+            request: the client's request.
 
         Raises:
-            Refused: the client is not let in.
+            Refused: the client is refused.
         """
         answer = self.ask(request)
         return await answer if isawaitable(answer) else answer
 
     def ask(self, request: Request) -> Any:
-        """The same without a coroutine, which costs as much as all the rest: an identity, or an awaitable of one where
-        there is something to wait for. `Server` calls this."""
+        """Returns an identity, or an awaitable of one only if there is something to wait for: a coroutine would cost as
+        much as the rest of the check. `Server` calls this."""
         raise NotImplementedError
 
 
 def asking(authenticate: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    """How to ask at the least cost; the answer may be awaitable."""
+    """The cheapest function to call for an authenticator; its answer may be awaitable."""
     return authenticate.ask if isinstance(authenticate, Authenticator) else authenticate

@@ -1,4 +1,4 @@
-"""Who a client is, as the ready-made authenticators say it."""
+"""Identities of clients, and the fields that are read of them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Anonymous(enum.Enum):
 
 
 ANONYMOUS: Final = Anonymous.ANONYMOUS
-"""What `authenticate` returns to let a client in that has no identity: `Connection.identity` is then None."""
+"""`authenticate` returns this to accept a client without an identity: `Connection.identity` is then None."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a client is, as `authenticate` returns it.
+    """The identity of a client, as `authenticate` returns it.
 
-    `authenticate` may return an object or a mapping of the application's own instead. Its `subject` (or `sub`, or
-    `id`), `expires` (or `exp`), `scopes` (or `scope`) and `rate` are read; what it does not have is as by default. A
-    str or an int is its own subject.
+    `authenticate` may return another object or a mapping instead. Its `subject` (or `sub`, or `id`), `expires` (or
+    `exp`), `scopes` (or `scope`) and `rate` are read; missing fields have their defaults. A str or an int is its own
+    subject.
 
     ::
 
@@ -42,34 +42,34 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
             return user and fanwire.Identity(subject=user.name, expires=user.token_ends)
 
     Args:
-        subject: whose connection it is, not empty: what `Server.disconnect_user` and the rule "subject" of
-            `Server.room` mean, and what a renewed token has to name, too.
-        expires: when it ends, in seconds since 1970, such as `time.time() + 3600`; None: never. See
+        subject: the name of the user, not empty, for `Server.disconnect_user` and the rule "subject" of `Server.room`.
+            A renewed token must have the same.
+        expires: the time of expiry in seconds since 1970, such as `time.time() + 3600`; None: never. See
             `Config.token_notice`.
-        scopes: what it may do, for the rules "scope:NAME" of `Server.room`.
-        rate: how many times `Config.message_rate` and `Config.byte_rate` its clients may send; 0: without a limit.
-        claims: all that its token says, checked.
+        scopes: the scopes of the client, for the rules "scope:NAME" of `Server.room`.
+        rate: a factor for `Config.message_rate` and `Config.byte_rate`; 0: no limit.
+        claims: all claims of its token, checked.
 
     Raises:
         TypeError, ValueError: a field has a wrong type, or a value out of range; the text names it.
     """
 
     subject: str
-    """Whose connection it is: what `Server.disconnect_user` names, what a session is bound to, and what a renewed token
-    has to name, too. Not empty."""
+    """The name of the user, not empty. `Server.disconnect_user` takes it, a session belongs to it, and a renewed token
+    must have the same."""
 
     expires: float | None = None
-    """When it ends, in seconds since 1970 (wall clock); None: never."""
+    """The time of expiry, in seconds since 1970; None: never."""
 
     scopes: frozenset[str] = frozenset()
-    """What it may do, for the rules `scope:NAME` of `Server.room`."""
+    """The scopes of the client, for the rules `scope:NAME` of `Server.room`."""
 
     rate: float = 1.0
-    """How many times `message_rate` and `byte_rate` its clients may send, such as 10 for a feed; 0: without a limit.
-    When there is too much to do it is as many times the share of the loop's time; 0: it goes first."""
+    """A factor for `message_rate` and `byte_rate`, such as 10 for a feed; 0: no limit. Under overload it is also a
+    factor for the client's share of the loop's time; 0: its messages go first."""
 
     claims: Mapping[str, Any] = {}
-    """All that its token says, checked."""
+    """All claims of its token, checked."""
 
     def __post_init__(self) -> None:
         check_text("Identity.subject", self.subject)
@@ -86,13 +86,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_identity(identity: Any) -> None:
-    """Checks what is read of an identity, once, on the way in.
+    """Checks the fields of an identity, once, in the handshake.
 
     Raises:
-        TypeError, ValueError: a field cannot be read. It must not pass for one that is not there.
+        TypeError, ValueError: a field is invalid. It must not count as missing.
     """
     if type(identity) is Identity:
-        # It was checked when it was made, but for a time after the year 9999.
+        # Checked by its constructor, except for times after the year 9999.
         expiry_of(identity)
         return
     subject = _subject(identity)
@@ -114,17 +114,17 @@ def check_identity(identity: Any) -> None:
 
 
 def _has_text(value: Any) -> bool:
-    """Whether a value's text names it. Python's own text of an object is its address, which is another one when the
-    same client comes again."""
+    """Whether a value has a text of its own. Python's default text of an object is its address, which differs each
+    time."""
     kind: Any = type(value)
     return not (kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__)
 
 
 def subject_of(identity: Any) -> str:
-    """Whose a session is: what stays the same of an identity when it authenticates again.
+    """The subject of an identity, which stays the same when the client authenticates again.
 
-    That is its `subject`, or "sub" or "id", as an attribute or a key; of a str or int itself. "" of None, and of one
-    that has such a field with None in it.
+    It is the `subject`, "sub" or "id", as an attribute or a key; a str or an int is its own subject. "" for None, and
+    for an identity whose field is None.
     """
     if type(identity) is Identity:
         return identity.subject
@@ -141,11 +141,11 @@ def _subject(identity: Any) -> Any:
 
 
 def expiry_of(identity: Any) -> float | None:
-    """When an identity ends: its `expires` or "exp", as an attribute or a key, in seconds since 1970 or as a datetime.
+    """The expiry of an identity: its `expires` or "exp", as an attribute or a key, in seconds since 1970 or a datetime.
 
     Raises:
-        TypeError: it is something else, which must not pass for "never".
-        ValueError: it is after the year 9999, as milliseconds are, or a datetime without a time zone.
+        TypeError: it has another type, which must not count as "never".
+        ValueError: it is after the year 9999, as times in milliseconds are, or a datetime without a time zone.
     """
     if identity is None:
         return None
@@ -169,7 +169,7 @@ def expiry_of(identity: Any) -> float | None:
 
 
 def scopes_of(identity: Any) -> frozenset[str]:
-    """What an identity may do: its `scopes`, or "scope" as OAuth writes it, with spaces between (RFC 8693)."""
+    """The scopes of an identity: its `scopes`, or "scope" as in OAuth, a text with spaces (RFC 8693)."""
     value = _scopes(identity)
     if isinstance(value, str):
         return frozenset(value.split())
@@ -182,19 +182,19 @@ def _scopes(identity: Any) -> Any:
 
 
 def rate_of(identity: Any) -> float:
-    """How many times the usual rates an identity may send: its `rate`, as an attribute or a key, or once."""
+    """The rate factor of an identity: its `rate`, as an attribute or a key; 1.0 by default."""
     value = _field(identity, "rate")
     return float(value) if isinstance(value, (int, float)) and value >= 0 else 1.0
 
 
 YEAR_9999 = 253_402_300_800.0
-"""Its end, in seconds since 1970."""
+"""The end of the year 9999, in seconds since 1970."""
 
 _SUBJECTS = ("subject", "sub", "id")
 
 _NO_NAMES = (Mapping, list, tuple, Set, bytes, bytearray, memoryview, float, complex, date, timedelta, ModuleType)
-"""Types of what names nobody by itself. Most are answers such as {"error": "expired"} or (False, None), which would let
-a client in because they are not empty."""
+"""Types that are no subject by themselves. Most are answers such as {"error": "expired"} or (False, None), which would
+otherwise accept a client because they are not empty."""
 
 
 def _field(identity: Any, name: str) -> Any:

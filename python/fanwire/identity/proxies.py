@@ -1,4 +1,4 @@
-"""Who a client is behind proxies that are trusted. Pure."""
+"""The addresses of clients behind trusted proxies. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Proxies", "network_of"]
 
 
 class Proxies:
-    """Proxies that are believed when they say for whom they ask.
+    """The trusted proxies, whose `X-Forwarded-For` counts.
 
     Args:
-        networks: their addresses or networks, such as "10.0.0.0/8"; "unix": all that connect by a Unix socket.
+        networks: their addresses or networks, such as "10.0.0.0/8"; "unix": all peers of a Unix socket.
 
     Raises:
         ValueError: one is neither.
@@ -25,22 +25,22 @@ class Proxies:
             self._networks = [ip_network(network) for network in networks if network != UNIX]
         except ValueError as error:
             raise ValueError(f"trusted_proxies are addresses or networks: {error}") from error
-        # A proxy asks again and again.
+        # Cached: a proxy makes many connections.
         self.trusts = lru_cache(maxsize=1024)(self._trusts)
 
     def client(self, remote: str, forwarded: str) -> str:
-        """The client's address.
+        """The address of a client.
 
-        The last entry of `X-Forwarded-For` is what the proxy next to us has seen; those before it are what it was told.
-        So they are read from the end, for as long as proxies are named that are trusted.
+        The last entry of `X-Forwarded-For` is the address that the nearest proxy has seen; the entries before it are
+        what it was told. So entries are read from the end, while they are trusted proxies.
 
         Args:
             remote: the peer's address.
-            forwarded: its `X-Forwarded-For`, of several headers all, in order, with commas between.
+            forwarded: its `X-Forwarded-For`; several headers are joined by commas, in order.
 
         Returns:
-            The first address from the end that is not trusted. Where an entry is no address, the proxy that has sent
-            it: limits then hold for all that come by it.
+            The first address from the end that is no trusted proxy. If an entry is no address, the proxy that has sent
+            it: limits then count all its clients as one.
         """
         if not self.trusts(remote):
             return remote
@@ -62,7 +62,7 @@ class Proxies:
 
 @lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
-    """What counts as one client's address: of IPv6 the /64, which is what a single household has."""
+    """The address by which clients are counted: for IPv6 the /64 network, which one household has."""
     parsed = _address(address)
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, 64), strict=False))
@@ -88,7 +88,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 UNIX = "unix"
-"""In place of an address: a peer of a Unix socket has none, and is "" here."""
+"""Stands for all peers of a Unix socket, whose address is ""."""
 
 LONGEST = 64
-"""Characters of an address with its port and scope."""
+"""The most characters of an address with its port and scope."""

@@ -1,4 +1,4 @@
-"""The request that asks for a connection."""
+"""The HTTP request that asks for a connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Request", "check_sources", "text_of"]
 
 
 class Request:
-    """What a peer asked for before it became a connection.
+    """The request of a client, before it became a connection.
 
     Args:
         target: the request target; it is ASCII.
@@ -55,7 +55,7 @@ class Request:
         self.query_string = query
 
     def _without_token(self, query: str) -> str:
-        """Takes the token out of a query: what is no longer in it cannot get into a log with it."""
+        """Takes the token out of a query, so that it does not get into logs with the query."""
         if query.count("&") >= MAX_FIELDS:
             return ""
         if "token" not in query and "%" not in query:
@@ -201,7 +201,7 @@ def check_sources(sources: Sequence[str]) -> tuple[str, ...]:
 
 
 MAX_FIELDS = 100
-"""Fields of a query; one with more has none: anybody may send one, and each field costs a microsecond."""
+"""The most fields of a query; one with more counts as empty, since each field costs a microsecond."""
 
 _SOURCES = {"header": "bearer", "subprotocol": "subprotocol_token", "query": "query_token"}
 

@@ -1,1 +1,1 @@
-"""Where a server listens: addresses, Unix sockets, inherited sockets."""
+"""Listening sockets: TCP addresses, Unix sockets, inherited sockets."""

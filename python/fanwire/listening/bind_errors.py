@@ -1,4 +1,4 @@
-"""Why a server cannot listen somewhere: an `OSError` whose text names the address and says what to do."""
+"""Errors of listening: an `OSError` whose text names the address and says what to do."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["cannot_listen"]
 
 @contextlib.contextmanager
 def cannot_listen(where: object, advice: Mapping[int, str]) -> Iterator[None]:
-    """Puts the address before the system's words, and what to do behind them.
+    """Adds the address and advice to an `OSError` of the code inside.
 
     Args:
         where: the address.
-        advice: a sentence for each `errno` about which something can be done.
+        advice: a sentence of advice for some values of `errno`.
 
     Raises:
-        OSError: of the same `errno`, and so of the same class.
+        OSError: with the same `errno`, and so of the same class.
     """
     try:
         yield

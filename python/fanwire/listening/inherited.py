@@ -1,4 +1,4 @@
-"""Sockets that a process has inherited: from systemd, or from another parent that names a descriptor."""
+"""Listening sockets that the process has inherited, from systemd or from another parent."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Inherited"]
 
 class Inherited(NamedTuple):
     """Sockets that the parent process has bound. The server uses duplicates: the sockets stay open when it stops, and
-    connections wait there for its next start.
+    connections wait for its next start.
 
     Attributes:
-        fds: their descriptors; None: those that systemd passes (sd_listen_fds(3)).
-        is_ours: whether they were passed to this server alone, and are closed with it.
+        fds: the descriptors; None: those that systemd passes (sd_listen_fds(3)).
+        is_ours: whether the descriptors are for this server alone, which then closes them.
     """
 
     fds: tuple[int, ...] | None
@@ -31,7 +31,7 @@ class Inherited(NamedTuple):
         return f"descriptor{'s' * (len(self.fds) > 1)} {', '.join(map(str, self.fds))}"
 
     async def bind(self, backlog: int) -> list[socket.socket]:
-        """See `Listeners.bind`."""
+        """Duplicates the sockets, and listens; see `Listeners.bind`."""
         sockets: list[socket.socket] = []
         try:
             for fd in self.descriptors():
@@ -44,14 +44,14 @@ class Inherited(NamedTuple):
         return sockets
 
     def release(self) -> None:
-        """The server has stopped."""
+        """Closes the descriptors, if they are for this server alone."""
         if self.is_ours:
             for fd in self.fds or ():
                 with contextlib.suppress(OSError):
                     os.close(fd)
 
     def descriptors(self) -> tuple[int, ...]:
-        """Their numbers.
+        """The numbers of the descriptors.
 
         Raises:
             OSError: systemd has passed none to this process.
@@ -68,21 +68,21 @@ class Inherited(NamedTuple):
             if int(pid) != os.getpid():
                 raise OSError(
                     errno.ENOTCONN,
-                    f"they are for process {pid}, and this is {os.getpid()}: start the server itself, not by a shell",
+                    f"they are for process {pid}, this is {os.getpid()}: have systemd start the server without a shell",
                 )
         fds = tuple(range(FIRST_PASSED, FIRST_PASSED + int(count)))
         for fd in fds:
             with contextlib.suppress(OSError):
-                # As sd_listen_fds(3) does: children have nothing to do with them.
+                # As sd_listen_fds(3) does: child processes must not inherit them.
                 os.set_inheritable(fd, False)
         return fds
 
 
 def _adopted(fd: int, backlog: int) -> socket.socket:
-    """A duplicate of a socket, listening.
+    """A listening duplicate of a socket.
 
     Raises:
-        OSError: it is none that can listen.
+        OSError: the descriptor is no socket that can listen.
     """
     own = -1
     try:

@@ -1,4 +1,4 @@
-"""Where a server listens, and its sockets while it does."""
+"""The listening sockets of a server."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["HOST", "PORT", "Inherited", "Listeners", "Place", "Tcp", "Unix"]
 logger = logging.getLogger("fanwire")
 
 HOST = "127.0.0.1"
-"""Programs of other machines come in only where it is asked for."""
+"""The default: only programs on this machine can connect."""
 
 PORT = 8000
 
 
 class Listeners:
-    """The sockets at which a server listens, from `bind` to `close`, perhaps several times.
+    """The listening sockets of a server, from `bind` to `close`. It can be bound again.
 
     Args:
-        place: where.
+        place: the address, the Unix socket, or the inherited sockets.
     """
 
     def __init__(self, place: Place) -> None:
@@ -37,22 +37,22 @@ class Listeners:
         self._file: SocketFile | None = None
 
     async def bind(self, backlog: int) -> list[socket.socket]:
-        """Sockets that listen and do not block, open until `close`.
+        """Binds and returns the sockets, which listen, do not block, and are open until `close`.
 
         Args:
-            backlog: how many connections may wait in the kernel (listen(2)). An inherited socket that listens already
+            backlog: the most connections that wait in the kernel (listen(2)). An inherited socket that listens already
                 keeps its own.
 
         Raises:
-            OSError: the address is in use, is not this machine's, or may not be used. Its text names the address and
-                says what to do.
+            OSError: the address is in use, not of this machine, or not permitted. The text names the address and says
+                what to do.
         """
         self._keep(await self.place.bind(backlog))
         return list(self._sockets)
 
     async def reserve(self, backlog: int) -> list[socket.socket]:
-        """The same for other processes that share the place, in one that takes no connections. Sockets of TCP hold the
-        port for them and do not listen: each process binds its own, with `reuse_port`.
+        """Binds the sockets for worker processes, in a parent that accepts no connections. TCP sockets only reserve the
+        port and do not listen: each worker binds its own, with `reuse_port`.
 
         Raises:
             OSError: as `bind`.
@@ -62,10 +62,10 @@ class Listeners:
         return list(self._sockets)
 
     def close(self) -> None:
-        """Listens no more, and removes the file of a Unix socket. Does nothing the second time."""
+        """Closes the sockets, and removes the file of a Unix socket. A second call does nothing."""
         file, self._file = self._file, None
         if file is not None:
-            # First: a client finds no file rather than one at which nothing answers.
+            # First, so that a client never finds a file without a server.
             file.remove()
         sockets, self._sockets = self._sockets, []
         for sock in sockets:
@@ -75,13 +75,13 @@ class Listeners:
 
     @property
     def port(self) -> int:
-        """The port that was bound last; before that the one that was asked for. 0 for a Unix socket."""
+        """The bound port; before `bind` the requested one. 0 for a Unix socket."""
         if self._bound:
             return self._bound[0][1]
         return self.place.port if isinstance(self.place, Tcp) else 0
 
     def url(self, scheme: str, path: str = "") -> str:
-        """Where clients on this machine connect to.
+        """The URL for clients on this machine.
 
         Args:
             scheme: "ws" or "wss".
@@ -123,11 +123,11 @@ class Tcp(NamedTuple):
         return _written(self.host, self.port)
 
     async def bind(self, backlog: int) -> list[socket.socket]:
-        """See `Listeners.bind`."""
+        """Binds all addresses of the host; see `Listeners.bind`."""
         return await self._sockets(backlog)
 
     async def reserve(self) -> list[socket.socket]:
-        """See `Listeners.reserve`."""
+        """Reserves the port at all addresses; see `Listeners.reserve`."""
         return await self._replace(reuse_port=True)._sockets(None)
 
     async def _sockets(self, backlog: int | None) -> list[socket.socket]:
@@ -138,7 +138,7 @@ class Tcp(NamedTuple):
             try:
                 return self._bind_all(found, backlog)
             except OSError as error:
-                # The port that is free at one address may be taken at another.
+                # A port that is free at one address may be in use at another.
                 if error.errno != errno.EADDRINUSE or attempts == 0:
                     raise
 
@@ -186,7 +186,7 @@ class Tcp(NamedTuple):
             sock = socket.socket(family, socket.SOCK_STREAM)
             try:
                 sock.setblocking(False)
-                # Connections of a server that has just ended keep the address for a minute otherwise.
+                # Otherwise connections of a server that has just ended (TIME_WAIT) block the address for a minute.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if self.reuse_port:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -197,7 +197,7 @@ class Tcp(NamedTuple):
                     # From now on only processes that say `reuse_port` may listen there.
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
                 else:
-                    # Two may have bound an address, but only one may listen there.
+                    # Fails if another socket listens: two may bind an address, but only one may listen.
                     sock.listen(backlog)
             except BaseException:
                 sock.close()
@@ -226,12 +226,12 @@ ADVICE = {
         "Another program, or another server of this one, listens there: stop it, or choose another port (0 takes any "
         "free one)"
     ),
-    errno.EADDRNOTAVAIL: f"It is no address of this machine; {ALL_IPV4} and {ALL_IPV6} mean all that it has",
+    errno.EADDRNOTAVAIL: f"It is no address of this machine; {ALL_IPV4} and {ALL_IPV6} mean all of its addresses",
     errno.EACCES: "A port below 1024 needs CAP_NET_BIND_SERVICE, or a socket unit of systemd",
 }
 
 ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-"""What the kernel says of an address that a name has, and this machine has not."""
+"""The errors of an address that the name has, but this machine has not."""
 
 FREE_PORTS = 20
-"""Attempts to find a port that is free at all addresses. The first one is, unless thousands of ports are taken."""
+"""Attempts to find a port that is free at all addresses. The first succeeds unless thousands of ports are in use."""

@@ -1,4 +1,4 @@
-"""An application's own server beside this one, in one process: whether both want the same port."""
+"""Finds out whether an application's own server, in the same process, is about to use the same port."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["check_port", "port_taken"]
 
 
 def check_port(host: str, port: int) -> None:
-    """Looks whether the uvicorn that runs this task's application will listen at this address, too. It binds its port
-    only when the application has started: without this it would fail, and could not say why.
+    """Checks that the uvicorn that runs this task's application will not listen at the same address. It binds its port
+    after the start of the application, and would then fail without a helpful reason.
 
     Args:
-        host: where a server is about to listen.
+        host: where Fanwire is about to listen.
         port: its port.
 
     Raises:
-        OSError: it will.
+        OSError: uvicorn has the same address.
     """
     config = _uvicorn_of_this_task()
     if config is not None and port and port == config.port and _overlap(host, config.host):
@@ -30,7 +30,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def port_taken(host: str, port: int) -> OSError:
-    """The error of a server that finds its port taken, perhaps by the application's own server."""
+    """The error of a port that is in use, perhaps by the application's own server."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return OSError(
         errno.EADDRINUSE,
@@ -43,8 +43,7 @@ def port_taken(host: str, port: int) -> OSError:
 
 
 def _uvicorn_of_this_task() -> uvicorn.Config | None:
-    """The settings of the uvicorn that starts the application in whose `lifespan` this is; None: there is none, or it
-    was given its sockets."""
+    """The settings of the uvicorn in whose `lifespan` this task runs; None: there is none, or its sockets are bound."""
     lifespan = next((frame.f_locals.get("self") for frame in _frames(asyncio.current_task())), None)
     for task in asyncio.all_tasks():
         for frame in _frames(task):
@@ -58,7 +57,7 @@ def _uvicorn_of_this_task() -> uvicorn.Config | None:
 
 
 def _frames(task: asyncio.Task[object] | None) -> Iterator[FrameType]:
-    """The frames of the coroutines of a task, each awaiting the next."""
+    """The frames of the coroutines of a task, each of which awaits the next."""
     coroutine = None if task is None else task.get_coro()
     while iscoroutine(coroutine) and coroutine.cr_frame is not None:
         yield coroutine.cr_frame
@@ -70,6 +69,6 @@ def _overlap(one: str, other: str) -> bool:
 
 
 ANY = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
-"""Hosts that stand for all of a machine's addresses."""
+"""Hosts that mean all addresses of a machine."""
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}

@@ -1,4 +1,4 @@
-"""A Unix socket at which a server listens: its file is made, replaced when a dead server has left it, and removed."""
+"""A listening Unix socket and its file, which replaces the file of a dead server, and is removed at the end."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ class Unix(NamedTuple):
     """A socket in the file system.
 
     Attributes:
-        path: its file. One that a dead server has left is replaced.
-        mode: permissions of the file, such as 0o660; None: as the umask of the process has it. A program that
-            connects needs permission to write.
+        path: its file. The file of a dead server is replaced.
+        mode: permissions of the file, such as 0o660; None: those of the umask. Clients need permission to write.
     """
 
     path: Path
@@ -37,7 +36,7 @@ class Unix(NamedTuple):
         return str(self.path)
 
     async def bind(self, backlog: int) -> list[socket.socket]:
-        """See `Listeners.bind`."""
+        """Makes the file, and listens; see `Listeners.bind`."""
         path = self.path.absolute()
         with cannot_listen(path, ADVICE):
             async with _alone_in(path.parent):
@@ -46,7 +45,7 @@ class Unix(NamedTuple):
                 try:
                     sock.setblocking(False)
                     if self.mode is not None:
-                        # Linux makes the file with no more than this, so that it is never open to others.
+                        # Linux makes the file with these permissions, so that it never has wider ones.
                         os.fchmod(sock.fileno(), self.mode)
                     sock.bind(str(path))
                     if self.mode is not None:
@@ -70,13 +69,13 @@ class SocketFile(NamedTuple):
 
     @classmethod
     def of(cls, sock: socket.socket) -> SocketFile:
-        """The file of a socket that has just been bound."""
+        """The file of a socket that was just bound."""
         path = Path(sock.getsockname())
         found = path.lstat()
         return cls(path, found.st_dev, found.st_ino, os.getpid())
 
     def remove(self) -> None:
-        """Removes it, unless another server has taken its place, or this is a process that was forked."""
+        """Removes the file, unless another server has replaced it, or this is a forked process."""
         with contextlib.suppress(OSError):
             found = self.path.lstat()
             if (found.st_dev, found.st_ino, os.getpid()) == self[1:]:
@@ -84,10 +83,10 @@ class SocketFile(NamedTuple):
 
 
 def _remove_stale(path: Path) -> None:
-    """Removes the socket of a server that is gone.
+    """Removes the socket file of a dead server.
 
     Raises:
-        OSError: something else is there, or a server that lives.
+        OSError: the file is no socket, or its server lives.
     """
     try:
         kind = path.lstat().st_mode
@@ -102,7 +101,7 @@ def _remove_stale(path: Path) -> None:
         logger.info("%s was left by a server that is gone, and is replaced", path)
         path.unlink()
     elif failed != errno.ENOENT:
-        # 0, or EAGAIN of one whose backlog is full: it lives. EACCES: it is not for this user to know.
+        # 0, or EAGAIN (its backlog is full): the server lives. EACCES: this user may not connect.
         raise OSError(failed if failed == errno.EACCES else errno.EADDRINUSE, "")
 
 
@@ -113,7 +112,7 @@ async def _alone_in(folder: Path) -> AsyncIterator[None]:
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError:
-        # Files can be made in a directory that cannot be read.
+        # Without a lock: files can be made in a directory that cannot be read.
         yield
         return
     try:
@@ -132,19 +131,19 @@ def _lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        # A file system without locks. It has to do without.
+        # The file system has no locks.
         return True
     return True
 
 
 ADVICE = {
     errno.EADDRINUSE: "A server listens there: stop it, or choose another path",
-    errno.ENOENT: "The directory has to be there before (systemd: RuntimeDirectory=)",
-    errno.EACCES: "This process must be allowed to write to the directory, and to a socket that is there already",
+    errno.ENOENT: "The directory must exist (systemd: RuntimeDirectory=)",
+    errno.EACCES: "This process needs permission to write to the directory, and to an existing socket",
 }
 
 LOCK_TRIES = 100
-"""A server holds the lock for less than a millisecond. What holds it for longer is no server, and is not waited for."""
+"""Attempts to get the lock. A server holds it for less than a millisecond; another program is not waited for longer."""
 
 LOCK_PAUSE = 0.01
-"""Seconds between them."""
+"""Seconds between the attempts."""

@@ -1,4 +1,4 @@
-"""What goes wrong in a server: logged at a limited rate, counted, and told by its readiness."""
+"""The errors of a server: logged at a limited rate, counted, and shown by its readiness."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ logger = logging.getLogger("fanwire")
 
 
 class Counters:
-    """Where errors are counted; this one counts nothing."""
+    """The counters of errors. This class counts nothing; metrics override it."""
 
     def handler_error(self, handler: str) -> None:
-        """A function of the application has raised."""
+        """Counts an error of a function of the application, by its qualified name."""
 
     def internal_error(self, where: str) -> None:
-        """Something of the server's own has raised."""
+        """Counts an error of the server itself."""
 
     def line_suppressed(self, level: int, count: int = 1) -> None:
-        """Lines were left out of the log."""
+        """Counts log lines that were left out."""
 
 
 class Health:
-    """One server's errors, and whether a part of it that has to run has ended.
+    """Logs and counts the errors of one server, and watches its parts.
 
     Args:
-        counters: where errors are counted; None: nowhere.
+        counters: count errors; None: they are only logged.
     """
 
     def __init__(self, counters: Counters | None = None) -> None:
@@ -45,34 +45,34 @@ class Health:
         self._is_ending = False
 
     def begin(self) -> None:
-        """The server starts."""
+        """Forgets the faults of an earlier run: the server starts."""
         self._dead.clear()
         self._checks.clear()
         self._is_ending = False
 
     def end(self) -> None:
-        """The server stops: from now on parts of it may end."""
+        """Notes that the server stops: from now on its parts may end."""
         self._is_ending = True
 
     def flush(self) -> None:
-        """The server has stopped: logs the counts of the lines that were left out."""
-        # They would keep what they ask alive, and with it the descriptors of the engine.
+        """Logs the counts of the lines that were left out: the server has stopped."""
+        # The checks refer to the engine, and would keep its descriptors open.
         self._checks.clear()
         self._errors.flush()
         self._lines.flush()
 
     @property
     def faults(self) -> dict[str, str]:
-        """The parts of the server that do not work, and why; empty when all is well."""
+        """The parts of the server that do not work, each with the reason; empty: all work."""
         stuck = {what: "it makes no progress" for what, is_well in self._checks.items() if not is_well()}
         return {**stuck, **self._dead}
 
     def check(self, what: str, is_well: Callable[[], bool]) -> None:
-        """Has a part of the server asked, for each `faults`, whether it works."""
+        """Adds a check, which `faults` calls: it returns whether a part of the server works."""
         self._checks[what] = is_well
 
     def watch(self, what: str, task: asyncio.Future[Any]) -> None:
-        """Watches a task that has to run until the server stops. When it ends before, the server is not ready."""
+        """Watches a task that has to run until the server stops. If it ends before, the server is not ready."""
 
         def ended(task: asyncio.Future[Any]) -> None:
             error = None if task.cancelled() else task.exception()
@@ -82,20 +82,21 @@ class Health:
         task.add_done_callback(ended)
 
     def died(self, what: str, error: BaseException | None) -> None:
-        """A part of the server has ended that has to run until the stop: the server is not ready any more."""
+        """Notes that a part has ended that has to run until the stop: the server is not ready any more."""
         self._dead[what] = "it has ended" if error is None else f"{type(error).__name__}"
         self._counters.internal_error(what)
         self._errors.log(logging.CRITICAL, "%s has ended, restart the server", what, kind=what, error=error)
 
     def internal_error(self, where: str, error: BaseException) -> None:
-        """Something of the server's own has raised, and the server goes on."""
+        """Logs and counts an error of the server itself, which goes on."""
         self._counters.internal_error(where)
         kind = (where, type(error).__qualname__)
         self._errors.log(logging.ERROR, "%s failed", where, kind=kind, error=error)
 
     def handler_error(self, handler: str, about: object, error: BaseException) -> None:
-        """A function of the application has raised. One traceback a minute is logged of each function, type of error
-        and line that has raised it.
+        """Logs and counts an error of a function of the application.
+
+        For each function, type of error and line that raised it, one traceback a minute is logged.
 
         Args:
             handler: its qualified name.
@@ -108,11 +109,11 @@ class Health:
         self._errors.log(logging.ERROR, "handler %s failed for %r", handler, about, kind=kind, error=error)
 
     def info(self, message: str, *args: object) -> None:
-        """Logs a line about a peer: 50 of one kind at once, then one a second."""
+        """Logs an INFO line about a peer: 50 of one kind at once, then one a second."""
         self._lines.log(logging.INFO, message, *args)
 
     def warning(self, message: str, *args: object) -> None:
-        """The same as a warning."""
+        """Logs a WARNING line about a peer, at the same rate."""
         self._lines.log(logging.WARNING, message, *args)
 
 

@@ -1,4 +1,4 @@
-"""What happens when a limit is passed: it is counted, and enforced unless this is a dry run."""
+"""The limits of a server: each time one is exceeded is counted; it is enforced unless `dry_run` is set."""
 
 from __future__ import annotations
 
@@ -6,36 +6,39 @@ from collections.abc import Callable
 
 from fanwire.config import Config
 
-__all__ = ["Held", "Limits"]
+__all__ = ["HeldBytes", "Limits"]
 
 
 class Limits:
-    """The limits of a server.
+    """Counts exceeded limits.
 
     Args:
-        config: what they are.
-        count: is told the name of a limit that was passed, a field of `Config`.
+        config: has the limits.
+        count: gets the name of an exceeded limit, a field of `Config`.
 
     Attributes:
-        inbound: bytes that are held of what clients send.
+        inbound: the bytes of clients' messages that are held in memory.
     """
 
     def __init__(self, config: Config, count: Callable[[str], object]) -> None:
         self.config = config
         self.count = count
-        self.inbound = Held(config.inbound_bytes)
+        self.inbound = HeldBytes(config.inbound_bytes)
 
     def over(self, limit: str) -> bool:
-        """A limit was passed. Whether that has a consequence."""
+        """Counts an exceeded limit. Returns whether it is to be enforced."""
         self.count(limit)
         return not self.config.dry_run
 
 
-class Held:
-    """Bytes of what clients have sent that are held in memory, all connections together.
+class HeldBytes:
+    """Bytes of clients' messages that are held in memory, of all connections together.
+
+    Args:
+        limit: the most bytes, `inbound_bytes`.
 
     Attributes:
-        bytes: how many there are now.
+        bytes: the number now.
     """
 
     __slots__ = ("bytes", "limit")
@@ -46,5 +49,5 @@ class Held:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are more than may be."""
+        """Whether there are more bytes than the limit."""
         return self.bytes > self.limit

@@ -1,4 +1,4 @@
-"""Log lines that peers can cause. A few of a kind are written; the rest are counted, and the count is logged."""
+"""Rate-limited logging, for lines that peers can cause: some of a kind are written, the rest are counted."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["ONCE_A_MINUTE", "LimitedLog"]
 class LimitedLog:
     """Writes to a logger at a limited rate for each kind of line.
 
-    The lines that were left out are counted. The count is logged before the next line of the same kind, or when the
-    kind has been quiet for a minute, whichever comes first.
+    Lines that are left out are counted. The count is logged before the next line of the same kind, or a minute after
+    the first line that was left out, whichever comes first.
 
     Args:
-        logger: where the lines go.
-        rate: how many lines of one kind may be written.
+        logger: writes the lines.
+        rate: of lines of one kind.
         suppressed: is called with the level of each line that is left out.
-        clock: seconds of a clock that never goes back.
+        clock: returns seconds that never go back.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LimitedLog:
             level: of the `logging` module.
             message: with placeholders for `args`, as in `logging`.
             args: the values of the placeholders.
-            kind: what the rate is kept for; None: the message.
+            kind: the lines of one kind share a rate; None: the message is the kind.
             error: an exception whose traceback is written with the line.
         """
         kind = message if kind is None else kind
@@ -65,7 +65,7 @@ class LimitedLog:
         self._write(level, message, args, error)
 
     def flush(self) -> None:
-        """Logs all counts of lines that were left out."""
+        """Logs the counts of all kinds now."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -92,7 +92,7 @@ class LimitedLog:
             self._write(found.level, "%d more lines of this kind were left out: %s", (count, what), None)
 
     def _write(self, level: int, message: str, args: tuple[object, ...], error: BaseException | None) -> None:
-        # The application's filters, handlers and `__repr__` methods run in here, and must not stop the server.
+        # The application's filters, handlers and `__repr__` methods run in here: their errors must not stop the server.
         with contextlib.suppress(BaseException):
             self._logger.log(level, message, *args, exc_info=error)
 
@@ -103,7 +103,7 @@ class _Kind:
     def __init__(self, level: int, message: str) -> None:
         self.level = level
         self.message = message
-        # Lines that may be written, at a moment. Not a `Meter`, which gives credit.
+        # Lines that may be written. Not a `TokenBucket`, which gives credit.
         self.tokens: float | None = None
         self.when = 0.0
         self.left_out = 0
@@ -128,4 +128,4 @@ QUIET = 60.0
 """Seconds after the first line that was left out until the count is logged."""
 
 MAX_KINDS = 1000
-"""Kinds that are told apart at once, some 300 bytes each; the oldest gives way."""
+"""Kinds that are remembered, some 300 bytes each. Beyond it the oldest is forgotten."""

@@ -1,8 +1,7 @@
-"""The metrics of all workers of one port, whichever of them is scraped.
+"""The metrics of all workers of a shared port, in one scrape.
 
-A scrape of a shared port reaches one worker, chosen by the kernel. Each worker therefore answers the others on a Unix
-socket of its own, in a directory that only they can read, and the one that is scraped puts the answers together: every
-sample gets the label `worker`.
+The kernel gives a scrape to one worker. That worker asks the others by their Unix sockets, which are in a directory
+that only the workers can read. It merges the answers: each sample gets the label `worker`.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ logger = logging.getLogger("fanwire")
 
 
 class WorkerMetrics:
-    """Answers the other workers, and asks them.
+    """Answers the other workers, and merges their metrics.
 
     Args:
-        registry: what this worker counts.
-        directory: where the sockets of all workers are; it must be theirs alone.
-        worker: the number of this one, from 0.
-        workers: how many there are.
+        registry: has the metrics of this worker.
+        directory: has the sockets of all workers. Only they may have access to it.
+        worker: the number of this worker, from 0.
+        workers: the number of workers.
     """
 
     def __init__(self, registry: CollectorRegistry, directory: Path, worker: int, workers: int) -> None:
@@ -44,26 +43,26 @@ class WorkerMetrics:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Begins to answer the others.
+        """Begins to answer the other workers.
 
         Raises:
-            OSError: the socket cannot be made.
+            OSError: the socket cannot be created.
         """
         path = self._path(self._worker)
-        # The one that had this number before may have been killed.
+        # A killed worker of this number may have left its socket.
         path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._answer, path)
 
     async def stop(self) -> None:
-        """Ends."""
+        """Stops answering, and removes the socket."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
             self._path(self._worker).unlink(missing_ok=True)
 
     async def exposition(self) -> bytes:
-        """The metrics of all workers, in the text format of Prometheus. A worker that does not answer within
-        `ANSWER` seconds is left out, and `fanwire_worker_up` is 0 for it."""
+        """The metrics of all workers, in the text format of Prometheus. A worker that does not answer in 2 s is left
+        out, and its `fanwire_worker_up` is 0."""
         others = [worker for worker in range(self._workers) if worker != self._worker]
         answers = await asyncio.gather(*map(self._ask, others))
         texts = {self._worker: generate_latest(self._registry), **dict(zip(others, answers, strict=True))}
@@ -103,13 +102,13 @@ class WorkerMetrics:
 
 
 class _Merged(Collector):
-    """The samples of several expositions, each with the label `worker`."""
+    """The samples of all workers, with the label `worker`."""
 
     def __init__(self, texts: dict[int, bytes | None]) -> None:
         self._texts = texts
 
     def collect(self) -> Iterator[Metric]:
-        """What a scrape gets."""
+        """Yields the merged metrics."""
         families: dict[str, Metric] = {}
         up = GaugeMetricFamily(WORKER_UP, "Whether the worker has told its metrics.", labels=["worker"])
         for worker, text in sorted(self._texts.items()):

@@ -1,4 +1,4 @@
-"""A server that is the whole program: its process ends soon after it, whatever of the application runs on."""
+"""Running a server as the whole program: the process ends soon after the server, even if tasks or threads still run."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ Main = Callable[[Signals], Coroutine[Any, Any, None]]
 
 
 def failed(error: BaseException) -> int:
-    """Tells of an error as Python does; returns the exit status."""
+    """Prints the traceback of an error; returns the exit status 1."""
     traceback.print_exception(type(error), error, error.__traceback__)
     return 1
 
 
 def run_whole(main: Main, tell: Callable[[BaseException], int] = failed) -> None:
-    """Runs a coroutine on uvloop. What is left when it has returned, such as a handler that swallows its cancellation
-    or a function in a thread of a pool, has a second to end; then it is named in the log, and the process ends.
+    """Runs a coroutine on uvloop. When it has returned, tasks and threads of the application that still run, such as a
+    handler that ignores its cancellation, have a second to end. Then they are named in the log, and the process ends.
 
-    In another thread than the main one it waits for all that is left, since the process is somebody else's.
+    In another thread than the main one it waits for all of them, since the process belongs to another program.
 
     Args:
-        main: gets the signals of the process, to be handled and released by it.
-        tell: is called with what it has raised, if the process ends here. Returns the exit status.
+        main: gets the signals of the process, which it handles and releases.
+        tell: is called with an error of the coroutine, if the process ends here. Returns the exit status.
 
     Raises:
-        Exception: what the coroutine has raised.
-        KeyboardInterrupt: Ctrl-C, before the coroutine handled signals.
+        Exception: any error of the coroutine.
+        KeyboardInterrupt: Ctrl-C before the coroutine handled signals.
     """
-    import uvloop  # not for those who bring their own loop
+    import uvloop  # here: programs with a loop of their own need not load it
 
     signals = Signals()
     if threading.current_thread() is not threading.main_thread() or asyncio._get_running_loop() is not None:
@@ -67,7 +67,7 @@ def run_whole(main: Main, tell: Callable[[BaseException], int] = failed) -> None
 
 
 def run_main(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None], signals: Signals) -> None:
-    """Runs it to its end, which a Ctrl-C brings about."""
+    """Runs a coroutine to its end. Ctrl-C cancels it."""
     task = loop.create_task(main)
     try:
         loop.run_until_complete(task)
@@ -81,7 +81,7 @@ def run_main(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, None], s
 
 
 async def end_tasks(loop: asyncio.AbstractEventLoop, deadline: float) -> list[str]:
-    """Cancels all tasks and shuts the loop's pool of threads; returns what has not ended in time."""
+    """Cancels all tasks and shuts down the loop's thread pool; returns the names of tasks that do not end in time."""
     tasks = asyncio.all_tasks(loop) - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
@@ -99,23 +99,23 @@ async def end_tasks(loop: asyncio.AbstractEventLoop, deadline: float) -> list[st
 
 
 async def wait_until(deadline: float, *tasks: asyncio.Task[Any]) -> None:
-    """Waits for tasks, but at least for a turn of the loop."""
+    """Waits for tasks until the deadline, for 10 ms at least."""
     if tasks:
         await asyncio.wait(tasks, timeout=max(0.01, deadline - time.monotonic()))
 
 
 def name_of_task(task: asyncio.Task[Any]) -> str:
-    """What the log calls a task. Those of handlers that do not end were given a name."""
+    """The name of a task in the log: its own, or the names of its coroutines."""
     name = task.get_name()
     return " > ".join(names_within(task)) if name.startswith("Task-") else name
 
 
 def busy_threads(before: set[threading.Thread], deadline: float) -> list[str]:
-    """The threads for which Python would wait, and which do not end in time.
+    """The busy threads that Python would wait for at its exit, and that do not end in time.
 
     Args:
-        before: those that the program had before it ran the server. It may end them afterwards.
-        deadline: until when they are waited for.
+        before: threads that ran before the server, which are ignored.
+        deadline: the end of waiting, in seconds of `time.monotonic`.
     """
     while True:
         frames = sys._current_frames()
@@ -130,7 +130,7 @@ def busy_threads(before: set[threading.Thread], deadline: float) -> list[str]:
 
 
 def function_of(frame: FrameType | None) -> str | None:
-    """The functions that a thread runs, each calling the next; None: it is one of a pool, and waits for work."""
+    """The functions that a thread runs, each of which calls the next; None: a thread of a pool that waits for work."""
     names: list[str] = []
     while frame is not None:
         module = str(frame.f_globals.get("__name__"))
@@ -141,7 +141,7 @@ def function_of(frame: FrameType | None) -> str | None:
 
 
 def end_process(left: list[str], error: BaseException | None, tell: Callable[[BaseException], int]) -> None:
-    """Ends the process without what is left. What Python does at its end would wait for that."""
+    """Ends the process without waiting for tasks and threads, as Python's own exit would."""
     logger.warning("the process ends without waiting for %s", ", ".join(left))
     is_interrupted = isinstance(error, KeyboardInterrupt)
     status = 0 if error is None or is_interrupted else tell(error)
@@ -157,13 +157,13 @@ def end_process(left: list[str], error: BaseException | None, tell: Callable[[Ba
 
 
 LEFT = 1.0
-"""Seconds for what is left of the application when the server has stopped."""
+"""Seconds for tasks and threads of the application after the server has stopped."""
 
 DEPTH = 3
-"""Functions of a thread that are named, from the first on."""
+"""The most functions of a thread that are named, from the outermost on."""
 
 POLL = 0.02
-"""Seconds between looks at threads."""
+"""Seconds between checks of the threads."""
 
 OF_POOLS = frozenset({"threading", "queue", "concurrent.futures.thread", "asyncio.base_events"})
-"""Modules whose functions a thread of a pool is in while it has nothing to do."""
+"""Modules whose functions an idle thread of a pool runs."""

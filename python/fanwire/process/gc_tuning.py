@@ -1,4 +1,4 @@
-"""Python's collector of reference cycles, in a process that serves thousands of connections."""
+"""Tuning of Python's garbage collector for a process with thousands of connections."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["calm"]
 def calm() -> None:
     """Makes full collections rare, for a process whose main work is a server.
 
-    A full collection stops the loop for about 16 µs per connection, a sixth of a second at ten thousand, and by default
-    one comes whenever the objects have grown by a quarter: in the middle of the crowd that makes them grow. Connections
-    are freed without the collector when they end, so it has next to nothing to find here. The young generations, where
-    an application's own cycles usually die, are collected as before, a few milliseconds at a time.
+    A full collection stops the loop for about 16 µs per connection, a sixth of a second at ten thousand. By default one
+    comes whenever the number of objects has grown by a quarter, which is when many clients connect at once. Connections
+    are freed without the collector, by their reference counts. The young generations, which find most of an
+    application's cycles, are collected as before, a few milliseconds at a time.
 
-    `Server.run` and `fanwire serve` call it. A program of its own that brings its own loop decides for itself.
+    `Server.run` and `fanwire serve` call it. A program with a loop of its own decides itself.
     """
     gc.collect()
-    # What was imported is there for good.
+    # Imported modules stay for good: they are not looked at again.
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
 

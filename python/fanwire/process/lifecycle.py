@@ -1,4 +1,4 @@
-"""The start and the stop of a server, in whatever event loops, one after the other."""
+"""The start and the stop of a server. It may be started again, also in another event loop."""
 
 from __future__ import annotations
 
@@ -6,41 +6,21 @@ import asyncio
 import contextlib
 import gc
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from enum import Enum
-from typing import NamedTuple
 
-from fanwire._engine import Engine
-from fanwire.handlers.calls import Calls
-from fanwire.handshake.newcomers import Newcomers
+from fanwire.handlers.calls import ApplicationCalls
 from fanwire.http.server import HttpSide
-from fanwire.listening.listeners import Listeners
 from fanwire.observability.health import Health
-from fanwire.rooms.node import Fabric
-from fanwire.runtime.registry import Hub
+from fanwire.process.assembly import Assembly, Parts
 from fanwire.timing.deadline import Deadline, bounded
 
-__all__ = ["Lifecycle", "Parts"]
+__all__ = ["Lifecycle"]
 
 
-class Parts(NamedTuple):
-    """What a running server consists of.
-
-    Attributes:
-        sockets: bound to the server's addresses.
-        listener: lets peers in; None: it starts still.
-    """
-
-    engine: Engine
-    fabric: Fabric
-    hub: Hub
-    newcomers: Newcomers
-    listeners: Listeners
-
-
-class Phase(Enum):
-    """Where a server stands."""
+class ServerPhase(Enum):
+    """The phase of a server."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -49,41 +29,37 @@ class Phase(Enum):
 
 
 class Lifecycle:
-    """Starts and stops.
+    """Starts and stops a server.
 
     Args:
-        build: makes the parts. What it has done is put on the stack that it gets, so that it can
-            be undone.
-        open: has the application start, and lets peers in. Everything else works by then.
+        assemble: what the server is built from, asked for at each start.
         http: ends its requests.
         health: is told of a start and a stop.
         calls: the calls of the application that run.
-        settle: keeps what the engine has counted.
+        settle: saves the counts of the engine.
 
     Attributes:
-        parts: of the running server; None: it does not run.
-        stopping: is done when a stop begins.
+        parts: the parts of the running server; None: it does not run.
+        stopping: a future that is done when a stop begins.
     """
 
     stopping: asyncio.Future[None]
 
     def __init__(
         self,
-        build: Callable[[AsyncExitStack], Awaitable[Parts]],
-        open: Callable[[Parts], Awaitable[None]],
+        assemble: Callable[[], Assembly],
         http: HttpSide,
         health: Health,
-        calls: Calls,
+        calls: ApplicationCalls,
         settle: Callable[[], None],
     ) -> None:
-        self._build = build
-        self._open = open
+        self._assemble = assemble
         self._http = http
         self._health = health
         self._calls = calls
         self._settle = settle
         self.parts: Parts | None = None
-        self._phase = Phase.STOPPED
+        self._phase = ServerPhase.STOPPED
         self._loop: asyncio.AbstractEventLoop | None = None
         # Two loops may start a server at the same moment.
         self._lock = threading.Lock()
@@ -94,54 +70,55 @@ class Lifecycle:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started, and not stopped since."""
-        return self._phase is not Phase.STOPPED
+        """Whether the server was started, and not stopped since."""
+        return self._phase is not ServerPhase.STOPPED
 
     async def start(self) -> None:
-        """Starts; when that fails nothing is left of it.
+        """Starts. A start that fails leaves nothing behind.
 
         Raises:
             RuntimeError: it runs already, perhaps in another event loop.
-            Exception: whatever `build` raises.
+            Exception: a part cannot be built, or the application's own start has failed.
         """
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._loop is not None and self._loop is not loop and self._loop.is_closed():
-                # Its loop has ended without a stop.
+                # Its loop was closed without a stop.
                 self._end()
-            if self._phase is not Phase.STOPPED:
+            if self._phase is not ServerPhase.STOPPED:
                 where = "" if self._loop is loop else ", in another event loop"
-                state = "runs" if self._phase is Phase.RUNNING else f"is {self._phase.value}"
+                state = "runs" if self._phase is ServerPhase.RUNNING else f"is {self._phase.value}"
                 raise RuntimeError(f"the server {state} already{where}")
-            self._phase = Phase.STARTING
+            self._phase = ServerPhase.STARTING
             self._loop = loop
         self._started = loop.create_future()
         self._health.begin()
         try:
             async with AsyncExitStack() as stack:
-                self.parts = await self._build(stack)
-                await self._open(self.parts)
+                assembly = self._assemble()
+                self.parts = await assembly.build(stack)
+                await assembly.open(self.parts)
                 stack.pop_all()
         except BaseException:
             self.parts = None
-            self._phase = Phase.STOPPED
+            self._phase = ServerPhase.STOPPED
             self._loop = None
             raise
         else:
             self.stopping = loop.create_future()
-            self._phase = Phase.RUNNING
+            self._phase = ServerPhase.RUNNING
         finally:
             self._started.set_result(None)
 
     async def stop(self, timeout: float, *, is_given: bool) -> bool:
-        """Stops; see `Server.stop`.
+        """Stops, see `Server.stop`. Returns whether all connections closed in time.
 
         Args:
             timeout: seconds for connections and handlers.
-            is_given: whether it was asked for, so that it holds for a stop that is under way, too.
+            is_given: whether the caller gave the timeout, so that it also shortens a stop that is under way.
 
         Raises:
-            RuntimeError: it runs in another event loop.
+            RuntimeError: the server runs in another event loop.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop:
@@ -151,13 +128,13 @@ class Lifecycle:
                     "asyncio.run_coroutine_threadsafe(server.stop(), loop)"
                 )
             self._end()
-        if self._phase is Phase.STARTING:
+        if self._phase is ServerPhase.STARTING:
             await asyncio.wait({self._started})
-        if self._phase is Phase.STOPPED:
+        if self._phase is ServerPhase.STOPPED:
             return True
         if self._stop_task is None:
             assert self.parts is not None  # noqa: S101 - it runs
-            self._phase = Phase.STOPPING
+            self._phase = ServerPhase.STOPPING
             self._health.end()
             self._deadline = Deadline(timeout)
             self._stop_task = asyncio.ensure_future(self._stop(self.parts, self._deadline))
@@ -166,7 +143,7 @@ class Lifecycle:
             self._deadline.shorten(timeout)
         all_closed = await asyncio.shield(self._stop_task)
         if self._has_garbage:
-            # The parts refer to each other, and the descriptors of the engine are closed when it is freed.
+            # The parts refer to each other, and the engine closes its descriptors when it is freed.
             self._has_garbage = False
             gc.collect()
         return all_closed
@@ -177,20 +154,20 @@ class Lifecycle:
             parts.listeners.close()
             parts.newcomers.close()
             self._http.close_websockets()
-            all_closed = await parts.hub.drain(deadline)
+            all_closed = await parts.draining.drain(deadline)
             # Until now health checks were answered.
             await self._http.drain(deadline)
-            await parts.hub.finish(deadline)
+            await parts.draining.finish(deadline)
             seconds = max(HTTP, deadline.left)
             await bounded(self._http.stop(Deadline(seconds)), seconds + 0.5, self._failed("HTTP"))
-            timeout = min(FABRIC_MOST, max(FABRIC_LEAST, deadline.left))
-            await bounded(parts.fabric.stop(timeout), timeout + 0.5, self._failed("the backplane"))
-        except Exception as error:  # noqa: BLE001 - the rest has to end all the same
+            timeout = min(BACKPLANE_MOST, max(BACKPLANE_LEAST, deadline.left))
+            await bounded(parts.node.stop(timeout), timeout + 0.5, self._failed("the backplane"))
+        except Exception as error:  # noqa: BLE001 - the other parts have to end
             self._health.internal_error("the stop", error)
         finally:
-            # Also when this task is cancelled, because its loop ends.
+            # Also if this task is cancelled because its loop ends.
             self._end()
-        # What was aborted is closed by the loop when it turns.
+        # The loop closes aborted transports in its next turns.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return all_closed
@@ -205,32 +182,36 @@ class Lifecycle:
         return failed
 
     def _end(self) -> None:
-        """Ends what is left, without waiting. The loop may be closed by now."""
+        """Ends the parts that are left, without waiting. The event loop may be closed by now."""
         parts = self.parts
         if parts is not None:
-            for end in (parts.listeners.close, parts.newcomers.abort, parts.hub.cut_off, parts.hub.stop, self._settle):
+            registry = parts.host.registry
+            for end in (
+                parts.listeners.close, parts.newcomers.abort, registry.cut_off, registry.lifetimes.close,
+                parts.events.stop, self._settle,
+            ):  # fmt: skip
                 with contextlib.suppress(Exception):
                     end()
             self.parts = None
             parts.engine.shutdown(1.0)
             with contextlib.suppress(Exception):
-                parts.hub.finish_log()
+                parts.events.finish_log()
             self._has_garbage = True
         self._calls.give_up_all()
         self._health.flush()
         self._http.forget()
-        self._phase = Phase.STOPPED
+        self._phase = ServerPhase.STOPPED
         self._loop = self._stop_task = None
 
 
-FABRIC_MOST = 5.0
-"""Seconds for messages to be stored that were taken before the end."""
+BACKPLANE_MOST = 5.0
+"""The most seconds for messages that still have to be stored."""
 
-FABRIC_LEAST = 0.5
-"""Seconds of the same when the time of the stop is over."""
+BACKPLANE_LEAST = 0.5
+"""Seconds for these messages when the timeout of the stop is over."""
 
 HTTP = 1.0
-"""Seconds for an application to end when the time of the stop is over."""
+"""Seconds for the ASGI application to end when the timeout of the stop is over."""
 
 REST = 5.0
-"""Seconds that a stop takes at most beyond its timeout: the sum of all waits after the deadline."""
+"""The most seconds that a stop takes beyond its timeout: the sum of all waits after the deadline."""

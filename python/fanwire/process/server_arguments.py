@@ -1,4 +1,4 @@
-"""Checks of what a server is made with. Each argument is looked at when it is given, and an error names it."""
+"""Checks of the arguments of `Server`. Errors name the argument."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ServerArguments(NamedTuple):
         check_optional(check_function, "authorize", given["authorize"])
         check_flag("insecure", given["insecure"])
         if given["authenticate"] is None and not given["insecure"]:
-            raise ValueError("who may connect? give the server `authenticate`, or `insecure=True` to let everyone in")
+            raise ValueError("who may connect? give the server `authenticate`, or `insecure=True` for all clients")
         if given["authenticate"] is not None and given["insecure"]:
             raise ValueError("give the server `authenticate` or `insecure=True`, not both: who may connect?")
         check_optional(check_context, "ssl", given["ssl"])
@@ -76,9 +76,9 @@ class ServerArguments(NamedTuple):
         origins, hosts, mount = given["origins"], given["hosts"], given["mount"]
         proxies = tuple(map(checked_proxy, check_texts("trusted_proxies", given["trusted_proxies"])))
         if check_flag("proxy_protocol", given["proxy_protocol"]) and not proxies:
-            raise ValueError("proxy_protocol needs trusted_proxies: whose word is believed about who the client is?")
+            raise ValueError("proxy_protocol needs trusted_proxies: the proxies that may send the client's address")
         if mount is None:
-            # Beside an application nothing of it is hidden.
+            # Beside an application Fanwire has a path of its own, so that it hides none of the application's.
             mount = "" if given["app"] is None else MOUNT
         return cls(
             origins=None if origins is None else tuple(map(checked_origin, check_texts("origins", origins))),
@@ -97,8 +97,8 @@ def check_place(
     """Returns where a server listens; see `Server` for the arguments.
 
     Raises:
-        TypeError: one is of the wrong type.
-        ValueError: one cannot be what it is meant to be, or they name two places.
+        TypeError: an argument is of the wrong type.
+        ValueError: an argument is invalid, or they name two places.
     """
     if host is not None:
         check_host(host)

@@ -15,11 +15,10 @@ logger = logging.getLogger("fanwire")
 
 
 class Signals:
-    """Handles the signals that ask a process to end. In another thread than the main one, and on loops that cannot
-    handle signals, it does nothing.
+    """Handles SIGINT and SIGTERM. It does nothing in another thread than the main one, and on loops without signals.
 
-    The first signal is told to the loop. From then on both have the system's own action, which no handler, no thread
-    and no loop that stands still can keep from ending the process.
+    The first signal goes to the loop. After that both signals have the system's default action, which ends the process
+    even if a handler, a thread or the loop is stuck.
     """
 
     def __init__(self) -> None:
@@ -27,7 +26,7 @@ class Signals:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle(self, asked: asyncio.Future[None]) -> None:
-        """Has the first signal complete a future of the running loop. A second one ends the process."""
+        """Handles the signals: the first completes `asked`, a future of the running loop; a second ends the process."""
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
@@ -40,16 +39,16 @@ class Signals:
 
         for number in NUMBERS:
             before = signal.getsignal(number)
-            # Some loops have no signals, or cannot be woken by them.
+            # Some loops do not support signals.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(number, ask_to_stop, number)
                 self._loop = loop
                 self._before.setdefault(number, before)
-                # The loop is woken all the same. It may stand still, and this is called even then.
+                # The loop is woken all the same. Python calls this even if the loop is stuck.
                 signal.signal(number, lambda number, frame: self._let_through())
 
     def release(self) -> None:
-        """From now on a signal ends the process. On the loop's thread."""
+        """Gives the signals their default action, which ends the process. On the loop's thread."""
         loop, self._loop = self._loop, None
         if loop is not None:
             for number in self._before:
@@ -57,13 +56,13 @@ class Signals:
             self._let_through()
 
     def end_at_once(self) -> None:
-        """The same for a process whose signals were not handled yet. In the main thread."""
+        """Gives the signals their default action before `handle` was called. In the main thread."""
         for number in NUMBERS:
             self._before.setdefault(number, signal.getsignal(number))
         self._let_through()
 
     def restore(self) -> None:
-        """Gives the signals back to the handlers that the process had before, if they are from Python."""
+        """Restores the signal handlers that the process had before, if they were set by Python."""
         for number, before in self._before.items():
             if before is not None:
                 signal.signal(number, before)

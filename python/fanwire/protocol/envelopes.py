@@ -1,4 +1,4 @@
-"""Envelopes of sessions in both encodings: bytes to checked values and back. Pure; docs/protocol.md has the fields."""
+"""Envelopes in both encodings: decodes bytes to checked values, and encodes values. docs/protocol.md has the fields."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Key = Annotated[str, msgspec.Meta(min_length=1, max_length=table.KEY_MAX)]
 
 
 class Incoming(msgspec.Struct):
-    """A message of a client, its payload not yet looked at."""
+    """A message of a client. Its payload is not decoded yet."""
 
     type: Annotated[str, msgspec.Meta(min_length=1, max_length=table.TYPE_MAX)]
     id: Id | None = None
@@ -47,18 +47,18 @@ class Incoming(msgspec.Struct):
 
 
 class Refusal(Exception):
-    """Why a message of a client was not done: what its `error` reply says.
+    """The reason why a message of a client is refused: the content of an `error`.
 
     Args:
-        code: for programs; one of those in docs/protocol.md.
+        code: for programs; one of the codes in docs/protocol.md.
         text: for people.
-        path: of the field that is wrong, such as `$.since.seq`.
-        retry: whether the same message can succeed later.
-        retry_after: when, in seconds.
-        data: what the application adds; None: nothing.
+        path: of the wrong field, such as `$.since.seq`.
+        retry: whether the same message may succeed later.
+        retry_after: seconds until then.
+        data: the application's own; None: nothing.
 
     Attributes:
-        about: the message, where only its payload was wrong and it is not known otherwise.
+        about: the message, if its envelope could be decoded and only its payload could not.
     """
 
     about: Incoming | None = None
@@ -81,7 +81,7 @@ class Refusal(Exception):
         self.data = data
 
     def payload(self) -> dict[str, Any]:
-        """The payload of the reply."""
+        """The payload of the `error`."""
         payload: dict[str, Any] = {"code": self.code, "text": str(self), "retry": self.retry}
         if self.path is not None:
             payload["path"] = self.path
@@ -96,9 +96,9 @@ class Codec:
     """One encoding.
 
     Attributes:
-        name: the engine's word for it.
-        subprotocol: what a client offers to get it.
-        is_text: whether its messages are text.
+        name: as the engine has it.
+        subprotocol: the WebSocket subprotocol that a client offers for it.
+        is_text: whether its messages are text frames.
     """
 
     def __init__(self, name: str, is_text: bool) -> None:
@@ -110,7 +110,7 @@ class Codec:
         self._encode = self._module.Encoder().encode
 
     def decode(self, frame: bytes | str) -> Incoming:
-        """A client's message.
+        """Decodes the envelope of a client's message.
 
         Raises:
             Refusal: `bad_encoding` or `bad_message`.
@@ -127,8 +127,8 @@ class Codec:
         return incoming
 
     def _malformed(self, frame: bytes | str, error: Exception) -> Refusal:
-        """What is said of a message that cannot be read. If that is because of its payload, it can be said where, and
-        of which message."""
+        """The refusal of a message that cannot be decoded. If only its payload is wrong, the refusal names the message
+        and the path."""
         refusal = Refusal("bad_message", f"not {self.name}: {error}")
         parts = without_payload(frame)
         if parts is None:
@@ -145,7 +145,7 @@ class Codec:
         return refusal
 
     def document(self, incoming: Incoming, max_nesting: int = MAX_NESTING) -> tuple[bytes | str, bool]:
-        """The payload of a message as it may be published: as `encoding.encode` returns it, whatever the codec.
+        """The payload of a message as `encoding.encode` returns it, for publishing. It is the same for both codecs.
 
         Raises:
             Refusal: `invalid_payload`, with the path of a value that cannot be carried exactly; `bad_message`, the
@@ -179,8 +179,8 @@ class Codec:
         return read(*self.document(incoming, max_nesting), schema)
 
     def plain(self, incoming: Incoming, schema: Any) -> Any:
-        """The same for the protocol's own payloads of numbers and names, which may come some hundred times a second:
-        there is nothing to translate, and `payload` takes five times as long.
+        """Decodes a payload of the protocol that consists of numbers and names. Such messages may come some hundred
+        times a second, and `payload` takes five times as long.
 
         Args:
             incoming: the message.
@@ -198,8 +198,8 @@ class Codec:
             raise Refusal("invalid_payload", _text(error), path=_path(error)) from error
 
     def encode(self, envelope: dict[str, Any], max_nesting: int = NESTING_LIMIT) -> bytes:
-        """An envelope; absent fields are None here. The payload is any value that `encoding.encode` takes, or a
-        `msgspec.Raw` of this encoding.
+        """Encodes an envelope. Fields that are None are left out. The payload is any value that `encoding.encode`
+        takes, or a `msgspec.Raw` of this encoding.
 
         Raises:
             TypeError, ValueError: the payload cannot be encoded.
@@ -219,20 +219,19 @@ class Codec:
         return encoded
 
     def encode_plain(self, envelope: dict[str, Any]) -> bytes:
-        """The same for the protocol's own payloads of numbers and names, in which there is nothing to check: a tenth of
-        the time."""
+        """Encodes an envelope whose payload consists of numbers and names, without checks: this takes a tenth of the
+        time."""
         encoded: bytes = self._encode(envelope)
         return encoded
 
 
 def read(data: bytes | str, is_json: bool, schema: Any = None) -> Any:
-    """The value of a payload, checked against a schema. JSON and MessagePack are read alike: both have become JSON
-    before.
+    """The value of a payload, checked against a schema. A MessagePack payload has been translated to JSON before.
 
     Args:
         data: the payload.
         is_json: whether it is a JSON document.
-        schema: a type that msgspec knows, a pydantic model or dataclass, or None: any.
+        schema: a type that msgspec knows, a pydantic model or dataclass; None: any value.
 
     Raises:
         Refusal: `invalid_payload`, with the path of the field.
@@ -253,7 +252,7 @@ def read(data: bytes | str, is_json: bool, schema: Any = None) -> Any:
         return _decoder(schema)(document)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, Reject):
-            # A validator's own, which is a ValueError as well.
+            # A validator has raised a `Reject`, which is a ValueError as well.
             raise error.__cause__ from None
         raise Refusal("invalid_payload", _text(error), path=_path(error)) from error
     except Reject:
@@ -261,7 +260,7 @@ def read(data: bytes | str, is_json: bool, schema: Any = None) -> Any:
     except (msgspec.DecodeError, RecursionError) as error:
         raise Refusal("invalid_payload", str(error), path="$") from error
     except ValueError as error:
-        # pydantic's ValidationError is one, and says where.
+        # pydantic's ValidationError is a ValueError, and has the path.
         first: dict[str, Any] = error.errors()[0] if hasattr(error, "errors") else {"msg": str(error), "loc": ()}
         cause = first.get("ctx", {}).get("error", error)
         if isinstance(cause, Reject):
@@ -288,7 +287,7 @@ def _text(error: Exception) -> str:
 
 
 def _path(error: Exception) -> str:
-    # Of a key in a map: "- at `key` in `$.taken`".
+    # For a key of a map msgspec writes: "- at `key` in `$.taken`".
     found = regex.search(r" - at (?:`key` in )?`(\$.*)`$", str(error))
     return found[1] if found else "$"
 
@@ -298,5 +297,5 @@ MSGPACK = Codec("msgpack", is_text=False)
 SUBPROTOCOLS = {codec.subprotocol: codec for codec in (JSON, MSGPACK)}
 
 RAW = table.SUBPROTOCOLS["raw"]
-"""The subprotocol of clients without a session. They need not name it, but a browser that offers anything, such as a
-token, wants one of its offers to be taken."""
+"""The subprotocol of clients without a session. They need not offer it. But a browser that offers a subprotocol, such
+as a token, fails if the server accepts none."""

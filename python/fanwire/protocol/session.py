@@ -1,4 +1,4 @@
-"""One client's session: the part of its protocol that outlives connections. Pure: no transport, no clock."""
+"""The session of one client: the state of the protocol that outlives a connection. Pure: no transport, no clock."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from typing import Any
 
 from fanwire.protocol.envelopes import Codec, Incoming, Refusal
 from fanwire.protocol.table import REPORT_BYTES, REPORT_MESSAGES, UNCOUNTED
-from fanwire.timing.token_bucket import Meter
+from fanwire.timing.token_bucket import TokenBucket
 
-__all__ = ["Phase", "Session", "lineage_of"]
+__all__ = ["Session", "SessionPhase", "lineage_of"]
 
 
-class Phase(Enum):
-    """Where a session stands."""
+class SessionPhase(Enum):
+    """The phase of a session."""
 
     LIVE = "live"
-    """It has a connection."""
+    """The session has a connection."""
     PARKED = "parked"
-    """It waits for its client to come back."""
+    """The session waits for its client to reconnect."""
     ENDED = "ended"
-    """It is over."""
+    """The session is over."""
 
 
 TRANSITIONS = {
-    Phase.LIVE: {Phase.LIVE, Phase.PARKED, Phase.ENDED},
-    Phase.PARKED: {Phase.LIVE, Phase.ENDED},
-    Phase.ENDED: set(),
+    SessionPhase.LIVE: {SessionPhase.LIVE, SessionPhase.PARKED, SessionPhase.ENDED},
+    SessionPhase.PARKED: {SessionPhase.LIVE, SessionPhase.ENDED},
+    SessionPhase.ENDED: set(),
 }
-"""LIVE to LIVE: the client is back before the server has noticed that it was away."""
+"""LIVE to LIVE: the client has reconnected before the server noticed that the connection was lost."""
 
 
 class Session:
     """A session.
 
     Attributes:
-        id: names it to its client, and to nobody else: who knows it, and is the same identity, may resume it. It
-            begins with the name of its lineage, so that any node knows that, whether or not it finds a record.
-        owner: whose it is.
-        lineage: names the row of sessions that this one continues, after such as could not be resumed. As secret as the
-            id, and never the subject of an identity.
-        codec: how it speaks.
-        received: counted messages of the client so far.
-        phase: see `Phase`.
-        ended: why it is over, in the words of docs/protocol.md.
-        acks: what waits for the client's acknowledgement, by the message's id.
-        renewals: how often it shows new tokens; None as long as it has not.
+        id: a secret of the client: a client that knows it, and has the same subject, may resume the session. It begins
+            with the lineage, so that each node can read that without a record.
+        owner: the subject of its client.
+        lineage: the id of a row of sessions, each of which replaces one that could not be resumed. As secret as the id,
+            and never the subject of an identity.
+        codec: encodes its messages.
+        received: the number of counted messages of the client so far.
+        phase: see `SessionPhase`.
+        ended: the reason why it is over, as in docs/protocol.md; None: it is not.
+        acks: futures of messages that wait for the client's acknowledgement, by the message's id.
+        renewals: limits new tokens; None: the client has sent none.
     """
 
     __slots__ = (
@@ -60,18 +60,18 @@ class Session:
         self.owner = owner
         self.codec = codec
         self.received = 0
-        self.phase = Phase.LIVE
+        self.phase = SessionPhase.LIVE
         self.ended: str | None = None
         self.acks: dict[str, Any] = {}
-        self.renewals: Meter | None = None
+        self.renewals: TokenBucket | None = None
         self._told = 0
         self._untold_bytes = 0
 
     def hear(self, frame: bytes | str) -> Incoming:
-        """Takes a message of the client's and counts it.
+        """Decodes a message of the client, and counts it.
 
         Raises:
-            Refusal: it is no envelope. It counts all the same, as it does for the client.
+            Refusal: it is no valid envelope. It counts all the same, as it does for the client.
         """
         self._untold_bytes += len(frame)
         try:
@@ -90,32 +90,32 @@ class Session:
 
     @property
     def is_report_due(self) -> bool:
-        """Whether the client should be told how many of its messages have come."""
+        """Whether a `received` is due, after 32 counted messages or 64 KiB."""
         return self.received - self._told >= REPORT_MESSAGES or self._untold_bytes >= REPORT_BYTES
 
     def report(self) -> bytes:
-        """The message that tells it."""
+        """The encoded message `received`, with the count of the client's messages."""
         self._told = self.received
         self._untold_bytes = 0
         return self.codec.encode({"type": "received", "payload": {"count": self.received}})
 
-    def move(self, phase: Phase) -> bool:
-        """Goes to a phase, if there is a way."""
+    def move(self, phase: SessionPhase) -> bool:
+        """Goes to a phase. Returns False if there is no such transition."""
         if phase not in TRANSITIONS[self.phase]:
             return False
         self.phase = phase
         return True
 
     def end(self, reason: str) -> bool:
-        """Ends it, if it has not ended; the first reason stays."""
-        if not self.move(Phase.ENDED):
+        """Ends the session. Returns False if it had ended; the first reason stays."""
+        if not self.move(SessionPhase.ENDED):
             return False
         self.ended = reason
         return True
 
     def why_not(self, owner: str, codec: Codec) -> str | None:
-        """Why a client cannot resume it; None if it may. Answers "unknown" for another user's session, so that ids
-        cannot be probed."""
+        """The reason why a client cannot resume the session; None: it can. Answers "unknown" for another user's
+        session, so that ids cannot be probed."""
         if self.owner != owner:
             return "unknown"
         if self.ended is None and self.codec is not codec:
@@ -124,19 +124,19 @@ class Session:
 
 
 def lineage_of(id: str) -> str | None:
-    """The lineage of the session with an id; None if no session has such an id.
+    """The lineage of a session's id; None: it is no such id.
 
-    Who knows the id of a session is its client. So a client can continue only its own lineage, or one that it has made
-    up, which nobody else has.
+    Only its client knows the id of a session. So a client can continue only its own lineage, or an invented one, which
+    no other client has.
     """
     found = _ID.fullmatch(id)
     return None if found is None else LINEAGE + found[1]
 
 
 SECRET = 24
-"""Random bytes of a lineage, and of each id in it. 192 bits: guessing is hopeless at any rate."""
+"""Random bytes of a lineage, and of each id in it: 192 bits cannot be guessed."""
 
 LINEAGE = "\0"
-"""What begins the names of lineages. No identity has such a subject, so nobody can be taken for a user."""
+"""The prefix of lineages. No subject has it, so a lineage cannot be taken for a user."""
 
 _ID = re.compile(r"([A-Za-z0-9_-]{32})\.[A-Za-z0-9_-]{32}")

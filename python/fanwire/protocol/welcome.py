@@ -1,4 +1,4 @@
-"""The first message to a client with a session. Pure, but for its random id and the clock."""
+"""The message `welcome`, the first to a client with a session. Pure, except for its random id and the clock."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fanwire.identity.identity import expiry_of
 from fanwire.protocol.session import Session
 from fanwire.protocol.table import INITIAL_WINDOW
 
-__all__ = ["Welcome"]
+__all__ = ["WelcomeBuilder"]
 
 
-class Welcome:
-    """What one request may be welcomed with: mostly the same, whether its session is new or goes on.
+class WelcomeBuilder:
+    """Builds the `welcome` of one request, for a new session or a resumed one.
 
     Args:
-        config: the server's.
-        identity: who was let in.
+        config: of the server.
+        identity: of the client.
     """
 
     def __init__(self, config: Config, identity: Any) -> None:
@@ -39,19 +39,19 @@ class Welcome:
         if expires is not None:
             self._base["expires_in_ms"] = max(0, int((expires - time.time()) * 1000))
         if config.replay_bytes:
-            # What a client has not acknowledged for these reasons must leave room for more, or no session could go on.
+            # Messages that the client need not acknowledge yet must leave room in `replay_bytes` for more.
             self._base["ack_frames"] = max(1, min(config.ack_frames, config.replay_bytes // ACK_FRAME))
             self._base["ack_bytes"] = max(1, min(config.ack_bytes, config.replay_bytes // 4))
 
     def new(
         self, session: Session, reason: str | None = None, rooms: Mapping[str, tuple[str, int]] | None = None
     ) -> bytes:
-        """Of a new session.
+        """The message for a new session.
 
         Args:
-            session: it.
-            reason: why it is new, though the client wanted to go on with another.
-            rooms: where that one was, if it was at another node.
+            session: the new session.
+            reason: why the client's earlier session could not be resumed; None: the client has not asked for one.
+            rooms: the earlier session's rooms, with epoch and number, if it was at another node.
         """
         payload = {"session": session.id, "resumed": False, "received": 0, **self._base}
         if reason is not None:
@@ -61,7 +61,7 @@ class Welcome:
         return self._encoded(session, payload)
 
     def resumed(self, session: Session) -> bytes:
-        """Of one that goes on."""
+        """The message for a resumed session."""
         return self._encoded(
             session, {"session": session.id, "resumed": True, "received": session.received, **self._base}
         )
@@ -74,4 +74,4 @@ class Welcome:
 
 
 ACK_FRAME = 512
-"""Bytes of `replay_bytes` for each message that a client may leave unacknowledged: twice what the smallest costs."""
+"""Bytes of `replay_bytes` for each message that may be unacknowledged: twice the cost of the smallest."""

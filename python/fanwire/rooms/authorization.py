@@ -1,4 +1,4 @@
-"""What a client may do in which room: the room's own rules, and what the application answers."""
+"""Authorization: what a client may do in a room, by the room's rules and the application's `authorize`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from fanwire.connection import Connection
 from fanwire.errors import Refused
-from fanwire.handlers.calls import ApplicationError, Calls, TooSlow, name_of
+from fanwire.handlers.calls import ApplicationCalls, ApplicationError, TooSlow, name_of
 from fanwire.protocol.envelopes import Refusal
 from fanwire.reject import Reject
 from fanwire.rooms.rules import RoomPolicy
@@ -18,28 +18,28 @@ from fanwire.values.checks import check_answer
 __all__ = ["ACTIONS", "Authorize", "Rights"]
 
 Authorize = Callable[[Any, str, str], bool | Refused | Awaitable[bool | Refused]]
-"""Takes an identity, an action and a room; returns, perhaps after a while, whether that is allowed."""
+"""Gets an identity, an action and a room; returns whether it is allowed, or an awaitable of that."""
 
 ACTIONS = ("join", "publish", "presence", "history")
-"""What is asked for: to be a member; to publish; to be told who is there; to get messages from before one joined."""
+"""The actions: be a member; publish; see the members; get messages from before the join."""
 
 ALONE = {action: frozenset((action,)) for action in ACTIONS}
 """Each of them by itself."""
 
 
 class Rights:
-    """Decides. Both the room's rule and the application have to allow it.
+    """Decides what connections may do. Both the room's rule and the application have to allow it.
 
     Args:
-        authorize: the application; None: the rules alone decide.
-        timeout: seconds that it may take.
-        calls: awaits its answers.
+        authorize: the application's function; None: the rules decide alone.
+        timeout: seconds that `authorize` may take.
+        calls: awaits its answers; None: a new one.
     """
 
-    def __init__(self, authorize: Authorize | None, timeout: float, calls: Calls | None = None) -> None:
+    def __init__(self, authorize: Authorize | None, timeout: float, calls: ApplicationCalls | None = None) -> None:
         self._authorize = authorize
         self._timeout = timeout
-        self._calls = calls or Calls()
+        self._calls = calls or ApplicationCalls()
 
     def granted(
         self,
@@ -49,19 +49,19 @@ class Rights:
         actions: Sequence[str],
         required: Sequence[str] | None = None,
     ) -> frozenset[str] | Awaitable[frozenset[str]]:
-        """Which of the actions are allowed; an awaitable only if the application has to be waited for.
+        """Returns those of the actions that are allowed; an awaitable of them if the application's answer is one.
 
         Args:
-            connection: whose rights.
+            connection: of the client.
             policy: of the room.
             room: its name.
-            actions: what is asked for.
-            required: those without which nothing is done; None: all. A `Reject` of one of these is raised, that of
-                another is a no.
+            actions: the actions that the client asks for.
+            required: the actions without which nothing is done; None: all. A `Reject` of one of these is raised;
+                that of another counts as not allowed.
 
         Raises:
-            Refusal: `overloaded`, it took too long.
-            Exception: whatever the application raises, but `Refused`, which is a no.
+            Refusal: `overloaded`: the application took too long.
+            Exception: any error of the application, except `Refused`, which counts as not allowed.
         """
         if (
             self._authorize is None
@@ -98,8 +98,8 @@ class Rights:
         answer: Awaitable[Any],
         required: Sequence[str],
     ) -> frozenset[str]:
-        assert self._authorize is not None  # noqa: S101 - the caller has asked it
-        # Those known already are looked up now: they may be too old when the others are here.
+        assert self._authorize is not None  # noqa: S101 - the caller has called it
+        # Known answers are read now: they may have expired when the others are here.
         known = connection._answers or Answers()
         now = time.monotonic()
         granted = {action for action in open_actions if known.find(action, room, now)}
@@ -114,7 +114,7 @@ class Rights:
             except TooSlow:
                 raise Refusal("overloaded", "authorize took too long", retry=True, retry_after=1.0) from None
             if connection._answers is not known:
-                # It is about another identity, or from before `reauthorize`: what was asked, is asked again.
+                # The identity has changed, or `reauthorize` was called: everything is asked again.
                 again = self.granted(connection, policy, room, open_actions, required)
                 return await again if isawaitable(again) else again
             if allowed is None:
@@ -129,7 +129,7 @@ class Rights:
     ) -> bool:
         rule = policy.rule(action)
         if rule is None:
-            # Without anybody to ask, clients read where they may, and do not write.
+            # Without `authorize`, clients may do all but publish.
             return self._authorize is not None or action != "publish"
         if not callable(rule):
             return rule
@@ -162,7 +162,7 @@ class Rights:
 
 
 async def _answered(answer: Awaitable[Any], is_required: bool) -> bool | None:
-    # None: a `Reject`, which is a no for now, and not one to be kept.
+    # None: a `Reject` of an action that is not required: not allowed now, and the answer is not kept.
     try:
         found = await answer
     except (Refused, Reject) as no:
@@ -175,10 +175,10 @@ async def _answered(answer: Awaitable[Any], is_required: bool) -> bool | None:
 
 
 def _allows(who: str, answer: Any) -> bool:
-    """Whether an answer is a yes. A refusal may be returned as well as raised.
+    """Whether an answer allows an action. A `Refused` or `Reject` may be returned as well as raised.
 
     Raises:
-        TypeError: it is a mistake that would pass for one.
+        TypeError: the answer is a mistake that would count as True, such as a coroutine function.
     """
     if isinstance(answer, (Refused, Reject)):
         return False
@@ -190,7 +190,7 @@ async def _ready(answer: Any) -> Any:
 
 
 class Answers:
-    """What the application has answered for one connection: bounded, and for a while."""
+    """The application's answers for one connection: 256 at most, each for 300 s."""
 
     __slots__ = ("_answers",)
 
@@ -198,20 +198,20 @@ class Answers:
         self._answers: dict[tuple[str, str], tuple[bool, float]] = {}
 
     def find(self, action: str, room: str, now: float) -> bool | None:
-        """Whether it was allowed; None: that is not known, or not any more."""
+        """Whether an action was allowed; None: there is no answer, or it has expired."""
         answer = self._answers.get((action, room))
         return None if answer is None or now >= answer[1] else answer[0]
 
     def note(self, action: str, room: str, allowed: bool, now: float) -> None:
         """Keeps an answer."""
         if len(self._answers) >= MAX_ANSWERS:
-            # The oldest: rooms come from clients.
+            # The oldest answer is forgotten: the names of rooms come from clients.
             self._answers.pop(next(iter(self._answers)))
         self._answers[action, room] = (allowed, now + AGE)
 
 
 MAX_ANSWERS = 256
-"""Answers kept of one connection: two for each room that it may be in; 128 KB if its client makes the most of it."""
+"""Answers of one connection: two for each room that it may be in by default; 128 KB at most."""
 
 AGE = 300.0
-"""Seconds for which an answer holds, if nobody withdraws it by `Server.reauthorize`."""
+"""Seconds for which an answer holds, unless `Server.reauthorize` is called."""

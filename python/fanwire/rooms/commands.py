@@ -1,4 +1,4 @@
-"""What a session's messages ask of rooms: to join, leave, publish, and be told who is there."""
+"""The commands of clients that are about rooms: join, leave, publish, and list the members."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import msgspec
 
 from fanwire.config import NAME_MAX
 from fanwire.connection import Connection
-from fanwire.deduplication.handled_ids import Seen
-from fanwire.deduplication.single_flight import Dropped, Once
-from fanwire.handlers.calls import Calls
-from fanwire.handlers.time_slices import Turns
+from fanwire.deduplication.handled_ids import HandledIds
+from fanwire.deduplication.single_flight import Dropped, SingleFlight
+from fanwire.handlers.calls import ApplicationCalls
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Incoming, Refusal, read
 from fanwire.protocol.session import Session
 from fanwire.protocol.table import SEQ_MAX
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.memberships import Memberships
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.roster import LISTED
 from fanwire.rooms.rules import Policies, RoomPolicy
 from fanwire.rooms.snapshots import Snapshots
 from fanwire.values.reduction import short
 
-__all__ = ["RoomDesk"]
+__all__ = ["RoomCommands"]
 
 
 class Since(msgspec.Struct):
-    """Where a client wants to go on from."""
+    """The position after which a client wants messages."""
 
     epoch: str
     seq: Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
@@ -46,67 +46,67 @@ class Join(msgspec.Struct):
 
 
 class Listing(msgspec.Struct):
-    """The payload of `presence`: which page of the members."""
+    """The payload of `presence`: a page of the members."""
 
     after: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=LISTED)] | None = None
 
 
 JOIN, LISTING = Join | None, Listing | None
-"""Made once: to make and to hash such a type takes longer than to read a payload."""
+"""Made once, because making and hashing such a type takes longer than reading a payload."""
 
 
-class RoomDesk:
-    """Does what clients ask of rooms. Each public method takes a connection, its session and a message, and returns
-    what has to be awaited, if anything.
+class RoomCommands:
+    """Carries out the commands. Each public method takes a connection, its session and a message. It returns the
+    awaitable that the command has to wait for, if any.
 
     Args:
-        fabric: publishes, and prepares rooms for their members.
-        policies: what each room allows.
+        node: publishes, and prepares rooms for their members.
+        policies: of the rooms.
         memberships: joins and leaves.
-        rights: who may do what.
-        limits: how much of it.
-        turns: where what takes long waits for its turn.
+        rights: decides what a client may do.
+        limits: the configuration, and the counts of what exceeds it.
+        slices: runs long work in time slices.
         tell: sends a message of the protocol to a session.
         spawn: runs a coroutine in a task, and keeps it.
-        calls: runs what has to be awaited of the application's.
+        calls: runs awaitables of the application.
 
     Raises, from each method:
-        Refusal: it is not done.
-        RoomFull, Overloaded: as the engine has it.
+        Refusal: the command is refused.
+        RoomFull, Overloaded: raised by the engine.
     """
 
     def __init__(
         self,
-        fabric: Fabric,
+        node: Node,
         policies: Policies,
         memberships: Memberships,
         rights: Rights,
         limits: Limits,
-        turns: Turns,
+        slices: TimeSlices,
         tell: Callable[..., None],
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
-        calls: Calls,
+        calls: ApplicationCalls,
     ) -> None:
-        self._fabric = fabric
-        self._engine = fabric.engine
+        self._node = node
+        self._engine = node.engine
         self._policies = policies
         self._memberships = memberships
         self._rights = rights
         self._limits = limits
-        self._turns = turns
+        self._slices = slices
         self._tell = tell
-        self._seen = Seen()
-        self._publishing: Once[int] = Once(spawn)
-        self._snapshots = Snapshots(fabric.engine, turns, calls, spawn, limits)
+        self._handled_ids = HandledIds()
+        self._publishing: SingleFlight[int] = SingleFlight(spawn)
+        self._snapshots = Snapshots(node.engine, slices, calls, spawn, limits)
 
     def join(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
-        """Makes the client a member, from a position on if it names one."""
+        """Makes the client a member. If it names a position, it gets the messages after that."""
         room, policy = self._room(incoming)
         is_full = len(connection.rooms) >= self._limits.config.max_rooms_per_connection > 0
         if is_full and room not in connection.rooms and self._limits.over("max_rooms_per_connection"):
             raise Refusal("room_limit", f"the client is in {len(connection.rooms)} rooms, and may be in no more")
-        # Most say nothing more, which is read as null.
+        # Most clients send no payload.
         payload: Join | None = session.codec.payload(incoming, JOIN) if incoming.payload else None
         since = None if payload is None else payload.since
         position = None if since is None else (since.epoch, since.seq)
@@ -138,7 +138,7 @@ class RoomDesk:
         sees, extra = "presence" in granted, ""
         if since is not None and "history" not in granted:
             since, extra = None, ',"reason":"forbidden"'
-        prepared = self._fabric.prepare(policy, room, since)
+        prepared = self._node.prepare(policy, room, since)
         if prepared is None and since is None and policy.is_plain:
             self._memberships.join(connection, room, re=re, extra=extra, sees=sees, by_wish=True)
             return None
@@ -159,9 +159,9 @@ class RoomDesk:
             return self._join_from_state(policy, room, since, join)
         join.keywords["since"] = since
         if policy.delivery == "latest" or policy.presence:
-            # Collecting the newest of ten thousand keys takes a millisecond, all members are told of the newcomer, and
-            # many may join at once.
-            return self._turns.result(join)
+            # Many clients may join at once. Each join tells all members, and collecting the newest values of ten
+            # thousand keys takes a millisecond.
+            return self._slices.result(join)
         join()
         return None
 
@@ -178,18 +178,18 @@ class RoomDesk:
             state = await self._snapshots.of(policy, room)
             extra = f'{reason},"snapshot":{state.data}'
             enter = partial(join, since=(state.epoch, state.seq), extra=extra, is_state=True, only_whole=True)
-            # A state may be large, and hundreds may have waited for it.
-            _, _, why = await self._turns.result(enter)
+            # A state may be large, and hundreds of clients may have waited for it.
+            _, _, why = await self._slices.result(enter)
             if why is None:
                 return
-        raise Refusal("overloaded", "the room moves faster than its state can be had", retry=True, retry_after=1.0)
+        raise Refusal("overloaded", "the room changes faster than its snapshot is made", retry=True, retry_after=1.0)
 
     def leave(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         """Ends a membership."""
         room, policy = self._room(incoming)
         leave = partial(self._leave, connection, incoming, room)
-        # All others are told, and many may leave at once.
-        return self._turns.result(leave) if policy.presence else leave()
+        # All other members are told, and many clients may leave at once.
+        return self._slices.result(leave) if policy.presence else leave()
 
     def _leave(self, connection: Connection, incoming: Incoming, room: str) -> None:
         if not self._memberships.leave(connection, room):
@@ -198,17 +198,17 @@ class RoomDesk:
             self._tell(connection, "left", re=incoming.id, room=room)
 
     def publish(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
-        """Publishes, once for each id. An id counts from its arrival: what comes again while the first is under way
-        waits for that, and gets the same answer."""
+        """Publishes a message, once for each id. If the same id comes again while the first message is being published,
+        the second waits for the first, and gets the same answer."""
         room, policy = self._room(incoming)
-        # Those who are nobody in particular are told apart by where their sessions began.
+        # Clients without a subject are told apart by the lineage of their sessions.
         owner = session.owner or session.lineage
         if incoming.id is None:
             published = self._publish(connection, session, incoming, policy, room, owner)
             return self._unanswered(published) if isawaitable(published) else None
-        # Of another room it is another message.
+        # The same id in another room is another message.
         name = f"{room}\0{incoming.id}"
-        seq = self._seen.find(owner, name)
+        seq = self._handled_ids.find(owner, name)
         if seq is not None:
             self._tell(connection, "reply", re=incoming.id, room=room, seq=seq)
             return None
@@ -217,7 +217,7 @@ class RoomDesk:
         if task is None:
             published = self._publish(connection, session, incoming, policy, room, owner)
             if not isawaitable(published):
-                self._seen.note(owner, name, published)
+                self._handled_ids.note(owner, name, published)
                 self._tell(connection, "reply", re=incoming.id, room=room, seq=published)
                 return None
             task = self._publishing.begin((owner, name), self._noted(published, owner, name))
@@ -236,7 +236,7 @@ class RoomDesk:
         except Dropped:
             if is_first:
                 raise Refusal("internal", "the server failed to do this") from None
-            # Whether the first has published is not known here; where it was stored, the store knows the id.
+            # It is not known whether the first message was published. If it was stored, the store knows its id.
             again = self.publish(connection, session, incoming)
             if again is not None:
                 await again
@@ -245,7 +245,7 @@ class RoomDesk:
 
     async def _noted(self, published: Awaitable[int], owner: str, name: str) -> int:
         seq = await published
-        self._seen.note(owner, name, seq)
+        self._handled_ids.note(owner, name, seq)
         return seq
 
     async def _unanswered(self, published: Awaitable[int]) -> None:
@@ -260,7 +260,7 @@ class RoomDesk:
         room: str,
         owner: str,
     ) -> int | Awaitable[int]:
-        """Publishes a message if its client may, and returns its number, perhaps later."""
+        """Publishes a message if the client may, and returns its number or an awaitable of it."""
         granted = self._rights.granted(connection, policy, room, ("publish",))
         if isawaitable(granted):
             return self._publish_granted(granted, session, incoming, policy, room, owner)
@@ -292,10 +292,10 @@ class RoomDesk:
         data, json = session.codec.document(incoming, self._limits.config.max_nesting)
         if policy.schema is not None:
             read(data, json, policy.schema)
-        # Wherever it is sent again to, it is published once.
+        # The same name at every node, so that a message that is sent again to another node is published once.
         name = None if incoming.id is None else sha256(f"{owner}\0{room}\0{incoming.id}".encode()).hexdigest()
         try:
-            seq = self._fabric.publish_acked(room, data, json, incoming.key, id=name)
+            seq = self._node.publish_acked(room, data, json, incoming.key, id=name)
         except ValueError as error:
             raise Refusal("bad_message", str(error)) from error
         return self._stored(seq) if isawaitable(seq) else seq
@@ -307,7 +307,7 @@ class RoomDesk:
             raise Refusal("bad_message", str(error)) from error
 
     def presence(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
-        """Tells who is there."""
+        """Lists the members of a room with presence."""
         room, policy = self._room(incoming)
         granted = self._rights.granted(connection, policy, room, ("join", "presence") if policy.presence else ())
         listing = session.codec.payload(incoming, LISTING) or Listing()
@@ -325,7 +325,7 @@ class RoomDesk:
     ) -> Awaitable[None]:
         if len(granted) < 2:
             raise Refusal("forbidden", f"who is in room {room!r} is not told")
-        return self._turns.result(partial(self._list, connection, session, incoming, room, listing))
+        return self._slices.result(partial(self._list, connection, session, incoming, room, listing))
 
     def _list(self, connection: Connection, session: Session, incoming: Incoming, room: str, listing: Listing) -> None:
         try:
@@ -338,7 +338,7 @@ class RoomDesk:
             payload = {"count": count, "members": msgspec.Raw(page.members)}
             if page.next is not None:
                 payload["next"] = page.next
-            # The list is made once for all who ask.
+            # The list is encoded once for all clients.
             raw = msgspec.Raw((msgspec.json if session.codec.is_text else msgspec.msgpack).encode(payload))
             self._tell(connection, "reply", re=incoming.id, room=room, payload=raw)
 
@@ -354,4 +354,4 @@ class RoomDesk:
 
 
 STATE_ATTEMPTS = 3
-"""How often a room's state is asked for, when its history has moved on while it was made."""
+"""Attempts to get a snapshot that the room's history still reaches back to."""

@@ -1,4 +1,4 @@
-"""Who is in which room, as sessions and applications see it. May be used from any thread."""
+"""The memberships of connections in rooms, with presence. May be used from any thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fanwire.connection import Connection
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.roster import LISTED, Page, Roster, check_info, member_text
 from fanwire.rooms.rules import Policies
 from fanwire.state import ConnectionState
@@ -20,29 +20,29 @@ class Memberships:
     """Joins and leaves, with presence in the rooms that have it.
 
     Args:
-        fabric: is told which rooms have members here; has the engine where the memberships are.
+        node: is told of members here, and has the engine.
         policies: of the rooms.
-        max_nesting: levels that a `Connection.info` may have.
-        changed: called after a connection has joined (True) or left (False) a room.
+        max_nesting: levels of nesting that a `Connection.info` may have.
+        changed: is called after a connection has joined (True) or left (False) a room.
     """
 
     def __init__(
         self,
-        fabric: Fabric,
+        node: Node,
         policies: Policies,
         max_nesting: int,
         changed: Callable[[Connection, str, bool], None],
     ) -> None:
-        self._fabric = fabric
+        self._node = node
         self._max_nesting = max_nesting
-        self._engine = fabric.engine
+        self._engine = node.engine
         self._policies = policies
         self._changed = changed
-        # A list of members and the events that follow it must fit together, so all that is one step.
+        # A member's list and the events after it must fit together, so a join or leave is one step under the lock.
         self._lock = threading.RLock()
-        # Of rooms with presence that have members here.
+        # The rosters of rooms with presence that have members here.
         self._rosters: dict[str, Roster] = {}
-        # Members that are not told who else is there.
+        # Members that may not see the others, by room.
         self._blind: dict[str, set[int]] = {}
 
     def join(
@@ -58,23 +58,35 @@ class Memberships:
         sees: bool = True,
         by_wish: bool = False,
     ) -> tuple[str, int, str | None]:
-        """Makes a connection a member; see `Engine.join`. Members of rooms with presence hear of it, and one that
-        `sees` is told who is there. `by_wish`: it has asked for it itself, and has to leave when its right ends."""
+        """Makes a connection a member of a room; see `Engine.join` for what is not described here. In a room with
+        presence, other members are told.
+
+        Args:
+            connection: the new member.
+            room: the name of the room.
+            since: the client has all messages up to this epoch and number; None: it has none.
+            re: the id of the client's message, which is answered.
+            extra: more fields of the answer, as JSON.
+            is_state: whether a snapshot comes with the answer.
+            only_whole: whether the join fails if messages after `since` are no longer kept.
+            sees: whether the member is told who else is there.
+            by_wish: whether the client has asked for it, so that it has to leave when its right ends.
+        """
         with self._lock:
             again = room in connection.rooms
             roster: Roster | None = None
             is_present = self._policies.of(room).presence
             if is_present:
-                # As every member here and elsewhere is told it.
+                # In the form in which all members, here and at other nodes, are told it.
                 info = plain(connection.info, self._max_nesting)
                 check_info(info)
                 name = self._id(connection)
                 text = member_text(name, info)
-                roster = self._rosters.get(room) or Roster(self._fabric.members_afar(room))
+                roster = self._rosters.get(room) or Roster(self._node.remote_members(room))
                 if sees:
                     count, members = roster.list_for(name, text)
                     extra += f',"count":{count},"members":{members}'
-                # Before the engine knows the member: no event may come in between.
+                # Before the engine has the member, so that no event comes in between.
                 self._set_blind(connection, room, not sees)
             try:
                 position = self._engine.join(
@@ -84,7 +96,7 @@ class Memberships:
             except BaseException:
                 self._set_blind(connection, room, False)
                 raise
-            # Of one that has ended nothing is noted: nobody would ever take it back.
+            # Nothing is noted of a connection that has ended: it would never be removed.
             if again or connection.state is ConnectionState.CLOSED or (only_whole and position[2] is not None):
                 if not again:
                     self._set_blind(connection, room, False)
@@ -98,13 +110,13 @@ class Memberships:
                 self._rosters[room] = roster
                 roster.come(name, info, text, is_here=True)
                 self._tell(room, "member_joined", text, (connection.id,))
-                self._fabric.member_came(room, name, info)
-        self._fabric.entered(room)
+                self._node.member_came(room, name, info)
+        self._node.entered(room)
         self._changed(connection, room, True)
         return position
 
     def leave(self, connection: Connection, room: str) -> bool:
-        """Ends a membership; false if there was none."""
+        """Ends a membership. Returns False if there was none."""
         with self._lock:
             if room not in connection.rooms:
                 return False
@@ -113,29 +125,29 @@ class Memberships:
                 connection._wished.discard(room)
             self._engine.leave(connection.id, room)
             self._leave_presence(connection, room)
-        self._fabric.left(room)
+        self._node.left(room)
         self._changed(connection, room, False)
         return True
 
     def ended(self, connection: Connection) -> None:
-        """A connection has ended, and the engine knows."""
+        """Ends all memberships of a connection that has ended, also in the engine."""
         with self._lock:
             rooms, connection.rooms = connection.rooms, set()
             if self._rosters or self._blind:
                 for room in rooms:
                     self._leave_presence(connection, room)
         for room in rooms:
-            self._fabric.left(room)
+            self._node.left(room)
             self._changed(connection, room, False)
 
     def present(self, room: str) -> dict[str, Any]:
-        """The members of a room with presence, on all nodes: what is told of each, by id. All of them, in a copy."""
+        """All members of a room with presence, on all nodes: a copy of their infos, by id."""
         with self._lock:
             roster = self._rosters.get(room)
-            return self._fabric.members_afar(room) if roster is None else roster.infos()
+            return self._node.remote_members(room) if roster is None else roster.infos()
 
     def present_here(self, room: str) -> dict[str, Any]:
-        """Those on this node."""
+        """The members of a room with presence on this node: a copy of their infos, by id."""
         with self._lock:
             roster = self._rosters.get(room)
             return {} if roster is None else roster.here()
@@ -143,30 +155,30 @@ class Memberships:
     def listed(
         self, room: str, *, packed: bool, after: str | None = None, limit: int | None = None
     ) -> tuple[int, Page]:
-        """How many members a room with presence has, and some of them; see `Roster.first` and `Roster.page`.
+        """The number of members of a room with presence, and a page of them; see `Roster.first` and `Roster.page`.
 
         Raises:
-            ValueError: the page does not follow another of this room.
+            ValueError: `after` is not the `next` of another page of this room.
         """
         with self._lock:
             roster = self._rosters.get(room)
             if roster is None:
-                roster = Roster(self._fabric.members_afar(room))
+                roster = Roster(self._node.remote_members(room))
             if after is None and limit is None:
                 return len(roster), roster.first(packed=packed)
             return len(roster), roster.page(after, LISTED if limit is None else limit, packed=packed)
 
     def sees(self, connection: Connection, room: str) -> bool:
-        """Whether a member is told who else is there."""
+        """Whether a member may see the other members."""
         with self._lock:
             return connection.id not in self._blind.get(room, ())
 
-    def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
-        """Somebody has come to a room elsewhere, or has left it: the members here hear of it."""
+    def remote_member_changed(self, room: str, id: str, info: Any, is_there: bool) -> None:
+        """Tells the members here that a member at another node has come (`is_there`) or left."""
         with self._lock:
             roster = self._rosters.get(room)
             if roster is None:
-                # Nobody is here who could hear it. Who comes asks the fabric.
+                # The room has no members here. A later member gets the list from the node.
                 return
             text = member_text(id, info)
             if is_there:
@@ -187,13 +199,13 @@ class Memberships:
         if not roster.has_members_here:
             del self._rosters[room]
         self._tell(room, "member_left", text, (connection.id,))
-        self._fabric.member_went(room, name)
+        self._node.member_went(room, name)
 
     def _tell(self, room: str, event: str, text: str, exclude: tuple[int, ...]) -> None:
         self._engine.notify(room, event, text, [*exclude, *self._blind.get(room, ())])
 
     def _id(self, connection: Connection) -> str:
-        return f"{self._fabric.tag}{connection.id:x}"
+        return f"{self._node.tag}{connection.id:x}"
 
     def _set_blind(self, connection: Connection, room: str, is_blind: bool) -> None:
         if is_blind:

@@ -1,4 +1,4 @@
-"""What ties the rooms of a node to those of others. This one ties them to nothing: a node alone."""
+"""The connection of a node's rooms to those of other nodes. The class here is for a node without others."""
 
 from __future__ import annotations
 
@@ -6,68 +6,67 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from fanwire._engine import Engine
-from fanwire.observability.health import Health
 from fanwire.rooms.rules import RoomPolicy
 
-__all__ = ["Fabric", "Host"]
+__all__ = ["Node", "NodeListener"]
 
 
-class Host(Protocol):
-    """Who does here what other nodes want done. All calls are on the loop's thread."""
+class NodeListener(Protocol):
+    """Takes what other nodes send. All calls are on the loop's thread."""
 
     def renewed(self, room: str) -> None:
-        """The numbering of a room had to begin anew."""
+        """Has the members of a room join again: its numbering had to begin again."""
 
-    def obey(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
-        """An order: "disconnect_user", "revoke", "reauthorize" or "remove" (from the room); or "moved", the client of a
-        session has come back to another node."""
+    def apply(self, what: str, whom: str | None, reason: str, room: str = "") -> None:
+        """Does what another node asks for: "disconnect_user", "revoke", "reauthorize" or "remove" (from the room); or
+        "moved": the client of a session has resumed it at the other node."""
 
     def for_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
-        """A message to a user who is here, too."""
+        """Sends a message to the user's connections here."""
 
     def present_here(self, room: str) -> dict[str, Any]:
-        """Who is in a room here, by id."""
+        """The members of a room at this node, by id."""
 
-    def changed_afar(self, room: str, id: str, info: Any, is_there: bool) -> None:
-        """Somebody has come to a room elsewhere, or has left it."""
+    def remote_member_changed(self, room: str, id: str, info: Any, is_there: bool) -> None:
+        """A member has joined a room at another node, or has left it."""
 
 
-class Fabric:
-    """Publishing and membership, as far as other nodes have a part in them.
+class Node:
+    """Publishing and membership, as far as other nodes take part in them.
 
     Args:
-        engine: where the members of this node are.
+        engine: has the members of this node.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.host: Host
-        # Where tasks that have to run until the stop are watched, see `Health.watch`.
-        self.health = Health()
 
     @property
     def tag(self) -> str:
-        """What begins the ids of members here, so that they differ from those elsewhere."""
+        """The prefix of member ids at this node, so that they differ from those of other nodes."""
         return ""
 
     @property
     def gauges(self) -> dict[str, int]:
-        """What is worth watching, by the names of metrics."""
+        """Gauges by the names of metrics."""
         return {}
 
-    async def start(self) -> None:
-        """Begins.
+    async def start(self, listener: NodeListener) -> None:
+        """Begins to hear the other nodes.
+
+        Args:
+            listener: takes what they send.
 
         Raises:
-            Unavailable: the others cannot be reached.
+            Unavailable: the backplane cannot be reached.
         """
 
     async def stop(self, timeout: float) -> None:
-        """Ends, what was taken on its way."""
+        """Ends, after messages that were taken have been sent."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether clients are as well off here as elsewhere."""
+        """Whether this node hears the others, for readiness."""
         return True
 
     def publish(
@@ -79,7 +78,7 @@ class Fabric:
         exclude: Sequence[int] = (),
         delivery: str | None = None,
     ) -> int | None:
-        """Publishes, from any thread; see `Engine.publish`. None where the number is not known yet."""
+        """Publishes, from any thread; see `Engine.publish`. Returns the number, or None if it is not known yet."""
         return self.engine.publish(room, payload, json, key, exclude, delivery)
 
     def publish_acked(
@@ -92,21 +91,21 @@ class Fabric:
         delivery: str | None = None,
         id: str | None = None,
     ) -> int | Awaitable[int]:
-        """The same, on the loop's thread, and the number is known. With an id it happens once, on whatever nodes.
+        """Publishes, on the loop's thread, and returns the number. With an id it is done once, on all nodes together.
 
         Raises:
-            Unavailable: from the awaitable: it is not known whether it was published.
+            Unavailable: from the awaitable: it is unknown whether the message was published.
         """
         return self.engine.publish(room, payload, json, key, exclude, delivery)
 
     def note(self, kind: str, why: object) -> None:
-        """Something went wrong that has to do with other nodes; see `fanwire.cluster.faults`."""
+        """Counts and logs a fault that is about other nodes, see `fanwire.cluster.faults`."""
 
     def forget(self, room: str, key: str) -> bool:
-        """Forgets the newest value of a key on all nodes, from any thread. Returns whether it has one at this node.
+        """Forgets the newest value of a key on all nodes, from any thread. Returns whether this node had one.
 
         Raises:
-            Overloaded: the engine, or what waits to be stored, is full; nothing was forgotten.
+            Overloaded: the engine's queue, or that of messages to be stored, is full; nothing was forgotten.
         """
         was_there, _ = self.engine.forget(room, key)
         return was_there
@@ -114,7 +113,7 @@ class Fabric:
     async def history(
         self, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
     ) -> tuple[str, list[tuple[int, bytes]]]:
-        """What a room keeps: see `Engine.history`.
+        """Reads the messages that a room keeps, see `Engine.history`.
 
         Raises:
             Unavailable: the others cannot be reached.
@@ -122,42 +121,43 @@ class Fabric:
         return self.engine.history(room, after, limit)
 
     def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None = None) -> Awaitable[None] | None:
-        """Before a client of this node joins a room, from a position on: what has to be awaited, if anything.
+        """Prepares a room before a client of this node joins it, from a position on. Returns the awaitable that the
+        join has to wait for, if any.
 
         Raises:
-            Unavailable: from the awaitable: what was published elsewhere cannot be had now.
+            Unavailable: raised by the awaitable: messages of other nodes cannot be read now.
         """
         return None
 
     def entered(self, room: str) -> None:
-        """A client of this node has joined a room. From any thread."""
+        """Notes that a client of this node has joined a room. From any thread."""
 
     def left(self, room: str) -> None:
-        """A client of this node is no longer in a room. From any thread."""
+        """Notes that a client of this node has left a room. From any thread."""
 
-    # Who is where. From any thread, but for the user's.
+    # Presence. From any thread; the two calls about users on the loop's thread.
 
     def member_came(self, room: str, id: str, info: Any) -> None:
-        """Somebody has come to a room with presence here."""
+        """A member has joined a room with presence at this node."""
 
     def member_went(self, room: str, id: str) -> None:
-        """Somebody has left one here."""
+        """A member has left a room with presence at this node."""
 
-    def members_afar(self, room: str) -> dict[str, Any]:
-        """Who is in a room elsewhere, by id."""
+    def remote_members(self, room: str) -> dict[str, Any]:
+        """The members of a room at other nodes, by id."""
         return {}
 
     def user_came(self, subject: str) -> None:
-        """A user has a connection here."""
+        """A user has a first connection at this node."""
 
     def user_left(self, subject: str) -> None:
-        """A user's last connection here has ended."""
+        """A user's last connection at this node has ended."""
 
     def send_to_user(self, subject: str, payload: bytes | str, json: bool, delivery: str | None) -> None:
-        """Sends to a user's connections elsewhere."""
+        """Sends to a user's connections at other nodes."""
 
     def moved_here(self, session: str) -> None:
-        """The client of another node's session is here now. On the loop's thread."""
+        """The client of another node's session has come here. On the loop's thread."""
 
-    def order(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
-        """Has something done on all other nodes, see `Host.obey`; on those that are cut off, when they are back."""
+    def revoke(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
+        """Has all other nodes do something, see `NodeListener.apply`. A node that is cut off does it when it is back."""

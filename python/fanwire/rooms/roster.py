@@ -1,7 +1,7 @@
-"""The members of one room with presence, and the JSON that tells of them. Pure.
+"""The members of one room with presence, and their JSON. Pure.
 
-A list of members is made anew only when somebody who stands in it has left. A newcomer is appended, so that each of
-thousands of joins in a row costs the copy of a list and not the making of one.
+The JSON list is built again only when a member in it has left. A new member is appended, so that thousands of joins in
+a row each cost a copy of the list, but not building it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ __all__ = ["LISTED", "Page", "Roster", "check_info", "member_text"]
 
 
 class Page(NamedTuple):
-    """Some of the members.
+    """A page of members.
 
     Attributes:
-        members: the bytes of a list, as JSON or MessagePack.
-        next: where the page after this one begins; None: this is the last.
+        members: a list, as JSON or MessagePack.
+        next: the `after` of the next page; None: this is the last page.
     """
 
     members: bytes
     next: str | None
 
 
-class Entry(NamedTuple):
-    """One member: its place in the order of coming, what is told of it, and the same as JSON."""
+class RosterEntry(NamedTuple):
+    """One member: its number in the order of coming, its info, its JSON, and whether it is at this node."""
 
     place: int
     info: Any
@@ -40,30 +40,30 @@ class Entry(NamedTuple):
 
 
 class Roster:
-    """See the module's head. Not safe for threads: the caller has a lock.
+    """The members of a room in the order of their coming. Not safe for threads: the caller has a lock.
 
     Args:
-        afar: members at other nodes, by id, with what is told of them.
+        remote: the members at other nodes: their infos, by id.
     """
 
     __slots__ = ("_bytes", "_cut", "_here", "_last", "_listed", "_members", "_name", "_packed", "_places", "_text")
 
-    def __init__(self, afar: Mapping[str, Any]) -> None:
-        self._members: dict[str, Entry] = {}
+    def __init__(self, remote: Mapping[str, Any]) -> None:
+        self._members: dict[str, RosterEntry] = {}
         self._places = 0
         self._here = 0
-        # Cursors of pages name the roster: in another one they mean nothing.
+        # Part of the cursors of pages, so that a cursor of another roster is refused.
         self._name = secrets.token_hex(4)
-        # The first members, joined by commas, and their ids; None until it is needed again.
+        # The JSON of the first members, joined by commas, and their ids; None: it has to be built.
         self._text: str | None = None
         self._listed: set[str] = set()
         self._bytes = 0
         self._last = 0
-        # Where the text ends without the last of a full list.
+        # The length of the text without the last member of a full list.
         self._cut = 0
-        # The list of the first members as MessagePack.
+        # The list of the first members as MessagePack; None: it has to be built.
         self._packed: bytes | None = None
-        for name, info in afar.items():
+        for name, info in remote.items():
             self.come(name, info, member_text(name, info), is_here=False)
 
     def __len__(self) -> int:
@@ -73,12 +73,12 @@ class Roster:
         return id in self._members
 
     def come(self, id: str, info: Any, text: str, *, is_here: bool) -> None:
-        """Somebody has come, or is told of anew."""
+        """Adds a member, or replaces it. `text` is its JSON, as `member_text` makes it."""
         self.go(id)
         self._places += 1
         self._here += is_here
-        self._members[id] = Entry(self._places, info, text, is_here)
-        # The list has no gaps: where it ends the next page begins.
+        self._members[id] = RosterEntry(self._places, info, text, is_here)
+        # Appended only if all other members are in the list: it has no gaps, since the next page begins at its end.
         if self._text is not None and len(self._listed) == len(self._members) - 1 and self._fits(text):
             self._cut = len(self._text)
             self._text = f"{self._text},{text}" if self._text else text
@@ -86,7 +86,7 @@ class Roster:
             self._packed = None
 
     def go(self, id: str) -> str | None:
-        """Somebody has left. Returns what was told of it; None if it was not there."""
+        """Removes a member. Returns its JSON; None: it was not there."""
         entry = self._members.pop(id, None)
         if entry is None:
             return None
@@ -97,32 +97,32 @@ class Roster:
 
     @property
     def has_members_here(self) -> bool:
-        """Whether any are at this node."""
+        """Whether the room has members at this node."""
         return self._here > 0
 
     def infos(self) -> dict[str, Any]:
-        """What is told of each, by id."""
+        """The infos of all members, by id."""
         return {name: entry.info for name, entry in self._members.items()}
 
     def here(self) -> dict[str, Any]:
-        """The same of those at this node."""
+        """The infos of the members at this node, by id."""
         return {name: entry.info for name, entry in self._members.items() if entry.is_here}
 
     def list_for(self, id: str, text: str) -> tuple[int, str]:
-        """How many members there are, and the JSON list of the first of them, with one who is there or about to be."""
+        """The number of members, and the JSON list of the first of them; both include the member that joins."""
         listed = self._first()
         if id in self._listed:
             return len(self._members), f"[{listed}]"
         if len(self._listed) == LISTED:
-            # One place is for the newcomer.
+            # The new member takes the place of the last one.
             listed = listed[: self._cut]
         return len(self._members) + (id not in self._members), f"[{listed},{text}]" if listed else f"[{text}]"
 
     def first(self, *, packed: bool = False) -> Page:
-        """The members that a list has room for. Made once, and again when it has changed.
+        """The first page: up to 1,000 members or 64 KiB. It is cached until it changes.
 
         Args:
-            packed: as MessagePack and not as JSON.
+            packed: MessagePack instead of JSON.
         """
         text = self._first()
         following = None if len(self._listed) == len(self._members) else self._cursor(self._last)
@@ -133,15 +133,15 @@ class Roster:
         return Page(self._packed, following)
 
     def page(self, after: str | None, limit: int, *, packed: bool = False) -> Page:
-        """The members that came after those of another page, in the order of their coming.
+        """The page after another one, in the order of coming.
 
         Args:
-            after: what that page has as `next`; None: the first.
-            limit: members of the page; fewer if they are large.
-            packed: as MessagePack and not as JSON.
+            after: the `next` of the other page; None: the first page.
+            limit: the most members of the page; it has fewer beyond 64 KiB.
+            packed: MessagePack instead of JSON.
 
         Raises:
-            ValueError: the cursor is none of this roster's.
+            ValueError: `after` is no cursor of this roster.
         """
         place = self._place(after)
         texts: list[str] = []
@@ -177,7 +177,7 @@ class Roster:
     def _fits(self, text: str) -> bool:
         return len(self._listed) < LISTED and self._bytes + len(text) <= LISTED_BYTES
 
-    def _list(self, id: str, entry: Entry) -> None:
+    def _list(self, id: str, entry: RosterEntry) -> None:
         self._listed.add(id)
         self._bytes += len(entry.text)
         self._last = entry.place
@@ -190,28 +190,28 @@ class Roster:
             return 0
         name, _, place = cursor.partition(".")
         if name != self._name or not (place.isascii() and place.isdecimal() and len(place) < 19):
-            raise ValueError("it is no longer known here: begin with the first page")
+            raise ValueError("the page is no longer known: begin with the first page")
         return int(place)
 
 
 def member_text(id: str, info: Any) -> str:
-    """What a room is told of a member, as JSON."""
+    """The JSON of a member: its id and its info."""
     return f'{{"id":"{id}","info":{document(info).decode()}}}'
 
 
 def check_info(info: Any) -> None:
-    """Checks what the application wants to be told of a member.
+    """Checks a `Connection.info`.
 
     Raises:
-        TypeError, ValueError: it cannot be encoded.
-        ValueError: it is larger than `INFO_MAX`.
+        TypeError, ValueError: it cannot be encoded as JSON.
+        ValueError: it is larger than 4,096 bytes of JSON.
     """
     if info is not None and (size := len(document(info))) > INFO_MAX:
         raise ValueError(f"Connection.info must be at most {INFO_MAX} bytes of JSON, got {size}")
 
 
 LISTED = MEMBERS_LISTED
-"""Members in a list. In larger rooms the count is what matters, and there are pages."""
+"""The most members in a list. Larger rooms have pages."""
 
 LISTED_BYTES = MEMBERS_BYTES
-"""Bytes of them, about: each joiner gets such a list."""
+"""The most bytes of a list, about: each joiner gets one."""

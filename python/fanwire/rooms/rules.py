@@ -1,4 +1,4 @@
-"""What a room allows, and what it keeps; the same for all rooms of one pattern."""
+"""The policies of rooms: what they allow and what they keep, by patterns of names."""
 
 from __future__ import annotations
 
@@ -8,23 +8,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwire.identity.identity import scopes_of, subject_of
-from fanwire.protocol.table import DELIVERIES
 from fanwire.values.checks import check_function
 
 if TYPE_CHECKING:
     from fanwire.connection import Connection
 
-__all__ = ["Policies", "RoomPolicy", "Rule", "Snapshot", "check_delivery", "parse_rule"]
-
-
-def check_delivery(name: str) -> None:
-    """Looks whether there is such a delivery class.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if name not in DELIVERIES:
-        raise ValueError(f"{name!r} is no delivery class; choose {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}")
+__all__ = ["Policies", "RoomPolicy", "Rule", "Snapshot", "parse_rule"]
 
 
 class Snapshot(NamedTuple):
@@ -40,15 +29,15 @@ class Snapshot(NamedTuple):
 
 
 Rule = bool | str | Callable[["Connection", str], bool] | None
-"""Who is allowed something in the rooms of a pattern: True, everybody; False, nobody; "identified", whoever has an
-identity; "scope:NAME", whose identity has that scope; "subject", whose subject stands in the room's name where the
-pattern has its `*`; or a function of a connection and a room's name. None leaves it to `authorize`."""
+"""A rule for the rooms of a pattern: True, all clients; False, no client; "identified", clients with an identity;
+"scope:NAME", those whose identity has the scope; "subject", the client whose subject is the part of the room's name
+that stands for the `*` of the pattern; or a function of a connection and a room's name. None: `authorize` decides."""
 
 Check = bool | Callable[..., bool] | None
 
 
 class RoomPolicy(NamedTuple):
-    """See `Server.room` for the fields."""
+    """The policy of the rooms of one pattern; `Server.room` describes the fields."""
 
     pattern: str
     delivery: str = "reliable"
@@ -72,7 +61,7 @@ class RoomPolicy(NamedTuple):
         return self.snapshot is None and self.delivery != "latest" and not self.presence
 
     def rule(self, action: str) -> Check:
-        """Who may do this: one of `rights.ACTIONS`."""
+        """The rule for an action, one of `authorization.ACTIONS`."""
         if action == "join":
             return self.join
         if action == "publish":
@@ -81,7 +70,7 @@ class RoomPolicy(NamedTuple):
 
 
 CLOSED = RoomPolicy("*", join=False, publish=False, see_members=False, see_history=False)
-"""Of rooms that the server has said nothing of: the application may use them, clients may not."""
+"""The policy of rooms that match no pattern: the application may use them, clients may not."""
 
 
 class Policies:
@@ -89,14 +78,14 @@ class Policies:
 
     def __init__(self) -> None:
         self._policies: list[tuple[re.Pattern[str], RoomPolicy]] = []
-        # Names come from clients, so what is remembered of them is bounded.
+        # Bounded: the names of rooms come from clients.
         self.of = lru_cache(maxsize=4096)(self._find)
 
     def __iter__(self) -> Any:
         return iter(policy for _, policy in self._policies)
 
     def add(self, policy: RoomPolicy) -> None:
-        """Adds a policy after those that are there."""
+        """Adds a policy after the others."""
         text = ".*".join(map(re.escape, policy.pattern.split("*")))
         self._policies.append((re.compile(text, re.DOTALL), policy))
         self.of.cache_clear()
@@ -106,16 +95,16 @@ class Policies:
 
 
 def parse_rule(rule: Rule, pattern: str, name: str = "a rule") -> Check:
-    """What a rule says, as something to ask.
+    """Turns a rule into a bool or a function that checks it.
 
     Args:
         rule: the rule.
-        pattern: of the rooms that it is for.
+        pattern: of the rooms.
         name: of the argument, for errors.
 
     Raises:
-        TypeError: it is no rule, or a coroutine function, whose answer nobody would wait for.
-        ValueError: it says nothing that is known.
+        TypeError: it is no rule. A coroutine function is none, since its answer is not awaited.
+        ValueError: it is an unknown text.
     """
     if rule is None or isinstance(rule, bool):
         return rule

@@ -1,4 +1,4 @@
-"""The states of rooms, made by the application for those who join. Joiners that wait together share one call."""
+"""Snapshots of rooms, which the application makes for joiners. Joiners that wait together share one call."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from inspect import isawaitable
 from typing import Any, NamedTuple
 
 from fanwire._engine import Engine
-from fanwire.deduplication.single_flight import Dropped, Once
-from fanwire.handlers.calls import Calls, as_exception, name_of
-from fanwire.handlers.time_slices import Turns
+from fanwire.deduplication.single_flight import Dropped, SingleFlight
+from fanwire.handlers.calls import ApplicationCalls, as_exception, name_of
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Refusal
 from fanwire.rooms.rules import RoomPolicy
@@ -20,12 +20,12 @@ __all__ = ["RoomState", "Snapshots"]
 
 
 class RoomState(NamedTuple):
-    """What a call of `snapshot` has returned.
+    """The result of a call of `snapshot`.
 
     Attributes:
-        epoch: the numbering of the room when the call began.
+        epoch: the epoch of the room when the call began.
         seq: the number of the last message that the state includes.
-        data: the state as a JSON document, encoded once for all who share it.
+        data: the state as a JSON document, encoded once for all joiners that share it.
     """
 
     epoch: str
@@ -34,42 +34,41 @@ class RoomState(NamedTuple):
 
 
 class Snapshots:
-    """Calls the `snapshot` of rooms: one call for each room at a time, whoever asks. On the loop's thread only.
+    """Calls the `snapshot` of rooms, one call for each room at a time. On the loop's thread only.
 
-    A joiner may share a call that began before it came. The state is then a little older, and the messages after it
-    come from the room's history; the join fails if the history does not reach back that far.
+    A joiner may share a call that began before its join. The state is then older, and the messages after it come from
+    the room's history; the join fails if the history no longer has them.
 
     Args:
         engine: has the positions of the rooms.
-        turns: where a synchronous `snapshot` waits for its turn.
-        calls: runs an asynchronous one.
-        spawn: runs a coroutine in a task, and keeps it.
-        limits: have the seconds that a call may take, `snapshot_timeout`.
+        slices: runs a synchronous `snapshot`.
+        calls: runs an asynchronous `snapshot`.
+        spawn: runs a coroutine in a task, and owns the task.
+        limits: has the seconds that a call may take, `snapshot_timeout`.
     """
 
     def __init__(
         self,
         engine: Engine,
-        turns: Turns,
-        calls: Calls,
+        slices: TimeSlices,
+        calls: ApplicationCalls,
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
         limits: Limits,
     ) -> None:
         self._engine = engine
-        self._turns = turns
+        self._slices = slices
         self._calls = calls
         self._limits = limits
-        self._running: Once[RoomState] = Once(spawn)
-        # Rooms whose call has not ended though it was cancelled. There is no other call meanwhile.
+        self._running: SingleFlight[RoomState] = SingleFlight(spawn)
+        # Rooms whose cancelled call has not ended. There is no other call until then.
         self._stuck: set[str] = set()
 
     async def of(self, policy: RoomPolicy, room: str) -> RoomState:
-        """The state of a room, from the call that is under way or from a new one. Who is cancelled meanwhile leaves the
-        call to the others.
+        """Returns the state of a room, from the running call or a new one. The call goes on if this is cancelled.
 
         Raises:
-            Refusal: `overloaded`: it takes longer than it may.
-            Exception: whatever the application raises; all who share the call get it.
+            Refusal: `overloaded`: the call takes longer than `snapshot_timeout`.
+            Exception: any error of the application, raised for all joiners that share the call.
         """
         call = self._running.find(room)
         if call is None:
@@ -83,7 +82,7 @@ class Snapshots:
 
     async def _make(self, policy: RoomPolicy, room: str) -> RoomState:
         assert policy.snapshot is not None  # noqa: S101 - the caller has looked
-        epoch, state = await self._turns.result(self._begin, policy.snapshot, room)
+        epoch, state = await self._slices.result(self._begin, policy.snapshot, room)
         if isawaitable(state):
             state = await self._finish(policy.snapshot, room, state)
         try:
@@ -95,7 +94,7 @@ class Snapshots:
         return RoomState(epoch, seq, document(data, self._limits.config.max_nesting).decode())
 
     def _begin(self, snapshot: Callable[[str], Any], room: str) -> tuple[str, Any]:
-        # First the numbering: a room that begins anew during the call is noticed when the state is used.
+        # The epoch first: if the room begins again during the call, the join will notice.
         epoch, _ = self._engine.position(room)
         return epoch, snapshot(room)
 

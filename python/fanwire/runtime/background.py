@@ -1,4 +1,4 @@
-"""Tasks that run beside the handlers of a connection, for as long as it lives. On the loop's thread only."""
+"""Tasks of the application that run for as long as their connection lives (`Connection.spawn`)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Background"]
 
 
 class Background:
-    """Runs the coroutines of `Connection.spawn`.
+    """Runs the coroutines of `Connection.spawn`. On the loop's thread only.
 
     Args:
         health: logs and counts their errors.
-        max_tasks: how many one connection may run at once.
+        max_tasks: the most tasks of one connection, `max_connection_tasks`.
     """
 
     def __init__(self, health: Health, max_tasks: int) -> None:
@@ -30,14 +30,14 @@ class Background:
         self._thread = threading.get_ident()
 
     def spawn(self, connection: Connection, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Runs a coroutine until it ends, or the connection does; see `Connection.spawn`."""
+        """Runs a coroutine until it ends or the connection ends, see `Connection.spawn`."""
         if not iscoroutine(coroutine):
             raise TypeError(f"coroutine must be a coroutine, got {type(coroutine).__name__}")
         if threading.get_ident() != self._thread:
             coroutine.close()
             raise RuntimeError("Connection.spawn must be called on the thread of the server's event loop")
         tasks = connection._tasks
-        if connection._inbox is None:
+        if connection._handler_queue is None:
             coroutine.close()
             task = self._loop.create_task(asyncio.sleep(0))
             task.cancel()
@@ -53,7 +53,7 @@ class Background:
 
         def ended(task: asyncio.Task[Any]) -> None:
             tasks.discard(task)
-            # A task that was cancelled before it began has not even closed its coroutine.
+            # A task that was cancelled before its first step has not closed its coroutine.
             coroutine.close()
             error = None if task.cancelled() else task.exception()
             if error is not None:
@@ -63,12 +63,12 @@ class Background:
         return task
 
     def cancel(self, connection: Connection) -> None:
-        """The connection has ended."""
+        """Cancels the tasks of a connection that has ended."""
         for task in list(connection._tasks or ()):
             task.cancel()
 
     def ended(self, connection: Connection) -> Awaitable[Any] | None:
-        """What has to be awaited until the tasks of a connection have ended, if anything."""
+        """Returns an awaitable that ends with the tasks of a connection; None: it has none."""
         return self._wait(connection, set(connection._tasks)) if connection._tasks else None
 
     async def _wait(self, connection: Connection, tasks: set[asyncio.Task[Any]]) -> None:
@@ -86,9 +86,9 @@ async def _run(coroutine: Coroutine[Any, Any, Any], name: str) -> Any:
     try:
         return await coroutine
     except (SystemExit, KeyboardInterrupt) as error:
-        # The loop would end on it.
+        # Either of them would end the loop.
         raise ApplicationError(name, error) from error
 
 
 STUBBORN = 1.0
-"""Seconds that tasks have to end after they were cancelled; then `on_disconnect` is called all the same."""
+"""Seconds for cancelled tasks to end. Then `on_disconnect` is called all the same."""

@@ -1,4 +1,4 @@
-"""One record in the log for each connection that has ended: who it was, how it ended, and what went over it.
+"""One record in the log for each connection that has ended: its client, its end, and its counts.
 
 Records go to the logger `fanwire.connections` at INFO. Their text is a line of `name=value` pairs; the same pairs are
 the record's attribute `connection`, a dict, for handlers that write JSON.
@@ -16,19 +16,28 @@ from fanwire.connection import Connection
 from fanwire.identity.identity import subject_of
 from fanwire.state import ConnectionState
 
-__all__ = ["ConnectionLog"]
+__all__ = ["CAUSES", "ConnectionLog"]
 
 logger = logging.getLogger("fanwire.connections")
+
+CAUSES = {
+    "slow": "more waits for it than connection_bytes allows",
+    "budget": "more waits in all than engine_bytes allows, and it is among the slowest",
+    "unanswered": "no pong within ping_timeout",
+    "close timeout": "no end of the closing handshake within close_timeout",
+    "reset": "the transport failed",
+}
+"""The engine's words for why a link ends, as close reasons and for the log."""
 
 
 class ConnectionLog:
     """Writes the records.
 
-    The engine tells what a connection was sent a moment after its end, so a record waits for that.
-    There are at most as many waiting as connections have ended since the last batch of the engine's events.
+    The engine's counts of a connection come a moment after its end, and its record waits for them. At most as many
+    records wait as connections have ended since the last batch of the engine's events.
 
     Args:
-        clock: seconds, never going back; that of `Connection.opened_at`.
+        clock: returns seconds that never go back, as `Connection.opened_at` has them.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,18 +47,18 @@ class ConnectionLog:
         self._accounts: dict[int, tuple[int, int, Mapping[str, int]]] = {}
 
     def because(self, connection: Connection, cause: str) -> None:
-        """The engine says why a connection, or its transport, is about to end; `parked` or `ended` follows."""
+        """Keeps the engine's reason for the end of a link; `parked` or `ended` follows."""
         if connection.state is not ConnectionState.CLOSED:
             self._causes[connection.id] = cause
 
     def parked(self, connection: Connection, why: str) -> None:
-        """A session has lost its transport, and waits for its client."""
+        """A session has lost its link, and waits for its client."""
         why = self._causes.pop(connection.id, why)
         if logger.isEnabledFor(logging.INFO):
             self._write({"event": "session_parked", **self._about(connection), "why": why})
 
     def ended(self, connection: Connection, why: str) -> None:
-        """A connection has ended, and its session with it."""
+        """Writes the record of a connection that has ended with its session, or keeps it until the counts come."""
         why = self._causes.pop(connection.id, why)
         account = self._accounts.pop(connection.id, None)
         if not logger.isEnabledFor(logging.INFO):
@@ -69,13 +78,13 @@ class ConnectionLog:
             self._complete(record, *account)
 
     def accounted(self, conn_id: int, is_known: bool, messages: int, size: int, drops: Mapping[str, int]) -> None:
-        """The engine says what a connection that has ended was sent.
+        """Takes the engine's counts of a connection that has ended.
 
         Args:
             conn_id: the connection's id.
-            is_known: whether the host has still to hear of the end: it was the engine's.
+            is_known: whether the host still has the connection, because the engine has ended it; `ended` follows.
             messages: messages that were sent.
-            size: bytes of the same.
+            size: their bytes.
             drops: messages that were dropped, by reason.
         """
         record = self._waiting.pop(conn_id, None)
@@ -85,7 +94,7 @@ class ConnectionLog:
             self._accounts[conn_id] = (messages, size, drops)
 
     def flush(self) -> None:
-        """Writes the records that still wait: the engine has ended, and tells nothing more."""
+        """Writes the records that still wait. The engine has ended, so their counts do not come."""
         waiting, self._waiting = self._waiting, {}
         self._accounts.clear()
         for record in waiting.values():
@@ -112,7 +121,7 @@ class ConnectionLog:
 
 
 class _Line:
-    """The text of a record, made only if somebody wants it."""
+    """The text of a record, made only if a handler of the log formats it."""
 
     def __init__(self, record: dict[str, Any]) -> None:
         self._record = record
@@ -122,7 +131,7 @@ class _Line:
 
 
 def _value(value: Any) -> str:
-    """As logfmt has it. Anything but a plain word is quoted: clients cannot write lines or fields of their own."""
+    """The value in logfmt. All but plain words are quoted, so that clients cannot add lines or fields to the log."""
     text = str(value)
     is_plain = text.isascii() and text.isprintable() and text and not any(char in ' "=\\' for char in text)
     return text if is_plain else json.dumps(text)

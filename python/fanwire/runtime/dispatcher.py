@@ -1,11 +1,9 @@
-"""What a session's messages ask for, and what it is answered."""
+"""Does what the messages of sessions ask for, by type, and answers them."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
@@ -13,108 +11,106 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any
 
-import msgspec
-
 from fanwire.backplane.base import Unavailable
 from fanwire.connection import Connection
-from fanwire.deduplication.running_requests import InProgress
-from fanwire.errors import ENGINE_ERRORS, Closed, Overloaded, RoomFull
-from fanwire.handlers.calls import Calls, name_of
+from fanwire.deduplication.running_requests import RunningRequests
+from fanwire.errors import ENGINE_ERRORS, Overloaded, RoomFull
+from fanwire.handlers.calls import ApplicationCalls, name_of
 from fanwire.handlers.current_message import running
 from fanwire.handlers.queue import Pending
-from fanwire.handlers.time_slices import Turns
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Incoming, Refusal
 from fanwire.protocol.session import Session
-from fanwire.protocol.table import ABOUT_LINK, URGENT
+from fanwire.protocol.table import ABOUT_LINK
 from fanwire.reject import reject_of
 from fanwire.rooms.authorization import Rights
-from fanwire.rooms.commands import RoomDesk
+from fanwire.rooms.commands import RoomCommands
 from fanwire.rooms.memberships import Memberships
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import Policies
+from fanwire.runtime.application_handlers import Method
 from fanwire.runtime.rejections import Rejections
-from fanwire.runtime.reports import Reports
-from fanwire.sessions.renewal import Renewal
-from fanwire.values.encoding import NESTING_LIMIT
+from fanwire.runtime.reports import ReceivedReports
+from fanwire.runtime.session_messages import SessionMessages
+from fanwire.sessions.renewal import TokenRenewal
 
-__all__ = ["Desk", "Method"]
+__all__ = ["Dispatcher"]
 
 logger = logging.getLogger("fanwire")
 
 
-class Method(msgspec.Struct, frozen=True):
-    """A type of message that the application has declared."""
-
-    handler: Callable[[Connection, Any], Any]
-    schema: Any = None
-
-
-class Desk:
-    """Does what clients ask for, by type.
+class Dispatcher:
+    """Calls the method that a message names: of the protocol, or of the application.
 
     Args:
-        fabric: publishes.
-        policies: what each room allows.
+        node: publishes.
+        policies: of the rooms.
         memberships: joins and leaves.
-        rights: who may do what.
-        limits: how much of it.
+        rights: decides what a client may do.
+        limits: the configuration, and the counts of what exceeds it.
         methods: the application's own types.
-        turns: where what takes long waits for its turn.
-        rejections: makes answers of what handlers reject.
+        slices: runs long work in time slices.
+        rejections: makes an answer of a `Reject`.
+        messages: sends to sessions.
         spawn: runs a coroutine in a task, and keeps it.
-        calls: runs what has to be awaited of the application's.
-        reports: takes what clients have received.
+        calls: runs awaitables of the application.
+        reports: takes reports of what clients have received.
+        renewal: takes new tokens.
         health: logs and counts errors of handlers.
-        on_message: gets the payload of messages of the type `message`.
+        on_message: gets the payload of messages of the type `message`; None: the type is unknown.
     """
 
     def __init__(
         self,
-        fabric: Fabric,
+        node: Node,
         policies: Policies,
         memberships: Memberships,
         rights: Rights,
         limits: Limits,
         methods: dict[str, Method],
-        turns: Turns,
+        slices: TimeSlices,
         rejections: Rejections,
+        messages: SessionMessages,
         spawn: Callable[[Awaitable[Any]], asyncio.Future[Any]],
-        calls: Calls,
-        reports: Reports,
+        calls: ApplicationCalls,
+        reports: ReceivedReports,
+        renewal: TokenRenewal,
         health: Health,
         on_message: Callable[..., Any] | None,
     ) -> None:
-        self._engine = fabric.engine
+        self._engine = node.engine
         self._limits = limits
         self._rejections = rejections
-        self._requests = InProgress()
+        self._requests = RunningRequests()
         self._reports = reports
         self._health = health
-        self.renewal: Renewal
+        self._renewal = renewal
+        self._tell = messages.tell
+        self._ids = messages.ids
         self._methods = {**methods}
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
-        rooms = self._rooms = RoomDesk(fabric, policies, memberships, rights, limits, turns, self.tell, spawn, calls)
+        rooms = self._rooms = RoomCommands(
+            node, policies, memberships, rights, limits, slices, messages.tell, spawn, calls
+        )
         self._own = {
             "join": rooms.join, "leave": rooms.leave, "publish": rooms.publish, "presence": rooms.presence,
             "token": self._token,
         }  # fmt: skip
-        # Ids of what is sent from here; the engine makes those of its own messages.
-        self._ids = map(f"{secrets.token_hex(4)}-{{}}".format, itertools.count(1))
 
     def arrived(
         self, connection: Connection, session: Session, frame: bytes | str, wait: float | None = None
     ) -> Incoming | None:
-        """Takes a message as it comes: counts it, and answers at once what is about the connection itself. Returns what
-        is left for `handle`.
+        """Takes a message when it arrives: counts it, and does at once what is about the connection itself. Returns the
+        message if it is for `handle`.
 
         Args:
-            connection: whose it is.
-            session: the same.
+            connection: the client's.
+            session: the client's.
             frame: the message.
-            wait: the client is too fast, by so many seconds: nothing is left then.
+            wait: the client is too fast by so many seconds, so the message is refused; None: it is not.
         """
         incoming = None
         try:
@@ -123,7 +119,7 @@ class Desk:
             self._refuse(connection, session, refusal.about, refusal)
         else:
             if incoming.type == "received":
-                # None is refused: it may be the last for long, and the client would wait for what it makes room for.
+                # Also from a client that is too fast: the report makes room for the messages that it waits for.
                 self._report(connection, session, incoming)
                 return None
             if incoming.type in ABOUT_LINK:
@@ -135,7 +131,7 @@ class Desk:
                 self._refuse(connection, session, incoming, too_fast)
                 incoming = None
             elif incoming.type == "ack":
-                # At once: the handler that waits for it may be the one that runs.
+                # At once: the handler that runs now may wait for it.
                 self._ack(session, incoming)
                 incoming = None
         if session.is_report_due:
@@ -143,13 +139,14 @@ class Desk:
         return incoming
 
     def refused(self, connection: Connection, session: Session, count: int, size: int) -> None:
-        """Counts messages of so many bytes that the engine has refused, as they came too fast."""
+        """Counts messages that the engine has refused because the client was too fast, and their bytes."""
         session.refused(count, size)
         if session.is_report_due:
             self._engine.send_control(connection.id, session.codec.name, session.report())
 
     def handle(self, connection: Connection, session: Session, incoming: Incoming) -> Pending | None:
-        """Does what a message asks for, and answers. Returns what has to be awaited first, if anything."""
+        """Does what a message asks for, and answers it. Returns the awaitable that the answer has to wait for, if
+        any."""
         own = self._own.get(incoming.type)
         name = incoming.type
         context = None
@@ -162,7 +159,7 @@ class Desk:
                     raise Refusal("unknown_type", f"there is no type {incoming.type!r}")
                 name = name_of(method.handler)
                 payload = session.codec.payload(incoming, method.schema, self._limits.config.max_nesting)
-                # A client that comes back sends its requests again, in a session that continues the former one.
+                # After a lost session the client sends its requests again, in a new session of the same lineage.
                 request = None if incoming.id is None else (session.lineage, incoming.type, incoming.id)
                 with running(connection, incoming.id):
                     if request is not None and self._requests.is_running(request):
@@ -173,7 +170,7 @@ class Desk:
                         if request is not None and isawaitable(result):
                             result = self._requests.first(request, result)
                     if isawaitable(result):
-                        # What is awaited is a part of the handler, too.
+                        # The awaitable is a part of the handler, so it sees the same `Connection.message_id`.
                         context = copy_context()
             if result is not None and isawaitable(result):
                 answer = partial(self._answer, connection, session, incoming, name, own is None)
@@ -184,64 +181,10 @@ class Desk:
             self._failed(connection, session, incoming, error, name)
         return None
 
-    def tell(
-        self,
-        connection: Connection,
-        type: str,
-        *,
-        max_nesting: int = NESTING_LIMIT,
-        urgent: bool = False,
-        **fields: Any,
-    ) -> None:
-        """Sends a message of the protocol to a session; fields that are None are left out. What is `urgent`, or
-        about the connection itself, does not wait behind messages that the client's application has no room for.
-
-        Raises:
-            TypeError, ValueError: the payload is not of the table in docs/values.md, or has more levels than
-            `max_nesting`.
-        """
-        session = connection._session
-        if session is None:
-            return
-        envelope = {"type": type, "id": next(self._ids), "ts": time.time_ns() // 1_000_000, **fields}
-        encoded = session.codec.encode(envelope, max_nesting)
-        self._engine.send_envelope(connection.id, session.codec.name, encoded, urgent or type in URGENT)
-
-    async def send_until_acked(
-        self, connection: Connection, session: Session, payload: bytes | str, json: bool, timeout: float, attempts: int
-    ) -> None:
-        """Sends a message, and again after each `timeout` in which the client was there and did not acknowledge it.
-
-        Raises:
-            asyncio.TimeoutError: it was sent `attempts` times.
-            Closed: the session has ended.
-        """
-        name = next(self._ids)
-        acked = session.acks[name] = asyncio.get_running_loop().create_future()
-        try:
-            for _ in range(attempts):
-                if session.ended is not None:
-                    break
-                self._engine.send(connection.id, payload, json, None, name, True)
-                while True:
-                    done, _ = await asyncio.wait([acked], timeout=timeout)
-                    # While the client is away nothing is lost: its session keeps the message.
-                    if done or not connection.is_reconnecting:
-                        break
-                if acked.cancelled():
-                    break
-                if done:
-                    return
-            else:
-                raise asyncio.TimeoutError(f"not acknowledged after {attempts} times {timeout:g} s")
-        finally:
-            session.acks.pop(name, None)
-        raise Closed(f"the session has ended ({session.ended}) before the client acknowledged")
-
     # The protocol's own types.
 
     def _ping(self, connection: Connection, session: Session) -> None:
-        # By the time on it a client knows how far its clock is from the one that dates messages.
+        # From this time the client computes the offset of its clock from the clock that dates messages.
         pong = session.codec.encode({"type": "pong", "ts": self._engine.now_ms})
         for envelope in (pong, session.report()):
             self._engine.send_control(connection.id, session.codec.name, envelope)
@@ -253,9 +196,9 @@ class Desk:
             self._refuse(connection, session, incoming, refusal)
 
     async def _token(self, connection: Connection, session: Session, incoming: Incoming) -> None:
-        payload = await self.renewal.renew(connection, session, incoming)
+        payload = await self._renewal.renew(connection, session, incoming)
         if incoming.id is not None:
-            self.tell(connection, "reply", urgent=True, re=incoming.id, payload=payload)
+            self._tell(connection, "reply", urgent=True, re=incoming.id, payload=payload)
 
     def _ack(self, session: Session, incoming: Incoming) -> None:
         waiting = session.acks.get(incoming.re or "")
@@ -274,7 +217,7 @@ class Desk:
         result: Any,
         error: BaseException | None,
     ) -> None:
-        """Answers once the outcome is known that had to be awaited."""
+        """Answers a message whose handler had to be awaited."""
         if error is None and is_answered:
             try:
                 self._reply(connection, session, incoming, result)
@@ -286,7 +229,7 @@ class Desk:
     def _reply(self, connection: Connection, session: Session, incoming: Incoming, result: Any) -> None:
         if incoming.id is not None:
             max_nesting = self._limits.config.max_nesting
-            self.tell(connection, "reply", max_nesting=max_nesting, re=incoming.id, payload=result)
+            self._tell(connection, "reply", max_nesting=max_nesting, re=incoming.id, payload=result)
 
     def _failed(
         self, connection: Connection, session: Session, incoming: Incoming, error: BaseException, name: str
@@ -307,7 +250,7 @@ class Desk:
             refusal = Refusal("overloaded", "the server cannot take more now", retry=True, retry_after=1.0)
         else:
             self._health.handler_error(name, connection, error)
-            # What is the protocol's own asks `authorize` and the like, whose failures pass.
+            # Methods of the protocol fail because of `authorize` or a store, so the client may try again.
             refusal = Refusal("internal", "the server failed to do this", retry=incoming.type in self._own)
         self._refuse(connection, session, incoming, refusal)
 
@@ -320,13 +263,14 @@ class Desk:
         try:
             self._tell_error(connection, fields, refusal)
         except ENGINE_ERRORS:
-            # The engine is gone, and with it whom to tell.
+            # The engine has ended, and all connections with it.
             logger.debug("%r cannot be told: %s", connection, refusal)
 
     def _tell_plain(
         self, connection: Connection, session: Session, incoming: Incoming | None, refusal: Refusal
     ) -> bool:
-        """Tells a refusal that is numbers and short texts, as most are, in a fifth of the time. False: not told."""
+        """Sends a refusal that consists of numbers and short texts, as most do. This takes a fifth of the time. Returns
+        false if it cannot be encoded so, and nothing was sent."""
         envelope: dict[str, Any] = {"type": "error", "id": next(self._ids), "ts": time.time_ns() // 1_000_000}
         is_urgent = False
         if incoming is not None:
@@ -340,23 +284,23 @@ class Desk:
             encoded = session.codec.encode_plain(envelope)
             self._engine.send_envelope(connection.id, session.codec.name, encoded, is_urgent)
         except ENGINE_ERRORS:
-            # The engine is gone, and with it whom to tell.
+            # The engine has ended, and all connections with it.
             logger.debug("%r cannot be told: %s", connection, refusal)
-        except Exception:  # noqa: BLE001 - a text of the application's may be of any type; what is wrong is said where it is looked at
+        except Exception:  # noqa: BLE001 - a text of the application may be of any type; `_tell_error` logs that
             return False
         return True
 
     def _tell_error(self, connection: Connection, fields: dict[str, Any], refusal: Refusal) -> None:
         try:
-            # The data of a `Reject` stands one level below.
+            # The data of a `Reject` is one level below the payload.
             max_nesting = self._limits.config.max_nesting + 1
-            self.tell(connection, "error", max_nesting=max_nesting, **fields, payload=refusal.payload())
+            self._tell(connection, "error", max_nesting=max_nesting, **fields, payload=refusal.payload())
         except ENGINE_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - the application chose the data, which may be of any type
+        except Exception as error:  # noqa: BLE001 - the application's data may be of any type
             self._health.warning("an error %r is sent without its data, which cannot be sent: %s", refusal.code, error)
             plain = Refusal(_clean(refusal.code), _clean(refusal), retry=bool(refusal.retry))
-            self.tell(connection, "error", **fields, payload=plain.payload())
+            self._tell(connection, "error", **fields, payload=plain.payload())
 
 
 async def _await(handler: Callable[[Connection, Any], Any], connection: Connection, payload: Any) -> Any:
@@ -365,5 +309,5 @@ async def _await(handler: Callable[[Connection, Any], Any], connection: Connecti
 
 
 def _clean(text: object) -> str:
-    # What a subclass of `Reject` sets is not checked.
+    # A subclass of `Reject` may have set a text that UTF-8 cannot carry.
     return str(text).encode(errors="replace").decode()

@@ -1,75 +1,75 @@
-"""What becomes of one link of a connection: a table of phases, and what the hub does on the way. Pure.
+"""The phases of a link: a table of phase and event to the next phase, and the action of the connection registry. Pure.
 
-A connection with a session goes from link to link. The engine says first whether a session goes on over a link, and
-last that it is lost; another link may take the connection from it at any moment between.
+A connection with a session goes from link to link. The first event of a link is the engine's decision whether the
+session is resumed over it, and the last is its loss. In between, another link may take the connection at any time.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["OVER", "Phase", "Step", "Word", "step"]
+__all__ = ["OVER", "LinkEvent", "LinkPhase", "Step", "step"]
 
 
-class Phase(Enum):
-    """Where a link stands."""
+class LinkPhase(Enum):
+    """The phase of a link."""
 
-    # By identity, and in C: that of `Enum` hashes the name, in Python, and each event looks a phase up.
+    # By identity, in C: `Enum` hashes the name in Python, and each event looks up a phase.
     __hash__ = object.__hash__
 
     DECIDING = "deciding"
-    """The engine was asked whether a session goes on over it, and has not answered."""
+    """The engine was asked whether a session can be resumed over the link, and has not answered."""
     CARRYING = "carrying"
-    """It carries its connection."""
+    """The link carries its connection."""
     RETIRED = "retired"
-    """Its connection has gone on without it. A close frame leaves, and what still comes does not count."""
+    """The connection goes on without the link. The engine sends a close frame; messages that still come are dropped."""
     GONE = "gone"
-    """Nothing is left of it."""
+    """The link has ended."""
 
 
-class Word(Enum):
-    """What is said of a link."""
+class LinkEvent(Enum):
+    """An event of a link."""
 
     __hash__ = object.__hash__
 
     RESUMED = "resumed"
-    """The session goes on over it."""
+    """The session is resumed over the link."""
     REFUSED = "refused"
-    """The session cannot go on: the link has a connection of its own."""
+    """The session cannot be resumed: the link gets a new connection."""
     RETIRED = "retired"
-    """The connection goes on without it."""
+    """The connection goes on without the link."""
     LOST = "lost"
-    """It has ended."""
+    """The link has ended."""
 
 
 class Step(Enum):
-    """What has to be done."""
+    """The action of the connection registry."""
 
     NOTHING = "nothing"
     BEGIN = "begin"
-    """What it brings is for its connection from now on."""
+    """From now on its messages are for its connection."""
     CLOSE = "close"
-    """Close the connection of its own, which nobody will use."""
+    """Close the new connection, which is not used."""
     PARK = "park"
-    """The connection waits for its client, or ends where it cannot wait."""
+    """The connection waits for its client, or ends if it cannot wait."""
 
 
-OVER = frozenset({Phase.RETIRED, Phase.GONE})
-"""Phases in which nothing that a link brings counts."""
+OVER = frozenset({LinkPhase.RETIRED, LinkPhase.GONE})
+"""Phases in which messages of a link are dropped."""
 
 
-def step(phase: Phase, word: Word) -> tuple[Phase, Step]:
-    """Where a link stands after a word, and what has to be done."""
-    return _TABLE.get((phase, word), (phase, Step.NOTHING))
+def step(phase: LinkPhase, event: LinkEvent) -> tuple[LinkPhase, Step]:
+    """The phase of a link after an event, and the action."""
+    return _TABLE.get((phase, event), (phase, Step.NOTHING))
 
 
 _TABLE = {
-    (Phase.DECIDING, Word.RESUMED): (Phase.CARRYING, Step.BEGIN),
-    (Phase.DECIDING, Word.REFUSED): (Phase.CARRYING, Step.BEGIN),
-    (Phase.DECIDING, Word.RETIRED): (Phase.RETIRED, Step.NOTHING),
-    (Phase.CARRYING, Word.RETIRED): (Phase.RETIRED, Step.NOTHING),
-    (Phase.CARRYING, Word.LOST): (Phase.GONE, Step.PARK),
-    (Phase.RETIRED, Word.REFUSED): (Phase.RETIRED, Step.CLOSE),
-    (Phase.RETIRED, Word.LOST): (Phase.GONE, Step.NOTHING),
+    (LinkPhase.DECIDING, LinkEvent.RESUMED): (LinkPhase.CARRYING, Step.BEGIN),
+    (LinkPhase.DECIDING, LinkEvent.REFUSED): (LinkPhase.CARRYING, Step.BEGIN),
+    (LinkPhase.DECIDING, LinkEvent.RETIRED): (LinkPhase.RETIRED, Step.NOTHING),
+    (LinkPhase.CARRYING, LinkEvent.RETIRED): (LinkPhase.RETIRED, Step.NOTHING),
+    (LinkPhase.CARRYING, LinkEvent.LOST): (LinkPhase.GONE, Step.PARK),
+    (LinkPhase.RETIRED, LinkEvent.REFUSED): (LinkPhase.RETIRED, Step.CLOSE),
+    (LinkPhase.RETIRED, LinkEvent.LOST): (LinkPhase.GONE, Step.NOTHING),
 }
-"""What is not here changes nothing: each word came too late to matter."""
+"""A pair that is not here changes nothing: its event came too late."""

@@ -1,29 +1,29 @@
-"""Publishing on behalf of the application, once for each id. On the loop's thread only."""
+"""Publishing for the application with an id: once for each id."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from fanwire.deduplication.handled_ids import Seen
-from fanwire.rooms.node import Fabric
+from fanwire.deduplication.handled_ids import HandledIds
+from fanwire.rooms.node import Node
 from fanwire.values.checks import check_text
 
-__all__ = ["ID_AGE", "ID_MAX", "Published"]
+__all__ = ["ID_AGE", "ID_MAX", "IdempotentPublishing"]
 
 
-class Published:
-    """Remembers the numbers of messages that were published with an id.
+class IdempotentPublishing:
+    """Publishes, and remembers the numbers of messages with an id. On the loop's thread only.
 
     Args:
-        fabric: publishes. Where it stores a message it finds the id as well, at all nodes.
-        clock: seconds, never going back.
+        node: publishes. For rooms with a history the backplane remembers the id as well, for all nodes.
+        clock: returns seconds that never go back.
     """
 
-    def __init__(self, fabric: Fabric, clock: Callable[[], float] = time.monotonic) -> None:
-        self._fabric = fabric
+    def __init__(self, node: Node, clock: Callable[[], float] = time.monotonic) -> None:
+        self._node = node
         self._clock = clock
-        self._seen = Seen(max_ids=IDS, max_owners=1, max_total=IDS)
+        self._handled_ids = HandledIds(max_ids=IDS, max_owners=1, max_total=IDS)
 
     def publish(
         self,
@@ -35,34 +35,35 @@ class Published:
         delivery: str | None = None,
         id: str | None = None,
     ) -> int | Awaitable[int]:
-        """See `Fabric.publish_acked`.
+        """Publishes, and returns the sequence number, see `Fabric.publish_acked`. A second message with the same id is
+        not published, and returns the number of the first.
 
         Raises:
-            ValueError: the id is empty or too long, or as `Engine.publish`.
+            ValueError: the id is empty or longer than 200 bytes, or as `Engine.publish`.
         """
         if id is None:
-            return self._fabric.publish_acked(room, payload, json, key, exclude, delivery)
+            return self._node.publish_acked(room, payload, json, key, exclude, delivery)
         size = len(check_text("id", id, empty=True).encode())
         if not 0 < size <= ID_MAX:
             raise ValueError(f"id must have 1 to {ID_MAX} bytes, got {size}")
         name = f"{room}\0{id}"
         now = self._clock()
-        known = self._seen.find(None, name)
+        known = self._handled_ids.find(None, name)
         if known is not None and now < known[1] + ID_AGE:
             seq: int = known[0]
             return seq
-        published = self._fabric.publish_acked(room, payload, json, key, exclude, delivery, id)
+        published = self._node.publish_acked(room, payload, json, key, exclude, delivery, id)
         if isinstance(published, int):
-            self._seen.note(None, name, (published, now))
+            self._handled_ids.note(None, name, (published, now))
         return published
 
 
 ID_MAX = 200
-"""Bytes of an id."""
+"""The most bytes of an id."""
 
 ID_AGE = 120.0
-"""Seconds for which an id is remembered: as long as a backplane does."""
+"""Seconds for which an id is remembered, as in a backplane."""
 
 IDS = 100_000
 """Ids that are remembered, at about 300 bytes each. At more than 800 messages a second the oldest are forgotten before
-their time; whoever publishes again after a failure does so sooner."""
+`ID_AGE`; a retry after a failure comes sooner than that."""

@@ -1,8 +1,8 @@
-"""What clients report of what has come, and of what their applications have taken, where the engine leaves it to the
-interpreter.
+"""Reports of clients (`received`) that the engine leaves to Python.
 
-The engine takes the reports that are right and have their type first: these never come here. What comes is wrong, and
-is refused, or it is written in another way."""
+The engine applies reports that are valid and begin with their type. Reports that come here are invalid, and are
+refused, or their fields have another order.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from fanwire.protocol.envelopes import Incoming, Room
 from fanwire.protocol.session import Session
 from fanwire.protocol.table import SEQ_MAX, TAKEN_ROOMS
 
-__all__ = ["ROOMS_MAX", "Reports"]
+__all__ = ["ROOMS_MAX", "ReceivedReports"]
 
 ROOMS_MAX = TAKEN_ROOMS
-"""Rooms of one report. A client is in 128 by its own wish, and its application may have joined more for it."""
+"""The most rooms of one report. A client may join 128 by default, and the application may add it to more."""
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
 
 
 class Taken(msgspec.Struct):
-    """What the application has taken of one room.
+    """How far the client's application has read one room.
 
     Attributes:
-        count: all of the room among the session's first so many counted messages.
-        ts: when the newest message that it has taken was published, in milliseconds since 1970; None: not said.
+        count: it has read the room's messages among the first `count` counted messages of the session.
+        ts: the time of publishing of the newest message that it has read, in milliseconds since 1970; None: unknown.
     """
 
     count: Number
@@ -40,29 +40,29 @@ class Received(msgspec.Struct):
     """The payload of `received`.
 
     Attributes:
-        count: counted messages that have come.
-        taken: what the application has taken, by room; None: this client does not say.
+        count: the number of counted messages that have come to the client.
+        taken: how far the application has read, by room; None: the client does not report it.
     """
 
     count: Number
     taken: Annotated[dict[Room, Taken], msgspec.Meta(max_length=ROOMS_MAX)] | None = None
 
 
-class Reports:
-    """Passes them on to the engine.
+class ReceivedReports:
+    """Passes reports on to the engine.
 
     Args:
-        engine: needs to know what it need not keep, and what it may send.
+        engine: forgets acknowledged messages, and sends more of rooms that are read.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def take(self, connection: Connection, session: Session, incoming: Incoming) -> None:
-        """Takes a message `received`.
+        """Applies a message `received`.
 
         Raises:
-            Refusal: `invalid_payload`.
+            Refusal: `invalid_payload`: the payload is invalid.
         """
         report: Received = session.codec.plain(incoming, Received)
         taken = report.taken

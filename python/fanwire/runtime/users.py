@@ -1,4 +1,4 @@
-"""Whose connections there are, and how many each may have. On the loop's thread only."""
+"""The connections of each subject, and their limit. On the loop's thread only."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["Users"]
 
 
 class Users:
-    """Connections by their subjects, in the order in which they came; those without one are nobody's.
+    """Connections by subject, in the order of their begin. Connections without a subject are not in it.
 
     Args:
-        limits: how many there may be.
+        limits: the configuration, and the counts of what exceeds it.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._connections: dict[str, dict[int, Connection]] = {}
-        # Who was sent away, and when: one that was authenticated before must not come in after.
+        # When each subject was disconnected: a handshake that was authenticated before must not be accepted after.
         self._dismissed: dict[str, float] = {}
 
     def add(self, connection: Connection) -> str | None:
-        """Somebody was let in. Returns the subject if it had no connection before."""
+        """A connection has begun. Returns its subject if that had no connection before."""
         subject = subject_of(connection.identity)
         if not subject:
             return None
@@ -35,7 +35,7 @@ class Users:
         return subject if len(of_subject) == 1 else None
 
     def discard(self, connection: Connection) -> str | None:
-        """A connection has ended. Returns the subject if it has no other."""
+        """A connection has ended. Returns its subject if that has no other connection."""
         subject = subject_of(connection.identity)
         of_subject = self._connections.get(subject)
         if of_subject is None or of_subject.pop(connection.id, None) is None or of_subject:
@@ -44,35 +44,35 @@ class Users:
         return subject
 
     def of(self, subject: str) -> list[Connection]:
-        """A subject's connections, parked ones too."""
+        """A subject's connections, including those whose clients are away."""
         return list(self._connections.get(subject, {}).values())
 
     def who_gives_way(self, subject: str, asked_at: float) -> Connection | None:
-        """Somebody is about to be let in. Returns the parked connection that has to end for it, if one has to.
+        """A client is about to be accepted. Returns the parked connection that has to end for it; None: none has to.
 
         Args:
-            subject: whose it is; "" of nobody's.
-            asked_at: when it asked, by the monotonic clock (that of uvloop stands still within a turn).
+            subject: the client's; "" if it has none.
+            asked_at: when the request came, by `time.monotonic` (the clock of uvloop stands still within a turn).
 
         Raises:
-            Refused: 429, the subject has as many connections as it may have; 401, it was dismissed meanwhile.
+            Refused: 429, the subject has `Config.max_user_connections`; 401, it was disconnected meanwhile.
         """
         if self._dismissed.get(subject, asked_at) > asked_at:
-            raise Refused(401, f"{subject!r} was disconnected while it came in")
+            raise Refused(401, f"{subject!r} was disconnected during the handshake")
         most = self._limits.config.max_user_connections
         present = self._connections.get(subject, {})
         if not subject or not most or len(present) < most or not self._limits.over("max_user_connections"):
             return None
         parked = next((connection for connection in present.values() if connection.is_reconnecting), None)
         if parked is None:
-            raise Refused(429, f"{subject!r} has as many connections as max_user_connections", retry_after=BUSY)
+            raise Refused(429, f"{subject!r} has max_user_connections ({most}) connections", retry_after=BUSY)
         return parked
 
     def dismiss(self, subject: str) -> list[Connection]:
-        """Notes that a subject is sent away; returns its connections."""
+        """Notes that a subject is disconnected; returns its connections."""
         now = time.monotonic()
         if len(self._dismissed) >= MAX_DISMISSED:
-            # Nobody is on the way in for that long.
+            # No handshake takes that long.
             old = now - 3 * self._limits.config.handshake_timeout
             self._dismissed = {name: when for name, when in self._dismissed.items() if when > old}
         self._dismissed[subject] = now
@@ -80,7 +80,7 @@ class Users:
 
 
 BUSY = 5
-"""Seconds until one who found no room should try again."""
+"""Seconds until a client that was refused with 429 should try again."""
 
 MAX_DISMISSED = 10_000
-"""Subjects that are remembered as sent away, at least until those on their way in must have arrived."""
+"""Subjects that are remembered as disconnected, at least until handshakes that were under way must have ended."""

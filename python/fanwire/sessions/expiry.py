@@ -1,4 +1,4 @@
-"""How long connections live: until their identity expires, or they are to come back. On the loop's thread only."""
+"""The expiry of identities and the maximal age of connections."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from fanwire.observability.health import Health
 from fanwire.state import ConnectionState
 from fanwire.timing.timer_wheel import TimerWheel
 
-__all__ = ["Lifetimes", "Owner"]
+__all__ = ["ExpiryOwner", "Lifetimes"]
 
 
-class Owner(Protocol):
-    """Who tells clients."""
+class ExpiryOwner(Protocol):
+    """Takes the events of an expiry."""
 
     def expiring(self, connection: Connection, seconds: float) -> None:
-        """The identity ends in so many seconds; a new token is welcome."""
+        """The identity expires in so many seconds. The client may send a new token."""
 
     def expired(self, connection: Connection) -> None:
-        """It has ended; the grace runs."""
+        """The identity has expired; the grace begins."""
 
     def end_expired(self, connection: Connection) -> None:
-        """The grace is over, too."""
+        """The grace is over."""
 
     def aged(self, connection: Connection) -> None:
-        """The connection should be made anew."""
+        """The connection has reached `max_age`: the client should reconnect."""
 
 
 class Lifetimes:
-    """One timer for each connection that has an end, of a wheel of them.
+    """A timer for each connection whose identity expires or whose age is limited. On the loop's thread only.
 
-    Expiry is a moment of the wall clock, which may jump; timers run by a clock that does not. So a timer only looks
-    again, at the latest after `LOOK` seconds.
+    Expiry is a time of the wall clock, which may jump; timers have a clock that does not. So each timer checks the wall
+    clock again, after an hour at the latest.
 
     Args:
-        config: the waits.
-        owner: is told.
-        wall: seconds since 1970.
-        health: told of what fails when a timer rings.
+        config: has `token_notice`, `token_grace` and `max_age`.
+        owner: takes the events.
+        wall: returns seconds since 1970.
+        health: logs and counts errors of timers; None: a new one.
     """
 
     def __init__(
-        self, config: Config, owner: Owner, wall: Callable[[], float] = time.time, health: Health | None = None
+        self, config: Config, owner: ExpiryOwner, wall: Callable[[], float] = time.time, health: Health | None = None
     ) -> None:
         self._health = health or Health()
         self._config = config
@@ -59,7 +59,12 @@ class Lifetimes:
         self._timers = TimerWheel(self._loop, self._look)
 
     def begin(self, connection: Connection, aged_at: float | None = None) -> None:
-        """A connection is there, or is back with another transport or another identity: its life begins anew."""
+        """Begins the timer of a connection that is new, or has a new transport or identity.
+
+        Args:
+            connection: with its identity.
+            aged_at: when it reaches `max_age`, in seconds of the loop's clock; None: `max_age` (±10 %) from now.
+        """
         self.end(connection)
         expires = expiry_of(connection.identity)
         age = self._config.max_age
@@ -70,41 +75,41 @@ class Lifetimes:
             left = expires - self._wall()
             life.notice = min(self._config.token_notice, max(0.0, left) / 2)
             if left > life.notice and not age:
-                # As nearly always: there is nothing to do yet, and this is quicker than to look.
+                # The usual case, faster than `_look`: there is nothing to do yet.
                 life.timer = self._timers.set(life, min(LOOK, left - life.notice))
                 return
         if age:
-            # Those who came together must not be sent away together.
+            # Random, so that clients that have connected together do not reconnect together.
             life.aged_at = aged_at or self._loop.time() + age * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, hides nothing
         self._look(life)
 
     def renewed(self, connection: Connection) -> None:
-        """It has a new identity over the same transport, which grows no younger by that."""
+        """Begins the timer again for a new identity over the same transport, whose age stays."""
         old = self._lives.get(connection.id)
         self.begin(connection, None if old is None else old.aged_at)
 
     def end(self, connection: Connection) -> None:
-        """It is gone, or waits for its client, who will have to show a token."""
+        """Ends the timer of a connection that has ended or is parked."""
         life = self._lives.pop(connection.id, None)
         if life is not None and life.timer is not None:
             self._timers.cancel(life, life.timer)
 
     def close(self) -> None:
-        """The server has stopped."""
+        """Ends all timers."""
         self._lives.clear()
         self._timers.close()
 
     def expires_in(self, connection: Connection) -> float | None:
-        """Seconds until its identity ends; None: it does not."""
+        """Seconds until the identity of a connection expires; None: never."""
         expires = expiry_of(connection.identity)
         return None if expires is None else expires - self._wall()
 
     def _look(self, life: _Life) -> None:
-        """Does what is due, and sets the timer to what is next."""
+        """Sends the events that are due, and sets the timer to the next one."""
         connection = life.connection
         try:
             self._do_what_is_due(connection, life)
-        except BaseException as error:  # noqa: BLE001 - without a timer the identity would hold for ever
+        except BaseException as error:  # noqa: BLE001 - without a timer the identity would never expire
             self._health.internal_error("the end of an identity", error)
             if self._lives.get(connection.id) is life:
                 life.timer = self._timers.set(life, AGAIN)
@@ -158,7 +163,7 @@ class _Life:
 
 
 LOOK = 3600.0
-"""Seconds between two looks at the wall clock."""
+"""The most seconds between two looks at the wall clock."""
 
 AGAIN = 1.0
-"""Seconds after which it is tried again what has failed, such as to tell a client while the engine is overloaded."""
+"""Seconds until an event that failed is sent again, for example because the engine was overloaded."""

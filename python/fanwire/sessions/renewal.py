@@ -1,4 +1,4 @@
-"""A new token in place of one that runs out: the connection goes on as it is."""
+"""Renewal of tokens: a client replaces its token without a new connection."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from fanwire.protocol.session import Session
 from fanwire.protocol.table import TOKEN_MAX
 from fanwire.reject import Reject
 from fanwire.sessions.expiry import Lifetimes
-from fanwire.timing.token_bucket import Meter, Rate
+from fanwire.timing.token_bucket import Rate, TokenBucket
 
-__all__ = ["Renewal", "Token"]
+__all__ = ["Token", "TokenRenewal"]
 
 
 class Token(msgspec.Struct):
@@ -30,13 +30,13 @@ class Token(msgspec.Struct):
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=TOKEN_MAX)]
 
 
-class Renewal:
-    """Answers messages of the type `token`.
+class TokenRenewal:
+    """Handles messages of the type `token`.
 
     Args:
-        authentication: says whose the new token is.
-        lifetimes: has to know until when it is good.
-        renewed: is called with a connection that has another identity now.
+        authentication: checks the new token.
+        lifetimes: begins the timer of the new identity.
+        renewed: is called with a connection that has a new identity.
     """
 
     def __init__(
@@ -47,14 +47,15 @@ class Renewal:
         self._renewed = renewed
 
     async def renew(self, connection: Connection, session: Session, incoming: Incoming) -> dict[str, Any]:
-        """Takes the token of a message; returns the payload of its answer.
+        """Takes the token of a message; returns the payload of the answer.
 
         Raises:
-            Refusal: the token is not let in, or is another's.
+            Refusal: `unauthorized`: the token is invalid or of another subject; `rate_limited`; `overloaded`.
+            Reject: the application rejects the token.
         """
         token = session.codec.payload(incoming, Token).token
-        meter = session.renewals = session.renewals or Meter()
-        wait = meter.take(ATTEMPTS, time.monotonic())
+        bucket = session.renewals = session.renewals or TokenBucket()
+        wait = bucket.take(ATTEMPTS, time.monotonic())
         if wait:
             raise Refusal("rate_limited", "too many tokens", retry=True, retry_after=wait)
         if not token.isascii() or not token.isprintable():
@@ -66,17 +67,17 @@ class Renewal:
                 identity = await identity
         except Refused as refused:
             if isinstance(refused.__cause__, Reject):
-                # The application says what the client is to be told.
+                # The application's own error goes to the client.
                 raise refused.__cause__ from None
-            # Why is for the operator alone; see `fanwire.runtime.registry`, which logs refusals of messages.
+            # The reason is for the operator only.
             raise Refusal("unauthorized", UNKNOWN) from refused
         except TooSlow:
             raise Refusal("overloaded", "authenticate took too long", retry=True, retry_after=1.0) from None
         if subject_of(identity) != subject_of(connection.identity):
-            # Neither is told which: the one may have been stolen.
+            # The client is not told the reason: the token may be stolen.
             raise Refusal("unauthorized", UNKNOWN)
         if connection._link == link:
-            # Otherwise it has come back meanwhile, with a token that it has shown later than this one.
+            # Otherwise the client has reconnected meanwhile, with a newer token than this one.
             connection.identity = identity
             self._lifetimes.renewed(connection)
             self._renewed(connection)
@@ -85,6 +86,6 @@ class Renewal:
 
 
 ATTEMPTS = Rate(2, 10)
-"""Tokens that one session may show in a second, and at once: each costs a signature to check."""
+"""Tokens of one session: 2 a second, 10 at once. Each costs the check of a signature."""
 
 UNKNOWN = "the token is not one of this client's, or no longer good"

@@ -1,4 +1,4 @@
-"""All sessions of a server: who may resume which, and how long they wait."""
+"""Resumption: the sessions of a server, which client may resume which, and how long they wait."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from fanwire.connection import Connection
-from fanwire.handlers.calls import Call, Calls, name_of
+from fanwire.handlers.calls import ApplicationCall, ApplicationCalls, name_of
 from fanwire.observability.health import Health
 from fanwire.protocol.envelopes import Codec
-from fanwire.protocol.session import Phase, Session, lineage_of
+from fanwire.protocol.session import Session, SessionPhase, lineage_of
 from fanwire.sessions.store import Record, SessionStore
 
 __all__ = ["Claim", "Sessions"]
 
 
 class Claim(NamedTuple):
-    """What became of the wish to resume a session.
+    """The result of a request to resume a session.
 
     Attributes:
-        connection: the connection whose session may go on; None: a new one begins.
-        reason: why it is a new one; None if none was asked for.
-        lineage: what the new one continues.
-        received: how many messages the client has received.
-        rooms: those that the session was in at another node, each with epoch and sequence number as far as is known.
+        connection: the connection whose session goes on; None: a new session begins.
+        reason: why the session cannot be resumed; None: it can, or the client has not asked for one.
+        lineage: the lineage that a new session continues; None: a new one.
+        received: the number of messages that the client has received.
+        rooms: the rooms of a session of another node, each with epoch and number as far as known.
     """
 
     connection: Connection | None = None
@@ -48,23 +48,22 @@ class Sessions:
         timeout: seconds that a store may take to find a record.
         health: logs and counts what a store raises.
         expired: called with the connection of a session that has waited too long.
+        moved_here: called with the id of a session of another node, when its client has come here.
 
     Attributes:
         is_shared: whether other nodes find its records, so that they are kept up to date.
-        moved_here: called with the id of a session of another node, whose client is here now.
     """
-
-    moved_here: Callable[[str], None]
 
     def __init__(
         self,
         store: SessionStore,
         grace: float,
         max_parked: int,
-        calls: Calls,
+        calls: ApplicationCalls,
         timeout: float,
         health: Health,
         expired: Callable[[Connection, str], None],
+        moved_here: Callable[[str], None],
     ) -> None:
         self._store = store
         self.is_shared = getattr(store, "is_shared", False)
@@ -74,9 +73,10 @@ class Sessions:
         self._timeout = timeout
         self._health = health
         self._expired = expired
+        self._moved_here = moved_here
         self._connections: dict[str, Connection] = {}
         self._parked: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()
-        # When the records of those whose clients are there are saved next.
+        # When the records of live sessions are saved next.
         self._saves: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
@@ -84,16 +84,16 @@ class Sessions:
 
     @property
     def parked(self) -> int:
-        """Sessions that wait for their clients."""
+        """The number of parked sessions."""
         return len(self._parked)
 
     def add(self, session: Session, connection: Connection) -> None:
-        """A session has begun."""
+        """Adds a session that has begun."""
         self._connections[session.id] = connection
         self.changed(session, connection)
 
     def changed(self, session: Session, connection: Connection) -> None:
-        """It is in other rooms than before. Where other nodes find its record, that follows soon."""
+        """Saves the record of a session soon, if other nodes can read it: its rooms have changed."""
         if self.is_shared and session.id in self._connections:
             self._save_in(SAVE, session, connection)
 
@@ -107,16 +107,16 @@ class Sessions:
 
     def _save_now(self, session: Session, connection: Connection) -> None:
         self._save(session, connection, self._grace + RETENTION)
-        # Again before it expires.
+        # Saved again before the record expires.
         self._save_in(RETENTION / 2, session, connection)
 
     def find(self, id: str) -> Connection | None:
-        """The connection of a session; None if there is no such session here, or not any more."""
+        """The connection of a session; None: there is no such session here."""
         return self._connections.get(id)
 
     def claim(self, id: str, received: int, owner: str, codec: Codec) -> Claim | Coroutine[Any, Any, Claim]:
-        """Looks for a session that its client wants to go on with. Where the store has to be waited for, this returns a
-        coroutine. A store that fails keeps nobody out: its client begins a new session, and is told why."""
+        """Finds the session that a client wants to resume; a coroutine if the store has to be awaited. If the store
+        fails, the client begins a new session, with the reason "unknown"."""
         connection = self._connections.get(id)
         session = None if connection is None else connection._session
         if connection is None or session is None:
@@ -136,8 +136,8 @@ class Sessions:
         return Claim(connection, lineage=lineage, received=received)
 
     def park(self, connection: Connection, session: Session) -> bool:
-        """The client is away. False if the session has ended."""
-        if not session.move(Phase.PARKED):
+        """Parks a session: it waits `grace` seconds for its client. Returns False if it has ended."""
+        if not session.move(SessionPhase.PARKED):
             return False
         loop = asyncio.get_running_loop()
         self._parked[session.id] = loop.call_later(self._grace, self._expired, connection, "expired")
@@ -148,12 +148,12 @@ class Sessions:
         return True
 
     def resume(self, session: Session) -> None:
-        """The client is back."""
-        session.move(Phase.LIVE)
+        """Ends the waiting of a session: its client has reconnected."""
+        session.move(SessionPhase.LIVE)
         self._stop_timer(session)
 
     def end(self, session: Session, connection: Connection, reason: str) -> None:
-        """The session is over; for a while it is remembered why."""
+        """Ends a session. The reason is kept in its record for ten minutes."""
         if session.end(reason):
             self._stop_timer(session)
             timer = self._saves.pop(session.id, None)
@@ -176,7 +176,7 @@ class Sessions:
         )  # fmt: skip
         name = name_of(self._store.save)
 
-        def done(call: Call) -> None:
+        def done(call: ApplicationCall) -> None:
             error, call.error = call.error, None
             if error is not None and not call.is_cancelled:
                 self._health.handler_error(name, connection, error)
@@ -185,14 +185,14 @@ class Sessions:
             saved = self._store.save(record, ttl)
             if isawaitable(saved):
                 self._calls.start(saved, name, connection, done)
-        except BaseException as error:  # noqa: BLE001 - the session goes on, whatever becomes of its record
+        except BaseException as error:  # noqa: BLE001 - the session goes on without a saved record
             self._health.handler_error(name, connection, error)
 
     async def _claim_later(self, record: Awaitable[Record | None], id: str, owner: str) -> Claim:
         try:
             found = await self._calls.wait(record, name_of(self._store.load), "a client", self._timeout)
             return self._claim_of(found, id, owner)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - the store is the application's, and may raise anything
             return self._store_failed(id, error)
 
     def _store_failed(self, id: str, error: BaseException) -> Claim:
@@ -201,16 +201,16 @@ class Sessions:
 
     def _claim_of(self, record: Record | None, id: str, owner: str) -> Claim:
         if record is None or record.owner != owner:
-            # Perhaps the store cannot be reached. What the client publishes again has to be known all the same.
+            # With the lineage, so that repeated publishes are recognized even if the store is down.
             return Claim(reason="unknown", lineage=lineage_of(id))
         if record.ended is not None:
             return Claim(reason=record.ended, lineage=record.lineage)
-        self.moved_here(record.id)
+        self._moved_here(record.id)
         return Claim(reason="other node", lineage=record.lineage, rooms=record.rooms)
 
 
 SAVE = 0.5
-"""Seconds until a change is in the record: many joins make one."""
+"""Seconds from a change until the record is saved: many joins are saved once."""
 
 RETENTION = 600.0
-"""Seconds for which it is remembered why a session ended: longer than any client waits between two attempts."""
+"""Seconds for which the reason of an end is kept: longer than clients wait between two attempts to connect."""

@@ -1,4 +1,4 @@
-"""Where the records of sessions are kept while their clients are away, and for a while after their end."""
+"""Stores of session records, which are kept while a client is away, and for ten minutes after the session's end."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ __all__ = ["MemoryStore", "Record", "SessionStore"]
 
 
 class Record(msgspec.Struct, kw_only=True):
-    """What is known of a session that has no client at the moment."""
+    """The record of a session."""
 
     id: str
     owner: str
-    """Whose it is, see `identity.subject_of`."""
+    """The subject of its client, see `identity.subject_of`."""
     lineage: str
-    """Names the row of sessions that this one continues, see `Session`."""
+    """The row of sessions that this one continues, see `Session`."""
     ended: str | None = None
-    """Why it cannot be resumed: a reason of docs/protocol.md; None: it waits."""
+    """Why it cannot be resumed: a reason of docs/protocol.md; None: it can."""
     rooms: dict[str, tuple[str, int]] = {}
-    """The rooms it is in, each with epoch and sequence number at the time of the record."""
+    """Its rooms, each with epoch and number at the time of the record."""
 
 
 class SessionStore(Protocol):
-    """An interface small enough for any key-value store with expiry. Each method may be a coroutine function.
+    """The interface of a store, small enough for any key-value store with expiry. Methods may be coroutine functions.
 
-    One whose attribute `is_shared` is true gets the records of sessions whose clients are there, too: other nodes find
-    them when this one has died.
+    A store whose attribute `is_shared` is true also gets the records of sessions with a client, so that other nodes
+    find them when this one has died.
     """
 
     def save(self, record: Record, ttl: float) -> Awaitable[None] | None:
-        """Keeps a record for `ttl` seconds, in the place of one with its id."""
+        """Keeps a record for `ttl` seconds. It replaces one with the same id."""
 
     def load(self, id: str) -> Awaitable[Record | None] | Record | None:
-        """The record, if it is there."""
+        """Returns the record of an id; None: there is none."""
 
     def delete(self, id: str) -> Awaitable[None] | None:
-        """Forgets the record, if it is there."""
+        """Forgets the record of an id, if there is one."""
 
 
 class MemoryStore:
-    """Records in this process.
+    """A store in the memory of this process.
 
     Args:
-        max_records: the oldest go first beyond it. A record is about 500 bytes.
-        clock: seconds, never going back.
+        max_records: the most records, of about 500 bytes each. Beyond it the oldest are forgotten.
+        clock: returns seconds that never go back.
     """
 
     def __init__(self, max_records: int = 100_000, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,14 +57,14 @@ class MemoryStore:
         self._records: OrderedDict[str, tuple[float, Record]] = OrderedDict()
 
     def save(self, record: Record, ttl: float) -> None:
-        """See `SessionStore`."""
+        """Keeps a record for `ttl` seconds. It replaces one with the same id."""
         self._records[record.id] = self._clock() + ttl, record
         self._records.move_to_end(record.id)
         if len(self._records) > self._max_records:
             self._records.popitem(last=False)
 
     def load(self, id: str) -> Record | None:
-        """See `SessionStore`."""
+        """Returns the record of an id; None: there is none, or it has expired."""
         until, record = self._records.get(id, (0.0, None))
         if record is not None and until < self._clock():
             del self._records[id]
@@ -72,7 +72,7 @@ class MemoryStore:
         return record
 
     def delete(self, id: str) -> None:
-        """See `SessionStore`."""
+        """Forgets the record of an id, if there is one."""
         self._records.pop(id, None)
 
     def __len__(self) -> int:

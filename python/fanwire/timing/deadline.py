@@ -1,4 +1,4 @@
-"""A moment by which something has to be done."""
+"""Deadlines, and waiting until one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 class Deadline:
-    """A moment on the clock of the running loop. It may be brought forward while it is waited for.
+    """A time on the clock of the running loop. It can be brought forward while it is waited for.
 
     Args:
-        seconds: from now until then.
+        seconds: from now until the deadline.
 
     Attributes:
-        seconds: how much time there was, or is left since the deadline was brought forward.
+        seconds: the time that it was set to last: by the constructor, or by `shorten`.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -29,11 +29,11 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then, at least 0."""
+        """Seconds until the deadline, at least 0."""
         return max(0.0, self._at - self._loop.time())
 
     def shorten(self, seconds: float) -> None:
-        """Brings it forward to so many seconds from now, if that is earlier."""
+        """Moves the deadline to `seconds` from now, if that is earlier."""
         at = self._loop.time() + seconds
         if at < self._at:
             self._at, self.seconds = at, seconds
@@ -41,11 +41,11 @@ class Deadline:
             moved.set_result(None)
 
     async def wait(self, futures: Iterable[asyncio.Future[Any]], at_most: float | None = None) -> bool:
-        """Waits until all of some futures are done, or it is time; whether all are done.
+        """Waits until all futures are done, or until the deadline. Returns whether all are done.
 
         Args:
-            futures: what is waited for. What they raise is left to their owners.
-            at_most: seconds that this may take in any case; None: as long as there is time.
+            futures: are not cancelled, and their errors are not raised here.
+            at_most: the most seconds to wait; None: until the deadline.
         """
         end = None if at_most is None else self._loop.time() + at_most
         waiting = {future for future in futures if not future.done()}
@@ -57,14 +57,22 @@ class Deadline:
             waiting = {future for future in waiting if not future.done()}
         return not waiting
 
+    async def wait_for(self, event: asyncio.Event) -> bool:
+        """Waits until an event is set, or the time is over; returns whether it was set in time."""
+        waiting = asyncio.ensure_future(event.wait())
+        try:
+            return await self.wait([waiting])
+        finally:
+            waiting.cancel()
+
 
 async def bounded(work: Awaitable[Any], seconds: float, failed: Callable[[BaseException | None], object]) -> None:
-    """Awaits something for so many seconds at most, whatever it does when it is cancelled.
+    """Awaits some work for `seconds` at most, also if it ignores its cancellation.
 
     Args:
-        work: what is awaited. It is cancelled when its time is over, and given up if it does not end then.
+        work: is cancelled when its time is over, and given up `REST` seconds later.
         seconds: its time.
-        failed: is called with what it has raised, or with None when it did not end in time.
+        failed: is called with the error of the work, or with None if it did not end in time.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -74,7 +82,7 @@ async def bounded(work: Awaitable[Any], seconds: float, failed: Callable[[BaseEx
             task.cancel()
     if not task.done():
         await asyncio.wait({task}, timeout=REST)
-        # What it still raises is of no interest to anybody.
+        # Its error is retrieved, so that asyncio does not log it.
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
         failed(None)
     elif not task.cancelled() and (error := task.exception()) is not None:
@@ -82,18 +90,18 @@ async def bounded(work: Awaitable[Any], seconds: float, failed: Callable[[BaseEx
 
 
 async def within(work: Awaitable[T], seconds: float) -> T:
-    """Awaits something for so many seconds, as `asyncio.wait_for` does, and never loses a cancellation.
+    """Awaits some work for `seconds` at most, as `asyncio.wait_for` does, and never loses a cancellation.
 
     Before Python 3.12 `asyncio.wait_for` drops a cancellation that comes in the turn of the loop in which the result
-    is there. Its task then goes on, and a program that has cancelled all its tasks waits for that one for ever.
+    is ready. The task then goes on, and a program that has cancelled all its tasks waits for it for ever.
 
     Args:
-        work: what is awaited. It is cancelled when its time is over, or when the caller is cancelled.
+        work: is cancelled when its time is over, or when the caller is cancelled.
         seconds: its time.
 
     Raises:
         asyncio.TimeoutError: it took longer.
-        Exception: what it raises.
+        Exception: any error of the work.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -107,14 +115,14 @@ async def within(work: Awaitable[T], seconds: float) -> T:
     finally:
         if not task.done():
             task.cancel()
-        # Whoever is cancelled does not look at what it raised.
-        task.add_done_callback(_seen)
+        # Its error is retrieved, so that asyncio does not log it when the caller was cancelled.
+        task.add_done_callback(_retrieve)
 
 
-def _seen(task: asyncio.Future[Any]) -> None:
+def _retrieve(task: asyncio.Future[Any]) -> None:
     if not task.cancelled():
         task.exception()
 
 
 REST = 0.1
-"""Seconds for what was cancelled to end."""
+"""Seconds for cancelled work to end."""

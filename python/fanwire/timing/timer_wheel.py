@@ -1,4 +1,4 @@
-"""Many timers for the price of one: a hashed timing wheel (Varghese and Lauck, 1987). On the loop's thread only."""
+"""A hashed timing wheel: many timers on one timer of the loop (Varghese and Lauck, 1987)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ T = TypeVar("T")
 
 
 class TimerWheel(Generic[T]):
-    """Rings for items, some milliseconds late. To set a timer and to cancel it costs a microsecond, where a timer of
-    the event loop costs five: it suits timers that nearly always are cancelled. The wheel has to be closed, for its own
-    timer stays when no item is left.
+    """Timers for items, up to 20 ms late. On the loop's thread only; it has to be closed.
+
+    Setting and cancelling a timer costs a microsecond, one of the event loop costs five. So it suits timers that are
+    nearly always cancelled.
 
     Args:
-        loop: whose clock it goes by.
+        loop: has the clock.
         ring: is called with an item when its time has come. It must not raise.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[T], object]) -> None:
         self._loop = loop
         self._ring = ring
-        # The items of each moment, by its number, and a heap of these numbers.
+        # The items of each slot of 20 ms, by its number, and a heap of these numbers.
         self._slots: dict[int, dict[T, None]] = {}
         self._numbers: list[int] = []
         self._count = 0
@@ -36,7 +37,7 @@ class TimerWheel(Generic[T]):
         return self._count
 
     def set(self, item: T, seconds: float) -> int:
-        """Rings for an item in so many seconds; returns what `cancel` needs. An item has one timer at a time."""
+        """Sets the timer of an item; returns the number that `cancel` needs. An item has one timer at a time."""
         number = math.ceil((self._loop.time() + seconds) / GRAIN)
         slot = self._slots.get(number)
         if slot is None:
@@ -49,21 +50,21 @@ class TimerWheel(Generic[T]):
         return number
 
     def cancel(self, item: T, number: int) -> None:
-        """Does not ring for an item any more. Does nothing if it has rung."""
+        """Cancels the timer of an item; does nothing if it has rung."""
         slot = self._slots.get(number)
         if slot is not None and item in slot:
             del slot[item]
             self._count -= 1
 
     def close(self) -> None:
-        """Rings no more."""
+        """Cancels all timers."""
         self._slots.clear()
         self._numbers.clear()
         self._count = 0
         self._wind()
 
     def _wind(self) -> None:
-        """Sets the timer to the first slot."""
+        """Sets the loop's timer to the first slot."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -83,7 +84,7 @@ class TimerWheel(Generic[T]):
 
 
 GRAIN = 0.02
-"""Seconds of a slot: as late a timer may ring."""
+"""Seconds of a slot: the most that a timer is late."""
 
 CLOCK = 0.002
-"""Seconds by which timers of a loop may ring too early: uvloop has whole milliseconds."""
+"""Seconds by which a timer of the loop may ring too early: uvloop rounds to milliseconds."""

@@ -1,20 +1,20 @@
-"""How much may come in a time: a token bucket. Pure: the clock is an argument.
+"""Token buckets for rate limits. Pure: the clock is an argument.
 
-It is kept as the generic cell rate algorithm has it (ITU-T I.371): one number, the moment at which the bucket is full
-again, so that nothing has to be refilled.
+They follow the generic cell rate algorithm (ITU-T I.371): one number, the time at which the bucket is full again, so
+that nothing has to be refilled.
 """
 
 from __future__ import annotations
 
-__all__ = ["Meter", "Rate"]
+__all__ = ["Rate", "TokenBucket"]
 
 
 class Rate:
-    """So much a second, and so much at once.
+    """A rate limit.
 
     Args:
-        per_second: how fast the bucket fills; 0: there is no limit.
-        burst: what it holds.
+        per_second: units a second; 0: no limit.
+        burst: the units that a full bucket holds.
     """
 
     __slots__ = ("cost", "depth")
@@ -24,8 +24,8 @@ class Rate:
         self.depth = burst * self.cost
 
 
-class Meter:
-    """One bucket, full at first."""
+class TokenBucket:
+    """One bucket; it begins full."""
 
     __slots__ = ("_full",)
 
@@ -33,16 +33,16 @@ class Meter:
         self._full = 0.0
 
     def take(self, rate: Rate, now: float, amount: float = 1.0) -> float:
-        """Takes what was asked for while there is anything at all, if need be on credit: a bucket smaller than one
-        message must not keep it out for ever.
+        """Takes an amount if the bucket is not empty, if need be on credit: a message larger than the bucket must not
+        be refused for ever.
 
         Args:
-            rate: of this bucket, always the same.
-            now: seconds of a clock that never goes back.
-            amount: how much.
+            rate: of this bucket, the same in each call.
+            now: the time in seconds, of a clock that never goes back.
+            amount: the units to take.
 
         Returns:
-            0.0: it was taken. Otherwise the seconds until it can be; nothing was.
+            0.0: it was taken. Otherwise nothing was, and these are the seconds until it can be.
         """
         full = self._full if self._full > now else now
         wait = full - now - rate.depth + rate.cost * EDGE
@@ -53,4 +53,4 @@ class Meter:
 
 
 EDGE = 1e-3
-"""Units by which sums of floating point may be wrong."""
+"""Units by which sums of floating-point numbers may be wrong."""

@@ -1,1 +1,1 @@
-"""What applications give and send: arguments, checked; values, encoded. Pure."""
+"""Checks of arguments, and the encoding of values. Pure."""

@@ -1,8 +1,8 @@
-"""Checks of what an application gives: arguments and settings. Pure.
+"""Checks of arguments and settings of the application. Pure.
 
-Each function takes the argument's name and its value, returns the value, and raises an error that says what the
-argument must be and what it was. A wrong type is a `TypeError`, a value out of range a `ValueError`. One rule holds for
-all arguments that take several texts: one text alone is an error, since its letters would pass for the texts.
+Each function gets the name of an argument and its value, and returns the value. Its errors say what the argument must
+be and what it was: `TypeError` for a wrong type, `ValueError` for a value out of range. Where several texts are
+expected, a single str is an error, since Python would take its characters for the texts.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def check_number(
 
 
 def check_flag(name: str, value: Any) -> bool:
-    """Returns True or False. Nothing else will do: "false" is true, as texts are.
+    """Returns True or False. Other types are errors: the text "false" would count as true.
 
     Raises:
         TypeError: it is neither.
@@ -209,7 +209,7 @@ def check_function(name: str, value: Any, *, plain: bool = False) -> Callable[..
         inner = inner.func
     call = getattr(inner, "__call__", None)  # noqa: B004 - whether that is a coroutine function
     if plain and (iscoroutinefunction(inner) or iscoroutinefunction(call)):
-        raise TypeError(f"{name} must be a plain function, got a coroutine function, which nobody would await")
+        raise TypeError(f"{name} must be a plain function, got a coroutine function, which is not awaited")
     return value  # type: ignore[no-any-return]  # `callable` narrows to what mypy cannot name
 
 
@@ -225,7 +225,7 @@ def check_instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...], w
 
 
 def check_optional(check: Callable[..., T], name: str, value: Any, **options: Any) -> T | None:
-    """Makes another check, unless the value is None.
+    """Applies another check, unless the value is None.
 
     Raises:
         TypeError, ValueError: as the check.
@@ -234,11 +234,11 @@ def check_optional(check: Callable[..., T], name: str, value: Any, **options: An
 
 
 def check_answer(name: str, value: Any) -> Any:
-    """Returns what a function of the application has answered.
+    """Returns the answer of a function of the application.
 
     Raises:
-        TypeError: it is a mistake that would pass for a yes, since every object is true: a class or a function whose
-            call was forgotten, a coroutine that nobody awaited, a generator, an exception that was not raised.
+        TypeError: it is a mistake that would count as true: a class or function that was not called, a coroutine that
+            was not awaited, a generator, an exception that was not raised.
     """
     if isinstance(value, _MISTAKES) or isawaitable(value):
         if isinstance(value, (Coroutine, Generator)):
@@ -248,10 +248,10 @@ def check_answer(name: str, value: Any) -> Any:
 
 
 def described(value: Any) -> str:
-    """A value in an error: as Python writes it where that is short, otherwise its type."""
+    """A value for the text of an error: its `repr` of up to 100 characters, or its type."""
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         if isinstance(value, int) and value.bit_length() > 256:
-            # Python refuses to write out those of more than 4,300 digits.
+            # Python has no text for integers of more than 4,300 digits.
             return f"an int of {value.bit_length()} bits"
         text = repr(value)
         return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -1,8 +1,7 @@
-"""What an application's values become on the wire: the one encoder of server and client. Pure; docs/values.md has the
-table.
+"""The encoder of values for server and client. Pure; docs/values.md has the table.
 
-A message is bytes (binary), a str (text) or a JSON document. Whatever the document holds arrives as the same value at
-every reader, whether that speaks JSON or MessagePack; what cannot is refused with the path of the value.
+A message is bytes (binary), a str (text) or a JSON document. The values of a document arrive unchanged at each reader,
+in JSON and in MessagePack; a value that cannot is refused with its path.
 
 | value | arrives as |
 |---|---|
@@ -22,8 +21,8 @@ every reader, whether that speaks JSON or MessagePack; what cannot is refused wi
 | numpy scalar | what `item()` gives; `datetime64` the text of its digits |
 | numpy array | a list of these, nested by its dimensions |
 
-A subclass of one of these is what its base is. Not in the table, and so refused: `complex`, `timedelta`, generators,
-objects."""
+A subclass is encoded as its base. Other types are refused: `complex`, `timedelta`, generators, objects.
+"""
 
 from __future__ import annotations
 
@@ -51,15 +50,15 @@ __all__ = [
 ]
 
 MAX_NESTING = 64
-"""Levels of lists and maps that a document may have, unless `Config.max_nesting` says otherwise: people and programs
-write a dozen, and every reader in every language can take so many."""
+"""The default of `Config.max_nesting`, levels of lists and maps: documents have a dozen, and readers in all languages
+can take 64."""
 
 NESTING_LIMIT = 200
-"""The most that `Config.max_nesting` can be. orjson writes 254 levels, and the protocol has some of its own."""
+"""The largest `Config.max_nesting`: orjson writes 254 levels, some of which the protocol needs."""
 
 
 class InvalidDocument(ValueError):
-    """A document from outside holds what cannot be carried exactly.
+    """A document from outside has a value that cannot be carried exactly.
 
     Attributes:
         path: of the value, such as `$.orders[3].price`; `$` is the whole document.
@@ -92,7 +91,7 @@ def encode(data: Any, max_nesting: int = NESTING_LIMIT) -> tuple[bytes | str, bo
         encode({"price": 1.08})  # (b'{"price":1.08}', True)
         encode({"orders": [{"price": float("nan")}]})  # ValueError: $.orders[0].price must be a finite number, got nan
     """
-    # The usual types first: this is called for every message that is published.
+    # The usual types first: each publish calls this.
     kind = type(data)
     if kind is dict:
         return document(data, max_nesting), True
@@ -106,14 +105,14 @@ def encode(data: Any, max_nesting: int = NESTING_LIMIT) -> tuple[bytes | str, bo
         return bytes(data), False
     encoded = document(data, max_nesting)
     if encoded.startswith(b'"'):
-        # A time, say: as a document of its own it would have quotes for those who get messages as they are.
+        # Such as a time: raw clients must get it without the quotes of JSON.
         text: str = orjson.loads(encoded)
         return text, False
     return encoded, True
 
 
 def document(value: Any, max_nesting: int = NESTING_LIMIT) -> bytes:
-    """Encodes a value as a JSON document, as `encode` does it with what is neither text nor bytes.
+    """Encodes a value as a JSON document, also if it is a text.
 
     Raises:
         TypeError, ValueError: as `encode`.
@@ -121,7 +120,7 @@ def document(value: Any, max_nesting: int = NESTING_LIMIT) -> bytes:
     try:
         encoded = orjson.dumps(value, reduce, _OPTIONS)
     except TypeError:
-        # orjson says what is wrong and not where, and refuses some values that are in the table.
+        # orjson does not say where the error is, and refuses some values of the table.
         encoded = None
     if encoded is None:  # not above, or the walk's own error would come with that of orjson
         return _Walk(max_nesting).document(value)
@@ -132,7 +131,7 @@ def document(value: Any, max_nesting: int = NESTING_LIMIT) -> bytes:
 
 
 def plain(value: Any, max_nesting: int = MAX_NESTING) -> Any:
-    """A value as every reader will have it: of dict, list, str, int, float, bool and None alone.
+    """A value as readers get it, of dict, list, str, int, float, bool and None only.
 
     Raises:
         TypeError, ValueError: as `encode`.
@@ -165,7 +164,7 @@ def from_json(data: bytes, max_nesting: int = MAX_NESTING) -> tuple[bytes | str,
 
 
 def from_msgpack(data: bytes, max_nesting: int = MAX_NESTING) -> tuple[bytes | str, bool]:
-    """The same with a MessagePack document, which becomes JSON. One that is bytes is a binary message.
+    """Takes a MessagePack document from outside, and turns it into JSON. One that is bytes is a binary message.
 
     Raises:
         InvalidDocument: it is no MessagePack, or holds what cannot be carried exactly: bytes inside, an extension, a
@@ -186,7 +185,7 @@ def from_msgpack(data: bytes, max_nesting: int = MAX_NESTING) -> tuple[bytes | s
 
 
 def without_payload(frame: bytes | str) -> tuple[bytes, bytes] | None:
-    """Takes the payload out of an envelope that cannot be read because of it: too deep for the stack, or broken.
+    """Takes the payload out of an envelope that cannot be decoded because the payload is too deep or broken.
 
     Args:
         frame: JSON as a str, MessagePack as bytes.
@@ -204,24 +203,24 @@ def without_payload(frame: bytes | str) -> tuple[bytes, bytes] | None:
 
 
 class _Walk:
-    """Turns a value into what JSON has words for, and finds what it has none for. Slow: for what orjson refuses."""
+    """Encodes a value in Python, with the path of an error. Slow: only for values that orjson refuses."""
 
     def __init__(self, max_nesting: int) -> None:
         self._max_nesting = max_nesting
         self._levels = 0
-        # Of the value that is looked at. After an error it stays where the error is.
+        # The path of the current value. After an error it is the path of the error.
         self._path: list[str] = []
         self._inside: set[int] = set()
 
     def document(self, value: Any) -> bytes:
-        """The document of a value."""
+        """The JSON document of a value."""
         try:
             return orjson.dumps(self.plain(value))
         except RecursionError as error:
             raise ValueError(f"{self._at} is nested deeper than the stack of this process allows now") from error
 
     def plain(self, value: Any) -> Any:
-        """The value, of what JSON has words for. Two calls for each level, as the stack is the caller's."""
+        """The value in JSON's types. Two calls for each level: the stack is the caller's, and may be short."""
         if value is None or value is True or value is False:
             return value
         if isinstance(value, str) and not isinstance(value, Enum):
@@ -234,7 +233,7 @@ class _Walk:
             if value - value != 0:
                 raise ValueError(f"{self._at} must be a finite number, got {float(value)}")
             return float(value)
-        # Kept until the end: a new value must not have the id of one that is gone.
+        # Kept alive until the end, so that no new value gets the id of a freed one.
         entered: list[Any] = []
         while not isinstance(value, (dict, list, tuple)) or isinstance(value, Enum):
             self._enter(value, entered)
@@ -265,10 +264,10 @@ class _Walk:
             return reduce(value)
         except (TypeError, ValueError) as error:
             if isinstance(value, msgspec.Struct):
-                # msgspec says what is wrong and not in which field.
+                # msgspec does not say which field has the error.
                 names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
                 self._map({shown: getattr(value, name) for name, shown in names})
-            # Of the table, or of the value's own class: both say what is wrong, and not where.
+            # Neither the table nor the value's class says where the error is.
             kind = TypeError if isinstance(error, TypeError) else ValueError
             self._path.append(getattr(error, "path", ""))
             raise kind(f"{self._at} {error}") from (None if isinstance(error, Unfit) else error)
@@ -293,7 +292,7 @@ class _Walk:
         return found
 
     def text(self, text: str) -> str:
-        """A text, if it is Unicode."""
+        """Returns a text as a plain str, or raises ValueError if it has a lone surrogate."""
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -310,10 +309,10 @@ class _Walk:
 
 
 def _may_have_non_finite(value: Any) -> bool:
-    """Whether one of the nulls that orjson has written for a value may stand for NaN or infinity."""
+    """Whether a null that orjson has written may stand for NaN or infinity."""
     try:
         return _NON_FINITE.search(msgspec.msgpack.encode(value, enc_hook=reduce)) is not None
-    except Exception:  # noqa: BLE001 - the walk that follows says what is wrong, if anything is
+    except Exception:  # noqa: BLE001 - `_Walk` reports the error, if there is one
         return True
 
 
@@ -327,7 +326,7 @@ _NON_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 """A float in MessagePack whose exponent has all bits set, or other bytes that look like it."""
 
 _DEEPEST = 256
-"""Levels of a document and what the protocol puts around it."""
+"""The most levels of a document with the protocol's own around it."""
 
 _PATH_MAX = 400
-"""Characters of a path."""
+"""The most characters of a path in an error."""

@@ -1,6 +1,6 @@
-"""One step from a value of an application to what JSON has words for, by its type; docs/values.md has the table. Pure.
+"""Reduction of a value by one step towards JSON's types; docs/values.md has the table. Pure.
 
-numpy and pydantic are looked at only where a value comes from them, and never imported.
+numpy and pydantic are never imported: their values exist only if the application has imported them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Unfit", "reduce", "short", "short_key"]
 
 
 class Unfit(Exception):
-    """A value cannot be carried, by the table itself: the text says all, and no cause in other code does."""
+    """The table does not allow a value. The text has the whole reason: there is no cause in other code."""
 
 
 class _UnfitType(Unfit, TypeError):
@@ -30,10 +30,10 @@ class _UnfitType(Unfit, TypeError):
 
 
 def reduce(value: Any) -> Any:
-    """One step from a value to what JSON has words for; what is inside may need more steps.
+    """Reduces a value by one step; values inside may need more steps.
 
     Raises:
-        TypeError, ValueError: the value is not of the table; the text says what it must be.
+        TypeError, ValueError: the value is not in the table; the text says what it must be.
     """
     kind: type = type(value)
     return (_USUAL.get(kind) or _reducer(kind))(value)
@@ -84,19 +84,19 @@ def _from_pydantic(value: Any) -> Any:
         dump = value.model_dump
     else:
         dump = partial(type(value).__pydantic_serializer__.to_python, value)
-    # In its JSON mode pydantic writes some values as others, so they are looked for before that.
+    # pydantic's JSON mode changes some values, which are refused first.
     python = dump(mode="python", by_alias=True)
     config = getattr(type(value), "model_config", {})
     _check_pydantic(python, "", "ser_json_bytes" in config)
     try:
         return dump(mode="json", by_alias=True)
     except ValueError:
-        # There is a type in it that pydantic does not know, and we perhaps do.
+        # It has a type that pydantic does not know; the table may have it.
         return python
 
 
 def _check_pydantic(value: Any, path: str, takes_bytes: bool) -> None:
-    """Refuses what the JSON mode would write as another value, unless the model says that it should."""
+    """Refuses values that pydantic's JSON mode would change, unless the model is configured for that."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
@@ -112,7 +112,7 @@ def _check_pydantic(value: Any, path: str, takes_bytes: bool) -> None:
 
 
 class _Within(Unfit, ValueError):
-    """A value inside of the one that is reduced, by its path from there, cannot be carried."""
+    """A value inside the reduced one is not allowed; `path` leads from that to it."""
 
     def __init__(self, path: str, text: str) -> None:
         super().__init__(text)
@@ -121,7 +121,7 @@ class _Within(Unfit, ValueError):
 
 def _from_numpy(value: Any) -> Any:
     if getattr(value, "mask", False) is not False and value.mask.any():
-        raise ValueError("must not be masked: what is behind the mask is not known")
+        raise ValueError("must not be masked: masked values are unknown")
     kind = value.dtype.kind
     if kind == "M":
         # As integers, `item` and `tolist` would lose the unit.
@@ -148,10 +148,10 @@ _NAMES = (
     "None, bool, int, float, str, dict, list, tuple, set, datetime, date, time, UUID, Decimal, Enum, dataclass, "
     "msgspec Struct, pydantic model, numpy value; bytes as the whole message"
 )
-"""The types of the table, for who has no docs/values.md at hand."""
+"""The types of the table, for the text of errors."""
 
 _USUAL: dict[type, Callable[[Any], Any]] = {datetime: datetime.isoformat, Decimal: _digits, date: date.isoformat}
-"""What need not be looked for."""
+"""Reducers of the most usual types, without a search."""
 
 _BASES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     ((bytes, bytearray, memoryview), _refuse_bytes),
@@ -162,18 +162,18 @@ _BASES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Mapping, dict),
     ((tuple, list, Set, deque), list),
 )
-"""What is known by an abstract or a less special base, in this order."""
+"""Reducers by base class; the first that matches is used."""
 
 _LEFT_TO_US = (bytes, bytearray, memoryview, datetime, date, time, timedelta, UUID, Decimal)
-"""What msgspec would otherwise write in its own way."""
+"""Types that msgspec must leave to `reduce`."""
 
 _NUMPY_KINDS = frozenset("biufUO")
 _NUMPY_BYTES = {"f": 8}
 
 
 def short(value: Any) -> str:
-    """A value for people, of bounded length."""
-    # The text of an integer of more than 4,300 digits is refused by Python.
+    """The `repr` of a value, of bounded length."""
+    # Python has no text for integers of more than 4,300 digits.
     if isinstance(value, int) and value.bit_length() > 256:
         return f"one of {value.bit_length()} bits"
     text = repr(value)

@@ -1,4 +1,4 @@
-//! A listening socket.
+//! A listening socket, and the connections that it accepts.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -13,15 +13,15 @@ use crate::error::Error;
 use crate::io::link::set_options;
 use crate::newcomers::ListenerOptions;
 
-/// A socket that listens, and how its peers begin.
+/// A listening socket, and how its connections begin.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     options: ListenerOptions,
     pub(super) token: Token,
-    /// There may be connections to accept.
+    /// Whether there may be connections to accept.
     pub(super) is_ready: bool,
-    /// When to try again, where the system had no descriptor or memory left.
+    /// When to try again, if the system had no descriptor or memory left.
     pub(super) retry_us: Option<u64>,
 }
 
@@ -30,14 +30,14 @@ pub struct Listener {
 pub struct Arrived {
     /// Its socket, in non-blocking mode.
     pub socket: Socket,
-    /// How it begins.
+    /// How the connection begins.
     pub options: ListenerOptions,
     /// The peer's address; none for a Unix socket.
     pub address: Option<IpAddr>,
 }
 
 impl Listener {
-    /// Takes a listening socket, TCP or Unix, and sets on it what those need that it accepts.
+    /// Takes a listening socket, TCP or Unix, and sets the options that accepted sockets inherit.
     pub fn new(
         fd: OwnedFd,
         options: ListenerOptions,
@@ -48,7 +48,7 @@ impl Listener {
     ) -> Result<Self, Error> {
         let socket = Socket::from(fd);
         if !socket.is_listener()? {
-            return Err(Error::Invalid("the socket does not listen".into()));
+            return Err(Error::Invalid("the socket does not listen; call listen() on it first".into()));
         }
         socket.set_nonblocking(true)?;
         set_options(&socket, unsent_bytes, write_timeout)?;
@@ -56,13 +56,13 @@ impl Listener {
         Ok(Self { socket, options, token, is_ready: true, retry_us: None })
     }
 
-    /// There is something to accept.
+    /// Notes that there is a connection to accept.
     pub(super) fn wake(&mut self) {
-        // What comes while there is no descriptor for it waits in the kernel.
+        // While the system has no descriptor left, connections wait in the kernel until the next try.
         self.is_ready = self.retry_us.is_none();
     }
 
-    /// Accepts at most `most` connections. An error says that the system has nothing left for more; the next is tried in a
+    /// Accepts at most `most` connections. Fails if the system has no descriptor or memory left; the next try is in a
     /// second.
     pub(super) fn accept(&mut self, most: usize, into: &mut Vec<Arrived>, now_us: u64) -> io::Result<()> {
         if self.retry_us.is_some_and(|retry_us| retry_us <= now_us) {
@@ -79,7 +79,7 @@ impl Listener {
                     (self.retry_us, self.is_ready) = (Some(now_us + RETRY_US), false);
                     return Err(error);
                 }
-                // The peer's own error, which accept(2) hands on.
+                // accept(2) also returns errors of the peer's connection. They concern only that one.
                 Err(_) => {}
             }
         }
@@ -87,7 +87,7 @@ impl Listener {
     }
 }
 
-/// Non-blocking, and closed in processes that are started; with no further system call for that.
+/// Accepts a connection, non-blocking and closed on exec, in one system call.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn accept(socket: &Socket) -> io::Result<(Socket, Option<IpAddr>)> {
     use rustix::net::{SocketFlags, acceptfrom_with};
@@ -106,10 +106,10 @@ fn accept(socket: &Socket) -> io::Result<(Socket, Option<IpAddr>)> {
     Ok((socket, address.as_socket().map(|address| address.ip())))
 }
 
-/// Whether it is this process or its machine that cannot take more (accept(2)).
+/// Whether the process or the system has no descriptor or memory left (accept(2)).
 fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
-/// Microseconds after which there may be descriptors again.
+/// Microseconds until the next try to accept.
 const RETRY_US: u64 = 1_000_000;

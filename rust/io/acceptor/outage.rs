@@ -1,44 +1,45 @@
-//! What is said of a time in which the system has nothing left for more connections: that it has begun, and that it is over.
-//! Within it, a descriptor that comes free is mostly taken at once. Pure: the clock is an argument.
+//! An outage: a time in which the system has no descriptors or memory for more connections. The log gets one line when
+//! it begins and one when it is over, and not one for each failure: a descriptor that comes free is mostly taken at
+//! once, and the next connection fails again. Pure: the clock is an argument.
 
 use std::io;
 
-/// Such a time, or none.
+/// The present outage, if there is one.
 #[derive(Debug, Default)]
 pub struct Outage(Option<Span>);
 
 #[derive(Debug)]
 struct Span {
     begun_us: u64,
-    /// When it was last so.
+    /// When a connection last could not be accepted.
     last_us: u64,
 }
 
 impl Outage {
-    /// A connection could not be accepted. Returns what to say of that, at the beginning.
+    /// Notes that a connection could not be accepted. Returns a line for the log if this begins an outage.
     pub(super) fn failed(&mut self, error: &io::Error, now_us: u64) -> Option<String> {
         if let Outage(Some(span)) = self {
             span.last_us = now_us;
             return None;
         }
         self.0 = Some(Span { begun_us: now_us, last_us: now_us });
-        Some(format!("cannot accept connections, and tries again every second: {error}"))
+        Some(format!("cannot accept connections, retrying every second: {error}"))
     }
 
-    /// Returns what to say if it is over.
+    /// Returns a line for the log if the outage is over.
     pub(super) fn ended(&mut self, now_us: u64) -> Option<String> {
         let span = self.0.take_if(|span| now_us >= span.last_us + QUIET_US)?;
         let seconds = (span.last_us - span.begun_us) / 1_000_000;
-        Some(format!("connections are accepted again, after {seconds} s in which some could not be"))
+        Some(format!("connections are accepted again, after {seconds} s in which some had to wait"))
     }
 
-    /// When to ask whether it is.
+    /// Returns when to call [`Self::ended`] again.
     pub(super) fn due_us(&self) -> Option<u64> {
         self.0.as_ref().map(|span| span.last_us + QUIET_US)
     }
 }
 
-/// Microseconds without a failure after which it is over. It is tried every second.
+/// Microseconds without a failure after which an outage is over. While it lasts, there is a try every second.
 const QUIET_US: u64 = 5_000_000;
 
 #[cfg(test)]
@@ -55,7 +56,7 @@ mod tests {
             let error = io::Error::from_raw_os_error(libc::EMFILE);
             let told = outage.failed(&error, SECOND).unwrap_or_default();
             assert!(told.contains("cannot accept connections") && told.contains("open files"), "{told}");
-            // Now and then one comes in meanwhile.
+            // Failures go on, with pauses that are too short to end the outage.
             for second in 2..100 {
                 assert_eq!(outage.failed(&error, second * SECOND), None);
                 assert_eq!(outage.ended(second * SECOND + SECOND / 2), None);

@@ -17,7 +17,7 @@ fn a_request_goes_up_whole_and_is_not_watched() {
     assert!(request.headers.ends_with(b"Sec-WebSocket-Protocol: fanwire.v1.json\r\n"));
     assert_eq!((&*request.remote, request.is_secure, request.is_origin_allowed), ("192.0.2.7", false, true));
     assert_eq!(request.subprotocol, Some("fanwire.v1.json"));
-    // Told once.
+    // The news is there once.
     assert!(gate.newcomers.news(id).is_none());
     assert_eq!(far.watched(), None);
     let accepted = gate.newcomers.accept(id).unwrap();
@@ -37,9 +37,9 @@ fn one_that_waits_is_watched_after_a_while() {
     assert_eq!(far.watched(), None);
     gate.pass(1);
     assert_eq!(far.watched(), Some(id));
-    // Nothing more is due, however long it takes.
+    // No timer is left, so the host may take its time.
     assert_eq!(gate.newcomers.tick(gate.now_us), None);
-    // What it says meanwhile is left to the shard, and so is the end of its side.
+    // Bytes that come meanwhile are left to the shard, and so is the end behind them.
     far.say(b"\x82\x80");
     gate.wake(&far, false);
     far.end();
@@ -50,7 +50,7 @@ fn one_that_waits_is_watched_after_a_while() {
 
 #[test]
 fn one_that_ends_its_side_behind_the_request_has_gone() {
-    // While it is watched, before it is, and with the rest of a head that came in two parts.
+    // It goes while it is watched, before it is, and behind a head that came in two parts.
     for (parts, wait_us) in [(1, SECOND), (1, 0), (2, 0)] {
         let mut gate = gate();
         let head = upgrade("/", "");
@@ -114,7 +114,7 @@ fn one_that_has_gone_before_the_host_has_heard_of_it_is_nothing() {
     let id = gate.announced();
     gate.pass(SECOND);
     gate.wake(&far, true);
-    // What waits for the host is told, and forgets it.
+    // The host is told, and the news of the newcomer is gone.
     assert_eq!(gate.gone, [id]);
     assert!(gate.newcomers.news(id).is_none());
     assert_eq!(gate.newcomers.waiting(), 0);
@@ -153,7 +153,7 @@ fn other_requests_go_to_the_host_with_all_that_has_come() {
     assert!(fd.is_some());
     assert_eq!((&*data, &*peer, is_secure), (&request[..], "192.0.2.7", false));
     assert!(gate.newcomers.news(id).is_none());
-    // It is decided, and has its place until the host has done with it.
+    // It no longer waits for a decision, but keeps its place until the host has finished.
     assert_eq!((gate.newcomers.waiting(), gate.connections()), (0, 1));
     assert!(gate.newcomers.accept(id).is_none());
     gate.newcomers.left(id);
@@ -180,7 +180,7 @@ fn one_that_the_host_has_may_ask_to_come_in_later() {
     assert_eq!((&*request.target, &*request.remote), (&b"/a"[..], "192.0.2.7"));
     drop(gate.newcomers.accept(id).unwrap());
     assert_eq!(gate.connections(), 0);
-    // It is no newcomer any more.
+    // Once it was accepted it cannot be taken back.
     let late = Far::default();
     gate.newcomers.take_back(id, Near(late.clone()), &head, gate.now_us);
     assert!(late.is_closed());
@@ -229,7 +229,7 @@ fn only_what_is_mounted_is_ours() {
         ("/a", None),
         ("http://example.com/fanwire", None),
     ] {
-        // Of one that is the application's nothing is checked.
+        // A request that belongs to the application is not checked.
         let bad = upgrade(target, if ours.is_none() { "Content-Length: 9\r\n" } else { "" });
         gate.arrive(&Far::says(&bad));
         let id = gate.announced();

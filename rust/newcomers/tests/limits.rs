@@ -1,4 +1,4 @@
-//! Newcomers that a limit refuses before they have said anything.
+//! Newcomers that a limit refuses when they are accepted.
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn it_is_told_once_it_has_asked() {
     assert_eq!(far.status(), 503);
     assert!(String::from_utf8_lossy(&far.0.borrow().answer).contains("\r\nRetry-After: 5\r\n"));
     assert_eq!(gate.passed(Limit::Connections), 1);
-    // Whatever it asks.
+    // The request makes no difference.
     for bytes in [&upgrade("/", ""), &get("/"), &b"nonsense\r\n\r\n"[..]] {
         let far = Far::says(bytes);
         gate.arrive(&far);

@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order: each newcomer has its place as long as its link, and nothing is left at the end.
+//! In every order of events, each newcomer keeps its place as long as its link, and nothing is left at the end.
 
 use proptest::prelude::*;
 
@@ -100,7 +100,7 @@ proptest! {
             }
             prop_assert_eq!(gate.newcomers.ids.len(), gate.newcomers.slots.len());
         }
-        // Heads have had their time, answers as well, and the host has been asked.
+        // All timeouts have passed. Only requests that wait for the host are left.
         for id in ids {
             gate.newcomers.accept(id);
             gate.newcomers.news(id);

@@ -1,4 +1,4 @@
-//! Newcomers that a proxy speaks for.
+//! Newcomers behind proxies.
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn the_header_of_the_proxy_protocol_names_the_client() {
         assert_eq!(remote(&mut gate), "192.0.2.1");
         let accepted = gate.newcomers.accept(id).unwrap();
         assert!(b"rest".starts_with(&accepted.rest[..]));
-        // It counts there.
+        // The connection counts for this address.
         let again = Far::says(&bytes);
         gate.arrive_at(&again, PROXIED, Some("10.0.0.1"));
         assert_eq!(again.status(), 429);

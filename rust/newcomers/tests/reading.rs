@@ -16,7 +16,7 @@ fn a_head_may_come_byte_by_byte() {
     let id = gate.announced();
     let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert_eq!(&*request.target, b"/a");
-    // It is watched already, and looked at once more: its end may have come with the last byte.
+    // It is watched already. Its end is checked once more, because it may have come with the last byte.
     gate.pass(100_000);
     assert_eq!(gate.newcomers.tick(gate.now_us), None);
     assert!(gate.newcomers.accept(id).is_some());
@@ -27,7 +27,7 @@ fn what_comes_in_one_piece_needs_one_read() {
     let mut gate = gate();
     let far = Far::says(&upgrade("/", ""));
     far.reset();
-    // The reset would be seen by a second one.
+    // Only a second read would see the reset.
     gate.arrive(&far);
     assert_eq!(gate.newcomers.waiting(), 1);
 }

@@ -1,4 +1,4 @@
-//! How refusals reach those whom they are for.
+//! How refusals reach the peer.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn a_refusal_is_answered_and_waits_for_the_end() {
     assert_eq!((far.status(), far.is_finished(), far.is_closed()), (429, true, false));
     assert!(String::from_utf8_lossy(&far.0.borrow().answer).contains("\r\nRetry-After: 9\r\n"));
     assert_eq!(gate.lines, [(429, 0)]);
-    // It is decided, and its place is its until it has gone.
+    // It no longer waits for a decision, but keeps its place until it has gone.
     assert_eq!((gate.newcomers.waiting(), gate.connections()), (0, 1));
     far.say(b"what came behind the head");
     gate.wake(&far, false);

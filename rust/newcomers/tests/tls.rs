@@ -10,7 +10,7 @@ fn arrive(gate: &mut Gate) -> (Far, ConnId) {
     let id = gate.announced();
     let Some(NewcomerEvent::Tls { peer, .. }) = gate.newcomers.news(id) else { panic!() };
     assert_eq!(peer, "192.0.2.7");
-    // What has come is the host's.
+    // The bytes that have come are left for the host.
     assert_eq!(far.0.borrow().given, b"\x16\x03\x01");
     (far, id)
 }
@@ -30,7 +30,7 @@ fn a_request_by_tls() {
     assert_eq!(gate.announced(), id);
     let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert!(request.is_secure);
-    // What the host had read already comes along, and counts when the shard has looked at it.
+    // Bytes that the host had read already are kept for the shard, which reports them later.
     feed(&mut gate, id, b"st");
     assert_eq!(far.0.borrow().fed, head.len());
     assert_eq!(&*gate.newcomers.accept(id).unwrap().rest, b"rest");
@@ -70,7 +70,7 @@ fn a_refusal_by_tls() {
     gate.pass(0);
     feed(&mut gate, id, b"nonsense\r\n\r\n");
     assert_eq!((far.status(), far.is_finished(), far.0.borrow().fed), (400, true, 12));
-    // It may stay for less than one whose head is to come.
+    // Its time is shorter than that for a head, so the timer is due earlier.
     assert!(gate.newcomers.is_early());
     gate.pass(0);
     assert!(!gate.newcomers.is_early());
@@ -99,7 +99,7 @@ fn no_tls_is_spoken_with_one_that_a_limit_refuses() {
             assert_eq!(gate.passed(limit), count);
             assert_eq!((gate.newcomers.waiting(), gate.connections()), (1, 1));
         }
-        // Whoever was let in before is not touched.
+        // A newcomer that was accepted before is not affected.
         feed(&mut gate, id, &upgrade("/", ""));
         let id = gate.announced();
         assert!(gate.newcomers.accept(id).is_some() && first.answer().is_empty());
@@ -118,7 +118,7 @@ fn no_tls_is_spoken_with_the_client_of_a_proxy_that_a_limit_refuses() {
     gate.arrive_at(&far, options, Some("10.0.0.1"));
     assert!(far.is_closed() && !far.0.borrow().is_hosted && gate.announced.is_empty());
     assert_eq!((gate.lines.clone(), gate.connections()), (vec![(429, 0)], 1));
-    // One that is no proxy at all.
+    // The peer is no trusted proxy.
     let far = Far::default();
     gate.arrive_at(&far, options, Some("192.0.2.9"));
     assert!(far.is_closed() && gate.announced.is_empty());
@@ -136,7 +136,7 @@ fn the_handshake_and_the_head_have_their_time_each() {
     assert_eq!(far.answer(), "");
     gate.pass(SECOND);
     assert_eq!(far.status(), 408);
-    // The host has a second to end it.
+    // The peer has a second to end its side.
     assert!(!far.is_closed());
     gate.pass(SECOND);
     assert!(far.is_closed());

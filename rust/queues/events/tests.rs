@@ -92,7 +92,7 @@ mod every_interleaving {
         });
     }
 
-    /// What is added while the host finds nothing and clears the wakeup makes it readable again.
+    /// An event that is added while the host finds nothing and clears the wakeup makes it readable again.
     #[test]
     fn what_comes_while_it_is_silenced_is_found() {
         model(|| {
@@ -172,14 +172,14 @@ mod plain {
         let (mut full, mut again) = (Vec::new(), Vec::new());
         events.extend([refused(1, QUIET - 1)], &mut full);
         assert!(!is_readable() && events.asked().is_none());
-        // With others it comes in its place.
+        // Among other events it comes in order.
         events.extend([messages(1, 0, 1)], &mut full);
         assert!(is_readable());
         let taken = events.take(9, 0, &mut again);
         assert!(matches!(&taken[..], [Event::Messages { messages, .. }] if messages.len() == 2), "{taken:?}");
         assert_eq!(events.take(9, 0, &mut again), []);
         assert!(!is_readable());
-        // Several have something together.
+        // Together they are enough to wake the host.
         events.extend([refused(1, 1), refused(2, QUIET - 2)], &mut full);
         assert!(!is_readable());
         events.extend([refused(1, 1)], &mut full);

@@ -16,7 +16,7 @@ fn messages(number: u64, first: usize, count: usize) -> Event {
     Event::Messages { conn: link(number), of: link(number), messages }
 }
 
-/// What one push adds.
+/// Adds messages of a link. Returns the connections that have used up their credit.
 fn arrive(fair_queue: &mut FairQueue, number: u64, count: usize) -> Vec<ConnId> {
     let mut full = Vec::new();
     fair_queue.push(messages(number, 0, count), &mut full);
@@ -45,12 +45,12 @@ fn links_take_turns() {
     arrive(&mut fair_queue, 2, 1);
     arrive(&mut fair_queue, 3, 9);
     assert_eq!(take(&mut fair_queue, 20).0, [(1, 8), (2, 1), (3, 8), (1, 8)]);
-    // One that had nothing goes before them, and soon they have their turn again.
+    // Links that had nothing go first, but every fourth turn belongs to the others.
     for number in 4..9 {
         arrive(&mut fair_queue, number, 1);
     }
     assert_eq!(take(&mut fair_queue, 10).0, [(4, 1), (5, 1), (6, 1), (3, 1), (7, 1), (8, 1), (1, 8)]);
-    // None waits that had nothing, so the shares are larger.
+    // No link waits that had nothing, so the shares are larger.
     assert_eq!(take(&mut fair_queue, 1000).0, [(1, 16)]);
     assert!(!fair_queue.is_empty());
     assert_eq!(take(&mut fair_queue, 1000).0, []);
@@ -62,10 +62,10 @@ fn credit_comes_back_when_half_is_handled() {
     let mut fair_queue = FairQueue::new(CREDIT);
     assert_eq!(arrive(&mut fair_queue, 1, 9), []);
     assert_eq!(arrive(&mut fair_queue, 1, 3), [link(1)]);
-    // It is told once.
+    // The shard is told once.
     assert_eq!(arrive(&mut fair_queue, 1, 1), []);
     assert_eq!(take(&mut fair_queue, 1), (vec![(1, 8)], vec![]));
-    // Of 13 on their way 8 are handled now.
+    // 8 of the 13 on their way are handled now.
     assert_eq!(take(&mut fair_queue, 1), (vec![(1, 5)], vec![link(1)]));
     assert_eq!(arrive(&mut fair_queue, 1, 5), [link(1)]);
 }
@@ -116,7 +116,7 @@ fn an_end_comes_after_the_messages_before_it() {
     assert_eq!(take(&mut fair_queue, 3).0, [(1, 1), (1, 0)]);
     assert_eq!(take(&mut fair_queue, 3).0, []);
     assert!(fair_queue.links.is_empty());
-    // Taken, but perhaps not handled: the end need not wait for that, for the host is told in order.
+    // The end need not wait until taken messages are handled, because the host keeps the order.
     arrive(&mut fair_queue, 1, 1);
     assert_eq!(take(&mut fair_queue, 3).0, [(1, 1)]);
     ended(&mut fair_queue, 1);
@@ -125,7 +125,7 @@ fn an_end_comes_after_the_messages_before_it() {
 }
 
 proptest! {
-    /// Whatever comes when, everything is told once and in order, and who is full hears that it is not.
+    /// In every order of events, each message is taken once and in order, and each full connection gets credit again.
     #[test]
     fn nothing_is_lost_or_turned_around(steps in prop::collection::vec((0..4u64, 0..30usize, 0..40usize), 1..60)) {
         let mut fair_queue = FairQueue::new(CREDIT);
@@ -160,16 +160,39 @@ proptest! {
     }
 }
 
+/// A queue in which twelve newcomers wait.
+fn rush() -> FairQueue {
+    let mut fair_queue = FairQueue::new(CREDIT);
+    for number in 10..22 {
+        fair_queue.push(Event::Newcomer { conn: link(number) }, &mut Vec::new());
+    }
+    fair_queue
+}
+
+fn newcomers_taken(fair_queue: &mut FairQueue, most: usize) -> usize {
+    let taken = fair_queue.take(most, 0, &mut Vec::new());
+    taken.iter().filter(|event| matches!(event, Event::Newcomer { .. })).count()
+}
+
 #[test]
 fn a_host_that_asks_for_few_messages_is_told_of_few_newcomers() {
     for (most, newcomers) in [(1, 1), (8, 1), (16, 2), (32, 4), (512, 4)] {
-        let mut fair_queue = FairQueue::new(Credit { messages: 1000, bytes: 1_000_000, total: 1_000_000 });
-        for number in 10..20 {
-            fair_queue.push(Event::Newcomer { conn: link(number) }, &mut Vec::new());
-        }
-        let taken = fair_queue.take(most, 0, &mut Vec::new());
-        let told = taken.iter().filter(|event| matches!(event, Event::Newcomer { .. })).count();
-        assert_eq!(told, newcomers, "{most}");
+        let mut fair_queue = rush();
+        arrive(&mut fair_queue, 1, 1);
+        assert_eq!(newcomers_taken(&mut fair_queue, most), newcomers, "{most}");
+    }
+}
+
+#[test]
+fn newcomers_that_delay_no_message_come_several_at_once() {
+    for most in [1, 8, 512] {
+        let mut fair_queue = rush();
+        assert_eq!(newcomers_taken(&mut fair_queue, most), NEWCOMERS, "{most}");
+        // A message that waits makes them few again.
+        arrive(&mut fair_queue, 1, 1);
+        let fewer = (most / NEWCOMER).clamp(1, NEWCOMERS);
+        assert_eq!(newcomers_taken(&mut fair_queue, most), fewer, "{most}");
+        assert_eq!(newcomers_taken(&mut fair_queue, most), NEWCOMERS, "{most}");
     }
 }
 
@@ -185,7 +208,7 @@ fn newcomers_that_have_gone_take_no_turn_and_no_memory() {
         })
         .collect()
     };
-    // The host is busy. Many come and go meanwhile, and five stay; of one there are two things to say.
+    // While the host is busy, many newcomers come and go, and five stay. One of them has two pieces of news.
     for number in 0..10_000 {
         push(&mut fair_queue, Event::Newcomer { conn: link(number) });
         if number % 2000 != 1000 {
@@ -197,11 +220,11 @@ fn newcomers_that_have_gone_take_no_turn_and_no_memory() {
     assert_eq!(take(&mut fair_queue), [1000, 3000, 5000, 7000]);
     assert_eq!(take(&mut fair_queue), [9000]);
     assert_eq!((take(&mut fair_queue), fair_queue.is_empty()), (vec![], true));
-    // The host hears of the end of those that it was told of.
+    // The host is told of the end of a newcomer that it knows.
     push(&mut fair_queue, Event::NewcomerGone { conn: link(1000) });
     let told = fair_queue.take(1000, 0, &mut Vec::new());
     assert!(matches!(told[..], [Event::NewcomerGone { conn }] if conn == link(1000)));
-    // Where all have gone there is nothing to say.
+    // A newcomer that has gone before it was announced leaves no news.
     push(&mut fair_queue, Event::Newcomer { conn: link(1) });
     push(&mut fair_queue, Event::NewcomerGone { conn: link(1) });
     assert!(fair_queue.is_empty() && take(&mut fair_queue).is_empty());

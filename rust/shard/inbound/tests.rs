@@ -31,11 +31,11 @@ fn inbound(settings: &InboundSettings, is_session: bool) -> Inbound {
     Inbound::new(settings, Arc::new(Rates::new(&settings.rates, 1.0)), is_session.then_some(Codec::Json))
 }
 
-/// What one read brings, each message on its own.
+/// An item of one read, with each message on its own.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Message(String, Option<u64>),
-    /// So many that were refused, and their bytes.
+    /// The number of refused messages in a row, and their bytes.
     Counted(usize, usize),
     Other(Item),
 }
@@ -84,7 +84,7 @@ fn a_session_over_its_rate_is_handed_up_marked_and_at_last_failed() {
     let mut inbound = inbound(&settings, true);
     let heard = hear(&mut inbound, &settings, &frame(0x81, b"x").repeat(12), 0);
     assert_eq!(heard.iter().filter(|heard| **heard == text("x")).count(), 5);
-    // Three are borne, and the fourth ends it; nothing behind it counts.
+    // Three refusals are tolerated. The fourth fails the connection, and nothing behind it counts.
     assert_eq!(heard.iter().filter(is_refused).count(), 4);
     assert!(matches!(
         heard.last(),
@@ -109,7 +109,7 @@ fn what_can_be_read_of_a_session_over_its_rate_is_refused_and_counted_in_its_pla
     ];
     let heard = hear(&mut inbound, &settings, &frames.concat(), 0);
     let refused = |told: &&Told| matches!(told, Told::Other(Item::Refused(..)));
-    // The ping is not answered, and weighs as much: one is left to the host, and the last that is borne is the third.
+    // The ping is not answered, but counts as a refusal too. The host refuses "x", and the last message is one too many.
     let messages: Vec<_> = heard.iter().filter(|told| !matches!(told, Told::Other(_))).collect();
     assert_eq!(messages.len(), 7);
     assert_eq!(*messages[5], Told::Counted(2, 2 * own.len()));
@@ -174,7 +174,7 @@ fn a_message_has_its_time_from_its_first_byte_and_more_for_what_has_come() {
     assert_eq!(inbound.deadline_us(&settings), Some(12 * SECOND));
     hear(&mut inbound, &settings, &frame(0x00, &[b'a'; 100]), 5 * SECOND);
     assert_eq!(inbound.deadline_us(&settings), Some(13 * SECOND));
-    // Its end and the beginning of the next in one read.
+    // One read has the end of a message and the beginning of the next.
     let bytes = [frame(0x80, b""), frame(0x01, b"b")].concat();
     hear(&mut inbound, &settings, &bytes, 6 * SECOND);
     assert_eq!(inbound.deadline_us(&settings), Some(16 * SECOND + 10_000));
@@ -197,7 +197,7 @@ fn reports_have_a_rate_of_their_own_and_none_is_refused() {
         assert_eq!(heard.iter().filter(|told| matches!(told, Told::Message(_, None))).count(), 5);
         assert_eq!(heard.last(), Some(&Told::Other(Item::Passed(Limit::MessageRate))));
         assert_eq!((heard.len(), inbound.slowed_until_us()), (306, 2 * SECOND));
-        // One that turns out to name many rooms counts as several.
+        // A report that names many rooms counts as several.
         assert_eq!(inbound.charge(&settings, 0, 100, 0, 2 * SECOND), Some(Limit::MessageRate));
         assert_eq!(inbound.slowed_until_us(), 3 * SECOND);
     }
@@ -236,10 +236,10 @@ fn reports_that_are_right_are_no_messages() {
     let frames = [right(1), wrong.into(), "x".into(), right(2)].map(|text| frame(0x81, text.as_bytes())).concat();
     let heard = hear(&mut inbound(&settings, true), &settings, &frames, 0);
     assert_eq!(heard, [report(1), text(wrong), text("x"), report(2)]);
-    // They count all the same.
+    // Reports over their rate are read all the same.
     let heard = hear(&mut inbound(&settings, true), &settings, &frame(0x81, right(3).as_bytes()).repeat(300), SECOND);
     assert_eq!((heard.len(), heard.last()), (301, Some(&Told::Other(Item::Passed(Limit::MessageRate)))));
-    // In the other kind of message they are none, nor without a session.
+    // In a message of the other kind, or without a session, a report is an ordinary message.
     let packed = frame(0x82, b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\x01");
     assert!(matches!(hear(&mut inbound(&settings, true), &settings, &packed, 0)[..], [Told::Message(..)]));
     let mut raw = inbound(&settings, false);

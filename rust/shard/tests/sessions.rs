@@ -1,5 +1,8 @@
 //! Sessions: parked, resumed, refused, and told what was skipped.
 
+mod refused;
+mod retired;
+
 use super::*;
 use crate::queues::command::{Resume, Retired, UNRESUMED, Unresumed};
 
@@ -145,171 +148,6 @@ fn a_message_that_left_in_part_comes_again_as_a_whole() {
     }
 }
 
-/// The code of the last close frame that a link has taken.
-fn close_code(link: &Fake) -> Option<u16> {
-    let (opcode, payload) = link.frames().pop()?;
-    (opcode == 8).then(|| u16::from_be_bytes([payload[0], payload[1]]))
-}
-
-#[test]
-fn a_link_that_is_taken_over_finishes_its_frame_and_then_says_why() {
-    let size = {
-        let mut harness = Harness::new();
-        let (_, link) = harness.session(UNLIMITED);
-        harness.publish(1, 1);
-        harness.turn();
-        link.0.borrow().taken.len()
-    };
-    for cut in 0..size {
-        let mut harness = Harness::new();
-        let (conn, first) = harness.session(size + cut);
-        harness.publish(1, 1);
-        harness.publish(1, 2);
-        harness.turn();
-        let (link, second) = harness.resume(conn, 1, UNLIMITED);
-        assert_eq!(harness.events(), [Event::Resumed { conn, link }]);
-        assert_eq!((greeting(&second), numbers(&second)), (b"yes".to_vec(), vec![2]));
-        // The old link takes more only now. It is written to by its new id.
-        first.give(UNLIMITED);
-        let all: Vec<_> = harness.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
-        all.into_iter().for_each(|conn| harness.shard.writable(conn));
-        harness.turn();
-        let expected = if cut > 0 { vec![1, 2] } else { vec![1] };
-        assert_eq!((numbers(&first), close_code(&first)), (expected, Some(4503)), "cut at {cut}");
-        assert_eq!(first.calls().last(), Some(&"finish"));
-        assert_eq!((harness.events(), numbers(&second)), (vec![], vec![2]));
-        harness.apply(Command::Gone { conn });
-        harness.assert_empty();
-    }
-}
-
-#[test]
-fn a_retired_link_that_takes_nothing_is_cut_off_in_time_and_only_its_end_is_told() {
-    let mut harness = Harness::new();
-    let (conn, first) = harness.session(0);
-    harness.publish(1, 1);
-    harness.turn();
-    let (link, second) = harness.resume(conn, 0, UNLIMITED);
-    assert_eq!((harness.events(), numbers(&second)), (vec![Event::Resumed { conn, link }], vec![1]));
-    harness.now_us += 5 * SECOND - 1;
-    harness.turn();
-    assert!(!first.calls().contains(&"abort"));
-    harness.now_us += 1;
-    harness.turn();
-    assert_eq!(first.calls().last(), Some(&"abort"));
-    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::CloseTimeout }]);
-    // A retired link whose peer is gone ends at once.
-    second.reset();
-    let third = harness.resume(conn, 1, UNLIMITED).0;
-    harness.turn();
-    let closed = Event::Closed { conn: link, cause: Cause::Reset };
-    assert_eq!(harness.events(), [Event::Resumed { conn, link: third }, closed]);
-    harness.apply(Command::Gone { conn });
-    harness.assert_empty();
-}
-
-#[test]
-fn a_retired_link_that_the_host_writes_needs_no_grant() {
-    let mut harness = Harness::new();
-    let (conn, first) = harness.session(20);
-    first.0.borrow_mut().is_socket = false;
-    harness.publish(1, 1);
-    harness.publish(1, 2);
-    harness.turn();
-    harness.resume(conn, 0, UNLIMITED);
-    assert_eq!((numbers(&first), close_code(&first)), (vec![1], Some(4503)));
-    assert_eq!(first.calls().last(), Some(&"finish"));
-    harness.apply(Command::Gone { conn });
-    harness.assert_empty();
-}
-
-#[test]
-fn a_link_that_is_taken_over_before_it_has_begun_gets_its_handshake_first() {
-    let mut harness = Harness::new();
-    let (conn, _) = harness.session(UNLIMITED);
-    harness.park(conn, conn);
-    let (_, second) = harness.resume(conn, 0, 0);
-    let (_, third) = harness.resume(conn, 0, UNLIMITED);
-    second.give(UNLIMITED);
-    let all: Vec<_> = harness.shard.slots.iter_mut(SHARD).map(|(conn, _)| conn).collect();
-    all.into_iter().for_each(|conn| harness.shard.writable(conn));
-    harness.turn();
-    assert_eq!((greeting(&second), close_code(&second)), (b"yes".to_vec(), Some(4503)));
-    assert_eq!((greeting(&third), close_code(&third)), (b"yes".to_vec(), None));
-}
-
-#[test]
-fn a_session_whose_link_is_retired_waits_for_the_next() {
-    let mut harness = Harness::new();
-    let (conn, first) = harness.session(UNLIMITED);
-    harness.publish(1, 1);
-    harness.turn();
-    harness.retire(conn, conn, false);
-    assert_eq!((close_code(&first), first.calls().last()), (Some(4503), Some(&"finish")));
-    harness.publish(1, 2);
-    harness.turn();
-    let (link, second) = harness.resume(conn, 1, UNLIMITED);
-    assert_eq!((harness.events(), numbers(&second)), (vec![Event::Resumed { conn, link }], vec![2]));
-    // A late command for the first link does not affect the second.
-    harness.retire(conn, conn, false);
-    harness.publish(1, 3);
-    harness.turn();
-    assert_eq!((numbers(&second), close_code(&second)), (vec![2, 3], None));
-    // It ends with its session, and its room sends it nothing more.
-    harness.retire(conn, link, true);
-    assert_eq!((harness.headcount(1), close_code(&second)), (0, Some(4503)));
-    harness.assert_empty();
-}
-
-#[test]
-fn a_session_that_is_closing_keeps_its_link() {
-    let mut harness = Harness::new();
-    let (conn, first) = harness.session(UNLIMITED);
-    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
-    let (link, _) = harness.resume(conn, 0, UNLIMITED);
-    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Closed }]);
-    assert_eq!((close_code(&first), first.calls()), (Some(1000), vec!["finish"]));
-    harness.apply(Command::Gone { conn });
-    harness.apply(Command::Gone { conn: link });
-    harness.assert_empty();
-}
-
-#[test]
-fn what_was_acknowledged_is_not_kept() {
-    let mut harness = Harness::new();
-    let (conn, _) = harness.session(UNLIMITED);
-    for seq in 1..=5 {
-        harness.publish(1, seq);
-    }
-    harness.turn();
-    assert_eq!(harness.shard.references, 5);
-    harness.report(conn, 4, None);
-    assert_eq!(harness.shard.references, 1);
-    let (link, refused) = harness.resume(conn, 3, UNLIMITED);
-    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
-    assert_eq!(greeting(&refused), b"overflow");
-    // The link is a connection of its own, and the host has to end the old one.
-    harness.apply(Command::Send { conn: link, message: harness.message(0, 9, Delivery::Reliable, None, 8) });
-    harness.turn();
-    assert_eq!(texts(&refused).len(), 2);
-    harness.apply(Command::Gone { conn });
-    harness.apply(Command::Gone { conn: link });
-    harness.assert_empty();
-}
-
-#[test]
-fn sessions_that_are_not_there_any_more_are_refused() {
-    let mut harness = Harness::new();
-    let (conn, _) = harness.session(UNLIMITED);
-    harness.apply(Command::Gone { conn });
-    harness.events();
-    let (link, _) = harness.resume(conn, 0, UNLIMITED);
-    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Closed }]);
-    let (raw, _) = harness.open(UNLIMITED);
-    let (other, _) = harness.resume(raw, 0, UNLIMITED);
-    assert_eq!(harness.events(), [Event::Refused { conn: raw, link: other, why: Unresumed::Closed }]);
-}
-
 #[test]
 fn an_error_of_the_link_parks_a_session() {
     let mut harness = Harness::new();
@@ -366,65 +204,6 @@ fn a_parked_session_over_its_limit_ends_and_the_host_is_told() {
     harness.turn();
     assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Slow }]);
     harness.assert_empty();
-}
-
-#[test]
-fn a_session_that_was_closed_for_being_slow_is_not_resumed() {
-    let mut harness = Harness::new();
-    let (conn, _) = harness.session(0);
-    for seq in 1..=100 {
-        harness.publish(1, seq);
-    }
-    harness.turn();
-    assert_eq!(harness.events(), [Event::Closing { conn, cause: Cause::Slow }]);
-    let (link, _) = harness.resume(conn, 0, UNLIMITED);
-    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
-}
-
-#[test]
-fn one_that_ended_of_being_slow_is_remembered_until_the_host_knows() {
-    let mut harness = Harness::new();
-    for is_parked in [true, false] {
-        let (conn, first) = harness.session(0);
-        if is_parked {
-            harness.park(conn, conn);
-        }
-        for seq in 1..=100 {
-            harness.publish(1, seq);
-        }
-        harness.turn();
-        if !is_parked {
-            harness.apply(Command::Cut { conn, link: conn });
-            assert!(first.calls().contains(&"abort"));
-        }
-        harness.events();
-        let (link, second) = harness.resume(conn, 0, UNLIMITED);
-        assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
-        assert_eq!(greeting(&second), b"overflow");
-        harness.apply(Command::Gone { conn });
-        let (again, third) = harness.resume(conn, 0, UNLIMITED);
-        assert_eq!(harness.events(), [Event::Refused { conn, link: again, why: Unresumed::Closed }]);
-        assert_eq!(greeting(&third), b"closed");
-        harness.apply(Command::Gone { conn: link });
-        harness.apply(Command::Gone { conn: again });
-    }
-    assert!(harness.shard.overflowed.is_empty());
-    harness.assert_empty();
-}
-
-#[test]
-fn another_codec_cannot_go_on_with_a_session_and_leaves_it_as_it_was() {
-    let mut harness = Harness::new();
-    let (conn, first) = harness.session(UNLIMITED);
-    harness.publish(1, 1);
-    harness.turn();
-    harness.park(conn, conn);
-    let (link, second) = harness.resume_as(conn, 0, Form::MSGPACK, UNLIMITED);
-    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Codec }]);
-    assert_eq!(second.frames(), [(2, b"codec".to_vec())]);
-    let (link, third) = harness.resume(conn, 0, UNLIMITED);
-    assert_eq!(harness.events(), [Event::Resumed { conn, link }]);
-    assert_eq!((numbers(&first), numbers(&third)), (vec![1], vec![1]));
 }
 
 #[test]
@@ -501,20 +280,4 @@ fn each_form_is_built_once_and_only_where_it_is_spoken() {
     assert!(links.iter().all(|link| link.0.borrow().taken == links[0].0.borrow().taken));
     assert_eq!(message.frame(JSON).as_ptr(), message.frame(JSON).as_ptr());
     assert_eq!(message.size(), json_size);
-}
-
-#[test]
-fn over_the_budget_what_sessions_keep_of_the_past_goes_first() {
-    let mut harness = Harness::with(settings(), 4_000);
-    let (conn, _) = harness.session(UNLIMITED);
-    let (_, blocked) = harness.member(2, 0);
-    for seq in 1..=20 {
-        harness.publish(1, seq);
-    }
-    harness.publish(2, 1);
-    harness.turn();
-    assert_eq!((harness.events(), harness.shard.references), (vec![], 1));
-    assert!(!blocked.calls().contains(&"abort"));
-    let (link, _) = harness.resume(conn, 19, UNLIMITED);
-    assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Overflow }]);
 }

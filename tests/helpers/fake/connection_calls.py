@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fanwire._engine import RoomFull
 from fanwire.runtime.reports import Received
 from helpers.fake.core import Core, Draft, draft_of
-from helpers.fake.ids import shard_of
+from helpers.fake.ids import shard_of, written
 from helpers.fake.link import Link
 from helpers.fake.message import Frame, Message
 from helpers.fake.room import Room, number_of
@@ -59,21 +59,21 @@ class ConnectionCalls(Core):
         received: int,
         accepted: bytes,
         refused: dict[str, bytes],
-        farewell: tuple[int, str],
+        close: tuple[int, str],
         rate: float = 1.0,
     ) -> int | None:
         codec = codec_of(session)
         for reason in ("closed", "overflow", "codec"):
             if reason not in refused:
                 raise ValueError(f'refused has no reply for the reason "{reason}"')
-        check_code(farewell[0])
+        check_code(close[0])
         self.check()
         if shard_of(conn) != 0:
-            raise ValueError(f"{conn:#x} is no connection")
+            raise ValueError(f"there is no connection {written(conn)}")
         link = self._admit(request)
         if link is None:
             return None
-        return self.shard.resume(conn, link, codec, received, accepted, refused, cut_reason(*farewell))
+        return self.shard.resume(conn, link, codec, received, accepted, refused, cut_reason(*close))
 
     def refuse(self, request: int, status: int, headers: Sequence[str] = (), reason: str = "") -> None:
         self.check()
@@ -177,7 +177,7 @@ class ConnectionCalls(Core):
             self.refuse_if_full()
         found = self.table.of(room, self.clock.now_us)
         if not again and len(found.members) >= found.settings.max_members:
-            full = RoomFull(f"the room is full: it takes {found.settings.max_members}")
+            full = RoomFull(f"the room is full: its limit is {found.settings.max_members}")
             full.limit = "max_members"
             raise full
         position = since and (number_of(since[0]), since[1])
@@ -222,10 +222,10 @@ class ConnectionCalls(Core):
         self.check()
         self.shard.close(conn, cut_reason(code, reason), flush)
 
-    def retire(self, conn: int, link: int, farewell: tuple[int, str], is_over: bool) -> None:
-        check_code(farewell[0])
+    def retire(self, conn: int, link: int, close: tuple[int, str], is_over: bool) -> None:
+        check_code(close[0])
         self.check()
-        self.shard.retire(conn, link, cut_reason(*farewell), is_over)
+        self.shard.retire(conn, link, cut_reason(*close), is_over)
 
     def cut(self, conn: int, link: int) -> None:
         self.check()
@@ -264,7 +264,7 @@ class _Newcomers:
 def codec_of(name: str) -> str:
     """A codec, if there is one of that name."""
     if name not in ("raw", "json", "msgpack"):
-        raise ValueError(f'"{name}" is no codec; choose raw, json or msgpack')
+        raise ValueError(f'codec must be raw, json or msgpack, got "{name}"')
     return name
 
 
@@ -273,7 +273,7 @@ def check_code(code: int) -> None:
     if not 0 <= code < 1 << 16:
         raise OverflowError("out of range integral type conversion attempted")
     if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
-        raise ValueError(f"{code} is no close code that may be sent (RFC 6455 section 7.4)")
+        raise ValueError(f"the close code {code} must not be sent (RFC 6455 section 7.4)")
 
 
 def cut_reason(code: int | None, reason: str) -> tuple[int | None, str]:

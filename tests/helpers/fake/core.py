@@ -73,8 +73,8 @@ class Core:
         cost, limit = header(len(payload)) + len(payload) + OVERHEAD, self.settings.connection_bytes
         if cost > limit:
             raise ValueError(
-                f"a message of {len(payload)} bytes can never be sent: with its overhead it takes {cost}, and {limit} "
-                "may wait for one connection"
+                f"a message of {len(payload)} bytes is too large: with its overhead it takes {cost} bytes, and "
+                f"connection_bytes allows {limit}"
             )
 
     def check_foreign(self, draft: Draft) -> None:

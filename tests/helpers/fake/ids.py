@@ -37,6 +37,11 @@ def shard_of(id: int) -> int:
     return (id & 0xFFFF_FFFF) >> PLACE_BITS
 
 
+def written(id: int) -> str:
+    """An id as errors write it: shard, place and generation."""
+    return f"{shard_of(id)}.{id & (1 << PLACE_BITS) - 1}.{id >> 32}"
+
+
 PLACE_BITS = 22
 NEWCOMERS = 1023
 """The shard of connections that are not let in yet."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fanwire._engine import Overloaded
-from fanwire.cluster.node_message import Parcel, pack, unpack
+from fanwire.cluster.node_message import NodeMessage, pack, unpack
 from helpers.fake.core import Core, Draft, draft_of, forgetting
 from helpers.fake.message import Message, kept_size
 from helpers.fake.room import Room, When, number_of
@@ -76,7 +76,7 @@ class RoomCalls(Core):
 
     def notify(self, room: str, event: str, payload: str, exclude: Sequence[int]) -> None:
         if event not in ("member_joined", "member_left"):
-            raise ValueError(f'"{event}" is no event; choose member_joined or member_left')
+            raise ValueError(f'event must be member_joined or member_left, got "{event}"')
         self.check()
         found = self.table.find(room)
         if found is not None:
@@ -102,7 +102,7 @@ class RoomCalls(Core):
 
     def skip(self, room: str, count: int, reason: str) -> None:
         if reason != "backplane":
-            raise ValueError(f'"{reason}" is no reason; there is backplane')
+            raise ValueError(f'reason must be backplane, got "{reason}"')
         self.check()
         found = self.table.find(room)
         if found is None or count == 0:
@@ -129,7 +129,7 @@ class RoomCalls(Core):
             drafts.append((seq, ts_ms, draft))
         self.check()
         if any(one[0] >= other[0] for one, other in itertools.pairwise(drafts)):
-            raise ValueError("the messages are not in the order of their numbers")
+            raise ValueError("the messages must be in the order of their numbers")
         for _, _, draft in drafts:
             self.check_size(draft.payload)
         unreadable = [place for place, (_, _, draft) in enumerate(drafts) if self._is_unreadable(draft)]
@@ -214,22 +214,22 @@ class RoomCalls(Core):
 
     def _take_value(self, name: str, since_ms: int, value: bytes) -> bool:
         try:
-            parcel = unpack(value)
+            node_message = unpack(value)
         except ValueError:
             return False
-        if parcel.key is None or parcel.is_count or parcel.forgotten_us is not None:
+        if node_message.key is None or node_message.is_count or node_message.forgotten_us is not None:
             return False
         try:
-            draft = draft_of(parcel.payload, parcel.json, parcel.key, parcel.delivery)
+            draft = draft_of(node_message.payload, node_message.json, node_message.key, node_message.delivery)
             self.check_size(draft.payload)
             self.check_foreign(draft)
             room = self._room(name)
-            forgotten, old = room.forgotten(parcel.key), room.value(parcel.key)
-            if forgotten is not None and parcel.ts_ms < forgotten.us // 1000:
+            forgotten, old = room.forgotten(node_message.key), room.value(node_message.key)
+            if forgotten is not None and node_message.ts_ms < forgotten.us // 1000:
                 return False
-            if old is not None and not (old.ts_ms < min(since_ms, parcel.ts_ms) and old.payload != draft.payload):
+            if old is not None and not (old.ts_ms < min(since_ms, node_message.ts_ms) and old.payload != draft.payload):
                 return False
-            self._queue(room, draft, (), room.seq + 1, parcel.ts_ms)
+            self._queue(room, draft, (), room.seq + 1, node_message.ts_ms)
         except (ValueError, Overloaded):
             return False
         self.published += 1
@@ -277,7 +277,9 @@ class RoomCalls(Core):
     def _delivery(self, room: Room, draft: Draft) -> str:
         delivery = draft.delivery or room.settings.delivery
         if draft.key is not None and delivery != "latest":
-            raise ValueError(f'a key needs the delivery class `latest`; room "{room.name}" has another one')
+            raise ValueError(
+                f'a key needs the delivery class `latest`, but this message to room "{room.name}" has another one'
+            )
         return delivery
 
     def _queue(self, room: Room, draft: Draft, exclude: Sequence[int], seq: int | None = None, ts_ms: int = 0) -> int:
@@ -313,13 +315,13 @@ class RoomCalls(Core):
 def epoch_of(text: str) -> int:
     """A numbering by its name."""
     if not text or len(text) > 16 or not set(text) <= set(string.hexdigits):
-        raise ValueError(f'"{text}" is no epoch: up to 16 hexadecimal digits')
+        raise ValueError(f'epoch must be up to 16 hexadecimal digits, got "{text}"')
     return int(text, 16)
 
 
 def packed(message: Message) -> bytes:
     """A message as other nodes take it."""
     if message.role == "forgotten":
-        return pack(Parcel(b"", key=message.key, ts_ms=message.ts_ms, forgotten_us=message.ts_ms * 1000))
+        return pack(NodeMessage(b"", key=message.key, ts_ms=message.ts_ms, forgotten_us=message.ts_ms * 1000))
     payload: Any = message.payload.decode() if message.kind == "text" else message.payload
-    return pack(Parcel(payload, json=message.kind == "json", key=message.key, ts_ms=message.ts_ms))
+    return pack(NodeMessage(payload, json=message.kind == "json", key=message.key, ts_ms=message.ts_ms))

@@ -36,7 +36,7 @@ DELIVERIES = ("reliable", "latest", "drop-oldest", "drop-newest")
 def check_delivery(name: str) -> None:
     """Raises ValueError unless there is such a class."""
     if name not in DELIVERIES:
-        raise ValueError(f'"{name}" is no delivery class; choose reliable, latest, drop-oldest or drop-newest')
+        raise ValueError(f'delivery must be reliable, latest, drop-oldest or drop-newest, got "{name}"')
 
 
 def matches(pattern: str, name: str) -> bool:

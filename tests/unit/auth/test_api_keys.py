@@ -88,7 +88,7 @@ async def test_every_key_is_compared_in_constant_time_whichever_it_is(monkeypatc
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({}, "no API keys"),
+        ({}, "keys must not be empty"),
         ({"feed": ""}, "'feed' is not 1 to 4096 printable"),
         ({"feed": "a b"}, "printable"),
         ({"feed": KEY + "\n"}, "printable"),

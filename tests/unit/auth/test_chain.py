@@ -158,5 +158,5 @@ async def test_several_issuers() -> None:
 
 
 def test_a_chain_of_nobody() -> None:
-    with pytest.raises(ValueError, match="nobody"):
+    with pytest.raises(ValueError, match="at least one authenticator"):
         Chain()

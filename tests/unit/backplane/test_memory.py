@@ -72,7 +72,7 @@ async def test_all_are_told_that_it_went_and_came_once() -> None:
         bus.set_up(is_up)
     await asyncio.sleep(0)
     for _, ear in nodes:
-        assert ear.calls == [("went", False), ("went", True)]
+        assert ear.calls == [("connection_changed", False), ("connection_changed", True)]
 
 
 async def test_what_was_to_be_heard_is_heard_once_it_is_back() -> None:
@@ -88,7 +88,7 @@ async def test_what_was_to_be_heard_is_heard_once_it_is_back() -> None:
     a.send("r", b"1")
     await a.append(LOG, "r", b"2", "2")
     await asyncio.sleep(0)
-    assert of_b.calls == [("went", False), ("went", True), ("heard", "r", b"1")]
+    assert of_b.calls == [("connection_changed", False), ("connection_changed", True), ("heard", "r", b"1")]
 
 
 async def test_what_is_stored_stays_when_all_are_gone() -> None:

@@ -7,25 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.cluster.announcements import Beat, Counts, Word, pack_word, unpack_word
+from fanwire.cluster.announcements import Announcement, Beat, CountsQuery, pack_announcement, unpack_announcement
 
 NODES = st.integers(0, 2**63 - 1)
 ROOMS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=10), max_size=5)
 encode = msgspec.msgpack.encode
 
 
-@given(st.builds(Beat, NODES) | st.builds(Counts, NODES, ROOMS))
-def test_a_word_comes_back(word: Word) -> None:
-    assert unpack_word(pack_word(word)) == word
+@given(st.builds(Beat, NODES) | st.builds(CountsQuery, NODES, ROOMS))
+def test_a_word_comes_back(word: Announcement) -> None:
+    assert unpack_announcement(pack_announcement(word)) == word
 
 
 def test_their_bytes() -> None:
-    assert pack_word(Beat(7)) == encode(["beat", 7])
-    assert pack_word(Counts(7, ["a"])) == encode(["counts", 7, ["a"]])
+    assert pack_announcement(Beat(7)) == encode(["beat", 7])
+    assert pack_announcement(CountsQuery(7, ["a"])) == encode(["counts", 7, ["a"]])
 
 
 def test_a_later_version_may_say_more() -> None:
-    assert unpack_word(encode(["beat", 7, "more"])) == Beat(7)
+    assert unpack_announcement(encode(["beat", 7, "more"])) == Beat(7)
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_a_later_version_may_say_more() -> None:
 )
 def test_what_is_no_word(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - also that of the codec
-        unpack_word(data)
+        unpack_announcement(data)
 
 
 @given(st.binary(max_size=30) | st.binary(max_size=20).map(lambda data: b"\x92\xa4beat" + data))
 def test_any_bytes_are_a_word_or_a_value_error(data: bytes) -> None:
     try:
-        word = unpack_word(data)
+        word = unpack_announcement(data)
     except ValueError:
         return
-    assert isinstance(word, (Beat, Counts))
+    assert isinstance(word, (Beat, CountsQuery))

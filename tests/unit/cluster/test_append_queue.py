@@ -11,7 +11,7 @@ from helpers.wait import until, within
 
 from fanwire.backplane import Log, MemoryBackplane, MemoryBus, Unavailable
 from fanwire.cluster import append_queue as module
-from fanwire.cluster.append_queue import Appends
+from fanwire.cluster.append_queue import AppendQueue
 
 LOG = Log("log.*", 1000, 1 << 20, 60.0)
 
@@ -61,7 +61,7 @@ class World:
     def __init__(self, timeout: float = 60.0) -> None:
         self.backplane = Backplane()
         self.tasks: list[asyncio.Task[Any]] = []
-        self.appends = Appends(self.backplane, timeout, self._spawn)
+        self.append_queue = AppendQueue(self.backplane, timeout, self._spawn)
         self._count = 0
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -71,7 +71,7 @@ class World:
         self, data: bytes, room: str = "r", *, waits: bool = True, id: str | None = None, log: Log = LOG
     ) -> asyncio.Future[int]:
         self._count += 1
-        return self.appends.put(log, room, data, id or str(self._count), waits=waits)
+        return self.append_queue.put(log, room, data, id or str(self._count), waits=waits)
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +216,7 @@ async def test_the_end_waits_for_what_is_on_its_way() -> None:
     world = World()
     world.backplane.gate.clear()
     futures = [world.put(b"%d" % n) for n in range(3)]
-    closing = asyncio.ensure_future(world.appends.close(60.0))
+    closing = asyncio.ensure_future(world.append_queue.close(60.0))
     await until(lambda: world.backplane.attempts)
     assert not closing.done()
     world.backplane.gate.set()
@@ -231,7 +231,7 @@ async def test_but_not_for_ever() -> None:
     world = World()
     world.backplane.bus.set_up(False)
     futures = [world.put(b"1"), world.put(b"2"), world.put(b"3", "other")]
-    await within(world.appends.close(0.0))
+    await within(world.append_queue.close(0.0))
     for future in futures:
         with pytest.raises(Unavailable, match="stopped"):
             await within(future)
@@ -260,7 +260,7 @@ async def test_an_interruption_in_a_pause_leaves_the_rest_to_the_end(monkeypatch
     futures = [world.put(b"1"), world.put(b"2")]
     await until(lambda: not world.backplane.fails)
     world.tasks[0].cancel()
-    await within(world.appends.close(0.0))
+    await within(world.append_queue.close(0.0))
     for future in futures:
         with pytest.raises(Unavailable):
             await within(future)

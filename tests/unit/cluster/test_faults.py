@@ -6,13 +6,13 @@ import logging
 
 import pytest
 
-from fanwire.cluster.faults import CALM, KINDS, REMIND, Troubles
+from fanwire.cluster.faults import CALM, KINDS, REMIND, Faults
 
 
 class World:
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self.now = 100.0
-        self.troubles = Troubles(lambda: self.now)
+        self.faults = Faults(lambda: self.now)
         self._caplog = caplog
 
     def lines(self) -> list[str]:
@@ -30,75 +30,75 @@ def world(caplog: pytest.LogCaptureFixture) -> World:
 def test_thousands_make_two_lines(world: World) -> None:
     for n in range(4000):
         world.now += 0.001
-        world.troubles.note("missed", f"room {n}", 2)
-        world.troubles.look()
+        world.faults.note("missed", f"room {n}", 2)
+        world.faults.look()
     assert world.lines() == ["live messages of other nodes did not come: room 0"]
     world.now += CALM
-    world.troubles.look()
+    world.faults.look()
     assert world.lines() == ["live messages of other nodes come, after 4.0 s: 8000 in all"]
-    world.troubles.look()
+    world.faults.look()
     assert not world.lines()
-    assert world.troubles.counts["missed"] == 8000
+    assert world.faults.counts["missed"] == 8000
 
 
 def test_a_state_that_success_ends_lasts_until_then(world: World) -> None:
-    world.troubles.succeeded("append")
-    world.troubles.note("append", "no answer (room 'r')")
+    world.faults.succeeded("append")
+    world.faults.note("append", "no answer (room 'r')")
     world.now += 10 * CALM
-    world.troubles.look()
+    world.faults.look()
     assert world.lines() == ["messages are given up, they were not stored: no answer (room 'r')"]
     # Not by one that came before another failure.
-    world.troubles.succeeded("append")
-    world.troubles.note("append", "no answer")
+    world.faults.succeeded("append")
+    world.faults.note("append", "no answer")
     world.now += CALM
-    world.troubles.look()
+    world.faults.look()
     assert not world.lines()
-    world.troubles.succeeded("append")
-    world.troubles.look()
+    world.faults.succeeded("append")
+    world.faults.look()
     assert world.lines() == ["messages are stored, after 50.0 s: 2 in all"]
 
 
 def test_one_that_lasts_is_counted_in_between(world: World) -> None:
-    world.troubles.note("record", "storage is full")
+    world.faults.note("record", "storage is full")
     assert len(world.lines()) == 1
     for _ in range(3 * int(REMIND)):
         world.now += 1
-        world.troubles.note("record", "storage is full")
-        world.troubles.look()
+        world.faults.note("record", "storage is full")
+        world.faults.look()
     lines = world.lines()
     assert lines == [f"records of sessions are not saved: {n + 1} in {n}.0 s so far" for n in (60, 120, 180)]
 
 
 def test_an_end_may_be_said(world: World) -> None:
-    world.troubles.end("away")
-    world.troubles.note("away", "it is connected to again")
+    world.faults.end("away")
+    world.faults.note("away", "it is connected to again")
     world.now += 61.2
-    world.troubles.look()
+    world.faults.look()
     world.lines()
-    world.troubles.end("away")
+    world.faults.end("away")
     assert world.lines() == ["the backplane is back, after 61.2 s: 1 in all"]
 
 
 def test_the_end_of_a_node_says_what_has_not_ended(world: World) -> None:
-    world.troubles.note("append", "no answer")
+    world.faults.note("append", "no answer")
     world.now += 2
-    world.troubles.note("append", "no answer")
+    world.faults.note("append", "no answer")
     world.lines()
-    world.troubles.close()
+    world.faults.close()
     assert world.lines() == ["messages are given up, they were not stored, until the node stopped: 2 in 2.0 s"]
-    world.troubles.close()
+    world.faults.close()
     assert not world.lines()
 
 
 def test_all_kinds_are_counted_from_the_start(world: World) -> None:
-    assert world.troubles.counts == dict.fromkeys(KINDS, 0)
+    assert world.faults.counts == dict.fromkeys(KINDS, 0)
 
 
 @pytest.mark.logs_errors
 def test_an_error_of_our_own_has_its_traceback_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
-        world.troubles.note("internal", LookupError("a bug"))
+        world.faults.note("internal", LookupError("a bug"))
     (record,) = caplog.records
     assert record.exc_info is not None
     assert record.exc_info[0] is LookupError
-    assert world.troubles.counts["internal"] == 3
+    assert world.faults.counts["internal"] == 3

@@ -13,8 +13,8 @@ from fanwire._engine import Closed, Overloaded
 from fanwire.backplane import Log
 from fanwire.cluster import forgetting as module
 from fanwire.cluster.forgetting import FORGET, Forgetting
-from fanwire.cluster.revocations import Order
-from fanwire.cluster.subscription import Followed
+from fanwire.cluster.revocations import Revocation
+from fanwire.cluster.subscription import Subscription
 from fanwire.rooms.rules import Policies, RoomPolicy
 
 
@@ -38,21 +38,21 @@ class Engine:
 
 class Rooms:
     def __init__(self) -> None:
-        self.rooms: dict[str, Followed] = {}
+        self.rooms: dict[str, Subscription] = {}
 
 
 class World:
     def __init__(self) -> None:
-        self.engine, self.following = Engine(), Rooms()
+        self.engine, self.subscriptions = Engine(), Rooms()
         policies = Policies()
         policies.add(RoomPolicy("log.*", history=10))
         nothing: Any = None
         engine: Any = self.engine
-        following: Any = self.following
-        self.forgetting = Forgetting(engine, policies, nothing, nothing, nothing, following, nothing, 10)
+        subscriptions: Any = self.subscriptions
+        self.forgetting = Forgetting(engine, policies, nothing, nothing, nothing, subscriptions, nothing, 10)
 
-    def obey(self, room: str, ts_us: int = 5) -> None:
-        self.forgetting.obey(Order(FORGET, None, keys=[(room, "k", ts_us)]))
+    def apply(self, room: str, ts_us: int = 5) -> None:
+        self.forgetting.apply(Revocation(FORGET, None, keys=[(room, "k", ts_us)]))
 
 
 @pytest.fixture(autouse=True)
@@ -63,27 +63,27 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_rooms_that_nobody_here_follows_forget_at_once() -> None:
     world = World()
-    world.obey("live")
-    world.obey("log.x")
+    world.apply("live")
+    world.apply("log.x")
     assert world.engine.forgotten == [("live", "k", 5, True), ("log.x", "k", 5, False)]
 
 
 async def test_what_the_log_says_comes_first() -> None:
     world = World()
-    followed = world.following.rooms["log.x"] = Followed("log.x", Log("log.*", 1, 1, 1.0))
-    followed.catching = asyncio.get_running_loop().create_future()
-    world.obey("log.x")
+    subscription = world.subscriptions.rooms["log.x"] = Subscription("log.x", Log("log.*", 1, 1, 1.0))
+    subscription.catch_up_task = asyncio.get_running_loop().create_future()
+    world.apply("log.x")
     for _ in range(10):
         await asyncio.sleep(0)
     assert not world.engine.forgotten
-    followed.catching.set_result(None)
+    subscription.catch_up_task.set_result(None)
     await until(lambda: world.engine.forgotten == [("log.x", "k", 5, False)])
 
 
 async def test_an_engine_that_is_full_forgets_later() -> None:
     world = World()
     world.engine.full = 3
-    world.obey("live")
+    world.apply("live")
     await until(lambda: world.engine.forgotten)
 
 
@@ -92,7 +92,7 @@ async def test_an_engine_that_stays_full_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "ATTEMPTS", 2)
     world = World()
     world.engine.full = 100
-    world.obey("live")
+    world.apply("live")
     await until(lambda: caplog.records)
     assert world.engine.full == 97
 
@@ -100,4 +100,4 @@ async def test_an_engine_that_stays_full_is_told(monkeypatch: pytest.MonkeyPatch
 async def test_an_engine_that_has_ended_has_nothing_to_forget() -> None:
     world = World()
     world.engine.failure = Closed("no more")
-    world.obey("live")
+    world.apply("live")

@@ -4,57 +4,57 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.cluster.heartbeats import BEAT, DEAD, DEAF, Pulse
+from fanwire.cluster.heartbeats import BEAT, DEAD, DEAF, Heartbeats
 
 
 def test_a_node_is_new_once() -> None:
-    pulse = Pulse(1, 0.0)
-    assert [pulse.heard(node, 0.0) for node in (2, 2, 3, 1, 1)] == [True, False, True, False, False]
-    assert pulse.others == {2, 3}
+    heartbeats = Heartbeats(1, 0.0)
+    assert [heartbeats.heard(node, 0.0) for node in (2, 2, 3, 1, 1)] == [True, False, True, False, False]
+    assert heartbeats.others == {2, 3}
 
 
 @pytest.mark.parametrize(("now", "is_deaf"), [(0.0, False), (DEAF, False), (DEAF + 0.1, True), (1e9, True)])
 def test_who_does_not_hear_itself_is_deaf(now: float, is_deaf: bool) -> None:
-    pulse = Pulse(1, 0.0)
+    heartbeats = Heartbeats(1, 0.0)
     # Others are no proof: they may come by another way.
-    pulse.heard(2, now)
-    assert pulse.is_deaf(now) is is_deaf
-    pulse.heard(1, now)
-    assert not pulse.is_deaf(now)
+    heartbeats.heard(2, now)
+    assert heartbeats.is_deaf(now) is is_deaf
+    heartbeats.heard(1, now)
+    assert not heartbeats.is_deaf(now)
 
 
 def test_who_is_silent_is_dead_once() -> None:
-    pulse = Pulse(1, 0.0)
-    pulse.heard(2, 0.0)
-    pulse.heard(3, 0.5)
-    pulse.heard(1, DEAD)
-    assert pulse.take_dead(DEAD) == []
-    assert pulse.take_dead(DEAD + 0.1) == [2]
-    assert pulse.take_dead(DEAD + 0.2) == []
-    assert pulse.others == {3}
+    heartbeats = Heartbeats(1, 0.0)
+    heartbeats.heard(2, 0.0)
+    heartbeats.heard(3, 0.5)
+    heartbeats.heard(1, DEAD)
+    assert heartbeats.take_dead(DEAD) == []
+    assert heartbeats.take_dead(DEAD + 0.1) == [2]
+    assert heartbeats.take_dead(DEAD + 0.2) == []
+    assert heartbeats.others == {3}
     # It may come back, and is new.
-    assert pulse.heard(2, DEAD + 0.3)
+    assert heartbeats.heard(2, DEAD + 0.3)
 
 
 def test_nobody_is_dead_while_we_are_deaf() -> None:
-    pulse = Pulse(1, 0.0)
-    pulse.heard(2, 0.0)
+    heartbeats = Heartbeats(1, 0.0)
+    heartbeats.heard(2, 0.0)
     now = DEAD + 1
-    assert pulse.take_dead(now) == []
-    assert pulse.others == {2}
-    pulse.heard(1, now)
-    assert pulse.take_dead(now) == [2]
+    assert heartbeats.take_dead(now) == []
+    assert heartbeats.others == {2}
+    heartbeats.heard(1, now)
+    assert heartbeats.take_dead(now) == [2]
 
 
 def test_a_new_connection_gives_everybody_time() -> None:
-    pulse = Pulse(1, 0.0)
-    pulse.heard(2, 0.0)
+    heartbeats = Heartbeats(1, 0.0)
+    heartbeats.heard(2, 0.0)
     now = DEAD + 1
-    pulse.restart(now)
-    assert not pulse.is_deaf(now)
-    assert pulse.take_dead(now) == []
-    pulse.heard(1, now + DEAD)
-    assert pulse.take_dead(now + DEAD + 0.1) == [2]
+    heartbeats.restart(now)
+    assert not heartbeats.is_deaf(now)
+    assert heartbeats.take_dead(now) == []
+    heartbeats.heard(1, now + DEAD)
+    assert heartbeats.take_dead(now + DEAD + 0.1) == [2]
 
 
 def test_some_beats_may_be_late() -> None:
@@ -64,17 +64,17 @@ def test_some_beats_may_be_late() -> None:
 
 
 def test_who_speaks_without_a_beat_dies_all_the_same() -> None:
-    pulse = Pulse(1, 0.0)
-    pulse.sighted(2, 0.0)
-    pulse.sighted(1, 0.0)
-    assert pulse.others == frozenset()
-    pulse.heard(1, DEAD + 0.1)
-    assert pulse.take_dead(DEAD + 0.1) == [2]
-    assert pulse.take_dead(DEAD + 0.2) == []
+    heartbeats = Heartbeats(1, 0.0)
+    heartbeats.sighted(2, 0.0)
+    heartbeats.sighted(1, 0.0)
+    assert heartbeats.others == frozenset()
+    heartbeats.heard(1, DEAD + 0.1)
+    assert heartbeats.take_dead(DEAD + 0.1) == [2]
+    assert heartbeats.take_dead(DEAD + 0.2) == []
     # With a beat it is a node as any other.
-    pulse.sighted(3, DEAD)
-    assert pulse.heard(3, DEAD)
-    pulse.sighted(3, DEAD)
-    pulse.heard(1, 2 * DEAD + 0.1)
-    assert pulse.take_dead(2 * DEAD + 0.1) == [3]
-    assert pulse.take_dead(2 * DEAD + 0.2) == []
+    heartbeats.sighted(3, DEAD)
+    assert heartbeats.heard(3, DEAD)
+    heartbeats.sighted(3, DEAD)
+    heartbeats.heard(1, 2 * DEAD + 0.1)
+    assert heartbeats.take_dead(2 * DEAD + 0.1) == [3]
+    assert heartbeats.take_dead(2 * DEAD + 0.2) == []

@@ -9,20 +9,20 @@ import pytest
 
 from fanwire import Config, Overloaded
 from fanwire.backplane import MemoryBackplane, MemoryBus
-from fanwire.cluster.append_queue import Appends
-from fanwire.cluster.logged_publishing import Storing
-from fanwire.cluster.room_logs import Logs
+from fanwire.cluster.append_queue import AppendQueue
+from fanwire.cluster.logged_publishing import LoggedPublishing
+from fanwire.cluster.room_logs import RoomLogs
 from fanwire.cluster.tasks import Tasks
 from fanwire.rooms.rules import RoomPolicy
 
 POLICY = RoomPolicy("*", history=10)
 
 
-def storing(**config: Any) -> Storing:
+def logged(**config: Any) -> LoggedPublishing:
     backplane, tasks = MemoryBackplane(MemoryBus()), Tasks()
     limits = Config(**config)
-    appends = Appends(backplane, limits.append_timeout, tasks.spawn)
-    return Storing(appends, Logs(backplane, limits.history_bytes, tasks), 7, limits)
+    append_queue = AppendQueue(backplane, limits.append_timeout, tasks.spawn)
+    return LoggedPublishing(append_queue, RoomLogs(backplane, limits.history_bytes, tasks), 7, limits)
 
 
 @pytest.mark.parametrize(
@@ -36,27 +36,27 @@ def storing(**config: Any) -> Storing:
     ],
 )
 async def test_refused_and_not_counted(payload: Any, key: str | None, delivery: str | None, match: str) -> None:
-    made = storing()
+    made = logged()
     with pytest.raises(ValueError, match=match):
         made.take(POLICY, payload, False, key, delivery)
     assert made.waiting == 0
 
 
 async def test_what_waits_is_bounded_and_given_back() -> None:
-    made = storing(append_items=2)
-    parcels = [made.take(POLICY, b"x", False, None, None) for _ in range(2)]
+    made = logged(append_items=2)
+    node_messages = [made.take(POLICY, b"x", False, None, None) for _ in range(2)]
     with pytest.raises(Overloaded) as refused:
         made.take(POLICY, b"x", False, None, None)
     assert refused.value.limit == "append_items"
-    assert [await made.append(POLICY, "a", parcel, (), None) for parcel in parcels] == [1, 2]
+    assert [await made.append(POLICY, "a", node_message, (), None) for node_message in node_messages] == [1, 2]
     await asyncio.sleep(0)
     assert made.waiting == 0
 
 
 async def test_who_is_excluded_is_noted_for_our_own() -> None:
-    made = storing()
-    parcel = made.take(POLICY, b"x", False, None, None)
-    await made.append(POLICY, "a", parcel, [3, 1], None)
-    assert made.excluded(parcel._replace(origin=8)) == ()
+    made = logged()
+    node_message = made.take(POLICY, b"x", False, None, None)
+    await made.append(POLICY, "a", node_message, [3, 1], None)
+    assert made.excluded(node_message._replace(origin=8)) == ()
     # As often as the engine has to be asked.
-    assert made.excluded(parcel) == made.excluded(parcel) == [1, 3]
+    assert made.excluded(node_message) == made.excluded(node_message) == [1, 3]

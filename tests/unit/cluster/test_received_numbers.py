@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fanwire.cluster.received_numbers import SENDERS, Numbers
+from fanwire.cluster.received_numbers import SENDERS, ReceivedNumbers
 
 
 def test_what_comes_twice_or_late_is_not_new() -> None:
-    numbers = Numbers(10)
+    numbers = ReceivedNumbers(10)
     assert [numbers.is_new("a", 1, number) for number in (5, 6, 6, 5, 9, 7, 10)] == [
         True, True, False, False, True, False, True,
     ]  # fmt: skip
@@ -18,7 +18,7 @@ def test_what_comes_twice_or_late_is_not_new() -> None:
 
 
 def test_names_and_senders_are_bounded() -> None:
-    numbers = Numbers(2)
+    numbers = ReceivedNumbers(2)
     for name in ("a", "b", "a", "c"):
         numbers.is_new(name, 1, 1)
     assert numbers.is_new("b", 1, 1), "the one heard of least recently"
@@ -30,7 +30,7 @@ def test_names_and_senders_are_bounded() -> None:
 
 
 def test_a_name_is_forgotten_with_those_who_wanted_it() -> None:
-    numbers = Numbers(2)
+    numbers = ReceivedNumbers(2)
     numbers.is_new("a", 1, 7)
     numbers.forget("a")
     numbers.forget("a")

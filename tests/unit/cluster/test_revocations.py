@@ -11,8 +11,8 @@ from helpers.wait import until
 from fanwire.backplane import Log, MemoryBackplane, MemoryBus, Stored, Unavailable
 from fanwire.backplane.base import INFINITE
 from fanwire.cluster import revocations as module
-from fanwire.cluster.append_queue import Appends
-from fanwire.cluster.revocations import ALL, LOG, Order, Orders
+from fanwire.cluster.append_queue import AppendQueue
+from fanwire.cluster.revocations import ALL, LOG, Revocation, Revocations
 
 
 class Backplane(MemoryBackplane):
@@ -31,10 +31,10 @@ class Backplane(MemoryBackplane):
             raise Unavailable("away")
         return await super().read(log, room, after, upto, synced)
 
-    async def order(self, whom: str) -> Stored:
+    async def revocation(self, whom: str) -> Stored:
         """Another node's."""
         self.count += 1
-        data = msgspec.msgpack.encode(Order("revoke", whom, "", 2))
+        data = msgspec.msgpack.encode(Revocation("revoke", whom, "", 2))
         seq = await self.append(LOG, ALL, data, str(self.count))
         return Stored(seq, seq - 1, data)
 
@@ -44,48 +44,48 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAUSE", 0.0)
 
 
-async def obeying(backplane: Backplane, obeyed: list[str | None]) -> Orders:
-    appends = Appends(backplane, 60.0, asyncio.ensure_future)
-    orders = Orders(backplane, appends, 1, lambda order: obeyed.append(order.whom))
-    await orders.start()
-    return orders
+async def obeying(backplane: Backplane, obeyed: list[str | None]) -> Revocations:
+    append_queue = AppendQueue(backplane, 60.0, asyncio.ensure_future)
+    revocations = Revocations(backplane, append_queue, 1, lambda revocation: obeyed.append(revocation.whom))
+    await revocations.start()
+    return revocations
 
 
 async def test_as_they_come() -> None:
     backplane, obeyed = Backplane(), []
-    orders = await obeying(backplane, obeyed)
-    messages = [await backplane.order(name) for name in "abc"]
+    revocations = await obeying(backplane, obeyed)
+    messages = [await backplane.revocation(name) for name in "abc"]
     for message in messages:
-        await orders.take(message)
-    await orders.take(messages[0])
+        await revocations.take(message)
+    await revocations.take(messages[0])
     assert obeyed == ["a", "b", "c"]
 
 
 async def test_what_was_missed_comes_first_though_the_backplane_is_away_for_a_while() -> None:
     backplane, obeyed = Backplane(), []
-    orders = await obeying(backplane, obeyed)
+    revocations = await obeying(backplane, obeyed)
     for name in "ab":
-        await backplane.order(name)
-    third = await backplane.order("c")
+        await backplane.revocation(name)
+    third = await backplane.revocation("c")
     backplane.fails = 3
-    taking = asyncio.ensure_future(orders.take(third))
+    taking = asyncio.ensure_future(revocations.take(third))
     await asyncio.sleep(0)
     # While it reads on, others come.
-    await orders.take(await backplane.order("d"))
+    await revocations.take(await backplane.revocation("d"))
     await until(lambda: obeyed == ["a", "b", "c", "d"])
     await taking
-    await orders.take(await backplane.order("e"))
+    await revocations.take(await backplane.revocation("e"))
     assert obeyed == ["a", "b", "c", "d", "e"]
 
 
 async def test_those_of_our_own_were_done_when_they_were_given() -> None:
     backplane, obeyed = Backplane(), []
-    orders = await obeying(backplane, obeyed)
-    orders.give(Order("revoke", "mine"))
+    revocations = await obeying(backplane, obeyed)
+    revocations.give(Revocation("revoke", "mine"))
     await until(lambda: LOG.name in backplane._bus.logs and backplane._bus.logs[LOG.name].seq == 1)
-    await orders.catch_up()
-    await backplane.order("theirs")
-    await orders.catch_up()
+    await revocations.catch_up()
+    await backplane.revocation("theirs")
+    await revocations.catch_up()
     assert obeyed == ["theirs"]
 
 
@@ -93,34 +93,34 @@ async def test_those_of_our_own_were_done_when_they_were_given() -> None:
 async def test_an_order_that_fails_does_not_keep_others_from_being_obeyed() -> None:
     backplane, obeyed = Backplane(), []
 
-    def obey(order: Order) -> None:
-        if order.whom == "a":
+    def apply(revocation: Revocation) -> None:
+        if revocation.whom == "a":
             raise LookupError("a bug")
-        obeyed.append(order.whom)
+        obeyed.append(revocation.whom)
 
-    orders = Orders(backplane, Appends(backplane, 60.0, asyncio.ensure_future), 1, obey)
-    await orders.start()
+    revocations = Revocations(backplane, AppendQueue(backplane, 60.0, asyncio.ensure_future), 1, apply)
+    await revocations.start()
     for name in "ab":
-        await orders.take(await backplane.order(name))
+        await revocations.take(await backplane.revocation(name))
     assert obeyed == ["b"]
 
 
 async def test_whoever_wants_to_know_waits_until_all_have_come() -> None:
     backplane, obeyed = Backplane(), []
-    orders = await obeying(backplane, obeyed)
-    await asyncio.wait_for(orders.caught_up(), 20)
-    orders.fall_behind()
-    await backplane.order("a")
-    waiting = asyncio.ensure_future(orders.caught_up())
+    revocations = await obeying(backplane, obeyed)
+    await asyncio.wait_for(revocations.caught_up(), 20)
+    revocations.fall_behind()
+    await backplane.revocation("a")
+    waiting = asyncio.ensure_future(revocations.caught_up())
     await asyncio.sleep(0)
     assert not waiting.done()
-    await orders.catch_up()
+    await revocations.catch_up()
     assert obeyed == ["a"]
     await asyncio.wait_for(waiting, 20)
 
 
 async def test_nobody_waits_for_orders_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.01)
-    orders = await obeying(Backplane(), [])
-    orders.fall_behind()
-    await asyncio.wait_for(orders.caught_up(), 20)
+    revocations = await obeying(Backplane(), [])
+    revocations.fall_behind()
+    await asyncio.wait_for(revocations.caught_up(), 20)

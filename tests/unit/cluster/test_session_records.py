@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fanwire.backplane import MemoryBackplane, MemoryBus
-from fanwire.cluster.session_records import ID_MAX, Records
+from fanwire.cluster.session_records import ID_MAX, SessionRecords
 from fanwire.sessions.store import Record
 
 RECORD = Record(id="s1", owner="ann", lineage="s0", rooms={"a": ("5f", 7)})
@@ -11,7 +11,7 @@ RECORD = Record(id="s1", owner="ann", lineage="s0", rooms={"a": ("5f", 7)})
 
 async def test_what_is_saved_is_found_by_another() -> None:
     bus = MemoryBus()
-    here, there = Records(MemoryBackplane(bus)), Records(MemoryBackplane(bus))
+    here, there = SessionRecords(MemoryBackplane(bus)), SessionRecords(MemoryBackplane(bus))
     assert here.is_shared
     await here.save(RECORD, 60)
     assert await there.load("s1") == RECORD
@@ -22,7 +22,7 @@ async def test_what_is_saved_is_found_by_another() -> None:
 
 async def test_without_the_backplane_nothing_is_saved_and_nothing_found() -> None:
     bus = MemoryBus()
-    records = Records(MemoryBackplane(bus))
+    records = SessionRecords(MemoryBackplane(bus))
     await records.save(RECORD, 60)
     bus.is_up = False
     await records.save(Record(id="s2", owner="", lineage="s2"), 60)
@@ -34,7 +34,7 @@ async def test_without_the_backplane_nothing_is_saved_and_nothing_found() -> Non
 
 
 async def test_ids_that_none_of_ours_is() -> None:
-    records = Records(MemoryBackplane(MemoryBus()))
+    records = SessionRecords(MemoryBackplane(MemoryBus()))
     for name in ("", "x" * (ID_MAX + 1)):
         assert await records.load(name) is None
 
@@ -44,4 +44,4 @@ async def test_a_record_of_another_version_is_none() -> None:
     backplane = MemoryBackplane(bus)
     for data in (b"", b"\xc1", b"\x80", b"\x92\xa6revoke\xa1\xff"):
         await backplane.put("s1", data, 60)
-        assert await Records(backplane).load("s1") is None
+        assert await SessionRecords(backplane).load("s1") is None

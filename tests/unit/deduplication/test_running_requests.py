@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from fanwire.deduplication.running_requests import InProgress
+from fanwire.deduplication.running_requests import RunningRequests
 
 
 async def test_the_second_gets_what_the_first_returns_or_raises() -> None:
-    requests = InProgress()
+    requests = RunningRequests()
     for error in (None, KeyError("x")):
         end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         first = asyncio.ensure_future(requests.first("a", end))
@@ -34,7 +34,7 @@ async def never() -> int:
 
 
 async def test_the_second_handles_it_when_the_first_was_cancelled() -> None:
-    requests = InProgress()
+    requests = RunningRequests()
     calls = 0
 
     async def again() -> int:
@@ -52,7 +52,7 @@ async def test_the_second_handles_it_when_the_first_was_cancelled() -> None:
 
 
 async def test_a_handler_that_is_never_awaited_leaves_nothing_behind() -> None:
-    requests = InProgress()
+    requests = RunningRequests()
 
     async def handler() -> None: ...
 

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from fanwire.deduplication.single_flight import Dropped, Once
+from fanwire.deduplication.single_flight import Dropped, SingleFlight
 
 
 async def test_those_who_wait_get_the_same_result() -> None:
-    once: Once[int] = Once(asyncio.ensure_future)
+    once: SingleFlight[int] = SingleFlight(asyncio.ensure_future)
     done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     task = once.begin("a", done)
     assert once.find("a") is task
@@ -25,7 +25,7 @@ async def test_those_who_wait_get_the_same_result() -> None:
 
 
 async def test_an_error_is_told_to_all_and_forgotten() -> None:
-    once: Once[int] = Once(asyncio.ensure_future)
+    once: SingleFlight[int] = SingleFlight(asyncio.ensure_future)
 
     async def fail() -> int:
         raise KeyError("x")
@@ -39,7 +39,7 @@ async def test_an_error_is_told_to_all_and_forgotten() -> None:
 
 @pytest.mark.parametrize("has_begun", [False, True])
 async def test_a_task_that_is_cancelled_leaves_nothing_behind(has_begun: bool) -> None:
-    once: Once[int] = Once(asyncio.ensure_future)
+    once: SingleFlight[int] = SingleFlight(asyncio.ensure_future)
     task = once.begin("a", asyncio.get_running_loop().create_future())
     if has_begun:
         await asyncio.sleep(0)

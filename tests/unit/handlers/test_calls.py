@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from helpers.wait import until, within
 
-from fanwire.handlers.calls import ApplicationError, Call, Calls, as_exception, name_of
+from fanwire.handlers.calls import ApplicationCall, ApplicationCalls, ApplicationError, as_exception, name_of
 
 
 class Panic(BaseException):
     pass
 
 
-async def run(calls: Calls, awaitable: Any) -> Call:
-    ended: list[Call] = []
+async def run(calls: ApplicationCalls, awaitable: Any) -> ApplicationCall:
+    ended: list[ApplicationCall] = []
     calls.start(awaitable, "name", "about", ended.append)
     await until(lambda: ended)
     assert not calls.tasks
@@ -34,21 +34,21 @@ async def test_what_is_raised_is_an_outcome(error: type[BaseException]) -> None:
         await asyncio.sleep(0)
         raise error
 
-    call = await run(Calls(), fail())
+    call = await run(ApplicationCalls(), fail())
     assert type(call.error) is error
     assert not call.is_cancelled
     with pytest.raises(error if issubclass(error, Exception) else ApplicationError) as raised:
-        await within(Calls().wait(fail(), "name", "about"))
+        await within(ApplicationCalls().wait(fail(), "name", "about"))
     assert error in (raised.type, type(raised.value.__cause__))
 
 
 async def test_a_result_is_an_outcome() -> None:
-    assert (await run(Calls(), asyncio.sleep(0, 7))).result == 7
-    assert await within(Calls().wait(asyncio.sleep(0, 7), "name", "about")) == 7
+    assert (await run(ApplicationCalls(), asyncio.sleep(0, 7))).result == 7
+    assert await within(ApplicationCalls().wait(asyncio.sleep(0, 7), "name", "about")) == 7
 
 
 async def test_one_that_the_server_cancels_is_known_from_one_that_cancels_itself() -> None:
-    calls, ended = Calls(), []
+    calls, ended = ApplicationCalls(), []
     for has_begun in (False, True):
         call = calls.start(asyncio.Event().wait(), "name", "about", ended.append)
         if has_begun:
@@ -67,7 +67,7 @@ async def test_one_that_the_server_cancels_is_known_from_one_that_cancels_itself
 
 async def test_one_that_takes_too_long_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     gate = asyncio.Event()
-    calls = Calls()
+    calls = ApplicationCalls()
 
     async def swallow() -> None:
         while not gate.is_set():
@@ -91,7 +91,7 @@ async def test_it_runs_in_the_context_that_it_is_given() -> None:
     async def look() -> None:
         seen.append(variable.get())
 
-    Calls().start(look(), "name", "about", lambda call: None, context)
+    ApplicationCalls().start(look(), "name", "about", lambda call: None, context)
     await until(lambda: seen)
     assert seen == [7]
 
@@ -99,7 +99,7 @@ async def test_it_runs_in_the_context_that_it_is_given() -> None:
 def test_names() -> None:
     assert name_of(test_names) == f"{__name__}.test_names"
     assert name_of(functools.partial(test_names)) == f"{__name__}.test_names"
-    assert name_of(Calls().cancel) == "fanwire.handlers.calls.Calls.cancel"
+    assert name_of(ApplicationCalls().cancel) == "fanwire.handlers.calls.ApplicationCalls.cancel"
 
     class Callable:
         def __call__(self) -> None:

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from helpers.wait import until, within
 
-from fanwire.handlers.calls import Call, Calls
-from fanwire.handlers.queue import Inbox
-from fanwire.observability.limits import Held
+from fanwire.handlers.calls import ApplicationCall, ApplicationCalls
+from fanwire.handlers.queue import HandlerQueue
+from fanwire.observability.limits import HeldBytes
 
 
 class Panic(BaseException):
     pass
 
 
-class Recorded(Calls):
+class Recorded(ApplicationCalls):
     def __init__(self) -> None:
         super().__init__()
         self.started: list[asyncio.Task[None]] = []
 
-    def start(self, *args: Any) -> Call:
+    def start(self, *args: Any) -> ApplicationCall:
         call = super().start(*args)
         self.started.append(call.task)
         return call
@@ -53,28 +53,28 @@ class Owner:
         self.events.append("ended")
 
 
-def make(max_calls: int = 8, max_bytes: int = 1000, held: Held | None = None) -> tuple[Owner, Inbox]:
+def make(max_calls: int = 8, max_bytes: int = 1000, held: HeldBytes | None = None) -> tuple[Owner, HandlerQueue]:
     owner = Owner()
-    held = held or Held(1 << 20)
-    return owner, Inbox(owner, max_calls=max_calls, max_bytes=max_bytes, held=held, calls=owner.calls)
+    held = held or HeldBytes(1 << 20)
+    return owner, HandlerQueue(owner, max_calls=max_calls, max_bytes=max_bytes, held=held, calls=owner.calls)
 
 
-async def idle(inbox: Inbox) -> None:
-    await until(lambda: not inbox.is_running, "nothing runs")
+async def idle(handler_queue: HandlerQueue) -> None:
+    await until(lambda: not handler_queue.is_running, "nothing runs")
 
 
 async def test_plain_functions_run_at_once_and_without_a_task() -> None:
-    owner, inbox = make()
+    owner, handler_queue = make()
     calls: list[int] = []
     for number in range(3):
-        inbox.put(calls.append, number)
+        handler_queue.put(calls.append, number)
         assert calls[-1] == number
     assert not owner.tasks
-    assert not inbox.is_running
+    assert not handler_queue.is_running
 
 
 async def test_calls_wait_for_the_awaitable_before_them_and_keep_their_order() -> None:
-    _owner, inbox = make()
+    _owner, handler_queue = make()
     gate = asyncio.Event()
     calls: list[int] = []
 
@@ -82,34 +82,34 @@ async def test_calls_wait_for_the_awaitable_before_them_and_keep_their_order() -
         await gate.wait()
         calls.append(number)
 
-    inbox.put(slow, 1)
-    inbox.put(calls.append, 2)
-    inbox.put(slow, 3)
-    inbox.put(calls.append, 4)
-    assert inbox.is_running
+    handler_queue.put(slow, 1)
+    handler_queue.put(calls.append, 2)
+    handler_queue.put(slow, 3)
+    handler_queue.put(calls.append, 4)
+    assert handler_queue.is_running
     assert calls == []
     gate.set()
-    await idle(inbox)
+    await idle(handler_queue)
     assert calls == [1, 2, 3, 4]
     # It is idle again: at once.
-    inbox.put(calls.append, 5)
+    handler_queue.put(calls.append, 5)
     assert calls[-1] == 5
 
 
 async def test_a_future_is_awaited_too_and_other_values_are_not() -> None:
-    owner, inbox = make()
+    owner, handler_queue = make()
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    inbox.put(lambda: "text")
-    inbox.put(lambda: 7)
+    handler_queue.put(lambda: "text")
+    handler_queue.put(lambda: 7)
     assert not owner.tasks
-    inbox.put(lambda: future)
-    assert inbox.is_running
+    handler_queue.put(lambda: future)
+    assert handler_queue.is_running
     future.set_result(None)
     await within(owner.tasks[0])
 
 
 async def test_what_raises_is_told_and_the_rest_still_runs() -> None:
-    owner, inbox = make()
+    owner, handler_queue = make()
     calls: list[int] = []
 
     async def slow_failure() -> None:
@@ -119,17 +119,17 @@ async def test_what_raises_is_told_and_the_rest_still_runs() -> None:
     def failure() -> None:
         raise ValueError("at once")
 
-    inbox.put(failure)
-    inbox.put(slow_failure)
-    inbox.put(failure)
-    inbox.put(calls.append, 1)
-    await idle(inbox)
+    handler_queue.put(failure)
+    handler_queue.put(slow_failure)
+    handler_queue.put(failure)
+    handler_queue.put(calls.append, 1)
+    await idle(handler_queue)
     assert [str(error) for error in owner.errors] == ["at once", "later", "at once"]
     assert calls == [1]
 
 
 async def test_it_pauses_at_the_limit_of_calls_and_resumes_at_half() -> None:
-    owner, inbox = make(max_calls=4)
+    owner, handler_queue = make(max_calls=4)
     gates = [asyncio.Event() for _ in range(6)]
     begun: list[int] = []
 
@@ -138,12 +138,12 @@ async def test_it_pauses_at_the_limit_of_calls_and_resumes_at_half() -> None:
         await gates[number].wait()
 
     for number in range(4):
-        inbox.put(slow, number)
+        handler_queue.put(slow, number)
     assert owner.events == []
-    inbox.put(slow, 4)
+    handler_queue.put(slow, 4)
     assert owner.events == ["pause"]
     # What was read already still comes, and pauses nothing twice.
-    inbox.put(slow, 5)
+    handler_queue.put(slow, 5)
     assert owner.events == ["pause"]
     for number in range(3):
         assert owner.events == ["pause"]
@@ -152,34 +152,34 @@ async def test_it_pauses_at_the_limit_of_calls_and_resumes_at_half() -> None:
     assert owner.events == ["pause", "resume"]
     for gate in gates:
         gate.set()
-    await idle(inbox)
+    await idle(handler_queue)
     assert begun == list(range(6))
     assert owner.events == ["pause", "resume"]
 
 
 async def test_it_pauses_at_the_limit_of_bytes() -> None:
-    owner, inbox = make(max_bytes=100)
+    owner, handler_queue = make(max_bytes=100)
     gate = asyncio.Event()
 
     async def slow() -> None:
         await gate.wait()
 
-    inbox.put(slow, size=1000)
-    inbox.put(slow, size=99)
+    handler_queue.put(slow, size=1000)
+    handler_queue.put(slow, size=99)
     assert owner.events == []
-    inbox.put(slow, size=1)
+    handler_queue.put(slow, size=1)
     assert owner.events == ["pause"]
     gate.set()
-    await idle(inbox)
+    await idle(handler_queue)
     assert owner.events == ["pause", "resume"]
 
 
 async def test_what_all_hold_together_pauses_each_who_adds_to_it() -> None:
-    held = Held(100)
+    held = HeldBytes(100)
     gates = [asyncio.Event(), asyncio.Event()]
     makers = [make(held=held) for _ in gates]
-    for (_, inbox), gate in zip(makers, gates, strict=True):
-        inbox.put(gate.wait)
+    for (_, handler_queue), gate in zip(makers, gates, strict=True):
+        handler_queue.put(gate.wait)
     (first, one), (second, two) = makers
     one.put(gates[0].wait, size=90)
     assert first.events == second.events == []
@@ -198,11 +198,11 @@ async def test_what_all_hold_together_pauses_each_who_adds_to_it() -> None:
 
 
 async def test_plain_functions_behind_an_awaitable_let_others_in_between() -> None:
-    _owner, inbox = make(max_calls=1000)
+    _owner, handler_queue = make(max_calls=1000)
     order: list[str] = []
-    inbox.put(asyncio.sleep, 0)
+    handler_queue.put(asyncio.sleep, 0)
     for _ in range(100):
-        inbox.put(order.append, "inbox")
+        handler_queue.put(order.append, "handler_queue")
 
     async def other() -> None:
         for _ in range(10):
@@ -210,14 +210,14 @@ async def test_plain_functions_behind_an_awaitable_let_others_in_between() -> No
             order.append("other")
 
     await within(other())
-    await idle(inbox)
+    await idle(handler_queue)
     assert order.index("other") < 10
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit, Panic])
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_whatever_a_call_raises_those_behind_it_run_in_order(error: type[BaseException], is_async: bool) -> None:
-    owner, inbox = make()
+    owner, handler_queue = make()
     calls: list[int] = []
 
     def fail() -> None:
@@ -227,18 +227,18 @@ async def test_whatever_a_call_raises_those_behind_it_run_in_order(error: type[B
         await asyncio.sleep(0)
         raise error
 
-    inbox.put(asyncio.sleep, 0)
+    handler_queue.put(asyncio.sleep, 0)
     for number in range(3):
-        inbox.put(calls.append, number)
-        inbox.put(fail_later if is_async else fail)
-    await idle(inbox)
+        handler_queue.put(calls.append, number)
+        handler_queue.put(fail_later if is_async else fail)
+    await idle(handler_queue)
     assert calls == [0, 1, 2]
     assert [type(error) for error in owner.errors] == [error] * 3
 
 
 async def test_after_the_end_the_running_call_has_some_time_then_it_is_cancelled_and_the_rest_is_dropped() -> None:
-    owner, inbox = make()
-    held = inbox._held
+    owner, handler_queue = make()
+    held = handler_queue._held
     seen: list[str] = []
 
     async def hang() -> None:
@@ -247,34 +247,34 @@ async def test_after_the_end_the_running_call_has_some_time_then_it_is_cancelled
         finally:
             seen.append("cancelled")
 
-    inbox.put(hang)
+    handler_queue.put(hang)
     # What is cancelled before it has begun would see nothing.
     await asyncio.sleep(0)
-    inbox.put(seen.append, "a message", size=10)
-    inbox.put(seen.append, "the end", stays=True)
-    inbox.end(owner, 0.01)
+    handler_queue.put(seen.append, "a message", size=10)
+    handler_queue.put(seen.append, "the end", stays=True)
+    handler_queue.end(owner, 0.01)
     await within(asyncio.wait(owner.tasks))
-    await idle(inbox)
+    await idle(handler_queue)
     assert seen == ["cancelled", "the end"]
     assert (owner.events, owner.errors, held.bytes) == (["ended"], [], 0)
-    inbox.put(seen.append, "too late")
+    handler_queue.put(seen.append, "too late")
     assert seen == ["cancelled", "the end"]
 
 
 async def test_what_was_put_before_the_end_runs_if_it_takes_little_time() -> None:
-    owner, inbox = make()
+    owner, handler_queue = make()
     seen: list[int] = []
     for number in range(3):
-        inbox.put(asyncio.sleep, 0)
-        inbox.put(seen.append, number)
-    inbox.end(owner, 20.0)
-    await idle(inbox)
+        handler_queue.put(asyncio.sleep, 0)
+        handler_queue.put(seen.append, number)
+    handler_queue.end(owner, 20.0)
+    await idle(handler_queue)
     assert seen == [0, 1, 2]
     assert owner.events == ["ended"]
 
 
 async def test_one_that_does_not_end_is_given_up_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    owner, inbox = make()
+    owner, handler_queue = make()
     seen: list[str] = []
     gate = asyncio.Event()
 
@@ -283,12 +283,12 @@ async def test_one_that_does_not_end_is_given_up_and_the_rest_goes_on(caplog: py
             with contextlib.suppress(asyncio.CancelledError):
                 await gate.wait()
 
-    inbox.put(swallow)
-    inbox.put(seen.append, "the end", stays=True)
-    inbox.end(owner, 20.0)
+    handler_queue.put(swallow)
+    handler_queue.put(seen.append, "the end", stays=True)
+    handler_queue.end(owner, 20.0)
     await asyncio.sleep(0)
-    inbox.hurry(0.01)
-    await idle(inbox)
+    handler_queue.hurry(0.01)
+    await idle(handler_queue)
     assert seen == ["the end"]
     assert "swallow of 'a connection' does not end" in caplog.text
     gate.set()
@@ -297,11 +297,11 @@ async def test_one_that_does_not_end_is_given_up_and_the_rest_goes_on(caplog: py
 
 
 async def test_cut_short_even_what_stays_is_cancelled() -> None:
-    owner, inbox = make()
+    owner, handler_queue = make()
     for _ in range(3):
-        inbox.put(asyncio.Event().wait, stays=True)
-    inbox.end(owner, 20.0)
+        handler_queue.put(asyncio.Event().wait, stays=True)
+    handler_queue.end(owner, 20.0)
     await asyncio.sleep(0)
-    inbox.cut()
-    await idle(inbox)
+    handler_queue.cut()
+    await idle(handler_queue)
     assert owner.events == ["ended"]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fanwire.handlers.time_slices import SLICE, Turns
+from fanwire.handlers.time_slices import SLICE, TimeSlices
 
 
 async def test_calls_are_made_in_order_and_the_loop_goes_on_between_slices() -> None:
@@ -18,10 +18,10 @@ async def test_calls_are_made_in_order_and_the_loop_goes_on_between_slices() -> 
         now += SLICE / 2
         seen.append(number)
 
-    turns = Turns(asyncio.get_running_loop(), clock=lambda: now)
+    slices = TimeSlices(asyncio.get_running_loop(), clock=lambda: now)
     for number in range(6):
-        turns.put(work, number)
-    while turns:
+        slices.put(work, number)
+    while slices:
         await asyncio.sleep(0)
         seen.append("loop")
     assert [item for item in seen if item != "loop"] == list(range(6))
@@ -32,12 +32,12 @@ async def test_calls_are_made_in_order_and_the_loop_goes_on_between_slices() -> 
 
 async def test_what_is_put_by_a_call_comes_after_those_that_wait() -> None:
     seen: list[str] = []
-    turns = Turns(asyncio.get_running_loop())
-    turns.put(lambda: (seen.append("a"), turns.put(seen.append, "c")))
-    turns.put(seen.append, "b")
-    turns.finish()
-    assert (seen, len(turns)) == (["a", "b", "c"], 0)
-    turns.put(seen.append, "d")
+    slices = TimeSlices(asyncio.get_running_loop())
+    slices.put(lambda: (seen.append("a"), slices.put(seen.append, "c")))
+    slices.put(seen.append, "b")
+    slices.finish()
+    assert (seen, len(slices)) == (["a", "b", "c"], 0)
+    slices.put(seen.append, "d")
     await asyncio.sleep(0.01)
     assert seen[-1] == "d"
 
@@ -45,8 +45,8 @@ async def test_what_is_put_by_a_call_comes_after_those_that_wait() -> None:
 @pytest.mark.logs_errors
 async def test_a_call_that_fails_keeps_nobody_waiting() -> None:
     seen: list[int] = []
-    turns = Turns(asyncio.get_running_loop())
-    turns.put(lambda: 1 / 0)
-    turns.put(seen.append, 1)
-    turns.finish()
+    slices = TimeSlices(asyncio.get_running_loop())
+    slices.put(lambda: 1 / 0)
+    slices.put(seen.append, 1)
+    slices.finish()
     assert seen == [1]

@@ -52,7 +52,7 @@ async def test_handlers_see_headers_and_afterwards_they_are_gone(is_async: bool)
         connected(connection)
 
     door = Door()
-    door.hub._on_connect = connected_later if is_async else connected
+    door.registry._on_connect = connected_later if is_async else connected
     door.ask(headers=b"X-One: 1")
     await until(lambda: seen == ["1"])
     await until(lambda: not door.connections[0].request.headers)
@@ -193,7 +193,7 @@ async def test_who_has_left_is_no_connection() -> None:
     door = Door(leave)
     door.ask()
     assert not door.connections
-    assert not door.hub.carriers
+    assert not door.registry.links
     assert not door.engine.accepted
 
 
@@ -237,7 +237,7 @@ async def test_an_error_of_the_server_is_500(monkeypatch: pytest.MonkeyPatch) ->
         raise ZeroDivisionError
 
     door = Door()
-    monkeypatch.setattr(door.hub, "connected", fail)
+    monkeypatch.setattr(door.registry, "connected", fail)
     monkeypatch.setattr("fanwire.handshake.admission.open_websocket", fail)
     asked = door.ask()
     assert door.engine.refused == {asked: (500, [], "the handshake failed")}
@@ -265,7 +265,7 @@ async def test_one_that_is_sent_away_while_it_comes_in_is_401() -> None:
     door = Door(think)
     asked = door.ask()
     await asyncio.sleep(0)
-    door.hub.disconnect_user("ann", "")
+    door.registry.revocation.disconnect_user("ann", "")
     gate.set()
     await until(lambda: door.engine.refused)
     assert door.engine.refused[asked][0] == 401

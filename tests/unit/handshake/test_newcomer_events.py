@@ -17,6 +17,7 @@ from fanwire._engine import Engine
 from fanwire.handshake import newcomers as module
 from fanwire.handshake.newcomers import Newcomers
 from fanwire.handshake.tls import Tls
+from fanwire.runtime.events import EngineEvents
 
 
 class Door:
@@ -24,16 +25,19 @@ class Door:
 
     def __init__(self) -> None:
         self.engine: Any = mock.Mock(spec=Engine)
-        self.hub = Hosted(engine=lambda **settings: self.engine).hub
+        host = Hosted(engine=lambda **settings: self.engine).host
         self.handshakes, self.http, self.metrics = mock.Mock(), mock.Mock(), mock.Mock()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.tls = Tls(self.engine, context, DEADLINE, self.hub.spawn)
+        self.tls = Tls(self.engine, context, DEADLINE, host.tasks.spawn)
         self.is_ready = True
-        self.newcomers = Newcomers(self.hub, self.handshakes, self.tls, self.http, self.metrics, lambda: self.is_ready)
+        self.newcomers = Newcomers(
+            self.engine, self.handshakes, self.tls, self.http, self.metrics, lambda: self.is_ready
+        )
+        self.events = EngineEvents(self.engine, host.registry, host.limits, host.health, self.newcomers.take)
 
     def hear(self, kind: str, id: int, detail: Any) -> None:
         """An event of the engine."""
-        self.hub._take_event(kind, id, detail)
+        self.events._take_event(kind, id, detail)
 
 
 async def test_requests_go_to_the_handshakes() -> None:

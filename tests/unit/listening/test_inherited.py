@@ -124,7 +124,7 @@ async def test_all_sockets_that_systemd_passes(passed: list[socket.socket], monk
         fds = one.place.descriptors()  # type: ignore[union-attr]
         assert not any(map(os.get_inheritable, fds))
     monkeypatch.setenv("LISTEN_PID", "1")
-    assert f"they are for process 1, and this is {os.getpid()}" in await fails(Inherited(None), errno.ENOTCONN)
+    assert f"they are for process 1, this is {os.getpid()}" in await fails(Inherited(None), errno.ENOTCONN)
 
 
 @pytest.mark.parametrize("env", [{}, {"LISTEN_PID": "x", "LISTEN_FDS": "1"}, {"LISTEN_PID": "1", "LISTEN_FDS": "0"}])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
 
 import pytest
-from helpers.listening import HAS_IPV6, closed, fails, needs_ipv6, reaches
+from helpers.listening import HAS_IPV6, closed, fails, free_port, needs_ipv6, reaches
 
 from fanwire.listening import listeners as module
 from fanwire.listening.listeners import Listeners, Tcp
@@ -33,12 +34,9 @@ async def test_what_is_bound_listens_and_does_not_block() -> None:
 
 
 @needs_ipv6
-@pytest.mark.parametrize("port", [0, None])
-async def test_all_addresses_are_those_of_both_families_at_one_port(port: int | None) -> None:
-    if port is None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-    one = Listeners(Tcp("::", port or 0))
+@pytest.mark.parametrize("choose", [lambda: 0, free_port], ids=["any", "named"])
+async def test_all_addresses_are_those_of_both_families_at_one_port(choose: Callable[[], int]) -> None:
+    one = Listeners(Tcp("::", choose()))
     with closed(one):
         sockets = await one.bind(100)
         assert [sock.getsockname()[:2] for sock in sockets] == [("::", one.port), ("0.0.0.0", one.port)]
@@ -52,7 +50,7 @@ async def test_all_addresses_are_those_of_both_families_at_one_port(port: int | 
 
 @needs_ipv6
 async def test_the_families_do_not_take_each_others_port() -> None:
-    one = Listeners(Tcp("0.0.0.0", 0))
+    one = Listeners(Tcp("0.0.0.0", free_port()))
     with closed(one):
         await one.bind(100)
         other = Listeners(Tcp("::1", one.port))
@@ -106,7 +104,7 @@ async def test_an_address_in_use_is_named_and_what_to_do() -> None:
 
 @needs_ipv6
 async def test_of_several_addresses_the_one_in_use_is_named_and_the_others_are_closed() -> None:
-    one = Listeners(Tcp("0.0.0.0", 0))
+    one = Listeners(Tcp("0.0.0.0", free_port()))
     with closed(one):
         await one.bind(100)
         assert f"cannot listen at 0.0.0.0:{one.port}: " in await fails(Tcp("::", one.port), errno.EADDRINUSE)
@@ -116,7 +114,7 @@ async def test_of_several_addresses_the_one_in_use_is_named_and_the_others_are_c
 async def test_an_address_of_another_machine_is_told() -> None:
     said = await fails(Tcp("192.0.2.1", 0), errno.EADDRNOTAVAIL)
     assert "cannot listen at 192.0.2.1:0: " in said
-    assert "0.0.0.0 and :: mean all that it has" in said
+    assert "0.0.0.0 and :: mean all of its addresses" in said
 
 
 async def test_a_name_without_an_address_is_told() -> None:

@@ -73,7 +73,7 @@ async def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 async def test_a_directory_that_may_not_be_written_is_told(path: Path) -> None:
     path.parent.chmod(0o500)
-    assert "must be allowed to write to the directory" in await fails(Unix(path), errno.EACCES)
+    assert "needs permission to write to the directory" in await fails(Unix(path), errno.EACCES)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fanwire.config import Config
-from fanwire.observability.limits import Held, Limits
+from fanwire.observability.limits import HeldBytes, Limits
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -19,7 +19,7 @@ def test_each_is_counted_and_has_a_consequence_unless_it_is_a_dry_run(dry_run: b
 
 
 def test_bytes_that_are_held() -> None:
-    held = Held(100)
+    held = HeldBytes(100)
     held.bytes += 100
     assert not held.is_full
     held.bytes += 1

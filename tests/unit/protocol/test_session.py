@@ -8,12 +8,12 @@ import json
 import pytest
 
 from fanwire.protocol.envelopes import JSON, MSGPACK, Refusal
-from fanwire.protocol.session import TRANSITIONS, Phase, Session, lineage_of
+from fanwire.protocol.session import TRANSITIONS, Session, SessionPhase, lineage_of
 from fanwire.protocol.table import REPORT_BYTES, REPORT_MESSAGES, UNCOUNTED
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.product(Phase, Phase)))
-def test_ways(before: Phase, after: Phase) -> None:
+@pytest.mark.parametrize(("before", "after"), list(itertools.product(SessionPhase, SessionPhase)))
+def test_ways(before: SessionPhase, after: SessionPhase) -> None:
     session = Session("o", JSON)
     session.phase = before
     assert session.move(after) == (after in TRANSITIONS[before])

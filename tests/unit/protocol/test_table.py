@@ -219,7 +219,7 @@ def test_the_client_hears_every_type_and_sends_none_of_the_protocol_by_itself() 
 
 def test_reasons_are_in_the_table() -> None:
     welcome = {reason for _, node in calls("Claim") for reason in words(keyword(node, "reason"))}
-    for name in ("_ended", "_expired"):
+    for name in ("ended", "_expired"):
         welcome |= {reason for _, node in calls(name) if node.args for reason in words(node.args[-1])}
     assert welcome >= {"unknown", "other node", "overflow", "closed"}
     assert welcome | set(REASONS) <= set(get_args(table.WelcomeReason))

@@ -13,7 +13,7 @@ from fanwire.config import Config
 from fanwire.identity.identity import Identity
 from fanwire.protocol.envelopes import JSON, MSGPACK, Codec
 from fanwire.protocol.session import Session
-from fanwire.protocol.welcome import Welcome
+from fanwire.protocol.welcome import WelcomeBuilder
 
 
 def payload(encoded: bytes) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def payload(encoded: bytes) -> dict[str, Any]:
 
 def test_of_a_new_session() -> None:
     session = Session("ann", JSON)
-    told = payload(Welcome(Config(), "ann").new(session))
+    told = payload(WelcomeBuilder(Config(), "ann").new(session))
     assert told == {
         "session": session.id, "resumed": False, "received": 0, "heartbeat_ms": 25_000, "grace_ms": 30_000,
         "ack_frames": 4096, "ack_bytes": 512 << 10, "max_message": 1 << 20, "window": 16 << 10,
@@ -37,12 +37,12 @@ def test_of_a_new_session() -> None:
 def test_of_one_that_goes_on() -> None:
     session = Session("ann", JSON)
     session.received = 7
-    told = payload(Welcome(Config(), None).resumed(session))
+    told = payload(WelcomeBuilder(Config(), None).resumed(session))
     assert (told["session"], told["resumed"], told["received"]) == (session.id, True, 7)
 
 
 def test_why_it_is_new_and_where_the_other_was() -> None:
-    welcome = Welcome(Config(), None)
+    welcome = WelcomeBuilder(Config(), None)
     told = payload(welcome.new(Session("ann", JSON), "other node", {"a": ("e", 7)}))
     assert (told["reason"], told["rooms"]) == ("other node", {"a": {"epoch": "e", "seq": 7}})
     told = payload(welcome.new(Session("ann", JSON), "expired"))
@@ -51,9 +51,11 @@ def test_why_it_is_new_and_where_the_other_was() -> None:
 
 
 def test_how_long_the_identity_is_good() -> None:
-    told = payload(Welcome(Config(), Identity(subject="ann", expires=time.time() + 100)).new(Session("ann", JSON)))
+    told = payload(
+        WelcomeBuilder(Config(), Identity(subject="ann", expires=time.time() + 100)).new(Session("ann", JSON))
+    )
     assert 90_000 < told["expires_in_ms"] <= 100_000
-    told = payload(Welcome(Config(), {"sub": "ann", "exp": time.time() - 5}).new(Session("ann", JSON)))
+    told = payload(WelcomeBuilder(Config(), {"sub": "ann", "exp": time.time() - 5}).new(Session("ann", JSON)))
     assert told["expires_in_ms"] == 0
 
 
@@ -61,13 +63,13 @@ def test_how_long_the_identity_is_good() -> None:
     ("replay_bytes", "frames", "size"), [(0, 4096, 512 << 10), (1 << 20, 2048, 256 << 10), (100, 1, 25)]
 )
 def test_what_is_not_acknowledged_leaves_room_in_what_is_kept(replay_bytes: int, frames: int, size: int) -> None:
-    told = payload(Welcome(Config(replay_bytes=replay_bytes), None).new(Session("ann", JSON)))
+    told = payload(WelcomeBuilder(Config(replay_bytes=replay_bytes), None).new(Session("ann", JSON)))
     assert (told["ack_frames"], told["ack_bytes"]) == (frames, size)
 
 
 @pytest.mark.parametrize("codec", [JSON, MSGPACK])
 def test_all_of_one_request_have_ids_of_their_own(codec: Codec) -> None:
-    welcome, session = Welcome(Config(), None), Session("ann", codec)
+    welcome, session = WelcomeBuilder(Config(), None), Session("ann", codec)
     decode = json.loads if codec is JSON else msgspec.msgpack.decode
     messages = [
         decode(data) for data in (welcome.new(session), welcome.new(session, "closed"), welcome.resumed(session))

@@ -111,7 +111,7 @@ async def test_an_answer_holds_for_its_connection_and_a_while(
     now += module.AGE
     assert await granted(rights, connection, OPEN, "join") == {"join"}
     assert len(application.asked) == 4
-    # Withdrawn, see `Warden.recheck`.
+    # Withdrawn, see `Revocation.recheck`.
     connection._answers = None
     assert await granted(rights, connection, OPEN, "join") == {"join"}
     assert len(application.asked) == 5

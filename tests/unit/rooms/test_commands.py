@@ -155,7 +155,7 @@ async def test_values_of_keys(host: Hosted) -> None:
     joined, *values = await client.says({"type": "join", "id": "c2", "room": "prices"})
     assert joined["payload"]["delivery"] == "latest"
     assert [(each["key"], each["payload"]) for each in values] == [("usd", 2), ("eur", 3)]
-    assert host.fabric.forget("prices", "usd")
+    assert host.node.forget("prices", "usd")
     (forgotten,) = await client.hears()
     assert (forgotten["type"], forgotten["key"], forgotten["seq"]) == ("forgotten", "usd", 4)
 

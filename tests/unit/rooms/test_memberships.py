@@ -50,7 +50,7 @@ async def test_the_application_joins_clients_and_takes_them_out(host: Hosted) ->
     host.on_leave(lambda conn, room: joined.append(f"leave {room}"))
     client = await host.connect("/ann")
     assert [(each["type"], each["room"]) for each in await client.hears()] == [("joined", "closed")]
-    (connection,) = host.hub.connections.values()
+    (connection,) = host.registry.connections.values()
     connection.leave("closed")
     (left,) = await client.hears()
     assert (left["type"], left.get("re"), left.get("payload")) == ("left", None, None)

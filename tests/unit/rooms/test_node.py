@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import pytest
 from helpers.wait import within
 
 from fanwire.errors import Closed
-from fanwire.rooms.node import Fabric
+from fanwire.rooms.node import Node
 from fanwire.rooms.rules import RoomPolicy
 
 MESSAGE = ("a", b"1", False, "key", (1, 2), "latest")
@@ -28,13 +29,13 @@ class Engine:
         return self.seq
 
 
-def fabric(seq: int | Exception = 7) -> tuple[Fabric, Engine]:
+def node(seq: int | Exception = 7) -> tuple[Node, Engine]:
     engine: Any = Engine(seq)
-    return Fabric(engine), engine
+    return Node(engine), engine
 
 
 def test_the_engine_publishes() -> None:
-    alone, engine = fabric()
+    alone, engine = node()
     assert alone.engine is engine
     assert alone.publish(*MESSAGE) == alone.publish_acked(*MESSAGE) == 7
     # An id is for logs, which a node alone has none of.
@@ -43,21 +44,21 @@ def test_the_engine_publishes() -> None:
 
 
 def test_what_may_be_left_out() -> None:
-    alone, engine = fabric()
+    alone, engine = node()
     assert alone.publish("a", "text", True) == alone.publish_acked("a", "text", True) == 7
     assert engine.calls == [("a", "text", True, None, (), None)] * 2
 
 
 @pytest.mark.parametrize("method", ["publish", "publish_acked"])
 def test_its_errors_are_those_of_the_engine(method: str) -> None:
-    alone, _ = fabric(Closed("no more"))
+    alone, _ = node(Closed("no more"))
     with pytest.raises(Closed, match="no more"):
         getattr(alone, method)(*MESSAGE)
 
 
 async def test_nobody_is_waited_for() -> None:
-    alone, engine = fabric()
-    await within(alone.start())
+    alone, engine = node()
+    await within(alone.start(mock.Mock()))
     assert alone.is_ready
     policy = RoomPolicy("*", history=10)
     assert alone.prepare(policy, "a") is alone.prepare(policy, "a", ("e", 1)) is None
@@ -68,12 +69,12 @@ async def test_nobody_is_waited_for() -> None:
 
 
 def test_nobody_is_elsewhere() -> None:
-    alone, engine = fabric()
+    alone, engine = node()
     alone.member_came("a", "1", None)
     alone.user_came("ann")
     alone.send_to_user("ann", b"1", False, None)
-    alone.order("revoke", "ann", "why")
-    assert (alone.members_afar("a"), alone.tag, alone.gauges) == ({}, "", {})
+    alone.revoke("revoke", "ann", "why")
+    assert (alone.remote_members("a"), alone.tag, alone.gauges) == ({}, "", {})
     alone.user_left("ann")
     alone.member_went("a", "1")
     assert engine.calls == []

@@ -105,7 +105,7 @@ def test_a_subject_is_no_pattern(subject: str) -> None:
 
 @pytest.mark.parametrize(
     ("rule", "pattern"),
-    [("subject", "inbox"), ("subject", "a*b*"), ("everyone", "*"), ("scope:", "*"), ("scope", "*"), ("", "*")],
+    [("subject", "handler_queue"), ("subject", "a*b*"), ("everyone", "*"), ("scope:", "*"), ("scope", "*"), ("", "*")],
 )
 def test_what_says_nothing_is_an_error(rule: str, pattern: str) -> None:
     with pytest.raises(ValueError, match="rule"):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fanwire.config import Config
-from fanwire.handlers.calls import ApplicationError, Calls
-from fanwire.handlers.time_slices import Turns
+from fanwire.handlers.calls import ApplicationCalls, ApplicationError
+from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Refusal
 from fanwire.rooms.rules import RoomPolicy, Snapshot
@@ -27,10 +27,10 @@ class Positions:
 
 
 def made(snapshot: Callable[[str], Any]) -> tuple[Snapshots, RoomPolicy]:
-    turns = Turns(asyncio.get_running_loop())
+    slices = TimeSlices(asyncio.get_running_loop())
     policy = RoomPolicy("*", history=1, snapshot=snapshot)
     limits = Limits(Config(snapshot_timeout=TIMEOUT), lambda limit: None)
-    return Snapshots(Positions(), turns, Calls(), asyncio.ensure_future, limits), policy  # type: ignore[arg-type]  # see above
+    return Snapshots(Positions(), slices, ApplicationCalls(), asyncio.ensure_future, limits), policy  # type: ignore[arg-type]  # see above
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -154,7 +154,7 @@ async def test_messages_that_the_engine_has_refused_are_counted_in_their_place(h
     await client.says({"type": "note"})
     client.link.floods(40, 4000)
     assert [each["payload"] for each in await client.hears()] == [{"count": 41}]
-    (connection,) = host.hub.connections.values()
+    (connection,) = host.registry.connections.values()
     assert (connection.received_messages, connection.received_bytes) == (41, 4016)
 
 

@@ -71,7 +71,7 @@ async def test_a_slow_client_is_closed_and_its_session_is_over() -> None:
     for _ in range(3):
         host.publish("r", "x" * 5_000)
     await host.settle()
-    (connection,) = host.hub.connections.values()
+    (connection,) = host.registry.connections.values()
     assert (connection.close_code, host.passed) == (4008, ["connection_bytes"])
     client.link.reads()
     await host.settle()
@@ -89,7 +89,7 @@ async def test_a_session_whose_client_is_away_for_too_much_is_over() -> None:
     for _ in range(3):
         host.publish("r", "x" * 5_000)
     await host.settle()
-    assert not host.hub.connections
+    assert not host.registry.connections
     assert (await host.resume(client)).welcome["reason"] == "overflow"
     await host.end()
 
@@ -101,7 +101,7 @@ async def test_a_peer_that_is_not_let_in() -> None:
     host = Hosted(authenticate)
     client = await host.connect()
     assert client.link.refusal == (403, [], "no")
-    assert not host.hub.connections
+    assert not host.registry.connections
     await host.end()
 
 
@@ -109,4 +109,4 @@ async def test_a_peer_that_goes_before_it_was_let_in(host: Hosted) -> None:
     link = host.engine.ask(subprotocol="fanwire.v1.json")
     link.leaves()
     await host.settle()
-    assert not host.hub.connections
+    assert not host.registry.connections

@@ -11,19 +11,19 @@ import pytest
 
 from fanwire.protocol.envelopes import JSON, MSGPACK, Codec, Refusal
 from fanwire.protocol.session import Session
-from fanwire.runtime.reports import ROOMS_MAX, Reports
+from fanwire.runtime.reports import ROOMS_MAX, ReceivedReports
 
 CODECS = pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=lambda codec: codec.name)
 MOST = (1 << 63) - 1
 
 
-class Desk:
+class Dispatcher:
     """Reports of one client, and what became of them."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
         self.engine = Mock()
-        self.reports = Reports(self.engine)
+        self.reports = ReceivedReports(self.engine)
 
     def take(self, payload: Any, **fields: Any) -> Any:
         message = {"type": "received", "payload": payload, **fields}
@@ -35,14 +35,16 @@ class Desk:
 
 @CODECS
 def test_without_taken_it_is_a_count(codec: Codec) -> None:
-    assert Desk(codec).take({"count": 3, "more": [1]}) == call.report(7, 3, None)
+    assert Dispatcher(codec).take({"count": 3, "more": [1]}) == call.report(7, 3, None)
 
 
 @CODECS
 def test_what_was_taken_goes_room_by_room(codec: Codec) -> None:
     taken = {"a.1": {"count": 5, "ts": 40}, "b": {"count": MOST}}
-    assert Desk(codec).take({"count": 9, "taken": taken}) == call.report(7, 9, [("a.1", 5, 40), ("b", MOST, None)])
-    assert Desk(codec).take({"count": 3, "taken": {}}) == call.report(7, 3, [])
+    assert Dispatcher(codec).take({"count": 9, "taken": taken}) == call.report(
+        7, 9, [("a.1", 5, 40), ("b", MOST, None)]
+    )
+    assert Dispatcher(codec).take({"count": 3, "taken": {}}) == call.report(7, 3, [])
 
 
 @CODECS
@@ -70,17 +72,17 @@ def test_what_was_taken_goes_room_by_room(codec: Codec) -> None:
     ],
 )
 def test_anything_else_is_refused_with_its_path(codec: Codec, payload: Any, path: str) -> None:
-    desk = Desk(codec)
+    dispatcher = Dispatcher(codec)
     with pytest.raises(Refusal) as caught:
-        desk.take(payload)
+        dispatcher.take(payload)
     assert (caught.value.code, caught.value.path) == ("invalid_payload", path)
-    assert desk.engine.mock_calls == []
+    assert dispatcher.engine.mock_calls == []
 
 
 @CODECS
 def test_no_payload_and_one_of_bytes_are_refused(codec: Codec) -> None:
-    desk = Desk(codec)
+    dispatcher = Dispatcher(codec)
     with pytest.raises(Refusal, match="object"):
-        desk.take(None)
+        dispatcher.take(None)
     with pytest.raises(Refusal, match="bytes"):
-        desk.take({"count": 1}, encoding="base64")
+        dispatcher.take({"count": 1}, encoding="base64")

@@ -24,7 +24,7 @@ async def test_a_right_that_has_ended_ends_the_membership() -> None:
     for room in ("r", "s"):
         await client.joins(room)
     allowed.remove("r")
-    host.hub.reauthorize("ann")
+    host.registry.revocation.reauthorize("ann")
     (left,) = await client.hears()
     assert (left["type"], left["room"], left["payload"]) == ("left", "r", {"reason": "forbidden"})
     assert (host.engine.members("r"), host.engine.members("s")) == (0, 1)
@@ -36,7 +36,7 @@ async def test_a_membership_that_the_application_gave_does_not_end_with_a_right(
     host.on_connect(lambda conn: conn.join("closed"))
     client = await host.connect("/ann")
     await client.hears()
-    host.hub.reauthorize(None)
+    host.registry.revocation.reauthorize(None)
     assert await client.hears() == []
     assert host.engine.members("closed") == 1
 
@@ -45,7 +45,7 @@ async def test_a_user_that_is_sent_away(host: Hosted) -> None:
     first, second, other = await host.connect("/ann"), await host.connect("/ann"), await host.connect("/bob")
     away = await host.connect("/ann")
     await away.leaves()
-    host.hub.disconnect_user("ann", "bye")
+    host.registry.revocation.disconnect_user("ann", "bye")
     await host.settle()
     assert first.farewell == second.farewell == (4502, "bye")
     assert other.farewell is None
@@ -56,8 +56,8 @@ async def test_a_user_that_is_sent_away(host: Hosted) -> None:
 
 async def test_one_session_that_is_revoked(host: Hosted) -> None:
     first, second = await host.connect("/ann"), await host.connect("/ann")
-    host.hub.revoke(first.session, "stolen")
-    host.hub.revoke("unknown", "stolen")
+    host.registry.revocation.revoke(first.session, "stolen")
+    host.registry.revocation.revoke("unknown", "stolen")
     await host.settle()
     assert (first.farewell, second.farewell) == ((4502, "stolen"), None)
-    assert [connection.id for connection in host.hub.users.of("ann")] == [second.conn]
+    assert [connection.id for connection in host.registry.users.of("ann")] == [second.conn]

@@ -11,7 +11,7 @@ import pytest
 from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.sessions import expiry as module
-from fanwire.sessions.expiry import Lifetimes, Owner
+from fanwire.sessions.expiry import ExpiryOwner, Lifetimes
 from fanwire.state import ConnectionState
 
 
@@ -22,7 +22,7 @@ class Stub:
         self.identity = None if expires is None else {"exp": expires}
 
 
-class Told(Owner):
+class Told(ExpiryOwner):
     def __init__(self) -> None:
         self.events: list[str] = []
 

@@ -50,7 +50,7 @@ async def test_a_token_that_is_not_the_clients_changes_nothing(token: str) -> No
     client = await host.connect()
     answer = await shown(client, token)
     assert (answer["payload"]["code"], answer["payload"]["retry"]) == ("unauthorized", False)
-    (connection,) = host.hub.connections.values()
+    (connection,) = host.registry.connections.values()
     assert connection.identity.subject == "ann"
     assert client.farewell is None
     await host.end()

@@ -27,7 +27,7 @@ async def test_a_session_goes_on_with_what_its_client_has_missed(host: Hosted) -
     await client.joins("r")
     assert payloads(await client.says({"type": "echo", "id": "c1", "payload": 1})) == [1]
     await client.leaves()
-    (connection,) = host.hub.connections.values()
+    (connection,) = host.registry.connections.values()
     assert connection.is_reconnecting
     host.publish("r", "a")
     back = await host.resume(client)
@@ -35,9 +35,9 @@ async def test_a_session_goes_on_with_what_its_client_has_missed(host: Hosted) -
     assert payloads(await back.hears()) == ["a"]
     host.publish("r", "b")
     assert payloads(await back.hears()) == ["b"]
-    assert host.hub.connections == {connection.id: connection}
+    assert host.registry.connections == {connection.id: connection}
     assert connection.state is fanwire.ConnectionState.OPEN
-    assert host.hub.sessions.parked == 0
+    assert host.registry.sessions.parked == 0
 
 
 async def test_what_was_sent_and_not_received_comes_again(host: Hosted) -> None:
@@ -96,7 +96,7 @@ async def test_a_session_that_cannot_go_on_is_followed_by_another(
     if reason == "overflow":
         # The former one is over, and its memberships with it. One of another codec still waits.
         assert host.engine.members("r") == 0
-        assert len(host.hub.connections) == 1
+        assert len(host.registry.connections) == 1
 
 
 async def test_without_grace_no_session_waits() -> None:
@@ -117,7 +117,7 @@ async def test_another_connection_takes_the_session_over(host: Hosted) -> None:
     assert client.farewell == (4503, "another connection uses this session")
     host.publish("r", "a")
     assert payloads(await back.hears()) == ["a"]
-    (connection,) = host.hub.connections.values()
+    (connection,) = host.registry.connections.values()
     assert connection._link == back.link.id
     third = await host.resume(back)
     assert (third.welcome["resumed"], back.farewell) == (True, client.farewell)

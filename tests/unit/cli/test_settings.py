@@ -1,40 +1,21 @@
-"""The command line without a network: what is typed or written in a file becomes settings, or one clear line."""
+"""The settings of a server: what is typed or written in a file becomes settings, or one clear line."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from helpers.commands import FILE, run
 
-import fanwire.cli.serve as serving
 from fanwire.cli.serve import build_server
 from fanwire.cli.settings import (
     NATSTable,
-    Room,
+    RoomTable,
     ServerTable,
     Settings,
     parse_room,
     parse_settings,
 )
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "fanwire.toml"
-    path.write_text(FILE)
-    return path
-
-
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """What the command would have served with."""
-    monkeypatch.delenv("FANWIRE_API_KEY", raising=False)
-    seen: list[Settings] = []
-    monkeypatch.setattr(serving, "run", lambda settings, workers: seen.append(settings))
-    return seen
 
 
 def test_serve_without_options_takes_the_defaults(settings: list[Settings]) -> None:
@@ -51,7 +32,7 @@ def test_a_file_is_read(settings: list[Settings], file: Path) -> None:
     assert (read.server.origins, read.server.api_keys) == (["https://one.example"], ["from-file"])
     assert (read.limits.shards, read.limits.drain_timeout) == (3, 2.0)
     assert read.rooms == [
-        Room(
+        RoomTable(
             pattern="quotes.*",
             delivery="latest",
             max_keys=7,
@@ -207,15 +188,6 @@ def test_an_unreadable_certificate_is_named(tmp_path: Path) -> None:
     assert result.stderr.startswith(f"Error: {cert} and {key} are not a certificate and its own key")
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["publish"], ["subscribe"], ["demo"]])
-def test_help_is_there(command: list[str]) -> None:
-    assert run(*command, "--help").exit_code == 0
-
-
-def test_help_says_that_the_limit_of_open_files_is_raised() -> None:
-    assert "open files" in run("serve", "--help").output
-
-
 def test_parse_room_takes_the_last_equals_sign() -> None:
     assert parse_room("a=b=latest").pattern == "a=b"
 
@@ -225,12 +197,3 @@ def test_a_server_gets_what_the_settings_say() -> None:
     assert (server.host, server.port, server.config.shards) == ("0.0.0.0", 9000, 3)
     with pytest.raises(ValueError, match="handler"):
         server.on_connect(print)  # it subscribes there
-
-
-def test_the_demo_without_psutil_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("fanwire.demo")]:
-        monkeypatch.delitem(sys.modules, name)
-    missing: Any = None
-    monkeypatch.setitem(sys.modules, "psutil", missing)
-    result = run("demo", "--port", "0")
-    assert (result.exit_code, result.stderr) == (1, "Error: the demo needs psutil: pip install 'fanwire[demo]'\n")

@@ -1,11 +1,11 @@
-"""Parcels, whole ones and others."""
+"""Node messages, whole ones and others."""
 
 from __future__ import annotations
 
 import orjson
 from hypothesis import strategies as st
 
-from fanwire.cluster.node_message import DELIVERIES, Parcel
+from fanwire.cluster.node_message import DELIVERIES, NodeMessage
 
 HEAD = 30
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -13,15 +13,15 @@ NUMBERS = st.integers(0, 2**64 - 1)
 
 
 @st.composite
-def parcels(draw: st.DrawFn) -> Parcel:
+def node_messages(draw: st.DrawFn) -> NodeMessage:
     payload, json = draw(
         st.one_of(st.tuples(st.binary() | TEXT, st.just(False)), st.tuples(TEXT.map(orjson.dumps), st.just(True)))
     )
     key, delivery = draw(st.none() | TEXT), draw(st.sampled_from(DELIVERIES))
-    parcel = Parcel(payload, json, key, delivery, draw(NUMBERS), draw(NUMBERS), draw(NUMBERS))
+    node_message = NodeMessage(payload, json, key, delivery, draw(NUMBERS), draw(NUMBERS), draw(NUMBERS))
     if key is not None and draw(st.booleans()):
-        return parcel._replace(payload=b"", json=False, delivery="latest", forgotten_us=draw(NUMBERS))
-    return parcel
+        return node_message._replace(payload=b"", json=False, delivery="latest", forgotten_us=draw(NUMBERS))
+    return node_message
 
 
 def full(**changes: bytes) -> bytes:

@@ -27,7 +27,7 @@ async def test_a_client_that_closes_ends_its_session(host: Hosted) -> None:
     await client.closes(1000, "done")
     assert (client.farewell, client.link.is_over) == ((1000, "done"), True)
     assert host.engine.members("r") == 0
-    assert not host.hub.connections
+    assert not host.registry.connections
     assert (await host.resume(client)).welcome["reason"] == "closed"
 
 
@@ -53,7 +53,7 @@ async def test_a_client_that_breaks_a_rule_is_closed_after_the_answers_to_what_c
     client.link.breaks(1002, "a frame is not masked")
     assert payloads(await client.hears()) == [1]
     assert client.farewell == (1002, "a frame is not masked")
-    assert not host.hub.connections
+    assert not host.registry.connections
 
 
 async def test_a_connection_that_does_not_answer_a_close_ends_all_the_same(host: Hosted) -> None:

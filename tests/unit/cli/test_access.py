@@ -11,7 +11,6 @@ import jwt
 import pytest
 from helpers.commands import run
 
-import fanwire.cli.serve as serving
 from fanwire.cli.access import access, room_of
 from fanwire.cli.settings import (
     JWTTable,
@@ -23,16 +22,6 @@ from fanwire.config import Config
 from fanwire.errors import Refused
 from fanwire.identity.identity import ANONYMOUS
 from fanwire.identity.request import Request
-
-
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
-    """What the command would have served with."""
-    monkeypatch.delenv("FANWIRE_API_KEY", raising=False)
-    seen: list[Settings] = []
-    monkeypatch.setattr(serving, "run", lambda settings, workers: seen.append(settings))
-    return seen
-
 
 SESSION = [(b"Sec-WebSocket-Protocol", b"other, fanwire.v1.json")]
 

@@ -94,7 +94,7 @@ async def test_a_file_that_makes_no_sense_any_more(how: str, tmp_path: Path, cap
         assert await file.ask(private("P-256"))
     lines = [record for record in caplog.records if record.name == "fanwire.auth"]
     assert [line.levelno for line in lines] == [logging.ERROR]
-    assert "going on with the keys it had" in lines[0].getMessage()
+    assert "the old keys stay in use" in lines[0].getMessage()
     if how == "a folder":
         file.path.rmdir()
     file.replace(pem("P-256", 1))

@@ -1,0 +1,34 @@
+"""The handlers that an application has declared, as the host calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from fanwire.connection import Connection
+
+__all__ = ["Handler", "Handlers", "Method"]
+
+Handler = Callable[..., Awaitable[None] | None]
+
+
+class Method(msgspec.Struct, frozen=True):
+    """A message type that the application has declared with `Server.on`."""
+
+    handler: Callable[[Connection, Any], Any]
+    schema: Any = None
+
+
+@dataclass
+class Handlers:
+    """All handlers of an application. A server reads them when it starts."""
+
+    on_connect: Handler | None = None
+    on_message: Handler | None = None
+    on_disconnect: Handler | None = None
+    on_join: Handler | None = None
+    on_leave: Handler | None = None
+    methods: dict[str, Method] = field(default_factory=dict)
