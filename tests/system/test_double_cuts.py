@@ -123,7 +123,7 @@ async def test_one_that_is_refused_and_lost_leaves_nothing(when: str, over: str,
         if when == "after":
             release(server)
         place.lose(peer)
-        await until(lambda: not place.host.turns and peer.writer.is_closing(), "the loss was looked at")
+        await until(lambda: not place.host.slices and peer.writer.is_closing(), "the loss was looked at")
         release(server)
         # The session is over, as it was before; what took its place waits or is gone, and nothing else is left.
         await server.ended()

@@ -179,7 +179,7 @@ async def test_a_client_that_is_back_while_its_expiry_waits_for_its_turn_keeps_i
         assert conn._session is not None
         host.registry._give_up(conn, "expired")
         host.registry.sessions.resume(conn._session)
-        host.turns.finish()
+        host.slices.finish()
         assert server.closed == []
         assert host.registry.sessions.park(conn, conn._session)
         host.registry._give_up(conn, "expired")

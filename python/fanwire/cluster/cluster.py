@@ -127,7 +127,7 @@ class Cluster(Node):
     # Start, stop and state.
 
     async def start(self, listener: NodeListener) -> None:
-        """Connects to the backplane, makes the logs, and begins to send heartbeats. The listener hears of other nodes."""
+        """Connects to the backplane, makes the logs, and begins heartbeats. The listener hears of other nodes."""
         self._listener = listener
         await self._backplane.open(self._events)
         for policy in self._policies:

@@ -160,4 +160,4 @@ class Node:
         """The client of another node's session has come here. On the loop's thread."""
 
     def revoke(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
-        """Has all other nodes do something, see `NodeListener.apply`. A node that is cut off does it when it is back."""
+        """Revokes on all other nodes, by `NodeListener.apply`. A node that is cut off does it when it is back."""

@@ -98,7 +98,7 @@ def make_host(
     engine, config = node.engine, limits.config
     tasks = HostTasks(health)
     slices = TimeSlices(asyncio.get_running_loop(), health=health)
-    health.check("the queue of turns", lambda: slices.is_well)
+    health.check("the queue of time slices", lambda: slices.is_well)
     messages = SessionMessages(engine)
     registry = ConnectionRegistry(
         node, limits, handlers, policies, store, rights, rejections, messages, slices, tasks, calls, health

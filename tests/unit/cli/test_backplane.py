@@ -54,11 +54,11 @@ def test_another_server_keeps_its_own(alone: None) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "error"),
     [
-        (["--workers", "2"], 2, "several workers meet over NATS: add --nats embedded, or the address of a server"),
+        (["--workers", "2"], 2, "several workers need NATS: add --nats embedded, or the address of a server"),
         (
             ["--nats", "embedded", "--nats", "nats://h"],
             2,
-            "'embedded' is one server of our own: name no others besides",
+            "'embedded' starts a NATS server: name no other servers besides",
         ),
         (["--nats", "nats://h", "--nats-ca", "missing"], 1, "missing is no file of certificates: "),
         (["--nats", "nats://h", "--nats-ca", __file__], 1, f"{__file__} is no file of certificates: "),
