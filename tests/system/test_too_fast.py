@@ -45,7 +45,7 @@ async def errors(talk: Talk, count: int) -> list[dict[str, Any]]:
 
 
 def session_of(server: Book, talk: Talk) -> Any:
-    return next(conn.session for conn in server.connections if conn.session and conn.session.id == talk.session)
+    return next(conn._session for conn in server.connections if conn.session == talk.session)
 
 
 @CODECS
