@@ -45,6 +45,7 @@ def plain() -> Iterator[Plain]:
 @fuzz(100)
 @example(PIPELINED, [], 0)
 @example(PIPELINED, None, 0)
+@example(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: gzip\r\n\r\n", [], 0)
 @given(inputs | requests, cuts, SEEDS)
 def test_any_bytes_in_any_cuts(plain: Plain, data: bytes, places: list[float] | None, seed: int) -> None:
     for mutant in mutants(data, seed, MORE):

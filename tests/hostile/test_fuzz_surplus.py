@@ -73,7 +73,7 @@ class Flood:
         await self.server.start()
         self.talk = await Talk.open(self.server, codec=self.codec.name)
         await self.talk.ask("leave", room="nowhere")
-        self.session = self.server.opened[0].session
+        self.session = self.server.opened[0]._session
 
     async def close(self) -> None:
         self.talk.cut()
@@ -119,8 +119,10 @@ def test_engine_and_interpreter_refuse_and_count_alike(codec: Codec) -> None:
     asyncio.set_event_loop(loop)
     try:
         run(flood.open())
-        agree()
-        run(flood.close())
+        try:
+            agree()
+        finally:
+            run(flood.close())
     finally:
         asyncio.set_event_loop(None)
         loop.close()

@@ -160,8 +160,13 @@ class RequestParser:
         self._is_replaying = True
         headers = self._protocol.headers
         framing = [(name, value) for name, value in headers if name in (b"content-length", b"transfer-encoding")]
-        self._parser.feed_data(head_of(b"POST", b"/", framing))
-        self._is_replaying = False
+        try:
+            self._parser.feed_data(head_of(b"POST", b"/", framing))
+        except httptools.HttpParserError as error:
+            # The parser does not check the framing of a request for an upgrade.
+            raise bad_request() from error
+        finally:
+            self._is_replaying = False
 
     def _count(self, size: int, headers: int) -> None:
         try:
