@@ -20,7 +20,7 @@ from fanwire.client.message_queue import MessageQueue
 from fanwire.client.stream import Stream
 from fanwire.errors import FanwireError, RoomEnded
 
-__all__ = ["MAX_UNCLAIMED", "Feed", "Owner"]
+__all__ = ["MAX_UNCLAIMED", "Feed", "FeedOwner"]
 
 logger = logging.getLogger("fanwire.client")
 
@@ -32,7 +32,7 @@ MAX_UNCLAIMED = 128
 of a connection, and 16 MiB at most of 128 rooms with messages of 1 KiB."""
 
 
-class Owner(Protocol):
+class FeedOwner(Protocol):
     """The client that the room belongs to."""
 
     def report(self, room: str) -> None:
@@ -91,7 +91,7 @@ class Feed:
         "snapshot",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, name: str, limit: int) -> None:
+    def __init__(self, owner: FeedOwner, name: str, limit: int) -> None:
         self.owner = owner
         self.name = name
         self._limit = limit

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from fanwire.errors import Refused
 from fanwire.http.body import HttpError
 from fanwire.http.body_timeout import BodyTimeout
-from fanwire.http.connection_limits import Place
+from fanwire.http.connection_limits import HttpPlace
 from fanwire.http.head import bad_request, checked_target, head_of, wants_websocket
 from fanwire.http.prefix import below, unprefixed
 from fanwire.http.request_parser import RequestParser
@@ -62,7 +62,7 @@ class HttpConnection(HttpToolsProtocol):
         self._gone: Callable[[], object] | None = gone
         self._back = back
         self._shared = shared
-        self._place: Place | None = None
+        self._place: HttpPlace | None = None
         self._websocket: HttpWebSocket | None = None
         self._loop_transport: asyncio.Transport
         self._transport: HttpTransport

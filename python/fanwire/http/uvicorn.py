@@ -17,7 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from fanwire.config import Config
 
-__all__ = ["MUTED", "Flow", "State", "UnknownLength", "disconnect", "settings", "tell_end"]
+__all__ = ["MUTED", "Flow", "UnknownLength", "UvicornState", "disconnect", "settings", "tell_end"]
 
 
 def settings(
@@ -54,7 +54,7 @@ def settings(
     return found
 
 
-class State:
+class UvicornState:
     """The state that uvicorn's protocols share, in place of its `ServerState`. The date header needs no timer.
 
     Attributes:

@@ -238,7 +238,7 @@ def test_reasons_are_in_the_table() -> None:
         (room_desk.Join, lambda: payload("join", "client")),
         (room_desk.Listing, lambda: payload("presence", "client")),
         (room_desk.Since, lambda: fields("position")),
-        (renewal.Token, lambda: payload("token", "client")),
+        (renewal.RenewalToken, lambda: payload("token", "client")),
         (reports.Received, lambda: payload("received", "client")),
         (reports.Taken, lambda: fields("taken")),
         (codec.JoinedInfo, lambda: payload("joined", "server")),
@@ -275,7 +275,7 @@ def test_envelopes_have_the_fields_of_the_table() -> None:
 
 def test_the_codecs_and_classes_of_the_code_are_those_of_the_table() -> None:
     assert [*wire.SUBPROTOCOLS, wire.RAW] == [row["name"] for row in DATA["subprotocol"]]
-    assert {codec.Codec(name).subprotocol for name in ("json", "msgpack")} == set(wire.SUBPROTOCOLS)
+    assert {codec.ClientCodec(name).subprotocol for name in ("json", "msgpack")} == set(wire.SUBPROTOCOLS)
     assert {membership.RELIABLE, membership.LATEST} <= set(table.DELIVERIES)
     keyed = {row["name"] for row in DATA["delivery"] if row["keyed"]}
     assert keyed == {membership.LATEST}
