@@ -85,7 +85,7 @@ pub struct Question {
 /// A connection to NATS. Thread-safe; no method blocks except [`Self::close`].
 #[derive(Debug)]
 pub struct NatsConnection {
-    shared: Arc<Shared>,
+    shared: Arc<NatsShared>,
     waiting: Mutex<Vec<NatsCommand>>,
     commands: UnboundedSender<Vec<NatsCommand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -96,7 +96,7 @@ impl NatsConnection {
     /// Starts to connect. [`NatsEvent::Up`] or [`NatsEvent::Ended`] reports the result.
     pub fn open(settings: NatsSettings) -> io::Result<Self> {
         let (commands, orders) = unbounded_channel();
-        let shared = Arc::new(Shared::new(settings)?);
+        let shared = Arc::new(NatsShared::new(settings)?);
         let (theirs, sender) = (Arc::clone(&shared), commands.downgrade());
         let thread =
             thread::Builder::new().name("fanwire-nats".into()).spawn(|| worker::run(theirs, orders, sender))?;
@@ -230,7 +230,7 @@ enum NatsCommand {
 }
 
 /// The state that the thread and its callers share.
-struct Shared {
+struct NatsShared {
     settings: NatsSettings,
     is_up: AtomicBool,
     /// Bytes that were accepted by `send` and not yet given to the client.
@@ -251,7 +251,7 @@ struct Wake {
     messages: usize,
 }
 
-impl Shared {
+impl NatsShared {
     fn new(settings: NatsSettings) -> io::Result<Self> {
         Ok(Self {
             settings,
@@ -295,10 +295,10 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for NatsShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Leaves out the credentials.
-        f.debug_struct("Shared").field("servers", &self.settings.servers).field("is_up", &self.is_up).finish()
+        f.debug_struct("NatsShared").field("servers", &self.settings.servers).field("is_up", &self.is_up).finish()
     }
 }
 
