@@ -14,11 +14,12 @@ from msgspec import UNSET
 
 from fanwire.client.actions import Joined
 from fanwire.client.callbacks import tell
-from fanwire.client.membership import STALE
+from fanwire.client.membership import RELIABLE, STALE
 from fanwire.client.message import Gap, Member, Message, Skipped
 from fanwire.client.message_queue import MessageQueue
 from fanwire.client.stream import Stream
 from fanwire.errors import FanwireError, RoomEnded
+from fanwire.protocol.table import KEYED
 
 __all__ = ["MAX_UNCLAIMED", "Feed", "FeedOwner"]
 
@@ -151,7 +152,7 @@ class Feed:
         self._received_epoch = action.epoch
         self._upto = action.upto
         self.delivery = action.delivery
-        self.queue.is_latest = action.delivery == "latest"
+        self.queue.is_latest = action.delivery in KEYED
         self.queue.drops = _drops(action.delivery) if self._is_claimed else "oldest"
         self.members = action.members
         self.count = action.count
@@ -223,6 +224,6 @@ class Feed:
 
 
 def _drops(delivery: str) -> str:
-    if delivery == "reliable":
+    if delivery == RELIABLE:
         return ""
     return "newest" if delivery == "drop-newest" else "oldest"

@@ -14,6 +14,7 @@ from fanwire.client.callbacks import tell
 from fanwire.client.calls import Call, Calls
 from fanwire.client.feed import Feed, FeedOwner
 from fanwire.client.machine import Machine
+from fanwire.client.membership import RELIABLE
 from fanwire.client.message import Message, Position
 from fanwire.client.room import Room
 from fanwire.state import ConnectionState
@@ -120,7 +121,7 @@ class OpenRooms:
             feed = Feed(self._owner, name, self._limit)
             self._unclaimed[name] = Room(feed)
         queue = feed.joined(action)
-        self._machine.commands.watch(name, queue, has_window=action.delivery != "reliable")
+        self._machine.commands.watch(name, queue, has_window=action.delivery != RELIABLE)
         if self._callbacks and name in self._unclaimed:
             tell(self._callbacks, self._claim(name))
 

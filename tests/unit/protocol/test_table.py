@@ -276,9 +276,7 @@ def test_envelopes_have_the_fields_of_the_table() -> None:
 def test_the_codecs_and_classes_of_the_code_are_those_of_the_table() -> None:
     assert [*wire.SUBPROTOCOLS, wire.RAW] == [row["name"] for row in DATA["subprotocol"]]
     assert {codec.ClientCodec(name).subprotocol for name in ("json", "msgpack")} == set(wire.SUBPROTOCOLS)
-    assert {membership.RELIABLE, membership.LATEST} <= set(table.DELIVERIES)
-    keyed = {row["name"] for row in DATA["delivery"] if row["keyed"]}
-    assert keyed == {membership.LATEST}
+    assert {row["name"] for row in DATA["delivery"] if row["keyed"]} == table.KEYED
     assert set(table.DELIVERIES) - table.DROPPABLE == {membership.RELIABLE}
 
 
