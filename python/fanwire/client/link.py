@@ -244,7 +244,7 @@ def _seconds(text: str | None, now: float) -> float | None:
         return None
 
 
-class _Quiet(logging.LoggerAdapter):  # type: ignore[type-arg]
+class _Quiet(logging.LoggerAdapter):  # type: ignore[type-arg]  # it takes none in Python 3.10
     """A logger that drops what picows logs about each connection, which includes the request with its token. Errors
     pass."""
 

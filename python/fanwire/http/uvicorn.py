@@ -49,7 +49,7 @@ def settings(
         root_path=root_path,
     )
     # uvicorn passes the value to the loop's timers, which take fractions of a second.
-    found.timeout_keep_alive = config.http_keepalive  # type: ignore[assignment]
+    found.timeout_keep_alive = config.http_keepalive  # type: ignore[assignment]  # declared as an int
     found.load()
     return found
 
@@ -150,8 +150,8 @@ def tell_end(cycle: RequestResponseCycle, has_ended: Callable[[], bool]) -> None
         is_whole = message["type"] == "http.request" and not message.get("more_body", False)
         return message
 
-    cycle.send = send_or_raise  # type: ignore[method-assign]
-    cycle.receive = receive_to_the_end  # type: ignore[method-assign]
+    cycle.send = send_or_raise  # type: ignore[method-assign]  # there is no other place between the two
+    cycle.receive = receive_to_the_end  # type: ignore[method-assign]  # as above
 
 
 MUTED = logging.Logger("fanwire.http", logging.CRITICAL + 1)

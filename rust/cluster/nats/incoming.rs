@@ -167,10 +167,9 @@ impl NatsEvent {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn heard(id: u64, len: usize) -> NatsEvent {

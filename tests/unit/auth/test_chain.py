@@ -118,7 +118,7 @@ async def test_true_is_nobody() -> None:
 
 def test_what_is_no_authenticator() -> None:
     with pytest.raises(TypeError, match="each authenticator of a Chain must be a function, got 'secret'"):
-        Chain("secret")  # type: ignore[arg-type]
+        Chain("secret")
 
 
 async def test_chains_in_chains() -> None:

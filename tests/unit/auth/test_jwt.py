@@ -262,12 +262,12 @@ def test_arguments_of_the_wrong_type(options: dict[str, Any], reason: str) -> No
 
 def test_keys_of_the_wrong_type() -> None:
     with pytest.raises(TypeError, match=r"keys must be a fanwire\.auth\.Keys, got "):
-        JWT(SECRET, algorithms=["HS256"])  # type: ignore[arg-type]
+        JWT(SECRET, algorithms=["HS256"])
 
 
 def test_algorithms_have_no_default() -> None:
     with pytest.raises(TypeError, match="algorithms"):
-        JWT(Keys.secret(SECRET))  # type: ignore[call-arg]
+        JWT(Keys.secret(SECRET))
 
 
 @pytest.mark.parametrize(("algorithm", "size"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])

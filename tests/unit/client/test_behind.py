@@ -15,7 +15,7 @@ CAUGHT_UP = do.CaughtUp("r")
 
 def behind(**options: object) -> Driver:
     """A room that has had its messages 1 to 3, and not what came after."""
-    driver = Driver(**options).up()  # type: ignore[arg-type] - options of the machine
+    driver = Driver(**options).up()
     driver.joined()
     assert seqs(driver.message(1) + driver.message(2) + driver.message(3)) == [1, 2, 3]
     driver.machine.commands.fall_behind("r")
