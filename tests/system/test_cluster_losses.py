@@ -22,8 +22,8 @@ async def take(room: fanwire.Room, count: int) -> list[fanwire.Message]:
 
 def lose_all(server: Book) -> None:
     assert server._host is not None
-    for carrier in list(server._host.registry.links.values()):
-        carrier.abort()
+    for link in list(server._host.registry.links.values()):
+        link.abort()
 
 
 async def test_while_the_backplane_is_away(nodes: Cluster) -> None:

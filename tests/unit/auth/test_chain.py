@@ -147,8 +147,10 @@ async def test_the_ready_made_ones_together() -> None:
 
 async def test_several_issuers() -> None:
     secrets = {"one": "1" * 32, "two": "2" * 32}
-    doors = [JWT(Keys.secret(key), algorithms=["HS256"], issuer=who, clock=lambda: NOW) for who, key in secrets.items()]
-    chain = Chain(*doors)
+    authenticators = [
+        JWT(Keys.secret(key), algorithms=["HS256"], issuer=who, clock=lambda: NOW) for who, key in secrets.items()
+    ]
+    chain = Chain(*authenticators)
     for who, key in secrets.items():
         assert (await chain(showing(token(key, iss=who)))).claims["iss"] == who
     # Each vouches for its own alone.

@@ -202,9 +202,9 @@ def test_who_is_sent_away_for_good_is_told_why(code: int, text: str) -> None:
     assert text in changed.error.reason
     assert str(changed.error) == f"{code} {changed.error.reason}"
     driver = Driver().up()
-    (changed,) = driver.lose(code, "moved to another desk")
+    (changed,) = driver.lose(code, "moved to another server")
     assert isinstance(changed, do.StateChanged)
-    assert str(changed.error) == f"{code} moved to another desk"
+    assert str(changed.error) == f"{code} moved to another server"
 
 
 # Asked to come back.

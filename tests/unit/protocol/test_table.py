@@ -21,7 +21,7 @@ from fanwire.client import codec, commands, incoming, membership, rooms
 from fanwire.handshake.opening import REASONS
 from fanwire.protocol import envelopes as wire
 from fanwire.protocol import table
-from fanwire.rooms import commands as room_desk
+from fanwire.rooms import commands as room_commands
 from fanwire.runtime import reports
 from fanwire.sessions import renewal
 
@@ -235,9 +235,9 @@ def test_reasons_are_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("struct", "told"),
     [
-        (room_desk.Join, lambda: payload("join", "client")),
-        (room_desk.Listing, lambda: payload("presence", "client")),
-        (room_desk.Since, lambda: fields("position")),
+        (room_commands.Join, lambda: payload("join", "client")),
+        (room_commands.Listing, lambda: payload("presence", "client")),
+        (room_commands.Since, lambda: fields("position")),
         (renewal.RenewalToken, lambda: payload("token", "client")),
         (reports.Received, lambda: payload("received", "client")),
         (reports.Taken, lambda: fields("taken")),
