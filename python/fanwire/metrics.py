@@ -200,7 +200,7 @@ _GAUGES = {
     "backplane_up": "1 while the backplane is connected and its subscriptions are active, else 0.",
     "nodes": "Known nodes of the cluster, including this one.",
     "waiting_appends": "Messages that wait to be stored in a log.",
-    "followed_rooms": "Rooms that this node is subscribed to at the backplane.",
+    "subscribed_rooms": "Rooms that this node is subscribed to at the backplane.",
     "faults": "Parts of the server that have failed or make no progress; above 0 the server is not ready.",
     "inbound_bytes": "Bytes of unfinished messages, and of messages that wait for handlers.",
 }

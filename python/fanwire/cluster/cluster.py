@@ -170,7 +170,7 @@ class Cluster(Node):
             "backplane_up": int(self.is_ready),
             "nodes": self.nodes,
             "waiting_appends": self._logged.waiting,
-            "followed_rooms": len(self._subscriptions.rooms),
+            "subscribed_rooms": len(self._subscriptions.rooms),
         }
 
     def note(self, kind: str, why: object) -> None:
