@@ -8,7 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2] / "python" / "fanwire"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "python" / "fanwire"
+ENGINE = ROOT / "rust"
+TYPE = re.compile(r"^(?:pub(?:\([^)]*\))? )?(?:struct|enum|trait|type|union) (\w+)", re.MULTILINE)
+"""A type of a Rust file. An indented one would be in a module of tests."""
 
 
 def names_of(source: str) -> Iterator[str]:
@@ -24,6 +28,10 @@ def names_of(source: str) -> Iterator[str]:
                     yield target.id
 
 
+def twice(places: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: files for name, files in places.items() if len(files) > 1}
+
+
 def test_classes_and_named_types_are_found() -> None:
     source = "class A:\n    class B: ...\nScope = dict[str, int]\nLIMIT = 1\nname = 2\n"
     assert list(names_of(source)) == ["A", "B", "Scope"]
@@ -35,4 +43,15 @@ def test_no_two_types_have_the_same_name() -> None:
         for name in names_of(path.read_text()):
             places[name].append(str(path.relative_to(PACKAGE)))
     assert len(places) > 200
-    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+    assert twice(places) == {}
+
+
+def test_no_two_types_of_the_engine_have_the_same_name() -> None:
+    places = defaultdict(list)
+    for path in sorted(ENGINE.rglob("*.rs")):
+        if "tests" not in path.parts and path.name != "tests.rs":
+            for name in TYPE.findall(path.read_text()):
+                places[name].append(str(path.relative_to(ENGINE)))
+    assert len(places) > 150
+    # The second one is its stand-in for loom.
+    assert twice(places) == {"Wakeup": ["queues/wakeup.rs", "queues/wakeup.rs"]}
