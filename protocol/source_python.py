@@ -37,6 +37,7 @@ def source(table: Table) -> str:
         ),
         'DELIVERIES: tuple[str, ...] = get_args(Delivery)\n"""By their numbers between nodes, from 1."""\n',
         _set("DROPPABLE", [row["name"] for row in table["delivery"] if row["droppable"]], "Classes with windows."),
+        _set("KEYED", [row["name"] for row in table["delivery"] if row["keyed"]], "Classes that keep a value per key."),
         "ERROR_CODES: frozenset[str] = frozenset(get_args(ErrorCode))\n",
         _set(
             "RETRY",

@@ -26,17 +26,17 @@ pub struct AdmissionSettings {
 
 /// Counts connections. Clones share the counts.
 #[derive(Debug, Clone)]
-pub struct Admission(Arc<Shared>);
+pub struct Admission(Arc<AdmissionShared>);
 
 /// A connection counted among all, and among those of its address. Dropping it ends the count.
 #[derive(Debug)]
 pub struct Place {
-    shared: Arc<Shared>,
+    shared: Arc<AdmissionShared>,
     network: Option<Network>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct AdmissionShared {
     settings: AdmissionSettings,
     rate: Rate,
     address_rate: Rate,
@@ -66,7 +66,7 @@ impl Admission {
     }
 
     fn with_idle(settings: AdmissionSettings, max_idle: usize) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(AdmissionShared {
             settings,
             rate: Rate::new(settings.handshake_rate, settings.handshake_burst),
             address_rate: Rate::new(settings.address_handshake_rate, settings.address_handshake_burst),
@@ -152,7 +152,7 @@ impl Drop for Place {
     }
 }
 
-impl Shared {
+impl AdmissionShared {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -378,5 +378,6 @@ mod membership;
 pub mod message_builder;
 mod publish;
 // The locks of loom work only inside its models, so these tests do not run under loom.
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

@@ -28,7 +28,7 @@ use crate::slots::{ConnId, Slots};
 use crate::stats::Stats;
 
 use self::conn::Conn;
-use self::reading::Reading;
+use self::reading::ReadingSide;
 
 /// The link of one connection.
 pub trait Link: Sink {

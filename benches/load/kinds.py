@@ -66,7 +66,7 @@ def attack(kind: str, port: int, made: Path, *, rate: float, seconds: float) -> 
     command = [str(BINARIES / "fanwire-load"), "hostile", "--kinds", kind, "--tokens", str(made), "--port", str(port)]
     command += ["--rate", str(rate), "--seconds", str(seconds), "--cpu", str(CLIENT_CPU)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60 + seconds, check=True)
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    return json.loads(done.stdout)  # type: ignore[no-any-return]  # an object
 
 
 def cpu_us(pid: int) -> tuple[float, float]:

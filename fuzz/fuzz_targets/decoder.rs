@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use arbitrary::Arbitrary;
-use fanwire::wire::decoder::{Decoder, Item, Limits};
+use fanwire::wire::decoder::{Decoded, Decoder, Limits};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -54,13 +54,13 @@ fn put(bytes: &mut Vec<u8>, first: u8, mask: [u8; 4], payload: &[u8]) {
     bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
-fn told(item: Item<'_>) -> (u8, Vec<u8>) {
+fn told(item: Decoded<'_>) -> (u8, Vec<u8>) {
     match item {
-        Item::Text(text) => (1, text.into()),
-        Item::Binary(bytes) => (2, bytes.into()),
-        Item::Ping(bytes) => (9, bytes.into()),
-        Item::Pong(bytes) => (10, bytes.into()),
-        Item::Close(code, reason) => {
+        Decoded::Text(text) => (1, text.into()),
+        Decoded::Binary(bytes) => (2, bytes.into()),
+        Decoded::Ping(bytes) => (9, bytes.into()),
+        Decoded::Pong(bytes) => (10, bytes.into()),
+        Decoded::Close(code, reason) => {
             let code = code.map(u16::to_be_bytes);
             (8, [code.as_ref().map_or(&[][..], |code| code), reason.as_bytes()].concat())
         }

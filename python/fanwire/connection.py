@@ -35,7 +35,7 @@ class KeptAnswers(Protocol):
         """Keeps an answer."""
 
 
-class Rooms(Protocol):
+class ConnectionRooms(Protocol):
     """Joins, leaves and rights of connections."""
 
     def join(self, connection: Connection, room: str) -> int | None:
@@ -48,7 +48,7 @@ class Rooms(Protocol):
         """The action, if the client may do it; otherwise nothing."""
 
 
-class Messages(Protocol):
+class ConnectionMessages(Protocol):
     """Messages to sessions."""
 
     def tell(self, connection: Connection, type: str, **fields: Any) -> None:
@@ -72,8 +72,8 @@ class ConnectionServices:
         max_nesting: levels that a message may have.
     """
 
-    rooms: Rooms
-    messages: Messages
+    rooms: ConnectionRooms
+    messages: ConnectionMessages
     spawn: Callable[[Connection, Coroutine[Any, Any, Any]], asyncio.Task[Any]]
     ack_attempts: int
     max_nesting: int

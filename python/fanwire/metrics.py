@@ -104,7 +104,7 @@ class _EngineCounts(Collector):
     def __init__(self, stats: Callable[[], dict[str, Any]]) -> None:
         self._stats = stats
         self._counters: dict[str, Counter] = {}
-        self._seen: dict[str, dict[Any, int]] = {}
+        self._counted: dict[str, dict[Any, int]] = {}
 
     def add(self, name: str, counter: Counter) -> None:
         """Copies the entry of this name, a dictionary of counts, into a counter."""
@@ -113,18 +113,18 @@ class _EngineCounts(Collector):
     def settle(self) -> None:
         """Another engine starts at 0."""
         self.collect()
-        self._seen.clear()
+        self._counted.clear()
 
     def collect(self) -> Iterator[Metric]:
         """Updates the counters; returns no metrics of its own."""
         stats = self._stats()
         for name, counter in self._counters.items():
-            counts, seen = stats.get(name, {}), self._seen.get(name, {})
+            counts, counted = stats.get(name, {}), self._counted.get(name, {})
             for label, count in counts.items():
-                new = count - seen.get(label, 0)
+                new = count - counted.get(label, 0)
                 if new:
                     counter.labels(label).inc(new)
-            self._seen[name] = {**counts}
+            self._counted[name] = {**counts}
         return iter(())
 
 
@@ -200,7 +200,7 @@ _GAUGES = {
     "backplane_up": "1 while the backplane is connected and its subscriptions are active, else 0.",
     "nodes": "Known nodes of the cluster, including this one.",
     "waiting_appends": "Messages that wait to be stored in a log.",
-    "followed_rooms": "Rooms that this node is subscribed to at the backplane.",
+    "subscribed_rooms": "Rooms that this node is subscribed to at the backplane.",
     "faults": "Parts of the server that have failed or make no progress; above 0 the server is not ready.",
     "inbound_bytes": "Bytes of unfinished messages, and of messages that wait for handlers.",
 }

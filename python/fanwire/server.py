@@ -30,7 +30,7 @@ from fanwire.config import Config
 from fanwire.connection import Connection
 from fanwire.errors import Closed, EngineFailed
 from fanwire.handlers.calls import ApplicationCalls
-from fanwire.http.body import Options
+from fanwire.http.body import PublishOptions
 from fanwire.http.server import HttpSide
 from fanwire.http.site import App
 from fanwire.identity.authentication import Authenticate, Authentication
@@ -732,7 +732,9 @@ class Server(Application):
         parts = self._life.parts
         return parts is not None and parts.newcomers.is_open and parts.node.is_ready and not self._health.faults
 
-    def _publish_raw(self, room: str, body: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
+    def _publish_raw(
+        self, room: str, body: bytes | str, is_json: bool, options: PublishOptions
+    ) -> int | Awaitable[int]:
         published = self._running.host.published
         return published.publish(room, body, is_json, options.key, [], options.delivery, options.id)
 

@@ -130,10 +130,9 @@ impl Numbers {
 /// Nodes remembered for each room. Nodes that restart get new ids, so old ids pile up.
 const ORIGINS: usize = 1024;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use proptest::prelude::*;
 

@@ -85,7 +85,7 @@ pub struct Question {
 /// A connection to NATS. Thread-safe; no method blocks except [`Self::close`].
 #[derive(Debug)]
 pub struct NatsConnection {
-    shared: Arc<Shared>,
+    shared: Arc<NatsShared>,
     waiting: Mutex<Vec<NatsCommand>>,
     commands: UnboundedSender<Vec<NatsCommand>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -95,11 +95,11 @@ pub struct NatsConnection {
 impl NatsConnection {
     /// Starts to connect. [`NatsEvent::Up`] or [`NatsEvent::Ended`] reports the result.
     pub fn open(settings: NatsSettings) -> io::Result<Self> {
-        let (commands, orders) = unbounded_channel();
-        let shared = Arc::new(Shared::new(settings)?);
+        let (commands, receiver) = unbounded_channel();
+        let shared = Arc::new(NatsShared::new(settings)?);
         let (theirs, sender) = (Arc::clone(&shared), commands.downgrade());
         let thread =
-            thread::Builder::new().name("fanwire-nats".into()).spawn(|| worker::run(theirs, orders, sender))?;
+            thread::Builder::new().name("fanwire-nats".into()).spawn(|| worker::run(theirs, receiver, sender))?;
         Ok(Self {
             shared,
             waiting: Mutex::default(),
@@ -131,35 +131,35 @@ impl NatsConnection {
             return false;
         }
         self.shared.outgoing.fetch_add(size, Relaxed);
-        self.order(NatsCommand::Send { subject, payload: Bytes::copy_from_slice(payload) });
+        self.enqueue(NatsCommand::Send { subject, payload: Bytes::copy_from_slice(payload) });
         true
     }
 
     /// Subscribes to a subject. The subscription is active after the next [`Self::sync`], and is restored after a
     /// reconnect. `id` names it and must not be reused.
     pub fn subscribe(&self, id: u64, subject: String, target: Target) {
-        self.order(NatsCommand::Subscribe { id, subject, target });
+        self.enqueue(NatsCommand::Subscribe { id, subject, target });
     }
 
     /// Ends the subscription `id`.
     pub fn unsubscribe(&self, id: u64) {
-        self.order(NatsCommand::Unsubscribe { id });
+        self.enqueue(NatsCommand::Unsubscribe { id });
     }
 
     /// Asks for [`NatsEvent::Synced`], which comes when everything sent before has arrived. It never comes if the
     /// connection is lost meanwhile.
     pub fn sync(&self, ticket: u64) {
-        self.order(NatsCommand::Sync { ticket });
+        self.enqueue(NatsCommand::Sync { ticket });
     }
 
     /// Sends a request. [`NatsEvent::Answered`] brings the answer, or an error after at most twice the timeout.
     pub fn ask(&self, question: Question) {
-        self.order(NatsCommand::Ask(question));
+        self.enqueue(NatsCommand::Ask(question));
     }
 
     /// Drops the connection and connects again.
     pub fn reconnect(&self) {
-        self.order(NatsCommand::Reconnect);
+        self.enqueue(NatsCommand::Reconnect);
     }
 
     /// Returns the number of messages received, of bytes received, and of connects.
@@ -180,7 +180,7 @@ impl NatsConnection {
         if !self.owner.is_here() {
             return true;
         }
-        self.order(NatsCommand::Close);
+        self.enqueue(NatsCommand::Close);
         self.flush();
         self.shared.closing.notify_one();
         let deadline = Instant::now() + timeout;
@@ -204,7 +204,7 @@ impl NatsConnection {
         }
     }
 
-    fn order(&self, command: NatsCommand) {
+    fn enqueue(&self, command: NatsCommand) {
         lock(&self.waiting).push(command);
     }
 }
@@ -230,7 +230,7 @@ enum NatsCommand {
 }
 
 /// The state that the thread and its callers share.
-struct Shared {
+struct NatsShared {
     settings: NatsSettings,
     is_up: AtomicBool,
     /// Bytes that were accepted by `send` and not yet given to the client.
@@ -251,7 +251,7 @@ struct Wake {
     messages: usize,
 }
 
-impl Shared {
+impl NatsShared {
     fn new(settings: NatsSettings) -> io::Result<Self> {
         Ok(Self {
             settings,
@@ -295,10 +295,10 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for NatsShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Leaves out the credentials.
-        f.debug_struct("Shared").field("servers", &self.settings.servers).field("is_up", &self.is_up).finish()
+        f.debug_struct("NatsShared").field("servers", &self.settings.servers).field("is_up", &self.is_up).finish()
     }
 }
 

@@ -105,7 +105,8 @@ fn number(data: &[u8]) -> Option<(u64, &[u8])> {
 
 const VERSION: u8 = 1;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use crate::budget::Budget;

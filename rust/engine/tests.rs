@@ -1,7 +1,5 @@
 //! Helpers for the tests of the engine: real threads, socket pairs as connections, and a deadline for every wait.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod accepting;
 mod ends;
 mod forget;

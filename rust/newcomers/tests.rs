@@ -1,7 +1,5 @@
 //! Helpers for the tests of newcomers: links that record, and an acceptor without a thread.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod asking;
 mod limits;
 mod model;

@@ -169,8 +169,6 @@ const KEEP: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::outbox::tests::reliable;
 

@@ -1,7 +1,5 @@
 //! Helpers for the tests of the outbox: numbered messages, a sink with a limit, and a parser of frames.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod model;
 mod rooms;
 mod table;

@@ -12,7 +12,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use crate::protocol::codec::Codec;
 use crate::protocol::envelope::{Envelope, Id, Kind};
 use crate::protocol::strict::{ID_MAX, NAME_MAX, Text, fits, require, wrong};
-use crate::wire::table::{error_code, kind};
+use crate::wire::table::{UNCOUNTED, error_code, kind};
 
 /// A message over its rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for Fields {
         match &*label.ok_or_else(wrong)? {
             kind::PING | kind::PONG => Ok(Surplus::AboutLink),
             // Whether these are counted, and how they are answered, depends on their payload, which is not read here.
-            kind::RECEIVED | kind::WELCOME | kind::WINDOW => Err(wrong()),
+            label if UNCOUNTED.contains(&label) => Err(wrong()),
             label => Ok(Surplus::Refused(Refused { id, room, is_urgent: label == kind::TOKEN })),
         }
     }

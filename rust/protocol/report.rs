@@ -41,12 +41,12 @@ impl Report {
             Codec::Raw => None,
             Codec::Json => {
                 let mut document = serde_json::Deserializer::from_slice(envelope);
-                let report = document.deserialize_map(Envelope).ok()?;
+                let report = document.deserialize_map(ReportEnvelope).ok()?;
                 document.end().ok().map(|()| report)
             }
             Codec::Msgpack => {
                 let mut document = rmp_serde::Deserializer::new(Cursor::new(envelope));
-                let report = document.deserialize_map(Envelope).ok()?;
+                let report = document.deserialize_map(ReportEnvelope).ok()?;
                 (document.position() == envelope.len() as u64).then_some(report)
             }
         }
@@ -58,9 +58,9 @@ impl Report {
     }
 }
 
-struct Envelope;
+struct ReportEnvelope;
 
-impl<'de> Visitor<'de> for Envelope {
+impl<'de> Visitor<'de> for ReportEnvelope {
     type Value = Report;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,7 +22,7 @@ use crate::slots::ConnId;
 /// bounded by the number of connections.
 #[derive(Debug)]
 pub struct Events {
-    inner: Mutex<Inner>,
+    inner: Mutex<EventsInner>,
     wakeup: Wakeup,
     /// Twice the number of times that the host has asked; odd while something waits for it.
     asked: AtomicU64,
@@ -32,7 +32,7 @@ pub struct Events {
 }
 
 #[derive(Debug)]
-struct Inner {
+struct EventsInner {
     fair_queue: FairQueue,
     is_ringing: bool,
     /// Messages that were refused already and wait to be counted, while nothing else does.
@@ -42,7 +42,7 @@ struct Inner {
 impl Events {
     /// Creates an empty queue.
     pub fn new(credit: Credit) -> io::Result<Self> {
-        let inner = Inner { fair_queue: FairQueue::new(credit), is_ringing: false, refused: 0 };
+        let inner = EventsInner { fair_queue: FairQueue::new(credit), is_ringing: false, refused: 0 };
         let (inner, wakeup, half) = (Mutex::new(inner), Wakeup::new()?, credit.total / 2);
         Ok(Self { inner, wakeup, asked: AtomicU64::new(0), bytes: AtomicUsize::new(0), half })
     }
@@ -112,7 +112,7 @@ impl Events {
         self.bytes() < self.half
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, EventsInner> {
         // No code that can panic runs under this lock, so a poisoned lock is usable.
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

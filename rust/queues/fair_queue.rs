@@ -55,7 +55,7 @@ pub struct FairQueue {
 struct Waiting {
     /// The id under which the shard keeps the connection.
     conn: ConnId,
-    items: VecDeque<Item>,
+    items: VecDeque<QueuedItem>,
     /// The number of messages on their way, and their bytes. Some of them may be with the host.
     messages: usize,
     bytes: usize,
@@ -64,7 +64,7 @@ struct Waiting {
 }
 
 #[derive(Debug)]
-enum Item {
+enum QueuedItem {
     Messages(Piece),
     Event(Box<Event>),
 }
@@ -111,7 +111,9 @@ impl FairQueue {
             }
             Event::NewcomerGone { conn } if self.there.remove(&conn) => self.forget_newcomers(),
             event => match event.follows().and_then(|link| self.links.get_mut(&link)) {
-                Some(waiting) if !waiting.items.is_empty() => waiting.items.push_back(Item::Event(Box::new(event))),
+                Some(waiting) if !waiting.items.is_empty() => {
+                    waiting.items.push_back(QueuedItem::Event(Box::new(event)))
+                }
                 _ => self.events.push(event),
             },
         }
@@ -135,7 +137,7 @@ impl FairQueue {
         waiting.messages += messages.len();
         waiting.bytes += cost;
         self.bytes += cost;
-        waiting.items.extend(messages.into_pieces().map(Item::Messages));
+        waiting.items.extend(messages.into_pieces().map(QueuedItem::Messages));
         let Credit { messages, bytes, total } = self.credit;
         let is_spent = waiting.messages >= messages || waiting.bytes >= bytes || self.bytes + self.held > total;
         if is_spent && !waiting.is_full {
@@ -234,13 +236,13 @@ impl Waiting {
             && let Some(item) = self.items.pop_front()
         {
             let piece = match item {
-                Item::Messages(piece) => piece,
-                Item::Event(event) => return (messages, Some(*event)),
+                QueuedItem::Messages(piece) => piece,
+                QueuedItem::Event(event) => return (messages, Some(*event)),
             };
             let (piece, rest) = piece.split(left);
             left -= piece.len();
             if let Some(rest) = rest {
-                self.items.push_front(Item::Messages(rest));
+                self.items.push_front(QueuedItem::Messages(rest));
             }
             match &mut messages {
                 None => messages = Some(Messages::new(piece)),

@@ -10,13 +10,13 @@ use std::sync::{Mutex, MutexGuard};
 /// A queue from many threads to one.
 #[derive(Debug)]
 pub struct Queue<T> {
-    inner: Mutex<Inner<T>>,
+    inner: Mutex<QueueInner<T>>,
     max_items: usize,
     max_bytes: usize,
 }
 
 #[derive(Debug)]
-struct Inner<T> {
+struct QueueInner<T> {
     items: Vec<T>,
     bytes: usize,
     is_asleep: bool,
@@ -26,7 +26,7 @@ struct Inner<T> {
 impl<T> Queue<T> {
     /// Creates an empty queue that is full from `max_items` or `max_bytes` on; see [`Self::is_full`].
     pub fn new(max_items: usize, max_bytes: usize) -> Self {
-        let inner = Inner { items: Vec::new(), bytes: 0, is_asleep: false, is_stopped: false };
+        let inner = QueueInner { items: Vec::new(), bytes: 0, is_asleep: false, is_stopped: false };
         Self { inner: Mutex::new(inner), max_items, max_bytes }
     }
 
@@ -87,7 +87,7 @@ impl<T> Queue<T> {
         inner.is_asleep
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+    fn lock(&self) -> MutexGuard<'_, QueueInner<T>> {
         // No code that can panic runs under this lock, so a poisoned lock is usable.
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }

@@ -1,7 +1,5 @@
 //! The history and values of one room, and the rules of rooms.
 
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 use crate::message::Delivery;
 use crate::message::{Metadata, Role};

@@ -55,8 +55,6 @@ const MEMBERS_MIN: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
-
     use super::*;
     use crate::message::{Metadata, Role};
     use crate::protocol::envelope::Kind;

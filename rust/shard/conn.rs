@@ -8,7 +8,7 @@ use crate::outbox::account::Account;
 use crate::outbox::skipped::Skipped;
 use crate::outbox::{Outbox, Push};
 use crate::shard::pings::Ping;
-use crate::shard::reading::Reading;
+use crate::shard::reading::ReadingSide;
 use crate::slots::ConnId;
 use crate::stats::Drop;
 use crate::stats::{DROPS, Stats};
@@ -19,7 +19,7 @@ pub(super) struct Conn<L> {
     /// None: the session is parked.
     pub(super) link: Option<L>,
     /// The state of reading from the link.
-    pub(super) reading: Option<Box<Reading>>,
+    pub(super) reading: Option<Box<ReadingSide>>,
     /// The id of the present link; see [`Event`](crate::queues::command::Event).
     pub(super) link_id: ConnId,
     pub(super) outbox: Outbox,

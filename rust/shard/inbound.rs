@@ -32,14 +32,14 @@ pub struct InboundSettings {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ReadOutcome {
     /// The items, in the order in which they came.
-    pub items: Vec<Item>,
+    pub items: Vec<InboundItem>,
     /// The messages that the items count.
     pub batch: Batch,
 }
 
 /// Something that came with a read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Item {
+pub enum InboundItem {
     /// This many messages: the next ones of the batch.
     Messages(usize),
     /// A valid report of a session. An invalid one is a message, and the host says what is wrong.
@@ -156,10 +156,10 @@ impl Inbound {
                 return;
             }
             if settings.dry_run {
-                heard.items.push(Item::Passed(Limit::Refused));
+                heard.items.push(InboundItem::Passed(Limit::Refused));
             } else {
                 let reason = "too much in too short a time";
-                heard.items.push(Item::Broke(Violation {
+                heard.items.push(InboundItem::Broke(Violation {
                     code: close_code::POLICY,
                     reason,
                     limit: Some(Limit::Refused),
@@ -169,24 +169,28 @@ impl Inbound {
         };
         let result = decoder.decode(input, &mut |item| {
             let (payload, is_text) = match item {
-                decoder::Item::Text(text) => (text.as_bytes(), true),
-                decoder::Item::Binary(bytes) => (bytes, false),
-                decoder::Item::Close(code, reason) => {
-                    heard.items.push(Item::Close(code, reason.into()));
+                decoder::Decoded::Text(text) => (text.as_bytes(), true),
+                decoder::Decoded::Binary(bytes) => (bytes, false),
+                decoder::Decoded::Close(code, reason) => {
+                    heard.items.push(InboundItem::Close(code, reason.into()));
                     return ControlFlow::Continue(());
                 }
-                decoder::Item::Ping(payload) | decoder::Item::Pong(payload) => {
-                    let is_ping = matches!(item, decoder::Item::Ping(_));
+                decoder::Decoded::Ping(payload) | decoder::Decoded::Pong(payload) => {
+                    let is_ping = matches!(item, decoder::Decoded::Ping(_));
                     let mut counts = is_open;
                     if !is_ping && payload > &**answered && answers_probe(payload) {
                         *answered = payload.into();
                     } else if is_open && !limits.ping(rates, now_us) {
-                        heard.items.push(Item::Passed(Limit::PingRate));
+                        heard.items.push(InboundItem::Passed(Limit::PingRate));
                         counts = settings.dry_run;
                         refuse(limits, if is_ping { PING_WEIGHT } else { 1.0 }, heard);
                     }
                     if counts {
-                        heard.items.push(if is_ping { Item::Ping(payload.into()) } else { Item::Pong(payload.into()) });
+                        heard.items.push(if is_ping {
+                            InboundItem::Ping(payload.into())
+                        } else {
+                            InboundItem::Pong(payload.into())
+                        });
                     }
                     return flow(heard.is_borne());
                 }
@@ -204,11 +208,11 @@ impl Inbound {
             let may_be = is_text == codec.is_text() && begins_as_report(payload, is_text);
             if let Some(report) = may_be.then(|| Report::read(payload, codec)).flatten() {
                 (reports, bytes) = (reports + 1, bytes + payload.len());
-                heard.items.push(Item::Report(report));
+                heard.items.push(InboundItem::Report(report));
                 return ControlFlow::Continue(());
             }
             if let Some(over) = limits.message(rates, payload.len(), now_us) {
-                heard.items.push(Item::Passed(over.limit));
+                heard.items.push(InboundItem::Passed(over.limit));
                 let is_read = is_text == codec.is_text() && !settings.dry_run;
                 match is_read.then(|| Surplus::read(payload, codec)).flatten() {
                     Some(Surplus::AboutLink) => {}
@@ -222,7 +226,7 @@ impl Inbound {
             ControlFlow::Continue(())
         });
         if let Err(violation) = result {
-            heard.items.push(Item::Broke(violation));
+            heard.items.push(InboundItem::Broke(violation));
         }
         self.is_over |= !is_borne;
         self.begun_us = match self.begun_us {
@@ -231,7 +235,7 @@ impl Inbound {
             _ => Some(now_us),
         };
         if messages + reports > 0 {
-            heard.items.extend(self.charge(settings, messages, reports, bytes, now_us).map(Item::Passed));
+            heard.items.extend(self.charge(settings, messages, reports, bytes, now_us).map(InboundItem::Passed));
         }
     }
 
@@ -257,21 +261,21 @@ impl ReadOutcome {
     fn push(&mut self, payload: &[u8], is_text: bool, wait_us: Option<u64>) {
         self.batch.push(Received { payload, is_text, wait_us, refused: None });
         match self.items.last_mut() {
-            Some(Item::Messages(count)) => *count += 1,
-            _ => self.items.push(Item::Messages(1)),
+            Some(InboundItem::Messages(count)) => *count += 1,
+            _ => self.items.push(InboundItem::Messages(1)),
         }
     }
 
     fn refuse(&mut self, refused: Refused, size: usize, wait_us: u64) {
-        self.items.push(Item::Refused(refused, wait_us));
+        self.items.push(InboundItem::Refused(refused, wait_us));
         if self.batch.refuse(size) {
-            self.items.push(Item::Messages(1));
+            self.items.push(InboundItem::Messages(1));
         }
     }
 
     /// Whether the connection goes on after the last item.
     fn is_borne(&self) -> bool {
-        !matches!(self.items.last(), Some(Item::Broke(_)))
+        !matches!(self.items.last(), Some(InboundItem::Broke(_)))
     }
 }
 

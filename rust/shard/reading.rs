@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::limit::Limit;
 use crate::queues::batch::{Messages, Piece};
 use crate::queues::command::{Cause, Event, Source};
-use crate::shard::inbound::{Inbound, Item};
+use crate::shard::inbound::{Inbound, InboundItem};
 use crate::shard::rate_limit::Rates;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
@@ -22,7 +22,7 @@ use crate::wire::table::close_code;
 
 /// The reading side of a connection that has a link.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct ReadingSide {
     inbound: Inbound,
     /// Bytes that the host has read and that are not decoded yet.
     fed: Vec<u8>,
@@ -58,7 +58,7 @@ pub(super) struct Reading {
     asked: Option<u64>,
 }
 
-impl Reading {
+impl ReadingSide {
     fn may_read(&self, now_us: u64) -> bool {
         !self.is_full && !self.is_held && !self.is_ended && self.left > 0 && self.slowed_until_us <= now_us
     }
@@ -110,7 +110,7 @@ impl<L: Link> Shard<L> {
         // If bytes came already, the poll announces them too, so the socket need not be tried here.
         let is_listed = !rest.is_empty();
         let session = slot.outbox.has_session().then(|| slot.outbox.form().codec);
-        slot.reading = Some(Box::new(Reading {
+        slot.reading = Some(Box::new(ReadingSide {
             inbound: Inbound::new(settings, rates, session),
             fed: rest.into(),
             is_ready: false,
@@ -188,7 +188,7 @@ impl<L: Link> Shard<L> {
     }
 
     /// Changes how a connection is read, and lists it if it can be read now.
-    pub(super) fn change_reading(&mut self, conn: ConnId, change: impl FnOnce(&mut Reading)) {
+    pub(super) fn change_reading(&mut self, conn: ConnId, change: impl FnOnce(&mut ReadingSide)) {
         let Some(reading) = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut()) else { return };
         change(reading);
         if reading.has_something() && !reading.is_listed {
@@ -221,7 +221,7 @@ impl<L: Link> Shard<L> {
     }
 
     /// Gives back what was counted for the reading side of a connection that has ended.
-    pub(super) fn forget_reading(&mut self, reading: Option<Box<Reading>>) {
+    pub(super) fn forget_reading(&mut self, reading: Option<Box<ReadingSide>>) {
         self.unfinished.subtract(reading.map_or(0, |reading| reading.held));
     }
 
@@ -326,14 +326,14 @@ impl<L: Link> Shard<L> {
         let (mut told, mut heard) = (0, mem::take(heard));
         for what in heard.items.drain(..) {
             match what {
-                Item::Messages(count) => {
+                InboundItem::Messages(count) => {
                     let piece = Piece::new(heard.batch.take(told..told + count));
                     told += count;
                     let messages = piece.map(Messages::new);
                     self.events.extend(messages.map(|messages| Event::Messages { conn: name, of: conn, messages }));
                 }
                 // The host may first answer the messages that came before, if that does not take long.
-                Item::Broke(violation) if told > 0 => self.fail_soon(conn, violation, now_us),
+                InboundItem::Broke(violation) if told > 0 => self.fail_soon(conn, violation, now_us),
                 what => self.take_control(conn, what, now_us),
             }
         }

@@ -10,7 +10,7 @@ use crate::outbox::skipped::{Skipped, SkippedRange};
 use crate::protocol::envelope::Kind;
 use crate::protocol::form::Form;
 use crate::queues::command::{Cause, Event, Resume, Retired, Unresumed};
-use crate::shard::{Conn, Link, Reading, Shard};
+use crate::shard::{Conn, Link, ReadingSide, Shard};
 use crate::slots::ConnId;
 use crate::wire::table::kind;
 
@@ -33,7 +33,7 @@ impl<L: Link> Shard<L> {
     }
 
     /// Takes the link from a session, which goes on without it; none if it has no link.
-    fn unlink(&mut self, conn: ConnId) -> Option<(L, Option<Box<Reading>>)> {
+    fn unlink(&mut self, conn: ConnId) -> Option<(L, Option<Box<ReadingSide>>)> {
         let slot = self.slots.get_mut(conn)?;
         let link = slot.link.take()?;
         slot.is_blocked = true;
@@ -84,7 +84,7 @@ impl<L: Link> Shard<L> {
         slot.mark_dirty(id, &mut self.dirty);
         self.retired.insert(link_id, id);
         self.slots.insert(id, slot);
-        self.change_reading(id, Reading::retire);
+        self.change_reading(id, ReadingSide::retire);
         self.stats.connections.set(self.slots.len() as u64);
     }
 

@@ -1,7 +1,5 @@
 //! Helpers for the tests of the shard: links that record what happens, and one shard with its rooms.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod fake_link;
 mod fanout;
 mod model;

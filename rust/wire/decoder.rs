@@ -24,7 +24,7 @@ pub struct Limits {
 
 /// What the decoder has found. The bytes are valid only during the call.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Item<'a> {
+pub enum Decoded<'a> {
     /// A whole text message.
     Text(&'a str),
     /// A whole binary message.
@@ -121,7 +121,7 @@ impl Decoder {
     pub fn decode(
         &mut self,
         input: &mut [u8],
-        visit: &mut impl FnMut(Item<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(Decoded<'_>) -> ControlFlow<()>,
     ) -> Result<usize, Violation> {
         let mut at = 0;
         while at < input.len() && !self.is_over {
@@ -178,7 +178,7 @@ impl Decoder {
         &mut self,
         frame: FrameHeader,
         piece: &[u8],
-        visit: &mut impl FnMut(Item<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(Decoded<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Violation> {
         let is_whole = frame.come + piece.len() == frame.len;
         self.frame = (!is_whole).then_some(FrameHeader { come: frame.come + piece.len(), ..frame });
@@ -209,14 +209,14 @@ impl Decoder {
         &mut self,
         is_text: bool,
         payload: &[u8],
-        visit: &mut impl FnMut(Item<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(Decoded<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Violation> {
         self.text = Utf8::default();
         if is_text {
             let text = std::str::from_utf8(payload).map_err(|_| NOT_UTF8)?;
-            return Ok(visit(Item::Text(text)));
+            return Ok(visit(Decoded::Text(text)));
         }
-        Ok(visit(Item::Binary(payload)))
+        Ok(visit(Decoded::Binary(payload)))
     }
 
     fn control(
@@ -224,7 +224,7 @@ impl Decoder {
         frame: FrameHeader,
         piece: &[u8],
         is_whole: bool,
-        visit: &mut impl FnMut(Item<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(Decoded<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Violation> {
         if !is_whole {
             self.control.extend_from_slice(piece);
@@ -238,12 +238,12 @@ impl Decoder {
             &kept
         };
         Ok(match frame.opcode {
-            PING => visit(Item::Ping(payload)),
-            PONG => visit(Item::Pong(payload)),
+            PING => visit(Decoded::Ping(payload)),
+            PONG => visit(Decoded::Pong(payload)),
             _ => {
                 let (code, reason) = close_of(payload)?;
                 self.is_over = true;
-                visit(Item::Close(code, reason))
+                visit(Decoded::Close(code, reason))
             }
         })
     }

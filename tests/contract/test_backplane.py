@@ -333,7 +333,7 @@ async def test_what_is_asked_while_it_is_away(world: World) -> None:
     for _ in range(200):
         try:
             seqs.add(await a.append(log, "room", b"1", "1"))
-        except Unavailable:  # noqa: PERF203
+        except Unavailable:  # noqa: PERF203 - it is tried again
             await asyncio.sleep(0.02)
     # However often it was tried, and whenever it was taken.
     assert len(seqs) == 1

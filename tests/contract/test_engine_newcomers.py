@@ -85,5 +85,5 @@ def test_the_fake_has_all_calls_with_the_same_arguments() -> None:
 
 def arguments(call: object) -> list[tuple[str, bool, bool]]:
     """Names, whether they are keywords only, and whether they have a default."""
-    parameters = inspect.signature(call).parameters.values()  # type: ignore[arg-type]
+    parameters = inspect.signature(call).parameters.values()
     return [(each.name, each.kind is each.KEYWORD_ONLY, each.default is each.empty) for each in parameters]

@@ -11,7 +11,7 @@ import msgspec
 
 from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
-from fanwire.client.codec import Codec
+from fanwire.client.codec import ClientCodec
 from fanwire.client.machine import Machine
 from fanwire.client.renewal import Renewal
 
@@ -28,7 +28,7 @@ class Driver:
         self.now = 100.0
         self.ids = itertools.count(1)
         backoff = Backoff(Random(1), max_attempts=max_attempts)
-        self.machine = Machine(Codec(encoding), backoff, Renewal(Random(1)), name="c", **options)
+        self.machine = Machine(ClientCodec(encoding), backoff, Renewal(Random(1)), name="c", **options)
         self.machine.start()
         self.begun = self.machine.take()
 

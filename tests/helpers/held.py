@@ -47,7 +47,7 @@ def hold(server: Book) -> HeldEngine:
     events = parts.events
     if not isinstance(events.engine, HeldEngine):
         held = HeldEngine(events.engine, parts.host.registry.links)
-        events.engine = held  # type: ignore[assignment] - has what the events call
+        events.engine = held
     engine: Any = events.engine
     engine.is_held = True
     return engine

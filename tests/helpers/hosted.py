@@ -136,7 +136,7 @@ class Hosted(Application):
             host = self.host
             self.events.take()
             await asyncio.sleep(0)
-            quiet = 0 if self.engine.arrivals or len(host.slices) else quiet + 1
+            quiet = 0 if self.engine.fair_queue or len(host.slices) else quiet + 1
             if quiet >= QUIET_TURNS:
                 return
 

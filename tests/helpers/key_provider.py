@@ -73,7 +73,7 @@ class Provider:
         return f"http://127.0.0.1:{self.port}/keys"
 
 
-def door(provider: Provider, clock: Clock, **options: Any) -> JWT:
+def jwt_of(provider: Provider, clock: Clock, **options: Any) -> JWT:
     keys = Keys.url(provider.url, clock=clock, **options)
     return JWT(keys, algorithms=["ES256"], clock=lambda: NOW)
 

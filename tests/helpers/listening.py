@@ -62,7 +62,7 @@ async def fails(place: Place, number: int) -> str:
 def reaches(family: int, address: object) -> bool:
     with socket.socket(family, socket.SOCK_STREAM) as peer:
         peer.settimeout(5)
-        return peer.connect_ex(address) == 0  # type: ignore[arg-type]
+        return peer.connect_ex(address) == 0
 
 
 def is_socket(path: Path) -> bool:

@@ -48,7 +48,7 @@ class Direction:
         for one in {self, *self.lines}:
             one.faults = dataclasses.replace(one.faults, **faults)
         for line in self.lines:
-            line.bell.set()
+            line.wakeup.set()
 
     def cut_after(self, count: int, by: str = FIN, *, from_now: bool = False) -> None:
         """Cuts each connection once so many bytes have passed, since its start or (for those there are) from now."""
@@ -62,7 +62,7 @@ class Line(Direction):
 
     def __init__(self, link: Link, source: socket.socket, sink: socket.socket, like: Direction, limit: int) -> None:
         self.faults, self.lines = like.faults, [self]
-        self.passed, self.done, self.bell = 0, False, asyncio.Event()
+        self.passed, self.done, self.wakeup = 0, False, asyncio.Event()
         self._link, self._source, self._sink, self._limit = link, source, sink, limit
         self._loop = asyncio.get_running_loop()
         self._chunks: deque[tuple[float, memoryview | None]] = deque()
@@ -90,7 +90,7 @@ class Line(Direction):
             self._chunks.append((self._due, None if data is None else memoryview(data)))
             self._size += len(data or b"")
         self._listen()
-        self.bell.set()
+        self.wakeup.set()
 
     def _forward(self, twin: Line) -> float:
         """Sends what may go now; returns the seconds until more may, unless something happens before."""
@@ -109,8 +109,8 @@ class Line(Direction):
                 self._link.cut(RST)
             elif not data:
                 self.done = True
-                self.bell.set()
-                twin.bell.set()
+                self.wakeup.set()
+                twin.wakeup.set()
                 with contextlib.suppress(OSError):
                     self._sink.shutdown(socket.SHUT_WR)
             else:
@@ -129,7 +129,7 @@ class Line(Direction):
         try:
             sent = self._sink.send(data[:most])
         except BlockingIOError:
-            self._loop.add_writer(self._sink, self.bell.set)
+            self._loop.add_writer(self._sink, self.wakeup.set)
             return 0
         except OSError:
             # Nobody takes this any more. Whether the other end hears of it is up to the other direction.
@@ -163,12 +163,12 @@ class Line(Direction):
         self.arrive(data)
 
     async def _sleep(self, seconds: float) -> None:
-        timer = self._loop.call_later(seconds, self.bell.set)
+        timer = self._loop.call_later(seconds, self.wakeup.set)
         try:
-            await self.bell.wait()
+            await self.wakeup.wait()
         finally:
             timer.cancel()
-        self.bell.clear()
+        self.wakeup.clear()
 
 
 class Link:
@@ -189,8 +189,8 @@ class Link:
     def cut(self, by: str = FIN) -> None:
         """Ends it towards both; what is on its way is lost, and nothing is forwarded after the call."""
         self.fate = RST if RST in (by, self.fate) else FIN
-        self.up.bell.set()
-        self.down.bell.set()
+        self.up.wakeup.set()
+        self.down.wakeup.set()
 
     async def run(self, address: tuple[str, int]) -> None:
         """Serves it to its end; `close` is still to be called."""

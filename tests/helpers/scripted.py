@@ -35,7 +35,7 @@ class Peer:
 
     async def hear(self) -> dict[str, Any]:
         data = await within(self.socket.recv())
-        found: dict[str, Any] = json.loads(data) if self.is_text else msgspec.msgpack.decode(data)  # type: ignore[arg-type]
+        found: dict[str, Any] = json.loads(data) if self.is_text else msgspec.msgpack.decode(data)
         return found
 
     async def let_in(self, seq: int = 0) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def jwk(kind: str, kid: str | None = None, number: int = 0, **more: Any) -> dict
         entry: dict[str, Any] = {"kty": "oct", "k": part(SECRET.encode())}
     else:
         writer = RSAAlgorithm if kind == "RSA" else OKPAlgorithm if kind.startswith("Ed") else ECAlgorithm
-        entry = writer.to_jwk(private(kind, number).public_key(), as_dict=True)  # type: ignore[attr-defined]
+        entry = writer.to_jwk(private(kind, number).public_key(), as_dict=True)
     entry.pop("key_ops", None)
     return entry | ({} if kid is None else {"kid": kid}) | more
 

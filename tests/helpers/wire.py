@@ -162,11 +162,11 @@ class Peer:
 
     def stall(self) -> None:
         """From now on nothing is read from the kernel, until `resume`."""
-        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        self.writer.transport.pause_reading()
 
     def resume(self) -> None:
         """Ends `stall`."""
-        self.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        self.writer.transport.resume_reading()
 
     def reset(self) -> None:
         """Ends the connection with an RST."""

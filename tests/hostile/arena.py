@@ -22,7 +22,7 @@ from websockets.typing import Subprotocol
 EXPECTED = ("welcome", "joined", "message", "received", "member_joined", "member_left", "ping")
 """What a bystander with a session may be told."""
 
-PULSE = 0.002
+INTERVAL = 0.002
 """Seconds between two messages to the bystanders: some come before, some during, and some after whatever a row does."""
 
 
@@ -110,11 +110,11 @@ class Arena:
     async def watched(self) -> AsyncIterator[Book]:
         """Publishes all the time; at the end everybody has heard everything, in order and once, and is still there."""
         first = self._number + 1
-        pulse = asyncio.ensure_future(self._beat())
+        publishing = asyncio.ensure_future(self._publish_on())
         try:
             yield self.server
         finally:
-            pulse.cancel()
+            publishing.cancel()
         self._publish()
         last = self._number
         for bystander in self._bystanders:
@@ -136,10 +136,10 @@ class Arena:
         lines = generate_latest(self.server.metrics).decode().splitlines()
         return next((int(float(line.rpartition(" ")[2])) for line in lines if line.startswith(f"{name} ")), 0)
 
-    async def _beat(self) -> None:
+    async def _publish_on(self) -> None:
         while True:
             self._publish()
-            await asyncio.sleep(PULSE)
+            await asyncio.sleep(INTERVAL)
 
     def _publish(self) -> None:
         self._number += 1

@@ -12,7 +12,7 @@ from hostile.stand_ins import Http, Loop, Transport
 
 from fanwire.config import Config
 from fanwire.http.connection import HttpConnection
-from fanwire.http.shared import ApiKeys, HttpShared
+from fanwire.http.shared import HttpKeys, HttpShared
 from fanwire.http.uvicorn import settings
 from fanwire.identity.proxies import Proxies
 from fanwire.metrics import Metrics
@@ -35,7 +35,7 @@ class Plain:
         self.health = mock.Mock(faults=())
         self.shared = HttpShared(
             Config(**(config or {})), settings(echo, Config(**(config or {}))), {}, prefix="/rt", mount="/fanwire",
-            has_app=False, keys=ApiKeys(["key"]), proxies=Proxies([]), is_ready=lambda: True,
+            has_app=False, keys=HttpKeys(["key"]), proxies=Proxies([]), is_ready=lambda: True,
             metrics=Metrics(dict, dict), health=self.health,
         )  # fmt: skip
 

@@ -97,7 +97,7 @@ async def test_ends_without_a_goodbye(arena: Arena, tls: Contexts, how: object) 
         ended = len(server.closed)
         async with await server.peer(context=tls[1]) as peer:
             await peer.send(frame(TEXT, b"half")[:5])
-            how(peer)  # type: ignore[operator]
+            how(peer)
             assert (await server.ended(ended + 1)).close_code == 1006
         await until(lambda: server.stats()["connections"] == 3)
 

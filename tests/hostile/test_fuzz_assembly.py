@@ -10,7 +10,7 @@ from helpers.utf8 import is_beginning, is_utf8
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.client.assembly import BINARY, CONTINUATION, TEXT, Assembly, Violation
+from fanwire.client.assembly import BINARY, CONTINUATION, TEXT, MessageAssembly, Violation
 
 MAX_MESSAGE = 24
 MAX_FRAGMENTS = 6
@@ -63,7 +63,7 @@ frames = st.lists(
 @fuzz(500)
 @given(frames)
 def test_any_frames(frames: list[Frame]) -> None:
-    assembly, model = Assembly(MAX_MESSAGE, MAX_FRAGMENTS), Model()
+    assembly, model = MessageAssembly(MAX_MESSAGE, MAX_FRAGMENTS), Model()
     for frame in frames:
         expected = model.add(frame)
         if isinstance(expected, int):

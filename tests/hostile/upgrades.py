@@ -21,7 +21,7 @@ class Head(NamedTuple):
 
 def head(changes: dict[str, str | None] | None = None, *lines: str, path: str = "/") -> bytes:
     """An upgrade; None takes a header out, `lines` come after them as they are."""
-    return request(path, changes, *lines)  # type: ignore[arg-type]
+    return request(path, changes, *lines)
 
 
 def line(first: bytes) -> bytes:

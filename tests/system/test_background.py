@@ -93,7 +93,7 @@ async def test_what_it_does_not_take() -> None:
         await until(lambda: server.opened)
         (conn,) = server.opened
         with pytest.raises(TypeError, match="coroutine must be a coroutine, got function"):
-            conn.spawn(lambda: None)  # type: ignore[arg-type]
+            conn.spawn(lambda: None)
         coroutine = asyncio.sleep(0)
         with pytest.raises(RuntimeError, match="thread of the server's event loop"):
             await asyncio.to_thread(conn.spawn, coroutine)

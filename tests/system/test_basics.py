@@ -193,7 +193,7 @@ async def test_handlers_may_be_coroutines_and_run_in_order() -> None:
         calls.append(conn.close_code)
 
     async with server:
-        book = Book.client(server)  # type: ignore[arg-type]
+        book = Book.client(server)
         async with book as client:
             await client.send("1")
             await client.send("2")
@@ -211,7 +211,7 @@ async def test_what_a_plain_handler_returns_does_not_matter() -> None:
     server.on_connect(lambda conn: conn.join("a"))
     server.on_message(lambda conn, message: server.publish("a", message))
     server.on_disconnect(lambda conn: "bye")
-    async with server, Book.client(server) as client:  # type: ignore[arg-type]
+    async with server, Book.client(server) as client:
         for number in range(3):
             await client.send(str(number))
         assert await take(client, 3) == ["0", "1", "2"]
@@ -227,7 +227,7 @@ async def test_connections_do_not_wait_for_each_others_handlers() -> None:
             await gate.wait()
         conn.send(message)
 
-    async with server, Book.client(server) as slow, Book.client(server) as fast:  # type: ignore[arg-type]
+    async with server, Book.client(server) as slow, Book.client(server) as fast:
         await slow.send("slow")
         await fast.send("fast")
         assert await take(fast, 1) == ["fast"]

@@ -220,7 +220,7 @@ class Reader:
     async def start(self, rooms: list[str]) -> None:
         for name in rooms:
             room = await self._client.join(name)
-            room.on_gap(lambda gap, name=name: self.gaps.append((name, gap)))  # type: ignore[misc]
+            room.on_gap(lambda gap, name=name: self.gaps.append((name, gap)))
             self.tasks.append(asyncio.create_task(self._read(room)))
 
     async def _read(self, room: fanwire.Room) -> None:
@@ -302,7 +302,7 @@ async def test_chaos(tmp_path: Path) -> None:
             )
             for reader in readers:
                 for publisher in publishers:
-                    await until(lambda: reader.has(publisher), f"{publisher.name} has come", 60)  # noqa: B023
+                    await until(lambda: reader.has(publisher), f"{publisher.name} has come", 60)  # noqa: B023 - awaited at once
             check(readers, publishers)
             total = sum(len(publisher.taken) for publisher in publishers)
             print({deed: deeds.count(deed) for deed in sorted(set(deeds))}, total, "messages", len(readers), "readers",

@@ -19,8 +19,8 @@ CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
 def cut_all(server: Book) -> None:
     """Loses every connection, as a network does."""
     assert server._host is not None
-    for carrier in list(server._host.registry.links.values()):
-        carrier.abort()
+    for link in list(server._host.registry.links.values()):
+        link.abort()
 
 
 async def take(room: fanwire.Room, count: int) -> list[fanwire.Message]:

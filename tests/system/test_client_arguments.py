@@ -60,20 +60,20 @@ def test_what_is_right() -> None:
 Call = Callable[[fanwire.Client], Any]
 
 CALLS: list[tuple[Call, type[Exception], str]] = [
-    (lambda client: client.join(7), TypeError, "room must be a str, got 7"),  # type: ignore[arg-type]
+    (lambda client: client.join(7), TypeError, "room must be a str, got 7"),
     (lambda client: client.join(""), ValueError, "room must not be empty"),
     (lambda client: client.join("\ud800"), ValueError, "room must be Unicode text"),
-    (lambda client: client.join("a", since="x"), TypeError, "since must be a Position"),  # type: ignore[arg-type]
-    (lambda client: client.join("a", since=("e", "7")), TypeError, "seq of since"),  # type: ignore[arg-type]
+    (lambda client: client.join("a", since="x"), TypeError, "since must be a Position"),
+    (lambda client: client.join("a", since=("e", "7")), TypeError, "seq of since"),
     (lambda client: client.join("a", since=("e", -1)), ValueError, "seq of since must be at least 0, got -1"),
-    (lambda client: client.leave(None), TypeError, "room must be a str, got None"),  # type: ignore[arg-type]
-    (lambda client: client.publish(7, "x"), TypeError, "room must be a str, got 7"),  # type: ignore[arg-type]
-    (lambda client: client.publish("a", "x", key=7), TypeError, "key must be a str, got 7"),  # type: ignore[arg-type]
+    (lambda client: client.leave(None), TypeError, "room must be a str, got None"),
+    (lambda client: client.publish(7, "x"), TypeError, "room must be a str, got 7"),
+    (lambda client: client.publish("a", "x", key=7), TypeError, "key must be a str, got 7"),
     (lambda client: client.publish("a", "x", key="\ud800"), ValueError, "key must be Unicode text"),
-    (lambda client: client.request(7), TypeError, "kind must be a str, got 7"),  # type: ignore[arg-type]
+    (lambda client: client.request(7), TypeError, "kind must be a str, got 7"),
     (lambda client: client.request(""), ValueError, "kind must not be empty"),
     (lambda client: client.request("x" * 65), ValueError, "kind must have at most 64 bytes of UTF-8, got 65"),
-    (lambda client: client.presence(7), TypeError, "room must be a str, got 7"),  # type: ignore[arg-type]
+    (lambda client: client.presence(7), TypeError, "room must be a str, got 7"),
 ]
 
 
@@ -88,5 +88,5 @@ async def test_arguments_of_calls(encoding: str) -> None:
         room = await within(client.join("a"))
         for register in (client.on_state, client.on_room, room.on_gap, room.on_skipped, room.on_member, room.on_end):
             with pytest.raises(TypeError, match="callback must be a function, got 7"):
-                register(7)  # type: ignore[type-var]
+                register(7)
         assert await within(client.publish("a", "x")) == 1

@@ -52,7 +52,7 @@ async def test_a_close_that_means_to_come_back_is_answered_and_parks_the_session
         assert await peer.end() == b""
         await until(lambda: server.opened[0].is_reconnecting, "the session is parked")
         assert (server.closed, server.count("a")) == ([], 1)
-        await until(lambda: not server._host.registry.links, "the transport is gone")  # type: ignore[union-attr]
+        await until(lambda: not server._host.registry.links, "the transport is gone")
 
 
 @OVER
@@ -148,7 +148,7 @@ async def test_one_that_closes_and_does_not_end_is_cut_off(over: str, tls: Tls) 
         await peer.send(close_frame(4000))
         # It keeps its side open for as long as it likes.
         await until(lambda: server.opened and server.opened[0].is_reconnecting, "the session is parked")
-        await until(lambda: not server._host.registry.links, "it is cut off")  # type: ignore[union-attr]
+        await until(lambda: not server._host.registry.links, "it is cut off")
         peer.close()
 
 

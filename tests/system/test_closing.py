@@ -38,7 +38,7 @@ async def test_a_handler_may_close(moment: str) -> None:
         server.on_connect(lambda conn: conn.close(1008, "no"))
     else:
         server.on_message(lambda conn, message: conn.close(1008, "no"))
-    async with server, Book.client(server) as client:  # type: ignore[arg-type]
+    async with server, Book.client(server) as client:
         if moment == "message":
             await client.send("x")
         with pytest.raises(ConnectionClosed) as closed:

@@ -22,8 +22,8 @@ async def take(room: fanwire.Room, count: int) -> list[fanwire.Message]:
 
 def lose_all(server: Book) -> None:
     assert server._host is not None
-    for carrier in list(server._host.registry.links.values()):
-        carrier.abort()
+    for link in list(server._host.registry.links.values()):
+        link.abort()
 
 
 async def test_while_the_backplane_is_away(nodes: Cluster) -> None:
@@ -93,12 +93,12 @@ async def test_a_deaf_node_finds_out_and_heals(nodes: Cluster) -> None:
         room = await two.join("log.x")
         node = b._running.node
         assert isinstance(node, fanwire.cluster.Cluster)
-        heard, node._events.told = node._events.told, lambda data: None  # type: ignore[method-assign]
-        stored, node._events.stored = node._events.stored, lambda log, room, message: None  # type: ignore[method-assign]
+        heard, node._events.told = node._events.told, lambda data: None
+        stored, node._events.stored = node._events.stored, lambda log, room, message: None
         for n in range(3):
             await a.publish_acked("log.x", n)
         await until(lambda: not b._is_ready(), "it notices that it is deaf")
-        node._events.told, node._events.stored = heard, stored  # type: ignore[method-assign]
+        node._events.told, node._events.stored = heard, stored
         assert [m.data for m in await take(room, 3)] == [0, 1, 2]
         await until(b._is_ready)
 

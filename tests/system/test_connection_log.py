@@ -35,7 +35,7 @@ def records(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
-    return dict(record.connection)  # type: ignore[attr-defined] # given as `extra`
+    return dict(record.connection)  # given as `extra`
 
 
 async def test_a_raw_connection_that_its_client_closes(records: list[logging.LogRecord]) -> None:
@@ -157,7 +157,7 @@ async def test_nothing_is_kept_where_nobody_reads_the_log(caplog: pytest.LogCapt
         async with server.client("/a"):
             pass
         await server.ended()
-        log = server._host.registry.log  # type: ignore[union-attr] # it runs
+        log = server._host.registry.log
         await until(lambda: server.stats()["connections"] == 0)
         assert not log._waiting
         assert not log._accounts

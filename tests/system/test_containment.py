@@ -122,7 +122,7 @@ async def test_a_client_without_a_session_is_closed_and_the_others_go_on(
         getattr(server, moment)(maybe)
         server.on_message(lambda conn, message: conn.join("a") and None if message == "bad" else conn.send(message))
     client = Book.client
-    async with server, client(server, "/bad") as bad, client(server, "/good") as good:  # type: ignore[arg-type]
+    async with server, client(server, "/bad") as bad, client(server, "/good") as good:
         with contextlib.suppress(ConnectionClosed):
             await bad.send("bad")
         with pytest.raises(ConnectionClosed) as closed:
@@ -132,7 +132,7 @@ async def test_a_client_without_a_session_is_closed_and_the_others_go_on(
         await good.send("good")
         assert await within(good.recv()) == "good"
         await until(lambda: ended == [1011])
-        async with client(server, "/good") as later:  # type: ignore[arg-type]
+        async with client(server, "/good") as later:
             await later.send("later")
             assert await within(later.recv()) == "later"
 
@@ -200,7 +200,7 @@ async def test_an_event_of_the_engine_that_fails_does_not_take_those_behind_it_a
                 raise Panic
             take(kind, link, detail)
 
-        events._take_event = fail_once  # type: ignore[method-assign]
+        events._take_event = fail_once
         first.cut()
         second.cut()
         await until(lambda: failed)

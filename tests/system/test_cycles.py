@@ -32,7 +32,7 @@ class Loud(Book):
         super().__init__({"address_handshake_rate": 0})
         self.listens()
 
-    def forget(self) -> None:  # type: ignore[override]
+    def forget(self) -> None:
         self.opened.clear()
         self.closed.clear()
         self.heard.clear()

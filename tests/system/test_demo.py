@@ -33,7 +33,7 @@ def demo() -> Iterator[str]:
 
 def reader(url: str, room: str, origin: str | None = None) -> ClientConnection:
     address = f"{url.replace('http', 'ws', 1)}/rooms/{room}"
-    return connect(address, origin=origin, compression=None, proxy=None, open_timeout=DEADLINE)  # type: ignore[arg-type]
+    return connect(address, origin=origin, compression=None, proxy=None, open_timeout=DEADLINE)
 
 
 def take(client: ClientConnection) -> dict[str, Any]:

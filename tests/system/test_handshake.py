@@ -58,13 +58,13 @@ async def test_let_in(head: dict[str, str]) -> None:
     [
         (426, request("/", {"Sec-WebSocket-Version": "8"})),
         (426, request("/", {"Sec-WebSocket-Version": "14"})),
-        (400, request("/", {"Sec-WebSocket-Version": None})),  # type: ignore[dict-item]
-        (400, request("/", {"Sec-WebSocket-Key": None})),  # type: ignore[dict-item]
+        (400, request("/", {"Sec-WebSocket-Version": None})),
+        (400, request("/", {"Sec-WebSocket-Key": None})),
         (400, request("/", {}, f"Sec-WebSocket-Key: {KEY}")),
         (400, request("/", {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAA"})),
         (400, request("/", {"Sec-WebSocket-Key": "***"})),
         (400, request("/", {"Sec-WebSocket-Key": ""})),
-        (400, request("/", {"Host": None})),  # type: ignore[dict-item]
+        (400, request("/", {"Host": None})),
         (400, request("/", {}, "Host: other")),
         (400, request("/").replace(b"GET", b"POST")),
         (400, request("/").replace(b"HTTP/1.1", b"HTTP/1.0")),
@@ -175,7 +175,7 @@ async def test_the_time_for_the_head_is_that_of_the_whole() -> None:
 )
 async def test_origins_are_compared_exactly(origin: str | None, status: int) -> None:
     async with Book(origins=["https://example.com"]) as server:
-        response = await ask(server, request("/", {"Origin": origin}))  # type: ignore[dict-item]
+        response = await ask(server, request("/", {"Origin": origin}))
         assert response.status == status
 
 

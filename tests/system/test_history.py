@@ -174,7 +174,7 @@ async def test_what_is_no_message_is_left_out_of_a_history() -> None:
         await within(a.publish_acked("log.x", 1))
         cluster_of_a: Any = a._running.node
         log = cluster_of_a._logs.of(a._policies.of("log.x"))
-        await cluster_of_a._backplane.append(log, "log.x", b"no parcel", "id")
+        await cluster_of_a._backplane.append(log, "log.x", b"no node message", "id")
         await within(a.publish_acked("log.x", 2))
         assert data(await within(a.history("log.x"))) == [1, 2]
         assert cluster_of_a._faults.counts["malformed"] >= 1

@@ -70,7 +70,7 @@ async def test_keys(keys: tuple[str, ...], head: dict[str, str], status: int) ->
         assert got == ([b"x"] if status == 200 else [])
 
 
-async def _until_end(peer: Peer):  # type: ignore[no-untyped-def]
+async def _until_end(peer: Peer):
     while (payload := await peer.message()) != b"end":
         yield payload
 

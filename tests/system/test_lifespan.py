@@ -39,7 +39,7 @@ async def test_fastapi_starts_and_stops_it() -> None:
     assert (await within(from_app.get()))["type"] == "lifespan.startup.complete"
     async with server.client("/a") as client:
         (route,) = (route for route in app.routes if getattr(route, "path", "") == "/say")
-        assert await route.endpoint() == 1  # type: ignore[attr-defined]
+        assert await route.endpoint() == 1
         assert await take(client, 1) == ["said"]
         await to_app.put({"type": "lifespan.shutdown"})
         await within(client.wait_closed())

@@ -103,7 +103,7 @@ class Broken(MemoryStore):
         super().__init__()
         self._failure = failure
 
-    async def load(self, id: str) -> Record | None:  # type: ignore[override]
+    async def load(self, id: str) -> Record | None:
         if self._failure == "late":
             await asyncio.Event().wait()
         raise OSError("the store is broken")

@@ -123,7 +123,7 @@ async def test_the_list_is_right_again_after_a_reconnect_in_which_others_came_an
         room = await client.join("p.a")
         talk = await Talk.open(server, "/p.a")
         await until(lambda: room.count == 2)
-        next(iter(server._host.registry.links.values())).abort()  # type: ignore[union-attr]
+        next(iter(server._host.registry.links.values())).abort()
         await until(lambda: len(server.closed) == 1, "the session is over")
         await talk.say("leave", room="p.a")
         await until(lambda: room.count == 1 and room.is_complete, "it knows itself alone", 30)

@@ -140,7 +140,7 @@ async def test_a_rule_that_returns_a_coroutine_lets_nobody_in() -> None:
 
     server = Book()
     # A coroutine function is refused where it is given; this is one in disguise.
-    server.room("a", join=lambda conn, room: rule(conn, room))  # type: ignore[arg-type, return-value, unused-ignore]
+    server.room("a", join=lambda conn, room: rule(conn, room))
     async with server, await Talk.open(server) as talk:
         assert (await talk.ask("join", room="a"))["payload"]["code"] == "internal"
         assert server.count("a") == 0
@@ -215,7 +215,7 @@ async def test_on_connect_that_rejects_closes_and_says_why(
     server = fanwire.Server(port=0, insecure=True, config=fanwire.Config(ping_interval=0))
     server.on_connect(connected)
     async with server:
-        async with Book.client(server) as client:  # type: ignore[arg-type]  # it needs the URL alone
+        async with Book.client(server) as client:
             with pytest.raises(ConnectionClosed) as closed:
                 await within(client.recv())
             assert closed.value.rcvd is not None
@@ -337,7 +337,7 @@ async def test_data_of_each_kind_reaches_a_client_of_each_codec() -> None:
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="task groups came with Python 3.11")
 async def test_a_rejection_out_of_a_group_of_tasks_is_one(caplog: pytest.LogCaptureFixture) -> None:
     async def order(conn: fanwire.Connection, payload: Any) -> None:
-        async with asyncio.TaskGroup() as group:  # type: ignore[attr-defined, unused-ignore]
+        async with asyncio.TaskGroup() as group:
             group.create_task(raises_later())
 
     server = Book()

@@ -17,7 +17,7 @@ CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 
 
 class Numbered(Reject):
-    code = 409  # type: ignore[assignment]  # what a beginner writes
+    code = 409  # what a beginner writes
 
     def __init__(self) -> None:
         Exception.__init__(self)
@@ -25,12 +25,12 @@ class Numbered(Reject):
 
 class Broken(Numbered):
     @property
-    def code(self) -> str:  # type: ignore[override]  # as above
+    def code(self) -> str:
         raise RuntimeError("no code today")
 
 
 class Late(Reject):
-    retry = 1  # type: ignore[assignment]  # as above
+    retry = 1
 
     def __init__(self) -> None:
         Exception.__init__(self)
@@ -38,7 +38,7 @@ class Late(Reject):
 
 def with_path() -> Reject:
     reject = no()
-    reject.path = 7  # type: ignore[assignment]  # as above
+    reject.path = 7
     return reject
 
 

@@ -79,11 +79,11 @@ async def test_nobody_who_may_stay_misses_a_message(tmp_path: Path) -> None:
     login = Login(tmp_path / "keys.json")
     check = JWT(Keys.file(tmp_path / "keys.json"), algorithms=["ES256"], leeway=0.5)
     banned: set[str] = set()
-    shown = {"at the door": 0, "in place": 0}
+    shown = {"at the upgrade": 0, "in place": 0}
 
     async def authenticate(request: fanwire.Request) -> fanwire.Identity:
         identity = await check(request)
-        shown["at the door" if request.renewal is None else "in place"] += 1
+        shown["at the upgrade" if request.renewal is None else "in place"] += 1
         if identity.subject in banned:
             raise fanwire.Refused(403, "banned")
         return identity
@@ -111,7 +111,7 @@ async def test_nobody_who_may_stay_misses_a_message(tmp_path: Path) -> None:
                 server.disconnect_user(leaver.subject)
                 await within(asyncio.gather(tasks[leaver.subject]))
                 assert isinstance(leaver.error, fanwire.ConnectionFailed)
-                # One that happened to be on its way back was turned away at the door.
+                # One that happened to be on its way back was refused before the upgrade.
                 assert leaver.error.code == CloseCode.REVOKED or leaver.error.status == 403
                 assert leaver.got == list(range(len(leaver.got)))
             for _ in range(RATE):
@@ -126,7 +126,7 @@ async def test_nobody_who_may_stay_misses_a_message(tmp_path: Path) -> None:
         assert all(len(leaver.got) < published for leaver in leavers[: int(SECONDS) - 1])
         # It was both renewed in place and made anew, for everyone.
         assert shown["in place"] > len(readers)
-        assert shown["at the door"] > 2 * len(readers)
+        assert shown["at the upgrade"] > 2 * len(readers)
         assert not server.closed or {conn.identity.subject for conn in server.closed} <= banned
         for task in tasks.values():
             task.cancel()

@@ -206,8 +206,8 @@ async def test_a_failure_that_passes_ends_no_room(encoding: str, failure: str) -
         a, b = await within(client.join("a")), await within(client.join("b"))
         is_failing = True
         assert server._host is not None
-        for carrier in list(server._host.registry.links.values()):
-            carrier.abort()
+        for link in list(server._host.registry.links.values()):
+            link.abort()
         await server.ended()
         await within(asked.wait())
         is_failing = False

@@ -98,7 +98,7 @@ async def test_a_publish_is_done_once_however_often_it_is_sent() -> None:
         first = await Talk.open(server)
         for _ in range(3):
             answer = await first.ask("publish", room="a", payload="x")
-            first._ids = iter([1, 1, 1, 2])  # type: ignore[assignment]
+            first._ids = iter([1, 1, 1, 2])
             assert answer["seq"] == 1
         first.cut()
         await server.ended()

@@ -248,7 +248,7 @@ async def test_the_application_publishes_once_by_an_id() -> None:
         assert await server.publish_acked("a", 1, id="y") == 1
 
 
-class Desk:
+class SlowOrders:
     """Handlers of orders that wait until they are let go."""
 
     def __init__(self, server: Book) -> None:
@@ -276,72 +276,72 @@ async def test_a_request_that_comes_again_while_it_is_handled_gets_the_answer_of
     codec: str, payload: str
 ) -> None:
     server = Book({"grace": 0, "handler_grace": 60.0})
-    desk = Desk(server)
+    orders = SlowOrders(server)
     async with server:
         first = await Talk.open(server, codec=codec)
         await first.say("order", id="o1", payload=payload)
-        await until(lambda: desk.begun)
+        await until(lambda: orders.begun)
         first.cut()
         await until(lambda: not server.connections)
         async with await Talk.open(server, codec=codec, after=first) as second:
             await second.say("order", id="o1", payload=payload)
             await arrived(second)
-            desk.end.set()
+            orders.end.set()
             reply = await answer(second, "o1")
             number = reply["payload"]["number" if payload == "good" else "data"]
-            assert (number, desk.begun) == (1, ["o1"])
+            assert (number, orders.begun) == (1, ["o1"])
             # Answered is answered: what comes again then is handled again, and the handler can tell.
             await second.say("order", id="o1", payload=payload)
             await answer(second, "o1")
-            assert desk.begun == ["o1", "o1"]
+            assert orders.begun == ["o1", "o1"]
 
 
 async def test_a_request_whose_handler_was_cancelled_is_handled_when_it_comes_again() -> None:
     server = Book({"grace": 0, "handler_grace": 0.05})
-    desk = Desk(server)
+    orders = SlowOrders(server)
     async with server:
         first = await Talk.open(server)
         await first.say("order", id="o1")
-        await until(lambda: desk.begun)
+        await until(lambda: orders.begun)
         first.cut()
         await until(lambda: not server.connections)
         async with await Talk.open(server, after=first) as second:
             await second.say("order", id="o1")
-            await until(lambda: len(desk.begun) == 2)
-            assert desk.cancelled == 1
-            desk.end.set()
+            await until(lambda: len(orders.begun) == 2)
+            assert orders.cancelled == 1
+            orders.end.set()
             assert (await answer(second, "o1"))["payload"] == {"number": 2}
-            assert desk.begun == ["o1", "o1"]
+            assert orders.begun == ["o1", "o1"]
 
 
 async def test_two_clients_of_one_user_may_use_the_same_ids() -> None:
     server = Book(authenticate=lambda request: "alice")
-    desk = Desk(server)
+    orders = SlowOrders(server)
     async with server, await Talk.open(server) as one, await Talk.open(server) as two:
         for talk in (one, two):
             await talk.say("order", id="1")
-        await until(lambda: len(desk.begun) == 2)
-        desk.end.set()
+        await until(lambda: len(orders.begun) == 2)
+        orders.end.set()
         assert [(await answer(talk, "1"))["payload"]["number"] for talk in (one, two)] == [1, 2]
 
 
 @CODECS
 async def test_a_clients_request_survives_the_loss_of_its_session(codec: str) -> None:
     server = Book({"grace": 0, "handler_grace": 60.0})
-    desk = Desk(server)
+    orders = SlowOrders(server)
     async with server, fanwire.connect(server.url, encoding=codec) as client:
         asking = asyncio.ensure_future(client.request("order", "good"))
-        await until(lambda: desk.begun)
+        await until(lambda: orders.begun)
         session = client.session
         assert server._host is not None
-        for carrier in list(server._host.registry.links.values()):
-            carrier.abort()
+        for link in list(server._host.registry.links.values()):
+            link.abort()
         await until(lambda: client.session not in ("", session), "it is back")
         inboxes = [conn._handler_queue for conn in server.connections]
         await until(
             lambda: any(handler_queue is not None and handler_queue.is_running for handler_queue in inboxes),
             "it has asked again",
         )
-        desk.end.set()
+        orders.end.set()
         assert await within(asking) == {"number": 1}
-        assert len(desk.begun) == 1
+        assert len(orders.begun) == 1

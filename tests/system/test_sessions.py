@@ -358,7 +358,7 @@ async def test_handlers_of_one_client_run_one_after_the_other_also_over_two_conn
 @pytest.mark.logs_errors
 async def test_a_store_that_fails_keeps_nobody_out() -> None:
     class Broken(fanwire.sessions.store.MemoryStore):
-        async def load(self, id: str) -> None:  # type: ignore[override]
+        async def load(self, id: str) -> None:
             raise OSError("no store")
 
     async with Book(sessions=Broken()) as server, await Talk.open(server, "/?session=x&received=0") as talk:

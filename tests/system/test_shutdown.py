@@ -119,7 +119,7 @@ async def test_a_port_in_use_is_an_error_and_no_obstacle_later() -> None:
         for _ in range(2):
             with pytest.raises(OSError, match="in use"):
                 await server.start()
-    async with server, Book.client(server) as client:  # type: ignore[arg-type]
+    async with server, Book.client(server) as client:
         server.broadcast("now")
         assert await take(client, 1) == ["now"]
 

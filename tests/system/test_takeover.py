@@ -59,7 +59,7 @@ async def test_the_older_of_two_connections_is_closed_for_good_and_the_session_g
             assert await end_of(talk) == (4503, "another connection uses this session")
             talk = newer
         # Nobody but the newest is left, and nobody has noticed but those two.
-        await until(lambda: len(server._host.registry.links) == 1, "the older transports are gone")  # type: ignore[union-attr]
+        await until(lambda: len(server._host.registry.links) == 1, "the older transports are gone")
         assert (server.opened[0].state, len(server.opened), server.closed) == (ConnectionState.OPEN, 1, [])
         assert server.count("a") == 1
         await talk.close()
@@ -120,7 +120,7 @@ async def test_one_that_is_cut_off_holds_nothing_up(over: str, tls: Tls) -> None
             assert other.welcome["resumed"]
             await other.hear("joined")
             assert await other.seqs(40) == list(range(1, 41))
-            await until(lambda: len(server._host.registry.links) == 1, "it is cut off")  # type: ignore[union-attr]
+            await until(lambda: len(server._host.registry.links) == 1, "it is cut off")
             await until(lambda: server.stats()["connections"] == 1, "the engine has forgotten it")
             assert server.closed == []
         peer.close()
@@ -159,7 +159,7 @@ async def test_a_handler_that_runs_meanwhile_goes_on_and_answers_the_newer_one()
     async with server:
         first = await Talk.open(server)
         name = await first.say("slow", payload="done")
-        await until(lambda: server.opened and server.opened[0]._session.received == 1)  # type: ignore[union-attr]
+        await until(lambda: server.opened and server.opened[0]._session.received == 1)
         async with await Talk.open(server, after=first) as second:
             assert await end_of(first) == (4503, "another connection uses this session")
             go_on.set()

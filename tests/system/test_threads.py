@@ -79,8 +79,8 @@ async def test_publish_within_handlers() -> None:
     def bye(conn: fanwire.Connection) -> None:
         server.publish("a", f"left {conn.close_code}")
 
-    async with server, Book.client(server) as one:  # type: ignore[arg-type]
-        async with Book.client(server) as two:  # type: ignore[arg-type]
+    async with server, Book.client(server) as one:
+        async with Book.client(server) as two:
             await two.send("hi")
             assert await take(two, 2) == ["connected", "hi"]
         assert await take(one, 5) == ["connected", "connected", "hi", "hi", "left 1000"]

@@ -159,7 +159,7 @@ async def test_a_server_that_sends_no_envelopes_again_and_again_is_given_up(
 
 
 @ENCODINGS
-async def test_bytes_that_passed_no_door_are_a_gap_at_clients_and_never_a_string(encoding: str) -> None:
+async def test_bytes_that_were_never_checked_are_a_gap_at_clients_and_never_a_string(encoding: str) -> None:
     """The engine's own interface trusts its caller, and so does orjson.Fragment."""
     server = Book()
     server.room("r", history=10)

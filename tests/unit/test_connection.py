@@ -133,7 +133,7 @@ async def test_it_runs_so_many_tasks() -> None:
     with pytest.raises(RuntimeError, match="max_connection_tasks"):
         conn.spawn(asyncio.sleep(60))
     with pytest.raises(TypeError, match="must be a coroutine"):
-        conn.spawn(7)  # type: ignore[arg-type]
+        conn.spawn(7)
     await client.closes()
     await host.end()
 

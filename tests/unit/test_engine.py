@@ -59,7 +59,7 @@ def test_messages_with_their_own_numbers(engine: Engine) -> None:
 
 def test_what_cannot_be_delivered(engine: Engine) -> None:
     with pytest.raises(TypeError, match="payload must be bytes or str"):
-        engine.deliver("r", 1, TS_MS, 7)  # type: ignore[arg-type]
+        engine.deliver("r", 1, TS_MS, 7)
     with pytest.raises(ValueError, match="a key needs"):
         engine.deliver("r", 1, TS_MS, b"x", key="k")
     with pytest.raises(ValueError, match="delivery must be"):
@@ -99,7 +99,7 @@ def test_older_messages_that_cannot_be_put_before(engine: Engine) -> None:
         ([(4, 0, "a", False, None, None)] * 2, ValueError),
     ]:
         with pytest.raises(error):
-            engine.extend("r", "e", 2, messages)  # type: ignore[arg-type]
+            engine.extend("r", "e", 2, messages)
     # Too old is no error.
     engine.extend("r", "e", 2, [(4, TS_MS, "a", False, None, None)])
     assert engine.floor("r") == ("e", 4)

@@ -72,7 +72,7 @@ ELSEWHERE = {
     "fanwire.cluster.kept_message": "system/test_history.py: what a room keeps",
     "fanwire.cluster.room_logs": "system/test_cluster.py: a log that was lost",
     "fanwire.cluster.newest_values": "system/test_cluster.py: every answer goes to other nodes",
-    "fanwire.cluster.backplane_events": "system/test_cluster.py and test_troubles.py: events of a backplane",
+    "fanwire.cluster.backplane_events": "system/test_cluster.py and test_faults.py: events of a backplane",
     "fanwire.cluster.cluster": "system/test_cluster.py: it is where engine and backplane meet",
     "fanwire.runtime.application_handlers": "unit/runtime/test_dispatcher.py: what an application has declared",
     "fanwire.runtime.host": "unit/runtime/test_registry.py: composition, which every test of a host uses",

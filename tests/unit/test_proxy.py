@@ -31,7 +31,7 @@ async def proxied(**options: object) -> AsyncIterator[tuple[Proxy, list[Peer]]]:
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     try:
-        async with Proxy("127.0.0.1", server.sockets[0].getsockname()[1], **options) as proxy:  # type: ignore[arg-type]
+        async with Proxy("127.0.0.1", server.sockets[0].getsockname()[1], **options) as proxy:
             yield proxy, ends
         for end in ends:
             end.close()

@@ -56,7 +56,7 @@ const MOMENT: u64 = SECOND / 2;
 const SESSION: Option<&str> = Some("fanwire.v1.json");
 
 /// Before the upgrade anybody may come; after it only those whom the server has let in, so that these bear tokens of
-/// their own ("insiders"). The shares are a judgement: three quarters never get past the door, which is what the open
+/// their own ("insiders"). The shares are a judgement: three quarters are never let in, which is what the open
 /// internet sends, and every kind that holds something for seconds is rare enough for [`crate::raid`]'s bound.
 pub const KINDS: &[Kind] = &[
     // Nothing, or not HTTP.

@@ -21,9 +21,9 @@ __all__ = [
     "Joined",
     "Left",
     "MemberChanged",
-    "Reject",
+    "RejectCall",
     "Renew",
-    "Resolve",
+    "ResolveCall",
     "Send",
     "StateChanged",
     "Told",
@@ -88,7 +88,7 @@ class StateChanged:
 
 
 @dataclass(frozen=True)
-class Resolve:
+class ResolveCall:
     """Answer a call. The value is the number of a publish, the payload of a request, None otherwise."""
 
     key: str
@@ -96,7 +96,7 @@ class Resolve:
 
 
 @dataclass(frozen=True)
-class Reject:
+class RejectCall:
     """Fail a call."""
 
     key: str
@@ -201,8 +201,8 @@ Action = (
     | Renew
     | Vouch
     | StateChanged
-    | Resolve
-    | Reject
+    | ResolveCall
+    | RejectCall
     | Joined
     | CaughtUp
     | Left

@@ -10,7 +10,7 @@ from codecs import IncrementalDecoder, getincrementaldecoder
 
 from fanwire.codes import CloseCode
 
-__all__ = ["Assembly", "Violation"]
+__all__ = ["MessageAssembly", "Violation"]
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 
@@ -27,7 +27,7 @@ class Violation(Exception):
         self.reason = reason
 
 
-class Assembly:
+class MessageAssembly:
     """The message of one connection that is being received.
 
     Args:

@@ -17,8 +17,8 @@ from fanwire.protocol.table import SUBPROTOCOLS
 from fanwire.values.encoding import encode, packed, without_payload
 
 __all__ = [
+    "ClientCodec",
     "Closing",
-    "Codec",
     "Count",
     "Envelope",
     "ErrorInfo",
@@ -187,7 +187,7 @@ class TokenInfo(Struct):
         return None if milliseconds is None else milliseconds / 1000
 
 
-class Codec:
+class ClientCodec:
     """Encodes and decodes envelopes in one encoding.
 
     Args:

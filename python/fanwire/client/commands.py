@@ -12,7 +12,7 @@ from msgspec import UNSET
 from fanwire.client.arguments import check_room
 from fanwire.client.message import Position
 from fanwire.client.message_queue import MessageQueue
-from fanwire.client.parts import Parts
+from fanwire.client.parts import MachineParts
 from fanwire.protocol.table import CLIENT_TYPES
 from fanwire.state import ConnectionState
 
@@ -31,7 +31,7 @@ class Commands:
 
     __slots__ = ("_parts",)
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: MachineParts) -> None:
         self._parts = parts
 
     def join(self, room: str, since: Position | None = None, *, is_new: bool = False) -> str:

@@ -11,19 +11,19 @@ from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from fanwire.client.actions import Action, Close, Connect, Drop, Renew, Send, Vouch
-from fanwire.client.codec import Codec
-from fanwire.client.link import Link, Unreachable
+from fanwire.client.codec import ClientCodec
+from fanwire.client.link import ClientLink, Unreachable
 from fanwire.client.machine import Machine
 from fanwire.client.token_source import Token, fetch_token
 from fanwire.codes import CloseCode
 from fanwire.state import ConnectionState
 
-__all__ = ["Driver", "Owner", "Token"]
+__all__ = ["Driver", "DriverOwner", "Token"]
 
 logger = logging.getLogger("fanwire.client")
 
 
-class Owner(Protocol):
+class DriverOwner(Protocol):
     """The object that the machine works for: the client's runtime."""
 
     def act(self, action: Action) -> None:
@@ -51,8 +51,8 @@ class Driver:
     def __init__(
         self,
         machine: Machine,
-        codec: Codec,
-        owner: Owner,
+        codec: ClientCodec,
+        owner: DriverOwner,
         loop: asyncio.AbstractEventLoop,
         *,
         url: str,
@@ -75,7 +75,7 @@ class Driver:
         self._ssl = ssl
         self._headers = dict(headers)
         self._open_timeout = open_timeout
-        self._link: Link | None = None
+        self._link: ClientLink | None = None
         self._is_performing = False
         self._dial: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -119,25 +119,25 @@ class Driver:
 
     # What the link calls.
 
-    def link_opened(self, link: Link) -> None:
+    def link_opened(self, link: ClientLink) -> None:
         """The link has done its upgrade."""
         if link is self._link:
             self._machine.opened(self._loop.time())
             self.perform()
 
-    def link_received(self, link: Link, message: bytes | str) -> None:
+    def link_received(self, link: ClientLink, message: bytes | str) -> None:
         """The link has received a whole message."""
         if link is self._link:
             self._machine.received(message, self._loop.time())
             self.perform()
 
-    def link_violated(self, link: Link, code: int, reason: str) -> None:
+    def link_violated(self, link: ClientLink, code: int, reason: str) -> None:
         """The server has broken RFC 6455 on this link."""
         if link is self._link:
             self._machine.violated(code, reason, self._loop.time())
             self.perform()
 
-    def link_lost(self, link: Link) -> None:
+    def link_lost(self, link: ClientLink) -> None:
         """The link has lost its connection."""
         if link is self._link:
             self._link = None
@@ -185,7 +185,7 @@ class Driver:
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, query: dict[str, str]) -> None:
-        link = self._link = Link(self, self._codec)
+        link = self._link = ClientLink(self, self._codec)
         try:
             headers = await self._authorized()
             if self._link is link:

@@ -14,13 +14,14 @@ from msgspec import UNSET
 
 from fanwire.client.actions import Joined
 from fanwire.client.callbacks import tell
-from fanwire.client.membership import STALE
+from fanwire.client.membership import RELIABLE, STALE
 from fanwire.client.message import Gap, Member, Message, Skipped
 from fanwire.client.message_queue import MessageQueue
 from fanwire.client.stream import Stream
 from fanwire.errors import FanwireError, RoomEnded
+from fanwire.protocol.table import KEYED
 
-__all__ = ["MAX_UNCLAIMED", "Feed", "Owner"]
+__all__ = ["MAX_UNCLAIMED", "Feed", "FeedOwner"]
 
 logger = logging.getLogger("fanwire.client")
 
@@ -32,7 +33,7 @@ MAX_UNCLAIMED = 128
 of a connection, and 16 MiB at most of 128 rooms with messages of 1 KiB."""
 
 
-class Owner(Protocol):
+class FeedOwner(Protocol):
     """The client that the room belongs to."""
 
     def report(self, room: str) -> None:
@@ -91,7 +92,7 @@ class Feed:
         "snapshot",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, name: str, limit: int) -> None:
+    def __init__(self, owner: FeedOwner, name: str, limit: int) -> None:
         self.owner = owner
         self.name = name
         self._limit = limit
@@ -151,7 +152,7 @@ class Feed:
         self._received_epoch = action.epoch
         self._upto = action.upto
         self.delivery = action.delivery
-        self.queue.is_latest = action.delivery == "latest"
+        self.queue.is_latest = action.delivery in KEYED
         self.queue.drops = _drops(action.delivery) if self._is_claimed else "oldest"
         self.members = action.members
         self.count = action.count
@@ -223,6 +224,6 @@ class Feed:
 
 
 def _drops(delivery: str) -> str:
-    if delivery == "reliable":
+    if delivery == RELIABLE:
         return ""
     return "newest" if delivery == "drop-newest" else "oldest"

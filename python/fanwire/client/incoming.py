@@ -14,16 +14,16 @@ from fanwire.client import actions as do
 from fanwire.client.codec import Count, Envelope, ErrorInfo, TokenInfo, Unreadable, WindowInfo, convert
 from fanwire.client.errors import ProtocolError
 from fanwire.client.fields import message_of, seq_of
-from fanwire.client.parts import Parts
+from fanwire.client.parts import MachineParts
 from fanwire.errors import RequestFailed
 
-__all__ = ["Incoming"]
+__all__ = ["IncomingEnvelopes"]
 
 PAYLOAD_MATTERS = frozenset({"welcome", "received", "skipped"})
 """Types of the protocol's own without whose payload the session cannot go on."""
 
 
-class Incoming:
+class IncomingEnvelopes:
     """The server's side of a machine.
 
     Args:
@@ -32,7 +32,7 @@ class Incoming:
 
     __slots__ = ("_parts",)
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: MachineParts) -> None:
         self._parts = parts
 
     def take(self, envelope: Envelope, now: float) -> None:
@@ -68,7 +68,7 @@ class Incoming:
                 self._on_reply(envelope, now)
             elif envelope.re is not UNSET:
                 self._parts.questions.answered(envelope.re)
-                self._parts.actions.append(do.Reject(envelope.re, error))
+                self._parts.actions.append(do.RejectCall(envelope.re, error))
 
     def _on_message(self, envelope: Envelope, now: float) -> None:
         if envelope.room is not UNSET:
@@ -106,7 +106,7 @@ class Incoming:
             self._parts.renewal.done()
             self._parts.renewal.expires(now, convert(envelope, TokenInfo).seconds)
         else:
-            self._parts.actions.append(do.Resolve(envelope.re, value))
+            self._parts.actions.append(do.ResolveCall(envelope.re, value))
 
     def _on_error(self, envelope: Envelope, now: float) -> None:
         info = convert(envelope, ErrorInfo)
@@ -127,7 +127,7 @@ class Incoming:
         elif question.kind in ("join", "rejoin", "leave"):
             self._parts.rooms.failed(envelope.re, question, error, now)
         else:
-            self._parts.actions.append(do.Reject(envelope.re, error))
+            self._parts.actions.append(do.RejectCall(envelope.re, error))
 
     def _on_skipped(self, envelope: Envelope, now: float) -> None:
         self._parts.rooms.skipped(envelope)
@@ -162,21 +162,21 @@ class Incoming:
         raise ProtocolError("a second welcome")
 
 
-_HANDLERS: dict[str, Callable[[Incoming, Envelope, float], None]] = {
-    "welcome": Incoming._on_second_welcome,
-    "message": Incoming._on_message,
-    "forgotten": Incoming._on_forgotten,
-    "joined": Incoming._on_joined,
-    "left": Incoming._on_left,
-    "reply": Incoming._on_reply,
-    "error": Incoming._on_error,
-    "skipped": Incoming._on_skipped,
-    "member_joined": Incoming._on_member,
-    "member_left": Incoming._on_member,
-    "token_expiring": Incoming._on_token_expiring,
-    "token_expired": Incoming._on_token_expiring,
-    "received": Incoming._on_received,
-    "ping": Incoming._on_ping,
-    "pong": Incoming._on_pong,
-    "window": Incoming._on_window,
+_HANDLERS: dict[str, Callable[[IncomingEnvelopes, Envelope, float], None]] = {
+    "welcome": IncomingEnvelopes._on_second_welcome,
+    "message": IncomingEnvelopes._on_message,
+    "forgotten": IncomingEnvelopes._on_forgotten,
+    "joined": IncomingEnvelopes._on_joined,
+    "left": IncomingEnvelopes._on_left,
+    "reply": IncomingEnvelopes._on_reply,
+    "error": IncomingEnvelopes._on_error,
+    "skipped": IncomingEnvelopes._on_skipped,
+    "member_joined": IncomingEnvelopes._on_member,
+    "member_left": IncomingEnvelopes._on_member,
+    "token_expiring": IncomingEnvelopes._on_token_expiring,
+    "token_expired": IncomingEnvelopes._on_token_expiring,
+    "received": IncomingEnvelopes._on_received,
+    "ping": IncomingEnvelopes._on_ping,
+    "pong": IncomingEnvelopes._on_pong,
+    "window": IncomingEnvelopes._on_window,
 }

@@ -7,10 +7,10 @@ from fanwire.client.errors import CLOSED
 from fanwire.errors import Closed, FanwireError
 from fanwire.state import CLIENT, ConnectionState
 
-__all__ = ["Lifecycle"]
+__all__ = ["ClientLifecycle"]
 
 
-class Lifecycle:
+class ClientLifecycle:
     """The life of a client, across all its connections.
 
     Args:

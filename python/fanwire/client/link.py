@@ -15,15 +15,15 @@ from typing import Any, Protocol
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from picows.url import WSParsedURL
 
-from fanwire.client.assembly import Assembly, Violation
-from fanwire.client.codec import Codec
+from fanwire.client.assembly import MessageAssembly, Violation
+from fanwire.client.codec import ClientCodec
 from fanwire.client.dial import dial
 from fanwire.client.failures import Failure
 from fanwire.client.network import Network, network_of
 from fanwire.codes import CloseCode, is_valid
 from fanwire.timing.deadline import within
 
-__all__ = ["MESSAGE_MAX", "Link", "Owner", "Unreachable"]
+__all__ = ["MESSAGE_MAX", "ClientLink", "LinkOwner", "Unreachable"]
 
 MESSAGE_MAX = 64 << 20
 """Bytes of a message; a server sends at most what may wait for one connection, 1 MiB unless told otherwise."""
@@ -49,23 +49,23 @@ class Unreachable(Exception):
         self.failure = failure
 
 
-class Owner(Protocol):
+class LinkOwner(Protocol):
     """The object that a link reports to: the driver."""
 
-    def link_opened(self, link: Link) -> None:
+    def link_opened(self, link: ClientLink) -> None:
         """The upgrade is done; messages can be sent and received."""
 
-    def link_received(self, link: Link, message: bytes | str) -> None:
+    def link_received(self, link: ClientLink, message: bytes | str) -> None:
         """A whole message has come."""
 
-    def link_violated(self, link: Link, code: int, reason: str) -> None:
+    def link_violated(self, link: ClientLink, code: int, reason: str) -> None:
         """The server has broken RFC 6455."""
 
-    def link_lost(self, link: Link) -> None:
+    def link_lost(self, link: ClientLink) -> None:
         """The connection is lost; `close_code` and `close_reason` say why."""
 
 
-class Link(WSListener):
+class ClientLink(WSListener):
     """One connection, from the attempt to its end.
 
     Args:
@@ -77,10 +77,10 @@ class Link(WSListener):
         close_reason: the reason in the close frame.
     """
 
-    def __init__(self, owner: Owner, codec: Codec) -> None:
-        self._owner: Owner | None = owner
+    def __init__(self, owner: LinkOwner, codec: ClientCodec) -> None:
+        self._owner: LinkOwner | None = owner
         self._subprotocol = codec.subprotocol
-        self._assembly = Assembly(MESSAGE_MAX)
+        self._assembly = MessageAssembly(MESSAGE_MAX)
         self._transport: WSTransport | None = None
         self._socket: socket.socket | None = None
         self._is_refused = False
@@ -244,7 +244,7 @@ def _seconds(text: str | None, now: float) -> float | None:
         return None
 
 
-class _Quiet(logging.LoggerAdapter):  # type: ignore[type-arg]
+class _Quiet(logging.LoggerAdapter):  # type: ignore[type-arg]  # it takes none in Python 3.10
     """A logger that drops what picows logs about each connection, which includes the request with its token. Errors
     pass."""
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
-from fanwire.client.codec import Closing, Codec, Envelope, Welcome, convert
+from fanwire.client.codec import ClientCodec, Closing, Envelope, Welcome, convert
 from fanwire.client.commands import Commands
 from fanwire.client.errors import CLOSED, REFUSALS, ProtocolError
 from fanwire.client.failures import Failure
 from fanwire.client.heartbeat import Heartbeat
-from fanwire.client.incoming import Incoming
+from fanwire.client.incoming import IncomingEnvelopes
 from fanwire.client.network import Network
-from fanwire.client.parts import Parts
+from fanwire.client.parts import MachineParts
 from fanwire.client.renewal import Renewal
 from fanwire.client.session import MAX_BYTES, MAX_FRAMES, size_of
 from fanwire.codes import CloseCode, should_reconnect
@@ -50,7 +50,7 @@ class Machine:
 
     def __init__(
         self,
-        codec: Codec,
+        codec: ClientCodec,
         backoff: Backoff,
         renewal: Renewal,
         *,
@@ -63,7 +63,7 @@ class Machine:
         self._codec = codec
         self._backoff = backoff
         self._heartbeat = Heartbeat(heartbeat)
-        parts = Parts.made(codec, renewal, name=name, max_frames=max_frames, max_bytes=max_bytes)
+        parts = MachineParts.made(codec, renewal, name=name, max_frames=max_frames, max_bytes=max_bytes)
         self._actions = parts.actions
         self._lifecycle = parts.lifecycle
         self._questions = parts.questions
@@ -72,7 +72,7 @@ class Machine:
         self._vouching = parts.vouching
         self._renewal = parts.renewal
         self._out = parts.out
-        self._incoming = Incoming(parts)
+        self._incoming = IncomingEnvelopes(parts)
         self._closing: Closing | None = None
         # Whether there is a connection at present.
         self._is_linked = False
@@ -335,7 +335,7 @@ class Machine:
         error = self.error or Closed(CLOSED)
         for key, question in self._questions:
             if question.kind not in ("rejoin", "token"):
-                self._actions.append(do.Reject(key, error))
+                self._actions.append(do.RejectCall(key, error))
         self._questions.clear()
         self.rooms.end(self.error)
         self.session.forget()

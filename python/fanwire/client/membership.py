@@ -15,11 +15,12 @@ from fanwire.client.codec import Envelope, JoinedInfo, MemberInfo, SkippedInfo, 
 from fanwire.client.fields import message_of, prev_of, seq_of
 from fanwire.client.message import Gap, Member, Position, Skipped
 from fanwire.client.positions import Positions
+from fanwire.protocol.table import KEYED
 
-__all__ = ["MAX_RETRIES", "STALE", "Membership"]
+__all__ = ["MAX_RETRIES", "RELIABLE", "STALE", "Membership"]
 
 RELIABLE = "reliable"
-LATEST = "latest"
+"""The class of which nothing is dropped. A class that this client does not know is taken for one that drops."""
 MAX_RETRIES = 10
 """Times that a room is joined again when the server answers "later", until it ends with that error: two to three
 minutes in all."""
@@ -302,7 +303,7 @@ class Membership:
 
     def _begin(self, info: JoinedInfo, seq: int) -> Positions:
         self._is_reliable = info.delivery == RELIABLE
-        self._is_latest = info.delivery == LATEST
+        self._is_latest = info.delivery in KEYED
         return Positions(info.epoch, seq, is_complete=self._is_reliable)
 
     def _missed(self, gap: Gap) -> list[Action]:

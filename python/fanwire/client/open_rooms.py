@@ -12,18 +12,18 @@ from typing import Protocol
 from fanwire.client import actions as do
 from fanwire.client.callbacks import tell
 from fanwire.client.calls import Call, Calls
-from fanwire.client.feed import Feed
-from fanwire.client.feed import Owner as FeedOwner
+from fanwire.client.feed import Feed, FeedOwner
 from fanwire.client.machine import Machine
+from fanwire.client.membership import RELIABLE
 from fanwire.client.message import Message, Position
 from fanwire.client.room import Room
 from fanwire.state import ConnectionState
 from fanwire.values.checks import check_function
 
-__all__ = ["OpenRooms", "Owner"]
+__all__ = ["OpenRooms", "OpenRoomsOwner"]
 
 
-class Owner(FeedOwner, Protocol):
+class OpenRoomsOwner(FeedOwner, Protocol):
     """What a client's rooms need of its runtime."""
 
     def until_writable(self) -> Awaitable[None]:
@@ -46,7 +46,7 @@ class OpenRooms:
         limit: messages of a room that may wait for the application.
     """
 
-    def __init__(self, owner: Owner, machine: Machine, calls: Calls, limit: int) -> None:
+    def __init__(self, owner: OpenRoomsOwner, machine: Machine, calls: Calls, limit: int) -> None:
         self._owner = owner
         self._machine = machine
         self._calls = calls
@@ -121,7 +121,7 @@ class OpenRooms:
             feed = Feed(self._owner, name, self._limit)
             self._unclaimed[name] = Room(feed)
         queue = feed.joined(action)
-        self._machine.commands.watch(name, queue, has_window=action.delivery != "reliable")
+        self._machine.commands.watch(name, queue, has_window=action.delivery != RELIABLE)
         if self._callbacks and name in self._unclaimed:
             tell(self._callbacks, self._claim(name))
 

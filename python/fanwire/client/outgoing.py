@@ -9,10 +9,10 @@ from msgspec import UNSET, UnsetType
 
 from fanwire.client.actions import Action, Send
 from fanwire.client.arguments import check_key, check_kind, check_room
-from fanwire.client.codec import Codec, Envelope
+from fanwire.client.codec import ClientCodec, Envelope
 from fanwire.client.pending_requests import Question, Questions
 from fanwire.client.reports import Reports
-from fanwire.client.session import Session, size_of
+from fanwire.client.session import ClientSession, size_of
 
 __all__ = ["Outgoing"]
 
@@ -50,10 +50,10 @@ class Outgoing:
 
     def __init__(
         self,
-        codec: Codec,
+        codec: ClientCodec,
         actions: list[Action],
         questions: Questions,
-        session: Session,
+        session: ClientSession,
         reports: Reports,
         *,
         name: str,

@@ -7,22 +7,22 @@ from random import Random
 
 from fanwire.client.actions import Action
 from fanwire.client.clock_offset import ClockOffset
-from fanwire.client.codec import Codec
+from fanwire.client.codec import ClientCodec
 from fanwire.client.keepalive import Vouching
-from fanwire.client.lifecycle import Lifecycle
+from fanwire.client.lifecycle import ClientLifecycle
 from fanwire.client.outgoing import Outgoing
 from fanwire.client.pending_requests import Questions
 from fanwire.client.receipts import Receipts
 from fanwire.client.renewal import Renewal
 from fanwire.client.reports import Reports
 from fanwire.client.rooms import Rooms
-from fanwire.client.session import Session
+from fanwire.client.session import ClientSession
 
-__all__ = ["Parts"]
+__all__ = ["MachineParts"]
 
 
 @dataclass(frozen=True)
-class Parts:
+class MachineParts:
     """The parts of one machine.
 
     Attributes:
@@ -40,8 +40,8 @@ class Parts:
     """
 
     actions: list[Action]
-    lifecycle: Lifecycle
-    session: Session
+    lifecycle: ClientLifecycle
+    session: ClientSession
     questions: Questions
     receipts: Receipts
     reports: Reports
@@ -52,10 +52,10 @@ class Parts:
     rooms: Rooms
 
     @classmethod
-    def made(cls, codec: Codec, renewal: Renewal, *, name: str, max_frames: int, max_bytes: int) -> Parts:
+    def made(cls, codec: ClientCodec, renewal: Renewal, *, name: str, max_frames: int, max_bytes: int) -> MachineParts:
         """Makes the parts. The arguments are those of `Machine`."""
         actions: list[Action] = []
-        session = Session(max_frames, max_bytes)
+        session = ClientSession(max_frames, max_bytes)
         questions = Questions(max_frames, max_bytes)
         reports = Reports()
         clock = ClockOffset()
@@ -63,7 +63,7 @@ class Parts:
         dice = Random(name)  # noqa: S311 - spreads load, hides nothing
         return cls(
             actions=actions,
-            lifecycle=Lifecycle(actions),
+            lifecycle=ClientLifecycle(actions),
             session=session,
             questions=questions,
             receipts=Receipts(),

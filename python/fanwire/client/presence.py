@@ -21,11 +21,11 @@ MAX_MEMBERS = 10_000
 PAGE = 1000
 """Members of a page at most, as docs/protocol.md has it."""
 
-Ask = Callable[[Any], Awaitable[Any]]
+AskPresence = Callable[[Any], Awaitable[Any]]
 """Sends a presence request with this payload, and returns that of the reply."""
 
 
-async def read_members(ask: Ask, limit: int = MAX_MEMBERS) -> dict[str, Any]:
+async def read_members(ask: AskPresence, limit: int = MAX_MEMBERS) -> dict[str, Any]:
     """The members by id, in the order in which they joined, up to a limit.
 
     Raises:
@@ -44,7 +44,7 @@ async def read_members(ask: Ask, limit: int = MAX_MEMBERS) -> dict[str, Any]:
         after = page.next
 
 
-async def count_members(ask: Ask) -> int:
+async def count_members(ask: AskPresence) -> int:
     """How many members there are.
 
     Raises:
@@ -53,7 +53,7 @@ async def count_members(ask: Ask) -> int:
     return (await _page(ask, None, 1)).count
 
 
-async def _page(ask: Ask, after: str | None, limit: int) -> MembersInfo:
+async def _page(ask: AskPresence, after: str | None, limit: int) -> MembersInfo:
     wanted: dict[str, Any] = {} if after is None else {"after": after}
     if limit < PAGE:
         wanted["limit"] = limit

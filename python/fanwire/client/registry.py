@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from fanwire.client.actions import Action, Left, Reject
+from fanwire.client.actions import Action, Left, RejectCall
 from fanwire.client.due import Due
 from fanwire.client.membership import Membership
 from fanwire.client.message import Position
@@ -107,7 +107,7 @@ class Registry:
         if room.join_key:
             question = self._questions.answered(room.join_key)
             if question is not None and question.kind == "join" and error is not None:
-                self._actions.append(Reject(room.join_key, error))
+                self._actions.append(RejectCall(room.join_key, error))
         return True
 
 

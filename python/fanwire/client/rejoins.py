@@ -7,7 +7,7 @@ from random import Random
 from fanwire.client.membership import MAX_RETRIES, Membership
 from fanwire.errors import RequestFailed
 
-__all__ = ["PACE", "PASSING", "Rejoins"]
+__all__ = ["PASSING", "REJOIN_INTERVAL", "Rejoins"]
 
 RETRY = 1.0
 """Seconds before a room is joined again that the server could not let in; doubled with each time."""
@@ -15,7 +15,7 @@ RETRY_CAP = 30.0
 """Seconds between two attempts at most, unless the server asks for more."""
 PASSING = frozenset({"internal"})
 """Errors that may be gone the next time, even if the server does not say so: a failing `authorize` is mended."""
-PACE = 0.02
+REJOIN_INTERVAL = 0.02
 """Seconds between two rooms that are joined again, at least, once the server has refused one for its rate: 128, as many
 as it allows unless told otherwise, take less than three."""
 
@@ -50,7 +50,7 @@ class Rejoins:
             # The rate belongs to the client, not to the room. If all rooms returned at once, all but the first would be
             # refused again, and a client that is refused too often is closed. So they queue.
             wait = after if error.retry_after_ms is not None else RETRY
-            room.retry_at = self._next = max(now, self._next) + max(PACE, wait)
+            room.retry_at = self._next = max(now, self._next) + max(REJOIN_INTERVAL, wait)
         elif (error.retry or error.code in PASSING) and room.retries < MAX_RETRIES:
             bound = min(RETRY_CAP, RETRY * 2.0**room.retries)
             room.retries += 1

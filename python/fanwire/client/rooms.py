@@ -6,7 +6,7 @@ from random import Random
 
 from msgspec import UNSET
 
-from fanwire.client.actions import Action, Deliver, Reject, Resolve
+from fanwire.client.actions import Action, Deliver, RejectCall, ResolveCall
 from fanwire.client.arguments import check_room
 from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.codec import Envelope, LeftInfo, convert
@@ -18,7 +18,7 @@ from fanwire.client.pending_requests import Question, Questions
 from fanwire.client.registry import LEFT_MEANWHILE, Registry, since_of
 from fanwire.client.rejoins import PASSING, Rejoins
 from fanwire.client.reports import Reports
-from fanwire.client.session import Session
+from fanwire.client.session import ClientSession
 from fanwire.errors import FanwireError, RequestFailed, RoomEnded
 
 __all__ = ["Rooms"]
@@ -45,7 +45,7 @@ class Rooms:
         self,
         actions: list[Action],
         questions: Questions,
-        session: Session,
+        session: ClientSession,
         out: Outgoing,
         random: Random,
         clock: ClockOffset,
@@ -210,7 +210,7 @@ class Rooms:
         if key is not None:
             question = self._questions.answered(key)
             if question is not None and question.kind == "join":
-                self._actions.append(Resolve(key, None))
+                self._actions.append(ResolveCall(key, None))
         self._registry.go_on(room)
 
     def left(self, envelope: Envelope, now: float) -> None:
@@ -219,7 +219,7 @@ class Rooms:
         room = self._registry.get(name)
         if envelope.re is not UNSET:
             if self._questions.answered(envelope.re) is not None:
-                self._actions.append(Resolve(envelope.re, None))
+                self._actions.append(ResolveCall(envelope.re, None))
             if room is not None and room.leave_key == envelope.re:
                 self._registry.end(name)
         elif room is not None and not (room.is_waiting and room.join_key):
@@ -258,24 +258,24 @@ class Rooms:
         elif question.kind == "leave":
             is_current = room is not None and room.leave_key == key
             if error.code == "not_joined":
-                self._actions.append(Resolve(key, None))
+                self._actions.append(ResolveCall(key, None))
                 if is_current:
                     self._registry.end(question.room)
                 return
             if room is not None and is_current:
                 room.leave_key = None
                 self._registry.go_on(room)
-            self._actions.append(Reject(key, error))
+            self._actions.append(RejectCall(key, error))
         elif room is not None and room.join_key == key:
             offer = room.take_offer(now)
             if offer is None:
                 self._registry.forget(question.room)
-                self._actions.append(Reject(key, error))
+                self._actions.append(RejectCall(key, error))
             else:
-                self._actions += [*offer, Resolve(key, None)]
+                self._actions += [*offer, ResolveCall(key, None)]
                 self._registry.look(room)
         else:
-            self._actions.append(Reject(key, error))
+            self._actions.append(RejectCall(key, error))
 
     # Events.
 
@@ -291,7 +291,7 @@ class Rooms:
                 self._questions.answered(key)
             elif question.kind == "leave":
                 self._questions.answered(key)
-                self._actions.append(Resolve(key, None))
+                self._actions.append(ResolveCall(key, None))
                 if (left := self._registry.get(question.room)) is not None and left.leave_key == key:
                     self._registry.end(question.room)
         again: list[bytes | str] = []

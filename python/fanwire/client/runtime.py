@@ -16,7 +16,7 @@ from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
 from fanwire.client.callbacks import tell
 from fanwire.client.calls import Call, Calls
-from fanwire.client.codec import Codec
+from fanwire.client.codec import ClientCodec
 from fanwire.client.driver import Driver
 from fanwire.client.errors import CLOSED
 from fanwire.client.gate import Gate
@@ -51,7 +51,7 @@ class Runtime:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._codec = Codec(options.encoding)
+        self._codec = ClientCodec(options.encoding)
         # Jitter need not be secret, but forked processes must not share their dice.
         dice = SystemRandom()
         self.machine = Machine(
@@ -192,10 +192,10 @@ class Runtime:
             self.messages._end(action.error)
         tell(self.on_state, action.state)
 
-    def _do_resolve(self, action: do.Resolve) -> None:
+    def _do_resolve(self, action: do.ResolveCall) -> None:
         self._calls.resolve(action.key, action.value)
 
-    def _do_reject(self, action: do.Reject) -> None:
+    def _do_reject(self, action: do.RejectCall) -> None:
         self._calls.reject(action.key, action.error)
 
     def _do_joined(self, action: do.Joined) -> None:
@@ -264,8 +264,8 @@ class _Does(Protocol):
 
 _DO: dict[type, _Does] = {
     do.StateChanged: Runtime._do_state,
-    do.Resolve: Runtime._do_resolve,
-    do.Reject: Runtime._do_reject,
+    do.ResolveCall: Runtime._do_resolve,
+    do.RejectCall: Runtime._do_reject,
     do.Joined: Runtime._do_joined,
     do.CaughtUp: Runtime._do_caught_up,
     do.Left: Runtime._do_left,

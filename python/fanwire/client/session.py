@@ -8,7 +8,7 @@ from itertools import islice
 from fanwire.client.codec import Welcome
 from fanwire.client.errors import ProtocolError
 
-__all__ = ["MAX_BYTES", "MAX_FRAMES", "Session"]
+__all__ = ["MAX_BYTES", "MAX_FRAMES", "ClientSession"]
 
 MAX_FRAMES = 1024
 """Own frames kept for sending them again: as many ids as the server remembers, and 32 times what it acknowledges at
@@ -17,7 +17,7 @@ MAX_BYTES = 1 << 20
 """Bytes of these frames: what a server takes as one message by default, so that any one message fits."""
 
 
-class Session:
+class ClientSession:
     """What a client knows of its session.
 
     Args:

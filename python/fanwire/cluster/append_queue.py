@@ -166,7 +166,7 @@ def _look(done: asyncio.Future[int]) -> None:
         done.exception()
 
 
-REVOCATIONS = "orders"
+REVOCATIONS = "revocations"
 """The name of the log of revocations, see `fanwire.cluster.revocations`."""
 
 FIRST_PAUSE = 0.02

@@ -203,7 +203,7 @@ class BackplaneEvents(Listener):
 
     def _ask_values(self, rooms: Iterable[str]) -> None:
         """Asks the other nodes for the newest values of rooms that may have missed some."""
-        rooms = [room for room in rooms if self._policies.of(room).delivery == "latest"]
+        rooms = [room for room in rooms if self._policies.of(room).has_keys]
         for room in rooms:
             self._subscriptions.rooms[room].since_ms = time.time_ns() // 1_000_000
         if rooms:

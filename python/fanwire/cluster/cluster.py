@@ -30,7 +30,7 @@ from fanwire.cluster.logged_publishing import LoggedPublishing, check_key
 from fanwire.cluster.newest_values import NewestValues
 from fanwire.cluster.node_message import NodeMessage
 from fanwire.cluster.presence_sync import PresenceSync
-from fanwire.cluster.revocations import Revocation, Revocations
+from fanwire.cluster.revocations import ClusterRevocation, Revocations
 from fanwire.cluster.room_logs import RoomLogs
 from fanwire.cluster.subscriptions import Subscriptions
 from fanwire.cluster.tasks import Tasks
@@ -170,7 +170,7 @@ class Cluster(Node):
             "backplane_up": int(self.is_ready),
             "nodes": self.nodes,
             "waiting_appends": self._logged.waiting,
-            "followed_rooms": len(self._subscriptions.rooms),
+            "subscribed_rooms": len(self._subscriptions.rooms),
         }
 
     def note(self, kind: str, why: object) -> None:
@@ -280,13 +280,13 @@ class Cluster(Node):
 
     def revoke(self, what: str, whom: str | None, reason: str = "", room: str = "") -> None:
         """Revokes on all other nodes. A node that is cut off catches up when it is back, within an hour."""
-        self._tasks.on_loop(self._revocations.give, Revocation(what, whom, reason, room=room))
+        self._tasks.on_loop(self._revocations.give, ClusterRevocation(what, whom, reason, room=room))
 
     def moved_here(self, session: str) -> None:
         """Tells other nodes that this one has taken over a session."""
         self._backplane.tell(pack_announcement(SessionMoved(self._id, session)))
 
-    def _apply(self, revocation: Revocation) -> None:
+    def _apply(self, revocation: ClusterRevocation) -> None:
         if revocation.what == FORGET:
             self._forgetting.apply(revocation)
         else:

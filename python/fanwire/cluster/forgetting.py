@@ -16,7 +16,7 @@ from fanwire._engine import Engine
 from fanwire.cluster.live_rooms import LiveRooms
 from fanwire.cluster.logged_publishing import LoggedPublishing, check_key
 from fanwire.cluster.node_message import NodeMessage
-from fanwire.cluster.revocations import Revocation, Revocations
+from fanwire.cluster.revocations import ClusterRevocation, Revocations
 from fanwire.cluster.subscription import Subscription
 from fanwire.cluster.subscriptions import Subscriptions
 from fanwire.cluster.tasks import Tasks
@@ -87,7 +87,7 @@ class Forgetting:
         self._tasks.on_loop(self._announce, room, key, ts_us)
         return was_there
 
-    def apply(self, revocation: Revocation) -> None:
+    def apply(self, revocation: ClusterRevocation) -> None:
         """Forgets the keys that another node has forgotten."""
         for room, key, ts_us in revocation.keys:
             subscription = self._subscriptions.rooms.get(room)
@@ -117,7 +117,7 @@ class Forgetting:
         ts_us = node_message.ts_ms * 1000
         self._announce(room, node_message.key, ts_us)
         # This node skips its own revocations, and it may not hear the room.
-        self.apply(Revocation(FORGET, None, keys=[(room, node_message.key, ts_us)]))
+        self.apply(ClusterRevocation(FORGET, None, keys=[(room, node_message.key, ts_us)]))
 
     def _announce(self, room: str, key: str, ts_us: int) -> None:
         """Adds a key to the next revocation, which has all keys that wait by then."""
@@ -135,7 +135,7 @@ class Forgetting:
             size += len(room) + len(key)
         self._is_giving = bool(keys)
         if keys:
-            self._revocations.give(Revocation(FORGET, None, keys=keys)).add_done_callback(self._give)
+            self._revocations.give(ClusterRevocation(FORGET, None, keys=keys)).add_done_callback(self._give)
 
     def _forget_older(self, room: str, key: str, ts_us: int, attempt: int = 0) -> None:
         try:

@@ -14,6 +14,7 @@ from fanwire.cluster.append_queue import AppendQueue
 from fanwire.cluster.node_message import KEY_MAX, NodeMessage, pack
 from fanwire.cluster.room_logs import RoomLogs
 from fanwire.config import Config
+from fanwire.protocol.table import KEYED
 from fanwire.rooms.rules import RoomPolicy
 from fanwire.values.arguments import check_delivery
 
@@ -64,7 +65,7 @@ class LoggedPublishing:
         if delivery is not None:
             check_delivery(delivery)
         check_key(key)
-        if key is not None and (delivery or policy.delivery) != "latest":
+        if key is not None and (delivery or policy.delivery) not in KEYED:
             raise ValueError("a key needs the delivery class latest")
         self._make_room(len(payload))
         return NodeMessage(payload, json, key, delivery, time.time_ns() // 1_000_000, self._node, secrets.randbits(63))

@@ -18,14 +18,14 @@ from fanwire.cluster.append_queue import REVOCATIONS, AppendQueue
 from fanwire.cluster.faults import Faults
 from fanwire.timing.deadline import within
 
-__all__ = ["ALL", "LOG", "Revocation", "Revocations"]
+__all__ = ["ALL", "LOG", "ClusterRevocation", "Revocations"]
 
 
 ALL = "all"
 """The room of the log for revocations of connections and rights."""
 
 
-class Revocation(msgspec.Struct, array_like=True, frozen=True):
+class ClusterRevocation(msgspec.Struct, array_like=True, frozen=True):
     """Something that is revoked on all nodes.
 
     Attributes:
@@ -62,7 +62,7 @@ class Revocations:
         backplane: Backplane,
         append_queue: AppendQueue,
         node: int,
-        apply: Callable[[Revocation], None],
+        apply: Callable[[ClusterRevocation], None],
         faults: Faults | None = None,
         room: str = ALL,
     ) -> None:
@@ -89,7 +89,7 @@ class Revocations:
         await self._backplane.declare(LOG)
         self._epoch, self._seq, _ = await self._backplane.follow(LOG, self._room)
 
-    def give(self, revocation: Revocation) -> asyncio.Future[None]:
+    def give(self, revocation: ClusterRevocation) -> asyncio.Future[None]:
         """Sends a revocation to all nodes. While this node is cut off it is retried for an hour, as long as revocations
         are kept. The future is done when the revocation is stored or given up; it raises nothing."""
         loop = asyncio.get_running_loop()
@@ -181,7 +181,7 @@ class Revocations:
             return
         self._seq = message.seq
         try:
-            revocation = msgspec.msgpack.decode(message.data, type=Revocation)
+            revocation = msgspec.msgpack.decode(message.data, type=ClusterRevocation)
         except ValueError as error:
             self._faults.note("malformed", f"{error} (a revocation)")
             return

@@ -138,7 +138,7 @@ class Subscriptions:
             if subscription.log is None:
                 await self._begin_live(subscription, policy)
             else:
-                await self._catch_up.begin(subscription, subscription.log, policy.delivery == "latest")
+                await self._catch_up.begin(subscription, subscription.log, policy.has_keys)
             if policy.presence:
                 await self._presence.follow(subscription.room, self._others() != frozenset())
         except BaseException as error:
@@ -155,7 +155,7 @@ class Subscriptions:
             # Members here are served all the same. The backplane begins the subscription when it is back.
             self._faults.note("room", f"{error} (room {subscription.room!r})")
         subscription.is_on = True
-        if policy.delivery == "latest":
+        if policy.has_keys:
             await self._values.fetch(subscription.room, self._others())
 
 

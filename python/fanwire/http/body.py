@@ -17,7 +17,7 @@ from fanwire.protocol.table import DELIVERIES, Delivery, HttpErrorCode
 from fanwire.values.checks import described
 from fanwire.values.encoding import InvalidDocument, from_json
 
-__all__ = ["Entry", "HttpError", "Options", "entries_of", "entry_of", "options_of", "payload_of"]
+__all__ = ["Entry", "HttpError", "PublishOptions", "entries_of", "entry_of", "options_of", "payload_of"]
 
 
 class HttpError(Exception):
@@ -54,7 +54,7 @@ class HttpError(Exception):
         return found
 
 
-class Options(NamedTuple):
+class PublishOptions(NamedTuple):
     """The parameters of one publish. None: the default."""
 
     key: str | None = None
@@ -73,9 +73,9 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     encoding: Literal["base64"] | None = None
 
     @property
-    def options(self) -> Options:
+    def options(self) -> PublishOptions:
         """The parameters of this message's publish."""
-        return Options(self.key, self.delivery, self.id)
+        return PublishOptions(self.key, self.delivery, self.id)
 
     def message(self, max_nesting: int) -> tuple[bytes | str, bool]:
         """Returns the payload, and whether it is JSON.
@@ -94,7 +94,7 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
             raise _invalid("the payload must be base64 text", "$.payload") from None
 
 
-def options_of(query: Iterable[tuple[str, str]]) -> Options:
+def options_of(query: Iterable[tuple[str, str]]) -> PublishOptions:
     """Reads the parameters of a query.
 
     Raises:
@@ -103,8 +103,8 @@ def options_of(query: Iterable[tuple[str, str]]) -> Options:
     found: dict[str, str] = {}
     for name, value in query:
         shown = name if name.isascii() and name.isidentifier() and len(name) <= 40 else "..."
-        if name not in Options._fields:
-            known = ", ".join(Options._fields)
+        if name not in PublishOptions._fields:
+            known = ", ".join(PublishOptions._fields)
             raise HttpError(
                 HTTPStatus.BAD_REQUEST, "bad_message", f"unknown parameter; the parameters are {known}", f"?{shown}"
             )
@@ -115,7 +115,7 @@ def options_of(query: Iterable[tuple[str, str]]) -> Options:
     if delivery is not None and delivery not in DELIVERIES:
         text = f"delivery must be {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}, got {described(delivery)}"
         raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", text, "?delivery")
-    return Options(**found)
+    return PublishOptions(**found)
 
 
 def payload_of(content_type: str, body: bytes, max_nesting: int) -> tuple[bytes | str, bool]:

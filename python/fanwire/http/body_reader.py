@@ -8,9 +8,9 @@ from typing import Any
 
 from fanwire.timing.deadline import within
 
-__all__ = ["TooLarge", "read_body"]
+__all__ = ["AsgiReceive", "TooLarge", "read_body"]
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+AsgiReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 """The `receive` of an ASGI application."""
 
 
@@ -18,7 +18,7 @@ class TooLarge(Exception):
     """A body has more bytes than allowed."""
 
 
-async def read_body(receive: Receive, max_bytes: int, timeout: float, min_rate: int) -> bytes:
+async def read_body(receive: AsgiReceive, max_bytes: int, timeout: float, min_rate: int) -> bytes:
     """Reads a body to its end.
 
     Args:

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from fanwire.errors import Refused
 from fanwire.http.body import HttpError
 from fanwire.http.body_timeout import BodyTimeout
-from fanwire.http.connection_limits import Place
+from fanwire.http.connection_limits import HttpPlace
 from fanwire.http.head import bad_request, checked_target, head_of, wants_websocket
 from fanwire.http.prefix import below, unprefixed
 from fanwire.http.request_parser import RequestParser
@@ -55,14 +55,14 @@ class HttpConnection(HttpToolsProtocol):
         gone: Callable[[], object],
         back: Back | None = None,
     ) -> None:
-        super().__init__(shared.uvicorn, shared.state, shared.app_state)  # type: ignore[arg-type]
+        super().__init__(shared.uvicorn, shared.state, shared.app_state)  # type: ignore[arg-type]  # no `ServerState`
         self.logger, self.access_log = MUTED, False
         self.peer = peer
         self.is_secure = is_secure
         self._gone: Callable[[], object] | None = gone
         self._back = back
         self._shared = shared
-        self._place: Place | None = None
+        self._place: HttpPlace | None = None
         self._websocket: HttpWebSocket | None = None
         self._loop_transport: asyncio.Transport
         self._transport: HttpTransport
@@ -71,7 +71,7 @@ class HttpConnection(HttpToolsProtocol):
         self._has_ended = False
         self._requests = RequestParser(self, shared.config.max_head, shared.count)
         # uvicorn asks it for the method and the version.
-        self.parser = self._requests  # type: ignore[assignment]
+        self.parser = self._requests  # type: ignore[assignment]  # not httptools
         self._body_timeout = BodyTimeout(shared.config.http_body_timeout, self._is_reading, self._timed_out)
         # The request target as it came, and `url` without the prefix for the application.
         self._target = self.url = b""
@@ -83,7 +83,7 @@ class HttpConnection(HttpToolsProtocol):
 
     # What the loop calls.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Starts with the transport and the bytes that were already read."""
         self._loop_transport = transport
         self._transport = HttpTransport(transport, self._shared.config.write_timeout, self._has_read)
@@ -105,7 +105,7 @@ class HttpConnection(HttpToolsProtocol):
         else:
             self._feed(data)
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn returns None
         """The peer has closed its sending side. Returns whether to keep the transport, because complete requests wait
         for their answers."""
         self._transport.flush()

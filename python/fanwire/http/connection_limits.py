@@ -6,7 +6,7 @@ from fanwire.errors import Refused
 from fanwire.identity.proxies import network_of
 from fanwire.observability.limits import Limits
 
-__all__ = ["HttpPlaces", "Place"]
+__all__ = ["HttpPlace", "HttpPlaces"]
 
 
 class HttpPlaces:
@@ -30,7 +30,7 @@ class HttpPlaces:
     def __len__(self) -> int:
         return self._without_key + self._with_key
 
-    def take(self, address: str, *, has_key: bool) -> Place:
+    def take(self, address: str, *, has_key: bool) -> HttpPlace:
         """Takes a place for one connection.
 
         Args:
@@ -58,10 +58,10 @@ class HttpPlaces:
             self._with_key += 1
         else:
             self._without_key += 1
-        return Place(self, network, has_key=has_key)
+        return HttpPlace(self, network, has_key=has_key)
 
     def leave(self, network: str, *, has_key: bool) -> None:
-        """Frees a place. `Place.leave` calls it."""
+        """Frees a place. `HttpPlace.leave` calls it."""
         if has_key:
             self._with_key -= 1
         else:
@@ -72,7 +72,7 @@ class HttpPlaces:
                 del self._by_address[network]
 
 
-class Place:
+class HttpPlace:
     """The place of one connection."""
 
     __slots__ = ("_has_key", "_network", "_places")

@@ -15,13 +15,13 @@ from starlette.responses import Response
 
 from fanwire.backplane.base import Unavailable
 from fanwire.errors import Overloaded
-from fanwire.http.body import HttpError, Options, entries_of, entry_of, options_of, payload_of
+from fanwire.http.body import HttpError, PublishOptions, entries_of, entry_of, options_of, payload_of
 from fanwire.http.body_reader import TooLarge, read_body
 from fanwire.values.reduction import short
 
 __all__ = ["HttpPublisher", "Publish", "document"]
 
-Publish = Callable[[str, "bytes | str", bool, Options], "int | Awaitable[int]"]
+Publish = Callable[[str, "bytes | str", bool, PublishOptions], "int | Awaitable[int]"]
 """Takes a room, a payload, whether it is JSON, and how it is published; returns the sequence number."""
 
 
@@ -94,7 +94,7 @@ class HttpPublisher:
             return {"error": error.document()}
         return asyncio.ensure_future(_result(entry.room, seq)) if isawaitable(seq) else {"room": entry.room, "seq": seq}
 
-    def _try(self, room: str, payload: bytes | str, is_json: bool, options: Options) -> int | Awaitable[int]:
+    def _try(self, room: str, payload: bytes | str, is_json: bool, options: PublishOptions) -> int | Awaitable[int]:
         if not self._is_name(room):
             text = f"room must be a name that Config.room_name allows, got {short(room)}"
             raise HttpError(HTTPStatus.BAD_REQUEST, "bad_room", text, "$.room")

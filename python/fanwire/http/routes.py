@@ -18,11 +18,11 @@ from starlette.routing import Route
 
 from fanwire.http.body import HttpError
 from fanwire.http.publishing import HttpPublisher, document
-from fanwire.http.shared import ApiKeys
+from fanwire.http.shared import HttpKeys
 
 __all__ = ["Routes", "answer_to"]
 
-Handler = Callable[[Request], Awaitable[Response]]
+RouteHandler = Callable[[Request], Awaitable[Response]]
 
 
 class Routes:
@@ -46,7 +46,7 @@ class Routes:
     """
 
     def __init__(
-        self, is_ready: Callable[[], bool], publisher: HttpPublisher, keys: ApiKeys, registry: CollectorRegistry
+        self, is_ready: Callable[[], bool], publisher: HttpPublisher, keys: HttpKeys, registry: CollectorRegistry
     ) -> None:
         self._is_ready = is_ready
         self._publisher = publisher

@@ -14,7 +14,7 @@ from fanwire.http.connection import Back, HttpConnection
 from fanwire.http.lifespan import Lifespan
 from fanwire.http.publishing import HttpPublisher, Publish
 from fanwire.http.routes import Routes
-from fanwire.http.shared import ApiKeys, HttpShared
+from fanwire.http.shared import HttpKeys, HttpShared
 from fanwire.http.site import App, Site
 from fanwire.http.uvicorn import settings
 from fanwire.http.websocket import HttpWebSocket
@@ -66,7 +66,7 @@ class HttpSide:
         self._config = config
         self._app = app
         self._is_ready = is_ready
-        self._keys = ApiKeys(api_keys)
+        self._keys = HttpKeys(api_keys)
         self.prefix = prefix
         self.mount = mount
         self._proxies = proxies

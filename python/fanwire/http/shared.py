@@ -14,20 +14,20 @@ import uvicorn
 from fanwire.config import Config
 from fanwire.errors import Refused
 from fanwire.http.body import HttpError
-from fanwire.http.connection_limits import HttpPlaces, Place
+from fanwire.http.connection_limits import HttpPlace, HttpPlaces
 from fanwire.http.head import Headers
 from fanwire.http.prefix import below
-from fanwire.http.uvicorn import State
+from fanwire.http.uvicorn import UvicornState
 from fanwire.identity.proxies import Proxies
 from fanwire.metrics import Metrics
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
 from fanwire.protocol.table import HttpErrorCode
 
-__all__ = ["ApiKeys", "HttpShared"]
+__all__ = ["HttpKeys", "HttpShared"]
 
 
-class ApiKeys:
+class HttpKeys:
     """The keys of clients that publish by HTTP and read metrics."""
 
     def __init__(self, keys: Collection[str]) -> None:
@@ -73,7 +73,7 @@ class HttpShared:
         prefix: str,
         mount: str,
         has_app: bool,
-        keys: ApiKeys,
+        keys: HttpKeys,
         proxies: Proxies,
         is_ready: Callable[[], bool],
         metrics: Metrics,
@@ -86,7 +86,7 @@ class HttpShared:
         self.mount = mount
         self.has_app = has_app
         self.health = health
-        self.state = State()
+        self.state = UvicornState()
         self._keys = keys
         self._proxies = proxies
         self._is_ready = is_ready
@@ -97,7 +97,7 @@ class HttpShared:
         """Counts an exceeded limit, a field of `Config`."""
         self._metrics.limit_exceeded(limit).inc()
 
-    def place(self, peer: str, headers: Headers) -> Place:
+    def place(self, peer: str, headers: Headers) -> HttpPlace:
         """Takes a place for a connection.
 
         Args:

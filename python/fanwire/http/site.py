@@ -16,6 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from fanwire.handlers.calls import name_of
 from fanwire.http.body import HttpError
+from fanwire.http.body_reader import AsgiReceive
 from fanwire.http.prefix import below
 from fanwire.http.routes import Routes, answer_to
 from fanwire.identity.proxies import Proxies
@@ -24,10 +25,9 @@ from fanwire.observability.health import Health
 __all__ = ["App", "Site"]
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+AsgiMessage = MutableMapping[str, Any]
+AsgiSend = Callable[[AsgiMessage], Awaitable[None]]
+App = Callable[[Scope, AsgiReceive, AsgiSend], Awaitable[None]]
 """An ASGI 3 application, such as one of FastAPI or Starlette."""
 
 
@@ -54,7 +54,7 @@ class Site:
         self.is_stopping = False
         self._asked: dict[asyncio.Task[Any] | None, Scope] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         """Passes a request to a built-in route or to the application, or answers 404."""
         # The peer may disconnect while it is answered. That is not an error.
         task = asyncio.current_task()
@@ -70,7 +70,7 @@ class Site:
         scope = self._asked.get(task)
         return None if scope is None else f"handler {name_of(scope.get('endpoint', self._app))} of {_about(scope)!r}"
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         self._believe_proxies(scope)
         if scope["type"] == "http":
             path = below(scope["raw_path"].decode()[len(scope["root_path"]) :], self._mount)
@@ -97,13 +97,13 @@ class Site:
         if found[b"x-forwarded-proto"].strip().lower() in (b"https", b"wss"):
             scope["scheme"] = "https" if scope["type"] == "http" else "wss"
 
-    async def _answer_ourselves(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer_ourselves(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         try:
             await self._routes(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - it was answered; here it is logged
             self._health.internal_error("HTTP", error)
 
-    async def _answer_by(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer_by(self, app: App, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         answer = _Answer(scope["type"] == "websocket", receive, send)
         error: BaseException | None = None
         try:
@@ -138,7 +138,7 @@ class _Answer:
         is_peer_gone: whether the application was told that the peer has disconnected.
     """
 
-    def __init__(self, is_websocket: bool, receive: Receive, send: Send) -> None:
+    def __init__(self, is_websocket: bool, receive: AsgiReceive, send: AsgiSend) -> None:
         self._is_websocket = is_websocket
         self._receive = receive
         self._send = send
@@ -151,13 +151,13 @@ class _Answer:
         """Whether a part of the answer is missing. An accepted WebSocket may end without one."""
         return not (self.is_complete or self.is_peer_gone or (self._is_websocket and self._has_begun))
 
-    async def receive(self) -> Message:
+    async def receive(self) -> AsgiMessage:
         message = await self._receive()
         if message["type"] in ("http.disconnect", "websocket.disconnect"):
             self.is_peer_gone = True
         return message
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: AsgiMessage) -> None:
         try:
             await self._send(message)
         except OSError:

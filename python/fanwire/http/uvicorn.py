@@ -17,7 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from fanwire.config import Config
 
-__all__ = ["MUTED", "Flow", "State", "UnknownLength", "disconnect", "settings", "tell_end"]
+__all__ = ["MUTED", "Flow", "UnknownLength", "UvicornState", "disconnect", "settings", "tell_end"]
 
 
 def settings(
@@ -49,12 +49,12 @@ def settings(
         root_path=root_path,
     )
     # uvicorn passes the value to the loop's timers, which take fractions of a second.
-    found.timeout_keep_alive = config.http_keepalive  # type: ignore[assignment]
+    found.timeout_keep_alive = config.http_keepalive  # type: ignore[assignment]  # declared as an int
     found.load()
     return found
 
 
-class State:
+class UvicornState:
     """The state that uvicorn's protocols share, in place of its `ServerState`. The date header needs no timer.
 
     Attributes:
@@ -150,8 +150,8 @@ def tell_end(cycle: RequestResponseCycle, has_ended: Callable[[], bool]) -> None
         is_whole = message["type"] == "http.request" and not message.get("more_body", False)
         return message
 
-    cycle.send = send_or_raise  # type: ignore[method-assign]
-    cycle.receive = receive_to_the_end  # type: ignore[method-assign]
+    cycle.send = send_or_raise  # type: ignore[method-assign]  # there is no other place between the two
+    cycle.receive = receive_to_the_end  # type: ignore[method-assign]  # as above
 
 
 MUTED = logging.Logger("fanwire.http", logging.CRITICAL + 1)

@@ -28,7 +28,7 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
     def __init__(
         self, shared: HttpShared, client: tuple[str, int] | None, is_secure: bool, gone: Callable[[], object]
     ) -> None:
-        super().__init__(shared.uvicorn, shared.state, shared.app_state)  # type: ignore[arg-type]
+        super().__init__(shared.uvicorn, shared.state, shared.app_state)  # type: ignore[arg-type]  # no `ServerState`
         self.logger = MUTED
         self._write_timeout = shared.config.write_timeout
         self._client = client
@@ -72,7 +72,7 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
         """Starts with the transport."""
         # Bytes after a close frame need not be read before closing.
         self._transport = HttpTransport(cast("asyncio.Transport", transport), self._write_timeout, lambda: True)
-        super().connection_made(self._transport)  # type: ignore[arg-type]
+        super().connection_made(self._transport)  # type: ignore[arg-type]  # no `Transport`
         self.client = self._client
         self.scheme = "wss" if self._is_secure else "ws"
 

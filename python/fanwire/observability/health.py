@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 from fanwire.observability.logs import ONCE_A_MINUTE, LimitedLog
@@ -122,4 +122,4 @@ def _place_of(error: BaseException) -> list[str]:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return [] if trace is None else [f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"]  # noqa: PTH119
+    return [] if trace is None else [f"{PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"]

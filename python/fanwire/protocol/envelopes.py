@@ -27,11 +27,11 @@ from fanwire.values.encoding import (
     without_payload,
 )
 
-__all__ = ["JSON", "MSGPACK", "RAW", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "Room", "read"]
+__all__ = ["JSON", "MSGPACK", "RAW", "SUBPROTOCOLS", "Codec", "Incoming", "Refusal", "RoomName", "read"]
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=table.ID_MAX)]
-Room = Annotated[str, msgspec.Meta(min_length=1, max_length=table.ROOM_MAX)]
-Key = Annotated[str, msgspec.Meta(min_length=1, max_length=table.KEY_MAX)]
+RoomName = Annotated[str, msgspec.Meta(min_length=1, max_length=table.ROOM_MAX)]
+MessageKey = Annotated[str, msgspec.Meta(min_length=1, max_length=table.KEY_MAX)]
 
 
 class Incoming(msgspec.Struct):
@@ -39,8 +39,8 @@ class Incoming(msgspec.Struct):
 
     type: Annotated[str, msgspec.Meta(min_length=1, max_length=table.TYPE_MAX)]
     id: Id | None = None
-    room: Room | None = None
-    key: Key | None = None
+    room: RoomName | None = None
+    key: MessageKey | None = None
     re: Id | None = None
     encoding: str | None = None
     payload: msgspec.Raw = msgspec.Raw(b"")

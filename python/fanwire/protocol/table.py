@@ -166,6 +166,13 @@ DROPPABLE: frozenset[str] = frozenset(
 )
 """Classes with windows."""
 
+KEYED: frozenset[str] = frozenset(
+    {
+        "latest",
+    }
+)
+"""Classes that keep a value per key."""
+
 ERROR_CODES: frozenset[str] = frozenset(get_args(ErrorCode))
 
 RETRY: frozenset[str] = frozenset(

@@ -13,10 +13,10 @@ from fanwire.rooms.memberships import Memberships
 from fanwire.rooms.node import Node
 from fanwire.rooms.rules import Policies
 
-__all__ = ["ApplicationRooms", "Tasks"]
+__all__ = ["ApplicationRooms", "JoinTasks"]
 
 
-class Tasks(Protocol):
+class JoinTasks(Protocol):
     """Where joins run that have to wait.
 
     Attributes:
@@ -52,7 +52,7 @@ class ApplicationRooms:
         memberships: Memberships,
         rights: Rights,
         connections: Mapping[int, Connection],
-        tasks: Tasks,
+        tasks: JoinTasks,
         handler_failed: Callable[[Connection, BaseException, str], object],
     ) -> None:
         self._node = node

@@ -158,7 +158,7 @@ class RoomCommands:
         if policy.snapshot is not None:
             return self._join_from_state(policy, room, since, join)
         join.keywords["since"] = since
-        if policy.delivery == "latest" or policy.presence:
+        if policy.has_keys or policy.presence:
             # Many clients may join at once. Each join tells all members, and collecting the newest values of ten
             # thousand keys takes a millisecond.
             return self._slices.result(join)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fanwire.identity.identity import scopes_of, subject_of
+from fanwire.protocol.table import KEYED
 from fanwire.values.checks import check_function
 
 if TYPE_CHECKING:
@@ -58,7 +59,12 @@ class RoomPolicy(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether one who joins gets nothing at first but what the engine has, and the others are not told."""
-        return self.snapshot is None and self.delivery != "latest" and not self.presence
+        return self.snapshot is None and not self.has_keys and not self.presence
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the room keeps the newest value of each key."""
+        return self.delivery in KEYED
 
     def rule(self, action: str) -> Check:
         """The rule for an action, one of `authorization.ACTIONS`."""

@@ -9,9 +9,9 @@ from fanwire.handlers.queue import HandlerQueue, QueueOwner
 from fanwire.runtime.link_phases import LinkPhase
 from fanwire.runtime.tls_transport import Encrypted
 
-__all__ = ["Link", "Message"]
+__all__ = ["EngineMessage", "Link"]
 
-Message = bytes | str | tuple[bytes | str, float] | tuple[int, int]
+EngineMessage = bytes | str | tuple[bytes | str, float] | tuple[int, int]
 """A message of a client. With a float: the client is too fast, and should have waited so many seconds. Two integers:
 the engine has refused so many messages in this place, with so many bytes in all."""
 
@@ -36,7 +36,7 @@ class Link(QueueOwner, Protocol):
     phase: LinkPhase
     encrypted: Encrypted | None
 
-    def received(self, size: int, messages: list[Message]) -> None:
+    def received(self, size: int, messages: list[EngineMessage]) -> None:
         """Takes messages, with so many bytes in all."""
 
     def peer_closed(self, code: int | None, reason: str) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from fanwire._engine import Engine
 from fanwire.connection import Connection
-from fanwire.protocol.envelopes import Incoming, Room
+from fanwire.protocol.envelopes import Incoming, RoomName
 from fanwire.protocol.session import Session
 from fanwire.protocol.table import SEQ_MAX, TAKEN_ROOMS
 
@@ -45,7 +45,7 @@ class Received(msgspec.Struct):
     """
 
     count: Number
-    taken: Annotated[dict[Room, Taken], msgspec.Meta(max_length=ROOMS_MAX)] | None = None
+    taken: Annotated[dict[RoomName, Taken], msgspec.Meta(max_length=ROOMS_MAX)] | None = None
 
 
 class ReceivedReports:

@@ -20,7 +20,7 @@ from fanwire.protocol.session import Session
 from fanwire.protocol.table import RECONNECT_RANGE
 from fanwire.runtime.application_handlers import Handler
 from fanwire.runtime.dispatcher import Dispatcher
-from fanwire.runtime.link import Link, Message
+from fanwire.runtime.link import EngineMessage, Link
 from fanwire.runtime.link_phases import OVER, LinkPhase
 from fanwire.runtime.tls_transport import Encrypted
 from fanwire.state import ConnectionState
@@ -76,7 +76,7 @@ class WebSocket:
 
     # What the connection registry and the engine's events call.
 
-    def received(self, size: int, messages: list[Message]) -> None:
+    def received(self, size: int, messages: list[EngineMessage]) -> None:
         """Gives messages to the dispatcher or, without a session, to `on_message`."""
         if self.phase in OVER:
             return
@@ -107,7 +107,7 @@ class WebSocket:
             except BaseException as error:  # noqa: BLE001 - a handler may raise anything
                 self.handler_failed(error, name_of(handler))
 
-    def _heard(self, session: Session, message: Message) -> None:
+    def _heard(self, session: Session, message: EngineMessage) -> None:
         wait = None
         if isinstance(message, tuple):
             frame, wait = message
@@ -126,7 +126,7 @@ class WebSocket:
         connection = self.connection
         return None if connection._is_done else self._services.dispatcher.handle(connection, session, incoming)
 
-    def _deliver(self, handler: Handler, message: Message) -> Any:
+    def _deliver(self, handler: Handler, message: EngineMessage) -> Any:
         # Messages from before the client closed, or was lost, are delivered; after `Connection.close` they are not.
         return None if self.connection._is_done else handler(self.connection, message)
 

@@ -21,10 +21,10 @@ from fanwire.reject import Reject
 from fanwire.sessions.expiry import Lifetimes
 from fanwire.timing.token_bucket import Rate, TokenBucket
 
-__all__ = ["Token", "TokenRenewal"]
+__all__ = ["RenewalToken", "TokenRenewal"]
 
 
-class Token(msgspec.Struct):
+class RenewalToken(msgspec.Struct):
     """The payload of `token`."""
 
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=TOKEN_MAX)]
@@ -53,7 +53,7 @@ class TokenRenewal:
             Refusal: `unauthorized`: the token is invalid or of another subject; `rate_limited`; `overloaded`.
             Reject: the application rejects the token.
         """
-        token = session.codec.payload(incoming, Token).token
+        token = session.codec.payload(incoming, RenewalToken).token
         bucket = session.renewals = session.renewals or TokenBucket()
         wait = bucket.take(ATTEMPTS, time.monotonic())
         if wait:

@@ -52,12 +52,12 @@ pub struct Reply {
 /// A bounded queue of events, with a descriptor that is readable while there are some.
 #[derive(Debug)]
 pub struct Incoming {
-    inner: Mutex<Inner>,
+    inner: Mutex<IncomingInner>,
     wakeup: Wakeup,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct IncomingInner {
     events: VecDeque<NatsEvent>,
     bytes: usize,
     /// Summaries, so that a flood of losses takes no space: [`NatsEvent::Missed`] and [`NatsEvent::Lost`] by
@@ -99,13 +99,13 @@ impl Incoming {
         taken
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, IncomingInner> {
         // No code that can panic runs under this lock, so a poisoned lock is usable.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl IncomingInner {
     fn is_empty(&self) -> bool {
         self.events.is_empty() && self.missed.is_empty() && self.lost.is_empty() && !self.has_lost_some
     }
@@ -167,10 +167,9 @@ impl NatsEvent {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn heard(id: u64, len: usize) -> NatsEvent {

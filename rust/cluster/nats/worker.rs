@@ -19,12 +19,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{NatsCommand, NatsEvent, NatsSettings, OVERHEAD, Question, Reply, Shared, Target};
+use super::{NatsCommand, NatsEvent, NatsSettings, NatsShared, OVERHEAD, Question, Reply, Target};
 use crate::io::driver::panic_text;
 
 /// Runs until the connection is closed or the client fails; a failure is reported as [`NatsEvent::Ended`].
 pub fn run(
-    shared: Arc<Shared>,
+    shared: Arc<NatsShared>,
     commands: UnboundedReceiver<Vec<NatsCommand>>,
     sender: WeakUnboundedSender<Vec<NatsCommand>>,
 ) {
@@ -46,7 +46,7 @@ pub fn run(
 }
 
 async fn work(
-    shared: Arc<Shared>,
+    shared: Arc<NatsShared>,
     mut commands: UnboundedReceiver<Vec<NatsCommand>>,
     sender: WeakUnboundedSender<Vec<NatsCommand>>,
 ) -> Result<(), String> {
@@ -105,14 +105,14 @@ async fn work(
 }
 
 /// Returns some time after the connection is closed.
-async fn end(shared: Arc<Shared>) -> Result<(), String> {
+async fn end(shared: Arc<NatsShared>) -> Result<(), String> {
     shared.closing.notified().await;
     sleep(shared.settings.timeout / 2).await;
     Ok(())
 }
 
 /// Connects. Retries until the timeout while no server is reachable.
-async fn connect(shared: &Arc<Shared>, sender: WeakUnboundedSender<Vec<NatsCommand>>) -> Result<Client, String> {
+async fn connect(shared: &Arc<NatsShared>, sender: WeakUnboundedSender<Vec<NatsCommand>>) -> Result<Client, String> {
     let NatsSettings { servers, timeout, retry, .. } = &shared.settings;
     let end = Instant::now() + *timeout;
     loop {
@@ -165,7 +165,7 @@ async fn options(settings: NatsSettings) -> Result<ConnectOptions, String> {
 }
 
 /// Handles an event of the client. The client drops events when its queue is full, so [`remind`] checks again.
-fn note(shared: &Shared, sender: &WeakUnboundedSender<Vec<NatsCommand>>, event: Event) {
+fn note(shared: &NatsShared, sender: &WeakUnboundedSender<Vec<NatsCommand>>, event: Event) {
     match event {
         Event::Connected => {
             // The sender is gone only if the connection was dropped.
@@ -193,7 +193,7 @@ async fn subscribe(client: &Client, subject: String) -> Result<Subscriber, Strin
 }
 
 /// Gives a message to the client. An error means that the client has ended.
-async fn publish(client: &Client, shared: &Shared, subject: String, payload: Bytes) -> Result<(), String> {
+async fn publish(client: &Client, shared: &NatsShared, subject: String, payload: Bytes) -> Result<(), String> {
     match client.publish(subject, payload).await {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == PublishErrorKind::Send => Err(error.to_string()),
@@ -204,7 +204,7 @@ async fn publish(client: &Client, shared: &Shared, subject: String, payload: Byt
     }
 }
 
-async fn send_echo(client: &Client, shared: &Shared, kind: u8, number: u64) -> Result<(), String> {
+async fn send_echo(client: &Client, shared: &NatsShared, kind: u8, number: u64) -> Result<(), String> {
     let mut payload = vec![kind];
     payload.extend(number.to_be_bytes());
     publish(client, shared, shared.settings.echo.clone(), payload.into()).await
@@ -212,7 +212,7 @@ async fn send_echo(client: &Client, shared: &Shared, kind: u8, number: u64) -> R
 
 /// Runs a task that reads a subscription, and reports its end. Such a task ends only by a fault; it is aborted when it
 /// is not needed.
-async fn watched(shared: Arc<Shared>, task: impl Future<Output = ()>) {
+async fn watched(shared: Arc<NatsShared>, task: impl Future<Output = ()>) {
     let why = match AssertUnwindSafe(task).catch_unwind().await {
         Ok(()) => "the NATS client has ended".into(),
         Err(panic) => panic_text(&*panic),
@@ -221,7 +221,7 @@ async fn watched(shared: Arc<Shared>, task: impl Future<Output = ()>) {
     shared.tell(NatsEvent::Ended(why));
 }
 
-async fn hear_echo(shared: Arc<Shared>, mut subscriber: Subscriber) {
+async fn hear_echo(shared: Arc<NatsShared>, mut subscriber: Subscriber) {
     while let Some(message) = subscriber.next().await {
         let Some((&kind, number)) = message.payload.split_first() else { continue };
         let Ok(number) = number.try_into().map(u64::from_be_bytes) else { continue };
@@ -233,7 +233,7 @@ async fn hear_echo(shared: Arc<Shared>, mut subscriber: Subscriber) {
     }
 }
 
-async fn hear(shared: Arc<Shared>, mut subscriber: Subscriber, id: u64, target: Target) {
+async fn hear(shared: Arc<NatsShared>, mut subscriber: Subscriber, id: u64, target: Target) {
     while let Some(message) = subscriber.next().await {
         match &target {
             Target::Log => {
@@ -248,7 +248,7 @@ async fn hear(shared: Arc<Shared>, mut subscriber: Subscriber, id: u64, target: 
     }
 }
 
-async fn answer(shared: Arc<Shared>, client: Client, question: Question) {
+async fn answer(shared: Arc<NatsShared>, client: Client, question: Question) {
     let (ticket, wait) = (question.ticket, shared.settings.timeout);
     let asking =
         timeout(2 * wait, ask(&client, question, wait)).map(|found| found.unwrap_or_else(|_| Err(LATE.into())));

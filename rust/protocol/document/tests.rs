@@ -1,7 +1,5 @@
 //! Documents in both formats.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,5 @@
 //! Envelopes in both codecs.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

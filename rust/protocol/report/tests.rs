@@ -1,7 +1,5 @@
 //! Reports in both codecs.
 
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 use serde_json::{Value, json};
 

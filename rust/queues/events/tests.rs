@@ -2,8 +2,6 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib events` runs the first, a plain `cargo test` the second.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use super::*;
 use crate::queues::batch::tests::messages_of;
 use crate::queues::command::Cause;

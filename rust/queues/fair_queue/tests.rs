@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use super::*;
 use crate::queues::batch::tests::messages_of;
 use crate::queues::command::Cause;

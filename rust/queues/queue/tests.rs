@@ -2,8 +2,6 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --profile loom --lib queue` runs the first, a plain `cargo test` the second.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use super::Queue;
 
 #[cfg(loom)]

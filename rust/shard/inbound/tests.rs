@@ -37,13 +37,13 @@ enum Told {
     Message(String, Option<u64>),
     /// The number of refused messages in a row, and their bytes.
     Counted(usize, usize),
-    Other(Item),
+    Other(InboundItem),
 }
 
 fn told(heard: ReadOutcome) -> Vec<Told> {
     let (mut told, mut next) = (Vec::new(), 0);
     for item in heard.items {
-        let Item::Messages(count) = item else {
+        let InboundItem::Messages(count) = item else {
             told.push(Told::Other(item));
             continue;
         };
@@ -75,7 +75,7 @@ fn is_refused(told: &&Told) -> bool {
 }
 
 fn is_ping(told: &&Told) -> bool {
-    matches!(told, Told::Other(Item::Ping(_)))
+    matches!(told, Told::Other(InboundItem::Ping(_)))
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_session_over_its_rate_is_handed_up_marked_and_at_last_failed() {
     assert_eq!(heard.iter().filter(is_refused).count(), 4);
     assert!(matches!(
         heard.last(),
-        Some(Told::Other(Item::Broke(Violation { code: 1008, limit: Some(Limit::Refused), .. })))
+        Some(Told::Other(InboundItem::Broke(Violation { code: 1008, limit: Some(Limit::Refused), .. })))
     ));
     assert!(inbound.is_over());
     assert_eq!(hear(&mut inbound, &settings, &frame(0x81, b"x"), 100 * SECOND), []);
@@ -108,14 +108,14 @@ fn what_can_be_read_of_a_session_over_its_rate_is_refused_and_counted_in_its_pla
         frame(0x81, own),
     ];
     let heard = hear(&mut inbound, &settings, &frames.concat(), 0);
-    let refused = |told: &&Told| matches!(told, Told::Other(Item::Refused(..)));
+    let refused = |told: &&Told| matches!(told, Told::Other(InboundItem::Refused(..)));
     // The ping is not answered, but counts as a refusal too. The host refuses "x", and the last message is one too many.
     let messages: Vec<_> = heard.iter().filter(|told| !matches!(told, Told::Other(_))).collect();
     assert_eq!(messages.len(), 7);
     assert_eq!(*messages[5], Told::Counted(2, 2 * own.len()));
     assert!(matches!(messages[6], Told::Message(text, Some(_)) if text == "x"));
     assert_eq!(heard.iter().filter(refused).count(), 2);
-    let is_failed = matches!(heard.last(), Some(Told::Other(Item::Broke(Violation { code: 1008, .. }))));
+    let is_failed = matches!(heard.last(), Some(Told::Other(InboundItem::Broke(Violation { code: 1008, .. }))));
     assert!(is_failed && inbound.is_over());
 }
 
@@ -125,7 +125,7 @@ fn a_client_without_a_session_is_slowed_down_and_loses_nothing() {
     let mut inbound = inbound(&settings, false);
     let heard = hear(&mut inbound, &settings, &frame(0x81, b"x").repeat(15), SECOND);
     assert_eq!(heard.iter().filter(|heard| **heard == text("x")).count(), 15);
-    assert_eq!(heard.last(), Some(&Told::Other(Item::Passed(Limit::MessageRate))));
+    assert_eq!(heard.last(), Some(&Told::Other(InboundItem::Passed(Limit::MessageRate))));
     assert_eq!(inbound.slowed_until_us(), 2 * SECOND);
 }
 
@@ -139,7 +139,7 @@ fn a_dry_run_counts_and_enforces_nothing() {
         assert_eq!(heard.iter().filter(|heard| **heard == text("x")).count(), 50);
         assert_eq!(heard.iter().filter(is_ping).count(), 50);
         for limit in [Limit::MessageRate, Limit::PingRate] {
-            assert!(heard.contains(&Told::Other(Item::Passed(limit))));
+            assert!(heard.contains(&Told::Other(InboundItem::Passed(limit))));
         }
         assert!(!inbound.is_over() && inbound.slowed_until_us() == 0);
     }
@@ -151,7 +151,7 @@ fn pings_over_their_rate_are_not_answered_and_weigh_more_than_messages() {
     let mut inbound = inbound(&settings, true);
     let heard = hear(&mut inbound, &settings, &frame(0x89, b"p").repeat(10), 0);
     assert_eq!(heard.iter().filter(is_ping).count(), 2);
-    assert!(matches!(heard.last(), Some(Told::Other(Item::Broke(_)))) && inbound.is_over());
+    assert!(matches!(heard.last(), Some(Told::Other(InboundItem::Broke(_)))) && inbound.is_over());
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn once_it_is_closing_only_the_close_frame_counts() {
     let bytes = [frame(0x81, b"x"), frame(0x89, b""), frame(0x88, b"\x03\xe8"), frame(0x81, b"late")].concat();
     let mut heard = ReadOutcome::default();
     inbound.hear(&mut bytes.clone(), &settings, false, |_| false, 0, &mut heard);
-    assert_eq!(told(heard), [Told::Other(Item::Close(Some(1000), "".into()))]);
+    assert_eq!(told(heard), [Told::Other(InboundItem::Close(Some(1000), "".into()))]);
     assert!(inbound.is_over());
 }
 
@@ -193,9 +193,9 @@ fn reports_have_a_rate_of_their_own_and_none_is_refused() {
     {
         let mut inbound = Inbound::new(&settings, Arc::new(Rates::new(&settings.rates, 1.0)), Some(codec));
         let heard = hear(&mut inbound, &settings, &[report.repeat(300), frame(0x81, b"x").repeat(5)].concat(), SECOND);
-        assert_eq!(heard.iter().filter(|told| matches!(told, Told::Other(Item::Report(_)))).count(), 300);
+        assert_eq!(heard.iter().filter(|told| matches!(told, Told::Other(InboundItem::Report(_)))).count(), 300);
         assert_eq!(heard.iter().filter(|told| matches!(told, Told::Message(_, None))).count(), 5);
-        assert_eq!(heard.last(), Some(&Told::Other(Item::Passed(Limit::MessageRate))));
+        assert_eq!(heard.last(), Some(&Told::Other(InboundItem::Passed(Limit::MessageRate))));
         assert_eq!((heard.len(), inbound.slowed_until_us()), (306, 2 * SECOND));
         // A report that names many rooms counts as several.
         assert_eq!(inbound.charge(&settings, 0, 100, 0, 2 * SECOND), Some(Limit::MessageRate));
@@ -222,7 +222,7 @@ fn what_only_begins_as_a_report_has_the_rate_of_messages() {
         let what = String::from_utf8_lossy(text);
         assert_eq!(heard.iter().filter(|told| matches!(told, Told::Message(_, None))).count(), 5, "{what}");
         assert_eq!(heard.iter().filter(is_refused).count(), 4, "{what}");
-        let is_failed = matches!(heard.last(), Some(Told::Other(Item::Broke(Violation { code: 1008, .. }))));
+        let is_failed = matches!(heard.last(), Some(Told::Other(InboundItem::Broke(Violation { code: 1008, .. }))));
         assert!(is_failed && inbound.is_over(), "{what}");
     }
 }
@@ -231,14 +231,14 @@ fn what_only_begins_as_a_report_has_the_rate_of_messages() {
 fn reports_that_are_right_are_no_messages() {
     let settings = settings();
     let right = |count| format!(r#"{{"type":"received","payload":{{"count":{count}}}}}"#);
-    let report = |count| Told::Other(Item::Report(Report { count, taken: None }));
+    let report = |count| Told::Other(InboundItem::Report(Report { count, taken: None }));
     let wrong = r#"{"type":"received"}"#;
     let frames = [right(1), wrong.into(), "x".into(), right(2)].map(|text| frame(0x81, text.as_bytes())).concat();
     let heard = hear(&mut inbound(&settings, true), &settings, &frames, 0);
     assert_eq!(heard, [report(1), text(wrong), text("x"), report(2)]);
     // Reports over their rate are read all the same.
     let heard = hear(&mut inbound(&settings, true), &settings, &frame(0x81, right(3).as_bytes()).repeat(300), SECOND);
-    assert_eq!((heard.len(), heard.last()), (301, Some(&Told::Other(Item::Passed(Limit::MessageRate)))));
+    assert_eq!((heard.len(), heard.last()), (301, Some(&Told::Other(InboundItem::Passed(Limit::MessageRate)))));
     // In a message of the other kind, or without a session, a report is an ordinary message.
     let packed = frame(0x82, b"\x82\xa4type\xa8received\xa7payload\x81\xa5count\x01");
     assert!(matches!(hear(&mut inbound(&settings, true), &settings, &packed, 0)[..], [Told::Message(..)]));
@@ -255,5 +255,5 @@ fn each_probe_may_be_answered_once() {
     let answers: Vec<_> = (0..100).flat_map(|number| frame(0x8A, format!("probe{number:03}").as_bytes())).collect();
     assert_eq!(hear(&mut inbound, &settings, &answers, 0).len(), 100);
     let heard = hear(&mut inbound, &settings, &answers, 0);
-    assert!(heard.contains(&Told::Other(Item::Passed(Limit::PingRate))));
+    assert!(heard.contains(&Told::Other(InboundItem::Passed(Limit::PingRate))));
 }

@@ -8,7 +8,7 @@ use crate::protocol::envelope::Kind;
 use crate::protocol::over_rate::Refused;
 use crate::protocol::report::{Report, RoomReport};
 use crate::queues::command::Event;
-use crate::shard::inbound::Item;
+use crate::shard::inbound::InboundItem;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
 use crate::wire::decoder::Violation;
@@ -58,15 +58,15 @@ impl<L: Link> Shard<L> {
     }
 
     /// Acts on anything but messages.
-    pub(super) fn take_control(&mut self, conn: ConnId, what: Item, now_us: u64) {
+    pub(super) fn take_control(&mut self, conn: ConnId, what: InboundItem, now_us: u64) {
         match what {
-            Item::Messages(_) => {}
-            Item::Report(report) => self.take_report(conn, &report, now_us),
-            Item::Refused(refused, wait_us) => self.refuse(conn, &refused, wait_us, now_us),
-            Item::Ping(payload) => {
+            InboundItem::Messages(_) => {}
+            InboundItem::Report(report) => self.take_report(conn, &report, now_us),
+            InboundItem::Refused(refused, wait_us) => self.refuse(conn, &refused, wait_us, now_us),
+            InboundItem::Ping(payload) => {
                 self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
             }
-            Item::Pong(payload) => {
+            InboundItem::Pong(payload) => {
                 if let Some(slot) = self.slots.get_mut(conn) {
                     slot.ping = None;
                 }
@@ -74,9 +74,9 @@ impl<L: Link> Shard<L> {
                     self.with_outbox(conn, |outbox| outbox.answered(probe, now_us));
                 }
             }
-            Item::Close(code, reason) => self.peer_closes(conn, code, reason, now_us),
-            Item::Broke(violation) => self.fail(conn, violation, now_us),
-            Item::Passed(limit) => self.stats.limits[limit as usize].add(1),
+            InboundItem::Close(code, reason) => self.peer_closes(conn, code, reason, now_us),
+            InboundItem::Broke(violation) => self.fail(conn, violation, now_us),
+            InboundItem::Passed(limit) => self.stats.limits[limit as usize].add(1),
         }
     }
 

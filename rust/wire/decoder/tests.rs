@@ -1,12 +1,10 @@
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 use proptest::prelude::*;
 
 const LIMITS: Limits = Limits { max_message: 70_000, max_fragments: 5 };
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// An [`Item`] that owns its bytes.
+/// A [`Decoded`] that owns its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Got {
     Text(String),
@@ -16,14 +14,14 @@ enum Got {
     Close(Option<u16>, String),
 }
 
-impl From<Item<'_>> for Got {
-    fn from(item: Item<'_>) -> Self {
+impl From<Decoded<'_>> for Got {
+    fn from(item: Decoded<'_>) -> Self {
         match item {
-            Item::Text(text) => Self::Text(text.into()),
-            Item::Binary(bytes) => Self::Binary(bytes.into()),
-            Item::Ping(bytes) => Self::Ping(bytes.into()),
-            Item::Pong(bytes) => Self::Pong(bytes.into()),
-            Item::Close(code, reason) => Self::Close(code, reason.into()),
+            Decoded::Text(text) => Self::Text(text.into()),
+            Decoded::Binary(bytes) => Self::Binary(bytes.into()),
+            Decoded::Ping(bytes) => Self::Ping(bytes.into()),
+            Decoded::Pong(bytes) => Self::Pong(bytes.into()),
+            Decoded::Close(code, reason) => Self::Close(code, reason.into()),
         }
     }
 }

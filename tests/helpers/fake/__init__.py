@@ -6,7 +6,7 @@
 * `message`, `settings`, `room`, `rooms`: what is published, and what rooms keep of it;
 * `replay`, `outbox`: what waits for one connection, and what its session can send again;
 * `link`, `slot`, `shard`, `told`: peers and what they report, connections, and how both end;
-* `arrivals`: what `events` returns, and in which order;
+* `fair_queue`: what `events` returns, and in which order;
 * `core`, `room_calls`, `connection_calls`, `engine`: the interface;
 * `rig`: an engine with peers, for the contract. `helpers/hosted.py` has a server over the engine, with clients.
 

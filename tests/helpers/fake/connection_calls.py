@@ -42,7 +42,7 @@ class ConnectionCalls(Core):
         """
         link = Link(self.newcomer_ids.take(), _Newcomers(self), answers)
         self.newcomers[link.request] = (link, remote)
-        self.arrivals.ask(link.request, (target, headers, remote, is_secure, is_origin_allowed, subprotocol))
+        self.fair_queue.ask(link.request, (target, headers, remote, is_secure, is_origin_allowed, subprotocol))
         return link
 
     def accept(self, request: int, session: str | None = None, first: bytes = b"", rate: float = 1.0) -> int | None:
@@ -82,7 +82,7 @@ class ConnectionCalls(Core):
             link, remote = found
             link.refusal, link.is_over = (status, list(headers), reason), True
             self._answered(status)
-            self.arrivals.push("turned_away", 0, (remote, status, reason, 0))
+            self.fair_queue.push("turned_away", 0, (remote, status, reason, 0))
 
     def left(self, request: int) -> None:
         pass
@@ -255,7 +255,7 @@ class _Newcomers:
         link.is_over = True
         if self._engine.newcomers.pop(link.request, None) is not None:
             self._engine.newcomer_ids.release(link.request)
-            self._engine.arrivals.gone(link.request)
+            self._engine.fair_queue.gone(link.request)
 
     def writable(self, link: Link) -> None:
         pass

@@ -6,8 +6,8 @@ import itertools
 from typing import Any, NamedTuple
 
 from fanwire._engine import Closed, check_json
-from helpers.fake.arrivals import Arrivals
 from helpers.fake.clock import Clock
+from helpers.fake.fair_queue import FairQueue
 from helpers.fake.ids import NEWCOMERS, Ids
 from helpers.fake.link import Link
 from helpers.fake.message import OVERHEAD, Message, header
@@ -43,9 +43,9 @@ class Core:
         self.settings = EngineSettings(**known)
         self.clock = clock or Clock()
         self.is_full = False
-        self.arrivals = Arrivals()
+        self.fair_queue = FairQueue()
         self.table = Rooms(self.settings.max_rooms, Kept(self.settings.history_bytes))
-        self.shard = Shard(self.settings, self.clock, self.table, self.arrivals)
+        self.shard = Shard(self.settings, self.clock, self.table, self.fair_queue)
         self.newcomer_ids = Ids(NEWCOMERS)
         self.newcomers: dict[int, tuple[Link, str]] = {}
         self.handshakes: dict[int, int] = {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from helpers.fake.arrivals import Event
 from helpers.fake.connection_calls import ConnectionCalls
+from helpers.fake.fair_queue import Event
 from helpers.fake.room_calls import RoomCalls
 
 LIMITS = (
@@ -19,7 +19,7 @@ class FakeEngine(RoomCalls, ConnectionCalls):
     """See `fanwire._engine.Engine`. What a test does to it besides: `ask`, `clock`, `is_full` and those below."""
 
     def events(self, most: int = 1024, held: int = 0) -> list[Event]:
-        return self.arrivals.take(most)
+        return self.fair_queue.take(most)
 
     @property
     def now_ms(self) -> int:

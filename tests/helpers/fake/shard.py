@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fanwire.runtime.reports import Received
-from helpers.fake.arrivals import Arrivals
 from helpers.fake.clock import Clock
+from helpers.fake.fair_queue import FairQueue
 from helpers.fake.ids import Ids
 from helpers.fake.link import Link
 from helpers.fake.message import Frame, Message, as_frame
@@ -23,13 +23,13 @@ Farewell = tuple[int | None, str]
 class Shard:
     """See the module's head. It is the `Doings` of those that were let in."""
 
-    def __init__(self, settings: EngineSettings, clock: Clock, rooms: Rooms, arrivals: Arrivals) -> None:
+    def __init__(self, settings: EngineSettings, clock: Clock, rooms: Rooms, fair_queue: FairQueue) -> None:
         self.ids = Ids(0)
         self.slots: dict[int, Slot] = {}
         self._settings = settings
         self._clock = clock
         self._rooms = rooms
-        self._arrivals = arrivals
+        self._fair_queue = fair_queue
         # Former links of sessions by their names, and sessions that ended because too much waited for them.
         self._retired: dict[int, int] = {}
         self._overflowed: set[int] = set()
@@ -66,12 +66,12 @@ class Shard:
         why = self._rewind(conn, codec, received)
         if why is not None:
             self._open(link, codec, True, refused[why])
-            self._arrivals.push("refused", link.id, (conn, why))
+            self._fair_queue.push("refused", link.id, (conn, why))
             return link.id
         slot = self.slots[conn]
         slot.link, slot.link_id, slot.is_held, link.slot = link, link.id, False, conn
         slot.write(as_frame(codec, accepted))
-        self._arrivals.push("resumed", link.id, conn)
+        self._fair_queue.push("resumed", link.id, conn)
         self.flush(slot)
         return link.id
 
@@ -234,7 +234,7 @@ class Shard:
         if slot.link is None:
             self._end_because(slot, "slow")
             return
-        self._arrivals.push("closing", slot.name, "slow")
+        self._fair_queue.push("closing", slot.name, "slow")
         self.close(slot.id, (self._settings.slow_code, "too slow, reconnect"), False)
 
     def _look_over(self, slot: Slot) -> None:
@@ -246,7 +246,7 @@ class Shard:
     def _end_because(self, slot: Slot, cause: str) -> None:
         name = slot.name
         self._end(slot)
-        self._arrivals.push("closed", name, cause)
+        self._fair_queue.push("closed", name, cause)
 
     def _end(self, slot: Slot) -> None:
         del self.slots[slot.id]
@@ -260,7 +260,7 @@ class Shard:
         self._rooms.left(slot.id)
         self.ids.release(slot.id)
         if not slot.is_retired:
-            self._arrivals.push("ended", slot.id, (slot.messages, slot.bytes, dict(slot.drops)))
+            self._fair_queue.push("ended", slot.id, (slot.messages, slot.bytes, dict(slot.drops)))
 
     # What peers do.
 
@@ -276,13 +276,13 @@ class Shard:
         if report is not None:
             self.report(slot.id, report)
         else:
-            self._arrivals.push_message(slot.link_id, frame if wait is None else (frame, wait))
+            self._fair_queue.push_message(slot.link_id, frame if wait is None else (frame, wait))
 
     def refused(self, link: Link, count: int, size: int) -> None:
         """See `Doings`."""
         slot = self._open_slot(link)
         if slot is not None:
-            self._arrivals.push_message(slot.link_id, (count, size))
+            self._fair_queue.push_message(slot.link_id, (count, size))
 
     def report(self, conn: int, report: Received) -> None:
         """The client has received so many messages."""
@@ -306,7 +306,7 @@ class Shard:
             return
         if not slot.is_retired:
             may_ask = slot.may_retire and code is not None and 4000 <= code < 4500
-            self._arrivals.push("peer_closed", slot.link_id, (code, reason))
+            self._fair_queue.push("peer_closed", slot.link_id, (code, reason))
             if not may_ask:
                 self.close(slot.id, (code, reason), False)
         self._look_over(slot)
@@ -319,7 +319,7 @@ class Shard:
         link.is_over = True
         if slot.may_retire:
             self._unlink(slot)
-            self._arrivals.push("parked", slot.link_id, cause)
+            self._fair_queue.push("parked", slot.link_id, cause)
             return
         is_over = cause == "eof" and slot.outbox.is_closing and link.farewell is not None
         self._end_because(slot, "over" if is_over else cause)
@@ -330,8 +330,8 @@ class Shard:
         if slot is None:
             return
         # The answers to messages before are to leave first: the host closes it when it has handled them.
-        is_soon = self._arrivals.waits(slot.link_id)
-        self._arrivals.push("broke", slot.link_id, (code, reason))
+        is_soon = self._fair_queue.waits(slot.link_id)
+        self._fair_queue.push("broke", slot.link_id, (code, reason))
         if not is_soon:
             self.close(slot.id, (code, reason), False)
 

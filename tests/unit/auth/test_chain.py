@@ -118,7 +118,7 @@ async def test_true_is_nobody() -> None:
 
 def test_what_is_no_authenticator() -> None:
     with pytest.raises(TypeError, match="each authenticator of a Chain must be a function, got 'secret'"):
-        Chain("secret")  # type: ignore[arg-type]
+        Chain("secret")
 
 
 async def test_chains_in_chains() -> None:
@@ -147,8 +147,10 @@ async def test_the_ready_made_ones_together() -> None:
 
 async def test_several_issuers() -> None:
     secrets = {"one": "1" * 32, "two": "2" * 32}
-    doors = [JWT(Keys.secret(key), algorithms=["HS256"], issuer=who, clock=lambda: NOW) for who, key in secrets.items()]
-    chain = Chain(*doors)
+    authenticators = [
+        JWT(Keys.secret(key), algorithms=["HS256"], issuer=who, clock=lambda: NOW) for who, key in secrets.items()
+    ]
+    chain = Chain(*authenticators)
     for who, key in secrets.items():
         assert (await chain(showing(token(key, iss=who)))).claims["iss"] == who
     # Each vouches for its own alone.

@@ -8,7 +8,7 @@ from typing import Any
 import jwt as pyjwt
 import pytest
 from helpers import tokens
-from helpers.jwt_door import NONES, door, refusal, run
+from helpers.jwt_checks import NONES, jwt_of, refusal, run
 from helpers.tokens import NOW, SECRET, ask, private, showing, token
 
 from fanwire.auth import JWT, Keys
@@ -29,7 +29,7 @@ def test_every_algorithm(algorithm: str) -> None:
     else:
         kind = KINDS.get(algorithm) or KINDS[algorithm[:2]]
         keys, signer = Keys.pem(tokens.pem(kind)), private(kind)
-    authenticator = door(keys, algorithms=[algorithm])
+    authenticator = jwt_of(keys, algorithms=[algorithm])
     identity = run(authenticator, showing(token(signer, algorithm, role="trader")))
     assert identity.subject == "ann"
     assert identity.expires == NOW + 60
@@ -44,7 +44,7 @@ def test_every_algorithm(algorithm: str) -> None:
 
 def test_tokens_of_pyjwt() -> None:
     shown = pyjwt.encode({"sub": "ann", "exp": NOW + 60}, SECRET, "HS256")
-    assert run(door(), showing(shown)).subject == "ann"
+    assert run(jwt_of(), showing(shown)).subject == "ann"
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_tokens_of_pyjwt() -> None:
     ],
 )
 def test_scopes(claims: dict[str, Any], scopes: set[str]) -> None:
-    assert run(door(), showing(token(**claims))).scopes == scopes
+    assert run(jwt_of(), showing(token(**claims))).scopes == scopes
 
 
 def test_scopes_in_a_claim_of_another_name() -> None:
-    assert run(door(scopes=["roles"]), showing(token(roles=["read"], scope="write"))).scopes == {"read"}
+    assert run(jwt_of(scopes=["roles"]), showing(token(roles=["read"], scope="write"))).scopes == {"read"}
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_scopes_in_a_claim_of_another_name() -> None:
     ],
 )
 def test_where_tokens_are_looked_for(sources: tuple[str, ...], make: Callable[[str], Request], is_found: bool) -> None:
-    authenticator = door(credentials=sources)
+    authenticator = jwt_of(credentials=sources)
     if is_found:
         assert run(authenticator, make(token())).subject == "ann"
     else:
@@ -97,7 +97,7 @@ def test_where_tokens_are_looked_for(sources: tuple[str, ...], make: Callable[[s
 
 def test_a_cookie_of_a_page_of_another_origin() -> None:
     with pytest.raises(Refused) as refused:
-        run(door(credentials=["cookie:jwt"]), ask((b"Cookie", b"jwt=" + token().encode())))
+        run(jwt_of(credentials=["cookie:jwt"]), ask((b"Cookie", b"jwt=" + token().encode())))
     assert refused.value.status == 403
 
 
@@ -154,13 +154,13 @@ def test_a_cookie_of_a_page_of_another_origin() -> None:
 )
 def test_claims(claims: dict[str, Any], reason: str | None) -> None:
     if reason is None:
-        assert run(door(), showing(token(**claims))).subject
+        assert run(jwt_of(), showing(token(**claims))).subject
     else:
-        assert reason in refusal(door(), token(**claims))
+        assert reason in refusal(jwt_of(), token(**claims))
 
 
 def test_claims_without_leeway() -> None:
-    authenticator = door(leeway=0)
+    authenticator = jwt_of(leeway=0)
     assert run(authenticator, showing(token(exp=NOW + 0.5, nbf=NOW, iat=NOW)))
     assert "expired" in refusal(authenticator, token(exp=NOW))
     assert "future" in refusal(authenticator, token(nbf=NOW + 0.5))
@@ -189,18 +189,18 @@ def test_claims_without_leeway() -> None:
 )
 def test_audience_and_issuer_are_compared_exactly(wanted: Any, claim: Any, is_let_in: bool) -> None:
     if is_let_in:
-        assert run(door(audience=wanted), showing(token(aud=claim)))
+        assert run(jwt_of(audience=wanted), showing(token(aud=claim)))
     else:
-        assert "a token for" in refusal(door(audience=wanted), token(aud=claim))
+        assert "a token for" in refusal(jwt_of(audience=wanted), token(aud=claim))
     # An issuer is one; a list of them is none.
     if is_let_in and isinstance(claim, str):
-        assert run(door(issuer=wanted), showing(token(iss=claim)))
+        assert run(jwt_of(issuer=wanted), showing(token(iss=claim)))
     else:
-        assert "a token made by" in refusal(door(issuer=wanted), token(iss=claim))
+        assert "a token made by" in refusal(jwt_of(issuer=wanted), token(iss=claim))
 
 
 def test_claims_that_are_required() -> None:
-    authenticator = door(required=("sub", "jti"))
+    authenticator = jwt_of(required=("sub", "jti"))
     assert run(authenticator, showing(token(exp=..., jti="1"))).expires is None
     assert "expired" in refusal(authenticator, token(exp=NOW - 60, jti="1"))
     assert refusal(authenticator, token()) == "no claim jti"
@@ -236,7 +236,7 @@ def test_claims_that_are_required() -> None:
 )
 def test_arguments_that_cannot_be_right(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        door(**options)
+        jwt_of(**options)
 
 
 @pytest.mark.parametrize(
@@ -257,32 +257,32 @@ def test_arguments_that_cannot_be_right(options: dict[str, Any], reason: str) ->
 )
 def test_arguments_of_the_wrong_type(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(TypeError, match=reason):
-        door(**options)
+        jwt_of(**options)
 
 
 def test_keys_of_the_wrong_type() -> None:
     with pytest.raises(TypeError, match=r"keys must be a fanwire\.auth\.Keys, got "):
-        JWT(SECRET, algorithms=["HS256"])  # type: ignore[arg-type]
+        JWT(SECRET, algorithms=["HS256"])
 
 
 def test_algorithms_have_no_default() -> None:
     with pytest.raises(TypeError, match="algorithms"):
-        JWT(Keys.secret(SECRET))  # type: ignore[call-arg]
+        JWT(Keys.secret(SECRET))
 
 
 @pytest.mark.parametrize(("algorithm", "size"), [("HS256", 32), ("HS384", 48), ("HS512", 64)])
 def test_secrets_that_are_too_short(algorithm: str, size: int) -> None:
-    door(Keys.secret(b"s" * size), algorithms=[algorithm])
+    jwt_of(Keys.secret(b"s" * size), algorithms=[algorithm])
     with pytest.raises(ValueError, match=f"{algorithm} wants a secret of {size} bytes, not {size - 1}"):
-        door(Keys.secret(b"s" * (size - 1)), algorithms=[algorithm])
+        jwt_of(Keys.secret(b"s" * (size - 1)), algorithms=[algorithm])
 
 
 @pytest.mark.parametrize("kind", ["RSA", "P-256", "Ed25519"])
 def test_a_public_key_and_algorithms_of_secrets(kind: str) -> None:
     with pytest.raises(ValueError, match="HS256 is not for a key of the family"):
-        door(Keys.pem(tokens.pem(kind)), algorithms=["HS256"])
+        jwt_of(Keys.pem(tokens.pem(kind)), algorithms=["HS256"])
     with pytest.raises(ValueError, match="not be used as an HMAC secret"):
         Keys.secret(tokens.pem(kind))
     # One key, one family.
     with pytest.raises(ValueError, match="is not for a key of the family"):
-        door(Keys.pem(tokens.pem(kind)), algorithms=["RS256", "ES256", "EdDSA"])
+        jwt_of(Keys.pem(tokens.pem(kind)), algorithms=["RS256", "ES256", "EdDSA"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from helpers import tokens
-from helpers.jwt_door import NONES, door, refusal, run
+from helpers.jwt_checks import NONES, jwt_of, refusal, run
 from helpers.tokens import NOW, ask, forge, jwk, jwks, part, private, showing, token
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,8 +35,8 @@ def test_no_algorithm_in_any_spelling(spelling: Any) -> None:
     good = forge(json.dumps(header), payload)
     unsigned = good.rpartition(".")[0] + "."
     for shown in (good, unsigned, unsigned[:-1]):
-        assert refusal(door(), shown)
-    for authenticator in (door(), door(Keys.pem(tokens.pem("RSA")), algorithms=["RS256"])):
+        assert refusal(jwt_of(), shown)
+    for authenticator in (jwt_of(), jwt_of(Keys.pem(tokens.pem("RSA")), algorithms=["RS256"])):
         assert "is not among" in refusal(authenticator, good)
 
 
@@ -51,10 +51,10 @@ def test_a_public_key_as_a_secret(form: str, algorithm: str) -> None:
         "jwk": json.dumps(jwk("RSA")).encode(),
     }[form]
     forged = token(secret, algorithm, sub="root")
-    assert "is not among" in refusal(door(Keys.pem(text), algorithms=["RS256"]), forged)
+    assert "is not among" in refusal(jwt_of(Keys.pem(text), algorithms=["RS256"]), forged)
     keys = Keys(KeySet.jwks(jwks(jwk("RSA", "a"), jwk("oct", "b"))))
     for kid in ("a", "b"):
-        assert refusal(door(keys, algorithms=["HS256", "HS384", "HS512"]), token(secret, algorithm, {"kid": kid}))
+        assert refusal(jwt_of(keys, algorithms=["HS256", "HS384", "HS512"]), token(secret, algorithm, {"kid": kid}))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_public_key_as_a_secret(form: str, algorithm: str) -> None:
     ],
 )
 def test_a_header_that_wants_to_be_understood(header: dict[str, Any]) -> None:
-    assert refusal(door(), token(header=header)) == "a header with crit or b64"
+    assert refusal(jwt_of(), token(header=header)) == "a header with crit or b64"
 
 
 @pytest.mark.parametrize("kid", [None, "a", "evil"])
@@ -87,7 +87,7 @@ def test_a_token_that_brings_its_key(name: str, kid: str | None) -> None:
     }
     header = {name: brought[name]} | ({} if kid is None else {"kid": kid})
     keys = Keys(KeySet.jwks(jwks(jwk("P-256", "a"))))
-    authenticator = door(keys, algorithms=["ES256"])
+    authenticator = jwt_of(keys, algorithms=["ES256"])
     reason = refusal(authenticator, token(attacker, "ES256", header))
     assert reason == ("no key for kid 'evil' and ES256" if kid == "evil" else "Signature verification failed")
     # The same header does no harm to who has the right key.
@@ -121,7 +121,7 @@ def test_a_token_that_brings_its_key(name: str, kid: str | None) -> None:
 )
 def test_a_key_of_a_strange_name(kid: Any) -> None:
     keys = Keys(KeySet.jwks(jwks(jwk("oct", "a"))))
-    authenticator = door(keys)
+    authenticator = jwt_of(keys)
     assert run(authenticator, showing(token(header={"kid": "a"})))
     assert "kid" in refusal(authenticator, token(header={"kid": kid}))
     # Nor does it help as the secret.
@@ -131,8 +131,8 @@ def test_a_key_of_a_strange_name(kid: Any) -> None:
 
 def test_a_token_may_leave_out_the_name_of_the_only_key() -> None:
     one, two = Keys(KeySet.jwks(jwks(jwk("oct", "a")))), Keys(KeySet.jwks(jwks(jwk("oct", "a"), jwk("oct", "b"))))
-    assert run(door(one), showing(token()))
-    assert refusal(door(two), token()) == "no key for kid None and HS256"
+    assert run(jwt_of(one), showing(token()))
+    assert refusal(jwt_of(two), token()) == "no key for kid None and HS256"
 
 
 @pytest.mark.parametrize(
@@ -171,9 +171,9 @@ def test_a_token_may_leave_out_the_name_of_the_only_key() -> None:
     ],
 )
 def test_garbage(shown: str) -> None:
-    assert refusal(door(), showing(shown))
+    assert refusal(jwt_of(), showing(shown))
     # As a message of a client that is connected brings it, with whatever characters.
-    assert refusal(door(), ask()._with_token(shown))
+    assert refusal(jwt_of(), ask()._with_token(shown))
 
 
 def test_a_token_of_two_or_four_dots_or_in_other_alphabets() -> None:
@@ -193,7 +193,7 @@ def test_a_token_of_two_or_four_dots_or_in_other_alphabets() -> None:
         f"{head}.{payload}.{signature}\ud800",
         f"{head}.{payload}.+/{signature[2:]}",
     ):
-        assert refusal(door(), ask()._with_token(shown))
+        assert refusal(jwt_of(), ask()._with_token(shown))
 
 
 @pytest.mark.parametrize(
@@ -218,24 +218,24 @@ def test_a_token_of_two_or_four_dots_or_in_other_alphabets() -> None:
     ],
 )
 def test_payloads_that_are_signed_and_still_wrong(payload: str) -> None:
-    assert refusal(door(), forge('{"alg":"HS256"}', payload))
+    assert refusal(jwt_of(), forge('{"alg":"HS256"}', payload))
 
 
 def test_an_encrypted_token_is_none() -> None:
     header = part(json.dumps({"alg": "dir", "enc": "A256GCM"}).encode())
-    assert "three parts" in refusal(door(), f"{header}..aXY.Y2lwaGVy.dGFn")
+    assert "three parts" in refusal(jwt_of(), f"{header}..aXY.Y2lwaGVy.dGFn")
 
 
 def test_a_token_of_another_algorithm_of_the_same_key() -> None:
     for kind, pinned, shown in (("RSA", "RS256", "PS256"), ("RSA", "RS256", "RS512"), ("P-256", "ES256", "RS256")):
         signer = private(kind if not shown.startswith("RS") else "RSA")
-        authenticator = door(Keys.pem(tokens.pem(kind)), algorithms=[pinned])
+        authenticator = jwt_of(Keys.pem(tokens.pem(kind)), algorithms=[pinned])
         assert "is not among" in refusal(authenticator, token(signer, shown))
 
 
 def test_a_key_of_a_set_is_used_for_its_own_algorithm_alone() -> None:
     keys = Keys(KeySet.jwks(jwks(jwk("RSA", "a", alg="RS256"), jwk("P-256", "b"))))
-    authenticator = door(keys, algorithms=["RS256", "PS256", "ES256"])
+    authenticator = jwt_of(keys, algorithms=["RS256", "PS256", "ES256"])
     assert run(authenticator, showing(token(private("RSA"), "RS256", {"kid": "a"})))
     assert run(authenticator, showing(token(private("P-256"), "ES256", {"kid": "b"})))
     assert "no key" in refusal(authenticator, token(private("RSA"), "PS256", {"kid": "a"}))
@@ -250,7 +250,7 @@ def test_no_character_of_a_token_can_be_another(data: st.DataObject) -> None:
     character = data.draw(st.sampled_from(string.ascii_letters + string.digits + "-_.=+/%\u00fc "))
     bad = good[:at] + character + good[at + 1 :]
     if bad != good:
-        assert refusal(door(), ask()._with_token(bad))
+        assert refusal(jwt_of(), ask()._with_token(bad))
 
 
 @settings(deadline=None)
@@ -258,7 +258,7 @@ def test_no_character_of_a_token_can_be_another(data: st.DataObject) -> None:
 def test_whatever_is_shown_is_refused_and_raises_nothing_else(shown: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert refusal(door(), ask()._with_token(shown))
+        assert refusal(jwt_of(), ask()._with_token(shown))
 
 
 json_values = st.recursive(
@@ -274,7 +274,7 @@ json_values = st.recursive(
     st.dictionaries(st.sampled_from(["kid", "typ", "cty", "jku", "jwk", "crit", "zip", "enc", "b64"]), json_values),
 )
 def test_whatever_is_signed_is_let_in_or_refused(claims: dict[str, Any], header: dict[str, Any]) -> None:
-    answer = answered(door(), ask()._with_token(token(header=header, **claims)))
+    answer = answered(jwt_of(), ask()._with_token(token(header=header, **claims)))
     if isinstance(answer, Refused):
         assert answer.status == 401
         assert str(answer).isprintable()

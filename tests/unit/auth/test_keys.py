@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from helpers.key_provider import UNKNOWN, Clock, Provider, ask, door
+from helpers.key_provider import UNKNOWN, Clock, Provider, ask, jwt_of
 from helpers.tokens import jwk, jwks
 from helpers.wait import until, within
 
@@ -18,7 +18,7 @@ from fanwire.auth import JWT, Keys
 async def test_a_set_is_fetched_with_the_first_token_and_used_for_the_next() -> None:
     async with Provider().listens() as provider:
         clock = Clock()
-        authenticator = door(provider, clock)
+        authenticator = jwt_of(provider, clock)
         assert provider.asked == 0
         for _ in range(3):
             assert await ask(authenticator) == "ann"
@@ -33,7 +33,7 @@ async def test_a_set_is_fetched_with_the_first_token_and_used_for_the_next() -> 
 
 async def test_a_thousand_at_once_make_one_fetch() -> None:
     async with Provider().listens() as provider:
-        authenticator = door(provider, Clock())
+        authenticator = jwt_of(provider, Clock())
         provider.gate.clear()
         waiting = [asyncio.create_task(ask(authenticator)) for _ in range(1000)]
         await until(lambda: provider.asked)
@@ -50,7 +50,7 @@ async def test_a_thousand_at_once_make_one_fetch() -> None:
 async def test_new_keys() -> None:
     async with Provider().listens() as provider:
         clock = Clock()
-        authenticator = door(provider, clock)
+        authenticator = jwt_of(provider, clock)
         assert await ask(authenticator) == "ann"
         provider.text = jwks(jwk("P-256", "b", 1))
         # Not yet: a fetch for each name that somebody makes up would be one for each handshake.
@@ -68,7 +68,7 @@ async def test_new_keys() -> None:
 async def test_a_key_that_was_withdrawn_is_good_no_longer_than_the_lifespan() -> None:
     async with Provider().listens() as provider:
         clock = Clock()
-        authenticator = door(provider, clock, lifespan=60)
+        authenticator = jwt_of(provider, clock, lifespan=60)
         assert await ask(authenticator) == "ann"
         provider.text = jwks(jwk("P-256", "b", 1))
         clock.now += 59
@@ -80,7 +80,7 @@ async def test_a_key_that_was_withdrawn_is_good_no_longer_than_the_lifespan() ->
 async def test_names_that_nobody_knows_are_asked_for_once_in_a_while() -> None:
     async with Provider().listens() as provider:
         clock = Clock()
-        authenticator = door(provider, clock, cooldown=10)
+        authenticator = jwt_of(provider, clock, cooldown=10)
         for _ in range(100):
             await asyncio.gather(*(ask(authenticator, f"made up {number}") for number in range(10)))
             clock.now += 1
@@ -92,7 +92,7 @@ async def test_the_keys_of_one_source_are_not_those_of_another() -> None:
     async with Provider().listens() as one, Provider().listens() as two:
         two.text = jwks(jwk("P-256", "a", 1))
         clock = Clock()
-        first, second = door(one, clock), door(two, clock)
+        first, second = jwt_of(one, clock), jwt_of(two, clock)
         assert await ask(first) == await ask(second, number=1) == "ann"
         assert await ask(first, number=1) == "401: Signature verification failed"
         assert await ask(second) == "401: Signature verification failed"
@@ -108,7 +108,7 @@ async def test_keys_that_do_not_fit_are_left_out() -> None:
             jwk("P-256", "a", 1),
         ]
         provider.text = jwks(*entries)
-        authenticator = door(provider, Clock())
+        authenticator = jwt_of(provider, Clock())
         assert await ask(authenticator, number=1) == "ann"
         assert await ask(authenticator) == "401: Signature verification failed"
 
@@ -140,7 +140,7 @@ async def test_keys_that_do_not_fit_are_left_out() -> None:
     ],
 )
 def test_urls_that_keys_do_not_come_from(url: str) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - each case has a text of its own
         Keys.url(url)
     assert "secret" not in str(error.value)
 
@@ -166,7 +166,7 @@ def test_times_that_cannot_be_right(options: dict[str, float]) -> None:
     with pytest.raises(
         ValueError, match=r"(lifespan|cooldown|timeout) must be more than 0, got 0|max_stale must be at"
     ):
-        Keys.url("https://login.example.com", **options)  # type: ignore[arg-type]
+        Keys.url("https://login.example.com", **options)
 
 
 @pytest.mark.parametrize("name", ["lifespan", "cooldown", "timeout", "max_stale"])

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers.key_provider import UNKNOWN, Clock, Provider, ask, door
+from helpers.key_provider import UNKNOWN, Clock, Provider, ask, jwt_of
 from helpers.tokens import NOW, jwk, jwks, private, showing, token
 from helpers.wait import until, until_sync
 
@@ -45,7 +45,7 @@ ILLS = ["empty", "a page", "no keys", "deep", "secrets", "endless", "huge", "pac
 async def test_an_ill_provider_that_was_never_well(how: str, caplog: pytest.LogCaptureFixture) -> None:
     async with Provider().listens() as provider:
         clock = Clock()
-        authenticator = door(provider, clock)
+        authenticator = jwt_of(provider, clock)
         spoil(provider, how)
         for _ in range(10):
             answers = await asyncio.gather(*(ask(authenticator) for _ in range(100)))
@@ -66,7 +66,7 @@ async def test_an_ill_provider_that_was_well(how: str, caplog: pytest.LogCapture
     caplog.set_level(logging.INFO)
     async with Provider().listens() as provider:
         clock = Clock()
-        authenticator = door(provider, clock, lifespan=60, max_stale=600)
+        authenticator = jwt_of(provider, clock, lifespan=60, max_stale=600)
         assert await ask(authenticator) == "ann"
         good = provider.text
         spoil(provider, how)
@@ -99,7 +99,7 @@ async def test_an_ill_provider_that_was_well(how: str, caplog: pytest.LogCapture
 async def test_nobody_waits_for_a_provider_that_is_known_to_be_slow() -> None:
     async with Provider().listens() as provider:
         clock = Clock()
-        authenticator = door(provider, clock, timeout=0.2)
+        authenticator = jwt_of(provider, clock, timeout=0.2)
         while await ask(authenticator) != "ann":
             # It was this machine that was slow.
             clock.now += 5
@@ -121,7 +121,7 @@ async def test_nobody_waits_for_a_provider_that_is_known_to_be_slow() -> None:
 async def test_a_slow_provider_that_was_never_quick() -> None:
     async with Provider().listens() as provider:
         provider.gate.clear()
-        authenticator = door(provider, Clock(), timeout=0.05)
+        authenticator = jwt_of(provider, Clock(), timeout=0.05)
         answer = await ask(authenticator)
         assert answer == f"503: no keys from {provider.url}: it took too long, after 5"
         provider.gate.set()
@@ -133,7 +133,7 @@ async def test_a_provider_that_is_not_there() -> None:
     async with provider.listens():
         pass
     clock = Clock()
-    authenticator = door(provider, clock)
+    authenticator = jwt_of(provider, clock)
     assert (await ask(authenticator)).startswith(f"503: no keys from {provider.url}: Cannot connect")
     async with provider.listens():
         assert (await ask(authenticator)).startswith("503")
@@ -149,7 +149,7 @@ def test_a_fetch_of_another_loop_is_not_waited_for() -> None:
 
     async def first() -> None:
         async with provider.listens():
-            authenticators.append(door(provider, clock))
+            authenticators.append(jwt_of(provider, clock))
             provider.gate.clear()
             waiting = asyncio.create_task(ask(authenticators[0]))
             await until(is_done.is_set)

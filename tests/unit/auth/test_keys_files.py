@@ -121,7 +121,7 @@ def test_files_that_cannot_be_keys(tmp_path: Path) -> None:
         Keys.file(tmp_path)
     for text in (b"", b"\n", b"{", b"{}", b"-----BEGIN PUBLIC KEY-----", b"x" * (257 << 10)):
         (tmp_path / "key").write_bytes(text)
-        with pytest.raises(ValueError):  # noqa: PT011
+        with pytest.raises(ValueError):  # noqa: PT011 - each case has a text of its own
             Keys.file(str(tmp_path / "key"))
 
 

@@ -26,7 +26,7 @@ class Ear:
 
 async def node(bus: MemoryBus) -> tuple[MemoryBackplane, Ear]:
     backplane, ear = MemoryBackplane(bus), Ear()
-    await backplane.open(ear)  # type: ignore[arg-type]
+    await backplane.open(ear)
     return backplane, ear
 
 

@@ -82,7 +82,7 @@ def test_how_long_it_was_open_counts_once() -> None:
 )
 def test_arguments_out_of_range(options: dict[str, float], match: str) -> None:
     with pytest.raises(ValueError, match=match):
-        Backoff(Random(), **options)  # type: ignore[arg-type]
+        Backoff(Random(), **options)
 
 
 @given(st.integers(0, 2**32), st.lists(st.none() | st.floats(0, 1000), max_size=30))

@@ -15,7 +15,7 @@ CAUGHT_UP = do.CaughtUp("r")
 
 def behind(**options: object) -> Driver:
     """A room that has had its messages 1 to 3, and not what came after."""
-    driver = Driver(**options).up()  # type: ignore[arg-type] - options of the machine
+    driver = Driver(**options).up()
     driver.joined()
     assert seqs(driver.message(1) + driver.message(2) + driver.message(3)) == [1, 2, 3]
     driver.machine.commands.fall_behind("r")
@@ -279,7 +279,7 @@ def test_a_room_that_is_behind_can_be_left() -> None:
     driver.take()
     driver.machine.commands.catch_up("r")
     assert driver.take() == []
-    assert driver.hear("left", re=key, room="r") == [do.Resolve(key, None), do.Left("r")]
+    assert driver.hear("left", re=key, room="r") == [do.ResolveCall(key, None), do.Left("r")]
     driver.machine.commands.catch_up("r")
     assert driver.take() == []
 
@@ -341,6 +341,6 @@ def test_the_end_of_a_client_ends_a_catch_up() -> None:
     driver.take()
     driver.machine.commands.catch_up("r")
     assert driver.take() == []
-    assert only(driver.lose(1000), do.Reject) == []
+    assert only(driver.lose(1000), do.RejectCall) == []
     driver.machine.commands.catch_up("r")
     assert driver.take() == []

@@ -11,7 +11,7 @@ from fanwire.client import actions as do
 from fanwire.client.membership import MAX_OFFERED, MAX_RETRIES
 from fanwire.client.message import Gap, Position
 from fanwire.client.positions import GRACE
-from fanwire.client.session import MAX_FRAMES, Session
+from fanwire.client.session import MAX_FRAMES, ClientSession
 from fanwire.errors import RequestFailed, RoomEnded
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -69,7 +69,7 @@ def test_what_was_sent_and_withdrawn_is_not_sent_again_if_the_server_lacks_it(en
     frames = sent(driver.welcome(resumed=True, received=1))
     assert [frame["id"] for frame in frames] == [last]
     driver.hear("received", payload={"count": 2})
-    assert driver.hear("reply", re=first, room="r", seq=1) == [do.Resolve(first, 1)]
+    assert driver.hear("reply", re=first, room="r", seq=1) == [do.ResolveCall(first, 1)]
     driver.lose()
     driver.open()
     assert sent(driver.welcome(resumed=True, received=2)) == []
@@ -157,7 +157,7 @@ def test_bytes_of_withdrawn_frames_count_until_the_server_has_them() -> None:
 
 
 def test_a_session_takes_back_what_it_has_not_given_away() -> None:
-    session = Session()
+    session = ClientSession()
     for frame in ("a", "b", "c"):
         session.push(frame)
     assert session.withdraw("b")
@@ -196,7 +196,7 @@ def test_a_room_is_joined_while_an_earlier_join_is_being_given_up() -> None:
     assert driver.answer_join(first, "r", 4) == []
     assert driver.message(5) == []
     assert driver.hear("left", re=leave["id"], room="r") == []
-    assert only(driver.answer_join(second, "r", 5), do.Resolve) == [do.Resolve(second, None)]
+    assert only(driver.answer_join(second, "r", 5), do.ResolveCall) == [do.ResolveCall(second, None)]
     assert seqs(driver.message(6)) == [6]
 
 
@@ -207,8 +207,8 @@ def test_a_room_is_joined_while_it_is_being_left() -> None:
     join = driver.machine.commands.join("r")
     driver.take()
     assert driver.message(1) == [], "what was under way is of the stream that has ended"
-    assert driver.hear("left", re=leave, room="r") == [do.Resolve(leave, None)]
-    assert only(driver.answer_join(join, "r", 1), do.Resolve) == [do.Resolve(join, None)]
+    assert driver.hear("left", re=leave, room="r") == [do.ResolveCall(leave, None)]
+    assert only(driver.answer_join(join, "r", 1), do.ResolveCall) == [do.ResolveCall(join, None)]
     assert seqs(driver.message(2)) == [2]
 
 
@@ -257,7 +257,7 @@ def test_a_left_before_the_room_was_asked_for_again_does_not_end_it() -> None:
     join = driver.machine.commands.join("r")
     driver.take()
     assert driver.hear("left", room="r", payload={"reason": "forbidden"}) == []
-    assert driver.hear("error", re=leave, payload={"code": "not_joined"}) == [do.Resolve(leave, None)]
+    assert driver.hear("error", re=leave, payload={"code": "not_joined"}) == [do.ResolveCall(leave, None)]
     assert only(driver.answer_join(join, "r", 1), do.Joined)
 
 
@@ -342,7 +342,7 @@ def test_a_join_that_is_refused_for_a_room_that_the_server_has_joined_meanwhile_
     driver.hear("joined", room="r", seq=2, payload=JOINED)
     driver.message(3)
     actions = driver.hear("error", re=key, payload={"code": "forbidden"})
-    assert (seqs(actions), only(actions, do.Resolve)) == ([3], [do.Resolve(key, None)])
+    assert (seqs(actions), only(actions, do.ResolveCall)) == ([3], [do.ResolveCall(key, None)])
     assert seqs(driver.message(4)) == [4]
 
 
@@ -365,7 +365,7 @@ def test_what_the_server_joined_in_another_session_counts_no_more() -> None:
     driver.lose()
     driver.open()
     assert [frame["id"] for frame in sent(driver.welcome(session="T"))] == [key]
-    (reject,) = only(driver.hear("error", re=key, payload={"code": "forbidden"}), do.Reject)
+    (reject,) = only(driver.hear("error", re=key, payload={"code": "forbidden"}), do.RejectCall)
     assert isinstance(reject.error, RequestFailed)
 
 

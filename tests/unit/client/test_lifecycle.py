@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from fanwire.client.actions import Action, StateChanged
-from fanwire.client.lifecycle import Lifecycle
+from fanwire.client.lifecycle import ClientLifecycle
 from fanwire.errors import Closed, ConnectionFailed
 from fanwire.state import ConnectionState
 
 
 def test_a_change_is_told_once_and_only_where_there_is_a_way() -> None:
     actions: list[Action] = []
-    life = Lifecycle(actions)
+    life = ClientLifecycle(actions)
     assert life.become(ConnectionState.OPEN)
     assert not life.become(ConnectionState.OPEN)
     assert not life.become(ConnectionState.CONNECTING)
@@ -24,7 +24,7 @@ def test_a_change_is_told_once_and_only_where_there_is_a_way() -> None:
 
 @pytest.mark.parametrize("state", ConnectionState)
 def test_calls_fail_once_a_client_is_closing(state: ConnectionState) -> None:
-    life = Lifecycle([])
+    life = ClientLifecycle([])
     life.state = state
     if state in (ConnectionState.CLOSING, ConnectionState.CLOSED):
         with pytest.raises(Closed, match="the client is closed"):
@@ -34,7 +34,7 @@ def test_calls_fail_once_a_client_is_closing(state: ConnectionState) -> None:
 
 
 def test_calls_fail_with_the_reason_for_which_the_client_has_given_up() -> None:
-    life = Lifecycle([])
+    life = ClientLifecycle([])
     life.error = ConnectionFailed("no more", code=4500)
     life.become(ConnectionState.CLOSED)
     with pytest.raises(ConnectionFailed, match="4500 no more"):

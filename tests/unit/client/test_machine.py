@@ -24,10 +24,10 @@ def test_answers_of_all_sorts() -> None:
     frames = sent(driver.take())
     assert frames[0] == {"type": "publish", "id": publish, "room": "r", "key": "k", "payload": {"a": 1}}
     assert frames[1] == {"type": "sum", "id": request, "payload": [1, 2]}
-    assert driver.hear("reply", re=request, payload=3) == [do.Resolve(request, 3)]
-    assert driver.hear("reply", re=publish, room="r", seq=9) == [do.Resolve(publish, 9)]
-    assert driver.hear("reply", re=empty) == [do.Resolve(empty, None)]
-    assert driver.hear("reply", re=presence, payload={"count": 0}) == [do.Resolve(presence, {"count": 0})]
+    assert driver.hear("reply", re=request, payload=3) == [do.ResolveCall(request, 3)]
+    assert driver.hear("reply", re=publish, room="r", seq=9) == [do.ResolveCall(publish, 9)]
+    assert driver.hear("reply", re=empty) == [do.ResolveCall(empty, None)]
+    assert driver.hear("reply", re=presence, payload={"count": 0}) == [do.ResolveCall(presence, {"count": 0})]
     assert driver.hear("reply", re=publish, room="r", seq=9) == []
 
 
@@ -47,7 +47,7 @@ def test_a_call_that_comes_too_fast_is_told_when_it_may_come_again() -> None:
         driver.machine.commands.request("sum", [1]),
         driver.machine.commands.join("r"),
     ):
-        (reject,) = only(driver.hear("error", re=key, payload=RATE_LIMITED), do.Reject)
+        (reject,) = only(driver.hear("error", re=key, payload=RATE_LIMITED), do.RejectCall)
         assert (reject.key, reject.error.code) == (key, "rate_limited")
         assert (reject.error.retry, reject.error.retry_after_ms) == (True, 500)
     assert driver.wait(10) == []
@@ -202,9 +202,9 @@ def test_who_is_sent_away_for_good_is_told_why(code: int, text: str) -> None:
     assert text in changed.error.reason
     assert str(changed.error) == f"{code} {changed.error.reason}"
     driver = Driver().up()
-    (changed,) = driver.lose(code, "moved to another desk")
+    (changed,) = driver.lose(code, "moved to another server")
     assert isinstance(changed, do.StateChanged)
-    assert str(changed.error) == f"{code} moved to another desk"
+    assert str(changed.error) == f"{code} moved to another server"
 
 
 # Asked to come back.
@@ -234,7 +234,7 @@ def test_who_is_asked_to_come_back_goes_at_once_and_resumes() -> None:
     driver.open()
     assert only(driver.welcome(resumed=True, received=1), do.Send) == [do.Send(frame.frame)]
     assert seqs(driver.message(2)) == [2]
-    assert driver.hear("reply", re=publish, room="r", seq=3) == [do.Resolve(publish, 3)]
+    assert driver.hear("reply", re=publish, room="r", seq=3) == [do.ResolveCall(publish, 3)]
 
 
 def test_what_is_given_meanwhile_waits() -> None:
@@ -290,7 +290,7 @@ def test_the_end_fails_what_waits() -> None:
     publish, join = driver.machine.commands.publish("r", 1), driver.machine.commands.join("s")
     driver.take()
     actions = driver.lose(4500, "banned")
-    assert [action.key for action in only(actions, do.Reject)] == [publish, join]
+    assert [action.key for action in only(actions, do.RejectCall)] == [publish, join]
     assert [(action.room, str(action.error)) for action in only(actions, do.Left)] == [
         ("r", "4500 banned"), ("s", "4500 banned")
     ]  # fmt: skip
@@ -353,8 +353,8 @@ def test_closing_with_a_connection_waits_for_it() -> None:
         driver.machine.commands.join("s")
     actions = driver.lose(1000)
     assert actions[0] == do.StateChanged(ConnectionState.CLOSED)
-    assert [action.key for action in only(actions, do.Reject)] == [key]
-    assert isinstance(only(actions, do.Reject)[0].error, Closed)
+    assert [action.key for action in only(actions, do.RejectCall)] == [key]
+    assert isinstance(only(actions, do.RejectCall)[0].error, Closed)
     assert only(actions, do.Left) == [do.Left("r")]
     assert driver.machine.error is None
 

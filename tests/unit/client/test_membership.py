@@ -9,7 +9,7 @@ from helpers.by_hand import RATE_LIMITED, Driver, only, sent, seqs
 from fanwire.client import actions as do
 from fanwire.client.membership import MAX_RETRIES
 from fanwire.client.message import Gap, Message, Position
-from fanwire.client.rejoins import PACE
+from fanwire.client.rejoins import REJOIN_INTERVAL
 from fanwire.errors import RoomEnded
 
 
@@ -131,8 +131,8 @@ def test_a_rate_that_asks_for_no_wait_is_not_asked_without_end() -> None:
     driver.open()
     for frame in sent(driver.welcome(session="T")):
         driver.hear("error", re=frame["id"], payload={**RATE_LIMITED, "retry_after_ms": 0})
-    assert driver.machine.deadline == driver.now + PACE
-    assert [len(sent(driver.wait(PACE))) for _ in range(3)] == [1, 1, 0]
+    assert driver.machine.deadline == driver.now + REJOIN_INTERVAL
+    assert [len(sent(driver.wait(REJOIN_INTERVAL))) for _ in range(3)] == [1, 1, 0]
 
 
 def test_the_rate_of_a_session_that_is_gone_holds_nothing_up() -> None:
@@ -162,7 +162,7 @@ def test_a_room_that_is_refused_for_good_ends_with_that_error(code: str) -> None
     assert (left.error.room, left.error.code, left.error.text) == ("a", code, "no")
     assert str(left.error) == f"room 'a' has ended: {code}: no"
     key = driver.machine.commands.join("a")
-    (reject,) = only(driver.hear("error", re=key, payload={"code": code, "text": "no", "retry": False}), do.Reject)
+    (reject,) = only(driver.hear("error", re=key, payload={"code": code, "text": "no", "retry": False}), do.RejectCall)
     assert (reject.key, reject.error.code, reject.error.retry) == (key, code, False)
 
 
@@ -188,7 +188,7 @@ def test_a_room_that_is_being_left_is_not_joined_again() -> None:
     key = driver.machine.commands.leave("r")
     driver.take()
     assert driver.wait(1) == []
-    assert only(driver.hear("error", re=key, payload=RATE_LIMITED), do.Reject)
+    assert only(driver.hear("error", re=key, payload=RATE_LIMITED), do.RejectCall)
     # It was not left, and is due.
     assert [frame["type"] for frame in sent(driver.wait(0))] == ["join"]
 
@@ -203,14 +203,14 @@ def test_the_answer_to_a_join() -> None:
     members = [{"id": "1", "info": {"name": "Ann"}}, {"id": "2"}]
     actions = driver.answer_join(key, "r", 5, snapshot=[1], members=members, count=7)
     joined = do.Joined("r", "e", 5, "reliable", [1], {"1": {"name": "Ann"}, "2": None}, 7)
-    assert actions == [joined, do.Resolve(key, None)]
+    assert actions == [joined, do.ResolveCall(key, None)]
 
 
 def test_a_join_that_fails_leaves_no_room() -> None:
     driver = Driver().up()
     key = driver.machine.commands.join("r")
     error = {"code": "invalid_payload", "text": "t", "retry": False, "path": "$.since.seq"}
-    (reject,) = only(driver.hear("error", re=key, payload=error), do.Reject)
+    (reject,) = only(driver.hear("error", re=key, payload=error), do.RejectCall)
     assert reject.key == key
     assert (reject.error.code, reject.error.text, reject.error.path) == ("invalid_payload", "t", "$.since.seq")
     assert driver.machine.commands.join("r")
@@ -223,7 +223,7 @@ def test_leaving() -> None:
     driver.take()
     # What was under way still comes.
     assert seqs(driver.message(1)) == [1]
-    assert driver.hear("left", re=key, room="r") == [do.Resolve(key, None), do.Left("r")]
+    assert driver.hear("left", re=key, room="r") == [do.ResolveCall(key, None), do.Left("r")]
     assert driver.message(2) == []
 
 
@@ -232,10 +232,10 @@ def test_leaving_what_is_not_joined_is_done_and_other_errors_are_none_of_it() ->
     driver.joined()
     key = driver.machine.commands.leave("r")
     driver.take()
-    assert only(driver.hear("error", re=key, payload={"code": "overloaded", "retry": True}), do.Reject)
+    assert only(driver.hear("error", re=key, payload={"code": "overloaded", "retry": True}), do.RejectCall)
     key = driver.machine.commands.leave("r")
     driver.take()
-    assert driver.hear("error", re=key, payload={"code": "not_joined"}) == [do.Resolve(key, None), do.Left("r")]
+    assert driver.hear("error", re=key, payload={"code": "not_joined"}) == [do.ResolveCall(key, None), do.Left("r")]
 
 
 def test_the_server_may_join_and_leave_for_the_client() -> None:

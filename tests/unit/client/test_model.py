@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
-from fanwire.client.codec import Codec
+from fanwire.client.codec import ClientCodec
 from fanwire.client.machine import Machine
 from fanwire.client.message import Gap, Message
 from fanwire.client.renewal import Renewal
@@ -58,7 +58,7 @@ class Model(RuleBasedStateMachine):
         self.calls = 0
         self.renewal = Renewal(Random(0))
         backoff = Backoff(Random(0), max_attempts=None)
-        self.machine = Machine(Codec("json"), backoff, self.renewal, name="c", heartbeat=1e6)
+        self.machine = Machine(ClientCodec("json"), backoff, self.renewal, name="c", heartbeat=1e6)
 
     @initialize()
     def start(self) -> None:
@@ -96,7 +96,7 @@ class Model(RuleBasedStateMachine):
                 self.behind.remove(action.room)
             elif isinstance(action, do.GapFound):
                 self.gaps.append(action.gap)
-            elif isinstance(action, do.Resolve):
+            elif isinstance(action, do.ResolveCall):
                 assert action.key not in self.resolved
                 self.resolved[action.key] = action.value
             elif isinstance(action, do.Complained):

@@ -25,7 +25,7 @@ class Pages:
 
 
 def page(*ids: str, next: str | None = None, count: int = 5) -> dict[str, Any]:
-    members = [{"id": id, "info": id.upper()} for id in ids]  # noqa: A001
+    members = [{"id": id, "info": id.upper()} for id in ids]  # noqa: A001 - the name of the field
     return {"count": count, "members": members, **({"next": next} if next else {})}
 
 

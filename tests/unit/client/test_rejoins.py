@@ -8,7 +8,7 @@ import pytest
 
 from fanwire.client.clock_offset import ClockOffset
 from fanwire.client.membership import MAX_RETRIES, Membership
-from fanwire.client.rejoins import PACE, RETRY, RETRY_CAP, Rejoins
+from fanwire.client.rejoins import REJOIN_INTERVAL, RETRY, RETRY_CAP, Rejoins
 from fanwire.errors import RequestFailed
 
 
@@ -46,10 +46,10 @@ def test_rooms_that_were_refused_for_the_rate_queue() -> None:
     rooms = [room(f"r{number}") for number in range(100)]
     for one in rooms:
         assert rejoins.later(one, RequestFailed("rate_limited", retry=True, retry_after_ms=0), 10.0)
-    assert [round((retry_at(one) - 10.0) / PACE) for one in rooms] == list(range(1, 101))
+    assert [round((retry_at(one) - 10.0) / REJOIN_INTERVAL) for one in rooms] == list(range(1, 101))
     rejoins.begin_again()
     assert rejoins.later(rooms[0], RequestFailed("rate_limited", retry=True, retry_after_ms=0), 10.0)
-    assert retry_at(rooms[0]) == 10.0 + PACE
+    assert retry_at(rooms[0]) == 10.0 + REJOIN_INTERVAL
 
 
 def test_a_membership_that_has_ended_for_a_passing_reason_is_asked_for_soon() -> None:

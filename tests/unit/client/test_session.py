@@ -55,7 +55,7 @@ def test_a_resumed_session_gets_again_what_the_server_lacks_with_the_same_bytes(
     again = [action.frame for action in only(driver.welcome(resumed=True, received=2), do.Send)]
     assert again[:2] == frames[2:]
     assert [parse(frame)["id"] for frame in again] == [*keys[2:], late]
-    assert driver.hear("reply", re=keys[0], room="r", seq=1) == [do.Resolve(keys[0], 1)]
+    assert driver.hear("reply", re=keys[0], room="r", seq=1) == [do.ResolveCall(keys[0], 1)]
 
 
 def test_a_new_session_joins_again_first_and_then_asks_again_in_order() -> None:
@@ -73,7 +73,7 @@ def test_a_new_session_joins_again_first_and_then_asks_again_in_order() -> None:
     driver.lose()
     driver.open()
     actions = driver.welcome(session="T", reason="expired")
-    assert only(actions, do.Resolve) == [do.Resolve(left, None)]
+    assert only(actions, do.ResolveCall) == [do.ResolveCall(left, None)]
     assert only(actions, do.Left) == [do.Left("a")]
     frames = sent(actions)
     assert [(frame["type"], frame["id"]) for frame in frames] == [("join", join), ("publish", first), ("sum", asked)]

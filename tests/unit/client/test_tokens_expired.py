@@ -102,4 +102,4 @@ def test_a_static_token_that_has_expired_ends_the_client() -> None:
     assert not only(driver.lose(4501, ""), do.Connect)
     driver = Driver()
     driver.machine.refused(401, None, driver.now)
-    assert driver.take()[-1].state.value == "closed"  # type: ignore[union-attr]
+    assert driver.take()[-1].state.value == "closed"

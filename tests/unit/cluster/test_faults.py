@@ -1,4 +1,4 @@
-"""Troubles as states: a line at the beginning, a line at the end, a count of all."""
+"""Faults as states: a line at the beginning, a line at the end, a count of all."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from fanwire._engine import Closed, Overloaded
 from fanwire.backplane import Log
 from fanwire.cluster import forgetting as module
 from fanwire.cluster.forgetting import FORGET, Forgetting
-from fanwire.cluster.revocations import Revocation
+from fanwire.cluster.revocations import ClusterRevocation
 from fanwire.cluster.subscription import Subscription
 from fanwire.rooms.rules import Policies, RoomPolicy
 
@@ -52,7 +52,7 @@ class World:
         self.forgetting = Forgetting(engine, policies, nothing, nothing, nothing, subscriptions, nothing, 10)
 
     def apply(self, room: str, ts_us: int = 5) -> None:
-        self.forgetting.apply(Revocation(FORGET, None, keys=[(room, "k", ts_us)]))
+        self.forgetting.apply(ClusterRevocation(FORGET, None, keys=[(room, "k", ts_us)]))
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from fanwire.backplane import Log, MemoryBackplane, MemoryBus, Stored, Unavailab
 from fanwire.backplane.base import INFINITE
 from fanwire.cluster import revocations as module
 from fanwire.cluster.append_queue import AppendQueue
-from fanwire.cluster.revocations import ALL, LOG, Revocation, Revocations
+from fanwire.cluster.revocations import ALL, LOG, ClusterRevocation, Revocations
 
 
 class Backplane(MemoryBackplane):
@@ -34,7 +34,7 @@ class Backplane(MemoryBackplane):
     async def revocation(self, whom: str) -> Stored:
         """Another node's."""
         self.count += 1
-        data = msgspec.msgpack.encode(Revocation("revoke", whom, "", 2))
+        data = msgspec.msgpack.encode(ClusterRevocation("revoke", whom, "", 2))
         seq = await self.append(LOG, ALL, data, str(self.count))
         return Stored(seq, seq - 1, data)
 
@@ -81,7 +81,7 @@ async def test_what_was_missed_comes_first_though_the_backplane_is_away_for_a_wh
 async def test_those_of_our_own_were_done_when_they_were_given() -> None:
     backplane, obeyed = Backplane(), []
     revocations = await obeying(backplane, obeyed)
-    revocations.give(Revocation("revoke", "mine"))
+    revocations.give(ClusterRevocation("revoke", "mine"))
     await until(lambda: LOG.name in backplane._bus.logs and backplane._bus.logs[LOG.name].seq == 1)
     await revocations.catch_up()
     await backplane.revocation("theirs")
@@ -93,7 +93,7 @@ async def test_those_of_our_own_were_done_when_they_were_given() -> None:
 async def test_an_order_that_fails_does_not_keep_others_from_being_obeyed() -> None:
     backplane, obeyed = Backplane(), []
 
-    def apply(revocation: Revocation) -> None:
+    def apply(revocation: ClusterRevocation) -> None:
         if revocation.whom == "a":
             raise LookupError("a bug")
         obeyed.append(revocation.whom)

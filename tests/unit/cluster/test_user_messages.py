@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -42,8 +42,8 @@ class World:
         self.users = self.node(7)
 
     def node(self, id: int) -> UserMessages:
-        deliver = lambda *message: self.delivered.append(message)  # noqa: E731
-        return UserMessages(cast("Any", self.backplane), id, 4, self.tasks, deliver, self.faults)
+        backplane: Any = self.backplane
+        return UserMessages(backplane, id, 4, self.tasks, lambda *message: self.delivered.append(message), self.faults)
 
 
 async def test_a_message_goes_from_node_to_node_once() -> None:

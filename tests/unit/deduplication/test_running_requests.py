@@ -59,7 +59,7 @@ async def test_a_handler_that_is_never_awaited_leaves_nothing_behind() -> None:
     work = handler()
     first = requests.first("a", work)
     assert requests.is_running("a")
-    first.close()  # type: ignore[attr-defined]  # it is a coroutine
+    first.close()
     work.close()
     del first
     assert not requests.is_running("a")

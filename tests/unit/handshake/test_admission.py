@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-from helpers.door import Door, welcome_of
+from helpers.newcomer_host import NewcomerHost, welcome_of
 from helpers.wait import until, within
 
 import fanwire
@@ -20,11 +20,11 @@ RETRY = ["Retry-After: 1"]
 
 
 async def test_without_authentication_a_client_is_in_at_once() -> None:
-    door = Door()
-    asked = door.ask("/a?b=c", headers=b"X-One: 1\r\nX-Two: 2")
-    assert door.engine.accepted == {asked: (None, b"", 1.0)}
-    (connection,) = door.connections
-    assert (connection.id, connection._link) == (door.links[asked].id, door.links[asked].id)
+    host = NewcomerHost()
+    asked = host.ask("/a?b=c", headers=b"X-One: 1\r\nX-Two: 2")
+    assert host.engine.accepted == {asked: (None, b"", 1.0)}
+    (connection,) = host.connections
+    assert (connection.id, connection._link) == (host.links[asked].id, host.links[asked].id)
     assert (connection.identity, connection.session, connection.state) == (None, None, fanwire.ConnectionState.OPEN)
     assert (connection.request.path, connection.request.query, connection.request.remote) == (
         "/a", {"b": "c"}, "192.0.2.1",
@@ -32,12 +32,12 @@ async def test_without_authentication_a_client_is_in_at_once() -> None:
 
 
 async def test_it_costs_no_task() -> None:
-    door = Door(lambda request: "ann")
+    host = NewcomerHost(lambda request: "ann")
     before = asyncio.all_tasks()
-    door.ask()
-    door.ask(subprotocol="fanwire.v1.json")
+    host.ask()
+    host.ask(subprotocol="fanwire.v1.json")
     assert asyncio.all_tasks() == before
-    assert len(door.connections) == 2
+    assert len(host.connections) == 2
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -51,26 +51,26 @@ async def test_handlers_see_headers_and_afterwards_they_are_gone(is_async: bool)
         await asyncio.sleep(0)
         connected(connection)
 
-    door = Door()
-    door.registry._on_connect = connected_later if is_async else connected
-    door.ask(headers=b"X-One: 1")
+    host = NewcomerHost()
+    host.registry._on_connect = connected_later if is_async else connected
+    host.ask(headers=b"X-One: 1")
     await until(lambda: seen == ["1"])
-    await until(lambda: not door.connections[0].request.headers)
+    await until(lambda: not host.connections[0].request.headers)
 
 
 @pytest.mark.parametrize("subprotocol", [None, "fanwire.v1.raw"])
 async def test_a_client_without_a_codec_has_no_session(subprotocol: str | None) -> None:
-    door = Door()
-    asked = door.ask("/?session=x&received=1", subprotocol)
-    assert door.engine.accepted[asked] == (None, b"", 1.0)
-    assert door.connections[0].session is None
+    host = NewcomerHost()
+    asked = host.ask("/?session=x&received=1", subprotocol)
+    assert host.engine.accepted[asked] == (None, b"", 1.0)
+    assert host.connections[0].session is None
 
 
 async def test_a_client_with_a_codec_has_a_session_and_is_told() -> None:
-    door = Door()
-    asked = door.ask("/", "fanwire.v1.json")
-    session, first, _ = door.engine.accepted[asked]
-    (connection,) = door.connections
+    host = NewcomerHost()
+    asked = host.ask("/", "fanwire.v1.json")
+    session, first, _ = host.engine.accepted[asked]
+    (connection,) = host.connections
     assert session == "json"
     assert connection._session is not None
     told = welcome_of(first)
@@ -79,8 +79,8 @@ async def test_a_client_with_a_codec_has_a_session_and_is_told() -> None:
 
 
 async def test_the_identity_sets_the_rate() -> None:
-    door = Door(lambda request: fanwire.Identity(subject="feed", rate=10))
-    assert door.engine.accepted[door.ask()][2] == 10.0
+    host = NewcomerHost(lambda request: fanwire.Identity(subject="feed", rate=10))
+    assert host.engine.accepted[host.ask()][2] == 10.0
 
 
 def failing(error: BaseException, is_async: bool) -> Any:
@@ -105,11 +105,11 @@ def failing(error: BaseException, is_async: bool) -> Any:
     ],
 )
 async def test_refused(error: BaseException, answer: tuple[int, list[str], str], is_async: bool) -> None:
-    door = Door(failing(error, is_async))
-    asked = door.ask()
-    await until(lambda: door.engine.refused == {asked: answer})
-    assert not door.connections
-    assert not door.errors
+    host = NewcomerHost(failing(error, is_async))
+    asked = host.ask()
+    await until(lambda: host.engine.refused == {asked: answer})
+    assert not host.connections
+    assert not host.errors
 
 
 @pytest.mark.logs_errors
@@ -125,10 +125,10 @@ async def test_refused(error: BaseException, answer: tuple[int, list[str], str],
     ],
 )
 async def test_whatever_else_is_raised_is_500(error: BaseException, is_async: bool) -> None:
-    door = Door(failing(error, is_async))
-    asked = door.ask()
-    await until(lambda: door.engine.refused == {asked: (500, [], "authenticate failed")})
-    assert door.errors == ["authenticate"]
+    host = NewcomerHost(failing(error, is_async))
+    asked = host.ask()
+    await until(lambda: host.engine.refused == {asked: (500, [], "authenticate failed")})
+    assert host.errors == ["authenticate"]
 
 
 async def test_one_that_takes_too_long_is_503_and_cancelled() -> None:
@@ -141,10 +141,10 @@ async def test_one_that_takes_too_long_is_503_and_cancelled() -> None:
             ended.set()
         return "ann"
 
-    door = Door(hang, handshake_timeout=0.01)
-    asked = door.ask()
+    host = NewcomerHost(hang, handshake_timeout=0.01)
+    asked = host.ask()
     await within(ended.wait())
-    await until(lambda: door.engine.refused == {asked: (503, RETRY, "authenticate took too long")})
+    await until(lambda: host.engine.refused == {asked: (503, RETRY, "authenticate took too long")})
 
 
 async def test_those_who_wait_do_not_wait_for_each_other() -> None:
@@ -154,13 +154,13 @@ async def test_those_who_wait_do_not_wait_for_each_other() -> None:
         await gates[request.path].wait()
         return request.path
 
-    door = Door(think)
-    first, second = door.ask("/1"), door.ask("/2")
+    host = NewcomerHost(think)
+    first, second = host.ask("/1"), host.ask("/2")
     gates["/2"].set()
-    await until(lambda: list(door.engine.accepted) == [second])
+    await until(lambda: list(host.engine.accepted) == [second])
     gates["/1"].set()
-    await until(lambda: list(door.engine.accepted) == [second, first])
-    assert [connection.identity for connection in door.connections] == ["/2", "/1"]
+    await until(lambda: list(host.engine.accepted) == [second, first])
+    assert [connection.identity for connection in host.connections] == ["/2", "/1"]
 
 
 @pytest.mark.parametrize("turns", [0, 1, 5])
@@ -175,26 +175,26 @@ async def test_authenticate_is_cancelled_when_the_peer_leaves(turns: int) -> Non
             raise
         return "ann"
 
-    door = Door(hang)
-    asked = door.ask()
+    host = NewcomerHost(hang)
+    asked = host.ask()
     for _ in range(turns):
         await asyncio.sleep(0)
-    door.leave(asked)
+    host.leave(asked)
     await until(lambda: ended == ["cancelled"])
-    await until(lambda: not door.handshakes._waiting)
-    assert not door.connections
+    await until(lambda: not host.handshakes._waiting)
+    assert not host.connections
 
 
 async def test_who_has_left_is_no_connection() -> None:
     def leave(request: Request) -> str:
-        door.links[next(iter(door.links))].leaves()
+        host.links[next(iter(host.links))].leaves()
         return "ann"
 
-    door = Door(leave)
-    door.ask()
-    assert not door.connections
-    assert not door.registry.links
-    assert not door.engine.accepted
+    host = NewcomerHost(leave)
+    host.ask()
+    assert not host.connections
+    assert not host.registry.links
+    assert not host.engine.accepted
 
 
 @pytest.mark.parametrize("turns", [0, 5])
@@ -203,32 +203,32 @@ async def test_at_the_stop_those_who_wait_and_those_who_come_are_503(turns: int)
         await asyncio.Event().wait()
         return "ann"
 
-    door = Door(hang)
-    waiting = door.ask()
+    host = NewcomerHost(hang)
+    waiting = host.ask()
     for _ in range(turns):
         await asyncio.sleep(0)
-    door.handshakes.close()
-    late = door.ask()
-    await until(lambda: set(door.engine.refused) >= {waiting})
-    door.handshakes.gone(late)
-    await until(lambda: set(door.engine.refused) == {waiting, late})
-    assert set(map(str, door.engine.refused.values())) == {str((503, RETRY, "the server is shutting down"))}
+    host.handshakes.close()
+    late = host.ask()
+    await until(lambda: set(host.engine.refused) >= {waiting})
+    host.handshakes.gone(late)
+    await until(lambda: set(host.engine.refused) == {waiting, late})
+    assert set(map(str, host.engine.refused.values())) == {str((503, RETRY, "the server is shutting down"))}
 
 
 async def test_one_that_answers_after_the_stop_lets_nobody_in() -> None:
-    door = Door()
-    door.handshakes.close()
-    asked = door.ask()
-    assert door.engine.refused == {asked: (503, RETRY, "the server is shutting down")}
+    host = NewcomerHost()
+    host.handshakes.close()
+    asked = host.ask()
+    assert host.engine.refused == {asked: (503, RETRY, "the server is shutting down")}
 
 
 async def test_an_engine_that_has_ended_is_no_error() -> None:
-    door = Door()
-    link = door.engine.ask()
-    door.engine.shutdown(0)
-    door.handshakes.begin(link.request, (b"/", b"", "192.0.2.1", False, False, None))
-    assert not door.connections
-    assert not door.errors
+    host = NewcomerHost()
+    link = host.engine.ask()
+    host.engine.shutdown(0)
+    host.handshakes.begin(link.request, (b"/", b"", "192.0.2.1", False, False, None))
+    assert not host.connections
+    assert not host.errors
 
 
 @pytest.mark.logs_errors
@@ -236,23 +236,23 @@ async def test_an_error_of_the_server_is_500(monkeypatch: pytest.MonkeyPatch) ->
     def fail(*args: object) -> None:
         raise ZeroDivisionError
 
-    door = Door()
-    monkeypatch.setattr(door.registry, "connected", fail)
+    host = NewcomerHost()
+    monkeypatch.setattr(host.registry, "connected", fail)
     monkeypatch.setattr("fanwire.handshake.admission.open_websocket", fail)
-    asked = door.ask()
-    assert door.engine.refused == {asked: (500, [], "the handshake failed")}
-    assert door.errors == ["handshake"]
+    asked = host.ask()
+    assert host.engine.refused == {asked: (500, [], "the handshake failed")}
+    assert host.errors == ["handshake"]
 
 
 # Users.
 
 
 async def test_one_with_too_many_connections_is_429() -> None:
-    door = Door(lambda request: "ann", max_user_connections=1)
-    door.ask()
-    asked = door.ask()
-    assert door.engine.refused[asked][:2] == (429, ["Retry-After: 5"])
-    assert len(door.connections) == 1
+    host = NewcomerHost(lambda request: "ann", max_user_connections=1)
+    host.ask()
+    asked = host.ask()
+    assert host.engine.refused[asked][:2] == (429, ["Retry-After: 5"])
+    assert len(host.connections) == 1
 
 
 async def test_one_that_is_sent_away_while_it_comes_in_is_401() -> None:
@@ -262,13 +262,13 @@ async def test_one_that_is_sent_away_while_it_comes_in_is_401() -> None:
         await gate.wait()
         return "ann"
 
-    door = Door(think)
-    asked = door.ask()
+    host = NewcomerHost(think)
+    asked = host.ask()
     await asyncio.sleep(0)
-    door.registry.revocation.disconnect_user("ann", "")
+    host.registry.revocation.disconnect_user("ann", "")
     gate.set()
-    await until(lambda: door.engine.refused)
-    assert door.engine.refused[asked][0] == 401
+    await until(lambda: host.engine.refused)
+    assert host.engine.refused[asked][0] == 401
 
 
 # Sessions.
@@ -301,14 +301,14 @@ class Store:
 
 
 async def test_a_session_goes_on() -> None:
-    door = Door(lambda request: "ann")
-    door.ask("/", "fanwire.v1.json")
-    (connection,) = door.connections
+    host = NewcomerHost(lambda request: "ann")
+    host.ask("/", "fanwire.v1.json")
+    (connection,) = host.connections
     session = connection._session
     assert session is not None
     session.received = 3
-    asked = door.ask(f"/?session={session.id}&received=7", "fanwire.v1.json")
-    conn, encoding, received, accepted, refused, farewell, rate = door.engine.resumed[asked]
+    asked = host.ask(f"/?session={session.id}&received=7", "fanwire.v1.json")
+    conn, encoding, received, accepted, refused, farewell, rate = host.engine.resumed[asked]
     assert (conn, encoding, received, farewell, rate) == (
         connection.id, "json", 7, (4503, "another connection uses this session"), 1.0,
     )  # fmt: skip
@@ -318,28 +318,28 @@ async def test_a_session_goes_on() -> None:
         told = welcome_of(first)
         assert (told["resumed"], told["received"], told["reason"]) == (False, 0, reason)
         assert told["session"] != session.id
-    assert (connection._link, door.connections) == (door.links[asked].id, [connection])
+    assert (connection._link, host.connections) == (host.links[asked].id, [connection])
 
 
 @pytest.mark.parametrize("who", ["bob", None])
 async def test_anothers_session_is_unknown(who: str | None) -> None:
     names = iter(["ann", who])
-    door = Door(lambda request: next(names) or ANONYMOUS)
-    door.ask("/", "fanwire.v1.json")
-    session = door.connections[0]._session
+    host = NewcomerHost(lambda request: next(names) or ANONYMOUS)
+    host.ask("/", "fanwire.v1.json")
+    session = host.connections[0]._session
     assert session is not None
-    asked = door.ask(f"/?session={session.id}&received=0", "fanwire.v1.json")
-    assert welcome_of(door.engine.accepted[asked][1])["reason"] == "unknown"
-    assert len(door.connections) == 2
+    asked = host.ask(f"/?session={session.id}&received=0", "fanwire.v1.json")
+    assert welcome_of(host.engine.accepted[asked][1])["reason"] == "unknown"
+    assert len(host.connections) == 2
 
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_session_of_another_node(is_async: bool) -> None:
     record = Record(id="i", owner="ann", lineage="l", ended=None, rooms={"a": ("e", 7)})
-    door = Door(lambda request: "ann", store=Store(record, is_async))
-    asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
-    await until(lambda: asked in door.engine.accepted)
-    told = welcome_of(door.engine.accepted[asked][1])
+    host = NewcomerHost(lambda request: "ann", store=Store(record, is_async))
+    asked = host.ask("/?session=i&received=0", "fanwire.v1.json")
+    await until(lambda: asked in host.engine.accepted)
+    told = welcome_of(host.engine.accepted[asked][1])
     assert (told["resumed"], told["reason"], told["rooms"]) == (False, "other node", {"a": {"epoch": "e", "seq": 7}})
 
 
@@ -347,11 +347,11 @@ async def test_a_session_of_another_node(is_async: bool) -> None:
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("error", [KeyError("x"), SystemExit(1), asyncio.CancelledError()])
 async def test_a_store_that_fails_keeps_nobody_out(error: BaseException, is_async: bool) -> None:
-    door = Door(store=Store(error, is_async))
-    asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
-    await until(lambda: asked in door.engine.accepted)
-    assert welcome_of(door.engine.accepted[asked][1])["reason"] == "unknown"
-    assert len(door.errors) == 1
+    host = NewcomerHost(store=Store(error, is_async))
+    asked = host.ask("/?session=i&received=0", "fanwire.v1.json")
+    await until(lambda: asked in host.engine.accepted)
+    assert welcome_of(host.engine.accepted[asked][1])["reason"] == "unknown"
+    assert len(host.errors) == 1
 
 
 @pytest.mark.logs_errors
@@ -360,10 +360,10 @@ async def test_a_store_that_hangs_keeps_nobody_out() -> None:
         async def _load(self) -> None:
             await asyncio.Event().wait()
 
-    door = Door(store=Hanging(None, True), handshake_timeout=0.01)
-    asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
-    await until(lambda: asked in door.engine.accepted)
-    assert welcome_of(door.engine.accepted[asked][1])["reason"] == "unknown"
+    host = NewcomerHost(store=Hanging(None, True), handshake_timeout=0.01)
+    asked = host.ask("/?session=i&received=0", "fanwire.v1.json")
+    await until(lambda: asked in host.engine.accepted)
+    assert welcome_of(host.engine.accepted[asked][1])["reason"] == "unknown"
 
 
 async def test_who_leaves_while_the_store_looks_is_no_connection() -> None:
@@ -371,11 +371,11 @@ async def test_who_leaves_while_the_store_looks_is_no_connection() -> None:
         async def _load(self) -> None:
             await asyncio.Event().wait()
 
-    door = Door(store=Hanging(None, True))
-    asked = door.ask("/?session=i&received=0", "fanwire.v1.json")
-    door.leave(asked)
-    await until(lambda: not door.handshakes._waiting)
-    assert not door.connections
+    host = NewcomerHost(store=Hanging(None, True))
+    asked = host.ask("/?session=i&received=0", "fanwire.v1.json")
+    host.leave(asked)
+    await until(lambda: not host.handshakes._waiting)
+    assert not host.connections
 
 
 @pytest.mark.parametrize(

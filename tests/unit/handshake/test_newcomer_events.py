@@ -20,7 +20,7 @@ from fanwire.handshake.tls import Tls
 from fanwire.runtime.events import EngineEvents
 
 
-class Door:
+class Rig:
     """Newcomers with stand-ins on all their sides."""
 
     def __init__(self) -> None:
@@ -41,61 +41,61 @@ class Door:
 
 
 async def test_requests_go_to_the_handshakes() -> None:
-    door = Door()
+    rig = Rig()
     detail = (b"/", b"", "192.0.2.1", False, False, None)
-    door.hear("request", 7, detail)
-    door.handshakes.begin.assert_called_once_with(7, detail)
-    door.hear("gone", 7, None)
-    door.handshakes.gone.assert_called_once_with(7)
+    rig.hear("request", 7, detail)
+    rig.handshakes.begin.assert_called_once_with(7, detail)
+    rig.hear("gone", 7, None)
+    rig.handshakes.gone.assert_called_once_with(7)
 
 
 async def test_a_socket_that_speaks_http_goes_to_the_http_side() -> None:
-    door = Door()
+    rig = Rig()
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        door.hear("http", 7, (theirs.detach(), b"GET /", "192.0.2.1", False))
-        (sock, data, peer, is_secure, gone, _), _ = door.http.take.call_args
+        rig.hear("http", 7, (theirs.detach(), b"GET /", "192.0.2.1", False))
+        (sock, data, peer, is_secure, gone, _), _ = rig.http.take.call_args
         assert (data, peer, is_secure) == (b"GET /", "192.0.2.1", False)
         with sock:
             assert sock.send(b"x") == 1
             assert ours.recv(1) == b"x"
         gone()
-        door.engine.left.assert_called_once_with(7)
+        rig.engine.left.assert_called_once_with(7)
 
 
 async def test_one_that_has_gone_before_it_was_handed_over_gives_its_place_back() -> None:
-    door = Door()
-    door.hear("http", 7, (None, b"GET /", "192.0.2.1", True))
-    door.http.adopt.assert_not_called()
-    door.engine.left.assert_called_once_with(7)
+    rig = Rig()
+    rig.hear("http", 7, (None, b"GET /", "192.0.2.1", True))
+    rig.http.adopt.assert_not_called()
+    rig.engine.left.assert_called_once_with(7)
 
 
 async def test_a_peer_that_speaks_no_tls_is_over() -> None:
-    door = Door()
+    rig = Rig()
     ours, theirs = socket.socketpair()
     with ours:
         ours.close()
-        door.hear("tls", 7, (theirs.detach(), "192.0.2.1"))
-        assert list(door.tls.newcomers) == [7]
-        await until(lambda: not door.tls.newcomers)
-    door.engine.feed.assert_called_once_with(7, 7, None)
+        rig.hear("tls", 7, (theirs.detach(), "192.0.2.1"))
+        assert list(rig.tls.newcomers) == [7]
+        await until(lambda: not rig.tls.newcomers)
+    rig.engine.feed.assert_called_once_with(7, 7, None)
     # What is told of it afterwards is too late.
-    door.hear("data", 7, b"HTTP/1.1 408 Request Timeout\r\n\r\n")
-    door.hear("finish", 7, "")
+    rig.hear("data", 7, b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+    rig.hear("finish", 7, "")
 
 
 @pytest.mark.parametrize("turns", [0, 3])
 async def test_a_tls_handshake_that_is_under_way_ends_with_the_newcomer(turns: int) -> None:
-    door = Door()
+    rig = Rig()
     ours, theirs = socket.socketpair()
     with ours:
         # It says nothing.
-        door.hear("tls", 7, (theirs.detach(), "192.0.2.1"))
+        rig.hear("tls", 7, (theirs.detach(), "192.0.2.1"))
         for _ in range(turns):
             await asyncio.sleep(0)
-        door.hear("data", 7, b"HTTP/1.1 408 Request Timeout\r\n\r\n")
-        door.hear("finish", 7, "")
-        await until(lambda: not door.tls.newcomers)
+        rig.hear("data", 7, b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        rig.hear("finish", 7, "")
+        await until(lambda: not rig.tls.newcomers)
         assert await until(lambda: _is_at_end(ours))
 
 
@@ -109,12 +109,12 @@ def _is_at_end(sock: socket.socket) -> bool:
 
 async def test_refusals_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "fanwire")
-    door = Door()
-    door.hear("turned_away", 0, ("192.0.2.1", 403, "why", 0))
-    door.metrics.line_suppressed.assert_not_called()
-    door.hear("turned_away", 0, ("", 401, "who", 7))
-    door.metrics.line_suppressed.assert_called_once_with(logging.INFO, 7)
-    door.hear("turned_away", 0, ("", 0, "cannot accept connections", 0))
+    rig = Rig()
+    rig.hear("turned_away", 0, ("192.0.2.1", 403, "why", 0))
+    rig.metrics.line_suppressed.assert_not_called()
+    rig.hear("turned_away", 0, ("", 401, "who", 7))
+    rig.metrics.line_suppressed.assert_called_once_with(logging.INFO, 7)
+    rig.hear("turned_away", 0, ("", 0, "cannot accept connections", 0))
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.INFO, "192.0.2.1 refused with 403: why"),
         (logging.INFO, "7 more lines about refusals were left out"),
@@ -125,17 +125,17 @@ async def test_refusals_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_the_engine_is_told_whether_the_server_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK", 0.01)
-    door = Door()
-    told = door.engine.set_ready
-    door.newcomers.open()
+    rig = Rig()
+    told = rig.engine.set_ready
+    rig.newcomers.open()
     told.assert_called_once_with(True)
-    door.is_ready = False
+    rig.is_ready = False
     await until(lambda: told.call_args == mock.call(False))
-    door.is_ready = True
+    rig.is_ready = True
     await until(lambda: told.call_args == mock.call(True))
-    door.is_ready = False
-    door.newcomers.close()
+    rig.is_ready = False
+    rig.newcomers.close()
     assert told.call_args == mock.call(False)
-    door.engine.stop_listening.assert_called_once_with()
-    door.handshakes.close.assert_called_once_with()
-    door.newcomers.abort()
+    rig.engine.stop_listening.assert_called_once_with()
+    rig.handshakes.close.assert_called_once_with()
+    rig.newcomers.abort()

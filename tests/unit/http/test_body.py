@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
-from fanwire.http.body import MAX_ENTRIES, HttpError, Options, entries_of, entry_of, options_of, payload_of
+from fanwire.http.body import MAX_ENTRIES, HttpError, PublishOptions, entries_of, entry_of, options_of, payload_of
 
 CURL = "application/x-www-form-urlencoded"
 
@@ -91,9 +91,9 @@ def test_types_that_no_message_has(kind: str) -> None:
 
 
 def test_parameters() -> None:
-    assert options_of([]) == Options()
+    assert options_of([]) == PublishOptions()
     query = [("key", "a b"), ("delivery", "latest"), ("id", "7")]
-    assert options_of(query) == Options("a b", "latest", "7")
+    assert options_of(query) == PublishOptions("a b", "latest", "7")
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_parameters_that_there_are_not(query: list[tuple[str, str]], path: str) 
 def test_several_messages_as_a_list(kind: str) -> None:
     entries = entries_of(kind, b'[{"room":"a","payload":{"x": 1}}, {"room":"b","payload":"t","key":"k","id":"1"}]')
     first, second = (entry_of(entry) for entry in entries)
-    assert (first.room, first.options) == ("a", Options())
+    assert (first.room, first.options) == ("a", PublishOptions())
     payload, is_json = first.message(64)
     assert is_json
     assert payload in ('{"x": 1}', b'{"x": 1}')
-    assert (second.room, second.message(64), second.options) == ("b", ("t", False), Options("k", None, "1"))
+    assert (second.room, second.message(64), second.options) == ("b", ("t", False), PublishOptions("k", None, "1"))
 
 
 @pytest.mark.parametrize("kind", ["application/x-ndjson", "application/jsonl; charset=utf-8"])

@@ -12,7 +12,7 @@ import pytest
 from fanwire.config import Config
 from fanwire.errors import Refused
 from fanwire.http.body import HttpError
-from fanwire.http.shared import ApiKeys, HttpShared
+from fanwire.http.shared import HttpKeys, HttpShared
 from fanwire.http.uvicorn import settings
 from fanwire.identity.proxies import Proxies
 from fanwire.metrics import Metrics
@@ -27,7 +27,7 @@ class Shared(HttpShared):
         found = Config(**config)
         super().__init__(
             found, settings(lambda scope, receive, send: None, found), {}, prefix="", mount=mount, has_app=True,
-            keys=ApiKeys(["right", "other"]), proxies=Proxies(["10.0.0.1"]), is_ready=lambda: is_ready,
+            keys=HttpKeys(["right", "other"]), proxies=Proxies(["10.0.0.1"]), is_ready=lambda: is_ready,
             metrics=self.metrics, health=Health(self.metrics),
         )  # fmt: skip
 
@@ -53,9 +53,9 @@ def parsed(answer: bytes) -> tuple[int, dict[str, str], bytes]:
     ],
 )  # fmt: skip
 def test_api_keys(shown: bytes, is_one: bool) -> None:
-    assert ApiKeys(["right", "other"]).has(shown) is is_one
-    assert not ApiKeys([]).has(shown)
-    assert not ApiKeys([])
+    assert HttpKeys(["right", "other"]).has(shown) is is_one
+    assert not HttpKeys([]).has(shown)
+    assert not HttpKeys([])
 
 
 def test_a_key_in_the_first_request_has_a_place_of_its_own() -> None:

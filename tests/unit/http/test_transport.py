@@ -19,7 +19,7 @@ class Transport(asyncio.Transport):
         self.aborted = asyncio.Event()
         self._can_end = can_end
 
-    def write(self, data: bytes) -> None:  # type: ignore[override]
+    def write(self, data: bytes) -> None:
         self.written.append(data)
 
     def can_write_eof(self) -> bool:
@@ -66,7 +66,7 @@ async def test_a_head_and_its_body_are_written_at_once() -> None:
     http.lost()
 
 
-async def test_one_that_is_still_sending_is_read_for_a_moment(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+async def test_one_that_is_still_sending_is_read_for_a_moment(monkeypatch) -> None:
     monkeypatch.setattr(http_line, "LINGER", 0.01)
     for can_end in (True, False):
         transport = Transport(can_end=can_end)

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fanwire.config import Config
-from fanwire.http.uvicorn import Flow, State, UnknownLength, disconnect, settings, tell_end
+from fanwire.http.uvicorn import Flow, UnknownLength, UvicornState, disconnect, settings, tell_end
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -33,14 +33,14 @@ def test_settings_leave_the_process_alone(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_is_used_of_uvicorn_is_there() -> None:
-    state = State()
+    state = UvicornState()
     assert {name for name in vars(uvicorn.server.ServerState()) if name != "default_headers"} <= set(vars(state))
     for name in ("_should_upgrade", "_unset_keepalive_if_required", "timeout_keep_alive_handler", "shutdown"):
         assert callable(getattr(HttpToolsProtocol, name))
 
 
 def test_the_date_is_that_of_the_second() -> None:
-    ((name, value),) = State().default_headers
+    ((name, value),) = UvicornState().default_headers
     assert name == b"date"
     assert value.endswith(b" GMT")
     assert parsedate_to_datetime(value.decode()).tzinfo is not None
@@ -49,9 +49,9 @@ def test_the_date_is_that_of_the_second() -> None:
 def test_an_unknown_length_is_never_too_short() -> None:
     length = UnknownLength()
     # Exactly what uvicorn asks.
-    assert not 5 > length  # noqa: SIM300
+    assert not 5 > length  # noqa: SIM300 - as above
     length -= 5
-    assert not length != 0  # noqa: SIM202
+    assert not length != 0  # noqa: SIM202 - as above
     assert isinstance(length, UnknownLength)
     assert hash(length) == 0
 

@@ -15,9 +15,9 @@ def test_an_identity_stays_as_it_is() -> None:
     identity = Identity(subject="ann")
     assert (identity.expires, identity.scopes, identity.rate, identity.claims) == (None, frozenset(), 1.0, {})
     with pytest.raises(AttributeError):
-        identity.subject = "bob"  # type: ignore[misc]
+        identity.subject = "bob"
     with pytest.raises(TypeError):
-        Identity("ann")  # type: ignore[call-arg, misc]
+        Identity("ann")
 
 
 @pytest.mark.parametrize(

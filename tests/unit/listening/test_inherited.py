@@ -82,7 +82,7 @@ KEPT: list[socket.socket] = []
     ],
 )
 async def test_what_is_no_socket_to_listen_at_is_told(make: object, number: int, reason: str) -> None:
-    fd = make()  # type: ignore[operator]
+    fd = make()
     try:
         before = psutil.Process().num_fds()
         assert f"cannot listen at descriptor {fd}: {reason}" in await fails(Inherited((fd,)), number)
@@ -121,7 +121,7 @@ async def test_all_sockets_that_systemd_passes(passed: list[socket.socket], monk
     with closed(one):
         sockets = await one.bind(100)
         assert [sock.getsockname() for sock in sockets] == [sock.getsockname() for sock in passed]
-        fds = one.place.descriptors()  # type: ignore[union-attr]
+        fds = one.place.descriptors()
         assert not any(map(os.get_inheritable, fds))
     monkeypatch.setenv("LISTEN_PID", "1")
     assert f"they are for process 1, this is {os.getpid()}" in await fails(Inherited(None), errno.ENOTCONN)

@@ -1,4 +1,4 @@
-"""The collector is calmed, and can be put back."""
+"""The garbage collector is tuned, and can be put back."""
 
 from __future__ import annotations
 

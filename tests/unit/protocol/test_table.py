@@ -21,7 +21,7 @@ from fanwire.client import codec, commands, incoming, membership, rooms
 from fanwire.handshake.opening import REASONS
 from fanwire.protocol import envelopes as wire
 from fanwire.protocol import table
-from fanwire.rooms import commands as room_desk
+from fanwire.rooms import commands as room_commands
 from fanwire.runtime import reports
 from fanwire.sessions import renewal
 
@@ -235,10 +235,10 @@ def test_reasons_are_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("struct", "told"),
     [
-        (room_desk.Join, lambda: payload("join", "client")),
-        (room_desk.Listing, lambda: payload("presence", "client")),
-        (room_desk.Since, lambda: fields("position")),
-        (renewal.Token, lambda: payload("token", "client")),
+        (room_commands.Join, lambda: payload("join", "client")),
+        (room_commands.Listing, lambda: payload("presence", "client")),
+        (room_commands.Since, lambda: fields("position")),
+        (renewal.RenewalToken, lambda: payload("token", "client")),
         (reports.Received, lambda: payload("received", "client")),
         (reports.Taken, lambda: fields("taken")),
         (codec.JoinedInfo, lambda: payload("joined", "server")),
@@ -275,10 +275,8 @@ def test_envelopes_have_the_fields_of_the_table() -> None:
 
 def test_the_codecs_and_classes_of_the_code_are_those_of_the_table() -> None:
     assert [*wire.SUBPROTOCOLS, wire.RAW] == [row["name"] for row in DATA["subprotocol"]]
-    assert {codec.Codec(name).subprotocol for name in ("json", "msgpack")} == set(wire.SUBPROTOCOLS)
-    assert {membership.RELIABLE, membership.LATEST} <= set(table.DELIVERIES)
-    keyed = {row["name"] for row in DATA["delivery"] if row["keyed"]}
-    assert keyed == {membership.LATEST}
+    assert {codec.ClientCodec(name).subprotocol for name in ("json", "msgpack")} == set(wire.SUBPROTOCOLS)
+    assert {row["name"] for row in DATA["delivery"] if row["keyed"]} == table.KEYED
     assert set(table.DELIVERIES) - table.DROPPABLE == {membership.RELIABLE}
 
 

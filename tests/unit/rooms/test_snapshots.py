@@ -30,7 +30,7 @@ def made(snapshot: Callable[[str], Any]) -> tuple[Snapshots, RoomPolicy]:
     slices = TimeSlices(asyncio.get_running_loop())
     policy = RoomPolicy("*", history=1, snapshot=snapshot)
     limits = Limits(Config(snapshot_timeout=TIMEOUT), lambda limit: None)
-    return Snapshots(Positions(), slices, ApplicationCalls(), asyncio.ensure_future, limits), policy  # type: ignore[arg-type]  # see above
+    return Snapshots(Positions(), slices, ApplicationCalls(), asyncio.ensure_future, limits), policy
 
 
 @pytest.mark.parametrize("is_async", [False, True])

@@ -27,7 +27,7 @@ class Numbers:
 
 def test_an_id_names_one_message_of_a_room_for_two_minutes() -> None:
     now = [0.0]
-    published = IdempotentPublishing(Numbers(), lambda: now[0])  # type: ignore[arg-type]  # as far as it is used
+    published = IdempotentPublishing(Numbers(), lambda: now[0])
     assert published.publish("a", b"1", False, id="x") == 1
     now[0] = ID_AGE - 1
     assert published.publish("a", b"2", False, id="x") == 1
@@ -39,14 +39,14 @@ def test_an_id_names_one_message_of_a_room_for_two_minutes() -> None:
 
 
 def test_what_failed_may_be_tried_again_with_the_same_id() -> None:
-    published = IdempotentPublishing(Numbers())  # type: ignore[arg-type]  # as above
+    published = IdempotentPublishing(Numbers())
     with pytest.raises(ValueError, match="too large"):
         published.publish("a", b"bad", False, id="x")
     assert published.publish("a", b"good", False, id="x") == 1
 
 
 def test_the_oldest_ids_are_forgotten() -> None:
-    published = IdempotentPublishing(Numbers())  # type: ignore[arg-type]  # as above
+    published = IdempotentPublishing(Numbers())
     for number in range(IDS + 1):
         published.publish("a", b"", False, id=str(number))
     assert published.publish("a", b"", False, id=str(IDS)) == IDS + 1
@@ -56,4 +56,4 @@ def test_the_oldest_ids_are_forgotten() -> None:
 @pytest.mark.parametrize("id", ["", "x" * 201, "\u20ac" * 67])
 def test_an_id_of_another_length_is_refused(id: str) -> None:
     with pytest.raises(ValueError, match=r"^id must have 1 to 200 bytes, got"):
-        IdempotentPublishing(Numbers()).publish("a", b"", False, id=id)  # type: ignore[arg-type]  # as above
+        IdempotentPublishing(Numbers()).publish("a", b"", False, id=id)

@@ -130,7 +130,7 @@ def test_functions_and_instances() -> None:
         checks.check_function("handler", "on_connect")
     assert checks.check_instance("x", 7, int, "an int") == 7
     with pytest.raises(TypeError, match=r"^config must be a fanwire.Config, got an object of type dict$"):
-        checks.check_instance("config", {}, Callable, "a fanwire.Config")  # type: ignore[arg-type]
+        checks.check_instance("config", {}, Callable, "a fanwire.Config")
 
 
 def test_functions_that_nobody_would_await() -> None:

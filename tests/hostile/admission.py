@@ -1,4 +1,4 @@
-"""Limits of the door: how many come, how many stay, and what they bring."""
+"""Limits before and at the upgrade: how many connections come, how many stay, and what they send."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def a_slow_answer(server: Book) -> str:
 
 ONE_ADDRESS = {"address_handshake_rate": 0.001, "address_handshake_burst": MORE}
 
-DOORS = [
+ADMISSION = [
     Limit("max_connections", {"max_connections": BYSTANDERS + MORE}, more_connections, "503", "101"),
     Limit("max_connections", {"max_connections": BYSTANDERS + MORE}, more_who_say_nothing, "503", "101"),
     Limit("handshake_rate", {"handshake_rate": 0.001, "handshake_burst": BYSTANDERS + MORE}, more_who_come_and_go,

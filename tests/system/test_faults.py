@@ -35,7 +35,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failures(server: Book, kind: str) -> int:
-    """What a scrape says of a kind of trouble."""
+    """What a scrape says of a kind of fault."""
     value = server.metrics.get_sample_value("fanwire_backplane_failures_total", {"kind": kind})
     assert value is not None
     return int(value)
@@ -117,7 +117,7 @@ async def test_what_cannot_be_read_is_counted(nodes: Cluster, caplog: pytest.Log
         await two.join("live.x")
         backplane: Any = a._backplane
         for _ in range(100):
-            backplane.send("rlive.x", b"no parcel")
+            backplane.send("rlive.x", b"no node message")
             backplane.tell(b"no word")
         await until(lambda: failures(b, "malformed") == 200)
         assert len(lines(caplog, "what another node has sent cannot be read: ")) >= 1

@@ -1,4 +1,4 @@
-"""What cannot be carried exactly is refused at every door."""
+"""What cannot be carried exactly is refused by every call."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_msgpack_of_a_client_that_others_could_not_read_alike_is_refused_w
 
 
 @pytest.mark.logs_errors
-async def test_levels_are_those_that_the_server_is_told_at_every_door() -> None:
+async def test_levels_are_those_that_the_server_is_told_by_every_call() -> None:
     server = Book({"max_nesting": 3}, api_keys=["k"])
     server.room("a", publish=True, presence=True, history=9, snapshot=lambda room: fanwire.Snapshot([[[[1]]]], 0))
     server.room("b", publish=True)

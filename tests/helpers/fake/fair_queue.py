@@ -17,7 +17,7 @@ FOLLOWS = frozenset({"closed", "parked", "peer_closed", "broke"})
 """Events that come behind the messages of their link."""
 
 
-class Arrivals:
+class FairQueue:
     """What waits for the host."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The door of a server without sockets: who asks to come in, and what became of that."""
+"""A server without sockets that decides about newcomers, and notes what became of each."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class NotingEngine(FakeEngine):
         self.refused[request] = (status, list(headers), reason)
 
 
-class Door(Hosted):
+class NewcomerHost(Hosted):
     """A server, and its newcomers. Nothing is waited for, and what is told of connections is not heard.
 
     Attributes:
-        links: those who have asked, by request.
+        links: the links of the newcomers, by request.
     """
 
     engine: NotingEngine

@@ -1,4 +1,4 @@
-"""A door that tokens open, and what it answers."""
+"""A `JWT` authenticator, and what it answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fanwire.identity.request import Request
 from helpers.tokens import NOW, SECRET, showing
 
 
-def door(keys: Keys | None = None, **options: Any) -> JWT:
+def jwt_of(keys: Keys | None = None, **options: Any) -> JWT:
     options = {"algorithms": ["HS256"], "clock": lambda: NOW} | options
     return JWT(keys or Keys.secret(SECRET), **options)
 
