@@ -92,7 +92,7 @@ def test_nobody_is_let_in_without_a_key_unless_it_is_said() -> None:
 
 def test_a_server_that_would_let_nobody_in_does_not_start() -> None:
     result = run("serve")
-    wanted = "who may connect? give API keys (--api-key), keys of tokens (--jwt-key), or --insecure"
+    wanted = "no client may connect: give an API key (--api-key), keys of tokens (--jwt-key), or --insecure"
     assert (result.exit_code, result.stderr) == (2, f"Error: {wanted}\n")
 
 
