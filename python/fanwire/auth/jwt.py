@@ -29,17 +29,18 @@ class JWT(Authenticator):
     """Accepts clients with a token that one of the keys has signed.
 
     Args:
-        keys: the keys, see `Keys`.
-        algorithms: the accepted ones, such as `["ES256"]`: HS, RS, PS or ES with 256, 384 or 512, and EdDSA.
+        keys: the keys of the issuer: `Keys.url`, `Keys.file`, `Keys.pem` or `Keys.secret`.
+        algorithms: the accepted algorithms, such as `["ES256"]`: HS, RS, PS or ES with 256, 384 or 512, and EdDSA.
         audience: the name that a token must have as its audience, or several of which it must have one. None: a token
             with an audience is refused, since it is for another service.
         issuer: the issuer that a token must have, or several of which it must have one; None: any.
         leeway: seconds by which clocks may differ, up to 300.
-        credentials: where clients send tokens, see `Request.credential`.
+        credentials: the places where a client may send its token: "header" (`Authorization: Bearer`), "subprotocol",
+            "query" or "cookie:NAME". They are searched in this order.
         required: the claims that a token must have, "sub" (the subject) among them. Without "exp" here, a token without
             an expiry never expires.
-        scopes: the claims that may hold the scopes, as a text with spaces or a list; the first that exists counts.
-        clock: returns seconds since 1970.
+        scopes: the claims that may have the scopes, as a text with spaces or a list; the first that exists counts.
+        clock: a function that returns the time in seconds since 1970; for tests.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -209,7 +210,9 @@ def _names(what: str, value: str | Collection[str] | None) -> frozenset[str] | N
     names = frozenset([value]) if isinstance(value, str) else frozenset(check_texts(what, value))
     if not names or not all(names):
         # For example from an environment variable that is not set.
-        raise ValueError(f"{what} {value!r} is no name; leave it out to accept any token without one")
+        raise ValueError(
+            f"{what} must be a name or several, not empty, got {value!r}; leave it out to accept tokens without one"
+        )
     return names
 
 
