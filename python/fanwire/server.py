@@ -648,7 +648,9 @@ class Server(Application):
         """
         url = self._listeners.url("ws" if self._ssl is None else "wss", self._http.mount)
         if not url or (isinstance(self._listeners.place, Tcp) and self.port is None):
-            raise Closed("where the server listens is known once it has started")
+            raise Closed(
+                "the URL is not known before the server has started: it listens at port 0 or at an inherited socket"
+            )
         return url
 
     # Inside.

@@ -157,4 +157,4 @@ def test_a_server_that_systemd_has_not_started_is_told(run: Run) -> None:
     with run("app", "--fd", "systemd") as program:
         assert program.exit_code() == 1
         (line,) = errors(program)
-        assert "start it by a socket unit (systemd.socket(5))" in line
+        assert "start the server by a socket unit (systemd.socket(5))" in line

@@ -18,7 +18,10 @@ from helpers.programs import APP, Run, errors
         ("app:my-server", "the program must be given as MODULE:SERVER, such as 'app:server', got 'app:my-server'"),
         ("my-app:server", "'my-app' is not the name of a Python module; for a file, write 'path/to/app.py:server'"),
         ("no.py", "there is no file no.py"),
-        ("nowhere:server", "cannot import nowhere: No module named 'nowhere' in DIRECTORY, nor among those .*"),
+        (
+            "nowhere:server",
+            "cannot import nowhere: No module named 'nowhere' in DIRECTORY, nor among the installed packages",
+        ),
         ("app.main:x", "cannot import app.main: No module named 'app.main'; 'app' is not a package"),
         ("app:sever", "there is no 'sever' in app; its servers: server, together, elsewhere"),
         ("app:holder.x", "there is no 'holder.x' in app; its servers: .*"),

@@ -130,7 +130,7 @@ def test_options_for_tokens(settings: list[Settings], tmp_path: Path) -> None:
         (["--jwt-key", "missing", "--jwt-algorithm", "ES256"], 1, "cannot read missing: No such file or directory"),
         (["--jwt-key", __file__, "--jwt-algorithm", "none"], 2, "jwt: "),
         (["--jwt-key", "ftp://x/y", "--jwt-algorithm", "ES256"], 2, "jwt: "),
-        (["--insecure", "--trusted-proxy", "proxy"], 2, "trusted_proxies are addresses or networks"),
+        (["--insecure", "--trusted-proxy", "proxy"], 2, "trusted_proxies must be addresses or networks"),
     ],
 )
 def test_wrong_options_for_tokens_are_one_line(args: list[str], code: int, error: str) -> None:

@@ -147,7 +147,7 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
         (["--shards", "-1"], "--shards"),
         (["--room", "quotes"], "such as 'quotes.*=latest', got 'quotes'"),
         (["--room", "=latest"], "such as 'quotes.*=latest', got '=latest'"),
-        (["--room", "quotes=fast"], "'fast' is no delivery class"),
+        (["--room", "quotes=fast"], "drop-oldest or drop-newest, got 'fast'"),
         (["--api-key", ""], "--api-key"),
         (["--api-key", "two words"], "--api-key"),
         (["--log-level", "loud"], "--log-level"),
