@@ -43,21 +43,28 @@ logger = logging.getLogger("fanwire.backplane")
 
 
 class NATS(Backplane):
-    """A backplane over NATS servers of one cluster; `Backplane` describes the methods.
+    """Connects the nodes of a Fanwire cluster through NATS, and stores histories and sessions in JetStream.
+
+    Example::
+
+        server = fanwire.Server(insecure=True, backplane=NATS("nats://127.0.0.1:4222"))
+
+    It needs a NATS server of version 2.11 or newer with JetStream. `Backplane` describes the methods.
 
     Args:
-        servers: one URL or several of servers of one cluster, such as "nats://127.0.0.1:4222", with a user and password
-            or a token if needed; or a function that returns them when it connects.
-        credentials: a file with a user's JWT and its seed; None: none.
-        ca: a file of trusted certificates; None: those of the system.
-        certificate: the files of this node's certificate and of its key; None: none.
-        prefix: of all subjects and streams. Installations that share a NATS server need different ones.
-        storage: the storage of logs: "file", or "memory" for as long as the NATS server runs.
-        replicas: the number of servers of the cluster that keep a log, 1 to 5.
+        servers: one URL or several of the NATS servers of one cluster, such as "nats://127.0.0.1:4222". A URL may have
+            a user and password, or a token. Or a function that returns the URLs, called at each start.
+        credentials: the path of a file with a NATS user's JWT and seed; None: no such file.
+        ca: the path of a file with trusted certificates (PEM); None: the certificates of the system.
+        certificate: the paths of this node's certificate and its private key (PEM); None: no certificate.
+        prefix: how the names of all subjects and streams begin, 1 to 64 bytes. Installations that share a NATS server
+            need different prefixes.
+        storage: where NATS stores messages: "file", or "memory", which loses them when the NATS server stops.
+        replicas: the number of NATS servers that store each message, 1 to 5.
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: one is empty, or out of range.
+        ValueError: an argument is empty or out of range.
     """
 
     def __init__(
@@ -98,7 +105,11 @@ class NATS(Backplane):
         self._has_records = False
 
     async def open(self, listener: Listener) -> None:
-        """Connects; see `Backplane.open`."""
+        """Connects to NATS, and reconnects by itself until `close`.
+
+        Raises:
+            Unavailable: no server can be reached, or none answers in time. The text names the addresses.
+        """
         servers = self._servers() if callable(self._servers) else self._servers
         access = self._access._replace(servers=[servers] if isinstance(servers, str) else list(servers))
         own, echo = f".{self._node}", f"{self._prefix}.echo.{self._node}"
@@ -112,12 +123,12 @@ class NATS(Backplane):
             await client.sync()
         except Unavailable as error:
             await self.close()
-            raise Unavailable(f"no NATS server at {', '.join(access.places)}: {error}") from error
+            raise Unavailable(f"cannot connect to a NATS server at {', '.join(access.places)}: {error}") from error
         self._was_up = True
         self._note()
 
     async def close(self) -> None:
-        """Disconnects; see `Backplane.close`."""
+        """Sends the waiting messages, and disconnects."""
         client, self._jetstream.client, self._listener = self._client, None, None
         self._forget()
         if client is not None:
@@ -185,7 +196,9 @@ class NATS(Backplane):
     async def append(self, log: Log, room: str, data: bytes, id: str) -> int:
         """Stores a message once for each id, and returns its number; see `Backplane.append`."""
         if len(data) > self.max_bytes:
-            raise ValueError(f"the message has {len(data)} bytes, the NATS server takes at most {self.max_bytes}")
+            raise ValueError(
+                f"the message must have at most {self.max_bytes} bytes, the limit of the NATS server, got {len(data)}"
+            )
         headers = {"Nats-Msg-Id": id, "Nats-Expected-Stream": self._stream(log)}
         return await self._jetstream.store(self._log_subject(log, token_of(room)), data, headers)
 
@@ -287,7 +300,7 @@ class NATS(Backplane):
 
     async def _sync(self) -> None:
         if not self.is_up:
-            raise Unavailable("NATS is away")
+            raise Unavailable("not connected to NATS")
         await self._jetstream.opened.sync()
 
     async def _info(self, log: Log, subject: str) -> dict[str, Any]:
