@@ -117,4 +117,6 @@ class Snapshots:
 
 
 def _too_long(room: str) -> Refusal:
-    return Refusal("overloaded", f"the state of room {room!r} takes too long", retry=True, retry_after=1.0)
+    return Refusal(
+        "overloaded", f"the snapshot of room {room!r} takes too long, try again later", retry=True, retry_after=1.0
+    )
