@@ -181,10 +181,10 @@ class KeySet:
 def _jwk(entry: Any) -> Key | str:
     """A key of a JWK Set, or the reason why it cannot be used, which does not quote the key."""
     if not isinstance(entry, dict):
-        return "a key that is no object"
+        return "a key is not a JSON object"
     kty, crv, kid, alg = (entry.get(name) for name in ("kty", "crv", "kid", "alg"))
     if not all(value is None or isinstance(value, str) for value in (kty, crv, kid, alg)):
-        return "a key with kty, crv, kid or alg that is no text"
+        return "kty, crv, kid or alg of a key is not a text"
     name = "a key without a name" if kid is None else f"key {kid[:64]!a}"
     operations = entry.get("key_ops", ["verify"])
     if (entry.get("use") or "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
@@ -193,7 +193,7 @@ def _jwk(entry: Any) -> Key | str:
         return f"{name} is a private key"
     family = _CURVES.get(crv or "", "") if kty in ("EC", "OKP") else kty
     if family not in _USUAL or (alg is not None and FAMILIES.get(alg) != family):
-        return f"{name} is of a kind or for an algorithm that is not known here"
+        return f"{name} is of a kind or for an algorithm that is not supported"
     try:
         material = jwt.PyJWK(entry, alg or _USUAL[family]).key
         # The family of the key itself counts, not the one that its entry names.

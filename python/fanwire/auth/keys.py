@@ -117,7 +117,7 @@ class Keys:
         self._keys.check(algorithms)
 
     def find(self, kid: str | None, algorithm: str) -> Key | None:
-        """Returns a loaded key; None: it has to be looked up. See `KeySet.find`. It takes a microsecond."""
+        """Returns a loaded key; None: call `look_up`. It takes a microsecond."""
         return self._keys.find(kid, algorithm)
 
     async def look_up(self, kid: str | None, algorithm: str) -> Key | None:

@@ -156,12 +156,12 @@ class NATS(Backplane):
     # From node to node.
 
     def send(self, name: str, data: bytes) -> bool:
-        """Sends data to other nodes that hear a name; see `Backplane.send`."""
+        """Sends data to all other nodes that hear a name, from any thread. Returns whether it was sent."""
         client = self._client
         return client is not None and client.send(f"{self._prefix}.live.{token_of(name)}.{self._node}", data)
 
     async def hear(self, name: str, ingress: Ingress | None = None) -> None:
-        """Hears a name; see `Backplane.hear`."""
+        """Hears a name, as `Backplane.hear` describes."""
         client = self._jetstream.opened
         if name not in self._heard:
             self._heard[name] = client.subscribe(f"{self._prefix}.live.{token_of(name)}.*", None, name, ingress)
@@ -194,7 +194,7 @@ class NATS(Backplane):
         self._note_epoch(name, info)
 
     async def append(self, log: Log, room: str, data: bytes, id: str) -> int:
-        """Stores a message once for each id, and returns its number; see `Backplane.append`."""
+        """Stores a message once for each id, and returns its number, as `Backplane.append`."""
         if len(data) > self.max_bytes:
             raise ValueError(
                 f"the message must have at most {self.max_bytes} bytes, the limit of the NATS server, got {len(data)}"
@@ -203,7 +203,7 @@ class NATS(Backplane):
         return await self._jetstream.store(self._log_subject(log, token_of(room)), data, headers)
 
     async def follow(self, log: Log, room: str) -> LogState:
-        """Follows a room; see `Backplane.follow`."""
+        """Follows a room, as `Backplane.follow` describes."""
         client, place = self._jetstream.opened, (log.name, room)
         if place not in self._followed:
             self._followed[place] = client.subscribe(self._fresh_subject(log, token_of(room)), *place)
@@ -222,7 +222,7 @@ class NATS(Backplane):
     async def read(
         self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
     ) -> tuple[list[Stored], bool]:
-        """Reads messages of a room; see `Backplane.read`."""
+        """Reads messages of a room, as `Backplane.read` describes."""
         subject = self._log_subject(log, token_of(room))
         messages: list[Stored] = []
         for reply in await self._jetstream.read(self._stream(log), subject, after + 1, AT_ONCE):
