@@ -191,8 +191,9 @@ def serve(
 
     A client needs an API key (--api-key) or a token (--jwt-key). An API key allows to subscribe and publish. A token
     (JWT) allows to subscribe; to publish it needs the scope "publish", if the settings file has no other rule for the
-    room. With --insecure, clients without either may subscribe. The server does not start without one of these three
-    options. Each room keeps its newest 1,000 messages for clients that reconnect; the settings file may change that.
+    room. With --insecure, clients without either may subscribe. The server does not start without one of these three,
+    as an option or in the settings file. Each room keeps its newest 1,000 messages for clients that reconnect; the
+    settings file may change that.
 
     DELIVERY says what happens to a message for a slow client: reliable (nothing is dropped; a client over its limit is
     disconnected and reconnects), latest (a newer message replaces the waiting one of the same key), drop-oldest or
