@@ -93,7 +93,7 @@ impl Admission {
             shared.passed(refusal.with(retry_after(wait)), ignored)?;
         }
         if settings.max_connections > 0 && counts.connections >= settings.max_connections {
-            let refusal = Refusal::new(503, "as many connections as max_connections").over(Limit::Connections);
+            let refusal = Refusal::new(503, "max_connections is reached").over(Limit::Connections);
             shared.passed(refusal.with(BUSY), ignored)?;
         }
         counts.connections += 1;
@@ -125,7 +125,7 @@ impl Admission {
             shared.passed(refusal.with(retry_after(wait)), ignored)?;
         }
         if settings.max_address_connections > 0 && entry.connections >= settings.max_address_connections {
-            let reason = format!("as many connections from {network} as max_address_connections");
+            let reason = format!("max_address_connections is reached for {network}");
             let refusal = Refusal::new(429, reason).over(Limit::AddressConnections);
             shared.passed(refusal.with(BUSY), ignored)?;
         }

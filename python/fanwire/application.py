@@ -31,7 +31,7 @@ OfRoom = TypeVar("OfRoom", bound=Callable[[Connection, str], object])
 
 
 class Decorator(Protocol[T]):
-    """What `Application.on` returns for a schema: a decorator for handlers that take values of the schema."""
+    """A decorator for handlers that take values of a schema. `Application.on` returns it."""
 
     def __call__(self, handler: Callable[[Connection, T], R], /) -> Callable[[Connection, T], R]: ...
 
@@ -67,7 +67,8 @@ class Application(ABC):
         return self._handle("on_message", handler)
 
     def on_disconnect(self, handler: OfConnection) -> OfConnection:
-        """Decorates a handler that is called with each `Connection` that has ended; see its `close_code`.
+        """Decorates a handler that is called with each `Connection` that has ended. `Connection.close_code` has the
+        reason.
 
         It is called exactly once for each connection for which `on_connect` has begun, even if that raises, and for no
         other connection. It is called after the connection's last handler has ended, or a second after that was
@@ -120,29 +121,29 @@ class Application(ABC):
                 return await database.insert_order(order, user=conn.identity.subject, request=conn.message_id)
 
         Args:
-            type: the message type; a type of the protocol is not allowed.
+            type: the message type, 1 to 64 bytes; a type of the protocol is not allowed.
             schema: the type of the payload: a type that msgspec knows (a `Struct`, a dataclass, `list[int]`...) or a
                 pydantic model. A client that sends another payload gets an error that names the wrong field. None: any
                 payload.
 
         Raises:
-            TypeError: the type is no str, the schema no type, or the handler no function.
-            ValueError: the type belongs to the protocol, has more than 64 bytes, or has a handler already.
-            RuntimeError: the server runs already.
+            TypeError: the type is not a str, the schema is not a type, or the handler is not a function.
+            ValueError: the type belongs to the protocol, is empty or has more than 64 bytes, or already has a handler.
+            RuntimeError: the server has already started.
         """
         check_text("type", type, most=TYPE_MAX)
         check_schema(schema)
         if type in RESERVED:
-            raise ValueError(f"{type!r} is a type of the protocol; choose another")
+            raise ValueError(f"type must not be a type of the protocol, got {type!r}: choose another name")
         if type in self._handlers.methods:
-            raise ValueError(f"there is a handler for {type!r} already")
+            raise ValueError(f"the server already has a handler for the type {type!r}")
         if self._is_running:
-            raise RuntimeError(f"the handler for {type!r} comes too late: the server runs already")
+            raise RuntimeError(f"the handler for {type!r} must be declared before the server starts")
 
         def declare(handler: OfMessage) -> OfMessage:
             check_function(f"the handler for {type!r}", handler)
             if type in self._handlers.methods:
-                raise ValueError(f"there is a handler for {type!r} already")
+                raise ValueError(f"the server already has a handler for the type {type!r}")
             self._handlers.methods[type] = Method(handler, schema)
             return handler
 
@@ -177,11 +178,11 @@ class Application(ABC):
             delivery: what happens to a message for a slow member: "reliable" (default: nothing is dropped, and a member
                 over its limit is closed with 4008 and reconnects), "latest" (a newer message replaces the waiting one
                 of the same key), "drop-oldest" or "drop-newest".
-            max_keys: how many keys a room of latest values may hold.
-            max_members: how many members a room may have.
-            history: how many messages are kept for clients that reconnect; 0: none.
-            history_bytes: how many bytes of messages are kept: payloads, and one envelope for each.
-            history_age: for how many seconds messages are kept.
+            max_keys: the largest number of keys in a room with delivery "latest"; a value of another key is refused.
+            max_members: the largest number of members; another join fails with `room_full`.
+            history: the number of newest messages that are kept for clients that reconnect; 0: none.
+            history_bytes: the bytes of messages that are kept: payloads, and one envelope for each.
+            history_age: the seconds for which a message is kept.
             join: which clients may join. True or False: all or none; "identified": those with an identity;
                 "scope:NAME": those whose identity has the scope; "subject": those whose subject is in the room's name
                 at the place of the pattern's `*`; or a function of the `Connection` and the room's name. `authorize` is
@@ -217,7 +218,9 @@ class Application(ABC):
             check_function("snapshot", snapshot)
         check_schema(schema)
         if snapshot is not None and history == 0:
-            raise ValueError("a room with a snapshot needs a history, for what is published while the snapshot is made")
+            raise ValueError(
+                "a room with a snapshot needs a history, for messages that are published while the snapshot is made"
+            )
         policy = RoomPolicy(
             pattern,
             delivery,
@@ -243,9 +246,9 @@ class Application(ABC):
     def _handle(self, name: str, handler: T) -> T:
         check_function(f"the handler for {name}", handler)
         if getattr(self._handlers, name) is not None:
-            raise ValueError(f"the server has a handler for {name} already")
+            raise ValueError(f"the server already has a handler for {name}")
         if self._is_running:
-            raise RuntimeError(f"{name} comes too late: the server runs already")
+            raise RuntimeError(f"the handler for {name} must be declared before the server starts")
         setattr(self._handlers, name, handler)
         return handler
 

@@ -28,24 +28,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         server = fanwire.Server(insecure=True, config=fanwire.Config(max_connections=10_000, grace=60.0))
 
     Attributes:
-        shards: Number of writing threads. 0: one less than the processors that this process may use, at least one and
-            at most four. More threads help only where one core cannot make the system calls for all connections.
+        shards: Number of writing threads. 0: one less than the processors that this process may use, from one to four.
+            More threads help only where one core cannot make the system calls for all connections.
         connection_bytes: Bytes that may wait for one connection, with 256 bytes of overhead per message. Above it the
             delivery class of each message decides. 1 MiB is some seconds of a busy room.
         engine_bytes: Bytes that may wait for all connections together; a shared message counts once. Above it the
             slowest connections lose messages or are closed.
-        replay_bytes: Bytes of sent and not yet acknowledged messages that a session keeps, overhead included. The
-            default covers the kernel's buffers on both sides and `ack_frames` messages more. A shared message costs
-            nothing extra while another connection keeps it, too.
+        replay_bytes: Bytes of messages that a session keeps until the client has acknowledged them, with overhead. The
+            default covers the kernel's buffers on both sides and `ack_frames` messages more. A message that several
+            connections keep is stored once.
         history_bytes: Bytes that the histories of all rooms may have together. Above it a room that publishes forgets
             its oldest messages.
         grace: Seconds for which a session waits for its client to come back. 30 s cover a tunnel and a change of
             network.
         max_parked: Sessions that may wait for their clients at the same time. Above it the session that has waited
             longest ends.
-        ack_frames: Messages after which a client acknowledges. An acknowledgement costs the server as much as 100
+        ack_frames: Messages after which a client must acknowledge. An acknowledgement costs the server as much as 100
             deliveries and only frees memory: a client that comes back reports exactly what it has.
-        ack_bytes: Bytes after which a client acknowledges. The default is a quarter of `replay_bytes`, which leaves
+        ack_bytes: Bytes after which a client must acknowledge. The default is a quarter of `replay_bytes`, which leaves
             space for the messages under way.
         ack_attempts: How often a message sent with `ack=True` is sent before the sender gets `asyncio.TimeoutError`.
         append_timeout: Seconds for which a message waits to be stored while the backplane is away (see `Server.room`,
@@ -53,12 +53,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         append_items: Messages that may wait to be stored. Above it `publish` raises `Overloaded`.
         append_bytes: Bytes of the messages that may wait to be stored.
         max_rooms: Rooms that may exist at the same time, about 200 bytes each. Rooms without members or values are
-            forgotten first.
+            removed first.
         queue_items: Publishes that may wait for one shard; then `publish` raises `Overloaded`. The default is a third
             of a second of the fastest publisher.
         queue_bytes: Bytes of the publishes that may wait for one shard.
         unsent_bytes: Bytes that the kernel may hold unsent for one connection (`TCP_NOTSENT_LOWAT`, tcp(7)). It is
-            small, so that the choice of what to drop is made late; a link of 10 Mbit/s sends it in 50 ms.
+            small, because messages in the kernel cannot be dropped or replaced. A link of 10 Mbit/s sends it in 50 ms.
         write_timeout: Seconds after which a peer that acknowledges nothing, or opens no window, is disconnected
             (`TCP_USER_TIMEOUT`, tcp(7)).
         ping_interval: Seconds between two pings, but never less than `ping_timeout`. The default is below the 30 s
@@ -69,17 +69,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             delays pings and pongs. The timeouts of messages and of request bodies grow at this rate, too. The slowest
             mobile link is several times faster; a peer that sends one byte a second is an attacker.
         close_timeout: Seconds from the decision to close a connection to its end. It starts again as long as the peer
-            takes at least `min_rate` of what waits for it.
+            takes at least `min_rate` bytes a second of the waiting messages.
         handshake_timeout: Seconds from accepting a connection to the end of its request head, and again for
             `authenticate`.
-        snapshot_timeout: Seconds for an asynchronous `snapshot` of a room. Then the call is cancelled, and the clients
-            that wait to join get the error `overloaded`.
+        snapshot_timeout: Seconds for an asynchronous `snapshot` of a room. Then the call is cancelled, and the
+            waiting clients get the error `overloaded` instead of joining.
         max_head: Bytes of a request head. A larger head is answered with 431.
         max_message: Bytes of a client's message, all fragments together. A larger message is answered with close code
             1009.
         max_nesting: Levels of lists and maps in a message from any source: clients, `publish`, `POST /rooms/NAME`,
-            other nodes. A deeper message is refused, because its readers have limits, too, and would lose it. At most
-            200.
+            other nodes. A deeper message is refused, because clients with their own limits could not read it. At
+            most 200.
         max_fragments: Fragments of one message; empty fragments add no bytes. The default is twice the largest number
             in the Autobahn suite.
         message_timeout: Seconds from the beginning of a message to its end, and one second more for each `min_rate`
@@ -116,25 +116,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             The default is enough for an office, and for a proxy that is missing in `trusted_proxies`. 0: no limit.
         handshake_rate: New connections a second. More are answered with 503. With a JWT (HS256), 2,000 a second take
             about a fifth of a core (94 µs each), and about one core on a machine five times slower. 0: no limit.
-        handshake_burst: New connections at once. The default lets 10,000 clients that lost their connections together
-            come back at once.
+        handshake_burst: New connections at once. The default lets 10,000 clients reconnect at once, after they
+            have lost their connections together.
         address_handshake_rate: New connections a second from one address, as in `max_address_connections`. More are
             answered with 429. 0: no limit.
-        address_handshake_burst: New connections at once from one address: an office that comes back.
+        address_handshake_burst: New connections at once from one address, such as an office that reconnects.
         message_rate: Messages a second of one client. Above it a session gets the error `rate_limited` and the message
             is not handled; a client without a session is not read for that time. Reports (`received`) have a limit of
             their own, as high as this one and at least 100. 0: no limit.
-        message_burst: Messages of one client at once. The default is two seconds' worth: what a client sends again
-            after it was away.
+        message_burst: Messages of one client at once. The default is `message_rate` for two seconds, for messages that
+            a client sends again after a reconnect.
         byte_rate: Bytes a second of the messages of one client. A client above the default, 32 Mbit/s, is no longer
             interactive. 0: no limit.
         byte_burst: Bytes of the messages of one client at once. The default is eight of the largest messages.
         ping_rate: Pings and pongs a second of one client. More are not answered. Libraries send one in 20 s. 0: no
             limit.
-        ping_burst: Pings and pongs of one client at once: a library may send those that it missed while its machine was
-            paused.
+        ping_burst: Pings and pongs of one client at once: after a pause of its machine, a library may send all
+            pings that were due.
         max_refused: Messages over their rate until the connection is closed with 1008; a ping over its rate counts for
-            ten. `message_rate` of them are forgiven each second, so a client may send at twice the rate for a long
+            ten. The count falls by `message_rate` each second, so a client may send at twice the rate for a long
             time.
         max_rooms_per_connection: Rooms that a client may join by itself. `Connection.join` of the application does not
             count. 0: no limit.
@@ -146,9 +146,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             nothing. It moves load to new nodes; an hour or a day is usual. 0: never.
         token_notice: Seconds before the end of an identity at which its client is asked for a new token; at most half
             of the identity's life.
-        token_grace: Seconds from the end of an identity to the end of its connection: for clocks that differ, and for
-            one more attempt.
-        dry_run: Whether limits of clients are only counted and not enforced, to find out what they should be. Limits
+        token_grace: Seconds from the end of an identity to the end of its connection. They allow for clocks that differ
+            and for one more attempt.
+        dry_run: True: limits of clients are only counted and not enforced, to find good values for them. Limits
             that protect the process (bytes, fragments, timeouts) are enforced anyway.
         drain_spread: Seconds over which a stopping server tells its sessions to reconnect, so that they do not all
             reach the next node at once.

@@ -80,26 +80,26 @@ class ConnectionServices:
 
 
 class Connection:
-    """A client that the server has accepted. A client with a session keeps its connection object when it reconnects
-    after a loss.
+    """A client that the server has accepted. Handlers get it. A client with a session keeps this object when it
+    reconnects after a lost connection.
 
     All methods but `spawn` may be called from any thread. They never wait for the client, and do nothing after its end.
 
     Attributes:
         id: the number of this connection. No other connection gets it while the server runs.
-        identity: what `authenticate` returned; None without `authenticate`.
+        identity: the identity that `authenticate` returned; None: `ANONYMOUS`, or a server without `authenticate`.
         request: path, query and address of the client's request.
-        state: see `ConnectionState`.
+        state: the `ConnectionState`: connecting, open, reconnecting, closing or closed.
         info: what the other members of rooms with presence are told about this client: any value of docs/values.md, at
             most 4,096 bytes as JSON. Set it before `join`.
-        rooms: the rooms it is in.
+        rooms: the names of the rooms that the client is a member of.
         close_code: the code of the first close frame, from the client or the server; 1006 if there was none; None while
             the connection is open.
         close_reason: the reason in the same close frame.
         closed_by: "client" or "server": this side sent the first close frame, or the server cut the connection off;
             "network": the transport ended without a close frame. None while the connection is open.
         received_messages: how many messages the client has sent, without its reports of what it has received.
-        received_bytes: their bytes.
+        received_bytes: the bytes of these messages.
         opened_at: when the connection began, in seconds of `time.monotonic`.
     """
 
@@ -172,7 +172,8 @@ class Connection:
         an id. Tasks that the handler starts, and `asyncio.to_thread`, see it as well.
 
         A client that loses its session before the answer sends the request again, with the same id, and the handler
-        runs twice. A handler that must not do its work twice keeps the ids of finished requests, see `Server.on`.
+        runs twice. A handler that must not do its work twice keeps the ids of finished requests, such as in the example
+        of `Server.on`.
         """
         return id_of_running(self)
 
@@ -189,8 +190,8 @@ class Connection:
 
         Raises:
             ValueError: the name is empty or longer than 255 bytes.
-            RoomFull: the room has as many members as it may have.
-            Overloaded: the engine cannot take more now.
+            RoomFull: the room already has `max_members` members.
+            Overloaded: a queue or a table of the engine is full; try again later.
         """
         check_room(room)
         return self._services.rooms.join(self, room)
@@ -211,9 +212,11 @@ class Connection:
         return action in (await granted if isawaitable(granted) else granted)
 
     def leave(self, room: str) -> None:
-        """Ends the membership. Reliable messages of the room that wait are still delivered; a client with a session
-        then gets `left`. Waiting messages of other delivery classes, as in rooms of latest values, are dropped, and
-        not reported."""
+        """Ends the client's membership of a room. Does nothing if the client is not a member.
+
+        Waiting reliable messages of the room are still delivered; then a client with a session gets `left`. Waiting
+        messages of other delivery classes are dropped, and not reported.
+        """
         check_room(room)
         if self._entering is not None:
             self._entering.discard(room)
@@ -237,11 +240,11 @@ class Connection:
             timeout: seconds for each attempt. `Config.ack_attempts` is the number of attempts.
 
         Raises:
-            TypeError: as `Server.publish`; `ack` for a client that has no session, which cannot acknowledge.
-            ValueError: the message is larger than `Config.connection_bytes`.
-            Overloaded: the engine cannot take more now.
+            TypeError: as `Server.publish`; or `ack` is true, and the client has no session, so it cannot acknowledge.
+            ValueError: as `Server.publish`, for example if the message is larger than `Config.connection_bytes`.
+            Overloaded: a queue of the engine is full; try again later.
             asyncio.TimeoutError: raised by the coroutine: the client has not acknowledged the message.
-            Closed: raised by the coroutine: the session has ended before.
+            Closed: raised by the coroutine: the session has ended before the acknowledgement.
         """
         if delivery is not None:
             check_delivery_of(delivery)
@@ -262,7 +265,7 @@ class Connection:
         with every code. After a code from 4000 to 4499 the client reconnects with a new session.
 
         Args:
-            code: a code that may be sent: 1000 to 1003, 1007 to 1014, 3000 to 4999 (RFC 6455 section 7.4).
+            code: the close code: 1000 to 1003, 1007 to 1014, 3000 to 4999 (RFC 6455 section 7.4).
             reason: at most 123 bytes of UTF-8; a longer text is cut off.
 
         Raises:
@@ -297,7 +300,7 @@ class Connection:
             The task. If the connection has ended already, the coroutine is closed and the task is a cancelled one.
 
         Raises:
-            TypeError: `coroutine` is no coroutine.
+            TypeError: `coroutine` is not a coroutine.
             RuntimeError: the thread is not that of the server's event loop, or the connection already has
                 `Config.max_connection_tasks` tasks. The coroutine is closed.
         """

@@ -10,7 +10,7 @@
     ├── Overloaded                a bounded queue or table is full: nothing was queued, try again later
     │   └── RoomFull              try again when a member has left
     │   the peer or its application must act
-    ├── Refused                   raised by `authenticate`: the client is not let in
+    ├── Refused                   raised by `authenticate`: the client is refused
     ├── Reject                    raised by a handler: the message is answered with an error
     ├── RequestFailed             the server has answered a client's request with an error
     ├── RoomEnded                 the client is no longer a member of a room
@@ -65,11 +65,11 @@ TEXT_MAX = ERROR_TEXT_MAX
 
 
 MEANINGS: dict[int | None, str] = {
-    CloseCode.TOKEN_EXPIRED: "the token has expired, and no new one was taken",
-    CloseCode.REVOKED: "the server no longer lets this client in",
+    CloseCode.TOKEN_EXPIRED: "the token has expired, and the server has accepted no new token",
+    CloseCode.REVOKED: "the server has revoked this session",
     CloseCode.TAKEN_OVER: "another connection uses this session",
 }
-"""The text of a close code, used if the server gives no reason."""
+"""The texts of close codes, used if the server gives no reason."""
 
 
 class Refused(FanwireError):
@@ -87,6 +87,10 @@ class Refused(FanwireError):
         reason: the reason for the operator's log; "": the phrase of the status. The client sees only the status.
         retry_after: seconds after which the client may try again (429 and 503), sent as `Retry-After` in whole seconds;
             None: not sent.
+
+    Attributes:
+        status: the status, an `HTTPStatus`.
+        retry_after: the whole seconds of `Retry-After`; None: not sent.
 
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range.
@@ -111,7 +115,7 @@ class Reject(FanwireError):
     goes on.
 
     The client gets an `error` with these fields. The call of the Python client raises `RequestFailed`, which has them
-    as attributes. `Server.on` says which handlers may raise it, and what it means if no message is being answered.
+    as attributes. `Server.on` has the list of the handlers that may raise it, and its effect in each.
 
     Example::
 
@@ -127,7 +131,7 @@ class Reject(FanwireError):
         data: additional data for programs, of any type that a reply may have; None: none.
         retry: whether the same message can succeed later.
         retry_after: seconds after which to try again; it sets `retry`. None: the client is not told.
-        path: the wrong field of the payload, such as "$.amount"; None: the error is not about a field.
+        path: the invalid field of the payload, such as "$.amount"; None: the error is not about a field.
 
     Raises:
         TypeError: the code, the text or the path is not a str, or `retry_after` is not a number.
@@ -187,9 +191,9 @@ class RequestFailed(FanwireError):
         code: a code of the protocol, such as "forbidden", or of the application.
         text: a text for people.
         retry: whether the same request can succeed later.
-        path: the wrong field, such as "$.since.seq"; None: the error is not about a field.
+        path: the invalid field, such as "$.since.seq"; None: the error is not about a field.
         retry_after_ms: milliseconds after which to try again; None: the server does not say.
-        data: the data that the server's handler has added (`Reject`); None: none.
+        data: the `Reject.data` of the server's handler; None: the error has no data.
     """
 
     def __init__(
@@ -212,16 +216,16 @@ class RequestFailed(FanwireError):
 
 
 class RoomEnded(FanwireError):
-    """A room has ended: no more messages come. Joining it again may succeed.
+    """The client is no longer a member of a room: no more messages come. Joining it again may succeed.
 
     Attributes:
         room: the name of the room.
         code: the reason. "left" or "closed": the application has left the room or closed the client. "removed": the
             server has removed the client from the room. "forbidden": the right to be a member was withdrawn.
-            "connection_failed": the client has given up. Any other code is that of the error with which the server has
-            refused to let the client in again, such as "room_full".
+            "connection_failed": the client has given up. Any other code: the server has refused the join after a
+            reconnect with this error, such as "room_full".
         text: a text for people.
-        retry: whether joining the room again can succeed later, as far as the server says.
+        retry: whether joining the room again can succeed later, according to the server.
     """
 
     def __init__(self, room: str, code: str, text: str = "", *, retry: bool = False) -> None:
@@ -233,12 +237,12 @@ class RoomEnded(FanwireError):
 
 
 class ConnectionFailed(FanwireError):
-    """There is no connection, and the client does not try any more.
+    """The client has given up: it has no connection, and makes no more attempts.
 
     Attributes:
-        code: the close code that ended the connection; None: it ended without one.
+        code: the close code that ended the last connection; None: there was none.
         reason: the reason in the close frame, or a description of what happened.
-        status: the HTTP status with which the upgrade was refused; None: it was not refused.
+        status: the HTTP status with which the server has refused the upgrade; None: it has not refused it.
     """
 
     def __init__(self, reason: str, *, code: int | None = None, status: int | None = None) -> None:

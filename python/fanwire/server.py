@@ -127,7 +127,7 @@ class Server(Application):
         backplane: connects this node to others, such as `fanwire.backplane.nats.NATS`; None: this node is alone.
         reuse_port: other processes may listen at the same port (SO_REUSEPORT, socket(7)); each gets a share of the
             connections.
-        config: limits and waits, see `Config`.
+        config: the limits and timeouts; None: `Config()`, the defaults.
 
     Raises:
         TypeError: an argument is of the wrong type, such as one str instead of a list of str.
@@ -213,20 +213,20 @@ class Server(Application):
         Args:
             room: the room's name, 1 to 255 bytes of UTF-8.
             data: bytes for a binary message, str for a text message, any other value of docs/values.md as JSON.
-            key: in a room of latest values, the key whose newest value the message is.
-            exclude: members that do not get it.
-            delivery: another delivery class than the room's.
+            key: in a room with delivery "latest", the key whose newest value the message is; None: no key.
+            exclude: a connection, or several, that do not get the message.
+            delivery: the delivery class of this message; None: that of the room.
 
         Returns:
             The message's sequence number in the room, from 1. None: the number is not known yet, because the room has a
-            history and the backplane has to store the message first; see `publish_acked`.
+            history and the backplane has to store the message first. `publish_acked` waits for it.
 
         Raises:
             TypeError: a value is of a type that docs/values.md does not name; the text begins with its path.
-            ValueError: a value cannot be carried exactly (the text begins with its path), the name is too long, the
+            ValueError: JSON cannot hold a value exactly (the text begins with its path), the name is too long, the
                 message is larger than `Config.connection_bytes`, or a key is given and the delivery class is not
                 "latest".
-            Overloaded: the engine cannot take more now; nothing was sent.
+            Overloaded: a queue of the engine is full; nothing was sent, so try again later.
             Closed: the server is not running.
         """
         check_publish(room, key, delivery)
@@ -249,16 +249,17 @@ class Server(Application):
         stored. Call this on the server's event loop.
 
         Args:
-            room: as in `publish`, like the next four.
-            data: the message.
-            key: the key whose newest value it is.
-            exclude: members that do not get it.
-            delivery: another delivery class.
+            room: as in `publish`.
+            data: as in `publish`.
+            key: as in `publish`.
+            exclude: as in `publish`.
+            delivery: as in `publish`.
             id: the message's id in the room, 1 to 200 bytes. A second message with the same id within two minutes is
                 not published, and returns the number of the first; only the id is compared. With a backplane and a
                 history this holds for all nodes, otherwise for this node and its last 100,000 ids.
 
         Raises:
+            TypeError, Overloaded, Closed: as `publish`.
             ValueError: the id is empty or too long, or as `publish`.
             Unavailable: the backplane was away for too long, and it is not known whether the message was stored. Try
                 again with the same id.
@@ -299,7 +300,7 @@ class Server(Application):
 
         Raises:
             ValueError: the key is too long.
-            Overloaded: the engine cannot take more now; nothing was forgotten, so try again later.
+            Overloaded: a queue of the engine is full; nothing was forgotten, so try again later.
             Closed: the server is not running.
 
         Example::
@@ -312,8 +313,8 @@ class Server(Application):
         return self._running.node.forget(room, key)
 
     def count(self, room: str) -> int:
-        """How many members a room has at this node; 0 if there is no such room. May be called from any thread. For a
-        room with presence, `Server.presence` has the members of all nodes.
+        """How many members a room has at this node; 0 if there is no such room. May be called from any thread.
+        `presence` returns the members at all nodes, for a room with presence.
 
         Raises:
             Closed: the server is not running.
@@ -376,7 +377,8 @@ class Server(Application):
         return messages
 
     def stats(self) -> dict[str, Any]:
-        """The counters of this node since its engine started; `_engine.pyi` describes each.
+        """The counters of this node since its engine started, by name: connections, messages, bytes, drops. They are
+        for diagnosis, and `_engine.pyi` describes each; `metrics` has the counters for monitoring.
 
         Raises:
             Closed: the server is not running.
@@ -392,8 +394,12 @@ class Server(Application):
         `authenticate` refuses the subject before you call this.
 
         Args:
-            subject: the identity's subject, see `Identity`.
-            reason: sent to the clients; at most 123 bytes of UTF-8.
+            subject: the subject of the identity.
+            reason: sent to the clients; at most 123 bytes of UTF-8, a longer text is cut off.
+
+        Raises:
+            TypeError, ValueError: an argument is of the wrong type, or the subject is empty.
+            Closed: the server is not running.
         """
         check_subject(subject)
         check_reason(reason)
@@ -402,8 +408,16 @@ class Server(Application):
         host.node.revoke("disconnect_user", subject, reason)
 
     def revoke(self, session: str | Connection, *, reason: str = "") -> None:
-        """Ends one session with close code 4502, so that it cannot be resumed. It is given by its id, at any node,
-        or by a connection of this node."""
+        """Ends one session with close code 4502, so that it cannot be resumed. May be called from any thread.
+
+        Args:
+            session: the id of a session at any node (`Connection.session`), or a connection of this node.
+            reason: sent to the client; at most 123 bytes of UTF-8, a longer text is cut off.
+
+        Raises:
+            TypeError, ValueError: an argument is of the wrong type, or the id is empty.
+            Closed: the server is not running.
+        """
         if not isinstance(session, Connection):
             check_text("session", session)
         check_reason(reason)
@@ -444,7 +458,16 @@ class Server(Application):
 
     def reauthorize(self, subject: str | None = None) -> None:
         """Drops the kept answers of `authorize`, for one subject or for all, and asks again about each room that a
-        client has joined itself. A client that may no longer be in a room leaves it, and gets `left`."""
+        client has joined itself. A client that may no longer be in a room leaves it, and gets `left`. May be called
+        from any thread.
+
+        Args:
+            subject: the subject of the identity; None: all clients.
+
+        Raises:
+            TypeError, ValueError: the subject is of the wrong type or empty.
+            Closed: the server is not running.
+        """
         if subject is not None:
             check_subject(subject)
         host = self._running.host
@@ -458,9 +481,9 @@ class Server(Application):
         Between nodes it is delivered at most once. Publish messages that must not be lost in a room with a history.
 
         Args:
-            subject: the identity's subject, see `Identity`.
+            subject: the subject of the identity.
             data: bytes for a binary message, str for a text message, any other value of docs/values.md as JSON.
-            delivery: its delivery class; None: "reliable".
+            delivery: the delivery class of the message; None: "reliable".
 
         Raises:
             TypeError: a value is of a type that docs/values.md does not name; the text begins with its path.
@@ -476,7 +499,16 @@ class Server(Application):
 
     async def presence(self, room: str) -> dict[str, Any]:
         """The members of a room with presence, on all nodes: `Connection.info` by member id. Call this on the server's
-        event loop."""
+        event loop.
+
+        Args:
+            room: the room's name. A room without presence has no members here.
+
+        Raises:
+            TypeError, ValueError: the name is of the wrong type, empty or too long.
+            Unavailable: the backplane is away, so that the members at other nodes are not known.
+            Closed: the server is not running.
+        """
         check_room(room)
         host = self._running.host
         prepared = host.node.prepare(self._policies.of(room), room)
@@ -506,12 +538,12 @@ class Server(Application):
 
     @property
     def metrics(self) -> CollectorRegistry:
-        """The metrics of `GET /metrics`, as a registry of `prometheus_client`."""
+        """The metrics that `GET /metrics` shows, as a `CollectorRegistry` of `prometheus_client`."""
         return self._metrics.registry
 
     @property
     def connections(self) -> list[Connection]:
-        """The connections of this node, with those whose clients are away and may still reconnect."""
+        """All connections of this node, also of clients that are away and may still reconnect; [] before the start."""
         return list(self._host.registry.connections.values()) if self._host else []
 
     # Life.
@@ -561,7 +593,7 @@ class Server(Application):
         event loop of `serve`.
 
         Args:
-            ready: is called once, when the server listens and handles signals.
+            ready: a function without arguments that is called once, when the server listens and handles signals.
 
         Raises:
             OSError: as `start`.
@@ -625,14 +657,14 @@ class Server(Application):
 
     @property
     def host(self) -> str | None:
-        """The argument `host`; None at a Unix socket or an inherited socket."""
+        """The address that the server listens at: the argument `host`. None at a Unix socket or an inherited socket."""
         place = self._listeners.place
         return place.host if isinstance(place, Tcp) else None
 
     @property
     def port(self) -> int | None:
-        """The port at which it listens. If the argument is 0, None before the start. None at a Unix socket. Of several
-        inherited sockets: the port of the first that has one, and None before the start."""
+        """The port that the server listens at. None at a Unix socket, and before the start if `port=0` or `fd` was
+        given. With several inherited sockets, the port of the first socket that has one."""
         return self._listeners.port or None
 
     @property
@@ -648,7 +680,9 @@ class Server(Application):
         """
         url = self._listeners.url("ws" if self._ssl is None else "wss", self._http.mount)
         if not url or (isinstance(self._listeners.place, Tcp) and self.port is None):
-            raise Closed("where the server listens is known once it has started")
+            raise Closed(
+                "the URL is not known before the server has started: it listens at port 0 or at an inherited socket"
+            )
         return url
 
     # Inside.

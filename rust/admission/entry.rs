@@ -56,7 +56,7 @@ impl Entry {
         is_tls: bool,
     ) -> Result<Asked, Refusal> {
         if self.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&name_of(&upgrade.host))) {
-            return Err(Refusal::new(421, format!("host {} is not among the server's", upgrade.host)));
+            return Err(Refusal::new(421, format!("host {} is not one of hosts", upgrade.host)));
         }
         let (mut address, mut is_secure) = (peer.map(|peer| peer.to_canonical()), is_tls);
         if self.proxies.trusts(address) {
@@ -73,7 +73,7 @@ impl Entry {
             (None, Some(origin)) => is_same_origin(origin, &upgrade.host, is_secure),
             (Some(origins), Some(origin)) => {
                 if !origins.iter().any(|allowed| allowed == origin) {
-                    return Err(Refusal::new(403, format!("origin {origin} is not among those let in")));
+                    return Err(Refusal::new(403, format!("origin {origin} is not one of origins")));
                 }
                 true
             }

@@ -46,7 +46,7 @@ fn so_many_of_one_address() {
     let (first, _second) = (enter(&admission, HERE, 0).unwrap(), enter(&admission, HERE, 0).unwrap());
     let mut late = admission.arrive(0, &mut Vec::new()).unwrap();
     let refusal = admission.locate(&mut late, HERE.parse().unwrap(), 0, &mut Vec::new()).unwrap_err();
-    assert_eq!(refusal.reason, "as many connections from 192.0.2.1 as max_address_connections");
+    assert_eq!(refusal.reason, "max_address_connections is reached for 192.0.2.1");
     assert_eq!(short(refusal), (429, Limit::AddressConnections, "5".into()));
     let _other = enter(&admission, "192.0.2.2", 0).unwrap();
     // It is counted among all until it is dropped, but not at its address.

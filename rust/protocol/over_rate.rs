@@ -61,7 +61,7 @@ impl Refused {
         let wait_ms = wait_us.div_ceil(1000).min(LONGEST_MS);
         let code = error_code::RATE_LIMITED;
         let payload = format!(
-            r#"{{"code":"{code}","text":"too much in too short a time","retry":true,"retry_after_ms":{wait_ms}}}"#
+            r#"{{"code":"{code}","text":"the client sends too fast","retry":true,"retry_after_ms":{wait_ms}}}"#
         );
         let envelope = Envelope {
             label: kind::ERROR,
@@ -232,7 +232,7 @@ mod tests {
         let json = refused.answer(Codec::Json, "r1-2", 17, 1);
         let expected = concat!(
             r#"{"type":"error","id":"r1-2","ts":17,"re":"c\"1","room":"a","payload":{"code":"rate_limited","#,
-            r#""text":"too much in too short a time","retry":true,"retry_after_ms":1}}"#
+            r#""text":"the client sends too fast","retry":true,"retry_after_ms":1}}"#
         );
         assert_eq!(String::from_utf8(json).unwrap(), expected);
         let msgpack = refused.answer(Codec::Msgpack, "r1-2", 17, 1);

@@ -158,7 +158,7 @@ impl Inbound {
             if settings.dry_run {
                 heard.items.push(InboundItem::Passed(Limit::Refused));
             } else {
-                let reason = "too much in too short a time";
+                let reason = "the client sends too fast";
                 heard.items.push(InboundItem::Broke(Violation {
                     code: close_code::POLICY,
                     reason,

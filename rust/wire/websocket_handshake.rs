@@ -60,7 +60,9 @@ pub fn check(head: &RequestHead, bytes: &[u8]) -> Result<Upgrade, Refusal> {
         return Err(Refusal::bad("the Host is not a name or an address"));
     }
     if one(head, bytes, "sec-websocket-version")? != "13" {
-        return Err(Refusal::new(426, "not version 13").with("Sec-WebSocket-Version: 13").with("Upgrade: websocket"));
+        return Err(Refusal::new(426, "Sec-WebSocket-Version must be 13")
+            .with("Sec-WebSocket-Version: 13")
+            .with("Upgrade: websocket"));
     }
     let accept_key = accept_key(one(head, bytes, "sec-websocket-key")?)?;
     let origin = head.values(bytes, "origin").next().and_then(|value| str::from_utf8(value).ok()).map(Into::into);

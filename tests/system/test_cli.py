@@ -127,7 +127,7 @@ def test_a_subscriber_survives_a_restart_of_the_server(number: signal.Signals, t
             with Program(*options, "--port", str(urlsplit(url).port)) as second:
                 second.url()
                 assert re.fullmatch(r"session \S+ is new", reader.err.until("session"))
-                assert reader.err.until("gap") == "gap in a: begun anew after 1, goes on after 0 (epoch)"
+                assert reader.err.until("gap") == "gap in a: new numbering after 1, messages continue after 0 (epoch)"
                 with publisher("a", url) as writer:
                     writer.feed(b"after\n", end=True)
                     assert writer.exit_code() == 0
@@ -197,7 +197,9 @@ def test_a_line_that_is_not_taken_is_named_at_once(url: str) -> None:
     with subscriber("a", url, "--count", "1") as reader, publisher("a", url) as writer:
         writer.feed(b"fine\n\xff\n")
         assert writer.exit_code() == 1
-        assert writer.err.rest() == ["Error: line 2 was not published: it is no UTF-8; --binary takes any bytes"]
+        assert writer.err.rest() == [
+            "Error: line 2 was not published: the line is not UTF-8; use --binary for other bytes"
+        ]
         assert reader.out.rest() == ["fine"]
 
 

@@ -171,6 +171,6 @@ async def test_a_token_that_is_no_function_cannot_be_renewed(
         with pytest.raises(ConnectionFailed, match="4501 the token has expired") as caught:
             await within(anext(client.messages()))
         assert caught.value.code == 4501
-    told = [record.message for record in caplog.records if "wants a new token" in record.message]
+    told = [record.message for record in caplog.records if "asks for a new token" in record.message]
     assert len(told) == 1
     assert "secret" not in caplog.text

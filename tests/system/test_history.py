@@ -105,7 +105,7 @@ async def test_forgotten_keys_stand_in_a_history() -> None:
         ({"room": "log.x", "limit": 0}, ValueError, "limit must be"),
         ({"room": "log.x", "limit": 1001}, ValueError, "limit must be"),
         ({"room": "log.x", "limit": "9"}, TypeError, "limit must be"),
-        ({"room": "log.x", "after": 3}, TypeError, "a position must be a Position"),
+        ({"room": "log.x", "after": 3}, TypeError, "the position must be a fanwire.Position"),
         ({"room": "log.x", "after": ("x", "3")}, TypeError, r"position.seq must be"),
         ({"room": "log.x", "after": (3, 3)}, TypeError, r"position.epoch must be"),
         ({"room": "log.x", "after": ("x", -1)}, ValueError, r"position.seq must be"),

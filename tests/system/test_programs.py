@@ -106,7 +106,7 @@ def test_the_command_line_wins_over_the_program(run: Run, tmp_path: Path) -> Non
 def test_what_the_program_decides_is_a_misuse(run: Run, options: list[str], name: str) -> None:
     with run("app:server", *options) as program:
         assert program.exit_code() == 2
-        wanted = f"{name} does not go with app:server: arguments of its fanwire.Server decide that"
+        wanted = f"{name} cannot be used with app:server: set it as an argument of fanwire.Server in the program"
         assert program.err.rest() == [f"Error: {wanted}"]
 
 

@@ -104,14 +104,14 @@ def test_several_workers_without_a_way_to_meet_are_a_misuse(run: Run) -> None:
         assert program.err.rest() == [f"Error: {wanted}"]
     with run("app:together", "--workers", "2") as program:
         assert program.exit_code() == 2
-        wanted = "a MemoryBackplane does not reach other processes: several workers need one of NATS"
+        wanted = "a MemoryBackplane does not reach other processes: use fanwire.backplane.nats.NATS for several workers"
         assert program.err.rest() == [f"Error: {wanted}"]
 
 
 def test_a_server_with_a_backplane_gets_no_other(run: Run) -> None:
     with run("app:together", "--nats", "embedded") as program:
         assert program.exit_code() == 2
-        wanted = "app:together has a backplane already: leave out --nats, or `backplane` in the program"
+        wanted = "app:together already has a backplane: leave out --nats, or the argument `backplane` in the program"
         assert program.err.rest() == [f"Error: {wanted}"]
 
 
@@ -157,4 +157,4 @@ def test_a_server_that_systemd_has_not_started_is_told(run: Run) -> None:
     with run("app", "--fd", "systemd") as program:
         assert program.exit_code() == 1
         (line,) = errors(program)
-        assert "start it by a socket unit (systemd.socket(5))" in line
+        assert "start the server by a socket unit (systemd.socket(5))" in line

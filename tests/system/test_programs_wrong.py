@@ -13,12 +13,15 @@ from helpers.programs import APP, Run, errors
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("app:", "'app:' is not MODULE:SERVER, such as 'app:server'"),
-        (":server", "':server' is not MODULE:SERVER, such as 'app:server'"),
-        ("app:my-server", "'app:my-server' is not MODULE:SERVER, such as 'app:server'"),
-        ("my-app:server", "'my-app' is no name of a module; a file is named as 'path/to/app.py:server'"),
+        ("app:", "the program must be given as MODULE:SERVER, such as 'app:server', got 'app:'"),
+        (":server", "the program must be given as MODULE:SERVER, such as 'app:server', got ':server'"),
+        ("app:my-server", "the program must be given as MODULE:SERVER, such as 'app:server', got 'app:my-server'"),
+        ("my-app:server", "'my-app' is not the name of a Python module; for a file, write 'path/to/app.py:server'"),
         ("no.py", "there is no file no.py"),
-        ("nowhere:server", "cannot import nowhere: No module named 'nowhere' in DIRECTORY, nor among those .*"),
+        (
+            "nowhere:server",
+            "cannot import nowhere: No module named 'nowhere' in DIRECTORY, nor among the installed packages",
+        ),
         ("app.main:x", "cannot import app.main: No module named 'app.main'; 'app' is not a package"),
         ("app:sever", "there is no 'sever' in app; its servers: server, together, elsewhere"),
         ("app:holder.x", "there is no 'holder.x' in app; its servers: .*"),
@@ -28,10 +31,10 @@ from helpers.programs import APP, Run, errors
             "app:__name__ must be a fanwire.Server or a function that returns one, got an object of type str",
         ),
         ("app:app", "app:app must be a fanwire.Server .* of type Asgi; if it is an ASGI application, .*Server.app=.*"),
-        ("app:nothing", "app:nothing must return a fanwire.Server, and has returned None"),
-        ("app:wants", "app:wants is called without arguments, and needs some"),
-        ("app:asgi", "app:asgi must be a plain function, and is a coroutine function"),
-        ("app:late", "app:late must be a plain function, and is a coroutine function"),
+        ("app:nothing", "app:nothing must return a fanwire.Server, got None"),
+        ("app:wants", "app:wants must be a function without required arguments"),
+        ("app:asgi", "app:asgi must be a plain function, not a coroutine function"),
+        ("app:late", "app:late must be a plain function, not a coroutine function"),
     ],
 )
 def test_what_is_no_server_is_one_line(run: Run, tmp_path: Path, target: str, reason: str) -> None:

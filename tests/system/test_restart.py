@@ -238,7 +238,7 @@ def test_start_and_stop_say_in_which_loop_a_server_is(loop: str) -> None:
     server = fanwire.Server(port=0, insecure=True)
 
     async def elsewhere() -> None:
-        with pytest.raises(RuntimeError, match="the server runs already, in another event loop"):
+        with pytest.raises(RuntimeError, match="the server already runs, in another event loop"):
             await server.start()
         with pytest.raises(RuntimeError, match="run_coroutine_threadsafe"):
             await server.stop()
@@ -247,7 +247,7 @@ def test_start_and_stop_say_in_which_loop_a_server_is(loop: str) -> None:
         starts = await asyncio.gather(server.start(), server.start(), return_exceptions=True)
         assert starts[0] is None
         assert "already" in str(starts[1])
-        with pytest.raises(RuntimeError, match=r"the server runs already$"):
+        with pytest.raises(RuntimeError, match=r"the server already runs$"):
             await server.start()
         await asyncio.to_thread(run, loop, elsewhere())
         assert await within(server.stop())

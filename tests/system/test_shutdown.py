@@ -104,7 +104,7 @@ async def test_it_can_start_again() -> None:
         async with server, server.client("/a") as client:
             assert server.publish("a", "again") == 1
             assert await take(client, 1) == ["again"]
-            with pytest.raises(RuntimeError, match="runs already"):
+            with pytest.raises(RuntimeError, match="already runs"):
                 await server.start()
             stops = await within(asyncio.gather(server.stop(), server.stop(), client.wait_closed()))
             assert stops == [True, True, None]

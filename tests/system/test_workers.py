@@ -313,7 +313,7 @@ def test_a_nats_server_that_is_not_there_is_one_line() -> None:
         with Program("serve", "--insecure", "--port", "0", "--nats", f"nats://user:secret@{address}") as program:
             assert program.exit_code() == 1
             (line,) = errors(program)
-            assert re.fullmatch(rf"Error: no NATS server at nats://{address}: \S.*", line)
+            assert re.fullmatch(rf"Error: cannot connect to a NATS server at nats://{address}: \S.*", line)
             assert program.out.rest() == []
 
 
@@ -326,7 +326,7 @@ def test_workers_that_do_not_start_end_all() -> None:
             assert program.exit_code() == 1
             lines = errors(program)
             assert len([line for line in lines if line.startswith("Error: no NATS server") and address in line]) == 2
-            assert "Error: a worker did not start; its own error is above" in lines
+            assert "Error: a worker did not start; its error is printed above" in lines
             assert program.out.rest() == []
 
 

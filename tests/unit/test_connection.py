@@ -34,7 +34,7 @@ async def test_what_it_does_not_send(host: Hosted) -> None:
     raw, _ = await connected(host, codec=None)
     with pytest.raises(TypeError, match=r"must"):
         conn.send(object())
-    with pytest.raises(ValueError, match="is no delivery class"):
+    with pytest.raises(ValueError, match="delivery must be reliable"):
         conn.send("x", delivery="soon")
     with pytest.raises(ValueError, match="is too large"):
         conn.send("x" * (2 << 20))

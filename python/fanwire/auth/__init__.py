@@ -9,10 +9,9 @@
     feeds = ApiKeys({"feed": os.environ["FEED_KEY"]})
     server = fanwire.Server(authenticate=Chain(users, feeds))
 
-A function of your own returns an `Identity`, or `ANONYMOUS` to let a client in without one. Each class here makes
-objects that are called with a `Request`, and awaited; they return an `Identity` or raise `Refused`. The reason
-is for the operator, and never quotes a credential. `fanwire` itself does not import this package: its cryptography
-takes 50 ms to load.
+An object of these classes is called with a `Request` and awaited. It returns an `Identity` or raises `Refused`, whose
+reason is for the operator and never quotes a credential. Your own function may return an `Identity`, or `ANONYMOUS`
+to accept a client without one. `fanwire` itself does not import this package: its cryptography takes 50 ms to load.
 """
 
 from fanwire.auth.api_keys import ApiKeys

@@ -22,13 +22,15 @@ class ApiKeys(Authenticator):
     """Accepts clients with one of these keys. The name of the key is the subject; a key never expires.
 
     Args:
-        keys: by name: a key of printable ASCII without spaces, or a tuple of a key and its scopes.
+        keys: names to keys, such as {"feed": "0a1b2c..."}. A key is printable ASCII without spaces and should have 16
+            characters or more. A tuple of a key and a list of scopes gives the client these scopes.
         rate: the `Identity.rate` of all clients.
-        credentials: where clients send keys, see `Request.credential`.
+        credentials: the places where a client may send its key: "header" (`Authorization: Bearer`), "subprotocol",
+            "query" or "cookie:NAME". They are searched in this order.
 
     Raises:
         TypeError: an argument is of the wrong type. Errors do not quote a key.
-        ValueError: there are no keys, two are the same, or one cannot be sent in a header.
+        ValueError: there are no keys, two keys are the same, or a key cannot be sent in a header.
     """
 
     def __init__(
@@ -54,12 +56,12 @@ class ApiKeys(Authenticator):
                 raise TypeError(f"API key {name!r} must be {what}, got {type(key).__name__}")
             check_texts(f"the scopes of API key {name!r}", scopes)
             if not key or not all("!" <= character <= "~" for character in key) or len(key) > MAX_KEY:
-                raise ValueError(f"API key {name!r} is not 1 to {MAX_KEY} printable ASCII characters without spaces")
+                raise ValueError(f"API key {name!r} must be 1 to {MAX_KEY} printable ASCII characters without spaces")
             if len(key) < LONG_ENOUGH:
                 logger.warning("API key %r has fewer than %d characters: it can be guessed", name, LONG_ENOUGH)
             digest = _digest(key)
             if digest in self._holders:
-                raise ValueError(f"API keys {name!r} and {self._holders[digest].subject!r} are the same")
+                raise ValueError(f"API keys {name!r} and {self._holders[digest].subject!r} must not be the same")
             self._holders[digest] = Identity(subject=name, scopes=frozenset(scopes), rate=rate)
         if not self._holders:
             raise ValueError("keys must not be empty: no client could connect")

@@ -1,4 +1,4 @@
-"""Several authenticators, of which the first that accepts a client counts."""
+"""Several authenticators in order. The first that accepts a client counts."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Chain(Authenticator):
         authenticators: functions, coroutine functions or objects, as for `Server(authenticate=...)`.
 
     Raises:
-        TypeError: one is no function.
-        ValueError: there are none.
+        TypeError: an authenticator cannot be called.
+        ValueError: there are no authenticators.
     """
 
     def __init__(self, *authenticators: Callable[[Request], Any]) -> None:
@@ -41,7 +41,8 @@ class Chain(Authenticator):
         """Returns the identity of a request; a coroutine if an authenticator has to be awaited.
 
         Raises, here or in the coroutine:
-            Refused: 503 if one of them answered it and none accepted; 401 if all did; or another status of one.
+            Refused: no authenticator has accepted the client: 503 if one of them answered 503, otherwise 401; or the
+                status of an authenticator whose refusal is final.
         """
         refusals: list[Refused] = []
         for number, authenticate in enumerate(self._authenticators):

@@ -20,16 +20,17 @@ class CookieSession(Authenticator):
     """Accepts clients that have a session with the website that sets this cookie.
 
     Browsers send cookies with requests of any page. So a cookie counts only from a page of the server's own origin or
-    one of `Server(origins=...)`, see `Request.cookie`.
+    one of `Server(origins=...)`; otherwise the answer is 403.
 
     Args:
         name: the name of the cookie.
-        load: gets its value, which may be anything; returns an identity, or None (or another false value) if there is
-            no such session. May be a coroutine function. An error other than `Refused` is answered with 500.
+        load: gets the value of the cookie, which the client may have invented. Returns an identity, or None (or another
+            false value) if there is no such session. May be a coroutine function. An error other than `Refused` is
+            answered with 500.
 
     Raises:
-        TypeError: `name` is no str, or `load` no function.
-        ValueError: no cookie has such a name.
+        TypeError: `name` is not a str, or `load` is not a function.
+        ValueError: `name` cannot be the name of a cookie.
     """
 
     def __init__(self, name: str, load: Callable[[str], Any]) -> None:

@@ -29,17 +29,18 @@ class JWT(Authenticator):
     """Accepts clients with a token that one of the keys has signed.
 
     Args:
-        keys: the keys, see `Keys`.
-        algorithms: the accepted ones, such as `["ES256"]`: HS, RS, PS or ES with 256, 384 or 512, and EdDSA.
+        keys: the keys of the issuer: `Keys.url`, `Keys.file`, `Keys.pem` or `Keys.secret`.
+        algorithms: the accepted algorithms, such as `["ES256"]`: HS, RS, PS or ES with 256, 384 or 512, and EdDSA.
         audience: the name that a token must have as its audience, or several of which it must have one. None: a token
             with an audience is refused, since it is for another service.
         issuer: the issuer that a token must have, or several of which it must have one; None: any.
         leeway: seconds by which clocks may differ, up to 300.
-        credentials: where clients send tokens, see `Request.credential`.
+        credentials: the places where a client may send its token: "header" (`Authorization: Bearer`), "subprotocol",
+            "query" or "cookie:NAME". They are searched in this order.
         required: the claims that a token must have, "sub" (the subject) among them. Without "exp" here, a token without
             an expiry never expires.
-        scopes: the claims that may hold the scopes, as a text with spaces or a list; the first that exists counts.
-        clock: returns seconds since 1970.
+        scopes: the claims that may have the scopes, as a text with spaces or a list; the first that exists counts.
+        clock: a function that returns the time in seconds since 1970; for tests.
 
     Raises:
         TypeError: an argument is of the wrong type.
@@ -110,12 +111,12 @@ class JWT(Authenticator):
         "jku", "jwk", "x5u" and "x5c" a token would bring its own keys.
         """
         if len(token) > MAX_TOKEN:
-            raise _Bad(f"a token of more than {MAX_TOKEN} characters")
+            raise _Bad(f"the token must have at most {MAX_TOKEN} characters, got {len(token)}")
         if token.count(".") != 2:
-            raise _Bad("a token is of three parts (RFC 7515 section 7.1)")
+            raise _Bad("a token must have three parts (RFC 7515 section 7.1)")
         if "=" in token:
             # A token must not have two spellings (RFC 7515 section 2).
-            raise _Bad("a token has no padding")
+            raise _Bad("a token must not have padding (=)")
         part = token[: token.index(".")]
         found = self._headers.get(part)
         if found is None:
@@ -132,10 +133,10 @@ class JWT(Authenticator):
         if not isinstance(alg, str) or alg not in self._algorithms:
             raise _Bad(f"algorithm {_quoted(alg)} is not among {', '.join(self._algorithms)}")
         if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID):
-            raise _Bad(f"kid {_quoted(kid)} is no name of at most {MAX_KID} characters")
+            raise _Bad(f"kid must be a text of at most {MAX_KID} characters, got {_quoted(kid)}")
         if "crit" in header or "b64" in header:
             # Its extensions must be understood (RFC 7515 section 4.1.11); none is.
-            raise _Bad("a header with crit or b64")
+            raise _Bad("the token's header must not have crit or b64")
         return _Header(alg, kid)
 
     def _claims(self, token: str, key: Key, alg: str) -> dict[str, Any]:
@@ -150,12 +151,12 @@ class JWT(Authenticator):
                 raise _Bad(f"no claim {name}")
         self._check_times(claims)
         if self._issuer is not None and not _is_one(claims.get("iss"), self._issuer):
-            raise _Bad(f"a token made by {_quoted(claims.get('iss'))}")
+            raise _Bad(f"the token is of another issuer: {_quoted(claims.get('iss'))}")
         if "aud" in claims or self._audience is not None:
             audience = claims.get("aud")
             named = audience if isinstance(audience, list) else [audience]
             if self._audience is None or not any(_is_one(name, self._audience) for name in named):
-                raise _Bad(f"a token for {_quoted(audience)}")
+                raise _Bad(f"the token is for another audience: {_quoted(audience)}")
         return claims
 
     def _check_times(self, claims: dict[str, Any]) -> None:
@@ -167,24 +168,24 @@ class JWT(Authenticator):
                 continue
             # A bool is an int in Python, and a time in milliseconds would be valid for 50,000 years.
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < YEAR_9999:
-                raise _Bad(f"claim {name} is no time in seconds: {_quoted(value)}")
+                raise _Bad(f"claim {name} must be a time in seconds, got {_quoted(value)}")
             times[name] = value
         if "exp" in times and now >= times["exp"] + self._leeway:
             raise _Bad(f"token expired {now - times['exp']:.0f} s ago")
         for name in ("nbf", "iat"):
             if name in times and now < times[name] - self._leeway:
-                raise _Bad(f"a token of the future: {name} is in {times[name] - now:.0f} s")
+                raise _Bad(f"the token is not valid yet: {name} is in {times[name] - now:.0f} s")
 
     def _identity(self, claims: dict[str, Any]) -> Identity:
         subject, expires = claims["sub"], claims.get("exp")
         if not isinstance(subject, str) or not subject or not subject.isprintable():
-            raise _Bad(f"subject {_quoted(subject)} is no printable text")
+            raise _Bad(f"claim sub must be a printable text, got {_quoted(subject)}")
         name = next((name for name in self._scopes if name in claims), None)
         scopes = [] if name is None else claims[name]
         if isinstance(scopes, str):
             scopes = scopes.split()
         if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
-            raise _Bad(f"claim {name} is neither a text nor a list of texts")
+            raise _Bad(f"claim {name} must be a text or a list of texts")
         return Identity(
             subject=subject,
             expires=None if expires is None else float(expires),
@@ -209,7 +210,9 @@ def _names(what: str, value: str | Collection[str] | None) -> frozenset[str] | N
     names = frozenset([value]) if isinstance(value, str) else frozenset(check_texts(what, value))
     if not names or not all(names):
         # For example from an environment variable that is not set.
-        raise ValueError(f"{what} {value!r} is no name; leave it out to accept any token without one")
+        raise ValueError(
+            f"{what} must be a name or several, not empty, got {value!r}; leave it out to accept tokens without one"
+        )
     return names
 
 
@@ -238,21 +241,21 @@ def _object(text: bytes, what: str) -> dict[str, Any]:
     try:
         found = _LOADS(text.decode())
     except (ValueError, RecursionError):
-        raise _Bad(f"the token's {what} is no JSON, or says something twice") from None
+        raise _Bad(f"the token's {what} must be JSON without repeated names") from None
     if not isinstance(found, dict):
-        raise _Bad(f"the token's {what} is no JSON object")
+        raise _Bad(f"the token's {what} must be a JSON object")
     return found
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name is repeated")
     return found
 
 
 def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")
+    raise ValueError(f"{text} is not JSON")
 
 
 def _quoted(value: Any) -> str:

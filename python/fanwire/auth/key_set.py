@@ -34,9 +34,9 @@ def check_algorithms(names: Collection[str]) -> tuple[str, ...]:
     names = check_texts("algorithms", names, empty=False)
     for name in names:
         if name not in FAMILIES:
-            raise ValueError(f"algorithm {name!r} is not among {', '.join(FAMILIES)}")
+            raise ValueError(f"algorithms must be among {', '.join(FAMILIES)}, got {name!r}")
     if SECRET in {FAMILIES[name] for name in names} != {SECRET}:
-        raise ValueError(f"one authenticator takes secrets or public keys, not both as {', '.join(names)} would")
+        raise ValueError(f"algorithms must be for secrets (HS) or public keys, not both, got {', '.join(names)}")
     return tuple(names)
 
 
@@ -109,11 +109,11 @@ class KeySet:
         if b"BEGIN CERTIFICATE" in text:
             raise ValueError("this is a certificate: give the server its public key (openssl x509 -pubkey -noout)")
         if text.count(b"-----BEGIN") > 1:
-            raise ValueError("these are several keys: make a JWK Set of them, in which each has a name")
+            raise ValueError("these are several keys: put them into a JWK Set, where each key has a name (kid)")
         try:
             material = load_pem_public_key(text)
         except (ValueError, UnsupportedAlgorithm):
-            raise ValueError("this is no public key in PEM") from None
+            raise ValueError("this is not a public key in PEM") from None
         return cls([Key(_family(material), material)], is_one=True)
 
     @classmethod
@@ -126,17 +126,17 @@ class KeySet:
         try:
             data = json.loads(text)
         except (ValueError, RecursionError):
-            raise ValueError("this is no JSON") from None
+            raise ValueError("this is not JSON") from None
         entries = data.get("keys", [data] if "kty" in data else None) if isinstance(data, dict) else None
         if not isinstance(entries, list):
-            raise ValueError("this is no JWK Set")
+            raise ValueError("this is not a JWK Set")
         if len(entries) > MAX_KEYS:
-            raise ValueError(f"a JWK Set of more than {MAX_KEYS} keys")
+            raise ValueError(f"a JWK Set must have at most {MAX_KEYS} keys, got {len(entries)}")
         found = [_jwk(entry) for entry in entries]
         keys = [key for key in found if isinstance(key, Key)]
         if not keys:
             useless = "; ".join(str(reason) for reason in found[:5])
-            raise ValueError(f"a JWK Set without a key that is of use: {useless or 'it is empty'}")
+            raise ValueError(f"this JWK Set has no usable key: {useless or 'it is empty'}")
         return cls(keys)
 
     @classmethod
@@ -181,10 +181,10 @@ class KeySet:
 def _jwk(entry: Any) -> Key | str:
     """A key of a JWK Set, or the reason why it cannot be used, which does not quote the key."""
     if not isinstance(entry, dict):
-        return "a key that is no object"
+        return "a key is not a JSON object"
     kty, crv, kid, alg = (entry.get(name) for name in ("kty", "crv", "kid", "alg"))
     if not all(value is None or isinstance(value, str) for value in (kty, crv, kid, alg)):
-        return "a key with kty, crv, kid or alg that is no text"
+        return "kty, crv, kid or alg of a key is not a text"
     name = "a key without a name" if kid is None else f"key {kid[:64]!a}"
     operations = entry.get("key_ops", ["verify"])
     if (entry.get("use") or "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
@@ -193,7 +193,7 @@ def _jwk(entry: Any) -> Key | str:
         return f"{name} is a private key"
     family = _CURVES.get(crv or "", "") if kty in ("EC", "OKP") else kty
     if family not in _USUAL or (alg is not None and FAMILIES.get(alg) != family):
-        return f"{name} is of a kind or for an algorithm that is not known here"
+        return f"{name} is of a kind or for an algorithm that is not supported"
     try:
         material = jwt.PyJWK(entry, alg or _USUAL[family]).key
         # The family of the key itself counts, not the one that its entry names.
@@ -212,13 +212,15 @@ def _secret(material: bytes) -> bytes:
 def _family(material: Any) -> str:
     if isinstance(material, RSAPublicKey):
         if material.key_size < RSA_BITS:
-            raise ValueError(f"an RSA key of {material.key_size} bits; RFC 7518 section 3.3 wants {RSA_BITS}")
+            raise ValueError(
+                f"an RSA key must have at least {RSA_BITS} bits (RFC 7518 section 3.3), got {material.key_size} bits"
+            )
         return "RSA"
     if isinstance(material, (Ed25519PublicKey, Ed448PublicKey)):
         return "OKP"
     if isinstance(material, EllipticCurvePublicKey) and material.curve.name in _CURVES:
         return _CURVES[material.curve.name]
-    raise ValueError("a public key of a kind that no algorithm is for")
+    raise ValueError("no supported algorithm uses a public key of this kind")
 
 
 SECRET = "oct"  # noqa: S105 - a family, as RFC 7518 names it

@@ -27,27 +27,29 @@ Clock = Callable[[], float]
 
 
 class Keys:
-    """Keys of one source. Made by `secret`, `pem`, `file` or `url`."""
+    """The keys that check tokens, from one source. Make an object with `secret`, `pem`, `file` or `url`."""
 
     def __init__(self, keys: KeySet) -> None:
         self._keys = keys
 
     @staticmethod
     def secret(secret: str | bytes) -> Keys:
-        """A secret that the issuer of the tokens has, too, for HS256, HS384 and HS512.
+        """A secret that this server shares with the issuer of the tokens, for HS256, HS384 and HS512.
 
         Raises:
-            ValueError: it is empty, or is a public key.
+            TypeError: the secret is not str or bytes.
+            ValueError: the secret is empty, or is a public key.
         """
         check_bytes_or_text("secret", secret)
         return Keys(KeySet.secret(secret.encode() if isinstance(secret, str) else secret))
 
     @staticmethod
     def pem(text: str | bytes) -> Keys:
-        """A public key in PEM.
+        """A public key in PEM, for RS, PS, ES and EdDSA.
 
         Raises:
-            ValueError: it is no public key in PEM.
+            TypeError: the text is not str or bytes.
+            ValueError: the text is not one public key in PEM.
         """
         check_bytes_or_text("text", text)
         return Keys(KeySet.pem(text.encode() if isinstance(text, str) else text))
@@ -56,12 +58,16 @@ class Keys:
     def file(path: str | Path, *, clock: Clock = time.monotonic) -> Keys:
         """A file with a public key in PEM, a JWK Set or a secret.
 
-        It is read again within a second of a change. If it is then missing or invalid, the old keys stay in use, and an
+        A changed file is read again within a second. If it is then missing or invalid, the old keys stay in use, and an
         error is logged once.
 
+        Args:
+            path: the path of the file.
+            clock: a function that returns seconds and never goes back; for tests.
+
         Raises:
-            OSError: it cannot be read.
-            ValueError: it has no key.
+            OSError: the file cannot be read.
+            ValueError: the file has no key.
         """
         check_instance("path", path, (str, Path), "a str or a Path")
         return _FileKeys(Path(path), clock)
@@ -86,7 +92,7 @@ class Keys:
             max_stale: seconds for which the old keys are used while the set cannot be fetched.
             timeout: seconds of one fetch; less than `Config.handshake_timeout`, so that waiting clients get an answer.
             ssl: a context for a provider with a private certificate authority; None: the default.
-            clock: returns seconds that never go back.
+            clock: a function that returns seconds and never goes back; for tests.
 
         Raises:
             ValueError: the URL does not begin with https, or a number is out of range.
@@ -111,7 +117,7 @@ class Keys:
         self._keys.check(algorithms)
 
     def find(self, kid: str | None, algorithm: str) -> Key | None:
-        """Returns a loaded key; None: it has to be looked up. See `KeySet.find`. It takes a microsecond."""
+        """Returns a loaded key; None: call `look_up`. It takes a microsecond."""
         return self._keys.find(kid, algorithm)
 
     async def look_up(self, kid: str | None, algorithm: str) -> Key | None:
@@ -193,7 +199,7 @@ class _URLKeys(Keys):
         # The parser of the HTTP client, so that the checked host is the one that is asked.
         self._url = URL(url)
         if self._url.user is not None or not self._url.host:
-            raise ValueError("keys come from a URL with a host and without a user")
+            raise ValueError("url must have a host, and no user name or password")
         if self._url.scheme != "https" and not (self._url.scheme == "http" and _is_loopback(self._url.host)):
             raise ValueError("url must begin with https: on plain http an attacker could replace the keys")
         if max_stale < lifespan:
@@ -213,7 +219,9 @@ class _URLKeys(Keys):
 
     def check(self, algorithms: Sequence[str]) -> None:
         if any(FAMILIES[algorithm] == SECRET for algorithm in algorithms):
-            raise ValueError("secrets do not come from a URL")
+            raise ValueError(
+                "algorithms must not be HS256, HS384 or HS512 for keys from a URL: a URL has public keys only"
+            )
 
     def find(self, kid: str | None, algorithm: str) -> Key | None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""The interface of a backplane. It carries bytes, whose meaning only `fanwire.cluster` knows."""
+"""The interface of a backplane. It carries bytes; only `fanwire.cluster` interprets them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stored(NamedTuple):
 
     Attributes:
         seq: its number in the log. Rooms share logs, so the numbers of one room have holes.
-        prev: no message of the room that is still kept has a number between this one and `seq`.
+        prev: a number below `seq`. The log has no message of the room with a number between the two.
         data: the bytes that were appended.
     """
 
@@ -35,7 +35,7 @@ class Log(NamedTuple):
         name: the pattern of the policy, with a prefix.
         messages: the most messages that are kept of each room.
         bytes: the most bytes that are kept of all rooms together.
-        age: the seconds for which a message is kept.
+        age: seconds for which a message is kept.
     """
 
     name: str
@@ -64,28 +64,30 @@ class Listener(Protocol):
     """Takes the events of a backplane. All calls are on the loop's thread; none may raise."""
 
     def heard(self, name: str, data: bytes) -> None:
-        """Another node has sent data to a name that is heard."""
+        """Another node has sent data to a name that this node hears (`Backplane.hear`)."""
 
     def missed(self, name: str, count: int, fault: str | None) -> None:
-        """The room of an `Ingress` has missed `count` messages of another node, or one had a `fault`."""
+        """The room of an `Ingress` has missed `count` messages of another node, or a message was invalid (`fault`)."""
 
     def stored(self, log: str, room: str, message: Stored) -> None:
         """A message of a followed room was stored in the log of that name."""
 
     def told(self, data: bytes) -> None:
-        """A node, perhaps this one, has told data to all nodes."""
+        """A node, perhaps this one, has sent data to all nodes (`Backplane.tell`)."""
 
     def lost(self, log: str | None, room: str) -> None:
-        """Messages were dropped here because they came too fast: of a room of a log, or of a heard name (log None)."""
+        """Messages were dropped here because they came too fast. `log` and `room` name the room of a log; if `log` is
+        None, `room` is a heard name."""
 
     def complained(self, what: str) -> None:
         """The backplane's server has refused something, such as a subject without permission."""
 
     def failed(self, error: BaseException) -> None:
-        """One of these methods has raised an error. The next events come all the same."""
+        """A method of the listener has raised an error. The next events are delivered."""
 
     def connection_changed(self, is_up: bool) -> None:
-        """The connection was lost, or is back. Nothing came meanwhile; subscriptions go on by themselves."""
+        """The connection was lost (False), or is back (True). No message came while it was lost. Subscriptions continue
+        without further calls."""
 
 
 class Backplane(ABC):
@@ -124,7 +126,7 @@ class Backplane(ABC):
 
     @abstractmethod
     def send(self, name: str, data: bytes) -> bool:
-        """Sends data to all other nodes that hear a name, from any thread. False: it was not sent."""
+        """Sends data to all other nodes that hear a name, from any thread. Returns whether it was sent."""
 
     @abstractmethod
     async def hear(self, name: str, ingress: Ingress | None = None) -> None:
@@ -141,11 +143,11 @@ class Backplane(ABC):
 
     @abstractmethod
     def unhear(self, name: str) -> None:
-        """Hears a name no longer."""
+        """Stops hearing a name."""
 
     @abstractmethod
     def tell(self, data: bytes) -> bool:
-        """Tells data to all nodes, this one too. False: it was not sent."""
+        """Sends data to all nodes, this one too. Returns whether it was sent."""
 
     # Logs.
 
@@ -162,7 +164,7 @@ class Backplane(ABC):
         """Stores a message of a room, once for each id (within two minutes), and returns its number.
 
         Raises:
-            ValueError: it is larger than `max_bytes`.
+            ValueError: the message is larger than `max_bytes`.
             Unavailable: it is unknown whether it is stored; try again with the same id.
         """
 
@@ -176,7 +178,7 @@ class Backplane(ABC):
 
     @abstractmethod
     def unfollow(self, log: Log, room: str) -> None:
-        """Follows a room no longer."""
+        """Stops following a room."""
 
     @abstractmethod
     async def read(
@@ -189,11 +191,11 @@ class Backplane(ABC):
             room: its name.
             after: the number of the last known message.
             upto: the highest number to read; None: no limit.
-            synced: seconds since `after` was certainly the room's newest number. While they are few, no message can
-                have expired unseen.
+            synced: seconds since the time at which `after` was certainly the newest number of the room. If they are
+                few, no message can have expired since then.
 
         Returns:
-            The messages, empty if there are none now; and whether none between `after` and the first was dropped.
+            The messages (an empty list: there are none now), and whether no message after `after` was dropped.
 
         Raises:
             Unavailable: the backplane is away, or does not answer.
@@ -211,7 +213,7 @@ class Backplane(ABC):
 
     @abstractmethod
     async def put(self, name: str, data: bytes, ttl: float) -> None:
-        """Keeps a value for `ttl` seconds, rounded up to whole seconds. It replaces one of the same name.
+        """Keeps a value for `ttl` seconds, rounded up to whole seconds. It replaces a value of the same name.
 
         Raises:
             Unavailable: it is unknown whether it is kept.

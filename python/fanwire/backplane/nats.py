@@ -43,21 +43,28 @@ logger = logging.getLogger("fanwire.backplane")
 
 
 class NATS(Backplane):
-    """A backplane over NATS servers of one cluster; `Backplane` describes the methods.
+    """Connects the nodes of a Fanwire cluster through NATS, and stores histories and sessions in JetStream.
+
+    Example::
+
+        server = fanwire.Server(insecure=True, backplane=NATS("nats://127.0.0.1:4222"))
+
+    It needs a NATS server of version 2.11 or newer with JetStream. `Backplane` describes the methods.
 
     Args:
-        servers: one URL or several of servers of one cluster, such as "nats://127.0.0.1:4222", with a user and password
-            or a token if needed; or a function that returns them when it connects.
-        credentials: a file with a user's JWT and its seed; None: none.
-        ca: a file of trusted certificates; None: those of the system.
-        certificate: the files of this node's certificate and of its key; None: none.
-        prefix: of all subjects and streams. Installations that share a NATS server need different ones.
-        storage: the storage of logs: "file", or "memory" for as long as the NATS server runs.
-        replicas: the number of servers of the cluster that keep a log, 1 to 5.
+        servers: one URL or several of the NATS servers of one cluster, such as "nats://127.0.0.1:4222". A URL may have
+            a user and password, or a token. Or a function that returns the URLs, called at each start.
+        credentials: the path of a file with a NATS user's JWT and seed; None: no such file.
+        ca: the path of a file with trusted certificates (PEM); None: the certificates of the system.
+        certificate: the paths of this node's certificate and its private key (PEM); None: no certificate.
+        prefix: how the names of all subjects and streams begin, 1 to 64 bytes. Installations that share a NATS server
+            need different prefixes.
+        storage: where NATS stores messages: "file", or "memory", which loses them when the NATS server stops.
+        replicas: the number of NATS servers that store each message, 1 to 5.
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: one is empty, or out of range.
+        ValueError: an argument is empty or out of range.
     """
 
     def __init__(
@@ -98,7 +105,11 @@ class NATS(Backplane):
         self._has_records = False
 
     async def open(self, listener: Listener) -> None:
-        """Connects; see `Backplane.open`."""
+        """Connects to NATS, and reconnects by itself until `close`.
+
+        Raises:
+            Unavailable: no server can be reached, or none answers in time. The text names the addresses.
+        """
         servers = self._servers() if callable(self._servers) else self._servers
         access = self._access._replace(servers=[servers] if isinstance(servers, str) else list(servers))
         own, echo = f".{self._node}", f"{self._prefix}.echo.{self._node}"
@@ -112,12 +123,12 @@ class NATS(Backplane):
             await client.sync()
         except Unavailable as error:
             await self.close()
-            raise Unavailable(f"no NATS server at {', '.join(access.places)}: {error}") from error
+            raise Unavailable(f"cannot connect to a NATS server at {', '.join(access.places)}: {error}") from error
         self._was_up = True
         self._note()
 
     async def close(self) -> None:
-        """Disconnects; see `Backplane.close`."""
+        """Sends the waiting messages, and disconnects."""
         client, self._jetstream.client, self._listener = self._client, None, None
         self._forget()
         if client is not None:
@@ -145,12 +156,12 @@ class NATS(Backplane):
     # From node to node.
 
     def send(self, name: str, data: bytes) -> bool:
-        """Sends data to other nodes that hear a name; see `Backplane.send`."""
+        """Sends data to all other nodes that hear a name, from any thread. Returns whether it was sent."""
         client = self._client
         return client is not None and client.send(f"{self._prefix}.live.{token_of(name)}.{self._node}", data)
 
     async def hear(self, name: str, ingress: Ingress | None = None) -> None:
-        """Hears a name; see `Backplane.hear`."""
+        """Hears a name, as `Backplane.hear` describes."""
         client = self._jetstream.opened
         if name not in self._heard:
             self._heard[name] = client.subscribe(f"{self._prefix}.live.{token_of(name)}.*", None, name, ingress)
@@ -183,14 +194,16 @@ class NATS(Backplane):
         self._note_epoch(name, info)
 
     async def append(self, log: Log, room: str, data: bytes, id: str) -> int:
-        """Stores a message once for each id, and returns its number; see `Backplane.append`."""
+        """Stores a message once for each id, and returns its number, as `Backplane.append`."""
         if len(data) > self.max_bytes:
-            raise ValueError(f"the message has {len(data)} bytes, the NATS server takes at most {self.max_bytes}")
+            raise ValueError(
+                f"the message must have at most {self.max_bytes} bytes, the limit of the NATS server, got {len(data)}"
+            )
         headers = {"Nats-Msg-Id": id, "Nats-Expected-Stream": self._stream(log)}
         return await self._jetstream.store(self._log_subject(log, token_of(room)), data, headers)
 
     async def follow(self, log: Log, room: str) -> LogState:
-        """Follows a room; see `Backplane.follow`."""
+        """Follows a room, as `Backplane.follow` describes."""
         client, place = self._jetstream.opened, (log.name, room)
         if place not in self._followed:
             self._followed[place] = client.subscribe(self._fresh_subject(log, token_of(room)), *place)
@@ -209,7 +222,7 @@ class NATS(Backplane):
     async def read(
         self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
     ) -> tuple[list[Stored], bool]:
-        """Reads messages of a room; see `Backplane.read`."""
+        """Reads messages of a room, as `Backplane.read` describes."""
         subject = self._log_subject(log, token_of(room))
         messages: list[Stored] = []
         for reply in await self._jetstream.read(self._stream(log), subject, after + 1, AT_ONCE):
@@ -287,7 +300,7 @@ class NATS(Backplane):
 
     async def _sync(self) -> None:
         if not self.is_up:
-            raise Unavailable("NATS is away")
+            raise Unavailable("not connected to NATS")
         await self._jetstream.opened.sync()
 
     async def _info(self, log: Log, subject: str) -> dict[str, Any]:

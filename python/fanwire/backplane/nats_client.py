@@ -88,7 +88,7 @@ class NATSClient:
             # A second longer than the engine tries, which then reports the reason.
             await within(asyncio.shield(self._opened), TIMEOUT + 1)
         except asyncio.TimeoutError as error:
-            raise Unavailable(self._said or "no answer in time") from error
+            raise Unavailable(self._said or f"no answer within {TIMEOUT + 1:g} s") from error
 
     async def close(self) -> None:
         """Sends the waiting messages, and disconnects."""
@@ -165,7 +165,7 @@ class NATSClient:
             self._flush()
             await within(done, TIMEOUT)
         except asyncio.TimeoutError as error:
-            raise Unavailable("NATS does not answer") from error
+            raise Unavailable(f"NATS has not answered within {TIMEOUT:g} s") from error
         finally:
             self._syncing.pop(ticket, None)
 
@@ -184,7 +184,7 @@ class NATSClient:
 
     async def _ask(self, subject: str, data: bytes, headers: dict[str, str], is_batch: bool) -> list[Reply]:
         if not self.is_up:
-            raise Unavailable("NATS is away")
+            raise Unavailable("not connected to NATS")
         ticket = next(self._ids)
         answer: asyncio.Future[list[Reply]] = self._loop.create_future()
         self._asking[ticket] = answer
@@ -230,7 +230,7 @@ class NATSClient:
             settle(self._asking.get(ticket), [Reply(*reply) for reply in replies])
         elif kind == "unanswered":
             ticket, why = what
-            fail(self._asking.get(ticket), f"NATS does not answer: {why}")
+            fail(self._asking.get(ticket), f"no answer from NATS: {why}")
         elif kind == "missed":
             self._miss(*what)
         elif kind == "lost":
@@ -284,7 +284,7 @@ class NATSClient:
             fail(self._opened, why)
             return
         self._give_up(why)
-        logger.error("the connection to NATS has failed for good, start this node again: %s", why)
+        logger.error("the connection to NATS has ended and cannot be made again; restart this node: %s", why)
         self._changed()
 
 

@@ -24,7 +24,7 @@ def token_of(name: str) -> str:
         ValueError: the name is empty, or no Unicode text.
     """
     if not name:
-        raise ValueError("an empty name has no token")
+        raise ValueError("a name must not be empty")
     if _PLAIN.fullmatch(name):
         return name
     return "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in name.encode())
@@ -39,7 +39,7 @@ def name_of(token: str) -> str:
     if _PLAIN.fullmatch(token):
         return token
     if not _TOKEN.fullmatch(token):
-        raise ValueError(f"{token!r} is no token of a name")
+        raise ValueError(f"the token of a name has invalid characters: {token!r}")
     return _ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), token.encode()).decode()
 
 

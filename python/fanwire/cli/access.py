@@ -36,7 +36,7 @@ def access(settings: Settings) -> Ask:
     """
     table = settings.server
     if not table.api_keys and settings.jwt is None and not table.insecure:
-        raise Misuse("who may connect? give API keys (--api-key), keys of tokens (--jwt-key), or --insecure")
+        raise Misuse("no client may connect: give an API key (--api-key), keys of tokens (--jwt-key), or --insecure")
     from fanwire.auth import ApiKeys, Chain  # 50 ms of cryptography, for servers alone
 
     keys = {f"key {number}": (key, (PUBLISH,)) for number, key in enumerate(table.api_keys, 1)}

@@ -25,7 +25,7 @@ def server_url(base: str) -> str:
     except ValueError:
         is_there = False
     if not is_there or parts.scheme not in SCHEMES:
-        raise Misuse(f"{base!r} is no URL of a server, such as ws://127.0.0.1:8000")
+        raise Misuse(f"--url must be the URL of a server, such as ws://127.0.0.1:8000, got {base!r}")
     try:
         # Checked as typed: the standard library's parser removes newlines silently.
         check_url(SCHEMES[parts.scheme] + base[len(parts.scheme) :].partition("#")[0])
@@ -41,8 +41,8 @@ def check_room(name: str) -> str:
         Misuse: it is no name of a room.
     """
     if not 1 <= len(name.encode(errors="replace")) <= ROOM_MAX:
-        raise Misuse(f"a room's name has 1 to {ROOM_MAX} bytes")
+        raise Misuse(f"the name of a room must have 1 to {ROOM_MAX} bytes of UTF-8")
     # Control characters would break lines in terminals and logs. Bytes that are not UTF-8 are not printable either.
     if not name.isprintable():
-        raise Misuse(f"a room's name has no control characters, got {name!a}")
+        raise Misuse(f"the name of a room must not have control characters, got {name!a}")
     return name

@@ -25,16 +25,16 @@ def build_backplane(table: NATSTable | None) -> Backplane | None:
     try:
         context = ssl.create_default_context(cafile=table.ca)
     except (OSError, ssl.SSLError) as error:
-        raise CommandFailed(f"{table.ca} is no file of certificates: {error}") from error
+        raise CommandFailed(f"cannot read certificates (PEM) from {table.ca}: {error}") from error
     if (table.certificate is None) != (table.key is None):
-        raise Misuse("nats.certificate and nats.key go together")
+        raise Misuse("give both nats.certificate and nats.key, or neither")
     certificate = None if table.certificate is None or table.key is None else (table.certificate, table.key)
     if certificate is not None:
         try:
             context.load_cert_chain(*certificate)
         except (OSError, ssl.SSLError) as error:
             raise CommandFailed(
-                f"{table.certificate} and {table.key} are no certificate with its key: {error}"
+                f"cannot use {table.certificate} and {table.key} as a certificate and its key: {error}"
             ) from error
     if table.credentials is not None and not os.access(table.credentials, os.R_OK):
         raise CommandFailed(f"cannot read {table.credentials}")
@@ -60,7 +60,7 @@ def embedded_store(table: NATSTable | None) -> str | None:
     if table is None or EMBEDDED not in table.servers:
         return None
     if len(table.servers) > 1:
-        raise Misuse(f"{EMBEDDED!r} starts a NATS server: name no other servers besides")
+        raise Misuse(f"{EMBEDDED!r} starts a NATS server: leave out the other servers")
     return None if URL_VARIABLE in os.environ else table.store
 
 

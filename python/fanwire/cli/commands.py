@@ -24,56 +24,64 @@ __all__ = ["main"]
 OF_PROGRAMS = {
     *PLACES, "program", "workers", "nats_servers", "nats_credentials", "nats_ca", "nats_store", "log_level",
 }  # fmt: skip
-"""What the command line says of a program's own server."""
+"""Options that may be given together with MODULE:SERVER."""
 
 
 def check_key(ctx: click.Context, param: click.Parameter, value: str | tuple[str, ...] | None) -> Any:
-    """Takes what `Authorization: Bearer` can carry (RFC 6750 section 2.1), and nothing empty."""
+    """Checks that a key can be sent as `Authorization: Bearer` (RFC 6750 section 2.1)."""
     for key in (value,) if isinstance(value, str) else value or ():
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             # Not quoted: it may be a real key with a typing error.
-            raise click.BadParameter("a key is of ASCII characters without spaces, and not empty")
+            raise click.BadParameter("a key must be printable ASCII without spaces, and must not be empty")
     return value
 
 
 def check_mode(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Takes permissions as chmod(1) does."""
+    """Reads permissions in octal, as chmod(1) does."""
     if value is None:
         return None
     try:
         return int(value, 8)
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no octal number, such as 660") from error
+        raise click.BadParameter(f"must be an octal number such as 660, got {value!r}") from error
 
 
 def check_fd(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
-    """Takes a number, or systemd."""
+    """Reads the number of a file descriptor, or `systemd`."""
     if value is None or value == "systemd":
         return value
     if not value.isascii() or not value.isdecimal():
-        raise click.BadParameter(f"{value!r} is neither the number of a descriptor nor systemd")
+        raise click.BadParameter(f"must be the number of a file descriptor, or systemd, got {value!r}")
     return int(value)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fanwire")
 def main() -> None:
-    """Publish once, every subscriber."""
+    """Fanwire: a broadcast server. Publish a message once, and every subscriber gets it."""
 
 
 @main.command()
 @click.argument("program", metavar="[MODULE:SERVER]", required=False)
-@click.option("--host", help="Address to listen at; :: is all of this machine's.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes any free one.  [default: 8000]")
+@click.option("--host", help="Address to listen at; :: means all IPv6 and IPv4 addresses.  [default: 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen at; 0 means any free port.  [default: 8000]"
+)
 @click.option("--unix", type=click.Path(dir_okay=False), help="Unix socket to listen at, instead of host and port.")
-@click.option("--unix-mode", metavar="OCTAL", callback=check_mode, help="Permissions of its file, such as 660.")
+@click.option(
+    "--unix-mode", metavar="OCTAL", callback=check_mode, help="Permissions of the Unix socket's file, such as 660."
+)
 @click.option(
     "--fd",
     metavar="N|systemd",
     callback=check_fd,
-    help="Inherited socket to listen at; `systemd`: all that a socket unit passes.",
+    help="Number of an inherited socket to listen at; `systemd`: all sockets that systemd passes.",
 )
-@click.option("--config", type=click.Path(dir_okay=False), help="TOML file; options given here win over it.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    help="Settings file (TOML). Options of the command line replace its values.",
+)
 @click.option(
     "--api-key",
     "api_keys",
@@ -81,50 +89,79 @@ def main() -> None:
     multiple=True,
     envvar="FANWIRE_API_KEY",
     show_envvar=True,
-    help="Key whose holders subscribe and publish. May be repeated.",
+    help="API key. Clients that send it may subscribe and publish. May be repeated.",
 )
-@click.option("--insecure", is_flag=True, help="Let everyone subscribe who shows neither key nor token.")
+@click.option("--insecure", is_flag=True, help="Clients without an API key or a token may subscribe, too.")
 @click.option(
-    "--jwt-key", metavar="FILE|URL", help="Keys of tokens: PEM, JWKS or secret in a file, or the URL of a JWKS."
+    "--jwt-key",
+    metavar="FILE|URL",
+    help="Keys that check tokens: a file with a PEM key, a JWK Set or a secret, or the URL of a JWK Set.",
 )
-@click.option("--jwt-algorithm", "jwt_algorithms", multiple=True, help="Algorithm of tokens. May be repeated.")
-@click.option("--jwt-audience", help="Audience that tokens must be for.")
-@click.option("--jwt-issuer", help="Issuer that tokens must be from.")
+@click.option(
+    "--jwt-algorithm",
+    "jwt_algorithms",
+    multiple=True,
+    help="Allowed algorithm of tokens, such as ES256. May be repeated.",
+)
+@click.option("--jwt-audience", help="Audience that a token must have (claim aud).")
+@click.option("--jwt-issuer", help="Issuer that a token must have (claim iss).")
 @click.option(
     "--trusted-proxy",
     "trusted_proxies",
     metavar="NETWORK",
     multiple=True,
-    help="Proxies whose X-Forwarded-For is believed; `unix`: all at the Unix socket. May be repeated.",
+    help="Address or network of proxies whose X-Forwarded-For is trusted; `unix`: all clients of the Unix socket. "
+    "May be repeated.",
 )
-@click.option("--proxy-protocol", is_flag=True, help="Proxies begin connections with a header of the PROXY protocol.")
-@click.option("--prefix", metavar="PATH", help="Prefix of the paths by which a proxy asks, such as /rt; taken off.")
+@click.option("--proxy-protocol", is_flag=True, help="Each connection must begin with a header of the PROXY protocol.")
 @click.option(
-    "--origin", "origins", multiple=True, help="Origin that browsers may come from; all without one. May be repeated."
+    "--prefix", metavar="PATH", help="Prefix that a proxy adds to all paths, such as /rt; the server removes it."
+)
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    help="Allowed origin of web pages, such as https://example.com; without this option, all. May be repeated.",
 )
 @click.option(
     "--room",
     "rooms",
     metavar="PATTERN=DELIVERY",
     multiple=True,
-    help="Delivery class of the rooms that match. May be repeated.",
+    help="Delivery class of the rooms whose names match PATTERN. May be repeated.",
 )
-@click.option("--tls-cert", type=click.Path(), help="Certificate chain, PEM.")
-@click.option("--tls-key", type=click.Path(), help="Its private key, PEM, without a password.")
+@click.option("--tls-cert", type=click.Path(), help="File with the server's certificate chain (PEM).")
+@click.option("--tls-key", type=click.Path(), help="File with the private key of --tls-cert (PEM, without a password).")
 @click.option(
     "--nats",
     "nats_servers",
     metavar="URL|embedded",
     multiple=True,
-    help="NATS servers of a cluster, where other nodes are met and histories kept; `embedded` starts one. May be "
-    "repeated.",
+    help="URL of a NATS server, which connects the nodes of a cluster and stores histories; `embedded`: start a NATS "
+    "server. May be repeated.",
 )
-@click.option("--nats-credentials", type=click.Path(dir_okay=False), help="A NATS user's credentials.")
-@click.option("--nats-ca", type=click.Path(dir_okay=False), help="Certificates that are believed of NATS servers.")
-@click.option("--nats-store", type=click.Path(file_okay=False), help="Where an embedded one keeps what it stores.")
-@click.option("--workers", type=click.IntRange(1, 1024), default=1, help="Processes; more than one needs --nats.")
-@click.option("--shards", type=click.IntRange(0), help="Writing threads; 0 chooses.  [default: 0]")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[default: info]")
+@click.option("--nats-credentials", type=click.Path(dir_okay=False), help="File with the credentials of a NATS user.")
+@click.option(
+    "--nats-ca", type=click.Path(dir_okay=False), help="File with trusted certificates for NATS servers (PEM)."
+)
+@click.option(
+    "--nats-store",
+    type=click.Path(file_okay=False),
+    help="Directory for the data of `--nats embedded`.  [default: fanwire-data]",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 1024), default=1, help="Number of processes; more than one needs --nats."
+)
+@click.option(
+    "--shards",
+    type=click.IntRange(0),
+    help="Number of writing threads; 0: chosen by the number of processors.  [default: 0]",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Least severe level that is logged.  [default: info]",
+)
 def serve(
     program: str | None,
     config: str | None,
@@ -146,25 +183,30 @@ def serve(
     workers: int,
     **given: Any,
 ) -> None:
-    """Serves rooms, to sessions (`fanwire subscribe`, `fanwire publish`, fanwire.connect) at any path, and to any
-    WebSocket: one to /rooms/NAME subscribes to that room. POST /rooms/NAME publishes to it, POST /publish several
-    messages to several rooms.
+    """Runs a server until SIGINT or SIGTERM.
 
-    Holders of an API key subscribe and publish. Holders of a token (a JWT) subscribe, and publish if it has the scope
-    "publish", unless the file says otherwise of a room. Without either there is no server, but with --insecure: then
-    anyone who reaches the port may subscribe. Rooms keep their newest messages, 1,000 unless the file says otherwise,
-    for sessions that were away.
+    Clients with sessions (`fanwire subscribe`, `fanwire publish`, fanwire.connect) connect at any path. Any other
+    WebSocket client connects to /rooms/NAME and gets the messages of that room. POST /rooms/NAME publishes one message,
+    POST /publish publishes several messages to several rooms.
 
-    DELIVERY is what happens when a reader is slow: reliable (nothing is dropped, a reader over its limit is closed to
-    reconnect), latest (a newer message replaces the waiting one of the same key), drop-oldest or drop-newest. The first
-    PATTERN that matches wins, those given here before those of the file; `*` stands for any characters.
+    A client needs an API key (--api-key) or a token (--jwt-key). An API key allows to subscribe and publish. A token
+    (JWT) allows to subscribe; to publish it needs the scope "publish", if the settings file has no other rule for the
+    room. With --insecure, clients without either may subscribe. The server does not start without one of these three,
+    as an option or in the settings file. Each room keeps its newest 1,000 messages for clients that reconnect; the
+    settings file may change that.
 
-    With MODULE:SERVER, such as app:server or app.py:server, it runs the server of a program: a fanwire.Server, or a
-    function that returns one. Options say where it listens, in how many processes and with which NATS; everything else
-    is said in the program.
+    DELIVERY says what happens to a message for a slow client: reliable (nothing is dropped; a client over its limit is
+    disconnected and reconnects), latest (a newer message replaces the waiting one of the same key), drop-oldest or
+    drop-newest. In PATTERN, `*` stands for any characters. The first matching pattern counts: first the options, then
+    the settings file.
 
-    The soft limit of open files is raised to the hard one. SIGINT and SIGTERM close every connection with 1001 after
-    what waits for it, within the file's limits.drain_timeout; a second signal ends the process at once.
+    With MODULE:SERVER, such as app:server or app.py:server, this command runs the server of your program: a
+    fanwire.Server, or a function that returns one. Then only the options for the place to listen at (host, port, unix,
+    fd), --workers, --log-level and the options for NATS are allowed.
+
+    The soft limit of open files is raised to the hard limit. SIGINT and SIGTERM send the waiting messages and close
+    every connection with 1001, within limits.drain_timeout of the settings file (10 seconds). A second signal ends the
+    process at once.
     """
     given = {name: value for name, value in given.items() if value is not None}
     nats = {
@@ -225,38 +267,47 @@ def serve(
 
 
 def refuse_others(program: str) -> None:
-    """Looks for options that a program with a server of its own decides.
+    """Refuses options that do not apply to the server of a program.
 
     Raises:
-        Misuse: there is one.
+        Misuse: such an option is given.
     """
     ctx = click.get_current_context()
     for param in ctx.command.params:
         name = param.name or ""
         is_typed = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if is_typed and name not in OF_PROGRAMS:
-            raise Misuse(f"{param.opts[0]} does not go with {program}: arguments of its fanwire.Server decide that")
+            raise Misuse(
+                f"{param.opts[0]} cannot be used with {program}: set it as an argument of fanwire.Server in the program"
+            )
 
 
 @main.command()
 @click.argument("name")
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="URL of the server.")
 @click.option(
-    "--api-key", callback=check_key, envvar="FANWIRE_API_KEY", show_envvar=True, help="A key or token of the server's."
+    "--api-key", callback=check_key, envvar="FANWIRE_API_KEY", show_envvar=True, help="API key or token for the server."
 )
-@click.option("--key", help="In a room of latest values, what every line is the newest value of.")
-@click.option("--text/--binary", "is_text", default=True, show_default=True, help="Kind of the messages.")
-@click.option("--quiet", is_flag=True, help="No count at the end.")
-@click.option("--verbose", is_flag=True, help="Tell of sessions and attempts to connect on the standard error.")
+@click.option("--key", help="In a room with the delivery class latest: the key of all messages.")
+@click.option(
+    "--text/--binary",
+    "is_text",
+    default=True,
+    show_default=True,
+    help="Publish the lines as text or as binary messages.",
+)
+@click.option("--quiet", is_flag=True, help="Do not print the number of messages at the end.")
+@click.option("--verbose", is_flag=True, help="Print sessions and attempts to connect on the standard error.")
 def publish(
     name: str, url: str, api_key: str | None, key: str | None, is_text: bool, quiet: bool, verbose: bool
 ) -> None:
-    """Publishes each line of the standard input as one message to the room NAME, in order, as it comes.
+    """Publishes each line of the standard input as one message to the room NAME, in order.
 
-    Up to 64 lines are under way at once. Comes back by itself when the connection is lost, and publishes nothing twice.
+    Each line is sent as soon as it is read; up to 64 lines may wait for their answers. When the connection is lost, the
+    command reconnects by itself, and publishes no line twice.
 
-    Ends with exit code 1 at the first line that the server does not take; one that is overloaded is asked again for up
-    to a minute.
+    The exit code is 0 at the end of the input, and 1 after the first line that the server refuses. If the server is
+    overloaded, the command tries again for up to a minute.
     """
     lines = read_lines(sys.stdin.fileno())
     options: dict[str, Any] = {"api_key": api_key, "key": key, "is_text": is_text, "tell": tell if verbose else None}
@@ -270,23 +321,23 @@ def publish(
 
 @main.command()
 @click.argument("name")
-@click.option("--url", default="ws://127.0.0.1:8000", show_default=True, help="The server.")
+@click.option("--url", default="ws://127.0.0.1:8000", show_default=True, help="URL of the server.")
 @click.option(
-    "--api-key", callback=check_key, envvar="FANWIRE_API_KEY", show_envvar=True, help="A key or token of the server's."
+    "--api-key", callback=check_key, envvar="FANWIRE_API_KEY", show_envvar=True, help="API key or token for the server."
 )
-@click.option("--count", type=click.IntRange(1), help="End after so many messages.")
-@click.option("--raw", "is_raw", is_flag=True, help="Binary messages as they are, not as base64.")
-@click.option("--quiet", is_flag=True, help="No line on the standard error when subscribed.")
-@click.option("--verbose", is_flag=True, help="Tell of sessions, positions and what is skipped on the standard error.")
+@click.option("--count", type=click.IntRange(1), help="End after this number of messages.")
+@click.option("--raw", "is_raw", is_flag=True, help="Print binary messages unchanged, not as base64.")
+@click.option("--quiet", is_flag=True, help="Do not print a line on the standard error when subscribed.")
+@click.option("--verbose", is_flag=True, help="Print sessions, positions and skipped messages on the standard error.")
 def subscribe(
     name: str, url: str, api_key: str | None, count: int | None, is_raw: bool, quiet: bool, verbose: bool
 ) -> None:
-    """Prints each message of the room NAME as a line: text as it is, bytes as base64, anything else as JSON.
+    """Prints each message of the room NAME as a line: text unchanged, bytes as base64, any other value as JSON.
 
-    Comes back by itself when the connection is lost, and goes on where it was; what was missed meanwhile and is no
-    longer kept is told on the standard error.
+    When the connection is lost, the command reconnects by itself and continues after the last message. If the server
+    no longer keeps some messages that were missed, their numbers are printed on the standard error.
 
-    Ends with exit code 0 after --count messages and on Ctrl-C, and with 1 when there is no connection and will be none.
+    The exit code is 0 after --count messages and on Ctrl-C, and 1 if the command cannot connect and gives up.
     """
 
     def joined() -> None:
@@ -299,22 +350,26 @@ def subscribe(
     try:
         uvloop.run(subscribe_lines(server_url(url), check_room(name), sys.stdout.buffer, missed=tell, **options))
     except KeyboardInterrupt:
-        # How one ends it.
+        # Ctrl-C is the usual end of this command.
         return
 
 
 def tell(line: str) -> None:
-    """Writes a line for people."""
+    """Prints a line for people on the standard error."""
     click.echo(line, err=True)
 
 
 @main.command()
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 takes any free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port of the page; 0 means any free port.",
 )
 @click.option("--open/--no-open", "is_opened", default=False, show_default=True, help="Open the page in a browser.")
 def demo(port: int, is_opened: bool) -> None:
-    """Shows live rooms on a page: this machine's own readings, 20 times a second. Loopback only."""
+    """Shows live rooms on a web page: readings of this machine, 20 times a second. It listens at 127.0.0.1 only."""
     try:
         from fanwire.demo.app import Demo
     except ModuleNotFoundError as error:

@@ -37,7 +37,7 @@ def load_server(target: str) -> Server:
     if not colon:
         where, name = target, DEFAULT
     if not where or not all(part.isidentifier() for part in name.split(".")):
-        raise Misuse(f"{target!r} is not MODULE:SERVER, such as 'app:server'")
+        raise Misuse(f"the program must be given as MODULE:SERVER, such as 'app:server', got {target!r}")
     with _nothing_starts():
         module = _module(where)
         found = _attribute(module, where, name)
@@ -53,7 +53,7 @@ def _module(where: str) -> ModuleType:
         root, name = _place_of(file)
     else:
         if not all(part.isidentifier() for part in where.split(".")):
-            raise Misuse(f"{where!r} is no name of a module; a file is named as 'path/to/app.py:server'")
+            raise Misuse(f"{where!r} is not the name of a Python module; for a file, write 'path/to/app.py:server'")
         root, name = Path.cwd(), where
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
@@ -62,7 +62,7 @@ def _module(where: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise _told(error, f"cannot import {where}") from error
-        where_not = "" if ";" in error.msg else f" in {root}, nor among those that are installed"
+        where_not = "" if ";" in error.msg else f" in {root}, nor among the installed packages"
         raise Misuse(f"cannot import {where}: {error.msg}{where_not}") from error
     except Exception as error:
         raise _told(error, f"cannot import {where}") from error
@@ -99,11 +99,11 @@ def _server(found: Any, target: str) -> Server:
             hint = "; if it is an ASGI application, make a server that serves it: fanwire.Server(app=...)"
         raise Misuse(f"{target} must be a fanwire.Server or a function that returns one, got {_described(found)}{hint}")
     if inspect.iscoroutinefunction(found):
-        raise Misuse(f"{target} must be a plain function, and is a coroutine function")
+        raise Misuse(f"{target} must be a plain function, not a coroutine function")
     try:
         inspect.signature(found).bind()
     except TypeError:
-        raise Misuse(f"{target} is called without arguments, and needs some") from None
+        raise Misuse(f"{target} must be a function without required arguments") from None
     except ValueError:
         # The function has no signature.
         pass
@@ -112,7 +112,7 @@ def _server(found: Any, target: str) -> Server:
     except Exception as error:
         raise _told(error, f"{target} has failed") from error
     if not isinstance(made, Server):
-        raise Misuse(f"{target} must return a fanwire.Server, and has returned {_described(made)}")
+        raise Misuse(f"{target} must return a fanwire.Server, got {_described(made)}")
     return made
 
 

@@ -152,5 +152,5 @@ class PublishWindow:
         try:
             text = line.removesuffix(b"\r").decode()
         except UnicodeDecodeError as error:
-            raise ValueError("it is no UTF-8; --binary takes any bytes") from error
+            raise ValueError("the line is not UTF-8; use --binary for other bytes") from error
         return await self._client.publish(self._room, text, self._key)

@@ -83,7 +83,9 @@ def run_program(
         raise Misuse(str(error)) from error
     if nats is not None:
         if server._backplane is not None:
-            raise Misuse(f"{target} has a backplane already: leave out --nats, or `backplane` in the program")
+            raise Misuse(
+                f"{target} already has a backplane: leave out --nats, or the argument `backplane` in the program"
+            )
         server._use_backplane(build_backplane(nats))
     run_processes(server, nats, workers)
 
@@ -116,7 +118,9 @@ def run_processes(server: Server, nats: NATSTable | None, workers: int) -> None:
         if server._backplane is None:
             raise Misuse("several workers need NATS: add --nats embedded, or the address of a server")
         if isinstance(server._backplane, MemoryBackplane):
-            raise Misuse("a MemoryBackplane does not reach other processes: several workers need one of NATS")
+            raise Misuse(
+                "a MemoryBackplane does not reach other processes: use fanwire.backplane.nats.NATS for several workers"
+            )
     if is_worker():
         server._listen_at(place_of_worker(server._listeners.place))
         run_server(server, tell_ready, store)
@@ -258,7 +262,7 @@ def tls_context(table: ServerTable) -> ssl.SSLContext | None:
     if table.tls_cert is None and table.tls_key is None:
         return None
     if table.tls_cert is None or table.tls_key is None:
-        raise Misuse("a certificate needs its key and the reverse: give both tls_cert and tls_key, or neither")
+        raise Misuse("a certificate needs its private key: give both tls_cert and tls_key, or neither")
     path = table.tls_cert
     try:
         # OpenSSL's error does not name the file.

@@ -6,19 +6,19 @@
     host = "0.0.0.0"            # or "::", or instead of host and port:
     port = 8000                 # unix = "/run/fanwire.sock", unix_mode = 0o660; fd = 3; fd = "systemd"
     origins = ["https://example.com"]
-    api_keys = ["..."]          # their holders publish
+    api_keys = ["..."]          # clients that send one may subscribe and publish
     insecure = false            # whether clients without key and token may subscribe
     trusted_proxies = ["10.0.0.0/8"]   # or ["unix"]
     proxy_protocol = false
-    prefix = "/rt"              # of the paths by which a proxy asks; taken off
+    prefix = "/rt"              # a proxy adds it to all paths; the server removes it
 
-    [jwt]                       # holders of a token subscribe, and with the scope "publish" publish
+    [jwt]                       # clients with a token may subscribe; with the scope "publish" also publish
     key = "public.pem"          # PEM, a JWKS file or its URL, or a file with a secret
     algorithms = ["ES256"]
     issuer = "https://login.example.com"
     audience = "fanwire"
 
-    [nats]                      # other nodes, and where histories are kept
+    [nats]                      # connects the nodes of a cluster, and stores histories
     servers = ["nats://10.0.0.1:4222"]   # or ["embedded"]
 
     [limits]                    # the fields of fanwire.Config
@@ -28,7 +28,7 @@
     pattern = "quotes.*"
     delivery = "latest"
     max_keys = 1000
-    history = 0                 # messages kept for subscribers that come back
+    history = 0                 # messages kept for clients that reconnect
     publish = "scope:quotes"    # or true, false, "identified", "subject"; join, see_members, see_history alike
 """
 
@@ -73,7 +73,7 @@ class ServerTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class JWTTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table `[jwt]`; see `fanwire.auth.JWT` for the fields."""
+    """The table `[jwt]`: the arguments of `fanwire.auth.JWT`, with its defaults."""
 
     key: Annotated[str, Meta(min_length=1)]
     algorithms: Annotated[list[str], Meta(min_length=1)]
@@ -84,7 +84,7 @@ class JWTTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class NATSTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table `[nats]`; see `fanwire.backplane.nats.NATS` for the fields."""
+    """The table `[nats]`: the arguments of `fanwire.backplane.nats.NATS`, and `store` for an embedded server."""
 
     servers: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(min_length=1)]
     credentials: str | None = None
@@ -102,7 +102,7 @@ class NATSTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RoomTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One of the tables `[[rooms]]`; see `Server.room` for the fields."""
+    """One of the tables `[[rooms]]`: the arguments of `Server.room`, with other defaults."""
 
     pattern: Annotated[str, Meta(min_length=1)]
     delivery: Delivery = "reliable"
@@ -133,7 +133,8 @@ def parse_settings(text: bytes) -> Settings:
     """Reads a settings file.
 
     Raises:
-        ValueError: it is no TOML, or a field is unknown or has a wrong value; one line that names the field.
+        ValueError: the text is not TOML, or a field is unknown or has a wrong value. The error is one line that names
+            the field.
     """
     try:
         return msgspec.toml.decode(text, type=Settings)
@@ -144,7 +145,7 @@ def parse_settings(text: bytes) -> Settings:
         what = what.removeprefix("Config.")
         raise ValueError(f"{path}: {what}" if path else what) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"this is no TOML: {error}") from error
+        raise ValueError(f"the settings file must be TOML: {error}") from error
 
 
 def parse_room(text: str) -> RoomTable:
@@ -155,9 +156,9 @@ def parse_room(text: str) -> RoomTable:
     """
     pattern, separator, delivery = text.rpartition("=")
     if not separator or not pattern:
-        raise ValueError(f"{text!r} is not PATTERN=DELIVERY, such as 'quotes.*=latest'")
+        raise ValueError(f"a room must be given as PATTERN=DELIVERY, such as 'quotes.*=latest', got {text!r}")
     try:
         return msgspec.convert({"pattern": pattern, "delivery": delivery}, RoomTable)
     except msgspec.ValidationError as error:
         check_delivery(delivery)
-        raise ValueError(f"{pattern!r} is no pattern: {error}") from error
+        raise ValueError(f"the pattern {pattern!r} is not valid: {error}") from error

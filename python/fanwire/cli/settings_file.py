@@ -63,7 +63,7 @@ def nats_table(table: NATSTable | None, given: dict[str, Any]) -> NATSTable | No
     try:
         return msgspec.convert({**({} if table is None else msgspec.structs.asdict(table)), **given}, NATSTable)
     except msgspec.ValidationError as error:
-        raise Misuse("which NATS servers? name them by --nats, or start one by --nats embedded") from error
+        raise Misuse("no NATS server is given: add --nats URL, or --nats embedded to start one") from error
 
 
 def jwt_table(table: JWTTable | None, given: dict[str, Any]) -> JWTTable | None:

@@ -95,9 +95,9 @@ def _watch(room: Room, missed: Tell, tell: Tell | None) -> None:
     @room.on_gap
     def gap_found(gap: Gap) -> None:
         if gap.reason == "epoch":
-            missed(f"gap in {room.name}: begun anew after {gap.after}, goes on after {gap.upto} (epoch)")
+            missed(f"gap in {room.name}: new numbering after {gap.after}, messages continue after {gap.upto} (epoch)")
         else:
-            missed(f"gap in {room.name}: missed what came after {gap.after}, up to {gap.upto} ({gap.reason})")
+            missed(f"gap in {room.name}: missed the messages after {gap.after}, up to {gap.upto} ({gap.reason})")
 
     if tell is None:
         return

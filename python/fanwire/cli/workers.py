@@ -90,7 +90,7 @@ async def run_workers(
                 workers.append(worker)
                 waits.append(loop.run_in_executor(None, _wait_ready, said))
             if not all(await asyncio.gather(*waits)):
-                raise CommandFailed("a worker did not start; its own error is above")
+                raise CommandFailed("a worker did not start; its error is printed above")
             ready()
             while not stopping.is_set():
                 for place, worker in enumerate(workers):

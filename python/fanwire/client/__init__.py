@@ -1,4 +1,4 @@
-"""A client of the protocol in docs/protocol.md, that comes back by itself and goes on where it was."""
+"""A client of the protocol in docs/protocol.md. It reconnects by itself and continues where it was."""
 
 from fanwire.client.client import Client, connect
 from fanwire.client.message import Gap, Member, Message, Position, Skipped

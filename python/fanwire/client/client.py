@@ -48,29 +48,37 @@ def connect(
     open_timeout: float = OPEN_TIMEOUT,
     close_timeout: float = CLOSE_TIMEOUT,
 ) -> Client:
-    """Make a client. It connects when it is entered (`async with`).
+    """Makes a client. It connects when it is entered (`async with`).
 
     When the connection is lost the client reconnects by itself, joins its rooms again and continues where it was.
+
+    Example::
+
+        async def main() -> None:
+            async with fanwire.connect("ws://127.0.0.1:8000") as client:
+                async for message in await client.join("prices"):
+                    print(message.data)
 
     Args:
         url: ws:// or wss://, a host, and optionally a port, a path and a query.
         token: sent as `Authorization: Bearer`. A function (or a coroutine function) is called before every attempt to
             connect, and when the server says that the token expires: the new token replaces the old one, and the
-            connection continues. There is one call at a time; a call that fails is tried again. A token that is not a
-            function cannot be renewed, and the client ends with the code 4501 when it has expired. A token is visible
-            ASCII without spaces; a function that returns anything else has failed.
+            connection continues. There is one call at a time; a call that fails is tried again. A str cannot be
+            renewed: the client ends with the code 4501 when this token has expired. A token is printable ASCII without
+            spaces; a function that returns anything else has failed. None: no token.
         encoding: "json" or "msgpack".
-        max_attempts: attempts to connect that fail in a row before the client gives up; None: it never does.
-        first_attempts: the same for the first connection; None: as `max_attempts`. With 1, a server that is not there
-            is an error at once.
-        heartbeat: seconds of silence until the server is asked for a sign of life, and twice as long until the
-            connection counts as lost; None: as the server says.
+        max_attempts: attempts to connect that fail in a row before the client gives up; None: it never gives up.
+        first_attempts: the same for the first connection; None: as `max_attempts`. With 1, `async with` raises
+            `ConnectionFailed` at once if there is no server.
+        heartbeat: seconds without data after which the client sends a ping. After twice this time the connection counts
+            as lost. None: as the server says.
         ssl: for wss; None: the system's certificates.
         headers: more headers for the upgrade, names to values of printable ASCII. The client sets `Host`, `Connection`,
             `Upgrade` and `Sec-WebSocket-*` itself, and `Authorization` where there is a token.
-        max_queue: messages that may wait for the application: of each room, and of those to this client alone. In
-            addition 8 MiB of each. `Room` says what a full queue does, by the room's delivery class. Of messages to
-            this client alone the oldest are dropped, and the next one has a gap that counts them.
+        max_queue: messages that may wait for the application in the queue of each room, and in the queue of messages to
+            this client alone. Each queue has also a limit of 8 MiB. `Room` describes what a full queue of a room does.
+            From a full queue of messages to this client alone the oldest are dropped; the gap of the next message
+            counts them.
         open_timeout: seconds for the upgrade, and for a call of `token`.
         close_timeout: seconds for the server to answer a close.
 
@@ -114,12 +122,12 @@ class Client:
 
     @property
     def rooms(self) -> dict[str, Room]:
-        """The rooms that the application has joined, by name."""
+        """The rooms of the application by name: joined with `join`, or passed to a callback of `on_room`."""
         return self._runtime.rooms.by_name
 
     @property
     def error(self) -> FanwireError | None:
-        """Why the client has given up; None: it has not, or the application has closed it."""
+        """The error with which the client has given up; None: it has not given up, or the application has closed it."""
         return self._runtime.machine.error
 
     @property
@@ -127,21 +135,22 @@ class Client:
         """The number of payloads that could not be decoded: nested too deep for this process, broken, or with an
         unknown extension.
 
-        Such a message of a room is reported as a gap, too. Such an answer to a call makes the call raise.
+        If the payload is of a room's message, the room also reports a gap. If it is the answer to a call, the call
+        raises.
         """
         return self._runtime.unreadable
 
     def on_state(self, callback: OnState) -> OnState:
-        """Registers a callback for each new state of the connection. It must not block. Can be used as a decorator."""
+        """Registers a callback that gets each new `ConnectionState`. It must not block. Can be used as a decorator."""
         check_function("callback", callback)
         self._runtime.on_state.append(callback)
         return callback
 
     def on_room(self, callback: OnRoom) -> OnRoom:
-        """Registers a callback for each room that the server joins for this client, and calls it for those that it has
-        joined before.
+        """Registers a callback that gets each `Room` that the server joins for this client. It is called at once for
+        rooms that the server has joined before. It must not block. Can be used as a decorator.
 
-        Without a callback such rooms wait for `join`, with their newest 128 messages. Can be used as a decorator.
+        Without a callback such rooms wait for `join`, with their newest 128 messages.
         """
         self._runtime.rooms.on_room(callback)
         return callback
@@ -150,7 +159,8 @@ class Client:
         """Connects, and waits for the welcome.
 
         Raises:
-            ConnectionFailed: there will be no connection.
+            ConnectionFailed: the client could not connect, and has given up.
+            RuntimeError: the client was entered before.
         """
         await self._runtime.start()
         return self
@@ -161,7 +171,8 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Ends the session, with code 1000. Calls that wait raise `Closed`, iterations end."""
+        """Ends the session, with code 1000. Waiting calls raise `Closed`, and iterations end. It waits up to
+        `close_timeout` seconds for the server's answer."""
         await self._runtime.close()
 
     async def join(self, room: str, since: Position | tuple[str, int] | None = None) -> Room:
@@ -182,8 +193,8 @@ class Client:
 
         Raises:
             RequestFailed: the server refuses.
-            TypeError, ValueError: the name is of the wrong type, empty or too long; or `since` is another position than
-                that of a room that is joined.
+            TypeError, ValueError: the name is of the wrong type, empty or too long; or the room is already joined, and
+                `since` is not its position.
             FanwireError: the client is closed, or has given up.
         """
         return await self._runtime.rooms.join(check_room(room), checked_position(since))
@@ -206,7 +217,7 @@ class Client:
         Args:
             room: the name of the room. It need not be joined.
             data: any value of docs/values.md; bytes and str are the whole message.
-            key: in a room of latest values, what this is the newest value of.
+            key: in a room with delivery "latest", the key whose newest value `data` is; None: no key.
 
         Returns:
             The number of the message in the room.
@@ -224,13 +235,16 @@ class Client:
     async def request(self, kind: str, payload: Any = UNSET) -> Any:
         """Sends a message of a type that the application declares, and returns the payload of the reply.
 
-        The handler is called **at least once**: where the connection is lost before the reply, and the session cannot
-        be resumed, the message is sent again with the same id. A handler can recognize it by `Connection.message_id`,
-        see `Server.on`.
+        The handler is called **at least once**: if the connection is lost before the reply and the session cannot be
+        resumed, the message is sent again with the same id. The handler can recognize it by `Connection.message_id`.
 
         A call that is cancelled or timed out while the client is offline is withdrawn: the server never sees it. A
         message that was already sent may have been handled, or may be handled still; it is not sent again, and its
         reply is ignored.
+
+        Args:
+            kind: the type of the message, as in `Server.on`, 1 to 64 bytes.
+            payload: any value of docs/values.md; by default the message has no payload.
 
         Raises:
             RequestFailed: the server, or its handler, refuses.
@@ -251,7 +265,7 @@ class Client:
             limit: members to read at most; those that joined first are read first.
 
         Raises:
-            RequestFailed: the server refuses; "invalid_payload" where the room became empty between two requests.
+            RequestFailed: the server refuses; "invalid_payload" if the room became empty between two requests.
             TypeError, ValueError: an argument is of the wrong type or out of range.
             FanwireError: the client is closed, or has given up.
 
@@ -266,6 +280,9 @@ class Client:
 
     async def count(self, room: str) -> int:
         """How many members a room with presence has, on all nodes.
+
+        Args:
+            room: the name of the room. It need not be joined.
 
         Raises:
             RequestFailed: the server refuses.

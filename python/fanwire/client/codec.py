@@ -301,7 +301,7 @@ def _from_base64(envelope: Envelope) -> bytes:
     if envelope.encoding != "base64":
         raise ValueError(f"the server says that it is {envelope.encoding!r}")
     if not isinstance(envelope.payload, str):
-        raise ValueError("base64 that is no string")
+        raise ValueError("a base64 payload must be a string")
     try:
         return b64decode(envelope.payload, validate=True)
     except (binascii.Error, ValueError) as error:

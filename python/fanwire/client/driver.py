@@ -225,7 +225,7 @@ class Driver:
             self._spawn(self._renew(self._token))
         elif not self._is_warned:
             self._is_warned = True
-            logger.warning("%s wants a new token, and there is no function to call for one", self._place)
+            logger.warning("%s asks for a new token, but the argument `token` is not a function", self._place)
 
     async def _renew(self, function: Callable[[], str | Awaitable[str]]) -> None:
         try:

@@ -15,8 +15,8 @@ class Position(NamedTuple):
     """The position of a reader in a room. It can be stored, and given to `join` as `since` later.
 
     Attributes:
-        epoch: the name of the numbering.
-        seq: the number of the last message that need not come again.
+        epoch: the id of the numbering.
+        seq: the number of the last message that the reader has.
     """
 
     epoch: str
@@ -28,13 +28,15 @@ class Gap:
     """Messages that were missed and do not come any more.
 
     Attributes:
-        reason: why. The server's reasons are "epoch", "history", "position" (see docs/protocol.md), "budget" and the
-            like. The client's are "unhealed" (it noticed that they were missing and could not get them), "slow" (the
-            application did not take them in time) and "unreadable" (a message that cannot be decoded).
-        after: the number of the last message before the gap; None: messages to this client alone have no numbers.
-        upto: the number of the last message in the gap; None: see `after`. Where the reason is "epoch" it counts in
+        reason: the reason. From the server: "epoch" (the numbering has begun anew), "history" (the room no longer has
+            the messages), "position" (the position is newer than the room), or a reason of `Skipped`. From the client:
+            "unhealed" (messages were missing and could not be read again), "slow" (the application did not take them in
+            time) or "unreadable" (a message could not be decoded).
+        after: the number of the last message before the gap; None: the messages are to this client alone, and have no
+            numbers.
+        upto: the number of the last message in the gap; None: as `after`. With the reason "epoch" it is a number of
             the new numbering.
-        snapshot: the state of the room at `upto`; None: the application supplies none.
+        snapshot: the state of the room at `upto`; None: the server sends none.
         count: how many messages to this client alone are missing; None: the gap is in a room, and `after` and `upto`
             say where.
     """
@@ -51,14 +53,14 @@ class Message:
     """A message of a room, or to this client alone.
 
     Attributes:
-        data: what was published: bytes, or what JSON or MessagePack can hold.
+        data: the published value: bytes, str, or any other value of docs/values.md.
         room: the name of the room; None: the message is to this client alone.
         seq: its number in the room; None: the message is to this client alone.
-        id: the server's id of the message; None: the server did not say.
-        ts: when it was sent, in milliseconds since 1970; None: the server did not say.
-        key: in a room of latest values, what the message is the newest value of; None: it has no key.
-        gap: what is missing between the message before and this one; None: nothing.
-        forgotten: True: the key, in a room of latest values, has no value any more, and `data` is None.
+        id: the id of the message; None: the server has sent none.
+        ts: the time when it was sent, in milliseconds since 1970; None: the server has sent none.
+        key: in a room with delivery "latest", the key whose newest value `data` is; None: it has no key.
+        gap: the messages that are missing before this one; None: no message is missing.
+        forgotten: True: the key has no value any more (`Server.forget`), and `data` is None.
     """
 
     data: Any
@@ -75,10 +77,9 @@ class Message:
     def age(self) -> float | None:
         """Seconds from when the message was sent until now, by the server's clock; None: unknown.
 
-        Before the message is processed it says how late the application gets it, and afterwards how late it is done.
-        How far the server's clock is from this process's is learned from a ping after each connection was made, within
-        half of its round trip. Until the answer is there, and where a server does not say its time, the age is
-        unknown. It is never below 0. A message of another node has the time of that node's clock.
+        The client measures the difference of the two clocks with a ping after each connect. The error is at most half
+        the round trip of this ping. The age is unknown before the answer, and if the server does not send its time. It
+        is never below 0. A message of another node has the time of that node's clock.
 
         Example::
 
@@ -95,10 +96,12 @@ class Skipped:
     """Messages of a room that the server did not deliver to this client, by the rules of the room.
 
     Attributes:
-        reason: "replaced", "oldest", "newest", "budget" or "excluded".
+        reason: "replaced" (by a newer value of its key), "oldest" or "newest" (dropped by the delivery class), "budget"
+            (the server's memory was full), "excluded" (this client was not to get it) or "backplane" (lost between
+            nodes).
         count: how many messages.
-        first: the lowest of their numbers.
-        last: the highest of their numbers. Messages with numbers between the two may have been delivered.
+        first: the lowest number of these messages.
+        last: the highest number. Messages with numbers between the two may have been delivered.
     """
 
     reason: str
@@ -113,7 +116,7 @@ class Member:
 
     Attributes:
         id: the member's id.
-        info: what the server's application says of the member (`Connection.info`).
+        info: the `Connection.info` that the server's application has set for the member.
         is_here: True: the member joined; False: it left.
     """
 

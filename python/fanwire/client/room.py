@@ -23,19 +23,20 @@ class Room:
     """A room that the client has joined. Iterate over it for its messages, from one task. `Client.join` makes it.
 
     When the room ends, the messages that came before are still handed out. Then the iteration stops, if the application
-    has left the room or closed the client. Otherwise it raises `RoomEnded`, which says why, or `ConnectionFailed` where
-    the client has given up. A lost connection does not end a room: the client joins it again, and where the server
-    cannot let it in for the time being, it tries for some minutes.
+    has left the room or closed the client. Otherwise it raises `RoomEnded` with the reason, or `ConnectionFailed` if
+    the client has given up. A lost connection does not end a room: the client joins it again, and tries for some
+    minutes if the server refuses this for the time being.
 
-    A message that was late, because the server had left it out, comes after messages with higher numbers; `seq` tells.
-    Nothing comes twice in a room with reliable delivery, and `Message.gap` says what does not come at all.
+    A message that the server sends late comes after messages with higher numbers, so compare `Message.seq`. In a room
+    with reliable delivery no message comes twice, and `Message.gap` reports the messages that do not come.
 
-    After a gap in a room of "latest" values the newest values of all keys follow: forget the keys that do not come.
+    After a gap in a room of "latest" values the newest values of all keys come: drop your values of all other keys.
 
     Each room has a queue of its own, so a room that is read slowly, or not at all, does not delay the others. What a
-    full queue does depends on `delivery`. A room of "latest" values keeps the newest value of each key. If these are
-    too many, and in a room that drops, messages go, and the next one has a gap with the reason "slow". A "reliable"
-    room falls *behind*: see `is_behind`.
+    full queue does depends on `delivery`. A room of "latest" values keeps the newest value of each key. If there
+    are too many keys, and in a "drop-oldest" or "drop-newest" room, messages are dropped, and the next message has a
+    gap with the reason "slow". A "reliable" room falls *behind*: messages are not kept until the application has taken
+    half of the queue (`is_behind`).
     """
 
     __slots__ = ("_feed",)
@@ -55,10 +56,10 @@ class Room:
 
     @property
     def members(self) -> dict[str, Any] | None:
-        """The members that the client knows of, id to info; None: the room has no presence.
+        """The known members, id to info; None: the room has no presence.
 
-        The server lists at most 1,000 members to a client that joins, the client itself among them. Members that join
-        later are added. See `is_complete`.
+        When a client joins, the server lists at most 1,000 members, with the client itself. Members that join later
+        are added. `is_complete` says whether all members are known.
         """
         return self._feed.members
 
@@ -75,17 +76,18 @@ class Room:
 
     @property
     def snapshot(self) -> Any:
-        """The state that the stream continues from; None: the application supplies none."""
+        """The state of the room before its first message, from `Server.room(snapshot=...)`; None: there is none."""
         return self._feed.snapshot
 
     @property
     def epoch(self) -> str:
-        """The name of the numbering of `seq`."""
+        """The id of the numbering that `seq` belongs to. It changes when the server begins to count anew."""
         return self._feed.epoch
 
     @property
     def seq(self) -> int:
-        """The number of the last message that was taken, or that the stream continues from; 0: there was no message."""
+        """The number of the last message that the application has taken, at first that of the last message before the
+        join; 0: there was no message."""
         return self._feed.seq
 
     @property
@@ -95,16 +97,16 @@ class Room:
 
     @property
     def is_behind(self) -> bool:
-        """Whether a reliable room's queue is full, and what comes is not kept at present.
+        """Whether the queue of a reliable room is full, so that new messages are not kept at present.
 
-        Once the application has taken half of what waits, the client asks for what was missed: it comes from the room's
-        history, or the next message has a gap with the reason "slow".
+        When the application has taken half of the queue, the client asks the server for the missed messages. They come
+        from the room's history, or the next message has a gap with the reason "slow".
         """
         return self._feed.is_behind
 
     @property
     def ended(self) -> RoomEnded | None:
-        """Why the room has ended; None: it goes on."""
+        """The error with which the room has ended; None: it has not ended."""
         return self._feed.ended
 
     async def leave(self) -> None:
@@ -119,10 +121,10 @@ class Room:
             await self._feed.owner.leave(self._feed.name)
 
     def on_gap(self, callback: OnGap) -> OnGap:
-        """Registers a callback for gaps, called as soon as messages are known to be missing. It must not block. Can be
-        used as a decorator.
+        """Registers a callback that gets each `Gap` as soon as the client knows that messages are missing. It must not
+        block. Can be used as a decorator.
 
-        What a full queue drops of a room that is not reliable is reported by the next message alone.
+        Messages that a full queue drops are reported by `Message.gap` of the next message only.
         """
         check_function("callback", callback)
         self._feed.on_gap.append(callback)
@@ -136,21 +138,22 @@ class Room:
         return callback
 
     def on_skipped(self, callback: OnSkipped) -> OnSkipped:
-        """Registers a callback for the server's reports of messages that it did not deliver. It must not block. Can be
-        used as a decorator."""
+        """Registers a callback that gets a `Skipped` for messages that the server did not deliver. It must not block.
+        Can be used as a decorator."""
         check_function("callback", callback)
         self._feed.on_skipped.append(callback)
         return callback
 
     def on_member(self, callback: OnMember) -> OnMember:
-        """Registers a callback for members that join or leave. It must not block. Can be used as a decorator."""
+        """Registers a callback that gets a `Member` that has joined or left. It must not block. Can be used as a
+        decorator."""
         check_function("callback", callback)
         self._feed.on_member.append(callback)
         return callback
 
     def on_end(self, callback: OnEnd) -> OnEnd:
-        """Registers a callback for the end of the room, called at once if it has ended. It must not block. Can be used
-        as a decorator."""
+        """Registers a callback that gets the `RoomEnded` when the room ends, or at once if it has ended. It must not
+        block. Can be used as a decorator."""
         check_function("callback", callback)
         if self._feed.ended is not None:
             callback(self._feed.ended)

@@ -231,7 +231,7 @@ class Runtime:
         self.rooms.member(action)
 
     def _do_complained(self, action: do.Complained) -> None:
-        logger.warning("the server says: %s", action.error)
+        logger.warning("the server reports an error: %s", action.error)
 
     def _do_not_read(self, action: do.NotRead) -> None:
         level = logging.DEBUG if self.unreadable else logging.WARNING

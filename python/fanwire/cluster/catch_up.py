@@ -247,7 +247,7 @@ class CatchUp:
             if not is_whole:
                 upto = messages[0].seq - 1 if messages else state.seq
                 if upto > seq:
-                    self._faults.note("log_gap", f"room {subscription.room!r}, what came after {seq}, up to {upto}")
+                    self._faults.note("log_gap", f"room {subscription.room!r}, messages after {seq}, up to {upto}")
                     self._engine.skip(subscription.room, upto - seq, "backplane")
                     subscription.seq = upto
             for message in messages:

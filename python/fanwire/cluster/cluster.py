@@ -231,7 +231,7 @@ class Cluster(Node):
     async def history(
         self, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
     ) -> tuple[str, list[tuple[int, bytes]]]:
-        """See `Node`."""
+        """Reads the messages of a room from its log, as `Node.history` describes."""
         return await read_history(self._backplane, self._logs, policy, room, after, limit)
 
     def forget(self, room: str, key: str) -> bool:

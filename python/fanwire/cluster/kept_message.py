@@ -15,7 +15,7 @@ __all__ = ["KeptMessage", "kept_message"]
 
 @dataclass(frozen=True)
 class KeptMessage:
-    """A message that a room keeps, see `Server.history`.
+    """A message that a room keeps, as `Server.history` returns it.
 
     Attributes:
         data: what was published: bytes, str, or the value of a JSON document.

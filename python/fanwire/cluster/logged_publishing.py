@@ -84,7 +84,9 @@ class LoggedPublishing:
     def _make_room(self, size: int) -> None:
         with self._lock:
             if self.waiting >= self._config.append_items or self._bytes >= self._config.append_bytes:
-                full = Overloaded("too much waits to be stored (append_items, append_bytes); try again later")
+                full = Overloaded(
+                    "too many messages wait to be stored (limits append_items, append_bytes): try again later"
+                )
                 full.limit = "append_items" if self.waiting >= self._config.append_items else "append_bytes"
                 raise full
             self.waiting += 1

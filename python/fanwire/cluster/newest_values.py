@@ -143,7 +143,7 @@ class NewestValues:
             answer = ValuesAnswer(self._node, room, values[begin:end], end == len(values))
             if not self._backplane.send(whom, _encode(answer)):
                 self._faults.note("unsent", f"too much waits to be sent (values of room {room!r})")
-                raise Unavailable("too much waits to be sent")
+                raise Unavailable("too many messages to NATS wait to be sent")
             if answer.is_last:
                 return
             begin = end

@@ -26,7 +26,7 @@ Authenticate = Callable[[Request], Any]
 
 
 WANTED = (
-    "authenticate must return an identity, fanwire.auth.ANONYMOUS to let a client in without one, or None to refuse it"
+    "authenticate must return an identity, fanwire.auth.ANONYMOUS to accept a client without one, or None to refuse it"
 )
 
 

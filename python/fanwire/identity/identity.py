@@ -1,4 +1,4 @@
-"""Identities of clients, and the fields that are read of them."""
+"""Identities of clients, and the fields that the server reads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """The identity of a client, as `authenticate` returns it.
 
     `authenticate` may return another object or a mapping instead. Its `subject` (or `sub`, or `id`), `expires` (or
-    `exp`), `scopes` (or `scope`) and `rate` are read; missing fields have their defaults. A str or an int is its own
+    `exp`), `scopes` (or `scope`) and `rate` are read; missing fields have their defaults. A str or an int is itself the
     subject.
 
     ::
@@ -44,11 +44,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         subject: the name of the user, not empty, for `Server.disconnect_user` and the rule "subject" of `Server.room`.
             A renewed token must have the same.
-        expires: the time of expiry in seconds since 1970, such as `time.time() + 3600`; None: never. See
-            `Config.token_notice`.
+        expires: the time of expiry in seconds since 1970, such as `time.time() + 3600`; None: never. The client is
+            asked for a new token `Config.token_notice` seconds before.
         scopes: the scopes of the client, for the rules "scope:NAME" of `Server.room`.
         rate: a factor for `Config.message_rate` and `Config.byte_rate`; 0: no limit.
-        claims: all claims of its token, checked.
+        claims: all claims of the client's token, after the check of its signature; {}: none.
 
     Raises:
         TypeError, ValueError: a field has a wrong type, or a value out of range; the text names it.
@@ -69,7 +69,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     factor for the client's share of the loop's time; 0: its messages go first."""
 
     claims: Mapping[str, Any] = {}
-    """All claims of its token, checked."""
+    """All claims of the client's token, after the check of its signature."""
 
     def __post_init__(self) -> None:
         check_text("Identity.subject", self.subject)
@@ -100,7 +100,7 @@ def check_identity(identity: Any) -> None:
         if isinstance(identity, _NO_NAMES) or not _has_text(identity):
             kind = type(identity)
             name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-            raise TypeError(f"an identity must have a subject (`subject`, `sub` or `id`), and {name} has none")
+            raise TypeError(f"an identity must have a subject (`subject`, `sub` or `id`), got {name} without one")
     elif isinstance(subject, (bool, *_NO_NAMES)) or not _has_text(subject):
         raise TypeError(f"the subject of an identity must be a str or an int, got {described(subject)}")
     check_text("the subject of an identity", str(subject), empty=True)

@@ -24,7 +24,7 @@ class Proxies:
         try:
             self._networks = [ip_network(network) for network in networks if network != UNIX]
         except ValueError as error:
-            raise ValueError(f"trusted_proxies are addresses or networks: {error}") from error
+            raise ValueError(f"trusted_proxies must be addresses or networks: {error}") from error
         # Cached: a proxy makes many connections.
         self.trusts = lru_cache(maxsize=1024)(self._trusts)
 

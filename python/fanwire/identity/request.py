@@ -16,23 +16,23 @@ __all__ = ["Request", "check_sources", "text_of"]
 
 
 class Request:
-    """The request of a client, before it became a connection.
+    """The HTTP request with which a client asks for a connection. `authenticate` gets it.
 
     Args:
-        target: the request target; it is ASCII.
-        headers: the block of header lines as it came, with CRLF between; values are any bytes. It is read only when the
-            application asks for a header.
-        remote: the client's address, behind proxies that are trusted the one they name; "" or None: it has none.
-        is_secure: whether the client speaks TLS, to us or to a trusted proxy.
-        is_origin_allowed: whether cookies may be believed, see `cookie`.
+        target: the request target, in ASCII.
+        headers: the received header lines, with CRLF between them. They are parsed when the application asks for a
+            header.
+        remote: the client's address, as trusted proxies name it; "" or None: it has no address.
+        is_secure: whether the client uses TLS, to this server or to a trusted proxy.
+        is_origin_allowed: whether the page is of an allowed origin; only then `cookie` returns cookies.
 
     Attributes:
         path: the path, percent-decoded, without the query.
-        query_string: what follows the first `?`, as it came, but without a parameter `token`. Of a query with more than
-            100 parameters nothing is left.
-        remote: the client's address; None of a Unix socket, which has none.
-        is_secure: whether the client speaks TLS.
-        renewal: the new token of a client that is connected already; None of one that wants to be.
+        query_string: the text after the first `?`, not decoded, without the parameter `token`; "" if there are more
+            than 100 parameters.
+        remote: the client's address; None for a client of a Unix socket.
+        is_secure: whether the client uses TLS.
+        renewal: the new token of a client that is already connected; None in the request of a new client.
     """
 
     __slots__ = (
@@ -71,10 +71,11 @@ class Request:
 
     @property
     def headers(self) -> CIMultiDictProxy[str]:
-        """The headers, by names without regard to case. Gone once `authenticate` and `on_connect` are done.
+        """The headers by name; upper and lower case are the same. They are empty after `authenticate` and `on_connect`
+        have ended, to save memory.
 
-        Values are bytes on the wire (RFC 9110 section 5.5). Here they are read as UTF-8, and those that are no UTF-8 as
-        Latin-1, so that `Zürich` is the same text in both.
+        Values are bytes on the wire (RFC 9110 section 5.5). They are decoded as UTF-8, or as Latin-1 if they are not
+        UTF-8, so that `Zürich` is the same text in both.
         """
         lines = (line.partition(b":") for line in self._headers.split(b"\r\n") if line)
         fields = [(name.decode("latin-1"), text_of(value.strip(b" \t"))) for name, _, value in lines]
@@ -82,25 +83,26 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query's parameters, percent-decoded, without `token`; of a repeated one, the last."""
+        """The parameters of the query, percent-decoded, without `token`. A repeated parameter has its last value."""
         return dict(parse_qsl(self.query_string, keep_blank_values=True))
 
-    # Credentials. They are gone with the headers.
+    # Credentials. They are dropped together with the headers.
 
     @property
     def bearer(self) -> str | None:
-        """The token of `Authorization: Bearer` (RFC 6750 section 2.1)."""
+        """The token of the header `Authorization: Bearer` (RFC 6750 section 2.1); None: there is none."""
         scheme, _, token = text_of(self._header(_AUTHORIZATION)).partition(" ")
         return token.strip() or None if scheme.lower() == "bearer" else None
 
     @property
     def query_token(self) -> str | None:
-        """The query's parameter `token`. Proxies before us may log it all the same."""
+        """The parameter `token` of the query; None: there is none. Proxies may write it to their logs."""
         return self._query_token
 
     @property
     def subprotocol_token(self) -> str | None:
-        """The token in an offer `fanwire.token.TOKEN`, percent-decoded: the way of browsers, which set no headers."""
+        """The token of an offered subprotocol `fanwire.token.TOKEN`, percent-decoded; None: there is none. Pages use
+        it, because browsers do not let them set headers."""
         for offer in text_of(self._header(_SUBPROTOCOL)).split(","):
             name = offer.strip()
             if name.startswith(TOKEN_OFFER):
@@ -108,14 +110,14 @@ class Request:
         return None
 
     def cookie(self, name: str) -> str | None:
-        """A cookie's value, read as `headers` are; of a repeated one, the first, which is of the nearest path (RFC 6265
-        section 5.4). None if there is no such cookie.
+        """The value of a cookie, decoded like `headers`; None: there is no such cookie. Of several with this name the
+        first counts: it has the longest path (RFC 6265 section 5.4).
 
-        A browser sends cookies with the request of any page, so they are believed only where the page is of an origin
-        that is let in: the server's own, or one of its `origins` (RFC 6455 section 10.2).
+        A browser sends cookies with the request of any page. So cookies are accepted only from pages of an allowed
+        origin: the server's own, or one of `Server(origins=...)` (RFC 6455 section 10.2).
 
         Raises:
-            Refused: 403, there is the cookie, and the page is of another origin or does not say.
+            Refused: 403: the cookie exists, and the page is of another origin or names none.
         """
         # Not http.cookies: one cookie that it does not like makes it find none, and in a Python of before CVE-2024-7592
         # a quoted value of 16 KB holds it up for 0.2 s.
@@ -125,16 +127,17 @@ class Request:
             if not separator or key.strip() != wanted:
                 continue
             if not self._is_origin_allowed:
-                raise Refused(403, f"cookie {name} with an origin that is not let in")
+                raise Refused(403, f"cookie {name} from a page whose origin is not allowed")
             value = text_of(found.strip())
             if len(value) > 1 and value[0] == value[-1] == '"':
-                # As http.cookies, and with it most frameworks, write what is no token.
+                # http.cookies, which most frameworks use, quotes other values like this.
                 return _ESCAPED.sub(lambda found: chr(int(found[1], 8)) if found[1] else found[2], value[1:-1])
             return value
         return None
 
     def credential(self, sources: Sequence[str]) -> str | None:
-        """The first token found.
+        """The first token of the client in these sources; None: there is none. For a client that is already connected:
+        its new token.
 
         Args:
             sources: where to look, in this order: "header" (`Authorization: Bearer`), "subprotocol", "query" and
@@ -153,8 +156,8 @@ class Request:
         return None
 
     def _with_token(self, token: str) -> Request:
-        """The same request with this token as `Authorization: Bearer` and no other credential: how a client that is
-        connected shows a new one."""
+        """The same request with this token as `Authorization: Bearer` and no other credential. It stands for a
+        connected client that has sent a new token."""
         # One line, whatever the token is.
         line = f"Authorization: Bearer {token}".encode("ascii", errors="replace").translate(_ONE_LINE)
         renewed = Request(b"/", line, self.remote, self.is_secure)
@@ -163,7 +166,7 @@ class Request:
         return renewed
 
     def _forget_headers(self) -> None:
-        """Gives the headers' memory back: a kilobyte or two for every connection that just sits there."""
+        """Frees the memory of the headers: one or two kilobytes for each connection."""
         self._headers = b""
         self._query_token = None
 
@@ -178,7 +181,7 @@ class Request:
 
 
 def text_of(value: bytes) -> str:
-    """A header's value as text: UTF-8, or Latin-1 if it is no UTF-8. There are no lone surrogates in it."""
+    """The value of a header as text: UTF-8, or Latin-1 if it is not UTF-8. It has no lone surrogates."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -186,17 +189,17 @@ def text_of(value: bytes) -> str:
 
 
 def check_sources(sources: Sequence[str]) -> tuple[str, ...]:
-    """The sources of a `credential`, if they are such.
+    """Checks and returns the sources of `Request.credential`.
 
     Raises:
-        TypeError: they are no list of str.
-        ValueError: one is not, or there are none.
+        TypeError: they are not a list of str.
+        ValueError: there are none, or one is unknown.
     """
     sources = check_texts("credentials", sources, empty=False)
     for source in sources:
         kind, _, name = source.partition(":")
         if source not in _SOURCES and not (kind == "cookie" and name):
-            raise ValueError(f"a credential comes from {', '.join(_SOURCES)} or cookie:NAME, not from {source!r}")
+            raise ValueError(f"each of credentials must be {', '.join(_SOURCES)} or cookie:NAME, got {source!r}")
     return sources
 
 

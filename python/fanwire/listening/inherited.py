@@ -63,12 +63,12 @@ class Inherited(NamedTuple):
             if not pid.isdecimal() or not count.isdecimal() or int(count) == 0:
                 raise OSError(
                     errno.ENOTCONN,
-                    "LISTEN_PID and LISTEN_FDS are not set: start it by a socket unit (systemd.socket(5))",
+                    "LISTEN_PID and LISTEN_FDS are not set: start the server by a socket unit (systemd.socket(5))",
                 )
             if int(pid) != os.getpid():
                 raise OSError(
                     errno.ENOTCONN,
-                    f"they are for process {pid}, this is {os.getpid()}: have systemd start the server without a shell",
+                    f"the sockets are for process {pid}, this is {os.getpid()}: start the server without a shell",
                 )
         fds = tuple(range(FIRST_PASSED, FIRST_PASSED + int(count)))
         for fd in fds:
@@ -91,17 +91,23 @@ def _adopted(fd: int, backlog: int) -> socket.socket:
     except OSError as error:
         if own >= 0:
             os.close(own)
-        what = "the process has no such descriptor" if error.errno == errno.EBADF else "it is no socket"
-        raise OSError(error.errno, f"{what}; name one that a socket unit or another parent passes") from error
+        what = "the process has no such descriptor" if error.errno == errno.EBADF else "the descriptor is not a socket"
+        raise OSError(
+            error.errno, f"{what}; give the number of a socket that systemd or another parent process passes"
+        ) from error
     try:
         is_tcp, name = sock.family in (socket.AF_INET, socket.AF_INET6), sock.getsockname()
         if sock.type != socket.SOCK_STREAM or not (is_tcp or sock.family == socket.AF_UNIX):
-            raise OSError(errno.EPROTOTYPE, "it is no stream socket of TCP or Unix (systemd: ListenStream=)")
+            raise OSError(
+                errno.EPROTOTYPE, "the socket is not a stream socket of TCP or Unix (systemd: use ListenStream=)"
+            )
         if not (name[1] if is_tcp else name):
-            raise OSError(errno.EINVAL, "the socket is bound to no address; the process that passes it has to bind it")
+            raise OSError(errno.EINVAL, "the socket has no address; the process that passes it must bind it")
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             if _is_connected(sock):
-                raise OSError(errno.EISCONN, "it is a connection, and not a listening socket (systemd: Accept=no)")
+                raise OSError(
+                    errno.EISCONN, "the socket is a connection and not a listening socket (systemd: use Accept=no)"
+                )
             sock.listen(backlog)
         sock.setblocking(False)
     except BaseException:

@@ -34,8 +34,8 @@ def port_taken(host: str, port: int) -> OSError:
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return OSError(
         errno.EADDRINUSE,
-        f"{address} is taken, perhaps by the server that runs this application. Each of them needs a port of its "
-        f"own, such as fanwire.Server(port={port + 1 if port < 65_535 else port - 1}). To have both on one port, let "
+        f"{address} is taken, perhaps by the server that runs this application. Each of the two needs its own "
+        f"port, such as fanwire.Server(port={port + 1 if port < 65_535 else port - 1}). To have both on one port, let "
         "Fanwire serve the application: fanwire.Server(app=app), with server.run() in place of the other server, and "
         "without lifespan=server.lifespan. If another worker of this application has the port (uvicorn --workers): "
         "workers share one with fanwire.Server(reuse_port=True), and need a backplane",

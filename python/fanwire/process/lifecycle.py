@@ -88,7 +88,7 @@ class Lifecycle:
             if self._phase is not ServerPhase.STOPPED:
                 where = "" if self._loop is loop else ", in another event loop"
                 state = "runs" if self._phase is ServerPhase.RUNNING else f"is {self._phase.value}"
-                raise RuntimeError(f"the server {state} already{where}")
+                raise RuntimeError(f"the server already {state}{where}")
             self._phase = ServerPhase.STARTING
             self._loop = loop
         self._started = loop.create_future()

@@ -64,9 +64,11 @@ class ServerArguments(NamedTuple):
         check_optional(check_function, "authorize", given["authorize"])
         check_flag("insecure", given["insecure"])
         if given["authenticate"] is None and not given["insecure"]:
-            raise ValueError("who may connect? give the server `authenticate`, or `insecure=True` for all clients")
+            raise ValueError(
+                "no client may connect: give the server `authenticate`, or `insecure=True` to accept all clients"
+            )
         if given["authenticate"] is not None and given["insecure"]:
-            raise ValueError("give the server `authenticate` or `insecure=True`, not both: who may connect?")
+            raise ValueError("give the server `authenticate` or `insecure=True`, not both")
         check_optional(check_context, "ssl", given["ssl"])
         check_optional(check_app, "app", given["app"])
         check_optional(check_store, "sessions", given["sessions"])
@@ -108,16 +110,16 @@ def check_place(
     tcp = [name for name, value in (("host", host), ("port", port)) if value is not None]
     named = [name for name, value in (("unix", unix), ("fd", fd)) if value is not None]
     if len(named) + bool(tcp) > 1:
-        raise ValueError(f"where does the server listen? {' and '.join(tcp + named)} name two places: give one of them")
+        raise ValueError(f"{' and '.join(tcp + named)} name two places to listen at: give one of them")
     if named and reuse_port:
-        raise ValueError(f"reuse_port is for host and port, not for {named[0]}")
+        raise ValueError(f"reuse_port can be used with host and port only, not with {named[0]}")
     if unix_mode is not None and unix is None:
-        raise ValueError("unix_mode is for the file of a Unix socket: give its path by unix")
+        raise ValueError("unix_mode needs unix, the path of the Unix socket")
     if unix is not None:
         return Unix(check_path(unix), None if unix_mode is None else check_mode(unix_mode))
     if fd is not None:
         if isinstance(fd, str) and fd != "systemd":
-            raise ValueError(f"fd must be the number of a descriptor, or 'systemd', got {described(fd)}")
+            raise ValueError(f"fd must be the number of a file descriptor, or 'systemd', got {described(fd)}")
         return Inherited(None if fd == "systemd" else (check_integer("fd", fd, least=0),))
     return Tcp(HOST if host is None else host, PORT if port is None else port, reuse_port)
 
@@ -130,7 +132,7 @@ def check_host(host: Any) -> str:
     """
     check_text("host", host)
     if host == "*":
-        raise ValueError("host must not be '*': all addresses are '::' (IPv4 and IPv6) or '0.0.0.0' (IPv4 alone)")
+        raise ValueError("host must not be '*': use '::' for all addresses (IPv4 and IPv6), or '0.0.0.0' for IPv4 only")
     is_name = re.fullmatch(r"[^\s\x00-\x1f\x7f:/?#@\[\]]+", host) is not None
     if not is_name and not _is_ipv6(host):
         raise ValueError(f"host must be a name or an address without a port, got {described(host)}")
@@ -179,11 +181,11 @@ def checked_origin(origin: str) -> str:
     if not separator or not is_scheme or not is_host(authority):
         hint = ""
         if origin == "*":
-            hint = "; leave origins out to let in every page"
+            hint = "; leave out origins to accept all pages"
         elif not origin.isascii():
-            hint = "; a name that is not ASCII is written in its xn-- form"
+            hint = "; write a name that is not ASCII in its xn-- form"
         raise ValueError(
-            f"origins must be such as 'https://example.com', without a path, got {described(origin)}{hint}"
+            f"origins must have the form 'https://example.com', without a path, got {described(origin)}{hint}"
         )
     scheme, authority = scheme.lower(), authority.lower()
     default = PORTS.get(scheme)
@@ -217,8 +219,8 @@ def checked_proxy(proxy: str) -> str:
             ip_network(proxy)
         except ValueError as error:
             raise ValueError(
-                "trusted_proxies are addresses or networks, such as '127.0.0.1' or '10.0.0.0/8', or 'unix'; names are "
-                f"not allowed: {error}"
+                "trusted_proxies must be addresses or networks, such as '127.0.0.1' or '10.0.0.0/8', or 'unix', not "
+                f"names: {error}"
             ) from error
     return proxy
 

@@ -190,7 +190,7 @@ class Codec:
             Refusal: `invalid_payload`, with the path of the field.
         """
         if incoming.encoding is not None:
-            raise Refusal("invalid_payload", f"the payload of {incoming.type} is no bytes", path="$")
+            raise Refusal("invalid_payload", f"the payload of {incoming.type} must not be bytes (encoding)", path="$")
         decode = _decoder(schema) if self.is_text else _unpacker(schema)
         try:
             return decode(incoming.payload or (b"null" if self.is_text else b"\xc0"))

@@ -112,7 +112,9 @@ class Rights:
                 asked = _answered(answer, action in required)
                 allowed = await self._calls.wait(asked, name_of(self._authorize), connection, self._timeout)
             except TooSlow:
-                raise Refusal("overloaded", "authorize took too long", retry=True, retry_after=1.0) from None
+                raise Refusal(
+                    "overloaded", "authorize took too long, try again later", retry=True, retry_after=1.0
+                ) from None
             if connection._answers is not known:
                 # The identity has changed, or `reauthorize` was called: everything is asked again.
                 again = self.granted(connection, policy, room, open_actions, required)

@@ -105,7 +105,7 @@ class RoomCommands:
         room, policy = self._room(incoming)
         is_full = len(connection.rooms) >= self._limits.config.max_rooms_per_connection > 0
         if is_full and room not in connection.rooms and self._limits.over("max_rooms_per_connection"):
-            raise Refusal("room_limit", f"the client is in {len(connection.rooms)} rooms, and may be in no more")
+            raise Refusal("room_limit", f"the client is in {len(connection.rooms)} rooms, the most that it may join")
         # Most clients send no payload.
         payload: Join | None = session.codec.payload(incoming, JOIN) if incoming.payload else None
         since = None if payload is None else payload.since
@@ -134,7 +134,7 @@ class RoomCommands:
         granted: frozenset[str],
     ) -> Awaitable[None] | None:
         if "join" not in granted:
-            raise Refusal("forbidden", f"room {room!r} is not open to this client")
+            raise Refusal("forbidden", f"this client may not join room {room!r}")
         sees, extra = "presence" in granted, ""
         if since is not None and "history" not in granted:
             since, extra = None, ',"reason":"forbidden"'
@@ -182,7 +182,9 @@ class RoomCommands:
             _, _, why = await self._slices.result(enter)
             if why is None:
                 return
-        raise Refusal("overloaded", "the room changes faster than its snapshot is made", retry=True, retry_after=1.0)
+        raise Refusal(
+            "overloaded", "the room changes too fast for its snapshot, try again later", retry=True, retry_after=1.0
+        )
 
     def leave(self, connection: Connection, session: Session, incoming: Incoming) -> Awaitable[None] | None:
         """Ends a membership."""
@@ -324,7 +326,7 @@ class RoomCommands:
         granted: frozenset[str],
     ) -> Awaitable[None]:
         if len(granted) < 2:
-            raise Refusal("forbidden", f"who is in room {room!r} is not told")
+            raise Refusal("forbidden", f"this client may not see the members of room {room!r}")
         return self._slices.result(partial(self._list, connection, session, incoming, room, listing))
 
     def _list(self, connection: Connection, session: Session, incoming: Incoming, room: str, listing: Listing) -> None:

@@ -31,7 +31,7 @@ class Snapshot(NamedTuple):
 
 Rule = bool | str | Callable[["Connection", str], bool] | None
 """A rule for the rooms of a pattern: True, all clients; False, no client; "identified", clients with an identity;
-"scope:NAME", those whose identity has the scope; "subject", the client whose subject is the part of the room's name
+"scope:NAME", clients whose identity has the scope; "subject", the client whose subject is the part of the room's name
 that stands for the `*` of the pattern; or a function of a connection and a room's name. None: `authorize` decides."""
 
 Check = bool | Callable[..., bool] | None
@@ -58,7 +58,7 @@ class RoomPolicy(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether one who joins gets nothing at first but what the engine has, and the others are not told."""
+        """Whether a join needs nothing of the host: no snapshot, no newest values, no presence."""
         return self.snapshot is None and not self.has_keys and not self.presence
 
     @property
@@ -109,7 +109,7 @@ def parse_rule(rule: Rule, pattern: str, name: str = "a rule") -> Check:
         name: of the argument, for errors.
 
     Raises:
-        TypeError: it is no rule. A coroutine function is none, since its answer is not awaited.
+        TypeError: it is not a rule, or a coroutine function, whose answer is not awaited.
         ValueError: it is an unknown text.
     """
     if rule is None or isinstance(rule, bool):
@@ -124,11 +124,13 @@ def parse_rule(rule: Rule, pattern: str, name: str = "a rule") -> Check:
     if rule == "subject":
         before, star, after = pattern.partition("*")
         if not star or "*" in after:
-            raise ValueError(f"the rule 'subject' needs a pattern with one `*` for the subject, not {pattern!r}")
+            raise ValueError(
+                f"the rule 'subject' needs a pattern with one `*`, which stands for the subject, got {pattern!r}"
+            )
 
         def is_own(connection: Any, room: str) -> bool:
             subject = subject_of(connection.identity)
             return bool(subject) and room == f"{before}{subject}{after}"
 
         return is_own
-    raise ValueError(f"{rule!r} is no rule; choose True, False, 'identified', 'subject', 'scope:NAME' or a function")
+    raise ValueError(f"a rule must be True, False, 'identified', 'subject', 'scope:NAME' or a function, got {rule!r}")

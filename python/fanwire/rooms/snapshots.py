@@ -90,7 +90,7 @@ class Snapshots:
         except (TypeError, ValueError):
             raise TypeError(f"snapshot must return a fanwire.Snapshot, got {type(state).__name__}") from None
         if isinstance(seq, bool) or not isinstance(seq, int):
-            raise TypeError(f"the seq of a fanwire.Snapshot must be an integer, got {seq!r}")
+            raise TypeError(f"fanwire.Snapshot.seq must be an integer, got {seq!r}")
         return RoomState(epoch, seq, document(data, self._limits.config.max_nesting).decode())
 
     def _begin(self, snapshot: Callable[[str], Any], room: str) -> tuple[str, Any]:
@@ -117,4 +117,6 @@ class Snapshots:
 
 
 def _too_long(room: str) -> Refusal:
-    return Refusal("overloaded", f"the state of room {room!r} takes too long", retry=True, retry_after=1.0)
+    return Refusal(
+        "overloaded", f"the snapshot of room {room!r} takes too long, try again later", retry=True, retry_after=1.0
+    )

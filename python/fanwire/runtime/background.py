@@ -46,7 +46,7 @@ class Background:
             tasks = connection._tasks = set()
         if len(tasks) >= self._max_tasks:
             coroutine.close()
-            raise RuntimeError(f"{connection!r} runs max_connection_tasks ({self._max_tasks}) tasks already")
+            raise RuntimeError(f"{connection!r} already runs max_connection_tasks ({self._max_tasks}) tasks")
         name = name_of(coroutine)
         task = self._loop.create_task(_run(coroutine, name), name=name)
         tasks.add(task)

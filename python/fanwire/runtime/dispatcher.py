@@ -127,7 +127,7 @@ class Dispatcher:
                     self._ping(connection, session)
                 return None
             if wait is not None:
-                too_fast = Refusal("rate_limited", "too much in too short a time", retry=True, retry_after=wait)
+                too_fast = Refusal("rate_limited", "the client sends too fast", retry=True, retry_after=wait)
                 self._refuse(connection, session, incoming, too_fast)
                 incoming = None
             elif incoming.type == "ack":
@@ -156,7 +156,7 @@ class Dispatcher:
             else:
                 method = self._methods.get(incoming.type)
                 if method is None:
-                    raise Refusal("unknown_type", f"there is no type {incoming.type!r}")
+                    raise Refusal("unknown_type", f"the server has no handler for the type {incoming.type!r}")
                 name = name_of(method.handler)
                 payload = session.codec.payload(incoming, method.schema, self._limits.config.max_nesting)
                 # After a lost session the client sends its requests again, in a new session of the same lineage.
@@ -241,13 +241,17 @@ class Dispatcher:
         if reject is not None:
             refusal = self._rejections.refusal(connection, incoming.type, reject)
         elif isinstance(error, Unavailable):
-            refusal = Refusal("unavailable", f"the server is cut off: {error}", retry=True, retry_after=1.0)
+            refusal = Refusal(
+                "unavailable", f"the server cannot reach the backplane: {error}", retry=True, retry_after=1.0
+            )
         elif isinstance(error, RoomFull):
             self._limits.count(error.limit)
             refusal = Refusal("room_full", f"room {incoming.room!r} is full", retry=True)
         elif isinstance(error, Overloaded):
             self._limits.count(error.limit)
-            refusal = Refusal("overloaded", "the server cannot take more now", retry=True, retry_after=1.0)
+            refusal = Refusal(
+                "overloaded", "the server has too many messages waiting, try again later", retry=True, retry_after=1.0
+            )
         else:
             self._health.handler_error(name, connection, error)
             # Methods of the protocol fail because of `authorize` or a store, so the client may try again.

@@ -35,7 +35,7 @@ class IdempotentPublishing:
         delivery: str | None = None,
         id: str | None = None,
     ) -> int | Awaitable[int]:
-        """Publishes, and returns the sequence number, see `Node.publish_acked`. A second message with the same id is
+        """Publishes, and returns the sequence number, as `Server.publish_acked`. A second message with the same id is
         not published, and returns the number of the first.
 
         Raises:

@@ -57,7 +57,7 @@ class TokenRenewal:
         bucket = session.renewals = session.renewals or TokenBucket()
         wait = bucket.take(ATTEMPTS, time.monotonic())
         if wait:
-            raise Refusal("rate_limited", "too many tokens", retry=True, retry_after=wait)
+            raise Refusal("rate_limited", "the client sends tokens too fast", retry=True, retry_after=wait)
         if not token.isascii() or not token.isprintable():
             raise Refusal("unauthorized", UNKNOWN)
         link = connection._link
@@ -88,4 +88,4 @@ class TokenRenewal:
 ATTEMPTS = Rate(2, 10)
 """Tokens of one session: 2 a second, 10 at once. Each costs the check of a signature."""
 
-UNKNOWN = "the token is not one of this client's, or no longer good"
+UNKNOWN = "the token is invalid, has expired, or is of another subject"

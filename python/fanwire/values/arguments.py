@@ -73,7 +73,7 @@ def check_delivery(name: str) -> None:
         ValueError: there is no such class.
     """
     if name not in DELIVERIES:
-        raise ValueError(f"{name!r} is no delivery class; choose {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}")
+        raise ValueError(f"delivery must be {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}, got {name!r}")
 
 
 def check_delivery_of(delivery: Any) -> None:
@@ -96,7 +96,7 @@ def check_schema(schema: Any) -> None:
         return
     try:
         if isinstance(schema, str):
-            raise TypeError("a text names no type")
+            raise TypeError("a str is not a type")
         msgspec.json.Decoder(schema)
     except Exception as error:
         raise TypeError(
@@ -122,7 +122,7 @@ def check_position(position: Any) -> tuple[str, int]:
         ValueError: the number is negative.
     """
     if not isinstance(position, tuple) or len(position) != 2:
-        raise TypeError(f"a position must be a Position, got {described(position)}")
+        raise TypeError(f"the position must be a fanwire.Position, got {described(position)}")
     epoch, seq = position
     return check_text("position.epoch", epoch, empty=True), check_integer("position.seq", seq, least=0, most=SEQ_MAX)
 
@@ -149,11 +149,13 @@ def ids_of(exclude: HasId | Iterable[HasId] | None) -> list[int]:
     if _is_connection(given):
         return [given.id]
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise TypeError(f"exclude must be a Connection or several, got {described(exclude)}")
+        raise TypeError(f"exclude must be a Connection or a list of them, got {described(exclude)}")
     ids = []
     for connection in given:
         if not _is_connection(connection):
-            raise TypeError(f"exclude must be a Connection or several, got {described(connection)} among them")
+            raise TypeError(
+                f"exclude must be a Connection or a list of them, got {described(connection)} among its items"
+            )
         ids.append(connection.id)
     return ids
 

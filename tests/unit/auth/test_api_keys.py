@@ -89,14 +89,14 @@ async def test_every_key_is_compared_in_constant_time_whichever_it_is(monkeypatc
     ("keys", "reason"),
     [
         ({}, "keys must not be empty"),
-        ({"feed": ""}, "'feed' is not 1 to 4096 printable"),
+        ({"feed": ""}, "'feed' must be 1 to 4096 printable"),
         ({"feed": "a b"}, "printable"),
         ({"feed": KEY + "\n"}, "printable"),
         ({"feed": "\u00fc" * 16}, "printable"),
         ({"feed": "\x7f" * 16}, "printable"),
         ({"feed": "a" * 4097}, "printable"),
         ({"": KEY}, "the name of an API key must not be empty"),
-        ({"feed": KEY, "bot": KEY}, "'bot' and 'feed' are the same"),
+        ({"feed": KEY, "bot": KEY}, "'bot' and 'feed' must not be the same"),
     ],
 )
 def test_keys_that_cannot_be(keys: Any, reason: str) -> None:

@@ -137,7 +137,7 @@ async def test_the_ready_made_ones_together() -> None:
     assert await chain(ask((b"Cookie", b"sid=bob"), is_origin_allowed=True)) == {"sub": "bob"}
     with pytest.raises(Refused, match=r"^no token; no API key; no cookie sid$"):
         await chain(ask())
-    with pytest.raises(Refused, match=r"^a token is of three parts .*; unknown API key; no cookie sid$"):
+    with pytest.raises(Refused, match=r"^a token must have three parts .*; unknown API key; no cookie sid$"):
         await chain(showing("guess"))
     # A page of another origin with somebody's cookie.
     with pytest.raises(Refused, match="origin") as refused:

@@ -114,40 +114,40 @@ def test_a_cookie_of_a_page_of_another_origin() -> None:
         ({"exp": 0}, "token expired 1700000000 s ago"),
         ({"exp": ...}, "no claim exp"),
         ({"exp": None}, "no claim exp"),
-        ({"exp": str(NOW + 60)}, "claim exp is no time in seconds: '1700000060.0'"),
-        ({"exp": True}, "claim exp is no time in seconds: True"),
-        ({"exp": [NOW + 60]}, "claim exp is no time"),
-        ({"exp": {}}, "claim exp is no time"),
-        ({"exp": -1}, "claim exp is no time"),
-        ({"exp": (NOW + 60) * 1000}, "claim exp is no time"),
-        ({"exp": 10**400}, "claim exp is no time"),
-        ({"exp": float("nan")}, "no JSON"),
-        ({"exp": float("inf")}, "no JSON"),
+        ({"exp": str(NOW + 60)}, "claim exp must be a time in seconds, got '1700000060.0'"),
+        ({"exp": True}, "claim exp must be a time in seconds, got True"),
+        ({"exp": [NOW + 60]}, "claim exp must be a time in seconds"),
+        ({"exp": {}}, "claim exp must be a time in seconds"),
+        ({"exp": -1}, "claim exp must be a time in seconds"),
+        ({"exp": (NOW + 60) * 1000}, "claim exp must be a time in seconds"),
+        ({"exp": 10**400}, "claim exp must be a time in seconds"),
+        ({"exp": float("nan")}, "must be JSON without repeated names"),
+        ({"exp": float("inf")}, "must be JSON without repeated names"),
         ({"nbf": NOW}, None),
         ({"nbf": NOW + 10}, None),
-        ({"nbf": NOW + 10.1}, "a token of the future: nbf is in 10 s"),
-        ({"nbf": NOW + 3600}, "a token of the future: nbf is in 3600 s"),
-        ({"nbf": "0"}, "claim nbf is no time"),
-        ({"nbf": None}, "claim nbf is no time"),
+        ({"nbf": NOW + 10.1}, "the token is not valid yet: nbf is in 10 s"),
+        ({"nbf": NOW + 3600}, "the token is not valid yet: nbf is in 3600 s"),
+        ({"nbf": "0"}, "claim nbf must be a time in seconds"),
+        ({"nbf": None}, "claim nbf must be a time in seconds"),
         ({"iat": NOW + 10}, None),
-        ({"iat": NOW + 11}, "a token of the future: iat is in 11 s"),
-        ({"iat": True}, "claim iat is no time"),
+        ({"iat": NOW + 11}, "the token is not valid yet: iat is in 11 s"),
+        ({"iat": True}, "claim iat must be a time in seconds"),
         ({"sub": ...}, "no claim sub"),
         ({"sub": None}, "no claim sub"),
-        ({"sub": 7}, "subject 7 is no printable text"),
-        ({"sub": True}, "subject True is no printable text"),
-        ({"sub": ["ann"]}, "subject ['ann'] is no printable text"),
-        ({"sub": ""}, "subject '' is no printable text"),
-        ({"sub": "ann\nroot"}, "subject 'ann\\nroot' is no printable text"),
-        ({"sub": "\ud800"}, "subject '\\ud800' is no printable text"),
+        ({"sub": 7}, "claim sub must be a printable text, got 7"),
+        ({"sub": True}, "claim sub must be a printable text, got True"),
+        ({"sub": ["ann"]}, "claim sub must be a printable text, got ['ann']"),
+        ({"sub": ""}, "claim sub must be a printable text, got ''"),
+        ({"sub": "ann\nroot"}, "claim sub must be a printable text, got 'ann\\nroot'"),
+        ({"sub": "\ud800"}, "claim sub must be a printable text, got '\\ud800'"),
         ({"sub": "an\u0301n \u00fc"}, None),
-        ({"scope": 5}, "claim scope is neither"),
-        ({"scope": None}, "claim scope is neither"),
-        ({"scopes": ["a", 1]}, "claim scopes is neither"),
-        ({"scp": {"a": 1}}, "claim scp is neither"),
-        ({"aud": "fanwire"}, "a token for 'fanwire'"),
-        ({"aud": []}, "a token for []"),
-        ({"aud": None}, "a token for None"),
+        ({"scope": 5}, "claim scope must be a text or a list of texts"),
+        ({"scope": None}, "claim scope must be a text or a list of texts"),
+        ({"scopes": ["a", 1]}, "claim scopes must be a text or a list of texts"),
+        ({"scp": {"a": 1}}, "claim scp must be a text or a list of texts"),
+        ({"aud": "fanwire"}, "the token is for another audience: 'fanwire'"),
+        ({"aud": []}, "the token is for another audience: []"),
+        ({"aud": None}, "the token is for another audience: None"),
         ({"iss": "https://anybody"}, None),
         ({"jti": "1", "anything": {"else": [1, 2.5, None]}}, None),
     ],
@@ -163,7 +163,7 @@ def test_claims_without_leeway() -> None:
     authenticator = jwt_of(leeway=0)
     assert run(authenticator, showing(token(exp=NOW + 0.5, nbf=NOW, iat=NOW)))
     assert "expired" in refusal(authenticator, token(exp=NOW))
-    assert "future" in refusal(authenticator, token(nbf=NOW + 0.5))
+    assert "not valid yet" in refusal(authenticator, token(nbf=NOW + 0.5))
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ def test_audience_and_issuer_are_compared_exactly(wanted: Any, claim: Any, is_le
     if is_let_in:
         assert run(jwt_of(audience=wanted), showing(token(aud=claim)))
     else:
-        assert "a token for" in refusal(jwt_of(audience=wanted), token(aud=claim))
+        assert "the token is for another audience" in refusal(jwt_of(audience=wanted), token(aud=claim))
     # An issuer is one; a list of them is none.
     if is_let_in and isinstance(claim, str):
         assert run(jwt_of(issuer=wanted), showing(token(iss=claim)))
     else:
-        assert "a token made by" in refusal(jwt_of(issuer=wanted), token(iss=claim))
+        assert "the token is of another issuer" in refusal(jwt_of(issuer=wanted), token(iss=claim))
 
 
 def test_claims_that_are_required() -> None:
@@ -214,7 +214,7 @@ def test_claims_that_are_required() -> None:
     [
         ({"algorithms": []}, "algorithms must not be empty"),
         *(
-            ({"algorithms": ["HS256", name]}, "is not among|must not contain an empty str")
+            ({"algorithms": ["HS256", name]}, "algorithms must be among|must not contain an empty str")
             for name in (*NONES, "RS1", "ES256K", "dir", "A128KW")
         ),
         ({"algorithms": ["HS256", "RS256"]}, "not both"),
@@ -223,10 +223,10 @@ def test_claims_that_are_required() -> None:
         ({"leeway": -1}, "leeway"),
         ({"leeway": 301}, "leeway"),
         ({"leeway": float("nan")}, "leeway"),
-        ({"audience": ""}, "audience '' is no name"),
+        ({"audience": ""}, "audience must be a name or several, not empty, got ''"),
         ({"audience": []}, "audience"),
         ({"audience": ["a", ""]}, "audience"),
-        ({"issuer": ""}, "issuer '' is no name"),
+        ({"issuer": ""}, "issuer must be a name or several, not empty, got ''"),
         ({"required": ()}, "required"),
         ({"required": ("exp",)}, "required"),
         ({"credentials": ()}, "credentials"),

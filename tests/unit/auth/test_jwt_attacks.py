@@ -71,7 +71,7 @@ def test_a_public_key_as_a_secret(form: str, algorithm: str) -> None:
     ],
 )
 def test_a_header_that_wants_to_be_understood(header: dict[str, Any]) -> None:
-    assert refusal(jwt_of(), token(header=header)) == "a header with crit or b64"
+    assert refusal(jwt_of(), token(header=header)) == "the token's header must not have crit or b64"
 
 
 @pytest.mark.parametrize("kid", [None, "a", "evil"])

@@ -64,17 +64,17 @@ def test_what_is_no_secret(text: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (b"", "no public key"),
-        (b"-----BEGIN PUBLIC KEY-----", "no public key"),
-        (pem("RSA")[:-60], "no public key"),
-        (pem("RSA").replace(b"A", b"B", 3), "no public key"),
+        (b"", "not a public key"),
+        (b"-----BEGIN PUBLIC KEY-----", "not a public key"),
+        (pem("RSA")[:-60], "not a public key"),
+        (pem("RSA").replace(b"A", b"B", 3), "not a public key"),
         (pem("P-256") + pem("P-256", 1), "several keys"),
         (private_pem("P-256"), "a private key"),
         (b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----", "a certificate"),
         (public_pem(weak_rsa()), "1024 bits"),
-        (pem("secp256k1"), "no algorithm"),
-        (public_pem(x25519.X25519PrivateKey.generate()), "no algorithm"),
-        (public_pem(dsa.generate_private_key(1024)), "no algorithm"),
+        (pem("secp256k1"), "no supported algorithm"),
+        (public_pem(x25519.X25519PrivateKey.generate()), "no supported algorithm"),
+        (public_pem(dsa.generate_private_key(1024)), "no supported algorithm"),
     ],
 )
 def test_what_is_no_public_key(text: bytes, reason: str) -> None:
@@ -133,7 +133,7 @@ def test_keys_of_a_set_that_are_left_out(entry: Any) -> None:
     keys = KeySet.jwks(jwks(entry, jwk("P-384", "good")))
     assert keys.find("good", "ES384")
     assert [name for name in FAMILIES if keys.find(None, name)] == ["ES384"]
-    with pytest.raises(ValueError, match="without a key that is of use: ") as useless:
+    with pytest.raises(ValueError, match="has no usable key: ") as useless:
         KeySet.jwks(jwks(entry))
     # What is wrong is said, the key is not.
     assert "k2V" not in str(useless.value)
@@ -234,5 +234,5 @@ def test_a_single_key_must_be_for_each_algorithm_and_one_of_a_set_for_one() -> N
 def test_algorithms() -> None:
     assert check_algorithms(["RS256", "ES256"]) == ("RS256", "ES256")
     assert set(check_algorithms({"HS256", "HS512"})) == {"HS256", "HS512"}
-    with pytest.raises(ValueError, match="'none' is not among"):
+    with pytest.raises(ValueError, match="got 'none'"):
         check_algorithms(["none"])

@@ -92,7 +92,7 @@ def test_nobody_is_let_in_without_a_key_unless_it_is_said() -> None:
 
 def test_a_server_that_would_let_nobody_in_does_not_start() -> None:
     result = run("serve")
-    wanted = "who may connect? give API keys (--api-key), keys of tokens (--jwt-key), or --insecure"
+    wanted = "no client may connect: give an API key (--api-key), keys of tokens (--jwt-key), or --insecure"
     assert (result.exit_code, result.stderr) == (2, f"Error: {wanted}\n")
 
 
@@ -130,7 +130,7 @@ def test_options_for_tokens(settings: list[Settings], tmp_path: Path) -> None:
         (["--jwt-key", "missing", "--jwt-algorithm", "ES256"], 1, "cannot read missing: No such file or directory"),
         (["--jwt-key", __file__, "--jwt-algorithm", "none"], 2, "jwt: "),
         (["--jwt-key", "ftp://x/y", "--jwt-algorithm", "ES256"], 2, "jwt: "),
-        (["--insecure", "--trusted-proxy", "proxy"], 2, "trusted_proxies are addresses or networks"),
+        (["--insecure", "--trusted-proxy", "proxy"], 2, "trusted_proxies must be addresses or networks"),
     ],
 )
 def test_wrong_options_for_tokens_are_one_line(args: list[str], code: int, error: str) -> None:

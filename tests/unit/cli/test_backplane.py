@@ -58,10 +58,10 @@ def test_another_server_keeps_its_own(alone: None) -> None:
         (
             ["--nats", "embedded", "--nats", "nats://h"],
             2,
-            "'embedded' starts a NATS server: name no other servers besides",
+            "'embedded' starts a NATS server: leave out the other servers",
         ),
-        (["--nats", "nats://h", "--nats-ca", "missing"], 1, "missing is no file of certificates: "),
-        (["--nats", "nats://h", "--nats-ca", __file__], 1, f"{__file__} is no file of certificates: "),
+        (["--nats", "nats://h", "--nats-ca", "missing"], 1, "cannot read certificates (PEM) from missing: "),
+        (["--nats", "nats://h", "--nats-ca", __file__], 1, f"cannot read certificates (PEM) from {__file__}: "),
         (["--nats", "nats://h", "--nats-credentials", "missing"], 1, "cannot read missing"),
     ],
 )
@@ -72,7 +72,7 @@ def test_wrong_options_for_nats_are_one_line(alone: None, args: list[str], code:
 
 
 def test_our_own_certificate_for_nats(alone: None) -> None:
-    with pytest.raises(Misuse, match=r"nats\.certificate and nats\.key go together"):
+    with pytest.raises(Misuse, match=r"give both nats\.certificate and nats\.key, or neither"):
         build_backplane(NATSTable(servers=["tls://h"], certificate=__file__))
-    with pytest.raises(CommandFailed, match="are no certificate with its key"):
+    with pytest.raises(CommandFailed, match="as a certificate and its key"):
         build_backplane(NATSTable(servers=["tls://h"], certificate=__file__, key=__file__))

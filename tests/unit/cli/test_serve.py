@@ -60,9 +60,9 @@ def test_a_unix_socket_is_found_from_the_folder_of_the_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (["--unix", "x.sock", "--port", "1"], "where does the server listen? port and unix name two places"),
-        (["--unix", "x.sock", "--fd", "3"], "where does the server listen? unix and fd name two places"),
-        (["--unix-mode", "660"], "unix_mode is for the file of a Unix socket"),
+        (["--unix", "x.sock", "--port", "1"], "port and unix name two places"),
+        (["--unix", "x.sock", "--fd", "3"], "unix and fd name two places"),
+        (["--unix-mode", "660"], "unix_mode needs unix, the path of the Unix socket"),
         (["--proxy-protocol"], "proxy_protocol needs trusted_proxies"),
     ],
 )

@@ -192,7 +192,7 @@ def test_a_wait_that_is_none_does_not_end_the_program(after: int) -> None:
         assert 0 <= connect.delay <= 3600 * 1.1
 
 
-@pytest.mark.parametrize(("code", "text"), [(4501, "token has expired"), (4502, "no longer lets")])
+@pytest.mark.parametrize(("code", "text"), [(4501, "token has expired"), (4502, "has revoked this session")])
 def test_who_is_sent_away_for_good_is_told_why(code: int, text: str) -> None:
     driver = Driver().up()
     (changed,) = driver.lose(code)

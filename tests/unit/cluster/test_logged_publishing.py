@@ -30,7 +30,7 @@ def logged(**config: Any) -> LoggedPublishing:
     [
         (bytes(1 << 20), None, None, "connection_bytes"),
         ("ä" * (1 << 19), None, None, "connection_bytes"),
-        (b"", None, "never", "'never' is no delivery class"),
+        (b"", None, "never", "delivery must be reliable, latest, drop-oldest or drop-newest, got 'never'"),
         (b"", "k", None, "latest"),
         (b"", "k" * 70_000, "latest", "65535 bytes"),
     ],

@@ -18,7 +18,7 @@ from fanwire.identity.proxies import Proxies
 from fanwire.metrics import Metrics
 from fanwire.observability.health import Health
 
-FULL = Refused(503, "as many connections as max_http_connections", retry_after=1)
+FULL = Refused(503, "max_http_connections is reached", retry_after=1)
 
 
 class Shared(HttpShared):

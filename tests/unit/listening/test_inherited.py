@@ -74,11 +74,15 @@ KEPT: list[socket.socket] = []
 @pytest.mark.parametrize(
     ("make", "number", "reason"),
     [
-        (some_file, errno.ENOTSOCK, "it is no socket; name one that a socket unit or another parent passes"),
-        (some_datagrams, errno.EPROTOTYPE, "it is no stream socket of TCP or Unix"),
-        (some_connection, errno.EISCONN, "it is a connection, and not a listening socket"),
-        (lambda: socket.socket().detach(), errno.EINVAL, "the socket is bound to no address"),
-        (lambda: socket.socket(socket.AF_UNIX).detach(), errno.EINVAL, "the socket is bound to no address"),
+        (
+            some_file,
+            errno.ENOTSOCK,
+            "the descriptor is not a socket; give the number of a socket that systemd or another parent process passes",
+        ),
+        (some_datagrams, errno.EPROTOTYPE, "the socket is not a stream socket of TCP or Unix"),
+        (some_connection, errno.EISCONN, "the socket is a connection and not a listening socket"),
+        (lambda: socket.socket().detach(), errno.EINVAL, "the socket has no address"),
+        (lambda: socket.socket(socket.AF_UNIX).detach(), errno.EINVAL, "the socket has no address"),
     ],
 )
 async def test_what_is_no_socket_to_listen_at_is_told(make: object, number: int, reason: str) -> None:
@@ -124,7 +128,7 @@ async def test_all_sockets_that_systemd_passes(passed: list[socket.socket], monk
         fds = one.place.descriptors()
         assert not any(map(os.get_inheritable, fds))
     monkeypatch.setenv("LISTEN_PID", "1")
-    assert f"they are for process 1, this is {os.getpid()}" in await fails(Inherited(None), errno.ENOTCONN)
+    assert f"the sockets are for process 1, this is {os.getpid()}" in await fails(Inherited(None), errno.ENOTCONN)
 
 
 @pytest.mark.parametrize("env", [{}, {"LISTEN_PID": "x", "LISTEN_FDS": "1"}, {"LISTEN_PID": "1", "LISTEN_FDS": "0"}])
@@ -135,4 +139,4 @@ async def test_a_process_that_systemd_has_not_started_is_told(
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    assert "start it by a socket unit (systemd.socket(5))" in await fails(Inherited(None), errno.ENOTCONN)
+    assert "start the server by a socket unit (systemd.socket(5))" in await fails(Inherited(None), errno.ENOTCONN)

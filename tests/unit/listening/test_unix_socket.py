@@ -62,7 +62,7 @@ def test_a_file_that_is_no_socket_is_not(path: Path, tmp_path: Path, is_link: bo
     if is_link:
         path.symlink_to(file)
     said = asyncio.run(fails(Unix(path), errno.EEXIST))
-    assert f"cannot listen at {path}: a file that is no socket is there" in said
+    assert f"cannot listen at {path}: a file that is not a socket exists there" in said
     assert file.read_text() == "mine"
 
 

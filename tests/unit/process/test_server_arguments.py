@@ -79,23 +79,23 @@ def test_arguments_of_the_wrong_type(given: dict[str, Any], reason: str) -> None
         ({"host": ""}, "host must not be empty"),
         ({"host": "localhost:8000"}, "host must be a name or an address without a port, got 'localhost:8000'"),
         ({"host": "http://localhost"}, "host must be a name or an address"),
-        ({"host": "*"}, "host must not be '\\*': all addresses are '::' .* or '0.0.0.0'"),
+        ({"host": "*"}, "host must not be '\\*': use '::' for all addresses .* or '0.0.0.0'"),
         ({"host": "a b"}, "host must be a name or an address"),
         ({"port": -1}, "port must be at least 0, got -1"),
         ({"port": 65536}, "port must be at most 65535, got 65536"),
         ({"port": 99999}, "port must be at most 65535, got 99999"),
-        ({"insecure": False}, "who may connect"),
+        ({"insecure": False}, "no client may connect"),
         ({"insecure": True, "authenticate": len}, "not both"),
         (
             {"origins": ["example.com"]},
-            "origins must be such as 'https://example.com', without a path, got 'example.com'",
+            "origins must have the form 'https://example.com', without a path, got 'example.com'",
         ),
-        ({"origins": ["https://example.com/"]}, "origins must be such as"),
-        ({"origins": ["https://example.com/app"]}, "origins must be such as"),
-        ({"origins": ["https://"]}, "origins must be such as"),
-        ({"origins": ["https://a.com, https://b.com"]}, "origins must be such as"),
-        ({"origins": ["*"]}, "leave origins out to let in every page"),
-        ({"origins": ["null"]}, "origins must be such as"),
+        ({"origins": ["https://example.com/"]}, "origins must have the form"),
+        ({"origins": ["https://example.com/app"]}, "origins must have the form"),
+        ({"origins": ["https://"]}, "origins must have the form"),
+        ({"origins": ["https://a.com, https://b.com"]}, "origins must have the form"),
+        ({"origins": ["*"]}, "leave out origins to accept all pages"),
+        ({"origins": ["null"]}, "origins must have the form"),
         ({"origins": ["https://b\u00fccher.example"]}, "xn--"),
         ({"origins": [""]}, "origins must not contain an empty str"),
         ({"hosts": []}, "hosts must not be empty"),
@@ -106,9 +106,9 @@ def test_arguments_of_the_wrong_type(given: dict[str, Any], reason: str) -> None
         ({"hosts": ["[::1]:80"]}, "hosts must be names such as"),
         (
             {"trusted_proxies": ["proxy.example.com"]},
-            "trusted_proxies are addresses or networks, .*, or 'unix'; names are not allowed",
+            "trusted_proxies must be addresses or networks, .*, or 'unix', not names",
         ),
-        ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies are addresses or networks"),
+        ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies must be addresses or networks"),
         ({"api_keys": [""]}, "an API key must not be empty"),
         ({"api_keys": ["secret one"]}, "each of api_keys must be 1 to 4096 printable ASCII characters"),
         ({"api_keys": ["secret\n"]}, "each of api_keys must be"),
@@ -119,15 +119,15 @@ def test_arguments_of_the_wrong_type(given: dict[str, Any], reason: str) -> None
         ({"unix": "/run/" + "x" * 120}, "unix must have at most 10. bytes as an absolute path"),
         ({"unix": "x.sock", "unix_mode": 660}, "unix_mode must be octal and at most 0o777, such as 0o660, got 660"),
         ({"unix": "x.sock", "unix_mode": -1}, "unix_mode must be at least 0"),
-        ({"unix_mode": 0o660}, "unix_mode is for the file of a Unix socket: give its path by unix"),
+        ({"unix_mode": 0o660}, "unix_mode needs unix, the path of the Unix socket"),
         ({"fd": -1}, "fd must be at least 0, got -1"),
-        ({"fd": "3"}, "fd must be the number of a descriptor, or 'systemd', got '3'"),
-        ({"fd": "launchd"}, "fd must be the number of a descriptor, or 'systemd', got 'launchd'"),
-        ({"unix": "x.sock", "fd": 3}, "unix and fd name two places: give one of them"),
-        ({"unix": "x.sock", "port": 8000}, "port and unix name two places: give one of them"),
-        ({"host": "::", "port": 1, "fd": 3}, "host and port and fd name two places: give one of them"),
-        ({"fd": 3, "reuse_port": True}, "reuse_port is for host and port, not for fd"),
-        ({"unix": "x.sock", "reuse_port": True}, "reuse_port is for host and port, not for unix"),
+        ({"fd": "3"}, "fd must be the number of a file descriptor, or 'systemd', got '3'"),
+        ({"fd": "launchd"}, "fd must be the number of a file descriptor, or 'systemd', got 'launchd'"),
+        ({"unix": "x.sock", "fd": 3}, "unix and fd name two places to listen at: give one of them"),
+        ({"unix": "x.sock", "port": 8000}, "port and unix name two places to listen at: give one of them"),
+        ({"host": "::", "port": 1, "fd": 3}, "host and port and fd name two places to listen at: give one of them"),
+        ({"fd": 3, "reuse_port": True}, "reuse_port can be used with host and port only, not with fd"),
+        ({"unix": "x.sock", "reuse_port": True}, "reuse_port can be used with host and port only, not with unix"),
         ({"proxy_protocol": True}, "proxy_protocol needs trusted_proxies"),
         ({"mount": "fanwire"}, "mount must be a path such as '/rt', got 'fanwire'"),
         ({"mount": "/a?b", "app": Starlette()}, "mount must be a path"),
@@ -194,7 +194,7 @@ def test_where_a_server_listens_may_be_known_only_after_its_start(
 ) -> None:
     one = server(**given)
     assert (one._listeners.place, one.host, one.port) == (place, host, None)
-    with pytest.raises(fanwire.Closed, match="once it has started"):
+    with pytest.raises(fanwire.Closed, match="not known before the server has started"):
         _ = one.url
 
 
@@ -280,7 +280,7 @@ def test_settings_of_a_room_of_the_wrong_type(given: dict[str, Any], reason: str
     [
         ({"pattern": ""}, "pattern must not be empty"),
         ({"pattern": "x" * 256}, "pattern must have at most 255 bytes of UTF-8, got 256"),
-        ({"delivery": "fast"}, "'fast' is no delivery class"),
+        ({"delivery": "fast"}, "delivery must be .*, got 'fast'"),
         ({"max_keys": 0}, "max_keys must be at least 1, got 0"),
         ({"max_members": -1}, "max_members must be at least 1, got -1"),
         ({"history": -1}, "history must be at least 0, got -1"),
@@ -290,7 +290,7 @@ def test_settings_of_a_room_of_the_wrong_type(given: dict[str, Any], reason: str
         ({"history_age": -1.0}, "history_age must be more than 0, got -1.0"),
         ({"history_age": float("nan")}, "history_age must be a number, got nan"),
         ({"history_age": float("inf")}, "history_age must be at most 1000000000, got inf"),
-        ({"join": "everyone"}, "'everyone' is no rule"),
+        ({"join": "everyone"}, "a rule must be .*, got 'everyone'"),
         ({"when_away": "x"}, "when_away must be wait or fail, got 'x'"),
         ({"snapshot": len}, "needs a history"),
     ],
@@ -327,7 +327,7 @@ def test_a_handler_is_a_function(name: str, handler: Any) -> None:
         ((len,), TypeError, "type must be a str, got "),
         (("",), ValueError, "type must not be empty"),
         (("x" * 65,), ValueError, "type must have at most 64 bytes of UTF-8, got 65"),
-        (("join",), ValueError, "'join' is a type of the protocol"),
+        (("join",), ValueError, "type must not be a type of the protocol, got 'join'"),
         (("order", 7), TypeError, "schema must be a type"),
         (("order", "Order"), TypeError, "schema must be a type"),
     ],
@@ -343,5 +343,5 @@ def test_a_type_has_one_handler_which_is_a_function() -> None:
     with pytest.raises(TypeError, match="the handler for 'order' must be a function, got 'f'"):
         first("f")
     first(len)
-    with pytest.raises(ValueError, match="there is a handler for 'order' already"):
+    with pytest.raises(ValueError, match="the server already has a handler for the type 'order'"):
         second(len)
