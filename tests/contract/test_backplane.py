@@ -353,7 +353,7 @@ async def test_connecting_anew(world: World) -> None:
 
 
 async def test_nobody_there() -> None:
-    with pytest.raises(Unavailable, match="no NATS server"):
+    with pytest.raises(Unavailable, match="cannot connect to a NATS server"):
         await NATS("nats://127.0.0.1:1").open(Ear())
 
 

@@ -131,7 +131,7 @@ async def test_no_backplane_no_server(tmp_path: Path) -> None:
     from fanwire.backplane.nats import NATS
 
     server = Book(backplane=NATS("nats://127.0.0.1:1"))
-    with pytest.raises(Unavailable, match="no NATS server"):
+    with pytest.raises(Unavailable, match="cannot connect to a NATS server"):
         await server.start()
     with contextlib.suppress(fanwire.Closed):
         await server.stop()

@@ -325,7 +325,16 @@ def test_workers_that_do_not_start_end_all() -> None:
         with Program("serve", "--insecure", "--port", "0", *nats) as program:
             assert program.exit_code() == 1
             lines = errors(program)
-            assert len([line for line in lines if line.startswith("Error: no NATS server") and address in line]) == 2
+            assert (
+                len(
+                    [
+                        line
+                        for line in lines
+                        if line.startswith("Error: cannot connect to a NATS server") and address in line
+                    ]
+                )
+                == 2
+            )
             assert "Error: a worker did not start; its error is printed above" in lines
             assert program.out.rest() == []
 

@@ -47,6 +47,8 @@ class NATS(Backplane):
 
     Example::
 
+        from fanwire.backplane.nats import NATS
+
         server = fanwire.Server(insecure=True, backplane=NATS("nats://127.0.0.1:4222"))
 
     It needs a NATS server of version 2.11 or newer with JetStream. `Backplane` describes the methods.
