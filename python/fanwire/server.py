@@ -346,8 +346,8 @@ class Server(Application):
             after: reads the messages after this position, such as the position of the last message of the page before.
                 Messages that are no longer kept are skipped, so the first number may be higher by more than one. If the
                 room's numbering has begun anew since (another `epoch`), reads from the first message that is kept.
-                None: the newest messages; for these a log is read from its beginning, up to the rule's `history`
-                messages.
+                `Position("", 0)`: from the oldest message that is kept. None: the newest messages; for these a log is
+                read from its beginning, up to the rule's `history` messages.
             limit: messages at most, 1 to 1,000.
 
         Raises:

@@ -20,7 +20,7 @@ from fanwire.errors import Refused
 from fanwire.identity.authenticator import Authenticator
 from fanwire.identity.identity import Identity
 from fanwire.identity.request import Request, check_sources
-from fanwire.values.checks import check_function, check_instance, check_number, check_texts
+from fanwire.values.checks import check_function, check_number, check_texts
 
 __all__ = ["JWT"]
 
@@ -60,7 +60,11 @@ class JWT(Authenticator):
         scopes: Sequence[str] = ("scope", "scopes", "scp"),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        check_instance("keys", keys, Keys, "a fanwire.auth.Keys")
+        if not isinstance(keys, Keys):
+            # Its value may be a secret, which must not be in a log.
+            raise TypeError(
+                f"keys must be a fanwire.auth.Keys, got {type(keys).__name__}: give Keys.secret(...) or Keys.url(...)"
+            )
         accepted = check_algorithms(algorithms)
         keys.check(accepted)
         check_number("leeway", leeway, least=0, most=MAX_LEEWAY)

@@ -244,14 +244,17 @@ class Dispatcher:
             refusal = Refusal(
                 "unavailable", f"the server cannot reach the backplane: {error}", retry=True, retry_after=1.0
             )
-        elif isinstance(error, RoomFull):
-            self._limits.count(error.limit)
-            refusal = Refusal("room_full", f"room {incoming.room!r} is full", retry=True)
         elif isinstance(error, Overloaded):
-            self._limits.count(error.limit)
-            refusal = Refusal(
-                "overloaded", "the server has too many messages waiting, try again later", retry=True, retry_after=1.0
-            )
+            # One that the application has made names no limit.
+            if limit := getattr(error, "limit", None):
+                self._limits.count(limit)
+            if isinstance(error, RoomFull):
+                room = "the room" if incoming.room is None else f"room {incoming.room!r}"
+                refusal = Refusal("room_full", f"{room} is full", retry=True)
+            else:
+                refusal = Refusal(
+                    "overloaded", "the server is at a limit, try again later", retry=True, retry_after=1.0
+                )
         else:
             self._health.handler_error(name, connection, error)
             # Methods of the protocol fail because of `authorize` or a store, so the client may try again.

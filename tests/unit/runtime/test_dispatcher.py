@@ -9,6 +9,7 @@ import pytest
 from helpers.hosted import Hosted
 
 import fanwire
+from fanwire.errors import RoomFull
 
 
 def code_of(envelope: dict[str, Any]) -> tuple[str, str, bool]:
@@ -122,6 +123,34 @@ async def test_a_handler_that_fails_is_internal_and_nothing_of_it_is_told(error:
     assert (await client.asks({"type": "echo", "id": "c2", "payload": 1}))["payload"] == 1
     assert len(host.errors) == 1
     await host.end()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (fanwire.Overloaded("x"), "overloaded", "the server is at a limit, try again later"),
+        (RoomFull("x"), "room_full", "the room is full"),
+        (fanwire.Unavailable("x"), "unavailable", "the server cannot reach the backplane: x"),
+    ],
+)
+async def test_a_handler_may_raise_what_the_server_raises(
+    host: Hosted, error: Exception, code: str, text: str, is_async: bool
+) -> None:
+    def fail(conn: fanwire.Connection, payload: Any) -> None:
+        raise error
+
+    async def fail_later(conn: fanwire.Connection, payload: Any) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    host.on("fail")(fail_later if is_async else fail)
+    client = await host.connect()
+    for name in ("c1", "c2"):
+        answer = await client.asks({"type": "fail", "id": name})
+        assert code_of(answer) == ("error", code, True)
+        assert answer["payload"]["text"] == text
+    assert host.errors == []
 
 
 @pytest.mark.logs_errors
