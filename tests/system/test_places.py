@@ -195,7 +195,7 @@ async def test_clients_at_an_inherited_socket() -> None:
         port = given.getsockname()[1]
         server = Book(fd=given.fileno())
         assert server.port is None
-        with pytest.raises(fanwire.Closed, match="once it has started"):
+        with pytest.raises(fanwire.Closed, match="is not known before the server has started"):
             _ = server.url
         for text in ("one", "two"):
             # Who connects while the server does not run waits for it.
