@@ -1,8 +1,8 @@
 """Runs the Autobahn|Testsuite fuzzing client against an echo server and compares every case with `expected.json`.
 
 The suite runs on CPython 2.7 only, and is installed into .cache on the first run. Python 2.7 is found as `python2.7`,
-by `PYTHON27`, or from pyenv. Where there is none this says so in one line and succeeds. In CI it fails, since nobody
-reads a line among thousands there.
+by `PYTHON27`, or from pyenv. Without it this says so in one line and succeeds. In CI it fails: a skipped suite
+would be overlooked there.
 
     python tests/autobahn/run.py [--update] [CASES ...]
 """

@@ -14,7 +14,7 @@ from helpers.fake.room import Room, number_of
 
 
 class ConnectionCalls(Core):
-    """See `fanwire._engine.Engine` for each of them."""
+    """Calls with the arguments and errors of `fanwire._engine.Engine`, which documents each of them."""
 
     # Who comes in.
 

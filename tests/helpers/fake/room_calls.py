@@ -16,7 +16,7 @@ from helpers.fake.settings import RoomSettings, check_delivery
 
 
 class RoomCalls(Core):
-    """See `fanwire._engine.Engine` for each of them."""
+    """Calls with the arguments and errors of `fanwire._engine.Engine`, which documents each of them."""
 
     def add_rule(
         self,
