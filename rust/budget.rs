@@ -9,18 +9,25 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicUsize,
+    /// Of these, the bytes of messages that rooms keep, whether connections wait for them or not.
+    kept: AtomicUsize,
     limit: usize,
 }
 
 impl Budget {
     /// Creates a budget of `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { used: AtomicUsize::new(0), limit }
+        Self { used: AtomicUsize::new(0), kept: AtomicUsize::new(0), limit }
     }
 
     /// Returns the bytes in use.
     pub fn used(&self) -> usize {
         self.used.load(Relaxed)
+    }
+
+    /// Returns the bytes in use without those of messages that rooms keep, which would be there if nothing waited.
+    pub fn waiting(&self) -> usize {
+        self.used().saturating_sub(self.kept.load(Relaxed))
     }
 
     /// Returns the limit in bytes.
@@ -41,6 +48,16 @@ impl Budget {
     /// Adds bytes.
     pub fn add(&self, bytes: usize) {
         self.used.fetch_add(bytes, Relaxed);
+    }
+
+    /// Notes that bytes in use belong to a message that a room keeps.
+    pub fn note_kept(&self, bytes: usize) {
+        self.kept.fetch_add(bytes, Relaxed);
+    }
+
+    /// Takes back what was noted before.
+    pub fn unnote_kept(&self, bytes: usize) {
+        self.kept.fetch_sub(bytes, Relaxed);
     }
 
     /// Subtracts bytes that were added before.

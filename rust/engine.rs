@@ -14,13 +14,17 @@ use crate::admission::AdmissionSettings;
 use crate::budget::Budget;
 use crate::engine::accepting::AcceptorHandle;
 pub use crate::engine::forget::{FORGOTTEN, forgetting};
-pub use crate::engine::links::{CloseReason, Transport};
+pub use crate::engine::links::CloseReason;
 pub use crate::engine::membership::JoinOptions;
 use crate::engine::message_builder::MessageBuilder;
 pub use crate::engine::publish::wake_all;
+use crate::engine::record::Recordings;
+use crate::engine::ticks::Ticker;
+use crate::engine::tls::TlsHandle;
 use crate::error::Error;
 use crate::io::driver::{Driver, WAKE};
 use crate::io::link::AnyLink;
+use crate::io::spin::{Spin, SpinSettings};
 use crate::message::Message;
 use crate::newcomers::NewcomerSettings;
 use crate::process::Process;
@@ -28,18 +32,22 @@ use crate::queues::command::{Command, Event};
 use crate::queues::events::Events;
 use crate::queues::fair_queue::Credit;
 use crate::queues::queue::Queue;
-use crate::room::ages::BOUNDS_MS;
 use crate::room::table::{RoomEntry, RoomTable};
 use crate::room::{Position, RoomSettings};
 use crate::shard::{Shard, ShardSettings};
 use crate::slots::{ConnId, Ids, MAX_SHARDS};
 use crate::stats::Stats;
+use crate::stats::rules::RULES;
+use crate::stats::spread::Spreads;
+use crate::stats::trace::Traces;
 
 /// The settings of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
     /// Threads that read and write.
     pub shards: usize,
+    /// Whether they spin, and where they run.
+    pub spin: SpinSettings,
     /// Bytes that may wait for all connections together.
     pub engine_bytes: usize,
     /// Bytes that the histories of all rooms may hold together.
@@ -52,9 +60,9 @@ pub struct EngineSettings {
     pub queue_bytes: usize,
     /// Levels of lists and maps that a message from another node may have.
     pub max_nesting: usize,
-    /// Bytes that the kernel may hold unsent for one socket; see [`SocketLink::new`](crate::io::link::SocketLink::new).
+    /// Bytes that the kernel may hold unsent for one socket; see [`SocketLink::new`](crate::io::socket_link::SocketLink::new).
     pub unsent_bytes: u32,
-    /// How long a peer may acknowledge nothing; see [`SocketLink::new`](crate::io::link::SocketLink::new).
+    /// How long a peer may acknowledge nothing; see [`SocketLink::new`](crate::io::socket_link::SocketLink::new).
     pub write_timeout: Duration,
     /// How many messages and bytes of clients may be on their way to the host.
     pub credit: Credit,
@@ -74,12 +82,19 @@ pub struct Engine {
     unfinished: Arc<Budget>,
     events: Arc<Events>,
     acceptor: AcceptorHandle,
+    tls: TlsHandle,
     shards: Vec<Handle>,
     rooms: RoomTable,
+    ticker: Arc<Ticker>,
     builder: MessageBuilder,
     published: AtomicU64,
+    /// The same by the rule of the room, see [`RuleId::index`](crate::stats::rules::RuleId::index).
+    published_by_rule: Box<[AtomicU64]>,
     /// The number of published messages when the host last asked for events.
     published_before: AtomicU64,
+    traces: Traces,
+    spreads: Arc<Spreads>,
+    recordings: Mutex<Recordings>,
     refused: AtomicU64,
     late: AtomicU64,
     is_shut_down: AtomicBool,
@@ -106,29 +121,42 @@ impl Engine {
         if !(1..=most).contains(&settings.shards) {
             return Err(Error::Invalid(format!("shards must be 1 to {most}, not {}", settings.shards)));
         }
+        let cores = settings.spin.cores.len();
+        if cores != 0 && cores != settings.shards {
+            return Err(Error::Invalid(format!("shard_cores has {cores} processors for {} shards", settings.shards)));
+        }
         let budget = Arc::new(Budget::new(settings.engine_bytes));
         let events = Arc::new(Events::new(settings.credit)?);
         let rooms = RoomTable::new(settings.max_rooms, settings.shards, settings.history_bytes);
+        let told = Arc::clone(&events);
+        rooms.watch().tell(Box::new(move |name| told.extend([Event::Room { name: name.into() }], &mut Vec::new())));
         let builder = MessageBuilder::new(
             rooms.new_epoch(),
             settings.shard.connection_bytes,
             settings.max_nesting,
             Arc::clone(&budget),
+            Arc::default(),
         );
         let settings =
             EngineSettings { shard: ShardSettings { started_ms: builder.started_ms(), ..settings.shard }, ..settings };
         let failure = Arc::default();
-        let (acceptor, runner) = AcceptorHandle::new(&settings, &events, &failure, builder.started())?;
+        let (acceptor, runner) = AcceptorHandle::new(&settings, &events, &failure, &builder)?;
         let mut engine = Self {
             budget,
             unfinished: Arc::new(Budget::new(settings.credit.total)),
             events,
             acceptor,
+            tls: TlsHandle::default(),
             shards: Vec::new(),
             builder,
             rooms,
+            ticker: Arc::default(),
             published: AtomicU64::new(0),
+            published_by_rule: (0..RULES).map(|_| AtomicU64::new(0)).collect(),
             published_before: AtomicU64::new(0),
+            traces: Traces::default(),
+            spreads: Arc::default(),
+            recordings: Mutex::default(),
             refused: AtomicU64::new(0),
             late: AtomicU64::new(0),
             is_shut_down: AtomicBool::new(false),
@@ -169,11 +197,6 @@ impl Engine {
         events
     }
 
-    /// Returns the bytes of messages that are incomplete or on their way to the host.
-    pub fn inbound_bytes(&self) -> usize {
-        self.unfinished.used() + self.events.bytes()
-    }
-
     /// Gives every room that matches `pattern` these settings, unless an earlier pattern matches it. Existing rooms
     /// keep their settings.
     pub fn add_rule(&self, pattern: &str, settings: RoomSettings) -> Result<(), Error> {
@@ -182,10 +205,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns the ages of messages when applications took them, by pattern of rooms; see
-    /// [`crate::room::ages::Ages::counts`]. A pattern may occur twice.
-    pub fn ages(&self) -> Vec<(Box<str>, [u64; BOUNDS_MS.len() + 1], u64)> {
-        self.rooms.ages()
+    /// Compresses messages of rooms that are to be compressed, for connections from now on whose clients have offered
+    /// it. The level is zlib's, 1 to 9. What has fewer than `min_bytes` is not compressed.
+    pub fn set_compression(&self, level: u32, min_bytes: usize) -> Result<(), Error> {
+        self.check()?;
+        self.builder.compression().set(level, min_bytes)
     }
 
     /// Returns the name and the number of members of each room.
@@ -200,43 +224,15 @@ impl Engine {
         &self,
         name: &str,
         after: Option<Position>,
+        before: Option<u64>,
         limit: usize,
     ) -> Result<(u64, Vec<Arc<Message>>), Error> {
         self.check()?;
         let found = self.rooms.find(name, |RoomEntry { room, .. }| {
-            (room.position().epoch, room.kept_after(after, limit, self.builder.now_us(), self.rooms.kept()))
+            let kept = room.kept_after(after, before, limit, self.builder.now_us(), self.rooms.kept());
+            (room.position().epoch, kept)
         });
         Ok(found.unwrap_or_default())
-    }
-
-    /// Returns how many messages were published, and how many were refused because something was full.
-    pub fn published(&self) -> (u64, u64) {
-        (self.published.load(Relaxed), self.refused.load(Relaxed))
-    }
-
-    /// Counts messages of other nodes that were dropped because they came twice or out of order.
-    pub fn late(&self) -> &AtomicU64 {
-        &self.late
-    }
-
-    /// Returns the number of rooms.
-    pub fn rooms(&self) -> usize {
-        self.rooms.len()
-    }
-
-    /// Returns the budget for what waits for connections.
-    pub fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// Returns the budget for histories and values of rooms.
-    pub fn kept(&self) -> &Budget {
-        self.rooms.kept()
-    }
-
-    /// Returns the counters of each shard.
-    pub fn stats(&self) -> impl Iterator<Item = &Stats> {
-        self.shards.iter().map(|shard| &*shard.stats)
     }
 
     /// Ends all connections and threads. Returns false if a thread did not end in time. May be called twice.
@@ -247,6 +243,7 @@ impl Engine {
         self.is_shut_down.store(true, Relaxed);
         // The acceptor stops first, so that a shard that has ended gets no new connections.
         self.acceptor.stop();
+        self.ticker.stop();
         for shard in &self.shards {
             if shard.queue.stop() {
                 shard.wake();
@@ -254,10 +251,16 @@ impl Engine {
         }
         let deadline = Instant::now() + timeout;
         let mut threads = lock(&self.threads);
+        self.stop_tls();
+        // The thread of the ticks may be the one that drops the engine.
+        let here = thread::current().id();
+        threads.retain(|thread| thread.thread().id() != here);
         while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
-        let is_done = threads.iter().all(|thread| thread.is_finished());
+        // What was published is written, so they end after the rest; at least they get a moment.
+        let recordings_end = deadline.max(Instant::now() + Duration::from_millis(500));
+        let is_done = self.end_recordings(recordings_end) && threads.iter().all(|thread| thread.is_finished());
         for thread in threads.extract_if(.., |thread| thread.is_finished()) {
             // A panic of the thread was already reported as an event.
             let _ = thread.join();
@@ -314,6 +317,8 @@ impl Engine {
             ids: Arc::clone(&handle.ids),
             failure: Arc::clone(&self.failure),
             kept: Arc::clone(self.rooms.kept()),
+            spin: Spin::new(settings.spin.for_us),
+            core: settings.spin.cores.get(index).copied(),
             started: self.builder.started(),
         };
         let thread = thread::Builder::new().name(format!("fanwire-{index}")).spawn(|| driver.run())?;
@@ -377,6 +382,11 @@ mod log;
 mod membership;
 pub mod message_builder;
 mod publish;
+mod readings;
+pub mod record;
+mod ticks;
+mod tls;
+mod watch;
 // The locks of loom work only inside its models, so these tests do not run under loom.
 #[cfg(test)]
 #[cfg(not(loom))]

@@ -29,7 +29,7 @@ pub enum Error {
         what: &'static str,
         /// Its limit.
         limit: usize,
-        /// The configuration field of the limit; the first if there are two.
+        /// The configuration field of the limit.
         field: &'static str,
     },
     /// The caller may try again when a member has left.

@@ -4,5 +4,16 @@
 mod tcp_info;
 pub mod acceptor;
 pub mod driver;
+pub mod handshaker;
 pub mod link;
+pub mod lobby;
+pub mod mailbox;
+pub mod poll_link;
 pub mod priority;
+pub mod recorder;
+pub mod recording_files;
+pub mod socket_link;
+pub mod spin;
+pub mod tls_link;
+pub mod tunnel;
+pub mod tunnels;

@@ -5,10 +5,11 @@
 //! subject.
 //!
 //! First come what all others share: errors, the budget of bytes, limits, connection ids, counters. Then come the pure
-//! parts, which know no socket, no thread and no clock: [`wire`] (HTTP heads and WebSocket frames), [`protocol`]
-//! (codecs, documents, envelopes), [`message`] (one published message in all forms), [`outbox`] (one connection's
-//! queue), [`room`] (numbers, history, newest values, members) and [`admission`] (limits on connections). [`queues`]
-//! connect the threads. Two state machines decide what happens on connections: [`newcomers`] before the 101, [`shard`]
+//! parts, which know no socket, no thread and no clock: [`wire`] (HTTP heads and WebSocket frames), [`tls`]
+//! (sessions, and settings from certificates), [`protocol`] (codecs, documents, envelopes), [`message`] (one published
+//! message in all forms), [`outbox`] (one connection's queue), [`recording`] (what is
+//! published, in files), [`room`] (numbers, history, newest values, members) and
+//! [`admission`] (limits on connections). [`queues`] connect the threads. Two state machines decide what happens on connections: [`newcomers`] before the 101, [`shard`]
 //! after it; the time is an argument. [`io`] has the sockets and the threads that run them. [`engine`] owns everything,
 //! from start to shutdown. [`cluster`] handles messages of other nodes, and `python` is the border to the interpreter.
 //!
@@ -22,9 +23,12 @@ pub mod slots;
 pub mod stats;
 
 pub mod wire;
+pub mod tls;
 pub mod protocol;
+pub mod interest;
 pub mod message;
 pub mod outbox;
+pub mod recording;
 pub mod room;
 pub mod admission;
 

@@ -2,11 +2,27 @@
 
 use std::sync::{Arc, OnceLock};
 
+use serde::de::IgnoredAny;
+
 use crate::budget::Budget;
+use crate::interest::Audience;
+use crate::message::charge::Charge;
+pub use crate::message::charge::kept_size;
+pub use crate::message::delivery::{Delivery, delivery_name};
+use crate::message::delta::Delta;
+pub use crate::message::delta::DeltaCounts;
+pub use crate::message::metadata::Metadata;
+use crate::message::other_forms::OtherForms;
+use crate::message::parts::Parts;
+pub use crate::message::priority::{PRIORITIES, Priority};
 use crate::protocol::codec::Codec;
-use crate::protocol::envelope::{Envelope, Id, Kind};
-use crate::protocol::form::Form;
-use crate::wire::table;
+use crate::protocol::compression::Compression;
+use crate::protocol::envelope::{self, Envelope, Id, Kind};
+use crate::protocol::form::{Deflate, Form};
+use crate::protocol::framing::Framing;
+use crate::stats::rules::Share;
+use crate::stats::trace::Trace;
+use crate::wire::{event_stream, table};
 
 /// The id of a message's room; never reused while the engine lives. 0 means "no room": a message to one connection or
 /// to all.
@@ -17,30 +33,6 @@ pub const NO_ROOM: RoomId = 0;
 
 /// The id of a key in a room; never reused while the engine lives. A message replaces the waiting one with the same id.
 pub type KeyId = u64;
-
-/// The delivery class: what happens to a message when its reader is slow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Delivery {
-    /// Never dropped while connected. Over the limit the connection is closed, and has to reconnect.
-    Reliable,
-    /// A newer message with the same key replaces the waiting one.
-    Latest,
-    /// Over the limit the oldest waiting message is dropped.
-    DropOldest,
-    /// Over the limit the new message is dropped.
-    DropNewest,
-}
-
-/// Returns the name of a delivery class in the protocol.
-pub fn delivery_name(delivery: Delivery) -> &'static str {
-    match delivery {
-        Delivery::Reliable => table::delivery::RELIABLE,
-        Delivery::Latest => table::delivery::LATEST,
-        Delivery::DropOldest => table::delivery::DROP_OLDEST,
-        Delivery::DropNewest => table::delivery::DROP_NEWEST,
-    }
-}
 
 /// How a message is sent to connections with and without envelopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,18 +54,28 @@ pub enum Role {
 /// message and reader is then done once for all of them.
 #[derive(Debug)]
 pub struct Message {
-    /// Indexed by [`Form::index`]. [`Form::RAW`] of a single message exists from the start, because the payload is kept
-    /// there.
-    forms: [OnceLock<Box<[u8]>>; Form::COUNT],
-    /// The messages that were joined; empty for a single message.
-    parts: Box<[Arc<Message>]>,
+    /// The plain forms, by [`Form::index`]. [`Form::RAW`] of a single message exists from the start, because the payload
+    /// is kept there.
+    forms: [OnceLock<Box<[u8]>>; Form::PLAIN],
+    /// The other forms, which most messages do not need.
+    others: OtherForms,
+    /// What was joined; none for a single message.
+    joined: Option<Box<Parts<Message>>>,
+    /// What its value is a delta to; none for a message that is only sent whole.
+    delta: Option<Box<Delta>>,
+    /// See [`Self::is_readable`], once it was asked for.
+    readable: OnceLock<bool>,
     role: Role,
     kind: Kind,
     header: u8,
     metadata: Metadata,
     /// When it was published, in microseconds since the engine started.
     pub published_us: u64,
-    budget: Arc<Budget>,
+    /// What it counts for in the statistics, if all of it belongs to one rule. Here and not in `joined`, because each
+    /// write reads it.
+    share: Share,
+    /// What it counts for in the budget.
+    charge: Charge,
 }
 
 impl Message {
@@ -87,59 +89,114 @@ impl Message {
         budget: &Arc<Budget>,
     ) -> Self {
         let frame = Form::RAW.framing.frame(kind.is_text(), payload);
-        budget.add(frame.len() + OVERHEAD);
+        let charge = Charge::new(budget, frame.len() + OVERHEAD);
         let header = (frame.len() - payload.len()) as u8;
-        let mut forms = [const { OnceLock::new() }; Form::COUNT];
+        let mut forms = [const { OnceLock::new() }; Form::PLAIN];
         forms[Form::RAW.index()] = OnceLock::from(frame);
-        Self { forms, parts: Box::default(), role, kind, header, metadata, published_us, budget: Arc::clone(budget) }
+        let (others, joined, delta, readable) = (OtherForms::default(), None, None, OnceLock::new());
+        let share = Share { rule: metadata.rule, count: 1, bytes: payload.len() as u64, published_us };
+        Self { forms, others, joined, delta, readable, role, kind, header, metadata, published_us, share, charge }
     }
 
-    /// Joins single data messages of one room without keys, in their order. None if they cannot be joined.
+    /// Joins single messages that [may be joined](Self::is_joinable), in their order; none if there are none. Its
+    /// metadata is that of the last. With messages of several rooms it is only for one connection's queue, after the
+    /// messages of rooms with a lane of their own have left it.
     pub fn join(parts: Vec<Arc<Message>>, budget: &Arc<Budget>) -> Option<Self> {
         let (first, last) = (parts.first()?, parts.last()?);
-        budget.add(OVERHEAD);
-        let (kind, published_us, metadata) = (first.kind, first.published_us, last.metadata.clone());
-        let (forms, parts, budget) = (Default::default(), parts.into(), Arc::clone(budget));
-        Some(Self { forms, parts, role: Role::Data, kind, header: 0, metadata, published_us, budget })
+        let (kind, published_us) = (first.kind, first.published_us);
+        // Their forms in a row are compressed in part if any of them is.
+        let compression = parts.iter().find_map(|part| part.compression()).cloned();
+        let metadata = Metadata { compression, trace: None, ..last.metadata.clone() };
+        let joined =
+            Box::new(Parts::new(parts, |part| (part.share, part.metadata.trace.clone(), part.delta.is_some())));
+        let share = *joined.shares.first()?;
+        let (forms, others, joined, delta) = (Default::default(), OtherForms::default(), Some(joined), None);
+        let (role, header, readable, charge) = (Role::Data, 0, OnceLock::new(), Charge::new(budget, OVERHEAD));
+        Some(Self { forms, others, joined, delta, readable, role, kind, header, metadata, published_us, share, charge })
     }
 
     /// Returns the messages that it consists of; itself if it is a single one.
     pub fn parts(self: &Arc<Self>) -> &[Arc<Message>] {
-        if self.parts.is_empty() { std::slice::from_ref(self) } else { &self.parts }
+        self.joined.as_ref().map_or(std::slice::from_ref(self), |joined| &joined.parts)
     }
 
     /// Returns how many messages it consists of.
     pub fn count(&self) -> usize {
-        self.parts.len().max(1)
+        self.joined.as_ref().map_or(1, |joined| joined.parts.len())
+    }
+
+    /// Returns what it counts for in the statistics: one share for each rule among its messages.
+    #[inline]
+    pub fn each_share(&self, mut act: impl FnMut(Share)) {
+        match &self.joined {
+            Some(joined) if self.share.count < joined.parts.len() as u64 => {
+                joined.shares.iter().for_each(|&share| act(share));
+            }
+            _ => act(self.share),
+        }
+    }
+
+    /// Returns the traces of its messages.
+    #[inline]
+    pub fn traces(&self) -> &[Arc<Trace>] {
+        match &self.joined {
+            None => self.metadata.trace.as_slice(),
+            Some(joined) => &joined.traces,
+        }
     }
 
     /// Returns the bytes for a connection: header and payload, or header and envelope.
-    pub fn frame(&self, mut form: Form) -> &[u8] {
-        if matches!(self.role, Role::Whole | Role::Urgent) {
-            form.codec = Codec::Raw;
+    pub fn frame(&self, form: Form) -> &[u8] {
+        let form = self.needed(form);
+        if let Some(delta) = &self.delta
+            && !form.has_deltas
+        {
+            return delta.whole.frame(form);
         }
-        self.forms[form.index()].get_or_init(|| {
-            let bytes = self.build(form);
-            self.budget.add(bytes.len());
+        let count = |bytes: Box<[u8]>| {
+            self.charge.add(bytes.len());
             bytes
-        })
+        };
+        if form.is_plain() {
+            return self.forms[form.index()].get_or_init(|| count(self.build(form)));
+        }
+        let build = || match form.deflate {
+            Deflate::None => Some(self.build(form)),
+            _ => self.build_compressed(form),
+        };
+        match self.others.get(form, || build().map(count)) {
+            Some(bytes) => bytes,
+            None => self.frame(Form { deflate: Deflate::None, ..form }),
+        }
     }
 
     /// Returns what it counts for in the queue of a connection: its bytes plus an overhead. Without the overhead a
-    /// limit in bytes would allow millions of empty messages.
+    /// limit in bytes would allow millions of empty messages. Base64 does not count: a message that was accepted by its
+    /// bytes must fit for readers of event streams, too. Neither do batches and compression: what waits may be dropped,
+    /// and need not be built before it leaves.
     pub fn cost(&self, form: Form) -> usize {
-        self.frame(form).len() + OVERHEAD
+        self.plain_cost(Form::plain(form.codec, form.framing)) + OVERHEAD
+    }
+
+    fn plain_cost(&self, form: Form) -> usize {
+        if let Some(Parts { parts, costs, .. }) = self.joined.as_deref() {
+            return *costs[form.index()].get_or_init(|| parts.iter().map(|part| part.plain_cost(form)).sum());
+        }
+        let len = self.frame(form).len();
+        let is_base64 = form.framing == Framing::EventStream && form.codec != Codec::Json;
+        if is_base64 { len / 4 * 3 } else { len }
     }
 
     /// Returns the bytes that it holds in all its forms.
     pub fn size(&self) -> usize {
-        self.forms.iter().filter_map(OnceLock::get).map(|form| form.len()).sum::<usize>() + OVERHEAD
+        let plain = self.forms.iter().filter_map(OnceLock::get).map(|form| form.len());
+        let patch = self.delta.as_ref().map_or(0, |delta| delta.size());
+        OVERHEAD + plain.sum::<usize>() + self.others.size() + patch
     }
 
-    /// Returns the bytes charged to the room's history for this message: the payload, and one envelope around it, which
-    /// may be built later.
-    pub fn kept_size(&self) -> usize {
-        kept_size(self.frame(Form::RAW).len())
+    /// Returns whom it is for; none: for every member whose filter lets messages without tags through.
+    pub fn audience(&self) -> Option<&Arc<Audience>> {
+        self.metadata.audience.as_ref()
     }
 
     /// Whether connections with this codec get it.
@@ -152,9 +209,40 @@ impl Message {
         self.role == Role::Urgent
     }
 
+    /// Whether it may be joined with others: it has an envelope of its own for connections with envelopes.
+    pub fn is_joinable(&self) -> bool {
+        !matches!(self.role, Role::Whole | Role::Urgent)
+    }
+
+    /// Whether its payload, if it is JSON, is a document: the publisher may have promised what is not so. Alone, one that
+    /// is not costs its receiver one message; in a batch it would cost all.
+    pub fn is_readable(&self) -> bool {
+        *self.readable.get_or_init(|| match &self.joined {
+            Some(joined) => joined.parts.iter().all(|part| part.is_readable()),
+            None if self.delta.is_some() => self.delta.iter().all(|delta| delta.whole.is_readable()),
+            None if self.kind != Kind::Json || self.payload().is_empty() => true,
+            None => serde_json::from_slice::<IgnoredAny>(self.payload()).is_ok(),
+        })
+    }
+
     /// Whether it is data, which has its own position in its room.
     pub fn is_data(&self) -> bool {
         self.role == Role::Data
+    }
+
+    /// Returns how it is compressed for those who have agreed to it; none: for nobody.
+    pub fn compression(&self) -> Option<&Arc<Compression>> {
+        self.metadata.compression.as_ref().filter(|_| self.is_data())
+    }
+
+    /// Whether it is compressed for connections that have agreed to that.
+    pub fn is_compressible(&self) -> bool {
+        self.compression().is_some()
+    }
+
+    /// Returns its role.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// Returns the kind of its payload.
@@ -170,6 +258,12 @@ impl Message {
     /// Returns its metadata.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// Returns [`Metadata::priority`].
+    #[inline]
+    pub fn priority(&self) -> Priority {
+        self.metadata.priority
     }
 
     /// Returns [`Metadata::room`].
@@ -192,19 +286,68 @@ impl Message {
         self.metadata.key
     }
 
+    /// Returns the form that this message has for a connection with `form`.
+    fn needed(&self, mut form: Form) -> Form {
+        if !self.is_joinable() {
+            form.codec = Codec::Raw;
+        }
+        if form.has_deltas {
+            form.has_deltas = form.codec.has_envelopes() && self.has_patch();
+        }
+        form.is_batched = form.is_batched && self.count() > 1 && form.codec.has_envelopes() && self.is_readable();
+        if form.deflate != Deflate::None && (!self.is_compressible() || form.framing != Framing::WebSocket) {
+            form.deflate = Deflate::None;
+        }
+        form
+    }
+
     fn build(&self, form: Form) -> Box<[u8]> {
-        if !self.parts.is_empty() {
-            let frames: Vec<_> = self.parts.iter().map(|part| part.frame(form)).collect();
-            return frames.concat().into();
+        if let Some(Parts { parts, .. }) = self.joined.as_deref() {
+            let envelopes = parts.iter().map(|part| part.envelope(form.has_deltas));
+            return match form.codec {
+                Codec::Json if form.is_batched => envelope::json_array(envelopes, form.framing),
+                _ if form.is_batched => envelope::msgpack_array(envelopes, form.framing),
+                _ => parts.iter().map(|part| part.frame(form)).collect::<Vec<_>>().concat().into(),
+            };
         }
         match form.codec {
-            Codec::Json => self.envelope().json(form.framing),
-            Codec::Msgpack => self.envelope().msgpack(form.framing),
+            Codec::Json => self.envelope(form.has_deltas).json(form.framing),
+            Codec::Msgpack => self.envelope(form.has_deltas).msgpack(form.framing),
+            // A client without a session finds its place in the room by the id of the last event.
+            Codec::Raw if form.framing == Framing::EventStream && self.is_data() && self.room() != NO_ROOM => {
+                let Metadata { epoch, seq, .. } = self.metadata;
+                event_stream::numbered(epoch, seq, self.kind.is_text(), self.payload())
+            }
             Codec::Raw => form.framing.frame(self.kind.is_text(), self.payload()),
         }
     }
 
-    fn envelope(&self) -> Envelope<'_> {
+    /// Builds a compressed form; none if it is the same as without compression. That is decided once for each form, so
+    /// that a connection that has written a part of it finds the rest.
+    fn build_compressed(&self, form: Form) -> Option<Box<[u8]>> {
+        let plain = Form { deflate: Deflate::None, ..form };
+        if let Some(Parts { parts, .. }) = self.joined.as_deref().filter(|_| !form.is_batched) {
+            let frames: Vec<_> = parts.iter().map(|part| part.frame(form)).collect();
+            let is_smaller = frames.iter().zip(parts).any(|(frame, part)| frame.len() < part.frame(plain).len());
+            return is_smaller.then(|| frames.concat().into());
+        }
+        let compression = self.compression()?;
+        if plain.is_plain() {
+            return compression.frame(self.frame(plain), form.deflate);
+        }
+        if !form.is_batched {
+            return compression.frame(&self.build(plain), form.deflate);
+        }
+        // What must not be compressed must not be compressed with others either: their size would tell about it. The
+        // array is not kept besides its compressed form.
+        let is_all = self.joined.iter().flat_map(|joined| &joined.parts).all(|part| part.is_compressible());
+        is_all.then(|| compression.frame(&self.build(plain), form.deflate)).flatten()
+    }
+
+    /// Returns its envelope, with its patch if it has one and `is_delta`.
+    fn envelope(&self, is_delta: bool) -> Envelope<'_> {
+        let delta = self.delta.as_ref().filter(|_| is_delta);
+        let patch = delta.and_then(|delta| Some((delta.patch(&self.charge)?, delta.base_seq)));
         let Metadata { epoch, seq, prev, id, .. } = &self.metadata;
         let label = match self.role {
             Role::Event(label) => label,
@@ -219,61 +362,29 @@ impl Message {
             seq: self.metadata.room_name.as_ref().map(|_| *seq),
             // Without a hole, the number before it follows from its own number, so it is left out.
             prev: prev.filter(|prev| prev + 1 != *seq),
+            base: patch.map(|(_, base)| base),
             key: self.metadata.key_name.as_deref().filter(|key| !key.is_empty()),
             ack: self.metadata.ack,
             kind: self.kind,
-            payload: self.payload(),
+            payload: patch.map_or_else(|| self.payload(), |(patch, _)| patch),
         }
     }
 }
 
 impl Drop for Message {
     fn drop(&mut self) {
-        self.budget.subtract(self.size());
+        self.charge.end(self.size());
     }
-}
-
-/// Where a message belongs, and how it may be treated.
-#[derive(Debug, Clone)]
-pub struct Metadata {
-    /// The room that it was published to.
-    pub room: RoomId,
-    /// Its number in that room, from 1; for a message to no room, its number among those.
-    pub seq: u64,
-    /// In a room whose numbers may have holes: no message has a number between this one and `seq`.
-    pub prev: Option<u64>,
-    /// The epoch that `seq` belongs to.
-    pub epoch: u64,
-    /// Its delivery class.
-    pub delivery: Delivery,
-    /// Its key, in a `latest` room.
-    pub key: Option<KeyId>,
-    /// The name of the room.
-    pub room_name: Option<Arc<str>>,
-    /// The name of the key.
-    pub key_name: Option<Arc<str>>,
-    /// When it was published, in milliseconds since 1970.
-    pub ts_ms: u64,
-    /// The id of the message that it answers.
-    pub re: Option<Box<str>>,
-    /// Its own id, if epoch and number are not enough.
-    pub id: Option<Box<str>>,
-    /// Whether the receiver has to confirm that it processed the message.
-    pub ack: bool,
-}
-
-impl Metadata {
-    /// Creates metadata with a position in a room, and nothing else.
-    pub fn place(room: RoomId, seq: u64, delivery: Delivery) -> Self {
-        let (key, room_name, key_name, id, re) = (None, None, None, None, None);
-        Self { room, seq, prev: None, epoch: 0, delivery, key, room_name, key_name, ts_ms: 0, id, re, ack: false }
-    }
-}
-
-/// Returns [`Message::kept_size`] for a message whose raw form has `raw` bytes.
-pub fn kept_size(raw: usize) -> usize {
-    2 * raw + OVERHEAD
 }
 
 /// The memory of one message in addition to its forms: the allocations and their bookkeeping.
 pub const OVERHEAD: usize = 256;
+
+mod charge;
+mod counted;
+mod delivery;
+mod delta;
+mod metadata;
+mod other_forms;
+mod parts;
+mod priority;

@@ -1,8 +1,10 @@
 //! Newcomers: connections from the moment they were accepted to the answer to their first request.
 //!
-//! The head of the request is read, limited in bytes and time. If a limit or a rule refuses the request, it is answered
-//! here, and the peer has a second to take the answer. A request that is no upgrade goes to the host with its socket.
-//! An upgrade waits until the host accepts or refuses it, and nothing more is read from it meanwhile.
+//! A TLS handshake comes first, if the listener has TLS; another thread does it. Then the head of the request is read,
+//! limited in bytes and time. If a limit or a rule refuses the request, it is answered
+//! here, and the peer has a second to take the answer. A request that opens no connection (a WebSocket, an event stream,
+//! a session whose client polls) goes to the host with its socket. One that does waits until the host accepts or refuses
+//! it, and nothing more is read from it meanwhile.
 //!
 //! A state machine: it has no thread, its links are a parameter, and time is an argument.
 
@@ -13,17 +15,19 @@ use std::sync::Arc;
 use crate::admission::Admission;
 use crate::admission::entry::Entry;
 use crate::limit::Limit;
+use crate::protocol::compression::Compression;
 use crate::queues::command::Event;
-use crate::queues::events::Events;
 use crate::slots::{ConnId, Ids, MAX_SHARDS, Slots};
 use crate::wire::http_head::{HeadLimits, MAX_HEADERS};
 use crate::wire::prefix::Paths;
 use crate::wire::proxy_header::MAX_PROXY_HEADER;
 use crate::wire::refusal::Refusal;
 
-pub use self::event::{Accepted, NewcomerEvent, Request};
+pub use self::event::{Accepted, Insecure, NewcomerEvent, Request};
 use self::reading::{late, text_of};
 use self::report::HandshakeReport;
+pub use self::report::TlsHandshakes;
+pub use self::securing::TlsFailure;
 use self::state::{Handed, Reading, State};
 pub use self::stream::Stream;
 use self::timers::{Row, Timers};
@@ -63,8 +67,8 @@ pub struct Newcomers<L> {
     settings: NewcomerSettings,
     limits: HeadLimits,
     admission: Admission,
-    /// The events for links that the host reads and writes.
-    host: Arc<Events>,
+    /// The compression. While it is off, offers of it are not read.
+    compression: Arc<Compression>,
     ids: Ids,
     slots: Slots<State<L>>,
     timers: Timers,
@@ -83,18 +87,20 @@ pub struct Newcomers<L> {
     ignored: Vec<Limit>,
     /// The buffer of the present read.
     buffer: Box<[u8]>,
+    /// Newcomers whose TLS handshake has to begin.
+    insecure: Vec<Insecure<L>>,
     events: Vec<Event>,
 }
 
 impl<L: Stream> Newcomers<L> {
-    /// Creates a state machine without newcomers. `host` takes the events of links that the host reads and writes.
-    pub fn new(settings: NewcomerSettings, admission: Admission, host: Arc<Events>) -> Self {
+    /// Creates a state machine without newcomers.
+    pub fn new(settings: NewcomerSettings, admission: Admission) -> Self {
         Self {
             limits: HeadLimits { max_bytes: settings.max_head, max_headers: MAX_HEADERS },
             buffer: vec![0; settings.max_head.clamp(MAX_PROXY_HEADER, READ_MAX)].into(),
             settings,
             admission,
-            host,
+            compression: Arc::default(),
             ids: Ids::new(SHARD),
             slots: Slots::default(),
             timers: Timers::default(),
@@ -105,8 +111,14 @@ impl<L: Stream> Newcomers<L> {
             is_ready: false,
             report: HandshakeReport::default(),
             ignored: Vec::new(),
+            insecure: Vec::new(),
             events: Vec::new(),
         }
+    }
+
+    /// Agrees to compress messages as soon as this compression is switched on.
+    pub fn with_compression(self, compression: Arc<Compression>) -> Self {
+        Self { compression, ..self }
     }
 
     /// Adds a connection that was accepted, and reads it at once, because mostly its request has come already.
@@ -140,33 +152,6 @@ impl<L: Stream> Newcomers<L> {
         self.count_ignored();
     }
 
-    /// Takes bytes that the host has read from a newcomer; none: the newcomer has ended.
-    pub fn feed(&mut self, id: ConnId, bytes: Option<&[u8]>, now_us: u64) {
-        let Some(state) = self.take_state(id) else { return };
-        let Some(bytes) = bytes else {
-            return match state {
-                State::Asking(_) => self.lose(id),
-                State::Handed(_) => self.put_state(id, state),
-                State::Reading(_) | State::Lingering(_) => self.ids.release(id),
-            };
-        };
-        match state {
-            State::Reading(reading) if reading.peer.is_hosted => self.fed(id, reading, bytes, now_us),
-            // The host reads nothing more from it meanwhile, but it may have read some bytes already.
-            State::Asking(asking) if asking.rest.len() + bytes.len() > READ_MAX => self.lose(id),
-            mut state => {
-                match &mut state {
-                    State::Asking(asking) => asking.rest.extend_from_slice(bytes),
-                    State::Handed(Handed { news: Some((_, data, ..)), .. }) => data.extend_from_slice(bytes),
-                    State::Lingering(lingering) => lingering.peer.link.fed(bytes.len()),
-                    State::Handed(_) | State::Reading(_) => {}
-                }
-                self.put_state(id, state);
-            }
-        }
-        self.count_ignored();
-    }
-
     /// Notes that a newcomer that was handed to the host is gone.
     pub fn left(&mut self, id: ConnId) {
         if self.take_state(id).is_some() {
@@ -174,14 +159,19 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// Takes back a newcomer that was handed to the host and sends an upgrade request over the same socket. The host
+    /// Whether a newcomer that was handed to the host speaks TLS to us.
+    pub fn has_tls(&mut self, id: ConnId) -> bool {
+        matches!(self.slots.get_mut(id), Some(State::Handed(handed)) if handed.tls.is_some())
+    }
+
+    /// Takes back a newcomer that was handed to the host and asks for a connection over the same link. The host
     /// has read `received` of that request. The newcomer keeps its place. Does nothing if it is gone.
     pub fn take_back(&mut self, id: ConnId, link: L, received: &[u8], now_us: u64) {
         match self.take_state(id) {
-            Some(State::Handed(Handed { place, address, news: None })) => {
+            Some(State::Handed(Handed { place, address, is_secure, tls, news: None })) => {
                 let mut reading = Reading::new(link, ListenerOptions::default(), address);
                 reading.peer.place = place;
-                reading.is_back = true;
+                (reading.is_back, reading.is_secure, reading.tls) = (true, is_secure, tls);
                 if let Some(reading) = self.hear(id, reading, received, now_us) {
                     self.read(id, reading, now_us);
                 }
@@ -193,19 +183,17 @@ impl<L: Stream> Newcomers<L> {
     }
 
     /// Returns the news of a newcomer that [`Event::Newcomer`] names; none if it has gone since.
-    pub fn news(&mut self, id: ConnId) -> Option<NewcomerEvent> {
+    pub fn news(&mut self, id: ConnId) -> Option<NewcomerEvent<L>> {
         match self.slots.get_mut(id)? {
-            State::Reading(reading) => {
-                reading.fd.take().map(|fd| NewcomerEvent::Tls { fd, peer: text_of(reading.address) })
-            }
             State::Asking(asking) => asking.request.take().map(NewcomerEvent::Request),
-            State::Handed(handed) => handed.news.take().map(|(link, data, is_secure)| NewcomerEvent::Http {
-                fd: link.release(),
+            State::Handed(handed) => handed.news.take().map(|(stream, data)| NewcomerEvent::Http {
+                stream,
                 data,
                 peer: text_of(handed.address),
-                is_secure,
+                is_secure: handed.is_secure,
+                tls: handed.tls.clone(),
             }),
-            State::Lingering(_) => None,
+            State::Securing(_) | State::Reading(_) | State::Lingering(_) => None,
         }
     }
 
@@ -275,12 +263,6 @@ impl<L: Stream> Newcomers<L> {
     /// Does what a due timer stands for.
     fn fire(&mut self, id: ConnId, now_us: u64) {
         match self.take_state(id) {
-            Some(State::Reading(mut reading)) if reading.fd.is_some() => {
-                // The host is busy and has not fetched its descriptor yet.
-                reading.due_us = now_us + self.settings.handshake_timeout_us;
-                self.add_timer(Row::Head, reading.due_us, id);
-                self.put_state(id, State::Reading(reading));
-            }
             Some(State::Reading(Reading { peer, address, refusal, .. })) => {
                 if refusal.is_none() {
                     self.deny(id, peer, address, &late(), now_us);
@@ -350,6 +332,7 @@ mod event;
 mod leaving;
 mod reading;
 mod report;
+mod securing;
 mod state;
 mod stream;
 mod timers;

@@ -1,14 +1,17 @@
 //! The outgoing queue of one connection. Pure: it writes to a [`Sink`] and knows no socket.
 //!
 //! It sends in this order: control frames, urgent messages, reliable messages, droppable messages, and a close frame
-//! last. Droppable messages have a lane for each room (`RoomLanes`). Order holds within a lane. A frame that has
-//! begun to leave is finished first, because frames must not be interleaved (RFC 6455 section 5.4).
+//! last. Messages of rooms go by their priority first (`tiers`). Droppable messages have a lane for each room
+//! (`RoomLanes`). Order holds within a lane. A frame that has begun to leave is finished first, because frames must not
+//! be interleaved (RFC 6455 section 5.4).
 //!
 //! The outbox of a session also keeps what it has sent ([`Replay`]). After a lost link it sends again what the peer has
 //! missed, ahead of all other messages.
 //!
 //! A window bounds the droppable messages that are under way, because only messages that wait here can be replaced or
 //! dropped. Reliable messages have no window: it would not make them fresher.
+//!
+//! A connection may take batches. Then what waits is joined when it is written ([`Joins`](joins::Joins)).
 //!
 //! The queue is bounded in bytes. At the bound, the delivery class of each message decides ([`Delivery`]). Every
 //! message that does not leave is reported to the caller with a [`Drop`] reason.
@@ -17,15 +20,19 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use crate::message::{Delivery, Message, RoomId};
+use crate::message::{Delivery, Message, Priority, RoomId};
 use crate::outbox::control::{Control, ControlKind};
+use crate::outbox::deltas::Deltas;
+use crate::outbox::ending::Close;
 use crate::outbox::lane::Lane;
 use crate::outbox::probes::ProbeKey;
 use crate::outbox::replay::Replay;
 use crate::outbox::rooms::RoomLanes;
+use crate::outbox::tiers::Tiers;
 use crate::outbox::writing::{Begun, Frame};
 use crate::protocol::envelope;
 use crate::protocol::form::Form;
+use crate::protocol::framing::Framing;
 use crate::slots::ConnId;
 use crate::stats::Drop;
 
@@ -68,8 +75,6 @@ pub struct Flushed {
     pub messages: usize,
     /// Bytes written.
     pub bytes: usize,
-    /// When the first of these messages was published.
-    pub oldest_us: Option<u64>,
 }
 
 /// The outgoing queue of one connection.
@@ -79,6 +84,8 @@ pub struct Outbox {
     control: VecDeque<Control>,
     urgent: VecDeque<Arc<Message>>,
     reliable: Lane,
+    /// Only if there are messages of another than the usual priority.
+    tiers: Option<Box<Tiers>>,
     droppable: RoomLanes,
     close: Close,
     bytes: usize,
@@ -90,6 +97,8 @@ pub struct Outbox {
     replay: Option<Box<Replay>>,
     /// The key for probes; none if no probes are sent.
     probe_key: Option<(ProbeKey, ConnId)>,
+    /// Which values the peer has; only if it takes deltas.
+    deltas: Option<Box<Deltas>>,
 }
 
 impl Outbox {
@@ -100,6 +109,7 @@ impl Outbox {
             control: VecDeque::new(),
             urgent: VecDeque::new(),
             reliable: Lane::default(),
+            tiers: None,
             droppable: RoomLanes::new(form),
             close: Close::Open,
             bytes: 0,
@@ -109,6 +119,7 @@ impl Outbox {
             has_session: false,
             replay: None,
             probe_key: None,
+            deltas: form.has_deltas.then(Box::default),
         }
     }
 
@@ -119,10 +130,12 @@ impl Outbox {
         Self { has_session: true, replay, ..Self::new(limit, form) }
     }
 
-    /// Sends probes after droppable messages, until the peer reports what its application has taken.
+    /// Sends probes after droppable messages, until the peer reports what its application has taken. Only over a
+    /// WebSocket, because only its pings are answered.
     pub fn with_probes(mut self, probe_key: ProbeKey, conn: ConnId) -> Self {
-        self.droppable.begin(true);
-        Self { probe_key: Some((probe_key, conn)), ..self }
+        self.probe_key = Some((probe_key, conn));
+        self.droppable.begin(self.has_probes());
+        self
     }
 
     /// Returns the form in which messages are written.
@@ -163,6 +176,20 @@ impl Outbox {
         self.bytes
     }
 
+    /// Returns when the oldest message that waits was published, in microseconds since the engine started; none if no
+    /// message waits.
+    pub fn oldest_us(&self) -> Option<u64> {
+        let begun = match &self.begun {
+            Some(Begun { frame: Frame::Message(message), .. }) => Some(message),
+            _ => None,
+        };
+        let again = self.replay.as_ref().and_then(|replay| replay.first_pending());
+        let tiers = self.tiers.iter().flat_map(|tiers| tiers.high.get(0).into_iter().chain(tiers.low.get(0)));
+        let lanes = self.urgent.front().into_iter().chain(self.reliable.get(0)).chain(tiers);
+        let first = begun.into_iter().chain(again).chain(lanes).chain(self.droppable.first());
+        first.map(|message| message.published_us).min()
+    }
+
     /// Whether some messages wait for a window.
     pub fn is_held(&self) -> bool {
         self.droppable.is_held()
@@ -185,6 +212,11 @@ impl Outbox {
             return Push::Done;
         }
         let cost = message.cost(self.form);
+        let is_normal = message.priority() == Priority::Normal;
+        if !is_normal {
+            self.expect_tiers();
+        }
+        let message = self.deltas.as_mut().map_or(message.whole(), |deltas| deltas.choose(message));
         match message.delivery() {
             Delivery::Reliable => {
                 if !self.make_room(cost, dropped) {
@@ -194,21 +226,28 @@ impl Outbox {
                 if message.is_urgent() {
                     self.urgent.push_back(Arc::clone(message));
                 } else {
-                    self.reliable.push(Arc::clone(message));
+                    let lane = if is_normal { &mut self.reliable } else { self.lane_of(message) };
+                    lane.push(Arc::clone(message));
                 }
             }
             Delivery::Latest | Delivery::DropOldest => {
                 if message.key().is_some()
-                    && let Some(old) = self.droppable.replace(message, cost)
+                    // A delta to the value that it replaces would be a delta to one that never leaves.
+                    && let Some(old) = self.droppable.replace(message.whole(), cost)
                 {
                     self.bytes = self.bytes + cost - old.cost(self.form);
-                    dropped(&old, Drop::Replaced);
+                    let is_limited = self.droppable.is_limited(message.room());
+                    dropped(&old, if is_limited { Drop::Rate } else { Drop::Replaced });
                     // A value may be larger than the one that it replaced.
                     self.make_room(0, dropped);
                 } else if self.make_room(cost, dropped) {
                     self.bytes += cost;
                     self.droppable.push(message, cost);
+                    if message.key().is_none() {
+                        self.drop_late(message.room(), dropped);
+                    }
                 } else {
+                    self.missed(message);
                     dropped(message, Drop::Newest);
                 }
             }
@@ -218,6 +257,7 @@ impl Outbox {
                 if self.fits(cost) {
                     self.bytes += cost;
                     self.droppable.push(message, cost);
+                    self.drop_late(message.room(), dropped);
                 } else {
                     dropped(message, Drop::Newest);
                 }
@@ -230,8 +270,10 @@ impl Outbox {
     /// room, and a part of it would be a gap. The limit holds again when all of it has left.
     pub fn push_snapshot(&mut self, snapshot: &[Arc<Message>], dropped: &mut impl FnMut(&Message, Drop)) -> Push {
         self.allowance += snapshot.iter().map(|message| message.cost(self.form)).sum::<usize>();
+        self.deltas.iter_mut().for_each(|deltas| deltas.joined(snapshot));
         let codec = self.form.codec;
         for message in snapshot.iter().filter(|message| message.speaks(codec)) {
+            self.droppable.grant(message);
             if self.push(message, dropped) == Push::Overflow {
                 return Push::Overflow;
             }
@@ -264,60 +306,22 @@ impl Outbox {
 
     /// Drops the droppable messages of a room that the connection has left.
     pub fn leave(&mut self, room: RoomId, dropped: &mut impl FnMut(&Message, Drop)) {
+        self.deltas.iter_mut().for_each(|deltas| deltas.left(room));
         for message in self.droppable.leave(room) {
             self.bytes -= message.cost(self.form);
             dropped(&message, Drop::Closed);
         }
     }
 
-    /// Queues the close frame. With `flush` it leaves after all that waits; without, everything that has not begun to
-    /// leave is dropped. A second call can only cancel the flush; the first close frame stays.
-    pub fn close(&mut self, frame: Box<[u8]>, flush: bool, dropped: &mut impl FnMut(&Message, Drop)) {
-        if !flush {
-            self.clear(Drop::Closed, dropped);
-        }
-        if !self.is_closing() {
-            self.close = Close::Queued(frame);
-            // No more messages come, and the close frame waits behind the others, so there is no window now.
-            self.droppable.begin(false);
-        }
-    }
-
-    /// Drops everything that waits and has not begun to leave, except handshake replies.
-    pub fn clear(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
-        while let Some(message) = self.urgent.pop_front().or_else(|| self.reliable.pop()) {
-            self.bytes -= message.cost(self.form);
-            dropped(&message, reason);
-        }
-        self.clear_droppable(reason, dropped);
-        self.replay = None;
-    }
-
-    /// Drops all droppable messages.
-    pub fn clear_droppable(&mut self, reason: Drop, dropped: &mut impl FnMut(&Message, Drop)) {
-        self.droppable.clear(|message| {
-            self.bytes -= message.cost(self.form);
-            dropped(&message, reason);
-        });
-    }
-
-    /// Drops everything because the connection has ended, including a message that has left only in part.
-    pub fn end(&mut self, dropped: &mut impl FnMut(&Message, Drop)) {
-        if let Some(Begun { frame: Frame::Message(message), is_again: false, .. }) = self.begun.take() {
-            self.bytes -= message.cost(self.form);
-            dropped(&message, Drop::Closed);
-        }
-        self.clear(Drop::Closed, dropped);
-    }
-
-    /// Returns the number of messages that were never sent.
-    fn new_messages(&self) -> usize {
-        self.urgent.len() + self.reliable.len() + self.droppable.len()
+    fn has_probes(&self) -> bool {
+        self.probe_key.is_some() && !self.form.framing.is_one_way()
     }
 
     fn fits(&self, cost: usize) -> bool {
-        // A message that was accepted may be larger in its envelope. It must not wait for space that will never exist.
-        let is_alone = self.form.codec.has_envelopes() && self.messages() == 0;
+        // A message that was accepted may be larger in its envelope, or as an event. It must not wait for space that will
+        // never exist.
+        let is_larger = self.form.codec.has_envelopes() || self.form.framing == Framing::EventStream;
+        let is_alone = is_larger && self.messages() == 0;
         self.bytes + cost <= self.limit + self.allowance || is_alone
     }
 
@@ -334,26 +338,26 @@ impl Outbox {
     fn drop_oldest(&mut self, dropped: &mut impl FnMut(&Message, Drop)) -> bool {
         let Some(oldest) = self.droppable.pop_oldest() else { return false };
         self.bytes -= oldest.cost(self.form);
+        self.missed(&oldest);
         dropped(&oldest, Drop::Oldest);
         true
     }
 }
 
-#[derive(Debug)]
-enum Close {
-    Open,
-    Queued(Box<[u8]>),
-    Sent,
-}
-
 pub mod account;
 mod control;
+mod deltas;
+mod ending;
 mod handover;
+pub mod joins;
 pub mod lane;
+mod limits;
 pub mod probes;
+pub mod rates;
 pub mod replay;
 mod rooms;
 pub mod skipped;
+mod tiers;
 pub mod window;
 mod writing;
 #[cfg(test)]

@@ -19,19 +19,23 @@ use crate::admission::proxies::Proxies;
 use crate::cluster::node_message;
 use crate::engine::message_builder::{Draft, JoinReply, Joined, Stamp};
 use crate::engine::{CloseReason, Engine, EngineSettings, JoinOptions};
+use crate::io::spin::SpinSettings;
 use crate::message::Message;
 use crate::newcomers::{ListenerOptions, NewcomerSettings};
 use crate::outbox::probes::ProbeKey;
 use crate::protocol::form::Form;
 use crate::protocol::report::{Report, RoomReport};
 use crate::python::arguments::{
-    Older, conn_ids, draft, duration, logged, micros, parse_codec, parse_delivery, parse_epoch, parse_position,
-    stamped, transport,
+    Older, conn_ids, draft, duration, logged, micros, parse_audience, parse_codec, parse_delivery, parse_epoch,
+    parse_position, parse_priority, parse_rates, parse_wish, stamped,
 };
+use crate::python::attributes::attributes;
 use crate::python::events::event_tuple;
 use crate::python::exceptions::guard;
+use crate::python::stats::{ReaderRow, RoomRow};
 use crate::queues::command::Source;
 use crate::queues::fair_queue::Credit;
+use crate::queues::slow_readers::SlowReaders;
 use crate::room::{Position, RoomSettings, unrecovered_name};
 use crate::shard::ShardSettings;
 use crate::shard::inbound::InboundSettings;
@@ -39,20 +43,27 @@ use crate::shard::rate_limit::RateSettings;
 use crate::slots::ConnId;
 use crate::wire::decoder::Limits;
 use crate::wire::prefix::Paths;
-use crate::wire::refusal::Refusal;
+use crate::wire::refusal::{About, Refusal};
 use crate::wire::table::{kind, skipped_reason};
 
-/// The native half of fanwire.
-#[pymodule(gil_used = false)]
+/// The native half of fanwire. A free-threaded interpreter takes its lock again for it: the tests have not run without.
+#[pymodule(gil_used = true)]
 mod _engine {
     #[pymodule_export]
     use super::PyEngine;
     #[pymodule_export]
     use super::cluster::{PyIngress, PyNatsConnection};
     #[pymodule_export]
-    use super::documents::{check_json, glance, is_surely_finite, json_to_msgpack, msgpack_to_json, payload_of};
+    use super::documents::{
+        check_audience, check_filter, check_json, glance, is_surely_finite, json_to_msgpack, msgpack_to_json,
+        payload_of,
+    };
     #[pymodule_export]
     use super::exceptions::{Closed, EngineFailed, FanwireError, Overloaded, RoomFull};
+    #[pymodule_export]
+    use super::recording::PyRecordingReader;
+    #[pymodule_export]
+    use super::tls::check_tls;
 }
 
 #[pyclass(name = "Engine", module = "fanwire._engine", frozen)]
@@ -62,10 +73,12 @@ struct PyEngine(Arc<Engine>);
 #[pymethods]
 impl PyEngine {
     #[new]
-    #[pyo3(signature = (*, shards, connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, min_rate, slow_code, max_nesting=64, max_message=1 << 20, max_fragments=131_072, message_timeout=30.0, inbox_messages=64, inbox_bytes=1 << 20, inbound_bytes=128 << 20, message_rate=1e3, message_burst=2e3, byte_rate=4194304.0, byte_burst=8388608.0, ping_rate=10.0, ping_burst=100.0, max_refused=1e3, dry_run=false, max_head=16 << 10, handshake_timeout=5.0, max_connections=0, handshake_rate=0.0, handshake_burst=1.0, max_address_connections=0, address_handshake_rate=0.0, address_handshake_burst=1.0, hosts=None, origins=None, trusted_proxies=Vec::new(), prefix="", mount=""))]
+    #[pyo3(signature = (*, shards, shard_spin=0.0, shard_cores=Vec::new(), connection_bytes, replay_bytes, engine_bytes, history_bytes, max_rooms, queue_items, queue_bytes, unsent_bytes, write_timeout, ping_interval, ping_timeout, close_timeout, min_rate, slow_code, max_nesting=64, max_message=1 << 20, max_fragments=131_072, message_timeout=30.0, inbox_messages=64, inbox_bytes=1 << 20, inbound_bytes=128 << 20, message_rate=1e3, message_burst=2e3, byte_rate=4194304.0, byte_burst=8388608.0, ping_rate=10.0, ping_burst=100.0, max_refused=1e3, dry_run=false, max_head=16 << 10, handshake_timeout=5.0, max_connections=0, handshake_rate=0.0, handshake_burst=1.0, max_address_connections=0, address_handshake_rate=0.0, address_handshake_burst=1.0, hosts=None, origins=None, trusted_proxies=Vec::new(), prefix="", mount=""))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn new(
         shards: usize,
+        shard_spin: f64,
+        shard_cores: Vec<usize>,
         connection_bytes: usize,
         replay_bytes: usize,
         engine_bytes: usize,
@@ -112,6 +125,7 @@ impl PyEngine {
         let proxies = guard(|| Proxies::new(&trusted_proxies))?;
         let settings = EngineSettings {
             shards,
+            spin: SpinSettings { for_us: micros(shard_spin)?, cores: shard_cores.into() },
             engine_bytes,
             history_bytes,
             max_rooms,
@@ -185,7 +199,7 @@ impl PyEngine {
         Ok(list)
     }
 
-    #[pyo3(signature = (pattern, *, delivery, max_keys, max_members, history, history_bytes, history_age))]
+    #[pyo3(signature = (pattern, *, delivery, max_keys, max_members, history, history_bytes, history_age, compress=false, priority="normal", tick=0, interest=false, delta=false))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn add_rule(
         &self,
@@ -196,28 +210,70 @@ impl PyEngine {
         history: usize,
         history_bytes: usize,
         history_age: f64,
+        compress: bool,
+        priority: &str,
+        tick: u32,
+        interest: bool,
+        delta: bool,
     ) -> PyResult<()> {
         let (delivery, history_age_us) = (parse_delivery(delivery)?, micros(history_age)?);
-        let settings = RoomSettings { delivery, max_keys, max_members, history, history_bytes, history_age_us };
-        guard(|| self.0.add_rule(pattern, settings))
+        let priority = parse_priority(priority)?;
+        let settings = RoomSettings {
+            delivery,
+            max_keys,
+            max_members,
+            history,
+            history_bytes,
+            history_age_us,
+            compress,
+            priority,
+            tick,
+            interest,
+            delta,
+            ..RoomSettings::default()
+        };
+        guard(|| {
+            self.0.add_rule(pattern, settings)?;
+            if tick > 0 { self.0.begin_ticks() } else { Ok(()) }
+        })
     }
 
-    #[pyo3(signature = (fd, codec="raw", window=0, *, session=false, greeting=b"".as_slice(), first=b"".as_slice(), rest=b"".as_slice(), rate=1.0))]
+    fn set_compression(&self, level: u32, min_bytes: usize) -> PyResult<()> {
+        guard(|| self.0.set_compression(level, min_bytes))
+    }
+
+    #[pyo3(signature = (fd, codec="raw", *, session=false, greeting=b"".as_slice(), first=b"".as_slice(), rest=b"".as_slice(), rate=1.0))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn open(
         &self,
-        fd: Option<RawFd>,
+        fd: RawFd,
         codec: &str,
-        window: usize,
         session: bool,
         greeting: &[u8],
         first: &[u8],
         rest: &[u8],
         rate: f64,
     ) -> PyResult<u64> {
-        let (transport, form) = (transport(fd, window)?, Form::websocket(parse_codec(codec)?));
+        let (fd, form) = (accepting::duplicate(fd)?, Form::websocket(parse_codec(codec)?));
         let source = Source { rest: rest.into(), times: rate };
-        guard(|| self.0.open(transport, form, session, [greeting, first], source)).map(ConnId::as_u64)
+        guard(|| self.0.open(fd, form, session, [greeting, first], source)).map(ConnId::as_u64)
+    }
+
+    #[pyo3(signature = (certificates, *, client_ca, client_required, min_version, handshake_timeout))]
+    fn set_tls(
+        &self,
+        py: Python<'_>,
+        certificates: Vec<tls::Files>,
+        client_ca: Option<(String, Vec<u8>)>,
+        client_required: bool,
+        min_version: &str,
+        handshake_timeout: f64,
+    ) -> PyResult<Vec<(Vec<String>, i64)>> {
+        let timeout_us = micros(handshake_timeout)?;
+        // Checking keys takes a while.
+        py.detach(|| {
+            guard(|| tls::set_tls(&self.0, &certificates, client_ca.as_ref(), client_required, min_version, timeout_us))
+        })
     }
 
     #[pyo3(signature = (fd, *, tls=false, proxy_protocol=false))]
@@ -234,13 +290,22 @@ impl PyEngine {
         self.here(|engine| engine.set_ready(is_ready))
     }
 
-    #[pyo3(signature = (request, session=None, first=b"".as_slice(), rate=1.0))]
-    fn accept(&self, request: u64, session: Option<&str>, first: &[u8], rate: f64) -> PyResult<Option<u64>> {
+    #[pyo3(signature = (request, session=None, first=b"".as_slice(), rate=1.0, batch=false, delta=false))]
+    fn accept(
+        &self,
+        request: u64,
+        session: Option<&str>,
+        first: &[u8],
+        rate: f64,
+        batch: bool,
+        delta: bool,
+    ) -> PyResult<Option<u64>> {
         let session = session.map(parse_codec).transpose()?;
-        guard(|| self.0.accept(ConnId::from_u64(request), session, first, rate)).map(|conn| conn.map(ConnId::as_u64))
+        let conn = guard(|| self.0.accept(ConnId::from_u64(request), session, first, rate, batch, delta))?;
+        Ok(conn.map(ConnId::as_u64))
     }
 
-    #[pyo3(signature = (conn, request, session, received, accepted, refused, close, rate=1.0))]
+    #[pyo3(signature = (conn, request, session, received, accepted, refused, close, rate=1.0, batch=false, delta=false))]
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     fn resume(
         &self,
@@ -252,20 +317,31 @@ impl PyEngine {
         refused: &Bound<'_, PyDict>,
         close: (u16, String),
         rate: f64,
+        batch: bool,
+        delta: bool,
     ) -> PyResult<Option<u64>> {
         let (conn, request) = (ConnId::from_u64(conn), ConnId::from_u64(request));
         let (codec, refused) = (parse_codec(session)?, accepting::refused_replies(refused)?);
         guard(|| {
             let close = CloseReason::new(close.0, &close.1)?;
-            self.0.accept_again(conn, request, codec, received, accepted, refused, close, rate)
+            self.0.accept_again(conn, request, codec, received, accepted, refused, close, rate, batch, delta)
         })
         .map(|link| link.map(ConnId::as_u64))
     }
 
-    #[pyo3(signature = (request, status, headers=Vec::new(), reason=""))]
-    fn refuse(&self, request: u64, status: u16, headers: Vec<String>, reason: &str) -> PyResult<()> {
+    #[pyo3(signature = (request, status, headers=Vec::new(), reason="", path="", user_agent=""))]
+    fn refuse(
+        &self,
+        request: u64,
+        status: u16,
+        headers: Vec<String>,
+        reason: &str,
+        path: &str,
+        user_agent: &str,
+    ) -> PyResult<()> {
         let headers = headers.into_iter().map(Into::into).collect();
-        let refusal = Refusal { status, reason: reason.to_owned().into(), headers, limit: None };
+        let asked = About::new(path.as_bytes(), user_agent.as_bytes());
+        let refusal = Refusal { status, reason: reason.to_owned().into(), headers, limit: None, asked };
         guard(|| self.0.refuse(ConnId::from_u64(request), refusal))
     }
 
@@ -283,37 +359,27 @@ impl PyEngine {
         self.here(Engine::waiting)
     }
 
-    #[pyo3(signature = (conn, fd, codec, received, greeting, accepted, refused, close, window=0, *, rest=b"".as_slice(), rate=1.0))]
+    #[pyo3(signature = (conn, fd, codec, received, greeting, accepted, refused, close, *, rest=b"".as_slice(), rate=1.0))]
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     fn resume_socket(
         &self,
         conn: u64,
-        fd: Option<RawFd>,
+        fd: RawFd,
         codec: &str,
         received: u64,
         greeting: &[u8],
         accepted: &[u8],
         refused: &Bound<'_, PyDict>,
         close: (u16, String),
-        window: usize,
         rest: &[u8],
         rate: f64,
     ) -> PyResult<u64> {
-        let (transport, form) = (transport(fd, window)?, Form::websocket(parse_codec(codec)?));
+        let (fd, form) = (accepting::duplicate(fd)?, Form::websocket(parse_codec(codec)?));
         let replies = accepting::refused_replies(refused)?;
         let source = Source { rest: rest.into(), times: rate };
         guard(|| {
             let close = CloseReason::new(close.0, &close.1)?;
-            self.0.resume(
-                ConnId::from_u64(conn),
-                transport,
-                form,
-                received,
-                [greeting, accepted],
-                replies,
-                close,
-                source,
-            )
+            self.0.resume(ConnId::from_u64(conn), fd, form, received, [greeting, accepted], replies, close, source)
         })
         .map(ConnId::as_u64)
     }
@@ -333,8 +399,13 @@ impl PyEngine {
         guard(|| self.0.hold(ConnId::from_u64(conn), is_held))
     }
 
-    fn feed(&self, conn: u64, link: u64, data: Option<&[u8]>) -> PyResult<()> {
-        guard(|| self.0.feed(ConnId::from_u64(conn), ConnId::from_u64(link), data))
+    #[pyo3(signature = (conn, link, lines, is_binary=false, close=None))]
+    fn post(&self, conn: u64, link: u64, lines: &[u8], is_binary: bool, close: Option<u16>) -> PyResult<usize> {
+        guard(|| self.0.post(ConnId::from_u64(conn), ConnId::from_u64(link), lines, is_binary, close))
+    }
+
+    fn poll(&self, conn: u64, link: u64, received: u64) -> PyResult<()> {
+        guard(|| self.0.poll(ConnId::from_u64(conn), ConnId::from_u64(link), received))
     }
 
     fn report(&self, conn: u64, count: u64, taken: Option<Vec<(String, u64, Option<u64>)>>) -> PyResult<()> {
@@ -363,7 +434,7 @@ impl PyEngine {
         id: Option<&str>,
         ack: bool,
     ) -> PyResult<()> {
-        let draft = Draft { id, ack, ..draft(payload, json, None, delivery)? };
+        let draft = Draft { id, ack, ..draft(payload, json, None, delivery, None)? };
         guard(|| self.0.send(ConnId::from_u64(conn), draft))
     }
 
@@ -386,11 +457,12 @@ impl PyEngine {
         exclude: Vec<u64>,
         delivery: Option<&str>,
     ) -> PyResult<()> {
-        let draft = draft(payload, json, None, delivery)?;
+        let draft = draft(payload, json, None, delivery, None)?;
         guard(|| self.0.broadcast(draft, &conn_ids(exclude)))
     }
 
-    #[pyo3(signature = (room, payload, json=false, key=None, exclude=Vec::new(), delivery=None))]
+    #[pyo3(signature = (room, payload, json=false, key=None, exclude=Vec::new(), delivery=None, ticket=0, audience=None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn publish(
         &self,
         room: &str,
@@ -399,9 +471,39 @@ impl PyEngine {
         key: Option<&str>,
         exclude: Vec<u64>,
         delivery: Option<&str>,
-    ) -> PyResult<u64> {
-        let draft = draft(payload, json, key, delivery)?;
-        guard(|| self.0.publish(room, draft, &conn_ids(exclude)))
+        ticket: u64,
+        audience: Option<&[u8]>,
+    ) -> PyResult<Option<u64>> {
+        let audience = parse_audience(audience)?;
+        let draft = draft(payload, json, key, delivery, audience.as_ref())?;
+        let seq = guard(|| self.0.publish_for(room, draft, &conn_ids(exclude), ticket))?;
+        Ok((seq > 0).then_some(seq))
+    }
+
+    fn lead_tick(&self, hz: u32, is_led: bool) -> PyResult<()> {
+        guard(|| self.0.lead_tick(hz, is_led))
+    }
+
+    #[pyo3(signature = (hz, envelopes=Vec::new(), stopped=Vec::new()))]
+    fn flush_tick(
+        &self,
+        hz: u32,
+        envelopes: Vec<(u64, String, Bound<'_, PyBytes>)>,
+        stopped: Vec<String>,
+    ) -> PyResult<usize> {
+        let parsed = envelopes
+            .iter()
+            .map(|(conn, codec, envelope)| Ok((ConnId::from_u64(*conn), parse_codec(codec)?, envelope.as_bytes())));
+        let envelopes = parsed.collect::<PyResult<Vec<_>>>()?;
+        guard(|| self.0.flush_tick(hz, &envelopes, &stopped))
+    }
+
+    fn stop_in_tick(&self, room: &str, is_stopped: bool) -> PyResult<()> {
+        guard(|| self.0.stop_in_tick(room, is_stopped))
+    }
+
+    fn next_in_tick(&self, room: &str) -> PyResult<u64> {
+        guard(|| self.0.next_in_tick(room))
     }
 
     fn notify(&self, room: &str, event: &str, payload: &str, exclude: Vec<u64>) -> PyResult<()> {
@@ -422,8 +524,14 @@ impl PyEngine {
         guard(|| self.0.place(room, position))
     }
 
-    #[pyo3(signature = (room, seq, ts_ms, payload, json=false, key=None, exclude=Vec::new(), delivery=None))]
-    #[expect(clippy::too_many_arguments, reason = "those of publish, and two")]
+    #[pyo3(name = "raise_position")]
+    fn raise(&self, room: &str, epoch: &str, seq: u64) -> PyResult<()> {
+        let position = parse_position(epoch, seq)?;
+        guard(|| self.0.raise(room, position))
+    }
+
+    #[pyo3(signature = (room, seq, ts_ms, payload, json=false, key=None, exclude=Vec::new(), delivery=None, audience=None, prev=None))]
+    #[expect(clippy::too_many_arguments, reason = "those of publish, and three")]
     fn deliver(
         &self,
         room: &str,
@@ -434,14 +542,20 @@ impl PyEngine {
         key: Option<&str>,
         exclude: Vec<u64>,
         delivery: Option<&str>,
+        audience: Option<&[u8]>,
+        prev: Option<u64>,
     ) -> PyResult<bool> {
-        let draft = logged(payload, json, key, delivery)?;
-        guard(|| self.0.deliver(room, Stamp { seq, ts_ms }, draft, &conn_ids(exclude)))
+        let audience = parse_audience(audience)?;
+        let draft = logged(payload, json, key, delivery, audience.as_ref())?;
+        guard(|| self.0.deliver(room, Stamp { seq, ts_ms, prev }, draft, &conn_ids(exclude)))
     }
 
     fn extend(&self, room: &str, epoch: &str, floor: u64, messages: Vec<Older<'_>>) -> PyResult<()> {
         let from = parse_position(epoch, floor)?;
-        let messages = messages.iter().map(stamped).collect::<PyResult<Vec<_>>>()?;
+        let audience = |message: &Older<'_>| parse_audience(message.6.as_ref().map(|json| json.as_bytes()));
+        let audiences = messages.iter().map(audience).collect::<PyResult<Vec<_>>>()?;
+        let messages = messages.iter().zip(&audiences).map(|(message, audience)| stamped(message, audience.as_ref()));
+        let messages = messages.collect::<PyResult<Vec<_>>>()?;
         guard(|| self.0.extend(room, from, &messages))
     }
 
@@ -458,7 +572,7 @@ impl PyEngine {
         Ok((format!("{epoch:x}"), seq))
     }
 
-    #[pyo3(signature = (conn, room, since=None, *, reply=false, re=None, extra="", is_state=false, only_whole=false, again=false))]
+    #[pyo3(signature = (conn, room, since=None, *, reply=false, re=None, extra="", is_state=false, only_whole=false, again=false, last=None, filter=None, everything=false))]
     #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
     fn join(
         &self,
@@ -471,13 +585,36 @@ impl PyEngine {
         is_state: bool,
         only_whole: bool,
         again: bool,
+        last: Option<usize>,
+        filter: Option<&[u8]>,
+        everything: bool,
     ) -> PyResult<(String, u64, Option<&'static str>)> {
         let since = since.map(|(epoch, seq)| Position { epoch: parse_epoch(&epoch), seq });
         let reply = reply.then_some(JoinReply { re, extra, is_state });
-        let entrance = JoinOptions { since, only_whole, again };
+        let entrance = JoinOptions { since, only_whole, again, wish: parse_wish(filter, everything)?, last };
         let joined = guard(|| self.0.join(ConnId::from_u64(conn), room, entrance, reply))?;
-        let Joined { position: Position { epoch, seq }, recovered } = joined;
+        let Joined { position: Position { epoch, seq }, recovered, .. } = joined;
         Ok((format!("{epoch:x}"), seq, recovered.err().map(unrecovered_name)))
+    }
+
+    fn change_attributes(&self, conn: u64, room: &str, change: &Bound<'_, PyDict>) -> PyResult<()> {
+        let change = attributes(change)?;
+        guard(|| self.0.change_attributes(ConnId::from_u64(conn), room, change))
+    }
+
+    fn set_filter(&self, conn: u64, room: &str, filter: &[u8]) -> PyResult<()> {
+        let wish = parse_wish(Some(filter), false)?;
+        guard(|| self.0.wish(ConnId::from_u64(conn), room, wish))
+    }
+
+    fn configure(&self, conn: u64, room: &str, max_rate: Option<f64>, max_bytes: Option<u64>) -> PyResult<()> {
+        let rates = parse_rates(max_rate, max_bytes)?;
+        guard(|| self.0.configure(ConnId::from_u64(conn), room, rates))
+    }
+
+    fn bytes_since(&self, room: &str, since: (String, u64)) -> PyResult<Option<usize>> {
+        let since = Position { epoch: parse_epoch(&since.0), seq: since.1 };
+        Ok(guard(|| self.0.bytes_since(room, since))?.ok())
     }
 
     fn position(&self, room: &str) -> PyResult<(String, u64)> {
@@ -501,6 +638,28 @@ impl PyEngine {
         Ok(dict)
     }
 
+    fn watch_rooms(&self, pattern: &str) -> PyResult<()> {
+        guard(|| self.0.watch_rooms(pattern))
+    }
+
+    fn matching_rooms(&self, py: Python<'_>, pattern: &str, part: usize) -> PyResult<(Vec<String>, Option<usize>)> {
+        let (found, next) = py.detach(|| guard(|| self.0.matching_rooms(pattern, part)))?;
+        Ok((found.into_iter().map(String::from).collect(), next))
+    }
+
+    fn is_new_room(&self, room: &str) -> PyResult<bool> {
+        self.here(|engine| engine.is_new_room(room))
+    }
+
+    fn unwatch_rooms(&self, pattern: &str) -> PyResult<()> {
+        self.here(|engine| engine.unwatch_rooms(pattern))
+    }
+
+    fn settle_room(&self, room: &str) -> PyResult<()> {
+        self.here(|engine| engine.settle_room(room))
+    }
+
+    #[pyo3(signature = (room, after, limit, before=None))]
     #[expect(clippy::type_complexity, reason = "what the Python side unpacks: an epoch, and numbered messages")]
     fn history<'py>(
         &self,
@@ -508,9 +667,10 @@ impl PyEngine {
         room: &str,
         after: Option<(String, u64)>,
         limit: usize,
+        before: Option<u64>,
     ) -> PyResult<(String, Vec<(u64, Bound<'py, PyBytes>)>)> {
         let after = after.map(|(epoch, seq)| Position { epoch: parse_epoch(&epoch), seq });
-        let (epoch, kept) = py.detach(|| guard(|| self.0.history(room, after, limit)))?;
+        let (epoch, kept) = py.detach(|| guard(|| self.0.history(room, after, before, limit)))?;
         let pack = |message: &Arc<Message>| Some((message.seq(), PyBytes::new(py, &node_message::pack(message)?)));
         Ok((format!("{epoch:x}"), kept.iter().filter_map(pack).collect()))
     }
@@ -542,13 +702,83 @@ impl PyEngine {
         self.0.now_ms()
     }
 
+    #[getter]
+    fn now_us(&self) -> u64 {
+        self.0.unix_us()
+    }
+
     #[pyo3(signature = (conn, code, reason="", flush=true))]
     fn close(&self, conn: u64, code: Option<u16>, reason: &str, flush: bool) -> PyResult<()> {
         guard(|| self.0.close(ConnId::from_u64(conn), code, reason, flush))
     }
 
-    fn grant(&self, conn: u64, size: usize) -> PyResult<()> {
-        guard(|| self.0.grant(ConnId::from_u64(conn), size))
+    fn busy_rooms(&self, py: Python<'_>, most: usize) -> PyResult<Vec<RoomRow>> {
+        Ok(py.detach(|| guard(|| self.0.busy_rooms(most)))?.into_iter().map(stats::busy_room).collect())
+    }
+
+    fn slow_readers(&self, py: Python<'_>, most: usize, timeout: f64) -> PyResult<(usize, Vec<ReaderRow>)> {
+        let timeout = duration(timeout)?;
+        let SlowReaders { count, most } = py.detach(|| guard(|| self.0.slow_readers(most, timeout)))?;
+        Ok((count, most.into_iter().map(stats::slow_reader).collect()))
+    }
+
+    fn connection_reading<'py>(
+        &self,
+        py: Python<'py>,
+        conn: u64,
+        timeout: f64,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let timeout = duration(timeout)?;
+        let found = py.detach(|| guard(|| self.0.connection_reading(ConnId::from_u64(conn), timeout)))?;
+        found.map(|reading| stats::connection_reading(py, &reading)).transpose()
+    }
+
+    #[pyo3(signature = (patterns, directory, name, *, rotate_bytes, rotate_seconds, keep_bytes, sync, queue_bytes, flush_interval, about=""))]
+    #[expect(clippy::too_many_arguments, reason = "keywords on the Python side")]
+    fn record(
+        &self,
+        py: Python<'_>,
+        patterns: Vec<String>,
+        directory: std::path::PathBuf,
+        name: String,
+        rotate_bytes: u64,
+        rotate_seconds: f64,
+        keep_bytes: u64,
+        sync: &str,
+        queue_bytes: usize,
+        flush_interval: f64,
+        about: &str,
+    ) -> PyResult<u64> {
+        let (sync, about) = (sync, about.to_owned());
+        let files = recording::file_settings(directory, name, rotate_bytes, rotate_seconds, keep_bytes, sync, about)?;
+        let (patterns, interval) = (patterns.into_iter().map(Into::into).collect(), duration(flush_interval)?);
+        py.detach(|| guard(|| self.0.record(patterns, files, queue_bytes, interval)))
+    }
+
+    fn stop_recording<'py>(&self, py: Python<'py>, id: u64, timeout: f64) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let timeout = duration(timeout)?;
+        let found = py.detach(|| guard(|| self.0.stop_recording(id, timeout)))?;
+        found.map(|reading| recording::reading(py, &reading)).transpose()
+    }
+
+    fn recordings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for reading in self.here(Engine::recordings)? {
+            list.append(recording::reading(py, &reading)?)?;
+        }
+        Ok(list)
+    }
+
+    fn trace_next(&self, room: &str) -> PyResult<bool> {
+        self.here(|engine| engine.traces().want(room))
+    }
+
+    fn trace_end(&self, room: &str) -> PyResult<bool> {
+        self.here(|engine| engine.traces().unwant(room))
+    }
+
+    fn traces<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.here(|engine| engine.finished_traces())?)
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -571,8 +801,11 @@ impl PyEngine {
 
 mod accepting;
 mod arguments;
+mod attributes;
 mod cluster;
 mod documents;
 mod events;
 mod exceptions;
+mod recording;
 mod stats;
+mod tls;

@@ -3,7 +3,9 @@
 
 pub mod batch;
 pub mod command;
+pub mod connection_reading;
 pub mod events;
 pub mod fair_queue;
 pub mod queue;
+pub mod slow_readers;
 pub mod wakeup;

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::message::{KeyId, Message, RoomId};
+use crate::protocol::envelope::Kind;
+use crate::recording::recorder::Recorders;
 use crate::room::forgotten::{Forgotten, MOST, When};
 use crate::room::history::History;
-pub use crate::room::rules::{MAX_KEYS, RoomSettings, Rules};
+use crate::room::pending::Pending;
+pub use crate::room::rules::{MAX_KEYS, RoomSettings, Rules, matches};
 use crate::wire::table::joined_reason;
 
 /// A position in a room.
@@ -49,22 +52,57 @@ pub struct Room {
     epoch: u64,
     settings: RoomSettings,
     seq: u64,
+    /// The number when [`Self::growth`] was last called.
+    seen: u64,
     latest: HashMap<Arc<str>, Latest>,
     history: History,
     forgotten: Forgotten,
+    /// The recordings of what is published here; most often none.
+    recorders: Option<Recorders>,
+    /// What waits for the next tick; only in a room with a tick.
+    pending: Option<Box<Pending>>,
+    /// The settings from its rule, while it keeps its first messages.
+    settled: Option<Box<RoomSettings>>,
 }
 
 #[derive(Debug)]
 struct Latest {
     id: KeyId,
     message: Option<Arc<Message>>,
+    /// Whether the members got it when it became the newest.
+    is_spread: bool,
 }
 
 impl Room {
     /// Creates a room without messages.
     pub fn new(id: RoomId, name: &str, epoch: u64, settings: RoomSettings) -> Self {
         let (latest, history, forgotten) = (HashMap::new(), History::default(), Forgotten::default());
-        Self { id, name: name.into(), epoch, settings, seq: 0, latest, history, forgotten }
+        let (name, recorders) = (name.into(), None);
+        let pending = (settings.tick > 0).then(Box::default);
+        Self {
+            id,
+            name,
+            epoch,
+            settings,
+            seq: 0,
+            seen: 0,
+            latest,
+            history,
+            forgotten,
+            recorders,
+            pending,
+            settled: None,
+        }
+    }
+
+    /// Sets the recordings of what is published here.
+    pub fn set_recorders(&mut self, recorders: Option<Recorders>) {
+        self.recorders = recorders;
+    }
+
+    /// Returns them; none if there are none.
+    pub fn recorders(&self) -> Option<&Recorders> {
+        self.recorders.as_ref()
     }
 
     /// Returns its id.
@@ -82,9 +120,20 @@ impl Room {
         self.settings
     }
 
+    /// Returns what waits for the next tick; none if the room has no tick.
+    pub fn pending(&mut self) -> Option<&mut Pending> {
+        self.pending.as_deref_mut()
+    }
+
     /// Returns its epoch and the number of its newest message.
     pub fn position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.seq }
+    }
+
+    /// Returns how far its numbers have grown since the last call. There is one caller, [`table::RoomTable::busiest`].
+    pub fn growth(&mut self) -> u64 {
+        let before = std::mem::replace(&mut self.seen, self.seq);
+        self.seq.saturating_sub(before)
     }
 
     /// Returns the position after which every message is kept.
@@ -99,13 +148,14 @@ impl Room {
         if epoch != self.epoch {
             self.forgotten.renumber();
         }
-        (self.epoch, self.seq, self.history.floor) = (epoch, seq, seq);
+        (self.epoch, self.seq, self.seen, self.history.floor) = (epoch, seq, seq, seq);
     }
 
     /// Whether the room holds anything that a joiner could get.
     pub fn holds_anything(&mut self, now_us: u64, kept: &Budget) -> bool {
         self.age(now_us, kept);
-        !self.latest.is_empty() || !self.history.messages.is_empty()
+        let waits = self.pending.as_ref().is_some_and(|pending| !pending.is_empty());
+        waits || !self.latest.is_empty() || !self.history.messages.is_empty()
     }
 
     /// Returns the id of a key; takes it from `next` if the key is new. Fails if the room has `max_keys` keys.
@@ -118,7 +168,7 @@ impl Room {
             return Err(Error::Overloaded { what, limit, field: "max_keys" });
         }
         let (id, name) = (next(), Arc::<str>::from(key));
-        self.latest.insert(Arc::clone(&name), Latest { id, message: None });
+        self.latest.insert(Arc::clone(&name), Latest { id, message: None, is_spread: false });
         Ok((id, name))
     }
 
@@ -139,7 +189,7 @@ impl Room {
     /// Keeps a message in the history, and as the newest of its key. `kept` counts what all rooms keep; when it is over
     /// its limit, the room that publishes drops as much as it adds.
     pub fn keep(&mut self, message: &Arc<Message>, kept: &Budget) {
-        self.keep_latest(message, kept);
+        self.keep_latest(message, true, kept);
         if self.settings.history > 0 {
             self.history.push(Arc::clone(message), kept);
             while self.history.messages.len() > self.settings.history
@@ -176,7 +226,7 @@ impl Room {
             let newest = self.latest.get(&**key).and_then(|latest| latest.message.as_ref());
             // A value of another epoch is older than this epoch.
             if newest.is_none_or(|newest| newest.metadata().epoch != self.epoch || newest.seq() < message.seq()) {
-                self.keep_latest(message, kept);
+                self.keep_latest(message, false, kept);
             }
         }
         self.history.push_older(Arc::clone(message), kept);
@@ -191,7 +241,7 @@ impl Room {
     pub fn forget(&mut self, key: &str, kept: &Budget) -> (Option<KeyId>, Arc<str>) {
         let Some((name, latest)) = self.latest.remove_entry(key) else { return (None, key.into()) };
         if let Some(message) = latest.message {
-            kept.subtract(message.kept_size());
+            history::uncharge(&message, kept);
         }
         (Some(latest.id), name)
     }
@@ -233,22 +283,39 @@ impl Room {
     }
 
     /// Returns at most `limit` messages of the history, oldest first: the first after a position or, without one, the
-    /// newest. After a position of another epoch it begins with the oldest message.
+    /// newest. After a position of another epoch it begins with the oldest message. With `before` only messages with
+    /// lower numbers count.
     pub fn kept_after(
         &mut self,
         after: Option<Position>,
+        before: Option<u64>,
         limit: usize,
         now_us: u64,
         kept: &Budget,
     ) -> Vec<Arc<Message>> {
         self.age(now_us, kept);
         let messages = &self.history.messages;
+        let end = before.map_or(messages.len(), |before| messages.partition_point(|message| message.seq() < before));
         let start = match after {
-            None => messages.len().saturating_sub(limit),
+            None => end.saturating_sub(limit),
             Some(after) if after.epoch == self.epoch => messages.partition_point(|message| message.seq() <= after.seq),
             Some(_) => 0,
         };
-        messages.range(start..).take(limit).cloned().collect()
+        messages.range(start.min(end)..end).take(limit).cloned().collect()
+    }
+
+    /// Returns the position before the last `most` messages of the history, or before the oldest if it has fewer.
+    pub fn before_last(&mut self, most: usize, now_us: u64, kept: &Budget) -> Position {
+        self.age(now_us, kept);
+        let History { messages, floor, .. } = &self.history;
+        let place = messages.len().checked_sub(most).and_then(|first| first.checked_sub(1));
+        let seq = place.and_then(|place| messages.get(place)).map_or(*floor, |message| message.seq());
+        Position { epoch: self.epoch, seq }
+    }
+
+    /// Returns the bytes of the messages after a position. Fails as [`Self::since`] does.
+    pub fn bytes_since(&mut self, from: Position, now_us: u64, kept: &Budget) -> Result<usize, Unrecovered> {
+        Ok(self.since(from, now_us, kept)?.iter().map(|message| message.kept_size()).sum())
     }
 
     /// Returns the newest message of every key, oldest first. A joiner gets them before the stream.
@@ -263,14 +330,23 @@ impl Room {
         self.latest.get(key)?.message.as_ref()
     }
 
+    /// Returns the message to whose value a new one of its key may be a delta: members have it, or get it when they join.
+    pub fn base(&self, message: &Message) -> Option<&Arc<Message>> {
+        let is_json = |message: &Message| message.is_data() && message.kind() == Kind::Json;
+        let key = message.metadata().key_name.as_deref().filter(|_| self.settings.delta && is_json(message))?;
+        let latest = self.latest.get(key).filter(|latest| latest.is_spread)?;
+        latest.message.as_ref().filter(|base| is_json(base) && base.metadata().epoch == self.epoch)
+    }
+
     /// Keeps a message as the newest of its key, which the room knows.
-    fn keep_latest(&mut self, message: &Arc<Message>, kept: &Budget) {
+    fn keep_latest(&mut self, message: &Arc<Message>, is_spread: bool, kept: &Budget) {
         if let Some(key) = &message.metadata().key_name
             && let Some(latest) = self.latest.get_mut(&**key)
         {
-            kept.add(message.kept_size());
+            history::charge(message, kept);
+            latest.is_spread = is_spread;
             if let Some(old) = latest.message.replace(Arc::clone(message)) {
-                kept.subtract(old.kept_size());
+                history::uncharge(&old, kept);
             }
         }
     }
@@ -285,10 +361,18 @@ impl Room {
 }
 
 pub mod ages;
+pub mod busiest;
+mod first;
 pub mod forgotten;
 mod history;
 pub mod members;
+pub mod pending;
+pub mod rated;
+pub mod recorded;
 mod rules;
 pub mod table;
+pub mod ticks;
+pub mod watch;
+
 #[cfg(test)]
 mod tests;

@@ -14,16 +14,16 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::budget::Budget;
 use crate::message::RoomId;
-use crate::outbox::account::Account;
+use crate::outbox::joins::Joins;
 use crate::outbox::probes::ProbeKey;
-use crate::outbox::skipped::Skipped;
-use crate::outbox::{Outbox, Push, Sink};
-use crate::protocol::form::Form;
+use crate::outbox::{Push, Sink};
 use crate::queues::command::{Cause, Command, Event};
 use crate::room::members::Members;
 use crate::shard::inbound::{InboundSettings, ReadOutcome};
 use crate::shard::rate_limit::Rates;
+use crate::shard::rates::{RateTargets, RateTimers};
 use crate::shard::tcp_info::TcpInfo;
+use crate::shard::turns::Turns;
 use crate::slots::{ConnId, Slots};
 use crate::stats::Stats;
 
@@ -37,18 +37,26 @@ pub trait Link: Sink {
     fn watch(&mut self, conn: ConnId) -> io::Result<()>;
     /// Reads without blocking; `WouldBlock` if nothing has come, 0 at the end.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
-    /// Notes that `bytes` were decoded of what the host has read and handed over by [`Command::Feed`].
-    fn fed(&mut self, bytes: usize);
+    /// Whether there may be something to read that the poll does not announce.
+    fn has_more(&self) -> bool;
+    /// Sends what the link has taken and still holds. Returns whether that is all; otherwise [`Shard::ready`] tells when
+    /// to go on.
+    fn flush(&mut self) -> io::Result<bool>;
+    /// Whether the link holds something of what it has taken, or of its own, that was not sent.
+    fn has_unsent(&self) -> bool;
     /// Ends our side (FIN), after what was written.
     fn finish(&mut self);
     /// Whether dropping the link is enough to end it, so that what was written and the end (FIN) still reach the peer.
     fn ends_when_dropped(&self) -> bool;
-    /// Notes that the peer will send nothing more that counts.
-    fn peer_closed(&mut self);
     /// Makes the link end without waiting for the peer (RST) when it is dropped.
     fn abort(&mut self);
-    /// Lets a link that the host writes take `bytes` more.
-    fn grant(&mut self, bytes: usize);
+    /// Lets a link of polls take one write.
+    fn grant(&mut self);
+    /// Lets a link of polls take one write. If it may take one already, the host is told that the poll before is over.
+    /// Returns false if it is another link.
+    fn poll(&mut self) -> bool;
+    /// Answers the request that has opened a link of polls, and ends that request's connection.
+    fn answer(&mut self, response: &[u8]);
     /// Returns what the kernel knows of the peer; none if it knows nothing.
     fn tcp_info(&self) -> Option<TcpInfo>;
 }
@@ -89,9 +97,10 @@ pub struct Shard<L> {
     stats: Arc<Stats>,
     slots: Slots<Conn<L>>,
     members: Members,
-    /// Connections with something to write, each at most once.
-    dirty: VecDeque<ConnId>,
+    /// Connections with something to write.
+    dirty: Turns,
     timers: BinaryHeap<Reverse<(u64, ConnId)>>,
+    rate_timers: RateTimers,
     /// Connections with something to read, each at most once.
     readable: VecDeque<ConnId>,
     reading_timers: BinaryHeap<Reverse<(u64, ConnId)>>,
@@ -114,6 +123,8 @@ pub struct Shard<L> {
     references: usize,
     /// How many of them the budget counts.
     counted: usize,
+    /// The batches of the present round of writes.
+    joins: Joins,
     ended: Vec<ConnId>,
     events: Vec<Event>,
     /// Messages over their rate that were answered: their number names the answer.
@@ -142,12 +153,14 @@ impl<L: Link> Shard<L> {
             heard: ReadOutcome::default(),
             index,
             settings,
+            joins: Joins::new(Arc::clone(&budget)),
             budget,
             stats,
             slots: Slots::default(),
             members: Members::new(index),
-            dirty: VecDeque::new(),
+            dirty: Turns::default(),
             timers: BinaryHeap::new(),
+            rate_timers: RateTimers::default(),
             references: 0,
             counted: 0,
             ended: Vec::new(),
@@ -196,15 +209,20 @@ impl<L: Link> Shard<L> {
             Command::Control { conn, codec, envelope } => self.push_control(conn, codec, &envelope, now_us),
             Command::Send { conn, message } => self.deliver(conn, &message, now_us),
             Command::Publish { message, except } => {
-                let Self { members, slots, dirty, stats, references, .. } = self;
+                let Self { members, slots, dirty, stats, references, rate_timers, .. } = self;
                 let mut slow = Vec::new();
                 let mut handled = 0;
-                for conn in members.of(message.room()) {
+                let Some(room) = members.of(message.room()) else { return 0 };
+                if let Some((recipients, others)) = room.select(&message) {
+                    return self.publish_selected(&message, &recipients, others, &except, now_us);
+                }
+                dirty.begin_walk(message.priority());
+                room.walk(|conn| {
                     if except.binary_search(&conn).is_ok() {
                         if let Some(slot) = slots.get_mut(conn) {
                             slot.skip(conn, &message, dirty);
                         }
-                        continue;
+                        return;
                     }
                     handled += 1;
                     if let Some(slot) = slots.get_mut(conn)
@@ -212,11 +230,20 @@ impl<L: Link> Shard<L> {
                     {
                         slow.push(conn);
                     }
+                });
+                message.traces().iter().for_each(|trace| trace.queued(handled));
+                if let Some(rated) = &mut room.rated {
+                    let slow = &mut slow;
+                    let mut parts = RateTargets { slots, dirty, stats, references, timers: rate_timers, slow };
+                    handled += parts.publish(rated, &message, None, &except, now_us).unwrap_or_default();
                 }
                 for conn in slow {
                     self.close_slow(conn, Cause::Slow, now_us);
                 }
                 return handled;
+            }
+            Command::Together(commands) => {
+                return commands.into_iter().map(|command| self.apply(command, now_us)).sum();
             }
             Command::Broadcast { message, except } => {
                 let all = self.slots.iter_mut(self.index).filter(|(_, slot)| !slot.is_retired);
@@ -227,30 +254,29 @@ impl<L: Link> Shard<L> {
                 }
                 return handled;
             }
-            Command::Join { conn, room, headcount, before } => {
-                let Some(slot) = self.slots.get_mut(conn) else {
-                    headcount.leave(self.index);
-                    return 1;
-                };
-                let has_session = slot.outbox.has_session();
-                if (self.members.join(room, conn, &headcount) || has_session) && !before.is_empty() {
-                    self.push_snapshot(conn, &before, now_us);
-                    return before.len();
-                }
+            Command::Join { conn, room, headcount, before, wish } => {
+                return self.join(conn, room, &headcount, &before, &wish, now_us);
             }
+            Command::Attributes { conn, room, change } => self.change_attributes(conn, room, change),
+            Command::Wish { conn, room, wish } => self.members.wish(room, conn, &wish),
+            Command::Configure { conn, room, rates } => self.configure(conn, room, rates, now_us),
             Command::Leave { conn, room } => {
+                self.unrate(conn, room);
                 self.members.leave(room, conn);
                 self.forget_room(conn, room);
             }
-            Command::Feed { conn, link, bytes } => self.feed(conn, link, bytes, now_us),
             Command::ReadOn { conn } => self.change_reading(conn, |reading| reading.is_full = false),
             Command::Hold { conn, is_held } => self.change_reading(conn, |reading| reading.is_held = is_held),
-            Command::Close { conn, frame, flush } => self.close(conn, frame, flush, now_us),
-            Command::Grant { conn, bytes } => {
-                if let Some(link) = self.slots.get_mut(conn).and_then(|slot| slot.link.as_mut()) {
-                    link.grant(bytes);
-                    self.writable(conn);
-                }
+            Command::Post { conn, link, frames } => self.post(conn, link, &frames),
+            Command::Poll { conn, link, received } => self.poll(conn, link, received),
+            Command::Close { conn, code, reason, flush } => self.close(conn, code, &reason, flush, now_us),
+            Command::Slowest { most, answer } => {
+                // Fails only if the asker has given up.
+                let _ = answer.send(self.slowest(most, now_us));
+                return self.slots.len();
+            }
+            Command::Describe { conn, answer } => {
+                let _ = answer.send(self.connection_reading(conn, now_us));
             }
             #[cfg(test)]
             Command::Test(hook) => (hook.0)(),
@@ -263,15 +289,6 @@ impl<L: Link> Shard<L> {
         self.members.count(room)
     }
 
-    /// Writes for at most `quota` connections. Returns true if more have something to write.
-    pub fn flush(&mut self, quota: usize, now_us: u64) -> bool {
-        for _ in 0..quota {
-            let Some(conn) = self.dirty.pop_front() else { break };
-            self.flush_one(conn, now_us);
-        }
-        !self.dirty.is_empty()
-    }
-
     /// Notes that the link of a connection takes more again.
     pub fn writable(&mut self, conn: ConnId) {
         if let Some(slot) = self.slots.get_mut(conn)
@@ -282,7 +299,7 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Runs the timers: pings, missing pongs, late closes. Returns when it wants to be called again.
+    /// Runs the timers: pings, missing pongs, late closes, rates. Returns when it wants to be called again.
     pub fn tick(&mut self, now_us: u64) -> Option<u64> {
         while let Some(&Reverse((due_us, conn))) = self.timers.peek()
             && due_us <= now_us
@@ -296,62 +313,19 @@ impl<L: Link> Shard<L> {
             self.reading_timers.pop();
             self.look_at(conn, now_us);
         }
+        self.keep_rates(now_us);
         self.next_due_us()
     }
 
     /// Returns when [`Self::tick`] has something to do next.
     pub fn next_due_us(&self) -> Option<u64> {
         let due = |timers: &BinaryHeap<Reverse<(u64, ConnId)>>| timers.peek().map(|&Reverse((due_us, _))| due_us);
-        [due(&self.timers), due(&self.reading_timers)].into_iter().flatten().min()
+        [due(&self.timers), due(&self.reading_timers), self.rate_timers.next_us()].into_iter().flatten().min()
     }
 
     /// Takes the events since the last call, and the ids that may be used again.
     pub fn take(&mut self) -> (Vec<Event>, Vec<ConnId>) {
         (std::mem::take(&mut self.events), std::mem::take(&mut self.ended))
-    }
-
-    /// Ends every connection at once.
-    pub fn abort_all(&mut self) {
-        let all: Vec<_> = self.slots.iter_mut(self.index).map(|(conn, _)| conn).collect();
-        for conn in all {
-            self.end_because(conn, Cause::Cut);
-        }
-        self.count();
-    }
-
-    fn open(&mut self, conn: ConnId, link: L, form: Form, has_session: bool, now_us: u64) {
-        let limit = self.settings.connection_bytes;
-        let outbox = match has_session {
-            true => Outbox::of_session(limit, form, self.settings.replay_bytes),
-            false => Outbox::new(limit, form),
-        };
-        let interval_us = self.settings.ping_interval_us;
-        let mut slot = Conn {
-            link: Some(link),
-            reading: None,
-            link_id: conn,
-            outbox: if interval_us > 0 { outbox.with_probes(self.settings.probe_key.clone(), conn) } else { outbox },
-            skipped: Skipped::new(form.codec.has_envelopes()),
-            account: Account::default(),
-            is_dirty: false,
-            is_blocked: false,
-            is_held: false,
-            is_retired: false,
-            is_slow: false,
-            ping: None,
-            written: 0,
-            taken: None,
-            due_us: now_us,
-        };
-        if interval_us > 0 {
-            // Connections that came together must not ping together. The first ping falls anywhere in the interval, by
-            // a hash of the id (Fibonacci hashing), and later pings keep that phase.
-            let phase = conn.as_u64().wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            slot.due_us = now_us + 1 + ((u128::from(phase) * u128::from(interval_us)) >> 64) as u64;
-            self.timers.push(Reverse((slot.due_us, conn)));
-        }
-        self.slots.insert(conn, slot);
-        self.stats.connections.set(self.slots.len() as u64);
     }
 }
 
@@ -366,12 +340,17 @@ pub mod coalesce;
 mod conn;
 mod endings;
 pub mod inbound;
+mod interest;
+mod opening;
 mod pings;
 pub mod rate_limit;
+mod rates;
 mod reading;
 mod relief;
 mod sessions;
+mod slowest;
 pub mod tcp_info;
+mod turns;
 mod writing;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -27,6 +27,11 @@ impl ConnId {
         Self(id)
     }
 
+    /// Returns the same number in a shard next to this one. The twin of the twin is the id itself.
+    pub fn twin(self) -> Self {
+        Self(self.0 ^ 1 << INDEX_BITS)
+    }
+
     fn index(self) -> usize {
         (self.0 as u32 & INDEX_MASK) as usize
     }

@@ -1,12 +1,13 @@
 //! The rules of a port: which hosts and origins are accepted, and which proxies are trusted. Pure.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::admission::proxies::Proxies;
 use crate::wire::http_head::RequestHead;
+use crate::wire::opening::{Opening, Wanted};
 use crate::wire::origin::{is_same_origin, name_of};
 use crate::wire::refusal::Refusal;
-use crate::wire::websocket_handshake::Upgrade;
 
 /// The rules of a port.
 #[derive(Debug, Clone, Default)]
@@ -51,12 +52,12 @@ impl Entry {
         &self,
         head: &RequestHead,
         bytes: &[u8],
-        upgrade: &Upgrade,
+        wanted: &Wanted,
         peer: Option<IpAddr>,
         is_tls: bool,
     ) -> Result<Asked, Refusal> {
-        if self.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&name_of(&upgrade.host))) {
-            return Err(Refusal::new(421, format!("host {} is not one of hosts", upgrade.host)));
+        if self.hosts.as_ref().is_some_and(|hosts| !hosts.contains(&name_of(&wanted.host))) {
+            return Err(Refusal::new(421, format!("host {} is not one of hosts", wanted.host)));
         }
         let (mut address, mut is_secure) = (peer.map(|peer| peer.to_canonical()), is_tls);
         if self.proxies.trusts(address) {
@@ -68,9 +69,19 @@ impl Entry {
             let proto = forwarded_proto.trim_ascii();
             is_secure |= proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss");
         }
-        let is_origin_allowed = match (&self.origins, upgrade.origin.as_deref()) {
+        let is_ours = |origin: &str| is_same_origin(origin, &wanted.host, is_secure);
+        let is_origin_allowed = match (&self.origins, wanted.origin.as_deref()) {
+            // A page names no origin when it fetches from its own. The browser alone writes this header, which only
+            // clients without a user can make up (Fetch Metadata Request Headers).
+            // With an upgrade every browser names its origin.
+            (origins, None)
+                if !matches!(wanted.opening, Opening::WebSocket { .. })
+                    && head.values(bytes, "sec-fetch-site").eq([b"same-origin"]) =>
+            {
+                origins.as_ref().is_none_or(|origins| origins.iter().any(|origin| is_ours(origin)))
+            }
             (_, None) => false,
-            (None, Some(origin)) => is_same_origin(origin, &upgrade.host, is_secure),
+            (None, Some(origin)) => is_ours(origin),
             (Some(origins), Some(origin)) => {
                 if !origins.iter().any(|allowed| allowed == origin) {
                     return Err(Refusal::new(403, format!("origin {origin} is not one of origins")));
@@ -80,6 +91,25 @@ impl Entry {
         };
         let remote = address.map(|address| address.to_string()).unwrap_or_default();
         Ok(Asked { address, remote, is_secure, is_origin_allowed })
+    }
+
+    /// Returns the header lines that let a page read the answer to its request (CORS). None for a page whose origin is
+    /// not accepted, and for a request that names none. Where all origins are accepted, a page of another one is let in
+    /// without cookies.
+    pub fn cors(&self, head: &RequestHead, bytes: &[u8]) -> Vec<Cow<'static, str>> {
+        let mut values = head.values(bytes, "origin").map(str::from_utf8);
+        let (Some(Ok(origin)), None) = (values.next(), values.next()) else { return Vec::new() };
+        let mut lines: Vec<Cow<'static, str>> = match &self.origins {
+            None => vec!["Access-Control-Allow-Origin: *".into()],
+            Some(origins) if origins.iter().any(|allowed| allowed == origin) => vec![
+                format!("Access-Control-Allow-Origin: {origin}").into(),
+                "Access-Control-Allow-Credentials: true".into(),
+                "Vary: Origin".into(),
+            ],
+            Some(_) => return Vec::new(),
+        };
+        lines.push("Access-Control-Expose-Headers: Retry-After".into());
+        lines
     }
 }
 

@@ -10,9 +10,8 @@ use rustc_hash::FxBuildHasher;
 
 use crate::cluster::node_message::NodeMessage;
 use crate::engine::Engine;
-use crate::engine::message_builder::Stamp;
+use crate::engine::message_builder::Draft;
 use crate::error::Error;
-use crate::room::Room;
 use crate::wire::table::skipped_reason;
 
 /// The ingress of one room. Thread-safe.
@@ -67,16 +66,16 @@ impl Ingress {
     }
 
     fn enter(&self, message: &NodeMessage<'_>, wake: &mut Vec<Arc<Waker>>) -> Result<(), Error> {
-        let NodeMessage { ts_ms, draft, forgotten_us, .. } = *message;
+        let NodeMessage { ts_ms, origin, draft, ref audience, forgotten_us, .. } = *message;
         match (draft, forgotten_us) {
             (None, _) => Ok(()),
             (Some(draft), Some(us)) => {
-                self.engine.forget_quietly(&self.room, draft.key.unwrap_or_default(), us, wake).map(drop)
+                self.engine.forget_quietly(&self.room, draft.key.unwrap_or_default(), us, origin, wake).map(drop)
             }
             (Some(draft), None) => {
                 // The time of publishing decides which of two values is newer.
-                let stamp = |room: &Room| Some(Stamp { seq: room.position().seq + 1, ts_ms });
-                self.engine.enter(&self.room, draft, &[], wake, stamp).map(drop)
+                let draft = Draft { audience: audience.as_ref(), ..draft };
+                self.engine.enter_live(&self.room, draft, ts_ms, origin, wake)
             }
         }
     }

@@ -223,8 +223,7 @@ enum NatsCommand {
     Unsubscribe { id: u64 },
     Sync { ticket: u64 },
     Ask(Question),
-    Connected,
-    Remind,
+    Look,
     Reconnect,
     Close,
 }
@@ -235,7 +234,8 @@ struct NatsShared {
     is_up: AtomicBool,
     /// Bytes that were accepted by `send` and not yet given to the client.
     outgoing: AtomicUsize,
-    /// The number of connects. An echo with an older number was sent over a former connection, and is ignored.
+    /// The number of the connection that was reported last as up, of those that the client has made. An echo with
+    /// another number than the client's newest was sent over a former connection, and is ignored.
     connects: AtomicU64,
     client: OnceLock<Client>,
     /// Notified when the thread must end, even if it waits for something.

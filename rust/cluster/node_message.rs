@@ -3,15 +3,17 @@
 //! The layout is that of `python/fanwire/cluster/node_message.py`; a test compares both.
 
 use std::str;
+use std::sync::Arc;
 
 use crate::engine::forgetting;
 use crate::engine::message_builder::Draft;
 use crate::error::Error;
+use crate::interest::Audience;
 use crate::message::{Delivery, Message, Role};
 use crate::protocol::envelope::Kind;
 
 /// A decoded message of another node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NodeMessage<'a> {
     /// When it was published, in milliseconds since 1970.
     pub ts_ms: u64,
@@ -21,6 +23,8 @@ pub struct NodeMessage<'a> {
     pub number: u64,
     /// The message; none if it only says how many messages there were.
     pub draft: Option<Draft<'a>>,
+    /// Whom the message is for; the draft does not have it.
+    pub audience: Option<Arc<Audience>>,
     /// When its key was forgotten, in microseconds since 1970; none if it is a value or an ordinary message.
     pub forgotten_us: Option<u64>,
 }
@@ -30,7 +34,9 @@ impl<'a> NodeMessage<'a> {
     pub fn unpack(data: &'a [u8]) -> Result<Self, Error> {
         Self::parse(data).ok_or_else(|| {
             let (len, head) = (data.len(), &data[..data.len().min(4)]);
-            Error::Invalid(format!("{len} bytes beginning with {head:02x?} are no node message of version {VERSION}"))
+            Error::Invalid(format!(
+                "{len} bytes beginning with {head:02x?} are no node message of version {VERSION} or {WITH_AUDIENCE}"
+            ))
         })
     }
 
@@ -41,9 +47,15 @@ impl<'a> NodeMessage<'a> {
         let (number, rest) = number(rest)?;
         let (size, rest) = rest.split_first_chunk()?;
         let (key, payload) = rest.split_at_checked(u16::from_be_bytes(*size).into())?;
-        if version != VERSION {
-            return None;
-        }
+        let (audience, payload) = match version {
+            VERSION => (None, payload),
+            WITH_AUDIENCE => {
+                let (size, payload) = payload.split_first_chunk()?;
+                let (json, payload) = payload.split_at_checked(usize::try_from(u32::from_be_bytes(*size)).ok()?)?;
+                (Some(Audience::parse(json).ok()?), payload)
+            }
+            _ => return None,
+        };
         let key = if has_key == 0 { None } else { Some(str::from_utf8(key).ok()?) };
         let delivery = match delivery {
             0 => None,
@@ -57,18 +69,19 @@ impl<'a> NodeMessage<'a> {
             0 => Kind::Binary,
             1 => Kind::Text,
             2 => Kind::Json,
-            3 => return Some(Self { ts_ms, origin, number, draft: None, forgotten_us: None }),
+            3 => return Some(Self { ts_ms, origin, number, draft: None, audience: None, forgotten_us: None }),
             4 => {
                 let (us, _) = self::number(payload)?;
-                return Some(Self { ts_ms, origin, number, draft: Some(forgetting(key?)), forgotten_us: Some(us) });
+                let (draft, forgotten_us) = (Some(forgetting(key?)), Some(us));
+                return Some(Self { ts_ms, origin, number, draft, audience: None, forgotten_us });
             }
             _ => return None,
         };
         if kind != Kind::Binary {
             str::from_utf8(payload).ok()?;
         }
-        let draft = Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery };
-        Some(Self { ts_ms, origin, number, draft: Some(draft), forgotten_us: None })
+        let draft = Draft { kind, payload, role: Role::Data, id: None, ack: false, key, delivery, audience: None };
+        Some(Self { ts_ms, origin, number, draft: Some(draft), audience, forgotten_us: None })
     }
 }
 
@@ -84,12 +97,18 @@ pub fn pack(message: &Message) -> Option<Vec<u8>> {
         Kind::Text => 1,
         Kind::Json => 2,
     };
-    let mut data = vec![VERSION, kind, 0, key.is_some().into()];
+    let audience = message.audience().filter(|_| message.is_data()).map(|audience| audience.json());
+    let version = if audience.is_some() { WITH_AUDIENCE } else { VERSION };
+    let mut data = vec![version, kind, 0, key.is_some().into()];
     for number in [metadata.ts_ms, 0, 0] {
         data.extend(number.to_be_bytes());
     }
     data.extend(size.to_be_bytes());
     data.extend(key.unwrap_or_default().as_bytes());
+    if let Some(json) = audience {
+        data.extend(u32::try_from(json.len()).ok()?.to_be_bytes());
+        data.extend(json);
+    }
     if message.is_data() {
         data.extend(message.payload());
     } else {
@@ -105,6 +124,9 @@ fn number(data: &[u8]) -> Option<(u64, &[u8])> {
 
 const VERSION: u8 = 1;
 
+/// The version of messages with an audience. Nodes that do not know it must not deliver them to everybody.
+const WITH_AUDIENCE: u8 = 2;
+
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
@@ -112,7 +134,6 @@ mod tests {
     use crate::budget::Budget;
     use crate::message::Metadata;
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     /// A text message with a key, in `drop-oldest`: the third message of node 2.
     fn packed() -> Vec<u8> {
@@ -128,7 +149,8 @@ mod tests {
     #[test]
     fn a_whole_message() {
         let data = packed();
-        let NodeMessage { ts_ms, origin, number, draft, forgotten_us } = NodeMessage::unpack(&data).unwrap();
+        let NodeMessage { ts_ms, origin, number, draft, audience, forgotten_us } = NodeMessage::unpack(&data).unwrap();
+        assert!(audience.is_none());
         assert_eq!(forgotten_us, None);
         let draft = draft.unwrap();
         assert_eq!((ts_ms, origin, number), (1, 2, 3));
@@ -145,6 +167,24 @@ mod tests {
         let draft = message.draft.unwrap();
         assert_eq!((message.ts_ms, draft.kind, draft.payload), (7, Kind::Json, &b"[1]"[..]));
         assert_eq!((draft.key, draft.delivery), (Some("k"), None));
+    }
+
+    #[test]
+    fn a_message_with_an_audience_comes_back_and_is_of_a_version_of_its_own() {
+        let json = br#"{"tags":{"symbol":"EURUSD"},"where":{"cell":{"in":[1,2]}}}"#;
+        let audience = Some(Audience::parse(json).unwrap());
+        let metadata = Metadata { ts_ms: 7, audience: audience.clone(), ..Metadata::place(1, 2, Delivery::Reliable) };
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let data = pack(&Message::new(Role::Data, Kind::Json, b"[1]", metadata, 0, &budget)).unwrap();
+        assert_eq!(data[0], WITH_AUDIENCE);
+        let message = NodeMessage::unpack(&data).unwrap();
+        assert_eq!((message.draft.unwrap().payload, message.audience), (&b"[1]"[..], audience));
+        for len in 0..HEAD + 4 + json.len() {
+            assert!(NodeMessage::unpack(&data[..len]).is_err(), "{len}");
+        }
+        let mut wrong = data.clone();
+        wrong[HEAD + 4] = b'[';
+        assert!(NodeMessage::unpack(&wrong).is_err());
     }
 
     #[test]
@@ -182,7 +222,7 @@ mod tests {
         for len in 0..HEAD + 1 {
             assert!(NodeMessage::unpack(&data[..len]).is_err(), "{len}");
         }
-        for (place, byte) in [(0, 2), (1, 5), (2, 5), (HEAD - 1, 200), (HEAD, 0xff), (HEAD + 2, b' ')] {
+        for (place, byte) in [(0, 3), (1, 5), (2, 5), (HEAD - 1, 200), (HEAD, 0xff), (HEAD + 2, b' ')] {
             let mut other = data.clone();
             other[place] = byte;
             assert!(NodeMessage::unpack(&other).is_err(), "{place}");
@@ -195,6 +235,7 @@ mod tests {
             // Nearly all random bytes fail at the version, so these have a right one.
             let _ = NodeMessage::unpack(&data);
             let _ = NodeMessage::unpack(&[&[VERSION, head, 0, 1], &data[..]].concat());
+            let _ = NodeMessage::unpack(&[&[WITH_AUDIENCE, head, 0, 1], &data[..]].concat());
         }
     }
 

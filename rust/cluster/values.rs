@@ -2,7 +2,7 @@
 //! that changed since then, so it asks another node for the rest.
 
 use crate::cluster::node_message::{self, NodeMessage};
-use crate::engine::message_builder::Stamp;
+use crate::engine::message_builder::{Draft, Stamp};
 use crate::engine::{Engine, wake_all};
 use crate::error::Error;
 
@@ -24,10 +24,11 @@ impl Engine {
         let mut wake = Vec::new();
         let mut taken = 0;
         for data in values {
-            if let Ok(NodeMessage { ts_ms, draft: Some(draft), .. }) = NodeMessage::unpack(data)
+            if let Ok(NodeMessage { ts_ms, origin, draft: Some(draft), audience, .. }) = NodeMessage::unpack(data)
                 && let Some(key) = draft.key
             {
-                let found = self.enter(name, draft, &[], &mut wake, |room| {
+                let draft = Draft { audience: audience.as_ref(), ..draft };
+                let found = self.enter(name, draft, origin, &[], &mut wake, |room| {
                     if room.forgotten(key).is_some_and(|when| ts_ms < when.ts_us / 1000) {
                         return None;
                     }
@@ -35,7 +36,7 @@ impl Engine {
                         let old_ms = old.metadata().ts_ms;
                         old_ms < since_ms && old_ms < ts_ms && old.payload() != draft.payload
                     });
-                    is_wanted.then_some(Stamp { seq: room.position().seq + 1, ts_ms })
+                    is_wanted.then_some(Stamp::new(room.position().seq + 1, ts_ms))
                 });
                 taken += usize::from(found.is_ok_and(|is_new| is_new));
             }

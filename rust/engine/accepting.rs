@@ -4,35 +4,41 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mio::{Poll, Registry, Token, Waker};
+use mio::{Poll, Token, Waker};
 use socket2::Socket;
 
 use crate::admission::Admission;
+use crate::engine::message_builder::MessageBuilder;
 use crate::engine::{CloseReason, Engine, EngineSettings, Handle, lock};
 use crate::error::Error;
 use crate::io::acceptor::{Acceptor, AcceptorCommand, Listener, Outage};
 use crate::io::driver::WAKE;
-use crate::io::link::{AnyLink, SocketLink};
+use crate::io::link::AnyLink;
+use crate::io::lobby::Lobby;
+use crate::io::mailbox::Mailbox;
+use crate::io::poll_link::PollLink;
+use crate::io::socket_link::SocketLink;
 use crate::limit::LIMITS;
-use crate::newcomers::{Accepted, ListenerOptions, NewcomerEvent, Newcomers};
+use crate::newcomers::{Accepted, Insecure, ListenerOptions, NewcomerEvent, Newcomers, TlsHandshakes};
 use crate::protocol::codec::Codec;
-use crate::protocol::form::Form;
-use crate::queues::command::{Command, Resume, Retired, Source, UNRESUMED};
+use crate::protocol::form::{Deflate, Form};
+use crate::protocol::framing::Framing;
+use crate::queues::command::{Command, Greeting, Resume, Source, UNRESUMED};
 use crate::queues::events::Events;
 use crate::queues::queue::Queue;
 use crate::slots::ConnId;
+use crate::wire::opening::Opening;
 use crate::wire::refusal::Refusal;
-use crate::wire::websocket_handshake::switching;
 
 /// The engine's side of the acceptor.
 #[derive(Debug)]
 pub(super) struct AcceptorHandle {
-    newcomers: Arc<Mutex<Newcomers<AnyLink>>>,
+    pub(super) lobby: Lobby,
     queue: Arc<Queue<AcceptorCommand>>,
-    waker: Waker,
-    registry: Arc<Registry>,
+    /// Where newcomers go whose listener has TLS.
+    pub(super) insecure: Arc<OnceLock<Arc<Mailbox<Insecure<AnyLink>>>>>,
     admission: Admission,
     /// The token of the next listener. Ids of newcomers are far larger, so the two never collide.
     next_token: AtomicUsize,
@@ -42,7 +48,9 @@ pub(super) struct AcceptorHandle {
 struct Admitted {
     conn: ConnId,
     link: AnyLink,
-    greeting: Box<[u8]>,
+    framing: Framing,
+    deflate: Deflate,
+    greeting: Greeting,
     source: Source,
 }
 
@@ -52,58 +60,58 @@ impl AcceptorHandle {
         settings: &EngineSettings,
         events: &Arc<Events>,
         failure: &Arc<OnceLock<String>>,
-        started: Instant,
+        builder: &MessageBuilder,
     ) -> io::Result<(Self, Acceptor)> {
         let poll = Poll::new()?;
         let registry = Arc::new(poll.registry().try_clone()?);
-        let waker = Waker::new(poll.registry(), WAKE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let queue = Arc::new(Queue::new(usize::MAX, usize::MAX));
         let admission = Admission::new(settings.admission);
-        let newcomers = Newcomers::new(settings.newcomers.clone(), admission.clone(), Arc::clone(events));
+        let newcomers = Newcomers::new(settings.newcomers.clone(), admission.clone());
+        let newcomers = newcomers.with_compression(Arc::clone(builder.compression()));
         let newcomers = Arc::new(Mutex::new(newcomers));
+        let lobby = Lobby { newcomers, registry, waker, events: Arc::clone(events) };
+        let insecure = Arc::default();
         let acceptor = Acceptor {
-            newcomers: Arc::clone(&newcomers),
+            lobby: lobby.clone(),
             poll,
-            registry: Arc::clone(&registry),
+            insecure: Arc::clone(&insecure),
             queue: Arc::clone(&queue),
-            events: Arc::clone(events),
             failure: Arc::clone(failure),
-            started,
+            started: builder.started(),
             outage: Outage::default(),
         };
         let next_token = AtomicUsize::new(WAKE.0 + 1);
-        Ok((Self { newcomers, queue, waker, registry, admission, next_token }, acceptor))
+        Ok((Self { lobby, queue, insecure, admission, next_token }, acceptor))
     }
 
     pub(super) fn stop(&self) {
         if self.queue.stop() {
-            self.wake();
+            self.lobby.wake();
         }
     }
 
     fn newcomers(&self) -> MutexGuard<'_, Newcomers<AnyLink>> {
-        lock(&self.newcomers)
+        self.lobby.lock()
     }
 
     fn push(&self, command: AcceptorCommand) {
         if self.queue.push(command, 0) {
-            self.wake();
+            self.lobby.wake();
         }
-    }
-
-    fn wake(&self) {
-        // Fails only if the descriptor is broken; the thread then wakes at its next timer.
-        let _ = self.waker.wake();
     }
 }
 
 impl Engine {
-    /// Also accepts connections from this listening socket.
+    /// Also accepts connections from this listening socket. Fails if it has TLS, for which there are no settings.
     pub fn listen(&self, fd: OwnedFd, options: ListenerOptions) -> Result<(), Error> {
         self.check()?;
+        if options.is_tls && self.acceptor.insecure.get().is_none() {
+            return Err(Error::Invalid("there is no certificate for TLS; call set_tls() first".into()));
+        }
         let token = Token(self.acceptor.next_token.fetch_add(1, Relaxed));
         let EngineSettings { unsent_bytes, write_timeout, .. } = self.settings;
-        let listener = Listener::new(fd, options, token, &self.acceptor.registry, unsent_bytes, write_timeout)?;
+        let listener = Listener::new(fd, options, token, &self.acceptor.lobby.registry, unsent_bytes, write_timeout)?;
         self.acceptor.push(AcceptorCommand::Listen(listener));
         Ok(())
     }
@@ -140,6 +148,14 @@ impl Engine {
         self.acceptor.newcomers().report().statuses().iter().map(|(&status, &count)| (status, count)).collect()
     }
 
+    /// Returns how long the host took to answer requests; see
+    /// [`HandshakeReport::durations`](crate::newcomers::report::HandshakeReport::durations).
+    pub fn handshake_durations(&self) -> (Vec<(u64, u64)>, u64) {
+        let newcomers = self.acceptor.newcomers();
+        let durations = newcomers.report().durations();
+        (durations.buckets().collect(), durations.sum_us())
+    }
+
     /// Returns how often each limit was exceeded, in the order of [`LIMITS`].
     pub fn passed(&self) -> [u64; LIMITS.len()] {
         let mut passed = *self.acceptor.newcomers().report().limits();
@@ -151,26 +167,50 @@ impl Engine {
         passed
     }
 
-    /// Returns the details of a newcomer that an event named; none if it has gone.
-    pub fn news(&self, request: ConnId) -> Option<NewcomerEvent> {
-        self.acceptor.newcomers().news(request)
+    /// Returns how many TLS handshakes ended how.
+    pub fn tls_handshakes(&self) -> TlsHandshakes {
+        self.acceptor.newcomers().report().tls()
     }
 
-    /// Accepts a newcomer: sends the 101 and, as a message, `first`. With a codec it gets a session. Returns the id of
-    /// the connection; none if the newcomer has gone.
+    /// Returns the details of a newcomer that an event named; none if it has gone. A plain HTTP request comes with a
+    /// socket: that of the client or, if the client speaks TLS, one end of a tunnel to it.
+    pub fn news(&self, request: ConnId) -> Option<NewcomerEvent<OwnedFd>> {
+        let news = self.acceptor.newcomers().news(request)?;
+        match news {
+            NewcomerEvent::Request(request) => Some(NewcomerEvent::Request(request)),
+            NewcomerEvent::Http { stream, data, peer, is_secure, tls } => {
+                match stream.into_fd().or_else(|link| self.begin_tunnel(request, link)) {
+                    Ok(stream) => Some(NewcomerEvent::Http { stream, data, peer, is_secure, tls }),
+                    Err(_) => {
+                        // The process has no descriptor left. Without an answer the client tries again.
+                        self.left(request);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Accepts a newcomer: sends the head of the response and, as a message, `first`. With a codec it gets a session,
+    /// if it `is_batched` batches, and if it `has_deltas` deltas. Returns the id of the connection; none if the newcomer has gone.
     pub fn accept(
         &self,
         request: ConnId,
         session: Option<Codec>,
         first: &[u8],
         times: f64,
+        is_batched: bool,
+        has_deltas: bool,
     ) -> Result<Option<ConnId>, Error> {
         self.check()?;
         let shard = self.emptiest()?;
-        let Some(Admitted { conn, link, greeting, source }) = self.admit(request, shard, times)? else {
+        let Some(Admitted { conn, link, framing, deflate, greeting, source }) = self.admit(request, shard, times)?
+        else {
             return Ok(None);
         };
-        let (form, has_session) = (Form::websocket(session.unwrap_or(Codec::Raw)), session.is_some());
+        let has_deltas = has_deltas && session.is_some();
+        let form = Form { deflate, is_batched, has_deltas, ..Form::plain(session.unwrap_or(Codec::Raw), framing) };
+        let has_session = session.is_some();
         shard.push(Command::Open { conn, link, form, has_session, greeting, first: first.into(), source }, 0);
         Ok(Some(conn))
     }
@@ -188,16 +228,21 @@ impl Engine {
         refused: [Box<[u8]>; UNRESUMED.len()],
         close: CloseReason<'_>,
         times: f64,
+        is_batched: bool,
+        has_deltas: bool,
     ) -> Result<Option<ConnId>, Error> {
         self.check()?;
         let shard = self.shard_of(conn).ok_or_else(|| Error::Invalid(format!("there is no connection {conn:?}")))?;
-        let retired = Retired { id: shard.take_id()?, frame: close.frame() };
+        let retired = close.retire(shard.take_id()?);
         let admitted = self.admit(request, shard, times);
         if !matches!(admitted, Ok(Some(_))) {
             lock(&shard.ids).release(retired.id);
         }
-        let Some(Admitted { conn: as_new, link, greeting, source }) = admitted? else { return Ok(None) };
-        let (form, accepted) = (Form::websocket(codec), accepted.into());
+        let Some(Admitted { conn: as_new, link, framing, deflate, greeting, source }) = admitted? else {
+            return Ok(None);
+        };
+        let (form, accepted) =
+            (Form { deflate, is_batched, has_deltas, ..Form::plain(codec, framing) }, accepted.into());
         let resume = Resume { conn, link, as_new, retired, form, received, greeting, accepted, refused, source };
         shard.push(Command::Resume(Box::new(resume)), 0);
         Ok(Some(as_new))
@@ -215,49 +260,41 @@ impl Engine {
         self.acceptor.newcomers().left(request);
     }
 
-    /// Takes back a newcomer that was given to the host and now asks for a WebSocket. `fd` is a duplicate of its
-    /// socket, and `received` is what the host has read of its request. It still counts as the same connection.
+    /// Takes back a newcomer that was given to the host and now asks for a connection. `fd` is a duplicate of the socket
+    /// that the host got, and `received` is what the host has read of the request. It still counts as the same connection.
     pub fn take_back(&self, request: ConnId, fd: OwnedFd, received: &[u8]) -> Result<(), Error> {
         self.check()?;
         let socket = Socket::from(fd);
         socket.set_nonblocking(true)?;
-        let link = AnyLink::Socket(SocketLink::accepted(socket, Arc::clone(&self.acceptor.registry)));
-        let now_us = self.builder.now_us();
-        self.with_newcomers(|newcomers| newcomers.take_back(request, link, received, now_us));
-        Ok(())
-    }
-
-    /// Takes bytes that the host has read of a newcomer; none: the newcomer has ended.
-    pub(super) fn feed_newcomer(&self, id: ConnId, bytes: Option<&[u8]>) {
-        let now_us = self.builder.now_us();
-        self.with_newcomers(|newcomers| newcomers.feed(id, bytes, now_us));
-    }
-
-    fn with_newcomers(&self, change: impl FnOnce(&mut Newcomers<AnyLink>)) {
-        let (events, is_early) = {
-            let mut newcomers = self.acceptor.newcomers();
-            change(&mut newcomers);
-            (newcomers.take(), newcomers.is_early())
-        };
-        // Only messages count for the credit of a connection, and these events are none.
-        self.events.extend(events, &mut Vec::new());
-        if is_early {
-            self.acceptor.wake();
+        if self.acceptor.newcomers().has_tls(request) {
+            self.end_tunnel(request, socket.into(), received.into());
+            return Ok(());
         }
+        let link = AnyLink::Socket(SocketLink::accepted(socket, Arc::clone(&self.acceptor.lobby.registry)));
+        let now_us = self.builder.now_us();
+        self.acceptor.lobby.change(|newcomers| newcomers.take_back(request, link, received, now_us));
+        Ok(())
     }
 
     /// Takes a newcomer from the acceptor; none if it has gone.
     fn admit(&self, request: ConnId, shard: &Handle, times: f64) -> Result<Option<Admitted>, Error> {
         let conn = shard.take_id()?;
-        let accepted = self.acceptor.newcomers().accept(request);
-        let Some(Accepted { mut link, place, accept_key, subprotocol, rest }) = accepted else {
+        let accepted = self.acceptor.newcomers().accept(request, self.builder.now_us());
+        let Some(Accepted { mut link, place, opening, head, rest }) = accepted else {
             lock(&shard.ids).release(conn);
             return Ok(None);
         };
+        let (source, deflate) = (Source { rest, times }, opening.deflate());
+        if opening == Opening::Poll {
+            let mut link = AnyLink::Poll(PollLink::new(conn, Arc::clone(&self.events), link));
+            link.keep(place);
+            let (framing, greeting) = (Framing::EventStream, Greeting::Response(head));
+            return Ok(Some(Admitted { conn, link, framing, deflate, greeting, source }));
+        }
         link.keep(place);
-        link.rename(conn, &shard.registry);
-        let greeting = switching(&accept_key, subprotocol).into();
-        Ok(Some(Admitted { conn, link, greeting, source: Source { rest, times } }))
+        link.change_registry(&shard.registry);
+        let framing = if opening == Opening::Stream { Framing::EventStream } else { Framing::WebSocket };
+        Ok(Some(Admitted { conn, link, framing, deflate, greeting: Greeting::Bytes(head), source }))
     }
 }
 

@@ -10,6 +10,8 @@ use crate::engine::{Engine, wake_all};
 use crate::error::Error;
 use crate::message::{Delivery, Message, Role};
 use crate::protocol::envelope::Kind;
+use crate::recording::entry::{FROM_LOG, HERE};
+use crate::recording::recorder::record;
 use crate::room::forgotten::When;
 use crate::room::table::RoomEntry;
 use crate::wire::table::kind;
@@ -17,7 +19,7 @@ use crate::wire::table::kind;
 /// Returns the message that says that a key has no value any more.
 pub fn forgetting(key: &str) -> Draft<'_> {
     let (id, ack, delivery) = (None, false, Some(Delivery::Latest));
-    Draft { kind: Kind::Json, payload: b"", role: FORGOTTEN, id, ack, key: Some(key), delivery }
+    Draft { kind: Kind::Json, payload: b"", role: FORGOTTEN, id, ack, key: Some(key), delivery, audience: None }
 }
 
 impl Engine {
@@ -29,12 +31,17 @@ impl Engine {
         let now_us = self.builder.unix_us(self.builder.now_us());
         let found = self.rooms.find(name, |entry| {
             let Some(old) = entry.room.value(key) else {
+                let was_waiting = self.drop_waiting(entry, key, u64::MAX);
+                if was_waiting {
+                    entry.room.forget(key, self.rooms.kept());
+                }
                 entry.room.note_forgotten(key, When { ts_us: now_us, seq: 0 });
-                return Ok((false, now_us));
+                return Ok((was_waiting, now_us));
             };
             let ts_us = now_us.max(self.made_us(old));
-            let stamp = Stamp { seq: entry.room.position().seq + 1, ts_ms: ts_us / 1000 };
-            self.queue(entry, forgetting(key), Some(stamp), &[], &mut wake)?;
+            let stamp = Stamp::new(entry.room.position().seq + 1, ts_us / 1000);
+            self.queue(entry, forgetting(key), Some(stamp), HERE, &[], &mut wake)?;
+            self.drop_waiting(entry, key, u64::MAX);
             entry.room.note_forgotten(key, When { ts_us, seq: 0 });
             Ok((true, ts_us))
         });
@@ -52,18 +59,25 @@ impl Engine {
             if entry.room.forgotten(key).is_some_and(|when| when.ts_us >= ts_us) {
                 return Ok(false);
             }
-            self.forget_if(entry, key, ts_us, is_numbered, &mut wake)
+            self.forget_if(entry, key, ts_us, is_numbered, FROM_LOG, &mut wake)
         });
         wake_all(&mut wake);
         result.unwrap_or(Ok(false))
     }
 
     /// Forgets a key that another node has forgotten, in the order of that node's messages; see
-    /// [`Self::publish_quietly`].
-    pub fn forget_quietly(&self, name: &str, key: &str, ts_us: u64, wake: &mut Vec<Arc<Waker>>) -> Result<bool, Error> {
+    /// [`Self::skip_quietly`].
+    pub fn forget_quietly(
+        &self,
+        name: &str,
+        key: &str,
+        ts_us: u64,
+        origin: u64,
+        wake: &mut Vec<Arc<Waker>>,
+    ) -> Result<bool, Error> {
         self.check_state()?;
         // Creates the room if it does not exist, because older values may be on their way to it.
-        self.rooms.with(name, self.builder.now_us(), |entry| self.forget_if(entry, key, ts_us, true, wake))
+        self.rooms.with(name, self.builder.now_us(), |entry| self.forget_if(entry, key, ts_us, true, origin, wake))
     }
 
     fn forget_if(
@@ -72,6 +86,7 @@ impl Engine {
         key: &str,
         ts_us: u64,
         is_numbered: bool,
+        origin: u64,
         wake: &mut Vec<Arc<Waker>>,
     ) -> Result<bool, Error> {
         let is_there = entry.room.value(key).is_some_and(|old| match self.published_here_us(old) {
@@ -80,8 +95,8 @@ impl Engine {
             None => old.metadata().ts_ms <= ts_us / 1000,
         });
         if is_there && is_numbered {
-            let stamp = Stamp { seq: entry.room.position().seq + 1, ts_ms: ts_us / 1000 };
-            self.queue(entry, forgetting(key), Some(stamp), &[], wake)?;
+            let stamp = Stamp::new(entry.room.position().seq + 1, ts_us / 1000);
+            self.queue(entry, forgetting(key), Some(stamp), origin, &[], wake)?;
         } else if is_there {
             self.refuse_if_full(&self.shards)?;
             let RoomEntry { room, headcount } = &mut *entry;
@@ -90,9 +105,14 @@ impl Engine {
             (metadata.key, metadata.key_name) = (key_id, Some(key_name));
             let message = self.builder.build(FORGOTTEN, Kind::Json, b"", metadata);
             self.spread(&message, headcount, &[], wake);
+            record(room.recorders(), &message, origin, wake);
+        }
+        let was_waiting = self.drop_waiting(entry, key, ts_us);
+        if was_waiting && entry.room.value(key).is_none() {
+            entry.room.forget(key, self.rooms.kept());
         }
         entry.room.note_forgotten(key, When { ts_us, seq: 0 });
-        Ok(is_there)
+        Ok(is_there || was_waiting)
     }
 
     /// Returns milliseconds since 1970, by the clock that dates messages here.

@@ -5,27 +5,13 @@ use std::sync::Arc;
 
 use crate::engine::{Engine, EngineSettings, Handle, lock};
 use crate::error::Error;
-use crate::io::link::{AnyLink, HostLink, SocketLink};
-use crate::newcomers;
+use crate::io::link::AnyLink;
+use crate::io::socket_link::SocketLink;
 use crate::protocol::form::Form;
 use crate::protocol::report::Report;
-use crate::queues::command::{Command, Resume, Retired, Source, UNRESUMED};
+use crate::queues::command::{Command, Greeting, Resume, Retired, Source, UNRESUMED};
 use crate::slots::ConnId;
-use crate::wire::frame;
-
-/// What a new connection is read from and written to.
-#[derive(Debug)]
-pub enum Transport {
-    /// A socket. Only the engine reads and writes it from now on.
-    Socket(OwnedFd),
-    /// The host reads and writes it. Bytes to write go to the host as events, and read bytes come by [`Engine::feed`].
-    Hosted {
-        /// Bytes that may be on their way to the host.
-        window: usize,
-        /// The socket underneath, which the kernel is asked about.
-        fd: Option<OwnedFd>,
-    },
-}
+use crate::wire::{frame, posted};
 
 /// The close code and reason of a link that is closed while its session continues.
 #[derive(Debug, Clone, Copy)]
@@ -43,16 +29,17 @@ impl<'a> CloseReason<'a> {
         }
     }
 
-    pub(super) fn frame(self) -> Box<[u8]> {
-        frame::close(Some(self.code), self.reason)
+    pub(super) fn retire(self, id: ConnId) -> Retired {
+        Retired { id, code: self.code, reason: self.reason.into() }
     }
 }
 
 impl Engine {
-    /// Opens a connection with or without a session. It is sent the bytes `greeting` and then, as a message, `first`.
+    /// Opens a connection over a socket, with or without a session. Only the engine reads and writes the socket from now
+    /// on. The connection is sent the bytes `greeting` and then, as a message, `first`.
     pub fn open(
         &self,
-        transport: Transport,
+        fd: OwnedFd,
         form: Form,
         has_session: bool,
         [greeting, first]: [&[u8]; 2],
@@ -60,13 +47,13 @@ impl Engine {
     ) -> Result<ConnId, Error> {
         self.check()?;
         let shard = self.emptiest()?;
-        let (conn, link) = self.link(transport, shard)?;
-        let [greeting, first] = [greeting, first].map(Into::into);
+        let (conn, link) = self.link(fd, shard)?;
+        let (greeting, first) = (Greeting::Bytes(greeting.into()), first.into());
         shard.push(Command::Open { conn, link, form, has_session, greeting, first, source }, 0);
         Ok(conn)
     }
 
-    /// Resumes the session of a connection over another link. The client has received the first `received` messages of
+    /// Resumes the session of a connection over another socket. The client has received the first `received` messages of
     /// it. The link starts with the bytes `greeting` and the envelope `accepted`. If the session cannot be resumed, the
     /// envelope is the one in `refused` for the reason, and the link becomes a connection of its own with the returned
     /// id. [`Event::Resumed`](crate::queues::command::Event::Resumed) or
@@ -75,7 +62,7 @@ impl Engine {
     pub fn resume(
         &self,
         conn: ConnId,
-        transport: Transport,
+        fd: OwnedFd,
         form: Form,
         received: u64,
         [greeting, accepted]: [&[u8]; 2],
@@ -87,9 +74,9 @@ impl Engine {
         let Some(shard) = self.shard_of(conn) else {
             return Err(Error::Invalid(format!("there is no connection {conn:?}")));
         };
-        let retired = Retired { id: shard.take_id()?, frame: close.frame() };
-        let (as_new, link) = self.link(transport, shard).inspect_err(|_| lock(&shard.ids).release(retired.id))?;
-        let [greeting, accepted] = [greeting, accepted].map(Into::into);
+        let retired = close.retire(shard.take_id()?);
+        let (as_new, link) = self.link(fd, shard).inspect_err(|_| lock(&shard.ids).release(retired.id))?;
+        let (greeting, accepted) = (Greeting::Bytes(greeting.into()), accepted.into());
         let resume = Resume { conn, link, as_new, retired, form, received, greeting, accepted, refused, source };
         shard.push(Command::Resume(Box::new(resume)), 0);
         Ok(as_new)
@@ -101,7 +88,7 @@ impl Engine {
         self.check()?;
         let Some(shard) = self.shard_of(conn) else { return Ok(()) };
         let command = match shard.take_id() {
-            Ok(id) => Command::Retire { conn, link, retired: Retired { id, frame: close.frame() }, is_over },
+            Ok(id) => Command::Retire { conn, link, retired: close.retire(id), is_over },
             // No id is left for the link, so it is cut without a close frame.
             Err(_) if is_over => Command::Gone { conn },
             Err(_) => Command::Cut { conn, link },
@@ -127,7 +114,7 @@ impl Engine {
         {
             return Err(Error::Invalid(format!("the close code {code} must not be sent (RFC 6455 section 7.4)")));
         }
-        self.tell(conn, Command::Close { conn, frame: frame::close(code, reason), flush }, 0)
+        self.tell(conn, Command::Close { conn, code, reason: frame::cut(reason).into(), flush }, 0)
     }
 
     /// Stops or continues reading messages of a connection.
@@ -135,20 +122,33 @@ impl Engine {
         self.tell(conn, Command::Hold { conn, is_held }, 0)
     }
 
-    /// Takes bytes that the host has read of a link; none: the link has ended.
-    pub fn feed(&self, conn: ConnId, link: ConnId, bytes: Option<&[u8]>) -> Result<(), Error> {
-        if conn.shard() == newcomers::SHARD {
-            self.check_process()?;
-            self.feed_newcomer(conn, bytes);
-            return Ok(());
+    /// Takes messages of a one-way link's client, which the host has read of another request: one a line, of text or, if
+    /// it `is_binary`, of base64. They are handled like frames of a WebSocket. Counts as a sign of life. Returns how many
+    /// bytes [`Event::Read`](crate::queues::command::Event::Read) reports for them. With `close` the client closes
+    /// behind them, as by a close frame with that code. Fails if a line or the code is not valid.
+    pub fn post(
+        &self,
+        conn: ConnId,
+        link: ConnId,
+        lines: &[u8],
+        is_binary: bool,
+        close: Option<u16>,
+    ) -> Result<usize, Error> {
+        let mut frames = posted::frames(lines, is_binary).map_err(Error::Invalid)?;
+        if let Some(code) = close {
+            let CloseReason { code, .. } = CloseReason::new(code, "")?;
+            frame::push_unmasked(&mut frames, frame::Opcode::Close, &code.to_be_bytes());
         }
-        let size = bytes.map_or(0, <[u8]>::len);
-        self.tell(conn, Command::Feed { conn, link, bytes: bytes.map(Into::into) }, size)
+        let size = frames.len();
+        self.tell(conn, Command::Post { conn, link, frames: frames.into() }, size)?;
+        Ok(size)
     }
 
-    /// The host has written `bytes` of a connection, and may be given as many more.
-    pub fn grant(&self, conn: ConnId, bytes: usize) -> Result<(), Error> {
-        self.tell(conn, Command::Grant { conn, bytes }, 0)
+    /// The client of a link of polls has sent a poll, and has received the first `received` messages. What follows them
+    /// is sent again, or sent. One event [`Event::Data`](crate::queues::command::Event::Data) answers the poll. Counts as
+    /// a sign of life. If the client cannot have received so many, or what follows is no longer kept, the link is lost.
+    pub fn poll(&self, conn: ConnId, link: ConnId, received: u64) -> Result<(), Error> {
+        self.tell(conn, Command::Poll { conn, link, received }, 0)
     }
 
     /// Takes a report of the peer that the host has read.
@@ -161,19 +161,11 @@ impl Engine {
         self.tell(conn, Command::Raw { conn, bytes: bytes.into() }, bytes.len())
     }
 
-    fn link(&self, transport: Transport, shard: &Handle) -> Result<(ConnId, AnyLink), Error> {
+    fn link(&self, fd: OwnedFd, shard: &Handle) -> Result<(ConnId, AnyLink), Error> {
         let id = shard.take_id()?;
         let EngineSettings { unsent_bytes, write_timeout, .. } = self.settings;
-        let link = match transport {
-            Transport::Hosted { window, fd } => {
-                HostLink::new(id, Arc::clone(&self.events), window, fd, write_timeout).map(AnyLink::Host)
-            }
-            Transport::Socket(fd) => {
-                SocketLink::new(fd, Arc::clone(&shard.registry), unsent_bytes, write_timeout).map(AnyLink::Socket)
-            }
-        };
-        match link {
-            Ok(link) => Ok((id, link)),
+        match SocketLink::new(fd, Arc::clone(&shard.registry), unsent_bytes, write_timeout) {
+            Ok(link) => Ok((id, AnyLink::Socket(link))),
             Err(error) => {
                 lock(&shard.ids).release(id);
                 Err(error.into())

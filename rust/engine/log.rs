@@ -2,7 +2,6 @@
 //! because one log may hold several rooms.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use mio::Waker;
 
@@ -11,6 +10,8 @@ use crate::engine::publish::{delivery_of, wake_all};
 use crate::engine::{Engine, FORGOTTEN};
 use crate::error::Error;
 use crate::message::{Delivery, Message, Metadata, kept_size};
+use crate::recording::entry::FROM_LOG;
+use crate::recording::queue::LeftOut;
 use crate::room::forgotten::When;
 use crate::room::table::RoomEntry;
 use crate::room::{Position, Room};
@@ -29,35 +30,54 @@ impl Engine {
         })
     }
 
+    /// Says that a room has no message up to this number, so that clients may join from there. Its history stays. Does
+    /// nothing if the room is not there, has another epoch or a greater number.
+    pub fn raise(&self, name: &str, position: Position) -> Result<(), Error> {
+        self.check()?;
+        self.rooms.find(name, |RoomEntry { room, .. }| {
+            let now = room.position();
+            if now.epoch == position.epoch && now.seq < position.seq {
+                room.advance_to(position.seq);
+            }
+        });
+        Ok(())
+    }
+
     /// Publishes a message that already has its number and time. Returns false, and does nothing, if the room has
     /// reached that number.
     pub fn deliver(&self, name: &str, stamp: Stamp, draft: Draft<'_>, except: &[ConnId]) -> Result<bool, Error> {
         self.check()?;
         let mut wake = Vec::new();
-        let is_new =
-            self.enter(name, draft, except, &mut wake, |room| (stamp.seq > room.position().seq).then_some(stamp));
+        let is_new = self
+            .enter(name, draft, FROM_LOG, except, &mut wake, |room| (stamp.seq > room.position().seq).then_some(stamp));
         wake_all(&mut wake);
         is_new
     }
 
     /// Publishes a message with the number and time that `stamp` returns under the room's lock. Does nothing if it
-    /// returns none.
+    /// returns none. `origin` is the node that it comes from, for recordings.
     pub(crate) fn enter(
         &self,
         name: &str,
         draft: Draft<'_>,
+        origin: u64,
         except: &[ConnId],
         wake: &mut Vec<Arc<Waker>>,
         stamp: impl FnOnce(&Room) -> Option<Stamp>,
     ) -> Result<bool, Error> {
         self.check_state()?;
         self.builder.check_foreign(draft)?;
-        let is_new = self.rooms.with(name, self.builder.now_us(), |entry| match stamp(&entry.room) {
-            Some(stamp) => self.queue(entry, draft, Some(stamp), except, wake).map(|_| true),
-            None => Ok(false),
+        let rule = self.rooms.with(name, self.builder.now_us(), |entry| match stamp(&entry.room) {
+            Some(stamp) => {
+                self.queue(entry, draft, Some(stamp), origin, except, wake)?;
+                Ok(Some(entry.room.settings().rule))
+            }
+            None => Ok(None),
         })?;
-        self.published.fetch_add(u64::from(is_new), Relaxed);
-        Ok(is_new)
+        if let Some(rule) = rule {
+            self.count_published(rule);
+        }
+        Ok(rule.is_some())
     }
 
     /// Puts older messages before those in a room's history, as many of the newest as it has space for. `messages` are
@@ -91,7 +111,8 @@ impl Engine {
         result
     }
 
-    /// Skips numbers like [`Self::skip`], but wakes no threads; see [`Self::publish_quietly`].
+    /// Skips numbers like [`Self::skip`], but wakes no threads: it adds them to `wake`, and the caller wakes them with
+    /// [`wake_all`]. Only threads that do not exist in a forked child may call it, so the process is not checked.
     pub fn skip_quietly(
         &self,
         name: &str,
@@ -107,6 +128,11 @@ impl Engine {
             let Position { epoch, seq } = room.position();
             let (first, last) = (seq.saturating_add(1), seq.saturating_add(count));
             room.place(Position { epoch, seq: last }, self.rooms.kept());
+            for recorder in room.recorders().into_iter().flat_map(|recorders| recorders.iter()) {
+                let now_us = self.builder.now_us();
+                let room = Some(Arc::clone(room.name()));
+                recorder.missing(LeftOut { room, epoch, first, last, count, from_us: now_us, to_us: now_us }, wake);
+            }
             let payload = format!(r#"{{"reason":"{reason}","count":{count},"first":{first},"last":{last}}}"#);
             self.tell_room(room, headcount, kind::SKIPPED, &payload, &[], wake);
         });
@@ -145,9 +171,19 @@ impl Engine {
     }
 
     /// Adds one older message to a room's history, if the room has space for it and its key.
-    fn older(&self, room: &mut Room, Stamp { seq, ts_ms }: Stamp, prev: u64, draft: Draft<'_>) -> Option<Arc<Message>> {
+    fn older(
+        &self,
+        room: &mut Room,
+        Stamp { seq, ts_ms, .. }: Stamp,
+        prev: u64,
+        draft: Draft<'_>,
+    ) -> Option<Arc<Message>> {
         let (len, age_us) = (draft.payload.len(), self.builder.age_us(ts_ms));
-        if !room.takes_older(kept_size(frame::header_len(len) + len), age_us, self.rooms.kept()) {
+        if !room.takes_older(
+            kept_size(frame::header_len(len) + len, draft.audience.map(|audience| &**audience)),
+            age_us,
+            self.rooms.kept(),
+        ) {
             return None;
         }
         let delivery = draft.delivery.unwrap_or(room.settings().delivery);
@@ -162,7 +198,8 @@ impl Engine {
             self.key(room, draft, delivery).ok()?.unzip()
         };
         let metadata = self.builder.metadata(room, delivery, None);
-        let metadata = Metadata { seq, ts_ms, prev: Some(prev), key, key_name, ..metadata };
+        let audience = draft.audience.map(Arc::clone);
+        let metadata = Metadata { seq, ts_ms, prev: Some(prev), key, key_name, audience, ..metadata };
         Some(self.builder.build_old(draft, metadata, age_us))
     }
 }

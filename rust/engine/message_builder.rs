@@ -6,10 +6,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::budget::Budget;
 use crate::error::Error;
-use crate::message::{Delivery, Message, Metadata, NO_ROOM, OVERHEAD, Role, delivery_name};
+use crate::interest::Audience;
+use crate::message::{Delivery, DeltaCounts, Message, Metadata, NO_ROOM, OVERHEAD, Role, delivery_name};
+use crate::protocol::compression::Compression;
 use crate::protocol::document;
 use crate::protocol::envelope::Kind;
-use crate::room::{Position, Room, Unrecovered, unrecovered_name};
+use crate::room::{Position, Room, RoomSettings, Unrecovered, unrecovered_name};
 use crate::wire::frame;
 use crate::wire::table::kind;
 
@@ -30,6 +32,8 @@ pub struct Draft<'a> {
     pub key: Option<&'a str>,
     /// A delivery class that overrides the one of the room.
     pub delivery: Option<Delivery>,
+    /// Whom it is for, in a room with interest.
+    pub audience: Option<&'a Arc<Audience>>,
 }
 
 /// The number and time of a message that was numbered elsewhere.
@@ -39,6 +43,16 @@ pub struct Stamp {
     pub seq: u64,
     /// The time; see [`Metadata::ts_ms`].
     pub ts_ms: u64,
+    /// The number of the room's message before it; none: that is the room's position. A number above the room's position
+    /// counts as that.
+    pub prev: Option<u64>,
+}
+
+impl Stamp {
+    /// Returns the number and time of a message that follows the room's position.
+    pub fn new(seq: u64, ts_ms: u64) -> Self {
+        Self { seq, ts_ms, prev: None }
+    }
 }
 
 /// What a session is told when it joins a room.
@@ -60,6 +74,8 @@ pub struct Joined {
     /// Whether all messages after the requested position were sent. Without a requested position it is as if that was
     /// too old.
     pub recovered: Result<(), Unrecovered>,
+    /// Of a join that asked for the last messages: the number after which they begin, and how many come.
+    pub kept: Option<(u64, usize)>,
 }
 
 /// Builds messages. Thread-safe.
@@ -73,15 +89,43 @@ pub struct MessageBuilder {
     max_bytes: usize,
     max_nesting: usize,
     budget: Arc<Budget>,
+    compression: Arc<Compression>,
+    deltas: Arc<DeltaCounts>,
 }
 
 impl MessageBuilder {
-    /// Creates a builder. Messages count for `budget`. One message with its overhead may have `max_bytes`, and a
-    /// document from outside `max_nesting` levels.
-    pub fn new(epoch: u64, max_bytes: usize, max_nesting: usize, budget: Arc<Budget>) -> Self {
+    /// Creates a builder. Messages count for `budget`, and those of rooms that compress share `compression`. One message
+    /// with its overhead may have `max_bytes`, and a document from outside `max_nesting` levels.
+    pub fn new(
+        epoch: u64,
+        max_bytes: usize,
+        max_nesting: usize,
+        budget: Arc<Budget>,
+        compression: Arc<Compression>,
+    ) -> Self {
         let started_us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
         let (numbered, started) = (AtomicU64::new(0), Instant::now());
-        Self { epoch, numbered, started, started_us, max_bytes, max_nesting, budget }
+        Self {
+            epoch,
+            numbered,
+            started,
+            started_us,
+            max_bytes,
+            max_nesting,
+            budget,
+            compression,
+            deltas: Arc::default(),
+        }
+    }
+
+    /// Returns the compression of messages.
+    pub fn compression(&self) -> &Arc<Compression> {
+        &self.compression
+    }
+
+    /// Returns the counts of deltas.
+    pub fn deltas(&self) -> &Arc<DeltaCounts> {
+        &self.deltas
     }
 
     /// Returns when its clock started.
@@ -120,8 +164,14 @@ impl MessageBuilder {
             Err(why) if since.is_some() => format!(r#","reason":"{}""#, unrecovered_name(why)),
             _ => String::new(),
         };
+        let filtered = if room.settings().interest { r#","filtered":true"# } else { "" };
+        let delta = if room.settings().delta { r#","delta":true"# } else { "" };
+        let kept = match joined.kept {
+            Some((after, count)) => format!(r#","after":{after},"last":{count}"#),
+            None => String::new(),
+        };
         let payload = format!(
-            r#"{{"epoch":"{:x}","recovered":{recovered}{reason},"delivery":"{}"{}}}"#,
+            r#"{{"epoch":"{:x}","recovered":{recovered}{reason}{kept},"delivery":"{}"{filtered}{delta}{}}}"#,
             joined.position.epoch,
             delivery_name(room.settings().delivery),
             reply.extra,
@@ -134,7 +184,10 @@ impl MessageBuilder {
     pub fn metadata(&self, room: &Room, delivery: Delivery, id: Option<Box<str>>) -> Metadata {
         let Position { epoch, seq } = room.position();
         let room_name = Some(Arc::clone(room.name()));
-        Metadata { epoch, room_name, ts_ms: self.now_ms(), id, ..Metadata::place(room.id(), seq, delivery) }
+        let RoomSettings { compress, rule, priority, .. } = room.settings();
+        let compression = compress.then(|| Arc::clone(&self.compression));
+        let place = Metadata::place(room.id(), seq, delivery);
+        Metadata { rule, priority, epoch, room_name, ts_ms: self.now_ms(), id, compression, ..place }
     }
 
     /// Returns an id for a message that has no position.
@@ -145,6 +198,11 @@ impl MessageBuilder {
     /// Builds a message.
     pub fn build(&self, role: Role, kind: Kind, payload: &[u8], metadata: Metadata) -> Arc<Message> {
         Arc::new(Message::new(role, kind, payload, metadata, self.now_us(), &self.budget))
+    }
+
+    /// Builds a message that is published at `now_us`.
+    pub fn build_at(&self, draft: Draft<'_>, metadata: Metadata, now_us: u64) -> Arc<Message> {
+        Arc::new(Message::new(draft.role, draft.kind, draft.payload, metadata, now_us, &self.budget))
     }
 
     /// Builds a message that was published `age_us` ago, or when the engine started if that was later.

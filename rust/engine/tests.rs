@@ -1,12 +1,18 @@
 //! Helpers for the tests of the engine: real threads, socket pairs as connections, and a deadline for every wait.
 
 mod accepting;
+mod compression;
 mod ends;
+mod fallbacks;
 mod forget;
 mod history;
 mod limits;
 mod log;
+mod metrics;
 mod order;
+mod ticks;
+mod record;
+mod tls;
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -27,6 +33,7 @@ use crate::queues::command::UNRESUMED;
 use crate::queues::command::tests::Hook;
 use crate::room::Unrecovered;
 use crate::shard::tests::{inbound_settings, source};
+use crate::tls::config::TlsSettings;
 
 /// The limit on every wait of a test. A working engine needs a fraction of it.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -40,6 +47,7 @@ fn settings(shards: usize) -> EngineSettings {
         queue_items: 1 << 20,
         max_nesting: 64,
         queue_bytes: 1 << 30,
+        spin: Default::default(),
         unsent_bytes: 16 << 10,
         write_timeout: DEADLINE,
         shard: ShardSettings {
@@ -66,7 +74,16 @@ fn start(shards: usize) -> Engine {
 }
 
 fn draft(payload: &[u8]) -> Draft<'_> {
-    Draft { kind: Kind::Binary, payload, role: Role::Data, id: None, ack: false, key: None, delivery: None }
+    Draft {
+        kind: Kind::Binary,
+        payload,
+        role: Role::Data,
+        id: None,
+        ack: false,
+        key: None,
+        delivery: None,
+        audience: None,
+    }
 }
 
 fn with_history(engine: &Engine, history: usize) {
@@ -83,7 +100,7 @@ fn connect(engine: &Engine) -> Client {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     Client {
-        conn: engine.open(Transport::Socket(ours.into()), Form::RAW, false, [b""; 2], source()).unwrap(),
+        conn: engine.open(ours.into(), Form::RAW, false, [b""; 2], source()).unwrap(),
         stream: std::io::BufReader::new(theirs),
     }
 }
@@ -91,7 +108,7 @@ fn connect(engine: &Engine) -> Client {
 fn session(engine: &Engine) -> Client {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
-    let conn = engine.open(Transport::Socket(ours.into()), Form::JSON, true, [b""; 2], source()).unwrap();
+    let conn = engine.open(ours.into(), Form::JSON, true, [b""; 2], source()).unwrap();
     Client { conn, stream: std::io::BufReader::new(theirs) }
 }
 

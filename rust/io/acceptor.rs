@@ -2,21 +2,23 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{io, mem, thread};
 
-use mio::{Poll, Registry};
+use mio::Poll;
 
 use crate::io::driver::{WAKE, panic_text};
-use crate::io::link::{AnyLink, SocketLink};
+use crate::io::link::AnyLink;
+use crate::io::lobby::Lobby;
+use crate::io::mailbox::Mailbox;
 use crate::io::priority;
-use crate::newcomers::{Newcomers, SHARD};
+use crate::io::socket_link::SocketLink;
+use crate::newcomers::{Insecure, SHARD};
 use crate::queues::command::Event;
-use crate::queues::events::Events;
 use crate::queues::queue::Queue;
 use crate::slots::ConnId;
-use crate::wire::refusal::Refusal;
+use crate::wire::refusal::{About, Refusal};
 
 pub use self::listener::{Arrived, Listener};
 pub use self::outage::Outage;
@@ -24,16 +26,14 @@ pub use self::outage::Outage;
 /// The acceptor's thread, and what it works on.
 #[derive(Debug)]
 pub struct Acceptor {
-    /// The state machine of newcomers. The host's threads use it too, so nothing blocks while it is locked.
-    pub newcomers: Arc<Mutex<Newcomers<AnyLink>>>,
+    /// The newcomers, which the host's threads use too, and the events to the host.
+    pub lobby: Lobby,
     /// The poll of listeners, newcomers and the waker.
     pub poll: Poll,
-    /// The registry of the poll.
-    pub registry: Arc<Registry>,
+    /// Where newcomers go whose listener has TLS, once there is such a listener.
+    pub insecure: Arc<OnceLock<Arc<Mailbox<Insecure<AnyLink>>>>>,
     /// Commands to the acceptor.
     pub queue: Arc<Queue<AcceptorCommand>>,
-    /// Events to the host.
-    pub events: Arc<Events>,
     /// The reason, if a thread of the engine has failed.
     pub failure: Arc<OnceLock<String>>,
     /// When the engine's clock started.
@@ -72,7 +72,7 @@ impl Acceptor {
         }
         // After a panic the state may be broken, and panic again.
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            lock(&self.newcomers).abort();
+            self.lobby.lock().abort();
             drop(listeners);
         }));
     }
@@ -88,7 +88,7 @@ impl Acceptor {
             for told in told.drain(..) {
                 match told {
                     AcceptorCommand::Listen(listener) => listeners.push(listener),
-                    AcceptorCommand::Refuse(id, refusal) => lock(&self.newcomers).refuse(id, &refusal, now_us),
+                    AcceptorCommand::Refuse(id, refusal) => self.lobby.lock().refuse(id, refusal, now_us),
                     AcceptorCommand::Close(done) => {
                         self.close(mem::take(listeners));
                         // The other side may have stopped waiting.
@@ -97,11 +97,8 @@ impl Acceptor {
                 }
             }
             let (is_busy, retry_us) = self.accept(listeners, now_us);
-            let (next_us, events) = {
-                let mut newcomers = lock(&self.newcomers);
-                (newcomers.tick(now_us), newcomers.take())
-            };
-            self.tell(events);
+            let next_us = self.lobby.lock().tick(now_us);
+            self.pass_on();
             let wait = if is_busy || !self.queue.sleep() {
                 // The host and the shards may share this core, and serve the connections that are open.
                 thread::yield_now();
@@ -120,7 +117,7 @@ impl Acceptor {
                 let id = ConnId::from_u64(event.token().0 as u64);
                 if id.shard() == SHARD {
                     let is_gone = event.is_error() || event.is_write_closed();
-                    lock(&self.newcomers).ready(id, is_gone, now_us);
+                    self.lobby.lock().ready(id, is_gone, now_us);
                 } else if let Some(listener) = listeners.iter_mut().find(|listener| listener.token == event.token()) {
                     listener.wake();
                 }
@@ -146,8 +143,8 @@ impl Acceptor {
         self.say(what);
         retry_us = retry_us.into_iter().chain(self.outage.due_us()).min();
         for Arrived { socket, options, address } in arrived {
-            let link = AnyLink::Socket(SocketLink::accepted(socket, Arc::clone(&self.registry)));
-            lock(&self.newcomers).arrive(link, options, address, now_us);
+            let link = AnyLink::Socket(SocketLink::accepted(socket, Arc::clone(&self.lobby.registry)));
+            self.lobby.lock().arrive(link, options, address, now_us);
         }
         (listeners.iter().any(|listener| listener.is_ready), retry_us)
     }
@@ -155,7 +152,7 @@ impl Acceptor {
     /// Closes the listeners. That would reset the connections that wait in the kernel, so they are accepted first, and
     /// those with a request are answered.
     fn close(&mut self, mut listeners: Vec<Listener>) {
-        lock(&self.newcomers).close();
+        self.lobby.lock().close();
         for listener in &mut listeners {
             listener.is_ready = true;
         }
@@ -164,8 +161,19 @@ impl Acceptor {
             left -= 1;
         }
         drop(listeners);
-        let events = lock(&self.newcomers).take();
+        self.pass_on();
+    }
+
+    /// Passes on what the newcomers have for the host, and those whose TLS handshake has to begin.
+    fn pass_on(&self) {
+        let (events, insecure) = {
+            let mut newcomers = self.lobby.lock();
+            (newcomers.take(), newcomers.take_insecure())
+        };
         self.tell(events);
+        if let Some(mailbox) = self.insecure.get() {
+            insecure.into_iter().for_each(|insecure| mailbox.push(insecure));
+        }
     }
 
     fn say(&self, what: Option<String>) {
@@ -174,22 +182,18 @@ impl Acceptor {
             status: 0,
             reason: what.into(),
             suppressed: 0,
+            asked: About::default(),
         }));
     }
 
     fn tell(&self, events: impl IntoIterator<Item = Event>) {
         // Only messages use up credit, and there are none among these.
-        self.events.extend(events, &mut Vec::new());
+        self.lobby.events.extend(events, &mut Vec::new());
     }
 
     fn now_us(&self) -> u64 {
         self.started.elapsed().as_micros() as u64
     }
-}
-
-fn lock(newcomers: &Mutex<Newcomers<AnyLink>>) -> MutexGuard<'_, Newcomers<AnyLink>> {
-    // After a panic the acceptor only ends all newcomers, which works in any state.
-    newcomers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// The limit on connections that are accepted from one listener in one turn.

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
-use std::{io, thread};
+use std::{hint, io, thread};
 
 use mio::{Poll, Token};
 
 use crate::budget::Budget;
 use crate::io::link::AnyLink;
 use crate::io::priority;
+use crate::io::spin::{LOOKS, Spin};
 use crate::queues::command::{Command, Event};
 use crate::queues::events::Events;
 use crate::queues::queue::Queue;
@@ -37,6 +38,10 @@ pub struct Driver {
     pub budget: Arc<Budget>,
     /// Bytes of the rooms' histories, which are not due to slow connections.
     pub kept: Arc<Budget>,
+    /// Whether the thread spins before it sleeps.
+    pub spin: Spin,
+    /// The processor of the thread; none: the system chooses.
+    pub core: Option<usize>,
     /// When the engine's clock started.
     pub started: Instant,
 }
@@ -67,12 +72,16 @@ impl Driver {
     }
 
     fn work(&mut self) -> io::Result<()> {
+        if let Some(core) = self.core {
+            priority::pin(core)?;
+        }
         let mut taken = Vec::new();
         let mut pending = VecDeque::new();
         let mut ready = mio::Events::with_capacity(1024);
         let mut turns_since_poll = 0;
         let mut pending_bytes = 0;
         let mut courtesy = Courtesy::default();
+        let mut has_heard = false;
         loop {
             if pending.is_empty() {
                 pending_bytes = self.queue.bytes();
@@ -89,7 +98,7 @@ impl Driver {
             while work < APPLY_QUOTA
                 && let Some(command) = coalesce::next(&mut pending, |room| self.shard.members(room), &self.budget)
             {
-                work += self.shard.apply(command, now_us);
+                work += self.apply(command, now_us);
             }
             // The timers depend on whether the host has asked for events since.
             self.shard.host(self.events.asked(), self.events.is_roomy());
@@ -108,6 +117,14 @@ impl Driver {
             self.tell(now_us);
 
             turns_since_poll += 1;
+            if work > 0 || is_busy || has_heard {
+                self.spin.worked(now_us);
+            }
+            has_heard = false;
+            if !is_busy && self.spin.is_on() && self.look_around(&mut ready, next_us)? {
+                (turns_since_poll, has_heard) = (0, self.hear(&ready));
+                continue;
+            }
             let wait = if is_busy || !self.queue.sleep() {
                 // The host's loop may share this core, and mostly has less to do, so it goes first. Sockets are polled
                 // even if commands never cease, or a blocked one would wait for ever.
@@ -130,12 +147,50 @@ impl Driver {
                 // write carries all of it.
                 courtesy.offer(|| self.now_us());
             }
-            for event in ready.iter().filter(|event| event.token() != WAKE) {
-                let conn = ConnId::from_u64(event.token().0 as u64);
-                let is_hung_up = event.is_read_closed() || event.is_error();
-                self.shard.ready(conn, event.is_readable(), is_hung_up, event.is_writable());
-            }
+            has_heard = self.hear(&ready);
         }
+    }
+
+    /// Spins while the settings allow it and there is nothing to do. Returns whether there is: commands, or the sockets
+    /// in `ready`.
+    fn look_around(&mut self, ready: &mut mio::Events, due_us: Option<u64>) -> io::Result<bool> {
+        while self.spin.goes_on(self.now_us(), due_us) {
+            for _ in 0..LOOKS {
+                if self.queue.has_news() {
+                    ready.clear();
+                    return Ok(true);
+                }
+                hint::spin_loop();
+            }
+            match self.poll.poll(ready, Some(Duration::ZERO)) {
+                Ok(()) if ready.is_empty() => {}
+                Ok(()) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            // Where a core has other work after all, that goes first.
+            thread::yield_now();
+        }
+        Ok(false)
+    }
+
+    /// Passes on what the poll has told of sockets. Returns whether that was anything.
+    fn hear(&mut self, ready: &mio::Events) -> bool {
+        for event in ready.iter().filter(|event| event.token() != WAKE) {
+            let conn = ConnId::from_u64(event.token().0 as u64);
+            let is_hung_up = event.is_read_closed() || event.is_error();
+            self.shard.ready(conn, event.is_readable(), is_hung_up, event.is_writable());
+        }
+        !ready.is_empty()
+    }
+
+    fn apply(&mut self, command: Command<AnyLink>, now_us: u64) -> usize {
+        let Command::Together(mut commands) = command else { return self.shard.apply(command, now_us) };
+        let mut work = 0;
+        while let Some(command) = coalesce::next(&mut commands, |room| self.shard.members(room), &self.budget) {
+            work += self.shard.apply(command, now_us);
+        }
+        work
     }
 
     fn tell(&mut self, now_us: u64) {
@@ -179,6 +234,24 @@ impl Courtesy {
         let after = now_us();
         self.ours_until_us = after + (after - before).max(OURS_US);
     }
+}
+
+/// Runs a thread's work. If that fails or panics, stops what feeds it, and tells the host.
+pub fn guarded(
+    work: impl FnOnce() -> io::Result<()>,
+    failure: &OnceLock<String>,
+    events: &Events,
+    stop: impl FnOnce(),
+) {
+    let what = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => panic_text(&*panic),
+    };
+    // So that no caller waits for this thread.
+    stop();
+    let _ = failure.set(what.clone());
+    events.extend([Event::Failed { what }], &mut Vec::new());
 }
 
 /// Returns the text of a panic, with the name of the thread.

@@ -21,6 +21,22 @@ pub fn patient() {
     change(|wish| wish.policy = libc::SCHED_BATCH as u32);
 }
 
+/// Keeps the calling thread on one processor. Does nothing where the system has no such thing.
+pub fn pin(core: usize) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut cores = rustix::thread::CpuSet::new();
+        if core >= rustix::thread::CpuSet::MAX_CPU {
+            return Err(rustix::io::Errno::INVAL.into());
+        }
+        cores.set(core);
+        rustix::thread::sched_setaffinity(None, &cores)?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = core;
+    Ok(())
+}
+
 /// `struct sched_attr` as sched_setattr(2) has it, in its first version.
 #[cfg(target_os = "linux")]
 #[repr(C)]
@@ -73,6 +89,19 @@ mod tests {
         let zero = libc::sched_param { sched_priority: 0 };
         // SAFETY: the kernel reads one `sched_param`.
         assert_eq!(unsafe { libc::sched_setscheduler(0, policy, &raw const zero) }, 0);
+    }
+
+    #[test]
+    fn a_thread_stays_on_its_processor() {
+        let usable = rustix::thread::sched_getaffinity(None).unwrap();
+        let core = (0..rustix::thread::CpuSet::MAX_CPU).find(|&core| usable.is_set(core)).unwrap();
+        let pinned = std::thread::spawn(move || {
+            pin(core).unwrap();
+            rustix::thread::sched_getaffinity(None).unwrap()
+        });
+        let pinned = pinned.join().unwrap();
+        assert!(pinned.is_set(core) && pinned.count() == 1);
+        assert!(std::thread::spawn(|| pin(usize::MAX)).join().unwrap().is_err());
     }
 
     #[test]

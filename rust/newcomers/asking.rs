@@ -6,21 +6,28 @@ use crate::newcomers::state::{Asking, State};
 use crate::newcomers::{Accepted, Newcomers, Stream};
 use crate::queues::command::Event;
 use crate::slots::ConnId;
+use crate::wire::opening::Opening;
 use crate::wire::refusal::Refusal;
 
 impl<L: Stream> Newcomers<L> {
     /// Accepts a newcomer; none if it has gone.
-    pub fn accept(&mut self, id: ConnId) -> Option<Accepted<L>> {
-        let Asking { peer, accept_key, subprotocol, rest, .. } = self.take_asking(id)?;
+    pub fn accept(&mut self, id: ConnId, now_us: u64) -> Option<Accepted<L>> {
+        let Asking { peer, opening, subprotocol, cors, rest, asked_us, .. } = self.take_asking(id)?;
         self.ids.release(id);
-        self.report.accepted();
-        Some(Accepted { link: peer.link, place: peer.place, accept_key, subprotocol, rest: rest.into() })
+        self.report.accepted(opening.status());
+        self.report.answered(now_us.saturating_sub(asked_us));
+        let head = opening.head(subprotocol, &cors);
+        // The client of a fallback transport sends nothing more over this link.
+        let rest = if matches!(opening, Opening::WebSocket { .. }) { rest.into() } else { Box::default() };
+        Some(Accepted { link: peer.link, place: peer.place, opening, head, rest })
     }
 
     /// Refuses a newcomer, if it has not gone.
-    pub fn refuse(&mut self, id: ConnId, refusal: &Refusal, now_us: u64) {
-        if let Some(Asking { peer, address, .. }) = self.take_asking(id) {
-            self.deny(id, peer, address, refusal, now_us);
+    pub fn refuse(&mut self, id: ConnId, mut refusal: Refusal, now_us: u64) {
+        if let Some(Asking { peer, address, mut cors, asked_us, .. }) = self.take_asking(id) {
+            self.report.answered(now_us.saturating_sub(asked_us));
+            refusal.headers.append(&mut cors);
+            self.deny(id, peer, address, &refusal, now_us);
         }
     }
 

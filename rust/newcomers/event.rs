@@ -1,23 +1,35 @@
 //! What the host is told of newcomers, and what it gets when it lets one in.
 
-use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use crate::admission::Place;
+use crate::slots::ConnId;
+use crate::tls::info::TlsInfo;
+use crate::wire::opening::Opening;
 
-/// News of a newcomer for the host.
+/// News of a newcomer for the host. `S` is what a plain HTTP request is answered over.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the names of the fields say it all")]
-pub enum NewcomerEvent {
-    /// An upgrade request, which the host must accept or refuse.
+pub enum NewcomerEvent<S> {
+    /// A request for a connection, which the host must accept or refuse.
     Request(Box<Request>),
-    /// A plain HTTP request, which the host answers itself. It gets the bytes that have come, and the socket unless it
-    /// has that already because it does the TLS.
-    Http { fd: Option<OwnedFd>, data: Vec<u8>, peer: String, is_secure: bool },
-    /// A TLS connection, for which the host must do the TLS.
-    Tls { fd: OwnedFd, peer: String },
+    /// A plain HTTP request, which the host answers itself. It gets the bytes that have come, too.
+    Http { stream: S, data: Vec<u8>, peer: String, is_secure: bool, tls: Option<Arc<TlsInfo>> },
 }
 
-/// An upgrade request.
+/// A newcomer whose TLS handshake has to be done elsewhere, because it takes much longer than all else here.
+#[derive(Debug)]
+pub struct Insecure<L> {
+    /// The newcomer, for [`Newcomers::secured`](crate::newcomers::Newcomers::secured) or
+    /// [`Newcomers::failed`](crate::newcomers::Newcomers::failed).
+    pub id: ConnId,
+    /// Its link, of which nothing of the handshake was read.
+    pub link: L,
+    /// When it came.
+    pub since_us: u64,
+}
+
+/// A request for a connection.
 #[derive(Debug)]
 pub struct Request {
     /// Its path and query, as [`Paths`](crate::wire::prefix::Paths) returns them.
@@ -32,6 +44,12 @@ pub struct Request {
     pub is_origin_allowed: bool,
     /// The subprotocol to answer with.
     pub subprotocol: Option<&'static str>,
+    /// The transport; see [`Opening::name`].
+    pub transport: &'static str,
+    /// What is known of the TLS between the client and us.
+    pub tls: Option<Arc<TlsInfo>>,
+    /// Whether messages may be compressed, in both directions.
+    pub compression: bool,
 }
 
 /// A newcomer that was accepted.
@@ -41,10 +59,10 @@ pub struct Accepted<L> {
     pub link: L,
     /// Its place among the connections, to keep as long as the link.
     pub place: Option<Place>,
-    /// The value of `Sec-WebSocket-Accept`.
-    pub accept_key: [u8; 28],
-    /// The subprotocol to answer with.
-    pub subprotocol: Option<&'static str>,
+    /// What its request opens.
+    pub opening: Opening,
+    /// The head of the response; see [`Opening::head`].
+    pub head: Box<[u8]>,
     /// The bytes behind the head.
     pub rest: Box<[u8]>,
 }

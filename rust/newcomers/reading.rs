@@ -8,17 +8,20 @@ use crate::admission::entry::Asked;
 use crate::limit::Limit;
 use crate::newcomers::state::{Asking, Handed, Reading, State};
 use crate::newcomers::timers::Row;
-use crate::newcomers::{Newcomers, Request, Stream};
+use crate::newcomers::{NewcomerSettings, Newcomers, Request, Stream};
 use crate::slots::ConnId;
+use crate::wire::deflate::Deflate;
+use crate::wire::deflate_offer;
 use crate::wire::http_head::{self, RequestHead};
+use crate::wire::opening::{self, Opening, Wanted};
 use crate::wire::proxy_header::{self, MAX_PROXY_HEADER};
-use crate::wire::refusal::{Refusal, response};
-use crate::wire::websocket_handshake::{self, Upgrade};
+use crate::wire::refusal::{About, Refusal, response};
+use crate::wire::websocket_handshake;
 
 /// What a request is.
 enum Decision {
-    /// An upgrade request. The bytes behind the head belong to the connection.
-    Ask(RequestHead, Upgrade, Asked),
+    /// A request for a connection. The bytes behind the head of an upgrade request belong to the connection.
+    Ask(RequestHead, Wanted, Asked),
     /// A request that the host answers.
     Http,
     /// A health check, and its answer.
@@ -87,29 +90,6 @@ impl<L: Stream> Newcomers<L> {
         }
     }
 
-    /// Lets the host do the TLS. It feeds the decrypted bytes.
-    pub(super) fn begin_tls(&mut self, id: ConnId, mut reading: Reading<L>, now_us: u64) {
-        let Ok((peer, fd)) = reading.peer.host(id, &self.host) else { return self.ids.release(id) };
-        reading.options.is_tls = false;
-        let due_us = now_us + self.settings.handshake_timeout_us;
-        let reading = Reading { peer, fd: Some(fd), is_secure: true, due_us, ..reading };
-        self.put_state(id, State::Reading(reading));
-        self.add_timer(Row::Head, due_us, id);
-        self.tell(id);
-    }
-
-    /// Takes bytes that came by TLS.
-    pub(super) fn fed(&mut self, id: ConnId, reading: Reading<L>, bytes: &[u8], now_us: u64) {
-        let is_first = reading.received.is_empty();
-        let Some(mut reading) = self.hear(id, reading, bytes, now_us) else { return };
-        if is_first {
-            // The TLS handshake is over, and the head has its own time.
-            reading.due_us = now_us + self.settings.handshake_timeout_us;
-            self.add_timer(Row::Head, reading.due_us, id);
-        }
-        self.put_state(id, State::Reading(reading));
-    }
-
     /// Takes bytes. Returns the newcomer if its head is still incomplete.
     pub(super) fn hear(&mut self, id: ConnId, mut reading: Reading<L>, new: &[u8], now_us: u64) -> Option<Reading<L>> {
         // Mostly the whole head comes at once, and is not copied.
@@ -124,29 +104,31 @@ impl<L: Stream> Newcomers<L> {
         let bytes = &bytes[reading.header_len..];
         match decision {
             Ok(None) => {
-                reading.peer.link.fed(new.len());
                 reading.received = if received.is_empty() { new.into() } else { received };
                 return Some(reading);
             }
-            Ok(Some(Decision::Ask(head, upgrade, asked))) => {
-                let (bytes, rest) = bytes.split_at(head.len);
-                // The shard reports the bytes behind the head.
-                reading.peer.link.fed(new.len().saturating_sub(rest.len()));
+            Ok(Some(Decision::Ask(head, wanted, asked))) => {
+                let (bytes, mut rest) = bytes.split_at(head.len);
+                if !matches!(wanted.opening, Opening::WebSocket { .. }) {
+                    // Nothing that follows the request counts.
+                    rest = &[];
+                }
                 let headers = bytes[head.lines].into();
                 let target = self.settings.paths.ours(&bytes[head.target]).unwrap_or_default().into();
-                self.ask(id, reading, [target, headers], upgrade, asked, rest.into(), now_us);
+                self.ask(id, reading, [target, headers], wanted, asked, rest.into(), now_us);
             }
             Ok(Some(Decision::Http)) => {
-                reading.peer.link.fed(new.len());
                 self.hand_over(id, reading, bytes.into());
             }
             Ok(Some(Decision::Probe(answer))) => {
-                reading.peer.link.fed(new.len());
                 reading.peer.link.answer(&answer);
                 self.linger(id, reading.peer, now_us);
             }
-            Err(refusal) => {
-                reading.peer.link.fed(new.len());
+            Err(mut refusal) => {
+                if let Ok(Some(head)) = http_head::parse(bytes, &self.limits) {
+                    let user_agent = head.values(bytes, "user-agent").next().unwrap_or_default();
+                    refusal.asked = About::new(&bytes[head.target.clone()], user_agent);
+                }
                 self.deny(id, reading.peer, reading.address, &refusal, now_us);
             }
         }
@@ -155,15 +137,19 @@ impl<L: Stream> Newcomers<L> {
 
     fn decide(&mut self, reading: &mut Reading<L>, bytes: &[u8], now_us: u64) -> Result<Option<Decision>, Refusal> {
         let decision = self.decide_anew(reading, bytes, now_us);
-        match (&reading.refusal, &decision) {
+        let decision = match (&reading.refusal, &decision) {
             // It was refused when it was accepted. Only a health check is answered all the same.
             (Some(refusal), Err(_) | Ok(Some(Decision::Ask(..) | Decision::Http))) => Err((**refusal).clone()),
             // The host took this request for an upgrade and the engine does not. It would go back and forth for ever.
             (None, Ok(Some(Decision::Http))) if reading.is_back => {
-                Err(Refusal::bad("the request is not a valid WebSocket upgrade"))
+                Err(Refusal::bad("the request does not open a connection"))
             }
             _ => decision,
-        }
+        };
+        decision.map_err(|mut refusal| {
+            refusal.headers.append(&mut reading.cors);
+            refusal
+        })
     }
 
     fn decide_anew(
@@ -179,20 +165,32 @@ impl<L: Stream> Newcomers<L> {
         }
         let bytes = &bytes[reading.header_len..];
         let Some(head) = http_head::parse(bytes, &self.limits)? else { return Ok(None) };
-        let ours = self.settings.paths.ours(&bytes[head.target.clone()]);
+        let Self { settings: NewcomerSettings { entry, paths, .. }, compression, .. } = self;
+        let ours = paths.ours(&bytes[head.target.clone()]);
+        let is_websocket = http_head::is_websocket(&head, bytes);
+        if ours.is_some() && !is_websocket {
+            reading.cors = entry.cors(&head, bytes);
+        }
         if reading.refusal.is_some() || !self.is_open {
             let answer = ours.filter(|_| &*head.method == "GET").and_then(|path| self.probe(&path));
             return answer.map(|answer| Some(Decision::Probe(answer))).ok_or_else(closing);
         }
-        if ours.is_none() || !http_head::is_websocket(&head, bytes) {
-            return Ok(Some(Decision::Http));
-        }
-        let upgrade = websocket_handshake::check(&head, bytes)?;
-        let asked = self.settings.entry.look(&head, bytes, &upgrade, reading.address, reading.is_secure)?;
+        let Some(target) = ours else { return Ok(Some(Decision::Http)) };
+        let wanted = if is_websocket {
+            let mut wanted: Wanted = websocket_handshake::check(&head, bytes)?.into();
+            if compression.is_on() {
+                wanted.agree(deflate_offer::choose(head.values(bytes, "sec-websocket-extensions"))?);
+            }
+            wanted
+        } else {
+            let Some(opening) = opening::of(&head, bytes, &target) else { return Ok(Some(Decision::Http)) };
+            opening::check(opening, &head, bytes, &target)?
+        };
+        let asked = entry.look(&head, bytes, &wanted, reading.address, reading.is_secure)?;
         if let Some(address) = asked.address {
             self.locate(reading, address, now_us)?;
         }
-        Ok(Some(Decision::Ask(head, upgrade, asked)))
+        Ok(Some(Decision::Ask(head, wanted, asked)))
     }
 
     /// Takes the client's address from the header of the PROXY protocol.
@@ -248,29 +246,29 @@ impl<L: Stream> Newcomers<L> {
         id: ConnId,
         reading: Reading<L>,
         [target, headers]: [Box<[u8]>; 2],
-        Upgrade { accept_key, subprotocol, .. }: Upgrade,
+        Wanted { opening, subprotocol, .. }: Wanted,
         Asked { remote, is_secure, is_origin_allowed, .. }: Asked,
         rest: Vec<u8>,
         now_us: u64,
     ) {
-        let Reading { peer, address, .. } = reading;
-        let request = Box::new(Request { target, headers, remote, is_secure, is_origin_allowed, subprotocol });
-        // The host reports the end of links that it reads. Other links are watched only after a while; see
-        // [`ANSWER_US`].
-        let due_us = if peer.is_hosted { u64::MAX } else { now_us + ANSWER_US };
-        if due_us < u64::MAX {
-            self.add_timer(Row::Answer, due_us, id);
-        }
-        let asking = Asking { peer, address, request: Some(request), accept_key, subprotocol, rest, due_us };
+        let Reading { peer, address, cors, tls, .. } = reading;
+        let transport = opening.name();
+        let compression = opening.deflate() != Deflate::None;
+        let request =
+            Request { target, headers, remote, is_secure, is_origin_allowed, subprotocol, transport, tls, compression };
+        let due_us = now_us + ANSWER_US;
+        self.add_timer(Row::Answer, due_us, id);
+        let request = Some(Box::new(request));
+        let asking = Asking { peer, address, request, opening, subprotocol, cors, rest, asked_us: now_us, due_us };
         self.put_state(id, State::Asking(asking));
         self.tell(id);
     }
 
     /// Hands a newcomer to the host.
     fn hand_over(&mut self, id: ConnId, reading: Reading<L>, data: Vec<u8>) {
-        let Reading { peer, address, is_secure, .. } = reading;
-        let news = Some((peer.link, data, is_secure));
-        self.put_state(id, State::Handed(Handed { place: peer.place, address, news }));
+        let Reading { peer, address, is_secure, tls, .. } = reading;
+        let news = Some((peer.link, data));
+        self.put_state(id, State::Handed(Handed { place: peer.place, address, is_secure, tls, news }));
         self.tell(id);
     }
 }

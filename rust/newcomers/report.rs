@@ -7,16 +7,30 @@ use std::mem;
 use crate::admission::token_bucket::{Rate, TokenBucket};
 use crate::limit::{LIMITS, Limit};
 use crate::queues::command::Event;
-use crate::wire::refusal::Refusal;
+use crate::stats::Histogram;
+use crate::wire::refusal::{About, Refusal};
 
 /// The counts of newcomers by status and limit, and the rate of log lines.
 #[derive(Debug)]
 pub struct HandshakeReport {
     statuses: BTreeMap<u16, u64>,
     limits: [u64; LIMITS.len()],
+    tls: TlsHandshakes,
+    durations: Histogram,
     rate: Rate,
     bucket: TokenBucket,
     suppressed: u64,
+}
+
+/// How many TLS handshakes ended how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TlsHandshakes {
+    /// With certificates.
+    pub full: u64,
+    /// With a ticket.
+    pub resumed: u64,
+    /// Without a session.
+    pub failed: u64,
 }
 
 impl Default for HandshakeReport {
@@ -24,6 +38,8 @@ impl Default for HandshakeReport {
         Self {
             statuses: BTreeMap::new(),
             limits: [0; LIMITS.len()],
+            tls: TlsHandshakes::default(),
+            durations: Histogram::default(),
             rate: Rate::new(LINES_PER_SECOND, LINES),
             bucket: TokenBucket::default(),
             suppressed: 0,
@@ -32,7 +48,8 @@ impl Default for HandshakeReport {
 }
 
 impl HandshakeReport {
-    /// Returns how many requests were answered with each status. 101 stands for accepted ones.
+    /// Returns how many requests were answered with each status. 101 stands for accepted upgrades, 200 for accepted
+    /// requests for a fallback transport.
     pub fn statuses(&self) -> &BTreeMap<u16, u64> {
         &self.statuses
     }
@@ -42,8 +59,22 @@ impl HandshakeReport {
         &self.limits
     }
 
-    pub(super) fn accepted(&mut self) {
-        *self.statuses.entry(101).or_default() += 1;
+    /// Returns how many TLS handshakes ended how.
+    pub fn tls(&self) -> TlsHandshakes {
+        self.tls
+    }
+
+    /// Returns how long the host took to answer requests, from a complete request to its answer.
+    pub fn durations(&self) -> &Histogram {
+        &self.durations
+    }
+
+    pub(super) fn answered(&mut self, us: u64) {
+        self.durations.record(us, 1);
+    }
+
+    pub(super) fn accepted(&mut self, status: u16) {
+        *self.statuses.entry(status).or_default() += 1;
     }
 
     pub(super) fn passed(&mut self, limits: impl IntoIterator<Item = Limit>) {
@@ -54,15 +85,36 @@ impl HandshakeReport {
 
     /// Counts a refusal. Returns an event for the log, unless there were too many.
     pub(super) fn refused(&mut self, remote: String, refusal: &Refusal, now_us: u64) -> Option<Event> {
-        let Refusal { status, reason, limit, .. } = refusal;
+        let Refusal { status, reason, limit, asked, .. } = refusal;
         *self.statuses.entry(*status).or_default() += 1;
         self.passed(*limit);
+        self.line(remote, *status, reason, asked, now_us)
+    }
+
+    pub(super) fn secured(&mut self, is_resumed: bool) {
+        let count = if is_resumed { &mut self.tls.resumed } else { &mut self.tls.full };
+        *count += 1;
+    }
+
+    pub(super) fn no_tls(&mut self) {
+        self.tls.failed += 1;
+    }
+
+    /// Counts a failed TLS handshake. Returns an event for the log, unless there were too many.
+    pub(super) fn insecure(&mut self, remote: String, reason: &str, now_us: u64) -> Option<Event> {
+        self.no_tls();
+        let who = if remote.is_empty() { "a peer" } else { &remote };
+        let reason = format!("the TLS handshake with {who} failed: {reason}");
+        self.line(remote, 0, &reason, &About::default(), now_us)
+    }
+
+    fn line(&mut self, remote: String, status: u16, reason: &str, asked: &About, now_us: u64) -> Option<Event> {
         if self.bucket.take(self.rate, now_us as f64).is_err() {
             self.suppressed += 1;
             return None;
         }
         let suppressed = mem::take(&mut self.suppressed);
-        Some(Event::TurnedAway { remote, status: *status, reason: reason.clone(), suppressed })
+        Some(Event::TurnedAway { remote, status, reason: reason.to_owned().into(), suppressed, asked: asked.clone() })
     }
 }
 

@@ -1,18 +1,19 @@
 //! The states of a newcomer.
 
-use std::io;
+use std::borrow::Cow;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::admission::Place;
 use crate::newcomers::{ListenerOptions, Request, Stream};
-use crate::queues::events::Events;
 use crate::slots::ConnId;
+use crate::tls::info::TlsInfo;
+use crate::wire::opening::Opening;
 use crate::wire::refusal::Refusal;
 
 #[derive(Debug)]
 pub(super) enum State<L> {
+    Securing(Securing),
     Reading(Reading<L>),
     Asking(Asking<L>),
     Lingering(Lingering<L>),
@@ -24,8 +25,13 @@ pub(super) struct Peer<L> {
     pub(super) link: L,
     pub(super) place: Option<Place>,
     pub(super) is_watched: bool,
-    /// Whether the host reads and writes it.
-    pub(super) is_hosted: bool,
+}
+
+/// A newcomer whose TLS handshake is being done elsewhere.
+#[derive(Debug)]
+pub(super) struct Securing {
+    pub(super) place: Option<Place>,
+    pub(super) address: Option<IpAddr>,
 }
 
 /// A newcomer whose request head is incomplete.
@@ -34,9 +40,12 @@ pub(super) struct Reading<L> {
     pub(super) peer: Peer<L>,
     pub(super) address: Option<IpAddr>,
     pub(super) is_secure: bool,
+    pub(super) tls: Option<Arc<TlsInfo>>,
     pub(super) options: ListenerOptions,
-    /// Whether the host had it, and has given it back because of an upgrade request.
+    /// Whether the host had it, and has given it back because its request opens a connection.
     pub(super) is_back: bool,
+    /// The header lines of an answer that let a page read it, once the request is known.
+    pub(super) cors: Vec<Cow<'static, str>>,
     /// The length of the PROXY header, which stands before the request head.
     pub(super) header_len: usize,
     /// The refusal, if it was refused when it was accepted. The answer is sent after its request was read: unread bytes
@@ -44,8 +53,6 @@ pub(super) struct Reading<L> {
     pub(super) refusal: Option<Box<Refusal>>,
     /// The bytes that have come.
     pub(super) received: Vec<u8>,
-    /// The descriptor for the host, which does the TLS, until the host has fetched it.
-    pub(super) fd: Option<OwnedFd>,
     pub(super) due_us: u64,
 }
 
@@ -56,10 +63,14 @@ pub(super) struct Asking<L> {
     pub(super) address: Option<IpAddr>,
     /// The request, until the host has fetched it.
     pub(super) request: Option<Box<Request>>,
-    pub(super) accept_key: [u8; 28],
+    pub(super) opening: Opening,
     pub(super) subprotocol: Option<&'static str>,
+    /// The header lines of the answer that let a page read it.
+    pub(super) cors: Vec<Cow<'static, str>>,
     /// The bytes behind the head.
     pub(super) rest: Vec<u8>,
+    /// When the request was complete.
+    pub(super) asked_us: u64,
     pub(super) due_us: u64,
 }
 
@@ -77,20 +88,22 @@ pub(super) struct Lingering<L> {
 pub(super) struct Handed<L> {
     pub(super) place: Option<Place>,
     pub(super) address: Option<IpAddr>,
-    /// Its link, the bytes that have come, and whether they came by TLS, until the host has fetched them.
-    pub(super) news: Option<(L, Vec<u8>, bool)>,
+    pub(super) is_secure: bool,
+    pub(super) tls: Option<Arc<TlsInfo>>,
+    /// Its link and the bytes that have come, until the host has fetched them.
+    pub(super) news: Option<(L, Vec<u8>)>,
 }
 
 impl<L> State<L> {
     pub(super) fn is_undecided(&self) -> bool {
-        matches!(self, Self::Reading(_) | Self::Asking(_))
+        matches!(self, Self::Securing(_) | Self::Reading(_) | Self::Asking(_))
     }
 
     pub(super) fn is_leaving(&self) -> bool {
         match self {
             Self::Reading(reading) => reading.refusal.is_some(),
             Self::Lingering(_) => true,
-            Self::Asking(_) | Self::Handed(_) => false,
+            Self::Securing(_) | Self::Asking(_) | Self::Handed(_) => false,
         }
     }
 
@@ -99,7 +112,8 @@ impl<L> State<L> {
             Self::Reading(reading) => Some(reading.due_us),
             Self::Asking(asking) => Some(asking.due_us),
             Self::Lingering(lingering) => Some(lingering.due_us),
-            Self::Handed(_) => None,
+            // Others do its handshake in time.
+            Self::Securing(_) | Self::Handed(_) => None,
         }
     }
 }
@@ -107,29 +121,25 @@ impl<L> State<L> {
 impl<L> Reading<L> {
     pub(super) fn new(link: L, options: ListenerOptions, address: Option<IpAddr>) -> Self {
         Self {
-            peer: Peer { link, place: None, is_watched: false, is_hosted: false },
+            peer: Peer { link, place: None, is_watched: false },
             address,
             is_secure: false,
+            tls: None,
             options,
             is_back: false,
+            cors: Vec::new(),
             header_len: 0,
             refusal: None,
             received: Vec::new(),
-            fd: None,
             due_us: 0,
         }
     }
 }
 
 impl<L: Stream> Peer<L> {
-    /// Watches the socket, unless the host reads it. Returns false if that fails.
+    /// Watches the socket. Returns false if that fails.
     pub(super) fn watch(&mut self, id: ConnId) -> bool {
-        self.is_watched = self.is_watched || self.is_hosted || self.link.watch(id).is_ok();
+        self.is_watched = self.is_watched || self.link.watch(id).is_ok();
         self.is_watched
-    }
-
-    pub(super) fn host(self, id: ConnId, events: &Arc<Events>) -> io::Result<(Self, OwnedFd)> {
-        let (link, fd) = self.link.host(id, events)?;
-        Ok((Self { link, place: self.place, is_watched: true, is_hosted: true }, fd))
     }
 }

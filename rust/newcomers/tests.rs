@@ -1,6 +1,7 @@
 //! Helpers for the tests of newcomers: links that record, and an acceptor without a thread.
 
 mod asking;
+mod fallbacks;
 mod limits;
 mod model;
 mod proxies;
@@ -9,16 +10,14 @@ mod refusals;
 mod tls;
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::leaving::{LINGER, MAX_LEAVING};
 use super::*;
 use crate::admission::AdmissionSettings;
 use crate::admission::proxies::Proxies;
-use crate::queues::fair_queue::Credit;
+use crate::tls::info::TlsInfo;
 use crate::wire::prefix::Prefix;
 
 /// The client side of a newcomer, with a record of what the engine did.
@@ -34,9 +33,6 @@ struct Record {
     answer: Vec<u8>,
     is_finished: bool,
     watched: Option<ConnId>,
-    fed: usize,
-    is_hosted: bool,
-    is_released: bool,
     is_closed: bool,
 }
 
@@ -89,9 +85,6 @@ impl Far {
 impl Near {
     fn take(&mut self, into: &mut [u8], is_peek: bool) -> io::Result<usize> {
         let mut record = self.0.0.borrow_mut();
-        if record.is_hosted {
-            return Err(ErrorKind::WouldBlock.into());
-        }
         let read = into.len().min(record.given.len());
         match read {
             0 if record.is_reset => Err(ErrorKind::ConnectionReset.into()),
@@ -111,7 +104,6 @@ impl Near {
 impl Stream for Near {
     fn watch(&mut self, id: ConnId) -> io::Result<()> {
         let mut record = self.0.0.borrow_mut();
-        assert!(!record.is_hosted, "the host has it");
         record.watched = Some(id);
         Ok(())
     }
@@ -124,26 +116,11 @@ impl Stream for Near {
         self.take(into, true)
     }
 
-    fn fed(&mut self, bytes: usize) {
-        self.0.0.borrow_mut().fed += bytes;
-    }
-
     fn answer(&mut self, bytes: &[u8]) {
         let mut record = self.0.0.borrow_mut();
         assert!(!record.is_finished, "answered twice");
         record.answer.extend_from_slice(bytes);
         record.is_finished = true;
-    }
-
-    fn host(self, _: ConnId, _: &Arc<Events>) -> io::Result<(Self, OwnedFd)> {
-        self.0.0.borrow_mut().is_hosted = true;
-        Ok((self, File::open("/dev/null")?.into()))
-    }
-
-    fn release(self) -> Option<OwnedFd> {
-        let mut record = self.0.0.borrow_mut();
-        record.is_released = true;
-        (!record.is_hosted).then(|| File::open("/dev/null").unwrap().into())
     }
 }
 
@@ -162,6 +139,8 @@ struct Gate {
     announced: Vec<ConnId>,
     gone: Vec<ConnId>,
     lines: Vec<(u16, u64)>,
+    /// Newcomers whose TLS handshake has to begin.
+    insecure: Vec<Insecure<Near>>,
 }
 
 fn gate() -> Gate {
@@ -170,15 +149,15 @@ fn gate() -> Gate {
 
 impl Gate {
     fn new(settings: NewcomerSettings, limits: AdmissionSettings) -> Self {
-        let events = Arc::new(Events::new(Credit { messages: 1, bytes: 1, total: 1 }).unwrap());
         let admission = Admission::new(limits);
         Self {
-            newcomers: Newcomers::new(settings, admission.clone(), events),
+            newcomers: Newcomers::new(settings, admission.clone()),
             admission,
             now_us: 1_000_000,
             announced: Vec::new(),
             gone: Vec::new(),
             lines: Vec::new(),
+            insecure: Vec::new(),
         }
     }
 
@@ -207,6 +186,7 @@ impl Gate {
     }
 
     fn listen(&mut self) {
+        self.insecure.append(&mut self.newcomers.take_insecure());
         for event in self.newcomers.take() {
             match event {
                 Event::Newcomer { conn } => self.announced.push(conn),

@@ -5,6 +5,7 @@ use crate::message::{Message, RoomId};
 use crate::outbox::Outbox;
 use crate::protocol::envelope;
 use crate::stats::Drop;
+use crate::wire::frame::{self, Opcode};
 
 impl Outbox {
     /// Queues raw bytes ahead of all messages. Returns false if they do not fit, even after dropping all droppable
@@ -26,23 +27,26 @@ impl Outbox {
         }
     }
 
-    /// Returns the payload for a ping. It repeats the last unanswered probe, because a peer may answer only the newest
+    /// Returns the payload for a ping of a WebSocket. It repeats the last unanswered probe, because a peer may answer only the newest
     /// of several pings (RFC 6455 section 5.5.3).
-    pub fn ping_payload(&self) -> Option<[u8; 8]> {
+    pub(super) fn ping_payload(&self) -> Option<[u8; 8]> {
         let (probe_key, conn) = self.probe_key.as_ref()?;
         Some(probe_key.payload(*conn, self.droppable.unanswered()?))
     }
 
     /// Queues a ping.
-    pub fn push_ping(&mut self, frame: Box<[u8]>) {
-        self.push_at_most(1, Control { kind: ControlKind::Ping, bytes: frame });
+    pub fn push_ping(&mut self) {
+        let payload = self.ping_payload();
+        let bytes = self.form.framing.ping(payload.as_ref().map_or(&[], |payload| payload));
+        self.push_at_most(1, Control { kind: ControlKind::Ping, bytes });
     }
 
-    /// Queues a pong. At most `PONGS_MAX` wait; then the oldest is dropped. An endpoint "MAY elect to send a Pong
-    /// frame for only the most recently processed Ping" (RFC 6455 section 5.5.3), so a flood of pings cannot fill
-    /// memory.
-    pub fn push_pong(&mut self, frame: Box<[u8]>) {
-        self.push_at_most(PONGS_MAX, Control { kind: ControlKind::Pong, bytes: frame });
+    /// Queues the answer to a ping of a WebSocket. At most `PONGS_MAX` wait; then the oldest is dropped. An endpoint
+    /// "MAY elect to send a Pong frame for only the most recently processed Ping" (RFC 6455 section 5.5.3), so a flood
+    /// of pings cannot fill memory.
+    pub fn push_pong(&mut self, payload: &[u8]) {
+        let bytes = frame::control(Opcode::Pong, payload);
+        self.push_at_most(PONGS_MAX, Control { kind: ControlKind::Pong, bytes });
     }
 
     /// Queues a heartbeat that the peer's program sees, if the connection has envelopes.

@@ -50,7 +50,7 @@ impl Probes {
     pub fn admits(&mut self, ahead: usize, bytes: usize) -> bool {
         let before = self.unmarked + ahead;
         let is_near = before == 0 || before + bytes <= part(self.window.size());
-        self.window.admits(ahead, bytes) && is_near
+        self.window.admits(ahead, bytes, part(self.window.size())) && is_near
     }
 
     /// Whether `bytes` may be written without a probe between them.

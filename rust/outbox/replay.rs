@@ -72,6 +72,19 @@ impl Replay {
         }
     }
 
+    /// Puts a message in the place of the first `count` pending entries, of which it is joined.
+    pub fn join_pending(&mut self, joined: &Arc<Message>, count: usize) {
+        if count < 2 {
+            return;
+        }
+        for (_, cost) in self.ring.drain(self.written..self.written + count) {
+            self.bytes -= cost;
+        }
+        let cost = joined.cost(self.form);
+        self.bytes += cost;
+        self.ring.insert(self.written, (Arc::clone(joined), cost));
+    }
+
     /// Notes that a new message with this cost was written. Nothing may be pending.
     pub fn wrote(&mut self, message: Arc<Message>, cost: usize) {
         self.bytes += cost;
@@ -84,8 +97,16 @@ impl Replay {
     }
 
     /// Notes that the link was lost after `written` bytes of a message, which was pending (`is_again`) or new. Parts of
-    /// it that left completely may have been received; the part that was cut was not.
+    /// it that left completely may have been received; the part that was cut was not. A batch leaves as a whole.
     pub fn interrupted(&mut self, message: Arc<Message>, mut written: usize, is_again: bool) {
+        if self.form.is_batched {
+            if !is_again {
+                let cost = message.cost(self.form);
+                self.bytes += cost;
+                self.ring.push_back((message, cost));
+            }
+            return;
+        }
         if is_again {
             self.split(self.written);
         } else {
@@ -130,6 +151,15 @@ impl Replay {
         self.written = 0;
         self.written_count = 0;
         true
+    }
+
+    /// Changes the form of all messages.
+    pub fn reframe(&mut self, form: Form) {
+        self.form = form;
+        for (message, cost) in &mut self.ring {
+            *cost = message.cost(form);
+        }
+        self.bytes = self.ring.iter().map(|(_, cost)| cost).sum();
     }
 
     /// Forgets what was written. The session cannot be resumed from before this point any more.

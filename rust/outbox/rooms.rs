@@ -2,14 +2,15 @@
 //! bound what may leave: one window for each room if the peer reports what its application has taken; otherwise one for
 //! all rooms, measured with probes.
 
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::message::{Message, RoomId};
+use crate::message::{Message, Priority, RoomId};
 use crate::outbox::probes::Probes;
-use crate::outbox::rooms::room_lane::{ReportedWindow, RoomLane};
-use crate::outbox::window::{self, Reader, Window};
+use crate::outbox::rooms::flow::{Flow, admitted_by};
+use crate::outbox::rooms::reported_window::ReportedWindow;
+use crate::outbox::rooms::room_lane::RoomLane;
 use crate::protocol::form::Form;
 
 /// The lanes of all rooms. Costs are those of [`Message::cost`]; bytes are bytes on the wire.
@@ -29,19 +30,15 @@ pub struct RoomLanes {
     planned: usize,
     /// Whether something waits for a window, computed by [`Self::plan`].
     is_held: bool,
+    /// Whether there is a lane of another than the usual priority.
+    has_tiers: bool,
+    /// Whether the lowest priority comes first.
+    pub(super) is_turned: bool,
+    /// The number of lanes with a limit on bytes a second.
+    limited: u32,
     /// Rooms with a new window, which the peer has to be told.
     new: Vec<(RoomId, Arc<str>)>,
     flow: Flow,
-}
-
-/// What bounds the bytes under way.
-#[derive(Debug, Default)]
-enum Flow {
-    #[default]
-    Open,
-    /// Allocated when first needed: most connections get no droppable messages.
-    Probes(Option<Box<Probes>>),
-    Reports,
 }
 
 impl RoomLanes {
@@ -56,6 +53,9 @@ impl RoomLanes {
             len: 0,
             planned: 0,
             is_held: false,
+            has_tiers: false,
+            is_turned: false,
+            limited: 0,
             new: Vec::new(),
             flow: Flow::Open,
         }
@@ -66,28 +66,19 @@ impl RoomLanes {
         self.len
     }
 
-    /// Whether some of them wait for a window.
+    /// Whether some of them wait for a window or a limit.
     pub fn is_held(&self) -> bool {
         self.is_held && self.len > 0
+    }
+
+    /// Returns the first message of each lane.
+    pub fn first(&self) -> impl Iterator<Item = &Arc<Message>> {
+        self.lanes.iter().filter_map(|lane| lane.lane.get(0))
     }
 
     /// Whether messages of a room wait.
     pub fn waits(&self, room: RoomId) -> bool {
         self.ids.iter().position(|&id| id == room).is_some_and(|place| !self.lanes[place].lane.is_empty())
-    }
-
-    /// Starts again with nothing under way. What may leave is bounded by probes, or not at all, until the peer reports.
-    pub fn begin(&mut self, has_probes: bool) {
-        self.flow = if has_probes { Flow::Probes(None) } else { Flow::Open };
-        for place in 0..self.lanes.len() {
-            self.lanes[place].window = None;
-            self.give_turn(place);
-        }
-    }
-
-    /// Switches from probes to reports, because the peer has sent one.
-    pub fn begin_reports(&mut self) {
-        self.flow = Flow::Reports;
     }
 
     /// Adds a message at the end of its room's lane.
@@ -139,6 +130,7 @@ impl RoomLanes {
         if let Some(place) = self.ids.iter().position(|&id| id == room) {
             self.ids.swap_remove(place);
             let lane = self.lanes.swap_remove(place);
+            self.limited -= u32::from(lane.bucket.is_some());
             self.len -= lane.lane.len();
             self.turns.retain(|&turn| turn != place);
             // The last lane has moved to the removed place.
@@ -148,41 +140,16 @@ impl RoomLanes {
         left.into_iter().flat_map(|mut lane| std::iter::from_fn(move || lane.pop()))
     }
 
-    /// Notes that the application has taken the messages of a room among the first `count` messages of the session.
-    /// Returns the room's name and window size if the peer has to be told.
-    pub fn taken(&mut self, room: RoomId, count: u64, now_us: u64) -> Option<(Arc<str>, usize)> {
-        let place = self.find(room)?;
-        let lane = &mut self.lanes[place];
-        let told = lane.window.as_mut()?;
-        told.window.taken(count, now_us);
-        let size = told.window.size();
-        // The peer reports after each quarter of the window, so an approximate size is enough.
-        let news = (size * 4 <= told.size * 3 || size * 2 >= told.size * 3).then(|| lane.name.clone()).flatten();
-        if news.is_some() {
-            told.size = size;
+    /// Changes the form of all messages. Returns what they cost before and what they cost now.
+    pub fn reframe(&mut self, form: Form) -> (usize, usize) {
+        self.form = form;
+        let (mut before, mut after) = (0, 0);
+        for lane in &mut self.lanes {
+            before += lane.cost;
+            lane.cost = lane.lane.iter().map(|message| message.cost(form)).sum();
+            after += lane.cost;
         }
-        self.give_turn(place);
-        news.map(|name| (name, size))
-    }
-
-    /// Returns the rooms whose window is new since the last call, with its size.
-    pub fn take_new(&mut self) -> impl Iterator<Item = (RoomId, Arc<str>, usize)> + use<> {
-        std::mem::take(&mut self.new).into_iter().map(|(room, name)| (room, name, window::INITIAL))
-    }
-
-    /// Returns the number of the last probe, if it was not answered.
-    pub fn unanswered(&self) -> Option<u64> {
-        match &self.flow {
-            Flow::Probes(Some(probes)) => probes.unanswered(),
-            _ => None,
-        }
-    }
-
-    /// Notes that the peer has answered a probe.
-    pub fn answered(&mut self, number: u64, now_us: u64) {
-        if let Flow::Probes(Some(probes)) = &mut self.flow {
-            probes.answered(number, now_us);
-        }
+        (before, after)
     }
 
     /// Computes what may leave now: about `most` messages. Returns the number of a probe that has to leave first.
@@ -192,16 +159,17 @@ impl RoomLanes {
         if self.len == 0 {
             return None;
         }
-        let each = (most / self.turns.len().max(1)).max(1);
+        if self.limited > 0 {
+            self.fill(now_us);
+        }
+        // Lanes of different priority do not share: the higher one may fill a write.
+        let each = if self.has_tiers { most } else { (most / self.turns.len().max(1)).max(1) };
         for _ in 0..self.turns.len() {
             let Some(place) = self.turns.pop_front() else { break };
             let lane = &mut self.lanes[place];
             // A message to this client alone has no room that the client could report.
             if matches!(self.flow, Flow::Reports) && lane.name.is_some() && lane.window.is_none() {
-                lane.window = Some(Box::new(ReportedWindow {
-                    window: Window::new(Reader::Reporting, now_us),
-                    size: window::INITIAL,
-                }));
+                lane.window = Some(Box::new(ReportedWindow::new(now_us)));
                 self.new.extend(lane.name.clone().map(|name| (self.ids[place], name)));
             }
             lane.planned = lane.admitted(each, self.form);
@@ -211,16 +179,23 @@ impl RoomLanes {
                 self.turns.push_back(place);
             }
         }
-        let Flow::Probes(probes) = &mut self.flow else {
-            self.is_held = matches!(self.flow, Flow::Reports) && self.lanes.iter().any(RoomLane::is_held);
+        if self.has_tiers {
+            self.sort_turns();
+        }
+        let groups = self.groups();
+        self.is_held =
+            (self.limited > 0 || matches!(self.flow, Flow::Reports)) && self.lanes.iter().any(RoomLane::is_held);
+        let Flow::Probes(probes) = &mut self.flow else { return None };
+        if self.planned == 0 && self.is_held {
             return None;
-        };
+        }
         let probes = probes.get_or_insert_with(|| Box::new(Probes::new(now_us)));
         // Usually everything fits, and the messages need not be looked at one by one.
         if probes.fits(self.lanes.iter().map(RoomLane::bytes).sum()) {
             return None;
         }
-        let waiting = || in_turns(&self.turns, &self.lanes);
+        let (turns, lanes) = (&self.turns, &self.lanes);
+        let waiting = || groups.iter().flat_map(|group| in_turns(turns.range(group.clone()), lanes));
         let mut admitted = admitted_by(probes, waiting(), self.form);
         let mut number = None;
         if admitted == 0 {
@@ -228,7 +203,7 @@ impl RoomLanes {
             admitted = admitted_by(probes, waiting(), self.form);
         }
         self.planned = self.planned.min(admitted);
-        self.is_held = admitted == 0;
+        self.is_held |= admitted == 0;
         number
     }
 
@@ -243,13 +218,13 @@ impl RoomLanes {
     }
 
     /// Calls `each` with the messages that may leave, in the order of [`Self::pop`], until it breaks.
-    pub fn try_each<'a>(&'a self, mut each: impl FnMut(&'a Message) -> ControlFlow<()>) -> ControlFlow<()> {
+    pub fn try_each<'a>(&'a self, mut each: impl FnMut(&'a Arc<Message>) -> ControlFlow<()>) -> ControlFlow<()> {
         match self.turns.front() {
             // Usually there is one lane.
             Some(&place) if self.turns.len() == 1 => {
-                self.lanes[place].lane.iter().take(self.planned).try_for_each(|message| each(message))
+                self.lanes[place].lane.iter().take(self.planned).try_for_each(&mut each)
             }
-            _ => in_turns(&self.turns, &self.lanes).take(self.planned).try_for_each(|message| each(message)),
+            _ => in_turns(self.turns.iter(), &self.lanes).take(self.planned).try_for_each(&mut each),
         }
     }
 
@@ -266,15 +241,20 @@ impl RoomLanes {
             lane.planned -= 1;
             let message = lane.pop(self.form)?;
             self.len -= 1;
+            if let Some(bucket) = &mut lane.bucket {
+                bucket.sent(message.frame(self.form).len());
+            }
             if let Flow::Probes(Some(probes)) = &mut self.flow {
                 probes.wrote(message.frame(self.form).len());
-            } else if let Some(told) = &mut lane.window {
-                told.window.sent(index, message.frame(self.form).len(), now_us);
+            } else if let Some(window) = &mut lane.window {
+                window.sent(index, message.counted(self.form), now_us);
             }
             lane.has_turn = !lane.lane.is_empty();
             if !lane.has_turn {
                 self.turns.pop_front();
                 lane.lane.shrink();
+            } else if self.has_tiers {
+                self.pass_turn();
             } else if self.turns.len() > 1 {
                 self.turns.rotate_left(1);
             }
@@ -283,13 +263,19 @@ impl RoomLanes {
         None
     }
 
-    /// Frees memory when nothing waits. Lanes with a window stay, because they know what is under way.
+    /// Frees memory when nothing waits. Lanes with a window or a limit stay, because they know what is under way.
     pub fn shrink(&mut self) {
-        if self.lanes.len() > KEEP && !matches!(self.flow, Flow::Reports) {
+        if self.lanes.len() > KEEP && self.limited == 0 && !matches!(self.flow, Flow::Reports) {
             self.ids = Vec::new();
             self.lanes = Vec::new();
             self.turns = VecDeque::new();
         }
+    }
+
+    /// Returns what all that waits costs.
+    #[cfg(test)]
+    pub fn cost(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.cost).sum()
     }
 
     /// Returns how many messages fit without new memory.
@@ -317,7 +303,9 @@ impl RoomLanes {
         self.find(message.room()).unwrap_or_else(|| {
             let name = message.metadata().room_name.clone();
             self.ids.push(message.room());
-            self.lanes.push(RoomLane { name, ..RoomLane::default() });
+            let priority = message.priority();
+            self.has_tiers |= priority != Priority::Normal;
+            self.lanes.push(RoomLane { name, priority, ..RoomLane::default() });
             self.recent = self.lanes.len() - 1;
             self.recent
         })
@@ -325,25 +313,17 @@ impl RoomLanes {
 }
 
 /// Returns the planned messages of lanes, one of each in turn.
-fn in_turns<'a>(turns: &'a VecDeque<usize>, lanes: &'a [RoomLane]) -> impl Iterator<Item = &'a Arc<Message>> {
-    let rounds = turns.iter().map(|&place| lanes[place].planned).max().unwrap_or(0);
-    let of_round = move |round| turns.iter().filter_map(move |&place| lanes[place].planned_at(round));
+fn in_turns<'a>(turns: vec_deque::Iter<'a, usize>, lanes: &'a [RoomLane]) -> impl Iterator<Item = &'a Arc<Message>> {
+    let rounds = turns.clone().map(|&place| lanes[place].planned).max().unwrap_or(0);
+    let of_round = move |round| turns.clone().filter_map(move |&place| lanes[place].planned_at(round));
     (0..rounds).flat_map(of_round)
-}
-
-/// Returns how many of these messages the probes admit, from the first on.
-fn admitted_by<'a>(probes: &mut Probes, messages: impl Iterator<Item = &'a Arc<Message>>, form: Form) -> usize {
-    let mut ahead = 0;
-    let admitted = messages.take_while(|message| {
-        let bytes = message.frame(form).len();
-        let is_admitted = probes.admits(ahead, bytes);
-        ahead += bytes;
-        is_admitted
-    });
-    admitted.count()
 }
 
 /// The number of lanes that stay when nothing waits.
 const KEEP: usize = 8;
 
+mod flow;
+mod limited_lanes;
+mod reported_window;
 mod room_lane;
+mod tiers;

@@ -58,6 +58,8 @@ struct Sent {
     /// The index of its last message.
     index: u64,
     bytes: usize,
+    /// The bytes of its last message.
+    newest: usize,
     /// The bytes that were under way including it.
     under_way: usize,
     begun_us: u64,
@@ -110,16 +112,23 @@ impl Window {
         self.under_way
     }
 
+    /// Returns the bytes under way that no answer covers, whatever it was: parts may be joined, and an answer may be in
+    /// the middle of one.
+    fn untold(&self) -> usize {
+        self.under_way - self.sent.front().map_or(0, |piece| piece.bytes - piece.newest)
+    }
+
     /// Whether `bytes` may be written.
     pub fn fits(&self, bytes: usize) -> bool {
         self.under_way + bytes <= self.size()
     }
 
     /// Whether a message of `bytes` may be written after `ahead` bytes that are about to be written. A message of any
-    /// size may if less than a [`part`] is before it, because the reader does not report so little.
-    pub fn admits(&mut self, ahead: usize, bytes: usize) -> bool {
+    /// size may if less than `answered` bytes are before it, because the reader does not answer so few: they are the
+    /// [`part`] of the size that it knows, and nothing may wait for an answer that does not come.
+    pub fn admits(&mut self, ahead: usize, bytes: usize, answered: usize) -> bool {
         let before = self.under_way + ahead;
-        let is_admitted = before == 0 || before + bytes <= self.size() || before < part(self.size());
+        let is_admitted = before == 0 || before + bytes <= self.size() || self.untold() + ahead < answered;
         if !is_admitted {
             self.is_limit = true;
             self.round.end.get_or_insert(self.last);
@@ -141,7 +150,7 @@ impl Window {
     /// Gives the index for the `bytes` that were written since the last one.
     pub fn mark(&mut self, index: u64, bytes: usize, now_us: u64) {
         self.last = index;
-        let new = Sent { index, bytes, under_way: self.under_way, begun_us: now_us, written_us: now_us };
+        let new = Sent { index, bytes, newest: bytes, under_way: self.under_way, begun_us: now_us, written_us: now_us };
         let is_many = self.sent.len() >= 2 * PIECES;
         match self.sent.back_mut() {
             Some(piece)

@@ -46,10 +46,33 @@ pub struct Envelope<'a> {
     pub room: Option<&'a str>,
     pub seq: Option<u64>,
     pub prev: Option<u64>,
+    pub base: Option<u64>,
     pub key: Option<&'a str>,
     pub ack: bool,
     pub kind: Kind,
     pub payload: &'a [u8],
+}
+
+/// Frames a JSON array of envelopes.
+pub fn json_array<'a>(envelopes: impl ExactSizeIterator<Item = Envelope<'a>>, framing: Framing) -> Box<[u8]> {
+    let mut out = framing.begin(ENVELOPE * envelopes.len());
+    for (place, envelope) in envelopes.enumerate() {
+        out.bytes().push(if place == 0 { b'[' } else { b',' });
+        envelope.write_json(out.bytes());
+    }
+    out.bytes().push(b']');
+    out.finish(true)
+}
+
+/// Frames a MessagePack array of envelopes.
+pub fn msgpack_array<'a>(envelopes: impl ExactSizeIterator<Item = Envelope<'a>>, framing: Framing) -> Box<[u8]> {
+    let mut out = framing.begin(ENVELOPE * envelopes.len());
+    // Writing to a vector cannot fail.
+    let _ = rmp::encode::write_array_len(out.bytes(), envelopes.len() as u32);
+    for envelope in envelopes {
+        envelope.write_msgpack(out.bytes());
+    }
+    out.finish(false)
 }
 
 impl Envelope<'_> {
@@ -83,7 +106,7 @@ impl Envelope<'_> {
                 push_json_string(buf, value);
             }
         }
-        for (name, value) in [(&b",\"seq\":"[..], self.seq), (b",\"prev\":", self.prev)] {
+        for (name, value) in [(&b",\"seq\":"[..], self.seq), (b",\"prev\":", self.prev), (b",\"base\":", self.base)] {
             if let Some(value) = value {
                 buf.extend_from_slice(name);
                 push_decimal(buf, value);
@@ -126,7 +149,7 @@ impl Envelope<'_> {
     /// It in MessagePack, without what stands around it.
     pub fn write_msgpack(&self, buf: &mut Vec<u8>) {
         let optional = [("re", self.re), ("room", self.room), ("key", self.key)];
-        let numbers = [("seq", self.seq), ("prev", self.prev)];
+        let numbers = [("seq", self.seq), ("prev", self.prev), ("base", self.base)];
         let fields = 3
             + usize::from(self.has_payload())
             + optional.iter().filter(|(_, value)| value.is_some()).count()

@@ -71,6 +71,7 @@ impl Refused {
             room: self.room.as_deref(),
             seq: None,
             prev: None,
+            base: None,
             key: None,
             ack: false,
             kind: Kind::Json,

@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyDict};
 use crate::engine::Engine;
 use crate::newcomers::{NewcomerEvent, Request};
 use crate::python::exceptions::guard;
+use crate::python::tls;
 use crate::queues::command::UNRESUMED;
 use crate::slots::ConnId;
 use crate::wire::prefix::Prefix;
@@ -20,17 +21,29 @@ pub(super) fn news_tuple<'py>(py: Python<'py>, engine: &Engine, conn: ConnId) ->
     let Some(news) = guard(|| Ok(engine.news(conn)))? else { return Ok(None) };
     let tuple = match news {
         NewcomerEvent::Request(request) => {
-            let Request { target, headers, remote, is_secure, is_origin_allowed, subprotocol } = *request;
+            let Request {
+                target,
+                headers,
+                remote,
+                is_secure,
+                is_origin_allowed,
+                subprotocol,
+                transport,
+                tls,
+                compression,
+            } = *request;
             let (target, headers) = (PyBytes::new(py, &target), PyBytes::new(py, &headers));
-            let detail = (target, headers, remote, is_secure, is_origin_allowed, subprotocol);
+            let tls = tls.as_deref().map(tls::info_tuple);
+            let detail =
+                (target, headers, remote, is_secure, is_origin_allowed, subprotocol, transport, tls, compression);
             (intern!(py, "request"), id, detail).into_pyobject(py)?
         }
-        NewcomerEvent::Http { fd, data, peer, is_secure } => {
+        NewcomerEvent::Http { stream, data, peer, is_secure, tls } => {
+            let tls = tls.as_deref().map(tls::info_tuple);
             // The host owns the descriptor from here on.
-            let fd = fd.map(IntoRawFd::into_raw_fd);
-            (intern!(py, "http"), id, (fd, PyBytes::new(py, &data), peer, is_secure)).into_pyobject(py)?
+            let fd = stream.into_raw_fd();
+            (intern!(py, "http"), id, (fd, PyBytes::new(py, &data), peer, is_secure, tls)).into_pyobject(py)?
         }
-        NewcomerEvent::Tls { fd, peer } => (intern!(py, "tls"), id, (fd.into_raw_fd(), peer)).into_pyobject(py)?,
     };
     Ok(Some(tuple.into_any()))
 }

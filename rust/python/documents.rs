@@ -3,11 +3,22 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
+use crate::interest;
 use crate::protocol::document::{self, Fault};
 
 #[pyfunction]
 pub(super) fn check_json(document: &[u8], max_nesting: usize) -> Option<(String, String)> {
     document::check_json(document, allowed(max_nesting)).err().map(told)
+}
+
+#[pyfunction]
+pub(super) fn check_filter(filter: &[u8]) -> Option<(String, String)> {
+    interest::expression(filter).err().map(|fault| (fault.path, fault.text))
+}
+
+#[pyfunction]
+pub(super) fn check_audience(audience: &[u8]) -> Option<(String, String)> {
+    interest::Audience::parse(audience).err().map(|fault| (fault.path, fault.text))
 }
 
 #[pyfunction]

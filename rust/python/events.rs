@@ -23,7 +23,8 @@ pub(super) fn event_tuple<'py>(py: Python<'py>, engine: &Engine, event: Event) -
             for (name, count) in account.drops() {
                 drops.set_item(name, count)?;
             }
-            let detail = (account.messages, account.bytes, drops);
+            let median_age = account.median_age_ms().map(|age_ms| age_ms / 1e3);
+            let detail = (account.messages, account.bytes, drops, account.highest_queue, median_age);
             (intern!(py, "ended"), conn.as_u64(), detail).into_pyobject(py)?.into_any()
         }
         Event::Parked { conn, cause } => {
@@ -49,12 +50,15 @@ pub(super) fn event_tuple<'py>(py: Python<'py>, engine: &Engine, event: Event) -
             (intern!(py, "broke"), conn.as_u64(), (code, reason)).into_pyobject(py)?.into_any()
         }
         Event::Read { conn, bytes } => (intern!(py, "read"), conn.as_u64(), bytes).into_pyobject(py)?.into_any(),
-        Event::Finish { conn } => (intern!(py, "finish"), conn.as_u64(), "").into_pyobject(py)?.into_any(),
         Event::Newcomer { conn } => return accepting::news_tuple(py, engine, conn),
         Event::NewcomerGone { conn } => (intern!(py, "gone"), conn.as_u64(), py.None()).into_pyobject(py)?.into_any(),
-        Event::TurnedAway { remote, status, reason, suppressed } => {
-            (intern!(py, "turned_away"), 0, (remote, status, &*reason, suppressed)).into_pyobject(py)?.into_any()
+        Event::TurnedAway { remote, status, reason, suppressed, asked } => {
+            let detail = (remote, status, &*reason, suppressed, &*asked.path, &*asked.user_agent);
+            (intern!(py, "turned_away"), 0, detail).into_pyobject(py)?.into_any()
         }
+        Event::Numbered { numbers } => (intern!(py, "numbered"), 0, numbers).into_pyobject(py)?.into_any(),
+        Event::Tick { hz, number } => (intern!(py, "tick"), 0, (hz, number)).into_pyobject(py)?.into_any(),
+        Event::Room { name } => (intern!(py, "room"), 0, &*name).into_pyobject(py)?.into_any(),
         Event::Failed { what } => (intern!(py, "failed"), 0, what).into_pyobject(py)?.into_any(),
     };
     Ok(Some(tuple))

@@ -1,25 +1,32 @@
 //! The values that threads exchange: commands to a shard, and events from it.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
+use crate::interest::{MemberWish, Values};
 use crate::message::{Message, RoomId};
 use crate::outbox::account::Account;
+use crate::outbox::rates::MemberRates;
 use crate::protocol::codec::Codec;
 use crate::protocol::form::Form;
 use crate::protocol::report::Report;
 use crate::queues::batch::Messages;
+use crate::queues::connection_reading::ConnectionReading;
+use crate::queues::slow_readers::SlowReaders;
 use crate::room::members::Headcount;
 use crate::slots::ConnId;
+use crate::wire::refusal::About;
 use crate::wire::table::{self, welcome_reason};
 
 /// A command to a shard.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields say nothing but their names")]
 pub enum Command<L> {
-    /// Opens a connection with or without a session. Its link starts with the bytes `greeting` and, unless it is empty,
-    /// the envelope `first`.
-    Open { conn: ConnId, link: L, form: Form, has_session: bool, greeting: Box<[u8]>, first: Box<[u8]>, source: Source },
+    /// Opens a connection with or without a session. Its link starts with the greeting and, unless it is empty, the
+    /// envelope `first`.
+    Open { conn: ConnId, link: L, form: Form, has_session: bool, greeting: Greeting, first: Box<[u8]>, source: Source },
     /// Resumes a session over another link. The link that it still has is retired as by [`Command::Retire`].
     Resume(Box<Resume<L>>),
     /// Ends the link of a connection at once, as if the peer had reset it, if `link` still is its link.
@@ -40,23 +47,35 @@ pub enum Command<L> {
     Send { conn: ConnId, message: Arc<Message> },
     /// Sends a message to the members of its room, except those in the sorted `except`.
     Publish { message: Arc<Message>, except: Box<[ConnId]> },
+    /// Messages of one room that are queued together before anything is written: each is a [`Command::Publish`].
+    Together(Box<VecDeque<Self>>),
     /// Sends a message to every connection, except those in the sorted `except`.
     Broadcast { message: Arc<Message>, except: Box<[ConnId]> },
     /// Begins a membership, with the messages that come before the stream. A session gets these also if it is a member
     /// already.
-    Join { conn: ConnId, room: RoomId, headcount: Arc<Headcount>, before: Box<[Arc<Message>]> },
+    Join { conn: ConnId, room: RoomId, headcount: Arc<Headcount>, before: Box<[Arc<Message>]>, wish: MemberWish },
+    /// Changes the attributes of a member that the change names, or keeps them for the join of the connection.
+    Attributes { conn: ConnId, room: RoomId, change: Values },
+    /// Changes what a member wants to get.
+    Wish { conn: ConnId, room: RoomId, wish: MemberWish },
+    /// Sets how often and how much of a room a member gets.
+    Configure { conn: ConnId, room: RoomId, rates: MemberRates },
     /// Ends a membership.
     Leave { conn: ConnId, room: RoomId },
-    /// Bytes that the host has read of a link; none: the link has ended.
-    Feed { conn: ConnId, link: ConnId, bytes: Option<Box<[u8]>> },
+    /// Frames of a one-way link's client, which came by another request. A sign of life.
+    Post { conn: ConnId, link: ConnId, frames: Box<[u8]> },
+    /// A link of polls may write once, after what follows the first `received` messages. A sign of life.
+    Poll { conn: ConnId, link: ConnId, received: u64 },
     /// The host has handled some messages of a connection, so more may be read.
     ReadOn { conn: ConnId },
     /// Stops or continues reading messages of a connection.
     Hold { conn: ConnId, is_held: bool },
-    /// Closes a connection with this frame, after all that waits if `flush`.
-    Close { conn: ConnId, frame: Box<[u8]>, flush: bool },
-    /// Lets a link take more bytes; see [`Link::grant`](crate::shard::Link::grant).
-    Grant { conn: ConnId, bytes: usize },
+    /// Closes a connection with a close frame, without a code an empty one. It comes after all that waits if `flush`.
+    Close { conn: ConnId, code: Option<u16>, reason: Box<str>, flush: bool },
+    /// Lists the `most` slowest readers. If nobody waits for the answer any more, it is dropped.
+    Slowest { most: usize, answer: Sender<SlowReaders> },
+    /// Tells what a connection is doing; none if there is no such connection.
+    Describe { conn: ConnId, answer: Sender<Option<ConnectionReading>> },
     /// Runs a closure of a test on the thread.
     #[cfg(test)]
     Test(tests::Hook),
@@ -77,8 +96,8 @@ pub struct Resume<L> {
     pub form: Form,
     /// How many messages of the session the client has received.
     pub received: u64,
-    /// The first bytes of the link.
-    pub greeting: Box<[u8]>,
+    /// The beginning of the link.
+    pub greeting: Greeting,
     /// The envelope that follows if the session is resumed.
     pub accepted: Box<[u8]>,
     /// The envelope that follows if it cannot be resumed, for each [`Unresumed`].
@@ -127,8 +146,20 @@ pub struct Source {
 pub struct Retired {
     /// The id of the link from now on. It is given back at once if there is no link to retire.
     pub id: ConnId,
-    /// The close frame.
-    pub frame: Box<[u8]>,
+    /// The code of its close frame.
+    pub code: u16,
+    /// The reason in its close frame.
+    pub reason: Box<str>,
+}
+
+/// The beginning of a link.
+#[derive(Debug)]
+pub enum Greeting {
+    /// The first bytes, such as the head of a response.
+    Bytes(Box<[u8]>),
+    /// The head of a response that is complete with the first envelope, except for its length and the empty line. It
+    /// does not belong to the link: [`Link::answer`](crate::shard::Link::answer) writes it.
+    Response(Box<[u8]>),
 }
 
 /// Why the engine has ended or closes a connection or a link.
@@ -177,11 +208,9 @@ pub enum Event {
     Resumed { conn: ConnId, link: ConnId },
     /// A session could not be resumed; the link is a connection of its own.
     Refused { conn: ConnId, link: ConnId, why: Unresumed },
-    /// Bytes to write to a link that the host writes.
+    /// The answer to a poll. A link of polls has one such event for each poll; it is empty if the next poll came first.
     Data { conn: ConnId, bytes: Box<[u8]> },
-    /// Such a link was given all its bytes, and its peer has closed it.
-    Finish { conn: ConnId },
-    /// This many of the bytes that were fed of such a link were decoded.
+    /// This many of the bytes that were posted for a one-way link were decoded.
     Read { conn: ConnId, bytes: usize },
     /// Messages of the peer: `conn` is the link, `of` the connection.
     Messages { conn: ConnId, of: ConnId, messages: Messages },
@@ -195,7 +224,13 @@ pub enum Event {
     NewcomerGone { conn: ConnId },
     /// For the log: a newcomer was refused, and `suppressed` refusals before it were not reported. Status 0:
     /// connections cannot be accepted, or can be again.
-    TurnedAway { remote: String, status: u16, reason: Cow<'static, str>, suppressed: u64 },
+    TurnedAway { remote: String, status: u16, reason: Cow<'static, str>, suppressed: u64, asked: About },
+    /// Messages have left with the tick of their room: pairs of a ticket and a number in the room.
+    Numbered { numbers: Vec<(u64, u64)> },
+    /// The edge of this number of a rate that the host leads.
+    Tick { hz: u32, number: u64 },
+    /// A room was made that matches a pattern; see [`Engine::watch_rooms`](crate::engine::Engine::watch_rooms).
+    Room { name: Box<str> },
     /// A thread has panicked.
     Failed { what: String },
 }
@@ -220,9 +255,10 @@ impl Event {
         }
     }
 
-    /// Whether a close code says that the client comes back, so that the host decides about its session and answers.
+    /// Whether a close code says that the client may come back, so that the host decides about its session and answers.
+    /// Browsers close with 1001 by themselves when a page is loaded again, Firefox before any script can tell another code.
     pub fn may_ask(code: Option<u16>) -> bool {
-        code.is_some_and(|code| table::RECONNECT.contains(&code))
+        code.is_some_and(|code| table::RECONNECT.contains(&code) || code == table::close_code::GOING_AWAY)
     }
 }
 

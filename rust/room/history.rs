@@ -16,14 +16,12 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn push(&mut self, message: Arc<Message>, kept: &Budget) {
-        self.bytes += message.kept_size();
-        kept.add(message.kept_size());
+        self.charge(&message, kept);
         self.messages.push_back(message);
     }
 
     pub(super) fn push_older(&mut self, message: Arc<Message>, kept: &Budget) {
-        self.bytes += message.kept_size();
-        kept.add(message.kept_size());
+        self.charge(&message, kept);
         self.messages.push_front(message);
     }
 
@@ -33,7 +31,24 @@ impl History {
         let size = message.kept_size();
         self.floor = message.seq();
         self.bytes -= size;
-        kept.subtract(size);
+        uncharge(&message, kept);
         Some(size)
     }
+
+    fn charge(&mut self, message: &Message, kept: &Budget) {
+        self.bytes += message.kept_size();
+        charge(message, kept);
+    }
+}
+
+/// Counts a message that a room begins to keep.
+pub(super) fn charge(message: &Message, kept: &Budget) {
+    kept.add(message.kept_size());
+    message.keep();
+}
+
+/// Counts a message that a room kept, and keeps no more.
+pub(super) fn uncharge(message: &Message, kept: &Budget) {
+    kept.subtract(message.kept_size());
+    message.release();
 }

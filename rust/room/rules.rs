@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::message::Delivery;
+use crate::message::{Delivery, Priority};
 use crate::room::ages::Ages;
+use crate::stats::rules::{RULES, RuleId};
 
 /// The settings of all rooms of one pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,18 @@ pub struct RoomSettings {
     pub history_bytes: usize,
     /// How long its history keeps a message, in microseconds.
     pub history_age_us: u64,
+    /// Whether its messages are compressed for those who have agreed to it.
+    pub compress: bool,
+    /// Which messages of a connection leave first.
+    pub priority: Priority,
+    /// How many times a second its messages leave; 0: each at once.
+    pub tick: u32,
+    /// Whether members may have attributes and filters, and messages conditions.
+    pub interest: bool,
+    /// Whether a value may be sent as a delta to the one before of its key, to those who have agreed to it.
+    pub delta: bool,
+    /// The number of the rule that they come from, which [`Rules::add`] gives.
+    pub rule: RuleId,
 }
 
 impl Default for RoomSettings {
@@ -31,6 +44,12 @@ impl Default for RoomSettings {
             history: 0,
             history_bytes: usize::MAX,
             history_age_us: u64::MAX,
+            compress: false,
+            priority: Priority::Normal,
+            tick: 0,
+            interest: false,
+            delta: false,
+            rule: RuleId::OTHERS,
         }
     }
 }
@@ -46,7 +65,8 @@ pub struct Rules {
 impl Rules {
     /// Adds a rule after the existing ones.
     pub fn add(&mut self, pattern: &str, settings: RoomSettings) {
-        self.rules.push((pattern.into(), settings, Arc::default()));
+        let rule = RuleId::nth(self.rules.len());
+        self.rules.push((pattern.into(), RoomSettings { rule, ..settings }, Arc::default()));
     }
 
     /// Returns the settings for a room; the defaults if no pattern matches.
@@ -58,6 +78,11 @@ impl Rules {
         )
     }
 
+    /// Returns the patterns by [`RuleId::index`], where "" stands for no room. They are at most [`RULES`].
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        ["", "*"].into_iter().chain(self.rules.iter().map(|(pattern, ..)| &**pattern)).take(RULES)
+    }
+
     /// Returns the ages by pattern. `*` also stands for rooms that no pattern matches.
     pub fn ages(&self) -> impl Iterator<Item = (&str, &Ages)> {
         self.rules.iter().map(|(pattern, _, ages)| (&**pattern, &**ages)).chain([("*", &*self.others)])
@@ -65,7 +90,7 @@ impl Rules {
 }
 
 /// Whether a name matches a pattern, in which `*` stands for any characters or none.
-pub(super) fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == name;
     };

@@ -9,13 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::budget::Budget;
 use crate::error::Error;
 use crate::room::ages::BOUNDS_MS;
+use crate::room::busiest::{Busiest, BusyRoom};
 use crate::room::members::Headcount;
+use crate::room::recorded::Recorded;
+use crate::room::rules::matches;
+use crate::room::watch::Watch;
 use crate::room::{Room, RoomSettings, Rules};
 
 /// The table of all rooms. Thread-safe.
 #[derive(Debug)]
 pub struct RoomTable {
     rules: Mutex<Rules>,
+    /// The recordings, by the rooms that they record.
+    recorded: Mutex<Recorded>,
     stripes: Box<[Mutex<Stripe>]>,
     hasher: RandomState,
     /// The next id for a room or key; 0 is never used.
@@ -28,6 +34,7 @@ pub struct RoomTable {
     kept: Arc<Budget>,
     /// Random keys, so that epochs differ from each other and from those of other engines.
     epochs: RandomState,
+    watch: Watch,
 }
 
 /// A room and the count of its members.
@@ -47,6 +54,7 @@ impl RoomTable {
     pub fn new(limit: usize, shards: usize, kept_bytes: usize) -> Self {
         Self {
             rules: Mutex::default(),
+            recorded: Mutex::default(),
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             next_id: AtomicU64::new(1),
@@ -56,6 +64,7 @@ impl RoomTable {
             shards,
             kept: Arc::new(Budget::new(kept_bytes)),
             epochs: RandomState::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -63,6 +72,22 @@ impl RoomTable {
     /// settings.
     pub fn add_rule(&self, pattern: &str, settings: RoomSettings) {
         lock(&self.rules).add(pattern, settings);
+    }
+
+    /// Changes the recordings, and tells all rooms. What is published from now on goes to the new ones.
+    pub fn change_recorded(&self, change: impl FnOnce(&mut Recorded)) {
+        change(&mut lock(&self.recorded));
+        for stripe in &self.stripes {
+            // A room that is created meanwhile looks by itself: its part of the table is locked before the recordings.
+            for (name, RoomEntry { room, .. }) in &mut *lock(stripe) {
+                room.set_recorders(lock(&self.recorded).of(name));
+            }
+        }
+    }
+
+    /// Returns the patterns of rules; see [`Rules::patterns`].
+    pub fn patterns(&self) -> Vec<Box<str>> {
+        lock(&self.rules).patterns().map(Box::from).collect()
     }
 
     /// Returns the ages of messages by pattern, without patterns that have none. A pattern may occur twice.
@@ -92,6 +117,39 @@ impl RoomTable {
             sizes.extend(lock(stripe).iter().map(|(name, entry)| (name.clone(), entry.headcount.total())));
         }
         sizes
+    }
+
+    /// Returns the `most` rooms with most deliveries since the last call, and then those with most members. Locks one
+    /// part of the table at a time, as [`Self::sizes`].
+    pub fn busiest(&self, most: usize) -> Vec<BusyRoom> {
+        let mut busiest = Busiest::new(most);
+        for stripe in &self.stripes {
+            for (name, RoomEntry { room, headcount }) in &mut *lock(stripe) {
+                busiest.take(name, headcount.total(), room.growth());
+            }
+        }
+        busiest.into_list()
+    }
+
+    /// Returns the patterns whose new rooms are told.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Returns the names of rooms that match a pattern, and the part of the table to go on with; none if that was the
+    /// last one. Begins with `part`, and ends with the part in which it has looked at `most` names. Locks one part at a
+    /// time.
+    pub fn matching(&self, pattern: &str, part: usize, most: usize) -> (Vec<Box<str>>, Option<usize>) {
+        let (mut found, mut looked) = (Vec::new(), 0);
+        for (index, stripe) in self.stripes.iter().enumerate().skip(part) {
+            if looked >= most {
+                return (found, Some(index));
+            }
+            let stripe = lock(stripe);
+            looked += stripe.len();
+            found.extend(stripe.keys().filter(|name| matches(pattern, name)).cloned());
+        }
+        (found, None)
     }
 
     /// Returns the budget for histories and values of all rooms.
@@ -137,7 +195,11 @@ impl RoomTable {
             }
         }
         let (settings, ages) = lock(&self.rules).find(name);
-        let room = Room::new(self.new_id(), name, self.new_epoch(), settings);
+        let mut room = Room::new(self.new_id(), name, self.new_epoch(), settings);
+        room.set_recorders(lock(&self.recorded).of(name));
+        if self.watch.look(name) {
+            room.keep_first();
+        }
         let headcount = Arc::new(Headcount::new(Arc::clone(room.name()), ages, self.shards));
         self.count.fetch_add(1, Relaxed);
         act(stripe.entry(name.into()).or_insert(RoomEntry { room, headcount }))

@@ -5,6 +5,7 @@ use crate::message::Delivery;
 use crate::message::{Metadata, Role};
 use crate::protocol::envelope::Kind;
 use crate::room::rules::matches;
+use crate::stats::rules::RuleId;
 
 const LATEST: RoomSettings = RoomSettings {
     delivery: Delivery::Latest,
@@ -13,6 +14,12 @@ const LATEST: RoomSettings = RoomSettings {
     history: 0,
     history_bytes: usize::MAX,
     history_age_us: u64::MAX,
+    compress: false,
+    priority: crate::message::Priority::Normal,
+    tick: 0,
+    interest: false,
+    delta: false,
+    rule: RuleId::OTHERS,
 };
 
 /// A message with the number `seq` that follows the message `prev`.
@@ -79,7 +86,9 @@ fn first_rule_wins() {
     rules.add("q.*", LATEST);
     let oldest = RoomSettings { delivery: Delivery::DropOldest, ..LATEST };
     rules.add("*", oldest);
-    assert_eq!((rules.find("q.eur").0, rules.find("x").0), (LATEST, oldest));
+    let numbered = |place, settings| RoomSettings { rule: RuleId::nth(place), ..settings };
+    assert_eq!((rules.find("q.eur").0, rules.find("x").0), (numbered(0, LATEST), numbered(1, oldest)));
+    assert!(rules.patterns().eq(["", "*", "q.*", "*"]));
     assert_eq!(Rules::default().find("x").0, RoomSettings::default());
     rules.find("q.eur").1.note(7);
     let sums: Vec<_> = rules.ages().map(|(pattern, ages)| (pattern, ages.counts().1)).collect();
@@ -126,7 +135,7 @@ fn a_history_is_read_in_pages() {
         (after(8, 3), 2, 50, vec![2, 3]),
         (None, 9, 101, vec![3, 4, 5]),
     ] {
-        let page = room.kept_after(from, limit, now_us, &kept);
+        let page = room.kept_after(from, None, limit, now_us, &kept);
         assert_eq!(page.iter().map(|message| message.seq()).collect::<Vec<_>>(), expected, "{from:?} {limit}");
     }
 }
@@ -274,4 +283,18 @@ fn a_message_larger_than_its_rooms_history_has_nothing_to_give_back() {
     kept.add(100);
     publish(&mut room, None, 0, &kept);
     assert_eq!((since(&mut room, 0, 0, &kept), kept.used()), (Err(Unrecovered::History), 100));
+}
+
+#[test]
+fn the_growth_of_a_room_is_counted_since_the_last_look() {
+    let kept = unlimited();
+    let mut room = Room::new(1, "r", 7, RoomSettings::default());
+    for now_us in 0..3 {
+        publish(&mut room, None, now_us, &kept);
+    }
+    assert_eq!((room.growth(), room.growth()), (3, 0));
+    publish(&mut room, None, 4, &kept);
+    assert_eq!(room.growth(), 1);
+    room.place(Position { epoch: 8, seq: 1_000_000 }, &kept);
+    assert_eq!(room.growth(), 0);
 }

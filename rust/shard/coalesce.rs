@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::budget::Budget;
 use crate::message::{Delivery, Message, RoomId};
+use crate::outbox::joins::{BYTES_MAX, RUN_MAX};
 use crate::protocol::form::Form;
 use crate::queues::command::Command;
 
@@ -15,13 +16,14 @@ pub fn next<L>(
     members: impl Fn(RoomId) -> usize,
     budget: &Arc<Budget>,
 ) -> Option<Command<L>> {
-    let Some(room) = commands.front().and_then(joinable).map(|message| message.room()) else {
+    let Some(first) = commands.front().and_then(joinable) else {
         return commands.pop_front();
     };
+    let room = first.room();
     let mut bytes = 0;
     let run = commands.iter().map_while(joinable).take(RUN_MAX).take_while(|message| {
         bytes += message.frame(Form::RAW).len();
-        message.room() == room && bytes <= BYTES_MAX
+        message.room() == room && message.audience() == first.audience() && bytes <= BYTES_MAX
     });
     let run: Vec<_> = run.map(Arc::clone).collect();
     // Joining copies each message once, which pays only if it goes to several members.
@@ -44,12 +46,6 @@ fn joinable<L>(command: &Command<L>) -> Option<&Arc<Message>> {
     }
 }
 
-/// The limit on messages joined into one, so that the limits of slow readers still act on small units.
-const RUN_MAX: usize = 128;
-
-/// The limit on bytes joined into one. Beyond that, a further buffer in a write costs next to nothing.
-const BYTES_MAX: usize = 32 << 10;
-
 /// The least number of members for which joining pays.
 const MEMBERS_MIN: usize = 4;
 
@@ -57,7 +53,9 @@ const MEMBERS_MIN: usize = 4;
 mod tests {
     use super::*;
     use crate::message::{Metadata, Role};
+    use crate::protocol::codec::Codec;
     use crate::protocol::envelope::Kind;
+    use crate::protocol::framing::Framing;
 
     fn publish(room: RoomId, seq: u64, delivery: Delivery, len: usize) -> Command<()> {
         let metadata = Metadata::place(room, seq, delivery);
@@ -116,6 +114,26 @@ mod tests {
             let frames: Vec<_> = parts.iter().map(|part| part.frame(form)).collect();
             assert_eq!(joined.frame(form), frames.concat());
         }
+        for form in [Form::JSON, Form::MSGPACK, Form::event_stream(Codec::Json), Form::event_stream(Codec::Msgpack)] {
+            let batched = Form { is_batched: true, ..form };
+            let array = joined.frame(batched).to_vec();
+            // As if the envelopes had come in one array, in one frame.
+            let content = |message: &Message, form: Form| {
+                let frame = message.frame(Form::plain(form.codec, Framing::WebSocket));
+                frame[if frame[1] == 126 { 4 } else { 2 }..].to_vec()
+            };
+            let contents: Vec<_> = parts.iter().map(|part| content(part, form)).collect();
+            let expected = match form.codec {
+                Codec::Json => [b"[", &*contents.join(&b','), b"]"].concat(),
+                _ => [&[0x93], &*contents.concat()].concat(),
+            };
+            assert_eq!(array, &*form.frame(&expected));
+            assert_eq!(parts[0].frame(batched), parts[0].frame(form));
+            assert_eq!(joined.cost(batched), joined.cost(form));
+        }
+        // Bytes without envelopes have no array.
+        let raw = Form { is_batched: true, ..Form::RAW };
+        assert_eq!(joined.frame(raw), joined.frame(Form::RAW));
         assert_eq!((joined.count(), joined.seq()), (3, 3));
         drop((joined, parts));
         assert_eq!(budget.used(), 0);

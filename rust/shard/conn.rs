@@ -1,14 +1,14 @@
 //! One connection of a shard: its link, its outbox, and its state.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::message::Message;
+use crate::message::{Message, Priority};
 use crate::outbox::account::Account;
 use crate::outbox::skipped::Skipped;
 use crate::outbox::{Outbox, Push};
 use crate::shard::pings::Ping;
 use crate::shard::reading::ReadingSide;
+use crate::shard::turns::{Queued, Turns};
 use crate::slots::ConnId;
 use crate::stats::Drop;
 use crate::stats::{DROPS, Stats};
@@ -25,8 +25,8 @@ pub(super) struct Conn<L> {
     pub(super) outbox: Outbox,
     pub(super) skipped: Skipped,
     pub(super) account: Account,
-    /// Whether it is in the list of connections with something to write.
-    pub(super) is_dirty: bool,
+    /// Where it waits until it is written to.
+    pub(super) place: Queued,
     /// Whether the link takes nothing until it reports that it does, or there is none.
     pub(super) is_blocked: bool,
     /// Whether something waited for a window at the last write.
@@ -57,7 +57,8 @@ impl<L> Conn<L> {
     }
 
     /// Notes that the publisher has excluded it from a message.
-    pub(super) fn skip(&mut self, conn: ConnId, message: &Message, dirty: &mut VecDeque<ConnId>) {
+    pub(super) fn skip(&mut self, conn: ConnId, message: &Message, dirty: &mut Turns) {
+        self.outbox.missed(message);
         if self.outbox.form().codec.has_envelopes() && message.is_data() {
             self.skipped.note(message, skipped_reason::EXCLUDED);
             self.mark_dirty(conn, dirty);
@@ -68,7 +69,7 @@ impl<L> Conn<L> {
         &mut self,
         conn: ConnId,
         message: &Arc<Message>,
-        dirty: &mut VecDeque<ConnId>,
+        dirty: &mut Turns,
         stats: &Stats,
         references: &mut usize,
     ) -> Push {
@@ -79,8 +80,9 @@ impl<L> Conn<L> {
         let before = outbox.references();
         let pushed =
             outbox.push(message, &mut |message, reason| drop_message(stats, skipped, account, message, reason));
+        account.queued(outbox.bytes());
         *references = *references + outbox.references() - before;
-        self.mark_dirty(conn, dirty);
+        self.mark(conn, message.priority(), dirty);
         pushed
     }
 
@@ -88,7 +90,7 @@ impl<L> Conn<L> {
         &mut self,
         conn: ConnId,
         bytes: Box<[u8]>,
-        dirty: &mut VecDeque<ConnId>,
+        dirty: &mut Turns,
         stats: &Stats,
         references: &mut usize,
     ) -> Push {
@@ -96,15 +98,19 @@ impl<L> Conn<L> {
         let before = outbox.references();
         let drop = &mut |message: &Message, reason| drop_message(stats, skipped, account, message, reason);
         let is_taken = outbox.push_raw(bytes, drop);
+        account.queued(outbox.bytes());
         *references = *references + outbox.references() - before;
         self.mark_dirty(conn, dirty);
         if is_taken { Push::Done } else { Push::Overflow }
     }
 
-    pub(super) fn mark_dirty(&mut self, conn: ConnId, dirty: &mut VecDeque<ConnId>) {
-        if !self.is_dirty && !self.is_blocked {
-            self.is_dirty = true;
-            dirty.push_back(conn);
+    pub(super) fn mark_dirty(&mut self, conn: ConnId, dirty: &mut Turns) {
+        self.mark(conn, self.outbox.priority(), dirty);
+    }
+
+    fn mark(&mut self, conn: ConnId, priority: Priority, dirty: &mut Turns) {
+        if !self.is_blocked {
+            dirty.add(conn, &mut self.place, priority);
         }
     }
 }
@@ -117,10 +123,11 @@ pub(super) fn drop_message(
     message: &Message,
     reason: Drop,
 ) {
-    stats.drops[reason as usize].add(message.count() as u64);
+    message.each_share(|share| stats.rules.dropped(share, reason));
+    message.traces().iter().for_each(|trace| trace.dropped());
     account.dropped(reason, message.count());
-    // A connection need not be told of messages dropped by its own end.
-    if reason != Drop::Closed {
+    // A connection need not be told of messages dropped by its own end, or by a rate that it has asked for.
+    if !matches!(reason, Drop::Closed | Drop::Rate) {
         skipped.note(message, DROPS[reason as usize].1);
     }
 }

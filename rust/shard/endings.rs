@@ -8,9 +8,17 @@ use crate::shard::conn::{Conn, drop_message};
 use crate::shard::pings::bytes_in;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
-use crate::wire::frame;
 
 impl<L: Link> Shard<L> {
+    /// Ends every connection at once.
+    pub fn abort_all(&mut self) {
+        let all: Vec<_> = self.slots.iter_mut(self.index).map(|(conn, _)| conn).collect();
+        for conn in all {
+            self.end_because(conn, Cause::Cut);
+        }
+        self.count();
+    }
+
     /// Ends a connection that the host has given up.
     pub(super) fn gone(&mut self, conn: ConnId) {
         match self.slots.get_mut(conn) {
@@ -34,6 +42,7 @@ impl<L: Link> Shard<L> {
         self.stats.held.set(self.stats.held.value() - u64::from(slot.is_held));
         let Conn { outbox, skipped, account, .. } = &mut slot;
         outbox.end(&mut |message, reason| drop_message(&self.stats, skipped, account, message, reason));
+        self.unrate_all(conn, &mut slot.account);
         self.members.leave_all(conn);
         self.ended.push(conn);
         if !slot.is_retired {
@@ -54,13 +63,13 @@ impl<L: Link> Shard<L> {
         self.events.push(Event::Closed { conn: name, cause });
     }
 
-    pub(super) fn close(&mut self, conn: ConnId, frame: Box<[u8]>, flush: bool, now_us: u64) {
+    pub(super) fn close(&mut self, conn: ConnId, code: Option<u16>, reason: &str, flush: bool, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         if !slot.outbox.is_closing() {
             let timeout_us = self.settings.close_timeout_us;
             slot.due_us = now_us + timeout_us;
             // The kernel is asked only if so much is under way that taking it would show progress.
-            let most = slot.written + frame.len() as u64;
+            let most = slot.written + CLOSE;
             if !slot.outbox.is_empty() || most >= bytes_in(self.settings.min_rate, timeout_us) {
                 slot.taken = slot.taken(slot.link.as_ref().and_then(Link::tcp_info));
             }
@@ -68,7 +77,8 @@ impl<L: Link> Shard<L> {
         }
         let Conn { outbox, skipped, account, .. } = slot;
         let before = outbox.references();
-        outbox.close(frame, flush, &mut |message, reason| drop_message(&self.stats, skipped, account, message, reason));
+        let dropped = &mut |message: &_, reason| drop_message(&self.stats, skipped, account, message, reason);
+        outbox.close(code, reason, flush, dropped);
         self.references = self.references + outbox.references() - before;
         if !outbox.is_empty() {
             slot.mark_dirty(conn, &mut self.dirty);
@@ -85,8 +95,7 @@ impl<L: Link> Shard<L> {
             return self.end_because(conn, cause);
         }
         self.events.push(Event::Closing { conn: name, cause });
-        let frame = frame::close(Some(self.settings.slow_code), "too slow, reconnect");
-        self.close(conn, frame, false, now_us);
+        self.close(conn, Some(self.settings.slow_code), "too slow, reconnect", false, now_us);
     }
 
     /// Ends a membership: nothing more of the room is sent.
@@ -98,3 +107,6 @@ impl<L: Link> Shard<L> {
         self.references = self.references + outbox.references() - before;
     }
 }
+
+/// The bytes of a close frame, about.
+const CLOSE: u64 = 32;

@@ -35,6 +35,8 @@ pub struct ReadOutcome {
     pub items: Vec<InboundItem>,
     /// The messages that the items count.
     pub batch: Batch,
+    /// The bytes of all messages, also of those that are refused, after they were inflated.
+    pub bytes: usize,
 }
 
 /// Something that came with a read.
@@ -91,6 +93,11 @@ impl Inbound {
         }
     }
 
+    /// Takes compressed messages, too, if that was agreed.
+    pub fn inflating(self, inflates: bool) -> Self {
+        Self { decoder: self.decoder.inflating(inflates), ..self }
+    }
+
     /// Returns the bytes of memory that the incomplete message takes.
     pub fn held(&self) -> usize {
         self.decoder.held()
@@ -132,7 +139,11 @@ impl Inbound {
     }
 
     /// Decodes bytes, and adds what they hold to `heard`. If the connection is not open, only the close frame counts.
-    /// The input is unmasked in place.
+    /// The input is unmasked in place. Returns how many bytes were decoded: all, unless compressed messages have become
+    /// so large that the host should take them first. Pass the rest again then.
+    ///
+    /// The rates are about what messages are after they were inflated. A compressed message over the rate of bytes also
+    /// slows down the reading of a session, because a few bytes of it are much work, which a refusal does not save.
     ///
     /// A client that is sent much reports much. Reports therefore have a rate of their own, over which the client is
     /// read more slowly, and no report is lost. The server decides how many probes it sends, so one answer to each is
@@ -145,12 +156,15 @@ impl Inbound {
         answers_probe: impl Fn(&[u8]) -> bool,
         now_us: u64,
         heard: &mut ReadOutcome,
-    ) {
+    ) -> usize {
         if self.is_over {
-            return;
+            return input.len();
         }
+        let input_len = input.len();
         let Self { decoder, rates, limits, session, answered, .. } = self;
         let (mut messages, mut reports, mut bytes, mut is_new, mut is_borne) = (0, 0, 0, false, true);
+        let inflates = decoder.inflates();
+        heard.bytes = 0;
         let mut refuse = |limits: &mut RateLimits, weight, heard: &mut ReadOutcome| {
             if limits.refused(rates, weight, now_us) {
                 return;
@@ -199,20 +213,23 @@ impl Inbound {
             if !is_open {
                 return ControlFlow::Continue(());
             }
+            heard.bytes += payload.len();
+            let goes_on = !inflates || heard.bytes < INFLATED;
             let Some(codec) = *session else {
                 (messages, bytes) = (messages + 1, bytes + payload.len());
                 heard.push(payload, is_text, None);
-                return ControlFlow::Continue(());
+                return flow(goes_on);
             };
             // The rate of reports is only for valid reports. The first bytes alone prove nothing.
             let may_be = is_text == codec.is_text() && begins_as_report(payload, is_text);
             if let Some(report) = may_be.then(|| Report::read(payload, codec)).flatten() {
                 (reports, bytes) = (reports + 1, bytes + payload.len());
                 heard.items.push(InboundItem::Report(report));
-                return ControlFlow::Continue(());
+                return flow(goes_on);
             }
             if let Some(over) = limits.message(rates, payload.len(), now_us) {
                 heard.items.push(InboundItem::Passed(over.limit));
+                bytes += if inflates { payload.len() } else { 0 };
                 let is_read = is_text == codec.is_text() && !settings.dry_run;
                 match is_read.then(|| Surplus::read(payload, codec)).flatten() {
                     Some(Surplus::AboutLink) => {}
@@ -220,23 +237,26 @@ impl Inbound {
                     None => heard.push(payload, is_text, Some(over.wait_us).filter(|_| !settings.dry_run)),
                 }
                 refuse(limits, 1.0, heard);
-                return flow(heard.is_borne());
+                return flow(goes_on && heard.is_borne());
             }
             heard.push(payload, is_text, None);
-            ControlFlow::Continue(())
+            flow(goes_on)
         });
-        if let Err(violation) = result {
+        let decoded = result.unwrap_or_else(|violation| {
             heard.items.push(InboundItem::Broke(violation));
-        }
+            input_len
+        });
+        bytes += self.decoder.take_surplus();
         self.is_over |= !is_borne;
         self.begun_us = match self.begun_us {
             _ if !self.decoder.is_within_message() => None,
             Some(begun_us) if !is_new => Some(begun_us),
             _ => Some(now_us),
         };
-        if messages + reports > 0 {
+        if messages + reports + bytes > 0 {
             heard.items.extend(self.charge(settings, messages, reports, bytes, now_us).map(InboundItem::Passed));
         }
+        decoded
     }
 
     /// Charges what is never refused. If a rate is passed, nothing should be read for a while, and the limit is
@@ -299,6 +319,10 @@ const READ: usize = 12 << 10;
 
 /// The same for a client whose last read was full. With it, a message of a hundred bytes costs a fifth less.
 const READ_MUCH: usize = 16 << 10;
+
+/// The bytes of messages after which no more is decoded of a read, if messages may be compressed. A read is as large
+/// without compression; with it, it may stand for a thousand times as much. The last message may be larger.
+const INFLATED: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests;

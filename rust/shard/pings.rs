@@ -9,7 +9,6 @@ use crate::queues::command::Cause;
 use crate::shard::tcp_info::TcpInfo;
 use crate::shard::{Conn, Link, Shard, ShardSettings};
 use crate::slots::ConnId;
-use crate::wire::frame::{self, Opcode};
 
 /// A ping that waits for its pong.
 #[derive(Debug)]
@@ -82,14 +81,23 @@ impl<L: Link> Shard<L> {
 
     fn send_ping(&mut self, conn: ConnId, now_us: u64) {
         self.stats.pings.add(1);
+        let Some(slot) = self.slots.get_mut(conn) else { return };
+        let is_one_way = slot.outbox.form().framing.is_one_way();
         self.with_outbox(conn, |outbox| {
-            let payload = outbox.ping_payload();
-            outbox.push_ping(frame::control(Opcode::Ping, payload.as_ref().map_or(&[], |payload| payload)));
+            // In an event stream, a heartbeat in an envelope makes the other one superfluous.
+            if !(is_one_way && outbox.form().codec.has_envelopes()) {
+                outbox.push_ping();
+            }
             outbox.push_heartbeat();
         });
         let ShardSettings { ping_interval_us, ping_timeout_us, .. } = self.settings;
         let Some(slot) = self.slots.get_mut(conn) else { return };
         slot.due_us = now_us + ping_interval_us;
+        if is_one_way && !slot.outbox.has_session() {
+            // The client cannot answer. TCP finds out whether it is there.
+            self.timers.push(Reverse((slot.due_us, conn)));
+            return;
+        }
         self.timers.push(Reverse((now_us + ping_timeout_us, conn)));
         if slot.ping.is_none() {
             let info = slot.link.as_ref().and_then(Link::tcp_info);

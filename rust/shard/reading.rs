@@ -10,6 +10,7 @@ use std::mem;
 use std::sync::Arc;
 
 use crate::limit::Limit;
+use crate::protocol::form::{Deflate, Form};
 use crate::queues::batch::{Messages, Piece};
 use crate::queues::command::{Cause, Event, Source};
 use crate::shard::inbound::{Inbound, InboundItem};
@@ -17,14 +18,13 @@ use crate::shard::rate_limit::Rates;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
 use crate::wire::decoder::Violation;
-use crate::wire::frame;
 use crate::wire::table::close_code;
 
 /// The reading side of a connection that has a link.
 #[derive(Debug)]
 pub(super) struct ReadingSide {
     inbound: Inbound,
-    /// Bytes that the host has read and that are not decoded yet.
+    /// Bytes that have come another way than over the link, and are not decoded yet.
     fed: Vec<u8>,
     /// Whether the socket may have something to read.
     is_ready: bool,
@@ -44,10 +44,14 @@ pub(super) struct ReadingSide {
     is_broken: bool,
     /// Bytes that are still read and thrown away once nothing counts any more; see [`LINGER`].
     left: usize,
+    /// Bytes that the peer of a one-way link has sent over it, which count for nothing.
+    stray: usize,
     /// Bytes that `Shard::unfinished` counts for the incomplete message.
     held: usize,
     /// Until when nothing is read, because the client sends too fast.
     slowed_until_us: u64,
+    /// When the host was last given a message; 0: never.
+    told_us: u64,
     /// When the connection is failed, with this code and reason, unless the host closes it first.
     failing: Option<(u64, u16, &'static str)>,
     /// Whether a timer is set for the incomplete message.
@@ -87,10 +91,15 @@ impl ReadingSide {
         Some(self.slowed_until_us).filter(|&due_us| due_us > now_us)
     }
 
-    /// Whether the peer's close frame has come and nothing is unread. Closing a socket with unread bytes makes the
-    /// kernel reset it, and the peer may lose our close frame.
-    pub(super) fn is_done(&self) -> bool {
-        self.inbound.has_closed() && !self.has_something()
+    /// Whether the peer's close frame has come, unless the link is one-way, and nothing is unread. Closing a socket with
+    /// unread bytes makes the kernel reset it, and the peer may lose our close frame.
+    pub(super) fn is_done(&self, is_one_way: bool) -> bool {
+        if is_one_way { !self.is_ready } else { self.inbound.has_closed() && !self.has_something() }
+    }
+
+    /// Whether nothing counts any more of what the peer says: its close frame or a violation has come.
+    pub(super) fn has_said_all(&self) -> bool {
+        self.inbound.is_over()
     }
 
     fn has_something(&self) -> bool {
@@ -108,12 +117,14 @@ impl<L: Link> Shard<L> {
         #[expect(clippy::float_cmp, reason = "most clients have exactly this")]
         let rates = if times == 1.0 { Arc::clone(&self.rates) } else { Arc::new(Rates::new(&settings.rates, times)) };
         // If bytes came already, the poll announces them too, so the socket need not be tried here.
-        let is_listed = !rest.is_empty();
-        let session = slot.outbox.has_session().then(|| slot.outbox.form().codec);
+        let is_ready = link.has_more();
+        let is_listed = !rest.is_empty() || is_ready;
+        let Form { codec, deflate, .. } = slot.outbox.form();
+        let session = slot.outbox.has_session().then_some(codec);
         slot.reading = Some(Box::new(ReadingSide {
-            inbound: Inbound::new(settings, rates, session),
+            inbound: Inbound::new(settings, rates, session).inflating(deflate != Deflate::None),
             fed: rest.into(),
-            is_ready: false,
+            is_ready,
             has_much: false,
             is_hung_up: false,
             is_listed,
@@ -122,8 +133,10 @@ impl<L: Link> Shard<L> {
             is_ended: false,
             is_broken: false,
             left: usize::MAX,
+            stray: 0,
             held: 0,
             slowed_until_us: 0,
+            told_us: 0,
             failing: None,
             has_deadline: false,
             vouch_us: 0,
@@ -139,7 +152,8 @@ impl<L: Link> Shard<L> {
 
     /// Notes what the poll says of a link: whether it can be read, whether its end has come, whether it takes more.
     pub fn ready(&mut self, conn: ConnId, is_readable: bool, is_hung_up: bool, is_writable: bool) {
-        if is_writable && self.slots.get_mut(conn).is_some_and(|slot| slot.is_blocked) {
+        let slot = self.slots.get_mut(conn).filter(|_| is_writable);
+        if slot.is_some_and(|slot| slot.is_blocked || slot.link.as_ref().is_some_and(Link::has_unsent)) {
             self.writable(conn);
         }
         if is_readable || is_hung_up {
@@ -175,16 +189,6 @@ impl<L: Link> Shard<L> {
             work += self.read_one(conn, now_us);
         }
         !self.readable.is_empty()
-    }
-
-    /// Takes bytes that the host has read from a link; none: the link has ended.
-    pub(super) fn feed(&mut self, conn: ConnId, link: ConnId, bytes: Option<Box<[u8]>>, now_us: u64) {
-        let Some(conn) = self.carried_by(conn, link) else { return };
-        match bytes {
-            Some(bytes) => self.change_reading(conn, |reading| reading.fed.extend_from_slice(&bytes)),
-            None => self.change_reading(conn, |reading| reading.is_hung_up = true),
-        }
-        self.look_for_end(conn, now_us);
     }
 
     /// Changes how a connection is read, and lists it if it can be read now.
@@ -235,13 +239,16 @@ impl<L: Link> Shard<L> {
             return 1;
         }
         let wanted = reading.inbound.wanted(reading.has_much && *is_roomy).min(buffer.len());
-        let read = if reading.fed.is_empty() {
+        let is_one_way = slot.outbox.form().framing.is_one_way();
+        let (link_id, is_fed) = (slot.link_id, !reading.fed.is_empty());
+        let read = if !is_fed {
             let read = link.read(&mut buffer[..wanted]);
             match &read {
-                // A read that did not fill the buffer has emptied the socket. The end may still follow.
+                // A read that did not fill the buffer has emptied the link, unless that says otherwise. The end may still
+                // follow.
                 Ok(read) => {
                     reading.has_much = *read == wanted;
-                    reading.is_ready = reading.has_much || (*read > 0 && reading.is_hung_up);
+                    reading.is_ready = reading.has_much || (*read > 0 && (reading.is_hung_up || link.has_more()));
                 }
                 Err(error) => reading.is_ready = error.kind() == ErrorKind::Interrupted,
             }
@@ -253,23 +260,27 @@ impl<L: Link> Shard<L> {
             if reading.fed.is_empty() {
                 reading.fed = Vec::new();
             }
-            link.fed(read);
             Ok(read)
         };
-        let work = read.as_ref().map_or(1, |read| read / SHORT).max(1);
+        let mut bytes = *read.as_ref().unwrap_or(&0);
         match read {
             Ok(0) => self.peer_ended(conn, now_us),
-            Ok(read) => self.hear(conn, read, now_us),
+            Ok(read) if is_one_way && !is_fed => self.stray(conn, read),
+            Ok(read) => {
+                bytes = bytes.max(self.hear(conn, read, now_us));
+                if is_one_way {
+                    self.events.push(Event::Read { conn: link_id, bytes: read });
+                }
+            }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(_) => self.lose(conn, Cause::Reset),
         }
         self.look_for_end(conn, now_us);
         self.change_reading(conn, |_| {});
-        work
+        (bytes / SHORT).max(1)
     }
 
-    /// Ends a link whose end was announced once everything before it is read. A link that the host reads has no read
-    /// that returns 0.
+    /// Ends a link whose end was announced once everything before it is read.
     fn look_for_end(&mut self, conn: ConnId, now_us: u64) {
         let reading = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut());
         if reading.is_some_and(|reading| reading.is_hung_up && !reading.is_ended && !reading.has_something()) {
@@ -281,13 +292,13 @@ impl<L: Link> Shard<L> {
     fn peer_ended(&mut self, conn: ConnId, now_us: u64) {
         let reading = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut());
         if let Some((_, code, reason)) = reading.and_then(|reading| reading.failing.take()) {
-            self.close(conn, frame::close(Some(code), reason), true, now_us);
+            self.close(conn, Some(code), reason, true, now_us);
         }
         let Some(slot) = self.slots.get_mut(conn) else { return };
         let is_broken = slot.reading.as_ref().is_some_and(|reading| reading.is_broken);
         if is_broken || !slot.outbox.is_closing() {
             self.lose(conn, if is_broken { Cause::Reset } else { Cause::Eof });
-        } else if slot.outbox.is_empty() {
+        } else if slot.outbox.is_empty() && !slot.link.as_ref().is_some_and(Link::has_unsent) {
             self.end_because(conn, Cause::Over);
         } else if let Some(reading) = &mut slot.reading {
             // The answer to its close frame still has to be written, within `close_timeout`.
@@ -295,20 +306,24 @@ impl<L: Link> Shard<L> {
         }
     }
 
-    /// Decodes the first `read` bytes of the buffer, and acts on what they hold.
-    fn hear(&mut self, conn: ConnId, read: usize, now_us: u64) {
+    /// Decodes the first `read` bytes of the buffer, and acts on what they hold. Returns the bytes of the messages.
+    fn hear(&mut self, conn: ConnId, read: usize, now_us: u64) -> usize {
         let Self { slots, buffer, heard, settings, .. } = self;
-        let Some(slot) = slots.get_mut(conn) else { return };
+        let Some(slot) = slots.get_mut(conn) else { return 0 };
         let name = slot.name(conn);
         let is_open = !slot.outbox.is_closing();
-        let Some(reading) = &mut slot.reading else { return };
+        let Some(reading) = &mut slot.reading else { return 0 };
         if reading.inbound.is_over() {
             // A peer that never stops sending is not read for ever.
             reading.left = reading.left.min(LINGER).saturating_sub(read);
-            return;
+            return 0;
         }
         let answers_probe = |payload: &[u8]| settings.probe_key.number(conn, payload).is_some();
-        reading.inbound.hear(&mut buffer[..read], &settings.inbound, is_open, answers_probe, now_us, heard);
+        let decoded =
+            reading.inbound.hear(&mut buffer[..read], &settings.inbound, is_open, answers_probe, now_us, heard);
+        if decoded < read && !reading.inbound.is_over() {
+            reading.fed.splice(..0, buffer[decoded..read].iter().copied());
+        }
         if let Some(due_us) = reading.slow_down(now_us) {
             self.reading_timers.push(Reverse((due_us, conn)));
         }
@@ -323,7 +338,10 @@ impl<L: Link> Shard<L> {
         self.unfinished.add(grown);
         self.unfinished.subtract(reading.held.saturating_sub(held));
         reading.held = held;
+        let was_told = reading.told_us > 0 && now_us.saturating_sub(reading.told_us) < items::PATIENCE_US;
         let (mut told, mut heard) = (0, mem::take(heard));
+        let bytes = heard.bytes;
+        self.stats.received_bytes.add(decoded as u64);
         for what in heard.items.drain(..) {
             match what {
                 InboundItem::Messages(count) => {
@@ -333,12 +351,19 @@ impl<L: Link> Shard<L> {
                     self.events.extend(messages.map(|messages| Event::Messages { conn: name, of: conn, messages }));
                 }
                 // The host may first answer the messages that came before, if that does not take long.
-                InboundItem::Broke(violation) if told > 0 => self.fail_soon(conn, violation, now_us),
+                InboundItem::Broke(violation) if told > 0 || was_told => self.fail_soon(conn, violation, now_us),
                 what => self.take_control(conn, what, now_us),
             }
         }
         heard.batch.clear();
         self.heard = heard;
+        if let Some(slot) = self.slots.get_mut(conn)
+            && slot.reading.as_ref().is_some_and(|reading| reading.has_said_all())
+            && slot.link.as_ref().is_some_and(|link| !link.ends_when_dropped())
+        {
+            // The end of our side may have waited for this.
+            slot.mark_dirty(conn, &mut self.dirty);
+        }
         if grown > 0 && self.unfinished.is_over(0) {
             let reason = "the server is short of memory";
             self.fail(
@@ -348,8 +373,13 @@ impl<L: Link> Shard<L> {
             );
         }
         if told > 0 {
+            self.stats.received.add(told as u64);
             self.vouch_soon(conn, now_us);
+            if let Some(reading) = self.slots.get_mut(conn).and_then(|slot| slot.reading.as_mut()) {
+                reading.told_us = now_us.max(1);
+            }
         }
+        bytes
     }
 }
 
@@ -361,4 +391,5 @@ const SHORT: usize = 4096;
 const LINGER: usize = 256 << 10;
 
 mod items;
+mod one_way;
 mod timers;

@@ -28,9 +28,10 @@ impl<L: Link> Shard<L> {
     }
 
     /// Frees memory because the engine is over its budget. Readers that keep up hold next to nothing, so this starts
-    /// with the slowest. First it drops droppable messages (values with a newer one were replaced before); only then
-    /// does it close connections.
+    /// with the slowest. First it drops droppable messages (values with a newer one were replaced before), then what
+    /// waits for rates; only then does it close connections.
     pub(super) fn relieve(&mut self, now_us: u64, queued: usize) {
+        self.joins.clear();
         self.forget_sent(queued);
         let mut worst: Vec<_> = self
             .slots
@@ -51,6 +52,13 @@ impl<L: Link> Shard<L> {
                 });
                 self.references = self.references + outbox.references() - before;
             }
+            self.count();
+        }
+        for (_, room, group) in self.members.waiting() {
+            if !self.budget.is_over(queued) {
+                return;
+            }
+            self.drop_waiting(room, group);
             self.count();
         }
         for &(_, conn) in &worst {

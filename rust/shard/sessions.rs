@@ -7,9 +7,11 @@ use crate::message::{Delivery, Message, Metadata, Role};
 use crate::outbox::Outbox;
 use crate::outbox::account::Account;
 use crate::outbox::skipped::{Skipped, SkippedRange};
+use crate::protocol::codec::Codec;
 use crate::protocol::envelope::Kind;
 use crate::protocol::form::Form;
 use crate::queues::command::{Cause, Event, Resume, Retired, Unresumed};
+use crate::shard::turns::Queued;
 use crate::shard::{Conn, Link, ReadingSide, Shard};
 use crate::slots::ConnId;
 use crate::wire::table::kind;
@@ -49,20 +51,20 @@ impl<L: Link> Shard<L> {
 
     /// Takes the link from a session and closes it with a close frame, after what must come before that. A session that
     /// is closing keeps its link, which has its own close frame.
-    pub(super) fn retire(&mut self, conn: ConnId, Retired { id, frame }: Retired, now_us: u64) {
+    pub(super) fn retire(&mut self, conn: ConnId, Retired { id, code, reason }: Retired, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn).filter(|slot| slot.may_retire()) else {
             return self.ended.push(id);
         };
-        let rest = slot.outbox.owed();
+        let (rest, framing) = (slot.outbox.owed(), slot.outbox.form().framing);
         let link_id = slot.link_id;
         let Some((mut link, reading)) = self.unlink(conn) else { return self.ended.push(id) };
         // Fails only if the socket is gone, which the next write notices.
         let _ = link.watch(id);
-        // Bounded by one message. What the host has granted belongs to the session and does not count here.
-        link.grant(rest.len() + frame.len());
-        let mut outbox = Outbox::new(rest.len(), Form::RAW);
+        let mut outbox = Outbox::new(rest.len(), Form::plain(Codec::Raw, framing));
         outbox.push_first(rest);
-        outbox.close(frame, true, &mut |_, _| {});
+        outbox.close(Some(code), &reason, true, &mut |_, _| {});
+        // Bounded by one message.
+        link.grant();
         let mut slot = Conn {
             link: Some(link),
             reading,
@@ -70,7 +72,7 @@ impl<L: Link> Shard<L> {
             outbox,
             skipped: Skipped::new(false),
             account: Account::default(),
-            is_dirty: false,
+            place: Queued::default(),
             is_blocked: false,
             is_held: false,
             is_retired: true,
@@ -121,10 +123,10 @@ impl<L: Link> Shard<L> {
         if !slot.outbox.has_session() || slot.outbox.is_closing() {
             return Err(Unresumed::Closed);
         }
-        if slot.outbox.form() != form {
+        if slot.outbox.form().codec != form.codec {
             return Err(Unresumed::Codec);
         }
-        match self.with_outbox(conn, |outbox| outbox.resume(received)) {
+        match self.with_outbox(conn, |outbox| outbox.resume(received, form)) {
             Some(true) => Ok(()),
             _ => Err(Unresumed::Overflow),
         }

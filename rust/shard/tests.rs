@@ -1,14 +1,20 @@
 //! Helpers for the tests of the shard: links that record what happens, and one shard with its rooms.
 
+mod batches;
 mod fake_link;
+mod fairness;
 mod fanout;
 mod model;
+mod one_way;
 mod pressure;
+mod rates;
 mod reading;
 mod sessions;
 mod timers;
+mod together;
 mod windows;
 
+use crate::interest::MemberWish;
 use crate::message::RoomId;
 use crate::protocol::report::{Report, RoomReport};
 use crate::room::members::Headcount;
@@ -17,8 +23,10 @@ use std::collections::BTreeMap;
 use self::fake_link::Fake;
 use super::*;
 use crate::message::{Delivery, KeyId, Message, Metadata, Role};
+use crate::outbox::account::Account;
 use crate::protocol::envelope::Kind;
-use crate::queues::command::Source;
+use crate::protocol::form::Form;
+use crate::queues::command::{Greeting, Source};
 use crate::shard::rate_limit::RateSettings;
 use crate::slots::Ids;
 use crate::stats::Drop;
@@ -104,7 +112,10 @@ impl Harness {
     }
 
     fn sends_over(&mut self, conn: ConnId, link: ConnId, bytes: &[u8]) {
-        self.apply(Command::Feed { conn, link, bytes: Some(bytes.into()) });
+        let Some(conn) = self.shard.carried_by(conn, link) else { return };
+        let slot = self.shard.slots.get_mut(conn).unwrap();
+        slot.link.as_ref().unwrap().0.borrow_mut().given.extend_from_slice(bytes);
+        self.shard.ready(conn, true, false, false);
         while self.shard.read(3, self.now_us) {}
     }
 
@@ -116,7 +127,7 @@ impl Harness {
     fn open_as(&mut self, room: usize, form: Form, has_session: bool) -> (ConnId, Fake) {
         let conn = self.ids.take().unwrap();
         let link = if has_session { Fake::socket(room) } else { Fake::new(room) };
-        let greeting = Box::default();
+        let greeting = Greeting::Bytes(Box::default());
         self.apply(Command::Open {
             conn,
             link: link.clone(),
@@ -137,7 +148,7 @@ impl Harness {
         let new = || Arc::new(Headcount::new(format!("room {room}").into(), Arc::default(), 2));
         let headcount = Arc::clone(self.rooms.entry(room).or_insert_with(new));
         headcount.join(SHARD);
-        self.apply(Command::Join { conn, room, headcount, before: snapshot.into() });
+        self.apply(Command::Join { conn, room, headcount, before: snapshot.into(), wish: MemberWish::Keep });
     }
 
     /// Lets a session report that `count` messages have come, and what was taken of rooms, if it says so.
@@ -221,7 +232,7 @@ impl Harness {
     }
 
     fn drops(&self, reason: Drop) -> u64 {
-        self.stats.drops[reason as usize].value()
+        self.stats.drops(reason)
     }
 
     /// Lets the peers of retired links end their side.
@@ -244,11 +255,7 @@ impl Harness {
         assert_eq!((self.budget.used(), self.shard.references), (0, 0));
         assert_eq!((self.shard.slots.len(), self.ids.len(), self.stats.connections.value()), (0, 0, 0));
         for (room, headcount) in &self.rooms {
-            assert_eq!((headcount.total(), self.shard.members.of(*room).count()), (0, 0), "room {room}");
+            assert_eq!((headcount.total(), self.shard.members.count(*room)), (0, 0), "room {room}");
         }
     }
-}
-
-fn close_frame(code: u16) -> Box<[u8]> {
-    frame::close(Some(code), "")
 }

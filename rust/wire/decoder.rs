@@ -1,6 +1,7 @@
 //! Decodes the messages that a client sends after its handshake (RFC 6455 sections 5 to 7). Pure: no socket, no clock.
 //!
-//! Everything is checked as early as possible: sizes in the header, before the payload comes, and text byte by byte.
+//! Everything is checked as early as possible: sizes in the header, before the payload comes, and text byte by byte. A
+//! message that is compressed (RFC 7692) is inflated and checked when it is complete, within the same limit on bytes.
 //! After a violation or a close frame, nothing more counts.
 
 use std::mem;
@@ -8,6 +9,7 @@ use std::ops::ControlFlow;
 
 use crate::limit::Limit;
 use crate::wire::decoder::header::{FrameHeader, HEADER_MAX};
+use crate::wire::deflate::{InflateFault, inflate};
 use crate::wire::frame::is_sendable_code;
 use crate::wire::mask::unmask;
 use crate::wire::table::close_code;
@@ -52,6 +54,8 @@ pub struct Violation {
 #[derive(Debug)]
 pub struct Decoder {
     limits: Limits,
+    /// Whether messages may be compressed.
+    inflates: bool,
     /// The beginning of an incomplete header.
     header: [u8; HEADER_MAX],
     header_len: usize,
@@ -59,8 +63,12 @@ pub struct Decoder {
     frame: Option<FrameHeader>,
     /// The bytes of an incomplete control frame.
     control: Vec<u8>,
-    /// The bytes of an incomplete message, all fragments so far.
+    /// The bytes of an incomplete message, all fragments so far, as they came.
     message: Vec<u8>,
+    /// Whether the message that has begun is compressed.
+    is_compressed: bool,
+    /// See [`Self::take_surplus`].
+    surplus: usize,
     /// Whether the incomplete message is text; none if no message has begun.
     open: Option<bool>,
     fragments: usize,
@@ -73,16 +81,35 @@ impl Decoder {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            inflates: false,
             header: [0; HEADER_MAX],
             header_len: 0,
             frame: None,
             control: Vec::new(),
             message: Vec::new(),
+            is_compressed: false,
+            surplus: 0,
             open: None,
             fragments: 0,
             text: Utf8::default(),
             is_over: false,
         }
+    }
+
+    /// Takes compressed messages, too, if that was agreed (RFC 7692).
+    pub fn inflating(self, inflates: bool) -> Self {
+        Self { inflates, ..self }
+    }
+
+    /// Whether messages may be compressed.
+    pub fn inflates(&self) -> bool {
+        self.inflates
+    }
+
+    /// Returns how many bytes of compressed messages have come since the last call, beyond those that they were inflated
+    /// to: data without content, which still was work.
+    pub fn take_surplus(&mut self) -> usize {
+        mem::take(&mut self.surplus)
     }
 
     /// Returns the bytes of memory for an incomplete message.
@@ -192,7 +219,7 @@ impl Decoder {
             self.open = None;
             return self.give(is_text, piece, visit);
         }
-        if is_text {
+        if is_text && !self.is_compressed {
             self.text.push(piece).map_err(|_| NOT_UTF8)?;
         }
         self.message.extend_from_slice(piece);
@@ -212,11 +239,17 @@ impl Decoder {
         visit: &mut impl FnMut(Decoded<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Violation> {
         self.text = Utf8::default();
-        if is_text {
-            let text = std::str::from_utf8(payload).map_err(|_| NOT_UTF8)?;
-            return Ok(visit(Decoded::Text(text)));
+        if !mem::take(&mut self.is_compressed) {
+            return pass(is_text, payload, visit);
         }
-        Ok(visit(Decoded::Binary(payload)))
+        let passed = inflate(payload, self.limits.max_message, |inflated| {
+            self.surplus += payload.len().saturating_sub(inflated.len());
+            pass(is_text, inflated, visit)
+        });
+        passed.map_err(|fault| match fault {
+            InflateFault::TooLarge => TOO_LARGE,
+            InflateFault::Corrupt => CORRUPT,
+        })?
     }
 
     fn control(
@@ -249,6 +282,19 @@ impl Decoder {
     }
 }
 
+/// Passes a whole message on.
+fn pass(
+    is_text: bool,
+    message: &[u8],
+    visit: &mut impl FnMut(Decoded<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Violation> {
+    if is_text {
+        let text = std::str::from_utf8(message).map_err(|_| NOT_UTF8)?;
+        return Ok(visit(Decoded::Text(text)));
+    }
+    Ok(visit(Decoded::Binary(message)))
+}
+
 /// Parses the payload of a close frame (RFC 6455 sections 5.5.1 and 7.4).
 fn close_of(payload: &[u8]) -> Result<(Option<u16>, &str), Violation> {
     match payload {
@@ -270,6 +316,12 @@ fn protocol(reason: &'static str) -> Violation {
 }
 
 const NOT_UTF8: Violation = Violation { code: close_code::INVALID_DATA, reason: "text that is not UTF-8", limit: None };
+
+const CORRUPT: Violation =
+    Violation { code: close_code::INVALID_DATA, reason: "compressed data that cannot be inflated", limit: None };
+
+const TOO_LARGE: Violation =
+    Violation { code: close_code::TOO_BIG, reason: "too large a message", limit: Some(Limit::Message) };
 
 const CONTINUATION: u8 = 0x0;
 const TEXT: u8 = 0x1;

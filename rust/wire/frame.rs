@@ -1,4 +1,4 @@
-//! Encodes RFC 6455 frames as a server sends them: final, unmasked, never compressed. Pure functions on bytes.
+//! Encodes RFC 6455 frames as a server sends them: final and unmasked. Pure functions on bytes.
 
 /// The kind of a frame (RFC 6455 section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,13 @@ pub fn encode(opcode: Opcode, payload: &[u8]) -> Box<[u8]> {
 
 /// Returns the header of a frame, with capacity for its payload of `len` bytes.
 pub fn header(opcode: Opcode, len: usize) -> Vec<u8> {
+    header_of(FIN | opcode as u8, len)
+}
+
+/// Returns the header of a frame with this first byte, with capacity for its payload of `len` bytes.
+pub fn header_of(first: u8, len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(header_len(len) + len);
-    bytes.push(FIN | opcode as u8);
+    bytes.push(first);
     // The length takes the fewest bytes that hold it: "the minimal number of bytes MUST be used" (section 5.2).
     match len {
         n @ 0..=125 => bytes.push(n as u8),
@@ -48,6 +53,42 @@ pub fn header(opcode: Opcode, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// Returns the payload of a whole frame of a server.
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    };
+    frame.get(header..).unwrap_or_default()
+}
+
+/// Returns the bytes of the payloads of whole frames of a server.
+pub fn payload_len(mut frames: &[u8]) -> usize {
+    let mut total = 0;
+    while !frames.is_empty() {
+        let len = match *frames {
+            [_, 126, high, low, ..] => usize::from(u16::from_be_bytes([high, low])),
+            [_, 127, ..] => {
+                frames.get(2..10).and_then(|len| len.try_into().ok()).map_or(0, u64::from_be_bytes) as usize
+            }
+            _ => frames.get(1).copied().unwrap_or(0).into(),
+        };
+        total += len;
+        frames = frames.get(header_len(len) + len..).unwrap_or_default();
+    }
+    total
+}
+
+/// Appends a frame as a client sends it, with the mask that changes nothing.
+pub fn push_unmasked(bytes: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    let header = header(opcode, payload.len());
+    bytes.extend_from_slice(&[header[0], MASKED | header[1]]);
+    bytes.extend_from_slice(&header[2..]);
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(payload);
+}
+
 /// Returns a control frame. A payload over 125 bytes is cut.
 pub fn control(opcode: Opcode, payload: &[u8]) -> Box<[u8]> {
     encode(opcode, &payload[..payload.len().min(CONTROL_PAYLOAD_MAX)])
@@ -59,10 +100,15 @@ pub fn close(code: Option<u16>, reason: &str) -> Box<[u8]> {
     let Some(code) = code else {
         return encode(Opcode::Close, &[]);
     };
-    let cut = (0..=reason.len().min(CLOSE_REASON_MAX)).rev().find(|&at| reason.is_char_boundary(at)).unwrap_or(0);
     let mut payload = code.to_be_bytes().to_vec();
-    payload.extend_from_slice(&reason.as_bytes()[..cut]);
+    payload.extend_from_slice(cut(reason).as_bytes());
     encode(Opcode::Close, &payload)
+}
+
+/// Cuts the reason of a close to what a close frame can hold, after the last whole character.
+pub fn cut(reason: &str) -> &str {
+    let cut = (0..=reason.len().min(CLOSE_REASON_MAX)).rev().find(|&at| reason.is_char_boundary(at));
+    &reason[..cut.unwrap_or(0)]
 }
 
 /// Whether an endpoint may send this code in a close frame (RFC 6455 section 7.4; 1012 to 1014 are in its IANA
@@ -80,7 +126,11 @@ pub fn header_len(len: usize) -> usize {
     }
 }
 
+/// The bit of a message that is compressed, in the first byte of its first frame (RFC 7692 section 6).
+pub const RSV1: u8 = 0x40;
+
 const FIN: u8 = 0x80;
+const MASKED: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {

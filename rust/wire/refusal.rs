@@ -16,12 +16,32 @@ pub struct Refusal {
     pub headers: Vec<Cow<'static, str>>,
     /// The limit that was exceeded, if there was one. It has not been counted yet.
     pub limit: Option<Limit>,
+    /// Of the request that is refused, for the operator's log; empty if it is not known.
+    pub asked: About,
+}
+
+/// What the log says about a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// The path without its query, as it came.
+    pub path: Box<str>,
+    /// The header `User-Agent`.
+    pub user_agent: Box<str>,
+}
+
+impl About {
+    /// Creates it. At most 200 bytes of each are kept, about: a peer must not be able to fill the log.
+    pub fn new(target: &[u8], user_agent: &[u8]) -> Self {
+        let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(ABOUT_MAX)]).into();
+        Self { path: text(path), user_agent: text(user_agent) }
+    }
 }
 
 impl Refusal {
     /// Creates a refusal without additional headers.
     pub fn new(status: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, reason: reason.into(), headers: Vec::new(), limit: None }
+        Self { status, reason: reason.into(), headers: Vec::new(), limit: None, asked: About::default() }
     }
 
     /// Creates the refusal of a malformed request.
@@ -49,6 +69,9 @@ impl Refusal {
         response(self.status, &body, headers.chain((self.status == 401).then_some("WWW-Authenticate: Bearer")))
     }
 }
+
+/// The bytes of a path or a `User-Agent` that are kept for the log.
+const ABOUT_MAX: usize = 200;
 
 /// Returns a response of plain text that closes the connection. Header lines with a line end or another control
 /// character are left out, because they could be read as several headers.

@@ -2,14 +2,21 @@
 
 /// Types of messages.
 pub mod kind {
-    /// The client wants to be a member.
+    /// The client wants to be a member; with `*` in `room`, of all rooms that match: then there is a `joined` for each,
+    /// and a `reply`.
     pub const JOIN: &str = "join";
     /// The client does not want to be a member any more.
     pub const LEAVE: &str = "leave";
+    /// Changes what the client gets of a room that it is in; absent fields stay as they are.
+    pub const CONFIGURE: &str = "configure";
     /// A message to all members of a room; `key` only in a room of latest values.
     pub const PUBLISH: &str = "publish";
+    /// An input for the application's loop.
+    pub const INPUT: &str = "input";
     /// Who is in the room.
     pub const PRESENCE: &str = "presence";
+    /// The messages that the room keeps, a page at a time.
+    pub const HISTORY: &str = "history";
     /// A published or sent message; without `room` and `seq` it is to this client alone.
     pub const MESSAGE: &str = "message";
     /// The client has processed a message that had `ack`.
@@ -46,6 +53,8 @@ pub mod kind {
     pub const TOKEN_EXPIRING: &str = "token_expiring";
     /// The client's identity has ended.
     pub const TOKEN_EXPIRED: &str = "token_expired";
+    /// What the message `seq` of the room, and those after it, include.
+    pub const INPUTS: &str = "inputs";
     /// How much of the room may be under way.
     pub const WINDOW: &str = "window";
 }
@@ -96,6 +105,8 @@ pub mod joined_reason {
     pub const POSITION: &str = "position";
     /// This client gets nothing from before it joined.
     pub const FORBIDDEN: &str = "forbidden";
+    /// The client gets the state of the room instead, because `repair` of its join has asked for it.
+    pub const SNAPSHOT: &str = "snapshot";
 }
 
 /// Reasons in the payload of `left`.
@@ -112,9 +123,9 @@ pub mod left_reason {
 pub mod skipped_reason {
     /// Newer values of their keys have taken their places.
     pub const REPLACED: &str = "replaced";
-    /// Dropped in a room of the class `drop-oldest`.
+    /// Dropped as the oldest that waited, because the queue was full.
     pub const OLDEST: &str = "oldest";
-    /// Dropped in a room of the class `drop-newest`.
+    /// Dropped when it came, because the queue was full.
     pub const NEWEST: &str = "newest";
     /// Dropped because more waited in all than `engine_bytes` allows.
     pub const BUDGET: &str = "budget";
@@ -237,6 +248,12 @@ pub mod limit {
     pub const REPORT_BYTES: usize = 65_536;
     /// The window of a room at first (bytes).
     pub const INITIAL_WINDOW: usize = 16_384;
+    /// `max_rate`: values of each key a second.
+    pub const RATE_MAX: usize = 1000;
+    /// Between two values of a key: `max_rate` is at least 0.01 (seconds).
+    pub const RATE_INTERVAL_MAX: usize = 100;
+    /// `max_bytes`: bytes of a room a second (bytes).
+    pub const RATE_BYTES_MAX: usize = 1_000_000_000;
     /// Members in `joined`, and in one page of `presence`.
     pub const MEMBERS_LISTED: usize = 1000;
     /// The list of these members, about (bytes).

@@ -5,6 +5,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha1::{Digest, Sha1};
 
+use crate::wire::deflate_offer::Agreement;
 use crate::wire::http_head::RequestHead;
 use crate::wire::origin::split_host;
 use crate::wire::refusal::Refusal;
@@ -27,34 +28,10 @@ pub struct Upgrade {
 ///
 /// The refusal has the status 426 for another version of the protocol, and 400 for everything else.
 pub fn check(head: &RequestHead, bytes: &[u8]) -> Result<Upgrade, Refusal> {
-    for (name, value) in &head.headers {
-        let (name, value) = (&bytes[name.clone()], &bytes[value.clone()]);
-        if !value.is_ascii() && is_read_here(name) {
-            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-            return Err(Refusal::bad(format!("header {name} is not ASCII")));
-        }
-    }
     if &*head.method != "GET" || !head.is_http11 {
         return Err(Refusal::bad("an upgrade is a GET of HTTP/1.1"));
     }
-    let target = &bytes[head.target.clone()];
-    if !target.is_ascii() || !target.starts_with(b"/") || target.contains(&b'#') {
-        return Err(Refusal::bad("the target is not an ASCII path"));
-    }
-    let is_length = |value: &[u8]| value == b"0";
-    if head.values(bytes, "transfer-encoding").next().is_some()
-        || head.values(bytes, "content-length").count() > 1
-        || !head.values(bytes, "content-length").all(is_length)
-    {
-        // One reader would take what follows for a body and another for frames: request smuggling.
-        return Err(Refusal::bad("an upgrade has no body"));
-    }
-    for name in SINGLE {
-        if head.values(bytes, name).count() > 1 {
-            // A proxy may have read another of these headers than we would.
-            return Err(Refusal::bad(format!("more than one header {name}")));
-        }
-    }
+    check_parts(head, bytes)?;
     let host = one(head, bytes, "host")?;
     if split_host(host).is_none() {
         return Err(Refusal::bad("the Host is not a name or an address"));
@@ -73,8 +50,38 @@ pub fn check(head: &RequestHead, bytes: &[u8]) -> Result<Upgrade, Refusal> {
     Ok(Upgrade { accept_key, host: host.into(), origin, subprotocol })
 }
 
+/// Checks the parts that any request for a connection has: its target, its headers, and that it has no body.
+pub fn check_parts(head: &RequestHead, bytes: &[u8]) -> Result<(), Refusal> {
+    for (name, value) in &head.headers {
+        let (name, value) = (&bytes[name.clone()], &bytes[value.clone()]);
+        if !value.is_ascii() && is_read_here(name) {
+            let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+            return Err(Refusal::bad(format!("header {name} is not ASCII")));
+        }
+    }
+    let target = &bytes[head.target.clone()];
+    if !target.is_ascii() || !target.starts_with(b"/") || target.contains(&b'#') {
+        return Err(Refusal::bad("the target is not an ASCII path"));
+    }
+    let is_length = |value: &[u8]| value == b"0";
+    if head.values(bytes, "transfer-encoding").next().is_some()
+        || head.values(bytes, "content-length").count() > 1
+        || !head.values(bytes, "content-length").all(is_length)
+    {
+        // One reader would take what follows for a body and another for frames: request smuggling.
+        return Err(Refusal::bad("a request for a connection has no body"));
+    }
+    for name in SINGLE {
+        if head.values(bytes, name).count() > 1 {
+            // A proxy may have read another of these headers than we would.
+            return Err(Refusal::bad(format!("more than one header {name}")));
+        }
+    }
+    Ok(())
+}
+
 /// Returns the 101 response that accepts a request (RFC 6455 section 4.2.2).
-pub fn switching(accept_key: &[u8; 28], subprotocol: Option<&str>) -> Vec<u8> {
+pub fn switching(accept_key: &[u8; 28], subprotocol: Option<&str>, agreement: Option<Agreement>) -> Vec<u8> {
     let mut answer = Vec::with_capacity(192);
     answer.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
@@ -83,6 +90,9 @@ pub fn switching(accept_key: &[u8; 28], subprotocol: Option<&str>) -> Vec<u8> {
     if let Some(subprotocol) = subprotocol {
         answer.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         answer.extend_from_slice(subprotocol.as_bytes());
+    }
+    if let Some(agreement) = agreement {
+        answer.extend_from_slice(format!("\r\nSec-WebSocket-Extensions: {agreement}").as_bytes());
     }
     answer.extend_from_slice(b"\r\n\r\n");
     answer
@@ -121,7 +131,7 @@ fn is_read_here(name: &[u8]) -> bool {
 }
 
 /// Headers that may occur at most once.
-const SINGLE: [&str; 4] = ["origin", "authorization", "upgrade", "x-forwarded-proto"];
+const SINGLE: [&str; 5] = ["host", "origin", "authorization", "upgrade", "x-forwarded-proto"];
 
 const SEC: &[u8] = b"sec-websocket-";
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::wire::http_head::{is_websocket, parse};
+use crate::wire::opening::Opening;
 use crate::wire::websocket_handshake::check;
 use crate::wire::websocket_handshake::tests::{KEY, LIMITS, upgrade};
 
@@ -9,10 +10,23 @@ fn entry(hosts: Option<&[&str]>, origins: Option<&[&str]>, proxies: &[&str]) -> 
 }
 
 fn ask(entry: &Entry, host: &str, lines: &[&str], peer: &str, is_tls: bool) -> Result<Asked, u16> {
+    ask_for(None, entry, host, lines, peer, is_tls)
+}
+
+fn ask_for(
+    opening: Option<Opening>,
+    entry: &Entry,
+    host: &str,
+    lines: &[&str],
+    peer: &str,
+    is_tls: bool,
+) -> Result<Asked, u16> {
     let bytes = upgrade("GET / HTTP/1.1", &[("Host", Some(host))], lines);
     let head = parse(&bytes, &LIMITS).unwrap().unwrap();
     let peer = (!peer.is_empty()).then(|| peer.parse().unwrap());
-    entry.look(&head, &bytes, &check(&head, &bytes).unwrap(), peer, is_tls).map_err(|refusal| refusal.status)
+    let mut wanted = Wanted::from(check(&head, &bytes).unwrap());
+    wanted.opening = opening.unwrap_or(wanted.opening);
+    entry.look(&head, &bytes, &wanted, peer, is_tls).map_err(|refusal| refusal.status)
 }
 
 fn status(entry: &Entry, host: &str, lines: &[&str]) -> u16 {
@@ -127,7 +141,7 @@ fn whole(entry: &Entry, bytes: &[u8]) -> u16 {
     let result = parse(bytes, &LIMITS).and_then(|head| match head {
         None => Ok(100),
         Some(head) if !is_websocket(&head, bytes) => Ok(200),
-        Some(head) => entry.look(&head, bytes, &check(&head, bytes)?, None, false).map(|_| 101),
+        Some(head) => entry.look(&head, bytes, &check(&head, bytes)?.into(), None, false).map(|_| 101),
     });
     result.unwrap_or_else(|refusal| refusal.status)
 }
@@ -229,4 +243,51 @@ fn what_is_no_upgrade_is_left_to_the_http_server() {
     assert_outcome(&[b"GET /x HTTP/1.1\r\n\r\n".to_vec(), upgrade("GET / HTTP/1.1", &[], &[])].concat(), 200);
     let body = format!("POST /rooms/a HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\nkey={KEY}\n\n");
     assert_outcome(body.as_bytes(), 200);
+}
+
+#[test]
+fn a_page_that_fetches_from_its_own_origin_names_none() {
+    let (any, ours, other) =
+        (Entry::default(), entry(None, Some(&["http://x.org"]), &[]), entry(None, Some(&["https://a.com"]), &[]));
+    for (line, expected) in [
+        ("Sec-Fetch-Site: same-origin", [true, true, false]),
+        ("Sec-Fetch-Site: same-site", [false; 3]),
+        ("Sec-Fetch-Site: cross-site", [false; 3]),
+        ("Sec-Fetch-Site: none", [false; 3]),
+        ("X: y", [false; 3]),
+    ] {
+        let allowed = |opening| {
+            [&any, &ours, &other]
+                .map(|entry| ask_for(opening, entry, "x.org", &[line], "192.0.2.1", false).unwrap().is_origin_allowed)
+        };
+        assert_eq!(allowed(Some(Opening::Stream)), expected, "{line}");
+        assert_eq!(allowed(Some(Opening::Poll)), expected, "{line}");
+        // Browsers name the origin in every request for an upgrade.
+        assert_eq!(allowed(None), [false; 3], "{line}");
+    }
+    // The origin that is named counts.
+    let lines = ["Sec-Fetch-Site: same-origin", "Origin: https://b.com"];
+    assert!(!ask(&any, "x.org", &lines, "192.0.2.1", false).unwrap().is_origin_allowed);
+    assert_eq!(ask(&ours, "x.org", &lines, "192.0.2.1", false), Err(403));
+}
+
+#[test]
+fn pages_whose_origin_is_accepted_may_read_the_answer() {
+    let lines = |entry: &Entry, headers: &[&str]| {
+        let bytes = upgrade("GET / HTTP/1.1", &[], headers);
+        let head = parse(&bytes, &LIMITS).unwrap().unwrap();
+        entry.cors(&head, &bytes).join("|")
+    };
+    let (any, some) = (Entry::default(), entry(None, Some(&["https://a.com", "https://b.com"]), &[]));
+    let expose = "|Access-Control-Expose-Headers: Retry-After";
+    assert_eq!(lines(&any, &["Origin: https://c.com"]), format!("Access-Control-Allow-Origin: *{expose}"));
+    assert_eq!(
+        lines(&some, &["Origin: https://b.com"]),
+        format!(
+            "Access-Control-Allow-Origin: https://b.com|Access-Control-Allow-Credentials: true|Vary: Origin{expose}"
+        )
+    );
+    for headers in [&["Origin: https://c.com"][..], &[], &["Origin: https://b.com", "Origin: https://b.com"]] {
+        assert_eq!(lines(&some, headers), "", "{headers:?}");
+    }
 }

@@ -54,7 +54,7 @@ async fn work(
     // Fails only if it is set already.
     let _ = shared.client.set(client.clone());
     let echo = subscribe(&client, shared.settings.echo.clone()).await?;
-    tokio::spawn(watched(Arc::clone(&shared), hear_echo(Arc::clone(&shared), echo)));
+    tokio::spawn(watched(Arc::clone(&shared), hear_echo(Arc::clone(&shared), client.clone(), echo)));
     tokio::spawn(remind(sender));
     let mut heard: HashMap<u64, AbortHandle> = HashMap::new();
     let mut waiting = Vec::new().into_iter();
@@ -84,15 +84,14 @@ async fn work(
             NatsCommand::Ask(question) => {
                 tokio::spawn(answer(Arc::clone(&shared), client.clone(), question));
             }
-            NatsCommand::Connected => {
-                // A disconnect just before may not have been reported.
-                shared.go_down();
-                let connects = shared.connects.fetch_add(1, Relaxed) + 1;
-                send_echo(&client, &shared, UP, connects).await?;
-            }
-            NatsCommand::Remind => {
+            // Looks whether the client has another connection than the one that was reported.
+            NatsCommand::Look => {
+                if connects(&client) != shared.connects.load(Relaxed) {
+                    // The disconnect may not have been reported.
+                    shared.go_down();
+                }
                 if !shared.is_up.load(Relaxed) && client.connection_state() == State::Connected {
-                    send_echo(&client, &shared, UP, shared.connects.load(Relaxed)).await?;
+                    send_echo(&client, &shared, UP, connects(&client)).await?;
                 }
             }
             NatsCommand::Reconnect => client.force_reconnect().await.map_err(|error| error.to_string())?,
@@ -139,7 +138,7 @@ async fn options(settings: NatsSettings) -> Result<ConnectOptions, String> {
         .name("fanwire")
         .connection_timeout(timeout)
         .ping_interval(ping)
-        .reconnect_delay_callback(move |attempts| if attempts == 0 { Duration::ZERO } else { retry })
+        .reconnect_delay_callback(move |attempt| if attempt <= 1 { Duration::ZERO } else { retry })
         .subscription_capacity(WAITING)
         .client_capacity(SENDING)
         .read_buffer_capacity(READ);
@@ -169,7 +168,7 @@ fn note(shared: &NatsShared, sender: &WeakUnboundedSender<Vec<NatsCommand>>, eve
     match event {
         Event::Connected => {
             // The sender is gone only if the connection was dropped.
-            let _ = sender.upgrade().map(|sender| sender.send(vec![NatsCommand::Connected]));
+            let _ = sender.upgrade().map(|sender| sender.send(vec![NatsCommand::Look]));
         }
         Event::Disconnected | Event::Closed => shared.go_down(),
         Event::SlowConsumer(_) => shared.tell(NatsEvent::LostSome),
@@ -184,7 +183,7 @@ async fn remind(sender: WeakUnboundedSender<Vec<NatsCommand>>) {
         sleep(REMIND).await;
         let Some(sender) = sender.upgrade() else { return };
         // Fails only if the thread has ended.
-        let _ = sender.send(vec![NatsCommand::Remind]);
+        let _ = sender.send(vec![NatsCommand::Look]);
     }
 }
 
@@ -204,6 +203,11 @@ async fn publish(client: &Client, shared: &NatsShared, subject: String, payload:
     }
 }
 
+/// The number of connections that the client has made.
+fn connects(client: &Client) -> u64 {
+    client.statistics().connects.load(Relaxed)
+}
+
 async fn send_echo(client: &Client, shared: &NatsShared, kind: u8, number: u64) -> Result<(), String> {
     let mut payload = vec![kind];
     payload.extend(number.to_be_bytes());
@@ -221,13 +225,14 @@ async fn watched(shared: Arc<NatsShared>, task: impl Future<Output = ()>) {
     shared.tell(NatsEvent::Ended(why));
 }
 
-async fn hear_echo(shared: Arc<NatsShared>, mut subscriber: Subscriber) {
+async fn hear_echo(shared: Arc<NatsShared>, client: Client, mut subscriber: Subscriber) {
     while let Some(message) = subscriber.next().await {
         let Some((&kind, number)) = message.payload.split_first() else { continue };
         let Ok(number) = number.try_into().map(u64::from_be_bytes) else { continue };
         if kind == SYNC {
             shared.tell(NatsEvent::Synced(number));
-        } else if number == shared.connects.load(Relaxed) && !shared.is_up.swap(true, Relaxed) {
+        } else if number == connects(&client) && !shared.is_up.swap(true, Relaxed) {
+            shared.connects.store(number, Relaxed);
             shared.tell(NatsEvent::Up);
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use super::*;
@@ -10,46 +11,46 @@ use crate::newcomers::{ListenerOptions, NewcomerEvent, Request};
 use crate::queues::command::Cause;
 use crate::wire::refusal::Refusal;
 
-fn listen(engine: &Engine) -> SocketAddr {
+pub(super) fn listen(engine: &Engine) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     engine.listen(listener.into(), ListenerOptions::default()).unwrap();
     address
 }
 
-fn dial(address: SocketAddr) -> TcpStream {
+pub(super) fn dial(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
 
-const UPGRADE: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+pub(super) const UPGRADE: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A masked message with the text "hi".
-const HI: &[u8] = b"\x82\x82\0\0\0\0hi";
+pub(super) const HI: &[u8] = b"\x82\x82\0\0\0\0hi";
 
-fn news(engine: &Engine) -> (ConnId, NewcomerEvent) {
+pub(super) fn news(engine: &Engine) -> (ConnId, NewcomerEvent<OwnedFd>) {
     wait_event(engine, |event| match event {
         Event::Newcomer { conn } => engine.news(conn).map(|news| (conn, news)),
         _ => None,
     })
 }
 
-fn request(engine: &Engine) -> (ConnId, Box<Request>) {
+pub(super) fn request(engine: &Engine) -> (ConnId, Box<Request>) {
     match news(engine) {
         (conn, NewcomerEvent::Request(request)) => (conn, request),
         other => panic!("{other:?}"),
     }
 }
 
-fn accept(engine: &Engine, request: ConnId) -> Option<ConnId> {
-    engine.accept(request, None, b"", 1.0).unwrap()
+pub(super) fn accept(engine: &Engine, request: ConnId) -> Option<ConnId> {
+    engine.accept(request, None, b"", 1.0, false, false).unwrap()
 }
 
 /// Reads the head of a response.
-fn head(stream: &mut impl Read) -> String {
+pub(super) fn head(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -59,7 +60,7 @@ fn head(stream: &mut impl Read) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-fn take(stream: &mut impl Read, len: usize) -> Vec<u8> {
+pub(super) fn take(stream: &mut impl Read, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     stream.read_exact(&mut bytes).unwrap();
     bytes
@@ -73,7 +74,7 @@ fn a_request_is_let_in_and_speaks() {
     let (id, request) = request(&engine);
     assert_eq!((&*request.target, &*request.remote), (&b"/a"[..], "127.0.0.1"));
     assert_eq!(engine.waiting(), 1);
-    let conn = engine.accept(id, None, b"", 1.0).unwrap().unwrap();
+    let conn = engine.accept(id, None, b"", 1.0, false, false).unwrap().unwrap();
     assert!(head(&mut stream).starts_with("HTTP/1.1 101 "));
     // The bytes after the request head are its first message.
     wait_event(&engine, |event| matches!(event, Event::Messages { conn: of, .. } if of == conn).then_some(()));
@@ -90,7 +91,7 @@ fn a_session_begins_with_its_first_envelope() {
     let mut stream = dial(listen(&engine));
     stream.write_all(UPGRADE).unwrap();
     let (id, _) = request(&engine);
-    let conn = engine.accept(id, Some(Codec::Json), b"{}", 1.0).unwrap().unwrap();
+    let conn = engine.accept(id, Some(Codec::Json), b"{}", 1.0, false, false).unwrap().unwrap();
     head(&mut stream);
     assert_eq!(take(&mut stream, 4), b"\x81\x02{}");
     // The session is resumed over another connection.
@@ -99,7 +100,8 @@ fn a_session_begins_with_its_first_envelope() {
     let (id, _) = request(&engine);
     let refused = UNRESUMED.map(|_| Box::from(&b"[]"[..]));
     let close = CloseReason::new(4000, "").unwrap();
-    let link = engine.accept_again(conn, id, Codec::Json, 0, b"{1}", refused, close, 1.0).unwrap().unwrap();
+    let link =
+        engine.accept_again(conn, id, Codec::Json, 0, b"{1}", refused, close, 1.0, false, false).unwrap().unwrap();
     wait_event(&engine, |event| (event == Event::Resumed { conn, link }).then_some(()));
     head(&mut second);
     assert_eq!(take(&mut second, 5), b"\x81\x03{1}");
@@ -107,7 +109,7 @@ fn a_session_begins_with_its_first_envelope() {
     // A newcomer that has gone does not affect the session.
     let refused = UNRESUMED.map(|_| Box::default());
     let close = CloseReason::new(4000, "").unwrap();
-    assert_eq!(engine.accept_again(conn, id, Codec::Json, 0, b"", refused, close, 1.0).unwrap(), None);
+    assert_eq!(engine.accept_again(conn, id, Codec::Json, 0, b"", refused, close, 1.0, false, false).unwrap(), None);
     engine.send(conn, draft(b"x")).unwrap();
     assert!(second.read(&mut [0; 100]).unwrap() > 0);
 }
@@ -147,7 +149,7 @@ fn a_socket_is_given_to_the_host() {
     let engine = start(1);
     let mut stream = dial(listen(&engine));
     stream.write_all(b"GET / HTTP/1.1\r\n\r\nab").unwrap();
-    let (id, NewcomerEvent::Http { fd: Some(fd), data, .. }) = news(&engine) else { panic!() };
+    let (id, NewcomerEvent::Http { stream: fd, data, .. }) = news(&engine) else { panic!() };
     assert_eq!(data, b"GET / HTTP/1.1\r\n\r\nab");
     let mut ours = TcpStream::from(fd);
     ours.set_nonblocking(false).unwrap();
@@ -197,7 +199,7 @@ fn options_are_inherited() {
     let engine = start(1);
     let mut stream = dial(listen(&engine));
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    let (_, NewcomerEvent::Http { fd: Some(fd), .. }) = news(&engine) else { panic!() };
+    let (_, NewcomerEvent::Http { stream: fd, .. }) = news(&engine) else { panic!() };
     let socket = socket2::Socket::from(fd);
     assert!(socket.tcp_nodelay().unwrap());
     #[cfg(target_os = "linux")]
@@ -251,7 +253,7 @@ fn shutdown_ends_newcomers() {
     for stream in [&mut silent, &mut asking] {
         assert!(!stream.read(&mut [0]).is_ok_and(|read| read > 0));
     }
-    assert!(matches!(engine.accept(id, None, b"", 1.0), Err(Error::ShutDown)));
+    assert!(matches!(engine.accept(id, None, b"", 1.0, false, false), Err(Error::ShutDown)));
     assert!(matches!(engine.refuse(id, Refusal::new(401, "")), Err(Error::ShutDown)));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     assert!(matches!(engine.listen(listener.into(), ListenerOptions::default()), Err(Error::ShutDown)));

@@ -9,6 +9,12 @@ const LATEST: RoomSettings = RoomSettings {
     history: 0,
     history_bytes: usize::MAX,
     history_age_us: u64::MAX,
+    compress: false,
+    priority: crate::message::Priority::Normal,
+    tick: 0,
+    interest: false,
+    delta: false,
+    rule: crate::stats::rules::RuleId::OTHERS,
 };
 
 fn with_rooms() -> Engine {
@@ -97,11 +103,11 @@ fn what_another_node_has_forgotten_is_not_newer_than_what_was_published_since() 
     publish(&engine, "v", "other", b"1");
     // The value was published later than the order to forget it.
     assert!(!engine.forget_older("v", "other", early, true).unwrap());
-    assert!(!engine.forget_quietly("v", "other", early, &mut Vec::new()).unwrap());
+    assert!(!engine.forget_quietly("v", "other", early, 9, &mut Vec::new()).unwrap());
     assert_eq!(engine.snapshot("v").len(), 2);
     let (_, late) = engine.forget("v", "third").unwrap();
     assert!(engine.forget_older("v", "other", late, true).unwrap());
-    assert!(engine.forget_quietly("v", "k", late, &mut Vec::new()).unwrap());
+    assert!(engine.forget_quietly("v", "k", late, 9, &mut Vec::new()).unwrap());
     assert!(engine.snapshot("v").is_empty());
     // The same again after a new value was published.
     publish(&engine, "v", "k", b"2");
@@ -116,7 +122,7 @@ fn a_value_that_is_older_than_its_forgetting_is_not_copied_from_another_node() {
     thread::sleep(Duration::from_millis(2));
     // No client has it here, and the answer of the other node is still on its way.
     let (_, ts_us) = there.forget("v", "k").unwrap();
-    here.forget_quietly("v", "k", ts_us, &mut Vec::new()).unwrap();
+    here.forget_quietly("v", "k", ts_us, 9, &mut Vec::new()).unwrap();
     let copy = |values: &[Vec<u8>]| {
         let values: Vec<_> = values.iter().map(Vec::as_slice).collect();
         here.take_values("v", u64::MAX, &values).unwrap()
@@ -129,7 +135,7 @@ fn a_value_that_is_older_than_its_forgetting_is_not_copied_from_another_node() {
 #[test]
 fn a_log_that_is_read_back_does_not_bring_back_what_was_forgotten() {
     let engine = with_rooms();
-    let at = |seq, draft| (Stamp { seq, ts_ms: engine.now_ms() }, draft);
+    let at = |seq, draft| (Stamp::new(seq, engine.now_ms()), draft);
     let value = |key| Draft { key: Some(key), ..draft(b"1") };
     // The node did not follow the log for a while.
     engine.place("h", Position { epoch: 7, seq: 0 }).unwrap();
@@ -154,12 +160,12 @@ fn a_forgetting_takes_its_number_in_a_log_though_there_is_no_value() {
     let mut client = session(&engine);
     engine.place("h", Position { epoch: 7, seq: 4 }).unwrap();
     join(&engine, client.conn, "h").unwrap();
-    let stamp = Stamp { seq: 6, ts_ms: 5 };
+    let stamp = Stamp::new(6, 5);
     assert!(engine.deliver("h", stamp, forgetting("k"), &[]).unwrap());
     assert!(!engine.deliver("h", stamp, forgetting("k"), &[]).unwrap());
     assert_eq!(told(&mut client, 1), [of("forgotten", 6, "k")]);
     // A room that is numbered by a log takes no number from an order.
-    engine.deliver("h", Stamp { seq: 7, ts_ms: 5 }, Draft { key: Some("k"), ..draft(b"1") }, &[]).unwrap();
+    engine.deliver("h", Stamp::new(7, 5), Draft { key: Some("k"), ..draft(b"1") }, &[]).unwrap();
     assert_eq!(told(&mut client, 1), [of("message", 7, "k")]);
     assert!(engine.forget_older("h", "k", 6_000_000, false).unwrap());
     assert_eq!(told(&mut client, 1), [of("forgotten", 7, "k")]);

@@ -47,7 +47,7 @@ fn a_join_from_a_state_needs_what_came_after_it() {
     let Position { epoch, .. } = engine.position("h.a").unwrap();
     let mut client = session(&engine);
     let reply = JoinReply { extra: r#","snapshot":[1]"#, is_state: true, ..REPLY };
-    let at = |seq| JoinOptions { since: Some(Position { epoch, seq }), only_whole: true, again: false };
+    let at = |seq| JoinOptions { since: Some(Position { epoch, seq }), only_whole: true, ..JoinOptions::default() };
     let joined = engine.join(client.conn, "h.a", at(2), Some(reply)).unwrap();
     assert_eq!((joined.recovered, engine.members("h.a")), (Err(Unrecovered::History), 0));
     engine.join(client.conn, "h.a", at(3), Some(reply)).unwrap();
@@ -127,9 +127,8 @@ fn a_session_resumes_over_another_socket() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     let (hello, refused) = ([&b""[..], br#"{"type":"welcome"}"#], Default::default());
-    let transport = Transport::Socket(ours.into());
     let close = CloseReason::new(4503, "").unwrap();
-    let link = engine.resume(first.conn, transport, Form::JSON, 1, hello, refused, close, source()).unwrap();
+    let link = engine.resume(first.conn, ours.into(), Form::JSON, 1, hello, refused, close, source()).unwrap();
     let mut second = Client { conn: link, stream: std::io::BufReader::new(theirs) };
     assert_eq!(second.envelope()["type"], "welcome");
     for seq in 2..=4 {
@@ -142,17 +141,106 @@ fn a_session_resumes_over_another_socket() {
 fn the_application_reads_what_is_kept_and_which_rooms_there_are() {
     let engine = start(2);
     with_history(&engine, 2);
-    assert_eq!(engine.history("h.a", None, 9).unwrap().0, 0);
+    assert_eq!(engine.history("h.a", None, None, 9).unwrap().0, 0);
     assert_eq!(engine.room_sizes().unwrap(), []);
     for number in 0..3 {
         engine.publish("h.a", draft(&[number]), &[]).unwrap();
     }
     let client = session(&engine);
     engine.join(client.conn, "other", JoinOptions::default(), None).unwrap();
-    let (epoch, messages) = engine.history("h.a", None, 9).unwrap();
+    let (epoch, messages) = engine.history("h.a", None, None, 9).unwrap();
     assert_eq!(epoch, engine.position("h.a").unwrap().epoch);
     assert_eq!(messages.iter().map(|message| message.payload()).collect::<Vec<_>>(), [&[1], &[2]]);
     let mut rooms = engine.room_sizes().unwrap();
     rooms.sort();
     assert_eq!(rooms, [("h.a".into(), 0), ("other".into(), 1)]);
+}
+
+#[test]
+fn a_join_begins_with_the_last_messages_in_one_step_with_the_stream() {
+    let engine = start(1);
+    let client = session(&engine);
+    with_history(&engine, 5);
+    for number in 1..=8u8 {
+        engine.publish("h.a", draft(&[number]), &[]).unwrap();
+    }
+    for (last, first) in [(2, 6), (5, 3), (100, 3)] {
+        let options = JoinOptions { last: Some(last), again: true, ..JoinOptions::default() };
+        let joined = engine.join(client.conn, "h.a", options, None).unwrap();
+        assert_eq!(joined.kept, Some((first, (8 - first) as usize)));
+        assert!(joined.recovered.is_ok());
+    }
+    let position = |seq| Position { epoch: engine.position("h.a").unwrap().epoch, seq };
+    assert_eq!(engine.bytes_since("h.a", position(8)).unwrap(), Ok(0));
+    assert!(engine.bytes_since("h.a", position(6)).unwrap().unwrap() > 0);
+    assert_eq!(engine.bytes_since("h.a", position(1)).unwrap(), Err(Unrecovered::History));
+}
+
+#[test]
+fn a_new_room_that_matches_keeps_its_first_messages_until_it_is_settled() {
+    let engine = start(1);
+    engine.publish("w.before", draft(b"x"), &[]).unwrap();
+    engine.watch_rooms("w.*").unwrap();
+    assert_eq!(engine.matching_rooms("w.*", 0).unwrap(), (vec!["w.before".into()], None));
+    for number in 0..2000u16 {
+        engine.publish("w.new", draft(&number.to_be_bytes()), &[]).unwrap();
+        engine.publish("other", draft(&number.to_be_bytes()), &[]).unwrap();
+    }
+    let names: Vec<_> = engine
+        .events(1, 0)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Room { name } => Some(name),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(names, ["w.new".into()]);
+    assert_eq!(engine.history("w.new", None, None, 9999).unwrap().1.len(), 1024);
+    assert!(engine.history("other", None, None, 9999).unwrap().1.is_empty());
+    assert_eq!(
+        ["w.before", "w.new", "other", "w.none"].map(|name| engine.is_new_room(name)),
+        [false, true, false, false]
+    );
+    engine.settle_room("w.new");
+    assert!(!engine.is_new_room("w.new"));
+    assert!(engine.history("w.new", None, None, 9999).unwrap().1.is_empty());
+    let Position { epoch, seq } = engine.position("w.new").unwrap();
+    assert_eq!(engine.bytes_since("w.new", Position { epoch, seq }).unwrap(), Ok(0));
+    engine.unwatch_rooms("w.*");
+    engine.publish("w.later", draft(b"x"), &[]).unwrap();
+    assert!(engine.history("w.later", None, None, 9).unwrap().1.is_empty());
+}
+
+#[test]
+fn many_names_are_looked_at_in_several_calls() {
+    let engine = start(1);
+    for number in 0..5000 {
+        engine.position(&format!("{}.{number}", if number % 2 == 0 { "a" } else { "b" })).unwrap();
+    }
+    let (mut found, mut part, mut calls) = (Vec::new(), Some(0), 0);
+    while let Some(from) = part {
+        let (names, next) = engine.matching_rooms("a.*", from).unwrap();
+        assert!(names.len() < 2000 && next.is_none_or(|next| next > from));
+        found.extend(names);
+        (part, calls) = (next, calls + 1);
+    }
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), 2500);
+    assert!(calls > 2, "{calls}");
+    assert_eq!(engine.matching_rooms("a.*", usize::MAX).unwrap(), (Vec::new(), None));
+}
+
+#[test]
+fn a_room_is_new_also_if_its_rule_keeps_as_much_as_a_new_room() {
+    let engine = start(1);
+    with_history(&engine, 5000);
+    engine.watch_rooms("h.*").unwrap();
+    for number in 0..2000u16 {
+        engine.publish("h.a", draft(&number.to_be_bytes()), &[]).unwrap();
+    }
+    assert!(engine.is_new_room("h.a"));
+    engine.settle_room("h.a");
+    assert!(!engine.is_new_room("h.a"));
+    assert_eq!(engine.history("h.a", None, None, 9999).unwrap().1.len(), 2000);
 }

@@ -10,13 +10,13 @@ fn place(engine: &Engine, seq: u64) {
 }
 
 fn deliver(engine: &Engine, seq: u64) -> bool {
-    engine.deliver("h.a", Stamp { seq, ts_ms: TS_MS }, draft(&seq.to_be_bytes()), &[]).unwrap()
+    engine.deliver("h.a", Stamp::new(seq, TS_MS), draft(&seq.to_be_bytes()), &[]).unwrap()
 }
 
 /// Adds messages that are a minute old.
 fn extend(engine: &Engine, epoch: u64, floor: u64, seqs: &[u64]) {
     let ts_ms = engine.builder.started_ms() - 60_000;
-    let messages: Vec<_> = seqs.iter().map(|&seq| (Stamp { seq, ts_ms }, draft(b"12345678"))).collect();
+    let messages: Vec<_> = seqs.iter().map(|&seq| (Stamp::new(seq, ts_ms), draft(b"12345678"))).collect();
     engine.extend("h.a", Position { epoch, seq: floor }, &messages).unwrap();
 }
 
@@ -65,14 +65,54 @@ fn a_message_keeps_its_number_and_time_and_says_what_came_before() {
 }
 
 #[test]
+fn a_message_says_what_came_before_it_in_its_room_and_not_where_the_node_has_begun() {
+    let engine = start(2);
+    with_history(&engine, 9);
+    place(&engine, 10);
+    let mut client = session(&engine);
+    join(&engine, client.conn, "h.a").unwrap();
+    // Where it is not known, or is above all that came here, it is the room's position.
+    for (seq, prev, said) in
+        [(11, Some(4), Some(4)), (13, Some(11), Some(11)), (14, Some(0), Some(0)), (16, None, Some(14))]
+            .into_iter()
+            .chain([(19, Some(18), Some(16))])
+    {
+        let stamp = Stamp { seq, ts_ms: TS_MS, prev };
+        assert!(engine.deliver("h.a", stamp, draft(b""), &[]).unwrap());
+        let envelope = client.envelope();
+        assert_eq!(envelope.get("prev").and_then(serde_json::Value::as_u64), said, "{seq}");
+    }
+    // The history says the same.
+    assert_eq!(since(&engine, 10).unwrap()[..2], [(11, Some(4)), (13, Some(11))]);
+}
+
+#[test]
+fn a_raised_position_leaves_the_history_as_it_is() {
+    let engine = start(1);
+    with_history(&engine, 9);
+    place(&engine, 10);
+    deliver(&engine, 12);
+    assert_eq!(since(&engine, 20), Err(Unrecovered::Position));
+    for position in
+        [Position { epoch: EPOCH, seq: 20 }, Position { epoch: EPOCH, seq: 3 }, Position { epoch: 1, seq: 30 }]
+    {
+        engine.raise("h.a", position).unwrap();
+    }
+    engine.raise("nowhere", Position { epoch: EPOCH, seq: 3 }).unwrap();
+    assert_eq!(engine.position("h.a").unwrap().seq, 20);
+    assert_eq!((since(&engine, 10), since(&engine, 20)), (Ok(vec![(12, Some(10))]), Ok(vec![])));
+    assert_eq!(floor(&engine), 10);
+}
+
+#[test]
 fn a_message_with_a_number_is_refused_like_any_and_then_comes_again() {
     let engine = Engine::start(EngineSettings { queue_items: 10, ..settings(1) }).unwrap();
     let mut client = member(&engine, "h.a");
     let barrier = stall(&engine, 0);
     assert!((1..=10).all(|seq| deliver(&engine, seq)));
-    let stamp = Stamp { seq: 15, ts_ms: TS_MS };
+    let stamp = Stamp::new(15, TS_MS);
     let overloaded = engine.deliver("h.a", stamp, draft(b""), &[]);
-    assert!(matches!(overloaded, Err(Error::Overloaded { field: "queue_bytes", .. })));
+    assert!(matches!(overloaded, Err(Error::Overloaded { field: "queue_items", .. })));
     assert!(matches!(
         engine.deliver("h.a", stamp, Draft { key: Some("k"), ..draft(b"") }, &[]),
         Err(Error::Invalid(_))
@@ -88,7 +128,7 @@ fn a_message_with_a_number_is_refused_like_any_and_then_comes_again() {
 fn those_left_out_do_not_get_it() {
     let engine = start(1);
     let (mut one, mut other) = (member(&engine, "h.a"), member(&engine, "h.a"));
-    engine.deliver("h.a", Stamp { seq: 3, ts_ms: TS_MS }, draft(&3u64.to_be_bytes()), &[one.conn]).unwrap();
+    engine.deliver("h.a", Stamp::new(3, TS_MS), draft(&3u64.to_be_bytes()), &[one.conn]).unwrap();
     assert!(deliver(&engine, 7));
     assert_eq!((one.number(), other.number(), other.number()), (7, 3, 7));
 }
@@ -170,7 +210,7 @@ fn what_is_too_old_is_not_put_before_and_ages_there() {
     engine.add_rule("h.*", RoomSettings { history: 10, history_age_us, ..RoomSettings::default() }).unwrap();
     place(&engine, 20);
     let now_ms = engine.builder.started_ms() + engine.builder.now_us() / 1000;
-    let at = |seq, minutes: u64| (Stamp { seq, ts_ms: now_ms - 60_000 * minutes }, draft(b"x"));
+    let at = |seq, minutes: u64| (Stamp::new(seq, now_ms - 60_000 * minutes), draft(b"x"));
     let from = Position { epoch: EPOCH, seq: 0 };
     engine.extend("h.a", from, &[at(4, 90), at(5, 61), at(9, 59), at(12, 5)]).unwrap();
     assert_eq!(floor(&engine), 5);
@@ -191,7 +231,7 @@ fn nothing_is_put_before_where_it_does_not_belong() {
 
     let without = Position { epoch: EPOCH, seq: 20 };
     engine.place("other", without).unwrap();
-    let stamp = |seq| Stamp { seq, ts_ms: 0 };
+    let stamp = |seq| Stamp::new(seq, 0);
     engine.extend("other", Position { seq: 1, ..without }, &[(stamp(5), draft(b"x"))]).unwrap();
     assert_eq!(engine.floor("other").unwrap(), without);
 
@@ -209,7 +249,7 @@ fn what_was_before_begins_after_what_is_no_document() {
     let engine = start(1);
     with_history(&engine, 10);
     place(&engine, 20);
-    let json = |seq, payload| (Stamp { seq, ts_ms: TS_MS }, Draft { kind: Kind::Json, ..draft(payload) });
+    let json = |seq, payload| (Stamp::new(seq, TS_MS), Draft { kind: Kind::Json, ..draft(payload) });
     let from = Position { epoch: EPOCH, seq: 1 };
     engine.extend("h.a", from, &[json(5, b"[1]"), json(6, b"[NaN]"), json(7, b"[2]")]).unwrap();
     assert_eq!(floor(&engine), 6);
@@ -221,7 +261,7 @@ fn what_was_before_may_have_the_newest_value_of_a_key() {
     let settings = RoomSettings { delivery: Delivery::Latest, max_keys: 2, history: 10, ..RoomSettings::default() };
     engine.add_rule("h.*", settings).unwrap();
     place(&engine, 20);
-    let at = |seq, key, payload| (Stamp { seq, ts_ms: TS_MS }, Draft { key: Some(key), ..draft(payload) });
+    let at = |seq, key, payload| (Stamp::new(seq, TS_MS), Draft { key: Some(key), ..draft(payload) });
     let (stamp, newest) = at(21, "a", b"00000021");
     engine.deliver("h.a", stamp, newest, &[]).unwrap();
     let older = [at(4, "a", b"00000004"), at(5, "c", b"00000005"), at(6, "b", b"00000006"), at(8, "b", b"00000008")];

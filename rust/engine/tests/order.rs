@@ -151,28 +151,3 @@ fn those_excepted_and_those_elsewhere_hear_nothing() {
     engine.leave(elsewhere.conn, "b").unwrap();
     wait_until("it has left", || engine.members("b") == 0);
 }
-
-#[test]
-fn a_hosted_connection_gets_as_many_bytes_as_it_was_granted() {
-    let engine = start(1);
-    let conn = engine.open(Transport::Hosted { window: 5, fd: None }, Form::RAW, false, [b""; 2], source()).unwrap();
-    engine.send_raw(conn, b"head").unwrap();
-    engine.send(conn, draft(b"payload")).unwrap();
-    engine.close(conn, Some(1000), "", true).unwrap();
-    let mut bytes = Vec::new();
-    wait_event(&engine, |event| match event {
-        Event::Data { conn: of, bytes: more } => {
-            assert!(of == conn && more.len() <= 5);
-            bytes.extend_from_slice(&more);
-            engine.grant(conn, more.len()).unwrap();
-            if bytes.len() > 13 {
-                engine.feed(conn, conn, Some(b"\x88\x80mask")).unwrap();
-            }
-            None
-        }
-        Event::Finish { conn: of } => (of == conn).then_some(()),
-        Event::Read { .. } | Event::PeerClosed { code: None, .. } => None,
-        other => panic!("{other:?}"),
-    });
-    assert_eq!(bytes, b"head\x82\x07payload\x88\x02\x03\xE8");
-}

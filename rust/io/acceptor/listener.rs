@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use socket2::Socket;
 
 use crate::error::Error;
-use crate::io::link::set_options;
+use crate::io::socket_link::set_options;
 use crate::newcomers::ListenerOptions;
 
 /// A listening socket, and how its connections begin.

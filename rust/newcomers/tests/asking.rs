@@ -1,6 +1,7 @@
 //! Requests, and the host's answers to them.
 
 use super::*;
+use crate::wire::deflate::Deflate;
 
 #[test]
 fn a_request_goes_up_whole_and_is_not_watched() {
@@ -11,20 +12,25 @@ fn a_request_goes_up_whole_and_is_not_watched() {
     gate.arrive(&far);
     let id = gate.announced();
     assert_eq!(gate.newcomers.waiting(), 1);
+    gate.pass(700);
     let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert_eq!(&*request.target, b"/chat?a=1");
     assert!(request.headers.starts_with(b"Host: example.com\r\n"));
     assert!(request.headers.ends_with(b"Sec-WebSocket-Protocol: fanwire.v1.json\r\n"));
     assert_eq!((&*request.remote, request.is_secure, request.is_origin_allowed), ("192.0.2.7", false, true));
-    assert_eq!(request.subprotocol, Some("fanwire.v1.json"));
+    assert_eq!((request.subprotocol, request.transport), (Some("fanwire.v1.json"), "websocket"));
     // The news is there once.
     assert!(gate.newcomers.news(id).is_none());
     assert_eq!(far.watched(), None);
-    let accepted = gate.newcomers.accept(id).unwrap();
-    assert_eq!(&accepted.accept_key, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    let accepted = gate.newcomers.accept(id, gate.now_us).unwrap();
+    let head = str::from_utf8(&accepted.head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
     assert_eq!(&*accepted.rest, b"\x82\x80");
     assert_eq!((gate.newcomers.waiting(), gate.connections(), far.answer()), (0, 1, String::new()));
     assert_eq!(gate.newcomers.report().statuses().get(&101), Some(&1));
+    let durations: Vec<_> = gate.newcomers.report().durations().buckets().filter(|&(_, count)| count > 0).collect();
+    assert_eq!((durations, gate.newcomers.report().durations().sum_us()), (vec![(1024, 1)], 700));
     drop(accepted);
     assert_eq!(gate.connections(), 0);
 }
@@ -45,7 +51,7 @@ fn one_that_waits_is_watched_after_a_while() {
     far.end();
     gate.wake(&far, false);
     assert!(gate.gone.is_empty());
-    assert!(gate.newcomers.accept(id).is_some());
+    assert!(gate.newcomers.accept(id, gate.now_us).is_some());
 }
 
 #[test]
@@ -72,7 +78,7 @@ fn one_that_ends_its_side_behind_the_request_has_gone() {
         }
         assert_eq!((gate.gone.clone(), far.is_closed()), (vec![id], true));
         assert_eq!((gate.newcomers.waiting(), gate.connections()), (0, 0));
-        assert!(gate.newcomers.accept(id).is_none());
+        assert!(gate.newcomers.accept(id, gate.now_us).is_none());
     }
 }
 
@@ -89,7 +95,7 @@ fn one_that_has_sent_more_and_ended_its_side_is_heard() {
         gate.pass(SECOND);
         gate.wake(&far, false);
         assert!(gate.gone.is_empty());
-        assert_eq!(&*gate.newcomers.accept(id).unwrap().rest, b"\x82\x80");
+        assert_eq!(&*gate.newcomers.accept(id, gate.now_us).unwrap().rest, b"\x82\x80");
     }
 }
 
@@ -103,7 +109,7 @@ fn one_that_has_gone_is_told_of() {
     assert_eq!(gate.gone, [id]);
     assert!(far.is_closed());
     assert_eq!(gate.connections(), 0);
-    assert!(gate.newcomers.accept(id).is_none());
+    assert!(gate.newcomers.accept(id, gate.now_us).is_none());
 }
 
 #[test]
@@ -124,15 +130,13 @@ fn one_that_has_gone_before_the_host_has_heard_of_it_is_nothing() {
 fn stale_ids_do_nothing() {
     let mut gate = gate();
     let (_far, id) = gate.ask();
-    let accepted = gate.newcomers.accept(id).unwrap();
+    let accepted = gate.newcomers.accept(id, gate.now_us).unwrap();
     // Another newcomer has its place now.
     let (other, next) = gate.ask();
     assert_ne!(id, next);
-    assert!(gate.newcomers.accept(id).is_none());
-    gate.newcomers.refuse(id, &Refusal::new(401, ""), gate.now_us);
+    assert!(gate.newcomers.accept(id, gate.now_us).is_none());
+    gate.newcomers.refuse(id, Refusal::new(401, ""), gate.now_us);
     gate.newcomers.left(id);
-    gate.newcomers.feed(id, None, gate.now_us);
-    gate.newcomers.feed(id, Some(b"x"), gate.now_us);
     gate.newcomers.ready(id, true, gate.now_us);
     assert!(gate.newcomers.news(id).is_none());
     for number in [0, 1, u64::MAX] {
@@ -149,13 +153,16 @@ fn other_requests_go_to_the_host_with_all_that_has_come() {
     let far = Far::says(request);
     gate.arrive(&far);
     let id = gate.announced();
-    let Some(NewcomerEvent::Http { fd, data, peer, is_secure }) = gate.newcomers.news(id) else { panic!() };
-    assert!(fd.is_some());
+    let Some(NewcomerEvent::Http { stream, data, peer, is_secure, tls: None }) = gate.newcomers.news(id) else {
+        panic!()
+    };
+    assert!(!far.is_closed());
+    drop(stream);
     assert_eq!((&*data, &*peer, is_secure), (&request[..], "192.0.2.7", false));
     assert!(gate.newcomers.news(id).is_none());
     // It no longer waits for a decision, but keeps its place until the host has finished.
     assert_eq!((gate.newcomers.waiting(), gate.connections()), (0, 1));
-    assert!(gate.newcomers.accept(id).is_none());
+    assert!(gate.newcomers.accept(id, gate.now_us).is_none());
     gate.newcomers.left(id);
     assert_eq!(gate.connections(), 0);
     gate.newcomers.left(id);
@@ -178,7 +185,7 @@ fn one_that_the_host_has_may_ask_to_come_in_later() {
     assert_eq!(gate.announced(), id);
     let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert_eq!((&*request.target, &*request.remote), (&b"/a"[..], "192.0.2.7"));
-    drop(gate.newcomers.accept(id).unwrap());
+    drop(gate.newcomers.accept(id, gate.now_us).unwrap());
     assert_eq!(gate.connections(), 0);
     // Once it was accepted it cannot be taken back.
     let late = Far::default();
@@ -239,4 +246,49 @@ fn only_what_is_mounted_is_ours() {
             (news, _) => panic!("{target}: {news:?}"),
         }
     }
+}
+
+#[test]
+fn compression_is_agreed_to_once_it_is_switched_on() {
+    let compression = Arc::new(Compression::default());
+    let mut gate = gate();
+    gate.newcomers = gate.newcomers.with_compression(Arc::clone(&compression));
+    for (is_on, lines, extensions) in [
+        (false, "permessage-deflate", None),
+        // What is not read cannot be malformed.
+        (false, "permessage-deflate; \"", None),
+        (true, "", None),
+        (true, "permessage-deflate; server_max_window_bits=8", None),
+        (true, "permessage-deflate; client_max_window_bits", Some("")),
+        (true, "a\r\nSec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10", Some("9")),
+    ] {
+        if is_on {
+            compression.set(6, 256).unwrap();
+        }
+        gate.arrive(&Far::says(&upgrade("/", &format!("Sec-WebSocket-Extensions: {lines}\r\n"))));
+        let id = gate.announced();
+        let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
+        assert_eq!(request.compression, extensions.is_some(), "{lines}");
+        let accepted = gate.newcomers.accept(id, gate.now_us).unwrap();
+        let head = str::from_utf8(&accepted.head).unwrap();
+        let line = extensions.map(|window| {
+            let window = if window.is_empty() { "" } else { &format!("; server_max_window_bits={window}") };
+            let takeover = "server_no_context_takeover; client_no_context_takeover";
+            format!("\r\nSec-WebSocket-Extensions: permessage-deflate; {takeover}{window}\r\n")
+        });
+        assert!(line.is_none_or(|line| head.contains(&line)), "{head}");
+        assert_eq!(head.contains("Extensions"), extensions.is_some(), "{head}");
+        let window = extensions.map_or(Deflate::None, |window| Deflate::within(window.parse().unwrap_or(15)));
+        assert_eq!(accepted.opening.deflate(), window);
+    }
+    // A fallback transport has none.
+    let stream = get("/?transport=sse&protocol=fanwire.v1.json");
+    let stream = [&stream[..stream.len() - 2], b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"].concat();
+    gate.arrive(&Far::says(&stream));
+    let id = gate.announced();
+    assert_eq!(gate.newcomers.accept(id, gate.now_us).unwrap().opening.deflate(), Deflate::None);
+    // A malformed header is refused, as RFC 6455 section 9.1 says.
+    let far = Far::says(&upgrade("/", "Sec-WebSocket-Extensions: permessage-deflate; \"\r\n"));
+    gate.arrive(&far);
+    assert!(far.answer().starts_with("HTTP/1.1 400 "), "{}", far.answer());
 }

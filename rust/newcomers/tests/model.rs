@@ -14,7 +14,7 @@ enum Step {
     Refuse(usize),
     Left(usize),
     NewcomerEvent(usize),
-    Feed(usize, Option<usize>),
+    Secure(usize, usize),
     Pass(u64),
 }
 
@@ -29,7 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => who.clone().prop_map(Step::Refuse),
         1 => who.clone().prop_map(Step::Left),
         2 => who.clone().prop_map(Step::NewcomerEvent),
-        2 => (who, prop::option::of(what)).prop_map(|(who, what)| Step::Feed(who, what)),
+        3 => (who, 0..5usize).prop_map(|(who, how)| Step::Secure(who, how)),
         2 => (0..2 * SECOND).prop_map(Step::Pass),
     ]
 }
@@ -50,7 +50,7 @@ proptest! {
     fn nothing_is_left(steps in prop::collection::vec(step(), 0..80), max_connections in 0..4usize) {
         let mut gate =
             Gate::new(trusting("10.0.0.0/8"), AdmissionSettings { max_connections, ..AdmissionSettings::default() });
-        let (mut fars, mut ids, mut accepted) = (Vec::<Far>::new(), Vec::new(), Vec::new());
+        let (mut fars, mut ids, mut accepted, mut host) = (Vec::<Far>::new(), Vec::new(), Vec::new(), Vec::new());
         for step in steps {
             let far = |who: usize| fars.iter().rev().nth(who).cloned();
             let id = |who: usize| ids.iter().rev().nth(who).copied();
@@ -74,39 +74,56 @@ proptest! {
                     gate.wake(&far, true);
                 },
                 Step::Accept(who) => if let Some(id) = id(who) {
-                    accepted.extend(gate.newcomers.accept(id));
+                    accepted.extend(gate.newcomers.accept(id, gate.now_us));
                 },
                 Step::Refuse(who) => if let Some(id) = id(who) {
-                    gate.newcomers.refuse(id, &Refusal::new(401, ""), gate.now_us);
+                    gate.newcomers.refuse(id, Refusal::new(401, ""), gate.now_us);
                 },
                 Step::Left(who) => if let Some(id) = id(who) {
                     gate.newcomers.left(id);
                 },
                 Step::NewcomerEvent(who) => if let Some(id) = id(who) {
-                    gate.newcomers.news(id);
+                    host.extend(gate.newcomers.news(id));
                 },
-                Step::Feed(who, what) => if let Some(id) = id(who) {
-                    gate.newcomers.feed(id, what.map(words).as_deref(), gate.now_us);
+                Step::Secure(who, how) => if who < gate.insecure.len() {
+                    let Insecure { id, link, .. } = gate.insecure.remove(who);
+                    let failure = match how {
+                        0 => TlsFailure::Silent,
+                        1 => TlsFailure::Late,
+                        2 => TlsFailure::Http(link),
+                        3 => TlsFailure::Failed(link, "".into()),
+                        _ => {
+                            gate.newcomers.secured(id, link, tls::info(), gate.now_us);
+                            continue;
+                        }
+                    };
+                    gate.newcomers.failed(id, failure, gate.now_us);
                 },
                 Step::Pass(us) => gate.pass(us),
             }
             gate.listen();
             ids.append(&mut gate.announced);
             let open = fars.iter().filter(|far| !far.is_closed()).count();
-            let released = fars.iter().filter(|far| far.0.borrow().is_released).count();
-            prop_assert!(gate.connections() <= open + released);
+            prop_assert!(gate.connections() <= open);
             if max_connections > 0 {
                 prop_assert!(gate.connections() <= max_connections);
             }
             prop_assert_eq!(gate.newcomers.ids.len(), gate.newcomers.slots.len());
         }
+        // The last step may have announced a request.
+        gate.listen();
+        ids.append(&mut gate.announced);
         // All timeouts have passed. Only requests that wait for the host are left.
         for id in ids {
-            gate.newcomers.accept(id);
+            gate.newcomers.accept(id, gate.now_us);
             gate.newcomers.news(id);
             gate.newcomers.left(id);
         }
+        for Insecure { id, .. } in gate.insecure.drain(..) {
+            gate.newcomers.failed(id, TlsFailure::Late, gate.now_us);
+        }
         accepted.clear();
+        host.clear();
         gate.pass(20 * SECOND);
         gate.pass(20 * SECOND);
         prop_assert!(fars.iter().all(Far::is_closed));

@@ -43,7 +43,7 @@ fn the_header_of_the_proxy_protocol_names_the_client() {
         }
         let id = *gate.announced.first().unwrap();
         assert_eq!(remote(&mut gate), "192.0.2.1");
-        let accepted = gate.newcomers.accept(id).unwrap();
+        let accepted = gate.newcomers.accept(id, gate.now_us).unwrap();
         assert!(b"rest".starts_with(&accepted.rest[..]));
         // The connection counts for this address.
         let again = Far::says(&bytes);

@@ -19,7 +19,7 @@ fn a_head_may_come_byte_by_byte() {
     // It is watched already. Its end is checked once more, because it may have come with the last byte.
     gate.pass(100_000);
     assert_eq!(gate.newcomers.tick(gate.now_us), None);
-    assert!(gate.newcomers.accept(id).is_some());
+    assert!(gate.newcomers.accept(id, gate.now_us).is_some());
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn one_that_ends_its_side_after_it_has_asked_is_heard() {
     far.end();
     gate.arrive(&far);
     let id = gate.announced();
-    assert!(gate.newcomers.accept(id).is_some());
+    assert!(gate.newcomers.accept(id, gate.now_us).is_some());
 }
 
 #[test]
@@ -130,6 +130,6 @@ fn a_closed_gate_lets_in_those_that_had_asked() {
     }
     assert!(String::from_utf8_lossy(&late.0.borrow().answer).contains("\r\nRetry-After: 1\r\n"));
     assert!(gate.announced.is_empty());
-    assert!(gate.newcomers.accept(id).is_some());
+    assert!(gate.newcomers.accept(id, gate.now_us).is_some());
     assert_eq!(asking.answer(), "");
 }

@@ -7,7 +7,7 @@ fn a_refusal_is_answered_and_waits_for_the_end() {
     let mut gate = gate();
     let (far, id) = gate.ask();
     let refusal = Refusal::new(429, "too many devices").with("Retry-After: 9");
-    gate.newcomers.refuse(id, &refusal, gate.now_us);
+    gate.newcomers.refuse(id, refusal, gate.now_us);
     gate.listen();
     assert_eq!((far.status(), far.is_finished(), far.is_closed()), (429, true, false));
     assert!(String::from_utf8_lossy(&far.0.borrow().answer).contains("\r\nRetry-After: 9\r\n"));
@@ -27,7 +27,7 @@ fn a_refusal_is_answered_and_waits_for_the_end() {
 fn one_that_does_not_end_is_ended() {
     let mut gate = gate();
     let (far, id) = gate.ask();
-    gate.newcomers.refuse(id, &Refusal::new(401, ""), gate.now_us);
+    gate.newcomers.refuse(id, Refusal::new(401, ""), gate.now_us);
     gate.pass(SECOND - 1);
     assert!(!far.is_closed());
     gate.pass(1);
@@ -38,7 +38,7 @@ fn one_that_does_not_end_is_ended() {
 fn one_that_goes_on_and_on_is_ended() {
     let mut gate = gate();
     let (far, id) = gate.ask();
-    gate.newcomers.refuse(id, &Refusal::new(401, ""), gate.now_us);
+    gate.newcomers.refuse(id, Refusal::new(401, ""), gate.now_us);
     far.say(&vec![0; LINGER - 1]);
     gate.wake(&far, false);
     assert!(!far.is_closed());

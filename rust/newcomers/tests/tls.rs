@@ -1,82 +1,135 @@
-//! Newcomers with which the host speaks TLS.
+//! Newcomers that begin with TLS.
 
 use super::*;
+use crate::wire::refusal::About;
 
 const TLS: ListenerOptions = ListenerOptions { is_tls: true, has_proxy_header: false };
 
-fn arrive(gate: &mut Gate) -> (Far, ConnId) {
+pub(super) fn info() -> TlsInfo {
+    TlsInfo {
+        version: "TLSv1.3",
+        cipher: "TLS_AES_128_GCM_SHA256".into(),
+        server_name: Some("example.com".into()),
+        alpn: None,
+        is_resumed: false,
+        client_certificate: None,
+    }
+}
+
+/// Lets one come whose handshake has to begin.
+fn arrive(gate: &mut Gate) -> (Far, Insecure<Near>) {
     let far = Far::says(b"\x16\x03\x01");
     gate.arrive_at(&far, TLS, Some("192.0.2.7"));
-    let id = gate.announced();
-    let Some(NewcomerEvent::Tls { peer, .. }) = gate.newcomers.news(id) else { panic!() };
-    assert_eq!(peer, "192.0.2.7");
-    // The bytes that have come are left for the host.
+    assert_eq!(gate.insecure.len(), 1);
+    // What has come is left for the handshake.
     assert_eq!(far.0.borrow().given, b"\x16\x03\x01");
+    (far, gate.insecure.remove(0))
+}
+
+/// Lets one come whose handshake is over.
+fn secured(gate: &mut Gate, says: &[u8]) -> (Far, ConnId) {
+    let (far, Insecure { id, link, .. }) = arrive(gate);
+    far.0.borrow_mut().given = says.into();
+    gate.newcomers.secured(id, link, info(), gate.now_us);
+    gate.listen();
     (far, id)
 }
 
-fn feed(gate: &mut Gate, id: ConnId, bytes: &[u8]) {
-    gate.newcomers.feed(id, Some(bytes), gate.now_us);
+fn fail(gate: &mut Gate, id: ConnId, failure: TlsFailure<Near>) {
+    gate.newcomers.failed(id, failure, gate.now_us);
     gate.listen();
 }
 
 #[test]
 fn a_request_by_tls() {
     let mut gate = gate();
-    let (far, id) = arrive(&mut gate);
-    let head = upgrade("/", "");
-    feed(&mut gate, id, &head[..9]);
-    feed(&mut gate, id, &[&head[9..], b"re"].concat());
+    let (far, id) = secured(&mut gate, &upgrade("/", "")[..9]);
+    far.say(&[&upgrade("/", "")[9..], b"rest"].concat());
+    gate.wake(&far, false);
     assert_eq!(gate.announced(), id);
     let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
-    assert!(request.is_secure);
-    // Bytes that the host had read already are kept for the shard, which reports them later.
-    feed(&mut gate, id, b"st");
-    assert_eq!(far.0.borrow().fed, head.len());
-    assert_eq!(&*gate.newcomers.accept(id).unwrap().rest, b"rest");
+    assert_eq!((request.is_secure, request.tls.as_deref()), (true, Some(&info())));
+    assert_eq!(&*gate.newcomers.accept(id, gate.now_us).unwrap().rest, b"rest");
+    assert_eq!(gate.newcomers.report().tls(), TlsHandshakes { full: 1, ..TlsHandshakes::default() });
 }
 
 #[test]
-fn the_end_of_a_request_by_tls() {
+fn a_plain_request_by_tls_goes_to_the_host_and_comes_back_as_secure() {
     let mut gate = gate();
-    let (far, id) = arrive(&mut gate);
-    feed(&mut gate, id, &upgrade("/", ""));
-    assert!(gate.newcomers.news(id).is_some());
-    gate.newcomers.feed(id, None, gate.now_us);
+    let (_far, id) = secured(&mut gate, &get("/"));
+    let Some(NewcomerEvent::Http { is_secure: true, tls, .. }) = gate.newcomers.news(id) else { panic!() };
+    assert_eq!(tls.as_deref(), Some(&info()));
+    gate.announced();
+    let far = Far::default();
+    gate.newcomers.take_back(id, Near(far.clone()), &upgrade("/", ""), gate.now_us);
     gate.listen();
-    assert_eq!((gate.gone.clone(), far.is_closed(), gate.connections()), (vec![id], true, 0));
+    gate.announced();
+    let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
+    assert_eq!((request.is_secure, request.tls.as_deref()), (true, Some(&info())));
 }
 
 #[test]
-fn what_comes_before_the_host_takes_a_request_of_its_own_is_not_lost() {
+fn handshakes_are_counted_by_how_they_end() {
     let mut gate = gate();
-    let (_far, id) = arrive(&mut gate);
-    feed(&mut gate, id, b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nab");
-    feed(&mut gate, id, b"cd");
-    assert_eq!(gate.announced(), id);
-    let Some(NewcomerEvent::Http { fd, data, is_secure, .. }) = gate.newcomers.news(id) else { panic!() };
-    assert!(fd.is_none() && is_secure);
-    assert!(data.ends_with(b"abcd"));
-    gate.newcomers.feed(id, None, gate.now_us);
-    assert_eq!(gate.connections(), 1);
-    gate.newcomers.left(id);
-    assert_eq!(gate.connections(), 0);
+    let (far, Insecure { id, link, .. }) = arrive(&mut gate);
+    far.0.borrow_mut().given.clear();
+    gate.newcomers.secured(id, link, TlsInfo { is_resumed: true, ..info() }, gate.now_us);
+    let (silent, Insecure { id, .. }) = arrive(&mut gate);
+    fail(&mut gate, id, TlsFailure::Silent);
+    assert!(silent.is_closed() && gate.lines.is_empty());
+    let (late, Insecure { id, .. }) = arrive(&mut gate);
+    fail(&mut gate, id, TlsFailure::Late);
+    assert!(late.is_closed() && gate.passed(Limit::HandshakeTimeout) == 1);
+    let (_, Insecure { id, .. }) = arrive(&mut gate);
+    fail(&mut gate, id, TlsFailure::Gone("it ended".into()));
+    assert_eq!(gate.lines, [(0, 0), (0, 0)]);
+    assert_eq!(gate.newcomers.report().tls(), TlsHandshakes { full: 0, resumed: 1, failed: 2 });
+    // A late word about one that has gone does nothing.
+    fail(&mut gate, id, TlsFailure::Late);
+    gate.newcomers.secured(id, Near(Far::default()), info(), gate.now_us);
+    assert_eq!((gate.lines.len(), gate.connections()), (2, 1));
+}
+
+#[test]
+fn the_log_names_the_peer_and_the_reason() {
+    let mut gate = gate();
+    let (_, Insecure { id, .. }) = arrive(&mut gate);
+    gate.newcomers.failed(id, TlsFailure::Late, gate.now_us);
+    let reason = "the TLS handshake with 192.0.2.7 failed: it was not over in time".into();
+    let expected =
+        Event::TurnedAway { remote: "192.0.2.7".into(), status: 0, reason, suppressed: 0, asked: About::default() };
+    assert_eq!(gate.newcomers.take(), [expected]);
+}
+
+#[test]
+fn one_that_fails_has_time_to_take_the_alert() {
+    let mut gate = gate();
+    let (far, Insecure { id, link, .. }) = arrive(&mut gate);
+    fail(&mut gate, id, TlsFailure::Failed(link, "it has no certificate".into()));
+    assert_eq!((far.is_closed(), gate.newcomers.waiting(), gate.lines.len()), (false, 0, 1));
+    far.say(b"more of its flight");
+    gate.wake(&far, false);
+    assert!(far.0.borrow().given.is_empty() && !far.is_closed());
+    gate.pass(SECOND);
+    assert_eq!((far.is_closed(), gate.connections()), (true, 0));
+}
+
+#[test]
+fn one_that_speaks_plain_http_is_told_so() {
+    let mut gate = gate();
+    let (far, Insecure { id, link, .. }) = arrive(&mut gate);
+    fail(&mut gate, id, TlsFailure::Http(link));
+    assert_eq!((far.status(), far.is_finished(), gate.lines.clone()), (400, true, vec![(400, 0)]));
+    assert_eq!(gate.newcomers.report().tls().failed, 1);
 }
 
 #[test]
 fn a_refusal_by_tls() {
     let mut gate = gate();
-    let (far, id) = arrive(&mut gate);
-    gate.pass(0);
-    feed(&mut gate, id, b"nonsense\r\n\r\n");
-    assert_eq!((far.status(), far.is_finished(), far.0.borrow().fed), (400, true, 12));
-    // Its time is shorter than that for a head, so the timer is due earlier.
-    assert!(gate.newcomers.is_early());
-    gate.pass(0);
-    assert!(!gate.newcomers.is_early());
-    feed(&mut gate, id, b"more");
-    assert_eq!(far.0.borrow().fed, 16);
-    gate.newcomers.feed(id, None, gate.now_us);
+    let (far, _) = secured(&mut gate, b"nonsense\r\n\r\n");
+    assert_eq!((far.status(), far.is_finished()), (400, true));
+    far.end();
+    gate.wake(&far, true);
     assert_eq!((far.is_closed(), gate.connections()), (true, 0));
 }
 
@@ -89,20 +142,21 @@ fn no_tls_is_spoken_with_one_that_a_limit_refuses() {
         (AdmissionSettings { handshake_rate: 0.1, handshake_burst: 1.0, ..limits }, Limit::HandshakeRate, 503),
     ] {
         let mut gate = Gate::new(NewcomerSettings::default(), limits);
-        let (first, id) = arrive(&mut gate);
+        let (first, id) = secured(&mut gate, b"");
         for count in 1..=2 * MAX_LEAVING as u64 {
             let far = Far::says(b"\x16\x03\x01");
             gate.arrive_at(&far, TLS, Some("192.0.2.7"));
-            assert!(far.is_closed() && !far.0.borrow().is_hosted);
+            assert!(far.is_closed() && gate.insecure.is_empty());
             assert_eq!((far.answer(), gate.announced.len()), (String::new(), 0));
             assert_eq!(gate.newcomers.report().statuses().get(&status), Some(&count));
             assert_eq!(gate.passed(limit), count);
             assert_eq!((gate.newcomers.waiting(), gate.connections()), (1, 1));
         }
         // A newcomer that was accepted before is not affected.
-        feed(&mut gate, id, &upgrade("/", ""));
-        let id = gate.announced();
-        assert!(gate.newcomers.accept(id).is_some() && first.answer().is_empty());
+        first.say(&upgrade("/", ""));
+        gate.wake(&first, false);
+        assert_eq!(gate.announced(), id);
+        assert!(gate.newcomers.accept(id, gate.now_us).is_some() && first.answer().is_empty());
     }
 }
 
@@ -113,46 +167,36 @@ fn no_tls_is_spoken_with_the_client_of_a_proxy_that_a_limit_refuses() {
     let options = ListenerOptions { is_tls: true, has_proxy_header: true };
     let header = b"PROXY TCP4 192.0.2.1 10.0.0.2 4711 443\r\n\x16\x03\x01";
     gate.arrive_at(&Far::says(header), options, Some("10.0.0.1"));
-    gate.announced();
+    assert_eq!(gate.insecure.len(), 1);
     let far = Far::says(header);
     gate.arrive_at(&far, options, Some("10.0.0.1"));
-    assert!(far.is_closed() && !far.0.borrow().is_hosted && gate.announced.is_empty());
+    assert!(far.is_closed() && gate.insecure.len() == 1);
     assert_eq!((gate.lines.clone(), gate.connections()), (vec![(429, 0)], 1));
     // The peer is no trusted proxy.
     let far = Far::default();
     gate.arrive_at(&far, options, Some("192.0.2.9"));
-    assert!(far.is_closed() && gate.announced.is_empty());
+    assert!(far.is_closed() && gate.insecure.len() == 1);
     assert_eq!((gate.lines.clone(), gate.connections()), (vec![(429, 0), (403, 0)], 1));
 }
 
 #[test]
-fn the_handshake_and_the_head_have_their_time_each() {
+fn the_head_has_its_own_time_after_the_handshake() {
     let mut gate = gate();
-    let (far, id) = arrive(&mut gate);
-    gate.pass(4 * SECOND);
-    feed(&mut gate, id, b"GET ");
-    gate.pass(4 * SECOND);
-    feed(&mut gate, id, b"/");
+    let (far, Insecure { id, link, since_us }) = arrive(&mut gate);
+    assert_eq!(since_us, gate.now_us);
+    // The thread of the handshake keeps its deadline.
+    gate.pass(60 * SECOND);
+    assert!(!far.is_closed());
+    far.0.borrow_mut().given = b"GET ".into();
+    gate.newcomers.secured(id, link, info(), gate.now_us);
+    gate.pass(5 * SECOND - 1);
     assert_eq!(far.answer(), "");
-    gate.pass(SECOND);
+    gate.pass(1);
     assert_eq!(far.status(), 408);
     // The peer has a second to end its side.
     assert!(!far.is_closed());
     gate.pass(SECOND);
     assert!(far.is_closed());
-}
-
-#[test]
-fn one_that_waits_for_the_host_is_not_late() {
-    let mut gate = gate();
-    let far = Far::default();
-    gate.arrive_at(&far, TLS, Some("192.0.2.7"));
-    gate.pass(60 * SECOND);
-    assert!(!far.is_closed());
-    let id = gate.announced();
-    assert!(matches!(gate.newcomers.news(id), Some(NewcomerEvent::Tls { .. })));
-    gate.pass(5 * SECOND);
-    assert_eq!(far.status(), 408);
 }
 
 #[test]
@@ -163,15 +207,14 @@ fn a_proxy_may_pass_tls_on() {
     for byte in b"PROXY TCP4 192.0.2.1 10.0.0.2 4711 443\r" {
         far.say(&[*byte]);
         gate.wake(&far, false);
-        assert!(gate.announced.is_empty());
+        assert!(gate.insecure.is_empty());
     }
     far.say(b"\n\x16\x03\x01");
     gate.wake(&far, false);
-    let id = gate.announced();
-    let Some(NewcomerEvent::Tls { peer, .. }) = gate.newcomers.news(id) else { panic!() };
-    assert_eq!(peer, "192.0.2.1");
+    let Insecure { id, link, .. } = gate.insecure.remove(0);
     assert_eq!(far.0.borrow().given, b"\x16\x03\x01");
-    feed(&mut gate, id, &upgrade("/", ""));
+    far.0.borrow_mut().given = upgrade("/", "");
+    gate.newcomers.secured(id, link, info(), gate.now_us);
     let Some(NewcomerEvent::Request(request)) = gate.newcomers.news(id) else { panic!() };
     assert_eq!((&*request.remote, request.is_secure), ("192.0.2.1", true));
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::message::{Message, OVERHEAD};
+use crate::message::{Message, OVERHEAD, Priority};
 use crate::outbox::lane::Lane;
-use crate::outbox::window::Window;
+use crate::outbox::rates::ByteBucket;
+use crate::outbox::rooms::reported_window::ReportedWindow;
 use crate::protocol::form::Form;
 
 #[derive(Debug, Default)]
@@ -14,29 +15,29 @@ pub(super) struct RoomLane {
     /// How many messages may leave now, computed by [`RoomLanes::plan`](crate::outbox::rooms::RoomLanes::plan).
     pub(super) planned: usize,
     pub(super) has_turn: bool,
+    pub(super) priority: Priority,
     pub(super) name: Option<Arc<str>>,
     /// The window of the room, if the peer reports.
     pub(super) window: Option<Box<ReportedWindow>>,
-}
-
-/// A window, and the size that the peer was told last; 0 if it was told none.
-#[derive(Debug)]
-pub(super) struct ReportedWindow {
-    pub(super) window: Window,
-    pub(super) size: usize,
+    /// The bytes that may leave now, if the member has a limit on bytes a second.
+    pub(super) bucket: Option<Box<ByteBucket>>,
 }
 
 impl RoomLane {
     /// Returns how many of its next messages the window admits, at most `most`.
     pub(super) fn admitted(&mut self, most: usize, form: Form) -> usize {
+        let most = match &self.bucket {
+            Some(bucket) => bucket.admits(self.lane.iter().take(most).map(|message| message.frame(form).len())),
+            None => most,
+        };
         let bytes = self.bytes();
-        let Some(told) = self.window.as_mut().filter(|told| !told.window.fits(bytes)) else {
+        let Some(window) = self.window.as_mut().filter(|window| !window.fits(bytes)) else {
             return self.lane.len().min(most);
         };
         let mut ahead = 0;
         let admitted = self.lane.iter().take(most).take_while(|message| {
-            let bytes = message.frame(form).len();
-            let is_admitted = told.window.admits(ahead, bytes);
+            let bytes = message.counted(form);
+            let is_admitted = window.admits(ahead, bytes);
             ahead += bytes;
             is_admitted
         });

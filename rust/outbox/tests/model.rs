@@ -1,7 +1,7 @@
 //! Random histories: whatever happens and whatever a peer reports, every message has exactly one fate, and the order
 //! holds.
 
-use crate::message::KeyId;
+use crate::message::{KeyId, PRIORITIES};
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -92,6 +92,8 @@ struct Model {
     written: usize,
     snapshot_bytes: usize,
     bound: Bound,
+    /// The priority of each room.
+    priorities: [Priority; 4],
     now_us: u64,
 }
 
@@ -123,7 +125,7 @@ impl Model {
             Op::Snapshot { room, keys } => {
                 let value = |key| self.message(room, Delivery::Latest, Some(10 * room + key), 0);
                 let snapshot: Vec<_> = (0..keys).map(value).collect();
-                self.snapshot_bytes += snapshot.iter().map(|message| message.cost(Form::RAW)).sum::<usize>();
+                self.snapshot_bytes += snapshot.iter().map(|message| message.cost(self.outbox.form())).sum::<usize>();
                 let mut reports = Vec::new();
                 assert_eq!(self.outbox.push_snapshot(&snapshot, &mut into(&mut reports)), Push::Done);
                 self.note(reports, &snapshot);
@@ -133,8 +135,8 @@ impl Model {
                 self.outbox.push_raw(frame::encode(Opcode::Text, &vec![b'r'; len]), &mut into(&mut reports));
                 self.note(reports, &[]);
             }
-            Op::Ping => self.outbox.push_ping(frame::control(Opcode::Ping, b"")),
-            Op::Pong { len } => self.outbox.push_pong(frame::control(Opcode::Pong, &vec![b'p'; len])),
+            Op::Ping => self.outbox.push_ping(),
+            Op::Pong { len } => self.outbox.push_pong(&vec![b'p'; len]),
             Op::Relieve => {
                 let mut reports = Vec::new();
                 self.outbox.clear_droppable(Drop::Budget, &mut into(&mut reports));
@@ -155,7 +157,7 @@ impl Model {
             }
             Op::Close { flush } => {
                 let mut reports = Vec::new();
-                self.outbox.close(frame::close(Some(1000), ""), flush, &mut into(&mut reports));
+                self.outbox.close(Some(1000), "", flush, &mut into(&mut reports));
                 self.note(reports, &[]);
             }
         }
@@ -185,7 +187,7 @@ impl Model {
         if let Some(key) = key {
             self.newest.insert(key, seq);
         }
-        message_of(room, seq, delivery, key, extra)
+        message_with(self.priorities[room as usize], room, seq, delivery, key, extra)
     }
 
     /// Notes what was reported while `pushed` were pushed.
@@ -212,11 +214,14 @@ impl Model {
 
     /// Checks what must hold after every step.
     fn check(&self) {
-        let begun = matches!(&self.outbox.begun, Some(Begun { frame: Frame::Message(_), .. }));
+        let begun = match &self.outbox.begun {
+            Some(Begun { frame: Frame::Message(message), .. }) => message.count(),
+            _ => 0,
+        };
         let gone: usize = self.known.iter().map(|known| known.reports.len() + known.overflowed as usize).sum();
-        assert_eq!(self.known.len(), self.written + gone + self.outbox.messages() + begun as usize);
-        // A ping, the pongs, and one more frame that has begun to leave may exceed the limit.
-        assert!(self.outbox.bytes() <= LIMIT + self.snapshot_bytes + (PONGS_MAX + 2) * CONTROL_MAX);
+        assert_eq!(self.known.len(), self.written + gone + self.outbox.messages() + begun);
+        // A ping, the pongs, the windows of the rooms, and one more frame that has begun to leave may exceed the limit.
+        assert!(self.outbox.bytes() <= LIMIT + self.snapshot_bytes + (PONGS_MAX + 5) * CONTROL_MAX);
     }
 
     /// Checks what must hold when everything was flushed.
@@ -240,17 +245,22 @@ impl Model {
         assert_eq!(closes, is_closing as usize);
         assert!(!is_closing || frames.last().unwrap().0 == 8, "the close frame is the last");
 
-        let left = seqs(&self.sink.taken);
+        let form = self.outbox.form();
+        let left = if form == Form::RAW { seqs(&self.sink.taken) } else { numbers(form, &self.sink.taken) };
         assert_eq!(left.len(), self.written);
         for room in 0..4 {
-            // The reliable messages of all rooms share one lane.
+            // The reliable messages of all rooms with one priority share one lane.
             let lane = left.iter().map(|&seq| &self.known[seq as usize]);
             let is_of = |known: &&Known| match known.delivery {
                 Delivery::Reliable => room == 0,
                 _ => known.room == room,
             };
-            let places: Vec<_> = lane.filter(is_of).map(|known| known.place).collect();
-            assert!(places.is_sorted_by(|a, b| a < b), "order within a lane: {places:?}");
+            for (priority, _) in PRIORITIES {
+                let of_priority = |known: &&Known| self.priorities[known.room as usize] == priority;
+                let lane = lane.clone().filter(is_of).filter(of_priority);
+                let places: Vec<_> = lane.map(|known| known.place).collect();
+                assert!(places.is_sorted_by(|a, b| a < b), "order within a lane: {places:?}");
+            }
         }
         for (seq, known) in self.known.iter().enumerate() {
             let has_left = left.contains(&(seq as u64));
@@ -271,14 +281,16 @@ impl Model {
 proptest! {
     #[test]
     fn every_message_has_one_fate_and_lanes_keep_their_order(
+        form in prop::sample::select(vec![Form::RAW, Form::JSON, batched(Form::JSON)]),
         bound in prop::sample::select(&[Bound::Nothing, Bound::Probes, Bound::Reports]),
+        priorities in prop::array::uniform4(prop::sample::select(PRIORITIES.map(|(priority, _)| priority).to_vec())),
         ops in prop::collection::vec(op(), 1..120)
     ) {
         let mut model = Model {
             outbox: match bound {
-                Bound::Nothing => Outbox::new(LIMIT, Form::RAW),
-                Bound::Probes => Outbox::new(LIMIT, Form::RAW).with_probes(ProbeKey::default(), ConnId::from_u64(7)),
-                Bound::Reports => Outbox::of_session(LIMIT, Form::RAW, usize::MAX),
+                Bound::Nothing => Outbox::new(LIMIT, form),
+                Bound::Probes => Outbox::new(LIMIT, form).with_probes(ProbeKey::default(), ConnId::from_u64(7)),
+                Bound::Reports => Outbox::of_session(LIMIT, form, usize::MAX),
             },
             sink: LimitedSink::default(),
             known: Vec::new(),
@@ -286,6 +298,7 @@ proptest! {
             written: 0,
             snapshot_bytes: 0,
             bound,
+            priorities,
             now_us: 0,
         };
         model.take(0, 0);

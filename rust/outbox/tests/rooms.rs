@@ -43,7 +43,7 @@ fn a_close_frame_comes_behind_all_rooms() {
     let mut outbox = Outbox::new(1 << 30, Form::RAW);
     pushed(&mut outbox, [(2, 1), (3, 2)], 0);
     pushed(&mut outbox, (10..300).map(|seq| (1, seq)), 0);
-    outbox.close(frame::close(None, ""), true, &mut |_, _| {});
+    outbox.close(None, "", true, &mut |_, _| {});
     let mut sink = LimitedSink::unlimited();
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Closed, 292));
     assert_eq!((seqs(&sink.taken).len(), parse(&sink.taken).last().unwrap().0), (292, 8));

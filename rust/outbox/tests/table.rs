@@ -154,7 +154,7 @@ fn raw_bytes_count_and_are_refused_at_the_limit() {
     assert!(!outbox.push_raw(vec![0; 1].into(), &mut |_, _| {}));
     assert_eq!(outbox.push(&reliable(1), &mut |_, _| {}), Push::Overflow);
     assert_eq!(outbox.bytes(), COST);
-    outbox.close(frame::close(None, ""), false, &mut |_, _| {});
+    outbox.close(None, "", false, &mut |_, _| {});
     assert!(!outbox.push_raw(Box::default(), &mut |_, _| {}), "nothing is accepted after a close");
     let mut sink = LimitedSink::unlimited();
     assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Closed);
@@ -165,8 +165,8 @@ fn raw_bytes_count_and_are_refused_at_the_limit() {
 fn control_frames_are_bounded_without_being_limited() {
     let mut outbox = Outbox::new(0, Form::RAW);
     for n in 0..1000 {
-        outbox.push_pong(frame::control(Opcode::Pong, &vec![0; n % 126]));
-        outbox.push_ping(frame::control(Opcode::Ping, b""));
+        outbox.push_pong(&vec![0; n % 126]);
+        outbox.push_ping();
         assert!(outbox.bytes() <= (PONGS_MAX + 1) * 127);
     }
     let mut sink = LimitedSink::unlimited();
@@ -184,7 +184,7 @@ fn busy(sink: &mut LimitedSink) -> Outbox {
     sink.left = usize::MAX;
     outbox.push(&reliable(2), &mut |_, _| {});
     outbox.push(&latest(3, 7), &mut |_, _| {});
-    outbox.push_ping(frame::control(Opcode::Ping, b""));
+    outbox.push_ping();
     outbox
 }
 
@@ -202,7 +202,7 @@ fn close_flushes_or_drops_and_the_second_can_only_drop() {
         let mut outbox = busy(&mut sink);
         let mut dropped = Vec::new();
         for (n, &flush) in flushes.iter().enumerate() {
-            outbox.close(frame::close(Some(4000 + n as u16), ""), flush, &mut into(&mut dropped));
+            outbox.close(Some(4000 + n as u16), "", flush, &mut into(&mut dropped));
             assert!(outbox.is_closing());
         }
         assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Closed);
@@ -219,15 +219,15 @@ fn close_flushes_or_drops_and_the_second_can_only_drop() {
 fn nothing_is_accepted_after_a_close() {
     let mut sink = LimitedSink::unlimited();
     let mut outbox = Outbox::new(1 << 20, Form::RAW);
-    outbox.close(frame::close(Some(1000), ""), true, &mut |_, _| {});
+    outbox.close(Some(1000), "", true, &mut |_, _| {});
     for has_left in [false, true] {
         let mut dropped = Vec::new();
         for message in [reliable(1), latest(2, 7), drop_oldest(3), drop_newest(4)] {
             assert_eq!(outbox.push(&message, &mut into(&mut dropped)), Push::Done);
         }
         assert_eq!(dropped, [1, 2, 3, 4].map(|seq| (seq, Drop::Closed)));
-        outbox.push_ping(frame::control(Opcode::Ping, b""));
-        outbox.push_pong(frame::control(Opcode::Pong, b""));
+        outbox.push_ping();
+        outbox.push_pong(b"");
         assert_eq!(outbox.is_empty(), has_left);
         assert_eq!(flush(&mut outbox, &mut sink).0, Progress::Closed);
     }

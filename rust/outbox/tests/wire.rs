@@ -12,10 +12,10 @@ fn full() -> (Outbox, Vec<u8>) {
         assert_eq!(outbox.push(message, &mut none), Push::Done);
     }
     assert!(outbox.push_raw((*b"HTTP/1.1 101").into(), &mut |_, _| {}));
-    outbox.push_pong(frame::control(Opcode::Pong, b"old"));
-    outbox.push_ping(frame::control(Opcode::Ping, b""));
-    outbox.push_pong(frame::control(Opcode::Pong, b"new"));
-    outbox.close(frame::close(Some(1001), "bye"), true, &mut none);
+    outbox.push_pong(b"old");
+    outbox.push_ping();
+    outbox.push_pong(b"new");
+    outbox.close(Some(1001), "bye", true, &mut none);
 
     let mut stream = b"HTTP/1.1 101\x8A\x03old\x89\x00\x8A\x03new".to_vec();
     for message in reliable.iter().chain(&droppable) {
@@ -55,8 +55,8 @@ fn a_begun_frame_is_finished_before_anything_else() {
         outbox.push(&long, &mut into(&mut dropped));
         let mut sink = LimitedSink { left: cut, ..LimitedSink::default() };
         flush(&mut outbox, &mut sink);
-        outbox.push_ping(frame::control(Opcode::Ping, b""));
-        outbox.push_pong(frame::control(Opcode::Pong, b"p"));
+        outbox.push_ping();
+        outbox.push_pong(b"p");
         outbox.push(&latest(2, 7), &mut into(&mut dropped));
         outbox.push(&reliable(3), &mut into(&mut dropped));
         sink.left = usize::MAX;
@@ -78,10 +78,10 @@ fn a_begun_frame_is_finished_before_anything_else() {
 fn a_begun_pong_is_finished_and_the_newest_are_kept() {
     let mut outbox = Outbox::new(1 << 20, Form::RAW);
     let mut sink = LimitedSink { left: 3, ..LimitedSink::default() };
-    outbox.push_pong(frame::control(Opcode::Pong, b"first"));
+    outbox.push_pong(b"first");
     flush(&mut outbox, &mut sink);
     for n in 0..PONGS_MAX as u8 + 3 {
-        outbox.push_pong(frame::control(Opcode::Pong, &[n]));
+        outbox.push_pong(&[n]);
     }
     sink.left = usize::MAX;
     flush(&mut outbox, &mut sink);
@@ -96,15 +96,15 @@ fn one_write_carries_a_bounded_number_of_frames_and_bytes() {
         outbox.push(&reliable(seq), &mut |_, _| {});
     }
     let mut sink = LimitedSink::unlimited();
-    let first = outbox.flush(&mut sink, 0).unwrap();
-    assert_eq!((first.progress, first.messages, first.oldest_us), (Progress::More, IOV_MAX, Some(0)));
+    let first = outbox.flush(&mut sink, &mut joins(), 0, &mut |_, _| {}).unwrap();
+    assert_eq!((first.progress, first.messages), (Progress::More, IOV_MAX));
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 600 - IOV_MAX));
     assert_eq!(seqs(&sink.taken), (0..600).collect::<Vec<_>>());
 
     for seq in 0..3 {
         outbox.push(&message(seq, Delivery::Reliable, None, WRITE_MAX), &mut |_, _| {});
     }
-    assert_eq!(outbox.flush(&mut sink, 0).unwrap().messages, 1);
+    assert_eq!(outbox.flush(&mut sink, &mut joins(), 0, &mut |_, _| {}).unwrap().messages, 1);
     assert_eq!(flush(&mut outbox, &mut sink), (Progress::Empty, 2));
 }
 
@@ -117,10 +117,10 @@ fn nothing_waits_means_nothing_is_written() {
         }
     }
     let mut outbox = Outbox::new(100, Form::RAW);
-    assert_eq!(outbox.flush(&mut Never, 0).unwrap().progress, Progress::Empty);
+    assert_eq!(outbox.flush(&mut Never, &mut joins(), 0, &mut |_, _| {}).unwrap().progress, Progress::Empty);
     assert!(outbox.push_raw(Box::default(), &mut |_, _| {}), "no bytes always fit");
     assert!(outbox.is_empty());
-    assert_eq!(outbox.flush(&mut Never, 0).unwrap().progress, Progress::Empty);
+    assert_eq!(outbox.flush(&mut Never, &mut joins(), 0, &mut |_, _| {}).unwrap().progress, Progress::Empty);
 }
 
 #[test]
@@ -133,9 +133,18 @@ fn errors_of_the_sink_are_passed_on_except_an_interruption() {
     }
     let mut outbox = Outbox::new(1 << 10, Form::RAW);
     outbox.push(&reliable(1), &mut |_, _| {});
-    assert_eq!(outbox.flush(&mut Failing(ErrorKind::Interrupted), 0).unwrap().progress, Progress::More);
-    assert_eq!(outbox.flush(&mut Failing(ErrorKind::WouldBlock), 0).unwrap().progress, Progress::Blocked);
-    assert_eq!(outbox.flush(&mut Failing(ErrorKind::BrokenPipe), 0).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    assert_eq!(
+        outbox.flush(&mut Failing(ErrorKind::Interrupted), &mut joins(), 0, &mut |_, _| {}).unwrap().progress,
+        Progress::More
+    );
+    assert_eq!(
+        outbox.flush(&mut Failing(ErrorKind::WouldBlock), &mut joins(), 0, &mut |_, _| {}).unwrap().progress,
+        Progress::Blocked
+    );
+    assert_eq!(
+        outbox.flush(&mut Failing(ErrorKind::BrokenPipe), &mut joins(), 0, &mut |_, _| {}).unwrap_err().kind(),
+        ErrorKind::BrokenPipe
+    );
     assert_eq!(outbox.messages(), 1);
 }
 
@@ -144,7 +153,7 @@ fn a_resumed_link_begins_with_its_reply_whatever_was_answered_before_it() {
     let mut outbox = Outbox::of_session(1 << 20, Form::JSON, 1 << 20);
     outbox.park();
     assert!(outbox.push_raw((*b"a late answer").into(), &mut |_, _| {}));
-    assert!(outbox.resume(0));
+    assert!(outbox.resume(0, Form::JSON));
     outbox.push_first((*b"HTTP/1.1 101").into());
     let mut sink = LimitedSink::unlimited();
     flush(&mut outbox, &mut sink);

@@ -14,6 +14,7 @@ const PLAIN: Envelope<'_> = Envelope {
     room: None,
     seq: None,
     prev: None,
+    base: None,
     key: None,
     ack: false,
     kind: Kind::Json,

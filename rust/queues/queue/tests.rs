@@ -149,6 +149,7 @@ mod every_interleaving {
 #[cfg(not(loom))]
 mod plain {
     use super::*;
+    use crate::queues::queue::QueueLimit;
 
     #[test]
     fn eight_threads_lose_nothing_and_always_wake() {
@@ -195,14 +196,15 @@ mod plain {
     #[test]
     fn it_is_full_at_either_limit_and_takes_more_all_the_same() {
         let queue = Queue::new(2, 10);
-        for (item, bytes, is_full) in [(1, 9, false), (2, 0, true), (3, 0, true)] {
+        let items = Some(QueueLimit::Items(2));
+        for (item, bytes, full) in [(1, 9, None), (2, 0, items), (3, 0, items)] {
             let _ = queue.push(item, bytes);
-            assert_eq!(queue.is_full(), is_full);
+            assert_eq!(queue.full(), full);
         }
         let mut taken = Vec::new();
         queue.take(&mut taken);
-        assert_eq!((taken.len(), queue.is_full(), queue.max_items()), (3, false, 2));
+        assert_eq!((taken.len(), queue.full()), (3, None));
         let _ = queue.push(4, 10);
-        assert!(queue.is_full());
+        assert_eq!(queue.full(), Some(QueueLimit::Bytes(10)));
     }
 }

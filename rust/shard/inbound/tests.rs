@@ -257,3 +257,57 @@ fn each_probe_may_be_answered_once() {
     let heard = hear(&mut inbound, &settings, &answers, 0);
     assert!(heard.contains(&Told::Other(InboundItem::Passed(Limit::PingRate))));
 }
+
+fn compressed(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(payload.len() + 100);
+    let mut zlib = flate2::Compress::new(flate2::Compression::new(6), false);
+    zlib.compress_vec(payload, &mut bytes, flate2::FlushCompress::Sync).unwrap();
+    frame(0xC1, &bytes[..bytes.len() - 4])
+}
+
+/// Reads as a shard does: what is left of a read is read again. Returns the sizes of the messages of each read.
+fn reads(inbound: &mut Inbound, settings: &InboundSettings, mut bytes: Vec<u8>) -> Vec<Vec<usize>> {
+    let mut reads = Vec::new();
+    while !bytes.is_empty() {
+        let mut heard = ReadOutcome::default();
+        let decoded = inbound.hear(&mut bytes, settings, true, |_| false, 0, &mut heard);
+        bytes.drain(..decoded);
+        reads.push((0..heard.batch.len()).map(|place| heard.batch.get(place).payload.len()).collect());
+    }
+    reads
+}
+
+#[test]
+fn messages_that_get_large_are_handed_up_before_the_next_ones_are_inflated() {
+    let mut settings = settings();
+    settings.limits.max_message = 100_000;
+    settings.rates = RateSettings { message_rate: 0.0, ..settings.rates };
+    let large = compressed(&[b'x'; 50_000]);
+    assert!(large.len() < 120);
+    for is_session in [false, true] {
+        let mut inbound = inbound(&settings, is_session).inflating(true);
+        let bytes = [large.repeat(5), frame(0x81, b"plain"), large.repeat(2)].concat();
+        let expected = vec![vec![50_000; 2], vec![50_000; 2], vec![50_000, 5, 50_000], vec![50_000]];
+        assert_eq!(reads(&mut inbound, &settings, bytes), expected);
+    }
+}
+
+#[test]
+fn rates_are_about_what_was_inflated() {
+    let mut settings = settings();
+    settings.rates = RateSettings { message_rate: 0.0, byte_rate: 1_000.0, byte_burst: 1_000.0, ..settings.rates };
+    let message = compressed(&[b'x'; 3_000]);
+    for is_session in [false, true] {
+        let mut inbound = inbound(&settings, is_session).inflating(true);
+        // A session may send one large message, and is refused the next; both count before more of it is read.
+        let told = hear(&mut inbound, &settings, &message.repeat(2), 0);
+        assert!(told.contains(&Told::Other(InboundItem::Passed(Limit::ByteRate))));
+        assert_eq!(told.iter().any(|told| is_refused(&told)), is_session);
+        assert_eq!(inbound.slowed_until_us(), 5 * SECOND, "{is_session}");
+    }
+    // Data without content counts by its own size.
+    let mut inbound = inbound(&settings, false).inflating(true);
+    let nothing = frame(0xC1, &[[0, 0, 0, 0xff, 0xff].repeat(20), vec![0]].concat());
+    assert_eq!(hear(&mut inbound, &settings, &nothing.repeat(20), 0).len(), 21);
+    assert_eq!(inbound.slowed_until_us(), 1_020_000);
+}

@@ -12,7 +12,6 @@ use crate::shard::inbound::InboundItem;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
 use crate::wire::decoder::Violation;
-use crate::wire::frame::{self, Opcode};
 
 impl<L: Link> Shard<L> {
     /// Takes the report of a session. Rooms that the session is not in are ignored: it may have left them since.
@@ -29,7 +28,10 @@ impl<L: Link> Shard<L> {
                 let Some((room, ages)) = members.find(conn, room) else { continue };
                 is_told = true;
                 outbox.taken(room, (*count).min(report.count), now_us);
-                ts_ms.inspect(|ts_ms| ages.note(now_ms.saturating_sub(*ts_ms)));
+                if let Some(age_ms) = ts_ms.map(|ts_ms| now_ms.saturating_sub(ts_ms)) {
+                    ages.note(age_ms);
+                    slot.account.took(age_ms);
+                }
             }
             if !is_told {
                 // A session that has taken nothing yet has a window too.
@@ -64,7 +66,7 @@ impl<L: Link> Shard<L> {
             InboundItem::Report(report) => self.take_report(conn, &report, now_us),
             InboundItem::Refused(refused, wait_us) => self.refuse(conn, &refused, wait_us, now_us),
             InboundItem::Ping(payload) => {
-                self.with_outbox(conn, |outbox| outbox.push_pong(frame::control(Opcode::Pong, &payload)));
+                self.with_outbox(conn, |outbox| outbox.push_pong(&payload));
             }
             InboundItem::Pong(payload) => {
                 if let Some(slot) = self.slots.get_mut(conn) {
@@ -99,14 +101,11 @@ impl<L: Link> Shard<L> {
     fn peer_closes(&mut self, conn: ConnId, code: Option<u16>, reason: Box<str>, now_us: u64) {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         let (name, is_retired) = (slot.name(conn), slot.is_retired);
-        if let Some(link) = &mut slot.link {
-            link.peer_closed();
-        }
         if is_retired {
             return;
         }
         if !(slot.may_retire() && Event::may_ask(code)) {
-            self.close(conn, frame::close(code, &reason), false, now_us);
+            self.close(conn, code, &reason, false, now_us);
         }
         self.events.push(Event::PeerClosed { conn: name, code, reason });
     }
@@ -116,9 +115,6 @@ impl<L: Link> Shard<L> {
         let Some(slot) = self.slots.get_mut(conn) else { return };
         let (name, was_open) = (slot.name(conn), !slot.outbox.is_closing());
         let is_retired = slot.is_retired;
-        if let Some(link) = &mut slot.link {
-            link.peer_closed();
-        }
         if let Some(reading) = &mut slot.reading {
             self.unfinished.subtract(reading.end());
         }
@@ -128,7 +124,7 @@ impl<L: Link> Shard<L> {
         if let Some(limit) = limit.filter(|_| was_open) {
             self.stats.limits[limit as usize].add(1);
         }
-        self.close(conn, frame::close(Some(code), reason), false, now_us);
+        self.close(conn, Some(code), reason, false, now_us);
         self.events.push(Event::Broke { conn: name, code, reason });
     }
 
@@ -142,9 +138,6 @@ impl<L: Link> Shard<L> {
         self.unfinished.subtract(reading.end());
         reading.failing = Some((now_us + PATIENCE_US, code, reason));
         self.reading_timers.push(Reverse((now_us + PATIENCE_US, conn)));
-        if let Some(link) = &mut slot.link {
-            link.peer_closed();
-        }
         if let Some(limit) = limit {
             self.stats.limits[limit as usize].add(1);
         }
@@ -153,4 +146,4 @@ impl<L: Link> Shard<L> {
 }
 
 /// Microseconds that the host has to handle the messages before a violation.
-const PATIENCE_US: u64 = 500_000;
+pub(super) const PATIENCE_US: u64 = 500_000;

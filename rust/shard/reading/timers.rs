@@ -7,7 +7,6 @@ use crate::protocol::envelope;
 use crate::shard::{Link, Shard};
 use crate::slots::ConnId;
 use crate::wire::decoder::Violation;
-use crate::wire::frame;
 use crate::wire::table::close_code;
 
 impl<L: Link> Shard<L> {
@@ -21,7 +20,7 @@ impl<L: Link> Shard<L> {
         if let Some((due_us, code, reason)) = reading.failing.take() {
             match due_us > now_us {
                 true => reading.failing = Some((due_us, code, reason)),
-                false => return self.close(conn, frame::close(Some(code), reason), false, now_us),
+                false => return self.close(conn, Some(code), reason, false, now_us),
             }
         }
         let mut is_late = false;

@@ -22,8 +22,19 @@ pub(super) struct Record {
     /// The bytes to read, and whether the end follows them.
     pub(super) given: Vec<u8>,
     pub(super) is_ended: bool,
-    /// Whether it takes what its own buffer has space for, and ignores grants.
+    /// Whether it is a bare socket, so that dropping it ends it well. Otherwise it has a last word of its own, as TLS has.
     pub(super) is_socket: bool,
+    /// What it has taken and holds, until [`Fake::let_out`] if `holds`.
+    pub(super) unsent: usize,
+    pub(super) holds: bool,
+    /// Whether it has more to read than the poll announces.
+    pub(super) has_more: bool,
+    /// Whether it is a link of polls: it takes one write for each poll.
+    pub(super) is_polled: bool,
+    /// The answer to the request that has opened it.
+    pub(super) answer: Vec<u8>,
+    /// The sizes of writes, of a link of polls.
+    pub(super) writes: Vec<usize>,
     pub(super) info: Option<TcpInfo>,
 }
 
@@ -43,7 +54,13 @@ impl Sink for Fake {
             record.taken.extend_from_slice(&buf[..take]);
             record.room -= take;
         }
-        Ok(record.taken.len() - before)
+        let written = record.taken.len() - before;
+        record.unsent += if record.holds { written } else { 0 };
+        if record.is_polled {
+            record.room = 0;
+            record.writes.push(written);
+        }
+        Ok(written)
     }
 }
 
@@ -67,13 +84,23 @@ impl Link for Fake {
         }
     }
 
-    fn fed(&mut self, _: usize) {}
-
-    fn ends_when_dropped(&self) -> bool {
-        self.0.borrow().is_socket
+    fn has_more(&self) -> bool {
+        self.0.borrow().has_more
     }
 
-    fn peer_closed(&mut self) {}
+    fn flush(&mut self) -> io::Result<bool> {
+        let record = self.0.borrow();
+        if record.is_reset { Err(ErrorKind::ConnectionReset.into()) } else { Ok(record.unsent == 0) }
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.0.borrow().unsent > 0
+    }
+
+    fn ends_when_dropped(&self) -> bool {
+        let record = self.0.borrow();
+        record.is_socket || (record.calls.contains(&"finish") && record.unsent == 0)
+    }
 
     fn finish(&mut self) {
         self.0.borrow_mut().calls.push("finish");
@@ -83,10 +110,24 @@ impl Link for Fake {
         self.0.borrow_mut().calls.push("abort");
     }
 
-    fn grant(&mut self, bytes: usize) {
+    fn poll(&mut self) -> bool {
         let mut record = self.0.borrow_mut();
-        if !record.is_socket {
-            record.room = record.room.saturating_add(bytes);
+        if record.is_polled {
+            record.room = usize::MAX;
+        }
+        record.is_polled
+    }
+
+    fn answer(&mut self, response: &[u8]) {
+        let mut record = self.0.borrow_mut();
+        assert!(record.answer.is_empty(), "answered twice");
+        record.answer = response.into();
+    }
+
+    fn grant(&mut self) {
+        let mut record = self.0.borrow_mut();
+        if record.is_polled {
+            record.room = usize::MAX;
         }
         record.calls.push("grant");
     }
@@ -106,6 +147,11 @@ impl Fake {
         self.0.borrow().calls.clone()
     }
 
+    /// Lets it send what it holds.
+    pub(super) fn let_out(&self) {
+        self.0.borrow_mut().unsent = 0;
+    }
+
     pub(super) fn give(&self, bytes: usize) {
         self.0.borrow_mut().room = bytes;
     }
@@ -114,6 +160,18 @@ impl Fake {
         let link = Self::new(room);
         link.0.borrow_mut().is_socket = true;
         link
+    }
+
+    /// A link of polls.
+    pub(super) fn polled() -> Self {
+        let link = Self::socket(0);
+        link.0.borrow_mut().is_polled = true;
+        link
+    }
+
+    /// Takes the text that was written since the last call.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(std::mem::take(&mut self.0.borrow_mut().taken)).unwrap()
     }
 
     pub(super) fn reset(&self) {

@@ -1,6 +1,7 @@
 //! Which connections get which messages.
 
 use super::*;
+use crate::queues::slow_readers::WaitsFor;
 
 #[test]
 fn a_publish_reaches_the_members_of_its_room_and_nobody_else() {
@@ -13,7 +14,7 @@ fn a_publish_reaches_the_members_of_its_room_and_nobody_else() {
     assert_eq!((harness.publish(1, 10), harness.publish(2, 20), harness.publish(3, 30)), (2, 2, 0));
     harness.turn();
     assert_eq!((a.seqs(), b.seqs(), c.seqs(), alone.seqs()), (vec![10], vec![10, 20], vec![20], vec![]));
-    assert_eq!(harness.stats.delivered.value(), 4);
+    assert_eq!(harness.stats.delivered(), 4);
 }
 
 #[test]
@@ -108,8 +109,7 @@ fn stale_ids_are_no_ops() {
         harness.apply(Command::Leave { conn, room: 1 });
         harness.sends(conn, 0x89, b"");
         harness.sends(conn, 0x8A, b"");
-        harness.apply(Command::Grant { conn, bytes: 1 });
-        harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+        harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: true });
         harness.apply(Command::Gone { conn });
         harness.shard.writable(conn);
     }
@@ -149,7 +149,7 @@ fn whatever_ends_a_connection_ends_its_memberships() {
             harness.turn();
         }),
         ("close deadline", |harness, conn, _| {
-            harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+            harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: true });
             harness.turn();
             harness.now_us += 5 * SECOND;
             harness.turn();
@@ -173,4 +173,41 @@ fn whatever_ends_a_connection_ends_its_memberships() {
         assert_eq!((harness.headcount(1), harness.headcount(2)), (0, 0), "{what}");
         harness.assert_empty();
     }
+}
+
+#[test]
+fn readers_for_which_most_waits_are_listed_with_the_age_of_the_oldest_message() {
+    let mut harness = Harness::new();
+    let (small, _) = harness.member(1, 0);
+    let (large, _) = harness.member(1, 0);
+    let (fast, _) = harness.member(1, UNLIMITED);
+    harness.join(large, 2);
+    harness.publish(1, 1);
+    harness.turn();
+    harness.now_us += 2 * SECOND;
+    harness.publish(2, 2);
+    harness.turn();
+    harness.now_us += SECOND;
+    let mut listed = |most| {
+        let (answer, answers) = std::sync::mpsc::channel();
+        harness.apply(Command::Slowest { most, answer });
+        answers.try_recv().unwrap()
+    };
+    let all = listed(9);
+    let found: Vec<_> = all.most.iter().map(|reader| (reader.conn, reader.messages, reader.age_us)).collect();
+    assert_eq!((all.count, found), (2, vec![(large, 2, 3 * SECOND), (small, 1, 3 * SECOND)]));
+    assert!(all.most.iter().all(|reader| reader.waits_for == WaitsFor::Socket && reader.dropped == 0));
+    assert!(all.most[0].bytes > all.most[1].bytes);
+    let first = listed(1);
+    assert_eq!((first.count, first.most.len(), first.most[0].conn), (2, 1, large));
+    let mut looked = |conn| {
+        let (answer, answers) = std::sync::mpsc::channel();
+        harness.apply(Command::Describe { conn, answer });
+        answers.try_recv().unwrap()
+    };
+    let (slow, quick) = (looked(large).unwrap(), looked(fast).unwrap());
+    assert_eq!((slow.waiting_messages, slow.age_us, slow.waits_for), (2, 3 * SECOND, Some(WaitsFor::Socket)));
+    assert_eq!((slow.account.messages, slow.account.highest_queue >= slow.waiting_bytes), (0, true));
+    assert_eq!((quick.waiting_bytes, quick.waits_for, quick.account.messages), (0, None, 1));
+    assert_eq!(looked(crate::slots::ConnId::from_u64(large.as_u64() + 77)), None);
 }

@@ -17,26 +17,41 @@ fn a_blocked_link_is_armed_once_and_resumed_by_writable() {
     harness.shard.writable(conn);
     harness.turn();
     assert_eq!((link.seqs(), link.calls()), (vec![1, 2, 3], vec![]));
-    assert_eq!(harness.stats.delivered.value(), 3);
+    assert_eq!(harness.stats.delivered(), 3);
     harness.apply(Command::Gone { conn });
     harness.assert_empty();
 }
 
 #[test]
-fn a_link_that_is_drained_elsewhere_is_resumed_by_a_grant() {
+fn what_a_link_holds_goes_before_all_that_follows() {
     let mut harness = Harness::new();
-    let (conn, link) = harness.member(1, 5);
-    harness.publish(1, 1);
+    let (conn, link) = harness.member(1, UNLIMITED);
+    link.0.borrow_mut().holds = true;
+    for seq in 1..=2 {
+        harness.publish(1, seq);
+        harness.turn();
+    }
+    assert_eq!((link.seqs(), harness.stats.delivered()), (vec![1], 1));
+    // It may have said something of its own as well, such as a ticket.
+    harness.shard.ready(conn, false, false, true);
     harness.turn();
-    harness.apply(Command::Grant { conn, bytes: 100 });
+    assert_eq!(link.seqs(), [1], "it still holds the first");
+    link.let_out();
+    harness.shard.ready(conn, false, false, true);
     harness.turn();
-    assert_eq!((link.seqs(), link.calls()), (vec![1], vec!["grant"]));
+    assert_eq!(link.seqs(), [1, 2]);
+    link.reset();
+    harness.shard.ready(conn, false, false, true);
+    harness.turn();
+    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Reset }]);
+    harness.assert_empty();
 }
 
 #[test]
 fn overflow_closes_with_the_slow_code_and_hurts_nobody_else() {
     let mut harness = Harness::new();
     let (slow, slow_link) = harness.member(1, 5);
+    slow_link.0.borrow_mut().is_socket = true;
     let (_, fast_link) = harness.member(1, UNLIMITED);
     // 266 bytes each with overhead; 20,000 may wait, and one more has begun to leave.
     let mut published = 0;

@@ -4,6 +4,7 @@ mod endings;
 
 use super::*;
 use crate::limit::Limit;
+use crate::protocol::form::Deflate;
 use crate::queues::batch::tests::messages_of;
 use crate::queues::command::Retired;
 
@@ -67,14 +68,29 @@ fn a_byte_at_a_time_is_as_good_as_all_at_once() {
         harness.turn();
     }
     let closed = Event::PeerClosed { conn, code: Some(1000), reason: "bye".into() };
-    assert_eq!(harness.events(), [messages(conn, &["one"]), closed]);
+    assert_eq!(harness.events(), [messages(conn, &["one"]), closed, Event::Closed { conn, cause: Cause::Over }]);
     assert_eq!(link.frames(), [(10, b"p".to_vec()), (8, b"\x03\xe8bye".to_vec())]);
     assert_eq!(link.calls(), ["finish"]);
-    link.ends();
-    harness.ready(conn, true);
-    assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Over }]);
-    assert_eq!(link.calls(), ["finish"]);
     harness.assert_empty();
+}
+
+#[test]
+fn a_link_that_is_no_bare_socket_ends_when_the_peer_has_said_all() {
+    for answer in [frame(0x88, b"\x03\xe8"), frame(0xF1, b"a frame that breaks a rule")] {
+        let mut harness = Harness::new();
+        let (conn, link) = harness.open(UNLIMITED);
+        harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: true });
+        harness.turn();
+        assert_eq!(link.frames(), [(8, b"\x03\xe8".to_vec())]);
+        // The peer may take our end for the end of both, and drop what it has not read.
+        assert!(link.calls().is_empty());
+        link.brings(&frame(0x89, b"ping"));
+        harness.ready(conn, false);
+        assert!(link.calls().is_empty());
+        link.brings(&answer);
+        harness.ready(conn, false);
+        assert_eq!(link.calls(), ["finish"]);
+    }
 }
 
 #[test]
@@ -252,4 +268,68 @@ fn a_message_that_does_not_end_is_failed_and_memory_is_bounded() {
     harness.apply(Command::Gone { conn: other });
     assert_eq!(harness.shard.unfinished.used(), 0);
     harness.assert_empty();
+}
+
+/// A text message of so many bytes, compressed.
+fn compressed(len: usize) -> Vec<u8> {
+    let mut data = Vec::with_capacity(len + 100);
+    let mut zlib = flate2::Compress::new(flate2::Compression::new(6), false);
+    zlib.compress_vec(&vec![b'x'; len], &mut data, flate2::FlushCompress::Sync).unwrap();
+    data.truncate(data.len() - 4);
+    frame(0xC1, &data)
+}
+
+#[test]
+fn a_read_of_bombs_is_handed_up_a_few_at_a_time_and_waits_for_credit() {
+    let mut harness = Harness::new();
+    let form = Form { deflate: Deflate::Window15, ..Form::JSON };
+    let (conn, link) = harness.open_as(UNLIMITED, form, true);
+    let sizes = |harness: &mut Harness| -> Vec<usize> {
+        let messages = harness.events().into_iter().map(|event| match event {
+            Event::Messages { messages, .. } => messages.size(),
+            event => panic!("{event:?}"),
+        });
+        messages.collect()
+    };
+    let large = compressed(60_000);
+    link.brings(&large.repeat(7));
+    link.brings(&frame(0x89, b"ping"));
+    harness.shard.ready(conn, true, false, false);
+    for rest in [true, true, true] {
+        // One read, however little it was on the wire.
+        assert_eq!(harness.shard.read(1, harness.now_us), rest);
+        assert_eq!(sizes(&mut harness), [120_000]);
+    }
+    // Without credit the rest is not inflated, and the end of the link is not taken for its end.
+    harness.shard.full(conn, harness.now_us);
+    link.ends();
+    harness.ready(conn, true);
+    assert_eq!(harness.events(), []);
+    harness.apply(Command::ReadOn { conn });
+    harness.turn();
+    let events = harness.events();
+    assert!(
+        matches!(&events[..], [Event::Messages { messages, .. }, Event::Parked { .. }] if messages.size() == 60_000)
+    );
+    // Nothing is left of them for the next link, which has agreed to nothing.
+    let plain = harness.open_as(UNLIMITED, Form::JSON, true);
+    plain.1.brings(&large);
+    harness.ready(plain.0, false);
+    assert!(harness.events().iter().any(|event| matches!(event, Event::Broke { code: 1002, .. })));
+}
+
+#[test]
+fn inflated_bytes_are_work() {
+    let mut harness = Harness::new();
+    let form = Form { deflate: Deflate::Window15, ..Form::RAW };
+    let links: Vec<_> = (0..3).map(|_| harness.open_as(UNLIMITED, form, false)).collect();
+    for (conn, link) in &links {
+        link.brings(&compressed(60_000));
+        harness.shard.ready(*conn, true, false, false);
+    }
+    // Each is as much as fourteen short reads.
+    assert!(harness.shard.read(14, harness.now_us));
+    assert_eq!(harness.events().len(), 1);
+    assert!(!harness.shard.read(28, harness.now_us));
+    assert_eq!(harness.events().len(), 2);
 }

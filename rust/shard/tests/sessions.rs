@@ -36,7 +36,7 @@ impl Harness {
     }
 
     fn retired(&mut self) -> Retired {
-        Retired { id: self.ids.take().unwrap(), frame: close_frame(4503) }
+        Retired { id: self.ids.take().unwrap(), code: 4503, reason: "".into() }
     }
 
     /// Closes the link of a session. Returns the id that the link has from then on.
@@ -67,7 +67,7 @@ impl Harness {
             retired: self.retired(),
             form,
             received,
-            greeting: Box::default(),
+            greeting: Greeting::Bytes(Box::default()),
             accepted: (*b"yes").into(),
             refused: UNRESUMED.map(|(_, reason)| reason.as_bytes().into()),
             source: source(),

@@ -94,15 +94,16 @@ fn a_timer_of_a_connection_that_is_gone_does_not_hit_the_next_in_its_place() {
 fn a_close_frame_is_followed_by_fin_and_at_the_deadline_by_the_end() {
     let mut harness = pinging();
     let (conn, link) = harness.member(1, UNLIMITED);
+    link.0.borrow_mut().is_socket = true;
     harness.publish(1, 1);
-    harness.apply(Command::Close { conn, frame: close_frame(1001), flush: true });
+    harness.apply(Command::Close { conn, code: Some(1001), reason: "".into(), flush: true });
     harness.publish(1, 2);
     harness.turn();
     assert_eq!((link.seqs(), link.calls()), (vec![1], vec!["finish"]));
     assert_eq!(link.frames().last().unwrap(), &(8, 1001u16.to_be_bytes().to_vec()));
     // What comes after the close changes nothing, and does not move the deadline.
     harness.now_us += SECOND;
-    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: false });
+    harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: false });
     harness.sends(conn, 0x89, b"");
     harness.turn();
     assert_eq!((link.frames().len(), link.calls()), (2, vec!["finish"]));
@@ -121,7 +122,7 @@ fn a_peer_with_a_closed_window_is_ended_by_the_deadline() {
     let mut harness = Harness::new();
     let (conn, link) = harness.member(1, 5);
     harness.publish(1, 1);
-    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: true });
     let deadline = harness.turn().unwrap();
     assert_eq!(link.calls(), [""; 0]);
     harness.now_us = deadline;
@@ -139,7 +140,7 @@ fn while_closing_nothing_is_pinged() {
         UNLIMITED,
     );
     let (conn, link) = harness.open(UNLIMITED);
-    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: true });
     for _ in 0..50 {
         harness.now_us += SECOND;
         harness.turn();
@@ -268,7 +269,7 @@ fn a_peer_that_takes_what_waits_for_it_has_more_time_to_close() {
     harness.publish_as(1, 1, Delivery::Reliable, 15_000);
     harness.turn();
     link.0.borrow_mut().info = Some(TcpInfo { unacked: 15_000, ..QUIET });
-    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: true });
     let mut due = harness.turn().unwrap();
     for left in [9_000, 3_000] {
         link.0.borrow_mut().info.as_mut().unwrap().unacked = left;

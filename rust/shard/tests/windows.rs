@@ -139,10 +139,10 @@ fn a_session_that_comes_back_has_windows_again_once_it_says_so() {
         conn,
         link: link.clone(),
         as_new,
-        retired: Retired { id: harness.ids.take().unwrap(), frame: close_frame(4503) },
+        retired: Retired { id: harness.ids.take().unwrap(), code: 4503, reason: "".into() },
         form: JSON,
         received: sent,
-        greeting: (*b"yes").into(),
+        greeting: Greeting::Bytes((*b"yes").into()),
         accepted: Box::default(),
         refused: Default::default(),
         source: source(),
@@ -183,7 +183,7 @@ fn a_close_brings_what_was_held_with_it() {
     let mut harness = Harness::with(settings(), UNLIMITED);
     let (conn, link) = harness.reporter(1);
     harness.values(1, 100);
-    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: true });
     harness.turn();
     assert_eq!((messages(&link, 1), link.frames().last().unwrap().0), (100, 8));
 }

@@ -3,8 +3,10 @@
 use std::mem;
 
 use crate::limit::Limit;
-use crate::wire::decoder::{BINARY, CLOSE, CONTINUATION, Decoder, FIN, MASKED, PING, PONG, TEXT, Violation, protocol};
-use crate::wire::frame::CONTROL_PAYLOAD_MAX;
+use crate::wire::decoder::{
+    BINARY, CLOSE, CONTINUATION, Decoder, FIN, MASKED, PING, PONG, TEXT, TOO_LARGE, Violation, protocol,
+};
+use crate::wire::frame::{CONTROL_PAYLOAD_MAX, RSV1};
 use crate::wire::table::close_code;
 
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +47,10 @@ impl Decoder {
                 (u64::from_be_bytes(bytes), &header[10..])
             }
         };
+        let first = header[0];
         let frame = FrameHeader {
-            opcode: header[0] & 0x0F,
-            is_final: header[0] & FIN != 0,
+            opcode: first & 0x0F,
+            is_final: first & FIN != 0,
             mask: [mask[0], mask[1], mask[2], mask[3]],
             len: usize::try_from(len).unwrap_or(usize::MAX),
             come: 0,
@@ -57,6 +60,9 @@ impl Decoder {
             return Err(protocol("a length in a form that it must not have"));
         }
         if frame.opcode < CLOSE {
+            if frame.opcode != CONTINUATION {
+                self.is_compressed = first & RSV1 != 0;
+            }
             self.begin(frame)?;
         }
         self.frame = Some(frame);
@@ -67,7 +73,9 @@ impl Decoder {
     fn check_beginning(&self) -> Result<(), Violation> {
         let first = self.header[0];
         let opcode = first & 0x0F;
-        if first & RESERVED != 0 {
+        // Only the first frame of a message says that it is compressed (RFC 7692 section 6).
+        let reserved = if self.inflates && matches!(opcode, TEXT | BINARY) { RESERVED & !RSV1 } else { RESERVED };
+        if first & reserved != 0 {
             return Err(protocol("a reserved bit without an extension"));
         }
         let is_control = opcode >= CLOSE;
@@ -97,13 +105,11 @@ impl Decoder {
 
     /// Begins a data frame.
     fn begin(&mut self, frame: FrameHeader) -> Result<(), Violation> {
-        let left = self.limits.max_message.saturating_sub(self.message.len());
-        if frame.len > left {
-            return Err(Violation {
-                code: close_code::TOO_BIG,
-                reason: "too large a message",
-                limit: Some(Limit::Message),
-            });
+        let max_message = self.limits.max_message;
+        // Data that does not compress gets larger, with the worst encoder by an eighth.
+        let max = if self.is_compressed { max_message.saturating_add(max_message / 8 + ENDS) } else { max_message };
+        if frame.len > max.saturating_sub(self.message.len()) {
+            return Err(TOO_LARGE);
         }
         if frame.opcode != CONTINUATION {
             self.open = Some(frame.opcode == TEXT);
@@ -129,6 +135,9 @@ fn header_len(beginning: &[u8]) -> usize {
 }
 
 const RESERVED: u8 = 0x70;
+
+/// Bytes for the headers and ends of blocks, which also a short message has.
+const ENDS: usize = 64;
 
 /// The length of the longest header: two bytes, a length of eight, and the mask.
 pub(super) const HEADER_MAX: usize = 14;

@@ -41,7 +41,10 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Decodes bytes in pieces of these sizes, repeated.
 fn read(bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), Violation>) {
-    let mut decoder = Decoder::new(LIMITS);
+    read_with(Decoder::new(LIMITS), bytes, sizes)
+}
+
+fn read_with(mut decoder: Decoder, bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), Violation>) {
     let (mut got, mut rest) = (Vec::new(), bytes);
     for size in sizes.iter().cycle() {
         if rest.is_empty() {
@@ -182,6 +185,8 @@ fn a_reader_that_stops_is_given_the_rest_later() {
     }
     assert_eq!(got, ["one", "two", "three"].map(|text| Got::Text(text.into())));
 }
+
+mod compressed;
 
 #[test]
 fn nothing_is_kept_between_messages() {

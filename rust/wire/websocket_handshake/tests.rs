@@ -62,8 +62,8 @@ fn the_answer() {
     let upgrade = with(&[], &[]).unwrap();
     let start = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                  Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
-    assert_eq!(switching(&upgrade.accept_key, None), format!("{start}\r\n").as_bytes());
-    let named = switching(&upgrade.accept_key, Some("fanwire.v1.raw"));
+    assert_eq!(switching(&upgrade.accept_key, None, None), format!("{start}\r\n").as_bytes());
+    let named = switching(&upgrade.accept_key, Some("fanwire.v1.raw"), None);
     assert_eq!(named, format!("{start}Sec-WebSocket-Protocol: fanwire.v1.raw\r\n\r\n").as_bytes());
 }
 

@@ -107,7 +107,7 @@ impl Case {
                 told = window.size();
                 there.insert(now + (self.one_way_us)(now), told);
             }
-            while !waiting.is_empty() && (!self.is_bounded || window.admits(0, self.bytes)) {
+            while !waiting.is_empty() && (!self.is_bounded || window.admits(0, self.bytes, part(told))) {
                 let published = waiting.pop_front().expect("not empty");
                 index += 1;
                 window.sent(index, self.bytes, now);

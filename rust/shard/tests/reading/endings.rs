@@ -50,6 +50,7 @@ fn a_violation_is_answered_and_nothing_after_it_counts() {
     let (conn, link) = harness.open(UNLIMITED);
     link.brings(&frame(FIN_TEXT, b"good"));
     harness.ready(conn, false);
+    harness.now_us += SECOND;
     link.brings(&[frame(0xC1, b"bad"), frame(FIN_TEXT, b"late")].concat());
     harness.ready(conn, false);
     let reason = "a reserved bit without an extension";
@@ -64,16 +65,20 @@ fn a_violation_is_answered_and_nothing_after_it_counts() {
 
 #[test]
 fn what_came_just_before_a_violation_may_be_answered_first_for_a_while() {
-    for is_in_time in [true, false] {
+    for (is_in_time, is_one_read) in [(true, true), (true, false), (false, true), (false, false)] {
         let mut harness = Harness::new();
         let (conn, link) = harness.open(UNLIMITED);
-        link.brings(&[frame(FIN_TEXT, b"good"), frame(0xC1, b"bad"), frame(FIN_TEXT, b"late")].concat());
+        link.brings(&frame(FIN_TEXT, b"good"));
+        if !is_one_read {
+            harness.ready(conn, false);
+        }
+        link.brings(&[frame(0xC1, b"bad"), frame(FIN_TEXT, b"late")].concat());
         harness.ready(conn, false);
         let reason = "a reserved bit without an extension";
         assert_eq!(harness.events(), [messages(conn, &["good"]), Event::Broke { conn, code: 1002, reason }]);
         assert_eq!(link.frames(), []);
         if is_in_time {
-            harness.apply(Command::Close { conn, frame: close_frame(1002), flush: true });
+            harness.apply(Command::Close { conn, code: Some(1002), reason: "".into(), flush: true });
             harness.turn();
         }
         harness.now_us += SECOND;
@@ -126,9 +131,9 @@ fn a_socket_is_closed_with_the_answer_to_a_close_frame_unless_something_is_unrea
         harness.ready(conn, false);
         let closed = Event::PeerClosed { conn, code: Some(1000), reason: reason.clone() };
         assert_eq!(link.frames(), [(8, 1000u16.to_be_bytes().to_vec())]);
-        if is_socket && !has_more {
+        if !has_more {
             assert_eq!(harness.events(), [closed, Event::Closed { conn, cause: Cause::Over }]);
-            assert_eq!(link.calls(), [] as [&str; 0]);
+            assert_eq!(link.calls(), if is_socket { &[][..] } else { &["finish"] });
         } else {
             assert_eq!(harness.events(), [closed]);
             assert_eq!(link.calls(), ["finish"]);
@@ -173,13 +178,48 @@ fn what_came_before_a_write_failed_still_counts() {
 }
 
 #[test]
-fn what_is_read_elsewhere_counts_alike_and_its_end_comes_last() {
+fn a_link_that_holds_the_answer_to_a_close_frame_has_time_to_send_it() {
+    for is_ended in [false, true] {
+        let mut harness = Harness::new();
+        let (conn, link) = harness.open(UNLIMITED);
+        link.0.borrow_mut().holds = true;
+        link.brings(&frame(0x88, &1000u16.to_be_bytes()));
+        if is_ended {
+            link.ends();
+        }
+        harness.ready(conn, is_ended);
+        let closed = Event::PeerClosed { conn, code: Some(1000), reason: "".into() };
+        assert_eq!((harness.events(), link.calls()), (vec![closed], vec!["finish"]));
+        link.let_out();
+        harness.shard.ready(conn, false, false, true);
+        harness.turn();
+        assert_eq!(harness.events(), [Event::Closed { conn, cause: Cause::Over }]);
+        harness.assert_empty();
+    }
+}
+
+#[test]
+fn what_a_link_has_besides_what_the_poll_announces_is_read() {
     let mut harness = Harness::new();
-    let (conn, _) = harness.open(UNLIMITED);
-    harness.apply(Command::Feed { conn, link: conn, bytes: Some(frame(FIN_TEXT, b"one").into()) });
-    harness.apply(Command::Feed { conn, link: conn, bytes: None });
+    let conn = harness.ids.take().unwrap();
+    let link = Fake::new(UNLIMITED);
+    link.brings(&frame(FIN_TEXT, b"one"));
+    link.0.borrow_mut().has_more = true;
+    let (greeting, first) = (Greeting::Bytes(Box::default()), Box::default());
+    let (form, link_of) = (Form::RAW, link.clone());
+    harness.apply(Command::Open { conn, link: link_of, form, has_session: false, greeting, first, source: source() });
     harness.turn();
-    assert_eq!(harness.events(), [messages(conn, &["one"]), Event::Closed { conn, cause: Cause::Eof }]);
+    assert_eq!(harness.events(), [messages(conn, &["one"])]);
+    // After a short read, too.
+    link.brings(&frame(FIN_TEXT, b"two"));
+    harness.shard.ready(conn, true, false, false);
+    harness.turn();
+    link.brings(&frame(FIN_TEXT, b"three"));
+    harness.turn();
+    assert_eq!(harness.events(), [messages(conn, &["two"])], "the poll has to announce this one");
+    link.0.borrow_mut().has_more = false;
+    harness.apply(Command::Gone { conn });
+    harness.events();
     harness.assert_empty();
 }
 
@@ -189,7 +229,7 @@ fn a_retired_link_is_read_to_its_end_and_counts_for_nothing() {
     let (conn, link) = harness.open_as(UNLIMITED, Form::JSON, true);
     link.brings(&frame(0x01, b"half a message"));
     harness.ready(conn, false);
-    let retired = Retired { id: harness.ids.take().unwrap(), frame: close_frame(4503) };
+    let retired = Retired { id: harness.ids.take().unwrap(), code: 4503, reason: "".into() };
     let id = retired.id;
     harness.apply(Command::Retire { conn, link: conn, retired, is_over: false });
     harness.turn();

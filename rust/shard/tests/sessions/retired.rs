@@ -66,21 +66,6 @@ fn a_retired_link_that_takes_nothing_is_cut_off_in_time_and_only_its_end_is_told
 }
 
 #[test]
-fn a_retired_link_that_the_host_writes_needs_no_grant() {
-    let mut harness = Harness::new();
-    let (conn, first) = harness.session(20);
-    first.0.borrow_mut().is_socket = false;
-    harness.publish(1, 1);
-    harness.publish(1, 2);
-    harness.turn();
-    harness.resume(conn, 0, UNLIMITED);
-    assert_eq!((numbers(&first), close_code(&first)), (vec![1], Some(4503)));
-    assert_eq!(first.calls().last(), Some(&"finish"));
-    harness.apply(Command::Gone { conn });
-    harness.assert_empty();
-}
-
-#[test]
 fn a_link_that_is_taken_over_before_it_has_begun_gets_its_handshake_first() {
     let mut harness = Harness::new();
     let (conn, _) = harness.session(UNLIMITED);
@@ -122,7 +107,7 @@ fn a_session_whose_link_is_retired_waits_for_the_next() {
 fn a_session_that_is_closing_keeps_its_link() {
     let mut harness = Harness::new();
     let (conn, first) = harness.session(UNLIMITED);
-    harness.apply(Command::Close { conn, frame: close_frame(1000), flush: true });
+    harness.apply(Command::Close { conn, code: Some(1000), reason: "".into(), flush: true });
     let (link, _) = harness.resume(conn, 0, UNLIMITED);
     assert_eq!(harness.events(), [Event::Refused { conn, link, why: Unresumed::Closed }]);
     assert_eq!((close_code(&first), first.calls()), (Some(1000), vec!["finish"]));
