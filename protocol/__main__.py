@@ -7,6 +7,7 @@ import sys
 import markdown
 import source_python
 import source_rust
+import source_typescript
 from table import ROOT, load
 
 __all__ = ["made", "main"]
@@ -18,6 +19,7 @@ def made() -> dict[str, str]:
     files = {path: markdown.fill((ROOT / path).read_text(), table) for path in PAGES}
     files["python/fanwire/protocol/table.py"] = source_python.source(table)
     files["rust/wire/table.rs"] = source_rust.source(table)
+    files["typescript/src/table.ts"] = source_typescript.source(table)
     return files
 
 

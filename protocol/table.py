@@ -110,7 +110,7 @@ def _check_unique(what: str, keys: list[tuple[Any, ...]]) -> None:
         raise ValueError(f"{what}: {twice[0]} is there twice")
 
 
-BASIC = {"string", "integer", "boolean", "any", "true", "null"}
+BASIC = {"string", "integer", "number", "boolean", "any", "true", "null"}
 """Types of values."""
 
 WORDS = {"delivery", "error code", "base64"}
