@@ -4,10 +4,13 @@ Only plain values cross this border. Every method may be called from any thread,
 client. A call with the id of a connection that has ended, or never existed, does nothing: connections end at any
 moment, so this is normal.
 
-Words: a *newcomer* is a connection whose upgrade is not answered yet. A *hosted* link is one whose socket the host, the
-Python process, reads and writes (TLS). A *parked* session has lost its link and waits for its client.
+Words: a *newcomer* is a connection whose request is not answered yet. The *host* is the Python process. A *one-way*
+link is an event stream (transport "sse") or a link of polls ("long-poll"): only the server sends, and the client's
+messages come by other requests (`Engine.post`). A link of polls has no socket: each poll of the client gets one write
+(`Engine.poll`). A *parked* session has lost its link and waits for its client.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -19,8 +22,12 @@ __all__ = [
     "Ingress",
     "NatsConnection",
     "Overloaded",
+    "RecordingReader",
     "RoomFull",
+    "check_audience",
+    "check_filter",
     "check_json",
+    "check_tls",
     "glance",
     "is_surely_finite",
     "json_to_msgpack",
@@ -38,6 +45,20 @@ def check_json(document: bytes, max_nesting: int) -> tuple[str, str] | None:
     Returns:
         None, or the path of the wrong value, such as `$.orders[3].price`, and a text that says what it must be.
     """
+
+def check_filter(filter: bytes) -> tuple[str, str] | None:
+    """Checks a filter or a condition in its JSON form (docs/interest.md).
+
+    Args:
+        filter: the JSON document.
+
+    Returns:
+        None, or the path of what is wrong, such as `$.price.range[0]`, and a text that says what it must be.
+    """
+
+def check_audience(audience: bytes) -> tuple[str, str] | None:
+    """Checks whom a message is for: a JSON object with `where`, a condition, and `tags`. Returns what `check_filter`
+    returns."""
 
 def glance(document: bytes, max_nesting: int) -> int:
     """Quickly looks at a JSON document that an encoder has written.
@@ -71,6 +92,19 @@ def msgpack_to_json(document: bytes, max_nesting: int) -> bytes | tuple[str, str
             strings, or floats that are not finite.
     """
 
+def check_tls(
+    certificates: Sequence[tuple[str, bytes, str, bytes]],
+    *,
+    client_ca: tuple[str, bytes] | None,
+    client_required: bool,
+    min_version: str,
+) -> None:
+    """Checks certificates, keys and rules as `Engine.set_tls` does, without an engine.
+
+    Raises:
+        ValueError: a text is not right; the error names the file, and says what to do.
+    """
+
 class FanwireError(Exception):
     """The base class of all exceptions of fanwire; `fanwire/errors.py` draws the tree."""
 
@@ -83,8 +117,8 @@ class Overloaded(FanwireError):
     later.
 
     Attributes:
-        limit: the field of `Config` that sets the limit, such as "max_rooms"; "queue_bytes" for both limits of a
-            shard's queue, "max_connections" for the table of connections.
+        limit: the field of `Config` that sets the limit, such as "max_rooms"; "max_connections" for the table of
+            connections.
     """
 
     limit: str
@@ -104,6 +138,8 @@ class Engine:
 
     Args:
         shards: writing threads, 1 to 1,023. A connection belongs to one of them for its whole life.
+        shard_spin: seconds for which a writing thread looks for work before it sleeps; it takes a whole core meanwhile.
+        shard_cores: the processor of each writing thread; empty: the system chooses.
         connection_bytes: bytes that may wait for one connection, 256 bytes of overhead per message included.
         replay_bytes: sent and unacknowledged bytes that a session keeps, overhead included.
         engine_bytes: bytes that may wait for all connections; a shared message counts once, plus 16 bytes for each
@@ -121,7 +157,7 @@ class Engine:
         min_rate: bytes a second, in either direction, that prove a peer alive that answers no ping.
         slow_code: the close code of a connection over its limit.
         max_nesting: levels of lists and maps in a message from another node; a deeper message is refused.
-        max_message: bytes of a client's message, all fragments together.
+        max_message: bytes of a client's message, all fragments together, after it was inflated.
         max_fragments: fragments of a client's message.
         message_timeout: seconds from the beginning of a client's message to its end, and one second more for each
             `min_rate` bytes received.
@@ -161,6 +197,8 @@ class Engine:
         cls,
         *,
         shards: int,
+        shard_spin: float = 0.0,
+        shard_cores: Sequence[int] = ...,
         connection_bytes: int,
         replay_bytes: int,
         engine_bytes: int,
@@ -212,8 +250,7 @@ class Engine:
         messages of the call before now count as handled.
 
         A connection is named by its link: its id or, after `resume`, the id that `resume` has returned. A session
-        without a link is named by its own id. One call returns at most four events `"request"`, `"http"` and `"tls"`
-        together.
+        without a link is named by its own id. One call returns at most four events `"request"` and `"http"` together.
 
         * `"messages"`: messages of the client. The detail is `(bytes, messages)`. A message is bytes or str, or a pair
           of it and the seconds to wait if it came too fast. A pair of two numbers stands for messages that came too
@@ -227,30 +264,47 @@ class Engine:
           timeout"`, `"reset"`, `"eof"` (without a close frame), `"over"` (after both close frames) or `"cut"`; for a
           parked session `"slow"` or `"budget"`. It also comes for a retired link.
         * `"ended"`: a connection has ended, for any reason. It is named by its id, and the event comes once, before a
-          `"closed"`. The detail is `(messages, bytes, drops)`: what was sent over all its links, and the dropped
-          messages by reason, see `stats`.
+          `"closed"`. The detail is `(messages, bytes, drops, highest_queue, median_age)`: what was sent over all its
+          links; the dropped messages by reason, see `stats`; the most bytes that have waited at once; and the median
+          age in seconds, within a quarter, of the messages that the client's application took, or None if the client
+          has reported no age.
         * `"parked"`: the link of a session is lost, with the details of `"closed"`.
         * `"resumed"`: a session goes on over the link; the detail is the session's id.
         * `"refused"`: a session cannot be resumed. The link is a new connection; the detail is `(session, reason)`: the
           session's id, and a reason of `resume`.
-        * `"data"`: bytes to write to a hosted link.
-        * `"read"`: so many of the bytes given to a hosted link by `feed` were processed.
-        * `"finish"`: a hosted link has received all its bytes, and the client has closed it.
-        * `"request"`: a newcomer asks for a WebSocket, within all limits and rules. It is not read until `accept`,
-          `resume` or `refuse`. The detail is `(target, headers, remote, is_secure, is_origin_allowed, subprotocol)`:
-          path and query without `prefix` and `mount`; the header lines as they came, each with its CRLF; the client's
-          address, "" for a Unix socket; whether it speaks TLS, perhaps to a trusted proxy; whether its cookies may be
-          believed; the subprotocol of the answer, or None.
+        * `"data"`: the answer to a poll; see `poll`.
+        * `"read"`: so many of the bytes given to a one-way link by `post` were processed.
+        * `"request"`: a newcomer asks for a connection, within all limits and rules: a WebSocket, or by a GET an event
+          stream (`transport=sse` in the query, or a path `/rooms/NAME` without `transport` from a client that takes an
+          event stream or anything) or a session whose client polls (`transport=long-poll`). It is not read until
+          `accept`, `resume` or `refuse`. The detail is `(target, headers, remote, is_secure, is_origin_allowed,
+          subprotocol, transport, tls, compression)`: path and query without `prefix` and `mount`; the header lines as
+          they came, each with its CRLF; the client's address, "" for a Unix socket; whether it speaks TLS, perhaps to a
+          trusted proxy; whether its cookies may be believed; the subprotocol of the answer, or None, of a fallback
+          transport that of `protocol` in the query or raw; "websocket", "sse" or "long-poll"; what is known of its TLS,
+          or None if it does not speak TLS to this server: `(version, cipher, server_name, alpn, is_resumed,
+          certificate)`, that is "TLSv1.2" or "TLSv1.3"; the cipher suite as IANA names it; the name of the server that
+          the client asked for, or None; the protocol agreed to by ALPN, or None; whether a session ticket took the
+          place of certificates; the checked certificate of the client, or None: `(subject, names, serial, fingerprint,
+          expires)`, its subject as RFC 4514 writes it; its domains, mail addresses, URIs and addresses; its serial
+          number and its SHA-256 hash in hexadecimal digits; when it expires, in seconds since 1970; and whether
+          messages may be compressed, in both directions (RFC 7692).
         * `"gone"`: a newcomer of a `"request"` has disconnected; the detail is None.
-        * `"http"`: a newcomer's request is not for Fanwire. The detail is `(fd, data, peer, is_secure)`. The
-          non-blocking socket belongs to the host, which reads on after `data`, closes it and then calls `left`. The
-          descriptor is None if the host has the transport already (TLS).
-        * `"tls"`: a newcomer came to a listener with TLS. The detail is `(fd, peer)`; the socket belongs to the host.
-          The host speaks TLS and passes the decrypted bytes by `feed(id, id, data)`, None at the end. Then `"data"`,
-          `"read"`, `"finish"` and the other events come as for other links and newcomers.
-        * `"turned_away"`: for the log: a newcomer was refused. The detail is `(remote, status, reason, suppressed)`;
-          `suppressed` is the number of refusals before without an event: after the first 50 there is one event a
-          second. The status 0 means that accepting has failed, or works again; the reason says which. The link is 0.
+        * `"http"`: a newcomer's request is not for Fanwire. The detail is `(fd, data, peer, is_secure, tls)`; `tls` as
+          in `"request"`. The non-blocking socket belongs to the host, which reads on after `data`, closes it and then
+          calls `left`, or gives it back (`take_back`). If the client speaks TLS, it is one end of a pair of Unix
+          sockets, and the engine decrypts and encrypts between the other end and the client. An end, or a half of one,
+          is passed on in both directions.
+        * `"turned_away"`: for the log: a newcomer was refused. The detail is `(remote, status, reason, suppressed,
+          path, user_agent)`; `suppressed` is the number of refusals before without an event: after the first 50 there
+          is one event a second. The path is without its query, and percent-encoded; it and the User-Agent are "" if
+          they are not known, and have at most 200 bytes. The status 0 means, with a remote, that a TLS handshake has
+          failed; without one, that accepting has failed, or works again. The reason is a whole sentence then. The link
+          is 0.
+        * `"numbered"`: messages have left with the tick of their room. The detail is a list of pairs of a ticket and a
+          number, the link is 0. A value that a newer one has replaced gets the number of that one.
+        * `"tick"`: an edge of a rate that the host leads. The detail is the rate and the number of the edge since 1970,
+          the link is 0.
         * `"failed"`: a thread has panicked; the detail is a text, the link is 0.
 
         Args:
@@ -269,6 +323,11 @@ class Engine:
         history: int,
         history_bytes: int,
         history_age: float,
+        compress: bool = False,
+        priority: str = "normal",
+        tick: int = 0,
+        interest: bool = False,
+        delta: bool = False,
     ) -> None:
         """Sets the settings of the rooms whose names match a pattern. The first matching pattern counts; `*` stands for
         any characters.
@@ -283,17 +342,43 @@ class Engine:
             history: messages that a room keeps; 0: none.
             history_bytes: bytes of these messages.
             history_age: seconds for which they are kept.
+            compress: its messages are compressed for clients that have agreed to it; see `set_compression`.
+            priority: which of the messages that wait for a connection leave first, and which connections are written
+                to first: high, normal or low. Of eight writes at least one begins with what is lower and waits.
+            tick: how often a second its messages leave, at most 1000; 0: each leaves at once.
+            interest: members may have attributes and filters, and messages an audience.
+            delta: of a `latest` room: a value may be sent as a delta to the one before of its key, to clients that have
+                agreed to it (`accept`).
 
         Raises:
-            ValueError: the delivery class is unknown.
+            ValueError: the delivery class or the priority is unknown.
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def set_compression(self, level: int, min_bytes: int) -> None:
+        """Agrees to compress messages (permessage-deflate, RFC 7692) with newcomers from now on that offer it. Before
+        the first call, every offer is declined.
+
+        Messages of rooms with `compress` are then compressed for those who have agreed: once for all of them, when the
+        first of them is written to, without the context of earlier messages. A message that does not get smaller is
+        sent as it is. What clients compress is inflated here; `max_message` and the rates are about what it is inflated
+        to. A window is used as a client asks for it: the largest of 9, 12 and 15 bits that is not above it.
+
+        May be called again: messages that are not compressed yet follow.
+
+        Args:
+            level: of zlib, 1 (fast) to 9 (small).
+            min_bytes: bytes of a message, its envelope included, from which on it is compressed.
+
+        Raises:
+            ValueError: the level is not 1 to 9.
             Closed: the engine was shut down, or the process was forked.
         """
 
     def open(
         self,
-        fd: int | None,
+        fd: int,
         codec: str = "raw",
-        window: int = 0,
         *,
         session: bool = False,
         greeting: bytes = ...,
@@ -308,10 +393,8 @@ class Engine:
         socket; the caller closes its own descriptor.
 
         Args:
-            fd: the socket. None, or any with a `window`: a hosted link: the host writes the bytes of `"data"` events
-                and passes what it reads to `feed`. The socket is then only asked how much the peer has received.
+            fd: the socket.
             codec: "raw": messages as they are; "json" or "msgpack": in envelopes.
-            window: bytes that may be under way to the host until it calls `grant`; 0: the link is not hosted.
             session: the connection has a session, which survives its link (`resume`).
             greeting: bytes that are sent first.
             first: an envelope that follows.
@@ -325,17 +408,53 @@ class Engine:
             Closed: the engine was shut down, or the process was forked.
         """
 
+    def set_tls(
+        self,
+        certificates: Sequence[tuple[str, bytes, str, bytes]],
+        *,
+        client_ca: tuple[str, bytes] | None,
+        client_required: bool,
+        min_version: str,
+        handshake_timeout: float,
+    ) -> list[tuple[list[str], int]]:
+        """Sets the certificates and the rules for listeners with TLS (TLS 1.2 of RFC 5246, TLS 1.3 of RFC 8446).
+
+        May be called again at any time: open connections stay as they are, and handshakes that begin later follow the
+        new settings. Session tickets from before are not resumed. If this fails, nothing has changed.
+
+        ALPN offers "http/1.1"; a client that offers only others is refused. Renegotiation, early data (0-RTT) and key
+        logs are off.
+
+        Args:
+            certificates: for each its file's name, for errors, and the PEM text in it: the certificate, then those that
+                lead to one which clients know; then the name and the text of the file with its private key. The first
+                is for clients that name no server (SNI), or one that no certificate is for. Otherwise the first that
+                has the name, and a key that the client can use, is chosen (wildcards: RFC 9525 section 6.3).
+            client_ca: name and PEM text of a file with the certificates that a client's has to come from; None: clients
+                are not asked for one.
+            client_required: a client without a certificate is refused. Needs `client_ca`.
+            min_version: "1.2" or "1.3".
+            handshake_timeout: seconds in which a handshake has to end, from when the connection was accepted.
+
+        Returns:
+            For each certificate the names that it is for, and when it expires, in seconds since 1970.
+
+        Raises:
+            ValueError: a text is not right; the error names the file, and says what to do.
+            Closed: the engine was shut down, or the process was forked.
+        """
+
     def listen(self, fd: int, *, tls: bool = False, proxy_protocol: bool = False) -> None:
         """Accepts connections from a listening socket, TCP or Unix. The engine keeps a duplicate of the descriptor, and
         sets the mode and the options that it needs on the shared socket.
 
         Args:
             fd: the socket.
-            tls: its clients speak TLS, which the host decrypts.
+            tls: its clients speak TLS; see `set_tls`.
             proxy_protocol: its clients are trusted proxies, which begin with a header of the PROXY protocol.
 
         Raises:
-            ValueError: the socket does not listen.
+            ValueError: the socket does not listen, or has TLS, and `set_tls` was not called before.
             OSError: the descriptor is not a socket, or none is left.
             Closed: the engine was shut down, or the process was forked.
         """
@@ -347,14 +466,33 @@ class Engine:
     def set_ready(self, is_ready: bool) -> None:
         """Sets the answer to `GET /readyz` of newcomers that a limit refuses. The default is not ready."""
 
-    def accept(self, request: int, session: str | None = None, first: bytes = ..., rate: float = 1.0) -> int | None:
-        """Lets a newcomer in: sends the 101 and returns the id of the connection; None: it has disconnected.
+    def accept(
+        self,
+        request: int,
+        session: str | None = None,
+        first: bytes = ...,
+        rate: float = 1.0,
+        batch: bool = False,
+        delta: bool = False,
+    ) -> int | None:
+        """Lets a newcomer in: sends the head of the response and returns the id of the connection; None: it has
+        disconnected.
+
+        For transport "websocket" the head is the 101. For "sse" it is a 200 whose body is the event stream and ends
+        with the connection. For "long-poll" the whole response is sent, with `first` in its body, and its connection
+        ends; the client's polls and messages come to the host by other requests (`poll`, `post`). Responses of fallback
+        transports have the headers of CORS.
 
         Args:
             request: the newcomer's id.
-            session: the codec of its session, "json" or "msgpack"; None: no session.
-            first: an envelope that follows the 101.
+            session: the codec of its session, "json" or "msgpack"; None: no session. A newcomer with "long-poll" must
+                have one.
+            first: an envelope that follows the head.
             rate: factor of the client's rate limits; 0: no limit.
+            batch: messages that wait for a session leave as one, an array of their envelopes (docs/protocol.md,
+                batches). Without a session it has no effect.
+            delta: values of rooms with `delta` may come as deltas (docs/protocol.md, deltas). Without a session it has
+                no effect.
 
         Raises:
             ValueError: the codec is unknown.
@@ -372,43 +510,59 @@ class Engine:
         refused: dict[str, bytes],
         close: tuple[int, str],
         rate: float = 1.0,
+        batch: bool = False,
+        delta: bool = False,
     ) -> int | None:
         """Lets a newcomer in as the next link of a session. Returns the link's id; None: it has disconnected.
         `"resumed"` or `"refused"` follows.
 
         A link that the session still has is closed as by `retire`. The messages that the client has not received are
-        sent again, then those that wait.
+        sent again, then those that wait. The new link may have another transport than the old one.
 
         Args:
             conn: the session's connection.
             request: as in `accept`.
             session: the newcomer's codec.
             received: how many messages of the session the client has received.
-            accepted: an envelope that follows the 101 if the session is resumed.
+            accepted: an envelope that follows the head if the session is resumed.
             refused: an envelope for each reason, of which one follows if it is not. `"closed"`: the session has ended
                 or is about to. `"overflow"`: too much waited for it, or missing messages are not kept. `"codec"`: it
                 uses the other codec. The link is then a new connection with a session, under the returned id; the host
                 ends the old session.
             close: close code and reason for the session's present link.
             rate: as in `accept`.
+            batch: as in `accept`; of this link, whatever the one before took.
+            delta: as in `accept`. A session that has had a link without it gets whole values from then on.
 
         Raises: as `accept`; ValueError also if a reason has no envelope, or `conn` is not a connection.
         """
 
-    def refuse(self, request: int, status: int, headers: Sequence[str] = ..., reason: str = "") -> None:
+    def refuse(
+        self,
+        request: int,
+        status: int,
+        headers: Sequence[str] = ...,
+        reason: str = "",
+        path: str = "",
+        user_agent: str = "",
+    ) -> None:
         """Answers a newcomer with an HTTP status, and closes its connection. Does nothing if it has disconnected.
 
         Args:
             request: the newcomer's id.
             status: the HTTP status; 401 gets a `WWW-Authenticate`.
-            headers: lines of the answer, such as "Retry-After: 1".
+            headers: lines of the answer, such as "Retry-After: 1". The answer to a request for a fallback transport has
+                the headers of CORS besides.
             reason: for the `"turned_away"` event. The client does not see it.
+            path: of its request, for the same event.
+            user_agent: likewise.
         """
 
     def take_back(self, request: int, fd: int, data: bytes) -> None:
-        """Takes the connection of an `"http"` event back: its client asks for a WebSocket. It is a newcomer again, with
-        the same id and place; `left` is not called for it. The engine keeps a duplicate of the descriptor. Does nothing
-        if there was no such event.
+        """Takes the connection of an `"http"` event back: its client asks for a connection, by any transport. It is a
+        newcomer again, with the same id and place; `left` is not called for it. The engine keeps a duplicate of the
+        descriptor, and sends what the host has written before, which writes nothing more. Does nothing if there was no
+        such event.
 
         Args:
             request: the newcomer's id.
@@ -431,20 +585,18 @@ class Engine:
     def resume_socket(
         self,
         conn: int,
-        fd: int | None,
+        fd: int,
         codec: str,
         received: int,
         greeting: bytes,
         accepted: bytes,
         refused: dict[str, bytes],
         close: tuple[int, str],
-        window: int = 0,
         *,
         rest: bytes = ...,
         rate: float = 1.0,
     ) -> int:
-        """Resumes a session over another socket or hosted link, and returns the link's id. `"resumed"` or `"refused"`
-        follows.
+        """Resumes a session over another socket, and returns the link's id. `"resumed"` or `"refused"` follows.
 
         The link that the session still has is closed as by `retire`. The messages that the client has not received are
         sent again, then those that wait.
@@ -458,7 +610,6 @@ class Engine:
             accepted: an envelope that follows if the session is resumed.
             refused: as in `resume`.
             close: close code and reason for the session's present link.
-            window: as in `open`.
             rest: as in `open`.
             rate: as in `open`.
 
@@ -472,15 +623,58 @@ class Engine:
     def hold(self, conn: int, is_held: bool) -> None:
         """Stops or resumes reading a connection. Bytes that were read before still come as messages."""
 
-    def feed(self, conn: int, link: int, data: bytes | None) -> None:
-        """Passes bytes that the host has read from a hosted link; None: its end."""
+    def post(self, conn: int, link: int, lines: bytes, is_binary: bool = False, close: int | None = None) -> int:
+        """Passes messages of a one-way link's client, which came in the body of another request. They are handled like
+        messages of a WebSocket: the same limits, rates, credit and reports hold, and they come as `"messages"` or
+        `"broke"`. A sign of life: an answer to the last ping is no longer missing.
+
+        Events `"read"` of the link add up to the returned number when all of it was decoded. None come any more once
+        the link has ended (`"parked"`, `"closed"`). The caller passes one body at a time, because what is not decoded
+        waits without a limit of its own. Does nothing if the connection does not have the link, or it is not one-way.
+
+        Args:
+            conn: the connection.
+            link: its link.
+            lines: one message a line; an end of CR LF is one of LF, and empty lines stand for nothing.
+            is_binary: the messages are bytes, and each line is their base64; False: each is a text message.
+            close: the code with which the client closes behind these messages, as by a close frame; None: it does not.
+
+        Returns:
+            The number of bytes that are to be read, 0 if there is neither a message nor a close.
+
+        Raises:
+            ValueError: a line is not valid, or the code must not be sent; nothing was passed.
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def poll(self, conn: int, link: int, received: int) -> None:
+        """Takes a poll of the client of a link of polls. A sign of life, as in `post`.
+
+        Exactly one event `"data"` of the link answers each poll, in their order: as soon as something is there, with
+        everything that may leave then. It is empty (`b""`) if the next poll came before. A caller that stops waiting
+        calls nothing: bytes that come later are lost on the way, and the next poll, with the client's `received`,
+        brings their counted messages again. An event `"data"` that no poll waits for has the close event of a link that
+        was retired. No `"data"` comes once the link has ended (`"parked"`, `"closed"`).
+
+        A client that polls no more and posts nothing is noticed by the missing answer to a ping. If there are no pings,
+        the host has to `cut` the link.
+
+        Args:
+            conn: the session's connection.
+            link: its link.
+            received: how many counted messages of the session the client has received. They need not be kept any more,
+                and what follows them is sent again. If they cannot be so many, or what follows is no longer kept, the
+                link is lost: `"parked"` or `"closed"` with the detail "reset".
+
+        Raises:
+            Closed: the engine was shut down, or the process was forked.
+        """
 
     def retire(self, conn: int, link: int, close: tuple[int, str], is_over: bool) -> None:
         """Closes the link of a session, if it still is this one. The session stays as after `cut`.
 
         The link finishes the frame that it has begun, and ends with a close frame and FIN within `close_timeout`. Of
-        its events only `"closed"` comes, and `"data"` and `"finish"` of a hosted link. A session that is closing keeps
-        its link.
+        its events only `"closed"` comes, and `"data"` of a link of polls. A session that is closing keeps its link.
 
         Args:
             conn: the session's connection.
@@ -561,8 +755,11 @@ class Engine:
         key: str | None = None,
         exclude: Sequence[int] = ...,
         delivery: str | None = None,
-    ) -> int:
+        ticket: int = 0,
+        audience: bytes | None = None,
+    ) -> int | None:
         """Publishes a message to the members of a room except some; returns its sequence number in the room, from 1.
+        None: the room has a tick, and the message gets its number at the next edge.
 
         All members get the messages of a room in the order of their numbers, whichever threads publish them.
 
@@ -573,12 +770,53 @@ class Engine:
             key: with the delivery class "latest", the key whose value the message replaces; None: the key "".
             exclude: ids of members that do not get it.
             delivery: another delivery class than the room's.
+            ticket: if the message waits for a tick, an event `"numbered"` tells its number with this ticket; 0: none
+                does.
+            audience: whom it is for, see `check_audience`; None: all members. For rooms with `interest`.
 
         Raises:
             TypeError: the payload is neither bytes nor str.
             ValueError: the length of the name, the size of the payload or the delivery class is wrong, or there is a
                 key without the class "latest".
-            Overloaded: a shard's queue, the table of rooms or the room's keys are full.
+            Overloaded: a shard's queue, the table of rooms, the room's keys or what waits for ticks are full.
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def lead_tick(self, hz: int, is_led: bool) -> None:
+        """Begins or ends to tell the host of the edges of a rate, by the event `"tick"`. Each has to be answered by
+        `flush_tick`; there is no other event before. An edge that has passed by then has no event.
+
+        Raises:
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def flush_tick(
+        self, hz: int, envelopes: Sequence[tuple[int, str, bytes]] = ..., stopped: Sequence[str] = ...
+    ) -> int:
+        """Lets the messages leave that wait in rooms of a rate. Returns how many there are.
+
+        Args:
+            hz: the rate.
+            envelopes: what some sessions get before these messages, as `send_envelope`, and in the same write: the
+                connection, the codec and the envelope.
+            stopped: rooms that `stop_in_tick` has stopped, and that leave again behind the envelopes: those of this
+                rate now, others at their next edge.
+
+        Raises:
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def stop_in_tick(self, room: str, is_stopped: bool) -> None:
+        """Keeps what waits in a room also at the edges of its tick, or ends that. Nothing if it has no tick.
+
+        Raises:
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def next_in_tick(self, room: str) -> int:
+        """Returns the number that the next message of the room's tick will have; if none waits, that of the last.
+
+        Raises:
             Closed: the engine was shut down, or the process was forked.
         """
 
@@ -605,6 +843,21 @@ class Engine:
             ValueError, Overloaded, Closed: as `publish`.
         """
 
+    def raise_position(self, room: str, epoch: str, seq: int) -> None:
+        """Says that a room has no message up to a number, so that clients may join from there. Its history stays.
+
+        Does nothing if the room does not exist, has another epoch, or has that number or a greater one.
+
+        Args:
+            room: the name of the room.
+            epoch: the name of the numbering.
+            seq: the number.
+
+        Raises:
+            ValueError: the epoch is not valid.
+            Closed: the engine was shut down, or the process was forked.
+        """
+
     def deliver(
         self,
         room: str,
@@ -615,11 +868,13 @@ class Engine:
         key: str | None = None,
         exclude: Sequence[int] = ...,
         delivery: str | None = None,
+        audience: bytes | None = None,
+        prev: int | None = None,
     ) -> bool:
         """Publishes a message that already has its number and time to the members of a room except some.
 
-        Numbers grow and may have gaps: no message of the room has a number between the room's newest and this one, and
-        the envelope says so (`prev`).
+        Numbers grow and may have gaps: no message of the room has a number between `prev` and this one, and the
+        envelope says so.
 
         Args:
             room: the name of the room.
@@ -630,6 +885,8 @@ class Engine:
             key: as in `publish`.
             exclude: as in `publish`.
             delivery: as in `publish`.
+            audience: as in `publish`, but for all rooms.
+            prev: the number of the room's message before it; None, or above the room's position: that position.
 
         Returns:
             False if the room has had this number or a greater one; then nothing is done.
@@ -642,7 +899,7 @@ class Engine:
         room: str,
         epoch: str,
         floor: int,
-        messages: list[tuple[int, int, bytes | str | None, bool, str | None, str | None]],
+        messages: list[tuple[int, int, bytes | str | None, bool, str | None, str | None, bytes | None]],
     ) -> None:
         """Adds messages before those in a room's history: as many of the newest as fit.
 
@@ -653,8 +910,8 @@ class Engine:
             room: the name of the room.
             epoch: the numbering of the messages.
             floor: the number after which the list is complete.
-            messages: tuples `(seq, ts_ms, payload, json, key, delivery)` in the order of their numbers. Without a
-                payload the key was forgotten.
+            messages: tuples `(seq, ts_ms, payload, json, key, delivery, audience)` in the order of their numbers.
+                Without a payload the key was forgotten.
 
         Raises:
             TypeError: a payload is neither bytes nor str.
@@ -696,6 +953,9 @@ class Engine:
         is_state: bool = False,
         only_whole: bool = False,
         again: bool = False,
+        filter: bytes | None = None,
+        everything: bool = False,
+        last: int | None = None,
     ) -> tuple[str, int, str | None]:
         """Makes a connection a member of a room.
 
@@ -713,6 +973,10 @@ class Engine:
             is_state: `extra` has the state at `since`.
             only_whole: if the messages after `since` are not kept, nothing is done.
             again: the connection is a member already, and wants the messages that it has missed.
+            filter: the messages that it wants, see `check_filter`; b"": all; None: as before, at first all.
+            everything: it gets every message, whomever it is for.
+            last: without `since`: so many of the newest messages of the history come first. The reply then says after
+                which number they begin (`after`), and how many come (`last`).
 
         Returns:
             The room's epoch, the sequence number of its newest message, and why the messages after `since` cannot be
@@ -720,6 +984,56 @@ class Engine:
 
         Raises:
             RoomFull: the room has reached its `max_members`.
+            ValueError, Overloaded, Closed: as `publish`.
+        """
+
+    def change_attributes(self, conn: int, room: str, change: dict[str, Any]) -> None:
+        """Changes the attributes of a member of a room with `interest`. Those of a connection that is no member yet are
+        kept for its join, of 64 rooms at most.
+
+        Args:
+            conn: the id of the connection.
+            room: the name of the room. It is created if needed.
+            change: by name a value, a list, tuple or set of values, or None to take the name away.
+
+        Raises:
+            TypeError: a value is of a type that no attribute has.
+            ValueError: a name or value is wrong (the text begins with the path), or the room has no interest.
+            Overloaded, Closed: as `publish`.
+        """
+
+    def set_filter(self, conn: int, room: str, filter: bytes) -> None:
+        """Changes the filter of a member of a room with `interest`.
+
+        Args:
+            conn: the id of the connection.
+            room: the name of the room.
+            filter: see `check_filter`; b"": takes the filter away.
+
+        Raises:
+            ValueError: the filter is wrong (the text begins with the path), or the room has no interest.
+            Closed: as `publish`.
+        """
+
+    def configure(self, conn: int, room: str, max_rate: float | None, max_bytes: int | None) -> None:
+        """Sets how often and how much of a room a member gets. What was published before is not held back.
+
+        Args:
+            conn: the id of the connection. Does nothing if it is no member.
+            room: the name of the room.
+            max_rate: droppable messages of each key a second, 0.01 to 1,000; None: all.
+            max_bytes: bytes of droppable messages a second; None: no limit.
+
+        Raises:
+            ValueError: a number is out of range.
+            Overloaded, Closed: as `publish`.
+        """
+
+    def bytes_since(self, room: str, since: tuple[str, int]) -> int | None:
+        """Returns the bytes of the messages after a position, which a member that joins from there gets first; None:
+        they are not all kept. Creates the room if needed.
+
+        Raises:
             ValueError, Overloaded, Closed: as `publish`.
         """
 
@@ -743,7 +1057,61 @@ class Engine:
             Closed: the engine was shut down, or the process was forked.
         """
 
-    def history(self, room: str, after: tuple[str, int] | None, limit: int) -> tuple[str, list[tuple[int, bytes]]]:
+    def busy_rooms(self, most: int) -> list[tuple[str, int, int, int]]:
+        """Returns the rooms with most deliveries since the last call, and then those with most members. Releases the
+        interpreter meanwhile; publishers wait for the look at a 64th of the rooms at most.
+
+        Args:
+            most: rooms to return.
+
+        Returns:
+            Tuples of a name, the number of members, the number of messages since the last call, and their product. The
+                first call counts from the begin of each room.
+
+        Raises:
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def connection_reading(self, conn: int, timeout: float) -> dict[str, Any] | None:
+        """Returns what a connection is doing. Waits for its shard without the interpreter, so it should not be called
+        on an event loop.
+
+        Args:
+            conn: the connection.
+            timeout: seconds to wait.
+
+        Returns:
+            `sent_messages`, `sent_bytes`; `drops`, the number of dropped messages by reason; `highest_queue`, the most
+            bytes that have waited at once; `taken_age`, the median age in seconds at which the client's application
+            took messages, None if it does not report it; `waiting_bytes`, `waiting_messages`, `waiting_age` of the
+            oldest in seconds; `waits_for`, as `slow_readers` has it, or None. None: there is no such connection, or its
+            shard has not answered in time.
+
+        Raises:
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def slow_readers(self, most: int, timeout: float) -> tuple[int, list[tuple[int, int, int, float, str, int, int]]]:
+        """Returns the connections for which something waits that cannot leave. Each shard looks at its connections
+        once. Waits for the shards without the interpreter, so it should not be called on an event loop.
+
+        Args:
+            most: connections to return.
+            timeout: seconds to wait. A shard that has not answered by then is left out.
+
+        Returns:
+            How many there are; and those with most bytes, as tuples of the connection, the bytes and the messages that
+                wait, the age of the oldest of them in seconds, what they wait for ("socket": the kernel takes no more;
+                "window": the client's application has not taken what was sent; "client": it is away), and the messages
+                that were sent to it and dropped for it so far.
+
+        Raises:
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def history(
+        self, room: str, after: tuple[str, int] | None, limit: int, before: int | None = None
+    ) -> tuple[str, list[tuple[int, bytes]]]:
         """Returns the messages in a room's history, oldest first, with their epoch. A room that does not exist has the
         epoch "0" and no messages.
 
@@ -752,6 +1120,7 @@ class Engine:
             after: an epoch and a number after which to begin; in another epoch it begins with the oldest message. None:
                 the newest messages.
             limit: the largest number of messages.
+            before: only messages with lower numbers; None: all.
 
         Returns:
             The epoch, and pairs of a number and a message as `fanwire.cluster.node_message` encodes it.
@@ -759,6 +1128,42 @@ class Engine:
         Raises:
             Closed: the engine was shut down, or the process was forked.
         """
+
+    def watch_rooms(self, pattern: str) -> None:
+        """Has the event ("room", 0, NAME) told of each new room that matches a pattern, until `unwatch_rooms` is called
+        as often. Such a room keeps its first messages, 1,024 at most, until `settle_room` is called.
+
+        Args:
+            pattern: `*` stands for any characters.
+
+        Raises:
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def matching_rooms(self, pattern: str, part: int) -> tuple[list[str], int | None]:
+        """Finds the rooms that match a pattern, in several calls: each looks at some 1,000 names.
+
+        Args:
+            pattern: `*` stands for any characters.
+            part: 0, or what the last call has returned.
+
+        Returns:
+            Rooms that match and exist, and the part to go on with; None: it was the last. A room that is made meanwhile
+            is among them, is told of if the pattern is watched, or both.
+
+        Raises:
+            Closed: the engine was shut down, or the process was forked.
+        """
+
+    def is_new_room(self, room: str) -> bool:
+        """Whether a room was made while a pattern that matches it was watched, and is not settled."""
+
+    def unwatch_rooms(self, pattern: str) -> None:
+        """Ends what one call of `watch_rooms` has begun."""
+
+    def settle_room(self, room: str) -> None:
+        """Everybody who shall get the first messages of a new room has joined it: from now on it keeps what its rule
+        says."""
 
     def values(self, room: str) -> list[bytes]:
         """Returns the newest value of each key of a room, as `fanwire.cluster.node_message` encodes it. Releases the
@@ -811,8 +1216,14 @@ class Engine:
     def now_ms(self) -> int:
         """Milliseconds since 1970 by the clock that dates messages. It never goes back."""
 
+    @property
+    def now_us(self) -> int:
+        """Microseconds since 1970 by the same clock."""
+
     def close(self, conn: int, code: int | None, reason: str = "", flush: bool = True) -> None:
-        """Closes a connection with a close frame and FIN, and ends it after `close_timeout` at the latest.
+        """Closes a connection with a close frame and FIN, and ends it after `close_timeout` at the latest. A one-way
+        link gets an event `close` instead, with a JSON object of `code` (1005: none) and `reason`, and ends when it is
+        written.
 
         Args:
             conn: the id of the connection.
@@ -825,26 +1236,128 @@ class Engine:
             ValueError: the code may not be sent (RFC 6455 section 7.4).
         """
 
-    def grant(self, conn: int, size: int) -> None:
-        """Allows so many more bytes of a hosted connection: the host has passed them on."""
-
     def stats(self) -> dict[str, Any]:
         """Returns the engine's counters since its start.
 
         Returns:
             `connections` and `rooms` at present; `published` and `refused` messages, and `late` ones of other nodes,
-                which were dropped; `delivered` messages and `bytes`, given to the kernel or the TLS layer; `writes`,
-                and how many of them were `blocked`; connections `held` at present, whose droppable messages wait until
-                their clients take others; `pings` (without probes); connections `closed_slow` and `closed_unanswered`;
-                `waiting_bytes` of `waiting_bytes_limit`; `history_bytes` of all rooms; `drops` by reason (`replaced`,
-                `oldest`, `newest`, `budget`, `closed`); `inbound_bytes` of messages that are unfinished or wait for the
-                host; `limits`: how often clients have exceeded each; `handshakes`: the number of answers to upgrade
-                requests by status; `latency_us`: pairs of an upper bound in microseconds and the number of writes whose
-                oldest message was younger, and not younger than the bound before; `latency_sum_us`, the sum of these
-                ages; `taken_age`, the ages of messages when the clients' applications took them, as the clients report,
-                by the pattern of the room's rule (`*`: no rule): the `count` of ages, their `sum` in seconds, and
-                `buckets`, pairs of an upper bound in seconds and the number of ages up to it and above the bound
-                before. An age counts for at most 3600 s, the last bound.
+                which were dropped; `delivered` messages and `bytes`, given to the kernel, or to TLS, which may hold 64
+                KiB of a connection; `received` messages of clients, refused ones included, and `received_bytes`;
+                `writes`, and how many of them were `blocked`; connections `held` at present, whose droppable messages
+                wait until their clients take others; `pings` (without probes); connections `closed_slow` and
+                `closed_unanswered`; `waiting_bytes` of messages that no room keeps, of
+                `waiting_bytes_limit`; `history_bytes` of all rooms; `drops` by
+                reason (`replaced`, `oldest`, `newest`, `budget`, `closed`, `rate`, `filtered`); `compressed`: the
+                number of `messages` that got smaller, each counted once in each form however many clients got it,
+                their `bytes_before` and `bytes_after`, and how many were `not_smaller`; `recording`: the `messages`
+                and `bytes` in files of all recordings, messages `left_out`, `queue_bytes` that wait to be written, and
+                `errors` of writes; `deltas`, the same as `compressed` of values of which a delta was made, each counted
+                once; `inbound_bytes` of messages that are unfinished or wait
+                for the host; `limits`: how often clients have exceeded each; `handshakes`: the number of answers to
+                requests for connections by status (101 for accepted WebSockets, 200 for other transports);
+                `tls_handshakes`: how many ended `full`, `resumed` with a ticket, or `failed`; `handshake_us`: how long
+                the host took to answer requests, as pairs of an upper bound in microseconds and the number of durations
+                below it, and not below the bound before; `handshake_sum_us`, the sum of these durations; `latency_us`
+                and `latency_sum_us`, in the same form the ages of messages when they were written, once for each
+                receiver (messages that leave together count with the age of the oldest); `rules`, by the pattern of the
+                room's rule (`*`: no rule, "": no room): the messages `published` and `delivered`, the `bytes` of the
+                payloads of the latter, `drops`, `latency_us` and `latency_sum_us`, and in the same form `spread_us` and
+                `spread_sum_us`, from the first member's write of a message to the last member's, of up to 20 messages a
+                second (empty before the first); rules after the first 254 count as `*`; `taken_age`, the ages of
+                messages when the clients' applications took them, as the clients report, by the pattern of the room's
+                rule (`*`: no rule): the `count` of ages, their `sum` in seconds, and `buckets`, pairs of an upper bound
+                in seconds and the number of ages up to it and above the bound before. An age counts for at most 3600 s,
+                the last bound; `ticks`, by rate: the `edges` at which
+                something left or the host was told, the edges `missed` because they were too late, the `messages` that
+                left, and `lateness_us` and `lateness_sum_us`, how late the edges were, in the form of `latency_us`.
+
+        Raises:
+            Closed: the process was forked.
+        """
+
+    def record(
+        self,
+        patterns: list[str],
+        directory: str | os.PathLike[str],
+        name: str,
+        *,
+        rotate_bytes: int,
+        rotate_seconds: float,
+        keep_bytes: int,
+        sync: str,
+        queue_bytes: int,
+        flush_interval: float,
+        about: str = "",
+    ) -> int:
+        """Records what is published in rooms that match one of the patterns, from now on, on a thread of its own. Waits
+        until the first file has its header.
+
+        Args:
+            patterns: names of rooms, in which `*` stands for any characters.
+            directory: where the files are; it is created if it does not exist.
+            name: the first part of their names.
+            rotate_bytes: the bytes after which a new file begins.
+            rotate_seconds: the seconds after which a new file begins.
+            keep_bytes: the bytes of all files together, the oldest of which are deleted; 0: no limit.
+            sync: when the system has to store what was written: "never", "close" or "write".
+            queue_bytes: the bytes of messages that may wait.
+            flush_interval: the seconds that a message may wait for others.
+            about: further members of the header, a JSON document, each after a comma.
+
+        Returns:
+            The id of the recording.
+
+        Raises:
+            OSError: the file cannot be written, or the name is in use.
+            Overloaded: there are 16 recordings.
+            ValueError: there is no such `sync`.
+            Closed: the engine was shut down.
+        """
+
+    def stop_recording(self, id: int, timeout: float) -> dict[str, Any] | None:
+        """Ends a recording: what was published before is written. Blocks for at most `timeout` seconds.
+
+        Returns:
+            What is known of it, as `recordings` returns it; None: there is no such recording.
+
+        Raises:
+            Closed: the process was forked.
+        """
+
+    def recordings(self) -> list[dict[str, Any]]:
+        """Returns what is known of the recordings that were not stopped: `id`, `name`, the `file` that is written,
+        `failure` (why nothing can be written; None: it can), `is_ended`, the `messages` and `bytes` in files, messages
+        `left_out`, `queue_bytes` that wait, `errors` of writes, and the `files` that were begun and `deleted`.
+
+        Raises:
+            Closed: the process was forked.
+        """
+
+    def trace_next(self, room: str) -> bool:
+        """Traces the next message of a room: when it is written, and to how many connections. A room without members
+        and without a history has no message to trace, so call `trace_end` after publishing.
+
+        Returns:
+            whether it will be traced; False: 1024 messages are traced already.
+
+        Raises:
+            Closed: the process was forked.
+        """
+
+    def trace_end(self, room: str) -> bool:
+        """Traces no further message of a room. Returns whether a message is traced since `trace_next`.
+
+        Raises:
+            Closed: the process was forked.
+        """
+
+    def traces(self) -> list[tuple[str, int, int, int, int]]:
+        """Takes the traces that are over: nothing refers to the message any more, or it was published 5 s ago.
+
+        Returns:
+            for each the room, the number of the message, when it was published, the number of connections that it was
+                written to, and when it was written to the last of them. Times are in microseconds since 1970, by the
+                clock of `now_ms`. Without a connection the two times are equal.
 
         Raises:
             Closed: the process was forked.
@@ -853,6 +1366,53 @@ class Engine:
     def shutdown(self, timeout: float) -> bool:
         """Ends all connections and threads. Waits for at most `timeout` seconds without the interpreter lock; False: a
         thread was not done by then. Every later call raises `Closed`; another `shutdown` does nothing."""
+
+@final
+class RecordingReader:
+    """Reads one file of a recording.
+
+    Args:
+        path: of the file.
+        rooms: patterns of the rooms to read; None: all.
+        since_ns: the time of the first message, in nanoseconds since 1970.
+        until_ns: the time before which the last message is.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no recording.
+    """
+
+    def __new__(
+        cls, path: str | os.PathLike[str], rooms: list[str] | None = None, since_ns: int = 0, until_ns: int = 2**64 - 1
+    ) -> RecordingReader: ...
+    @property
+    def header(self) -> bytes:
+        """The JSON document at the begin."""
+
+    @property
+    def torn(self) -> int:
+        """The bytes at the end that are no whole block, once `read` has returned None."""
+
+    def read(self) -> list[tuple[Any, ...]] | None:
+        """Reads the next block.
+
+        Returns:
+            The fields of each `fanwire.RecordedMessage` and `RecordedGap`; None at the end, for now: the file
+            may still be written.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+
+    def skim(self) -> tuple[int, int, int, int, int]:
+        """Reads the heads of all blocks that are left.
+
+        Returns:
+            How many blocks and messages there are, the first and the last time, and where the last block ends.
+
+        Raises:
+            OSError: it cannot be read.
+        """
 
 @final
 class Ingress:

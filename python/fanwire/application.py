@@ -1,4 +1,7 @@
-"""What an application declares: handlers, message types, and rooms."""
+"""What an application declares: handlers, message types, and rooms.
+
+Longer than other files, because the docstrings of the public methods are most of it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar, overload
 
+from fanwire.client.message import Message
 from fanwire.config import MOST_COUNT, MOST_SECONDS
 from fanwire.connection import Connection
-from fanwire.protocol.table import RESERVED
-from fanwire.rooms.rules import Policies, RoomPolicy, Rule, Snapshot, parse_rule
+from fanwire.protocol.table import KEYED, RESERVED
+from fanwire.rooms.inputs import MAX_WAITING, MOST_WAITING, Inputs
+from fanwire.rooms.publish_hooks import PublishHook
+from fanwire.rooms.rules import MOST_TICKS, Policies, RoomPolicy, Rule, Snapshot, parse_rule
 from fanwire.runtime.application_handlers import Handlers, Method
-from fanwire.values.arguments import ROOM_MAX, TYPE_MAX, check_delivery, check_schema
+from fanwire.runtime.tick_loop import TickFunction
+from fanwire.values.arguments import ROOM_MAX, TYPE_MAX, check_delivery, check_priority, check_schema
 from fanwire.values.checks import (
     check_choice,
     check_flag,
@@ -19,6 +26,7 @@ from fanwire.values.checks import (
     check_integer,
     check_number,
     check_text,
+    described,
 )
 
 __all__ = ["Application"]
@@ -27,6 +35,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 OfConnection = TypeVar("OfConnection", bound=Callable[[Connection], object])
 OfMessage = TypeVar("OfMessage", bound=Callable[[Connection, Any], object])
+OfPublish = TypeVar("OfPublish", bound=Callable[[Connection, Message], Any])
+OfTick = TypeVar("OfTick", bound=TickFunction)
 OfRoom = TypeVar("OfRoom", bound=Callable[[Connection, str], object])
 
 
@@ -64,7 +74,7 @@ class Application(ABC):
     def on_message(self, handler: OfMessage) -> OfMessage:
         """Decorates a handler that is called with a `Connection` and each of its messages: bytes, or str for a text
         message."""
-        return self._handle("on_message", handler)
+        return self._handle("on_message", handler, "message")
 
     def on_disconnect(self, handler: OfConnection) -> OfConnection:
         """Decorates a handler that is called with each `Connection` that has ended. `Connection.close_code` has the
@@ -77,12 +87,60 @@ class Application(ABC):
 
     def on_join(self, handler: OfRoom) -> OfRoom:
         """Decorates a handler that is called with each `Connection` that has joined a room, and the room's name."""
-        return self._handle("on_join", handler)
+        return self._handle("on_join", handler, "room")
 
     def on_leave(self, handler: OfRoom) -> OfRoom:
         """Decorates a handler that is called with each `Connection` that has left a room, also by its end, and the
         room's name. If there is an `on_join`, this is called once for each call of it."""
-        return self._handle("on_leave", handler)
+        return self._handle("on_leave", handler, "room")
+
+    def on_publish(self, pattern: str) -> Callable[[OfPublish], OfPublish]:
+        """Decorates a hook for what clients publish in the rooms that match a pattern. It is called after the room's
+        rule, `authorize` and the room's `schema` have allowed the message, and before the message has a number.
+
+        ::
+
+            @server.on_publish("chat.*")
+            async def check(conn: fanwire.Connection, message: fanwire.Message) -> Any:
+                if await database.is_muted(conn.identity, message.room):
+                    raise fanwire.Reject("muted", "you cannot write here for an hour", retry_after=3600)
+                await database.store(message.room, message.id, message.data)
+                return {**message.data, "from": conn.identity}
+
+        The hook gets the `Connection` and a `Message` with `data` (an instance of the room's `schema`, if it has one),
+        `room`, `key` and `id`; it has no `seq` yet. It returns None to publish the message as it is, or the value to be
+        published instead, of any type of docs/values.md; the schema does not check that value. It raises `Reject` to
+        refuse the message: the client gets an `error` with its fields. After any other exception the client gets the
+        error `internal`, and nothing is published.
+
+        Messages of one connection keep their order, also while a hook is awaited. If a message is sent again with its
+        id, because the answer was lost, it gets the number of the first, and the hook is not called again. This holds
+        at one node, for the last thousand ids of a client. After a restart, or at another node, the hook may be called
+        again: one that stores something uses `message.id` as a key.
+
+        The hook is not called for what the server's own programs publish: `Server.publish`, `POST /publish`,
+        `fanwire.Publisher`.
+
+        Args:
+            pattern: a room's name, in which `*` stands for any characters. The first matching hook counts.
+
+        Raises:
+            TypeError: the pattern is not a str, or the hook is not a function.
+            ValueError: the pattern is empty or too long, or has a hook already.
+            RuntimeError: the server has already started.
+        """
+        check_text("pattern", pattern, most=ROOM_MAX)
+
+        def declare(handler: OfPublish) -> OfPublish:
+            check_function(f"the hook for {pattern!r}", handler, takes=("connection", "message"))
+            if any(hook.pattern == pattern for hook in self._handlers.on_publish):
+                raise ValueError(f"the server already has an on_publish hook for {pattern!r}")
+            if self._is_running:
+                raise RuntimeError(f"the hook for {pattern!r} must be declared before the server starts")
+            self._handlers.on_publish.append(PublishHook(pattern, handler))
+            return handler
+
+        return declare
 
     @overload
     def on(self, type: str, schema: type[T]) -> Decorator[T]: ...
@@ -111,9 +169,10 @@ class Application(ABC):
         * `on_join`: the client leaves the room again. `on_leave`, `on_disconnect`: it is only counted.
         * `authenticate`: status 403, or 503 if `retry` is true; for a new token, an `error`.
 
-        Requests are delivered at least once. A client that loses its session before the answer sends the request again,
-        with the same id, and the handler runs again; if the first call still runs, the second request gets its answer.
-        A handler that must not do its work twice stores the ids of finished requests with its other data::
+        A client that loses its session before the answer sends the request again, with the same id. It gets the answer
+        of the first call, which may still run. The handler runs again if the first call has raised or was cancelled, if
+        the request comes to another node, or after 256 KiB of other answers to this client. A handler that must not do
+        its work twice even then stores the ids of finished requests with its other data::
 
             @server.on("order", Order)
             async def place(conn, order):
@@ -134,14 +193,14 @@ class Application(ABC):
         check_text("type", type, most=TYPE_MAX)
         check_schema(schema)
         if type in RESERVED:
-            raise ValueError(f"type must not be a type of the protocol, got {type!r}: choose another name")
+            raise ValueError(f"type must not be a type of the protocol, got {described(type)}: choose another name")
         if type in self._handlers.methods:
             raise ValueError(f"the server already has a handler for the type {type!r}")
         if self._is_running:
             raise RuntimeError(f"the handler for {type!r} must be declared before the server starts")
 
         def declare(handler: OfMessage) -> OfMessage:
-            check_function(f"the handler for {type!r}", handler)
+            check_function(f"the handler for {type!r}", handler, takes=("connection", "payload"))
             if type in self._handlers.methods:
                 raise ValueError(f"the server already has a handler for the type {type!r}")
             self._handlers.methods[type] = Method(handler, schema)
@@ -167,6 +226,11 @@ class Application(ABC):
         schema: Any = None,
         snapshot: Callable[[str], Snapshot | Awaitable[Snapshot]] | None = None,
         when_away: str = "wait",
+        compress: bool = False,
+        priority: str = "normal",
+        tick: int = 0,
+        interest: bool = False,
+        delta: bool = False,
     ) -> None:
         """Sets the rules of all rooms whose names match a pattern. The first matching pattern counts.
 
@@ -198,11 +262,30 @@ class Application(ABC):
                 `Config.snapshot_timeout` seconds.
             when_away: what happens to a message for a room with a history while the backplane cannot be reached:
                 "wait" (the server tries for `Config.append_timeout`), or "fail" at once.
+            compress: whether messages of these rooms are compressed for clients that have agreed to it: WebSockets with
+                permessage-deflate (RFC 7692). Each message is compressed once for all of them, if it has at least
+                `Config.compression_min_bytes` and becomes smaller. Before the first such rule no client is offered
+                compression. Leave it off for data that does not become smaller, and for secrets beside text that others
+                choose (docs/compression.md).
+            priority: which messages leave first while several wait: "high", "normal" or "low". Messages of one room
+                keep their order. Of eight writes at least one begins with a lower priority that waits
+                (docs/fairness.md).
+            tick: how many times a second the messages of these rooms leave, 1 to 1,000; 0: each leaves at once. What is
+                published between two edges leaves together at the second one: of each key the newest value, and all
+                messages without a key (docs/tick.md). It cannot be combined with `snapshot`, nor with a `history` that
+                a backplane stores.
+            interest: whether messages may be for some of the members (docs/interest.md): members have attributes
+                (`Connection.set_attributes`), `publish` takes `where` and `tags`, and clients may join with a filter.
+                Members of such a room do not take a missing number for a loss.
+            delta: whether a value may leave as a delta to the value before of its key, for clients that take deltas, as
+                those of this package do. Only with delivery "latest"; values that are not maps leave whole. A delta is
+                made once for all who have the value before. The clients apply it and hand out whole values
+                (docs/deltas.md).
 
         Raises:
             TypeError: an argument is of the wrong type, or a rule is a coroutine function.
-            ValueError: an argument is out of range, there is no such delivery class or rule, or a snapshot is given
-                without a history.
+            ValueError: an argument is out of range, there is no such delivery class, priority or rule, a snapshot is
+                given without a history, or deltas are asked for without delivery "latest", or with `interest`.
         """
         check_text("pattern", pattern, most=ROOM_MAX)
         check_delivery(check_text("delivery", delivery, empty=True))
@@ -213,13 +296,29 @@ class Application(ABC):
             check_integer(name, count, least=least, most=MOST_COUNT)
         check_number("history_age", history_age, above=0, most=MOST_SECONDS)
         check_flag("presence", presence)
+        check_flag("compress", compress)
+        check_integer("tick", tick, least=0, most=MOST_TICKS)
+        check_flag("interest", interest)
+        check_flag("delta", delta)
+        if delta and delivery not in KEYED:
+            raise ValueError(f"delta=True needs delivery='latest', whose messages have keys, got {described(delivery)}")
+        if delta and interest:
+            raise ValueError(
+                "delta=True and interest=True cannot be combined: a member that is not meant by a value does not have "
+                "the base of the next one"
+            )
         check_choice("when_away", when_away, ("wait", "fail"))
+        check_priority(priority)
         if snapshot is not None:
-            check_function("snapshot", snapshot)
+            check_function("snapshot", snapshot, takes=("room",))
         check_schema(schema)
         if snapshot is not None and history == 0:
             raise ValueError(
                 "a room with a snapshot needs a history, for messages that are published while the snapshot is made"
+            )
+        if snapshot is not None and tick > 0:
+            raise ValueError(
+                "a room with a tick cannot have a snapshot: `publish` does not return the number that it needs"
             )
         policy = RoomPolicy(
             pattern,
@@ -237,14 +336,95 @@ class Application(ABC):
             parse_rule(see_members, pattern, "see_members"),
             parse_rule(see_history, pattern, "see_history"),
             when_away,
+            compress,
+            priority,
+            tick,
+            interest,
+            delta,
         )
         self._policies.add(policy)
         self._room_added(policy)
 
+    def inputs(self, pattern: str, schema: Any = None, *, max_waiting: int = MAX_WAITING) -> Inputs:
+        """Declares that rooms take inputs, which players send with `Room.send_input`. Members of a room may send them.
+
+        ::
+
+            inputs = server.inputs("zone.*")
+            positions: dict[int, float] = {}
+
+            @server.tick(30)
+            def step(tick: fanwire.Tick) -> None:
+                for player, number, move in inputs.take("zone.1"):
+                    positions[player.id] = positions.get(player.id, 0.0) + move["dx"]
+                    server.publish("zone.1", {"x": positions[player.id]}, key=str(player.id))
+
+        Inputs stay at the node that the client is connected to.
+
+        Args:
+            pattern: the names of the rooms, in which `*` stands for any characters. The first pattern that matches
+                counts.
+            schema: the type of the inputs, as in `on`; None: any value. A wrong input is refused.
+            max_waiting: inputs of a player in a room that may wait for `Inputs.take`. Then the oldest are dropped.
+
+        Raises:
+            TypeError: an argument is of the wrong type.
+            ValueError: the pattern is empty or too long, or `max_waiting` is out of range.
+            RuntimeError: the server has already started.
+        """
+        check_text("pattern", pattern, most=ROOM_MAX)
+        check_schema(schema)
+        check_integer("max_waiting", max_waiting, least=1, most=MOST_WAITING)
+        if self._is_running:
+            raise RuntimeError("inputs must be declared before the server starts")
+        declared = Inputs(pattern, schema, max_waiting)
+        self._handlers.inputs.append(declared)
+        return declared
+
+    def tick(self, rate: int) -> Callable[[OfTick], OfTick]:
+        """Decorates a function that is called `rate` times a second with a `Tick`: the application's own loop, such as
+        that of a game. What it publishes in rooms with a tick of the same rate leaves right after it has returned.
+
+        ::
+
+            server.room("zone.*", delivery="latest", tick=30)
+            positions: dict[str, float] = {}
+
+            @server.tick(30)
+            def step(tick: fanwire.Tick) -> None:
+                for player, x in positions.items():
+                    positions[player] = x + 2.0 * tick.dt
+                    server.publish("zone.1", {"x": positions[player]}, key=player)
+
+        The calls are at steady times, the whole multiples of the interval since 1970. A call never overlaps the one
+        before: if the function takes longer than an interval, or the event loop is busy, edges are skipped, and the
+        next call tells how many. An exception is logged and counted as that of a handler, and the loop goes on.
+        Several functions of one rate are called one after the other. The calls begin when the server listens, and end
+        when its stop begins.
+
+        Args:
+            rate: calls a second, 1 to 1,000.
+
+        Raises:
+            TypeError: the rate is no int, or what is decorated is no function.
+            ValueError: the rate is out of range.
+            RuntimeError: the server has already started.
+        """
+        check_integer("rate", rate, least=1, most=MOST_TICKS)
+
+        def declare(function: OfTick) -> OfTick:
+            check_function(f"the function for {rate} ticks a second", function, takes=("tick",))
+            if self._is_running:
+                raise RuntimeError("a function of `tick` must be declared before the server starts")
+            self._handlers.ticks.setdefault(rate, []).append(function)
+            return function
+
+        return declare
+
     # Inside.
 
-    def _handle(self, name: str, handler: T) -> T:
-        check_function(f"the handler for {name}", handler)
+    def _handle(self, name: str, handler: T, *more: str) -> T:
+        check_function(f"the handler for {name}", handler, takes=("connection", *more))
         if getattr(self._handlers, name) is not None:
             raise ValueError(f"the server already has a handler for {name}")
         if self._is_running:

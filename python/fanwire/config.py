@@ -6,7 +6,6 @@ after a pause. Where the text says "0: no limit", the value 0 turns the limit of
 
 from __future__ import annotations
 
-import os
 import re
 from functools import lru_cache
 from typing import Any
@@ -16,8 +15,9 @@ import msgspec
 from fanwire.protocol.table import ROOM_MAX
 from fanwire.values.checks import check_flag, check_integer, check_number, check_text, described
 from fanwire.values.encoding import NESTING_LIMIT
+from fanwire.values.processors import parse_cores, processors
 
-__all__ = ["Config"]
+__all__ = ["Config", "range_of"]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,6 +30,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         shards: Number of writing threads. 0: one less than the processors that this process may use, from one to four.
             More threads help only where one core cannot make the system calls for all connections.
+        shard_spin: Seconds for which a writing thread without work looks for more before it sleeps, so that nobody has
+            to wake it. It takes a whole core meanwhile, so leave one for the event loop (docs/fairness.md). 0: it
+            sleeps at once.
+        shard_cores: Processors of the writing threads, one for each, as in "2,3" or "2-3". "": the system chooses. With
+            it, `shards` may be left at 0.
         connection_bytes: Bytes that may wait for one connection, with 256 bytes of overhead per message. Above it the
             delivery class of each message decides. 1 MiB is some seconds of a busy room.
         engine_bytes: Bytes that may wait for all connections together; a shared message counts once. Above it the
@@ -46,7 +51,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ack_frames: Messages after which a client must acknowledge. An acknowledgement costs the server as much as 100
             deliveries and only frees memory: a client that comes back reports exactly what it has.
         ack_bytes: Bytes after which a client must acknowledge. The default is a quarter of `replay_bytes`, which leaves
-            space for the messages under way.
+            space for the messages under way. Over fallback transports half as many again, because there each
+            acknowledgement is a request.
         ack_attempts: How often a message sent with `ack=True` is sent before the sender gets `asyncio.TimeoutError`.
         append_timeout: Seconds for which a message waits to be stored while the backplane is away (see `Server.room`,
             `when_away`). At most 100, because the backplane recognizes a repeated message for 120 s only.
@@ -71,9 +77,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         close_timeout: Seconds from the decision to close a connection to its end. It starts again as long as the peer
             takes at least `min_rate` bytes a second of the waiting messages.
         handshake_timeout: Seconds from accepting a connection to the end of its request head, and again for
-            `authenticate`.
+            `authenticate`. With TLS they begin after the TLS handshake, which has `TLS.handshake_timeout`.
         snapshot_timeout: Seconds for an asynchronous `snapshot` of a room. Then the call is cancelled, and the
             waiting clients get the error `overloaded` instead of joining.
+        compression_level: How hard messages of rooms with `compress` are compressed, 1 (fast) to 9 (small). See
+            docs/compression.md for what each costs and brings.
+        compression_min_bytes: Bytes from which a message is compressed. A smaller one hardly becomes smaller.
         max_head: Bytes of a request head. A larger head is answered with 431.
         max_message: Bytes of a client's message, all fragments together. A larger message is answered with close code
             1009.
@@ -85,7 +94,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         message_timeout: Seconds from the beginning of a message to its end, and one second more for each `min_rate`
             bytes received. Then the connection is closed with 1008.
         inbound_bytes: Bytes of all unfinished messages and of all messages that wait for handlers. Above it an
-            unfinished message is answered with close code 1013, and clients with waiting messages are not read.
+            unfinished message is answered with close code 1013, and clients with waiting messages are not read. The
+            bodies of POSTs to links may have as many again; above it those over 4 KiB are answered with 503.
         inbox_messages: Messages of one client that may wait for the event loop, and again as many for an asynchronous
             handler. Then its socket is not read.
         inbox_bytes: Bytes of the messages of one client that may wait, counted like `inbox_messages`.
@@ -96,8 +106,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             `RuntimeError`. An application needs a few. The limit stops a client that can start one with each message.
         backlog: Connections that the kernel may queue before they are accepted; `net.core.somaxconn` may lower it.
         max_connections: Connections at the same time, counted from accept. More are answered with 503. 100,000 idle
-            connections take 250 MB (raw, 2.5 KB each) to 400 MB (sessions, 4 KB each). 0: no limit but the system's
-            limit of open files.
+            connections take 250 MB (raw, 2.5 KB each) to 400 MB (sessions, 4 KB each). If the limit of
+            open files allows fewer, further ones are answered with 503. 0: that limit alone.
         max_http_connections: Connections that speak plain HTTP: health checks, publishers, scrapers, and the clients of
             an `app`, its WebSockets included. More are answered with 503; health checks get their answer.
         http_reserve: Of `max_http_connections`, the number kept for peers whose first request shows an API key, so that
@@ -107,8 +117,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             of `trusted_proxies` are not counted. 0: no limit.
         http_keepalive: Seconds for which a plain HTTP connection stays open after an answer. The default lets a scrape
             or a publish every 10 s reuse it. The first request has `handshake_timeout`.
-        http_body_timeout: Seconds for the body of a publish by HTTP, and one second more for each `min_rate` bytes
-            received. The body of a request to the application must not pause for longer.
+        http_body_timeout: Seconds for the body of a publish, or of messages of a client, by HTTP, and one second more
+            for each `min_rate` bytes received. The body of a request to the application must not pause for longer.
+        poll_timeout: Seconds for which a poll of the transport long-poll waits for a message; then its answer is empty
+            and the client polls again. The default is below the 30 s after which the strictest proxies give up.
         max_user_connections: Connections of one subject, waiting sessions included. Above it the oldest waiting session
             ends; if there is none, the answer is 429. A person has a few devices with some tabs each, an API key may
             serve many machines. Clients without an identity are not counted. 0: no limit.
@@ -161,6 +173,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
     shards: int = 0
+    shard_spin: float = 0.0
+    shard_cores: str = ""
     connection_bytes: int = 1 << 20
     engine_bytes: int = 256 << 20
     replay_bytes: int = 2 << 20
@@ -184,6 +198,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     close_timeout: float = 5.0
     handshake_timeout: float = 5.0
     snapshot_timeout: float = 10.0
+    compression_level: int = 6
+    compression_min_bytes: int = 256
     max_head: int = 16 << 10
     max_message: int = 1 << 20
     max_nesting: int = 64
@@ -201,6 +217,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_address_http_connections: int = 100
     http_keepalive: float = 15.0
     http_body_timeout: float = 30.0
+    poll_timeout: float = 25.0
     max_user_connections: int = 1_000
     max_address_connections: int = 4_096
     handshake_rate: float = 2_000.0
@@ -229,7 +246,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if field.type is bool:
                 check_flag(name, value)
             elif field.type is str:
-                check_text(name, value)
+                check_text(name, value, empty=field.name in _EMPTY)
             elif field.type is int:
                 least = int(_LEAST[field.name])
                 found = check_integer(name, value, least=least, most=_MOST.get(field.name, MOST_COUNT))
@@ -243,6 +260,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(
                 f"Config.room_name must be a regular expression, got {described(self.room_name)}: {error}"
             ) from error
+
+        cores = self.cores
+        if cores and self.shards not in (0, len(cores)):
+            raise ValueError(
+                f"Config.shard_cores must name one processor for each of the {self.shards} shards, got "
+                f"{self.shard_cores!r}: {len(cores)}"
+            )
 
     def _keep(self, name: str, given: Any, found: float) -> None:
         """Stores a number as Python's own type: msgpack and the engine do not take those of numpy."""
@@ -259,7 +283,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def shard_count(self) -> int:
         """The number of writing threads, with 0 resolved."""
-        return self.shards or max(1, min(4, _processors() - 1))
+        return self.shards or len(self.cores) or max(1, min(4, processors() - 1))
+
+    @property
+    def cores(self) -> list[int]:
+        """The processors of `shard_cores`."""
+        return parse_cores("Config.shard_cores", self.shard_cores, _MOST["shards"])
 
 
 @lru_cache(maxsize=64)
@@ -276,8 +305,12 @@ MOST_COUNT = (1 << 53) - 1
 MOST_SECONDS = 1e9
 """The largest value of every duration and rate: 30 years, which the clocks and timers of the system can hold."""
 
+_EMPTY = ("shard_cores",)
+"""Texts that may be empty."""
+
 _MOST: dict[str, int] = {
     "shards": 256,
+    "shard_spin": 3_600,
     "unsent_bytes": (1 << 31) - 1,
     "backlog": (1 << 31) - 1,
     "max_fragments": (1 << 31) - 1,
@@ -285,11 +318,13 @@ _MOST: dict[str, int] = {
     "write_timeout": 4_000_000,
     "append_timeout": 100,
     "max_nesting": NESTING_LIMIT,
+    "compression_level": 9,
 }
 """Largest values below `MOST_COUNT` and `MOST_SECONDS`: the limits of the kernel, and of useful values."""
 
 _LEAST: dict[str, float] = {
     "shards": 0,
+    "shard_spin": 0,
     "connection_bytes": 4096,
     "engine_bytes": 1 << 20,
     "replay_bytes": 0,
@@ -313,6 +348,8 @@ _LEAST: dict[str, float] = {
     "min_rate": 1,
     "handshake_timeout": 0.01,
     "snapshot_timeout": 0.01,
+    "compression_level": 1,
+    "compression_min_bytes": 0,
     "max_head": 1024,
     "max_message": 1,
     "max_nesting": 1,
@@ -325,6 +362,7 @@ _LEAST: dict[str, float] = {
     "max_address_http_connections": 0,
     "http_keepalive": 0.01,
     "http_body_timeout": 0.01,
+    "poll_timeout": 0.01,
     "max_user_connections": 0,
     "max_address_connections": 0,
     "handshake_rate": 0,
@@ -352,6 +390,7 @@ _LEAST: dict[str, float] = {
 }
 
 
-def _processors() -> int:
-    # Only some systems can tell which processors this process may use.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def range_of(field: str) -> tuple[float, float]:
+    """The smallest and the largest value of a number of `Config`, as its errors say."""
+    is_whole = isinstance(getattr(Config(), field), int)
+    return _LEAST[field], _MOST.get(field, MOST_COUNT if is_whole else MOST_SECONDS)

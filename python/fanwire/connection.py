@@ -1,10 +1,13 @@
-"""One client of the server, as the application sees it."""
+"""One client of the server, as the application sees it.
+
+Longer than other files: the docstrings of all that an application calls.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Literal, Protocol, TypeVar, overload
@@ -19,6 +22,7 @@ from fanwire.state import SERVER, ConnectionState
 from fanwire.values.arguments import check_delivery_of, check_reason, check_room
 from fanwire.values.checks import check_choice, check_flag, check_integer, check_number
 from fanwire.values.encoding import encode
+from fanwire.values.interest import InterestValue
 
 __all__ = ["Connection", "ConnectionServices"]
 
@@ -35,14 +39,48 @@ class KeptAnswers(Protocol):
         """Keeps an answer."""
 
 
+class KeptPatterns(Protocol):
+    """The patterns of rooms that a client has joined. Only `fanwire.rooms` uses it.
+
+    Attributes:
+        count: how many rooms it is in because of them.
+        looks: counts the rooms that were looked at because of them.
+    """
+
+    looks: Any
+
+    @property
+    def count(self) -> int: ...
+    def __len__(self) -> int: ...
+    def find(self, pattern: str) -> Any:
+        """One of them; None: the client does not hold it."""
+
+    def add(self, held: Any) -> None:
+        """One more."""
+
+    def remove(self, held: Any) -> None:
+        """One less."""
+
+    def left(self, room: str) -> None:
+        """The client is in a room no longer."""
+
+    def end(self) -> None:
+        """Ends all: the connection has ended."""
+
+
 class ConnectionRooms(Protocol):
     """Joins, leaves and rights of connections."""
 
-    def join(self, connection: Connection, room: str) -> int | None:
+    def join(
+        self, connection: Connection, room: str, max_rate: float | None = None, max_bytes: int | None = None
+    ) -> int | None:
         """Makes a connection a member, see `Connection.join`."""
 
     def leave(self, connection: Connection, room: str) -> bool:
         """Ends a membership; false if there was none."""
+
+    def set_attributes(self, connection: Connection, room: str, attributes: dict[str, Any]) -> None:
+        """Changes the attributes of a member that the JSON object names."""
 
     def granted(self, connection: Connection, action: str, room: str) -> frozenset[str] | Awaitable[frozenset[str]]:
         """The action, if the client may do it; otherwise nothing."""
@@ -86,9 +124,14 @@ class Connection:
     All methods but `spawn` may be called from any thread. They never wait for the client, and do nothing after its end.
 
     Attributes:
-        id: the number of this connection. No other connection gets it while the server runs.
+        id: the number of this connection. No other connection gets it while the server runs. In `repr(connection)`, in
+            logs and in the admin API it is written as hexadecimal text, such as `0x100000000`.
         identity: the identity that `authenticate` returned; None: `ANONYMOUS`, or a server without `authenticate`.
         request: path, query and address of the client's request.
+        transport: what carries it: "websocket", "sse" (an event stream) or "long-poll"; a client that resumes its
+            session may have changed it (docs/transports.md).
+        is_compressed: whether both sides may compress messages on the present connection (permessage-deflate); like
+            `transport` it may change when the client resumes its session.
         state: the `ConnectionState`: connecting, open, reconnecting, closing or closed.
         info: what the other members of rooms with presence are told about this client: any value of docs/values.md, at
             most 4,096 bytes as JSON. Set it before `join`.
@@ -104,9 +147,11 @@ class Connection:
     """
 
     __slots__ = (
-        "_answers", "_engine", "_entering", "_handler_queue", "_is_done", "_link", "_met", "_metadata", "_services",
-        "_session", "_tasks", "_wished", "close_code", "close_reason", "closed_by", "id", "identity", "info",
-        "opened_at", "received_bytes", "received_messages", "request", "rooms", "state",
+        "_answers", "_engine", "_entering", "_handler_queue", "_is_done", "_link", "_met", "_metadata", "_moves",
+        "_patterns", "_resumes", "_services", "_session", "_since", "_tasks", "_wished", "close_code", "close_reason",
+        "closed_by",
+        "id", "identity", "info", "is_compressed", "opened_at", "received_bytes", "received_messages", "request",
+        "rooms", "state", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -117,6 +162,8 @@ class Connection:
         request: Request,
         identity: Any,
         session: Session | None,
+        transport: str = "websocket",
+        is_compressed: bool = False,
     ) -> None:
         self._engine = engine
         self._services = services
@@ -132,9 +179,15 @@ class Connection:
         self.identity = identity
         self.info: Any = None
         self.request = request
+        self.transport = transport
+        self.is_compressed = is_compressed
+        # Where a client without a session wants to go on in a room: it has an event stream, and has lost one before.
+        self._since: tuple[str, int] | None = None
         self.rooms: set[str] = set()
         # The rooms that the client has joined itself, and what `authorize` has answered for it.
         self._wished: set[str] | None = None
+        # The patterns of rooms that it has joined.
+        self._patterns: KeptPatterns | None = None
         self._answers: KeptAnswers | None = None
         # The rooms whose `on_join` has begun, and the tasks of `spawn`.
         self._met: set[str] | None = None
@@ -146,12 +199,16 @@ class Connection:
         self.closed_by: Literal["client", "server", "network"] | None = None
         self.received_messages = 0
         self.received_bytes = 0
+        # How often the session was resumed, and how often over another transport than before.
+        self._resumes = 0
+        self._moves = 0
         self.opened_at = time.monotonic()
 
     @property
     def session(self) -> str | None:
         """The id of the session, for `Server.revoke`. None: the client has offered no subprotocol, so it has no
-        session."""
+        session. With this id the session can be resumed: keep it out of logs. The log has another id of the session,
+        see docs/operations.md."""
         return None if self._session is None else self._session.id
 
     @property
@@ -171,17 +228,27 @@ class Connection:
         """The id of the message whose handler is running. None outside of message handlers, and for a message without
         an id. Tasks that the handler starts, and `asyncio.to_thread`, see it as well.
 
-        A client that loses its session before the answer sends the request again, with the same id, and the handler
-        runs twice. A handler that must not do its work twice keeps the ids of finished requests, such as in the example
-        of `Server.on`.
+        A client that loses its session before the answer sends the request again, with the same id. The server knows
+        the answers that it gave; the handler runs again if the first call has failed, or at another node. A handler
+        that must not do its work twice even then keeps the ids of finished requests, such as in the example of
+        `Server.on`.
         """
         return id_of_running(self)
 
-    def join(self, room: str) -> int | None:
+    def join(self, room: str, *, max_rate: float | None = None, max_bytes: int | None = None) -> int | None:
         """Makes the client a member of a room. The room's rules and `authorize` are not asked.
 
         In a room of latest values the client first gets the newest value of every key, and then the stream. No message
-        is missing or doubled between the two. A client with a session gets a `joined` message.
+        is missing or doubled between the two. A client with a session gets a `joined` message. A client with an event
+        stream and no session that comes back with `Last-Event-ID` gets the messages of this room since then.
+
+        A member that joins again gets the newest values again, and the rates that are given.
+
+        Args:
+            room: the name of the room.
+            max_rate: values of each key a second that the client gets, 0.01 to 1,000; between, newer values take the
+                place of those that wait. None: all, or what holds for a member already.
+            max_bytes: bytes of the room a second, 1 to 1,000,000,000; None: the same.
 
         Returns:
             The sequence number of the room's last message before the join; 0: the room has had none. None: the number
@@ -189,12 +256,38 @@ class Connection:
             the client joins a moment later.
 
         Raises:
-            ValueError: the name is empty or longer than 255 bytes.
+            TypeError: a rate is no number.
+            ValueError: the name is empty or longer than 255 bytes; a rate is out of range, or the room is "reliable",
+                and leaves nothing out.
             RoomFull: the room already has `max_members` members.
             Overloaded: a queue or a table of the engine is full; try again later.
         """
         check_room(room)
-        return self._services.rooms.join(self, room)
+        return self._services.rooms.join(self, room, max_rate, max_bytes)
+
+    def set_attributes(self, room: str, /, **attributes: InterestValue | Iterable[InterestValue] | None) -> None:
+        """Changes the named attributes of the client in a room with interest. They decide which messages with
+        `where` it gets (docs/interest.md); without attributes it gets none of them. They end with the membership.
+
+        Before the join, as in `on_connect` or in a function that is the room's rule `join`, they hold from the first
+        message on, those of the history included.
+
+        Args:
+            room: the room's name.
+            **attributes: by name: a text, a number, True or False; a list or set of them; None: takes the name away. At
+                most 32 names with 1,024 values in all.
+
+        Raises:
+            TypeError: a value is of a wrong type.
+            ValueError: a value or the number of names is over its limit, or the room has no interest.
+            Overloaded: a queue of the engine is full; try again later.
+
+        Example::
+
+            conn.set_attributes("zone", cell=17, team="red")
+        """
+        check_room(room)
+        self._services.rooms.set_attributes(self, room, attributes)
 
     async def may(self, action: str, room: str) -> bool:
         """Whether the room's rules and `authorize` allow the client an action.
@@ -325,12 +418,18 @@ class Connection:
         self.state = state
         return True
 
+    @property
+    def _id_text(self) -> str:
+        """The id as text, as in `repr`: in logs, the admin API and the dashboard. Ids may be larger than 2**53, and
+        JSON of JavaScript keeps no such number exactly."""
+        return f"{self.id:#x}"
+
     def _positions(self) -> dict[str, tuple[str, int]]:
         """The present position of each of its rooms: epoch and sequence number."""
         return {room: self._engine.position(room) for room in list(self.rooms)}
 
     def __repr__(self) -> str:
-        return f"<Connection {self.id:#x} {self.state.value} {self.request.path!r}>"
+        return f"<Connection {self._id_text} {self.state.value} {self.request.path!r}>"
 
 
 ACTIONS = ("join", "publish", "presence", "history")

@@ -12,10 +12,11 @@
     │   the peer or its application must act
     ├── Refused                   raised by `authenticate`: the client is refused
     ├── Reject                    raised by a handler: the message is answered with an error
-    ├── RequestFailed             the server has answered a client's request with an error
+    ├── RequestFailed             the server has answered a request of a client or a publisher with an error
+    ├── PublishFailed             some messages of `Publisher.publish_many` failed
     ├── RoomEnded                 the client is no longer a member of a room
     │   the operator must act
-    ├── Unavailable               the backplane cannot be reached
+    ├── Unavailable               the backplane, or for a publisher the server, cannot be reached
     ├── ConnectionFailed          the client has given up
     │   a bug in fanwire
     └── EngineFailed              a thread of the engine has panicked: restart the server
@@ -78,9 +79,9 @@ class Refused(FanwireError):
     Example::
 
         def authenticate(request: fanwire.Request) -> fanwire.Identity:
-            if request.bearer is None:
+            if request.token is None:
                 raise fanwire.Refused(403, "no token")
-            return fanwire.Identity(subject=request.bearer)
+            return fanwire.Identity(subject=request.token)
 
     Args:
         status: the HTTP status of the answer: 401, 403, 404, 429 or 503.
@@ -180,8 +181,9 @@ class Reject(FanwireError):
 
 
 class Unavailable(FanwireError):
-    """The backplane cannot be reached or has not answered in time. It is unknown whether the operation was done: the
-    caller may try again with the same id, and the operator must look at the backplane."""
+    """The backplane cannot be reached or has not answered in time; for a `Publisher`, the server. It is unknown whether
+    the operation was done: the caller may try again with the same id, and the operator must look at the backplane or
+    the server."""
 
 
 class RequestFailed(FanwireError):

@@ -11,26 +11,34 @@ import contextlib
 import errno
 import logging
 import os
-import ssl as ssl_module
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from inspect import isawaitable
 from types import TracebackType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 from prometheus_client import CollectorRegistry
 
 from fanwire._engine import Engine
+from fanwire.admin.access import AdminAccess
+from fanwire.admin.dashboard import Dashboard
+from fanwire.admin.node_state import ServerReadings
+from fanwire.admin.operators import Operators
+from fanwire.admin.readings import by_transport
+from fanwire.admin.settings import Admin
+from fanwire.admin.shown_settings import shown_settings
+from fanwire.admin.site import API, AdminSite
 from fanwire.application import Application
 from fanwire.backplane.base import Backplane
 from fanwire.client.message import Position
 from fanwire.cluster.faults import Faults
 from fanwire.cluster.kept_message import KeptMessage, kept_message
 from fanwire.cluster.session_records import SessionRecords
-from fanwire.config import Config
+from fanwire.config import MOST_COUNT, Config
 from fanwire.connection import Connection
 from fanwire.errors import Closed, EngineFailed
 from fanwire.handlers.calls import ApplicationCalls
 from fanwire.http.body import PublishOptions
+from fanwire.http.cross_origin import CrossOrigin
 from fanwire.http.server import HttpSide
 from fanwire.http.site import App
 from fanwire.identity.authentication import Authenticate, Authentication
@@ -39,17 +47,24 @@ from fanwire.listening.listeners import Listeners, Place, Tcp
 from fanwire.listening.shared_port import check_port, port_taken
 from fanwire.metrics import Metrics
 from fanwire.observability.health import Health
-from fanwire.process.assembly import Assembly, Parts, add_rule
+from fanwire.process.assembly import Assembly, Parts, Tracing, add_rule
 from fanwire.process.exit import run_whole
 from fanwire.process.gc_tuning import calm
 from fanwire.process.lifecycle import Lifecycle
-from fanwire.process.server_arguments import ServerArguments
+from fanwire.process.server_arguments import NOT_GIVEN, ServerArguments
 from fanwire.process.signals import Signals
+from fanwire.recording.record import RecordedMessage
+from fanwire.recording.recorder import Recorder, Recordings, RecordOptions
 from fanwire.rooms.authorization import Authorize, Rights
+from fanwire.rooms.readings_room import READINGS, check_not_reserved
 from fanwire.rooms.rules import RoomPolicy
 from fanwire.runtime.host import Host
 from fanwire.sessions.store import MemoryStore, SessionStore
+from fanwire.subscribers.services import SubscribeOptions
+from fanwire.subscribers.subscription import ServerSubscription
+from fanwire.tls.settings import TLS
 from fanwire.values.arguments import (
+    ROOM_MAX,
     check_delivery_of,
     check_position,
     check_publish,
@@ -58,8 +73,9 @@ from fanwire.values.arguments import (
     check_subject,
     ids_of,
 )
-from fanwire.values.checks import check_integer, check_number, check_text
+from fanwire.values.checks import check_choice, check_integer, check_number, check_text
 from fanwire.values.encoding import encode
+from fanwire.values.interest import Where, audience_of
 
 __all__ = ["Server"]
 
@@ -112,9 +128,10 @@ class Server(Application):
             are trusted; "unix": all clients of a Unix socket.
         proxy_protocol: each connection begins with a header of the PROXY protocol, version 1 or 2, which names the
             client (HAProxy: `send-proxy-v2`). Then only `trusted_proxies` may connect.
-        ssl: a TLS context of the server's side; clients then connect by wss.
+        tls: the certificates; clients then connect by wss. None: no TLS, as behind a proxy that speaks it.
         api_keys: the keys for `POST /rooms/NAME`, `POST /publish` and `GET /metrics`. Without keys these routes are
             off.
+        admin: switches on the admin API and the dashboard at `/admin`, and has their keys; None: both are off.
         app: an ASGI application, such as one of FastAPI or Starlette. It serves all requests and WebSockets on the same
             port that are not below `mount`. Its `lifespan` runs: it starts before the port opens, and may already
             publish; `start` raises an error of its start.
@@ -128,6 +145,7 @@ class Server(Application):
         reuse_port: other processes may listen at the same port (SO_REUSEPORT, socket(7)); each gets a share of the
             connections.
         config: the limits and timeouts; None: `Config()`, the defaults.
+        ssl: must not be given: a server takes no `ssl.SSLContext`. Use `tls`.
 
     Raises:
         TypeError: an argument is of the wrong type, such as one str instead of a list of str.
@@ -154,8 +172,9 @@ class Server(Application):
         hosts: Collection[str] | None = None,
         trusted_proxies: Collection[str] = (),
         proxy_protocol: bool = False,
-        ssl: ssl_module.SSLContext | None = None,
+        tls: TLS | None = None,
         api_keys: Collection[str] = (),
+        admin: Admin | None = None,
         app: App | None = None,
         mount: str | None = None,
         prefix: str = "",
@@ -163,37 +182,56 @@ class Server(Application):
         backplane: Backplane | None = None,
         reuse_port: bool = False,
         config: Config | None = None,
+        ssl: NoReturn = NOT_GIVEN,
     ) -> None:
         given = ServerArguments.of(
             host=host, port=port, unix=unix, unix_mode=unix_mode, fd=fd, authenticate=authenticate, authorize=authorize,
             insecure=insecure, origins=origins, hosts=hosts, trusted_proxies=trusted_proxies,
-            proxy_protocol=proxy_protocol, ssl=ssl, api_keys=api_keys, app=app, mount=mount, prefix=prefix,
-            sessions=sessions, backplane=backplane, reuse_port=reuse_port, config=config,
+            proxy_protocol=proxy_protocol, tls=tls, api_keys=api_keys, admin=admin, app=app, mount=mount,
+            prefix=prefix, sessions=sessions, backplane=backplane, reuse_port=reuse_port, config=config, ssl=ssl,
         )  # fmt: skip
         super().__init__()
         self.config = config or Config()
         self._listeners = Listeners(given.place)
-        self._metrics = Metrics(self._engine_stats, self._gauges, self._trouble_counts)
+        self._metrics = Metrics(
+            self._engine_stats, self._gauges, self._trouble_counts, self._links, self._expiries, self._limits
+        )
         self._health = Health(self._metrics)
-        self._calls = ApplicationCalls(self._health)
+        self._calls = ApplicationCalls(self._health, self._metrics.handlers.add)
         timeout = self.config.handshake_timeout
-        self._authentication = Authentication(authenticate, timeout, self.config.token_grace, self._calls)
+        self._access = None if admin is None else AdminAccess(admin)
+        operators = None if admin is None or self._access is None else Operators(self._access, admin.prefix)
+        self._authentication = Authentication(
+            authenticate, timeout, self.config.token_grace, self._calls, operators, self._metrics.authentications.add
+        )
         self._rights = Rights(authorize, timeout, self._calls)
         self._origins = given.origins
         self._hosts = given.hosts
         self._proxies = given.trusted_proxies
         self._prefix = given.prefix
-        self._ssl = ssl
+        self._tls = tls
         # Counts go on when the server is started again.
         self._faults = Faults()
         self._sessions = sessions
         self._has_app = app is not None
         self._http = HttpSide(
-            self.config, app, self._is_ready, self._publish_raw, api_keys=given.api_keys, prefix=given.prefix,
-            mount=given.mount, proxies=Proxies(given.trusted_proxies), metrics=self._metrics, health=self._health,
+            self.config, app, self._is_ready, self._publish_raw, self._epoch_of, api_keys=given.api_keys,
+            prefix=given.prefix, mount=given.mount, proxies=Proxies(given.trusted_proxies),
+            cross_origin=CrossOrigin(given.hosts, given.origins), metrics=self._metrics, health=self._health,
+            dashboard=None if admin is None else Dashboard(admin.prefix),
+        )  # fmt: skip
+        if admin is not None and self._access is not None:
+            self._add_admin(admin, self._access)
+        self._shown = shown_settings(
+            {
+                **given._asdict(), "authenticate": authenticate, "authorize": authorize, "insecure": insecure,
+                "proxy_protocol": proxy_protocol, "tls": tls, "admin": admin, "app": app, "sessions": sessions,
+            }
         )  # fmt: skip
         self._use_backplane(backplane)
         self._proxy_protocol = proxy_protocol
+        self._tracing: Tracing | None = None
+        self._recordings = Recordings(self._health)
         self._life = Lifecycle(self._assembly, self._http, self._health, self._calls, self._metrics.settle)
 
     # Publishing, from any thread.
@@ -206,6 +244,8 @@ class Server(Application):
         exclude: Connection | Iterable[Connection] | None = None,
         *,
         delivery: str | None = None,
+        where: Where | Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
     ) -> int | None:
         """Sends a message to every member of a room. Returns at once: a slow member never blocks the caller. May be
         called from any thread.
@@ -216,24 +256,32 @@ class Server(Application):
             key: in a room with delivery "latest", the key whose newest value the message is; None: no key.
             exclude: a connection, or several, that do not get the message.
             delivery: the delivery class of this message; None: that of the room.
+            where: a condition over the attributes of members, see `fanwire.where`; only members for which it holds get
+                the message. For rooms with interest (docs/interest.md). None: no condition.
+            tags: values by name, over which the filters of members decide. For rooms with interest. None: no tags.
 
         Returns:
             The message's sequence number in the room, from 1. None: the number is not known yet, because the room has a
-            history and the backplane has to store the message first. `publish_acked` waits for it.
+            tick, or because it has a history and the backplane has to store the message first. `publish_acked` waits
+            for it.
 
         Raises:
             TypeError: a value is of a type that docs/values.md does not name; the text begins with its path.
             ValueError: JSON cannot hold a value exactly (the text begins with its path), the name is too long, the
-                message is larger than `Config.connection_bytes`, or a key is given and the delivery class is not
-                "latest".
+                message is larger than `Config.connection_bytes`, a key is given and the delivery class is not
+                "latest", or `where` or `tags` is wrong, or given for a room without interest.
             Overloaded: a queue of the engine is full; nothing was sent, so try again later.
             Closed: the server is not running.
         """
         check_publish(room, key, delivery)
+        check_not_reserved(room)
         payload, is_json = encode(data, self.config.max_nesting)
         # Without a call in the usual case: each call is a tenth of its cost.
         excluded = [] if exclude is None else ids_of(exclude)
-        return self._running.node.publish(room, payload, is_json, key, excluded, delivery)
+        if where is None and tags is None:
+            return self._running.node.publish(room, payload, is_json, key, excluded, delivery)
+        audience = audience_of(where, tags)
+        return self._running.node.publish(room, payload, is_json, key, excluded, delivery, audience)
 
     async def publish_acked(
         self,
@@ -244,9 +292,12 @@ class Server(Application):
         *,
         delivery: str | None = None,
         id: str | None = None,
+        where: Where | Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
     ) -> int:
         """Sends a message like `publish`, and waits for its sequence number: with a backplane, until the message is
-        stored. Call this on the server's event loop.
+        stored; in a room with a tick, until the message leaves. A value that a newer one has replaced before that has
+        the number of the newer one. Call this on the server's event loop.
 
         Args:
             room: as in `publish`.
@@ -257,6 +308,8 @@ class Server(Application):
             id: the message's id in the room, 1 to 200 bytes. A second message with the same id within two minutes is
                 not published, and returns the number of the first; only the id is compared. With a backplane and a
                 history this holds for all nodes, otherwise for this node and its last 100,000 ids.
+            where: as in `publish`.
+            tags: as in `publish`.
 
         Raises:
             TypeError, Overloaded, Closed: as `publish`.
@@ -265,9 +318,11 @@ class Server(Application):
                 again with the same id.
         """
         check_publish(room, key, delivery)
+        check_not_reserved(room)
         payload, is_json = encode(data, self.config.max_nesting)
         published = self._running.host.published
-        seq = published.publish(room, payload, is_json, key, ids_of(exclude), delivery, id)
+        audience = audience_of(where, tags)
+        seq = published.publish(room, payload, is_json, key, ids_of(exclude), delivery, id, audience)
         return await seq if isawaitable(seq) else seq
 
     def broadcast(
@@ -281,15 +336,16 @@ class Server(Application):
         and errors are those of `publish`."""
         check_delivery_of(delivery)
         payload, is_json = encode(data, self.config.max_nesting)
-        self._engine.broadcast(payload, is_json, ids_of(exclude), delivery)
+        parts = self._running
+        parts.engine.broadcast(payload, is_json, [*ids_of(exclude), *parts.host.registry.operators], delivery)
 
     def forget(self, room: str, key: str) -> bool:
         """Removes the newest value of a key on all nodes. Returns at once; may be called from any thread.
 
         Clients that join later do not get the value. Members with a session get a message `forgotten`, before any value
-        that is published afterwards. Clients without a session are not told. On other nodes, and in a room with a
-        history, it takes effect a moment later. A node that is cut off removes the value when it is back, within an
-        hour.
+        that is published afterwards; with a `max_rate` the newest of these at the next edge. Clients without a session
+        are not told. On other nodes, and in a room with a history, it takes effect a moment later. A node that is cut
+        off removes the value when it is back, within an hour.
 
         Args:
             room: the room's name.
@@ -308,7 +364,7 @@ class Server(Application):
             server.publish("prices", {"eur": 1.08}, key="EUR")
             server.forget("prices", "EUR")
         """
-        check_room(room)
+        check_not_reserved(check_room(room))
         check_text("key", key, empty=True)
         return self._running.node.forget(room, key)
 
@@ -319,7 +375,8 @@ class Server(Application):
         Raises:
             Closed: the server is not running.
         """
-        return self._engine.members(check_room(room))
+        members = self._engine.members(check_room(room))
+        return members - self._running.host.subscribers.count(room) if members else 0
 
     def rooms(self) -> dict[str, int]:
         """The rooms of this node by name, each with the number of its members here. May be called from any thread.
@@ -335,7 +392,12 @@ class Server(Application):
             for room, count in server.rooms().items():
                 print(room, count)
         """
-        return self._engine.rooms()
+        rooms = self._engine.rooms()
+        rooms.pop(READINGS, None)
+        for room, count in self._running.host.subscribers.counts().items():
+            if room in rooms:
+                rooms[room] = max(0, rooms[room] - count)
+        return rooms
 
     async def history(self, room: str, *, after: Position | None = None, limit: int = 100) -> list[KeptMessage]:
         """Reads the messages that a room keeps, oldest first: the history of this node or, with a backplane, the room's
@@ -348,7 +410,7 @@ class Server(Application):
                 room's numbering has begun anew since (another `epoch`), reads from the first message that is kept.
                 `Position("", 0)`: from the oldest message that is kept. None: the newest messages; for these a log is
                 read from its beginning, up to the rule's `history` messages.
-            limit: messages at most, 1 to 1,000.
+            limit: messages at most, 1 to 1,000: one page. For more call it again with `after`.
 
         Raises:
             TypeError: `after` is no position.
@@ -384,6 +446,77 @@ class Server(Application):
             Closed: the server is not running.
         """
         return self._engine.stats()
+
+    def subscribe(
+        self,
+        rooms: str,
+        *,
+        since: Position | Mapping[str, Position] | None = None,
+        history: int = 0,
+        limit: int = 1000,
+        overflow: Literal["drop-oldest", "close"] = "drop-oldest",
+        max_rooms: int = 10_000,
+    ) -> ServerSubscription:
+        """The messages of rooms, for this program itself: what is published here or on other nodes, by clients or by
+        the server. Read it on the server's event loop.
+
+        ::
+
+            async def watch() -> None:
+                async with server.subscribe("orders.*") as messages:
+                    async for message in messages:
+                        print(message.room, message.seq, message.data)
+
+        Rooms that match the pattern are read from their first message on, also those that do not exist yet. Messages of
+        one room come in their order, with the numbers that all members get. Where messages are missing, the next one of
+        the room has a `gap`, as in `fanwire.connect`: the room's history does not reach back far enough ("history",
+        "epoch", "position"), the reader was too slow ("slow"), or they were lost between nodes ("backplane").
+
+        A slow reader never delays publishing or other members. It does not count as a member in `count`, `rooms`
+        and `presence`.
+
+        Args:
+            rooms: a room's name, or a pattern, in which `*` stands for any characters.
+            since: where to begin: the position of the last message that was handled, or a dict of a position for each
+                room, such as `ServerSubscription.positions`. For rooms with a history. A pattern takes a dict. None,
+                and rooms that are not in the dict: begin with the next message.
+            history: begins with so many of the newest messages of each room with a history; 0: none. In rooms that
+                `since` names a position of, it has no effect.
+            limit: messages that may wait for the reader, 1 to 1,000,000.
+            overflow: what happens when more would wait, and the reader has not taken half of them 0.25 s later.
+                "drop-oldest": the oldest are dropped, and a `gap` tells it. "close": the iteration raises `Overloaded`
+                after the messages that wait. Messages from a room's history are not dropped: they wait there.
+            max_rooms: the most rooms that may be read; with one more the iteration raises `Overloaded`.
+
+        Raises:
+            TypeError, ValueError: an argument is of the wrong type or out of range.
+            Closed: raised at the first step: the server is not running.
+            RuntimeError: raised at the first step: the server runs in another event loop.
+            Unavailable: raised at the first step: the backplane is away.
+
+        Example::
+
+            async def archive() -> None:
+                async for message in server.subscribe("chat.*", history=100):
+                    if message.gap is not None:
+                        print("missing:", message.gap)
+                    await database.insert(message.room, message.seq, message.data)
+        """
+        check_not_reserved(check_text("rooms", rooms, most=ROOM_MAX))
+        if isinstance(since, Mapping):
+            for room, position in since.items():
+                check_room(room)
+                check_position(position)
+        elif since is not None:
+            check_position(since)
+            if "*" in rooms:
+                raise ValueError("since must be a dict of positions for a pattern: each room has a position of its own")
+        check_integer("history", history, least=0, most=MOST_HISTORY)
+        check_integer("limit", limit, least=1, most=1_000_000)
+        check_choice("overflow", overflow, ("drop-oldest", "close"))
+        check_integer("max_rooms", max_rooms, least=1, most=MOST_COUNT)
+        options = SubscribeOptions(rooms, since, history, limit, overflow == "drop-oldest", max_rooms)
+        return ServerSubscription(lambda: self._running.host.subscribers, options)
 
     # Revocation, from any thread.
 
@@ -516,6 +649,95 @@ class Server(Application):
             await prepared
         return host.registry.memberships.present(room)
 
+    def reload_tls(self) -> None:
+        """Reads the files of `tls` again: clients that connect from now on get the new certificates. Nobody is dropped:
+        connections that are open keep their keys. From any thread; it returns when the new certificates are in use.
+
+        The server does the same at SIGHUP, and when the files have changed (`TLS.watch_interval`). On an event loop use
+        `await asyncio.to_thread(server.reload_tls)`, because reading files blocks.
+
+        Raises:
+            OSError: a file cannot be read; its text names the file. The server goes on with what it has.
+            ValueError: a file is no certificate, or a key is not that of its certificate; as above.
+            RuntimeError: the server was made without `tls`.
+            Closed: the server is not running.
+        """
+        if self._tls is None:
+            raise RuntimeError("the server speaks no TLS: give it tls=fanwire.TLS(certificate, key)")
+        certificates = self._running.certificates
+        assert certificates is not None  # noqa: S101 - it speaks TLS
+        certificates.load()
+
+    def record(
+        self,
+        rooms: str | Collection[str],
+        directory: str | os.PathLike[str],
+        *,
+        name: str = "recording",
+        rotate_bytes: int = 1 << 30,
+        rotate_seconds: float = 3600.0,
+        keep_bytes: int | None = 16 << 30,
+        flush_interval: float = 0.1,
+        sync: str = "close",
+        queue_bytes: int = 64 << 20,
+    ) -> Recorder:
+        """Records what is published in some rooms at this node, to files: from now on or, if the server does not run
+        yet, from its start. `fanwire.open_recording` reads the files, `fanwire.replay` publishes them again.
+
+        Example::
+
+            async def trade() -> None:
+                async with server, server.record("quotes.*", "recordings") as recorder:
+                    server.publish("quotes.EUR", {"bid": 1.08})
+                print(recorder.stats.messages)
+
+        It has all that has a number in a room: what this program, clients and HTTP publishers publish here, forgotten
+        keys, and what other nodes publish, as soon as it comes to this node: a node gets a room's messages while it has
+        members of the room. Publishing does not wait for the disk. If the disk is too slow or full, messages that do
+        not fit into the queue are left out; the recording counts them, and its files say which they are.
+
+        Args:
+            rooms: the name of a room, in which `*` stands for any characters, or up to 64 of these.
+            directory: where the files are written; it is made if it does not exist. What is in it is what was
+                published: keep it as secret.
+            name: the first part of the names of the files, 1 to 64 letters, digits, `.`, `_` and `-`. One recording at
+                a time can have a name in a directory.
+            rotate_bytes: the bytes after which a new file begins, at least 64 KiB.
+            rotate_seconds: the seconds after which a new file begins, with the next message.
+            keep_bytes: the bytes of all files of this name together: before a new file begins, the oldest are deleted.
+                At least twice `rotate_bytes`; None: no file is deleted.
+            flush_interval: the most seconds that a message waits for others before it is written. What was not written
+                is lost if the process is killed.
+            sync: when the system has to store what was written, so that a power cut does not lose it: "never", "close"
+                (when a file is complete) or "write" (after each write).
+            queue_bytes: the bytes of messages, with 256 for each, that may wait for the disk; twice as many while the
+                disk refuses. They count for `Config.engine_bytes`, too.
+
+        Returns:
+            The recording, which counts, and which can be stopped.
+
+        Raises:
+            OSError: the first file cannot be written, or another recording has the name; of a server that runs.
+            Overloaded: there are 16 recordings already; of a server that runs.
+            TypeError, ValueError: an argument is of the wrong type or out of range.
+        """
+        options = RecordOptions.of(
+            rooms, directory, name=name, rotate_bytes=rotate_bytes, rotate_seconds=rotate_seconds,
+            keep_bytes=keep_bytes, flush_interval=flush_interval, sync=sync, queue_bytes=queue_bytes,
+        )  # fmt: skip
+        return self._recordings.add(options)
+
+    def _publish_recorded(self, room: str, record: RecordedMessage) -> None:
+        """Publishes a message as it was recorded, see `fanwire.replay`."""
+        check_room(room)
+        check_not_reserved(room)
+        node = self._running.node
+        if record.kind == "forgotten":
+            node.forget(room, record.key or "")
+            return
+        payload = record.payload.decode() if record.kind == "text" else record.payload
+        node.publish(room, payload, record.kind == "json", record.key, [], record.delivery)
+
     def _use_backplane(self, backplane: Backplane | None) -> None:
         """Sets the backplane before the start. It keeps the sessions as well, if the application has no store of its
         own."""
@@ -544,7 +766,10 @@ class Server(Application):
     @property
     def connections(self) -> list[Connection]:
         """All connections of this node, also of clients that are away and may still reconnect; [] before the start."""
-        return list(self._host.registry.connections.values()) if self._host else []
+        if self._host is None:
+            return []
+        registry = self._host.registry
+        return [one for one in registry.connections.values() if one.id not in registry.operators]
 
     # Life.
 
@@ -553,7 +778,9 @@ class Server(Application):
         another event loop. A start that fails leaves nothing behind, and can be tried again.
 
         Raises:
-            OSError: the address is in use or may not be used; the text names it and says what to do.
+            OSError: the address is in use or may not be used, or a file of `tls` cannot be read; the text names it and
+                says what to do.
+            ValueError: a file of `tls` is no certificate, or a key is not that of its certificate; the text names it.
             RuntimeError: the server runs already, perhaps in another event loop.
         """
         if self._not_now:
@@ -586,7 +813,8 @@ class Server(Application):
 
     async def serve(self, *, ready: Callable[[], object] | None = None) -> None:
         """Runs until SIGINT or SIGTERM, or until `stop` is called, then stops. A second signal ends the process at
-        once: from the first signal until this returns, both signals have the system's default action.
+        once: from the first signal until this returns, both signals have the system's default action. With `tls`,
+        SIGHUP does what `reload_tls` does, and the log has the outcome, unless the program handles SIGHUP itself.
 
         Python delivers signals to the main thread only. In another thread, or on an event loop without signals, this
         handles none. Stop it there with `asyncio.run_coroutine_threadsafe(server.stop(), loop)`, where `loop` is the
@@ -678,7 +906,7 @@ class Server(Application):
         Raises:
             Closed: the port is not known yet: the server was given port 0 or `fd`, and has not been started.
         """
-        url = self._listeners.url("ws" if self._ssl is None else "wss", self._http.mount)
+        url = self._listeners.url("ws" if self._tls is None else "wss", self._http.mount)
         if not url or (isinstance(self._listeners.place, Tcp) and self.port is None):
             raise Closed(
                 "the URL is not known before the server has started: it listens at port 0 or at an inherited socket"
@@ -691,18 +919,24 @@ class Server(Application):
         return Assembly(
             config=self.config, handlers=self._handlers, policies=self._policies, store=self._store,
             rights=self._rights, authentication=self._authentication, backplane=self._backplane,
-            faults=self._faults, listeners=self._listeners, ssl=self._ssl, proxy_protocol=self._proxy_protocol,
+            faults=self._faults, listeners=self._listeners, tls=self._tls, proxy_protocol=self._proxy_protocol,
             hosts=self._hosts, origins=self._origins, proxies=self._proxies, prefix=self._prefix, http=self._http,
             metrics=self._metrics, health=self._health, calls=self._calls, is_ready=self._is_ready,
+            gauges=None if self._access is None else self._gauges,
+            readings=self._readings,
+            tracing=self._tracing, recordings=self._recordings,
         )  # fmt: skip
 
     async def _serve(self, signals: Signals, ready: Callable[[], object] | None = None) -> None:
         """Runs until a signal or a stop, see `serve`. After it has returned, signals end the process."""
+        if self._tls is not None:
+            signals.expect_reloads()
         try:
             async with self:
                 failed, stopping = self._running.events.failed, self._life.stopping
                 asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                signals.handle(asked)
+                certificates = self._running.certificates
+                signals.handle(asked, None if certificates is None else certificates.load_later)
                 if ready is None:
                     logger.info("listening at %s", self.url)
                 else:
@@ -731,9 +965,27 @@ class Server(Application):
     def _host(self) -> Host | None:
         return None if self._life.parts is None else self._life.parts.host
 
+    def _add_admin(self, admin: Admin, access: AdminAccess) -> None:
+        path = admin.prefix + API
+        url = f"{self._prefix}{self._http.mount}{path}"
+        site = AdminSite(access, self._http.publisher, lambda: self._running.this_node, url)
+        self._http.add_admin(path, site, access.has)
+
+    @property
+    def _readings(self) -> ServerReadings:
+        """What operators are told about this server."""
+        # `fanwire serve` may have replaced these two.
+        places = {"place": self._listeners.place, "backplane": self._backplane}
+        return ServerReadings(
+            self._gauges, self._engine_stats, lambda: by_transport(self._links()), self._metrics.exceeded,
+            lambda: {**self._shown, **shown_settings(places)},
+        )  # fmt: skip
+
     def _room_added(self, policy: RoomPolicy) -> None:
+        if self._backplane is not None:
+            policy.check_shared()
         if self._life.parts is not None:
-            add_rule(self._life.parts.engine, policy)
+            add_rule(self._life.parts.engine, policy, self.config)
 
     @property
     def _running(self) -> Parts:
@@ -750,14 +1002,30 @@ class Server(Application):
             return {}
         engine, host = self._life.parts.engine, self._life.parts.host
         return {
+            "ready": int(self._is_ready()),
             "faults": len(self._health.faults),
             "connections": len(host.registry.links),
             "handshaking_connections": engine.waiting,
             "http_connections": self._http.connections,
             "parked_sessions": host.registry.sessions.parked,
+            "failing_recordings": self._recordings.failing,
             "inbound_bytes": host.limits.inbound.bytes + self._engine_stats()["inbound_bytes"],
             **host.node.gauges,
         }
+
+    def _links(self) -> dict[tuple[str, str], int]:
+        return {} if self._host is None else self._host.registry.kinds
+
+    def _limits(self) -> dict[str, int]:
+        if self._life.parts is None:
+            return {}
+        # The limit of open files may allow fewer connections than the settings do.
+        shown = {name: getattr(self.config, name) for name in SHOWN_LIMITS}
+        return {**shown, "max_connections": self._life.parts.max_connections}
+
+    def _expiries(self) -> dict[str, int]:
+        certificates = None if self._life.parts is None else self._life.parts.certificates
+        return {} if certificates is None else {one.file: one.expires for one in certificates.loaded}
 
     def _trouble_counts(self) -> dict[str, int]:
         return {} if self._backplane is None else self._faults.counts
@@ -770,8 +1038,16 @@ class Server(Application):
         self, room: str, body: bytes | str, is_json: bool, options: PublishOptions
     ) -> int | Awaitable[int]:
         published = self._running.host.published
-        return published.publish(room, body, is_json, options.key, [], options.delivery, options.id)
+        audience = audience_of(options.where, options.tags)
+        return published.publish(room, body, is_json, options.key, [], options.delivery, options.id, audience)
 
+    def _epoch_of(self, room: str) -> str | Awaitable[str | None] | None:
+        policy = self._policies.of(room)
+        return None if policy.history == 0 else self._running.node.epoch(policy, room)
+
+
+SHOWN_LIMITS = ("max_connections", "max_rooms", "max_parked", "engine_bytes", "history_bytes", "inbound_bytes")
+"""Fields of `Config` whose values a scrape shows, beside the gauges that they limit."""
 
 MOST_HISTORY = 1000
 """Messages of a page of `Server.history`. They are decoded on the event loop, which takes some milliseconds."""

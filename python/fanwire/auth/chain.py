@@ -34,7 +34,7 @@ class Chain(Authenticator):
         if not authenticators:
             raise ValueError("a Chain needs at least one authenticator: no client could connect")
         for authenticate in authenticators:
-            check_function("each authenticator of a Chain", authenticate)
+            check_function("each authenticator of a Chain", authenticate, takes=("request",))
         self._authenticators = [asking(authenticate) for authenticate in authenticators]
 
     def ask(self, request: Request) -> Any:

@@ -36,7 +36,7 @@ class CookieSession(Authenticator):
     def __init__(self, name: str, load: Callable[[str], Any]) -> None:
         if not _NAME.fullmatch(check_text("name", name)):
             raise ValueError(f"name must be the name of a cookie, got {described(name)}")
-        check_function("load", load)
+        check_function("load", load, takes=("cookie",))
         self._name = name
         self._load = load
 

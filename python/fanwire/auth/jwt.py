@@ -8,7 +8,6 @@ from __future__ import annotations
 import binascii
 import json
 import re
-import time
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from fanwire.errors import Refused
 from fanwire.identity.authenticator import Authenticator
 from fanwire.identity.identity import Identity
 from fanwire.identity.request import Request, check_sources
+from fanwire.timing.clock import wall
 from fanwire.values.checks import check_function, check_number, check_texts
 
 __all__ = ["JWT"]
@@ -58,7 +58,7 @@ class JWT(Authenticator):
         credentials: Sequence[str] = ("header", "subprotocol"),
         required: Collection[str] = ("exp", "sub"),
         scopes: Sequence[str] = ("scope", "scopes", "scp"),
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = wall,
     ) -> None:
         if not isinstance(keys, Keys):
             # Its value may be a secret, which must not be in a log.
@@ -72,7 +72,7 @@ class JWT(Authenticator):
         if "sub" not in required:
             raise ValueError('required must contain "sub", the subject of the client')
         scopes = check_texts("scopes", scopes)
-        check_function("clock", clock, plain=True)
+        check_function("clock", clock, plain=True, takes=())
         self._keys = keys
         self._audience = _names("audience", audience)
         self._issuer = _names("issuer", issuer)

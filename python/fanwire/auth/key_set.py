@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 
-from fanwire.values.checks import check_texts
+from fanwire.values.checks import check_texts, described
 
 __all__ = ["Key", "KeySet", "check_algorithms"]
 
@@ -34,7 +34,7 @@ def check_algorithms(names: Collection[str]) -> tuple[str, ...]:
     names = check_texts("algorithms", names, empty=False)
     for name in names:
         if name not in FAMILIES:
-            raise ValueError(f"algorithms must be among {', '.join(FAMILIES)}, got {name!r}")
+            raise ValueError(f"algorithms must be among {', '.join(FAMILIES)}, got {described(name)}")
     if SECRET in {FAMILIES[name] for name in names} != {SECRET}:
         raise ValueError(f"algorithms must be for secrets (HS) or public keys, not both, got {', '.join(names)}")
     return tuple(names)

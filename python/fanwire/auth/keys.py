@@ -7,7 +7,6 @@ import ipaddress
 import logging
 import math
 import ssl
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from ssl import SSLContext
@@ -17,6 +16,7 @@ from yarl import URL
 
 from fanwire.auth.key_set import FAMILIES, SECRET, Key, KeySet
 from fanwire.errors import Refused
+from fanwire.timing.clock import monotonic
 from fanwire.values.checks import check_bytes_or_text, check_instance, check_number, check_optional, check_text
 
 __all__ = ["Keys"]
@@ -55,7 +55,7 @@ class Keys:
         return Keys(KeySet.pem(text.encode() if isinstance(text, str) else text))
 
     @staticmethod
-    def file(path: str | Path, *, clock: Clock = time.monotonic) -> Keys:
+    def file(path: str | Path, *, clock: Clock = monotonic) -> Keys:
         """A file with a public key in PEM, a JWK Set or a secret.
 
         A changed file is read again within a second. If it is then missing or invalid, the old keys stay in use, and an
@@ -81,7 +81,7 @@ class Keys:
         max_stale: float = 86_400.0,
         timeout: float = 3.0,
         ssl: ssl.SSLContext | None = None,
-        clock: Clock = time.monotonic,
+        clock: Clock = monotonic,
     ) -> Keys:
         """A JWK Set (RFC 7517) at a URL, of public keys only. It is fetched when the first token comes.
 

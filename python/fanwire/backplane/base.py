@@ -53,11 +53,14 @@ class LogState(NamedTuple):
         seq: a number of the log; no message of the room has a higher one.
         last: the highest number of the log. If it is lower than before, the log has lost messages, as after a power
             failure, and gives their numbers to new ones.
+        newest: the number of the room's newest message. If the log has none of the room, a number that is not below
+            those of the messages that it has dropped; 0: there was none. None: it is not known.
     """
 
     epoch: str
     seq: int
     last: int
+    newest: int | None = None
 
 
 class Listener(Protocol):
@@ -196,6 +199,14 @@ class Backplane(ABC):
 
         Returns:
             The messages (an empty list: there are none now), and whether no message after `after` was dropped.
+
+        Raises:
+            Unavailable: the backplane is away, or does not answer.
+        """
+
+    @abstractmethod
+    async def rooms(self, log: Log) -> list[str]:
+        """The names of the rooms that have messages in a log.
 
         Raises:
             Unavailable: the backplane is away, or does not answer.

@@ -98,7 +98,12 @@ def result(answer: dict[str, Any]) -> dict[str, Any]:
     """Returns an answer of JetStream, or raises `Unavailable` if it is an error."""
     error = answer.get("error")
     if error:
-        raise Unavailable(f"JetStream: {error.get('description')}")
+        text = f"JetStream: {error.get('description')}"
+        if error.get("err_code") == NO_STORAGE:
+            text += (
+                ": its streams reserve more than the NATS server may store, by default three quarters of the free disk"
+            )
+        raise Unavailable(text)
     return answer
 
 
@@ -115,6 +120,9 @@ BATCH_BYTES = 4 << 20
 
 IN_USE = 10058
 """JetStream's error code for a stream that exists with another configuration."""
+
+NO_STORAGE = 10047
+"""JetStream's error code for a stream that does not fit into the storage of the server."""
 
 END_OF_BATCH, NOT_FOUND = 204, 404
 """Statuses of answers (NATS ADR-31)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 
 from fanwire._engine import Ingress
 from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
+from fanwire.timing import clock
 
 __all__ = ["MemoryBackplane", "MemoryBus"]
 
@@ -57,7 +57,7 @@ class MemoryLog:
         self.seq += 1
         messages = self.rooms.setdefault(room, deque())
         message = Stored(self.seq, messages[-1][1].seq if messages else 0, data)
-        now = time.monotonic()
+        now = clock.monotonic()
         messages.append((now, message))
         self.ids[id] = self.seq
         while len(messages) > self.log.messages or messages[0][0] < now - self.log.age:
@@ -168,22 +168,28 @@ class MemoryBackplane(Backplane):
         messages = [message for _, message in kept.rooms.get(room, ()) if after < message.seq <= (upto or message.seq)]
         return messages[:AT_ONCE], kept.gone.get(room, 0) <= after
 
+    async def rooms(self, log: Log) -> list[str]:
+        """The rooms that have messages in a log."""
+        return [room for room, messages in self._log(log).rooms.items() if messages]
+
     async def state(self, log: Log, room: str) -> LogState:
         """The position of a room in its log."""
         kept = self._log(log)
         messages = kept.rooms.get(room)
-        return LogState(kept.epoch, messages[-1][1].seq if messages else kept.seq, kept.seq)
+        if messages:
+            return LogState(kept.epoch, messages[-1][1].seq, kept.seq, messages[-1][1].seq)
+        return LogState(kept.epoch, kept.seq, kept.seq, kept.gone.get(room, 0))
 
     async def put(self, name: str, data: bytes, ttl: float) -> None:
         """Keeps a value for `ttl` seconds."""
         self._check()
-        self._bus.kept[name] = time.monotonic() + ceil(ttl), data
+        self._bus.kept[name] = clock.monotonic() + ceil(ttl), data
 
     async def get(self, name: str) -> bytes | None:
         """Returns a value, if it has not expired."""
         self._check()
         until, data = self._bus.kept.get(name, (0.0, b""))
-        return data if until > time.monotonic() else None
+        return data if until > clock.monotonic() else None
 
     async def delete(self, name: str) -> None:
         """Deletes a value."""

@@ -26,7 +26,7 @@ from fanwire.backplane.access import Access
 from fanwire.backplane.base import INFINITE, Backplane, Listener, Log, LogState, Stored, Unavailable
 from fanwire.backplane.jetstream import JetStream
 from fanwire.backplane.nats_client import NATSClient
-from fanwire.backplane.subjects import token_of
+from fanwire.backplane.subjects import name_of, token_of
 from fanwire.values.checks import (
     check_choice,
     check_function,
@@ -81,7 +81,7 @@ class NATS(Backplane):
         replicas: int = 1,
     ) -> None:
         if callable(servers):
-            self._servers: Any = check_function("servers", servers, plain=True)
+            self._servers: Any = check_function("servers", servers, plain=True, takes=())
         else:
             # A str is one address.
             given = [servers] if isinstance(servers, str) else servers
@@ -127,7 +127,8 @@ class NATS(Backplane):
             await self.close()
             raise Unavailable(f"cannot connect to a NATS server at {', '.join(access.places)}: {error}") from error
         self._was_up = True
-        self._note()
+        if not client.is_up:
+            self._note(False)
 
     async def close(self) -> None:
         """Sends the waiting messages, and disconnects."""
@@ -234,15 +235,22 @@ class NATS(Backplane):
         is_whole = await self._is_whole(log, subject, after, synced)
         return [message for message in messages if upto is None or message.seq <= upto], is_whole
 
+    async def rooms(self, log: Log) -> list[str]:
+        """The rooms that have messages in a log."""
+        info = await self._info(log, self._log_subject(log, "*"))
+        return [name_of(subject.rpartition(".")[2]) for subject in info["subjects"] or ()]
+
     async def state(self, log: Log, room: str) -> LogState:
         """The position of a room in its log."""
         subject = self._log_subject(log, token_of(room))
         info = await self._info(log, subject)
-        seq = last_seq = int(info["last_seq"])
-        if info["subjects"]:
-            last = await self._jetstream.find(self._stream(log), last_by_subj=subject)
-            seq = seq if last is None else int(last.headers["Nats-Sequence"])
-        return LogState(self._epochs[self._stream(log)], seq, last_seq)
+        epoch, last_seq = self._epochs[self._stream(log)], int(info["last_seq"])
+        if not info["subjects"]:
+            # Age and size drop the oldest messages of all rooms, so those of this room were before the oldest now.
+            return LogState(epoch, last_seq, last_seq, max(0, int(info["first_seq"]) - 1))
+        last = await self._jetstream.find(self._stream(log), last_by_subj=subject)
+        seq = last_seq if last is None else int(last.headers["Nats-Sequence"])
+        return LogState(epoch, seq, last_seq, None if last is None else seq)
 
     # Values with an expiry, by name.
 
@@ -328,16 +336,16 @@ class NATS(Backplane):
         found = await self._jetstream.find(self._stream(log), seq=after)
         return found is not None and found.headers.get("Nats-Subject") == subject
 
-    def _note(self) -> None:
-        """Tells the listener when the connection was lost, or is back."""
-        if self._listener is None or self._was_up in (None, self.is_up):
+    def _note(self, is_up: bool) -> None:
+        """Tells the listener that the connection was lost, or is back."""
+        if self._listener is None or self._was_up in (None, is_up):
             return
-        self._was_up = not self._was_up
+        self._was_up = is_up
         # A server that keeps its streams in memory may have been restarted without them.
         self._has_records = False
         # At DEBUG: the listener logs it for operators.
-        logger.debug("NATS is back" if self._was_up else "NATS is away")
-        self._listener.connection_changed(self._was_up)
+        logger.debug("NATS is back" if is_up else "NATS is away")
+        self._listener.connection_changed(is_up)
 
 
 RECORDS = 256 << 20

@@ -45,15 +45,20 @@ class NATSClient:
         node: the end of the subjects of this node's own messages, which are not heard.
         echo: a subject that only this node uses.
         listener: takes what comes.
-        changed: is called when `is_up` may have changed.
+        changed: is called with False when the connection was lost, and with True when it is back. Each loss is told,
+            even one that was over before the loop has read about it.
     """
 
-    def __init__(self, access: Access, node: str, echo: str, listener: Listener, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, access: Access, node: str, echo: str, listener: Listener, changed: Callable[[bool], None]
+    ) -> None:
         self._listener = listener
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._is_flushing = False
+        # What was told last.
+        self._is_up = False
         self._ids = count(1)
         # Of each subscription: the log and the room, or None and the name.
         self._places: dict[int, tuple[str | None, str]] = {}
@@ -101,8 +106,9 @@ class NATSClient:
 
     @property
     def is_up(self) -> bool:
-        """Whether it is connected, and all subscriptions are made."""
-        return self._connection.is_up
+        """Whether it is connected, all subscriptions are made, and the loop has read of that."""
+        # Until then nothing is repaired: a heartbeat of before the loss would look as if this node were deaf.
+        return self._is_up and self._connection.is_up
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -241,7 +247,8 @@ class NATSClient:
             settle(self._syncing.get(what[0]), None)
         elif kind == "complained":
             self._said = what[0]
-            if self.is_up:
+            # Not `is_up`: the connection may have been lost, or made, since it was said.
+            if self._is_up:
                 self._listener.complained(what[0])
             else:
                 # Each failed attempt to connect has one; that the backplane is away is logged already.
@@ -249,8 +256,11 @@ class NATSClient:
         elif kind == "ended":
             self._end(what[0])
         else:
-            settle(self._opened, None)
-            self._changed()
+            # Not the connection's own state, which may have changed twice meanwhile.
+            self._is_up = kind == "up"
+            if self._is_up:
+                settle(self._opened, None)
+            self._changed(self._is_up)
 
     def _hear(self, number: int, data: bytes) -> None:
         _, name = self._places.get(number, UNKNOWN)
@@ -285,7 +295,6 @@ class NATSClient:
             return
         self._give_up(why)
         logger.error("the connection to NATS has ended and cannot be made again; restart this node: %s", why)
-        self._changed()
 
 
 def settle(future: asyncio.Future[T] | None, result: T) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `fanwire serve`, `publish`, `subscribe` and `demo`."""
+"""The command line: `fanwire serve`, `publish`, `subscribe`, `config`, `doctor`, `top` and `demo`."""
 
 from fanwire.cli.commands import main
 

@@ -80,7 +80,8 @@ def tokens(table: JWTTable) -> JWT:
             credentials=table.credentials,
         )
     except OSError as error:
-        raise CommandFailed(f"cannot read {table.key}: {error.strerror or error}") from error
+        # The value is not quoted: it may be a key, where the name of its file belongs.
+        raise CommandFailed(f"cannot read the file that jwt.key names: {error.strerror}") from None
     except ValueError as error:
         raise Misuse(f"jwt: {error}") from error
 
@@ -99,4 +100,7 @@ def room_of(request: Request, limits: Config) -> str:
 
 def _is_for_sessions(request: Request) -> bool:
     offers = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
+    if "Upgrade" not in request.headers:
+        # A fallback transport has no such header.
+        offers += "," + request.query.get("protocol", "")
     return request.renewal is not None or any(offer.strip() in SUBPROTOCOLS for offer in offers.split(","))

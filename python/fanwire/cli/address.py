@@ -5,8 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit, urlunsplit
 
 from fanwire.cli.failure import Misuse
-from fanwire.client.head import check_url
+from fanwire.client.head import check_url, described_url
 from fanwire.protocol.table import ROOM_MAX
+from fanwire.values.checks import described
 
 __all__ = ["check_room", "server_url"]
 
@@ -25,7 +26,7 @@ def server_url(base: str) -> str:
     except ValueError:
         is_there = False
     if not is_there or parts.scheme not in SCHEMES:
-        raise Misuse(f"--url must be the URL of a server, such as ws://127.0.0.1:8000, got {base!r}")
+        raise Misuse(f"--url must be the URL of a server, such as ws://127.0.0.1:8000, got {described_url(base)}")
     try:
         # Checked as typed: the standard library's parser removes newlines silently.
         check_url(SCHEMES[parts.scheme] + base[len(parts.scheme) :].partition("#")[0])
@@ -44,5 +45,5 @@ def check_room(name: str) -> str:
         raise Misuse(f"the name of a room must have 1 to {ROOM_MAX} bytes of UTF-8")
     # Control characters would break lines in terminals and logs. Bytes that are not UTF-8 are not printable either.
     if not name.isprintable():
-        raise Misuse(f"the name of a room must not have control characters, got {name!a}")
+        raise Misuse(f"the name of a room must not have control characters, got {described(name)}")
     return name

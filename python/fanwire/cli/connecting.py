@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-from fanwire.cli.failure import CommandFailed
+from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.client import Client, ConnectionFailed, connect
+from fanwire.client.chooser import TRANSPORTS
+from fanwire.client.head import described_url
 from fanwire.state import ConnectionState
 
 __all__ = ["Tell", "reach", "reason_of"]
@@ -25,16 +28,28 @@ FIRST = "given up after 1 attempt: "
 
 
 @asynccontextmanager
-async def reach(url: str, *, token: str | None = None, tell: Tell | None = None) -> AsyncIterator[Client]:
+async def reach(
+    url: str,
+    *,
+    token: str | None = None,
+    transport: str | None = None,
+    is_compressed: bool = False,
+    ca: str | None = None,
+    tell: Tell | None = None,
+) -> AsyncIterator[Client]:
     """A connected client, which reconnects when the connection is lost.
 
     Args:
         url: of the server.
         token: an API key or a token.
+        transport: the name of the transport; None: the first that works.
+        is_compressed: whether the server is asked to compress messages.
+        ca: the file of the certificates that are trusted; None: those of the system.
         tell: gets a line for each state, each session and each failed attempt; None: they are not shown.
 
     Raises:
         CommandFailed: there is no connection.
+        Misuse: `ca` is no file of certificates, or the URL is one without TLS.
     """
     log = logging.getLogger("fanwire.client")
     # Without any handler Python itself would write warnings to the standard error.
@@ -42,15 +57,43 @@ async def reach(url: str, *, token: str | None = None, tell: Tell | None = None)
     log.addHandler(handler)
     try:
         # Many attempts for a server that restarts, one for a URL with a typing error.
-        client = connect(url, token=token, max_attempts=ATTEMPTS, first_attempts=1)
+        transports = TRANSPORTS if transport is None else (transport,)
+        compression = "deflate" if is_compressed else None
+        client = connect(
+            url,
+            token=token,
+            max_attempts=ATTEMPTS,
+            first_attempts=1,
+            ssl=trusting(ca, url),
+            transports=transports,
+            compression=compression,
+        )
         if tell is not None:
             _watch(client, tell)
         async with client:
             yield client
     except ConnectionFailed as error:
-        raise CommandFailed(f"{url}: {reason_of(error)}") from error
+        hint = "; beside an application Fanwire is at /fanwire by default" if error.status in _ELSEWHERE else ""
+        raise CommandFailed(f"{url}: {reason_of(error)}{hint}") from error
     finally:
         log.removeHandler(handler)
+
+
+def trusting(ca: str | None, url: str) -> ssl.SSLContext | None:
+    """A context that trusts the certificates of a file; None: there is no file.
+
+    Raises:
+        Misuse: there are no certificates in it, or the URL is one without TLS.
+    """
+    if ca is None:
+        return None
+    if not url.startswith("wss:"):
+        raise Misuse(f"--ca is for URLs that begin with https:// or wss://, got {described_url(url)}")
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        reason = "there is no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise Misuse(f"--ca {ca}: {reason}") from error
 
 
 def reason_of(error: ConnectionFailed) -> str:
@@ -72,7 +115,9 @@ def _watch(client: Client, tell: Tell) -> None:
     def changed(state: ConnectionState) -> None:
         nonlocal session
         if state is ConnectionState.OPEN:
-            tell(f"session {client.session} {'resumed' if client.session == session else 'is new'}")
+            kind = "resumed" if client.session == session else "is new"
+            how = ", compressed" if client.is_compressed else ""
+            tell(f"session {client.session} {kind}, by {client.transport}{how}")
             session = client.session
         else:
             rooms = "".join(f", {room.name} at {room.epoch}:{room.seq}" for room in client.rooms.values())
@@ -89,3 +134,6 @@ class _Told(logging.Handler):
 
 
 _STATUSES = frozenset(HTTPStatus)
+
+_ELSEWHERE = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+"""What an application answers at a path that it does not know."""

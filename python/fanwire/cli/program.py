@@ -18,6 +18,7 @@ import click
 
 from fanwire.cli.failure import CommandFailed, Misuse
 from fanwire.server import Server
+from fanwire.values.checks import described
 
 __all__ = ["load_server"]
 
@@ -37,7 +38,7 @@ def load_server(target: str) -> Server:
     if not colon:
         where, name = target, DEFAULT
     if not where or not all(part.isidentifier() for part in name.split(".")):
-        raise Misuse(f"the program must be given as MODULE:SERVER, such as 'app:server', got {target!r}")
+        raise Misuse(f"the program must be given as MODULE:SERVER, such as 'app:server', got {described(target)}")
     with _nothing_starts():
         module = _module(where)
         found = _attribute(module, where, name)

@@ -32,6 +32,9 @@ async def publish(
     api_key: str | None = None,
     key: str | None = None,
     is_text: bool = True,
+    transport: str | None = None,
+    is_compressed: bool = False,
+    ca: str | None = None,
     tell: Tell | None = None,
 ) -> int:
     """Publishes each line as a message; returns their number.
@@ -46,12 +49,15 @@ async def publish(
         api_key: a key or token of the server.
         key: the key of all messages, in a room of latest values.
         is_text: whether the messages are text; False: binary.
+        transport: the name of the transport; None: the first that works.
+        is_compressed: whether the server is asked to compress messages.
+        ca: the file of the certificates that are trusted; None: those of the system.
         tell: gets lines about the connection; None: they are not shown.
 
     Raises:
         CommandFailed: there is no connection, or a message was not taken; those before it were.
     """
-    async with reach(url, token=api_key, tell=tell) as client:
+    async with reach(url, token=api_key, transport=transport, is_compressed=is_compressed, ca=ca, tell=tell) as client:
         window = PublishWindow(client, room, key, is_text)
         sending = asyncio.ensure_future(window.send_all(lines))
         try:

@@ -6,24 +6,24 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import click
 import msgspec
 
+from fanwire.admin.settings import Admin
 from fanwire.backplane.base import Unavailable
 from fanwire.backplane.embedded import EmbeddedServer
 from fanwire.backplane.memory import MemoryBackplane
 from fanwire.cli.access import access, room_of
 from fanwire.cli.backplane import URL_VARIABLE, build_backplane, embedded_store
 from fanwire.cli.failure import CommandFailed, Misuse
+from fanwire.cli.log_format import LogFormat, count_missing_lines, log_to_stderr
 from fanwire.cli.program import load_server
-from fanwire.cli.settings import NATSTable, RoomTable, ServerTable, Settings
+from fanwire.cli.settings import AdminTable, NATSTable, RecordingTable, RoomTable, ServerTable, Settings
 from fanwire.cli.workers import is_worker, place_of_worker, run_workers, shared_metrics, tell_ready
 from fanwire.codes import CloseCode
 from fanwire.config import Config
@@ -33,31 +33,40 @@ from fanwire.listening.listeners import Place, Tcp, Unix
 from fanwire.process.exit import failed, run_whole
 from fanwire.process.gc_tuning import calm
 from fanwire.process.server_arguments import check_place
-from fanwire.process.signals import Signals
+from fanwire.process.signals import Signals, ignore_hangups
 from fanwire.server import Server
+from fanwire.tls.settings import TLS
 
 __all__ = ["build_server", "run", "run_program", "run_server"]
 
 logger = logging.getLogger("fanwire")
 
 
-def run(settings: Settings, workers: int = 1) -> None:
+def run(settings: Settings, workers: int = 1, worker_timeout: float = 0.0) -> None:
     """Serves in a number of processes until a signal.
 
     Raises:
         CommandFailed: the server cannot start.
         Misuse: several processes without a backplane.
     """
-    log_at(settings.server.log_level)
+    log_to_stderr(settings.server.log_level, settings.server.log_format)
+    if workers > 1 and settings.recording is not None:
+        raise Misuse("recording: several workers cannot write the same files; run nodes with settings of their own")
     try:
         server = build_server(settings)
     except ValueError as error:
         raise Misuse(str(error)) from error
-    run_processes(server, settings.nats, workers)
+    run_processes(server, settings.nats, workers, worker_timeout)
 
 
 def run_program(
-    target: str, where: Mapping[str, Any], nats: NATSTable | None, workers: int = 1, log_level: str | None = None
+    target: str,
+    where: Mapping[str, Any],
+    nats: NATSTable | None,
+    workers: int = 1,
+    worker_timeout: float = 0.0,
+    log_level: str | None = None,
+    log_format: LogFormat | None = None,
 ) -> None:
     """Serves with a program's own server, in a number of processes, until a signal.
 
@@ -66,15 +75,17 @@ def run_program(
         where: arguments of `Server` that replace where it listens.
         nats: a backplane for a server without one; None: none.
         workers: the number of processes.
+        worker_timeout: see `run_workers`.
         log_level: of Fanwire's log; None: that of the program, or "info".
+        log_format: of the log; None: that of the program, or "console".
 
     Raises:
         CommandFailed: it cannot be imported, or cannot start.
         Misuse: there is no such server, it has a backplane already, or several processes have none.
     """
     server = load_server(target)
-    # Does nothing if the program has configured its own log.
-    log_at(log_level or "info")
+    # Without a format this does nothing if the program has configured its own log.
+    log_to_stderr(log_level or "info", log_format or "console", replaces=log_format is not None)
     if log_level is not None:
         logger.setLevel(log_level.upper())
     try:
@@ -87,7 +98,7 @@ def run_program(
                 f"{target} already has a backplane: leave out --nats, or the argument `backplane` in the program"
             )
         server._use_backplane(build_backplane(nats))
-    run_processes(server, nats, workers)
+    run_processes(server, nats, workers, worker_timeout)
 
 
 def other_place(place: Place, where: Mapping[str, Any]) -> Place:
@@ -105,14 +116,15 @@ def other_place(place: Place, where: Mapping[str, Any]) -> Place:
     return check_place(**where)
 
 
-def run_processes(server: Server, nats: NATSTable | None, workers: int) -> None:
+def run_processes(server: Server, nats: NATSTable | None, workers: int, worker_timeout: float) -> None:
     """Runs a server in this process or in several, with an embedded NATS server if configured.
 
     Raises:
         CommandFailed: the server cannot start.
         Misuse: several processes have no backplane between them.
     """
-    raise_file_limit()
+    if server._tls is not None:
+        ignore_hangups()
     store = embedded_store(nats)
     if workers > 1:
         if server._backplane is None:
@@ -123,17 +135,17 @@ def run_processes(server: Server, nats: NATSTable | None, workers: int) -> None:
             )
     if is_worker():
         server._listen_at(place_of_worker(server._listeners.place))
-        run_server(server, tell_ready, store)
+        run_server(server, partial(tell_ready, server), store)
     elif workers > 1:
         with contextlib.suppress(KeyboardInterrupt):
-            second = asyncio.run(supervise(server, workers, store))
+            second = asyncio.run(supervise(server, workers, store, worker_timeout))
             if second is not None:
                 signal.raise_signal(second)
     else:
         run_server(server, lambda: click.echo(f"fanwire listens at {server.url}"), store)
 
 
-async def supervise(server: Server, workers: int, store: str | None) -> signal.Signals | None:
+async def supervise(server: Server, workers: int, store: str | None, worker_timeout: float) -> signal.Signals | None:
     """Runs the workers, and the NATS server that they share. The server itself is not started here. Returns the signal
     by which this process has to end, see `run_workers`."""
     async with embedded(store) as nats_url:
@@ -143,7 +155,10 @@ async def supervise(server: Server, workers: int, store: str | None) -> signal.S
             click.echo(f"fanwire listens at {server.url}, {workers} workers")
 
         config = server.config
-        return await run_workers(workers, server._listeners, config.backlog, env, config.drain_timeout + 10, ready)
+        return await run_workers(
+            workers, server._listeners, config.backlog, env, config.drain_timeout + 10, ready,
+            worker_timeout=worker_timeout, reloads=server._tls is not None,
+        )  # fmt: skip
 
 
 @contextlib.asynccontextmanager
@@ -173,6 +188,7 @@ def run_server(server: Server, ready: Callable[[], object], store: str | None = 
     Raises:
         CommandFailed: the server cannot start.
     """
+    count_missing_lines(server._metrics.line_suppressed)
     is_up = False
 
     def note_ready() -> None:
@@ -216,8 +232,7 @@ def build_server(settings: Settings) -> Server:
     """Makes the server of the settings, which is not started yet.
 
     Raises:
-        CommandFailed: a certificate or key cannot be used.
-        Misuse: a certificate without its key, or the reverse; no client could connect; an invalid rule.
+        Misuse: a certificate without its key, or the reverse; no client could connect; an invalid rule or admin key.
     """
     table = settings.server
     server = Server(
@@ -232,16 +247,32 @@ def build_server(settings: Settings) -> Server:
         hosts=table.hosts,
         trusted_proxies=table.trusted_proxies,
         proxy_protocol=table.proxy_protocol,
-        ssl=tls_context(table),
+        tls=tls_of(table),
         api_keys=table.api_keys,
+        admin=admin_of(settings.admin),
         prefix=table.prefix,
         config=settings.limits,
     )
     for room in [*settings.rooms, RoomTable(pattern="*")]:
         server.room(**msgspec.structs.asdict(room))
+    if settings.recording is not None:
+        record(server, settings.recording)
     # A client with a session joins rooms by messages.
     server.on_connect(lambda conn: subscribe(conn, settings.limits) if conn.session is None else None)
     return server
+
+
+def record(server: Server, table: RecordingTable) -> None:
+    """Records from the server's start on.
+
+    Raises:
+        Misuse: a setting is wrong.
+    """
+    given = msgspec.structs.asdict(table)
+    try:
+        server.record(given.pop("rooms"), given.pop("directory"), **{**given, "keep_bytes": table.keep_bytes or None})
+    except ValueError as error:
+        raise Misuse(f"recording: {error}") from error
 
 
 async def subscribe(conn: Connection, limits: Config) -> None:
@@ -257,42 +288,40 @@ async def subscribe(conn: Connection, limits: Config) -> None:
         conn.close(CloseCode.TRY_AGAIN_LATER, "try again later")
 
 
-def tls_context(table: ServerTable) -> ssl.SSLContext | None:
-    """The TLS context of the server; None: there is no certificate."""
-    if table.tls_cert is None and table.tls_key is None:
+def tls_of(table: ServerTable) -> TLS | None:
+    """The TLS of the server; None: there is no certificate.
+
+    Raises:
+        Misuse: a certificate without its key, or the reverse, or other settings of TLS without both.
+    """
+    names = [name for name in ServerTable.__struct_fields__ if name.startswith("tls_")]
+    given = {name: getattr(table, name) for name in names}
+    if given == {name: getattr(ServerTable(), name) for name in names}:
         return None
-    if table.tls_cert is None or table.tls_key is None:
-        raise Misuse("a certificate needs its private key: give both tls_cert and tls_key, or neither")
-    path = table.tls_cert
+    certificate, key = given.pop("tls_certificate"), given.pop("tls_key")
+    if certificate is None or key is None:
+        raise Misuse(
+            "TLS needs a certificate and its private key: give both --tls-certificate and --tls-key, or "
+            "tls_certificate and tls_key in the file"
+        )
     try:
-        # OpenSSL's error does not name the file.
-        for path in (table.tls_cert, table.tls_key):
-            Path(path).open("rb").close()
-    except OSError as error:
-        raise CommandFailed(f"cannot read {path}: {reason_of(error)}") from error
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        return TLS(certificate, key, **{name.removeprefix("tls_"): value for name, value in given.items()})
+    except ValueError as error:
+        raise Misuse(f"tls: {error}") from error
+
+
+def admin_of(table: AdminTable | None) -> Admin | None:
+    """The admin API of the server; None: it is off.
+
+    Raises:
+        Misuse: a key or a scope is wrong.
+    """
+    if table is None:
+        return None
     try:
-        # With a password, so that OpenSSL does not ask for one at the terminal.
-        context.load_cert_chain(table.tls_cert, table.tls_key, password="")
-    except ssl.SSLError as error:
-        wanted = "a certificate and its own key, both PEM, the key without a password"
-        raise CommandFailed(f"{table.tls_cert} and {table.tls_key} are not {wanted}: {error}") from error
-    return context
-
-
-def log_at(level: str) -> None:
-    """Writes the log to the standard error, unless there is a log already."""
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-
-def raise_file_limit() -> None:
-    """Raises the soft limit of open files to the hard one: each connection takes two."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        # macOS reports an infinite hard limit, but allows less.
-        logger.warning("the limit of open files stays at %d", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        return Admin(table.keys, prefix=table.prefix)
+    except ValueError as error:
+        raise Misuse(f"admin: {error}") from error
 
 
 def reason_of(error: OSError) -> str:

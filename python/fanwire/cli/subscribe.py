@@ -28,6 +28,9 @@ async def subscribe(
     count: int | None = None,
     is_raw: bool = False,
     joined: Callable[[], object] | None = None,
+    transport: str | None = None,
+    is_compressed: bool = False,
+    ca: str | None = None,
     tell: Tell | None = None,
 ) -> None:
     """Writes each message of a room as a line, until there were `count`, or `out` is closed.
@@ -41,12 +44,15 @@ async def subscribe(
         count: the number of messages; None: no end.
         is_raw: whether binary messages are written as they are; False: as base64.
         joined: is called when the room is joined.
+        transport: the name of the transport; None: the first that works.
+        is_compressed: whether the server is asked to compress messages.
+        ca: the file of the certificates that are trusted; None: those of the system.
         tell: gets lines about the connection; None: they are not shown.
 
     Raises:
         CommandFailed: there is no connection, or the server refuses the join.
     """
-    async with reach(url, token=api_key, tell=tell) as client:
+    async with reach(url, token=api_key, transport=transport, is_compressed=is_compressed, ca=ca, tell=tell) as client:
         try:
             room = await client.join(name)
             _watch(room, missed, tell)

@@ -11,13 +11,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 from fanwire.backplane.child import end_with_parent
 from fanwire.cli.failure import CommandFailed
+from fanwire.cli.life_signs import LifeSigns
+from fanwire.cli.worker_process import LONGEST_LOOK, WorkerProcess
 from fanwire.listening.listeners import Inherited, Listeners, Place, Tcp
-from fanwire.observability.worker_metrics import WorkerMetrics
-from fanwire.process.signals import NUMBERS
+from fanwire.metrics.process import with_process
+from fanwire.metrics.workers import WorkerMetrics
+from fanwire.process.signals import NUMBERS, is_free
 from fanwire.server import Server
 from fanwire.timing.deadline import within
 
@@ -33,9 +37,12 @@ async def run_workers(
     env: dict[str, str],
     stop_timeout: float,
     ready: Callable[[], object],
+    *,
+    worker_timeout: float = 0.0,
+    reloads: bool = False,
 ) -> signal.Signals | None:
     """Runs workers, which are this program with the same arguments, until a signal. A worker that ends is started
-    again. A second signal kills them.
+    again, and one whose event loop does not run is told in the log. A second signal kills them.
 
     Args:
         count: the number of workers.
@@ -44,6 +51,8 @@ async def run_workers(
         env: more environment variables for them.
         stop_timeout: seconds until a worker that does not stop is killed.
         ready: is called when all workers listen.
+        worker_timeout: seconds after which a worker whose event loop does not run is killed; 0: never.
+        reloads: whether SIGHUP is passed on to the workers, which then read their certificates again.
 
     Returns:
         The second signal, by which this process has to end; None: there was only one.
@@ -54,7 +63,7 @@ async def run_workers(
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     signalled: list[signal.Signals] = []
-    workers: list[subprocess.Popen[bytes]] = []
+    workers: list[WorkerProcess] = []
 
     def stop(number: signal.Signals) -> None:
         signalled.append(number)
@@ -62,13 +71,20 @@ async def run_workers(
         if len(signalled) > 1:
             # The rest takes a moment. A third signal ends this process at once.
             for worker in workers:
-                worker.kill()
+                worker.process.kill()
             for other in NUMBERS:
                 loop.remove_signal_handler(other)
                 signal.signal(other, signal.SIG_DFL)
 
+    def reload() -> None:
+        for worker in workers:
+            # Does nothing if the worker has ended.
+            worker.process.send_signal(signal.SIGHUP)
+
     for number in NUMBERS:
         loop.add_signal_handler(number, stop, number)
+    if reloads and is_free(signal.SIGHUP):
+        loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         sockets = await listeners.reserve(backlog)
     except OSError as error:
@@ -84,21 +100,24 @@ async def run_workers(
             env = {**env, FDS_VARIABLE: ",".join(map(str, fds))}
         env = {**os.environ, **env, DIRECTORY_VARIABLE: directory, COUNT_VARIABLE: str(count)}
         try:
-            waits = []
-            for place in range(count):
-                worker, said = _start(env, place, fds)
+            for index in range(count):
+                worker = _start(env, index, fds, Path(directory))
                 workers.append(worker)
-                waits.append(loop.run_in_executor(None, _wait_ready, said))
-            if not all(await asyncio.gather(*waits)):
-                raise CommandFailed("a worker did not start; its error is printed above")
+            await _until_begun(workers)
             ready()
+            restarts = [0] * count
+            looked = loop.time()
             while not stopping.is_set():
-                for place, worker in enumerate(workers):
-                    if worker.poll() is not None:
-                        logger.error("worker %d has ended with %s; starting it again", worker.pid, worker.returncode)
+                elapsed, looked = min(loop.time() - looked, LONGEST_LOOK), loop.time()
+                for index, worker in enumerate(workers):
+                    worker.look(elapsed, worker_timeout)
+                    if worker.has_ended():
+                        logger.error("%s has ended with %s; starting it again", worker, worker.process.returncode)
+                        worker.close()
                         await asyncio.sleep(RESTART)
-                        workers[place], said = _start(env, place, fds)
-                        os.close(said)
+                        restarts[index] += 1
+                        env = {**env, RESTARTS_VARIABLE: str(restarts[index])}
+                        workers[index] = _start(env, index, fds, Path(directory))
                 try:
                     await within(stopping.wait(), WATCH)
                 except asyncio.TimeoutError:
@@ -107,14 +126,15 @@ async def run_workers(
             # First, so that no client waits at a socket without a worker.
             listeners.close()
             for worker in workers:
-                worker.terminate()
+                worker.process.terminate()
             end = loop.time() + stop_timeout
             for worker in workers:
-                while worker.poll() is None and loop.time() < end:  # noqa: ASYNC110 - a process
+                while not worker.has_ended() and loop.time() < end:  # noqa: ASYNC110 - a process
                     await asyncio.sleep(0.02)
-                if worker.poll() is None:
-                    worker.kill()
-                    worker.wait()
+                if not worker.has_ended():
+                    worker.process.kill()
+                    worker.process.wait()
+                worker.close()
     return signalled[1] if len(signalled) > 1 else None
 
 
@@ -141,7 +161,8 @@ async def shared_metrics(server: Server) -> AsyncIterator[None]:
         yield
         return
     directory, worker, count = map(os.environ.__getitem__, (DIRECTORY_VARIABLE, NUMBER_VARIABLE, COUNT_VARIABLE))
-    metrics = WorkerMetrics(server.metrics, Path(directory), int(worker), int(count))
+    restarts = int(os.environ.get(RESTARTS_VARIABLE, "0"))
+    metrics = WorkerMetrics(partial(with_process, server.metrics), Path(directory), int(worker), int(count), restarts)
     try:
         await metrics.start()
     except OSError as error:
@@ -157,42 +178,55 @@ async def shared_metrics(server: Server) -> AsyncIterator[None]:
         await metrics.stop()
 
 
-def tell_ready() -> None:
-    """Tells the parent that this worker listens."""
-    fd = int(os.environ[READY_VARIABLE])
-    with contextlib.suppress(OSError):
-        # The pipe of a worker that was started again is closed.
-        os.write(fd, b"\n")
-    os.close(fd)
+def tell_ready(server: Server) -> None:
+    """Tells the parent that this worker listens, and from then on that its event loop runs. Called in that loop."""
+    directory = Path(os.environ[DIRECTORY_VARIABLE])
+    LifeSigns(int(os.environ[READY_VARIABLE]), directory, server._health.note).begin()
 
 
-def _start(env: dict[str, str], number: int, fds: tuple[int, ...]) -> tuple[subprocess.Popen[bytes], int]:
-    """Starts a worker; returns it, and the end of a pipe at which it reports that it listens."""
-    said, ready = os.pipe()
+async def _until_begun(workers: list[WorkerProcess]) -> None:
+    """Waits until each worker listens or has ended.
+
+    Raises:
+        CommandFailed: one has ended.
+    """
+    while not all(worker.has_begun or worker.has_ended() for worker in workers):
+        await asyncio.sleep(START)
+        for worker in workers:
+            worker.look()
+    if not all(worker.has_begun for worker in workers):
+        raise CommandFailed("a worker did not start; its error is printed above")
+
+
+def _start(env: dict[str, str], number: int, fds: tuple[int, ...], directory: Path) -> WorkerProcess:
+    """Starts a worker, with the writing end of a pipe for its signs of life."""
+    signs, ready = os.pipe()
     try:
-        worker = subprocess.Popen(  # noqa: S603 - ourselves
+        process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-m", "fanwire", *sys.argv[1:]],
             env={**env, NUMBER_VARIABLE: str(number), READY_VARIABLE: str(ready)},
             stdin=subprocess.DEVNULL,
             pass_fds=(*fds, ready),
             # Ctrl-C at the terminal must reach only the parent, which stops the workers.
             start_new_session=True,
-            preexec_fn=end_with_parent,
+            preexec_fn=_before_program,
         )
     except BaseException:
-        os.close(said)
+        os.close(signs)
         raise
     finally:
         os.close(ready)
-    return worker, said
+    return WorkerProcess(number, process, signs, directory)
 
 
-def _wait_ready(said: int) -> bool:
-    try:
-        return bool(os.read(said, 1))
-    finally:
-        os.close(said)
+def _before_program() -> None:
+    end_with_parent()
+    # A reload that comes before the worker handles it must not end it. The worker reads its certificates after this.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
+
+RESTARTS_VARIABLE = "FANWIRE_WORKER_RESTARTS"
+"""Set for workers that were started again: how often their number was."""
 
 PORT_VARIABLE = "FANWIRE_WORKER_PORT"
 """Set for workers at an address of TCP: the port that they share."""
@@ -204,16 +238,20 @@ NUMBER_VARIABLE = "FANWIRE_WORKER_NUMBER"
 """Set for workers: which one it is, from 0."""
 
 READY_VARIABLE = "FANWIRE_WORKER_READY"
-"""Set for workers: the descriptor of a pipe, to which each writes when it listens."""
+"""Set for workers: the descriptor of a pipe, to which each writes when it listens, and then its signs of life."""
 
 COUNT_VARIABLE = "FANWIRE_WORKER_COUNT"
 """Set for workers: how many there are."""
 
 DIRECTORY_VARIABLE = "FANWIRE_WORKER_DIRECTORY"
-"""Set for workers: where each has the socket by which it tells the others its metrics."""
+"""Set for workers: where each has the socket by which it tells the others its metrics, and where the parent puts the
+names of those that do not answer."""
 
 WATCH = 0.5
 """Seconds between checks whether all workers run."""
+
+START = 0.02
+"""Seconds between checks whether all workers have begun to listen."""
 
 RESTART = 0.5
 """Seconds until a worker that has ended is started again."""

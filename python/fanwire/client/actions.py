@@ -14,6 +14,7 @@ __all__ = [
     "CaughtUp",
     "Close",
     "Complained",
+    "Configured",
     "Connect",
     "Deliver",
     "Drop",
@@ -21,6 +22,7 @@ __all__ = [
     "Joined",
     "Left",
     "MemberChanged",
+    "PatternEnded",
     "RejectCall",
     "Renew",
     "ResolveCall",
@@ -113,6 +115,13 @@ class Joined:
         members: id to info; None where the room has no presence.
         count: how many there are, listed or not; None where the room has no presence.
         upto: messages up to this number come from the room's history, all at once; 0: none do.
+        max_rate: values of each key a second; None: all.
+        max_bytes: bytes a second; None: no limit.
+        filter: the client's filter; None: it gets all messages.
+        last: how many of these the room has kept, if the join has asked for its last ones.
+        pattern: the pattern because of which the server has joined it; None: there is none.
+        repair: what comes in place of missed messages, "replay" or "snapshot"; None: the join has not asked.
+        is_filtered: whether messages may be for some members only.
     """
 
     room: str
@@ -123,6 +132,32 @@ class Joined:
     members: dict[str, Any] | None
     count: int | None = None
     upto: int = 0
+    last: int = 0
+    repair: str | None = None
+    pattern: str | None = None
+    max_rate: float | None = None
+    max_bytes: int | None = None
+    filter: Any = None
+    is_filtered: bool = False
+
+
+@dataclass(frozen=True)
+class Configured:
+    """The server has changed what the client gets of a room, as the client has asked.
+
+    Attributes:
+        max_rate: values of each key a second; None: all.
+        max_bytes: bytes a second; None: no limit.
+        filter: the client's filter; None: it gets all messages.
+    """
+
+    room: str
+    max_rate: float | None
+    max_bytes: int | None
+    filter: Any = None
+    last: int = 0
+    repair: str | None = None
+    pattern: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +173,14 @@ class Left:
     """No more messages of the room come. `error` is the reason; None: the application has left it."""
 
     room: str
+    error: FanwireError | None = None
+
+
+@dataclass(frozen=True)
+class PatternEnded:
+    """No more rooms of the pattern come. `error` is the reason; None: the application has left it."""
+
+    pattern: str
     error: FanwireError | None = None
 
 
@@ -201,11 +244,13 @@ Action = (
     | Renew
     | Vouch
     | StateChanged
+    | Configured
     | ResolveCall
     | RejectCall
     | Joined
     | CaughtUp
     | Left
+    | PatternEnded
     | Deliver
     | GapFound
     | Told

@@ -8,7 +8,7 @@ from fanwire.client.message import Position
 from fanwire.protocol.table import KEY_MAX, ROOM_MAX, SEQ_MAX, TYPE_MAX
 from fanwire.values.checks import check_integer, check_text, described
 
-__all__ = ["check_key", "check_kind", "check_room", "checked_position"]
+__all__ = ["check_key", "check_kind", "check_room", "checked_place", "checked_position"]
 
 
 def check_room(room: Any) -> str:
@@ -41,6 +41,25 @@ def check_kind(kind: Any) -> str:
         ValueError: it is empty, has more than 64 bytes, or a lone surrogate.
     """
     return check_text("kind", kind, most=TYPE_MAX)
+
+
+def checked_place(name: str, place: Any, epoch: str | None) -> tuple[int | None, str | None]:
+    """The number and the numbering of an end of a history: a number, a `Position`, a pair or None.
+
+    Args:
+        name: of the argument.
+        place: the number, which belongs to `epoch`, or the position.
+        epoch: the numbering that is known; None: none is.
+
+    Raises:
+        TypeError, ValueError: as `checked_position`.
+    """
+    if place is None:
+        return None, epoch
+    if isinstance(place, tuple):
+        position = checked_position(place)
+        return (None, epoch) if position is None else (position.seq, position.epoch)
+    return check_integer(name, place, least=0, most=SEQ_MAX), epoch
 
 
 def checked_position(since: Any) -> Position | None:

@@ -2,103 +2,33 @@
 
 from __future__ import annotations
 
-import ssl as tls
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from msgspec import UNSET
 
 from fanwire.client.arguments import check_key, check_kind, check_room, checked_position
+from fanwire.client.history import RoomHistory
+from fanwire.client.join_options import Repair, checked_wishes
 from fanwire.client.message import Position
-from fanwire.client.message_queue import MAX_MESSAGES
 from fanwire.client.messages import Messages
 from fanwire.client.options import Options
+from fanwire.client.pattern import RoomPattern
 from fanwire.client.presence import MAX_MEMBERS, count_members, read_members
 from fanwire.client.room import Room
 from fanwire.client.runtime import Runtime
-from fanwire.client.token_source import Token
+from fanwire.client.server_clock import ServerClock
+from fanwire.client.subscription_options import checked_options
 from fanwire.errors import FanwireError
 from fanwire.state import ConnectionState
-from fanwire.values.checks import check_function, check_integer
+from fanwire.values.checks import check_function, check_integer, described
 
-__all__ = ["Client", "connect"]
-
-OPEN_TIMEOUT = 10.0
-"""Seconds for the upgrade, and for the token before it."""
-CLOSE_TIMEOUT = 5.0
-"""Seconds for the server's side of the closing handshake."""
+__all__ = ["Client"]
 
 OnState = TypeVar("OnState", bound=Callable[[ConnectionState], object])
 OnRoom = TypeVar("OnRoom", bound=Callable[[Room], object])
-
-
-def connect(
-    url: str,
-    *,
-    token: Token | None = None,
-    encoding: str = "json",
-    max_attempts: int | None = 20,
-    first_attempts: int | None = None,
-    heartbeat: float | None = None,
-    ssl: tls.SSLContext | None = None,
-    headers: Mapping[str, str] | None = None,
-    max_queue: int = MAX_MESSAGES,
-    open_timeout: float = OPEN_TIMEOUT,
-    close_timeout: float = CLOSE_TIMEOUT,
-) -> Client:
-    """Makes a client. It connects when it is entered (`async with`).
-
-    When the connection is lost the client reconnects by itself, joins its rooms again and continues where it was.
-
-    Example::
-
-        async def main() -> None:
-            async with fanwire.connect("ws://127.0.0.1:8000") as client:
-                async for message in await client.join("prices"):
-                    print(message.data)
-
-    Args:
-        url: ws:// or wss://, a host, and optionally a port, a path and a query.
-        token: sent as `Authorization: Bearer`. A function (or a coroutine function) is called before every attempt to
-            connect, and when the server says that the token expires: the new token replaces the old one, and the
-            connection continues. There is one call at a time; a call that fails is tried again. A str cannot be
-            renewed: the client ends with the code 4501 when this token has expired. A token is printable ASCII without
-            spaces; a function that returns anything else has failed. None: no token.
-        encoding: "json" or "msgpack".
-        max_attempts: attempts to connect that fail in a row before the client gives up; None: it never gives up.
-        first_attempts: the same for the first connection; None: as `max_attempts`. With 1, `async with` raises
-            `ConnectionFailed` at once if there is no server.
-        heartbeat: seconds without data after which the client sends a ping. After twice this time the connection counts
-            as lost. None: as the server says.
-        ssl: for wss; None: the system's certificates.
-        headers: more headers for the upgrade, names to values of printable ASCII. The client sets `Host`, `Connection`,
-            `Upgrade` and `Sec-WebSocket-*` itself, and `Authorization` where there is a token.
-        max_queue: messages that may wait for the application in the queue of each room, and in the queue of messages to
-            this client alone. Each queue has also a limit of 8 MiB. `Room` describes what a full queue of a room does.
-            From a full queue of messages to this client alone the oldest are dropped; the gap of the next message
-            counts them.
-        open_timeout: seconds for the upgrade, and for a call of `token`.
-        close_timeout: seconds for the server to answer a close.
-
-    Raises:
-        TypeError, ValueError: an argument is of the wrong type, out of range, or cannot be sent in a request.
-    """
-    options = Options(
-        url=url,
-        token=token,
-        encoding=encoding,
-        max_attempts=max_attempts,
-        first_attempts=first_attempts,
-        heartbeat=heartbeat,
-        ssl=ssl,
-        headers=headers,
-        max_queue=max_queue,
-        open_timeout=open_timeout,
-        close_timeout=close_timeout,
-    )
-    return Client(options.checked())
 
 
 class Client:
@@ -116,9 +46,26 @@ class Client:
         return self._runtime.machine.state
 
     @property
+    def transport(self) -> str | None:
+        """The transport of the present connection: "websocket", "sse" or "long-poll"; None: there is no connection."""
+        return self._runtime.transport
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the server has agreed to compress messages on the present connection, see `compression` of
+        `connect`."""
+        return self._runtime.is_compressed
+
+    @property
     def session(self) -> str | None:
         """The id of the session; None: there is none at present."""
         return self._runtime.machine.session.id
+
+    @property
+    def clock(self) -> ServerClock:
+        """The server's clock: its time now, and how exactly it is known. From the first use on the client asks the
+        server more often (docs/prediction.md)."""
+        return self._runtime.clock
 
     @property
     def rooms(self) -> dict[str, Room]:
@@ -142,7 +89,7 @@ class Client:
 
     def on_state(self, callback: OnState) -> OnState:
         """Registers a callback that gets each new `ConnectionState`. It must not block. Can be used as a decorator."""
-        check_function("callback", callback)
+        check_function("callback", callback, takes=("state",))
         self._runtime.on_state.append(callback)
         return callback
 
@@ -175,7 +122,17 @@ class Client:
         `close_timeout` seconds for the server's answer."""
         await self._runtime.close()
 
-    async def join(self, room: str, since: Position | tuple[str, int] | None = None) -> Room:
+    async def join(
+        self,
+        room: str,
+        since: Position | tuple[str, int] | None = None,
+        *,
+        last: int | Literal["all"] | None = None,
+        repair: Repair | None = None,
+        max_rate: float | None = None,
+        max_bytes: int | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> Room:
         """Joins a room, and returns it. There is one `Room` for each name: a room that is joined already, by the
         application or by the server, is returned as it is. A room that is being left is joined again.
 
@@ -190,14 +147,64 @@ class Client:
             room: the name of the room, 1 to 255 bytes of UTF-8.
             since: the position to continue from (`Room.position`); None: only new messages. A room that only the server
                 has joined is joined again with it.
+            max_rate: values of each key a second that the server sends at most, 0.01 to 1,000. A newer value takes the
+                place of one that waits, and what is left out is no gap. A room without keys counts as one key. Only in
+                rooms that are not "reliable"; None: all values. `Room.configure` changes it.
+            max_bytes: bytes of the room a second, 1 to 1,000,000,000. One message may always leave, however large.
+                None: no limit.
+            filter: which messages of the room the server sends, by their tags, such as `{"symbol": {"in": ["EURUSD"]}}`
+                (docs/interest.md). What is left out is no gap. For rooms with interest; None: all messages.
+                `Room.configure` changes it.
+            last: without `since`: begins with so many of the newest messages that the room keeps, before the stream;
+                "all": from the oldest that it keeps. `Room.replayed` says how many there are. For rooms with a
+                history, and without a snapshot or latest values.
+            repair: what the client wants in place of messages that it has missed, now (with `since`) and whenever it
+                has to join the room again: "replay", the messages; "snapshot", the state of the room, if it has one;
+                "cheapest", whichever is fewer bytes. `Room.repair` says what it got, and a snapshot is in
+                `Message.gap` with the reason "snapshot". What the server cannot replay it replaces by a snapshot in
+                any case. None: as "replay".
 
         Raises:
             RequestFailed: the server refuses.
-            TypeError, ValueError: the name is of the wrong type, empty or too long; or the room is already joined, and
-                `since` is not its position.
+            TypeError, ValueError: an argument is of the wrong type or out of range; or the room is already joined, and
+                `since` is not its position, or it has another `last`, `repair`, `filter` or rate. What is not given is
+                as the room has it.
             FanwireError: the client is closed, or has given up.
         """
-        return await self._runtime.rooms.join(check_room(room), checked_position(since))
+        wishes = checked_wishes(last, repair)
+        wanted = checked_options(max_rate=max_rate, max_bytes=max_bytes, filter=filter)
+        options = {name: value for name, value in wanted.items() if value is not None}
+        if "*" in check_room(room):
+            raise ValueError(f"room must have no `*`, got {described(room)}: use Client.join_pattern")
+        if last is not None and since is not None:
+            raise ValueError("last must be None if since is given: the messages after since come first")
+        return await self._runtime.rooms.join(check_room(room), checked_position(since), options, wishes)
+
+    async def join_pattern(
+        self, pattern: str, *, last: int | Literal["all"] | None = None, repair: Repair | None = None
+    ) -> RoomPattern:
+        """Joins all rooms whose names match a pattern: those that exist, and each that comes to exist while the pattern
+        is held. The server decides about each room as if it was joined alone, and leaves out those that the client may
+        not join.
+
+        Example::
+
+            async def read(client: fanwire.Client) -> None:
+                async for message in await client.join_pattern("quotes.*"):
+                    print(message.room, message.data)
+
+        Args:
+            pattern: the name of a room, in which each `*` stands for any characters, also dots, or none.
+            last: rooms that exist begin with so many of the messages that they keep, as `last` of `join`; where that is
+                not possible it has no effect.
+            repair: as in `join`, for each room.
+
+        Raises:
+            RequestFailed: the server refuses; "room_limit" if the client holds 16 patterns.
+            TypeError, ValueError: the pattern is no name with a `*`, or is joined already.
+            FanwireError: the client is closed, or has given up.
+        """
+        return await self._runtime.rooms.join_pattern(check_room(pattern), checked_wishes(last, repair))
 
     async def leave(self, room: str) -> None:
         """Leaves a room, as `Room.leave` does. Does nothing if the room is not joined.
@@ -235,8 +242,10 @@ class Client:
     async def request(self, kind: str, payload: Any = UNSET) -> Any:
         """Sends a message of a type that the application declares, and returns the payload of the reply.
 
-        The handler is called **at least once**: if the connection is lost before the reply and the session cannot be
-        resumed, the message is sent again with the same id. The handler can recognize it by `Connection.message_id`.
+        If the connection is lost before the reply and the session cannot be resumed, the message is sent again with the
+        same id. The server then gives the answer of the first call. The handler is called **again** only if the first
+        call has failed or was cancelled, if the message comes to another node, or if 256 KiB of other answers to this
+        client came between. It can recognize the message by `Connection.message_id`.
 
         A call that is cancelled or timed out while the client is offline is withdrawn: the server never sees it. A
         message that was already sent may have been handled, or may be handled still; it is not sent again, and its
@@ -253,6 +262,37 @@ class Client:
         """
         check_kind(kind)
         return await self._runtime.ask(partial(self._runtime.machine.commands.request, kind, payload))
+
+    def history(
+        self,
+        room: str,
+        *,
+        before: int | Position | None = None,
+        after: int | Position | None = None,
+        limit: int | None = None,
+    ) -> RoomHistory:
+        """Reads the messages that a room keeps, as `Room.history` does. The room need not be joined; the client needs
+        the rights to join it and to get its history.
+
+        Example::
+
+            async def audit(client: fanwire.Client) -> None:
+                async for message in client.history("trades", after=0):
+                    print(message.seq, message.data)
+
+        Args:
+            room: the name of the room.
+            before: only messages with lower numbers, in whichever numbering; a `Position` for one of a known
+                numbering; None: all.
+            after: only messages with higher numbers; None: all.
+            limit: the most messages, also more than the 1,000 of one page; None: all, and for `await` 100.
+
+        Raises:
+            RequestFailed: from reading: the server refuses.
+            TypeError, ValueError: an argument is of the wrong type or out of range.
+            FanwireError: from reading: the client is closed, or has given up.
+        """
+        return self._runtime.history(room, before, after, limit, None)
 
     async def presence(self, room: str, *, limit: int = MAX_MEMBERS) -> dict[str, Any]:
         """The members of a room with presence, on all nodes: id to info, in the order in which they joined.
@@ -285,7 +325,7 @@ class Client:
             room: the name of the room. It need not be joined.
 
         Raises:
-            RequestFailed: the server refuses.
+            RequestFailed: the server refuses; "forbidden" if the room has no presence.
             TypeError, ValueError: the name is of the wrong type, empty or too long.
             FanwireError: the client is closed, or has given up.
         """

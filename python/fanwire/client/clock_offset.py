@@ -18,6 +18,19 @@ AGAIN = 5.0
 SELDOM = 300.0
 """Seconds until it is asked again after one that was: two clocks part by some milliseconds meanwhile."""
 
+FIRST = 5
+"""Answers that come soon after each other at the beginning, for an application that reads the clock. The shortest round
+trip of so few is near the shortest of all."""
+SOON = 0.2
+"""Seconds between these."""
+PRECISE = 30.0
+"""Seconds until the server is asked again for such an application."""
+TRUNCATED = 0.0005
+"""The server's time is cut to milliseconds, so on average it is later by this."""
+SLOW, FAST, FAR = 0.05, 0.5, 0.5
+"""How much faster or slower than real time the shown clock goes while it is wrong; with FAST, while it is wrong by more
+than FAR seconds. It never stands still, and never goes back."""
+
 
 class ClockOffset:
     """The clock of one server, or of those behind one address.
@@ -26,7 +39,10 @@ class ClockOffset:
         deadline: when to ask again; None: not until there was an answer.
     """
 
-    __slots__ = ("_asked", "_error", "_is_new", "_learned", "_offset", "_unanswered", "deadline")
+    __slots__ = (
+        "_answers", "_asked", "_error", "_is_new", "_is_read", "_learned", "_offset", "_shown", "_shown_at",
+        "_unanswered", "deadline",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.deadline: float | None = None
@@ -36,10 +52,45 @@ class ClockOffset:
         self._asked = 0.0
         self._unanswered = 0
         self._is_new = True
+        # Whether the application reads the clock, and the answers of this connection.
+        self._is_read = False
+        self._answers = 0
+        # The offset that the application is shown, and since when.
+        self._shown = self._shown_at = 0.0
+
+    @property
+    def error(self) -> float | None:
+        """How wrong `time` may be, in seconds, apart from what it still makes up for; None: unknown."""
+        return None if self._offset is None else self._error + TRUNCATED
+
+    @property
+    def round_trip(self) -> float | None:
+        """The round trip of the best answer, in seconds; None: unknown."""
+        return None if self._offset is None else 2 * self._error
+
+    def read(self, now: float) -> bool:
+        """The application reads the clock from now on, so the server is asked more often. Returns whether that has
+        changed anything, so that `deadline` has to be looked at."""
+        was_read, self._is_read = self._is_read, True
+        if was_read or self.deadline is None:
+            return False
+        self.deadline = now
+        return True
+
+    def time(self, now: float) -> float | None:
+        """The server's time in seconds since 1970, which never goes back; None: unknown. What is learned anew is made
+        up for a little at a time."""
+        if self._offset is None:
+            return None
+        wrong = self._offset - self._shown
+        most = (FAST if abs(wrong) > FAR else SLOW) * max(0.0, now - self._shown_at)
+        self._shown += max(-most, min(most, wrong))
+        self._shown_at = max(self._shown_at, now)
+        return self._shown_at + self._shown + TRUNCATED
 
     def opened(self) -> None:
         """There is another connection, perhaps to another server. What is known holds until it has answered."""
-        self._unanswered = 0
+        self._unanswered = self._answers = 0
         self._is_new = True
         self.deadline = None
 
@@ -63,8 +114,15 @@ class ClockOffset:
         error = (now - self._asked) / 2
         if self._is_new or error <= self._error + DRIFT * (now - self._learned):
             self._is_new = False
+            is_first = self._offset is None
             self._offset, self._error, self._learned = ts / 1000 - (self._asked + now) / 2, error, now
-        self.deadline = now + (SELDOM if self._error <= GOOD else AGAIN)
+            if is_first:
+                self._shown, self._shown_at = self._offset, now
+        self._answers += 1
+        if self._is_read:
+            self.deadline = now + (SOON if self._answers < FIRST else PRECISE)
+        else:
+            self.deadline = now + (SELDOM if self._error <= GOOD else AGAIN)
 
     def age(self, ts: int, now: float) -> float | None:
         """Seconds since the server's clock has shown a time in milliseconds since 1970, and not less than 0; None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from fanwire.client.errors import ProtocolError
 from fanwire.protocol.table import SUBPROTOCOLS
+from fanwire.values.checks import described
 from fanwire.values.encoding import encode, packed, without_payload
 
 __all__ = [
@@ -23,18 +24,27 @@ __all__ = [
     "Envelope",
     "ErrorInfo",
     "JoinedInfo",
+    "KeptPage",
     "LeftInfo",
     "MemberInfo",
     "MembersInfo",
+    "PatternInfo",
+    "RatesInfo",
     "SkippedInfo",
     "TokenInfo",
     "Unreadable",
     "Welcome",
     "WindowInfo",
     "convert",
+    "from_base64",
 ]
 
 T = TypeVar("T")
+
+JSON_ARRAY = frozenset("[")
+"""What a JSON array begins with; a server sends no space before it."""
+MSGPACK_ARRAY = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
+"""What a MessagePack array begins with."""
 
 MAX_MS = 3_600_000
 """Milliseconds that a server can ask to wait, as `backoff.MAX_AFTER` has it. JSON's integers have no end, floats do."""
@@ -50,6 +60,7 @@ class Envelope(Struct, omit_defaults=True):
     room: str | UnsetType = UNSET
     seq: int | UnsetType = UNSET
     prev: int | UnsetType = UNSET
+    base: int | UnsetType = UNSET
     key: str | UnsetType = UNSET
     ack: bool | UnsetType = UNSET
     encoding: str | UnsetType = UNSET
@@ -96,10 +107,32 @@ class JoinedInfo(Struct):
     epoch: str
     recovered: bool = False
     delivery: str = "reliable"
+    delta: bool = False
     reason: str = ""
+    max_rate: float | None = None
+    max_bytes: int | None = None
+    filtered: bool = False
+    after: int | UnsetType = UNSET
+    last: int = 0
+    repair: str | None = None
+    pattern: str | None = None
     snapshot: Any = UNSET
     count: int | UnsetType = UNSET
     members: list[MemberInfo] | UnsetType = UNSET
+
+
+class RatesInfo(Struct):
+    """The payload of the `reply` to a `configure`."""
+
+    max_rate: float | None = None
+    max_bytes: int | None = None
+    filter: Any = UNSET
+
+
+class PatternInfo(Struct):
+    """The payload of the `reply` to the join of a pattern."""
+
+    rooms: list[str] = []
 
 
 class LeftInfo(Struct):
@@ -122,6 +155,14 @@ class MembersInfo(Struct):
     count: int
     members: list[MemberInfo] = []
     next: str | None = None
+
+
+class KeptPage(Struct):
+    """The payload of the `reply` to a history request: one page of the messages that a room keeps."""
+
+    epoch: str
+    messages: list[Envelope] = []
+    more: bool = False
 
 
 class SkippedInfo(Struct):
@@ -175,6 +216,12 @@ class WindowInfo(Struct):
     bytes: int
 
 
+class ProcessedInfo(Struct):
+    """The payload of `inputs`."""
+
+    number: int
+
+
 class TokenInfo(Struct):
     """The payload of the `reply` to a token."""
 
@@ -200,21 +247,27 @@ class ClientCodec:
         ValueError: the encoding is unknown.
     """
 
-    __slots__ = ("_decode_envelope", "_decode_payload", "_is_text", "subprotocol")
+    __slots__ = ("_array", "_decode_envelope", "_decode_payload", "_is_text", "_split", "subprotocol")
 
     def __init__(self, encoding: str) -> None:
         if encoding not in ("json", "msgpack"):
-            raise ValueError(f'encoding must be "json" or "msgpack", got {encoding!r}')
+            raise ValueError(f'encoding must be "json" or "msgpack", got {described(encoding)}')
         self._is_text = encoding == "json"
         self.subprotocol = SUBPROTOCOLS[encoding]
         self._decode_envelope: Callable[[Any], Any]
         self._decode_payload: Callable[[Any], Any]
+        self._array: frozenset[str] | frozenset[int]
+        self._split: Callable[[Any], list[msgspec.Raw]]
         if self._is_text:
             self._decode_envelope = msgspec.json.Decoder(_Frame).decode
             self._decode_payload = msgspec.json.Decoder().decode
+            self._array = JSON_ARRAY
+            self._split = msgspec.json.Decoder(list[msgspec.Raw]).decode
         else:
             self._decode_envelope = msgspec.msgpack.Decoder(_Frame).decode
             self._decode_payload = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
+            self._array = MSGPACK_ARRAY
+            self._split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
     def encode(self, envelope: Envelope) -> bytes | str:
         """Returns the frame of an envelope: str for a text message, bytes for a binary one. The payload is any value of
@@ -235,8 +288,26 @@ class ClientCodec:
                 envelope.payload = data
         return _to_json(envelope).decode() if self._is_text else _to_msgpack(envelope)
 
+    def split(self, frame: bytes | str) -> Sequence[bytes | str]:
+        """Returns the frames that the envelopes of a batch would have alone (docs/protocol.md, batches); of any other
+        frame itself.
+
+        Raises:
+            ProtocolError: the frame is a batch that cannot be split.
+        """
+        if not frame or frame[0] not in self._array:
+            return (frame,)
+        try:
+            parts = self._split(frame)
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            raise ProtocolError(f"no batch: {error}") from error
+        if not parts:
+            raise ProtocolError("a batch without a message")
+        return [bytes(part).decode() if self._is_text else bytes(part) for part in parts]
+
     def decode(self, frame: bytes | str) -> Envelope:
-        """Returns the envelope of a frame. A payload that cannot be decoded is replaced by `Unreadable`.
+        """Returns the envelope of a frame that is no batch. A payload that cannot be decoded is replaced by
+        `Unreadable`.
 
         Raises:
             ProtocolError: the frame is not an envelope of the protocol.
@@ -250,7 +321,7 @@ class ClientCodec:
         try:
             envelope.payload = self._decode_payload(raw) if len(raw) else UNSET
             if envelope.encoding is not UNSET:
-                envelope.payload = _from_base64(envelope)
+                envelope.payload = from_base64(envelope)
         except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             envelope.payload = Unreadable(str(error))
         return envelope
@@ -297,7 +368,12 @@ def _bounded(milliseconds: int | None) -> int | None:
     return None if milliseconds is None else min(max(0, milliseconds), MAX_MS)
 
 
-def _from_base64(envelope: Envelope) -> bytes:
+def from_base64(envelope: Envelope) -> bytes:
+    """The bytes of a payload that is base64 text.
+
+    Raises:
+        ValueError: it is not.
+    """
     if envelope.encoding != "base64":
         raise ValueError(f"the server says that it is {envelope.encoding!r}")
     if not isinstance(envelope.payload, str):

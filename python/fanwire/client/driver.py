@@ -1,20 +1,22 @@
-"""Runs the machine: one connection at a time, its timers, and the tasks that connect. Actions that are not about the
-connection go to the owner."""
+"""Runs the machine: its timers, one link at a time, and the tasks that connect. Actions that are not about the link go
+to the owner."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import ssl as tls
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from fanwire.client.actions import Action, Close, Connect, Drop, Renew, Send, Vouch
-from fanwire.client.codec import ClientCodec
-from fanwire.client.link import ClientLink, Unreachable
+from fanwire.client.chooser import Chooser
+from fanwire.client.dialer import dial_round
+from fanwire.client.link import ClientLink, LinkTarget, Unreachable
 from fanwire.client.machine import Machine
 from fanwire.client.token_source import Token, fetch_token
+from fanwire.client.upgrades import Upgrades
 from fanwire.codes import CloseCode
 from fanwire.state import ConnectionState
 
@@ -38,44 +40,41 @@ class Driver:
 
     Args:
         machine: the machine, not started.
-        codec: the encoding.
+        target: the server.
+        chooser: which transport is tried.
         owner: does the actions that are not about the connection.
         loop: the running loop.
-        url: the URL with its query, to which the session's fields are added.
         token: see `fanwire.client.connect`.
-        ssl: for wss; None: the system's certificates.
-        headers: additional headers of the upgrade.
-        open_timeout: seconds for the upgrade, and for a call of the token's function.
+        open_timeout: seconds for a call of the token's function.
     """
 
     def __init__(
         self,
         machine: Machine,
-        codec: ClientCodec,
+        target: LinkTarget,
+        chooser: Chooser,
         owner: DriverOwner,
         loop: asyncio.AbstractEventLoop,
         *,
-        url: str,
         token: Token | None,
-        ssl: tls.SSLContext | None,
-        headers: Mapping[str, str],
         open_timeout: float,
     ) -> None:
         self._machine = machine
-        self._codec = codec
+        self._target = target
+        self._chooser = chooser
         self._owner = owner
         self._loop = loop
-        self._url = url
         # The log shows no query, which may hold a secret.
-        self._place = urlunsplit(urlsplit(url)._replace(query=""))
+        self._place = urlunsplit(urlsplit(target.url)._replace(query=""))
         self._token = token
         # A refresh token is often valid for one call, so the function is called once at a time.
         self._token_turn = asyncio.Lock()
         self._is_warned = False
-        self._ssl = ssl
-        self._headers = dict(headers)
         self._open_timeout = open_timeout
         self._link: ClientLink | None = None
+        # The attempt that counts: those before it were given up.
+        self._attempt: object = None
+        self._upgrades = Upgrades(chooser, machine, self, loop)
         self._is_performing = False
         self._dial: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -105,6 +104,7 @@ class Driver:
         for timer in (self._dial, self._alarm):
             if timer is not None:
                 timer.cancel()
+        self._give_up()
         link, self._link = self._link, None
         if link is not None:
             link.abort()
@@ -117,32 +117,76 @@ class Driver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # What the link calls.
+    @property
+    def transport(self) -> str | None:
+        """The transport of the present link; None: there is no link."""
+        return None if self._link is None else self._link.transport
 
-    def link_opened(self, link: ClientLink) -> None:
-        """The link has done its upgrade."""
-        if link is self._link:
-            self._machine.opened(self._loop.time())
-            self.perform()
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the server of the present link has agreed to compression."""
+        return self._link is not None and self._link.is_compressed
+
+    # What the link calls.
 
     def link_received(self, link: ClientLink, message: bytes | str) -> None:
         """The link has received a whole message."""
         if link is self._link:
-            self._machine.received(message, self._loop.time())
+            self._machine.received(message, self._loop.time(), self.perform)
             self.perform()
 
     def link_violated(self, link: ClientLink, code: int, reason: str) -> None:
-        """The server has broken RFC 6455 on this link."""
+        """The server has broken a rule of the transport."""
         if link is self._link:
             self._machine.violated(code, reason, self._loop.time())
             self.perform()
 
     def link_lost(self, link: ClientLink) -> None:
         """The link has lost its connection."""
-        if link is self._link:
+        if link is self._link and not self._upgrades.takes_over(link):
             self._link = None
-            self._machine.lost(link.close_code, link.close_reason, self._loop.time())
+            now = self._loop.time()
+            if self._upgrades.is_own(link.close_code):
+                self._machine.overtaken(now)
+            else:
+                self._machine.lost(link.close_code, link.close_reason, now)
             self.perform()
+
+    async def link_count(self, link: ClientLink) -> int:
+        """The count that the next poll tells."""
+        await self._upgrades.settled()
+        return self._machine.session.confirmed
+
+    # What the upgrades call.
+
+    async def authorized(self) -> LinkTarget:
+        """The server, with a new token if there is a function for it."""
+        token = await self._fetch(self._token) if callable(self._token) else self._token
+        if token is None:
+            return self._target
+        return replace(self._target, headers={**self._target.headers, "Authorization": f"Bearer {token}"})
+
+    def adopt(self, link: ClientLink, *, is_switch: bool = False) -> None:
+        """The session goes on over this link, which has brought a first message."""
+        old, self._link = self._link, link
+        now = self._loop.time()
+        if is_switch:
+            self._machine.switched(now)
+        else:
+            self._machine.opened(now)
+        if old is not None:
+            old.abort()
+        self._chooser.opened(link.transport, now)
+        link.adopt(self)
+        self.perform()
+        self._upgrades.plan()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs some work in a task, which ends with the driver."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     # The actions of the machine.
 
@@ -151,9 +195,11 @@ class Driver:
             if self._link is not None:
                 self._link.send(action.frame)
         elif isinstance(action, Connect):
+            self._give_up()
             self._link = None
             self._dial = self._loop.call_later(action.delay, self._dials, action.query)
         elif isinstance(action, Drop):
+            self._give_up()
             if self._link is not None:
                 level = logging.INFO if action.is_asked else logging.WARNING
                 logger.log(level, "connection to %s dropped: %s", self._place, action.reason)
@@ -170,38 +216,51 @@ class Driver:
             self._owner.act(action)
 
     def _close(self, code: int) -> None:
+        self._give_up()
         if self._dial is not None:
             self._dial.cancel()
         if self._link is not None:
             self._link.close(code)
 
+    def _give_up(self) -> None:
+        """What is being dialled does not count any more."""
+        self._attempt = None
+        self._upgrades.cancel()
+        self._chooser.closed()
+
     def _dials(self, query: dict[str, str]) -> None:
         self._dial = None
-        self._spawn(self._connect(query))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.spawn(self._connect(query))
 
     async def _connect(self, query: dict[str, str]) -> None:
-        link = self._link = ClientLink(self, self._codec)
+        attempt = self._attempt = object()
         try:
-            headers = await self._authorized()
-            if self._link is link:
-                await link.connect(_with_query(self._url, query), headers, self._ssl, self._open_timeout)
-                await link.ended()
-            if self._link is link:
-                # The connection was cut between the upgrade and the first message.
-                self.link_lost(link)
+            target = await self.authorized()
+            if self._attempt is not attempt:
+                return
+            first = self._chooser.round()[0][0]
+            link = await dial_round(self._chooser, target, query)
+            if link.transport != first:
+                self._upgrades.gave_up()
+        except Exception as error:  # noqa: BLE001 - a token's function may raise anything, and is called again
+            if self._attempt is attempt:
+                self._unreachable(error)
+            return
+        await self.run(link, is_wanted=self._attempt is attempt)
+
+    async def run(self, link: ClientLink, *, is_wanted: bool, is_switch: bool = False) -> None:
+        """Adopts a link and waits for its end. One that is not wanted any more is closed."""
+        try:
+            if is_wanted:
+                self.adopt(link, is_switch=is_switch)
+            else:
+                link.abort()
+            await link.ended()
         except asyncio.CancelledError:
             # The loop may end now, and would leave the connection to the garbage collector.
             link.abort()
+            await link.ended()
             raise
-        except Exception as error:  # noqa: BLE001 - a token's function may raise anything, and is called again
-            if self._link is link:
-                self._link = None
-                self._unreachable(error)
 
     def _unreachable(self, error: Exception) -> None:
         status = error.status if isinstance(error, Unreachable) else None
@@ -216,13 +275,9 @@ class Driver:
             self._machine.unreachable(error.failure, str(error), now)
         self.perform()
 
-    async def _authorized(self) -> dict[str, str]:
-        token = await self._fetch(self._token) if callable(self._token) else self._token
-        return self._headers if token is None else {**self._headers, "Authorization": f"Bearer {token}"}
-
     def _renews(self) -> None:
         if callable(self._token):
-            self._spawn(self._renew(self._token))
+            self.spawn(self._renew(self._token))
         elif not self._is_warned:
             self._is_warned = True
             logger.warning("%s asks for a new token, but the argument `token` is not a function", self._place)
@@ -254,8 +309,3 @@ class Driver:
         self._alarm = None
         self._machine.tick(self._loop.time(), None if self._link is None else self._link.network)
         self.perform()
-
-
-def _with_query(url: str, query: dict[str, str]) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, urlencode(query)]))))

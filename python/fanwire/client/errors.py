@@ -12,12 +12,19 @@ __all__ = ["CLOSED", "REFUSALS", "ProtocolError"]
 CLOSED = "the client is closed"
 """What `Closed` says of a client."""
 
-REFUSALS: dict[int, str] = dict.fromkeys(
-    (403, 404),
-    "the server refuses the upgrade; perhaps the path of the URL is not Fanwire's, which is /fanwire by default where "
-    "the server serves an application, too",
-)
-"""What a status may mean that the upgrade was refused with; an application answers 403 at paths it does not know."""
+REFUSALS: dict[int, str] = {
+    401: "the server does not accept the token, or there is none: see the argument `token`",
+    403: (
+        "the server refuses this client: its token may have no right to connect, or its origin or host is not allowed; "
+        "or the path of the URL belongs to an application (Fanwire is at /fanwire by default beside one)"
+    ),
+    404: (
+        "there is no Fanwire at the path of the URL; it is at /fanwire by default where the server serves an "
+        "application, too"
+    ),
+}
+"""What a status means with which the upgrade was refused. An application answers 403 or 404 at paths that it does not
+know."""
 
 
 class ProtocolError(FanwireError):

@@ -13,7 +13,7 @@ from enum import Enum
 
 from picows import WSError
 
-__all__ = ["Failure"]
+__all__ = ["Failure", "reason_of"]
 
 
 class Failure(Enum):
@@ -32,6 +32,7 @@ class Failure(Enum):
     NO_WEBSOCKET = ("any other HTTP status but 101", True, False)
     NO_HTTP = ("an answer that is not HTTP, or a wrong 101", True, False)
     SUBPROTOCOL = ("a 101 without the subprotocol", True, False)
+    EXTENSION = ("a 101 with an extension that was not offered, or with wrong parameters", True, False)
     UNKNOWN_HOST = ("a host name that does not exist", True, False)
     RESOLVER = ("a resolver that cannot answer now", False, False)
     CERTIFICATE = ("a certificate that is not trusted, has expired, or names another host", True, False)
@@ -72,6 +73,31 @@ class Failure(Enum):
             return cls.TLS
         return cls.NO_HTTP if isinstance(error, WSError) else cls.NETWORK
 
+
+def reason_of(error: OSError) -> str:
+    """Why there is no connection, for the user."""
+    text = str(error) or repr(error)
+    # Such as TLSV1_ALERT_UNKNOWN_CA: OpenSSL names versions of TLS that the alert has nothing to do with.
+    alert = (getattr(error, "reason", None) or "").partition("_ALERT_")[2]
+    if alert == "CERTIFICATE_REQUIRED":
+        return f"the server wants a client certificate: context.load_cert_chain(...) ({text})"
+    if alert in _OF_CERTIFICATES:
+        return f"the server refuses the client certificate: {text}"
+    return text
+
+
+_OF_CERTIFICATES = frozenset(
+    {
+        "ACCESS_DENIED",
+        "BAD_CERTIFICATE",
+        "CERTIFICATE_EXPIRED",
+        "CERTIFICATE_REVOKED",
+        "CERTIFICATE_UNKNOWN",
+        "UNKNOWN_CA",
+        "UNSUPPORTED_CERTIFICATE",
+    }
+)
+"""Alerts by which a server refuses the certificate that a client has shown (RFC 8446 section 6.2)."""
 
 _NO_SUCH_HOST = {
     getattr(socket, name)

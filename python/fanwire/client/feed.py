@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from msgspec import UNSET
 
-from fanwire.client.actions import Joined
+from fanwire.client.actions import Configured, Joined
 from fanwire.client.callbacks import tell
+from fanwire.client.history import RoomHistory
+from fanwire.client.join_options import NO_WISHES, JoinWishes
 from fanwire.client.membership import RELIABLE, STALE
-from fanwire.client.message import Gap, Member, Message, Skipped
+from fanwire.client.message import Gap, Member, Message, Skipped, joint
 from fanwire.client.message_queue import MessageQueue
+from fanwire.client.own_loop import OwnLoop
+from fanwire.client.room_inputs import PendingInput
 from fanwire.client.stream import Stream
 from fanwire.errors import FanwireError, RoomEnded
 from fanwire.protocol.table import KEYED
@@ -34,7 +38,13 @@ of a connection, and 16 MiB at most of 128 rooms with messages of 1 KiB."""
 
 
 class FeedOwner(Protocol):
-    """The client that the room belongs to."""
+    """The client that the room belongs to.
+
+    Attributes:
+        own_loop: where it runs.
+    """
+
+    own_loop: OwnLoop
 
     def report(self, room: str) -> None:
         """Reports to the server what the application has taken of a room."""
@@ -49,6 +59,18 @@ class FeedOwner(Protocol):
     def leave(self, room: str) -> Awaitable[None]:
         """Ends the membership."""
 
+    def configure(self, room: str, options: dict[str, Any]) -> Awaitable[None]:
+        """Changes what the client gets of the room."""
+
+    def send_input(self, room: str, data: Any) -> Awaitable[int]:
+        """Sends an input to a room; returns its number."""
+
+    def pending_inputs(self, room: str, seq: int) -> list[PendingInput]:
+        """The inputs to a room that are not in its messages up to a number."""
+
+    def history(self, room: str, before: Any, after: Any, limit: int | None, epoch: str | None) -> RoomHistory:
+        """Reads the messages that a room keeps, see `Room.history`."""
+
 
 class Feed:
     """The queue and the state of one room.
@@ -57,12 +79,18 @@ class Feed:
         owner: the client.
         name: the name of the room.
         limit: messages that may wait for the application.
+        wishes: what else the application wants of the room.
 
     Attributes:
         owner, name: the arguments.
+        wishes: those of the application's join.
         queue: the messages that wait.
+        pattern: the pattern that takes the messages; None: the application takes them from the room.
         is_begun: whether the server has let the client in. Until then epoch, seq and delivery have no meaning.
-        delivery, count, members, snapshot, epoch, seq, ended, is_behind: see `Room`.
+        delivery, count, members, snapshot, replayed, repair, epoch, seq, ended, is_behind, max_rate, max_bytes, filter:
+            see `Room`.
+        is_filtered: whether the room has interest.
+        untold: the gap that no callback and no message has told of yet; None: there is none.
         on_behind, on_gap, on_skipped, on_member, on_end: the callbacks of the application.
     """
 
@@ -77,8 +105,12 @@ class Feed:
         "delivery",
         "ended",
         "epoch",
+        "filter",
         "is_begun",
         "is_behind",
+        "is_filtered",
+        "max_bytes",
+        "max_rate",
         "members",
         "name",
         "on_behind",
@@ -87,14 +119,20 @@ class Feed:
         "on_member",
         "on_skipped",
         "owner",
+        "pattern",
         "queue",
+        "repair",
+        "replayed",
         "seq",
         "snapshot",
+        "untold",
+        "wishes",
     )  # fmt: skip
 
-    def __init__(self, owner: FeedOwner, name: str, limit: int) -> None:
+    def __init__(self, owner: FeedOwner, name: str, limit: int, wishes: JoinWishes = NO_WISHES) -> None:
         self.owner = owner
         self.name = name
+        self.wishes = wishes
         self._limit = limit
         self._is_claimed = False
         # Until the application asks for the room, its newest messages are kept, whatever the class.
@@ -102,6 +140,7 @@ class Feed:
         self._stream = Stream(self.queue)
         self._upto = 0
         self._received_epoch = ""
+        self.pattern: str | None = None
         self.on_behind: list[Callable[[Any], object]] = []
         self.on_gap: list[Callable[[Gap], object]] = []
         self.on_skipped: list[Callable[[Skipped], object]] = []
@@ -112,18 +151,27 @@ class Feed:
         self.count: int | None = None
         self.members: dict[str, Any] | None = None
         self.snapshot: Any = None
+        self.replayed = 0
+        self.repair: str | None = None
         self.epoch = ""
         self.seq = 0
         self.ended: RoomEnded | None = None
         self.is_behind = self._was_behind = False
+        self.max_rate: float | None = None
+        self.max_bytes: int | None = None
+        self.filter: Mapping[str, Any] | None = None
+        self.is_filtered = False
+        self.untold: Gap | None = None
 
     async def next(self) -> Message:
         """Returns the next message, and counts the one before it as taken.
 
         Raises:
             StopAsyncIteration: the application has left the room or closed the client.
+            RuntimeError: this is another event loop than the client's.
             RoomEnded, ConnectionFailed: the room has ended for another reason.
         """
+        self.owner.own_loop.check()
         queue = self.queue
         now = time.monotonic()
         is_due = queue.release(now)
@@ -136,6 +184,8 @@ class Feed:
         if is_due:
             self.owner.report(self.name)
         message, epoch = await self._stream.next()
+        if message.gap is not None:
+            self.untold = None
         if message.seq is not None and (message.seq > self.seq or epoch != self.epoch):
             # The newest values at the beginning of a stream have older numbers than the stream.
             self.seq, self.epoch = message.seq, epoch
@@ -152,13 +202,20 @@ class Feed:
         self._received_epoch = action.epoch
         self._upto = action.upto
         self.delivery = action.delivery
+        self.max_rate, self.max_bytes, self.filter = action.max_rate, action.max_bytes, action.filter
+        self.is_filtered = action.is_filtered
         self.queue.is_latest = action.delivery in KEYED
         self.queue.drops = _drops(action.delivery) if self._is_claimed else "oldest"
         self.members = action.members
         self.count = action.count
+        self.replayed, self.repair = action.last, action.repair
         if action.snapshot is not UNSET:
             self.snapshot = action.snapshot
         return self.queue
+
+    def configured(self, action: Configured) -> None:
+        """The server has changed what the client gets of the room."""
+        self.max_rate, self.max_bytes, self.filter = action.max_rate, action.max_bytes, action.filter
 
     def claimed(self) -> None:
         """The application has asked for the room."""
@@ -183,6 +240,13 @@ class Feed:
         logger.log(level, "room %r is read too slowly: its queue is full, and what comes is not kept", self.name)
         self._was_behind = True
         return True
+
+    def gap(self, gap: Gap) -> None:
+        """Tells the callbacks that messages are missing. Without a callback, the first one to be registered is told."""
+        if self.on_gap:
+            tell(self.on_gap, gap)
+        else:
+            self.untold = joint(self.untold, gap)
 
     def caught_up(self) -> None:
         """The room receives messages again."""

@@ -21,6 +21,7 @@ def message_of(envelope: Envelope, seq: int | None, gap: Gap | None, clock: Cloc
         "data": None if envelope.payload is UNSET else envelope.payload,
         "room": None if envelope.room is UNSET else envelope.room,
         "seq": seq,
+        "prev": None if envelope.prev is UNSET else prev_of(envelope),
         "id": None if envelope.id is UNSET else envelope.id,
         "ts": None if envelope.ts is UNSET else envelope.ts or None,
         "key": None if envelope.key is UNSET else envelope.key,

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-__all__ = ["check_headers", "check_token", "check_url"]
+from fanwire.values.checks import described
+
+__all__ = ["check_headers", "check_token", "check_url", "described_url"]
 
 
 def check_url(url: Any) -> str:
@@ -29,31 +31,41 @@ def check_url(url: Any) -> str:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError(f"url must be a valid URL, got {url!r}: {error}") from error
+        # The parser's own text may quote a password.
+        raise ValueError(f"url must be a valid URL, got {described_url(url)}: its host or port is wrong") from error
     if parts.scheme in ("ws+unix", "wss+unix"):
         raise ValueError(
-            f"url must begin with ws:// or wss://, got {url!r}: fanwire.connect does not speak to Unix sockets. "
-            "Connect through a proxy, or with websockets.unix_connect"
+            f"url must begin with ws:// or wss://, got {described_url(url)}: fanwire.connect does not speak to Unix "
+            "sockets. Connect through a proxy, or with websockets.unix_connect"
         )
     if parts.scheme not in ("ws", "wss"):
-        raise ValueError(f"url must begin with ws:// or wss://, got {url!r}")
+        raise ValueError(f"url must begin with ws:// or wss://, got {described_url(url)}")
     if not host:
-        raise ValueError(f"url must name a host, got {url!r}")
+        raise ValueError(f"url must name a host, got {described_url(url)}")
     if port == 0:
-        raise ValueError(f"url must have a port from 1 to 65535, got {url!r}")
+        raise ValueError(f"url must have a port from 1 to 65535, got {described_url(url)}")
     if parts.username is not None or parts.password is not None:
         raise ValueError("url must not have a user name or password, which would not be sent: use token or headers")
     if "#" in url:
-        raise ValueError(f"url must not have a fragment (RFC 6455 section 3), got {url!r}")
+        raise ValueError(f"url must not have a fragment (RFC 6455 section 3), got {described_url(url)}")
     try:
         # As the resolver does it: of ASCII, too, with its limits on the length of a label.
         name = host.encode("idna").decode()
     except UnicodeError as error:
-        raise ValueError(f"url must name a valid host, got {host!r}") from error
+        raise ValueError(f"url must name a valid host, got {described(host)}") from error
     if url.isascii():
         return url
     netloc = name if port is None else f"{name}:{port}"
     return urlunsplit((parts.scheme, netloc, quote(parts.path, SAFE), quote(parts.query, SAFE), ""))
+
+
+def described_url(url: str) -> str:
+    """A URL for the text of an error, without what may be a secret: its query, its fragment, a user and a password."""
+    place, mark, rest = re.split(r"([?#]|$)", url, maxsplit=1)
+    scheme, separator, address = place.rpartition("://")
+    # A password with a question mark ends behind it.
+    _, at, host = ("", "", "***") if "@" in rest else address.rpartition("@")
+    return described(f"{scheme}{separator}{at and '***@'}{host}{mark and mark + '***'}")
 
 
 def check_headers(headers: Any, *, has_token: bool) -> dict[str, str]:
@@ -77,7 +89,7 @@ def check_headers(headers: Any, *, has_token: bool) -> dict[str, str]:
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"headers must map str to str, got {type(name).__name__} to {type(value).__name__}")
         if not _NAME.fullmatch(name):
-            raise ValueError(f"headers must have names that are tokens (RFC 9110 section 5.6.2), got {name!r}")
+            raise ValueError(f"headers must have names that are tokens (RFC 9110 section 5.6.2), got {described(name)}")
         key = name.lower()
         if key in OWN or key.startswith("sec-websocket-"):
             raise ValueError(f"headers must not have {name!r}: the client sets it")

@@ -67,7 +67,13 @@ class Heartbeat:
         # Compared in the same way as `deadline` is computed, because of rounding.
         if now < self._end:
             return False
-        if self._asked is None or not self._moves(network, now):
+        if self._asked is None:
+            if network is None or not network.unread:
+                return True
+            # The application has blocked the loop: what has come meanwhile is read first.
+            self._heard = now
+            return False
+        if not self._moves(network, now):
             return True
         self._asked = now
         return False

@@ -11,10 +11,20 @@ from collections.abc import Callable
 from msgspec import UNSET
 
 from fanwire.client import actions as do
-from fanwire.client.codec import Count, Envelope, ErrorInfo, TokenInfo, Unreadable, WindowInfo, convert
+from fanwire.client.codec import (
+    Count,
+    Envelope,
+    ErrorInfo,
+    PatternInfo,
+    TokenInfo,
+    Unreadable,
+    WindowInfo,
+    convert,
+)
 from fanwire.client.errors import ProtocolError
 from fanwire.client.fields import message_of, seq_of
 from fanwire.client.parts import MachineParts
+from fanwire.client.pending_requests import PATTERN, REJOIN, REJOIN_PATTERN
 from fanwire.errors import RequestFailed
 
 __all__ = ["IncomingEnvelopes"]
@@ -57,6 +67,7 @@ class IncomingEnvelopes:
             self._parts.rooms.unreadable(envelope.room, envelope, now)
         elif envelope.type == "joined":
             self._parts.rooms.not_joined(envelope, error)
+            self._parts.rooms.patterns.came(envelope.room)
         elif envelope.type == "error":
             envelope.payload = {"code": error.code, "text": error.text}
             self._on_error(envelope, now)
@@ -87,9 +98,11 @@ class IncomingEnvelopes:
 
     def _on_joined(self, envelope: Envelope, now: float) -> None:
         self._parts.rooms.joined(envelope, now)
+        self._parts.rooms.patterns.came(envelope.room)
 
     def _on_left(self, envelope: Envelope, now: float) -> None:
         self._parts.rooms.left(envelope, now)
+        self._parts.rooms.patterns.came(envelope.room)
 
     def _on_reply(self, envelope: Envelope, now: float) -> None:
         if envelope.re is UNSET:
@@ -101,10 +114,15 @@ class IncomingEnvelopes:
         if question.kind == "publish":
             # Checked first: another message must not count as the answer.
             value = seq_of(envelope)
+        if question.kind in (PATTERN, REJOIN_PATTERN):
+            self._parts.rooms.patterns.answered(envelope.re, question, convert(envelope, PatternInfo).rooms)
+            return
         self._parts.questions.answered(envelope.re)
         if question.kind == "token":
             self._parts.renewal.done()
             self._parts.renewal.expires(now, convert(envelope, TokenInfo).seconds)
+        elif question.kind == "configure":
+            self._parts.rooms.configured(envelope.re, question.room, envelope)
         else:
             self._parts.actions.append(do.ResolveCall(envelope.re, value))
 
@@ -119,12 +137,18 @@ class IncomingEnvelopes:
             return
         question = self._parts.questions.answered(envelope.re)
         if question is None:
-            # The call was withdrawn.
+            if self._parts.rooms.inputs.refused(envelope):
+                self._parts.actions.append(do.Complained(error))
+            # Otherwise the call was withdrawn.
             return
+        # A message over the rate is refused before its turn. The server would do it if it came again.
+        self._parts.session.withdraw(question.frame)
         if question.kind == "token":
             self._parts.actions.append(do.Complained(error))
             self._parts.renewal.failed(now, None if after is None else after / 1000)
-        elif question.kind in ("join", "rejoin", "leave"):
+        elif question.kind in (PATTERN, REJOIN_PATTERN):
+            self._parts.rooms.patterns.failed(envelope.re, question, error, now)
+        elif question.kind in ("join", REJOIN, "leave"):
             self._parts.rooms.failed(envelope.re, question, error, now)
         else:
             self._parts.actions.append(do.RejectCall(envelope.re, error))
@@ -139,6 +163,9 @@ class IncomingEnvelopes:
         self._parts.renewal.wanted(now, is_late=envelope.type == "token_expired")
         if self._parts.renewal.begins(now):
             self._parts.actions.append(do.Renew())
+
+    def _on_inputs(self, envelope: Envelope, now: float) -> None:
+        self._parts.rooms.inputs.processed(envelope)
 
     def _on_received(self, envelope: Envelope, now: float) -> None:
         self._parts.session.acknowledged(convert(envelope, Count).count)
@@ -176,6 +203,7 @@ _HANDLERS: dict[str, Callable[[IncomingEnvelopes, Envelope, float], None]] = {
     "token_expiring": IncomingEnvelopes._on_token_expiring,
     "token_expired": IncomingEnvelopes._on_token_expiring,
     "received": IncomingEnvelopes._on_received,
+    "inputs": IncomingEnvelopes._on_inputs,
     "ping": IncomingEnvelopes._on_ping,
     "pong": IncomingEnvelopes._on_pong,
     "window": IncomingEnvelopes._on_window,

@@ -1,34 +1,26 @@
-"""One WebSocket connection of a client, by picows. It knows nothing of sessions."""
+"""One connection of a session, whatever transport carries it: what the driver asks of each, and what it is told. A
+link knows nothing of sessions but the secret name that the server may give it."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import socket
 import ssl as tls
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+from abc import ABC, abstractmethod
+from asyncio import Event
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
-from picows.url import WSParsedURL
-
-from fanwire.client.assembly import MessageAssembly, Violation
 from fanwire.client.codec import ClientCodec
-from fanwire.client.dial import dial
 from fanwire.client.failures import Failure
-from fanwire.client.network import Network, network_of
-from fanwire.codes import CloseCode, is_valid
-from fanwire.timing.deadline import within
+from fanwire.client.network import Network
+from fanwire.codes import CloseCode
 
-__all__ = ["MESSAGE_MAX", "ClientLink", "LinkOwner", "Unreachable"]
+__all__ = ["MESSAGE_MAX", "ClientLink", "LinkOwner", "LinkTarget", "Unreachable", "retry_after"]
 
 MESSAGE_MAX = 64 << 20
 """Bytes of a message; a server sends at most what may wait for one connection, 1 MiB unless told otherwise."""
-FLUSH_TIMEOUT = 2.0
-"""Seconds for the close frame to leave, once the connection no longer counts."""
 
 
 class Unreachable(Exception):
@@ -38,202 +30,193 @@ class Unreachable(Exception):
         status: the HTTP status of the server's answer; None: there was no answer.
         retry_after: seconds, from the header `Retry-After`; None: the header was absent.
         failure: the row of the table of failures.
+        is_reached: whether there was a TCP connection.
     """
 
     def __init__(
-        self, reason: str, failure: Failure, *, status: int | None = None, retry_after: float | None = None
+        self,
+        reason: str,
+        failure: Failure,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        is_reached: bool = True,
     ) -> None:
         super().__init__(reason)
         self.status = status
         self.retry_after = retry_after
         self.failure = failure
+        self.is_reached = is_reached
+
+
+@dataclass(frozen=True)
+class LinkTarget:
+    """The server, and what each request to it has.
+
+    Attributes:
+        url: ws:// or wss://, with the application's query.
+        headers: more headers, the token among them.
+        ssl: for wss; None: the system's certificates.
+        codec: its subprotocol is asked for.
+        offers_deflate: whether WebSockets offer permessage-deflate.
+    """
+
+    url: str
+    headers: Mapping[str, str]
+    ssl: tls.SSLContext | None
+    codec: ClientCodec
+    offers_deflate: bool = False
+
+    def url_with(self, query: Mapping[str, str]) -> str:
+        """The URL with more fields in its query."""
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(query="&".join(filter(None, [parts.query, urlencode(query)]))))
 
 
 class LinkOwner(Protocol):
     """The object that a link reports to: the driver."""
 
-    def link_opened(self, link: ClientLink) -> None:
-        """The upgrade is done; messages can be sent and received."""
-
     def link_received(self, link: ClientLink, message: bytes | str) -> None:
         """A whole message has come."""
 
     def link_violated(self, link: ClientLink, code: int, reason: str) -> None:
-        """The server has broken RFC 6455."""
+        """The server has broken a rule of the transport."""
 
     def link_lost(self, link: ClientLink) -> None:
         """The connection is lost; `close_code` and `close_reason` say why."""
 
+    async def link_count(self, link: ClientLink) -> int:
+        """The count of messages that the next poll of the transport long-poll tells the server. Waits while it must not
+        be told."""
 
-class ClientLink(WSListener):
+
+class ClientLink(ABC):
     """One connection, from the attempt to its end.
 
+    What happens before there is an owner is kept for it.
+
     Args:
-        owner: gets the events.
-        codec: its subprotocol is offered.
+        target: the server.
 
     Attributes:
-        close_code: the code of the server's close frame; 1006: there was no close frame, 1005: it had no code.
-        close_reason: the reason in the close frame.
+        transport: the name of the transport.
+        target: see above.
+        close_code: the code of the server's close; 1006: there was none, 1005: it had no code.
+        close_reason: the reason of the server's close.
+        is_compressed: whether both sides may compress messages.
     """
 
-    def __init__(self, owner: LinkOwner, codec: ClientCodec) -> None:
-        self._owner: LinkOwner | None = owner
-        self._subprotocol = codec.subprotocol
-        self._assembly = MessageAssembly(MESSAGE_MAX)
-        self._transport: WSTransport | None = None
-        self._socket: socket.socket | None = None
-        self._is_refused = False
+    transport: ClassVar[str]
+    is_compressed = False
+
+    def __init__(self, target: LinkTarget) -> None:
+        self.target = target
         self.close_code: int = CloseCode.ABNORMAL
         self.close_reason = ""
+        self._owner: LinkOwner | None = None
+        self._is_over = False
+        self._early: list[Callable[[LinkOwner], None]] = []
+        self._begun = Event()
 
-    async def connect(
-        self, url: str, headers: Mapping[str, str], ssl: tls.SSLContext | None, open_timeout: float
-    ) -> None:
-        """Connects. The owner gets `link_opened`, and perhaps messages, before this returns.
+    # What the driver calls.
+
+    @abstractmethod
+    async def connect(self, query: Mapping[str, str], seconds: float) -> None:
+        """Connects, in so many seconds at most. Call `begun` then.
+
+        Args:
+            query: fields of the session for the query of the URL.
+            seconds: for the answer to the request.
 
         Raises:
             Unreachable: the attempt has failed.
         """
-        head = {**headers, "Sec-WebSocket-Protocol": self._subprotocol}
-        connecting = ws_connect(
-            lambda: self,
-            url,
-            ssl_context=ssl,
-            extra_headers=head,
-            max_redirects=0,
-            max_frame_size=MESSAGE_MAX,
-            websocket_handshake_timeout=open_timeout,
-            socket_factory=self._reach,
-            logger_name=_QUIET,
-            # With uvloop its transports miss a reset that comes together with data.
-            use_aiofastnet=False,
-        )
-        try:
-            await within(connecting, open_timeout)
-        except WSError as error:
-            response = getattr(error, "response", None)
-            if response is None or int(response.status) == 101:
-                raise Unreachable(str(error), Failure.of_error(error)) from error
-            status = int(response.status)
-            after = _seconds(response.headers.get("Retry-After"), time.time())
-            raise Unreachable(str(error), Failure.of_status(status), status=status, retry_after=after) from error
-        except asyncio.TimeoutError as error:
-            raise Unreachable(f"no answer within {open_timeout:g} seconds", Failure.NETWORK) from error
-        except OSError as error:
-            raise Unreachable(str(error) or repr(error), Failure.of_error(error)) from error
-        finally:
-            if self._socket is not None and self._transport is None:
-                # picows does not show its transport before the upgrade. Its own timeout would close it, but the loop
-                # may end first.
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
-        if self._is_refused:
-            raise Unreachable(f"the server does not speak {self._subprotocol}", Failure.SUBPROTOCOL)
+
+    async def begun(self) -> None:
+        """Waits for the first message, or for the server's close.
+
+        Raises:
+            Unreachable: the connection was lost without either.
+        """
+        await self._begun.wait()
+        if self._is_over and len(self._early) == 1 and self.close_code == CloseCode.ABNORMAL:
+            reason = self.close_reason or "the connection was lost before the first message"
+            raise Unreachable(reason, Failure.NETWORK)
+
+    def adopt(self, owner: LinkOwner) -> None:
+        """Gives the link its owner, which is told at once what has happened before."""
+        self._owner = owner
+        for report in self._early:
+            if self._owner is not None:
+                report(owner)
+        self._early.clear()
+
+    @abstractmethod
+    async def ended(self) -> None:
+        """Waits for the end of the connection."""
+
+    @abstractmethod
+    def send(self, frame: bytes | str) -> None:
+        """Sends a message."""
+
+    @abstractmethod
+    def close(self, code: int) -> None:
+        """Begins to end the session with this code. The owner gets `link_lost` when it is done."""
+
+    @abstractmethod
+    def drop(self, code: int, reason: str = "") -> None:
+        """Closes the connection with a code where it can still be sent. The owner gets no more events."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Closes the connection at once. The owner gets no more events."""
+
+    @abstractmethod
+    def vouch(self) -> None:
+        """Sends an unsolicited pong."""
 
     @property
+    @abstractmethod
     def network(self) -> Network | None:
         """What the kernel knows about the connection; None: the system cannot tell."""
-        if self._socket is None or self._transport is None:
-            return None
-        return network_of(self._socket, self._transport.underlying_transport.get_write_buffer_size())
 
-    async def ended(self) -> None:
-        """Waits for the end of the connection. The owner gets `link_lost`."""
-        if self._transport is not None:
-            # A broken frame was reported as a lost connection.
-            with suppress(WSError):
-                await self._transport.wait_disconnected()
+    # What the transports call.
 
-    def send(self, frame: bytes | str) -> None:
-        """Writes a message."""
-        if self._transport is not None:
-            if isinstance(frame, str):
-                self._transport.send(WSMsgType.TEXT, frame.encode())
-            else:
-                self._transport.send(WSMsgType.BINARY, frame)
+    def _message(self, message: bytes | str) -> None:
+        if not self._is_over:
+            self._report(lambda owner: owner.link_received(self, message))
 
-    def close(self, code: int) -> None:
-        """Begins the closing handshake. The owner gets `link_lost` at its end."""
-        if self._transport is not None:
-            self._transport.send_close(_code(code))
+    def _violation(self, code: int, reason: str) -> None:
+        if not self._is_over:
+            self._report(lambda owner: owner.link_violated(self, code, reason))
 
-    def drop(self, code: int, reason: str = "") -> None:
-        """Closes the connection with a code. The owner gets no more events."""
+    def _lost(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._report(lambda owner: owner.link_lost(self))
+            self._owner = None
+
+    def _abandon(self) -> None:
+        """The owner gets no more events."""
+        self._is_over = True
         self._owner = None
-        transport = self._transport
-        if transport is None or transport.is_disconnected:
-            return
-        transport.send_close(_code(code), reason.encode()[:123].decode(errors="ignore").encode())
-        transport.disconnect()
-        # A server that does not read would keep the connection open forever.
-        asyncio.get_running_loop().call_later(FLUSH_TIMEOUT, transport.underlying_transport.abort)
+        self._early.clear()
 
-    def abort(self) -> None:
-        """Closes the connection without a close frame."""
-        self._owner = None
-        if self._transport is not None:
-            self._transport.underlying_transport.abort()
-
-    def vouch(self) -> None:
-        """Sends an unsolicited pong (RFC 6455 section 5.5.3)."""
-        if self._transport is not None and not self._transport.is_disconnected:
-            self._transport.send_pong()
-
-    async def _reach(self, url: WSParsedURL) -> socket.socket:
-        self._socket = await dial(url.host, url.port)
-        return self._socket
-
-    # What picows calls.
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """The upgrade is done."""
-        self._transport = transport
-        if self._owner is None:
-            transport.underlying_transport.abort()
-        elif transport.response.headers.get("Sec-WebSocket-Protocol") != self._subprotocol:
-            self._is_refused = True
-            self.drop(CloseCode.PROTOCOL_ERROR, "no subprotocol")
+    def _report(self, report: Callable[[LinkOwner], None]) -> None:
+        if self._owner is not None:
+            report(self._owner)
         else:
-            self._owner.link_opened(self)
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """A frame has come."""
-        # Both are integers, whatever picows' own stubs say.
-        opcode: Any = frame.msg_type
-        if opcode == WSMsgType.CLOSE:
-            code: Any = frame.get_close_code()
-            self.close_code = int(code) or CloseCode.NO_CODE
-            self.close_reason = frame.get_close_reason() or ""
-            if not transport.is_close_frame_sent:
-                # picows would write a code 0 for none.
-                transport.send_close(_code(self.close_code if is_valid(self.close_code) else CloseCode.NORMAL))
-            transport.disconnect()
-        elif self._owner is not None and opcode in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
-            try:
-                message = self._assembly.add(int(opcode), frame.fin, frame.get_payload_as_bytes())
-            except Violation as violation:
-                self._owner.link_violated(self, violation.code, violation.reason)
-                return
-            if message is not None:
-                self._owner.link_received(self, message)
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """The transport is gone."""
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            owner.link_lost(self)
+            self._early.append(report)
+            self._begun.set()
 
 
-def _code(code: int) -> WSCloseCode:
-    # An integer to picows, an enumeration to its stubs.
-    value: Any = int(code)
-    close_code: WSCloseCode = value
-    return close_code
+def retry_after(text: str | None, now: float) -> float | None:
+    """Reads `Retry-After`: seconds or a date (RFC 9110 section 10.2.3). Returns seconds; None: there is no such time.
 
-
-def _seconds(text: str | None, now: float) -> float | None:
-    """Reads `Retry-After`: seconds or a date (RFC 9110 section 10.2.3)."""
+    Args:
+        text: the value of the header; None: it is absent.
+        now: seconds since 1970.
+    """
     if text is None:
         return None
     if text.strip().isascii() and text.strip().isdigit():
@@ -242,20 +225,3 @@ def _seconds(text: str | None, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except ValueError:
         return None
-
-
-class _Quiet(logging.LoggerAdapter):  # type: ignore[type-arg]  # it takes none in Python 3.10
-    """A logger that drops what picows logs about each connection, which includes the request with its token. Errors
-    pass."""
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name of the method that it overrides
-        """Whether the level is ERROR or higher."""
-        return level >= logging.ERROR and self.logger.isEnabledFor(level)
-
-    def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:
-        """Logs errors only."""
-        if self.isEnabledFor(level):
-            self.logger.log(level, msg, *args, **kwargs)
-
-
-_QUIET = _Quiet(logging.getLogger("fanwire.client"), None)

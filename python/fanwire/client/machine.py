@@ -7,6 +7,9 @@ first, and a wrong message ends the session, never the program.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
+
 from fanwire.client import actions as do
 from fanwire.client.backoff import Backoff
 from fanwire.client.codec import ClientCodec, Closing, Envelope, Welcome, convert
@@ -17,6 +20,7 @@ from fanwire.client.heartbeat import Heartbeat
 from fanwire.client.incoming import IncomingEnvelopes
 from fanwire.client.network import Network
 from fanwire.client.parts import MachineParts
+from fanwire.client.pending_requests import REJOIN, REJOIN_PATTERN
 from fanwire.client.renewal import Renewal
 from fanwire.client.session import MAX_BYTES, MAX_FRAMES, size_of
 from fanwire.codes import CloseCode, should_reconnect
@@ -34,6 +38,7 @@ class Machine:
         codec: the encoding.
         backoff: the delays.
         renewal: when there has to be a new token.
+        dice: the random numbers of the times at which rooms are joined again.
         name: begins the ids of this client's messages. It must be unique, since the server recognizes by the id a
             message that it has had before.
         is_renewable: whether there is a new token for each attempt to connect.
@@ -44,7 +49,7 @@ class Machine:
 
     Attributes:
         session: id and counts.
-        rooms: the rooms that are joined or being joined.
+        rooms, clock: the rooms that are joined or being joined, and the server's clock.
         commands: what the application wants.
     """
 
@@ -53,6 +58,7 @@ class Machine:
         codec: ClientCodec,
         backoff: Backoff,
         renewal: Renewal,
+        dice: Random,
         *,
         name: str,
         is_renewable: bool = False,
@@ -63,19 +69,19 @@ class Machine:
         self._codec = codec
         self._backoff = backoff
         self._heartbeat = Heartbeat(heartbeat)
-        parts = MachineParts.made(codec, renewal, name=name, max_frames=max_frames, max_bytes=max_bytes)
+        parts = MachineParts.made(codec, renewal, dice, name=name, max_frames=max_frames, max_bytes=max_bytes)
         self._actions = parts.actions
         self._lifecycle = parts.lifecycle
         self._questions = parts.questions
         self._reports = parts.reports
-        self._clock = parts.clock
+        self.clock = parts.clock
         self._vouching = parts.vouching
         self._renewal = parts.renewal
         self._out = parts.out
         self._incoming = IncomingEnvelopes(parts)
         self._closing: Closing | None = None
-        # Whether there is a connection at present.
-        self._is_linked = False
+        # Whether there is a connection at present, and whether its welcome has come.
+        self._is_linked = self._is_welcomed = False
         self._is_renewable = is_renewable
         self.session = parts.session
         self.rooms = parts.rooms
@@ -96,6 +102,10 @@ class Machine:
         return self.state is not ConnectionState.CONNECTING
 
     @property
+    def _is_heard(self) -> bool:
+        return self._is_linked and not self._lifecycle.is_over
+
+    @property
     def is_full(self) -> bool:
         """Whether a caller should wait before it gives the machine more. Nothing is refused because of it."""
         return self.session.is_full or self._questions.is_full
@@ -107,12 +117,7 @@ class Machine:
             return None
         deadline = self._heartbeat.deadline
         if self.state is ConnectionState.OPEN:
-            for other in (
-                self._renewal.deadline,
-                self._vouching.deadline,
-                self.rooms.deadline,
-                self._clock.deadline,
-            ):
+            for other in (self._renewal.deadline, self._vouching.deadline, self.rooms.deadline, self.clock.deadline):
                 if other is not None and other < deadline:
                     deadline = other
         return deadline
@@ -132,13 +137,42 @@ class Machine:
 
     def opened(self, now: float) -> None:
         """The requested connection is established."""
-        if self.state is ConnectionState.CLOSED:
-            return
-        self._is_linked = True
-        self._heartbeat.opened(now)
-        self._vouching.opened()
-        self._clock.opened()
-        self._closing = None
+        if self.state is not ConnectionState.CLOSED:
+            self._begin(now)
+
+    def switching(self) -> dict[str, str] | None:
+        """Another link of the session is about to be dialled, while the present one goes on.
+
+        Until `switched` or `stayed` the server is told no higher count of received messages than this query has.
+
+        Returns:
+            The fields of its query; None: the session is not open now.
+        """
+        if self.state is not ConnectionState.OPEN or not self._is_welcomed or self.session.id is None:
+            return None
+        return {"session": self.session.id, "received": str(self.session.hold()), "must_resume": "1"}
+
+    def switched(self, now: float) -> None:
+        """The other link has taken over: all that comes from now on comes over it, the welcome first. What the present
+        link brings from here on must not be reported. The state stays OPEN."""
+        if self.state is ConnectionState.OPEN and self.session.is_held:
+            self.session.switched()
+            self._out.is_open = False
+            self._begin(now)
+
+    def stayed(self, now: float) -> None:
+        """The other link has failed. The present one goes on."""
+        self.session.release()
+        # What was taken meanwhile could not be reported.
+        if self._out.is_open and (self.session.is_ack_due or self._reports.is_wanted):
+            self._out.tell(now)
+
+    def overtaken(self, now: float) -> None:
+        """The server has closed the present link, because it has taken one that was given up for the newest: that of
+        `switching`, or of an attempt before the present link."""
+        if not self._lifecycle.is_over:
+            self.session.lost(is_overtaken=True)
+        self.lost(CloseCode.ABNORMAL, "another link of this client has come late", now)
 
     def refused(self, status: int, retry_after: float | None, now: float, *, is_renewable: bool = False) -> None:
         """The upgrade was answered with an HTTP status that is not 101.
@@ -184,7 +218,7 @@ class Machine:
         closing, self._closing = self._closing, None
         if self._is_renewable and CloseCode.TOKEN_EXPIRED in (code, closing and closing.code):
             # The next attempt has another token, which the server checks.
-            self._down(f"{CloseCode.TOKEN_EXPIRED:d} {MEANINGS[CloseCode.TOKEN_EXPIRED]}", now)
+            self._down(f"{CloseCode.TOKEN_EXPIRED:d} {MEANINGS[CloseCode.TOKEN_EXPIRED]}", now, is_refusal=True)
         elif closing is not None and not closing.reconnect:
             self._fail(ConnectionFailed(closing.reason, code=closing.code))
         elif closing is not None:
@@ -195,24 +229,18 @@ class Machine:
         else:
             self._fail(ConnectionFailed(reason, code=code))
 
-    def received(self, frame: bytes | str, now: float) -> None:
-        """A whole message has come."""
-        if not self._is_linked or self._lifecycle.is_over:
+    def received(self, frame: bytes | str, now: float, between: Callable[[], None] = lambda: None) -> None:
+        """A whole message has come. Between the envelopes of a batch `between` does what has been asked for so far."""
+        if not self._is_heard:
             return
         self._heartbeat.heard(now)
         try:
-            envelope = self._codec.decode(frame)
-            if self.state is not ConnectionState.OPEN:
-                self._on_welcome(envelope, now)
-                return
-            if envelope.type not in UNCOUNTED:
-                self.session.counted(size_of(frame))
-            if envelope.type == "closing":
-                self._on_closing(envelope, now)
-            else:
-                self._incoming.take(envelope, now)
-            if self.session.is_ack_due and self._is_linked:
-                self._out.tell(now)
+            for place, part in enumerate(self._codec.split(frame)):
+                if place:
+                    between()
+                # The one before may have been the last that counts.
+                if self._is_heard:
+                    self._take(part, now)
         except ProtocolError as error:
             self.violated(CloseCode.PROTOCOL_ERROR, str(error), now)
 
@@ -226,7 +254,7 @@ class Machine:
 
     def tick(self, now: float, network: Network | None = None) -> None:
         """The deadline may have come. `network` is what the kernel knows about the connection, where it can tell."""
-        if not self._is_linked or self._lifecycle.is_over:
+        if not self._is_heard:
             return
         if self._heartbeat.is_over(now, network):
             # 1000 and 1001 would end the session.
@@ -235,7 +263,7 @@ class Machine:
         elif self.state is ConnectionState.OPEN:
             if self._vouching.is_due(now, network):
                 self._actions.append(do.Vouch())
-            if self._heartbeat.asks(now, network) or self._clock.is_due(now):
+            if self._heartbeat.asks(now, network) or self.clock.is_due(now):
                 self._ping(now)
             if self._renewal.begins(now):
                 self._actions.append(do.Renew())
@@ -254,6 +282,22 @@ class Machine:
 
     # Messages, by type.
 
+    def _take(self, frame: bytes | str, now: float) -> None:
+        envelope = self._codec.decode(frame)
+        if not self._is_welcomed:
+            self._on_welcome(envelope, now)
+            return
+        if envelope.type in UNCOUNTED or not self.session.repeated(size_of(frame)):
+            if envelope.type == "closing":
+                self._on_closing(envelope, now)
+            else:
+                self._incoming.take(envelope, now)
+        elif not self.session.repeats and self._reports.is_wanted:
+            # What was taken of the repeated messages could not be reported before.
+            self._out.tell(now)
+        if self.session.is_ack_due and self._is_linked:
+            self._out.tell(now)
+
     def _on_welcome(self, envelope: Envelope, now: float) -> None:
         if envelope.type != "welcome":
             raise ProtocolError(f"{envelope.type} before welcome")
@@ -263,6 +307,7 @@ class Machine:
         self._heartbeat.welcomed(welcome.heartbeat_ms / 1000)
         self._vouching.welcomed(welcome.heartbeat_ms / 1000, now)
         self._backoff.opened(now)
+        self._is_welcomed = self._out.is_open = True
         self._become(ConnectionState.OPEN)
         key = self._renewal.forget()
         token = None if key is None else self._questions.answered(key)
@@ -286,9 +331,8 @@ class Machine:
         """The server has a new session: joins all rooms first, then sends the unanswered requests in their order."""
         for frame in self.rooms.begin_again():
             self.session.push(frame)
-        for _, question in self._questions:
-            if question.kind not in ("join", "rejoin"):
-                self.session.push(question.frame)
+        for frame in self._questions.asked_anew():
+            self.session.push(frame)
 
     def _on_closing(self, envelope: Envelope, now: float) -> None:
         closing = convert(envelope, Closing)
@@ -301,28 +345,36 @@ class Machine:
 
     # Consequences.
 
+    def _begin(self, now: float) -> None:
+        """There is a connection. The welcome has not come yet."""
+        self._is_linked = True
+        self._is_welcomed = False
+        self._heartbeat.opened(now)
+        self._vouching.opened()
+        self.clock.opened()
+        self._closing = None
+
     def _ping(self, now: float) -> None:
         self._out.send("ping")
-        self._clock.asked(now)
+        self.clock.asked(now)
 
-    def _down(self, reason: str, now: float, after: float | None = None, *, is_violation: bool = False) -> None:
-        delay = self._backoff.failed(now, after, is_violation=is_violation)
+    def _down(self, reason: str, now: float, after: float | None = None, **kind: bool) -> None:
+        delay = self._backoff.failed(now, after, **kind)
         if delay is None:
-            times = self._backoff.attempts
-            plural = "" if times == 1 else "s"
-            self._fail(ConnectionFailed(f"given up after {times} attempt{plural}: {reason.rstrip()}"))
+            self._fail(ConnectionFailed(f"given up after {self._backoff.row(now)}: {reason.rstrip()}"))
         else:
             self._away(delay)
 
     def _away(self, delay: float) -> None:
         self._is_linked = False
+        self.session.lost()
         if self.state is ConnectionState.OPEN:
             self._become(ConnectionState.RECONNECTING)
         self._connect(delay)
 
     def _connect(self, delay: float) -> None:
         session = self.session
-        query = {} if session.id is None else {"session": session.id, "received": str(session.received)}
+        query = {} if session.id is None else {"session": session.id, "received": str(session.dial())}
         self._actions.append(do.Connect(query, delay))
 
     def _fail(self, error: FanwireError) -> None:
@@ -334,7 +386,7 @@ class Machine:
         self._become(ConnectionState.CLOSED)
         error = self.error or Closed(CLOSED)
         for key, question in self._questions:
-            if question.kind not in ("rejoin", "token"):
+            if question.kind not in (REJOIN, REJOIN_PATTERN, "token"):
                 self._actions.append(do.RejectCall(key, error))
         self._questions.clear()
         self.rooms.end(self.error)

@@ -9,12 +9,15 @@ from typing import Any
 
 from msgspec import UNSET
 
-from fanwire.client.actions import Action, CaughtUp, Deliver, GapFound, Joined, MemberChanged, Told
+from fanwire.client.actions import Action, CaughtUp, Configured, Deliver, GapFound, Joined, MemberChanged, Told
 from fanwire.client.clock_offset import ClockOffset
-from fanwire.client.codec import Envelope, JoinedInfo, MemberInfo, SkippedInfo, convert
+from fanwire.client.codec import Envelope, JoinedInfo, MemberInfo, RatesInfo, SkippedInfo, convert
 from fanwire.client.fields import message_of, prev_of, seq_of
-from fanwire.client.message import Gap, Member, Position, Skipped
+from fanwire.client.join_options import NO_WISHES, JoinWishes
+from fanwire.client.message import Gap, Member, Position, Skipped, joint
 from fanwire.client.positions import Positions
+from fanwire.client.room_inputs import RoomInputs
+from fanwire.client.values import DeltaOutcome, RoomValues
 from fanwire.protocol.table import KEYED
 
 __all__ = ["MAX_RETRIES", "RELIABLE", "STALE", "Membership"]
@@ -24,6 +27,8 @@ RELIABLE = "reliable"
 MAX_RETRIES = 10
 """Times that a room is joined again when the server answers "later", until it ends with that error: two to three
 minutes in all."""
+DROPPED = ("oldest", "newest", "budget")
+"""Why the server has dropped messages of a room of latest values, without newer ones in their places."""
 STALE = 1.0
 """Seconds that a newest value may wait in the client until it is asked for anew, and at least as many between two times
 that a room is joined for that."""
@@ -39,25 +44,43 @@ class Membership:
         room: the name of the room.
         since: the application's position; None: it wants only new messages.
         clock: the server's clock.
+        options: what the client gets of the room, see `subscription_options`.
+        wishes: what else the application wants of its joins.
 
     Attributes:
+        wishes: the argument.
+        pattern: the pattern because of which the server has joined it; None: there is none.
         is_behind: whether the application's queue is full. New messages are then not kept, and the position stays.
         join_key: the id of the join that is not answered; None: there is none.
         leave_key: the id of the leave that is not answered; None: there is none.
         is_waiting: whether the stream has not begun in this session.
+        options: what the application has asked for or, once the server has answered, what holds.
         retry_at: the time to join again; None: not at all.
         retries: how many joins in a row have failed.
+        lacks_value: whether a delta has come to a value that the client does not have, or there is another filter.
+        inputs: what the application has sent; None: nothing.
     """
 
     __slots__ = (
         "_asked", "_clock", "_gap", "_has_place", "_is_broken", "_is_catching_up", "_is_latest", "_is_refreshing",
-        "_is_reliable", "_joined_at", "_offered", "_positions", "is_behind", "is_waiting", "join_key", "leave_key",
-        "retries", "retry_at", "room",
+        "_is_reliable", "_joined_at", "_offered", "_positions", "_values", "inputs", "is_behind", "is_waiting",
+        "join_key", "lacks_value", "leave_key", "options", "pattern", "retries", "retry_at", "room", "wishes",
     )  # fmt: skip
 
-    def __init__(self, room: str, since: Position | None, clock: ClockOffset) -> None:
+    def __init__(
+        self,
+        room: str,
+        since: Position | None,
+        clock: ClockOffset,
+        options: dict[str, Any] | None = None,
+        wishes: JoinWishes = NO_WISHES,
+    ) -> None:
         self.room = room
+        self.options = options or {}
+        self.wishes = wishes
+        self.pattern: str | None = None
         self._clock = clock
+        self.inputs: RoomInputs | None = None
         self.is_behind = False
         # While it is behind: whether the queue has space for the missed messages, and whether they were asked for.
         self._has_place = self._is_catching_up = False
@@ -76,6 +99,9 @@ class Membership:
         self._is_refreshing = False
         self._joined_at = 0.0
         self._gap: Gap | None = None
+        # The newest values, if messages of the room may be deltas to them.
+        self._values: RoomValues | None = None
+        self.lacks_value = False
         # A `joined` that the server sent by itself, and the messages after it, until the client's own join is answered.
         self._offered: list[Envelope] = []
 
@@ -107,8 +133,9 @@ class Membership:
 
     @property
     def wants_to_catch_up(self) -> bool:
-        """Whether to ask for the missed messages now. Unanswered requests and planned attempts come first."""
-        return self._has_place and not self.join_key and not self.is_leaving and self.retry_at is None
+        """Whether to ask for missed messages or values now. Unanswered requests and planned attempts come first."""
+        is_wanted = self._has_place or self.lacks_value
+        return is_wanted and not self.join_key and not self.is_leaving and self.retry_at is None
 
     def fall_behind(self) -> None:
         """The application's queue is full."""
@@ -134,6 +161,7 @@ class Membership:
     def asks(self) -> Position | None:
         """The room is joined again. Returns the `since` of the join."""
         self.retry_at = None
+        self.lacks_value = False
         self._offered.clear()
         self._is_catching_up = self._has_place
         if self.is_behind and not self._has_place:
@@ -158,8 +186,13 @@ class Membership:
                 return [self._begun(info, self._positions.since, UNSET, 0)]
             self._asked = self._positions.since
         self.is_behind = self._has_place = self._is_catching_up = self._is_broken = False
+        if info.recovered and self._asked is None and info.after is not UNSET and info.after >= 0:
+            # It begins with messages that the room has kept, or with its first ones.
+            self._asked = Position(info.epoch, info.after)
         if info.recovered and self._asked is not None and info.epoch == self._asked.epoch:
-            if self._positions is not None and self._positions.continues(info.epoch, info.delivery == RELIABLE):
+            if self._positions is not None and self._positions.continues(
+                info.epoch, info.delivery == RELIABLE and not info.filtered
+            ):
                 self._positions.asked(now, seq)
             else:
                 self._positions = self._begin(info, self._asked.seq)
@@ -167,6 +200,9 @@ class Membership:
             upto = seq
         else:
             before = self._positions
+            if before is None and self._asked is None and info.after is not UNSET and info.reason:
+                # A new room has had more messages than it could keep for its members.
+                self._asked = Position(info.epoch, max(0, info.after))
             if before is not None and (before.epoch != info.epoch or (self._is_latest and self.is_waiting)):
                 # The numbering has begun anew, or values may have been forgotten while we were not there.
                 self._asked = before.since
@@ -176,6 +212,12 @@ class Membership:
                 snapshot = None if info.snapshot is UNSET else info.snapshot
                 gap = Gap(reason, self._asked.seq, seq, snapshot)
             self._positions = self._begin(info, seq)
+        if info.delivery not in KEYED and self._asked == Position(info.epoch, seq):
+            # Nothing was missed. (Newest values are told anew, since keys may have been forgotten.)
+            gap = info.repair = None
+        if info.delivery not in KEYED and not info.recovered and info.snapshot is UNSET:
+            # Nothing has come in place of what was missed. (Newest values come behind this answer.)
+            info.repair = None
         actions: list[Action] = [CaughtUp(self.room)] if was_behind else []
         actions.append(self._begun(info, self._positions.since, info.snapshot, upto))
         return actions if gap is None else actions + self._missed(gap)
@@ -184,19 +226,43 @@ class Membership:
         self.join_key = None
         self.is_waiting = False
         self.retries = 0
-        self._is_refreshing = False
+        self._is_refreshing = self.lacks_value = False
+        if not info.delta:
+            self._values = None
+        elif self._values is None:
+            self._values = RoomValues()
         self._offered.clear()
+        self.options |= {"max_rate": info.max_rate, "max_bytes": info.max_bytes}
         members = None if info.members is UNSET else {member.id: member.info for member in info.members}
         # A server that counts fewer than it lists is wrong; a server that gives no count has listed all members.
         least = None if members is None else len(members)
         count = least if least is None or info.count is UNSET else max(info.count, least)
-        return Joined(self.room, position.epoch, position.seq, info.delivery, snapshot, members, count, upto)
+        return Joined(
+            self.room, position.epoch, position.seq, info.delivery, snapshot, members, count, upto,
+            info.last if upto else 0, info.repair, self.pattern,
+            info.max_rate, info.max_bytes, self.options.get("filter"), info.filtered,
+        )  # fmt: skip
+
+    def configured(self, info: RatesInfo) -> Action:
+        """The server has changed the options as the client has asked."""
+        self.options |= {"max_rate": info.max_rate, "max_bytes": info.max_bytes}
+        if info.filter is not UNSET:
+            self.options["filter"] = info.filter
+            # The newest values that match it are not here.
+            self.lacks_value |= self._is_latest
+        return Configured(self.room, info.max_rate, info.max_bytes, self.options.get("filter"))
 
     def begin_again(self) -> None:
         """The session is a new one: the server has no membership."""
         self.is_waiting = True
+        self._values = None
         self.retries = 0
         self._offered.clear()
+        if self.pattern is not None:
+            # It is joined with its pattern, which has none.
+            self.options = {}
+        if self.inputs is not None:
+            self.inputs.begin_again()
 
     def offered(self, envelope: Envelope) -> None:
         """The server has joined the room for the client while the client's own join is not answered."""
@@ -220,6 +286,11 @@ class Membership:
             self._offered.append(envelope)
         if self._positions is None or self.is_waiting or self.is_behind:
             return []
+        found = DeltaOutcome.WHOLE if self._values is None else self._values.take(envelope, seq)
+        if found is DeltaOutcome.UNREADABLE:
+            return self._not_read(envelope, seq, now)
+        if found is DeltaOutcome.MISSING:
+            return self._lacks_value(envelope, seq, now)
         prev = prev_of(envelope)
         actions = self._goes_on(seq if prev is None else prev + 1) if self._is_broken else []
         if self._positions.arrived(seq, now, prev):
@@ -232,9 +303,9 @@ class Membership:
         seq = seq_of(envelope)
         if self._positions is None or self.is_waiting or self.is_behind:
             return []
-        if not self._positions.arrived(seq, now, prev_of(envelope)):
-            return []
-        return self._missed(Gap("unreadable", seq - 1, seq))
+        if self._values is not None and self._values.take(envelope, seq) is DeltaOutcome.MISSING:
+            return self._lacks_value(envelope, seq, now)
+        return self._not_read(envelope, seq, now)
 
     def skipped(self, envelope: Envelope) -> list[Action]:
         """The server reports messages that it does not deliver."""
@@ -248,7 +319,10 @@ class Membership:
                 self._positions.excuse(info.first, min(info.last, self._positions.highest))
             return actions
         self._positions.excuse(info.first, info.last)
-        if self._is_reliable and info.reason != "excluded":
+        # The newest value of a key may be among them, and nothing else would bring it.
+        is_value_lost = self._is_latest and info.reason in DROPPED
+        self.lacks_value = self.lacks_value or is_value_lost
+        if is_value_lost or (self._is_reliable and info.reason != "excluded"):
             actions += self._missed(Gap(info.reason, info.first - 1, info.last))
         return actions
 
@@ -292,6 +366,18 @@ class Membership:
         if self._positions is not None:
             self._positions.postpone(now)
 
+    def _lacks_value(self, envelope: Envelope, seq: int, now: float) -> list[Action]:
+        # The answer to the next join has the value.
+        self.lacks_value = True
+        if self._positions is not None:
+            self._positions.arrived(seq, now, prev_of(envelope))
+        return []
+
+    def _not_read(self, envelope: Envelope, seq: int, now: float) -> list[Action]:
+        if self._positions is None or not self._positions.arrived(seq, now, prev_of(envelope)):
+            return []
+        return self._missed(Gap("unreadable", seq - 1, seq))
+
     def _goes_on(self, first: int) -> list[Action]:
         """Continues the stream with this number. The messages missed before it cannot be had."""
         self._is_broken = False
@@ -304,13 +390,9 @@ class Membership:
     def _begin(self, info: JoinedInfo, seq: int) -> Positions:
         self._is_reliable = info.delivery == RELIABLE
         self._is_latest = info.delivery in KEYED
-        return Positions(info.epoch, seq, is_complete=self._is_reliable)
+        return Positions(info.epoch, seq, is_complete=self._is_reliable and not info.filtered)
 
     def _missed(self, gap: Gap) -> list[Action]:
-        if self._gap is None:
-            self._gap = gap
-        else:
-            # A message has one gap: from the start of the first to the end of the last.
-            snapshot = self._gap.snapshot if gap.snapshot is None else gap.snapshot
-            self._gap = Gap(gap.reason, self._gap.after, gap.upto, snapshot)
+        # A message has one gap.
+        self._gap = joint(self._gap, gap)
         return [GapFound(self.room, gap)]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fanwire.client.clock_offset import ClockOffset
 
-__all__ = ["Gap", "Member", "Message", "Position", "Skipped"]
+__all__ = ["Gap", "Member", "Message", "Position", "Skipped", "joint"]
 
 
 class Position(NamedTuple):
@@ -29,13 +29,14 @@ class Gap:
 
     Attributes:
         reason: the reason. From the server: "epoch" (the numbering has begun anew), "history" (the room no longer has
-            the messages), "position" (the position is newer than the room), or a reason of `Skipped`. From the client:
-            "unhealed" (messages were missing and could not be read again), "slow" (the application did not take them in
-            time) or "unreadable" (a message could not be decoded).
+            the messages), "snapshot" (the room's state comes instead, as `repair` of the join has asked for),
+            "position" (the position is newer than the room), "forbidden" (the history is not for this client), or a
+            reason of `Skipped`. From the client: "unhealed" (messages were missing and could not be read again), "slow"
+            (the application did not take them in time) or "unreadable" (a message could not be decoded).
         after: the number of the last message before the gap; None: the messages are to this client alone, and have no
-            numbers.
+            numbers. With the reason "epoch" it is a number of the old numbering.
         upto: the number of the last message in the gap; None: as `after`. With the reason "epoch" it is a number of
-            the new numbering.
+            the new numbering, so it may be lower than `after`; 0: nothing of the new numbering is missing.
         snapshot: the state of the room at `upto`; None: the server sends none.
         count: how many messages to this client alone are missing; None: the gap is in a room, and `after` and `upto`
             say where.
@@ -46,6 +47,13 @@ class Gap:
     upto: int | None
     snapshot: Any = None
     count: int | None = None
+
+
+def joint(first: Gap | None, later: Gap) -> Gap:
+    """One gap for two of a room that follow each other: from the start of the first to the end of the last."""
+    if first is None:
+        return later
+    return Gap(later.reason, first.after, later.upto, first.snapshot if later.snapshot is None else later.snapshot)
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,8 @@ class Message:
         ts: the time when it was sent, in milliseconds since 1970; None: the server has sent none.
         key: in a room with delivery "latest", the key whose newest value `data` is; None: it has no key.
         gap: the messages that are missing before this one; None: no message is missing.
+        prev: the number of the room's message before it, if that is not `seq` less one: numbers between the two do not
+            exist. None: there are none.
         forgotten: True: the key has no value any more (`Server.forget`), and `data` is None.
     """
 
@@ -71,6 +81,7 @@ class Message:
     key: str | None = None
     gap: Gap | None = None
     forgotten: bool = False
+    prev: int | None = None
     _clock: ClockOffset | None = field(default=None, repr=False, compare=False)
 
     @property

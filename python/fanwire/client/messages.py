@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from fanwire.client.message import Message
 from fanwire.client.message_queue import MessageQueue
+from fanwire.client.own_loop import OwnLoop
 from fanwire.client.stream import Stream
 from fanwire.errors import FanwireError
 
@@ -15,9 +16,10 @@ __all__ = ["Messages"]
 class Messages:
     """The messages to this client alone. Iterate over it from one task. `Client.messages` returns it."""
 
-    __slots__ = ("_last", "_processed", "_queue", "_stream")
+    __slots__ = ("_last", "_own_loop", "_processed", "_queue", "_stream")
 
-    def __init__(self, limit: int, processed: Callable[[str], None]) -> None:
+    def __init__(self, limit: int, processed: Callable[[str], None], own_loop: OwnLoop) -> None:
+        self._own_loop = own_loop
         self._queue = MessageQueue(limit, drops="oldest")
         self._stream = Stream(self._queue)
         self._processed = processed
@@ -28,6 +30,7 @@ class Messages:
         return self
 
     async def __anext__(self) -> Message:
+        self._own_loop.check()
         last, self._last = self._last, ""
         if last:
             self._processed(last)

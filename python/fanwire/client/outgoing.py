@@ -14,10 +14,13 @@ from fanwire.client.pending_requests import Question, Questions
 from fanwire.client.reports import Reports
 from fanwire.client.session import ClientSession, size_of
 
-__all__ = ["Outgoing"]
+__all__ = ["INPUT", "Outgoing"]
 
 MAX_MESSAGE = 1 << 20
 """Bytes of the largest message, until the server says how many."""
+
+INPUT = "i-"
+"""What the id of an input begins with; its number follows."""
 
 
 class Outgoing:
@@ -98,6 +101,15 @@ class Outgoing:
         # With an id, so that an error that answers it is known to be no complaint.
         self._push(self._codec.encode(Envelope(kind, id=self._next_id(), room=room)))
 
+    def input(self, room: str, number: int, data: Any) -> None:
+        """Sends an input, which is counted and has no answer but an error, with the id of its number.
+
+        Raises:
+            TypeError, ValueError: it cannot be encoded.
+        """
+        payload = {"number": number, "data": data}
+        self._push(self._codec.encode(Envelope("input", id=f"{INPUT}{number}", room=room, payload=payload)))
+
     def acknowledge(self, key: str) -> None:
         """Tells the server that the message with this id was processed."""
         self._push(self._codec.encode(Envelope("ack", re=key)))
@@ -109,9 +121,11 @@ class Outgoing:
     def tell(self, now: float, room: str | None = None) -> None:
         """Reports how many messages were received and, where the server wants to know, what the application has taken
         of this room, or of all."""
-        counts: dict[str, Any] = {"count": self._session.told()}
+        count = self._session.told()
+        counts: dict[str, Any] = {"count": count}
         if self._reports.is_wanted:
-            counts["taken"] = self._reports.take(now, room, (self.max_message or MAX_MESSAGE) // 2)
+            limit = (self.max_message or MAX_MESSAGE) // 2
+            counts["taken"] = self._reports.take(now, room, limit, upto=count)
         self._actions.append(Send(self._codec.encode(Envelope("received", payload=counts))))
 
     def flush(self) -> None:

@@ -52,7 +52,9 @@ class MachineParts:
     rooms: Rooms
 
     @classmethod
-    def made(cls, codec: ClientCodec, renewal: Renewal, *, name: str, max_frames: int, max_bytes: int) -> MachineParts:
+    def made(
+        cls, codec: ClientCodec, renewal: Renewal, dice: Random, *, name: str, max_frames: int, max_bytes: int
+    ) -> MachineParts:
         """Makes the parts. The arguments are those of `Machine`."""
         actions: list[Action] = []
         session = ClientSession(max_frames, max_bytes)
@@ -60,7 +62,6 @@ class MachineParts:
         reports = Reports()
         clock = ClockOffset()
         out = Outgoing(codec, actions, questions, session, reports, name=name)
-        dice = Random(name)  # noqa: S311 - spreads load, hides nothing
         return cls(
             actions=actions,
             lifecycle=ClientLifecycle(actions),

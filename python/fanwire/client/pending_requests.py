@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from fanwire.client.session import MAX_BYTES, MAX_FRAMES, size_of
 
-__all__ = ["Question", "Questions"]
+__all__ = ["PATTERN", "REJOIN", "REJOIN_PATTERN", "Question", "Questions"]
+
+REJOIN = ""
+"""The kind of a join of the machine itself. No type of an application is empty."""
+
+PATTERN, REJOIN_PATTERN = "*", "**"
+"""The kinds of the join of a pattern, by the application and by the machine itself."""
 
 
 @dataclass
@@ -15,14 +21,16 @@ class Question:
     """A message that the server answers.
 
     Attributes:
-        kind: its type, or "rejoin" for a join of the machine itself.
+        kind: its type, or `REJOIN` for a join of the machine itself.
         room: the room that it is about; "": no room.
         frame: the frame as it was sent, to send it again.
+        is_abandoned: whether no caller waits any more. Its answer counts, and it is not asked in a new session.
     """
 
     kind: str
     room: str
     frame: bytes | str
+    is_abandoned: bool = False
 
 
 class Questions:
@@ -67,6 +75,17 @@ class Questions:
         if question is not None:
             self._bytes -= size_of(question.frame)
         return question
+
+    def asked_anew(self) -> list[bytes | str]:
+        """The frames to send again in a new session, in their order: all but those of joins, which the rooms send.
+        Requests that are abandoned end: the joins have said what holds."""
+        frames = []
+        for key, question in self:
+            if question.is_abandoned:
+                self.answered(key)
+            elif question.kind not in ("join", REJOIN, REJOIN_PATTERN):
+                frames.append(question.frame)
+        return frames
 
     def clear(self) -> None:
         """Removes all."""

@@ -94,7 +94,8 @@ class Positions:
             self.highest = max(self.highest, seq)
             return True
         before = seq - 1 if prev is None else prev
-        known = self.highest if prev is None else max(self.highest, self._vouched)
+        # Within what was vouched for, only `prev` tells a hole from a message that has not come.
+        known = self.highest if prev is None and seq <= self._vouched else max(self.highest, self._vouched)
         if seq > self.highest and before <= known and not self._excused:
             self.highest = seq
             return True

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-from msgspec import UNSET
 
 from fanwire.client.actions import Action, Left, RejectCall
 from fanwire.client.due import Due
 from fanwire.client.membership import Membership
-from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
-from fanwire.client.pending_requests import Questions
+from fanwire.client.pending_requests import REJOIN, Questions
 from fanwire.client.reports import Reports
+from fanwire.client.subscription_options import join_payload
 from fanwire.errors import FanwireError, RequestFailed
 
-__all__ = ["LEFT_MEANWHILE", "Registry", "since_of"]
+__all__ = ["LEFT_MEANWHILE", "Registry"]
 
 LEFT_MEANWHILE = "left meanwhile"
 
@@ -81,8 +78,10 @@ class Registry:
 
     def rejoin(self, room: Membership) -> None:
         """Joins a room once more, from the application's position."""
-        room.join_key = self._out.ask("join", room.room, since_of(room.asks()))
-        self._questions[room.join_key].kind = "rejoin"
+        # A member keeps its options: the answer to another `configure` may be under way.
+        options = room.options if room.is_waiting else {}
+        room.join_key = self._out.ask("join", room.room, join_payload(room.asks(), options, room.wishes))
+        self._questions[room.join_key].kind = REJOIN
 
     def go_on(self, room: Membership) -> None:
         """A request about a room was answered: asks for missed messages, if that had to wait."""
@@ -109,8 +108,3 @@ class Registry:
             if question is not None and question.kind == "join" and error is not None:
                 self._actions.append(RejectCall(room.join_key, error))
         return True
-
-
-def since_of(position: Position | None) -> Any:
-    """Returns the payload of a join that continues from a position."""
-    return UNSET if position is None else {"since": {"epoch": position.epoch, "seq": position.seq}}

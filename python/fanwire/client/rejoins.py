@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Protocol
 
 from fanwire.client.membership import MAX_RETRIES, Membership
 from fanwire.errors import RequestFailed
@@ -18,6 +19,13 @@ PASSING = frozenset({"internal"})
 REJOIN_INTERVAL = 0.02
 """Seconds between two rooms that are joined again, at least, once the server has refused one for its rate: 128, as many
 as it allows unless told otherwise, take less than three."""
+
+
+class Retrying(Protocol):
+    """A room or a pattern that the server has refused to let the client into again."""
+
+    retries: int
+    retry_at: float | None
 
 
 class Rejoins:
@@ -42,7 +50,7 @@ class Rejoins:
         """The server has ended the membership for a reason that may have passed: sets an early time to join again."""
         room.retry_at = now + RETRY * self._random.uniform(0.5, 1.0)
 
-    def later(self, room: Membership, error: RequestFailed, now: float) -> bool:
+    def later(self, room: Retrying, error: RequestFailed, now: float) -> bool:
         """The server has refused to let the client into a room again. Sets the next time; returns whether there is
         one."""
         after = 0.0 if error.retry_after_ms is None else error.retry_after_ms / 1000

@@ -62,8 +62,8 @@ class Reports:
         self._window = 0
         self._base = 0
         self._rooms: dict[str, _Room] = {}
-        # The count at the last message of a room that came before its stream began.
-        self._early: dict[str, int] = {}
+        # The count at the last message of a room that came before its stream began, and the bytes of all such messages.
+        self._early: dict[str, tuple[int, int]] = {}
 
     def welcomed(self, window: int, base: int) -> None:
         """A connection is there.
@@ -98,7 +98,7 @@ class Reports:
             room.window = self._window
         early = self._early.pop(name, None)
         if early is not None:
-            queue.passed(early, 0)
+            queue.passed(*early)
         room.watch()
 
     def left(self, name: str) -> None:
@@ -119,7 +119,7 @@ class Reports:
         room = self._rooms.get(name)
         if room is None:
             if name in self._early or len(self._early) < MAX_ROOMS:
-                self._early[name] = count
+                self._early[name] = count, size + self._early.get(name, (0, 0))[1]
             return False
         room.queue.passed(count, size)
         return room.queue.taken_bytes >= room.queue.report_at
@@ -133,18 +133,21 @@ class Reports:
         room.watch()
         return room.queue.taken_bytes >= room.queue.report_at
 
-    def take(self, now: float, name: str | None = None, limit: int = NEVER) -> dict[str, dict[str, Any]]:
+    def take(
+        self, now: float, name: str | None = None, limit: int = NEVER, *, upto: int = NEVER
+    ) -> dict[str, dict[str, Any]]:
         """Returns what was taken of a room, or of all rooms, since the last report.
 
         Args:
             now: the time.
             name: the name of the room; None: all rooms, up to the limit. The rest comes first in the next report.
             limit: the largest size of the report in bytes.
+            upto: the highest count that the server may be told.
         """
         rooms = self._rooms if name is None else {name: self._rooms[name]} if name in self._rooms else {}
         told: dict[str, dict[str, Any]] = {}
         for key, room in rooms.items():
-            count = room.queue.taken
+            count = min(room.queue.taken, self._base + upto)
             if count > max(room.told, self._base):
                 limit -= room.size
                 if len(told) == MAX_ROOMS or (limit < 0 and told):

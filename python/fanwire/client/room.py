@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
+from msgspec import UNSET, UnsetType
+
 from fanwire.client.feed import Feed
+from fanwire.client.history import RoomHistory
 from fanwire.client.message import Gap, Member, Message, Position, Skipped
-from fanwire.errors import RoomEnded
+from fanwire.client.room_inputs import PendingInput
+from fanwire.client.subscription_options import checked_options
+from fanwire.errors import RequestFailed, RoomEnded
 from fanwire.values.checks import check_function
 
 __all__ = ["Room"]
@@ -80,6 +85,18 @@ class Room:
         return self._feed.snapshot
 
     @property
+    def replayed(self) -> int:
+        """How many messages that the room has kept the last join has begun with, see `last` of `Client.join`."""
+        return self._feed.replayed
+
+    @property
+    def repair(self) -> str | None:
+        """What the last join has brought in place of missed messages: "replay" or "snapshot"; None: the room was
+        joined without `repair`, or nothing was missed. See `repair` of `Client.join`. A snapshot in place of messages
+        comes with a gap (`on_gap`, `Message.gap`); where nothing was missed there is none."""
+        return self._feed.repair
+
+    @property
     def epoch(self) -> str:
         """The id of the numbering that `seq` belongs to. It changes when the server begins to count anew."""
         return self._feed.epoch
@@ -109,6 +126,89 @@ class Room:
         """The error with which the room has ended; None: it has not ended."""
         return self._feed.ended
 
+    @property
+    def max_rate(self) -> float | None:
+        """The values of each key a second that the server sends at most; None: all. What is left out is no gap."""
+        return self._feed.max_rate
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The bytes of the room a second that the server sends at most; None: no limit."""
+        return self._feed.max_bytes
+
+    @property
+    def filter(self) -> Mapping[str, Any] | None:
+        """The filter that decides which messages the server sends, as the application has given it; None: all."""
+        return self._feed.filter
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether a number that does not come may be that of a message that is not for this client: the room has
+        interest (docs/interest.md), or a rate. For `is_filtered` of a `SequenceChecker`."""
+        feed = self._feed
+        return feed.is_filtered or feed.max_rate is not None or feed.max_bytes is not None
+
+    async def configure(
+        self,
+        *,
+        max_rate: float | UnsetType | None = UNSET,
+        max_bytes: int | UnsetType | None = UNSET,
+        filter: Mapping[str, Any] | UnsetType | None = UNSET,
+    ) -> None:
+        """Changes what the server sends of the room. What is not given stays as it is; None takes a limit away. Later
+        sessions of this client keep to it.
+
+        Example::
+
+            async def dim(room: fanwire.Room) -> None:
+                await room.configure(max_rate=1)
+
+        Args:
+            max_rate: values of each key a second, 0.01 to 1,000; see `Client.join`.
+            max_bytes: bytes a second, 1 to 1,000,000,000.
+            filter: which messages the server sends from now on; see `Client.join`.
+
+        Raises:
+            RequestFailed: the server refuses; "invalid_payload" for a rate in a "reliable" room or a wrong filter,
+                "not_joined" if the room has ended.
+            TypeError, ValueError: an argument is of the wrong type or out of range.
+            FanwireError: the client is closed, or has given up.
+        """
+        options = checked_options(max_rate=max_rate, max_bytes=max_bytes, filter=filter)
+        if self._feed.ended is not None:
+            raise RequestFailed("not_joined", f"room {self.name!r} has ended")
+        await self._feed.owner.configure(self._feed.name, options)
+
+    def history(
+        self,
+        *,
+        before: int | Position | None = None,
+        after: int | Position | None = None,
+        limit: int | None = None,
+    ) -> RoomHistory:
+        """Reads the messages that the room keeps. `await` returns a list of them, oldest first; `async for` reads
+        them one by one, from the oldest on with `after`, otherwise from the newest back.
+
+        Example::
+
+            async def scroll(room: fanwire.Room) -> None:
+                newest = await room.history(limit=50)
+                async for message in room.history(before=newest[0].seq):
+                    print(message.data)
+
+        Args:
+            before: only messages with lower numbers: `Message.seq` or a `Position`; None: all.
+            after: only messages with higher numbers; None: all.
+            limit: the most messages, also more than the 1,000 of one page; None: all, and for `await` 100.
+
+        Raises:
+            RequestFailed: from reading: the server refuses; "invalid_payload" if the room keeps no history, or its
+                numbering has begun anew.
+            TypeError, ValueError: an argument is of the wrong type or out of range.
+            FanwireError: from reading: the client is closed, or has given up.
+        """
+        return self._feed.owner.history(self.name, before, after, limit, self.epoch)
+
     async def leave(self) -> None:
         """Ends the membership, and the iteration after the messages that came before. Does nothing if the room has
         ended.
@@ -120,41 +220,77 @@ class Room:
         if self._feed.ended is None:
             await self._feed.owner.leave(self._feed.name)
 
+    async def send_input(self, data: Any) -> int:
+        """Sends an input to the application's loop (`Server.inputs`), and returns its number: 1, 2, 3...
+
+        It returns when the input was given to the connection. While the connection is lost, inputs wait; if the session
+        is lost, they are dropped.
+
+        Args:
+            data: a value of docs/values.md that JSON can hold, at most 4 kB.
+
+        Raises:
+            TypeError, ValueError: the data cannot be encoded.
+            RoomEnded: the room has ended.
+            FanwireError: the client is closed, or has given up.
+        """
+        if self._feed.ended is not None:
+            raise self._feed.ended
+        return await self._feed.owner.send_input(self._feed.name, data)
+
+    @property
+    def pending_inputs(self) -> list[PendingInput]:
+        """The inputs that the last message taken does not include, oldest first, at most 256: to predict the present,
+        apply them to the values of the server.
+
+        Example::
+
+            state = message.data
+            for number, move in room.pending_inputs:
+                state = apply(state, move)
+        """
+        feed = self._feed
+        return [] if feed.ended is not None else feed.owner.pending_inputs(feed.name, feed.seq)
+
     def on_gap(self, callback: OnGap) -> OnGap:
         """Registers a callback that gets each `Gap` as soon as the client knows that messages are missing. It must not
-        block. Can be used as a decorator.
+        block. Can be used as a decorator. The first callback gets at once what the client has found before, such as at
+        the join itself, unless a message that was taken has told of it.
 
         Messages that a full queue drops are reported by `Message.gap` of the next message only.
         """
-        check_function("callback", callback)
+        check_function("callback", callback, takes=("gap",))
         self._feed.on_gap.append(callback)
+        untold, self._feed.untold = self._feed.untold, None
+        if untold is not None:
+            callback(untold)
         return callback
 
     def on_behind(self, callback: OnBehind) -> OnBehind:
         """Registers a callback that gets the room each time it falls behind (`is_behind`). It must not block. Can be
         used as a decorator."""
-        check_function("callback", callback)
+        check_function("callback", callback, takes=("room",))
         self._feed.on_behind.append(callback)
         return callback
 
     def on_skipped(self, callback: OnSkipped) -> OnSkipped:
         """Registers a callback that gets a `Skipped` for messages that the server did not deliver. It must not block.
         Can be used as a decorator."""
-        check_function("callback", callback)
+        check_function("callback", callback, takes=("skipped",))
         self._feed.on_skipped.append(callback)
         return callback
 
     def on_member(self, callback: OnMember) -> OnMember:
         """Registers a callback that gets a `Member` that has joined or left. It must not block. Can be used as a
         decorator."""
-        check_function("callback", callback)
+        check_function("callback", callback, takes=("member",))
         self._feed.on_member.append(callback)
         return callback
 
     def on_end(self, callback: OnEnd) -> OnEnd:
         """Registers a callback that gets the `RoomEnded` when the room ends, or at once if it has ended. It must not
         block. Can be used as a decorator."""
-        check_function("callback", callback)
+        check_function("callback", callback, takes=("ended",))
         if self._feed.ended is not None:
             callback(self._feed.ended)
         self._feed.on_end.append(callback)
@@ -164,6 +300,10 @@ class Room:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, Message]:
+        if self._feed.pattern is not None:
+            raise RuntimeError(
+                f"the messages of room {self.name!r} come to the pattern {self._feed.pattern!r}: iterate over that"
+            )
         return self._feed.next()
 
     def __repr__(self) -> str:

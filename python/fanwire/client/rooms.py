@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from msgspec import UNSET
 
 from fanwire.client.actions import Action, Deliver, RejectCall, ResolveCall
 from fanwire.client.arguments import check_room
 from fanwire.client.clock_offset import ClockOffset
-from fanwire.client.codec import Envelope, LeftInfo, convert
+from fanwire.client.codec import Envelope, LeftInfo, RatesInfo, convert
 from fanwire.client.fields import room_of
+from fanwire.client.join_options import NO_WISHES, JoinWishes
 from fanwire.client.membership import Membership
 from fanwire.client.message import Position
 from fanwire.client.outgoing import Outgoing
-from fanwire.client.pending_requests import Question, Questions
-from fanwire.client.registry import LEFT_MEANWHILE, Registry, since_of
+from fanwire.client.pattern_states import PatternStates
+from fanwire.client.pending_requests import REJOIN, REJOIN_PATTERN, Question, Questions
+from fanwire.client.registry import LEFT_MEANWHILE, Registry
 from fanwire.client.rejoins import PASSING, Rejoins
 from fanwire.client.reports import Reports
+from fanwire.client.sent_inputs import SentInputs
 from fanwire.client.session import ClientSession
+from fanwire.client.subscription_options import join_payload
 from fanwire.errors import FanwireError, RequestFailed, RoomEnded
 
 __all__ = ["Rooms"]
@@ -35,10 +40,15 @@ class Rooms:
         random: the source of random numbers.
         clock: the server's clock.
         reports: what the application has taken.
+
+    Attributes:
+        patterns: the patterns of rooms.
+        inputs: what the application has sent to the rooms.
     """
 
     __slots__ = (
         "_actions", "_clock", "_out", "_questions", "_registry", "_rejoins", "_reports", "_session",
+        "inputs", "patterns",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +69,8 @@ class Rooms:
         self._clock = clock
         self._reports = reports
         self._registry = Registry(actions, questions, out, reports)
+        self.inputs = SentInputs(out, self._registry)
+        self.patterns = PatternStates(actions, questions, out, self._registry, self._rejoins)
 
     def __contains__(self, name: str) -> bool:
         return name in self._registry
@@ -66,7 +78,8 @@ class Rooms:
     @property
     def deadline(self) -> float | None:
         """When to call `tick`."""
-        return self._registry.deadline
+        first, other = self._registry.deadline, self.patterns.deadline
+        return first if other is None or (first is not None and first < other) else other
 
     def is_leaving(self, name: str) -> bool:
         """Whether the application has left the room, and the server has not answered."""
@@ -80,22 +93,33 @@ class Rooms:
 
     # What the application wants.
 
-    def join(self, name: str, since: Position | None, *, is_new: bool = False) -> str:
+    def join(
+        self,
+        name: str,
+        since: Position | None,
+        options: dict[str, Any] | None = None,
+        wishes: JoinWishes = NO_WISHES,
+        *,
+        is_new: bool = False,
+    ) -> str:
         """Sends a join; returns its id. If the room is being left, nothing more is told about the old membership, not
         even its end.
 
         Args:
             name: the name of the room.
             since: the position to continue from.
+            options: what the client gets of the room.
             is_new: whether a room that is joined already begins again.
+            wishes: what else the application wants.
 
         Raises:
             ValueError: the room is joined.
         """
         if self.is_joined(name) and not is_new:
             raise ValueError(f"room {name!r} is joined already")
-        room = Membership(name, since, self._clock)
-        room.join_key = self._out.ask("join", check_room(name), since_of(since))
+        room = Membership(name, since, self._clock, options, wishes)
+        payload = join_payload(since, room.options, wishes, is_first=True)
+        room.join_key = self._out.ask("join", check_room(name), payload)
         self._registry.forget(name, RequestFailed("not_joined", LEFT_MEANWHILE))
         self._registry.add(room)
         return room.join_key
@@ -111,10 +135,24 @@ class Rooms:
             self._registry.look(room)
         return room.leave_key
 
+    def configure(self, name: str, options: dict[str, Any]) -> str:
+        """Sends a change of the options; returns its id."""
+        return self._out.ask("configure", check_room(name), options)
+
+    def configured(self, key: str, name: str, envelope: Envelope) -> None:
+        """The answer to a `configure`: what holds now."""
+        info = convert(envelope, RatesInfo)
+        room = self._registry.get(name)
+        if room is not None:
+            self._actions.append(room.configured(info))
+            self._registry.go_on(room)
+        self._actions.append(ResolveCall(key, None))
+
     def withdraw(self, key: str, question: Question) -> None:
         """Takes a join or a leave back, since no caller waits for its answer any more."""
         self._questions.answered(key)
         is_unsent = self._session.withdraw(question.frame)
+        (self.patterns.stays if is_unsent else self.patterns.left)(key)
         room = self._registry.get(question.room)
         if room is not None and room.join_key == key:
             self._registry.forget(question.room)
@@ -198,8 +236,9 @@ class Rooms:
             if room is None or room.join_key != key:
                 return
         elif room is None:
-            room = Membership(name, None, self._clock)
-            self._registry.add(room)
+            room = self.patterns.opened(name, envelope, self._clock)
+            if room is None:
+                return
         elif room.join_key:
             # The answer to the client's own join is still to come, with the messages before the stream.
             room.offered(envelope)
@@ -222,6 +261,7 @@ class Rooms:
                 self._actions.append(ResolveCall(envelope.re, None))
             if room is not None and room.leave_key == envelope.re:
                 self._registry.end(name)
+            self.patterns.left(envelope.re)
         elif room is not None and not (room.is_waiting and room.join_key):
             # Otherwise it belongs to an earlier membership.
             info = convert(envelope, LeftInfo)
@@ -240,6 +280,7 @@ class Rooms:
         room = self._registry.get(room_of(envelope))
         if room is not None:
             self._actions += room.skipped(envelope)
+            self._registry.go_on(room)
             self._registry.look(room)
 
     def member(self, envelope: Envelope) -> None:
@@ -252,19 +293,21 @@ class Rooms:
     def failed(self, key: str, question: Question, error: RequestFailed, now: float) -> None:
         """A join or a leave was answered with an error."""
         room = self._registry.get(question.room)
-        if question.kind == "rejoin":
+        if question.kind == REJOIN:
             if room is not None and room.join_key == key:
                 self._rejoin_failed(room, error, now)
         elif question.kind == "leave":
             is_current = room is not None and room.leave_key == key
             if error.code == "not_joined":
                 self._actions.append(ResolveCall(key, None))
+                self.patterns.left(key)
                 if is_current:
                     self._registry.end(question.room)
                 return
             if room is not None and is_current:
                 room.leave_key = None
                 self._registry.go_on(room)
+            self.patterns.stays(key)
             self._actions.append(RejectCall(key, error))
         elif room is not None and room.join_key == key:
             offer = room.take_offer(now)
@@ -287,7 +330,7 @@ class Rooms:
         self._registry.begin_again()
         self._rejoins.begin_again()
         for key, question in self._questions:
-            if question.kind == "rejoin":
+            if question.kind in (REJOIN, REJOIN_PATTERN):
                 self._questions.answered(key)
             elif question.kind == "leave":
                 self._questions.answered(key)
@@ -297,10 +340,14 @@ class Rooms:
         again: list[bytes | str] = []
         for room in self._registry:
             room.begin_again()
-            if room.was_joined:
+            if room.pattern is not None:
+                # It is joined again with its pattern.
+                room.join_key = room.retry_at = None
+            elif room.was_joined:
                 self._registry.rejoin(room)
             elif room.join_key is not None:
                 again.append(self._questions[room.join_key].frame)
+        self.patterns.begin_again()
         return again
 
     def tick(self, now: float) -> None:
@@ -311,6 +358,7 @@ class Rooms:
             if is_wanted:
                 self._registry.rejoin(room)
             self._registry.look(room)
+        self.patterns.tick(now)
 
     def postpone(self, now: float) -> None:
         """Nothing could come meanwhile: every grace period begins again."""
@@ -320,6 +368,7 @@ class Rooms:
     def end(self, error: FanwireError | None) -> None:
         """Ends all rooms."""
         self._registry.end_all(error)
+        self.patterns.end_all(error)
 
     def _came(self, room: Membership, actions: list[Action], now: float) -> None:
         """Does what follows from a message."""
@@ -329,6 +378,8 @@ class Rooms:
             session = self._session
             if self._reports.passed(room.room, session.total, session.size):
                 self._out.tell(now, room.room)
+        if room.lacks_value:
+            self._registry.go_on(room)
         self._registry.look(room)
 
     def _rejoin_failed(self, room: Membership, error: RequestFailed, now: float) -> None:

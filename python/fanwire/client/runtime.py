@@ -9,25 +9,34 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from functools import cached_property, partial
 from random import SystemRandom
 from typing import Any, Protocol
 
 from fanwire.client import actions as do
+from fanwire.client.arguments import check_room, checked_place
 from fanwire.client.backoff import Backoff
 from fanwire.client.callbacks import tell
 from fanwire.client.calls import Call, Calls
+from fanwire.client.chooser import Chooser
 from fanwire.client.codec import ClientCodec
 from fanwire.client.driver import Driver
 from fanwire.client.errors import CLOSED
 from fanwire.client.gate import Gate
+from fanwire.client.history import RoomHistory
+from fanwire.client.link import LinkTarget
 from fanwire.client.machine import Machine
 from fanwire.client.messages import Messages
 from fanwire.client.open_rooms import OpenRooms
 from fanwire.client.options import Options
+from fanwire.client.own_loop import OwnLoop
 from fanwire.client.renewal import Renewal
+from fanwire.client.room_inputs import PendingInput
+from fanwire.client.server_clock import ServerClock
 from fanwire.errors import Closed
 from fanwire.state import ConnectionState
 from fanwire.timing.deadline import within
+from fanwire.values.checks import check_integer
 
 __all__ = ["Runtime"]
 
@@ -53,29 +62,48 @@ class Runtime:
         self._options = options
         self._codec = ClientCodec(options.encoding)
         # Jitter need not be secret, but forked processes must not share their dice.
-        dice = SystemRandom()
+        dice = self._dice = SystemRandom()
         self.machine = Machine(
             self._codec,
-            Backoff(dice, max_attempts=options.max_attempts, first_attempts=options.first_attempts),
+            Backoff(
+                dice, cap=options.max_delay, max_attempts=options.max_attempts, first_attempts=options.first_attempts
+            ),
             Renewal(dice),
+            dice,
             name=secrets.token_hex(6),
             is_renewable=callable(options.token),
             heartbeat=options.heartbeat,
         )
         self.driver: Driver
-        self._loop: asyncio.AbstractEventLoop
+        self.own_loop = OwnLoop()
         self._is_started = False
         self._calls = Calls(self._withdraw)
         self._gate = Gate(self._is_full)
         self._changed = asyncio.Event()
         self.rooms = OpenRooms(self, self.machine, self._calls, options.max_queue)
         # One for all iterations: an application that begins a new one has processed what it had.
-        self.messages = Messages(options.max_queue, self._processed)
+        self.messages = Messages(options.max_queue, self._processed, self.own_loop)
         self._has_dropped = False
         self.on_state: list[Callable[[ConnectionState], object]] = []
         self.unreadable = 0
 
     # What the client calls.
+
+    @cached_property
+    def clock(self) -> ServerClock:
+        """The server's clock, which the client learns more exactly from the first use on."""
+        return ServerClock(self.machine.clock, self._look)
+
+    @property
+    def transport(self) -> str | None:
+        """The transport of the present connection; None: there is none."""
+        is_open = self.machine.state in (ConnectionState.OPEN, ConnectionState.CLOSING)
+        return self.driver.transport if is_open else None
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the server has agreed to compression on the present connection."""
+        return self.transport is not None and self.driver.is_compressed
 
     async def start(self) -> None:
         """Connects, and waits for the welcome.
@@ -87,17 +115,21 @@ class Runtime:
         if self._is_started:
             raise RuntimeError("a client can be entered once: make another one with fanwire.connect")
         self._is_started = True
-        self._loop = asyncio.get_running_loop()
+        self._loop = self.own_loop.begin()
         options = self._options
         self.driver = Driver(
             self.machine,
-            self._codec,
+            LinkTarget(
+                options.url,
+                options.headers or {},
+                options.ssl,
+                self._codec,
+                offers_deflate=options.compression == "deflate",
+            ),
+            Chooser(options.transports, options.open_timeout, self._dice),
             self,
             self._loop,
-            url=options.url,
             token=options.token,
-            ssl=options.ssl,
-            headers=options.headers or {},
             open_timeout=options.open_timeout,
         )
         self.machine.start()
@@ -116,6 +148,7 @@ class Runtime:
         """Ends the session with the closing handshake, within `close_timeout`."""
         if not self._is_started:
             return
+        self.own_loop.check()
         self.machine.close()
         self.driver.perform()
         deadline = self._loop.time() + self._options.close_timeout
@@ -144,8 +177,7 @@ class Runtime:
 
     async def until_writable(self) -> None:
         """Waits until one more message may be sent."""
-        if not self._is_started:
-            raise RuntimeError("a client must be used within `async with`")
+        self.own_loop.check()
         await self._gate.passed()
 
     async def answer(self, call: Call) -> Any:
@@ -171,9 +203,37 @@ class Runtime:
         """The newest values have waited for too long. Returns whether all of them come again."""
         return self.machine.commands.refresh(room, self._loop.time())
 
+    async def send_input(self, room: str, data: Any) -> int:
+        """Sends an input to a room, once the limits allow it."""
+        await self.until_writable()
+        number = self.machine.commands.send_input(room, data)
+        self.perform()
+        return number
+
+    def pending_inputs(self, room: str, seq: int) -> list[PendingInput]:
+        """The inputs to a room that are not in its messages up to a number."""
+        return self.machine.commands.pending_inputs(room, seq)
+
     async def leave(self, room: str) -> None:
         """Ends a membership."""
         await self.rooms.leave(room)
+
+    async def configure(self, room: str, options: dict[str, Any]) -> None:
+        """Changes what the client gets of a room."""
+        await self.ask(partial(self.machine.commands.configure, room, options))
+
+    def history(self, room: str, before: Any, after: Any, limit: int | None, epoch: str | None) -> RoomHistory:
+        """Reads the messages that a room keeps, see `Room.history`. Numbers belong to `epoch`."""
+        low, epoch = checked_place("after", after, epoch)
+        high, epoch = checked_place("before", before, epoch)
+        if limit is not None:
+            check_integer("limit", limit, least=1)
+        name, request = check_room(room), self.machine.commands.request
+
+        async def ask(payload: Any) -> Any:
+            return await self.ask(partial(request, "history", payload, name))
+
+        return RoomHistory(ask, name, high, low, epoch, limit, self.machine.clock)
 
     # What the driver calls.
 
@@ -204,6 +264,9 @@ class Runtime:
     def _do_left(self, action: do.Left) -> None:
         self.rooms.left(action)
 
+    def _do_pattern_ended(self, action: do.PatternEnded) -> None:
+        self.rooms.pattern_ended(action)
+
     def _do_deliver(self, action: do.Deliver) -> None:
         message = action.message
         session = self.machine.session
@@ -224,6 +287,9 @@ class Runtime:
     def _do_gap(self, action: do.GapFound) -> None:
         self.rooms.gap(action)
 
+    def _do_configured(self, action: do.Configured) -> None:
+        self.rooms.configured(action)
+
     def _do_told(self, action: do.Told) -> None:
         self.rooms.told(action)
 
@@ -241,6 +307,12 @@ class Runtime:
         self.unreadable += 1
 
     # Inside.
+
+    def _look(self) -> None:
+        """A deadline may be nearer than before."""
+        if self._is_started:
+            self.own_loop.check()
+            self.perform()
 
     def _is_full(self) -> bool:
         return self.machine.is_full and self.machine.state is not ConnectionState.CLOSED
@@ -269,8 +341,10 @@ _DO: dict[type, _Does] = {
     do.Joined: Runtime._do_joined,
     do.CaughtUp: Runtime._do_caught_up,
     do.Left: Runtime._do_left,
+    do.PatternEnded: Runtime._do_pattern_ended,
     do.Deliver: Runtime._do_deliver,
     do.GapFound: Runtime._do_gap,
+    do.Configured: Runtime._do_configured,
     do.Told: Runtime._do_told,
     do.MemberChanged: Runtime._do_member,
     do.Complained: Runtime._do_complained,

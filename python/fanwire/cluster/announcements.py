@@ -8,6 +8,8 @@ __all__ = [
     "Announcement",
     "Beat",
     "CountsQuery",
+    "PatternsRead",
+    "RoomsFound",
     "SessionMoved",
     "ValuesQuery",
     "pack_announcement",
@@ -16,9 +18,16 @@ __all__ = [
 
 
 class Beat(msgspec.Struct, tag="beat", array_like=True):
-    """The heartbeat of a node; it comes back to the sender, too."""
+    """The heartbeat of a node; it comes back to the sender, too.
+
+    Attributes:
+        node: the node.
+        has_viewers: whether operators look at the readings there, so that all nodes publish theirs. Nodes of earlier
+            versions do not send it.
+    """
 
     node: int
+    has_viewers: bool = False
 
 
 class CountsQuery(msgspec.Struct, tag="counts", array_like=True):
@@ -42,7 +51,23 @@ class ValuesQuery(msgspec.Struct, tag="values", array_like=True):
     rooms: list[str]
 
 
-Announcement = Beat | CountsQuery | SessionMoved | ValuesQuery
+class PatternsRead(msgspec.Struct, tag="patterns", array_like=True):
+    """The patterns of rooms that the program of a node reads: the others tell it of the rooms."""
+
+    node: int
+    patterns: list[str]
+
+
+class RoomsFound(msgspec.Struct, tag="found", array_like=True):
+    """Rooms that a node publishes to, and that match a pattern of another node. With one room perhaps a message of it,
+    as `fanwire.cluster.node_message` encodes it."""
+
+    node: int
+    rooms: list[str]
+    data: bytes | None = None
+
+
+Announcement = Beat | CountsQuery | PatternsRead | RoomsFound | SessionMoved | ValuesQuery
 """Any announcement."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -26,6 +27,7 @@ class QueuedAppend(NamedTuple):
         waits: whether it is retried while the backplane is away.
         deadline: the end of retrying, by the loop's clock in seconds.
         done: gets the number of the message, or the error.
+        begun: when it was queued, by `time.perf_counter`.
     """
 
     log: Log
@@ -34,6 +36,7 @@ class QueuedAppend(NamedTuple):
     waits: bool
     deadline: float
     done: asyncio.Future[int]
+    begun: float
 
 
 class AppendQueue:
@@ -47,6 +50,10 @@ class AppendQueue:
             ids, so that no attempt stores a message a second time.
         spawn: runs a coroutine in a task.
         faults: counts and logs messages that are not stored; None: a new one.
+        took: gets the seconds that a message waited for its answer, and "stored" or "failed".
+
+    Attributes:
+        trouble: why the last message could not be stored, until one is stored; None: the last one was.
     """
 
     def __init__(
@@ -55,20 +62,23 @@ class AppendQueue:
         timeout: float,
         spawn: Callable[..., object],
         faults: Faults | None = None,
+        took: Callable[[float, str], object] = lambda seconds, result: None,
     ) -> None:
         self._backplane = backplane
         self._timeout = timeout
         self._spawn = spawn
         self._faults = faults or Faults()
+        self._took = took
         self._rooms: dict[str, deque[QueuedAppend]] = {}
         self._is_closed = False
+        self.trouble: str | None = None
 
     def put(self, log: Log, room: str, data: bytes, id: str, *, waits: bool) -> asyncio.Future[int]:
         """Queues a message. The future gets its number, or raises `Unavailable` or `ValueError` (too large)."""
         loop = asyncio.get_running_loop()
         # The backplane forgets an id when it forgets the message.
         deadline = loop.time() + min(self._timeout, log.age / 2)
-        item = QueuedAppend(log, data, id, waits, deadline, loop.create_future())
+        item = QueuedAppend(log, data, id, waits, deadline, loop.create_future(), time.perf_counter())
         # The caller may drop the future: asyncio must not log an error as never retrieved.
         item.done.add_done_callback(_look)
         if self._is_closed:
@@ -103,27 +113,32 @@ class AppendQueue:
         try:
             while items and not self._is_closed:
                 await self._store(room, items[0])
-                items.popleft()
+                self._note(items.popleft())
         finally:
             del self._rooms[room]
             for item in items:
                 _fail(item, Unavailable("the node has stopped"))
 
+    def _note(self, item: QueuedAppend) -> None:
+        has_failed = item.done.cancelled() or not item.done.done() or item.done.exception() is not None
+        self._took(time.perf_counter() - item.begun, "failed" if has_failed else "stored")
+
     async def _store(self, room: str, item: QueuedAppend) -> None:
         pause = FIRST_PAUSE
-        has_declared = False
+        has_declared, hint = False, ""
         while True:
             try:
                 seq = await self._backplane.append(item.log, room, item.data, item.id)
             except Unavailable as error:  # noqa: PERF203 - the loop is for retrying
-                self._faults.note("append_wait", f"{error} (room {room!r})")
+                self.trouble = f"{error}{hint}"
+                self._faults.note("append_wait", f"{self.trouble} (room {room!r})")
                 may_wait = item.waits and asyncio.get_running_loop().time() < item.deadline
                 if not may_wait and (has_declared or not self._backplane.is_up):
-                    self._faults.note(_kind(item.log), f"{error} (room {room!r})")
+                    self._faults.note(_kind(item.log), f"{self.trouble} (room {room!r})")
                     _fail(item, error)
                     return
                 # A log that does not exist looks like a backplane that does not answer.
-                await self._declare(item.log)
+                hint = await self._declare(item.log)
                 has_declared = True
                 if may_wait:
                     await asyncio.sleep(pause)
@@ -137,19 +152,24 @@ class AppendQueue:
                 _fail(item, error)
                 return
             else:
+                self.trouble = None
                 self._faults.succeeded("append_wait")
                 self._faults.succeeded(_kind(item.log))
                 if not item.done.done():
                     item.done.set_result(seq)
                 return
 
-    async def _declare(self, log: Log) -> None:
+    async def _declare(self, log: Log) -> str:
+        """Makes a log if it is not there. Returns what that tells about the next message that is not stored."""
         # A backplane that keeps its logs in memory has lost them when it was restarted.
         try:
-            if self._backplane.is_up:
-                await self._backplane.declare(log)
+            if not self._backplane.is_up:
+                return ""
+            await self._backplane.declare(log)
         except Unavailable as error:
             logger.debug("log %r: %s", log.name, error)
+            return f"; {error}"
+        return STORES_NOTHING
 
 
 def _kind(log: Log) -> str:
@@ -168,6 +188,10 @@ def _look(done: asyncio.Future[int]) -> None:
 
 REVOCATIONS = "revocations"
 """The name of the log of revocations, see `fanwire.cluster.revocations`."""
+
+STORES_NOTHING = "; its log is there, but takes no messages: the disk may be full, the NATS server logs the reason"
+"""What is said besides the error if the backplane answers other requests: NATS with a full disk does not answer one to
+store a message, and writes the reason to its log."""
 
 FIRST_PAUSE = 0.02
 """Seconds from the first attempt to the second; then twice as long each time."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from fanwire._engine import Engine
-from fanwire.backplane.base import Backplane, Log, Stored, Unavailable
+from fanwire.backplane.base import Backplane, Log, LogState, Stored, Unavailable
 from fanwire.cluster.faults import Faults
 from fanwire.cluster.node_message import NodeMessage, unpack
 from fanwire.cluster.room_logs import RoomLogs
@@ -65,14 +65,14 @@ class CatchUp:
         state = await self._backplane.follow(log, subscription.room)
         subscription.epoch = subscription.source = state.epoch
         subscription.seq = state.seq
+        subscription.newest = state.seq if state.newest is None else state.newest
         subscription.synced = time.monotonic()
         self._engine.place(subscription.room, subscription.epoch, subscription.seq)
         if has_values:
             # Values that are older than the log are lost.
             await self._reach_back(subscription, log, 0, only_whole=False)
         subscription.is_on = True
-        if has_values:
-            # The backplane may have been away while the values were read.
+        if subscription.is_behind:
             self.catch_up(subscription)
         self._drain(subscription)
 
@@ -81,6 +81,11 @@ class CatchUp:
         subscription.waiting.append(message)
         if subscription.is_on and not self._is_catching(subscription):
             self._drain(subscription)
+
+    def lost(self, subscription: Subscription) -> None:
+        """Reads what may have been lost on the way just now: once more, if it is read already."""
+        subscription.is_behind = True
+        self.catch_up(subscription)
 
     def catch_up(self, subscription: Subscription) -> None:
         """Reads what may be missing. Messages that come meanwhile wait."""
@@ -93,6 +98,22 @@ class CatchUp:
             return False
         room = subscription.room
         return not self._engine.floor(room)[1] <= since[1] <= self._engine.position(room)[1]
+
+    def is_short(self, subscription: Subscription, count: int) -> bool:
+        """Whether the log may have older messages than the engine keeps, which has fewer than `count`."""
+        if subscription.log is None or subscription.is_reached:
+            return False
+        _, kept = self._engine.history(subscription.room, ("", 0), count)
+        return len(kept) < count
+
+    async def reach_oldest(self, subscription: Subscription, log: Log) -> None:
+        """Gives the engine all messages of the room that the log has, as many of the newest as it keeps.
+
+        Raises:
+            Unavailable: the backplane cannot be reached.
+        """
+        await self._reach_back(subscription, log, 0, only_whole=False)
+        subscription.is_reached = True
 
     async def reach(self, subscription: Subscription, log: Log, since: int) -> None:
         """Gives the engine the messages after a number, if the log still has all of them. If the number has not come
@@ -115,7 +136,7 @@ class CatchUp:
 
     async def _reach_back(self, subscription: Subscription, log: Log, since: int, *, only_whole: bool) -> None:
         after = since
-        older: list[tuple[int, int, bytes | str | None, bool, str | None, str | None]] = []
+        older: list[tuple[int, int, bytes | str | None, bool, str | None, str | None, bytes | None]] = []
         # The floor may rise during a read.
         while after < (floor := self._engine.floor(subscription.room)[1]):
             messages, is_whole = await self._backplane.read(log, subscription.room, after, floor)
@@ -143,6 +164,7 @@ class CatchUp:
                         node_message.json,
                         node_message.key,
                         node_message.delivery,
+                        node_message.audience,
                     )
                 )
             after = messages[-1].seq
@@ -154,6 +176,7 @@ class CatchUp:
             epoch, _ = self._engine.position(subscription.room)
             if epoch != subscription.epoch:
                 self._engine.place(subscription.room, subscription.epoch, subscription.seq)
+                subscription.is_reached = False
 
     def _is_catching(self, subscription: Subscription) -> bool:
         return subscription.catch_up_task is not None and not subscription.catch_up_task.done()
@@ -177,6 +200,8 @@ class CatchUp:
             return True
         if message.prev > seq:
             return False
+        # What was read only says from where on: that may be the number of another room's message.
+        prev = subscription.newest if message.prev == seq else max(message.prev, subscription.newest)
         try:
             node_message = unpack(message.data)
             self._engine.deliver(
@@ -188,6 +213,8 @@ class CatchUp:
                 node_message.key,
                 self._excluded(node_message),
                 node_message.delivery,
+                node_message.audience,
+                prev,
             )
         except Overloaded as error:
             if error.limit != "max_keys":
@@ -198,17 +225,18 @@ class CatchUp:
         except ValueError as error:
             self._faults.note("undeliverable", f"{error} (room {subscription.room!r}, message {message.seq})")
             self._engine.skip(subscription.room, message.seq - seq, "backplane")
-        subscription.seq = message.seq
+        subscription.seq = subscription.newest = message.seq
         return True
 
     async def _catch_up(self, subscription: Subscription) -> None:
         assert subscription.log is not None  # noqa: S101 - only rooms with logs get here
         pause = FIRST_PAUSE
         while not subscription.is_over:
+            subscription.is_behind = False
             try:
                 is_whole = await self._read_on(subscription, subscription.log)
                 self._faults.succeeded("log_read")
-                if is_whole:
+                if is_whole and not subscription.is_behind:
                     subscription.catch_up_task = None
                     self._drain(subscription)
                     return
@@ -219,10 +247,18 @@ class CatchUp:
             pause = min(2 * pause, LAST_PAUSE)
 
     def _renew(self, subscription: Subscription, epoch: str, seq: int) -> None:
-        subscription.epoch, subscription.seq = epoch, seq
+        subscription.epoch, subscription.seq, subscription.newest = epoch, seq, seq
+        subscription.is_reached = False
         subscription.waiting.clear()
         self._engine.place(subscription.room, epoch, seq)
         self._renewed(subscription.room)
+
+    def _raise(self, subscription: Subscription, state: LogState) -> None:
+        """Raises the position of a room to where its log was, if the log has no message of it and none was missed.
+        Another node may have begun there, and its clients may go on here."""
+        if state.newest is not None and max(state.newest, subscription.seq) < state.seq:
+            subscription.seq = state.seq
+            self._engine.raise_position(subscription.room, subscription.epoch, state.seq)
 
     async def _read_on(self, subscription: Subscription, log: Log) -> bool:
         """Reads what is missing and delivers it. False: something is left."""
@@ -249,7 +285,7 @@ class CatchUp:
                 if upto > seq:
                     self._faults.note("log_gap", f"room {subscription.room!r}, messages after {seq}, up to {upto}")
                     self._engine.skip(subscription.room, upto - seq, "backplane")
-                    subscription.seq = upto
+                    subscription.seq = subscription.newest = upto
             for message in messages:
                 if not self._accept(subscription, message):
                     return False
@@ -258,6 +294,7 @@ class CatchUp:
                     subscription.waiting.popleft()
                 if not subscription.waiting:
                     subscription.synced = begun
+                    self._raise(subscription, state)
                 return not subscription.waiting
 
 

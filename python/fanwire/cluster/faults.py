@@ -1,4 +1,4 @@
-"""Faults between nodes, as states: one log line when a state begins, one when it ends, and counts.
+"""Faults between nodes, as states: one log line when a state begins, one at INFO when it ends, and counts.
 
 A state of a minute can concern thousands of messages. A line for each would hide everything else in the log, so the
 lines give their number. `Faults.counts` has the totals, for metrics.
@@ -7,6 +7,7 @@ lines give their number. `Faults.counts` has the totals, for metrics.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -22,20 +23,22 @@ class FaultKind(NamedTuple):
 
     Attributes:
         begins: the text of the log line when it begins, before the reason.
-        ends: the text of the log line when it ends, before the duration and the count.
+        ends: the text of the log line when it ends, before the seconds from the first fault to the end, and the count.
         level: the level of the first line, of the `logging` module.
         is_proven: whether it ends only after a success (`Faults.succeeded`). Otherwise it ends after `CALM` seconds
             without a fault.
+        is_local: whether it may end while the backplane is away. Others would end only because nothing is tried.
     """
 
     begins: str
     ends: str
     level: int = logging.WARNING
     is_proven: bool = False
+    is_local: bool = False
 
 
 KINDS = {
-    "away": FaultKind("the backplane is away", "the backplane is back", is_proven=True),
+    "away": FaultKind("the backplane is away", "the backplane is back", is_proven=True, is_local=True),
     "deaf": FaultKind("this node does not hear itself, it connects anew", "this node hears itself", logging.ERROR),
     "complaint": FaultKind("NATS refuses something", "NATS has refused nothing for a while"),
     "append_wait": FaultKind("messages cannot be stored now, and wait", "messages are stored at once", is_proven=True),
@@ -54,7 +57,13 @@ KINDS = {
     "overrun": FaultKind("messages come faster than they are taken", "messages are taken as fast as they come"),
     "malformed": FaultKind("what another node has sent cannot be read", "what other nodes send can be read"),
     "presence": FaultKind("other nodes are not told who is here, or do not tell", "other nodes are told who is here"),
-    "internal": FaultKind("the cluster failed to do something", "the cluster does not fail any more", logging.ERROR),
+    "forwarding": FaultKind(
+        "requests of links are not answered by other nodes", "other nodes answer requests of links"
+    ),
+    "question": FaultKind("questions of operators are not answered by other nodes", "other nodes answer operators"),
+    "internal": FaultKind(
+        "the cluster failed to do something", "the cluster does not fail any more", logging.ERROR, is_local=True
+    ),
 }
 """All kinds, by the values of the label `kind` in metrics."""
 
@@ -71,6 +80,8 @@ class Faults:
         self._lock = threading.Lock()
         self._states: dict[str, _FaultState] = {}
         self._counts = dict.fromkeys(KINDS, 0)
+        # When the backplane came back.
+        self._back = -math.inf
 
     @property
     def counts(self) -> dict[str, int]:
@@ -93,7 +104,7 @@ class Faults:
             if state is not None:
                 state.last = now
                 state.count += count
-                state.has_succeeded = False
+                state.succeeded = None
                 return
             self._states[kind] = _FaultState(now, count)
         error = why if kind == "internal" and isinstance(why, BaseException) else None
@@ -103,29 +114,37 @@ class Faults:
         """Notes that what had failed has succeeded. The state ends `CALM` seconds after the last fault."""
         # Without the lock: this is called for each message that is stored.
         state = self._states.get(kind)
-        if state is not None:
-            state.has_succeeded = True
+        if state is not None and state.succeeded is None:
+            state.succeeded = self._clock()
 
     def end(self, kind: str) -> None:
         """Ends a state now, if it is on."""
         with self._lock:
             state = self._states.pop(kind, None)
+            if kind == "away":
+                self._back = self._clock()
         if state is not None:
             self._say_end(kind, state, self._clock())
 
     def look(self) -> None:
-        """Ends the states that are over, and logs the counts of those that last. To be called once a second."""
+        """Ends the states that are over, and logs the counts of those that last. To be called once a second. While the
+        backplane is away, and until `CALM` seconds after its return, only states of this node alone end.
+        """
         now = self._clock()
         over, last = [], []
         with self._lock:
             for kind, state in list(self._states.items()):
-                if now - state.last >= CALM and (state.has_succeeded or not KINDS[kind].is_proven):
-                    over.append((kind, self._states.pop(kind)))
+                is_proven, is_local = KINDS[kind].is_proven, KINDS[kind].is_local
+                calm_since = state.last if is_local else max(state.last, self._back)
+                is_calm = now - calm_since >= CALM and (is_local or "away" not in self._states)
+                if is_calm and (state.succeeded is not None or not is_proven):
+                    # Calm is known only now, a success since it came.
+                    over.append((kind, self._states.pop(kind), (is_proven and state.succeeded) or now))
                 elif now - state.said >= REMIND and state.count > state.said_count:
                     last.append((kind, state.count, now - state.begun))
                     state.said, state.said_count = now, state.count
-        for kind, state in over:
-            self._say_end(kind, state, state.last)
+        for kind, state, until in over:
+            self._say_end(kind, state, until)
         for kind, count, seconds in last:
             logger.log(KINDS[kind].level, "%s: %d in %.1f s so far", KINDS[kind].begins, count, seconds)
 
@@ -140,19 +159,20 @@ class Faults:
             )
 
     def _say_end(self, kind: str, state: _FaultState, until: float) -> None:
-        logger.warning("%s, after %.1f s: %d in all", KINDS[kind].ends, until - state.begun, state.count)
+        logger.info("%s, after %.1f s: %d in all", KINDS[kind].ends, until - state.begun, state.count)
 
 
 class _FaultState:
     """A state that is on."""
 
-    __slots__ = ("begun", "count", "has_succeeded", "last", "said", "said_count")
+    __slots__ = ("begun", "count", "last", "said", "said_count", "succeeded")
 
     def __init__(self, now: float, count: int) -> None:
         self.begun = self.last = self.said = now
         self.count = count
         self.said_count = 1
-        self.has_succeeded = False
+        # When it has succeeded for the first time since the last fault.
+        self.succeeded: float | None = None
 
 
 CALM = 5.0

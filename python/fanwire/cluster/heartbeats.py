@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BEAT", "Heartbeats"]
+__all__ = ["BEAT", "Heartbeats", "name_of_tag", "node_name", "tag_of_node"]
 
 
 class Heartbeats:
@@ -16,15 +16,18 @@ class Heartbeats:
     def __init__(self, node: int, now: float) -> None:
         self._node = node
         self._own = now
+        self._viewed: float | None = None
         self._others: dict[int, float] = {}
         # Nodes that have sent something, but no heartbeat yet.
         self._sighted: dict[int, float] = {}
 
-    def heard(self, node: int, now: float) -> bool:
-        """Notes a heartbeat. Returns whether the node is new."""
+    def heard(self, node: int, now: float, *, has_viewers: bool = False) -> bool:
+        """Notes a heartbeat, and whether operators look at the readings there. Returns whether the node is new."""
         if node == self._node:
             self._own = now
             return False
+        if has_viewers:
+            self._viewed = now
         self._sighted.pop(node, None)
         is_new = node not in self._others
         self._others[node] = now
@@ -57,10 +60,29 @@ class Heartbeats:
             dead += silent
         return dead
 
+    def has_viewers(self, now: float) -> bool:
+        """Whether operators look at the readings at another node: it has said so within `DEAF` seconds."""
+        return self._viewed is not None and now - self._viewed <= DEAF
+
     @property
     def others(self) -> frozenset[int]:
         """The other nodes whose heartbeats come."""
         return frozenset(self._others)
+
+
+def node_name(node: int) -> str:
+    """The name of a node in the log, in the admin API, and before the ids of its connections."""
+    return f"{node >> 39:x}"
+
+
+def tag_of_node(node: int) -> str:
+    """The prefix of the ids of the node's members and links."""
+    return f"{node_name(node)}."
+
+
+def name_of_tag(tag: str) -> str:
+    """The name of the node with a tag, as `node_name` has it."""
+    return tag.removesuffix(".")
 
 
 BEAT = 1.0

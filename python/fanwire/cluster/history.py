@@ -12,11 +12,17 @@ __all__ = ["read_history"]
 
 
 async def read_history(
-    backplane: Backplane, logs: RoomLogs, policy: RoomPolicy, room: str, after: tuple[str, int] | None, limit: int
+    backplane: Backplane,
+    logs: RoomLogs,
+    policy: RoomPolicy,
+    room: str,
+    after: tuple[str, int] | None,
+    limit: int,
+    before: int | None = None,
 ) -> tuple[str, list[tuple[int, bytes]]]:
     """The epoch of a room's log, and at most `limit` messages, oldest first, each with its number: the first after a
     position or, without one, the newest. For the newest all of the room's messages are read, which are `policy.history`
-    at most.
+    at most. With `before` only messages with lower numbers count.
 
     Raises:
         Unavailable: the backplane cannot be reached.
@@ -25,9 +31,10 @@ async def read_history(
     await logs.declare(log)
     state = await backplane.state(log, room)
     seq = after[1] if after is not None and after[0] == state.epoch else 0
+    upto = state.seq if before is None else min(state.seq, before - 1)
     found: deque[tuple[int, bytes]] = deque(maxlen=limit if after is None else None)
-    while seq < state.seq and (after is None or len(found) < limit):
-        messages, _ = await backplane.read(log, room, seq, state.seq)
+    while seq < upto and (after is None or len(found) < limit):
+        messages, _ = await backplane.read(log, room, seq, upto)
         if not messages:
             break
         found.extend((message.seq, message.data) for message in messages)

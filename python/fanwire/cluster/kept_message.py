@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ class KeptMessage:
         ts: when it was published, in milliseconds since 1970.
         key: in a room of latest values, what it was the newest value of; None elsewhere.
         forgotten: the key was forgotten by this message, and `data` is None.
+        tags: the tags that it was published with; {}: it has none.
     """
 
     data: Any
@@ -32,6 +34,7 @@ class KeptMessage:
     ts: int
     key: str | None = None
     forgotten: bool = False
+    tags: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seq(self) -> int:
@@ -51,4 +54,5 @@ def kept_message(room: str, position: Position, node_message: bytes) -> KeptMess
         data = None
     elif found.json:
         data = orjson.loads(data)
-    return KeptMessage(data, room, position, found.ts_ms, found.key, found.forgotten_us is not None)
+    tags = {} if found.audience is None else orjson.loads(found.audience).get("tags", {})
+    return KeptMessage(data, room, position, found.ts_ms, found.key, found.forgotten_us is not None, tags)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from fanwire._engine import Engine
 from fanwire.backplane.base import Backplane
 from fanwire.cluster.announcements import Beat, pack_announcement
 from fanwire.cluster.faults import Faults
-from fanwire.cluster.heartbeats import BEAT, Heartbeats
+from fanwire.cluster.heartbeats import BEAT, Heartbeats, node_name
 from fanwire.cluster.live_rooms import LiveRooms
 from fanwire.cluster.presence_sync import PresenceSync
+from fanwire.rooms.readings_room import READINGS
 
 __all__ = ["Liveness"]
 
@@ -27,7 +29,8 @@ class Liveness:
         backplane: carries the heartbeats. Connects again when this node is deaf.
         node: the id of this node.
         live: sends again what could not be sent.
-        presence: forgets the members at dead nodes.
+        presence: the same.
+        gone: gets the id of each node that is dead.
         faults: counts and logs what fails.
 
     Attributes:
@@ -35,13 +38,21 @@ class Liveness:
     """
 
     def __init__(
-        self, engine: Engine, backplane: Backplane, node: int, live: LiveRooms, presence: PresenceSync, faults: Faults
+        self,
+        engine: Engine,
+        backplane: Backplane,
+        node: int,
+        live: LiveRooms,
+        presence: PresenceSync,
+        gone: Callable[[int], object],
+        faults: Faults,
     ) -> None:
         self._engine = engine
         self._backplane = backplane
         self._node = node
         self._live = live
         self._presence = presence
+        self._gone = gone
         self._faults = faults
         self._begun = time.monotonic()
         self._late = 0
@@ -51,6 +62,11 @@ class Liveness:
     def is_deaf(self) -> bool:
         """Whether this node's own heartbeats do not come back."""
         return self.heartbeats.is_deaf(time.monotonic())
+
+    @property
+    def has_viewers(self) -> bool:
+        """Whether operators look at the readings at another node."""
+        return self.heartbeats.has_viewers(time.monotonic())
 
     def others(self) -> frozenset[int] | None:
         """The other nodes; None in the first two seconds, when their heartbeats may not have come yet."""
@@ -67,9 +83,8 @@ class Liveness:
 
     async def run(self) -> None:
         """Sends heartbeats and checks those of others, until it is cancelled."""
-        beat = pack_announcement(Beat(self._node))
         while True:
-            self._backplane.tell(beat)
+            self._backplane.tell(pack_announcement(Beat(self._node, self._engine.members(READINGS) > 0)))
             begun = time.monotonic()
             await asyncio.sleep(BEAT)
             now = time.monotonic()
@@ -83,16 +98,17 @@ class Liveness:
                 self._faults.note("internal", error)
 
     async def _check(self, now: float) -> None:
-        # Messages that could not be sent because the backplane's queue was full.
+        # What could not be sent because the backplane's queue was full.
         self._live.heal()
+        self._presence.send_again()
         if self.heartbeats.is_deaf(now):
             self._faults.note("deaf", "no heartbeat of its own has come back")
             self.heartbeats.restart(now)
             await self._backplane.reconnect()
             return
         for node in self.heartbeats.take_dead(now):
-            logger.warning("node %x is gone", node)
-            self._presence.drop(node)
+            logger.warning("node %s is gone", node_name(node))
+            self._gone(node)
         late = self._engine.stats()["late"]
         if late > self._late:
             self._faults.note("late", "messages with numbers that had come", late - self._late)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from hashlib import sha256
 
-from fanwire._engine import Overloaded
+from fanwire._engine import Overloaded, check_audience
 from fanwire.cluster.append_queue import AppendQueue
 from fanwire.cluster.node_message import KEY_MAX, NodeMessage, pack
 from fanwire.cluster.room_logs import RoomLogs
@@ -46,12 +46,18 @@ class LoggedPublishing:
         self.waiting = 0
 
     def take(
-        self, policy: RoomPolicy, payload: bytes | str, json: bool, key: str | None, delivery: str | None
+        self,
+        policy: RoomPolicy,
+        payload: bytes | str,
+        json: bool,
+        key: str | None,
+        delivery: str | None,
+        audience: bytes | None = None,
     ) -> NodeMessage:
         """Checks and counts a message, from any thread; `append` has to follow.
 
         Raises:
-            ValueError: it could never be delivered: it is too large, or its key or delivery class is wrong.
+            ValueError: it could never be delivered: it is too large, or its key, delivery class or audience is wrong.
             Overloaded: `append_items` messages or `append_bytes` bytes wait already.
         """
         size = len(payload) if isinstance(payload, bytes) else len(payload.encode())
@@ -67,8 +73,16 @@ class LoggedPublishing:
         check_key(key)
         if key is not None and (delivery or policy.delivery) not in KEYED:
             raise ValueError("a key needs the delivery class latest")
+        if audience is not None:
+            if not policy.interest:
+                raise ValueError(f"where and tags need a room with interest, and the rule {policy.pattern!r} has none")
+            fault = check_audience(audience)
+            if fault is not None:
+                raise ValueError(" ".join(fault))
         self._make_room(len(payload))
-        return NodeMessage(payload, json, key, delivery, time.time_ns() // 1_000_000, self._node, secrets.randbits(63))
+        now_ms = time.time_ns() // 1_000_000
+        number = secrets.randbits(63)
+        return NodeMessage(payload, json, key, delivery, now_ms, self._node, number, audience=audience)
 
     def take_forgetting(self, key: str) -> NodeMessage:
         """Counts a message that says that a key is forgotten; `append` has to follow.

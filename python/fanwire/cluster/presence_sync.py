@@ -55,6 +55,11 @@ class PresenceSync:
         self._faults = faults or Faults()
         self._numbers: dict[str, int] = {}
         self._highest = 0
+        # What the backplane's queue had no space for: rooms whose members other nodes were not told of, or not asked
+        # for, and the last numbers of rooms that are not followed here any more.
+        self._untold: set[str] = set()
+        self._unasked: set[str] = set()
+        self._untold_ends: dict[str, int] = {}
         self._remote = RemoteMembers()
         # `members` may be called from any thread.
         self._lock = threading.Lock()
@@ -68,11 +73,15 @@ class PresenceSync:
             are_others: whether there are other nodes: then the first answer is waited for, `ANSWER` seconds at most.
         """
         self._numbers.setdefault(room, self._first_number())
+        if self._untold_ends.pop(room, None) is not None:
+            self._untold.add(room)
         try:
             await self._backplane.hear(NAME + room)
         except Unavailable as error:
-            # `heal` asks again when the backplane is back.
             self._faults.note("presence", f"{error} (room {room!r})")
+            # It may be slow, or have been; the subscription is made all the same. If it is away, `heal` asks later.
+            if self._backplane.is_up:
+                self.ask(room)
             return
         self._say(room, MemberQuery(self._node))
         if are_others:
@@ -87,7 +96,14 @@ class PresenceSync:
 
     def unfollow(self, room: str) -> None:
         """Ends the subscription to the presence of a room."""
-        if self._numbers.pop(room, None) is not None:
+        number = self._numbers.pop(room, None)
+        if number is not None:
+            self._unasked.discard(room)
+            if room in self._untold:
+                # Otherwise its last members would stay in it at other nodes, which get no answer to their questions.
+                self._untold.discard(room)
+                if len(self._untold_ends) < MOST_ENDS:
+                    self._untold_ends[room] = number
             self._backplane.unhear(NAME + room)
             with self._lock:
                 self._remote.forget(room)
@@ -138,6 +154,20 @@ class PresenceSync:
             self._say(room, MemberList(self._node, number, self._here(room)))
             self._say(room, MemberQuery(self._node))
 
+    def send_again(self) -> None:
+        """Sends the list of each room of which a message was not sent, and the questions that were not sent: the
+        backplane's queue may have space again. Stops at the first that finds none."""
+        for room, number in list(self._untold_ends.items()):
+            if not self._say(room, MemberList(self._node, number, {})):
+                return
+            del self._untold_ends[room]
+        for room in sorted(self._untold):
+            if not self._say(room, MemberList(self._node, self._numbers[room], self._here(room))):
+                return
+        for room in sorted(self._unasked):
+            if not self._say(room, MemberQuery(self._node)):
+                return
+
     def drop(self, node: int) -> None:
         """Removes the members at a node, which is gone."""
         with self._lock:
@@ -155,19 +185,32 @@ class PresenceSync:
         back since."""
         return max(time.time_ns() // 1_000_000, self._highest + 1)
 
-    def _say(self, room: str, message: PresenceMessage) -> None:
+    def _say(self, room: str, message: PresenceMessage) -> bool:
+        """Returns whether there was space for it. Otherwise `send_again` makes up for it, or `heal`."""
+        unsent = self._unasked if isinstance(message, MemberQuery) else self._untold
+        if isinstance(message, MemberList):
+            # It has all that was not sent, even if it cannot be encoded.
+            unsent.discard(room)
         try:
             data = pack_presence(message)
         except (TypeError, ValueError) as error:
             self._faults.note("presence", f"the info of a member of room {room!r} cannot be encoded: {error}")
-        else:
-            if not self._backplane.send(NAME + room, data):
-                # `heal` sends the whole list when the backplane is back.
-                self._faults.note("presence", f"not sent (room {room!r})")
+            return True
+        if self._backplane.send(NAME + room, data):
+            if isinstance(message, MemberQuery):
+                unsent.discard(room)
+            return True
+        self._faults.note("presence", f"not sent (room {room!r})")
+        if room in self._numbers:
+            unsent.add(room)
+        return False
 
 
 NAME = "p"
 """The first character of the backplane's names for presence."""
+
+MOST_ENDS = 10_000
+"""Rooms that are not followed here whose end other nodes are still to be told of: about a megabyte."""
 
 ANSWER = 0.1
 """Seconds to wait for the first answer: some round trips."""

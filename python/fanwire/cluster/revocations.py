@@ -87,7 +87,8 @@ class Revocations:
             Unavailable: the backplane cannot be reached.
         """
         await self._backplane.declare(LOG)
-        self._epoch, self._seq, _ = await self._backplane.follow(LOG, self._room)
+        state = await self._backplane.follow(LOG, self._room)
+        self._epoch, self._seq = state.epoch, state.seq
 
     def give(self, revocation: ClusterRevocation) -> asyncio.Future[None]:
         """Sends a revocation to all nodes. While this node is cut off it is retried for an hour, as long as revocations
@@ -124,6 +125,8 @@ class Revocations:
 
     def fall_behind(self) -> None:
         """Notes that the backplane is away: revocations may be missed, until `catch_up` has ended."""
+        # A reading that goes on may have ended before the loss: it does not count.
+        self._is_behind = True
         self._caught_up.clear()
 
     async def caught_up(self) -> None:
@@ -163,7 +166,8 @@ class Revocations:
 
     async def _read_on(self) -> None:
         await self._backplane.declare(LOG)
-        epoch, seq, last = await self._backplane.state(LOG, self._room)
+        state = await self._backplane.state(LOG, self._room)
+        epoch, seq, last = state.epoch, state.seq, state.last
         if epoch != self._epoch or last < self._seq:
             self._epoch, self._seq = epoch, 0
         while self._seq < seq:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fanwire.backplane.base import Backplane, Log
+from fanwire.backplane.base import Backplane, Log, Unavailable
 from fanwire.cluster.tasks import Tasks
 from fanwire.rooms.rules import RoomPolicy
 
@@ -25,6 +25,8 @@ class RoomLogs:
         self._max_bytes = max_bytes
         self._tasks = tasks
         self._declared: dict[str, asyncio.Future[None]] = {}
+        # By the names of logs, so bounded by the policies.
+        self._epochs: dict[str, str] = {}
 
     def of(self, policy: RoomPolicy) -> Log:
         """The log of a policy's rooms."""
@@ -41,9 +43,21 @@ class RoomLogs:
             declared = self._declared[log.name] = self._tasks.spawn(self._backplane.declare(log))
         await asyncio.shield(declared)
 
+    async def epoch(self, log: Log, room: str) -> str | None:
+        """The epoch of a log; None: the backplane is away. It is asked for once, and again after a reconnect."""
+        known = self._epochs.get(log.name)
+        if known is None:
+            try:
+                await self.declare(log)
+                known = self._epochs[log.name] = (await self._backplane.state(log, room)).epoch
+            except Unavailable:
+                return None
+        return known
+
     def forget(self) -> None:
         """Has each log declared again: the backplane was away, and may have lost them."""
         self._declared.clear()
+        self._epochs.clear()
 
 
 NAME = "rooms "

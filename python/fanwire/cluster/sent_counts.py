@@ -31,6 +31,10 @@ class SentCounts:
         self._numbers[room] = number, ts_ms
         return number
 
+    def names(self) -> list[str]:
+        """The rooms that have messages."""
+        return list(self._numbers)
+
     def of(self, rooms: Iterable[str]) -> list[tuple[str, int, int]]:
         """Name, last number and time of the last message, of those of these rooms that have messages."""
         return [(room, *self._numbers[room]) for room in rooms if room in self._numbers]

@@ -21,19 +21,22 @@ class Subscription:
         started: done when the room is heard; its exception says why it is not.
         since_ms: since when the room is heard, in milliseconds since 1970.
         is_on: whether messages go to the engine.
+        is_behind: whether messages may have been lost on the way since reading has begun last.
         is_over: whether the subscription has ended.
         epoch: the epoch that clients are told: that of the log, unless the log has lost messages.
         source: the epoch of the log.
-        seq: the last number that was delivered to the engine or skipped.
+        seq: the number up to which everything was delivered to the engine, was skipped, or does not exist.
+        newest: the number of the last message of them, as far as it is known; it is never too low.
         synced: when nothing was missing last, in seconds of the monotonic clock.
         waiting: messages that cannot be delivered yet.
+        is_reached: whether the log was read into the engine back to its oldest message.
         catch_up_task: reads what is missing; None: nothing is known to be missing.
         end: ends the subscription some time after the last member has left; None: the room has members.
     """
 
     __slots__ = (
-        "catch_up_task", "end", "epoch", "is_on", "is_over", "log", "refs", "room", "seq", "since_ms",
-        "source", "started", "synced", "waiting",
+        "catch_up_task", "end", "epoch", "is_behind", "is_on", "is_over", "is_reached", "log", "newest", "refs",
+        "room", "seq", "since_ms", "source", "started", "synced", "waiting",
     )  # fmt: skip
 
     def __init__(self, room: str, log: Log | None) -> None:
@@ -42,10 +45,12 @@ class Subscription:
         self.refs = 0
         self.started: asyncio.Future[None] | None = None
         self.since_ms = time.time_ns() // 1_000_000
+        self.is_behind = False
         self.is_on = False
         self.is_over = False
+        self.is_reached = False
         self.epoch = self.source = ""
-        self.seq = 0
+        self.seq = self.newest = 0
         self.synced = 0.0
         self.waiting: deque[Stored] = deque(maxlen=WAITING)
         self.catch_up_task: asyncio.Future[None] | None = None

@@ -70,14 +70,21 @@ class Subscriptions:
         subscription = self.rooms.get(room)
         return None if subscription is None or subscription.log is not None else subscription.since_ms
 
-    def prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None) -> Awaitable[None] | None:
+    def prepare(
+        self, policy: RoomPolicy, room: str, since: tuple[str, int] | None, last: int | None = None
+    ) -> Awaitable[None] | None:
         """Subscribes to a room that a client is about to join; see `Node.prepare`. None: it can join at once."""
         subscription = self.rooms.get(room)
         if subscription is not None:
             self._catch_up.remind(subscription)
-        if subscription is not None and subscription.is_on and not self._catch_up.is_elsewhere(subscription, since):
+        if (
+            subscription is not None
+            and subscription.is_on
+            and not self._catch_up.is_elsewhere(subscription, since)
+            and not (last and self._catch_up.is_short(subscription, last))
+        ):
             return None
-        return self._prepare(policy, room, since)
+        return self._prepare(policy, room, since, last)
 
     def enter(self, policy: RoomPolicy, room: str) -> Subscription:
         """Counts a member, or a client that is joining. The first one begins the subscription."""
@@ -102,13 +109,15 @@ class Subscriptions:
             subscription.cancel_end()
         self.rooms.clear()
 
-    async def _prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None) -> None:
+    async def _prepare(self, policy: RoomPolicy, room: str, since: tuple[str, int] | None, last: int | None) -> None:
         subscription = self.enter(policy, room)
         try:
             assert subscription.started is not None  # noqa: S101 - `enter` sets it
             await asyncio.shield(subscription.started)
             if since is not None and subscription.log is not None and self._catch_up.is_elsewhere(subscription, since):
                 await self._catch_up.reach(subscription, subscription.log, since[1])
+            elif last and subscription.log is not None and self._catch_up.is_short(subscription, last):
+                await self._catch_up.reach_oldest(subscription, subscription.log)
         finally:
             self._release(subscription)
 

@@ -27,30 +27,50 @@ class RunningRequests:
         """Whether a handler runs for a request."""
         return name in self._running
 
-    def first(self, name: Hashable, awaitable: Awaitable[Any]) -> Awaitable[Any]:
+    def first(self, name: Hashable, awaitable: Awaitable[Any], finish: Callable[[Any], Any]) -> Awaitable[Any]:
         """Wraps a handler's awaitable; the caller awaits the result. `is_running` is true until that has ended, or
-        was garbage collected."""
-        return self._first(_Claim(self._running, name), awaitable)
-
-    async def second(self, name: Hashable, again: Callable[[], Awaitable[Any]]) -> Any:
-        """Waits for the running handler of a request, and returns its result or raises its error.
+        was garbage collected.
 
         Args:
             name: of the request.
-            again: handles the request, if the running handler is cancelled.
+            awaitable: of the handler.
+            finish: makes the caller's result of what the handler has returned, before `is_running` is false.
         """
-        while (running := self._running.get(name)) is not None:
+        return self._first(_Claim(self._running, name), awaitable, finish)
+
+    def second(
+        self, name: Hashable, again: Callable[[], Awaitable[Any]], finish: Callable[[Any], Any]
+    ) -> Awaitable[Any]:
+        """Waits for the running handler of a request; the caller awaits its result or its error.
+
+        Args:
+            name: of the request, which `is_running`.
+            again: handles the request, if the running handler is cancelled.
+            finish: makes the caller's result of what the running handler, or `again`, has returned.
+        """
+        return self._second(self._running[name], name, again, finish)
+
+    async def _second(
+        self,
+        running: asyncio.Future[Any] | None,
+        name: Hashable,
+        again: Callable[[], Awaitable[Any]],
+        finish: Callable[[Any], Any],
+    ) -> Any:
+        while running is not None:
             await asyncio.wait([running])
             if not running.cancelled():
                 error, result = running.result()
                 if error is not None:
                     raise error
-                return result
-        return await self.first(name, again())
+                return finish(result)
+            running = self._running.get(name)
+        return await self.first(name, again(), finish)
 
-    async def _first(self, claim: _Claim, awaitable: Awaitable[Any]) -> Any:
+    async def _first(self, claim: _Claim, awaitable: Awaitable[Any], finish: Callable[[Any], Any]) -> Any:
         try:
             result = await awaitable
+            finished = finish(result)
         except asyncio.CancelledError:
             claim.end(None)
             raise
@@ -58,7 +78,7 @@ class RunningRequests:
             claim.end((error, None))
             raise
         claim.end((None, result))
-        return result
+        return finished
 
 
 class _Claim:

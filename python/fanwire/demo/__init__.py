@@ -1,1 +1,1 @@
-"""The demo: a page with live rooms of this machine's readings. It needs `fanwire[demo]`."""
+"""The demo: a page that shows what Fanwire does, with live rooms. It needs `fanwire[demo]`."""

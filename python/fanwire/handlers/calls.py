@@ -9,6 +9,7 @@ server on every version of Python: the server cancels tasks here only by `Applic
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from inspect import iscoroutine
@@ -111,10 +112,16 @@ class ApplicationCalls:
 
     Args:
         health: logs calls that do not end; None: a new one.
+        took: gets the seconds that a call took, and the qualified name of the function.
     """
 
-    def __init__(self, health: Health | None = None) -> None:
+    def __init__(
+        self,
+        health: Health | None = None,
+        took: Callable[[float, str], object] = lambda seconds, name: None,
+    ) -> None:
         self._health = health or Health()
+        self._took = took
         self._running: set[ApplicationCall] = set()
 
     def start(
@@ -134,6 +141,7 @@ class ApplicationCalls:
             done: is called with the `ApplicationCall` when it has ended, also by an error or a cancellation.
             context: the context that it runs in; None: a copy of the current one.
         """
+        begun = time.perf_counter()
         call = ApplicationCall(awaitable, name, about)
         create_task = asyncio.get_running_loop().create_task
         # Python 3.10 has no argument for the context.
@@ -142,6 +150,7 @@ class ApplicationCalls:
 
         def ended(task: asyncio.Task[None]) -> None:
             self._running.discard(call)
+            self._took(time.perf_counter() - begun, name)
             call.ended()
             done(call)
 

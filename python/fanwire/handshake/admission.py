@@ -6,7 +6,7 @@ The engine has accepted the socket, read the request, and checked the limits and
 2. the session that the client wants to resume is looked up;
 3. the client is accepted and gets a connection, or it is refused with a status.
 
-A step that does not have to wait costs no task. Only the last step knows WebSockets: it calls `opening.py`.
+A step that does not have to wait costs no task. Only the last step knows transports: it calls `opening.py`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from contextlib import suppress
 from http import HTTPStatus
 from inspect import iscoroutine
 from typing import Any
+from urllib.parse import quote
 
 from fanwire.errors import ENGINE_ERRORS, Refused
 from fanwire.handlers.calls import TooSlow
-from fanwire.handshake.opening import Asked, open_websocket
-from fanwire.handshake.tls import Tls
+from fanwire.handshake.opening import Asked, open_link, why_not
 from fanwire.identity.authentication import Authentication
 from fanwire.identity.identity import subject_of
+from fanwire.identity.operator import is_operator
 from fanwire.identity.request import Request
 from fanwire.protocol.envelopes import SUBPROTOCOLS
 from fanwire.runtime.host import Host
 from fanwire.sessions.resumption import Claim
+from fanwire.tls.info import EngineTLS, tls_info
 
 __all__ = ["Handshakes"]
 
@@ -42,23 +44,24 @@ class Handshakes:
     Args:
         host: gets the connections.
         authentication: decides who a client is.
-        tls: new clients whose TLS is in the event loop.
     """
 
-    def __init__(self, host: Host, authentication: Authentication, tls: Tls) -> None:
+    def __init__(self, host: Host, authentication: Authentication) -> None:
         self._host = host
         self._engine = host.engine
         self._authentication = authentication
-        self._tls = tls
         # The requests that wait for the application, by the engine's ids.
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._is_closed = False
 
-    def begin(self, id: int, detail: tuple[bytes, bytes, str, bool, bool, str | None]) -> None:
+    def begin(
+        self, id: int, detail: tuple[bytes, bytes, str, bool, bool, str | None, str, EngineTLS | None, bool]
+    ) -> None:
         """Takes the engine's event "request"."""
-        target, headers, remote, is_secure, is_origin_allowed, subprotocol = detail
-        request = Request(target, headers, remote, is_secure, is_origin_allowed)
-        asked = Asked(id, request, SUBPROTOCOLS.get(subprotocol) if subprotocol else None, time.monotonic())
+        target, headers, remote, is_secure, is_origin_allowed, subprotocol, transport, tls, is_compressed = detail
+        request = Request(target, headers, remote, is_secure, is_origin_allowed, tls_info(tls))
+        codec = SUBPROTOCOLS.get(subprotocol) if subprotocol else None
+        asked = Asked(id, request, codec, time.monotonic(), transport, is_compressed)
         try:
             rest = self._identify(asked)
         except BaseException as error:  # noqa: BLE001 - the client is answered, the others go on
@@ -118,7 +121,9 @@ class Handshakes:
             query = asked.request.query
             if "session" in query:
                 count = count_of(query.get("received", ""))
-                claim = self._host.registry.sessions.claim(query["session"], count, subject_of(identity), asked.codec)
+                claim = self._host.registry.sessions.claim(
+                    query["session"], count, subject_of(identity), asked.codec, must_resume=asked.must_resume
+                )
         if isinstance(claim, Claim):
             self._let_in(asked, identity, claim)
             return None
@@ -133,9 +138,18 @@ class Handshakes:
             # The drain closes all connections, so no new one may begin.
             self._refuse(asked, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN, RETRY)
             return
+        if claim.reason is not None:
+            self._host.registry.log.not_resumed(claim.reason)
+        wrong = why_not(asked, claim)
+        if wrong is not None:
+            self._refuse(asked, *wrong)
+            return
+        if asked.codec is None and is_operator(identity):
+            self._refuse(asked, HTTPStatus.BAD_REQUEST, "an operator without a session")
+            return
         if claim.connection is None and identity is not None:
             self._host.registry.make_room(subject_of(identity), asked.at)
-        open_websocket(self._host, self._tls, asked, identity, claim)
+        open_link(self._host, asked, identity, claim)
 
     # Refusals. The reason is for the log only: it may quote data that a client should not see.
 
@@ -169,7 +183,8 @@ class Handshakes:
 
     def _refuse(self, asked: Asked, status: HTTPStatus, reason: str, *headers: str) -> None:
         with suppress(*ENGINE_ERRORS):
-            self._engine.refuse(asked.id, status.value, list(headers), reason)
+            path, user_agent = quote(asked.request.path), asked.request.user_agent or ""
+            self._engine.refuse(asked.id, status.value, list(headers), reason, path, user_agent)
 
 
 def count_of(text: str) -> int:

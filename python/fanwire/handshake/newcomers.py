@@ -8,13 +8,15 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from fanwire._engine import Engine
 from fanwire.errors import ENGINE_ERRORS
 from fanwire.handshake.admission import Handshakes
-from fanwire.handshake.tls import Tls
 from fanwire.http.server import HttpSide
 from fanwire.metrics import Metrics
+from fanwire.observability.fields import write
+from fanwire.tls.info import EngineTLS, tls_info
 
 __all__ = ["Newcomers"]
 
@@ -27,7 +29,6 @@ class Newcomers:
     Args:
         engine: has the events.
         handshakes: takes requests for WebSockets.
-        tls: takes clients whose TLS is in the event loop.
         http: takes connections with plain HTTP.
         metrics: count log lines that are left out.
         is_ready: whether the server is ready, for health checks.
@@ -37,14 +38,12 @@ class Newcomers:
         self,
         engine: Engine,
         handshakes: Handshakes,
-        tls: Tls,
         http: HttpSide,
         metrics: Metrics,
         is_ready: Callable[[], bool],
     ) -> None:
         self._engine = engine
         self._handshakes = handshakes
-        self._tls = tls
         self._http = http
         self._metrics = metrics
         self._is_ready = is_ready
@@ -59,12 +58,8 @@ class Newcomers:
             self._handshakes.gone(id)
         elif kind == "http":
             self._hand_over(id, *detail)
-        elif kind == "tls":
-            self._tls.begin(id, detail[0])
-        elif kind == "turned_away":
-            self._log(*detail)
         else:
-            self._tls.told(kind, id, detail)
+            self._log(*detail)
 
     def open(self) -> None:
         """The server listens. From now on the engine answers health checks of clients that the limits refuse."""
@@ -78,10 +73,9 @@ class Newcomers:
         self._tell_ready()
 
     def abort(self) -> None:
-        """The server has stopped: ends the connections of clients that were not accepted."""
+        """The server has stopped."""
         if self._timer is not None:
             self._timer.cancel()
-        self._tls.close()
 
     def _tell_ready(self) -> None:
         # The parts that readiness depends on do not report changes, so it is looked at once a second.
@@ -89,16 +83,9 @@ class Newcomers:
         if self.is_open:
             self._timer = asyncio.get_running_loop().call_later(LOOK, self._tell_ready)
 
-    def _hand_over(self, id: int, fd: int | None, data: bytes, peer: str, is_secure: bool) -> None:
-        gone = partial(self._engine.left, id)
-        if fd is not None:
-            self._http.take(socket.socket(fileno=fd), data, peer, is_secure, gone, partial(self._take_back, id))
-            return
-        encrypted = self._tls.hand_over(id)
-        if encrypted is None:
-            gone()
-        else:
-            self._http.adopt(encrypted, data, peer, gone)
+    def _hand_over(self, id: int, fd: int, data: bytes, peer: str, is_secure: bool, tls: EngineTLS | None) -> None:
+        gone, back = partial(self._engine.left, id), partial(self._take_back, id)
+        self._http.take(socket.socket(fileno=fd), data, peer, is_secure, tls_info(tls), gone, back)
 
     def _take_back(self, id: int, transport: asyncio.Transport, data: bytes) -> None:
         """Gives a connection with plain HTTP back to the engine: its client asks for an upgrade to a WebSocket."""
@@ -111,13 +98,17 @@ class Newcomers:
         transport.set_protocol(asyncio.Protocol())
         transport.abort()
 
-    def _log(self, remote: str, status: int, reason: str, left_out: int) -> None:
-        """Logs a refusal, and how many refusals before it were left out. The reason is for the operator only."""
+    def _log(self, remote: str, status: int, reason: str, left_out: int, path: str, user_agent: str) -> None:
+        """Logs a refusal or a failed TLS handshake, and how many lines before it were left out. The reason is for the
+        operator only."""
         if left_out:
             self._metrics.line_suppressed(logging.INFO, left_out)
             logger.info("%d more lines about refusals were left out", left_out)
         if status:
-            logger.info("%s refused with %d: %s", remote or "a peer", status, reason)
+            about = {"address": remote, "path": unquote(path), "user_agent": user_agent}
+            write(logger, logging.INFO, {"event": "handshake_refused", "status": status, "why": reason, **about})
+        elif remote:
+            write(logger, logging.INFO, {"event": "tls_handshake_failed", "why": reason, "address": remote})
         else:
             logger.warning("%s", reason)
 

@@ -60,6 +60,8 @@ class PublishOptions(NamedTuple):
     key: str | None = None
     delivery: str | None = None
     id: str | None = None
+    where: Any = None
+    tags: Any = None
 
 
 class Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -70,12 +72,14 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     key: str | None = None
     delivery: Delivery | None = None
     id: str | None = None
+    where: dict[str, Any] | None = None
+    tags: dict[str, Any] | None = None
     encoding: Literal["base64"] | None = None
 
     @property
     def options(self) -> PublishOptions:
         """The parameters of this message's publish."""
-        return PublishOptions(self.key, self.delivery, self.id)
+        return PublishOptions(self.key, self.delivery, self.id, self.where, self.tags)
 
     def message(self, max_nesting: int) -> tuple[bytes | str, bool]:
         """Returns the payload, and whether it is JSON.
@@ -115,7 +119,15 @@ def options_of(query: Iterable[tuple[str, str]]) -> PublishOptions:
     if delivery is not None and delivery not in DELIVERIES:
         text = f"delivery must be {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}, got {described(delivery)}"
         raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", text, "?delivery")
-    return PublishOptions(**found)
+    where, tags = (_object(found.pop(name), name) if name in found else None for name in ("where", "tags"))
+    return PublishOptions(**found, where=where, tags=tags)
+
+
+def _object(text: str, name: str) -> dict[str, Any]:
+    try:
+        return _OBJECT.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", f"{name} must be a JSON object", f"?{name}") from None
 
 
 def payload_of(content_type: str, body: bytes, max_nesting: int) -> tuple[bytes | str, bool]:
@@ -148,7 +160,8 @@ def payload_of(content_type: str, body: bytes, max_nesting: int) -> tuple[bytes 
 
 
 def entries_of(content_type: str, body: bytes) -> list[bytes]:
-    """Splits a body into its messages, each a JSON document. The body is a JSON list, or one document a line.
+    """Splits a body into its messages. The body is a JSON list, or one document a line. `entry_of` reads each of them:
+    a line that is no JSON is an error of its own.
 
     Raises:
         HttpError: 400, the body is not a list; 413, it has more than `MAX_ENTRIES` messages; 415, it has another type.
@@ -161,7 +174,7 @@ def entries_of(content_type: str, body: bytes) -> list[bytes]:
     elif kind == "application/json" or kind in UNSPECIFIC:
         try:
             entries = [bytes(entry) for entry in _LIST.decode(body)]
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _invalid("the body must be a JSON list of messages", "$") from None
     else:
         raise _unsupported(f"the body must be application/json or application/x-ndjson, got {kind[:LONGEST]}")
@@ -182,6 +195,8 @@ def entry_of(document: bytes) -> Entry:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         what, _, path = str(error).partition(" - at ")
         raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", what, path.strip("`") or "$") from None
+    except RecursionError:
+        raise _invalid("the message has too many levels of lists and maps", "$") from None
 
 
 def _parsed(content_type: str) -> tuple[str, str | None]:
@@ -264,6 +279,7 @@ LONGEST = 100
 """Characters of a type that an error quotes."""
 
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
 _ENTRY = msgspec.json.Decoder(Entry)
 _ANY = msgspec.json.Decoder(msgspec.Raw)
 _CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?(?P<name>[A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)

@@ -8,10 +8,13 @@ from typing import Any
 
 from fanwire.timing.deadline import within
 
-__all__ = ["AsgiReceive", "TooLarge", "read_body"]
+__all__ = ["AsgiReceive", "AsgiSend", "TooLarge", "read_body"]
 
 AsgiReceive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 """The `receive` of an ASGI application."""
+
+AsgiSend = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+"""The `send` of an ASGI application."""
 
 
 class TooLarge(Exception):

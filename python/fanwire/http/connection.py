@@ -2,7 +2,7 @@
 
 uvicorn parses with httptools and runs the ASGI application. This module adds: a limit on the size and the time of a
 head; a timeout for bodies; pipelined requests that wait unparsed; Fanwire's own answers to bad requests; upgrades that
-wait for the answers to earlier requests.
+wait for the answers to earlier requests. Longer than other files because uvicorn's protocol is one class.
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ from fanwire.errors import Refused
 from fanwire.http.body import HttpError
 from fanwire.http.body_timeout import BodyTimeout
 from fanwire.http.connection_limits import HttpPlace
-from fanwire.http.head import bad_request, checked_target, head_of, wants_websocket
-from fanwire.http.prefix import below, unprefixed
+from fanwire.http.head import bad_request, checked_target, head_of
+from fanwire.http.link_cycle import LinkCycle
+from fanwire.http.prefix import unprefixed
 from fanwire.http.request_parser import RequestParser
 from fanwire.http.shared import HttpShared
 from fanwire.http.transport import LINGER, HttpTransport
+from fanwire.http.upgrades import Way, way_of
 from fanwire.http.uvicorn import MUTED, Flow, UnknownLength, disconnect, tell_end
-from fanwire.http.websocket import HttpWebSocket
+from fanwire.http.websocket import TLS_EXTENSION, HttpWebSocket
+from fanwire.tls.info import TLSInfo
+from fanwire.transports.link_slots import LinkSlot
 
 __all__ = ["Back", "HttpConnection"]
 
@@ -41,9 +45,9 @@ class HttpConnection(HttpToolsProtocol):
         data: bytes that were already read: at least the head of the first request.
         peer: the peer's address; "": a Unix socket, which says nothing about the client.
         is_secure: whether the peer speaks TLS.
+        tls: the TLS that it speaks to the engine, for the application; None: none.
         gone: called once, when the transport is lost.
-        back: takes the transport for an upgrade to Fanwire; then `gone` is not called. None: such an upgrade is refused
-            with 426.
+        back: takes the transport for an upgrade to Fanwire; then `gone` is not called.
     """
 
     def __init__(
@@ -52,17 +56,19 @@ class HttpConnection(HttpToolsProtocol):
         data: bytes,
         peer: str,
         is_secure: bool,
+        tls: TLSInfo | None,
         gone: Callable[[], object],
-        back: Back | None = None,
+        back: Back,
     ) -> None:
         super().__init__(shared.uvicorn, shared.state, shared.app_state)  # type: ignore[arg-type]  # no `ServerState`
         self.logger, self.access_log = MUTED, False
         self.peer = peer
         self.is_secure = is_secure
+        self._tls = tls
         self._gone: Callable[[], object] | None = gone
         self._back = back
         self._shared = shared
-        self._place: HttpPlace | None = None
+        self._place: HttpPlace | LinkSlot | None = None
         self._websocket: HttpWebSocket | None = None
         self._loop_transport: asyncio.Transport
         self._transport: HttpTransport
@@ -75,8 +81,11 @@ class HttpConnection(HttpToolsProtocol):
         self._body_timeout = BodyTimeout(shared.config.http_body_timeout, self._is_reading, self._timed_out)
         # The request target as it came, and `url` without the prefix for the application.
         self._target = self.url = b""
+        # The engine has seen the first request: it is for this connection.
+        self._is_first = True
         # The upgrade and the failure wait for the answers to earlier requests.
         self._upgrade: Callable[[], None] | None = None
+        self._head = b""
         self._is_going_back = False
         self._failure: HttpError | Refused | None = None
         self._running: RequestResponseCycle | None = None
@@ -92,6 +101,9 @@ class HttpConnection(HttpToolsProtocol):
         port = self.client[1] if self.client is not None and self.client[0] == self.peer else 0
         self.client = (self.peer, port) if self.peer else None
         self.scheme = "https" if self.is_secure else "http"
+        if self._tls is not None:
+            # The transport is one end of a socket pair, which has no address.
+            self.server = None
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         # Some loops begin to read only after this call.
         self.loop.call_soon(self._go_on)
@@ -109,10 +121,8 @@ class HttpConnection(HttpToolsProtocol):
         """The peer has closed its sending side. Returns whether to keep the transport, because complete requests wait
         for their answers."""
         self._transport.flush()
-        if self.is_secure:
-            # TLS closes both directions at once.
-            return False
-        is_idle = self._running is None or self._requests.in_body
+        # A client of a link that ends its side has left: it wants no answer to its poll.
+        is_idle = self._running is None or self._requests.in_body or isinstance(self._running, LinkCycle)
         if self._transport.is_over or (is_idle and not self._held):
             return False
         self._has_ended = True
@@ -218,9 +228,16 @@ class HttpConnection(HttpToolsProtocol):
         self._target = self.url
         path = checked_target(version, self.url, self.headers).decode()
         self.url = unprefixed(path, self._shared.prefix).encode()
-        if self._place is None:
-            self._place = self._shared.place(self.peer, self.headers)
+        self._place = self._shared.place(self.peer, self.headers, self.url.decode(), self._place)
         self._upgrade = self._chosen_upgrade(version)
+        if self._upgrade is not None and not self._requests.should_upgrade():
+            # An event stream. What comes behind its request is dropped, since the answer ends with the connection.
+            self._requests.stop()
+            return
+        if self._upgrade is None and self._begin_link_request(version):
+            return
+        if self._tls is not None:
+            self.scope["extensions"] = {TLS_EXTENSION: self._tls}  # type: ignore[dict-item]  # our own
         super().on_headers_complete()
         if self._upgrade is not None:
             return
@@ -230,6 +247,28 @@ class HttpConnection(HttpToolsProtocol):
             self.cycle.chunked_encoding, self.cycle.expected_content_length = False, UnknownLength()
         if not self.pipeline:
             self._running = self.cycle
+
+    def _begin_link_request(self, version: str) -> bool:
+        cycle = self._shared.link_cycle(
+            self._requests.get_method(),
+            self.url.decode(),
+            self.headers,
+            transport=cast("asyncio.Transport", self._transport),
+            flow=self.flow,
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self._requests.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if cycle is None:
+            return False
+        if self.cycle is None or self.cycle.response_complete:
+            self._running = cycle
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+        self.cycle = cycle
+        return True
 
     def on_body(self, body: bytes) -> None:
         """Passes a part of the body to the application."""
@@ -279,7 +318,8 @@ class HttpConnection(HttpToolsProtocol):
             self._end_with(failure)
 
     def _end_with(self, failure: HttpError | Refused) -> None:
-        self._transport.write(self._shared.answer(failure, self.peer, self._requests.get_method(), self.url))
+        method = self._requests.get_method()
+        self._transport.write(self._shared.answer(failure, self.peer, method, self.url, self.headers))
         self._transport.close()
 
     def _is_reading(self) -> bool:
@@ -295,23 +335,20 @@ class HttpConnection(HttpToolsProtocol):
         return self._upgrade is not None
 
     def _chosen_upgrade(self, version: str) -> Callable[[], None] | None:
-        is_ours = below(self.url.decode(), self._shared.mount) is not None
-        if not (is_ours or self._shared.has_app) or not wants_websocket(self.headers):
+        method, shared = self._requests.get_method(), self._shared
+        way = way_of(
+            method, version, self.url.decode(), self.headers, mount=shared.mount, has_app=shared.has_app,
+            is_first=self._is_first, is_upgrade=self._requests.should_upgrade(),
+        )  # fmt: skip
+        self._is_first = False
+        if way is None:
             return None
-        if not self._requests.should_upgrade():
-            # The parser would take the frames for a request.
-            raise bad_request()
-        if is_ours:
-            # The engine decides whether the client is let in.
-            if self._back is None:
-                raise NOT_FIRST
+        if way is Way.BACK:
+            self._head = head_of(method, self._target, self.headers, version)
             return self._go_back
-        if version != "1.1" or self._requests.get_method() != b"GET":
-            # Such an upgrade is ignored (RFC 9110 section 7.8).
-            return None
         if any(name == b"sec-websocket-protocol" and b"fanwire." in value for name, value in self.headers):
             hint = "%s asked for a Fanwire WebSocket at a path of the application; Fanwire is at %s/"
-            self._shared.health.info(hint, self.peer or "a peer", self._shared.mount)
+            shared.health.info(hint, self.peer or "a peer", shared.mount)
         return self._become_websocket
 
     def _begin_upgrade(self) -> None:
@@ -326,7 +363,6 @@ class HttpConnection(HttpToolsProtocol):
     def _go_back(self) -> None:
         """Gives the transport back to the engine once all answers are sent: only the socket moves, not the transport's
         buffer."""
-        assert self._back is not None  # noqa: S101 - see `_chosen_upgrade`
         if self._transport.is_over:
             return
         self._unset_keepalive_if_required()
@@ -338,16 +374,15 @@ class HttpConnection(HttpToolsProtocol):
         self._let_go()
         if self._place is not None:
             self._place.leave()
-        method, version = self._requests.get_method(), self._requests.get_http_version()
         # The engine reads the socket from here on. The transport only needs a protocol that does nothing.
         self._loop_transport.set_protocol(asyncio.Protocol())
-        self._back(self._loop_transport, head_of(method, self._target, self.headers, version) + rest)
+        self._back(self._loop_transport, self._head + rest)
 
     def _become_websocket(self) -> None:
         rest = self._held
         self._let_go()
         self._loop_transport.resume_reading()
-        self._websocket = HttpWebSocket(self._shared, self.client, self.is_secure, self.release)
+        self._websocket = HttpWebSocket(self._shared, self.client, self.is_secure, self._tls, self.release)
         self._websocket.begin(self._loop_transport, head_of(self._requests.get_method(), self.url, self.headers), rest)
 
     # The end.
@@ -378,12 +413,6 @@ class HttpConnection(HttpToolsProtocol):
         self._held = b""
         self.connections.discard(self)
 
-
-NOT_FIRST = HttpError(
-    HTTPStatus.UPGRADE_REQUIRED,
-    "upgrade_required",
-    "a WebSocket needs a new connection; this one has served other requests",
-)
 
 SLICE = 4096
 """Bytes that are parsed at once: at most some hundred pipelined requests, or a part of a long header."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from inspect import isawaitable
 from typing import Any
@@ -16,13 +16,16 @@ from starlette.responses import Response
 from fanwire.backplane.base import Unavailable
 from fanwire.errors import Overloaded
 from fanwire.http.body import HttpError, PublishOptions, entries_of, entry_of, options_of, payload_of
-from fanwire.http.body_reader import TooLarge, read_body
+from fanwire.http.request_bodies import RequestBodies
 from fanwire.values.reduction import short
 
-__all__ = ["HttpPublisher", "Publish", "document"]
+__all__ = ["EpochOf", "HttpPublisher", "Publish", "document"]
 
 Publish = Callable[[str, "bytes | str", bool, PublishOptions], "int | Awaitable[int]"]
 """Takes a room, a payload, whether it is JSON, and how it is published; returns the sequence number."""
+
+EpochOf = Callable[[str], "str | Awaitable[str | None] | None"]
+"""Returns the id of a room's numbering; None: the room keeps no history, or the numbering is not known now."""
 
 
 class HttpPublisher:
@@ -30,17 +33,22 @@ class HttpPublisher:
 
     Args:
         publish: publishes one message.
+        epoch_of: the numbering of a room.
         is_name: whether clients may use this name for a room.
         max_body: the largest size of a body in bytes.
         max_nesting: levels of lists and maps that a document may have.
         timeout: seconds for a body, and one second more for each `min_rate` bytes received.
         min_rate: bytes a second.
         count: called with the name of a limit that was exceeded.
+
+    Attributes:
+        bodies: reads the bodies of requests.
     """
 
     def __init__(
         self,
         publish: Publish,
+        epoch_of: EpochOf,
         is_name: Callable[[str], bool],
         *,
         max_body: int,
@@ -50,12 +58,10 @@ class HttpPublisher:
         count: Callable[[str], object],
     ) -> None:
         self._publish = publish
+        self._epoch_of = epoch_of
         self._is_name = is_name
-        self._max_body = max_body
         self._max_nesting = max_nesting
-        self._timeout = timeout
-        self._min_rate = min_rate
-        self._count = count
+        self.bodies = RequestBodies(max_body, timeout, min_rate, count)
 
     async def one(self, request: Request) -> Response:
         """Publishes the body to the room in the path, and answers with its number.
@@ -64,10 +70,13 @@ class HttpPublisher:
             HttpError: nothing was published.
         """
         options = options_of(_query_of(request))
-        body = await self._body(request)
+        body = await self.bodies.read(request)
         payload, is_json = payload_of(request.headers.get("Content-Type", ""), body, self._max_nesting)
-        seq = self._try(_room_of(request), payload, is_json, options)
-        return document({"seq": await seq if isawaitable(seq) else seq})
+        room = _room_of(request)
+        seq = self._try(room, payload, is_json, options)
+        result = await self._result(room, seq)
+        del result["room"]
+        return document(result)
 
     async def several(self, request: Request) -> Response:
         """Publishes the messages in the body in their order. Each succeeds or fails by itself; the answer has one
@@ -79,20 +88,57 @@ class HttpPublisher:
         if request.url.query:
             text = "/publish takes no parameters; put key, delivery and id into each message"
             raise HttpError(HTTPStatus.BAD_REQUEST, "bad_message", text, "?")
-        entries = entries_of(request.headers.get("Content-Type", ""), await self._body(request))
-        # All messages go to the engine before the first answer is awaited. That keeps their order.
-        begun = [self._begin(entry) for entry in entries]
-        results = [await result if isawaitable(result) else result for result in begun]
+        entries = entries_of(request.headers.get("Content-Type", ""), await self.bodies.read(request))
+        results = await self.publish_entries(entries)
         status = HTTPStatus.OK if all("seq" in result for result in results) else HTTPStatus.MULTI_STATUS
         return document({"results": results}, status)
 
+    async def batch(self, body: bytes) -> tuple[int, bytes]:
+        """Publishes a JSON list of messages. Returns a status and a body, as `several` answers."""
+        try:
+            results = await self.publish_entries(entries_of("application/json", body))
+        except HttpError as error:
+            return int(error.status), orjson.dumps(error.document())
+        return 200, orjson.dumps({"results": results})
+
+    async def publish_entries(self, entries: Iterable[bytes]) -> list[dict[str, Any]]:
+        """Publishes messages, each a JSON document, in their order. Returns the result of each."""
+        # All messages go to the engine before the first answer is awaited. That keeps their order.
+        begun = [self._begin(entry) for entry in entries]
+        return [await result if isawaitable(result) else result for result in begun]
+
     def _begin(self, document: bytes) -> dict[str, Any] | Awaitable[dict[str, Any]]:
         try:
-            entry = entry_of(document)
-            seq = self._try(entry.room, *entry.message(self._max_nesting), entry.options)
+            room, seq = self.publish(document)
         except HttpError as error:
             return {"error": error.document()}
-        return asyncio.ensure_future(_result(entry.room, seq)) if isawaitable(seq) else {"room": entry.room, "seq": seq}
+        if isawaitable(seq):
+            return asyncio.ensure_future(self._result_or_error(room, seq))
+        epoch = self._epoch_of(room)
+        return _with_epoch(room, seq, epoch) if isawaitable(epoch) else _result(room, seq, epoch)
+
+    def publish(self, document: bytes) -> tuple[str, int | Awaitable[int]]:
+        """Publishes one of the messages that `entries_of` returns: gives it to the engine before it returns.
+
+        Returns:
+            Its room, and its sequence number or an awaitable of it, which may raise as well.
+
+        Raises:
+            HttpError: the message was not published.
+        """
+        entry = entry_of(document)
+        return entry.room, self._try(entry.room, *entry.message(self._max_nesting), entry.options)
+
+    async def _result_or_error(self, room: str, seq: int | Awaitable[int]) -> dict[str, Any]:
+        try:
+            return await self._result(room, seq)
+        except HttpError as error:
+            return {"error": error.document()}
+
+    async def _result(self, room: str, seq: int | Awaitable[int]) -> dict[str, Any]:
+        number = await seq if isawaitable(seq) else seq
+        epoch = self._epoch_of(room)
+        return _result(room, number, await epoch if isawaitable(epoch) else epoch)
 
     def _try(self, room: str, payload: bytes | str, is_json: bool, options: PublishOptions) -> int | Awaitable[int]:
         if not self._is_name(room):
@@ -103,28 +149,6 @@ class HttpPublisher:
         except Exception as error:
             raise _error_of(error) from error
         return _stored(seq) if isawaitable(seq) else seq
-
-    async def _body(self, request: Request) -> bytes:
-        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            text = "the body must not be compressed (Content-Encoding)"
-            raise HttpError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_type", text)
-        too_large = HttpError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "too_large",
-            f"the body must have at most max_message ({self._max_body}) bytes",
-        )
-        # The parser has checked that it is a number.
-        if int(request.headers.get("Content-Length", "0")) > self._max_body:
-            raise too_large
-        try:
-            return await read_body(request.receive, self._max_body, self._timeout, self._min_rate)
-        except TooLarge:
-            raise too_large from None
-        except asyncio.TimeoutError:
-            self._count("http_body_timeout")
-            raise HttpError(
-                HTTPStatus.REQUEST_TIMEOUT, "timeout", "the body did not come within http_body_timeout"
-            ) from None
 
 
 def document(value: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
@@ -150,11 +174,12 @@ def _room_of(request: Request) -> str:
         raise HttpError(HTTPStatus.BAD_REQUEST, "bad_room", "room must be percent-encoded UTF-8", "$.room") from None
 
 
-async def _result(room: str, seq: Awaitable[int]) -> dict[str, Any]:
-    try:
-        return {"room": room, "seq": await seq}
-    except HttpError as error:
-        return {"error": error.document()}
+async def _with_epoch(room: str, seq: int, epoch: Awaitable[str | None]) -> dict[str, Any]:
+    return _result(room, seq, await epoch)
+
+
+def _result(room: str, seq: int, epoch: str | None) -> dict[str, Any]:
+    return {"room": room, "seq": seq} if epoch is None else {"room": room, "seq": seq, "epoch": epoch}
 
 
 async def _stored(seq: Awaitable[int]) -> int:

@@ -38,7 +38,7 @@ class RequestParser:
         self._parser = self._new_parser()
         self._size = HeadSize(max_head, count)
         self._failure: HttpError | Refused | None = None
-        self._is_replaying = False
+        self._is_muted = False
         self.in_head = self.in_body = False
 
     def feed(self, data: memoryview) -> int:
@@ -62,6 +62,8 @@ class RequestParser:
                 raise
             raise self._failure from None
         except httptools.HttpParserError as error:
+            if self._is_muted:
+                return used
             raise bad_request() from error
         if self._size.is_over:
             raise bad_request() if self.in_body else self._size.too_large()
@@ -85,6 +87,10 @@ class RequestParser:
         """Whether the connection stays open after the current request. uvicorn asks for it by this name."""
         return bool(self._parser.should_keep_alive())
 
+    def stop(self) -> None:
+        """The current request is the last one: what comes behind it is dropped."""
+        self._is_muted = True
+
     def close(self) -> None:
         """Frees the parser, which refers to this object. Nothing may be parsed afterwards."""
         if hasattr(self, "_parser"):
@@ -94,7 +100,7 @@ class RequestParser:
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        if self._is_replaying:
+        if self._is_muted:
             return
         self._protocol.on_message_begin()
         self.in_head = True
@@ -102,7 +108,7 @@ class RequestParser:
 
     def on_url(self, url: bytes) -> None:
         """A part of the request target was parsed."""
-        if self._is_replaying:
+        if self._is_muted:
             return
         self._count(len(url), 0)
         self._protocol.on_url(url)
@@ -110,7 +116,7 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header or a trailer was parsed. Trailers are dropped: an application would take them for headers, and a
         proxy that removes such headers may let trailers pass."""
-        if self._is_replaying:
+        if self._is_muted:
             return
         self._count(len(name) + len(value) + 4, 1)
         if not self.in_body:
@@ -118,7 +124,7 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
-        if self._is_replaying:
+        if self._is_muted:
             return
         self._size.begin()
         try:
@@ -130,16 +136,19 @@ class RequestParser:
 
     def on_chunk_header(self) -> None:
         """The size of a chunk was parsed."""
-        self._size.progressed()
+        if not self._is_muted:
+            self._size.progressed()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body was parsed."""
+        if self._is_muted:
+            return
         self._size.progressed()
         self._protocol.on_body(body)
 
     def on_message_complete(self) -> None:
         """The request is complete. An upgrade that was ignored is not, if it has a body: see `_begin_body`."""
-        if self.should_upgrade() and has_body(self._protocol.headers):
+        if self._is_muted or (self.should_upgrade() and has_body(self._protocol.headers)):
             return
         self._protocol.on_message_complete()
         self.in_body = False
@@ -157,7 +166,7 @@ class RequestParser:
         the bytes after it for another protocol, but they may be its body: Java's client asks for HTTP/2 with each first
         request. So another parser gets a head with the same length, and then the body."""
         self._parser = self._new_parser()
-        self._is_replaying = True
+        self._is_muted = True
         headers = self._protocol.headers
         framing = [(name, value) for name, value in headers if name in (b"content-length", b"transfer-encoding")]
         try:
@@ -166,7 +175,7 @@ class RequestParser:
             # The parser does not check the framing of a request for an upgrade.
             raise bad_request() from error
         finally:
-            self._is_replaying = False
+            self._is_muted = False
 
     def _count(self, size: int, headers: int) -> None:
         try:

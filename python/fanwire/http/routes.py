@@ -1,26 +1,34 @@
-"""The server's own routes by plain HTTP: health, metrics, and publishing from any language (docs/http.md). Errors are
-JSON with a code for programs. No answer names a library."""
+"""The server's own routes by plain HTTP: health, metrics, the browser client, and publishing from any language
+(docs/http.md). Errors are JSON with a code for programs. No answer names a library."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from fanwire.errors import Refused
 from fanwire.http.body import HttpError
+from fanwire.http.browser_client import BrowserClient
 from fanwire.http.publishing import HttpPublisher, document
 from fanwire.http.shared import HttpKeys
+from fanwire.http.wrong_keys import WrongKeys, bearer_of
+from fanwire.metrics.exposition import exposition
+from fanwire.metrics.process import with_process
 
 __all__ = ["Routes", "answer_to"]
+
+logger = logging.getLogger("fanwire.http")
 
 RouteHandler = Callable[[Request], Awaitable[Response]]
 
@@ -29,20 +37,21 @@ class Routes:
     """The built-in routes, as an ASGI application.
 
     * `GET /healthz`: 200 while the process works.
-    * `GET /readyz`: 200 while clients are let in, 503 before and after.
+    * `GET /readyz`: 200 while the server is ready for new clients, otherwise 503.
+    * `GET /fanwire.js`: the browser client.
     * `GET /metrics`: the metrics for Prometheus; needs an API key.
     * `POST /rooms/NAME`: publishes the body to a room; needs an API key, as `Authorization: Bearer KEY`.
     * `POST /publish`: publishes several messages; needs an API key.
 
     Args:
-        is_ready: whether clients are let in.
+        is_ready: whether the server is ready for new clients.
         publisher: publishes.
         keys: the API keys; without any, publishing by HTTP and metrics are off.
         registry: the registry of the metrics.
 
     Attributes:
         exposition: returns the text of a scrape, if it is more than the registry's: the metrics of all workers of a
-            port. None: the registry's.
+            port. None: the registry's, and those of the process.
     """
 
     def __init__(
@@ -51,12 +60,14 @@ class Routes:
         self._is_ready = is_ready
         self._publisher = publisher
         self._keys = keys
+        self._wrong = WrongKeys(logger, "API key")
         self._registry = registry
         self.exposition: Callable[[], Awaitable[bytes]] | None = None
         self._app = Starlette(
             routes=[
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
+                Route("/fanwire.js", BrowserClient().answer),
                 Route("/metrics", self._metrics),
                 Route("/rooms/{name}", self._room, methods=["GET", "POST"]),
                 Route("/publish", self._publish, methods=["POST"]),
@@ -87,7 +98,10 @@ class Routes:
 
     async def _metrics(self, request: Request) -> Response:
         self._check(request, "metrics are")
-        text = generate_latest(self._registry) if self.exposition is None else await self.exposition()
+        if self.exposition is None:
+            text = await exposition(await with_process(self._registry))
+        else:
+            text = await self.exposition()
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _room(self, request: Request) -> Response:
@@ -95,9 +109,7 @@ class Routes:
             # RFC 9110 section 7.8 requires `Connection` together with `Upgrade`.
             headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
             return answer_to(
-                HttpError(
-                    HTTPStatus.UPGRADE_REQUIRED, "upgrade_required", "this path is a WebSocket; publish with POST"
-                ),
+                HttpError(HTTPStatus.UPGRADE_REQUIRED, "upgrade_required", NO_PAGE),
                 headers,
             )
         self._check(request, "publishing by HTTP is")
@@ -112,7 +124,16 @@ class Routes:
             raise HttpError(
                 HTTPStatus.NOT_FOUND, "not_found", f"{what} off, because the server has no API key (api_keys)"
             )
-        if not self._keys.has(request.headers.get("Authorization", "").encode("latin-1")):
+        authorization = request.headers.get("Authorization", "").encode("latin-1")
+        key, address = bearer_of(authorization), request.client.host if request.client is not None else ""
+        try:
+            self._wrong.check(key, address)
+        except Refused as error:
+            raise HttpError(error.status, "rate_limited", str(error), retry_after=error.retry_after) from None
+        if self._keys.has(authorization):
+            self._wrong.right(key, address)
+        else:
+            self._wrong.wrong(key, address)
             raise HttpError(
                 HTTPStatus.UNAUTHORIZED,
                 "unauthorized",
@@ -150,4 +171,10 @@ async def _fail(request: Request, error: Exception) -> Response:
     )
 
 
-_PATHS = re.compile(r"/healthz|/readyz|/metrics|/publish|/rooms/[^/]+")
+NO_PAGE = (
+    "this path is a WebSocket, or with Accept: text/event-stream an event stream (EventSource, curl -N); "
+    "publish with POST"
+)
+"""The answer to a browser that opens the address of a room as a page."""
+
+_PATHS = re.compile(r"/healthz|/readyz|/fanwire\.js|/metrics|/publish|/rooms/[^/]+")

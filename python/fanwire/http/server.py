@@ -11,18 +11,22 @@ from typing import Any
 from fanwire.config import Config
 from fanwire.handlers.calls import names_within
 from fanwire.http.connection import Back, HttpConnection
+from fanwire.http.cross_origin import CrossOrigin
 from fanwire.http.lifespan import Lifespan
-from fanwire.http.publishing import HttpPublisher, Publish
+from fanwire.http.link_routes import LinkRoutes
+from fanwire.http.publishing import EpochOf, HttpPublisher, Publish
 from fanwire.http.routes import Routes
 from fanwire.http.shared import HttpKeys, HttpShared
-from fanwire.http.site import App, Site
+from fanwire.http.site import App, Pages, Site
 from fanwire.http.uvicorn import settings
 from fanwire.http.websocket import HttpWebSocket
 from fanwire.identity.proxies import Proxies
 from fanwire.metrics import Metrics
 from fanwire.observability.health import Health
-from fanwire.runtime.tls_transport import Encrypted
+from fanwire.rooms.readings_room import READINGS
 from fanwire.timing.deadline import Deadline
+from fanwire.tls.info import TLSInfo
+from fanwire.transports.gate import LinkGate
 
 __all__ = ["HttpSide"]
 
@@ -34,19 +38,23 @@ class HttpSide:
     Args:
         config: the limits.
         app: the application; None: there are only the built-in routes.
-        is_ready: whether clients are let in.
+        is_ready: whether the server is ready for new clients.
         publish: publishes one message.
+        epoch_of: the numbering of a room.
         api_keys: the API keys; without any, publishing by HTTP and metrics are off.
         prefix: the prefix of all paths, such as "/rt"; "": none. A request may come without it, since proxies may
             remove it.
         mount: the path below which the built-in routes are, such as "/fanwire"; "": at the root.
         proxies: the proxies that are trusted to name their clients.
+        cross_origin: which hosts and pages may send requests to links.
         metrics: counts exceeded limits; `GET /metrics` shows it.
         health: logs and counts errors of the application.
+        dashboard: the pages for operators; None: there are none.
 
     Attributes:
         prefix: the prefix of all paths.
         mount: the path of the built-in routes.
+        publisher: handles the requests of publishers.
     """
 
     def __init__(
@@ -55,13 +63,16 @@ class HttpSide:
         app: App | None,
         is_ready: Callable[[], bool],
         publish: Publish,
+        epoch_of: EpochOf,
         *,
         api_keys: Collection[str],
         prefix: str,
         mount: str,
         proxies: Proxies,
+        cross_origin: CrossOrigin,
         metrics: Metrics,
         health: Health,
+        dashboard: Pages | None = None,
     ) -> None:
         self._config = config
         self._app = app
@@ -72,31 +83,60 @@ class HttpSide:
         self._proxies = proxies
         self._metrics = metrics
         self._health = health
-        publisher = HttpPublisher(
-            publish, config.is_room_name, max_body=config.max_message, max_nesting=config.max_nesting,
+        self.publisher = publisher = HttpPublisher(
+            publish, epoch_of, self._is_public, max_body=config.max_message, max_nesting=config.max_nesting,
             timeout=config.http_body_timeout, min_rate=config.min_rate,
             count=lambda limit: metrics.limit_exceeded(limit).inc(),
         )  # fmt: skip
         self._routes = Routes(is_ready, publisher, self._keys, metrics.registry)
-        self._site = Site(self._routes, app, mount, proxies, health)
+        self._cross_origin = cross_origin
+        self._links = LinkRoutes(
+            config, cross_origin, app is not None, lambda limit: metrics.limit_exceeded(limit).inc()
+        )
+        self._gate: LinkGate | None = None
+        self._site = Site(self._routes, self._links, app, mount, proxies, health, dashboard)
         self._lifespan: Lifespan | None = None
         self._shared: HttpShared | None = None
         self._opening: set[asyncio.Task[None]] = set()
+
+    async def publish_batch(self, body: bytes) -> tuple[int, bytes]:
+        """Publishes a JSON list of messages that has come by another way. Returns what `POST /publish` would answer."""
+        return await self.publisher.batch(body)
+
+    def _is_public(self, name: str) -> bool:
+        """Whether other programs may publish to a room of this name."""
+        return name != READINGS and self._config.is_room_name(name)
 
     def expose(self, exposition: Callable[[], Awaitable[bytes]] | None) -> None:
         """Sets the text of `GET /metrics`; None: the server's own metrics."""
         self._routes.exposition = exposition
 
+    def add_admin(self, prefix: str, admin: App, has_key: Callable[[bytes], bool]) -> None:
+        """Adds the admin API.
+
+        Args:
+            prefix: its path, below the mount.
+            admin: serves it; it gets paths without the prefix, percent-encoded.
+            has_key: whether the value of an `Authorization` header shows one of its keys, for whose holders places
+                are reserved.
+        """
+        self._site.add_admin(prefix, admin)
+        self._keys.has_other = has_key
+
     # Start and stop.
 
-    async def start(self) -> None:
+    async def start(self, gate: LinkGate) -> None:
         """Starts the application, and then accepts peers. A stopped server may be started again, in any event loop.
+
+        Args:
+            gate: takes the requests of links.
 
         Raises:
             Exception: the application could not start.
         """
         state: dict[str, Any] = {}
         self._site.is_stopping = False
+        self._gate, self._links.answer = gate, gate.answer
         if self._app is not None:
             self._lifespan = Lifespan(self._app, self._config, self._health)
             await self._lifespan.start()
@@ -110,13 +150,19 @@ class HttpSide:
             has_app=self._app is not None,
             keys=self._keys,
             proxies=self._proxies,
+            cross_origin=self._cross_origin,
+            links=self._links,
+            slot=gate.slot,
             is_ready=self._is_ready,
             metrics=self._metrics,
             health=self._health,
         )
 
     def close_websockets(self) -> None:
-        """Begins to close the application's WebSockets with 1012 (service restart): their clients may reconnect."""
+        """Begins to close the application's WebSockets with 1012 (service restart): their clients may reconnect. Those
+        of links at other nodes are sent to another server."""
+        if self._gate is not None:
+            self._gate.close()
         if self._shared is not None:
             for connection in list(self._shared.state.connections):
                 if isinstance(connection, HttpWebSocket):
@@ -151,6 +197,7 @@ class HttpSide:
                 self._health.warning("%s does not end, although it was cancelled; the server stops without it", name)
             for connection in list(shared.state.connections):
                 connection.abort()
+        self._let_links_go()
         lifespan, self._lifespan = self._lifespan, None
         if lifespan is not None:
             await lifespan.stop(deadline)
@@ -159,20 +206,34 @@ class HttpSide:
         """Drops everything: the event loop has ended without a stop."""
         self._shared = self._lifespan = None
         self._opening.clear()
+        self._let_links_go()
+
+    def _let_links_go(self) -> None:
+        # They have the engine, whose descriptors are closed when it is collected.
+        self._gate = None
+        self._links.close()
 
     # Peers.
 
     def take(
-        self, sock: socket.socket, data: bytes, peer: str, is_secure: bool, gone: Callable[[], object],
-        back: Back | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        sock: socket.socket,
+        data: bytes,
+        peer: str,
+        is_secure: bool,
+        tls: TLSInfo | None,
+        gone: Callable[[], object],
+        back: Back,
+    ) -> None:
         """Serves a peer over a socket.
 
         Args:
-            sock: a non-blocking socket. It is closed with the connection.
+            sock: a non-blocking socket: of the peer or, with TLS, one end of a pair at whose other end the engine
+                decrypts and encrypts. It is closed with the connection.
             data: bytes that were already read: at least the head of a request.
             peer: the peer's address; "": a Unix socket, which says nothing about the client.
             is_secure: whether the peer speaks TLS.
+            tls: the TLS that it speaks to the engine; None: none.
             gone: called once, when the connection has ended.
             back: takes the connection if it asks for an upgrade to Fanwire later, see `HttpConnection`.
         """
@@ -181,20 +242,12 @@ class HttpSide:
             sock.close()
             gone()
             return
-        connection = HttpConnection(self._shared, data, peer, is_secure, gone, back)
+        connection = HttpConnection(self._shared, data, peer, is_secure, tls, gone, back)
         loop = asyncio.get_running_loop()
         opening = loop.create_task(self._open(sock, connection))
         self._opening.add(opening)
         # A task that is cancelled before its first step cannot clean up.
         opening.add_done_callback(lambda task: self._opened(task, sock, connection))
-
-    def adopt(self, encrypted: Encrypted, data: bytes, peer: str, gone: Callable[[], object]) -> None:
-        """Serves a peer whose TLS is decrypted here, over its transport. The arguments are those of `take`."""
-        if self._shared is None:
-            encrypted.abort()
-            gone()
-            return
-        encrypted.pass_on(HttpConnection(self._shared, data, peer, True, gone))
 
     @property
     def connections(self) -> int:

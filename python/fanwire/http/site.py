@@ -9,26 +9,36 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
 from fanwire.handlers.calls import name_of
 from fanwire.http.body import HttpError
-from fanwire.http.body_reader import AsgiReceive
+from fanwire.http.body_reader import AsgiReceive, AsgiSend
+from fanwire.http.link_routes import LinkRoutes
 from fanwire.http.prefix import below
 from fanwire.http.routes import Routes, answer_to
 from fanwire.identity.proxies import Proxies
 from fanwire.observability.health import Health
 
-__all__ = ["App", "Site"]
+__all__ = ["App", "Pages", "Site"]
 
 Scope = MutableMapping[str, Any]
 AsgiMessage = MutableMapping[str, Any]
-AsgiSend = Callable[[AsgiMessage], Awaitable[None]]
 App = Callable[[Scope, AsgiReceive, AsgiSend], Awaitable[None]]
 """An ASGI 3 application, such as one of FastAPI or Starlette."""
+
+
+class Pages(Protocol):
+    """Pages of the server itself, as an ASGI application."""
+
+    def has(self, path: str) -> bool:
+        """Whether a path, percent-encoded, is one of these pages."""
+
+    async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+        """Answers a request for one of them."""
 
 
 class Site:
@@ -36,23 +46,41 @@ class Site:
 
     Args:
         routes: the built-in routes.
+        links: the requests of links, on any path below the mount.
         app: the application; None: every other path is a 404.
         mount: the path below which the built-in routes are.
         proxies: the proxies that are trusted to name their clients.
         health: logs errors of the application.
+        dashboard: the pages for operators; None: there are none.
 
     Attributes:
         is_stopping: whether the server is cancelling its requests.
     """
 
-    def __init__(self, routes: Routes, app: App | None, mount: str, proxies: Proxies, health: Health) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        links: LinkRoutes,
+        app: App | None,
+        mount: str,
+        proxies: Proxies,
+        health: Health,
+        dashboard: Pages | None = None,
+    ) -> None:
+        self._dashboard = dashboard
         self._routes = routes
+        self._links = links
         self._app = app
         self._mount = mount
         self._proxies = proxies
         self._health = health
+        self._admin: tuple[str, App] | None = None
         self.is_stopping = False
         self._asked: dict[asyncio.Task[Any] | None, Scope] = {}
+
+    def add_admin(self, prefix: str, admin: App) -> None:
+        """Adds the admin API: all paths below a prefix, which is below the mount. It gets them without the prefix."""
+        self._admin = prefix, admin
 
     async def __call__(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         """Passes a request to a built-in route or to the application, or answers 404."""
@@ -74,8 +102,17 @@ class Site:
         self._believe_proxies(scope)
         if scope["type"] == "http":
             path = below(scope["raw_path"].decode()[len(scope["root_path"]) :], self._mount)
+            if path is not None and self._links.takes(scope, path):
+                await self._answer_ourselves(self._links, scope, receive, send)
+                return
             if path is not None and self._routes.has(path):
-                await self._answer_ourselves({**scope, "path": path, "root_path": ""}, receive, send)
+                await self._answer_ourselves(self._routes, {**scope, "path": path, "root_path": ""}, receive, send)
+                return
+            if path is not None and self._dashboard is not None and self._dashboard.has(path):
+                await self._answer_ourselves(self._dashboard, {**scope, "path": path, "root_path": ""}, receive, send)
+                return
+            if path is not None and self._admin is not None and (rest := below(path, self._admin[0])) is not None:
+                await self._answer_ourselves(self._admin[1], {**scope, "path": rest, "root_path": ""}, receive, send)
                 return
         if self._app is None:
             await answer_to(NOT_FOUND)(scope, receive, send)
@@ -97,9 +134,12 @@ class Site:
         if found[b"x-forwarded-proto"].strip().lower() in (b"https", b"wss"):
             scope["scheme"] = "https" if scope["type"] == "http" else "wss"
 
-    async def _answer_ourselves(self, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
+    async def _answer_ourselves(self, app: App, scope: Scope, receive: AsgiReceive, send: AsgiSend) -> None:
         try:
-            await self._routes(scope, receive, send)
+            await app(scope, receive, send)
+        except OSError:
+            # The peer has disconnected.
+            raise
         except Exception as error:  # noqa: BLE001 - it was answered; here it is logged
             self._health.internal_error("HTTP", error)
 

@@ -64,8 +64,13 @@ class HttpTransport:
             self._transport.close()
             self._ending = loop.call_later(self._write_timeout, self._transport.abort)
         else:
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            try:
+                if self._transport.can_write_eof():
+                    self._transport.write_eof()
+            except OSError:
+                # The peer has gone already.
+                self._transport.abort()
+                return
             self._transport.resume_reading()
             self._ending = loop.call_later(LINGER, self._end)
 

@@ -11,8 +11,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from fanwire.http.shared import HttpShared
 from fanwire.http.transport import HttpTransport
 from fanwire.http.uvicorn import MUTED
+from fanwire.tls.info import TLSInfo
 
-__all__ = ["HttpWebSocket"]
+__all__ = ["TLS_EXTENSION", "HttpWebSocket"]
+
+TLS_EXTENSION = "fanwire.tls"
+"""The name of the `TLSInfo` in the `extensions` of a scope (ASGI)."""
 
 
 class HttpWebSocket(WebSocketsSansIOProtocol):
@@ -22,17 +26,26 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
         shared: the state that all connections of the server share.
         client: the peer's address and port; None: a Unix socket.
         is_secure: whether the peer speaks TLS.
+        tls: the TLS that it speaks to the engine; None: none.
         gone: called once, when the transport is lost.
     """
 
     def __init__(
-        self, shared: HttpShared, client: tuple[str, int] | None, is_secure: bool, gone: Callable[[], object]
+        self,
+        shared: HttpShared,
+        client: tuple[str, int] | None,
+        is_secure: bool,
+        tls: TLSInfo | None,
+        gone: Callable[[], object],
     ) -> None:
         super().__init__(shared.uvicorn, shared.state, shared.app_state)  # type: ignore[arg-type]  # no `ServerState`
         self.logger = MUTED
+        # The one below logs each header at DEBUG, tokens among them. It has looked at the level already.
+        self.conn.logger, self.conn.debug = MUTED, False
         self._write_timeout = shared.config.write_timeout
         self._client = client
         self._is_secure = is_secure
+        self._tls = tls
         self._gone = gone
         self._transport: HttpTransport
         # Frames that came before the application has accepted: uvicorn would answer them before the 101.
@@ -49,6 +62,9 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
         transport.set_protocol(self)
         self.connection_made(transport)
         super().data_received(head)
+        if self._tls is not None and self.handshake_initiated and not self.handshake_complete:
+            # The application is called in a later turn of the loop.
+            self.scope["extensions"][TLS_EXTENSION] = self._tls  # type: ignore[assignment]  # our own
         if rest:
             self.data_received(rest)
 
@@ -75,6 +91,8 @@ class HttpWebSocket(WebSocketsSansIOProtocol):
         super().connection_made(self._transport)  # type: ignore[arg-type]  # no `Transport`
         self.client = self._client
         self.scheme = "wss" if self._is_secure else "ws"
+        if self._tls is not None:
+            self.server = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tells the application that the peer has disconnected, and calls `gone`."""

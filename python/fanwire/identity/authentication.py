@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import Any
@@ -16,8 +17,10 @@ from fanwire.errors import Refused
 from fanwire.handlers.calls import ApplicationCalls, ApplicationError, name_of
 from fanwire.identity.authenticator import asking
 from fanwire.identity.identity import ANONYMOUS, Identity, check_identity, expiry_of, subject_of
+from fanwire.identity.operator import Operator
 from fanwire.identity.request import Request
 from fanwire.reject import Reject
+from fanwire.timing import clock
 from fanwire.values.checks import check_answer, described
 
 __all__ = ["Authenticate", "Authentication", "AuthenticationFailed", "accepted"]
@@ -62,15 +65,26 @@ class Authentication:
         timeout: seconds that it may take.
         leeway: seconds by which an identity may have expired, since clocks differ.
         calls: awaits its answers; None: a new one.
+        operator: returns the operator whose request it is, or raises `Refused`; None: the request is not one of an
+            operator. It is asked first.
+        took: gets the seconds that a call took, and its result: "accepted", "refused" or "failed".
     """
 
     def __init__(
-        self, authenticate: Authenticate | None, timeout: float, leeway: float, calls: ApplicationCalls | None = None
+        self,
+        authenticate: Authenticate | None,
+        timeout: float,
+        leeway: float,
+        calls: ApplicationCalls | None = None,
+        operator: Callable[[Request], Operator | None] | None = None,
+        took: Callable[[float, str], object] = lambda seconds, result: None,
     ) -> None:
+        self._operator = operator
         self._calls = calls or ApplicationCalls()
         self._authenticate = None if authenticate is None else asking(authenticate)
         self._timeout = timeout
         self._leeway = leeway
+        self._took = took
 
     def ask(self, request: Request) -> Any:
         """Returns the identity of a client, or None if it is accepted without one; a coroutine if the application's
@@ -82,26 +96,47 @@ class Authentication:
             AuthenticationFailed: the application raised a `BaseException` that is no `Exception`.
             Exception: any other error of the application.
         """
+        if self._operator is not None:
+            operator = self._operator(request)
+            if operator is not None:
+                return operator
         if self._authenticate is None:
             return None
+        begun = time.perf_counter()
         try:
             answer = self._authenticate(request)
-            return self._wait(answer, request) if isawaitable(answer) else self._checked(answer)
-        except Reject as reject:
-            raise _refused(reject) from reject
-        except Exception:
-            raise
+            if isawaitable(answer):
+                return self._wait(answer, request, begun)
+            identity = self._checked(answer)
         except BaseException as error:
+            self._note(begun, error)
+            if isinstance(error, Reject):
+                raise _refused(error) from error
+            if isinstance(error, Exception):
+                raise
             raise AuthenticationFailed(f"authenticate raised {type(error).__name__}") from error
+        self._note(begun)
+        return identity
 
-    async def _wait(self, answer: Awaitable[Any], request: Request) -> Any:
+    async def _wait(self, answer: Awaitable[Any], request: Request, begun: float) -> Any:
         try:
             found = await self._calls.wait(answer, name_of(self._authenticate), request, self._timeout)
-        except Reject as reject:
-            raise _refused(reject) from reject
-        except ApplicationError as error:
-            raise AuthenticationFailed(f"authenticate raised {type(error.__cause__).__name__}") from error.__cause__
-        return self._checked(found)
+            identity = self._checked(found)
+        except BaseException as error:
+            self._note(begun, error)
+            if isinstance(error, Reject):
+                raise _refused(error) from error
+            if isinstance(error, ApplicationError):
+                raise AuthenticationFailed(f"authenticate raised {type(error.__cause__).__name__}") from error.__cause__
+            raise
+        self._note(begun)
+        return identity
+
+    def _note(self, begun: float, error: BaseException | None = None) -> None:
+        # A cancelled call is that of a client that has left.
+        if not isinstance(error, CancelledError):
+            result = "accepted" if error is None else "refused" if isinstance(error, (Refused, Reject)) else "failed"
+            self._took(time.perf_counter() - begun, result)
 
     def _checked(self, answer: Any) -> Any:
         """Reads the fields of an identity once. If that fails it must fail here, where the client is answered."""
@@ -118,7 +153,7 @@ class Authentication:
         except BaseException as error:
             # For example from a property of the identity.
             raise AuthenticationFailed(f"authenticate raised {type(error).__name__}") from error
-        if expires is not None and time.time() >= expires + self._leeway:
+        if expires is not None and clock.wall() >= expires + self._leeway:
             raise Refused(401, "the identity has expired")
         return identity
 

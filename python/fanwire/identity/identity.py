@@ -38,7 +38,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     ::
 
         def authenticate(request):
-            user = database.user_of(request.bearer)
+            user = database.user_of(request.token)
             return user and fanwire.Identity(subject=user.name, expires=user.token_ends)
 
     Args:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from fanwire.errors import Refused
 from fanwire.protocol.table import TOKEN_OFFER
-from fanwire.values.checks import check_texts
+from fanwire.tls.info import TLSInfo
+from fanwire.values.checks import check_texts, described
 
 __all__ = ["Request", "check_sources", "text_of"]
 
@@ -25,31 +27,43 @@ class Request:
         remote: the client's address, as trusted proxies name it; "" or None: it has no address.
         is_secure: whether the client uses TLS, to this server or to a trusted proxy.
         is_origin_allowed: whether the page is of an allowed origin; only then `cookie` returns cookies.
+        tls: the TLS of the connection.
 
     Attributes:
         path: the path, percent-decoded, without the query.
         query_string: the text after the first `?`, not decoded, without the parameter `token`; "" if there are more
             than 100 parameters.
         remote: the client's address; None for a client of a Unix socket.
-        is_secure: whether the client uses TLS.
+        is_secure: whether the client uses TLS, to this server or to a trusted proxy.
+        tls: the TLS that the client speaks to this server, with the certificate that it has shown; None: none, or
+            only to a proxy.
         renewal: the new token of a client that is already connected; None in the request of a new client.
     """
 
     __slots__ = (
-        "_headers", "_is_origin_allowed", "_query_token", "is_secure", "path", "query_string", "remote", "renewal",
+        "_headers", "_is_origin_allowed", "_query_token", "_user_agent", "is_secure", "path", "query_string", "remote",
+        "renewal", "tls",
     )  # fmt: skip
 
     def __init__(
-        self, target: bytes, headers: bytes, remote: str | None, is_secure: bool, is_origin_allowed: bool = False
+        self,
+        target: bytes,
+        headers: bytes,
+        remote: str | None,
+        is_secure: bool,
+        is_origin_allowed: bool = False,
+        tls: TLSInfo | None = None,
     ) -> None:
         path, _, query = target.decode("ascii").partition("?")
         self.path = unquote(path) if "%" in path else path
         self.remote = remote or None
         self.is_secure = is_secure
+        self.tls = tls
         self.renewal: str | None = None
         self._is_origin_allowed = is_origin_allowed
         self._headers = headers
         self._query_token: str | None = None
+        self._user_agent: str | None = None
         if query:
             query = self._without_token(query)
         self.query_string = query
@@ -82,6 +96,12 @@ class Request:
         return CIMultiDictProxy(CIMultiDict(fields))
 
     @property
+    def user_agent(self) -> str | None:
+        """The header `User-Agent`, at most 200 characters of it; None: there is none. It stays when the other headers
+        are dropped."""
+        return self._user_agent if self._user_agent or not self._headers else _agent_of(self._header(_USER_AGENT))
+
+    @property
     def query(self) -> dict[str, str]:
         """The parameters of the query, percent-decoded, without `token`. A repeated parameter has its last value."""
         return dict(parse_qsl(self.query_string, keep_blank_values=True))
@@ -89,8 +109,16 @@ class Request:
     # Credentials. They are dropped together with the headers.
 
     @property
+    def token(self) -> str | None:
+        """The token of `connect(url, token=...)` in both clients: of the header `Authorization: Bearer`, or of a
+        subprotocol, which browsers use for WebSockets; None: there is none. For a client that is already connected: its
+        new token."""
+        return self.credential(("header", "subprotocol"))
+
+    @property
     def bearer(self) -> str | None:
-        """The token of the header `Authorization: Bearer` (RFC 6750 section 2.1); None: there is none."""
+        """The token of the header `Authorization: Bearer` (RFC 6750 section 2.1); None: there is none.
+        WebSockets of browsers cannot send it, see `token`."""
         scheme, _, token = text_of(self._header(_AUTHORIZATION)).partition(" ")
         return token.strip() or None if scheme.lower() == "bearer" else None
 
@@ -160,13 +188,14 @@ class Request:
         connected client that has sent a new token."""
         # One line, whatever the token is.
         line = f"Authorization: Bearer {token}".encode("ascii", errors="replace").translate(_ONE_LINE)
-        renewed = Request(b"/", line, self.remote, self.is_secure)
+        renewed = Request(b"/", line, self.remote, self.is_secure, tls=self.tls)
         renewed.path, renewed.query_string = self.path, self.query_string
         renewed.renewal = token
         return renewed
 
     def _forget_headers(self) -> None:
         """Frees the memory of the headers: one or two kilobytes for each connection."""
+        self._user_agent = self.user_agent
         self._headers = b""
         self._query_token = None
 
@@ -199,7 +228,9 @@ def check_sources(sources: Sequence[str]) -> tuple[str, ...]:
     for source in sources:
         kind, _, name = source.partition(":")
         if source not in _SOURCES and not (kind == "cookie" and name):
-            raise ValueError(f"each of credentials must be {', '.join(_SOURCES)} or cookie:NAME, got {source!r}")
+            raise ValueError(
+                f"each of credentials must be {', '.join(_SOURCES)} or cookie:NAME, got {described(source)}"
+            )
     return sources
 
 
@@ -216,6 +247,17 @@ def _line_of(name: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"\r\n" + name + rb":[ \t]*([^\r]*)", re.IGNORECASE)
 
 
-_AUTHORIZATION, _SUBPROTOCOL, _COOKIE = map(_line_of, (b"Authorization", b"Sec-WebSocket-Protocol", b"Cookie"))
+@lru_cache(1000)
+def _agent_of(value: bytes) -> str | None:
+    """The text of a `User-Agent`. Cached, so that the connections of one kind of client share it."""
+    return text_of(value)[:USER_AGENT_MAX] or None
+
+
+USER_AGENT_MAX = 200
+"""The characters of a `User-Agent` that are kept, for the log: those of browsers have about 120."""
+
+_AUTHORIZATION, _SUBPROTOCOL, _COOKIE, _USER_AGENT = map(
+    _line_of, (b"Authorization", b"Sec-WebSocket-Protocol", b"Cookie", b"User-Agent")
+)
 
 _ONE_LINE = bytes.maketrans(b"\r\n", b"??")

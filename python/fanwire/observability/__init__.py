@@ -1,1 +1,1 @@
-"""What goes wrong and what is counted: logs, health, limits, metrics of workers."""
+"""What goes wrong and what is counted: logs, health, limits."""

@@ -25,6 +25,12 @@ class Counters:
     def internal_error(self, where: str) -> None:
         """Counts an error of the server itself."""
 
+    def connection_closed(self, code: int, side: str) -> None:
+        """Counts a connection that has ended: its close code, and "client", "server" or "network"."""
+
+    def session_resumed(self, outcome: str) -> None:
+        """Counts a request to resume a session: "resumed", or the reason of docs/protocol.md why it was not."""
+
     def line_suppressed(self, level: int, count: int = 1) -> None:
         """Counts log lines that were left out."""
 
@@ -34,19 +40,24 @@ class Health:
 
     Args:
         counters: count errors; None: they are only logged.
+
+    Attributes:
+        counters: see above; a class that counts nothing if there are none.
     """
 
     def __init__(self, counters: Counters | None = None) -> None:
-        self._counters = counters = counters or Counters()
+        self.counters = self._counters = counters = counters or Counters()
         self._errors = LimitedLog(logger, ONCE_A_MINUTE, counters.line_suppressed)
         self._lines = LimitedLog(logger, Rate(1, 50), counters.line_suppressed)
         self._dead: dict[str, str] = {}
+        self._troubles: dict[str, str] = {}
         self._checks: dict[str, Callable[[], bool]] = {}
         self._is_ending = False
 
     def begin(self) -> None:
         """Forgets the faults of an earlier run: the server starts."""
         self._dead.clear()
+        self._troubles.clear()
         self._checks.clear()
         self._is_ending = False
 
@@ -66,6 +77,18 @@ class Health:
         """The parts of the server that do not work, each with the reason; empty: all work."""
         stuck = {what: "it makes no progress" for what, is_well in self._checks.items() if not is_well()}
         return {**stuck, **self._dead}
+
+    @property
+    def troubles(self) -> dict[str, str]:
+        """Parts beside the serving of clients that do not work now, each with the reason. The server stays ready."""
+        return {**self._troubles}
+
+    def note(self, what: str, why: str | None) -> None:
+        """Notes why a part beside the serving of clients does not work now; None: it works."""
+        if why is None:
+            self._troubles.pop(what, None)
+        else:
+            self._troubles[what] = why
 
     def check(self, what: str, is_well: Callable[[], bool]) -> None:
         """Adds a check, which `faults` calls: it returns whether a part of the server works."""
@@ -115,6 +138,10 @@ class Health:
     def warning(self, message: str, *args: object) -> None:
         """Logs a WARNING line about a peer, at the same rate."""
         self._lines.log(logging.WARNING, message, *args)
+
+    def hint(self, message: str, *args: object) -> None:
+        """Logs a WARNING line about what may be a mistake of the application: one of a kind a minute."""
+        self._errors.log(logging.WARNING, message, *args)
 
 
 def _place_of(error: BaseException) -> list[str]:

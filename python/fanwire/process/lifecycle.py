@@ -151,10 +151,13 @@ class Lifecycle:
     async def _stop(self, parts: Parts, deadline: Deadline) -> bool:
         all_closed = False
         try:
+            parts.ticks.end()
             parts.listeners.close()
             parts.newcomers.close()
             self._http.close_websockets()
             all_closed = await parts.draining.drain(deadline)
+            if parts.live is not None:
+                await parts.live.stop()
             # Until now health checks were answered.
             await self._http.drain(deadline)
             await parts.draining.finish(deadline)
@@ -186,16 +189,20 @@ class Lifecycle:
         parts = self.parts
         if parts is not None:
             registry = parts.host.registry
+            watch = () if parts.certificates is None else (parts.certificates.end,)
+            live = () if parts.live is None else (parts.live.cancel,)
+            traced = () if parts.tracing is None else (parts.tracing.end,)
             for end in (
                 parts.listeners.close, parts.newcomers.abort, registry.cut_off, registry.lifetimes.close,
-                parts.events.stop, self._settle,
+                parts.host.fallbacks.close, parts.events.stop, parts.lateness.end, self._settle,
+                *watch, *live, *traced, parts.recordings.end,
             ):  # fmt: skip
                 with contextlib.suppress(Exception):
                     end()
             self.parts = None
             parts.engine.shutdown(1.0)
             with contextlib.suppress(Exception):
-                parts.events.finish_log()
+                parts.events.finish()
             self._has_garbage = True
         self._calls.give_up_all()
         self._health.flush()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 import sys
 from inspect import signature
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fanwire.admin.settings import Admin
 from fanwire.backplane.base import Backplane
 from fanwire.config import Config
 from fanwire.http.prefix import check_prefix
 from fanwire.identity.origin import PORTS, is_host
 from fanwire.listening.listeners import HOST, PORT, Inherited, Place, Tcp, Unix
+from fanwire.tls.settings import TLS
 from fanwire.values.checks import (
     check_flag,
     check_function,
@@ -27,7 +28,7 @@ from fanwire.values.checks import (
     described,
 )
 
-__all__ = ["ServerArguments"]
+__all__ = ["NOT_GIVEN", "ServerArguments"]
 
 
 class ServerArguments(NamedTuple):
@@ -60,8 +61,8 @@ class ServerArguments(NamedTuple):
             ValueError: one is out of range or not what it must be, or two contradict each other.
         """
         place = check_place(**{name: given[name] for name in WHERE})
-        check_optional(check_function, "authenticate", given["authenticate"])
-        check_optional(check_function, "authorize", given["authorize"])
+        check_optional(check_function, "authenticate", given["authenticate"], takes=("request",))
+        check_optional(check_function, "authorize", given["authorize"], takes=("identity", "action", "room"))
         check_flag("insecure", given["insecure"])
         if given["authenticate"] is None and not given["insecure"]:
             raise ValueError(
@@ -69,7 +70,10 @@ class ServerArguments(NamedTuple):
             )
         if given["authenticate"] is not None and given["insecure"]:
             raise ValueError("give the server `authenticate` or `insecure=True`, not both")
-        check_optional(check_context, "ssl", given["ssl"])
+        if given["ssl"] is not NOT_GIVEN:
+            raise TypeError(NO_CONTEXT)
+        check_optional(check_instance, "tls", given["tls"], kind=TLS, what="a fanwire.TLS(certificate, key)")
+        check_optional(check_instance, "admin", given["admin"], kind=Admin, what="a fanwire.Admin(keys)")
         check_optional(check_app, "app", given["app"])
         check_optional(check_store, "sessions", given["sessions"])
         if given["backplane"] is not None and not isinstance(given["backplane"], Backplane):
@@ -150,9 +154,10 @@ def check_path(unix: Any) -> Path:
     if "\0" in check_text("unix", text):
         raise ValueError(f"unix must be a path without NUL, got {described(text)}")
     path = Path(text).absolute()
-    if len(os.fsencode(path)) > LONGEST_PATH:
+    size = len(os.fsencode(path))
+    if size > LONGEST_PATH:
         raise ValueError(
-            f"unix must have at most {LONGEST_PATH} bytes as an absolute path, which the system allows, got {path}"
+            f"unix must have at most {LONGEST_PATH} bytes as an absolute path, which the system allows, got {size}"
         )
     return path
 
@@ -241,19 +246,6 @@ def check_keys(keys: Any) -> tuple[str, ...]:
     return found
 
 
-def check_context(name: str, value: Any) -> ssl.SSLContext:
-    """Returns a context for the server's side of TLS.
-
-    Raises:
-        TypeError: it is no context.
-        ValueError: it is for clients.
-    """
-    context = check_instance(name, value, ssl.SSLContext, "an ssl.SSLContext")
-    if context.protocol is ssl.PROTOCOL_TLS_CLIENT:
-        raise ValueError(f"{name} must be a context for servers (ssl.Purpose.CLIENT_AUTH), got one for clients")
-    return context
-
-
 def check_app(name: str, value: Any) -> Any:
     """Returns an ASGI application.
 
@@ -293,6 +285,16 @@ def _is_ipv6(host: str) -> bool:
 
 MOUNT = "/fanwire"
 """Where Fanwire is beside an application."""
+
+NOT_GIVEN: Any = object()
+"""The default of an argument of which every value is an error."""
+
+NO_CONTEXT = (
+    "ssl must not be given, because the engine encrypts, outside of Python: write "
+    "tls=fanwire.TLS('fullchain.pem', 'privkey.pem'), with the files of the certificate chain and of its key; without "
+    "TLS leave both out"
+)
+"""A context does not tell its certificates and keys, so none can be taken over from it."""
 
 MAX_KEY = 4096
 """Characters of a key."""

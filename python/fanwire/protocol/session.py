@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from enum import Enum
+from hashlib import blake2s
 from typing import Any
 
 from fanwire.protocol.envelopes import Codec, Incoming, Refusal
@@ -66,6 +67,12 @@ class Session:
         self.renewals: TokenBucket | None = None
         self._told = 0
         self._untold_bytes = 0
+
+    @property
+    def public_id(self) -> str:
+        """What logs and the admin API call the session: 16 hexadecimal digits. The session cannot be resumed with it.
+        It is that of the lineage, so it stays the same when the client goes on at another node."""
+        return blake2s(self.lineage.encode(), digest_size=8).hexdigest()
 
     def hear(self, frame: bytes | str) -> Incoming:
         """Decodes a message of the client, and counts it.

@@ -8,8 +8,11 @@ from typing import Literal, get_args
 ClientType = Literal[
     "join",
     "leave",
+    "configure",
     "publish",
+    "input",
     "presence",
+    "history",
     "message",
     "ack",
     "token",
@@ -34,6 +37,7 @@ ServerType = Literal[
     "token_expiring",
     "token_expired",
     "received",
+    "inputs",
     "window",
     "ping",
     "pong",
@@ -71,11 +75,16 @@ HttpErrorCode = Literal[
     "invalid_payload",
     "bad_room",
     "unauthorized",
+    "forbidden",
     "not_found",
+    "unknown_link",
     "bad_method",
     "timeout",
+    "bad_number",
+    "bad_count",
     "too_large",
     "unsupported_type",
+    "wrong_host",
     "upgrade_required",
     "rate_limited",
     "internal",
@@ -99,6 +108,7 @@ JoinedReason = Literal[
     "history",
     "position",
     "forbidden",
+    "snapshot",
 ]
 """Values of `reason` in the payload of `joined`."""
 
@@ -227,6 +237,15 @@ REPORT_BYTES = 65_536
 
 INITIAL_WINDOW = 16_384
 """The window of a room at first (bytes)."""
+
+RATE_MAX = 1_000
+"""`max_rate`: values of each key a second."""
+
+RATE_INTERVAL_MAX = 100
+"""Between two values of a key: `max_rate` is at least 0.01 (seconds)."""
+
+RATE_BYTES_MAX = 1_000_000_000
+"""`max_bytes`: bytes of a room a second (bytes)."""
 
 MEMBERS_LISTED = 1_000
 """Members in `joined`, and in one page of `presence`."""

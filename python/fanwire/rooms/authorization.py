@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import Any
@@ -10,9 +9,12 @@ from typing import Any
 from fanwire.connection import Connection
 from fanwire.errors import Refused
 from fanwire.handlers.calls import ApplicationCalls, ApplicationError, TooSlow, name_of
+from fanwire.identity.operator import is_operator
 from fanwire.protocol.envelopes import Refusal
 from fanwire.reject import Reject
+from fanwire.rooms.readings_room import READINGS
 from fanwire.rooms.rules import RoomPolicy
+from fanwire.timing import clock
 from fanwire.values.checks import check_answer
 
 __all__ = ["ACTIONS", "Authorize", "Rights"]
@@ -25,6 +27,11 @@ ACTIONS = ("join", "publish", "presence", "history")
 
 ALONE = {action: frozenset((action,)) for action in ACTIONS}
 """Each of them by itself."""
+
+OF_OPERATORS = frozenset({"join", "history"})
+"""What an operator may do in the room of readings."""
+
+NONE: frozenset[str] = frozenset()
 
 
 class Rights:
@@ -63,6 +70,9 @@ class Rights:
             Refusal: `overloaded`: the application took too long.
             Exception: any error of the application, except `Refused`, which counts as not allowed.
         """
+        if is_operator(connection.identity) or room == READINGS:
+            # Neither rules nor `authorize` of the application decide about these.
+            return frozenset(actions) & OF_OPERATORS if is_operator(connection.identity) and room == READINGS else NONE
         if (
             self._authorize is None
             and len(actions) == 1
@@ -78,7 +88,7 @@ class Rights:
         known = connection._answers
         if known is None:
             known = connection._answers = Answers()
-        now = time.monotonic()
+        now = clock.monotonic()
         unknown = [action for action in open_actions if known.find(action, room, now) is None]
         for place, action in enumerate(unknown):
             answer = self._ask(self._authorize, connection.identity, action, room, required)
@@ -101,7 +111,7 @@ class Rights:
         assert self._authorize is not None  # noqa: S101 - the caller has called it
         # Known answers are read now: they may have expired when the others are here.
         known = connection._answers or Answers()
-        now = time.monotonic()
+        now = clock.monotonic()
         granted = {action for action in open_actions if known.find(action, room, now)}
         identity = connection.identity
         for place, action in enumerate(unknown):
@@ -121,7 +131,7 @@ class Rights:
                 return await again if isawaitable(again) else again
             if allowed is None:
                 continue
-            known.note(action, room, allowed, time.monotonic())
+            known.note(action, room, allowed, clock.monotonic())
             if allowed:
                 granted.add(action)
         return frozenset(granted)

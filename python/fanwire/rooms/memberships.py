@@ -8,6 +8,7 @@ from typing import Any
 
 from fanwire.connection import Connection
 from fanwire.rooms.node import Node
+from fanwire.rooms.rates import UNCHANGED, UNLIMITED, RateChange, Rates
 from fanwire.rooms.roster import LISTED, Page, Roster, check_info, member_text
 from fanwire.rooms.rules import Policies
 from fanwire.state import ConnectionState
@@ -44,6 +45,8 @@ class Memberships:
         self._rosters: dict[str, Roster] = {}
         # Members that may not see the others, by room.
         self._blind: dict[str, set[int]] = {}
+        # The rates of members that have some, by connection and room.
+        self._rates: dict[int, dict[str, Rates]] = {}
 
     def join(
         self,
@@ -51,12 +54,15 @@ class Memberships:
         room: str,
         *,
         since: tuple[str, int] | None = None,
+        change: RateChange = UNCHANGED,
         re: str | None = None,
         extra: str = "",
         is_state: bool = False,
         only_whole: bool = False,
+        last: int | None = None,
         sees: bool = True,
         by_wish: bool = False,
+        filter: bytes | None = None,
     ) -> tuple[str, int, str | None]:
         """Makes a connection a member of a room; see `Engine.join` for what is not described here. In a room with
         presence, other members are told.
@@ -65,15 +71,21 @@ class Memberships:
             connection: the new member.
             room: the name of the room.
             since: the client has all messages up to this epoch and number; None: it has none.
+            change: the rates of the member; of a new member, what is unchanged has no limit.
             re: the id of the client's message, which is answered.
             extra: more fields of the answer, as JSON.
             is_state: whether a snapshot comes with the answer.
             only_whole: whether the join fails if messages after `since` are no longer kept.
+            last: without `since`: so many of the messages that the room keeps come first.
             sees: whether the member is told who else is there.
+            filter: which messages the member wants, as JSON; b"": all; None: as before.
             by_wish: whether the client has asked for it, so that it has to leave when its right ends.
         """
         with self._lock:
             again = room in connection.rooms
+            before = self._rates_of(connection, room) if again else UNLIMITED
+            rates = before if change is UNCHANGED else before.changed(change)
+            extra += rates.fields()
             roster: Roster | None = None
             is_present = self._policies.of(room).presence
             if is_present:
@@ -91,13 +103,17 @@ class Memberships:
             try:
                 position = self._engine.join(
                     connection.id, room, since, reply=connection._session is not None, re=re, extra=extra,
-                    is_state=is_state, only_whole=only_whole, again=again,
+                    is_state=is_state, only_whole=only_whole, again=again, last=last, filter=filter,
                 )  # fmt: skip
             except BaseException:
                 self._set_blind(connection, room, False)
                 raise
+            # Behind the join: what comes first, and what was published before, leaves at once.
+            is_refused = only_whole and position[2] is not None
+            if rates != before and (again or not is_refused) and connection.state is not ConnectionState.CLOSED:
+                self._set_rates(connection, room, rates)
             # Nothing is noted of a connection that has ended: it would never be removed.
-            if again or connection.state is ConnectionState.CLOSED or (only_whole and position[2] is not None):
+            if again or connection.state is ConnectionState.CLOSED or is_refused:
                 if not again:
                     self._set_blind(connection, room, False)
                 return position
@@ -115,12 +131,30 @@ class Memberships:
         self._changed(connection, room, True)
         return position
 
+    def configure(
+        self, connection: Connection, room: str, change: RateChange, filter: bytes | None = None
+    ) -> Rates | None:
+        """Changes the rates and the filter of a member. Returns the rates that hold now; None: it is no member."""
+        with self._lock:
+            if room not in connection.rooms:
+                return None
+            before = self._rates_of(connection, room)
+            rates = before.changed(change)
+            if rates != before:
+                self._set_rates(connection, room, rates)
+            if filter is not None:
+                self._engine.set_filter(connection.id, room, filter)
+            return rates
+
     def leave(self, connection: Connection, room: str) -> bool:
         """Ends a membership. Returns False if there was none."""
         with self._lock:
             if room not in connection.rooms:
                 return False
             connection.rooms.discard(room)
+            if connection._patterns is not None:
+                connection._patterns.left(room)
+            self._forget_rates(connection, room)
             if connection._wished is not None:
                 connection._wished.discard(room)
             self._engine.leave(connection.id, room)
@@ -131,8 +165,11 @@ class Memberships:
 
     def ended(self, connection: Connection) -> None:
         """Ends all memberships of a connection that has ended, also in the engine."""
+        if connection._patterns is not None:
+            connection._patterns.end()
         with self._lock:
             rooms, connection.rooms = connection.rooms, set()
+            self._rates.pop(connection.id, None)
             if self._rosters or self._blind:
                 for room in rooms:
                     self._leave_presence(connection, room)
@@ -200,6 +237,22 @@ class Memberships:
             del self._rosters[room]
         self._tell(room, "member_left", text, (connection.id,))
         self._node.member_went(room, name)
+
+    def _rates_of(self, connection: Connection, room: str) -> Rates:
+        return self._rates.get(connection.id, {}).get(room, UNLIMITED)
+
+    def _set_rates(self, connection: Connection, room: str, rates: Rates) -> None:
+        self._engine.configure(connection.id, room, rates.max_rate, rates.max_bytes)
+        self._forget_rates(connection, room)
+        if rates != UNLIMITED:
+            self._rates.setdefault(connection.id, {})[room] = rates
+
+    def _forget_rates(self, connection: Connection, room: str) -> None:
+        rates = self._rates.get(connection.id)
+        if rates is not None:
+            rates.pop(room, None)
+            if not rates:
+                del self._rates[connection.id]
 
     def _tell(self, room: str, event: str, text: str, exclude: tuple[int, ...]) -> None:
         self._engine.notify(room, event, text, [*exclude, *self._blind.get(room, ())])

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from fanwire.connection import Connection
+from fanwire.rooms.inputs import Inputs
+from fanwire.rooms.publish_hooks import PublishHook
 
 __all__ = ["Handler", "Handlers", "Method"]
 
@@ -31,4 +33,7 @@ class Handlers:
     on_disconnect: Handler | None = None
     on_join: Handler | None = None
     on_leave: Handler | None = None
+    on_publish: list[PublishHook] = field(default_factory=list)
     methods: dict[str, Method] = field(default_factory=dict)
+    inputs: list[Inputs] = field(default_factory=list)
+    ticks: dict[int, list[Callable[..., Awaitable[None] | None]]] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fanwire._engine import Engine
@@ -13,6 +14,8 @@ from fanwire.observability.health import Health
 from fanwire.rooms.node import NodeListener
 from fanwire.runtime.registry import TAKEN_OVER, ConnectionRegistry
 from fanwire.state import ConnectionState
+from fanwire.transports.exchange import LinkReply, LinkRequest
+from fanwire.transports.fallback_links import FallbackLinks
 
 __all__ = ["ClusterHost"]
 
@@ -25,14 +28,28 @@ class ClusterHost(NodeListener):
     Args:
         engine: sends to connections.
         registry: the connections.
+        fallbacks: the links of fallback transports.
         health: logs messages that cannot be sent.
+        publish_batch: publishes a JSON list of messages, see `NodeListener.publish_batch`.
+        answer_question: answers a question of an operator about this node.
     """
 
-    def __init__(self, engine: Engine, registry: ConnectionRegistry, health: Health) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        registry: ConnectionRegistry,
+        fallbacks: FallbackLinks,
+        health: Health,
+        publish_batch: Callable[[bytes], Awaitable[tuple[int, bytes]]],
+        answer_question: Callable[[bytes], Awaitable[bytes]],
+    ) -> None:
         self._engine = engine
         self._registry = registry
         self._memberships = registry.memberships
+        self._fallbacks = fallbacks
         self._health = health
+        self._publish_batch = publish_batch
+        self._answer_question = answer_question
 
     def renewed(self, room: str) -> None:
         """Tells the members of a room their position in its new numbering."""
@@ -72,6 +89,18 @@ class ClusterHost(NodeListener):
     def remote_member_changed(self, room: str, id: str, info: Any, is_there: bool) -> None:
         """Tells the members here that a member has joined or left at another node."""
         self._memberships.remote_member_changed(room, id, info, is_there)
+
+    async def answer(self, request: LinkRequest) -> LinkReply:
+        """Carries out a client's request for a link of this node."""
+        return await self._fallbacks.answer(request)
+
+    async def publish_batch(self, body: bytes) -> tuple[int, bytes]:
+        """Publishes a JSON list of messages of a program that is no node."""
+        return await self._publish_batch(body)
+
+    async def answer_question(self, question: bytes) -> bytes:
+        """Answers a question that an operator has asked at another node."""
+        return await self._answer_question(question)
 
     def _moved(self, session_id: str) -> None:
         """A client has resumed its session at another node: the session ends here."""

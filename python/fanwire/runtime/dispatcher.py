@@ -13,12 +13,12 @@ from typing import Any
 
 from fanwire.backplane.base import Unavailable
 from fanwire.connection import Connection
-from fanwire.deduplication.running_requests import RunningRequests
 from fanwire.errors import ENGINE_ERRORS, Overloaded, RoomFull
 from fanwire.handlers.calls import ApplicationCalls, name_of
 from fanwire.handlers.current_message import running
 from fanwire.handlers.queue import Pending
 from fanwire.handlers.time_slices import TimeSlices
+from fanwire.identity.operator import is_operator
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Incoming, Refusal
@@ -27,12 +27,15 @@ from fanwire.protocol.table import ABOUT_LINK
 from fanwire.reject import reject_of
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.commands import RoomCommands
+from fanwire.rooms.inputs import InputCommand, Inputs
 from fanwire.rooms.memberships import Memberships
 from fanwire.rooms.node import Node
-from fanwire.rooms.rules import Policies
+from fanwire.rooms.publish_hooks import PublishHooks
+from fanwire.rooms.rules import CLOSED, Policies
 from fanwire.runtime.application_handlers import Method
 from fanwire.runtime.rejections import Rejections
 from fanwire.runtime.reports import ReceivedReports
+from fanwire.runtime.requests import Requests
 from fanwire.runtime.session_messages import SessionMessages
 from fanwire.sessions.renewal import TokenRenewal
 
@@ -51,6 +54,7 @@ class Dispatcher:
         rights: decides what a client may do.
         limits: the configuration, and the counts of what exceeds it.
         methods: the application's own types.
+        hooks: the application's hooks for what clients publish.
         slices: runs long work in time slices.
         rejections: makes an answer of a `Reject`.
         messages: sends to sessions.
@@ -59,6 +63,7 @@ class Dispatcher:
         reports: takes reports of what clients have received.
         renewal: takes new tokens.
         health: logs and counts errors of handlers.
+        inputs: what the application takes of players.
         on_message: gets the payload of messages of the type `message`; None: the type is unknown.
     """
 
@@ -70,6 +75,7 @@ class Dispatcher:
         rights: Rights,
         limits: Limits,
         methods: dict[str, Method],
+        hooks: PublishHooks,
         slices: TimeSlices,
         rejections: Rejections,
         messages: SessionMessages,
@@ -78,27 +84,35 @@ class Dispatcher:
         reports: ReceivedReports,
         renewal: TokenRenewal,
         health: Health,
+        inputs: list[Inputs],
         on_message: Callable[..., Any] | None,
     ) -> None:
         self._engine = node.engine
         self._limits = limits
+        self._policies = policies
         self._rejections = rejections
-        self._requests = RunningRequests()
+        self._requests = Requests(self._encode_reply)
         self._reports = reports
         self._health = health
         self._renewal = renewal
+        self._messages = messages
         self._tell = messages.tell
         self._ids = messages.ids
         self._methods = {**methods}
         if on_message is not None:
             self._methods.setdefault("message", Method(on_message))
         rooms = self._rooms = RoomCommands(
-            node, policies, memberships, rights, limits, slices, messages.tell, spawn, calls
+            node, policies, memberships, rights, limits, slices, hooks, messages.tell, spawn, calls
         )
-        self._own = {
+        self.room_made, self.room_of = rooms.room_made, rooms.room_of
+        self._own: dict[str, Callable[[Connection, Session, Incoming], Awaitable[None] | None]] = {
             "join": rooms.join, "leave": rooms.leave, "publish": rooms.publish, "presence": rooms.presence,
-            "token": self._token,
+            "configure": rooms.configure, "token": self._token, "input": InputCommand(inputs, limits).take,
         }  # fmt: skip
+
+    def serve(self, type: str, command: Callable[[Connection, Session, Incoming], Awaitable[None] | None]) -> None:
+        """Adds a type of the protocol's own that is carried out elsewhere."""
+        self._own[type] = command
 
     def arrived(
         self, connection: Connection, session: Session, frame: bytes | str, wait: float | None = None
@@ -155,20 +169,16 @@ class Dispatcher:
                 result = own(connection, session, incoming)
             else:
                 method = self._methods.get(incoming.type)
-                if method is None:
+                if method is None or is_operator(connection.identity):
                     raise Refusal("unknown_type", f"the server has no handler for the type {incoming.type!r}")
+                known = self._requests.answer(session, incoming)
+                if known is not None:
+                    self._reply(connection, session, incoming, known)
+                    return None
                 name = name_of(method.handler)
                 payload = session.codec.payload(incoming, method.schema, self._limits.config.max_nesting)
-                # After a lost session the client sends its requests again, in a new session of the same lineage.
-                request = None if incoming.id is None else (session.lineage, incoming.type, incoming.id)
                 with running(connection, incoming.id):
-                    if request is not None and self._requests.is_running(request):
-                        again = partial(_await, method.handler, connection, payload)
-                        result = self._requests.second(request, again)
-                    else:
-                        result = method.handler(connection, payload)
-                        if request is not None and isawaitable(result):
-                            result = self._requests.first(request, result)
+                    result = self._requests.handle(connection, session, incoming, method.handler, payload)
                     if isawaitable(result):
                         # The awaitable is a part of the handler, so it sees the same `Connection.message_id`.
                         context = copy_context()
@@ -226,15 +236,21 @@ class Dispatcher:
         if error is not None:
             self._failed(connection, session, incoming, error, name)
 
-    def _reply(self, connection: Connection, session: Session, incoming: Incoming, result: Any) -> None:
-        if incoming.id is not None:
-            max_nesting = self._limits.config.max_nesting
-            self._tell(connection, "reply", max_nesting=max_nesting, re=incoming.id, payload=result)
+    def _encode_reply(self, session: Session, incoming: Incoming, result: Any) -> bytes:
+        max_nesting = self._limits.config.max_nesting
+        return self._messages.envelope(session, "reply", max_nesting, re=incoming.id, payload=result)
+
+    def _reply(self, connection: Connection, session: Session, incoming: Incoming, reply: Any) -> None:
+        if incoming.id is not None and connection._session is not None:
+            self._engine.send_envelope(connection.id, session.codec.name, reply)
 
     def _failed(
         self, connection: Connection, session: Session, incoming: Incoming, error: BaseException, name: str
     ) -> None:
         if isinstance(error, Refusal):
+            if error.code == "forbidden" and incoming.room and self._policies.of(incoming.room) is CLOSED:
+                text = "%r asks for room %r, which matches no pattern of Server.room, so no client may use it"
+                self._health.hint(text, connection, incoming.room)
             self._refuse(connection, session, incoming, error)
             return
         reject = reject_of(error)
@@ -308,11 +324,6 @@ class Dispatcher:
             self._health.warning("an error %r is sent without its data, which cannot be sent: %s", refusal.code, error)
             plain = Refusal(_clean(refusal.code), _clean(refusal), retry=bool(refusal.retry))
             self._tell(connection, "error", **fields, payload=plain.payload())
-
-
-async def _await(handler: Callable[[Connection, Any], Any], connection: Connection, payload: Any) -> Any:
-    result = handler(connection, payload)
-    return await result if isawaitable(result) else result
 
 
 def _clean(text: object) -> str:

@@ -6,6 +6,7 @@ What the events mean is in `_engine.pyi`. On the loop's thread only.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
@@ -32,9 +33,14 @@ class EngineEvents:
         limits: the bytes of messages that wait for handlers, which the engine is told.
         health: logs and counts errors.
         take_newcomer: takes the events of clients that are not accepted yet: kind, id and detail.
+        numbered: takes the tickets and numbers of messages that have left with the tick of their room.
+        take_room: takes the names of new rooms that match a client's pattern.
 
     Attributes:
         engine: see above.
+        received_messages: messages of clients that were handled.
+        received_bytes: their bytes.
+        ticks: loops of the application by their rates; each is called with the number of an edge.
         failed: has the engine's text as its result when the engine has failed.
     """
 
@@ -45,13 +51,21 @@ class EngineEvents:
         limits: Limits,
         health: Health,
         take_newcomer: Callable[[str, int, Any], None],
+        numbered: Callable[[list[tuple[int, int]]], object],
+        take_room: Callable[[str], object] = lambda room: None,
     ) -> None:
         self.engine = engine
+        self.received_messages = 0
+        self.received_bytes = 0
         self._registry = registry
         self._links = registry.links
         self._limits = limits
         self._health = health
         self._take_newcomer = take_newcomer
+        self._numbered = numbered
+        # Loops of the application, by their rates.
+        self.ticks: dict[int, Callable[[int], object]] = {}
+        self._take_room = take_room
         self._loop = asyncio.get_running_loop()
         self.failed: asyncio.Future[str] = self._loop.create_future()
         # Events that were taken and are not handled yet. Handling one may ask for the events after it.
@@ -69,14 +83,19 @@ class EngineEvents:
         """Stops listening."""
         asyncio.get_running_loop().remove_reader(self.engine.fileno())
 
-    def finish_log(self) -> None:
-        """Writes the records of all connections that have ended. The engine has ended before."""
+    def finish(self) -> None:
+        """Writes the records of all connections that have ended and of newcomers that were refused, and closes sockets
+        that were meant for HTTP and not yet passed on. Call this after the engine has ended."""
         events, log = [*self._events], self._registry.log
         while told := self.engine.events():
             events += told
-        for kind, conn_id, detail in events:
+        for kind, name, detail in events:
             if kind == "ended":
-                log.accounted(conn_id, False, *detail)
+                log.accounted(name, False, *detail)
+            elif kind == "turned_away":
+                self._take_newcomer(kind, name, detail)
+            elif kind == "http":
+                os.close(detail[0])
         log.flush()
 
     def take(self) -> None:
@@ -103,6 +122,8 @@ class EngineEvents:
                 try:
                     if kind == "messages":
                         count += len(detail[1])
+                        self.received_messages += len(detail[1])
+                        self.received_bytes += detail[0]
                         if link is not None:
                             link.received(*detail)
                     else:
@@ -126,10 +147,16 @@ class EngineEvents:
         link = self._links.get(id)
         if kind in OF_NEWCOMERS:
             self._take_newcomer(kind, id, detail)
+        elif kind == "tick":
+            self._tick(*detail)
+        elif kind == "numbered":
+            self._numbered(detail)
         elif kind == "failed":
             self._health.died(f"the engine ({detail})", None)
             if not self.failed.done():
                 self.failed.set_result(detail)
+        elif kind == "room":
+            self._take_room(detail)
         elif kind == "refused":
             self._registry.refused(link, id, *detail)
         elif kind == "ended":
@@ -146,23 +173,21 @@ class EngineEvents:
             self._registry.resumed(link)
         elif kind == "closing":
             self._closing(link, detail)
-        elif link.encrypted is not None:
-            if kind == "data":
-                link.encrypted.deliver(detail)
-            elif kind == "read":
-                link.encrypted.read(detail)
-            else:
-                link.encrypted.end(False)
+        else:
+            link.told(kind, detail)
+
+    def _tick(self, rate: int, number: int) -> None:
+        call = self.ticks.get(rate)
+        # A loop may have ended since.
+        if call is not None:
+            call(number)
 
     def _take_without_link(self, kind: str, id: int, detail: Any) -> None:
-        """The event is about a parked session, or about a new client whose TLS is in the event loop."""
+        """The event is about a parked session, or about a link that has ended."""
         parked = self._registry.connections.get(id)
         if kind == "closed" and parked is not None:
-            if detail in CAUSES:
-                self._registry.log.because(parked, CAUSES[detail])
-            self._registry.ended(parked, "overflow" if parked.is_reconnecting else "closed")
-        elif kind != "closed":
-            self._take_newcomer(kind, id, detail)
+            reason = "overflow" if parked.is_reconnecting else "closed"
+            self._registry.end_parked(parked, CAUSES.get(detail, CAUSES["cut"]), reason)
 
     def _closing(self, link: Link, detail: str) -> None:
         """The engine closes a slow client."""
@@ -185,5 +210,5 @@ engine also tells of fewer new clients at a time when fewer messages are asked f
 QUICK = 0.00025
 """Seconds for a batch. After a batch that took less, the next one may be larger."""
 
-OF_NEWCOMERS = frozenset({"request", "gone", "http", "tls", "turned_away"})
+OF_NEWCOMERS = frozenset({"request", "gone", "http", "turned_away"})
 """Events of clients that are not accepted yet."""

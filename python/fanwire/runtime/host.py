@@ -16,18 +16,23 @@ from fanwire.observability.limits import Limits
 from fanwire.rooms.application_rooms import ApplicationRooms
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.node import Node
+from fanwire.rooms.publish_hooks import PublishHooks
 from fanwire.rooms.rules import Policies
 from fanwire.runtime.application_handlers import Handlers
 from fanwire.runtime.dispatcher import Dispatcher
+from fanwire.runtime.engine_link import LinkServices
 from fanwire.runtime.host_tasks import HostTasks
 from fanwire.runtime.publishing import IdempotentPublishing
 from fanwire.runtime.registry import ConnectionRegistry
 from fanwire.runtime.rejections import Rejections
 from fanwire.runtime.reports import ReceivedReports
 from fanwire.runtime.session_messages import SessionMessages
-from fanwire.runtime.websocket import LinkServices
 from fanwire.sessions.renewal import TokenRenewal
 from fanwire.sessions.store import SessionStore
+from fanwire.subscribers.room_watch import RoomWatch
+from fanwire.subscribers.services import SubscriberServices
+from fanwire.transports.fallback_links import FallbackLinks
+from fanwire.transports.link_tokens import LinkTokens
 
 __all__ = ["Host", "make_host"]
 
@@ -51,6 +56,7 @@ class Host:
         published: the ids of messages that the application has published.
         connection_services: for new connections.
         link_services: for new links.
+        fallbacks: the links of fallback transports.
     """
 
     engine: Engine
@@ -67,6 +73,8 @@ class Host:
     published: IdempotentPublishing
     connection_services: ConnectionServices
     link_services: LinkServices
+    fallbacks: FallbackLinks
+    subscribers: SubscriberServices
 
 
 def make_host(
@@ -106,8 +114,9 @@ def make_host(
     memberships, revocation = registry.memberships, registry.revocation
     renewal = TokenRenewal(authentication, registry.lifetimes, lambda renewed: revocation.recheck([renewed]))
     dispatcher = Dispatcher(
-        node, policies, memberships, rights, limits, handlers.methods, slices, rejections, messages, tasks.spawn,
-        calls, ReceivedReports(engine), renewal, health, handlers.on_message,
+        node, policies, memberships, rights, limits, handlers.methods,
+        PublishHooks(handlers.on_publish, calls, health, config.max_nesting), slices, rejections, messages, tasks.spawn,
+        calls, ReceivedReports(engine), renewal, health, handlers.inputs, handlers.on_message,
     )  # fmt: skip
     rooms = ApplicationRooms(
         node, policies, memberships, rights, registry.connections, tasks, rejections.handler_failed
@@ -130,5 +139,9 @@ def make_host(
         ),
         link_services=LinkServices(
             engine, limits, calls, dispatcher, handlers.on_message, registry.let_go, rejections.handler_failed
+        ),
+        fallbacks=FallbackLinks(LinkTokens(node.tag)),
+        subscribers=SubscriberServices(
+            asyncio.get_running_loop(), node, policies, RoomWatch(node), tasks.spawn, tasks.on_loop, {}
         ),
     )

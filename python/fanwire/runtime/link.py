@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from fanwire.connection import Connection
 from fanwire.handlers.queue import HandlerQueue, QueueOwner
 from fanwire.runtime.link_phases import LinkPhase
-from fanwire.runtime.tls_transport import Encrypted
+from fanwire.transports.fallback_link import FallbackLink
 
 __all__ = ["EngineMessage", "Link"]
 
@@ -26,7 +26,8 @@ class Link(QueueOwner, Protocol):
         handler_queue: the queue of the connection's handlers.
         fresh: the new connection that begins if the session cannot be resumed; None as soon as that is decided.
         phase: see `fanwire.runtime.link_phases`.
-        encrypted: the transport, where the event loop does TLS.
+        transport: "websocket", "sse" or "long-poll".
+        fallback: its POSTs and polls; None: it is a WebSocket, or has no session.
     """
 
     connection: Connection
@@ -34,7 +35,8 @@ class Link(QueueOwner, Protocol):
     handler_queue: HandlerQueue
     fresh: Connection | None
     phase: LinkPhase
-    encrypted: Encrypted | None
+    transport: str
+    fallback: FallbackLink | None
 
     def received(self, size: int, messages: list[EngineMessage]) -> None:
         """Takes messages, with so many bytes in all."""
@@ -48,5 +50,8 @@ class Link(QueueOwner, Protocol):
     def abort(self) -> None:
         """Has the engine end the link at once."""
 
-    def gone(self, is_abrupt: bool) -> None:
-        """The engine has ended the link. If that `is_abrupt`, it has dropped the bytes that it held."""
+    def told(self, kind: str, detail: Any) -> None:
+        """Takes the engine's event "data" or "read", of a fallback transport."""
+
+    def gone(self, cause: str) -> None:
+        """The engine has ended the link, with its word for why."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fanwire.connection import Connection
+from fanwire.rooms.inputs import Inputs
 from fanwire.runtime.application_handlers import Handler
 from fanwire.sessions.resumption import Sessions
 
@@ -20,6 +21,7 @@ class MembershipHandlers:
         on_leave: the same.
         sessions: keeps the records of sessions.
         on_loop: makes a call on the loop's thread.
+        inputs: are told of members that have left.
     """
 
     def __init__(
@@ -28,14 +30,19 @@ class MembershipHandlers:
         on_leave: Handler | None,
         sessions: Sessions,
         on_loop: Callable[..., None],
+        inputs: list[Inputs],
     ) -> None:
         self._on_join = on_join
         self._on_leave = on_leave
         self._sessions = sessions
         self._on_loop = on_loop
+        self._inputs = inputs
 
     def changed(self, connection: Connection, room: str, has_joined: bool) -> None:
         """A connection has joined a room, or has left it."""
+        if not has_joined:
+            for inputs in self._inputs:
+                inputs._left(connection, room)
         if connection._session is not None and self._sessions.is_shared:
             self._on_loop(self._sessions.changed, connection._session, connection)
         if self._on_join is not None or self._on_leave is not None:

@@ -14,16 +14,18 @@ from fanwire.connection import Connection
 from fanwire.errors import ENGINE_ERRORS
 from fanwire.handlers.calls import ApplicationCalls
 from fanwire.handlers.time_slices import TimeSlices
+from fanwire.identity.operator import is_operator
 from fanwire.observability.health import Health
 from fanwire.observability.limits import Limits
 from fanwire.protocol.session import SessionPhase
+from fanwire.protocol.table import SUBPROTOCOLS
 from fanwire.rooms.authorization import Rights
 from fanwire.rooms.memberships import Memberships
 from fanwire.rooms.node import Node
 from fanwire.rooms.rules import Policies
 from fanwire.runtime.application_handlers import Handlers
 from fanwire.runtime.background import Background
-from fanwire.runtime.connection_log import CAUSES, ConnectionLog
+from fanwire.runtime.connection_log import CAUSES, LOST, NOT_FINISHED, OF_NETWORK, ConnectionLog
 from fanwire.runtime.containment import contained
 from fanwire.runtime.endings import Endings
 from fanwire.runtime.host_tasks import HostTasks
@@ -38,6 +40,7 @@ from fanwire.sessions.expiry import Lifetimes
 from fanwire.sessions.resumption import Sessions
 from fanwire.sessions.store import SessionStore
 from fanwire.state import ConnectionState
+from fanwire.transports.fallback_link import TRANSPORTS
 
 __all__ = ["TAKEN_OVER", "ConnectionRegistry"]
 
@@ -61,6 +64,7 @@ class ConnectionRegistry:
 
     Attributes:
         links: by the engine's ids.
+        kinds: the number of links by transport and codec.
         connections: by id.
         sessions: by id.
         memberships: joins and leaves.
@@ -69,6 +73,8 @@ class ConnectionRegistry:
         revocation: ends connections and memberships that may not go on.
         background: the tasks of `Connection.spawn`.
         log: the records of connections that have ended.
+        closes: how many have ended, by close code.
+        operators: the ids of connections of operators, which the application does not know.
         endings: the steps of an end.
         idle: is set while there is no link.
     """
@@ -101,18 +107,21 @@ class ConnectionRegistry:
         on_leave = rejections.guard(handlers.on_leave, "on_leave")
         on_disconnect = rejections.guard(handlers.on_disconnect, "on_disconnect")
         self.links: dict[int, Link] = {}
+        self.kinds = {(transport, codec): 0 for transport in TRANSPORTS for codec in SUBPROTOCOLS}
+        self._kinds: dict[int, tuple[str, str]] = {}
         self.connections: dict[int, Connection] = {}
-        self.log = ConnectionLog()
+        self.log = ConnectionLog(health.counters)
+        self.operators: set[int] = set()
         self.users = Users(limits)
         self.sessions = Sessions(
             store, config.grace, config.max_parked, calls, config.handshake_timeout, health, self._give_up,
             node.moved_here,
         )  # fmt: skip
-        changes = MembershipHandlers(on_join, on_leave, self.sessions, tasks.on_loop)
+        changes = MembershipHandlers(on_join, on_leave, self.sessions, tasks.on_loop, handlers.inputs)
         self.memberships = Memberships(node, policies, config.max_nesting, changes.changed)
         self.revocation = Revocation(
             engine, config, self.connections, self.users, self.sessions, messages, self.memberships, policies, rights,
-            slices, tasks.spawn, self.ended, self._cut, health,
+            slices, tasks.spawn, self.end_parked, self._cut, health,
         )  # fmt: skip
         self.lifetimes = Lifetimes(config, self.revocation, health=health)
         self.background = Background(health, config.max_connection_tasks)
@@ -134,15 +143,16 @@ class ConnectionRegistry:
         """
         parked = self.users.who_gives_way(subject, asked_at)
         if parked is not None:
-            self.ended(parked, "overflow")
+            self.end_parked(parked, "a new connection of its user takes its place", "overflow")
 
-    def connected(self, link: Link) -> None:
-        """A client was accepted: its connection begins."""
+    def connected(self, link: Link, *, has_moved: bool = False) -> None:
+        """A client was accepted: its connection begins. `has_moved`: it had a session at another node."""
         connection = link.connection
-        self.links[link.id] = link
+        self._add(link)
         self.connections[connection.id] = connection
-        self.idle.clear()
         connection._advance(ConnectionState.OPEN)
+        if is_operator(connection.identity):
+            self.operators.add(connection.id)
         if connection.identity is not None or self._has_max_age:
             with contained(self._health, "beginning of a connection"):
                 newcomer = self.users.add(connection)
@@ -151,6 +161,8 @@ class ConnectionRegistry:
                 self.lifetimes.begin(connection)
         if connection._session is not None:
             self.sessions.add(connection._session, connection)
+        with contained(self._health, "record of a connection"):
+            self.log.began(connection, has_moved=has_moved)
         if self._on_connect is not None:
             link.handler_queue.put(self._on_connect, connection)
         link.handler_queue.put(connection.request._forget_headers)
@@ -162,11 +174,10 @@ class ConnectionRegistry:
         connection = link.connection
         old = self.links.get(connection._link)
         connection._link = link.id
-        self.links[link.id] = link
+        self._add(link)
         if connection._session is not None:
             # The grace must not end while the engine decides.
             self.sessions.resume(connection._session)
-        self.idle.clear()
         if old is not None:
             # The engine has its close frame from `Engine.resume`.
             self.retire(old)
@@ -183,10 +194,14 @@ class ConnectionRegistry:
             link.abort()
             return
         connection._advance(ConnectionState.OPEN)
+        was_transport = connection.transport
         if fresh is not None:
             # The subject is the same, but its new identity may have other rights.
             connection.identity, connection.request = fresh.identity, fresh.request
+            connection.transport, connection.is_compressed = fresh.transport, fresh.is_compressed
             connection.request._forget_headers()
+        with contained(self._health, "record of a connection"):
+            self.log.resumed(connection, was_transport)
         self.lifetimes.begin(connection)
         self.revocation.recheck([connection])
         if connection._handler_queue is not None:
@@ -207,6 +222,7 @@ class ConnectionRegistry:
         todo = Step.NOTHING if link is None else self._step(link, LinkEvent.REFUSED)
         if todo is Step.CLOSE:
             self._engine.close(link_id, CloseCode.TAKEN_OVER, TAKEN_OVER, False)
+        self.log.not_resumed(reason)
         if old is not None and old._link == link_id:
             self.ended(old, reason)
         if todo is Step.BEGIN and link is not None and link.fresh is not None:
@@ -215,12 +231,20 @@ class ConnectionRegistry:
             link.fresh = None
             self.connected(link)
 
-    def let_go(self, link: Link, code: int, reason: str) -> bool:
-        """Closes a link and parks its session, whose client reconnects; false if the session cannot wait."""
+    def let_go(self, link: Link, code: int, reason: str, *, is_asked: bool = True) -> bool:
+        """Closes a link and parks its session, whose client reconnects; false if the session cannot wait.
+
+        Args:
+            link: the link.
+            code: of the close frame.
+            reason: of the close frame.
+            is_asked: whether this answers the client's close frame.
+        """
         connection = link.connection
         if connection.state is not ConnectionState.OPEN or link.phase is not LinkPhase.CARRYING:
             return False
-        if not self._wait_for_client(connection, f"the client closed with {code} {reason}".rstrip()):
+        by = "client" if is_asked else "server"
+        if not self._wait_for_client(connection, f"the {by} closed with {code} {reason}".rstrip()):
             return False
         with contextlib.suppress(*ENGINE_ERRORS):
             self._engine.retire(connection.id, link.id, (code, reason), False)
@@ -230,7 +254,9 @@ class ConnectionRegistry:
     def _cut(self, connection: Connection, link_id: int) -> None:
         """Ends a connection's link, if it is still the same one. The session waits."""
         link = self.links.get(link_id)
-        if link is not None and connection._link == link_id and not self.let_go(link, CloseCode.RECONNECT, COME_BACK):
+        if link is None or connection._link != link_id:
+            return
+        if not self.let_go(link, CloseCode.RECONNECT, COME_BACK, is_asked=False):
             link.abort()
 
     def retire(self, link: Link) -> None:
@@ -251,21 +277,23 @@ class ConnectionRegistry:
             can_wait: whether the engine keeps its session for the client.
             cause: the engine's word for why.
         """
-        link.gone(cause not in ("eof", "over"))
+        link.gone(cause)
         todo = self._step(link, LinkEvent.LOST)
         self._discard(link)
         if todo is not Step.PARK:
             return
         connection = link.connection
+        if link.fallback is not None and link.fallback.is_given_up:
+            self.log.because(connection, "the client has sent no request for too long")
+        elif cause in CAUSES and (connection.close_code is None or cause in NOT_FINISHED):
+            self.log.because(connection, CAUSES[cause])
         if can_wait:
-            if cause in CAUSES:
-                self.log.because(connection, CAUSES[cause])
-            if not self._wait_for_client(connection, "the transport ended without a close frame"):
+            if not self._wait_for_client(connection, LOST):
                 self.ended(connection, "closed")
             return
-        if cause in CAUSES:
-            if cause != "reset":
-                connection.closed_by = connection.closed_by or "server"
+        if cause not in OF_NETWORK:
+            connection.closed_by = connection.closed_by or "server"
+        if cause in CAUSES and cause not in ("eof", "cut"):
             connection.close_reason = connection.close_reason or CAUSES[cause]
         self.ended(connection, "closed")
 
@@ -274,9 +302,11 @@ class ConnectionRegistry:
         if not is_gone:
             link.abort()
             return
-        link.gone(True)
+        link.gone("reset")
         self._discard(link)
         if self._step(link, LinkEvent.LOST) is Step.PARK:
+            self.log.because(link.connection, "an event of it could not be handled")
+            link.connection.closed_by = link.connection.closed_by or "server"
             self.ended(link.connection, "closed")
 
     def cut_off(self) -> None:
@@ -285,8 +315,18 @@ class ConnectionRegistry:
             with contained(self._health, "end of a transport"):
                 link.abort()
 
+    def _add(self, link: Link) -> None:
+        if link.id not in self.links:
+            session = link.connection._session
+            # Kept, because the link may get another connection.
+            kind = self._kinds[link.id] = (link.transport, "raw" if session is None else session.codec.name)
+            self.kinds[kind] += 1
+        self.links[link.id] = link
+        self.idle.clear()
+
     def _discard(self, link: Link) -> None:
-        self.links.pop(link.id, None)
+        if self.links.pop(link.id, None) is not None:
+            self.kinds[self._kinds.pop(link.id)] -= 1
         if not self.links:
             self.idle.set()
 
@@ -297,7 +337,7 @@ class ConnectionRegistry:
         self._sessions_wait = False
         for connection in list(self.connections.values()):
             if connection.is_reconnecting:
-                self.ended(connection, "closed")
+                self.end_parked(connection, "the server is shutting down")
 
     def _wait_for_client(self, connection: Connection, why: str) -> bool:
         session = connection._session
@@ -314,7 +354,7 @@ class ConnectionRegistry:
         """A session has waited for its client as long as it may."""
         if reason == "overflow":
             self._limits.count("max_parked")
-            self.ended(connection, reason)
+            self.end_parked(connection, "more sessions wait than max_parked allows", reason)
         else:
             # Thousands of clients that were lost at once expire at once.
             self._slices.put(self._expire, connection, reason)
@@ -334,8 +374,21 @@ class ConnectionRegistry:
             connection.close_code = CloseCode.ABNORMAL
         if connection.closed_by is None:
             connection.closed_by = "network"
+        self.operators.discard(connection.id)
         connection._advance(ConnectionState.CLOSED)
         self.endings.end(connection, reason)
+
+    def end_parked(self, connection: Connection, why: str, reason: str = "closed") -> None:
+        """The server ends a session whose client is away.
+
+        Args:
+            connection: whose session it is.
+            why: for the log.
+            reason: what the client is told when it comes back, see docs/protocol.md.
+        """
+        connection.closed_by = connection.closed_by or "server"
+        self.log.because(connection, why)
+        self.ended(connection, reason)
 
     def end_all(self) -> None:
         """Ends all connections: the server has stopped."""

@@ -12,6 +12,7 @@ from typing import Any
 from fanwire.codes import CloseCode
 from fanwire.connection import Connection
 from fanwire.errors import ENGINE_ERRORS
+from fanwire.identity.operator import is_operator
 from fanwire.observability.health import Health
 from fanwire.protocol.envelopes import Refusal
 from fanwire.reject import TEXT_MAX, Reject, reject_of
@@ -97,6 +98,9 @@ class Rejections:
 
         @wraps(handler)
         def call(connection: Connection, *about: str) -> Any:
+            if is_operator(connection.identity):
+                # The application does not know operators.
+                return None
             try:
                 pending = handler(connection, *about)
             except Exception as error:  # noqa: BLE001 - only rejections end here

@@ -42,7 +42,7 @@ class Revocation(ExpiryOwner):
         rights: decides which rooms a client may be in.
         slices: runs long work in time slices.
         spawn: runs a coroutine in a task.
-        end: ends a connection whose client is away.
+        end: ends a connection whose client is away; gets why, for the log.
         cut: ends the transport of a connection. The session stays.
         health: logs and counts the errors of `authorize`.
     """
@@ -132,7 +132,7 @@ class Revocation(ExpiryOwner):
     def dismiss(self, connection: Connection, code: int, reason: str) -> None:
         """Ends a connection and its session at once. Messages that wait for it are dropped."""
         if connection.is_reconnecting:
-            self._end(connection, "closed")
+            self._end(connection, reason or "the application has ended the session")
             return
         connection._is_done = True
         try:

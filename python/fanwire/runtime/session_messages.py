@@ -58,9 +58,13 @@ class SessionMessages:
         session = connection._session
         if session is None:
             return
-        envelope = {"type": type, "id": next(self.ids), "ts": time.time_ns() // 1_000_000, **fields}
-        encoded = session.codec.encode(envelope, max_nesting)
+        encoded = self.envelope(session, type, max_nesting, **fields)
         self._engine.send_envelope(connection.id, session.codec.name, encoded, urgent or type in URGENT)
+
+    def envelope(self, session: Session, type: str, max_nesting: int = NESTING_LIMIT, **fields: Any) -> bytes:
+        """Encodes a message to a session; the arguments are those of `tell`."""
+        envelope = {"type": type, "id": next(self.ids), "ts": time.time_ns() // 1_000_000, **fields}
+        return session.codec.encode(envelope, max_nesting)
 
     async def send_until_acked(
         self, connection: Connection, session: Session, payload: bytes | str, json: bool, timeout: float, attempts: int

@@ -47,6 +47,10 @@ class Users:
         """A subject's connections, including those whose clients are away."""
         return list(self._connections.get(subject, {}).values())
 
+    def counts(self) -> list[tuple[str, int]]:
+        """All subjects with connections, each with their number: a copy."""
+        return [(subject, len(connections)) for subject, connections in self._connections.items()]
+
     def who_gives_way(self, subject: str, asked_at: float) -> Connection | None:
         """A client is about to be accepted. Returns the parked connection that has to end for it; None: none has to.
 

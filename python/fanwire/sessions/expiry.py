@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,6 +12,7 @@ from fanwire.connection import Connection
 from fanwire.identity.identity import expiry_of
 from fanwire.observability.health import Health
 from fanwire.state import ConnectionState
+from fanwire.timing import clock
 from fanwire.timing.timer_wheel import TimerWheel
 
 __all__ = ["ExpiryOwner", "Lifetimes"]
@@ -48,7 +48,7 @@ class Lifetimes:
     """
 
     def __init__(
-        self, config: Config, owner: ExpiryOwner, wall: Callable[[], float] = time.time, health: Health | None = None
+        self, config: Config, owner: ExpiryOwner, wall: Callable[[], float] = clock.wall, health: Health | None = None
     ) -> None:
         self._health = health or Health()
         self._config = config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from inspect import iscoroutine
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from fanwire.protocol.session import Session
 from fanwire.protocol.table import TOKEN_MAX
 from fanwire.reject import Reject
 from fanwire.sessions.expiry import Lifetimes
+from fanwire.timing import clock
 from fanwire.timing.token_bucket import Rate, TokenBucket
 
 __all__ = ["RenewalToken", "TokenRenewal"]
@@ -55,7 +55,7 @@ class TokenRenewal:
         """
         token = session.codec.payload(incoming, RenewalToken).token
         bucket = session.renewals = session.renewals or TokenBucket()
-        wait = bucket.take(ATTEMPTS, time.monotonic())
+        wait = bucket.take(ATTEMPTS, clock.monotonic())
         if wait:
             raise Refusal("rate_limited", "the client sends tokens too fast", retry=True, retry_after=wait)
         if not token.isascii() or not token.isprintable():

@@ -114,17 +114,20 @@ class Sessions:
         """The connection of a session; None: there is no such session here."""
         return self._connections.get(id)
 
-    def claim(self, id: str, received: int, owner: str, codec: Codec) -> Claim | Coroutine[Any, Any, Claim]:
+    def claim(
+        self, id: str, received: int, owner: str, codec: Codec, *, must_resume: bool = False
+    ) -> Claim | Coroutine[Any, Any, Claim]:
         """Finds the session that a client wants to resume; a coroutine if the store has to be awaited. If the store
-        fails, the client begins a new session, with the reason "unknown"."""
+        fails, the client begins a new session, with the reason "unknown". If it wants no other session (`must_resume`),
+        one at another node goes on there."""
         connection = self._connections.get(id)
         session = None if connection is None else connection._session
         if connection is None or session is None:
             try:
                 record = self._store.load(id)
                 if isawaitable(record):
-                    return self._claim_later(record, id, owner)
-                return self._claim_of(record, id, owner)
+                    return self._claim_later(record, id, owner, must_resume)
+                return self._claim_of(record, id, owner, must_resume)
             except BaseException as error:  # noqa: BLE001 - the store is the application's, and may raise anything
                 return self._store_failed(id, error)
         reason = session.why_not(owner, codec)
@@ -188,10 +191,10 @@ class Sessions:
         except BaseException as error:  # noqa: BLE001 - the session goes on without a saved record
             self._health.handler_error(name, connection, error)
 
-    async def _claim_later(self, record: Awaitable[Record | None], id: str, owner: str) -> Claim:
+    async def _claim_later(self, record: Awaitable[Record | None], id: str, owner: str, must_resume: bool) -> Claim:
         try:
             found = await self._calls.wait(record, name_of(self._store.load), "a client", self._timeout)
-            return self._claim_of(found, id, owner)
+            return self._claim_of(found, id, owner, must_resume)
         except Exception as error:  # noqa: BLE001 - the store is the application's, and may raise anything
             return self._store_failed(id, error)
 
@@ -199,13 +202,14 @@ class Sessions:
         self._health.handler_error(name_of(self._store.load), "a client", error)
         return Claim(reason="unknown", lineage=lineage_of(id))
 
-    def _claim_of(self, record: Record | None, id: str, owner: str) -> Claim:
+    def _claim_of(self, record: Record | None, id: str, owner: str, must_resume: bool) -> Claim:
         if record is None or record.owner != owner:
             # With the lineage, so that repeated publishes are recognized even if the store is down.
             return Claim(reason="unknown", lineage=lineage_of(id))
         if record.ended is not None:
             return Claim(reason=record.ended, lineage=record.lineage)
-        self._moved_here(record.id)
+        if not must_resume:
+            self._moved_here(record.id)
         return Claim(reason="other node", lineage=record.lineage, rooms=record.rooms)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
+
+from fanwire.timing.clock import monotonic
 
 __all__ = ["MemoryStore", "Record", "SessionStore"]
 
@@ -51,7 +52,7 @@ class MemoryStore:
         clock: returns seconds that never go back.
     """
 
-    def __init__(self, max_records: int = 100_000, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, max_records: int = 100_000, clock: Callable[[], float] = monotonic) -> None:
         self._max_records = max_records
         self._clock = clock
         self._records: OrderedDict[str, tuple[float, Record]] = OrderedDict()

@@ -17,6 +17,7 @@ __all__ = [
     "check_delivery",
     "check_delivery_of",
     "check_position",
+    "check_priority",
     "check_publish",
     "check_reason",
     "check_room",
@@ -73,7 +74,7 @@ def check_delivery(name: str) -> None:
         ValueError: there is no such class.
     """
     if name not in DELIVERIES:
-        raise ValueError(f"delivery must be {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}, got {name!r}")
+        raise ValueError(f"delivery must be {', '.join(DELIVERIES[:-1])} or {DELIVERIES[-1]}, got {described(name)}")
 
 
 def check_delivery_of(delivery: Any) -> None:
@@ -84,6 +85,16 @@ def check_delivery_of(delivery: Any) -> None:
     """
     if delivery is not None:
         check_delivery(check_text("delivery", delivery, empty=True))
+
+
+def check_priority(priority: Any) -> None:
+    """Checks the priority of a room.
+
+    Raises:
+        TypeError, ValueError: there is no such priority.
+    """
+    if check_text("priority", priority, empty=True) not in PRIORITIES:
+        raise ValueError(f"priority must be high, normal or low, got {described(priority)}")
 
 
 def check_schema(schema: Any) -> None:
@@ -163,3 +174,7 @@ def ids_of(exclude: HasId | Iterable[HasId] | None) -> list[int]:
 def _is_connection(value: Any) -> bool:
     # `isinstance` with a protocol takes more than a hundred times as long.
     return type(getattr(value, "id", None)) is int
+
+
+PRIORITIES = ("high", "normal", "low")
+"""The priorities of rooms, in the order of writing."""

@@ -8,18 +8,20 @@ expected, a single str is an error, since Python would take its characters for t
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Generator, Iterable, Mapping, Sequence
 from functools import partial
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction, signature
 from numbers import Integral, Real
 from operator import index
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar
 
 __all__ = [
+    "any_of",
     "check_answer",
     "check_bytes_or_text",
     "check_choice",
+    "check_choice_or_none",
     "check_flag",
     "check_function",
     "check_instance",
@@ -29,6 +31,7 @@ __all__ = [
     "check_text",
     "check_texts",
     "described",
+    "described_file",
 ]
 
 T = TypeVar("T")
@@ -186,21 +189,48 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, got {described(value)}")
     if value not in choices:
-        *others, last = choices
-        raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}")
+        raise ValueError(f"{name} must be {any_of([quoted(choice) for choice in choices])}, got {described(value)}")
     return value
 
 
-def check_function(name: str, value: Any, *, plain: bool = False) -> Callable[..., Any]:
+def check_choice_or_none(name: str, value: Any, choices: Collection[str]) -> str | None:
+    """Returns one of several words, or None.
+
+    Raises:
+        TypeError: it is neither a str nor None.
+        ValueError: it is none of them.
+    """
+    if value is None or (isinstance(value, str) and value in choices):
+        return value
+    words = any_of([*map(quoted, choices), "None"])
+    kind = ValueError if isinstance(value, str) else TypeError
+    raise kind(f"{name} must be {words}, got {described(value)}")
+
+
+def any_of(words: Sequence[str]) -> str:
+    """A list in an error."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def quoted(word: str) -> str:
+    """A word in an error, as it is written in a program."""
+    return f'"{word}"'
+
+
+def check_function(
+    name: str, value: Any, *, plain: bool = False, takes: Sequence[str] | None = None
+) -> Callable[..., Any]:
     """Returns something that can be called.
 
     Args:
         name: of the argument.
         value: what was given.
         plain: whether it must not be a coroutine function, since its answer is not awaited.
+        takes: what it is called with, in words for the error; None: that is not checked.
 
     Raises:
-        TypeError: it cannot be called, is a class of exceptions, or is a coroutine function where none may be.
+        TypeError: it cannot be called, or not with these arguments; it is a class of exceptions, or a coroutine
+            function where none may be.
     """
     if not callable(value) or (isinstance(value, type) and issubclass(value, BaseException)):
         raise TypeError(f"{name} must be a function, got {described(value)}")
@@ -210,7 +240,25 @@ def check_function(name: str, value: Any, *, plain: bool = False) -> Callable[..
     call = getattr(inner, "__call__", None)  # noqa: B004 - whether that is a coroutine function
     if plain and (iscoroutinefunction(inner) or iscoroutinefunction(call)):
         raise TypeError(f"{name} must be a plain function, got a coroutine function, which is not awaited")
+    if takes is not None and (got := _other_arguments(value, len(takes))) is not None:
+        label = getattr(value, "__qualname__", type(value).__qualname__)
+        raise TypeError(f"{name} must be a function of ({', '.join(takes)}), got {label}({', '.join(got)})")
     return value  # type: ignore[no-any-return]  # `callable` narrows to what mypy cannot name
+
+
+def _other_arguments(function: Callable[..., Any], count: int) -> list[str] | None:
+    """The names of what a function takes, if it cannot be called with so many arguments; None: it can, or does not
+    say."""
+    try:
+        # Of the function itself: one that a decorator has wrapped may take other arguments.
+        taken = signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return None
+    try:
+        taken.bind(*[None] * count)
+    except TypeError:
+        return list(taken.parameters)
+    return None
 
 
 def check_instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...], what: str) -> T:
@@ -260,6 +308,15 @@ def described(value: Any) -> str:
     return f"an object of type {type(value).__name__}"
 
 
+def described_file(path: Any) -> str:
+    """The name of a file for the text of an error. A name that may be a content, such as a private key that was put
+    where the name of its file belongs, is not shown."""
+    name = str(path)
+    if len(name) > LONGEST_NAME or "-----" in name or not name.isprintable():
+        return f"a file with a name of {len(name)} characters, which is not shown"
+    return name
+
+
 _MISTAKES = (
     type,
     FunctionType,
@@ -275,3 +332,6 @@ _MISTAKES = (
 
 LONGEST = 100
 """Characters of a value that an error quotes."""
+
+LONGEST_NAME = 200
+"""Characters of the name of a file that an error quotes. A private key in one line has more."""

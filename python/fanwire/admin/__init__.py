@@ -1,0 +1,1 @@
+"""The admin API: readings and actions of operators by HTTP, for one node or the whole cluster."""

@@ -1,0 +1,1 @@
+"""Recordings: what was published in rooms, written to files, read from them, and published again."""

@@ -1,0 +1,1 @@
+"""Subscriptions of the server's own program: messages of rooms, without a client."""
