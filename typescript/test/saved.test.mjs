@@ -1,0 +1,61 @@
+// A page that goes on with the session of the page before.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ByHand, sent } from "./helpers/by_hand.mjs";
+
+const saved = { session: "S", received: 7, positions: { r: { epoch: "e", seq: 3 }, s: { epoch: "f", seq: 4 } } };
+
+test("a snapshot has what the next page needs", () => {
+  const hand = new ByHand();
+  assert.equal(hand.machine.snapshot({}), null);
+  hand.up();
+  const room = hand.join("r", {}, 3);
+  assert.deepEqual(hand.machine.snapshot({ r: room.position }), {
+    session: "S",
+    received: 1,
+    positions: { r: { epoch: "e", seq: 3 } },
+  });
+});
+
+test("the session is resumed, whatever the page before has sent, and rooms go on where they were", () => {
+  const hand = new ByHand({ saved });
+  assert.deepEqual(hand.perform()[0].query, { session: "S", received: "7" });
+  hand.machine.join("r", null);
+  hand.up({ resumed: true, received: 12 });
+  const [join] = sent(hand.welcome);
+  assert.deepEqual([join.type, join.payload], ["join", { since: { epoch: "e", seq: 3 } }]);
+  hand.hear("received", { payload: { count: 13 } });
+  assert.equal(hand.machine.state, "open");
+  assert.equal(hand.machine._confirmed, 7);
+});
+
+test("rooms that the new page does not join are left after a while", () => {
+  const hand = new ByHand({ saved });
+  hand.perform();
+  hand.up({ resumed: true, received: 0 });
+  hand.machine.join("r", null);
+  hand.perform();
+  assert.equal(hand.machine.deadline, hand.now + 5000);
+  hand.now += 5000;
+  hand.machine.tick(hand.now);
+  assert.deepEqual(sent(hand.perform()).map(({ type, room }) => [type, room]), [["leave", "s"]]);
+});
+
+test("in a new session the positions are good, and nothing has to be left", () => {
+  const hand = new ByHand({ saved });
+  hand.perform();
+  hand.up({ session: "T" });
+  hand.machine.join("s", null);
+  assert.deepEqual(sent(hand.perform())[0].payload, { since: { epoch: "f", seq: 4 } });
+  hand.now += 5000;
+  hand.machine.tick(hand.now);
+  assert.deepEqual(sent(hand.perform()), []);
+});
+
+test("a count that the session cannot have ends it", () => {
+  const hand = new ByHand({ saved });
+  hand.perform();
+  hand.up({ resumed: true, received: 12 });
+  hand.hear("received", { payload: { count: 13 } });
+  assert.equal(hand.machine.session, null);
+});
