@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A busy machine is no failure. pytest's own timeout bounds a test.
+    settings.register_profile("fanwire", deadline=None)
+    settings.load_profile("fanwire")
     config.addinivalue_line("markers", "logs_errors: errors in the log are part of what is tested")
 
 

@@ -1,4 +1,8 @@
-"""An echo server for the Autobahn suite; prints its port."""
+"""An echo server for the Autobahn suite; prints its port, and at its end how many messages it has compressed.
+
+Each client has a room of its own, and gets what it sends as a message of that room, because only messages of rooms are
+compressed.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +28,23 @@ async def main() -> None:
         inbound_bytes=8 * size,
         message_rate=0,
         byte_rate=0,
+        compression_min_bytes=0,
     )
     server = fanwire.Server(port=0, insecure=True, config=config)
+    server.room("*", compress=True)
+
+    @server.on_connect
+    def join(conn: fanwire.Connection) -> None:
+        conn.join(str(conn.id))
 
     @server.on_message
     def echo(conn: fanwire.Connection, message: bytes | str) -> None:
-        conn.send(message)
+        server.publish(str(conn.id), message)
 
     async with server:
         print(server.port, flush=True)
         await done.wait()
+        print(server.stats()["compressed"]["messages"])
 
 
 if __name__ == "__main__":

@@ -238,13 +238,24 @@ async def test_a_room_without_messages(world: World) -> None:
     a, _ = await world.node()
     log = world.log()
     await a.declare(log)
-    empty = await a.state(log, "room")
-    assert empty.seq == 0
+    assert (await a.state(log, "room"))[1:] == (0, 0, 0)
     assert await a.read(log, "room", 0) == ([], True)
     other = await a.append(log, "other", b"1", "1")
-    assert (await a.state(log, "room")).seq == other
+    assert (await a.state(log, "room"))[1:] == (other, other, 0)
     assert await a.read(log, "room", other) == ([], True)
-    assert await a.append(log, "room", b"2", "2") > other
+    first = await a.append(log, "room", b"2", "2")
+    last = await a.append(log, "other", b"3", "3")
+    assert (await a.state(log, "room"))[1:] == (first, last, first)
+
+
+async def test_the_rooms_of_a_log_are_listed_by_their_names(world: World) -> None:
+    a, _ = await world.node()
+    log = world.log()
+    await a.declare(log)
+    assert await a.rooms(log) == []
+    for number, name in enumerate(NAMES):
+        await a.append(log, name, b"1", str(number))
+    assert sorted(await a.rooms(log)) == sorted(NAMES)
 
 
 async def test_age(world: World) -> None:

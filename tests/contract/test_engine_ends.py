@@ -157,8 +157,9 @@ def test_a_client_that_does_not_read_is_closed_as_slow(rigged: Callable[..., Rig
     frames, farewell = peer.rest()
     assert farewell == (4008, "too slow, reconnect")
     peer.closes(4008)
-    _, (messages, _, drops) = rig.event("ended")
+    _, (messages, _, drops, highest_queue, _) = rig.event("ended")
     assert messages == len(frames)
+    assert highest_queue > 60_000
     assert drops["closed"] >= 1
     assert rig.event("closed") == (peer.link, "over")
 
@@ -197,9 +198,11 @@ def test_an_end_tells_what_was_sent(rig: Rig) -> None:
         rig.engine.send(peer.conn, "text")
     assert len(peer.envelopes(3)) == 3
     rig.engine.gone(peer.conn)
-    conn, (messages, size, drops) = rig.event("ended")
+    conn, (messages, size, drops, highest_queue, median_age) = rig.event("ended")
     assert (conn, messages, drops) == (peer.conn, 3, {})
     assert size > 3 * 50
+    assert highest_queue > 50
+    assert median_age is None, "the client has reported no age"
 
 
 def test_messages_are_text_or_bytes_with_their_size(rig: Rig) -> None:

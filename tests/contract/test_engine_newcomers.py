@@ -10,14 +10,15 @@ from helpers.rig import Rig
 
 from fanwire._engine import Engine
 
-SOCKETS = {"feed", "fileno", "grant", "listen", "open", "resume_socket", "send_raw", "take_back"}
+SOCKETS = {"fileno", "listen", "open", "resume_socket", "send_raw", "set_tls", "take_back"}
 """What has to do with sockets or TLS, so that a fake engine has no use for it."""
 
 
 def test_a_request_is_told_with_all_that_the_host_needs(rig: Rig) -> None:
     peer = rig.newcomer("/a?b=c", "fanwire.v1.json", "X-One: 1")
-    target, headers, remote, is_secure, is_origin_allowed, subprotocol = peer.asked
+    target, headers, remote, is_secure, is_origin_allowed, subprotocol, transport, tls, is_compressed = peer.asked
     assert (target, is_secure, is_origin_allowed, subprotocol) == (b"/a?b=c", False, False, "fanwire.v1.json")
+    assert (transport, tls, is_compressed) == ("websocket", None, False)
     assert b"X-One: 1\r\n" in headers
     assert remote
     assert rig.engine.waiting == 1
@@ -41,9 +42,10 @@ def test_a_request_is_decided_once(rig: Rig) -> None:
 
 def test_a_newcomer_that_is_refused(rig: Rig) -> None:
     peer = rig.newcomer()
-    rig.engine.refuse(peer.request, 503, ["Retry-After: 7"], "for the log")
-    link, (_, status, reason, suppressed) = rig.event("turned_away")
+    rig.engine.refuse(peer.request, 503, ["Retry-After: 7"], "for the log", "/a", "x" * 300)
+    link, (_, status, reason, suppressed, *about) = rig.event("turned_away")
     assert (link, status, reason, suppressed) == (0, 503, "for the log", 0)
+    assert about == ["/a", "x" * 200]
     status, headers = peer.refusal()
     assert (status, headers["Retry-After"]) == (503, "7")
     assert rig.engine.accept(peer.request) is None
@@ -62,13 +64,18 @@ def test_a_newcomer_that_goes(rig: Rig) -> None:
 def test_the_fields_of_stats(rig: Rig) -> None:
     stats = rig.engine.stats()
     assert sorted(stats) == sorted(STATS)
-    assert sorted(stats["drops"]) == ["budget", "closed", "newest", "oldest", "replaced"]
+    assert sorted(stats["rules"][""]) == [
+        "bytes", "delivered", "drops", "latency_sum_us", "latency_us", "published", "spread_sum_us", "spread_us",
+    ]  # fmt: skip
+    assert sorted(stats["drops"]) == ["budget", "closed", "filtered", "newest", "oldest", "rate", "replaced"]
 
 
 STATS = [
-    "connections", "rooms", "published", "refused", "late", "delivered", "bytes", "writes", "blocked", "held", "pings",
-    "closed_slow", "closed_unanswered", "history_bytes", "waiting_bytes", "waiting_bytes_limit", "drops",
-    "inbound_bytes", "limits", "taken_age", "handshakes", "latency_us", "latency_sum_us",
+    "connections", "rooms", "published", "refused", "late", "delivered", "bytes", "writes", "blocked", "held",
+    "pings", "closed_slow", "closed_unanswered", "compressed", "deltas", "history_bytes", "waiting_bytes",
+    "waiting_bytes_limit", "drops", "inbound_bytes", "limits", "taken_age", "handshakes", "ticks", "tls_handshakes",
+    "latency_us", "latency_sum_us", "handshake_us", "handshake_sum_us", "received", "received_bytes", "recording",
+    "rules",
 ]  # fmt: skip
 
 

@@ -281,11 +281,33 @@ def test_numbers_from_outside_only_grow_and_may_have_holes(rig: Rig) -> None:
         rig.engine.deliver("r", -1, now_ms, b"x")
 
 
+def test_a_message_says_what_came_before_it_and_not_where_the_room_was_placed(rig: Rig) -> None:
+    rig.engine.place("r", "e", 10)
+    peer = joined(rig, "r")
+    for seq, prev in ((11, 4), (13, 11), (14, 0), (16, None), (19, 18)):
+        assert rig.engine.deliver("r", seq, 1, "x", prev=prev)
+    assert [envelope.get("prev") for envelope in peer.envelopes(5)] == [4, 11, 0, 14, 16]
+
+
+def test_a_raised_position_leaves_the_history_as_it_is(rig: Rig) -> None:
+    rig.engine.place("r", "e", 10)
+    rig.engine.deliver("r", 12, rig.engine.now_ms, "c")
+    peer = rig.peer()
+    assert rig.engine.join(peer.conn, "r", ("e", 20), only_whole=True)[2] == "position"
+    for epoch, seq in (("e", 20), ("e", 3), ("f", 30)):
+        rig.engine.raise_position("r", epoch, seq)
+    rig.engine.raise_position("nowhere", "e", 3)
+    assert (rig.engine.position("r"), rig.engine.floor("r")) == (("e", 20), ("e", 10))
+    assert rig.engine.join(peer.conn, "r", ("e", 20), only_whole=True)[1:] == (20, None)
+    with pytest.raises(ValueError, match="epoch"):
+        rig.engine.raise_position("r", "", 0)
+
+
 def test_older_messages_go_before_those_that_are_kept(rig: Rig) -> None:
     rig.engine.place("r", "e", 10)
     now_ms = rig.engine.now_ms
     rig.engine.deliver("r", 12, now_ms, "c")
-    older = [(4, now_ms, "a", False, None, None), (9, now_ms, "b", False, None, None)]
+    older = [(4, now_ms, "a", False, None, None, None), (9, now_ms, "b", False, None, None, None)]
     rig.engine.extend("r", "e", 2, older)
     assert rig.engine.floor("r") == ("e", 2)
     peer = rig.peer()
@@ -295,29 +317,31 @@ def test_older_messages_go_before_those_that_are_kept(rig: Rig) -> None:
     # Of another numbering, of no room, too old, and too many.
     rig.engine.extend("r", "f", 0, older)
     rig.engine.extend("nowhere", "e", 0, older)
-    rig.engine.extend("r", "e", 0, [(1, now_ms - 2 * HOUR_MS, "x", False, None, None)])
+    rig.engine.extend("r", "e", 0, [(1, now_ms - 2 * HOUR_MS, "x", False, None, None, None)])
     assert rig.engine.floor("r") == ("e", 1)
     assert rig.engine.stats()["rooms"] == 1
     rig.engine.place("r", "e", 100)
-    rig.engine.extend("r", "e", 0, [(seq, now_ms, "x", False, None, None) for seq in range(50, 70)])
+    rig.engine.extend("r", "e", 0, [(seq, now_ms, "x", False, None, None, None) for seq in range(50, 70)])
     assert rig.engine.floor("r") == ("e", 59)
 
 
 def test_older_messages_that_are_wrong_change_nothing(rig: Rig) -> None:
     rig.engine.place("r", "e", 10)
-    one = (4, rig.engine.now_ms, "a", False, None, None)
+    one = (4, rig.engine.now_ms, "a", False, None, None, None)
     for messages, error in (
         ([(*one[:2], 7, *one[3:])], TypeError),
         ([one[:4]], ValueError),
-        ([(*one[:4], "key", None)], ValueError),
-        ([(*one[:5], "soon")], ValueError),
+        ([(*one[:4], "key", None, None)], ValueError),
+        ([(*one[:5], "soon", None)], ValueError),
         ([one, one], ValueError),
     ):
         with pytest.raises(error):
             rig.engine.extend("r", "e", 2, messages)
     assert rig.engine.floor("r") == ("e", 10)
     # One that no member could read is not there, and nothing before it is missed in silence.
-    rig.engine.extend("r", "e", 2, [one, (5, one[1], b"[1", True, None, None), (7, one[1], "b", False, None, None)])
+    rig.engine.extend(
+        "r", "e", 2, [one, (5, one[1], b"[1", True, None, None, None), (7, one[1], "b", False, None, None, None)]
+    )
     assert rig.engine.floor("r") == ("e", 5)
 
 
@@ -333,3 +357,41 @@ def test_numbers_that_will_not_come(rig: Rig) -> None:
     assert event["payload"] == {"reason": "backplane", "count": 5, "first": 11, "last": 15}
     with pytest.raises(ValueError, match="reason must be backplane"):
         rig.engine.skip("r", 1, "weather")
+
+
+def test_busy_rooms_are_those_with_most_deliveries_since_the_last_look(rig: Rig) -> None:
+    for room, members, messages in (("a", 1, 3), ("b", 3, 2), ("c", 2, 0), ("d", 0, 9)):
+        for _ in range(members):
+            joined(rig, room)
+        for _ in range(messages):
+            rig.engine.publish(room, b"x")
+    assert rig.engine.busy_rooms(3) == [("b", 3, 2, 6), ("a", 1, 3, 3), ("c", 2, 0, 0)]
+    rig.engine.publish("a", b"x")
+    assert rig.engine.busy_rooms(9) == [("a", 1, 1, 1), ("b", 3, 0, 0), ("c", 2, 0, 0), ("d", 0, 0, 0)]
+    assert rig.engine.busy_rooms(0) == []
+
+
+def test_a_slow_reader_is_listed_with_what_waits_for_it(rig: Rig) -> None:
+    quick, slow = joined(rig, "r"), joined(rig, "r")
+    assert rig.engine.slow_readers(5, 10.0) == (0, [])
+    slow.stalls()
+    for _ in range(100):
+        rig.engine.publish("r", "x" * 9_000)
+        quick.envelope()
+    rig.becomes(lambda: rig.engine.slow_readers(5, 10.0)[0] == 1)
+    count, [(conn, size, messages, age, waits_for, sent, dropped)] = rig.engine.slow_readers(5, 10.0)
+    assert (count, conn, waits_for, dropped) == (1, slow.conn, "socket", 0)
+    assert size >= 9_000 * messages > 0
+    assert sent + messages <= 101
+    assert age >= 0
+    assert rig.engine.slow_readers(0, 10.0) == (1, [])
+    reading = rig.engine.connection_reading(slow.conn, 10.0)
+    assert reading is not None
+    assert (reading["waits_for"], reading["waiting_bytes"], reading["waiting_messages"]) == ("socket", size, messages)
+    assert (reading["sent_messages"], reading["drops"]) == (sent, {})
+    assert reading["highest_queue"] >= size
+    assert reading["waiting_age"] >= age
+    other = rig.engine.connection_reading(quick.conn, 10.0)
+    assert other is not None
+    assert (other["sent_messages"], other["waiting_bytes"], other["waits_for"]) == (101, 0, None)
+    assert rig.engine.connection_reading(quick.conn + 1_000, 10.0) is None

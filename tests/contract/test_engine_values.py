@@ -137,7 +137,9 @@ def test_a_log_tells_of_what_is_forgotten(rig: Rig, engine: Any) -> None:
     # From before the history: it is part of that, and nobody's newest value.
     engine.place("log", epoch, 10)
     engine.deliver("log", 11, now_ms, None, key="b")
-    engine.extend("log", epoch, 5, [(7, now_ms, b"old", False, "b", None), (8, now_ms, b"new", False, "c", None)])
+    engine.extend(
+        "log", epoch, 5, [(7, now_ms, b"old", False, "b", None, None), (8, now_ms, b"new", False, "c", None, None)]
+    )
     assert engine.floor("log") == (epoch, 5)
     assert (engine.has_value("log", "b"), engine.has_value("log", "c")) == (False, True)
 

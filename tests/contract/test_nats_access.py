@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.nats import nats_server
-from helpers.wait import until, until_sync
+from helpers.wait import PROCESS, until, until_sync
 
 from fanwire.backplane import Log, Stored, Unavailable
 from fanwire.backplane.embedded import port_in, program
@@ -102,7 +102,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ["-subj", "/CN=an authority", "-keyout", files["ca_key"], "-out", files["ca"]],
         [*signed, "-keyout", files["key"], "-out", files["cert"]],
     ):
-        subprocess.run([*new, *rest], check=True, capture_output=True, timeout=60)
+        subprocess.run([*new, *rest], check=True, capture_output=True, timeout=PROCESS)
     return files
 
 
@@ -201,10 +201,10 @@ def test_it_is_opened_again_in_another_loop(tmp_path: Path, *, is_closed: bool) 
     )
     process = subprocess.Popen([program(), "-c", str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        port = until_sync(lambda: port_in(tmp_path), "the server listens")
+        port = until_sync(lambda: port_in(tmp_path), "the server listens", PROCESS)
         backplane = NATS(f"nats://127.0.0.1:{port}")
         for name in ("first", "second"):
             asyncio.run(carries(name))
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PROCESS)

@@ -1,4 +1,4 @@
-"""A server behind a proxy of docs/deploy, and clients that come by it."""
+"""A server behind a proxy of ops/proxies, and clients that come by it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
+import fanwire
 from helpers.edge import Edge
 from helpers.serving import Book
 from helpers.wait import DEADLINE, within
 from helpers.wire import Peer
 
-Tls = tuple[ssl.SSLContext, ssl.SSLContext]
+Tls = tuple[fanwire.TLS, ssl.SSLContext]
 
 Before = Callable[..., Edge]
 """Makes a proxy before a server; `changes` to its file are by the proxy's name."""
@@ -70,3 +71,14 @@ async def answer_to(asked: bytes, edge: Edge, tls: Tls) -> int | None:
             return (await peer.response()).status
         except (ConnectionError, EOFError):
             return None
+
+
+def with_ports(changes: dict[str, dict[str, str]], **ports: int) -> dict[str, dict[str, str]]:
+    """Changes to the files of proxies, with numbers in place of the names of ports."""
+
+    def named(text: str) -> str:
+        for name, port in ports.items():
+            text = text.replace(name, str(port))
+        return text
+
+    return {proxy: {named(old): named(new) for old, new in of.items()} for proxy, of in changes.items()}

@@ -28,7 +28,7 @@ class Driver:
         self.now = 100.0
         self.ids = itertools.count(1)
         backoff = Backoff(Random(1), max_attempts=max_attempts)
-        self.machine = Machine(ClientCodec(encoding), backoff, Renewal(Random(1)), name="c", **options)
+        self.machine = Machine(ClientCodec(encoding), backoff, Renewal(Random(1)), Random(1), name="c", **options)
         self.machine.start()
         self.begun = self.machine.take()
 
@@ -52,8 +52,9 @@ class Driver:
         return self.raw({"type": kind, "id": f"s{next(self.ids)}", "ts": 1, **fields})
 
     def raw(self, envelope: Any) -> list[do.Action]:
-        text = json.dumps(envelope, ensure_ascii=False) if self.encoding == "json" else msgspec.msgpack.encode(envelope)
-        return self.frame(text)
+        if self.encoding == "msgpack":
+            return self.frame(msgspec.msgpack.encode(envelope))
+        return self.frame(json.dumps(envelope, ensure_ascii=False, separators=(",", ":")))
 
     def frame(self, frame: bytes | str) -> list[do.Action]:
         self.machine.received(frame, self.now)
@@ -88,7 +89,7 @@ class Driver:
         return self.hear("joined", re=key, room=room, seq=seq, payload=payload)
 
     def message(self, seq: int, room: str = "r", **more: Any) -> list[do.Action]:
-        return self.hear("message", room=room, seq=seq, payload=seq, **more)
+        return self.hear("message", **{"room": room, "seq": seq, "payload": seq, **more})
 
 
 def sent(actions: list[do.Action]) -> list[dict[str, Any]]:

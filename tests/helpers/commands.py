@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from click.testing import CliRunner, Result
 
 from fanwire.cli import main
@@ -26,6 +28,7 @@ history_bytes = 9
 history_age = 1.5
 presence = true
 when_away = "fail"
+compress = true
 [nats]
 servers = ["nats://one:4222", "nats://two:4222"]
 prefix = "ours"
@@ -35,4 +38,6 @@ replicas = 3
 
 
 def run(*args: str, env: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(main, args, env=env)
+    """Runs a command in this process. Of the variables FANWIRE_..., which are settings, it has only those given."""
+    others: dict[str, str | None] = {name: None for name in os.environ if name.startswith("FANWIRE_")}
+    return CliRunner().invoke(main, args, env={**others, **(env or {})})

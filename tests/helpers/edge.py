@@ -1,4 +1,4 @@
-"""The proxies of docs/deploy as processes, started with those very files: only ports and paths are other ones."""
+"""The proxies of ops/proxies as processes, started with those very files: only ports and paths are other ones."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from helpers.wait import DEADLINE
+from helpers.wait import PROCESS
 
-DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
+DEPLOY = Path(__file__).parents[2] / "ops" / "proxies"
 FILES = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg", "haproxy-tcp": "haproxy-tcp.cfg"}
 
 
@@ -71,7 +71,7 @@ class Edge:
         """Starts it, and waits until it listens."""
         process = self._process = self._launch()
         loop = asyncio.get_running_loop()
-        until = loop.time() + DEADLINE
+        until = loop.time() + PROCESS
         while True:
             assert process.poll() is None, self.logs[-2000:]
             assert loop.time() < until, self.logs[-2000:]
@@ -89,7 +89,7 @@ class Edge:
         # nginx ends its workers at this signal; killed, it would leave them.
         process.terminate()
         try:
-            process.wait(DEADLINE)
+            process.wait(PROCESS)
         finally:
             process.kill()
 

@@ -1,4 +1,4 @@
-"""Ways to give up a call, and to lose every connection."""
+"""Ways to give up a call."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ from typing import Any
 
 import pytest
 
-from helpers.serving import Book
-
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
-
-
-def cut_all(server: Book) -> None:
-    """Loses every connection, as a network does."""
-    assert server._host is not None
-    for link in list(server._host.registry.links.values()):
-        link.abort()
 
 
 async def by_cancel(call: Awaitable[Any]) -> None:

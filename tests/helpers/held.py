@@ -27,18 +27,18 @@ class HeldEngine:
         return told
 
     def _is_of_newcomer(self, kind: str, link: int, detail: Any) -> bool:
-        return kind in NEWCOMERS or (kind in ("data", "read", "finish") and link not in self._links)
+        return kind in NEWCOMERS
 
     def kinds(self) -> list[str]:
         """What waits, without the bytes."""
         self._waiting += self._engine.events()
-        return [kind for kind, _, _ in self._waiting if kind not in ("data", "finish")]
+        return [kind for kind, _, _ in self._waiting if kind != "data"]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
 
-NEWCOMERS = ("request", "gone", "http", "tls", "turned_away")
+NEWCOMERS = ("request", "gone", "http", "turned_away")
 
 
 def hold(server: Book) -> HeldEngine:

@@ -17,7 +17,6 @@ from fanwire.config import Config
 from fanwire.handlers.calls import ApplicationCalls
 from fanwire.handshake.admission import Handshakes
 from fanwire.handshake.newcomers import Newcomers
-from fanwire.handshake.tls import Tls
 from fanwire.identity.authentication import Authenticate, Authentication
 from fanwire.observability.health import Counters, Health
 from fanwire.observability.limits import Limits
@@ -98,33 +97,33 @@ class Hosted(Application):
             self.node, limits, self._handlers, self._policies, store, rights, self.authentication, rejections, health,
             calls,
         )  # fmt: skip
-        tls = Tls(host.engine, None, 1.0, host.tasks.spawn)
-        self.handshakes = Handshakes(host, self.authentication, tls)
-        newcomers = Newcomers(host.engine, self.handshakes, tls, mock.Mock(), mock.Mock(), lambda: True)
-        self.events = EngineEvents(host.engine, host.registry, limits, health, newcomers.take)
+        self.handshakes = Handshakes(host, self.authentication)
+        newcomers = Newcomers(host.engine, self.handshakes, mock.Mock(), mock.Mock(), lambda: True)
+        numbered, room_made = self.node.tickets.numbered, host.dispatcher.room_made
+        self.events = EngineEvents(host.engine, host.registry, limits, health, newcomers.take, numbered, room_made)
         return host
 
     # What clients do.
 
-    async def connect(self, path: str = "/", codec: str | None = "json", headers: str = "") -> Client:
-        """A client that asks to come in. With a codec it has a session."""
+    async def connect(self, path: str = "/", codec: str | None = "json", headers: str = "", **asked: Any) -> Client:
+        """A client that asks to come in, see `ConnectionCalls.ask`. With a codec it has a session."""
         subprotocol = None if codec is None else f"fanwire.v1.{codec}"
-        client = Client(self, self.engine.ask(path.encode(), subprotocol, headers.encode()), codec)
+        client = Client(self, self.engine.ask(path.encode(), subprotocol, headers.encode(), **asked), codec)
         await self.settle()
         client.welcome_in()
         return client
 
-    async def resume(self, old: Client, received: int | None = None, codec: str | None = None) -> Client:
+    async def resume(self, old: Client, received: int | None = None, codec: str | None = None, **asked: Any) -> Client:
         """A client that comes back; `received`: another count than its own."""
         count = old.received if received is None else received
-        client = await self.connect(f"/?session={old.session}&received={count}", codec or old.codec)
+        client = await self.connect(f"/?session={old.session}&received={count}", codec or old.codec, **asked)
         if client.welcome.get("resumed"):
             client.received = old.received
         return client
 
     # What the application does.
 
-    def publish(self, room: str, data: Any, key: str | None = None, **options: Any) -> int:
+    def publish(self, room: str, data: Any, key: str | None = None, **options: Any) -> int | None:
         """See `Server.publish`."""
         payload, is_json = encode(data)
         return self.node.publish(room, payload, is_json, key, **options)
@@ -161,6 +160,7 @@ class Hosted(Application):
         self.engine.add_rule(
             policy.pattern, delivery=policy.delivery, max_keys=policy.max_keys, max_members=policy.max_members,
             history=policy.history, history_bytes=policy.history_bytes, history_age=policy.history_age,
+            compress=policy.compress, priority=policy.priority, tick=policy.tick,
         )  # fmt: skip
 
 

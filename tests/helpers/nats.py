@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fanwire.backplane.embedded import port_in, program
-from helpers.wait import until
+from helpers.wait import PROCESS, until
 
 
 @asynccontextmanager
@@ -24,7 +24,7 @@ async def nats_server(folder: Path, settings: str, limits: str = "") -> AsyncIte
     )
     process = subprocess.Popen([program(), "-c", str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220 - a fork takes a millisecond
     try:
-        yield await until(lambda: port_in(ports), "the server listens")
+        yield await until(lambda: port_in(ports), "the server listens", PROCESS)
     finally:
         process.terminate()
-        await asyncio.get_running_loop().run_in_executor(None, process.wait, 10)
+        await asyncio.get_running_loop().run_in_executor(None, process.wait, PROCESS)

@@ -17,6 +17,8 @@ class NotingEngine(FakeEngine):
 
     Attributes:
         accepted: by request: the session's encoding, the first message and the rate.
+        batched: by request: whether the client gets batches.
+        deltas: by request: whether the client takes deltas.
         resumed: by request: the arguments of `resume` but for the request.
         refused: by request: status, headers and reason.
     """
@@ -24,13 +26,25 @@ class NotingEngine(FakeEngine):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.accepted: dict[int, tuple[str | None, bytes, float]] = {}
+        self.batched: dict[int, bool] = {}
+        self.deltas: dict[int, bool] = {}
         self.resumed: dict[int, tuple[Any, ...]] = {}
         self.refused: dict[int, tuple[int, list[str], str]] = {}
 
-    def accept(self, request: int, session: str | None = None, first: bytes = b"", rate: float = 1.0) -> int | None:
-        link = super().accept(request, session, first, rate)
+    def accept(
+        self,
+        request: int,
+        session: str | None = None,
+        first: bytes = b"",
+        rate: float = 1.0,
+        batch: bool = False,
+        delta: bool = False,
+    ) -> int | None:
+        link = super().accept(request, session, first, rate, batch, delta)
         if link is not None:
             self.accepted[request] = (session, first, rate)
+            self.batched[request] = batch
+            self.deltas[request] = delta
         return link
 
     def resume(self, conn: int, request: int, *rest: Any) -> int | None:
@@ -39,9 +53,9 @@ class NotingEngine(FakeEngine):
             self.resumed[request] = (conn, *rest)
         return link
 
-    def refuse(self, request: int, status: int, headers: Sequence[str] = (), reason: str = "") -> None:
+    def refuse(self, request: int, status: int, headers: Sequence[str] = (), reason: str = "", *about: str) -> None:
         assert request not in self.accepted
-        super().refuse(request, status, headers, reason)
+        super().refuse(request, status, headers, reason, *about)
         self.refused[request] = (status, list(headers), reason)
 
 
@@ -59,9 +73,11 @@ class NewcomerHost(Hosted):
         self.links: dict[int, Link] = {}
         self.start()
 
-    def ask(self, target: str = "/", subprotocol: str | None = None, headers: bytes = b"") -> int:
+    def ask(
+        self, target: str = "/", subprotocol: str | None = None, headers: bytes = b"", transport: str = "websocket"
+    ) -> int:
         """A request comes; returns its id."""
-        link = self.engine.ask(target.encode(), subprotocol, headers)
+        link = self.engine.ask(target.encode(), subprotocol, headers, transport=transport)
         self.links[link.request] = link
         self._hear()
         return link.request

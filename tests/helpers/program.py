@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from helpers.wait import DEADLINE
+from helpers.wait import PROCESS
 
 
 class Program:
@@ -22,7 +22,7 @@ class Program:
 
     Args:
         args: of the command.
-        env: variables on top of ours.
+        env: variables on top of ours. Of those of ours FANWIRE_... are left out: they are settings.
         cwd: where it runs; None: here.
         launcher: what starts it, with the command behind.
         fds: descriptors that it inherits.
@@ -44,7 +44,7 @@ class Program:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, **(env or {})},
+                env={**without_settings(os.environ), **(env or {})},
                 cwd=cwd,
                 pass_fds=fds,
             )
@@ -75,7 +75,7 @@ class Program:
         """Sends it a signal."""
         self.process.send_signal(number)
 
-    def exit_code(self, seconds: float = DEADLINE) -> int:
+    def exit_code(self, seconds: float = PROCESS) -> int:
         """Waits for its end."""
         return self.process.wait(seconds)
 
@@ -87,13 +87,18 @@ class Program:
     ) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(DEADLINE)
+        self.process.wait(PROCESS)
         for lines in (self.out, self.err):
             lines.join()
             if kind is not None:
                 sys.stdout.write(f"{lines.name}: {lines.rest()}\n")
         if not self.stdin.closed:
             self.stdin.close()
+
+
+def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a process for one that runs `fanwire serve`: FANWIRE_... there are settings, here of tests."""
+    return {name: value for name, value in environ.items() if not name.startswith("FANWIRE_")}
 
 
 class Lines:
@@ -108,7 +113,7 @@ class Lines:
 
     def next(self) -> str:
         """The next line, without its end."""
-        line = self._lines.get(timeout=DEADLINE)
+        line = self._lines.get(timeout=PROCESS)
         if line is None:
             self._lines.put(None)
         assert line is not None, f"{self.name} has ended"
@@ -123,14 +128,14 @@ class Lines:
     def rest(self) -> list[str]:
         """What is left, to the end."""
         lines = []
-        while (line := self._lines.get(timeout=DEADLINE)) is not None:
+        while (line := self._lines.get(timeout=PROCESS)) is not None:
             lines.append(line)
         self._lines.put(None)
         return lines
 
     def join(self) -> None:
         """Waits for the end of the pipe."""
-        self._thread.join(DEADLINE)
+        self._thread.join(PROCESS)
         self._pipe.close()
 
     def _read(self) -> None:

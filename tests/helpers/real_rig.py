@@ -10,6 +10,7 @@ from typing import Any
 
 from helpers import wire
 from helpers.engines import started
+from helpers.event_stream import events_in, frame_of, read_all
 from helpers.rig import Event, Frame, Peer, Rig
 from helpers.wait import DEADLINE, until_sync
 
@@ -100,6 +101,37 @@ class RealPeer(Peer):
         return status, headers
 
 
+class StreamPeer(RealPeer):
+    """A client of an event stream; or one that polls, of which this is the request that opens its link."""
+
+    def rest(self) -> tuple[list[Frame], tuple[int | None, str]]:
+        self._enter()
+        frames, farewell = read_all(self._stream.read())
+        assert farewell is not None
+        return frames, farewell
+
+    def _message(self) -> Frame:
+        self._enter()
+        event = b""
+        while not event.endswith(b"\n\n"):
+            line = self._stream.readline()
+            assert line, event
+            event += line
+        (read,) = events_in(event)
+        return frame_of(read)
+
+    def _enter(self) -> None:
+        if not self._is_in:
+            assert self._head()[0] == 200
+            self._is_in = True
+
+
+def stream_target(target: str, subprotocol: str | None, transport: str) -> str:
+    """The target of a request for a fallback transport."""
+    query = f"transport={transport}" + (f"&protocol={subprotocol}" if subprotocol else "")
+    return f"{target}{'&' if '?' in target else '?'}{query}"
+
+
 class RealRig(Rig):
     """See `Rig`."""
 
@@ -111,7 +143,14 @@ class RealRig(Rig):
             self._address = listener.getsockname()
             self.engine.listen(listener.fileno())
 
-    def connect(self, target: str, subprotocol: str | None, *headers: str) -> Peer:
+    def connect(self, target: str, subprotocol: str | None, *headers: str, transport: str = "websocket") -> Peer:
+        if transport != "websocket":
+            line = f"GET {stream_target(target, subprotocol, transport)} HTTP/1.1"
+            peer: RealPeer = StreamPeer(
+                self._address, "\r\n".join([line, "Host: localhost", *headers, "", ""]).encode()
+            )
+            self._peers.append(peer)
+            return peer
         offered = {"Sec-WebSocket-Protocol": subprotocol} if subprotocol else {}
         peer = RealPeer(self._address, wire.request(target, offered, *headers))
         self._peers.append(peer)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
+from helpers.event_stream import read_all
 
 Frame = str | bytes
 Event = tuple[str, int, Any]
@@ -98,7 +101,7 @@ class Rig(ABC):
         self._events: list[Event] = []
 
     @abstractmethod
-    def connect(self, target: str, subprotocol: str | None, *headers: str) -> Peer:
+    def connect(self, target: str, subprotocol: str | None, *headers: str, transport: str = "websocket") -> Peer:
         """A peer that has sent its request."""
 
     @abstractmethod
@@ -117,17 +120,19 @@ class Rig(ABC):
     def end(self) -> None:
         """Ends the engine."""
 
-    def newcomer(self, target: str = "/", subprotocol: str | None = None, *headers: str) -> Peer:
+    def newcomer(
+        self, target: str = "/", subprotocol: str | None = None, *headers: str, transport: str = "websocket"
+    ) -> Peer:
         """A peer that asks to come in, and whose event has come. Others are kept."""
-        peer = self.connect(target, subprotocol, *headers)
+        peer = self.connect(target, subprotocol, *headers, transport=transport)
         kept, self._events = self._events, []
         *others, (_, peer.request, peer.asked) = self.until("request")
         self._events = kept + others + self._events
         return peer
 
-    def peer(self, session: str | None = "json", **options: Any) -> Peer:
+    def peer(self, session: str | None = "json", transport: str = "websocket", **options: Any) -> Peer:
         """A peer that was let in, with a session or without."""
-        peer = self.newcomer(subprotocol=session and f"fanwire.v1.{session}")
+        peer = self.newcomer(subprotocol=session and f"fanwire.v1.{session}", transport=transport)
         first = b"" if session is None else welcome_in(session, WELCOME)
         conn = self.engine.accept(peer.request, session, first, **options)
         assert conn is not None
@@ -136,9 +141,9 @@ class Rig(ABC):
             assert peer.envelope() == {"type": "welcome"}
         return peer
 
-    def resumes(self, old: Peer, received: int, session: str = "json") -> Peer:
+    def resumes(self, old: Peer, received: int, session: str = "json", transport: str = "websocket") -> Peer:
         """A peer that goes on with the session of another, or begins a new one."""
-        peer = self.newcomer(subprotocol=f"fanwire.v1.{session}")
+        peer = self.newcomer(subprotocol=f"fanwire.v1.{session}", transport=transport)
         accepted = welcome_in(session, WELCOME)
         refused = {reason: welcome_in(session, envelope) for reason, envelope in REFUSED.items()}
         link = self.engine.resume(old.conn, peer.request, session, received, accepted, refused, FAREWELL)
@@ -155,6 +160,39 @@ class Rig(ABC):
                     del self._events[place]
                     return kind, detail
             self._events += self.more_events()
+
+    def posts(self, peer: Peer, *messages: Frame) -> None:
+        """The client of a one-way link sends messages by another request, and waits until they are decoded."""
+        is_binary = isinstance(messages[0], bytes)
+        lines = [base64.b64encode(each) if isinstance(each, bytes) else each.encode() for each in messages]
+        left = self.engine.post(peer.conn, peer.link, b"\n".join(lines), is_binary)
+        assert left > 0
+        others: list[Event] = []
+        while left:
+            *before, (_, link, detail) = self.until("read")
+            assert link == peer.link
+            left -= detail
+            others += before
+        self._events = others + self._events
+
+    def polled(self, peer: Peer) -> tuple[list[Frame], tuple[int | None, str] | None]:
+        """What answers the next poll of a client: messages, and a close event if there is one. Other events are
+        kept."""
+        others: list[Event] = []
+        while True:
+            *before, event = self.until("data")
+            others += before
+            if event[1] == peer.link:
+                self._events = others + self._events
+                return read_all(event[2])
+            others.append(event)
+
+    def polls(self, peer: Peer, received: int) -> list[dict[str, Any]]:
+        """A client polls, and gets these messages."""
+        self.engine.poll(peer.conn, peer.link, received)
+        frames, farewell = self.polled(peer)
+        assert farewell is None
+        return [decoded(frame) for frame in frames]
 
     def until(self, kind: str) -> list[Event]:
         """What happens up to an event of this kind. What came behind it is kept for the next call."""

@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 from types import TracebackType
 
-from helpers.wait import DEADLINE
+from helpers.wait import PROCESS
 
 TESTS = Path(__file__).parents[1]
 
@@ -37,7 +37,7 @@ class Script:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError(f"it has ended: {self.process.communicate(timeout=DEADLINE)}")
+            raise AssertionError(f"it has ended: {self.process.communicate(timeout=PROCESS)}")
         return line.strip()
 
     def say(self, line: str) -> None:
@@ -48,7 +48,7 @@ class Script:
 
     def end(self) -> tuple[int, str, str]:
         """Waits for its end: status, output and errors."""
-        out, err = self.process.communicate(timeout=DEADLINE)
+        out, err = self.process.communicate(timeout=PROCESS)
         return self.process.returncode, out, err
 
     def __enter__(self) -> Script:

@@ -70,7 +70,7 @@ async def scripted(*scripts: Script, refusals: list[Response] | None = None, **o
 
     async with serve(
         handle, "127.0.0.1", 0, subprotocols=["fanwire.v1.json", "fanwire.v1.msgpack"], process_request=refuse,
-        compression=None, **options,
+        **{"compression": None, **options},
     ) as server:  # fmt: skip
         port = server.sockets[0].getsockname()[1]
         yield f"{'wss' if options.get('ssl') else 'ws'}://localhost:{port}/path?a=1"

@@ -45,6 +45,22 @@ class Book(fanwire.Server):
         await until(lambda: len(self.closed) >= count, f"{count} connections have ended")
         return self.closed[-1]
 
+    def cut_all(self) -> None:
+        """Loses every connection, as a network does."""
+        assert self._host is not None
+        for link in list(self._host.registry.links.values()):
+            link.abort()
+
+    def stats(self) -> dict[str, Any]:
+        """The counts, with all that any peer has noticed; see `settle`."""
+        self.settle()
+        return super().stats()
+
+    def settle(self) -> None:
+        """Waits until the shards have counted all that any peer has noticed. A shard counts just after it has read or
+        written, and answers no question in between."""
+        self._engine.slow_readers(0, DEADLINE)
+
     async def has_stat(self, name: str, least: int) -> int:
         """Waits for a count of the engine's to be at least so much."""
 
@@ -70,8 +86,8 @@ class Book(fanwire.Server):
 
     def client(self, path: str = "/", **options: Any) -> connect:
         """An independent client, to be awaited or entered."""
-        options = {"max_queue": None, "close_timeout": DEADLINE, **options}
-        return connect(self.url + path, compression=None, proxy=None, open_timeout=DEADLINE, **options)
+        options = {"max_queue": None, "close_timeout": DEADLINE, "compression": None, **options}
+        return connect(self.url + path, proxy=None, open_timeout=DEADLINE, **options)
 
 
 async def take(client: ClientConnection, count: int) -> list[bytes | str]:

@@ -12,6 +12,9 @@ T = TypeVar("T")
 DEADLINE = 20.0
 """Seconds after which something that should happen at once counts as not happening. Generous: machines are busy."""
 
+PROCESS = 2 * DEADLINE
+"""Seconds for a process to start and to do what takes no time: first it has to import all that it needs."""
+
 
 async def within(what: Awaitable[T], seconds: float = DEADLINE) -> T:
     """Awaits, but no longer than that."""

@@ -113,12 +113,12 @@ async def a_slow_answer(server: Book) -> str:
         return await status_of(peer, upgrade("slow"))
 
 
-ONE_ADDRESS = {"address_handshake_rate": 0.001, "address_handshake_burst": MORE}
+ONE_ADDRESS = {"address_handshake_rate": 0.0001, "address_handshake_burst": MORE}
 
 ADMISSION = [
     Limit("max_connections", {"max_connections": BYSTANDERS + MORE}, more_connections, "503", "101"),
     Limit("max_connections", {"max_connections": BYSTANDERS + MORE}, more_who_say_nothing, "503", "101"),
-    Limit("handshake_rate", {"handshake_rate": 0.001, "handshake_burst": BYSTANDERS + MORE}, more_who_come_and_go,
+    Limit("handshake_rate", {"handshake_rate": 0.0001, "handshake_burst": BYSTANDERS + MORE}, more_who_come_and_go,
           "503", "101"),
     Limit("max_address_connections", {"max_address_connections": MORE}, more_of_an_address, "429", "101"),
     Limit("address_handshake_rate", ONE_ADDRESS, more_of_an_address_who_come_and_go, "429", "101"),

@@ -133,6 +133,7 @@ class Arena:
         return self._sample(f"fanwire_{name}")
 
     def _sample(self, name: str) -> int:
+        self.server.settle()
         lines = generate_latest(self.server.metrics).decode().splitlines()
         return next((int(float(line.rpartition(" ")[2])) for line in lines if line.startswith(f"{name} ")), 0)
 

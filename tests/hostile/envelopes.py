@@ -220,7 +220,18 @@ PROTOCOL = [
     Envelope("presence where there is none", js(type="presence", id="row", room="open"), "forbidden"),
     Envelope("presence where it may not be", js(type="presence", id="row", room="nowhere"), "forbidden"),
     Envelope("join where it may not be", js(type="join", id="row", room="nowhere"), "forbidden"),
-    Envelope("join with the name of a pattern", js(type="join", id="row", room="w*"), "bad_room"),
+    Envelope("join a pattern that no room matches", js(type="join", id="row", room="w*"), "reply"),
+    *(Envelope(f"join the pattern {name!r:.20}", js(type="join", id="row", room=name), "bad_room") for name in (
+        "a\n*", "a\0*", "\u20ac" * 85 + "*",
+    )),
+    Envelope("join a pattern of 256 characters", js(type="join", id="row", room="*" * 256), BAD),
+    *(Envelope(f"{kind} with the name of a pattern", js(type=kind, id="row", room="w*", payload=value), "bad_room")
+      for kind, value in (("publish", 1), ("presence", {}), ("configure", {}))),
+    Envelope("leave a pattern that it has not joined", js(type="leave", id="row", room="w*"), "not_joined"),
+    Envelope("a pattern with a position", js(type="join", id="row", room="w*",
+             payload={"since": {"epoch": "x", "seq": 1}}), INVALID),
+    *(Envelope(f"a pattern with {value!r:.20}", js(type="join", id="row", room="w*", payload=value), INVALID)
+      for value in (1, [], {"rooms": 1}, {"rooms": ["w"]}, {"rooms": {"w": 1}}, {"last": -1}, {"last": "x"})),
     *(Envelope(f"token {value!r:.20}", js(type="token", id="row", payload=value), INVALID) for value in (
         None, "x", {}, {"token": None}, {"token": 7}, {"token": ""}, {"token": "x" * 8193}, {"token": ["x"]},
     )),

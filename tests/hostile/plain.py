@@ -12,6 +12,8 @@ from hostile.stand_ins import Http, Loop, Transport
 
 from fanwire.config import Config
 from fanwire.http.connection import HttpConnection
+from fanwire.http.cross_origin import CrossOrigin
+from fanwire.http.link_routes import LinkRoutes
 from fanwire.http.shared import HttpKeys, HttpShared
 from fanwire.http.uvicorn import settings
 from fanwire.identity.proxies import Proxies
@@ -33,9 +35,11 @@ class Plain:
     def __init__(self, config: dict[str, Any] | None = None) -> None:
         self.loop = Loop()
         self.health = mock.Mock(faults=())
+        found, rules = Config(**(config or {})), CrossOrigin(None, None)
         self.shared = HttpShared(
-            Config(**(config or {})), settings(echo, Config(**(config or {}))), {}, prefix="/rt", mount="/fanwire",
-            has_app=False, keys=HttpKeys(["key"]), proxies=Proxies([]), is_ready=lambda: True,
+            found, settings(echo, found), {}, prefix="/rt", mount="/fanwire", has_app=False, keys=HttpKeys(["key"]),
+            proxies=Proxies([]), cross_origin=rules, links=LinkRoutes(found, rules, False, lambda _: None),
+            slot=lambda _: None, is_ready=lambda: True,
             metrics=Metrics(dict, dict), health=self.health,
         )  # fmt: skip
 
@@ -58,7 +62,7 @@ class Plain:
             # The engine reads on, by the socket.
             transport.resume_reading()
 
-        connection = HttpConnection(self.shared, b"", "192.0.2.1", False, gone, take_back)
+        connection = HttpConnection(self.shared, b"", "192.0.2.1", False, None, gone, take_back)
         transport.set_protocol(connection)
         connection.connection_made(transport)
         for piece in pieces:

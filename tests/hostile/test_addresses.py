@@ -62,7 +62,7 @@ async def test_clients_of_a_proxy_are_each_one() -> None:
 
 
 async def test_rates_go_by_clients_too() -> None:
-    config = {"address_handshake_rate": 0.001, "address_handshake_burst": 3}
+    config = {"address_handshake_rate": 0.0001, "address_handshake_burst": 3}
     server = Book(config, trusted_proxies=PROXIES)
     async with Arena.of(server) as arena, arena.watched():
         assert await answers(server, TRUSTED, ["198.51.100.7"] * 5 + ["198.51.100.8"]) == [101] * 3 + [429] * 2 + [101]

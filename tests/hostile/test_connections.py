@@ -233,8 +233,9 @@ async def pour(peer: Peer, data: bytes) -> None:
 async def announced_and_never_sent(server: Book) -> None:
     """A large message of each of many: what was announced is not set aside."""
     async with contextlib.AsyncExitStack() as stack:
-        for _ in range(200):
-            peer = await stack.enter_async_context(await server.peer())
+        peers = [await stack.enter_async_context(await server.peer()) for _ in range(200)]
+        # At once, since each message has to come within `message_timeout`.
+        for peer in peers:
             await peer.send(frame(BINARY, length=1 << 20))
         # They may keep their places for as long as they answer pings.
         await until(lambda: len(server.connections) == 203)

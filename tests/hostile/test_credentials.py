@@ -251,9 +251,10 @@ async def test_an_authenticator_that_hangs_keeps_nobody_else_waiting() -> None:
 
     server = Book({"handshake_timeout": 1.0}, authenticate=authenticate)
     async with Arena.of(server, additional_headers={}) as arena, arena.watched():
-        slow = [await server.dial() for _ in range(200)]
-        for peer in slow:
-            await peer.send(request("/slow"))
+        slow = []
+        for _ in range(200):
+            slow.append(await server.dial())
+            await slow[-1].send(request("/slow"))
         async with await server.peer("/quick"):
             pass
         answers = await asyncio.gather(*[peer.response() for peer in slow])

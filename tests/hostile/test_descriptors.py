@@ -12,24 +12,24 @@ from helpers.script import Script
 from helpers.wait import within
 from helpers.wire import FIN, TEXT, Peer, frame, request
 
+import fanwire
+
 LIMIT = 100
 SERVE = f"""
-    import asyncio, logging, resource, ssl
+    import asyncio, logging, resource
     import fanwire
 
     logging.basicConfig(level=logging.INFO)
-    resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
     config = fanwire.Config(ping_interval=0, drain_timeout=1, close_timeout=1, handshake_timeout=1)
-    context = None
-    if sys.argv[2:]:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*sys.argv[2:])
-    server = fanwire.Server(port=0, insecure=True, config=config, ssl=context)
+    tls = fanwire.TLS(*sys.argv[2:]) if sys.argv[2:] else None
+    server = fanwire.Server(port=0, insecure=True, config=config, tls=tls)
     server.on_connect(lambda conn: conn.join("a"))
     server.on_message(lambda conn, message: server.publish("a", message))
 
     async def main():
         async with server:
+            # After the start, which would take care that it is never reached: the application may open files, too.
+            resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
             print(server.port, flush=True)
             await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
@@ -99,7 +99,7 @@ async def test_descriptors_that_strangers_hold(loop: str, said: str) -> None:
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 async def test_descriptors_that_run_out_under_tls(
-    pem: tuple[Path, Path], tls: tuple[ssl.SSLContext, ssl.SSLContext]
+    pem: tuple[Path, Path], tls: tuple[fanwire.TLS, ssl.SSLContext]
 ) -> None:
     with Script(SERVE, "asyncio", *map(str, pem)) as server, contextlib.ExitStack() as stack:
         port = int(await asyncio.to_thread(server.line))

@@ -7,6 +7,7 @@ import contextlib
 import random
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -17,9 +18,12 @@ from hostile.arena import Arena
 from hostile.frames import VIOLATIONS, Frames
 from hostile.upgrades import REFUSED, Head
 
+import fanwire
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
+Contexts = tuple[fanwire.TLS, ssl.SSLContext]
+HOSTS = ["localhost", "127.0.0.1"]
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
 
@@ -27,7 +31,7 @@ HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 async def arena(tls: Contexts) -> AsyncIterator[Arena]:
     config = {"handshake_timeout": 1.0, "close_timeout": 1.0, "max_message": 10_000, "max_fragments": 50}
     rates = {"handshake_rate": 0, "address_handshake_rate": 0}
-    server = Book({**config, **rates}, ssl=tls[0], hosts=["localhost", "127.0.0.1"]).listens()
+    server = Book({**config, **rates}, tls=replace(tls[0], handshake_timeout=1.0), hosts=HOSTS).listens()
     async with Arena.of(server, ssl=tls[1]) as arena:
         yield arena
 
@@ -54,8 +58,9 @@ async def test_who_does_not_speak_tls_is_cut_off(arena: Arena, data: bytes) -> N
         async with await server.dial() as peer:
             with contextlib.suppress(ConnectionError):
                 await peer.send(data)
-            # An alert, perhaps, and the end.
-            assert len(await peer.end()) < 100
+            # An alert, perhaps, and the end. Plain HTTP is told so.
+            answer = await peer.end()
+            assert answer.startswith(b"HTTP/1.1 400") if data.startswith(b"GET ") else len(answer) < 100
         assert len(server.opened) == opened
 
 
@@ -79,6 +84,49 @@ async def test_handshakes_that_stop_are_ended(arena: Arena) -> None:
         await within(asyncio.gather(*[peer.end() for peer in peers]))
 
 
+async def test_a_handshake_byte_by_byte_has_the_same_time(arena: Arena) -> None:
+    async with arena.watched() as server, await server.dial() as peer:
+        begun = asyncio.get_running_loop().time()
+        with contextlib.suppress(ConnectionError):
+            for byte in HELLO * 20:
+                await peer.send(bytes([byte]))
+                if peer.reader.at_eof():
+                    break
+                await asyncio.sleep(0.05)
+        await peer.end()
+        assert asyncio.get_running_loop().time() - begun >= 0.9
+
+
+async def test_a_hello_in_pieces_is_understood(arena: Arena, tls: Contexts) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    spoken = tls[1].wrap_bio(incoming, outgoing, server_hostname="localhost")
+    async with arena.watched() as server, await server.dial() as peer:
+        while True:
+            try:
+                spoken.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                for byte in outgoing.read():
+                    await peer.send(bytes([byte]))
+                incoming.write(await within(peer.reader.read(1 << 16)))
+        spoken.write(request("/"))
+        await peer.send(outgoing.read())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            incoming.write(await within(peer.reader.read(1 << 16)))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                answer += spoken.read(1 << 16)
+        assert answer.startswith(b"HTTP/1.1 101")
+
+
+async def test_tls_at_a_plain_port_is_refused(tls: Contexts) -> None:
+    async with Book() as server:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await server.dial(context=tls[1])
+        assert not server.opened
+        await until(lambda: server._engine.waiting == 0)
+
+
 async def test_handshakes_that_are_interrupted(arena: Arena) -> None:
     rng = random.Random(11)
     async with arena.watched() as server:
@@ -89,6 +137,8 @@ async def test_handshakes_that_are_interrupted(arena: Arena) -> None:
                 with contextlib.suppress(ConnectionError):
                     await peer.send((HELLO + b"\0" * 100)[: rng.randrange(100)])
                 (peer.reset if rng.random() < 0.5 else peer.close)()
+        # The next peer would wait behind all of them, longer than it may.
+        await until(lambda: server._engine.waiting == 0)
 
 
 @pytest.mark.parametrize("how", [Peer.reset, Peer.close], ids=["reset", "end"])
@@ -122,7 +172,7 @@ async def test_heads_inside(arena: Arena, tls: Contexts, row: Head) -> None:
 
 
 async def test_a_page_of_http_is_foreign(arena: Arena, tls: Contexts) -> None:
-    server = Book(ssl=tls[0], authenticate=lambda asking: asking.cookie("sid") or "nobody")
+    server = Book(tls=tls[0], authenticate=lambda asking: asking.cookie("sid") or "nobody")
     async with server:
         for origin, status in (("https://localhost", 101), ("http://localhost", 403), ("https://localhost:80", 403)):
             async with await server.dial(context=tls[1]) as peer:

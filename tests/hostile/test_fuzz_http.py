@@ -42,7 +42,7 @@ def plain() -> Iterator[Plain]:
     plain.close()
 
 
-@fuzz(100)
+@fuzz(40)
 @example(PIPELINED, [], 0)
 @example(PIPELINED, None, 0)
 @example(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: gzip\r\n\r\n", [], 0)

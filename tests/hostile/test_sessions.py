@@ -118,7 +118,7 @@ ENDS = {
     "a revocation while it waits": by_revocation_while_parked,
     "its user's end": by_its_user,
     "the application": by_the_application,
-    **{f"close code {code}": code for code in (1000, 1001, 1011, 3000, 4500, 4999)},
+    **{f"close code {code}": code for code in (1000, 1011, 3000, 4500, 4999)},
 }
 
 

@@ -268,7 +268,7 @@ HTTP = [
     Head("Upgrade to websockets", head({"Upgrade": "websockets"}), 404),
     Head("healthz and a value in Latin-1", head({"Upgrade": None, "CF-IPCity": "Z\u00fcrich"}, path="/healthz"), 200),
     Head("healthz and a cookie in Latin-1", head({"Upgrade": None, "Cookie": "a=\u00fc"}, path="/healthz"), 200),
-    Head("no Upgrade, of a room", head({"Upgrade": None}, path="/rooms/a"), 426),
+    Head("no Upgrade, of a room", head({"Upgrade": None, "Accept": "text/html"}, path="/rooms/a"), 426),
     Head("metrics without a key", head({"Upgrade": None}, path="/metrics"), 401),
     *(Head(f"metrics with {shown!r}", head({"Upgrade": None, "Authorization": shown}, path="/metrics"), 401)
       for shown in ("Bearer x", "Bearer secre", "Bearer secretsecret", "Basic secret", "Bearer \u00e9", "Bearer")),
@@ -343,7 +343,7 @@ PIPELINED = [
     Pipelined("behind one that nobody has", plain("GET /x") + head(), (404, 101)),
     Pipelined("behind one without a Host", b"GET /x HTTP/1.1\r\n\r\n" + head(), (400,)),
     Pipelined("behind another's credentials", plain("GET /x", "Authorization: Bearer another") + head(), (404, 101)),
-    Pipelined("behind a room", plain("GET /rooms/a") + head(), (426, 101)),
+    Pipelined("behind a room", plain("GET /rooms/a", "Accept: text/html") + head(), (426, 101)),
     Pipelined("before a room", plain("GET /x") + head(path="/rooms/a"), (404, 101)),
     Pipelined("behind an upgrade to something else",
               plain("GET /x", "Connection: upgrade", "Upgrade: h2c") + head(), (404, 101)),

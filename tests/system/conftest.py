@@ -19,7 +19,9 @@ from helpers.nodes import Cluster, cluster
 from helpers.program import Program
 from helpers.programs import APP, Run
 from helpers.serving import Book
+from helpers.wait import PROCESS
 
+import fanwire
 from fanwire.client.backoff import Backoff
 
 
@@ -33,18 +35,15 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     cert, key = folder / "cert.pem", folder / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    make += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
-    subprocess.run([*make, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True, timeout=60)
+    make += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "30"]
+    subprocess.run([*make, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True, timeout=PROCESS)
     return cert, key
 
 
 @pytest.fixture(scope="session")
-def tls(pem: tuple[Path, Path]) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A context for the server, and one for clients that trust it."""
-    cert, key = pem
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(cert, key)
-    return server, ssl.create_default_context(cafile=str(cert))
+def tls(pem: tuple[Path, Path]) -> tuple[fanwire.TLS, ssl.SSLContext]:
+    """The TLS of a server, and a context for clients that trust it."""
+    return fanwire.TLS(*pem), ssl.create_default_context(cafile=str(pem[0]))
 
 
 @pytest.fixture(params=["nginx", "haproxy"])
@@ -85,6 +84,17 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest_asyncio.fixture(params=["memory", "nats"])
-async def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
+async def nodes(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Cluster]:
+    """A cluster whose nodes find each other within a fifth of a second."""
+    monkeypatch.setattr("fanwire.cluster.liveness.BEAT", 0.2)
     async with cluster(request.param, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def quick_deaths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes find out after a second that they are deaf, and after two that another one is dead."""
+    monkeypatch.setattr("fanwire.cluster.heartbeats.DEAF", 1.0)
+    monkeypatch.setattr("fanwire.cluster.heartbeats.DEAD", 2.0)

@@ -53,7 +53,11 @@ AWAITED: list[tuple[Call, type[Exception], str]] = [
     (lambda server, conn: server.publish_acked("a", "x", id=""), ValueError, "id must"),
     (lambda server, conn: server.publish_acked("a", "x", id="\ud800"), ValueError, "id must be Unicode text"),
     (lambda server, conn: server.presence(7), TypeError, "room must"),
-    (lambda server, conn: conn.may("read", "a"), ValueError, "action must be join, publish, presence or history"),
+    (
+        lambda server, conn: conn.may("read", "a"),
+        ValueError,
+        'action must be "join", "publish", "presence" or "history"',
+    ),
     (lambda server, conn: conn.may("join", 7), TypeError, "room must"),
     (lambda server, conn: server.stop(-1), ValueError, "timeout must be at least 0"),
     (lambda server, conn: server.stop(float("nan")), ValueError, "timeout must"),

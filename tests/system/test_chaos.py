@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.wait import until
+from helpers.program import without_settings
+from helpers.wait import PROCESS, until
 
 import fanwire
 from fanwire.backplane.embedded import EmbeddedServer
@@ -70,7 +71,7 @@ class Node:
         # The address with its password is for no argument.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fanwire", "serve", "--config", str(self._config), "--port", str(self.port)],
-            env={**os.environ, URL_VARIABLE: self._url},
+            env={**without_settings(os.environ), URL_VARIABLE: self._url},
             stdout=subprocess.PIPE,
             stderr=self._log,
         )
@@ -94,7 +95,7 @@ class Node:
         """Ends it for good."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PROCESS)
         self._log.close()
 
 

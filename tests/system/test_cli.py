@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
+from helpers.certificates import Authority
 from helpers.program import Program
-from helpers.wait import DEADLINE, within
+from helpers.wait import DEADLINE, PROCESS, within
 from helpers.wire import request
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
@@ -63,6 +64,64 @@ def test_lines_arrive_in_order(url: str) -> None:
         assert writer.err.rest() == ["published 2000 messages to a/b-ü"]
         assert reader.exit_code() == 0
         assert reader.out.rest() == lines
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse", "long-poll"])
+def test_lines_arrive_by_each_transport(url: str, transport: str) -> None:
+    lines = [f"line {n}" for n in range(50)]
+    with (
+        subscriber("r", url, "--count", "50", "--transport", transport) as reader,
+        publisher("r", url, "--transport", transport, "--verbose") as writer,
+    ):
+        writer.feed("\n".join(lines).encode(), end=True)
+        assert (writer.exit_code(), reader.exit_code()) == (0, 0)
+        assert re.fullmatch(rf"session \S+ is new, by {transport}", writer.err.next())
+        assert reader.out.rest() == lines
+
+
+def test_compressed_lines_arrive(tmp_path: Path) -> None:
+    config = tmp_path / "zip.toml"
+    config.write_text(f'{QUICK}compression_level = 9\n[[rooms]]\npattern = "zip.*"\ncompress = true\n')
+    lines = [f"{number} " * 500 for number in range(50)]
+    with Program("serve", "--insecure", "--config", str(config), "--port", "0", "--api-key", KEY) as server:
+        url = server.url()
+        with (
+            subscriber("zip.a", url, "--count", "50", "--compress") as reader,
+            publisher("zip.a", url, "--compress", "--verbose") as writer,
+        ):
+            writer.feed("\n".join(lines).encode(), end=True)
+            assert (writer.exit_code(), reader.exit_code()) == (0, 0)
+            assert re.fullmatch(r"session \S+ is new, by websocket, compressed", writer.err.next())
+            assert reader.out.rest() == lines
+
+
+def test_lines_arrive_over_tls_by_a_certificate_that_is_trusted(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    chain, key = map(str, authority.sign("localhost", "localhost"))
+    given = ("--insecure", "--port", "0", "--api-key", KEY, "--tls-certificate", chain, "--tls-key", key)
+    with Program("serve", *given, cwd=tmp_path) as server:
+        url = f"https://localhost:{urlsplit(server.url()).port}"
+        ca = ("--ca", str(authority.file))
+        with subscriber("a", url, "--count", "1", *ca) as reader, publisher("a", url, *ca) as writer:
+            writer.feed(b"hello\n", end=True)
+            assert (writer.exit_code(), reader.exit_code()) == (0, 0)
+            assert reader.out.rest() == ["hello"]
+        with Program("subscribe", "a", "--url", url) as stranger:
+            assert stranger.exit_code() == 1
+            assert "CERTIFICATE_VERIFY_FAILED" in "".join(stranger.err.rest())
+
+
+@pytest.mark.parametrize(("url", "content", "reason"), [
+    ("http://localhost:1", "", "--ca is for URLs that begin with https:// or wss://, got 'ws://localhost:1/'"),
+    ("https://localhost:1", "nothing", "there is no certificate in it"),
+    ("https://localhost:1", None, "does not exist"),
+])  # fmt: skip
+def test_a_wrong_file_of_certificates(tmp_path: Path, url: str, content: str | None, reason: str) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    with Program("subscribe", "a", "--url", url, "--ca", str(tmp_path / "ca.pem")) as program:
+        assert program.exit_code() == 2
+        assert reason in "".join(program.err.rest())
 
 
 def test_a_line_leaves_as_soon_as_it_is_complete(url: str) -> None:
@@ -114,7 +173,7 @@ def test_a_subscriber_survives_a_restart_of_the_server(number: signal.Signals, t
         url = first.url()
         reader = Program("subscribe", "a", "--url", url, "--verbose")
         with reader:
-            assert re.fullmatch(r"session \S+ is new", reader.err.next())
+            assert re.fullmatch(r"session \S+ is new, by websocket", reader.err.next())
             assert re.fullmatch(r"joined a at \w+:0, reliable", reader.err.next())
             assert reader.err.next() == f"subscribed to a at {url}"
             with publisher("a", url) as writer:
@@ -126,7 +185,7 @@ def test_a_subscriber_survives_a_restart_of_the_server(number: signal.Signals, t
             assert re.fullmatch(r"reconnecting, a at \w+:1", reader.err.until("reconnecting"))
             with Program(*options, "--port", str(urlsplit(url).port)) as second:
                 second.url()
-                assert re.fullmatch(r"session \S+ is new", reader.err.until("session"))
+                assert re.fullmatch(r"session \S+ is new, by websocket", reader.err.until("session"))
                 assert reader.err.until("gap") == "gap in a: new numbering after 1, messages continue after 0 (epoch)"
                 with publisher("a", url) as writer:
                     writer.feed(b"after\n", end=True)
@@ -175,7 +234,7 @@ def test_a_reader_that_has_seen_enough_ends_a_subscriber_well(url: str) -> None:
         assert reader.stderr.readline().startswith("subscribed")
         reader.stdout.close()
         writer.feed(b"one\n", end=True)
-        assert reader.wait(DEADLINE) == 0
+        assert reader.wait(PROCESS) == 0
         assert reader.stderr.read() == ""
 
 
@@ -208,7 +267,7 @@ def test_verbose_tells_of_the_session_of_a_publisher(url: str) -> None:
         writer.feed(b"one\n", end=True)
         assert writer.exit_code() == 0
         session, *rest = writer.err.rest()
-        assert re.fullmatch(r"session \S+ is new", session)
+        assert re.fullmatch(r"session \S+ is new, by websocket", session)
         assert rest == ["closing", "closed", "published 1 message to a"]
 
 
@@ -252,7 +311,7 @@ def test_a_wrong_file_is_one_line(tmp_path: Path) -> None:
     config.write_text("[limits]\nshards = -1\n")
     with Program("serve", "--insecure", "--port", "0", "--config", str(config)) as server:
         assert server.exit_code() == 2
-        assert server.err.rest() == [f"Error: {config}: limits: shards must be at least 0, got -1"]
+        assert server.err.rest() == [f"Error: limits.shards must be from 0 to 256, got -1 ({config}, line 2)"]
 
 
 def test_what_only_the_engine_refuses_is_one_line() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from helpers.door import Door
 from helpers.serving import Book
 from helpers.wait import until, within
 
@@ -14,13 +15,6 @@ import fanwire
 from fanwire import ConnectionState, Refused
 
 CODECS = pytest.mark.parametrize("encoding", ["json", "msgpack"])
-
-
-def cut_all(server: Book) -> None:
-    """Loses every connection, as a network does."""
-    assert server._host is not None
-    for link in list(server._host.registry.links.values()):
-        link.abort()
 
 
 async def take(room: fanwire.Room, count: int) -> list[fanwire.Message]:
@@ -57,7 +51,7 @@ async def test_it_goes_on_where_it_was() -> None:
             room = await client.join("a")
             for number in range(3):
                 server.publish("a", number)
-                cut_all(server)
+                server.cut_all()
                 server.publish("a", number)
                 assert [message.seq for message in await take(room, 2)] == [2 * number + 1, 2 * number + 2]
                 lost = [ConnectionState.RECONNECTING, ConnectionState.OPEN] * (number + 1)
@@ -69,14 +63,8 @@ async def test_it_goes_on_where_it_was() -> None:
 
 
 async def test_after_the_grace_period_history_fills_the_gap() -> None:
-    is_open = True
-
-    def authenticate(request: fanwire.Request) -> str:
-        if not is_open:
-            raise Refused(503, retry_after=0)
-        return "ann"
-
-    server = Book({"grace": 0.0}, authenticate=authenticate)
+    door = Door()
+    server = Book({"grace": 0.0}, authenticate=door)
     server.room("kept", history=100)
     server.room("lost")
     async with server, fanwire.connect(server.url) as client:
@@ -87,13 +75,12 @@ async def test_after_the_grace_period_history_fills_the_gap() -> None:
             server.publish(room, 1)
         assert [(await take(room, 1))[0].seq for room in (kept, lost)] == [1, 1]
         first = client.session
-        is_open = False
-        cut_all(server)
+        door.shut(server)
         await server.ended()
         await until(lambda: server.count("lost") == 0)
         for room in ("kept", "lost"):
             server.publish(room, 2)
-        is_open = True
+        door.open()
         await until(lambda: client.session not in ("", first) and server.count("lost") == 1)
         for room in ("kept", "lost"):
             server.publish(room, 3)
@@ -169,12 +156,12 @@ async def test_acknowledged_sends_end_when_the_application_asks_for_the_next(enc
 
 
 async def test_a_cut_before_the_acknowledgement_is_made_good() -> None:
-    async with Book() as server, fanwire.connect(server.url) as client:
+    async with Book({"ack_attempts": 100}) as server, fanwire.connect(server.url) as client:
         await until(lambda: server.opened)
         sending = asyncio.ensure_future(server.opened[0].send("x", ack=True, timeout=0.3))
         messages = client.messages()
         assert (await within(anext(messages))).data == "x"
-        cut_all(server)
+        server.cut_all()
         waiting = asyncio.ensure_future(anext(messages))
         await within(sending)
         server.opened[0].send("y")
@@ -198,7 +185,7 @@ async def test_a_token_is_asked_for_each_time() -> None:
         fanwire.connect(server.url, token=lambda: next(tokens)) as client,
     ):
         session = client.session
-        cut_all(server)
+        server.cut_all()
         await until(lambda: len(seen) == 3 and client.state is ConnectionState.OPEN)
         assert (seen, client.session) == (["one", "two", "three"], session)
 

@@ -12,12 +12,16 @@ from helpers.wait import within
 
 import fanwire
 
+CONTEXT = ssl.create_default_context()
+
 
 @pytest.mark.parametrize(
     ("given", "error", "reason"),
     [
-        ({"encoding": "cbor"}, ValueError, "encoding must be json or msgpack, got 'cbor'"),
+        ({"encoding": "cbor"}, ValueError, 'encoding must be "json" or "msgpack", got'),
         ({"encoding": None}, TypeError, "encoding must be a str, got None"),
+        ({"compression": "gzip"}, ValueError, 'compression must be "deflate" or None, got'),
+        ({"compression": True}, TypeError, 'compression must be "deflate" or None, got True'),
         ({"max_attempts": 0}, ValueError, "max_attempts must be at least 1, got 0"),
         ({"max_attempts": 1.5}, TypeError, "max_attempts must be a whole number, got 1.5"),
         ({"first_attempts": -1}, ValueError, "first_attempts must be at least 1, got -1"),
@@ -35,6 +39,7 @@ import fanwire
         ({"close_timeout": float("nan")}, ValueError, "close_timeout must be a number, got nan"),
         ({"close_timeout": "5"}, TypeError, "close_timeout must be a number, got '5'"),
         ({"ssl": True}, TypeError, "ssl must be an ssl.SSLContext, got True"),
+        ({"ssl": CONTEXT}, ValueError, "ssl is for wss:// URLs, got 'ws://127.0.0.1:8000'"),
         ({"token": 7}, TypeError, "token"),
         ({"headers": "X: y"}, TypeError, "headers"),
     ],
@@ -50,10 +55,18 @@ def test_what_is_no_url(url: Any) -> None:
         fanwire.connect(url)
 
 
+@pytest.mark.parametrize("context", [
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH),
+], ids=["plain", "default"])  # fmt: skip
+def test_a_context_for_servers(context: ssl.SSLContext) -> None:
+    with pytest.raises(ValueError, match=r"ssl must be a context for clients, .* got one for servers"):
+        fanwire.connect("wss://localhost", ssl=context)
+
+
 def test_what_is_right() -> None:
     fanwire.connect(
         "wss://localhost", max_attempts=None, first_attempts=1, heartbeat=0.5, ssl=ssl.create_default_context(),
-        max_queue=1, open_timeout=1, close_timeout=0.1,
+        max_queue=1, open_timeout=1, close_timeout=0.1, compression="deflate",
     )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from helpers.giving_up import CODECS, WAYS, GiveUp, by_wait_for, cut_all
+from helpers.door import Door
+from helpers.giving_up import CODECS, WAYS, GiveUp, by_wait_for
 from helpers.scripted import WELCOME, Peer, no_tasks_left, scripted
 from helpers.serving import Book
 from helpers.wait import until, within
@@ -24,21 +25,14 @@ from fanwire.client.session import MAX_FRAMES
 @pytest.mark.parametrize("grace", [0.0, 30.0])
 async def test_what_is_given_up_while_offline_is_not_done_later(encoding: str, give_up: GiveUp, grace: float) -> None:
     """With a grace the session is resumed, without one it is not."""
-    is_open = True
+    door = Door()
     orders: list[Any] = []
-
-    def authenticate(request: fanwire.Request) -> str:
-        if not is_open:
-            raise fanwire.Refused(503, retry_after=0)
-        return "ann"
-
-    server = Book({"grace": grace}, authenticate=authenticate)
+    server = Book({"grace": grace}, authenticate=door)
     server.room("*", publish=True, presence=True, history=10)
     server.on("order")(lambda conn, payload: orders.append(payload))
     async with server, connect(server.url, encoding=encoding, max_attempts=None) as client:
         room = await within(client.join("joined"))
-        is_open = False
-        cut_all(server)
+        door.shut(server)
         await until(lambda: client.state is ConnectionState.RECONNECTING)
         calls = [
             client.request("order", "late"),
@@ -49,7 +43,7 @@ async def test_what_is_given_up_while_offline_is_not_done_later(encoding: str, g
         ]
         for call in calls:
             await give_up(call)
-        is_open = True
+        door.open()
         await within(client.request("order", "in time"))
         assert orders == ["in time"]
         assert await within(client.publish("a", "in time")) == 1
@@ -120,24 +114,17 @@ async def test_more_calls_that_timed_out_than_the_table_holds_block_no_other(ack
 
 
 async def test_calls_that_timed_out_while_offline_block_no_other() -> None:
-    is_open = True
-
-    def authenticate(request: fanwire.Request) -> str:
-        if not is_open:
-            raise fanwire.Refused(503, retry_after=0)
-        return "ann"
-
-    server = Book(authenticate=authenticate)
+    door = Door()
+    server = Book(authenticate=door)
     orders: list[Any] = []
     server.on("order")(lambda conn, payload: orders.append(payload))
     async with server, connect(server.url, max_attempts=None) as client:
-        is_open = False
-        cut_all(server)
+        door.shut(server)
         await until(lambda: client.state is ConnectionState.RECONNECTING)
         calls = [asyncio.wait_for(client.request("order", n), 0.05) for n in range(MAX_FRAMES + 76)]
         answers = await within(asyncio.gather(*calls, return_exceptions=True))
         assert all(isinstance(answer, asyncio.TimeoutError) for answer in answers)
-        is_open = True
+        door.open()
         await within(client.request("order", "last"))
         assert orders == ["last"]
 

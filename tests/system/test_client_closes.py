@@ -17,7 +17,7 @@ from fanwire import ConnectionState
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 OVER = pytest.mark.parametrize("over", ["plain", "tls"])
-Tls = tuple[ssl.SSLContext, ssl.SSLContext]
+Tls = tuple[fanwire.TLS, ssl.SSLContext]
 
 
 def session_head(codec: str) -> dict[str, str]:
@@ -35,7 +35,7 @@ async def joined(server: Book, over: str, tls: Tls, codec: str = "json", path: s
 
 
 def serving(over: str, tls: Tls, config: dict[str, Any] | None = None) -> Book:
-    return Book(config, ssl=tls[0] if over == "tls" else None)
+    return Book(config, tls=tls[0] if over == "tls" else None)
 
 
 @OVER

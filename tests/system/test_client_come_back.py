@@ -42,7 +42,7 @@ async def test_who_is_asked_to_come_back_closes_resumes_and_misses_nothing(
     async def again(peer: Peer, number: int) -> None:
         # Of `joined`, and of a message and `closing` each time.
         received = 1 + 2 * number
-        assert peer.query == {"a": "1", "session": "S", "received": str(received)}
+        assert peer.query == {"a": "1", "batch": "1", "delta": "1", "session": "S", "received": str(received)}
         await peer.say("welcome", payload={**WELCOME, "resumed": True, "received": 1})
         publish = await peer.hear()
         assert publish["type"] == "publish"

@@ -12,7 +12,7 @@ from helpers.serving import Book
 from helpers.wait import until, within
 
 from fanwire import Closed, RequestFailed, Room, connect
-from fanwire.client import Position
+from fanwire.client import Gap, Position
 from fanwire.client.feed import MAX_UNCLAIMED
 
 
@@ -93,7 +93,8 @@ async def test_a_room_that_the_server_has_joined_is_returned(encoding: str, is_a
     server = Book()
     server.room("*", join=is_allowed, presence=True)
     async with server, connect(f"{server.url}/a", encoding=encoding) as client:
-        await until(lambda: server.count("a") == 1)
+        # One that joins before it has heard of the server's join gets what follows the answer to its own.
+        await until(lambda: client._runtime.rooms._unclaimed)
         for number in range(3):
             server.publish("a", number)
         room = await within(client.join("a"))
@@ -223,3 +224,77 @@ async def test_a_join_that_is_refused_is_refused_to_all_who_wait() -> None:
         assert [getattr(answer, "code", answer) for answer in answers] == ["forbidden"] * 3
         assert all(isinstance(answer, RequestFailed) for answer in answers)
         assert client.rooms == {}
+
+
+async def test_a_joined_room_is_not_returned_to_those_who_want_it_otherwise() -> None:
+    server = Book()
+    server.room("*", history=10)
+    async with server, connect(server.url) as client:
+        for number in range(5):
+            server.publish("a", number)
+        joining = asyncio.gather(
+            client.join("a", last=3, repair="snapshot"), client.join("a", last=2), client.join("a", last=3),
+            return_exceptions=True,
+        )  # fmt: skip
+        room, other, same = await within(joining)
+        assert isinstance(other, ValueError)
+        assert same is room
+        for wishes in ({"last": 2}, {"repair": "replay"}, {"last": "all", "repair": "snapshot"}):
+            with pytest.raises(ValueError, match="joined with another `last` or `repair`"):
+                await within(client.join("a", **wishes))
+        assert await within(client.join("a", last=3)) is room
+        assert await within(client.join("a", repair="snapshot")) is room
+        assert room.replayed == 3
+
+
+async def test_a_room_that_the_server_has_joined_begins_with_the_last_messages() -> None:
+    server = Book()
+    server.room("*", history=10)
+    async with server, connect(server.url + "/a") as client:
+        for number in range(5):
+            server.publish("a", number)
+        await until(lambda: server.count("a") == 1)
+        room = await within(client.join("a", last=3))
+        assert room.replayed == 3
+        assert [(await within(anext(room))).data for _ in range(3)] == [2, 3, 4]
+
+
+async def test_a_gap_at_the_join_itself_is_told_to_the_first_who_listens() -> None:
+    server = Book()
+    server.room("*", history=2)
+    async with server:
+        async with connect(server.url) as client:
+            since = (await within(client.join("a"))).position
+        for number in range(5):
+            server.publish("a", number)
+        for is_late in (False, True):
+            async with connect(server.url) as client:
+                room = await within(client.join("a", since=since))
+                gaps: list[Gap] = []
+                others: list[Gap] = []
+                if is_late:
+                    server.publish("a", 6)
+                    assert (await within(anext(room))).gap == Gap("history", 0, 6)
+                room.on_gap(gaps.append)
+                room.on_gap(others.append)
+                assert (gaps, others) == ([] if is_late else [Gap("history", 0, 5)], [])
+                if not is_late:
+                    # The message behind it has it, too, and later gaps come to all.
+                    server.publish("a", 5)
+                    assert (await within(anext(room))).gap == gaps[0]
+
+
+async def test_a_room_says_whether_numbers_may_be_of_messages_for_others() -> None:
+    server = Book()
+    server.room("whole")
+    server.room("interest", interest=True)
+    server.room("latest", delivery="latest")
+    async with server, connect(server.url) as client:
+        rooms = [await within(client.join(name)) for name in ("whole", "interest", "latest")]
+        assert [room.is_filtered for room in rooms] == [False, True, False]
+        await within(rooms[2].configure(max_rate=4))
+        assert rooms[2].is_filtered
+        await within(rooms[2].configure(max_rate=None, max_bytes=1000))
+        assert rooms[2].is_filtered
+        await within(rooms[2].configure(max_bytes=None))
+        assert not rooms[2].is_filtered

@@ -317,7 +317,7 @@ async def test_an_application_that_is_slow_hears_of_a_lost_connection_at_once() 
         peer.cut()
 
     async def second(peer: Peer) -> None:
-        assert peer.query == {"a": "1", "session": "S", "received": "101"}
+        assert peer.query == {"a": "1", "batch": "1", "delta": "1", "session": "S", "received": "101"}
         await peer.say("welcome", payload={**WINDOWS, "resumed": True, "received": 1})
 
     async with scripted(first, second) as url, connect(url, max_queue=10) as client:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ async def test_a_cut_connection_is_resumed(encoding: str) -> None:
     states: list[ConnectionState] = []
 
     async def first(peer: Peer) -> None:
-        assert peer.query == {"a": "1"}
+        assert peer.query == {"a": "1", "batch": "1", "delta": "1"}
         assert peer.headers["Authorization"] == "Bearer t1"
         await peer.say("welcome", payload=WELCOME)
         await peer.let_in(seq=4)
@@ -38,7 +39,7 @@ async def test_a_cut_connection_is_resumed(encoding: str) -> None:
         peer.cut()
 
     async def second(peer: Peer) -> None:
-        assert peer.query == {"a": "1", "session": "S", "received": "3"}
+        assert peer.query == {"a": "1", "batch": "1", "delta": "1", "session": "S", "received": "3"}
         assert peer.headers["Authorization"] == "Bearer t2"
         await peer.say("welcome", payload={**WELCOME, "resumed": True, "received": 1})
         publish = await peer.hear()
@@ -316,7 +317,7 @@ async def test_garbage_begins_a_new_session() -> None:
         await peer.socket.send("{garbage")
 
     async def second(peer: Peer) -> None:
-        assert peer.query == {"a": "1"}
+        assert peer.query == {"a": "1", "batch": "1", "delta": "1"}
         await peer.say("welcome", payload={**WELCOME, "session": "T"})
 
     async with scripted(first, second) as url, connect(url) as client:
@@ -338,8 +339,10 @@ async def test_a_server_that_breaks_the_framing_is_left_for_a_new_connection(dat
         assert (await within(anext(client.messages()))).data == "again"
 
 
-async def test_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
-    server, trusting = tls
+async def test_tls(pem: tuple[Path, Path]) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*pem)
+    trusting = ssl.create_default_context(cafile=str(pem[0]))
     async with scripted(idle, ssl=server) as url, connect(url, ssl=trusting) as client:
         assert client.state is ConnectionState.OPEN
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from helpers.nodes import Cluster
 from helpers.serving import Book
+from helpers.talk import Talk
 from helpers.wait import until, within
 
 import fanwire
@@ -38,8 +39,8 @@ async def test_only_nodes_with_members_hear_a_room(nodes: Cluster) -> None:
         a.publish("log.y", 1)
         a.publish("live.x", 2)
         assert [message.data for message in await take(room, 1)] == [2]
-        assert b.stats()["published"] == 1
-        assert "live.y" not in b._running.node._subscriptions.rooms
+        assert await b.has_stat("published", 1) == 1
+        assert "live.y" not in b._running.node._parts.subscriptions.rooms
 
 
 async def test_a_room_with_history_has_one_order_and_one_numbering(nodes: Cluster) -> None:
@@ -98,6 +99,49 @@ async def test_a_client_goes_on_at_another_node(nodes: Cluster) -> None:
             a.publish("log.x", 200)
             message = (await take(room, 1))[0]
             assert (message.data, message.gap) == (200, None)
+
+
+async def test_a_client_goes_on_at_a_node_that_has_begun_the_quiet_room_later(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        room = await two.join("log.x")
+        since, checkers = room.position, [fanwire.SequenceChecker(room.position)]
+        for n in range(5):
+            await a.publish_acked("log.other", n)
+        # The room has no messages, so a begins with the last number of the log.
+        async with await Talk.open(a) as talk, fanwire.connect(a.url) as one:
+            payload = {"since": {"epoch": since.epoch, "seq": since.seq}}
+            await talk.say("join", room="log.x", payload=payload)
+            joined = await talk.hear("joined")
+            assert (joined["payload"]["recovered"], joined["seq"] > since.seq) == (True, True)
+            there = await one.join("log.x", since=since)
+            checkers.append(fanwire.SequenceChecker(since))
+            for n in range(2):
+                await a.publish_acked("log.x", n)
+                await a.publish_acked("log.other", n)
+            for seen, checker in zip((room, there), checkers, strict=True):
+                for message in await take(seen, 2):
+                    assert message.gap is None
+                    checker.message(message)
+                assert checker.report().is_complete
+            # What the client had is not below `prev`: nothing is missing for it.
+            assert (await talk.hear("message"))["prev"] == since.seq
+
+
+async def test_a_client_goes_on_at_a_node_that_has_begun_the_quiet_room_earlier(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        early = await two.join("log.x")
+        for n in range(5):
+            await a.publish_acked("log.other", n)
+        async with fanwire.connect(a.url) as one:
+            since = (await one.join("log.x")).position
+        assert since.seq > early.seq
+        async with fanwire.connect(b.url) as three:
+            room = await within(three.join("log.x", since=since))
+            assert (room.position, room.seq) == (since, since.seq)
+            seq = await a.publish_acked("log.x", "next")
+            for seen in (early, room):
+                message = (await take(seen, 1))[0]
+                assert (message.seq, message.data, message.gap) == (seq, "next", None)
 
 
 async def test_what_is_no_longer_kept_is_said(nodes: Cluster) -> None:

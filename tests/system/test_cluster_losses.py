@@ -20,12 +20,6 @@ async def take(room: fanwire.Room, count: int) -> list[fanwire.Message]:
     return [await within(anext(room)) for _ in range(count)]
 
 
-def lose_all(server: Book) -> None:
-    assert server._host is not None
-    for link in list(server._host.registry.links.values()):
-        link.abort()
-
-
 async def test_while_the_backplane_is_away(nodes: Cluster) -> None:
     async with nodes.node() as a, nodes.node() as b, fanwire.connect(a.url) as one, fanwire.connect(b.url) as two:
         live, log = await one.join("live.x"), await one.join("log.x")
@@ -75,17 +69,18 @@ async def test_a_node_that_was_cut_off_catches_up(nodes: Cluster) -> None:
         policy = b._policies.of("log.x")
         node = b._running.node
         assert isinstance(node, fanwire.cluster.Cluster)
-        backplane.unfollow(node._logs.of(policy), "log.x")
+        backplane.unfollow(node._parts.logs.of(policy), "log.x")
         await asyncio.sleep(0.05)
         for n in range(5, 10):
             await a.publish_acked("log.x", n)
-        await backplane.follow(node._logs.of(policy), "log.x")
+        await backplane.follow(node._parts.logs.of(policy), "log.x")
         await a.publish_acked("log.x", 10)
         messages = await take(room, 6)
         assert [m.data for m in messages] == list(range(5, 11))
         assert not [m.gap for m in messages if m.gap]
 
 
+@pytest.mark.usefixtures("quick_deaths")
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.logs_errors
 async def test_a_deaf_node_finds_out_and_heals(nodes: Cluster) -> None:
@@ -97,10 +92,50 @@ async def test_a_deaf_node_finds_out_and_heals(nodes: Cluster) -> None:
         stored, node._events.stored = node._events.stored, lambda log, room, message: None
         for n in range(3):
             await a.publish_acked("log.x", n)
-        await until(lambda: not b._is_ready(), "it notices that it is deaf")
-        node._events.told, node._events.stored = heard, stored
+        backplane: Any = b._backplane
+        reconnect = backplane.reconnect
+
+        async def heal() -> None:
+            # What comes by the new connection is heard from its first message on.
+            node._events.told, node._events.stored = heard, stored
+            await reconnect()
+
+        backplane.reconnect = heal
+        await until(lambda: node._events.told is heard, "it notices that it is deaf")
         assert [m.data for m in await take(room, 3)] == [0, 1, 2]
         await until(b._is_ready)
+
+
+@pytest.mark.parametrize(("nodes", "question"), [("memory", "follow"), ("memory", "read")], indirect=["nodes"])
+async def test_a_loss_right_after_the_answer_of_the_backplane(nodes: Cluster, question: str) -> None:
+    async with nodes.node() as a, nodes.node() as b, fanwire.connect(b.url) as two:
+        node = b._running.node
+        assert isinstance(node, fanwire.cluster.Cluster)
+        backplane: Any = b._backplane
+        ask, stored = getattr(backplane, question), node._events.stored
+        dropped: list[str] = []
+
+        async def ask_and_lose(log: Any, room: str, *rest: Any) -> Any:
+            answer = await ask(log, room, *rest)
+            if room == "log.x":
+                setattr(backplane, question, ask)
+                node._events.stored = lambda log, room, message: dropped.append(room)
+                await a.publish_acked("log.x", "lost")
+                await until(lambda: dropped)
+                node._events.stored = stored
+                # All of it is read from the connection at once, before the one that has asked goes on.
+                node._events.connection_changed(False)
+                node._events.connection_changed(True)
+            return answer
+
+        if question == "read":
+            room = await two.join("log.x")
+            setattr(backplane, question, ask_and_lose)
+            node._events.lost("log.*", "log.x")
+        else:
+            setattr(backplane, question, ask_and_lose)
+            room = await two.join("log.x")
+        assert [m.data for m in await take(room, 1)] == ["lost"]
 
 
 @pytest.mark.parametrize("nodes", ["nats"], indirect=True)
@@ -112,7 +147,7 @@ async def test_a_log_that_was_lost_is_told(nodes: Cluster, tmp_path: Path) -> No
         node = a._running.node
         assert isinstance(node, fanwire.cluster.Cluster)
         backplane: Any = a._backplane
-        stream = backplane._stream(node._logs.of(a._policies.of("log.x")))
+        stream = backplane._stream(node._parts.logs.of(a._policies.of("log.x")))
         await backplane._jetstream._ask(f"$JS.API.STREAM.DELETE.{stream}", b"{}")
         assert nodes.nats is not None
         nodes.nats.kill()
@@ -143,7 +178,7 @@ async def test_losing_connections_at_one_node(nodes: Cluster) -> None:
         for n in range(30):
             await a.publish_acked("log.x", n)
             if n % 10 == 5:
-                lose_all(b)
+                b.cut_all()
         assert [m.data for m in await take(room, 30)] == list(range(30))
 
 

@@ -103,6 +103,7 @@ async def test_presence_over_all_nodes(nodes: Cluster) -> None:
         assert len(await b.presence("seen.x")) == 1
 
 
+@pytest.mark.usefixtures("quick_deaths")
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.logs_errors
 async def test_who_was_at_a_node_that_is_gone_is_gone(nodes: Cluster) -> None:
@@ -170,4 +171,4 @@ async def test_presence_after_everybody_had_left_one_node(nodes: Cluster, monkey
             await there.leave()
             await until(lambda: len(here.members) == 1)
             # Until b has forgotten the room.
-            await until(lambda: "seen.x" not in b._running.node._subscriptions.rooms)
+            await until(lambda: "seen.x" not in b._running.node._parts.subscriptions.rooms)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from helpers.fallback import Fallback
 from helpers.serving import Book, take
 from helpers.talk import Talk
 from helpers.wait import until, within
+from helpers.wire import request
 from websockets.exceptions import ConnectionClosed
 
 import fanwire
+from fanwire.backplane import MemoryBackplane, MemoryBus
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 
@@ -55,13 +59,18 @@ async def test_a_raw_connection_that_its_client_closes(records: list[logging.Log
     found = fields(record)
     assert found.pop("duration") >= 0
     assert found.pop("sent_bytes") > len("four")
+    assert found.pop("highest_queue") > len("four")
+    assert found.pop("user_agent").startswith("Python/")
     assert found == {
         "event": "connection_ended",
-        "id": server.opened[0].id,
+        "id": repr(server.opened[0]).split()[1],
         "subject": 'al "ice"\nid=7',
         "address": "127.0.0.1",
-        "transport": "ws",
+        "path": "/a",
+        "transport": "websocket",
         "codec": "raw",
+        "compressed": False,
+        "tls": "no",
         "close_code": 3000,
         "closed_by": "client",
         "why": "enough",
@@ -71,7 +80,9 @@ async def test_a_raw_connection_that_its_client_closes(records: list[logging.Log
     }
     line = record.getMessage()
     assert "\n" not in line
-    assert r'subject="al \"ice\"\nid=7" address=127.0.0.1 transport=ws codec=raw' in line
+    assert (
+        r'subject="al \"ice\"\nid=7" address=127.0.0.1 path=/a transport=websocket codec=raw compressed=false' in line
+    )
     assert (server.closed[0].closed_by, server.closed[0].received_messages) == ("client", 2)
 
 
@@ -108,6 +119,9 @@ async def test_a_session_that_is_lost_comes_back_and_ends(codec: str, records: l
     assert (ended["event"], ended["id"], ended["close_code"], ended["closed_by"]) == (
         "session_ended", parked["id"], 1000, "client",
     )  # fmt: skip
+    assert (ended["session"], ended["resumes"], ended["moves"]) == (parked["session"], 1, 0)
+    assert len(ended["session"]) == 16
+    assert ended["session"] not in first.session, "it is no part of what resumes the session"
     # Both publishes and whatever else it said; `joined` and both replies.
     assert ended["received_messages"] >= 2
     assert ended["sent_messages"] >= 3
@@ -119,7 +133,9 @@ async def test_a_session_whose_client_does_not_come_back(records: list[logging.L
         talk.cut()
         await until(lambda: len(records) == 2)
     ended = fields(records[1])
-    assert (ended["close_code"], ended["closed_by"], ended["why"]) == (1006, "network", "expired")
+    assert (ended["close_code"], ended["closed_by"], ended["why"]) == (
+        1006, "network", "the client did not come back within grace",
+    )  # fmt: skip
 
 
 async def test_a_reader_that_is_too_slow(records: list[logging.LogRecord]) -> None:
@@ -136,7 +152,9 @@ async def test_a_reader_that_is_too_slow(records: list[logging.LogRecord]) -> No
         await until(lambda: records)
     found = fields(records[-1])
     assert (found["close_code"], found["closed_by"]) == (4008, "server")
-    assert found["why"] == "more waits for it than connection_bytes allows"
+    assert found["why"] == (
+        "more waits for it than connection_bytes allows; no end of the closing handshake within close_timeout"
+    )
     assert found["dropped_closed"] > 0
 
 
@@ -144,11 +162,126 @@ async def test_whoever_is_there_when_the_server_stops_has_a_record_too(records: 
     async with Book() as server:
         clients = [await within(server.client("/a")) for _ in range(3)]
         await until(lambda: len(server.opened) == 3)
-    assert {fields(record)["id"] for record in records} == {conn.id for conn in server.opened}
+    assert {fields(record)["id"] for record in records} == {f"{conn.id:#x}" for conn in server.opened}
     assert all(fields(record)["close_code"] == 1001 for record in records)
     assert all("sent_messages" in fields(record) for record in records)
     for client in clients:
         await within(client.wait_closed())
+
+
+async def test_the_begin_and_a_move_to_another_transport_at_debug(
+    records: list[logging.LogRecord], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "fanwire.connections")
+    async with Book() as server:
+        async with Fallback(server.port, "sse") as first:
+            await first.open()
+            first.cut()
+            await until(lambda: server.opened[0].is_reconnecting)
+            async with await first.resume("long-poll") as again:
+                assert again.welcome["resumed"]
+        await until(lambda: len(records) == 4)
+        resumes = server.metrics.get_sample_value("fanwire_resumes_total", {"outcome": "resumed"})
+    began, parked, resumed, ended = map(fields, records)
+    assert [record.levelno for record in records] == [logging.DEBUG, logging.INFO, logging.DEBUG, logging.INFO]
+    assert (began["event"], began["transport"], began["duration"]) == ("session_began", "sse", 0.0)
+    assert (resumed["event"], resumed["transport"], resumed["was_transport"]) == (
+        "session_resumed", "long-poll", "sse",
+    )  # fmt: skip
+    assert (ended["resumes"], ended["moves"], ended["transport"]) == (1, 1, "long-poll")
+    assert began["id"] == parked["id"] == resumed["id"] == ended["id"]
+    assert resumes == 1.0
+
+
+async def test_a_client_that_goes_on_at_another_node_has_a_record_there(records: list[logging.LogRecord]) -> None:
+    bus = MemoryBus()
+    async with Book(backplane=MemoryBackplane(bus)) as a, Book(backplane=MemoryBackplane(bus)) as b:
+        talk = await Talk.open(a)
+        await until(lambda: bus.kept, "its record is saved")
+        again = await Talk.open(b, after=talk)
+        assert again.welcome["reason"] == "other node"
+        await until(lambda: len(records) == 2)
+        # What begins anew at the same node is for DEBUG.
+        await (await Talk.open(b)).close()
+        await until(lambda: len(records) == 3)
+        await again.close()
+    found = {each["event"]: each for each in map(fields, records[:2])}
+    began, ended = found["session_began"], found["session_ended"]
+    assert (began["session"], began["why"]) == (ended["session"], "the client was at another node before")
+    assert ended["why"] == "another connection uses this session"
+    assert {record.levelno for record in records} == {logging.INFO}
+
+
+async def test_what_the_client_has_taken_and_what_has_waited(records: list[logging.LogRecord]) -> None:
+    async with Book() as server, await Talk.open(server, "/a") as talk:
+        await talk.hear("joined")
+        server.publish("a", "x" * 1000)
+        told = await talk.hear("message")
+        # Of the three the middle one was half a second old.
+        for age_ms in (0, 500, 40_000):
+            taken = {"a": {"count": talk.received, "ts": int(time.time() * 1000) - age_ms}}
+            await talk.say("received", payload={"count": talk.received, "taken": taken})
+        assert told["payload"] == "x" * 1000
+        await talk.close()
+        await until(lambda: records)
+    ended = fields(records[0])
+    assert 0.37 < ended["taken_age"] < 0.8
+    assert ended["highest_queue"] > 1000
+
+
+async def test_a_session_that_cannot_be_resumed_is_counted() -> None:
+    async with Book() as server:
+        talk = await Talk.open(server)
+        await talk.close()
+        await server.ended()
+        async with await Talk.open(server, after=talk) as again:
+            assert again.welcome["reason"] == "closed"
+        # The client has its answer from the engine, which tells the host then.
+        value, closed = server.metrics.get_sample_value, {"outcome": "closed"}
+        await until(lambda: value("fanwire_resumes_total", closed) == 1.0)
+
+
+async def test_codes_that_only_clients_know_are_counted_together() -> None:
+    async with Book() as server:
+        for code in (3000, 3001, 4999, 1000):
+            async with server.client("/a") as client:
+                await within(client.close(code))
+        await server.ended(4)
+        counts = {
+            (sample.labels["code"], sample.labels["side"]): sample.value
+            for metric in server.metrics.collect()
+            for sample in metric.samples
+            if sample.name == "fanwire_closed_connections_total"
+        }
+    assert counts == {("other", "client"): 3.0, ("1000", "client"): 1.0}
+
+
+async def test_refused_requests(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fanwire.handshake")
+
+    def refuse(request: fanwire.Request) -> None:
+        raise fanwire.Refused(403, "not today")
+
+    def refused() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.name == "fanwire.handshake"]
+
+    async with Book(authenticate=refuse, hosts=["localhost"]) as server:
+        for path, headers in (("/a%20b?x=1", {"User-Agent": "curl/8" + "x" * 300}), ("/c", {"Host": "example.com"})):
+            async with await server.dial() as peer:
+                await peer.send(request(path, headers))
+                assert (await peer.response()).status in (403, 421)
+        async with await server.dial() as peer:
+            await peer.send(b"\0\r\n\r\n")
+            await peer.end()
+        # The start may say that this machine allows few open files.
+        await until(lambda: len(refused()) == 3)
+    by_host, by_engine, unread = map(fields, refused())
+    assert by_host == {
+        "event": "handshake_refused", "status": 403, "why": "not today", "address": "127.0.0.1", "path": "/a b",
+        "user_agent": "curl/8" + "x" * 194,
+    }  # fmt: skip
+    assert (by_engine["status"], by_engine["path"], by_engine["user_agent"]) == (421, "/c", "")
+    assert (unread["status"], unread["path"]) == (400, "")
 
 
 async def test_nothing_is_kept_where_nobody_reads_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -77,7 +77,7 @@ async def run(server: Loud, cycles: int) -> None:
     gc.collect()
 
 
-@pytest.mark.timeout(60 + CYCLES / 100)
+@pytest.mark.timeout(180 + CYCLES / 100)
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 async def test_memory_and_descriptors_stay_flat() -> None:
     process = psutil.Process()

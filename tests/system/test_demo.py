@@ -1,4 +1,4 @@
-"""The demo: its page, its rooms, and what a real client gets of them."""
+"""The demo: its page, its rooms, and what real clients get of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urljoin
 from urllib.request import urlopen
 
 import pytest
 from helpers.program import Program
-from helpers.wait import DEADLINE
+from helpers.wait import DEADLINE, within
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as raw
 
-from fanwire.demo.app import ROOMS, Statistics, quantile
-from fanwire.demo.readings import Readings, Window
+import fanwire
+from fanwire.demo.market import SYMBOLS
+from fanwire.demo.people import PEOPLE
+from fanwire.demo.readings import Readings
+from fanwire.demo.rooms import READINGS, ROOMS
+from fanwire.demo.site import CODE, DOCS, PAGE
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,7 @@ def demo() -> Iterator[str]:
 
 def reader(url: str, room: str, origin: str | None = None) -> ClientConnection:
     address = f"{url.replace('http', 'ws', 1)}/rooms/{room}"
-    return connect(address, origin=origin, compression=None, proxy=None, open_timeout=DEADLINE)
+    return raw(address, origin=origin, compression=None, proxy=None, open_timeout=DEADLINE)
 
 
 def take(client: ClientConnection) -> dict[str, Any]:
@@ -42,6 +49,12 @@ def take(client: ClientConnection) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(message)
     return data
 
+
+def visitor(url: str, name: str | None = None) -> fanwire.Client:
+    return fanwire.connect(url.replace("http", "ws", 1), token=name, max_attempts=1)
+
+
+# The readings.
 
 FIELDS = {
     "machine.cpu": {"core", "percent"},
@@ -54,8 +67,8 @@ FIELDS = {
 }
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room != "machine.disk"])
-def test_each_room_is_fed(demo: str, room: str) -> None:
+@pytest.mark.parametrize("room", [room for room in READINGS if room != "machine.disk"])
+def test_each_room_of_readings_is_fed(demo: str, room: str) -> None:
     with reader(demo, room) as client:
         # Beyond the values that a joiner gets: news, with the time it was published.
         joined = time.time() * 1e3
@@ -78,17 +91,6 @@ def test_every_core_is_a_key_that_a_joiner_gets_at_once(demo: str) -> None:
         assert {f"core{take(client)['core']}" for _ in cores} == cores
 
 
-def test_the_page_is_served_and_needs_nothing_from_elsewhere(demo: str) -> None:
-    with urlopen(demo + "/", timeout=DEADLINE) as response:
-        page = response.read().decode()
-        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-    assert "<title>Fanwire" in page
-    assert not re.search(r"https?://|@import|<script[^>]+src|<link[^>]+href=\"(?!data:,)", page)
-    # It reads the rooms that there are, and all of them.
-    assert set(re.findall(r'"((?:machine|engine)\.\w+)"', page)) == set(ROOMS)
-
-
 def test_subscribers_are_counted(demo: str) -> None:
     with reader(demo, "machine.rooms") as counts, ExitStack() as stack:
         for _ in range(3):
@@ -106,6 +108,76 @@ def test_the_engine_counts_what_it_delivers(demo: str) -> None:
             assert time.monotonic() < deadline, data
         assert data["p50_us"] <= data["p99_us"]
         assert data["per_second"]["published"] > 0
+
+
+# The other rooms.
+
+
+async def test_every_price_is_there_and_changes(demo: str) -> None:
+    async with visitor(demo) as client:
+        room = await client.join("quotes")
+        assert room.delivery == "latest"
+        first: dict[str | None, int] = {}
+        changed: set[str | None] = set()
+        while changed != set(SYMBOLS):
+            message = await taken(room)
+            assert message.data.keys() == {"price", "n"}
+            if message.data["n"] > first.setdefault(message.key, message.data["n"]):
+                changed.add(message.key)
+
+
+async def test_the_numbers_of_the_switch_follow_one_another(demo: str) -> None:
+    async with visitor(demo) as client:
+        room = await client.join("ticks")
+        numbers = [(await taken(room)).data["n"] for _ in range(5)]
+        assert numbers == list(range(numbers[0], numbers[0] + 5))
+
+
+async def test_a_visitor_is_seen_and_heard_in_the_chat(demo: str) -> None:
+    async with visitor(demo, "Visitor-1") as client, visitor(demo, "Visitor-2") as other:
+        room, seen = await client.join("chat"), await other.join("chat")
+        names = {info["name"] for info in (seen.members or {}).values()}
+        assert names >= {"Visitor-1", "Visitor-2"}
+        assert names <= {"Visitor-1", "Visitor-2", *PEOPLE}
+        await client.publish("chat", {"name": "Visitor-1", "text": "hello"})
+        assert await heard(room, "Visitor-1") == await heard(seen, "Visitor-1") == "hello"
+
+
+async def test_the_people_of_the_demo_write(demo: str) -> None:
+    async with visitor(demo) as client:
+        room = await client.join("chat")
+        for name in PEOPLE:
+            assert re.fullmatch(rf"This is line \d+ of {name}\.", await heard(room, name))
+
+
+async def taken(room: fanwire.Room) -> fanwire.Message:
+    message: fanwire.Message = await within(anext(aiter(room)))
+    return message
+
+
+async def heard(room: fanwire.Room, name: str) -> str:
+    """The next line of a person."""
+    while (message := await taken(room)).data["name"] != name:
+        pass
+    return str(message.data["text"])
+
+
+@pytest.mark.parametrize(
+    "line", ["hello", {"text": "hello"}, {"name": "a", "text": "b" * 301}, {"name": 1, "text": ""}]
+)
+async def test_the_chat_takes_lines_only(demo: str, line: object) -> None:
+    async with visitor(demo, "Visitor-3") as client:
+        with pytest.raises(fanwire.RequestFailed) as refused:
+            await client.publish("chat", line)
+        assert refused.value.code == "invalid_payload"
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "chat"])
+async def test_only_the_server_publishes_in_other_rooms(demo: str, room: str) -> None:
+    async with visitor(demo, "Visitor-4") as client:
+        with pytest.raises(fanwire.RequestFailed) as refused:
+            await client.publish(room, {"name": "a", "text": "b"})
+        assert refused.value.code == "forbidden"
 
 
 @pytest.mark.parametrize(
@@ -129,39 +201,77 @@ def test_its_own_page_is_let_in(demo: str, host: str) -> None:
         assert "percent" in take(client)
 
 
-def test_a_window_tells_the_growth_since_its_oldest_sample() -> None:
-    window = Window(2)
-    assert window.rates(10.0, {"a": 100.0}) == {"a": 0.0}
-    assert window.rates(11.0, {"a": 104.0}) == {"a": 4.0}
-    assert window.rates(12.0, {"a": 104.0}) == {"a": 2.0}
-    assert window.rates(13.0, {"a": 110.0, "b": 7.0}) == {"a": 3.0, "b": 0.0}
-    # An interface that went and came back begins at 0 again.
-    assert window.rates(14.0, {"a": 0.0, "b": 9.0}) == {"a": 0.0, "b": 0.0}
+# The page.
+
+
+def fetched(url: str) -> tuple[str, Any]:
+    with urlopen(url, timeout=DEADLINE) as response:
+        return response.read().decode(), response.headers
+
+
+def test_the_page_needs_nothing_from_elsewhere(demo: str) -> None:
+    page, headers = fetched(demo + "/")
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith(
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self' ws://127.0.0.1:*"
+    )
+    assert "unsafe" not in policy
+    assert "<title>Fanwire" in page
+    for name, content in PAGE.items():
+        text = content.decode().replace("http://127.0.0.1:8000", "")
+        assert not re.search(r"https?://|@import|//\w+\.\w+/|\bstyle=|\bon\w+=\"", text), name
+        if name.endswith(".js"):
+            # It imports its own files, and the client.
+            imported = set(re.findall(r'from "([^"]+)"', text))
+            assert imported <= {"/fanwire.js", *(f"./{other}" for other in PAGE)}, name
+
+
+def test_all_that_the_page_names_is_served(demo: str) -> None:
+    page, _ = fetched(demo + "/")
+    paths = set(re.findall(r'(?:href|src)="(/[^"#]+)"', page))
+    regions = [
+        tuple(reference.split("#")) for found in re.findall(r'data-code="([^"]+)"', page) for reference in found.split()
+    ]
+    assert len(regions) > 10
+    for path in paths:
+        fetched(urljoin(demo, path))
+    for path, name in regions:
+        # The page shows the region, so it has to be there.
+        text, _ = fetched(urljoin(demo, path))
+        assert re.search(rf"(?:// #|# )region {name}\n(?:.*\n)+?\s*(?:// #|# )endregion", text), (path, name)
 
 
 @pytest.mark.parametrize(
-    ("counts", "share", "bound"),
+    ("path", "kind"),
     [
-        ([0, 0], 0.5, None),
-        ([1, 0], 0.99, 1),
-        ([50, 50], 0.5, 1),
-        ([50, 50], 0.51, 2),
-        ([99, 1], 0.99, 1),
-        ([0, 1], 0.01, 2),
+        ("/page/main.js", "text/javascript"),
+        ("/page/style.css", "text/css"),
+        ("/code/rooms.py", "text/plain"),
+        ("/docs/freshness.md", "text/plain"),
     ],
 )
-def test_quantile(counts: list[float], share: float, bound: int | None) -> None:
-    assert quantile(list(zip([1, 2], counts, strict=True)), share) == bound
+def test_files_have_their_types(demo: str, path: str, kind: str) -> None:
+    _, headers = fetched(demo + path)
+    assert headers["Content-Type"] == f"{kind}; charset=utf-8"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
 
 
-def test_statistics_are_of_the_last_seconds_only() -> None:
-    def stats(count: int, buckets: list[tuple[int, int]]) -> dict[str, Any]:
-        names = ("connections", "rooms", "published", "refused", "delivered", "bytes", "writes", "blocked")
-        names += ("closed_slow", "waiting_bytes", "waiting_bytes_limit")
-        return {**dict.fromkeys(names, count), "drops": {}, "latency_us": buckets}
+@pytest.mark.parametrize(
+    "path", ["/page/none.js", "/page/..%2fapp.py", "/code/..%2f..%2fserver.py", "/docs/none.md", "/page/"]
+)
+def test_other_files_are_not_served(demo: str, path: str) -> None:
+    with pytest.raises(HTTPError) as missing:
+        fetched(demo + path)
+    with missing.value as answer:
+        assert answer.code == 404
 
-    statistics = Statistics()
-    assert statistics.of(0.0, stats(0, [(1, 0), (1024, 1000)]))["p99_us"] is None
-    data = statistics.of(0.5, stats(10, [(1, 10), (1024, 1000)]))
-    # The thousand slow ones were before.
-    assert (data["p99_us"], data["per_second"]["delivered"], data["delivered"]) == (1, 20.0, 10)
+
+def test_the_files_are_those_of_the_folders() -> None:
+    assert {"index.html", "style.css", "main.js", "chart.js", "cable.js"} <= PAGE.keys()
+    assert {"rooms.py", "feeds.py"} <= CODE.keys()
+    assert "freshness.md" in DOCS
+    # One subject in each file, as in other languages.
+    assert [name for name, content in PAGE.items() if content.count(b"\n") > 250] == []
+    assert PAGE["chart.js"].count(b"\n") < 200

@@ -15,7 +15,6 @@ SERVE = f"""
     import fanwire
 
     logging.basicConfig(level=logging.WARNING)
-    resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
     config = fanwire.Config(ping_interval=0, drain_timeout=1, close_timeout=1)
     server = fanwire.Server(port=0, insecure=True, config=config)
     server.on_connect(lambda conn: conn.join("a"))
@@ -23,6 +22,8 @@ SERVE = f"""
 
     async def main():
         async with server:
+            # After the start, which would take care that it is never reached: the application may open files, too.
+            resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT}))
             print(server.port, flush=True)
             loop = asyncio.get_running_loop()
             # Every line asks for the processor time used so far; the end of input ends it.

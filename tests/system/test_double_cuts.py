@@ -16,7 +16,7 @@ from helpers.wire import Peer, request
 
 import fanwire
 
-Tls = tuple[ssl.SSLContext, ssl.SSLContext]
+Tls = tuple[fanwire.TLS, ssl.SSLContext]
 OVER = pytest.mark.parametrize("over", ["plain", "tls"])
 
 
@@ -76,7 +76,7 @@ class Place:
 @OVER
 @pytest.mark.parametrize("told", ["before the loss", "after it"])
 async def test_a_session_that_is_lost_while_it_is_resumed_waits_again(told: str, over: str, tls: Tls) -> None:
-    async with Book({"grace": 30.0}, ssl=tls[0] if over == "tls" else None) as server:
+    async with Book({"grace": 30.0}, tls=tls[0] if over == "tls" else None) as server:
         place = Place(server, over, tls)
         await place.park()
         engine = hold(server)
@@ -94,7 +94,7 @@ async def test_a_session_that_is_lost_while_it_is_resumed_waits_again(told: str,
 
 @OVER
 async def test_one_that_is_lost_and_asked_for_again_before_the_engine_has_decided(over: str, tls: Tls) -> None:
-    async with Book({"grace": 30.0}, ssl=tls[0] if over == "tls" else None) as server:
+    async with Book({"grace": 30.0}, tls=tls[0] if over == "tls" else None) as server:
         place = Place(server, over, tls)
         await place.park()
         engine = hold(server)
@@ -114,7 +114,7 @@ async def test_one_that_is_lost_and_asked_for_again_before_the_engine_has_decide
 @OVER
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_one_that_is_refused_and_lost_leaves_nothing(when: str, over: str, tls: Tls) -> None:
-    async with Book({"grace": 30.0}, ssl=tls[0] if over == "tls" else None) as server:
+    async with Book({"grace": 30.0}, tls=tls[0] if over == "tls" else None) as server:
         place = Place(server, over, tls)
         await place.park()
         engine = hold(server)
@@ -134,7 +134,7 @@ async def test_one_that_is_refused_and_lost_leaves_nothing(when: str, over: str,
 @OVER
 async def test_double_cuts_at_any_moment_lose_no_session(over: str, tls: Tls) -> None:
     rng = random.Random(11)
-    async with Book({"grace": 30.0}, ssl=tls[0] if over == "tls" else None) as server:
+    async with Book({"grace": 30.0}, tls=tls[0] if over == "tls" else None) as server:
         places = []
         for _ in range(8):
             place = Place(server, over, tls)

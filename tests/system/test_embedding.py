@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 import fanwire
 
+PAGE = {"Accept": "text/html"}
 RIGHT = {"Authorization": "Bearer key"}
 
 
@@ -31,7 +32,7 @@ async def test_what_is_below_the_mount_is_fanwires_and_all_else_the_applications
             assert (await say(peer, "GET", "/fanwire/healthz")).body == b"ok\n"
             assert json.loads((await say(peer, "GET", "/rooms/7")).body) == "a room of the hotel: 7"
             assert json.loads((await say(peer, "POST", "/fanwire/rooms/a", RIGHT, b"x")).body)["seq"]
-            assert (await say(peer, "GET", "/fanwire/rooms/a")).status == 426
+            assert (await say(peer, "GET", "/fanwire/rooms/a", PAGE)).status == 426
             assert (await say(peer, "GET", "/openapi.json")).status == 200
             for path in ("/metrics", "/fanwire", "/fanwire/nothing", "/fanwirex/healthz", "//fanwire/healthz"):
                 assert json.loads((await say(peer, "GET", path)).body) == {"detail": "Not Found"}
@@ -52,7 +53,7 @@ async def test_mounted_everywhere_fanwire_goes_first() -> None:
     server = Book(app=shop(), mount="")
     async with server, await server.dial() as peer:
         assert (await say(peer, "GET", "/healthz")).body == b"ok\n"
-        assert (await say(peer, "GET", "/rooms/7")).status == 426
+        assert (await say(peer, "GET", "/rooms/7", PAGE)).status == 426
         assert (await say(peer, "GET", "/who")).status == 200
         async with chat(server, "/a") as raw:
             server.publish("a", "news")
@@ -106,7 +107,7 @@ async def test_the_application_sees_its_client(tls: Any) -> None:
         seen = json.loads((await say(peer, "GET", "/who?a=b", {"X-Forwarded-For": "10.1.1.1"})).body)
         port = peer.writer.get_extra_info("sockname")[1]
         assert seen == {"client": ["127.0.0.1", port], "url": "http://localhost/who?a=b", "docs": ""}
-    async with Book(app=shop(), ssl=tls[0]) as server, await server.dial(context=tls[1]) as peer:
+    async with Book(app=shop(), tls=tls[0]) as server, await server.dial(context=tls[1]) as peer:
         assert json.loads((await say(peer, "GET", "/who")).body)["url"] == "https://localhost/who"
         async with connect(f"wss://localhost:{server.port}/chat", ssl=tls[1], compression=None, proxy=None) as own:
             await own.send("hello")

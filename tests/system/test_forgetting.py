@@ -157,7 +157,7 @@ async def test_a_node_that_has_left_a_room_with_a_history_forgets_as_well(
         async with fanwire.connect(b.url) as two:
             room = await two.join("kept.x")
             assert (await within(anext(room))).data == 1
-        await until(lambda: "kept.x" not in b._running.node._subscriptions.rooms)
+        await until(lambda: "kept.x" not in b._running.node._parts.subscriptions.rooms)
         a.forget("kept.x", "a")
         for n in range(60):
             # The log no longer has it.
@@ -225,7 +225,7 @@ async def test_many_keys_are_forgotten_at_once(nodes: Cluster) -> None:
         assert b._engine.has_value("values.x", "stays")
         # In a few revocations, since the log keeps a limited number.
         node: Any = b._running.node
-        assert node._forgotten_keys._seq < 100
+        assert node._parts.forgotten_keys._seq < 100
 
 
 async def test_more_than_may_wait_is_refused(nodes: Cluster) -> None:

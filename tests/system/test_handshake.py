@@ -111,6 +111,7 @@ async def test_frames_in_the_packet_of_the_head_are_heard() -> None:
     async with Book().listens() as server, await server.dial() as peer:
         await peer.upgrade(after=frame(TEXT, b"early") + frame(TEXT, b"bird") + close_frame(1000))
         assert await peer.closed() == (1000, "")
+        await server.ended()
         assert server.heard == ["early", "bird"]
 
 

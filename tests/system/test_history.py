@@ -173,8 +173,8 @@ async def test_what_is_no_message_is_left_out_of_a_history() -> None:
     async with cluster("memory", Path()) as nodes, nodes.node() as a:
         await within(a.publish_acked("log.x", 1))
         cluster_of_a: Any = a._running.node
-        log = cluster_of_a._logs.of(a._policies.of("log.x"))
+        log = cluster_of_a._parts.logs.of(a._policies.of("log.x"))
         await cluster_of_a._backplane.append(log, "log.x", b"no node message", "id")
         await within(a.publish_acked("log.x", 2))
         assert data(await within(a.history("log.x"))) == [1, 2]
-        assert cluster_of_a._faults.counts["malformed"] >= 1
+        assert cluster_of_a._parts.faults.counts["malformed"] >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 from helpers.asking import RIGHT, say
@@ -169,3 +170,20 @@ async def test_several_messages_in_one_body(kind: str, codec: str) -> None:
         response = await say(peer, "POST", "/publish", RIGHT, good)
         assert response.status == 200
         assert [result["seq"] for result in json.loads(response.body)["results"]] == [3, 2]
+
+
+async def test_wrong_keys_are_limited_by_address_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    wrong = {"Authorization": "Bearer key-wrong"}
+    with caplog.at_level(logging.DEBUG):
+        async with Book(api_keys=["key-two", "key-three"]) as server, await server.dial() as peer:
+            assert (await say(peer, "POST", "/rooms/a", RIGHT, b"x")).status == 200
+            paths = [("POST", "/rooms/a"), ("POST", "/publish"), ("GET", "/metrics")] * 4
+            answers = [await say(peer, method, path, wrong) for method, path in paths]
+            assert [answer.status for answer in answers] == [401] * 10 + [429] * 2
+            assert json.loads(answers[-1].body)["code"] == "rate_limited"
+            assert answers[-1].headers["retry-after"] == "10"
+            # A key is not looked at, but for one that this address has shown before.
+            assert (await say(peer, "POST", "/rooms/a", {"Authorization": "Bearer key-three"}, b"x")).status == 429
+            assert (await say(peer, "POST", "/rooms/a", RIGHT, b"x")).status == 200
+    assert caplog.text.count("127.0.0.1 has shown a wrong API key") == 10
+    assert "key-" not in caplog.text

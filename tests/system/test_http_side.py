@@ -16,13 +16,22 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from fanwire.config import Config
+from fanwire.http.cross_origin import CrossOrigin
 from fanwire.http.server import HttpSide
 from fanwire.identity.proxies import Proxies
 from fanwire.metrics import Metrics
 from fanwire.observability.health import Health
 from fanwire.timing.deadline import Deadline
+from fanwire.transports.fallback_links import FallbackLinks
+from fanwire.transports.gate import LinkGate
+from fanwire.transports.link_tokens import LinkTokens
 
 GET = b"GET /fanwire/healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def gate() -> LinkGate:
+    """One without links and other nodes."""
+    return LinkGate(FallbackLinks(LinkTokens()), lambda tag, request: None)
 
 
 class Side:
@@ -32,8 +41,9 @@ class Side:
         self.metrics = Metrics(dict, dict)
         health = Health(self.metrics)
         self.http = HttpSide(
-            Config(**config), site(**handlers), lambda: True, lambda *args: 1, api_keys=["key"], prefix="",
-            mount="/fanwire", proxies=Proxies(["10.0.0.0/8"]), metrics=self.metrics, health=health,
+            Config(**config), site(**handlers), lambda: True, lambda *args: 1, lambda room: None, api_keys=["key"],
+            prefix="", mount="/fanwire", proxies=Proxies(["10.0.0.0/8"]), cross_origin=CrossOrigin(None, None),
+            metrics=self.metrics, health=health,
         )  # fmt: skip
         self.gone = 0
         self.back: list[bytes] = []
@@ -50,7 +60,7 @@ class Side:
         near, far = socket.socketpair()
         for sock in (near, far):
             sock.setblocking(False)
-        self.http.take(far, data, address, is_secure, self._note_gone, self._note_back)
+        self.http.take(far, data, address, is_secure, None, self._note_gone, self._note_back)
         return Peer(*await asyncio.open_connection(sock=near))
 
     def counted(self, limit: str) -> float:
@@ -60,7 +70,7 @@ class Side:
 @contextlib.asynccontextmanager
 async def running(config: dict[str, Any] | None = None, **handlers: Handler) -> AsyncIterator[Side]:
     side = Side(config or {}, **handlers)
-    await side.http.start()
+    await side.http.start(gate())
     try:
         yield side
     finally:
@@ -173,7 +183,7 @@ async def test_a_peer_whose_connection_is_being_opened_at_a_stop_is_ended(turns:
         near, far = socket.socketpair()
         for sock in (near, far):
             sock.setblocking(False)
-        side.http.take(far, GET, "192.0.2.1", False, side._note_gone)
+        side.http.take(far, GET, "192.0.2.1", False, None, side._note_gone, side._note_back)
         for _ in range(turns):
             await asyncio.sleep(0)
         await side.http.stop(Deadline(1.0))

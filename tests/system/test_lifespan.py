@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from helpers.serving import Book, take
-from helpers.wait import DEADLINE, until, within
+from helpers.wait import PROCESS, until, within
 from starlette.types import Message
 
 import fanwire
@@ -110,7 +110,7 @@ def test_on_one_port_it_says_what_to_do(host: str, app: str, options: str, port:
         assert "reuse_port=True" in told
     finally:
         process.terminate()
-        process.communicate(timeout=DEADLINE)
+        process.communicate(timeout=PROCESS)
 
 
 class Quiet(uvicorn.Server):

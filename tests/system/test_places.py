@@ -65,7 +65,7 @@ async def test_clients_at_a_unix_socket(path: Path) -> None:
 
 
 async def test_tls_at_a_unix_socket(path: Path, tls: Tls) -> None:
-    async with Book(unix=path, ssl=tls[0]) as server:
+    async with Book(unix=path, tls=tls[0]) as server:
         assert server.url == f"wss+unix:{path}"
         async with client(path, ssl=tls[1], server_hostname="localhost") as member:
             await hears(server, member, "hello")

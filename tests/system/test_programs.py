@@ -96,7 +96,7 @@ def test_the_command_line_wins_over_the_program(run: Run, tmp_path: Path) -> Non
         (["--config", "fanwire.toml"], "--config"),
         (["--room", "a=latest"], "--room"),
         (["--origin", "https://example.com"], "--origin"),
-        (["--tls-cert", "cert.pem"], "--tls-cert"),
+        (["--tls-certificate", "cert.pem"], "--tls-certificate"),
         (["--shards", "2"], "--shards"),
         (["--prefix", "/rt"], "--prefix"),
         (["--trusted-proxy", "unix"], "--trusted-proxy"),
@@ -114,6 +114,18 @@ def test_a_key_in_the_environment_is_none(run: Run) -> None:
     with run("app", env={"FANWIRE_API_KEY": "k"}) as program:
         assert program.url()
         stop(program)
+
+
+def test_the_environment_says_where_a_program_listens(run: Run, tmp_path: Path) -> None:
+    env = {"FANWIRE_SERVER__UNIX": str(tmp_path / "x.sock"), "FANWIRE_OWN": "a variable of the program"}
+    with run("app", env=env) as program:
+        assert program.url() == f"ws+unix:{tmp_path}/x.sock"
+        stop(program)
+    with run("app", env={"FANWIRE_LIMITS__GRACE": "1"}) as program:
+        assert program.exit_code() == 2
+        assert program.err.rest() == [
+            "Error: FANWIRE_LIMITS__GRACE cannot be used with a program: set it in the program"
+        ]
 
 
 def test_the_log_is_the_programs_own(run: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from helpers.programs import Run, children, errors, stop, workers
-from helpers.wait import DEADLINE, until_sync, within
+from helpers.wait import DEADLINE, PROCESS, until_sync, within
 from websockets.asyncio.client import connect, unix_connect
 
 import fanwire
@@ -88,12 +88,12 @@ def test_a_unix_socket_of_workers_outlives_each_of_them(run: Run, tmp_path: Path
         before = workers(program)
         psutil.Process(min(before)).kill()
         asyncio.run(talk())
-        until_sync(lambda: len(workers(program) - before) == 1, "another one is there")
+        until_sync(lambda: len(workers(program) - before) == 1, "another one is there", PROCESS)
         for _ in range(8):
             asyncio.run(talk())
         program.kill(signal.SIGTERM)
         # From the first moment of the drain nobody waits there.
-        until_sync(lambda: not path.exists())
+        until_sync(lambda: not path.exists(), "the socket is gone", PROCESS)
         assert program.exit_code() == 0
 
 

@@ -1,4 +1,4 @@
-"""Behind the proxies of docs/deploy, with those very files: all that the server promises still holds.
+"""Behind the proxies of ops/proxies, with those very files: all that the server promises still holds.
 
 The loop makes no difference to a proxy, so these run on one of them.
 """
@@ -9,7 +9,7 @@ import contextlib
 
 import psutil
 import pytest
-from helpers.behind import Before, Behind, Tls, answer_to, client, refusal
+from helpers.behind import Before, Behind, Tls, answer_to, client, refusal, with_ports
 from helpers.serving import Book, take
 from helpers.site import Noting
 from helpers.wait import until, within
@@ -43,6 +43,21 @@ async def test_messages(before: Before, tls: Tls) -> None:
             with pytest.raises(ConnectionClosed):
                 await within(other.recv())
             assert (other.close_code, other.close_reason) == (4001, "enough")
+
+
+async def test_compressed_messages_pass(before: Before, tls: Tls) -> None:
+    server = Behind()
+    server.room("zip", publish=True, compress=True)
+    async with server:
+        edge = await before(server).start()
+        async with fanwire.connect(edge.url, ssl=tls[1], compression="deflate") as one:
+            assert one.is_compressed
+            room = await within(one.join("zip"))
+            for number in range(20):
+                data = {"text": f"{number} " * 1000}
+                await within(one.publish("zip", data))
+                assert (await within(anext(room))).data == data
+        assert server.stats()["compressed"]["messages"] == 20
 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
@@ -216,13 +231,7 @@ MORE_PORTS = {
 
 async def test_more_ports_by_more_addresses(before: Before, tls: Tls) -> None:
     async with Book(trusted_proxies=["127.0.0.0/8"]) as server, contextlib.AsyncExitStack() as clients:
-        changes = {
-            name: {
-                old.replace("PORT", str(server.port)): new.replace("PORT", str(server.port)) for old, new in of.items()
-            }
-            for name, of in MORE_PORTS.items()
-        }
-        edge = await before(server, changes).start()
+        edge = await before(server, with_ports(MORE_PORTS, PORT=server.port)).start()
         for _ in range(40):
             await clients.enter_async_context(client(edge, tls))
         peers = psutil.Process().net_connections("tcp")

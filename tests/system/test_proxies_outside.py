@@ -1,4 +1,4 @@
-"""What comes by the proxies of docs/deploy from outside, and what does not: heads, paths, upgrades, secrets in logs."""
+"""What comes by the proxies of ops/proxies from outside, and what does not: heads, paths, upgrades, secrets in logs."""
 
 from __future__ import annotations
 
@@ -66,22 +66,25 @@ async def test_no_other_upgrade(before: Before, tls: Tls) -> None:
 
 
 async def test_publishing_by_http(before: Before, tls: Tls) -> None:
-    async def post(edge: Edge, size: int) -> int:
+    async def post(edge: Edge, size: int, sent: int, key: str = "key") -> int:
         lines = (f"Content-Length: {size}", "Content-Type: application/octet-stream")
-        head = {"Authorization": "Bearer key", "Upgrade": None, "Connection": "close"}
+        head = {"Authorization": f"Bearer {key}", "Upgrade": None, "Connection": "close"}
         async with by_hand(edge, tls) as peer:
-            # Of one that is too large not more than what no proxy waits for: it answers at once, and ends.
-            body = bytes(size if size <= 1 << 20 else 0)
-            await peer.send(request("/rooms/a", head, *lines).replace(b"GET", b"POST", 1) + body)
+            await peer.send(request("/rooms/a", head, *lines).replace(b"GET", b"POST", 1) + bytes(sent))
             return (await peer.response()).status
 
     async with Behind(api_keys=["key"]) as server:
         edge = await before(server).start()
         async with client(edge, tls, "/a", max_size=None) as member:
             # What may wait for a connection is 1 MiB, what comes with a message included.
-            assert await post(edge, (1 << 20) - 4096) == 200
-            assert await take(member, 1) == [bytes((1 << 20) - 4096)]
-            assert await post(edge, (1 << 20) + 1) == 413
+            size = (1 << 20) - 4096
+            assert await post(edge, size, size) == 200
+            assert await take(member, 1) == [bytes(size)]
+            # What is refused is refused by its head, whether or not the body comes.
+            size = (1 << 20) + 1
+            for sent in (0, 10_000, size):
+                assert await post(edge, size, sent) == 413
+                assert await post(edge, size, sent, "another") == 401
 
 
 async def test_heads(before: Before, tls: Tls) -> None:
@@ -129,5 +132,5 @@ async def test_no_secret_in_the_logs(before: Before, tls: Tls, caplog: pytest.Lo
     assert "SECRET" not in edge.logs
     # The client's own log has what it has sent.
     log = "\n".join(record.getMessage() for record in caplog.records if not record.name.startswith("websockets"))
-    assert "refused with 401" in log
+    assert "event=handshake_refused status=401" in log
     assert "SECRET" not in log

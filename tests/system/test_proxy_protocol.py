@@ -192,7 +192,7 @@ async def test_a_proxy_at_a_unix_socket(tmp_path: Path, trusted: list[str], stat
 @pytest.mark.parametrize("header", [text("192.0.2.7"), binary("192.0.2.7")])
 async def test_tls_begins_behind_the_header(header: bytes, tls: Tls) -> None:
     """As a proxy has it that passes TLS on without looking into it."""
-    async with Proxied(ssl=tls[0]) as server:
+    async with Proxied(tls=tls[0]) as server:
         sock = socket.create_connection(("127.0.0.1", server.port), timeout=5)
         sock.sendall(header)
         sock.setblocking(False)
@@ -207,7 +207,7 @@ async def test_tls_begins_behind_the_header(header: bytes, tls: Tls) -> None:
 
 @pytest.mark.parametrize("begun", [b"", b"PROXY TCP4 192", binary("192.0.2.7")[:20]])
 async def test_a_proxy_that_ends_within_the_header_has_gone(begun: bytes, tls: Tls) -> None:
-    async with Proxied(ssl=tls[0]) as server, await server.dial() as peer:
+    async with Proxied(tls=tls[0]) as server, await server.dial() as peer:
         await peer.send(begun)
         await until(lambda: server._engine.waiting == 1)
         await asyncio.sleep(0.05)
@@ -216,13 +216,13 @@ async def test_a_proxy_that_ends_within_the_header_has_gone(begun: bytes, tls: T
 
 
 async def test_tls_without_a_header_is_refused(tls: Tls) -> None:
-    async with Proxied(ssl=tls[0]) as server:
+    async with Proxied(tls=tls[0]) as server:
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await within(asyncio.open_connection("127.0.0.1", server.port, ssl=tls[1], server_hostname="localhost"))
         assert not server.opened
 
 
-# HAProxy itself, with the file of docs/deploy.
+# HAProxy itself, with the file of ops/proxies.
 
 needs_haproxy = pytest.mark.skipif(program_of("haproxy") is None, reason="haproxy is not installed")
 
@@ -249,7 +249,9 @@ async def test_checks_of_haproxy_find_out_that_the_server_drains(
 ) -> None:
     server = Proxied({"drain_timeout": 20.0})
     async with server:
-        edge = Edge("haproxy-tcp", tmp_path, server.port, pem, {"inter 2s": "inter 100ms"})
+        # A check may take longer than the interval.
+        often = {"default-server inter 2s": "timeout check 20s\n    default-server inter 100ms"}
+        edge = Edge("haproxy-tcp", tmp_path, server.port, pem, often)
         try:
             await edge.start()
             async with client_behind(edge, tls, "/a"):

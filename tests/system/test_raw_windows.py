@@ -10,6 +10,8 @@ from helpers.serving import Book, take
 from helpers.talk import Talk
 from helpers.wire import BINARY, FIN, PING, PONG, TEXT, Peer, frame
 
+import fanwire
+
 SIZE = 1000
 MOST = (16 << 10) // SIZE + 1
 COUNT = 200
@@ -137,9 +139,9 @@ async def test_a_library_that_reads_gets_everything() -> None:
         assert of(got, "ticks") == list(range(1000))
 
 
-async def test_a_library_that_reads_over_tls_gets_everything(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+async def test_a_library_that_reads_over_tls_gets_everything(tls: tuple[fanwire.TLS, ssl.SSLContext]) -> None:
     context, trusting = tls
-    async with book(ssl=context) as server, server.client("/ticks", ssl=trusting) as client:
+    async with book(tls=context) as server, server.client("/ticks", ssl=trusting) as client:
         await client.send("echo")
         await take(client, 1)
         publish(server, "ticks", 1000)

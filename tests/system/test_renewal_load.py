@@ -73,7 +73,7 @@ class Reader:
             self.error = error
 
 
-@pytest.mark.timeout(60 + 2 * SECONDS)
+@pytest.mark.timeout(180 + 2 * SECONDS)
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 async def test_nobody_who_may_stay_misses_a_message(tmp_path: Path) -> None:
     login = Login(tmp_path / "keys.json")
@@ -88,7 +88,7 @@ async def test_nobody_who_may_stay_misses_a_message(tmp_path: Path) -> None:
             raise fanwire.Refused(403, "banned")
         return identity
 
-    config = {"token_notice": 0.7, "token_grace": 1.0, "max_age": 2.0, "max_parked": 1000}
+    config = {"token_notice": 0.7, "token_grace": 5.0, "max_age": 2.0, "max_parked": 1000}
     server = Book(config, authenticate=authenticate)
     server.room("a", history=10_000, join="identified")
     async with server:
@@ -122,8 +122,9 @@ async def test_nobody_who_may_stay_misses_a_message(tmp_path: Path) -> None:
         await until(lambda: all(len(reader.got) >= published for reader in stayers), "all have all")
         for reader in stayers:
             assert reader.got == list(range(published)), reader.subject
-        # All that was on the way to those who were sent away has ended there.
-        assert all(len(leaver.got) < published for leaver in leavers[: int(SECONDS) - 1])
+        # All that was on the way to those who were sent away has ended there. A busy machine has fewer, longer seconds.
+        assert second > 0
+        assert all(len(leaver.got) < published for leaver in leavers[:second])
         # It was both renewed in place and made anew, for everyone.
         assert shown["in place"] > len(readers)
         assert shown["at the upgrade"] > 2 * len(readers)

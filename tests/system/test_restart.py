@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -365,8 +364,8 @@ def test_a_server_that_is_dropped_ends(loop: str) -> None:
 
 @pytest.mark.usefixtures("nothing_is_left")
 @pytest.mark.parametrize("loop", LOOPS)
-def test_with_tls_and_peers_in_the_middle_of_a_handshake(loop: str, tls: tuple[ssl.SSLContext, Any]) -> None:
-    server = Book(ssl=tls[0])
+def test_with_tls_and_peers_in_the_middle_of_a_handshake(loop: str, tls: tuple[fanwire.TLS, Any]) -> None:
+    server = Book(tls=tls[0])
 
     async def serve() -> None:
         async with server:

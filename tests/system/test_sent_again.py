@@ -44,7 +44,7 @@ def made(gate: Gate, config: dict[str, Any] | None = None, **options: Any) -> Bo
 
 def under_way(server: Book) -> int:
     assert server._host is not None
-    return len(server._host.dispatcher._rooms._publishing)
+    return len(server._host.dispatcher._rooms.publish.__self__._publishing)
 
 
 async def arrived(talk: Talk) -> None:
@@ -152,7 +152,7 @@ async def test_a_publish_whose_first_attempt_was_cancelled_is_done_by_the_second
             await arrived(talk)
         await gate.waits()
         assert server._host is not None
-        task = server._host.dispatcher._rooms._publishing.find(("alice", "a\0p"))
+        task = server._host.dispatcher._rooms.publish.__self__._publishing.find(("alice", "a\0p"))
         assert task is not None
         task.cancel()
         assert (await answer(one, "p"))["payload"]["code"] == "internal"
@@ -170,8 +170,11 @@ async def test_a_session_that_is_resumed_meanwhile_is_answered_once() -> None:
         await first.say("publish", id="p", room="a", payload=1)
         await gate.waits()
         first.cut()
+        (conn,) = server.opened
+        await until(lambda: conn.is_reconnecting)
         async with await Talk.open(server, after=first) as second:
             assert second.welcome["resumed"]
+            await until(lambda: not conn.is_reconnecting)
             # A client that sends it again though the server has counted it does no harm.
             await second.say("publish", id="p", room="a", payload=1)
             gate.asked[0].set_result(True)
@@ -290,10 +293,49 @@ async def test_a_request_that_comes_again_while_it_is_handled_gets_the_answer_of
             reply = await answer(second, "o1")
             number = reply["payload"]["number" if payload == "good" else "data"]
             assert (number, orders.begun) == (1, ["o1"])
-            # Answered is answered: what comes again then is handled again, and the handler can tell.
+            # An answer is kept. What the handler has refused is asked again.
             await second.say("order", id="o1", payload=payload)
-            await answer(second, "o1")
-            assert orders.begun == ["o1", "o1"]
+            last = await answer(second, "o1")
+            assert (last["payload"] == reply["payload"]) == (payload == "good")
+            assert orders.begun == (["o1"] if payload == "good" else ["o1", "o1"])
+
+
+@CODECS
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_request_that_was_answered_while_its_client_was_away_is_not_handled_again(
+    codec: str, is_async: bool
+) -> None:
+    server = Book({"grace": 0, "handler_grace": 60.0})
+    orders: list[str | None] = []
+
+    def place(conn: fanwire.Connection, payload: Any) -> dict[str, int]:
+        orders.append(conn.message_id)
+        return {"number": len(orders)}
+
+    async def place_later(conn: fanwire.Connection, payload: Any) -> dict[str, int]:
+        await asyncio.sleep(0)
+        return place(conn, payload)
+
+    server.on("order")(place_later if is_async else place)
+    server.on("sale")(place)
+    async with server:
+        first = await Talk.open(server, codec=codec)
+        await first.say("order", id="o1", payload=5)
+        await answer(first, "o1")
+        first.cut()
+        await until(lambda: not server.connections)
+        async with await Talk.open(server, codec=codec, after=first) as second:
+            assert not second.welcome["resumed"]
+            await second.say("order", id="o1", payload=5)
+            assert (await answer(second, "o1"))["payload"] == {"number": 1}
+            # Another id and another type are other requests.
+            for kind, name, number in (("order", "o2", 2), ("sale", "o1", 3)):
+                await second.say(kind, id=name, payload=5)
+                assert (await answer(second, name))["payload"] == {"number": number}
+        # Another client has ids of its own.
+        async with await Talk.open(server, codec=codec) as other:
+            await other.say("order", id="o1", payload=5)
+            assert (await answer(other, "o1"))["payload"] == {"number": 4}
 
 
 async def test_a_request_whose_handler_was_cancelled_is_handled_when_it_comes_again() -> None:
@@ -333,9 +375,7 @@ async def test_a_clients_request_survives_the_loss_of_its_session(codec: str) ->
         asking = asyncio.ensure_future(client.request("order", "good"))
         await until(lambda: orders.begun)
         session = client.session
-        assert server._host is not None
-        for link in list(server._host.registry.links.values()):
-            link.abort()
+        server.cut_all()
         await until(lambda: client.session not in ("", session), "it is back")
         inboxes = [conn._handler_queue for conn in server.connections]
         await until(

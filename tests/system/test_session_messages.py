@@ -105,7 +105,7 @@ async def test_an_acknowledged_send_ends_when_the_client_says_so() -> None:
 
 
 async def test_it_is_sent_again_by_the_same_name_also_over_the_next_connection() -> None:
-    async with Book() as server:
+    async with Book({"ack_attempts": 100}) as server:
         first = await Talk.open(server)
         await until(lambda: server.opened)
         sending = asyncio.ensure_future(server.opened[0].send("x", ack=True, timeout=0.2))

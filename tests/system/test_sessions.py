@@ -18,7 +18,7 @@ from fanwire import ConnectionState, Refused
 from fanwire.identity.identity import ANONYMOUS, Anonymous
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
-Tls = tuple[ssl.SSLContext, ssl.SSLContext]
+Tls = tuple[fanwire.TLS, ssl.SSLContext]
 
 
 def user_of(request: fanwire.Request) -> str | Anonymous:
@@ -33,7 +33,8 @@ async def parked(server: Book) -> None:
 
 @CODECS
 async def test_the_welcome_comes_first_and_is_complete(codec: str) -> None:
-    async with Book({"ping_interval": 7.0, "grace": 9.0}) as server, await Talk.open(server, "/a", codec=codec) as talk:
+    config = {"ping_interval": 7.0, "ping_timeout": 5.0, "grace": 9.0}
+    async with Book(config) as server, await Talk.open(server, "/a", codec=codec) as talk:
         # Its lineage and its own part, 192 bits each.
         assert list(map(len, talk.session.split("."))) == [32, 32]
         assert {**talk.welcome, "session": ""} == {
@@ -135,7 +136,7 @@ async def test_the_client_learns_which_of_its_messages_have_come() -> None:
         assert got == list(range(41))
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 3000])
+@pytest.mark.parametrize("code", [1000, 1008, 3000])
 async def test_an_intended_close_ends_the_session(code: int) -> None:
     async with Book() as server:
         first = await Talk.open(server, "/a")
@@ -148,11 +149,13 @@ async def test_an_intended_close_ends_the_session(code: int) -> None:
             assert second.session != first.session
 
 
-async def test_a_close_that_means_to_come_back_parks_it() -> None:
+# Browsers send 1001 by themselves when a page is left, or only loaded again.
+@pytest.mark.parametrize("code", [4000, 1001])
+async def test_a_close_that_means_to_come_back_parks_it(code: int) -> None:
     async with Book() as server:
         first = await Talk.open(server, "/a")
         await first.hear("joined")
-        await first.close(4000)
+        await first.close(code)
         async with await Talk.open(server, after=first) as second:
             assert second.welcome["resumed"]
         assert server.closed == []
@@ -318,7 +321,7 @@ async def test_a_drain_says_when_to_come_back() -> None:
 
 
 async def test_resuming_over_tls(tls: Tls) -> None:
-    async with Book(ssl=tls[0]) as server:
+    async with Book(tls=tls[0]) as server:
         first = await Talk.open(server, "/a", ssl=tls[1])
         await first.hear("joined")
         for number in range(100):

@@ -7,13 +7,14 @@ import ssl
 from typing import Any
 
 import pytest
-from helpers.proxy import Proxy
 from helpers.serving import Book
 from helpers.wait import until, within
 from helpers.wire import BINARY, CONT, TEXT, Peer, frame
 
+import fanwire
 from fanwire.client import Client, connect
 from fanwire.state import ConnectionState
+from fanwire.testing.tcp_proxy import TcpProxy
 
 PINGS = {"ping_interval": 0.3, "ping_timeout": 0.2}
 """Some pings fall into each of the transfers below, and would end them."""
@@ -24,14 +25,14 @@ LARGE = 72_000
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 
 
-def slow_link(server: Book) -> Proxy:
+def slow_link(server: Book) -> TcpProxy:
     """A link that holds nothing on the way."""
-    return Proxy("127.0.0.1", server.port, limit=4096, rcvbuf=4096)
+    return TcpProxy("127.0.0.1", server.port, limit=4096, rcvbuf=4096)
 
 
-def buffered_link(server: Book) -> Proxy:
+def buffered_link(server: Book) -> TcpProxy:
     """A proxy that takes a megabyte at once, and forwards it slowly."""
-    return Proxy("127.0.0.1", server.port)
+    return TcpProxy("127.0.0.1", server.port)
 
 
 def noted(client: Client) -> list[ConnectionState]:
@@ -83,9 +84,9 @@ async def test_many_messages_to_a_client_arrive() -> None:
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
-async def test_a_large_message_over_tls_arrives(way: str, tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+async def test_a_large_message_over_tls_arrives(way: str, tls: tuple[fanwire.TLS, ssl.SSLContext]) -> None:
     server_tls, trusting = tls
-    async with talkative(ssl=server_tls) as server, slow_link(server) as proxy:
+    async with talkative(tls=server_tls) as server, slow_link(server) as proxy:
         getattr(proxy, way).change(bandwidth=RATE)
         async with connect(f"wss://127.0.0.1:{proxy.port}", ssl=trusting) as client:
             states = noted(client)
@@ -191,7 +192,7 @@ async def test_a_peer_that_is_gone_is_noticed_in_the_time_of_a_ping(is_busy: boo
     # Long enough for everything else.
     async with (
         talkative({"write_timeout": 60.0}) as server,
-        Proxy("127.0.0.1", server.port) as proxy,
+        TcpProxy("127.0.0.1", server.port) as proxy,
         await Peer.dial("127.0.0.1", proxy.port) as peer,
     ):
         await peer.upgrade("/a")
@@ -210,7 +211,7 @@ async def test_a_peer_that_is_gone_is_noticed_in_the_time_of_a_ping(is_busy: boo
 async def test_a_client_notices_a_server_that_is_gone() -> None:
     async with (
         talkative() as server,
-        Proxy("127.0.0.1", server.port) as proxy,
+        TcpProxy("127.0.0.1", server.port) as proxy,
         connect(f"ws://127.0.0.1:{proxy.port}", heartbeat=0.2) as client,
     ):
         proxy.up.change(held=True)

@@ -74,7 +74,7 @@ async def test_a_new_token_in_place() -> None:
         await talk.ask("join", room="a")
         await talk.hear("token_expiring")
         reply = await talk.ask("token", payload={"token": "alice.60"})
-        assert 59_000 < reply["payload"]["expires_in_ms"] <= 60_000
+        assert 30_000 < reply["payload"]["expires_in_ms"] <= 60_000
         # Past the end of the first one, with the same connection and all that belongs to it.
         await asyncio.sleep(1.0)
         server.publish("a", 1)

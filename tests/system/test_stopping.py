@@ -92,9 +92,7 @@ async def test_a_stop_does_not_wait_for_what_does_not_end(where: str, caplog: py
         await within(joined.wait())
     elif where != "on_disconnect":
         await until(lambda: stubborn.begun)
-    begun = time.monotonic()
     await within(server.stop(0.2), BOUND)
-    assert time.monotonic() - begun < BOUND
     stubborn.is_over = True
     assert stubborn.begun
     if where != "on_disconnect":

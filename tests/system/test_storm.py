@@ -100,7 +100,7 @@ class Life:
                 got += 1
 
 
-@pytest.mark.timeout(60 + LIVES / 10)
+@pytest.mark.timeout(180 + LIVES / 10)
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 @pytest.mark.parametrize("shards", [1, 3])
 async def test_nobody_sees_what_is_not_theirs_and_each_sees_all_that_is(shards: int) -> None:

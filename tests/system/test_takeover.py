@@ -22,13 +22,13 @@ from fanwire.backplane import MemoryBus
 
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 OVER = pytest.mark.parametrize("over", ["plain", "tls"])
-Tls = tuple[ssl.SSLContext, ssl.SSLContext]
+Tls = tuple[fanwire.TLS, ssl.SSLContext]
 SESSION = {"Sec-WebSocket-Protocol": "fanwire.v1.json"}
 
 
 def options_of(over: str, tls: Tls) -> tuple[dict[str, Any], dict[str, Any]]:
     """For a server, and for a client."""
-    return ({"ssl": tls[0]}, {"ssl": tls[1]}) if over == "tls" else ({}, {})
+    return ({"tls": tls[0]}, {"ssl": tls[1]}) if over == "tls" else ({}, {})
 
 
 async def end_of(talk: Talk) -> tuple[int, str]:

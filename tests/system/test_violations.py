@@ -102,6 +102,7 @@ async def test_frames_cut_anywhere_are_the_same(cut: int) -> None:
             await peer.send(data[start : start + cut])
             await asyncio.sleep(0)
         assert await peer.closed() == (1000, "")
+        await server.ended()
         assert server.heard == ["\u20ac", bytes(300), ""]
 
 

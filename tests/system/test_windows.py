@@ -12,6 +12,8 @@ from helpers.talk import Talk
 from helpers.wait import until, within
 from prometheus_client import generate_latest
 
+import fanwire
+
 CODECS = pytest.mark.parametrize("codec", ["json", "msgpack"])
 WINDOW = 16 << 10
 SIZE = 1000
@@ -164,9 +166,9 @@ async def test_a_message_larger_than_the_window_comes_and_holds_the_next() -> No
             await report(talk, "ticks")
 
 
-async def test_a_window_of_tls_is_the_same(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+async def test_a_window_of_tls_is_the_same(tls: tuple[fanwire.TLS, ssl.SSLContext]) -> None:
     context, trusting = tls
-    async with book(ssl=context) as server, await joined(server, "quotes,ticks", ssl=trusting) as talk:
+    async with book(tls=context) as server, await joined(server, "quotes,ticks", ssl=trusting) as talk:
         publish(server, "quotes", KEYS)
         assert len(numbers(await settled(talk), "quotes")) <= MOST
         publish(server, "ticks", 5)

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import psutil
 import pytest
 from helpers.program import Program
-from helpers.wait import DEADLINE, until, until_sync, within
+from helpers.wait import DEADLINE, PROCESS, until, until_sync, within
 from helpers.wire import request
+from helpers.workers import children, clients_at, readers, take, workers
 
 import fanwire
 from fanwire.client import Position
 
 KEY = "a-key-that-is-long-enough"
-CLIENTS = 8
 
 ON_ONE_LOOP = pytest.mark.asyncio(loop_factories=["asyncio"])
 """The servers are processes, whose loop is their own business."""
@@ -35,7 +35,7 @@ def options(tmp_path: Path) -> list[str]:
     config = tmp_path / "quick.toml"
     config.write_text("[limits]\ndrain_spread = 0.0\n")
     nats = ["--nats", "embedded", "--nats-store", str(tmp_path / "store")]
-    return ["serve", "--config", str(config), *nats, "--insecure", "--api-key", KEY, "--port", "0"]
+    return ["serve", "--config", str(config), *nats, "--insecure", "--api-key", KEY, "--admin-key", KEY, "--port", "0"]
 
 
 @pytest.fixture
@@ -52,28 +52,6 @@ def url(program: Program) -> str:
     return found[1]
 
 
-def children(program: Program) -> list[psutil.Process]:
-    return psutil.Process(program.process.pid).children(recursive=True)
-
-
-def workers(program: Program) -> list[psutil.Process]:
-    found = []
-    for child in children(program):
-        # One that ends while it is looked at is none.
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-            if "serve" in child.cmdline():
-                found.append(child)
-    return found
-
-
-def clients_at(worker: psutil.Process, url: str) -> int:
-    """How many connections a worker has."""
-    port = urlsplit(url).port
-    return sum(
-        peer.status == psutil.CONN_ESTABLISHED and peer.laddr.port == port for peer in worker.net_connections("tcp")
-    )
-
-
 def have_ended(processes: list[psutil.Process]) -> bool:
     def has_ended(process: psutil.Process) -> bool:
         try:
@@ -83,23 +61,6 @@ def have_ended(processes: list[psutil.Process]) -> bool:
             return True
 
     return all(map(has_ended, processes))
-
-
-@contextlib.asynccontextmanager
-async def readers(program: Program, url: str) -> AsyncIterator[list[fanwire.Room]]:
-    """The same room of several clients, spread over the workers as the kernel has it."""
-    async with contextlib.AsyncExitStack() as stack:
-        rooms = []
-        for _ in range(4 * CLIENTS):
-            client = await within(stack.enter_async_context(fanwire.connect(url)))
-            rooms.append(await within(client.join("news")))
-            if len(rooms) >= CLIENTS and all(clients_at(worker, url) for worker in workers(program)):
-                break
-        yield rooms
-
-
-async def take(room: fanwire.Room, count: int) -> list[fanwire.Message]:
-    return [await within(anext(room)) for _ in range(count)]
 
 
 @ON_ONE_LOOP
@@ -127,7 +88,29 @@ async def test_one_scrape_has_the_metrics_of_all_workers(program: Program, url: 
             assert [worker for worker, _ in counts] == ["0", "1"]
             assert sum(int(count) for _, count in counts) == len(rooms)
             assert re.findall(r'^fanwire_worker_up\{worker="(.)"\} 1\.0$', text, re.MULTILINE) == ["0", "1"]
-            assert 'fanwire_delivery_latency_seconds_bucket{le="+Inf",worker="1"}' in text
+            latency = r'^fanwire_delivery_latency_seconds_bucket\{le="\+Inf",pattern="[^"]*",worker="1"\}'
+            assert re.search(latency, text, re.MULTILINE)
+
+
+@ON_ONE_LOOP
+async def test_each_worker_answers_operators_for_all(program: Program, url: str) -> None:
+    async with readers(program, url) as rooms, aiohttp.ClientSession() as http:
+        address = url.replace("ws:", "http:") + "/admin/api/v1/connections"
+        # Each time the kernel may choose another worker.
+        headers = {"Authorization": f"Bearer {KEY}", "Connection": "close"}
+
+        async def page() -> dict[str, Any]:
+            async with http.get(address, headers=headers) as answer:
+                found: dict[str, Any] = await within(answer.json())
+                return found
+
+        # In their first second they do not know each other yet.
+        for _ in range(100):
+            found = [await page() for _ in range(16)]
+            if {len(one["nodes"]) for one in found} == {2}:
+                break
+            await asyncio.sleep(0.05)
+        assert {(len(one["nodes"]), len(one["unanswered"]), one["count"]) for one in found} == {(2, 0, len(rooms))}
 
 
 @ON_ONE_LOOP
@@ -160,15 +143,31 @@ async def test_a_worker_that_is_killed_is_replaced_and_nobody_misses_anything(pr
             messages = await take(room, 60)
             assert [message.data for message in messages] == list(range(60))
             assert not [message.gap for message in messages if message.gap]
-        await until(lambda: len(workers(program)) == 2, "another one is there")
+        await until(lambda: len(workers(program)) == 2, "another one is there", PROCESS)
         assert victim.pid not in [worker.pid for worker in workers(program)]
-        program.err.until(f"worker {victim.pid} has ended with -9; starting it again")
+        program.err.until(f"(pid {victim.pid}) has ended with -9; starting it again")
         # The new one is a node as the others are.
-        await until(lambda: all(len(worker.net_connections("tcp")) > 1 for worker in workers(program)))
+        await until(
+            lambda: all(len(worker.net_connections("tcp")) > 1 for worker in workers(program)), "all listen", PROCESS
+        )
         async with readers(program, url) as more:
             await within(writer.publish("news", "last"))
             for room in rooms + more:
                 assert [message.data for message in await take(room, 1)] == ["last"]
+
+        async def restarts() -> list[float]:
+            # The new one may still be about to answer.
+            address, headers = url.replace("ws:", "http:") + "/metrics", {"Authorization": f"Bearer {KEY}"}
+            found: list[str] = []
+            async with aiohttp.ClientSession() as http:
+                while len(found) < 2:
+                    async with http.get(address, headers=headers) as answer:
+                        text = await answer.text()
+                    found = re.findall(r"^fanwire_worker_restarts_total\{.*\} (.*)$", text, re.MULTILINE)
+            return sorted(map(float, found))
+
+        # Its number has been started again, and the other has not.
+        assert await within(restarts()) == [0, 1]
 
 
 @ON_ONE_LOOP
@@ -192,7 +191,7 @@ def test_a_signal_ends_all(program: Program, url: str, number: signal.Signals) -
     assert len(processes) == 3
     program.kill(number)
     assert program.exit_code() == 0
-    until_sync(lambda: have_ended(processes), "no child is left")
+    until_sync(lambda: have_ended(processes), "no child is left", PROCESS)
     assert errors(program) == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), DEADLINE)
@@ -218,7 +217,7 @@ def test_children_do_not_outlive_a_parent_that_is_killed(options: list[str], cou
         assert len(processes) == {"1": 1, "2": 3}[count]
         program.kill(signal.SIGKILL)
         program.exit_code()
-        until_sync(lambda: have_ended(processes), "no child is left")
+        until_sync(lambda: have_ended(processes), "no child is left", PROCESS)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2) is Linux's")
@@ -244,7 +243,7 @@ def test_a_second_signal_leaves_nothing_behind(
             assert peer.recv(2)[:1] == b"\x88"
             program.kill(number)
             assert program.exit_code() == -number
-        until_sync(lambda: have_ended(processes), "no child is left")
+        until_sync(lambda: have_ended(processes), "no child is left", PROCESS)
     assert list(temporary.iterdir()) == []
 
 

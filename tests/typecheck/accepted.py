@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -155,6 +156,7 @@ async def authorize(identity: fanwire.Identity, action: str, room: str) -> bool:
 
 
 fanwire.Server(authenticate=authenticate, authorize=authorize)
+fanwire.Server(insecure=True, tls=fanwire.TLS("chain.pem", Path("key.pem"), others=[("b.pem", Path("b.key"))]))
 fanwire.Server(authenticate=lambda request: request.query["user"], authorize=lambda identity, action, room: True)
 
 

@@ -20,6 +20,7 @@ PREAMBLE = {
     "server": "server = fanwire.Server(port=0, insecure=True)",
     "client": "client = fanwire.connect('ws://127.0.0.1:1')",
     "conn": "conn: fanwire.Connection = server.connections[0]",
+    "publisher": "publisher = fanwire.Publisher('http://127.0.0.1:1')",
     "users": "def users(request: fanwire.Request) -> fanwire.Identity: return fanwire.Identity(subject='alice')",
     "quote": "quote: Any = {}",
     "book": "book: Any = {}",
@@ -27,6 +28,18 @@ PREAMBLE = {
     "stock": "stock = 3",
     "app": "app: Any = {}",
     "encode": "from fanwire.values.encoding import encode",
+    "pytest": "import pytest",
+    "aiohttp": "import aiohttp",
+    "chat": "class chat:\n    server = fanwire.Server(insecure=True)",
+    "token_of": "token_of: Any = None",
+    "name_of": "def name_of(conn: fanwire.Connection) -> str: return ''",
+    "Line": "class Line(msgspec.Struct):\n    room: str\n    text: str",
+    "Written": "class Written(msgspec.Struct):\n    name: str\n    text: str",
+    "AsyncIterator": "from collections.abc import AsyncIterator",
+    **{
+        name: f"from fanwire.testing import {name}"
+        for name in ("FakeClock", "FaultProxy", "Publications", "ServerRun", "expect", "running", "until")
+    },
     "Order": "class Order(msgspec.Struct):\n    amount: int",
 }
 """What a block may use without saying where it comes from."""
@@ -35,22 +48,30 @@ NEEDS = {
     "server": ["fanwire"],
     "client": ["fanwire"],
     "conn": ["fanwire", "server"],
+    "publisher": ["fanwire"],
     "users": ["fanwire"],
     "Order": ["msgspec"],
+    "chat": ["fanwire"],
+    "name_of": ["fanwire"],
+    "Line": ["msgspec"],
+    "Written": ["msgspec"],
 }
+
+
+BLOCK = re.compile(r'^( *)```python(?: title="[^"]+")?\n(.*?)^\1```', re.DOTALL | re.MULTILINE)
 
 
 def documents() -> Iterator[tuple[str, str]]:
     """A name and the text of each block in the documents, in their order."""
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        for number, (_, block) in enumerate(re.findall(r"^( *)```python\n(.*?)^\1```", path.read_text(), FENCED), 1):
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for number, (_, block) in enumerate(BLOCK.findall(path.read_text()), 1):
             yield f"{path.stem.lower()}_{number}", textwrap.dedent(block)
 
 
 def docstrings() -> Iterator[tuple[str, str]]:
     """The same of the code in docstrings: what is indented after a line that ends with `::`, and is Python."""
     for path in sorted((ROOT / "python" / "fanwire").rglob("*.py")):
-        if path.name == "settings.py":
+        if path == ROOT / "python" / "fanwire" / "cli" / "settings.py":
             # Its example is TOML, some of which could pass for Python.
             continue
         number = 0
@@ -88,5 +109,4 @@ def whole(code: str) -> str:
     return "\n".join(["from __future__ import annotations", "from typing import Any", *lines, "", code])
 
 
-FENCED = re.MULTILINE | re.DOTALL
 INDENTED = re.compile(r"::\n\n((?:(?:    .*)?\n)+)", re.MULTILINE)

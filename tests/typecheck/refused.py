@@ -51,6 +51,9 @@ server.room("a", join=5)  # wrong
 server.room("a", history=1, snapshot=lambda room: 5)  # wrong
 fanwire.Server(authenticate=two_arguments)  # wrong
 fanwire.Server(authorize=lambda identity, action: True)  # wrong
+fanwire.Server(insecure=True, tls=("chain.pem", "key.pem"))  # wrong
+fanwire.TLS("chain.pem", "key.pem", min_version="1.1")  # wrong
+fanwire.Server(insecure=True, ssl=None)  # wrong
 fanwire.Reject()  # wrong
 fanwire.Reject("no", retry_after="soon")  # wrong
 

@@ -17,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import blocks
 
+pytestmark = pytest.mark.timeout(330)
+"""A type checker that has no cache yet takes a minute on a busy machine."""
+
 HERE = Path(__file__).parent
 SOURCES = blocks.ROOT / "python"
 CHECKERS = pytest.mark.parametrize("found", ["mypy", "pyright"], indirect=True)

@@ -13,7 +13,7 @@ import pytest
 import fanwire
 from fanwire.config import _LEAST
 
-OTHER = {"room_name", "dry_run"}
+OTHER = {"room_name", "dry_run", "shard_cores"}
 """Fields that are no numbers."""
 FIELDS = [field.name for field in msgspec.structs.fields(fanwire.Config) if field.name not in OTHER]
 
@@ -114,6 +114,15 @@ def test_shards_follow_the_processors(monkeypatch: pytest.MonkeyPatch, processor
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(processors)), raising=False)
     assert fanwire.Config().shard_count == shards
     assert fanwire.Config(shards=7).shard_count == 7
+
+
+def test_shard_cores_give_the_number_of_shards() -> None:
+    assert fanwire.Config(shard_cores="2,4-5").shard_count == 3
+    assert fanwire.Config(shard_cores="2,4-5", shards=3).cores == [2, 4, 5]
+    with pytest.raises(ValueError, match=r"one processor for each of the 2 shards, got '2,4-5': 3"):
+        fanwire.Config(shard_cores="2,4-5", shards=2)
+    with pytest.raises(ValueError, match=r"Config\.shard_cores must be processors"):
+        fanwire.Config(shard_cores="all")
 
 
 INTEGERS = [field.name for field in msgspec.structs.fields(fanwire.Config) if field.type is int]

@@ -29,6 +29,18 @@ async def test_it_sends(host: Hosted) -> None:
     assert list(raw.link.frames) == ["text", '{"a":1}', b"\x00"]
 
 
+async def test_it_knows_whether_its_present_link_is_compressed(host: Hosted) -> None:
+    raw, _ = await connected(host, codec=None, is_compressed=True)
+    assert raw.is_compressed
+    conn, client = await connected(host)
+    assert not conn.is_compressed
+    for is_compressed in (True, False):
+        await client.leaves()
+        client = await host.resume(client, is_compressed=is_compressed)
+        assert client.welcome["resumed"]
+        assert conn.is_compressed is is_compressed
+
+
 async def test_what_it_does_not_send(host: Hosted) -> None:
     conn, client = await connected(host)
     raw, _ = await connected(host, codec=None)

@@ -74,7 +74,12 @@ def test_older_messages(engine: Engine) -> None:
     engine.deliver("r", 12, TS_MS, b"x")
     before = engine.stats()["history_bytes"]
     tomorrow = TS_MS * 2
-    engine.extend("r", "e", 2, [(4, tomorrow, "a", False, None, None), (9, tomorrow, b"{}", True, None, "drop-oldest")])
+    engine.extend(
+        "r",
+        "e",
+        2,
+        [(4, tomorrow, "a", False, None, None, None), (9, tomorrow, b"{}", True, None, "drop-oldest", None)],
+    )
     assert engine.floor("r") == ("e", 2)
     assert engine.stats()["history_bytes"] > before
     session = Session(engine)
@@ -85,23 +90,23 @@ def test_older_messages(engine: Engine) -> None:
         (9, 4, {}),
         (12, 10, "eA=="),
     ]
-    engine.extend("r", "f", 0, [(1, tomorrow, "a", False, None, None)])
+    engine.extend("r", "f", 0, [(1, tomorrow, "a", False, None, None, None)])
     assert engine.floor("r") == ("e", 2)
 
 
 def test_older_messages_that_cannot_be_put_before(engine: Engine) -> None:
     engine.place("r", "e", 10)
     for messages, error in [
-        ([(4, 0, 7, False, None, None)], TypeError),
+        ([(4, 0, 7, False, None, None, None)], TypeError),
         ([(4, 0, "a", False)], ValueError),
-        ([(4, 0, "a", False, "key", None)], ValueError),
-        ([(4, 0, "a", False, None, "soon")], ValueError),
-        ([(4, 0, "a", False, None, None)] * 2, ValueError),
+        ([(4, 0, "a", False, "key", None, None)], ValueError),
+        ([(4, 0, "a", False, None, "soon", None)], ValueError),
+        ([(4, 0, "a", False, None, None, None)] * 2, ValueError),
     ]:
         with pytest.raises(error):
             engine.extend("r", "e", 2, messages)
     # Too old is no error.
-    engine.extend("r", "e", 2, [(4, TS_MS, "a", False, None, None)])
+    engine.extend("r", "e", 2, [(4, TS_MS, "a", False, None, None, None)])
     assert engine.floor("r") == ("e", 4)
 
 
@@ -198,7 +203,9 @@ def test_what_an_application_takes_is_told_room_by_room(engine: Engine) -> None:
     engine.report(session.conn, 1 << 62, [("r", 1 << 62, None)])
     now_ms = engine.now_ms
     engine.report(session.conn, 1, [("r", 1 << 62, now_ms - 5_000), ("s", 0, None)])
-    until_sync(lambda: engine.stats()["delivered"] == sent + 1)
+    until_sync(lambda: "r*" in engine.stats()["taken_age"])
+    # There is space for one more, or for none if that has taken so long that the window is smaller.
+    assert engine.stats()["delivered"] <= sent + 1
     ages = engine.stats()["taken_age"]
     assert {pattern: age["count"] for pattern, age in ages.items()} == {"r*": 1}
     assert 4.9 < ages["r*"]["sum"] < 60.0

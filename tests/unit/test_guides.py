@@ -13,9 +13,21 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RUST = ROOT / "rust"
 PACKAGE = ROOT / "python" / "fanwire"
-GUIDES = {"CONTRIBUTING.md": 350, "docs/architecture.md": 100}
+GUIDES = {"CONTRIBUTING.md": 350, "docs/architecture.md": 100, "docs/guarantees.md": 40}
 """Each with a number of places that it names at least, so that the test does not pass because it reads nothing."""
-WHOLE = ("rust/", "tests/", "benches/", "fuzz/", "docs/", "python/", "protocol/protocol.toml")
+WHOLE = (
+    "rust/",
+    "tests/",
+    "benches/",
+    "examples/",
+    "fuzz/",
+    "docs/",
+    "ops/",
+    "packaging/",
+    "python/",
+    "typescript/",
+    "protocol/protocol.toml",
+)
 """How a path of CONTRIBUTING.md begins that is not in `python/fanwire/`, as "How to add" says."""
 PLACEHOLDERS = {"docs/decisions/SUBJECT.md"}
 """Paths that stand for others."""

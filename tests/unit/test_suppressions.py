@@ -65,7 +65,7 @@ def test_an_attribute_without_a_reason_is_found() -> None:
 def test_nothing_is_silenced_without_a_reason_in_python() -> None:
     bare = {
         str(path.relative_to(ROOT)): found
-        for path in files("*.py", "python", "tests", "benches", "protocol")
+        for path in files("*.py", "python", "tests", "benches", "examples", "protocol")
         if (found := list(bare_in_python(path.read_text())))
     }
     assert bare == {}

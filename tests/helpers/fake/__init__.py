@@ -10,7 +10,7 @@
 * `core`, `room_calls`, `connection_calls`, `engine`: the interface;
 * `rig`: an engine with peers, for the contract. `helpers/hosted.py` has a server over the engine, with clients.
 
-What it has not: TLS and plain HTTP (`feed`, `grant`, `take_back`), sockets (`open`, `listen`, `resume_socket`,
+What it has not: TLS (`set_tls`) and plain HTTP (`take_back`), sockets (`open`, `listen`, `resume_socket`,
 `send_raw`, `fileno`), pings, rates, windows, `engine_bytes`, and limits of connections. A message that came too fast
 is what a test says so of, by `wait`. A peer takes what it is sent at once, unless it `stalls`: the real engine writes
 a moment later, so that of the values that are published in a row some are replaced.

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
-from fanwire._engine import RoomFull
+from fanwire._engine import RoomFull, check_audience, check_filter
 from fanwire.runtime.reports import Received
+from fanwire.tls.info import EngineTLS
 from helpers.fake.core import Core, Draft, draft_of
 from helpers.fake.ids import shard_of, written
+from helpers.fake.interest import check_interest, document_of
 from helpers.fake.link import Link
 from helpers.fake.message import Frame, Message
+from helpers.fake.posted import messages_in, posted_size
 from helpers.fake.room import Room, number_of
 
 
@@ -27,6 +32,9 @@ class ConnectionCalls(Core):
         *,
         is_secure: bool = False,
         is_origin_allowed: bool = False,
+        transport: str = "websocket",
+        is_compressed: bool = False,
+        tls: EngineTLS | None = None,
         answers: bool = True,
     ) -> Link:
         """A newcomer asks to come in. Not a call of the engine: what a listener would bring.
@@ -38,14 +46,26 @@ class ConnectionCalls(Core):
             remote: the address.
             is_secure: by TLS.
             is_origin_allowed: its cookies may be believed.
+            transport: what it asks for.
+            is_compressed: permessage-deflate is agreed to.
+            tls: the TLS that it speaks.
             answers: see `Link`.
         """
-        link = Link(self.newcomer_ids.take(), _Newcomers(self), answers)
+        link = Link(self.newcomer_ids.take(), _Newcomers(self), answers, transport)
         self.newcomers[link.request] = (link, remote)
-        self.fair_queue.ask(link.request, (target, headers, remote, is_secure, is_origin_allowed, subprotocol))
+        detail = (target, headers, remote, is_secure, is_origin_allowed, subprotocol, transport, tls, is_compressed)
+        self.fair_queue.ask(link.request, detail)
         return link
 
-    def accept(self, request: int, session: str | None = None, first: bytes = b"", rate: float = 1.0) -> int | None:
+    def accept(
+        self,
+        request: int,
+        session: str | None = None,
+        first: bytes = b"",
+        rate: float = 1.0,
+        batch: bool = False,
+        delta: bool = False,
+    ) -> int | None:
         codec = codec_of(session or "raw")
         self.check()
         link = self._admit(request)
@@ -61,6 +81,8 @@ class ConnectionCalls(Core):
         refused: dict[str, bytes],
         close: tuple[int, str],
         rate: float = 1.0,
+        batch: bool = False,
+        delta: bool = False,
     ) -> int | None:
         codec = codec_of(session)
         for reason in ("closed", "overflow", "codec"):
@@ -75,14 +97,22 @@ class ConnectionCalls(Core):
             return None
         return self.shard.resume(conn, link, codec, received, accepted, refused, cut_reason(*close))
 
-    def refuse(self, request: int, status: int, headers: Sequence[str] = (), reason: str = "") -> None:
+    def refuse(
+        self,
+        request: int,
+        status: int,
+        headers: Sequence[str] = (),
+        reason: str = "",
+        path: str = "",
+        user_agent: str = "",
+    ) -> None:
         self.check()
         found = self.newcomers.pop(request, None)
         if found is not None:
             link, remote = found
             link.refusal, link.is_over = (status, list(headers), reason), True
             self._answered(status)
-            self.fair_queue.push("turned_away", 0, (remote, status, reason, 0))
+            self.fair_queue.push("turned_away", 0, (remote, status, reason, 0, path[:200], user_agent[:200]))
 
     def left(self, request: int) -> None:
         pass
@@ -102,7 +132,7 @@ class ConnectionCalls(Core):
         if found is None:
             return None
         self.newcomer_ids.release(request)
-        self._answered(101)
+        self._answered(200 if found[0].is_one_way else 101)
         found[0].let_in(self.shard)
         return found[0]
 
@@ -170,17 +200,26 @@ class ConnectionCalls(Core):
         is_state: bool = False,
         only_whole: bool = False,
         again: bool = False,
+        last: int | None = None,
+        filter: bytes | None = None,
+        everything: bool = False,
     ) -> tuple[str, int, str | None]:
+        wanted = filter_of(filter)
         self.check()
         is_here = shard_of(conn) == 0
         if is_here:
             self.refuse_if_full()
         found = self.table.of(room, self.clock.now_us)
+        if wanted:
+            check_interest(found.name, found.settings, "a filter")
         if not again and len(found.members) >= found.settings.max_members:
             full = RoomFull(f"the room is full: its limit is {found.settings.max_members}")
             full.limit = "max_members"
             raise full
         position = since and (number_of(since[0]), since[1])
+        begin = found.before_last(last, self.clock.now_us) if last is not None and position is None else None
+        if begin is not None:
+            position = (found.epoch, begin)
         missed = found.since(*position, self.clock.now_us) if position else "history"
         why = missed if isinstance(missed, str) else None
         joined = (f"{found.epoch:x}", found.seq, why)
@@ -189,20 +228,59 @@ class ConnectionCalls(Core):
         latest = found.snapshot() if found.settings.delivery == "latest" else []
         before = latest if isinstance(missed, str) else missed
         if reply:
-            before = [self._joined(found, position, why, re, extra, is_state), *before]
-        self.shard.join(conn, found, before)
+            kept = "" if begin is None or isinstance(missed, str) else f',"after":{begin},"last":{len(missed)}'
+            before = [self._joined(found, position, why, re, extra, is_state, kept), *before]
+        self.shard.join(conn, found, before, wanted, everything)
         return joined
 
+    def configure(self, conn: int, room: str, max_rate: float | None, max_bytes: int | None) -> None:
+        """Checks the rates, and holds nothing back."""
+        if max_rate is not None and not 0.01 <= max_rate <= 1000:
+            raise ValueError(f"max_rate must be 1/100 to 1000, got {max_rate}")
+        if max_bytes is not None and not 1 <= max_bytes <= 1_000_000_000:
+            raise ValueError(f"max_bytes must be 1 to 1000000000, got {max_bytes}")
+        self.check()
+
     def _joined(
-        self, room: Room, since: tuple[int, int] | None, why: str | None, re: str | None, extra: str, is_state: bool
+        self,
+        room: Room,
+        since: tuple[int, int] | None,
+        why: str | None,
+        re: str | None,
+        extra: str,
+        is_state: bool,
+        kept: str,
     ) -> Message:
         recovered = "true" if why is None and not is_state else "false"
         reason = f',"reason":"{why}"' if since and why else ""
+        filtered = ',"filtered":true' if room.settings.interest else ""
         payload = (
-            f'{{"epoch":"{room.epoch:x}","recovered":{recovered}{reason},"delivery":"{room.settings.delivery}"{extra}}}'
+            f'{{"epoch":"{room.epoch:x}","recovered":{recovered}{reason}{kept},"delivery":"{room.settings.delivery}"'
+            f"{filtered}{extra}}}"
         )
         seq = since[1] if since and is_state else room.seq
         return self.event(room, "joined", payload, "j", seq=seq, re=re)
+
+    def change_attributes(self, conn: int, room: str, change: dict[str, Any]) -> None:
+        document = document_of(change)
+        # The form of tags and of attributes is the same, except for null.
+        fault = check_audience(b'{"tags":' + document + b"}")
+        if fault is not None:
+            raise ValueError(f"{fault[0].replace('.tags', '', 1)} {fault[1]}")
+        self.check()
+        if shard_of(conn) == 0:
+            self.refuse_if_full()
+            found = self.table.of(room, self.clock.now_us)
+            check_interest(found.name, found.settings, "attributes")
+            self.shard.change_attributes(conn, found, json.loads(document))
+
+    def set_filter(self, conn: int, room: str, filter: bytes) -> None:
+        wanted = filter_of(filter)
+        self.check()
+        found = self.table.of(room, self.clock.now_us)
+        if wanted:
+            check_interest(found.name, found.settings, "a filter")
+        self.shard.set_filter(conn, found, wanted)
 
     def leave(self, conn: int, room: str) -> None:
         self.check()
@@ -213,6 +291,20 @@ class ConnectionCalls(Core):
     def members(self, room: str) -> int:
         found = self.table.find(room)
         return 0 if found is None else len(found.members)
+
+    # What comes by other requests.
+
+    def post(self, conn: int, link: int, lines: bytes, is_binary: bool = False, close: int | None = None) -> int:
+        frames = messages_in(lines, is_binary)
+        if close is not None:
+            check_code(close)
+        self.check()
+        self.shard.post(conn, link, frames, close)
+        return sum(map(posted_size, frames)) + (0 if close is None else posted_size(b"12"))
+
+    def poll(self, conn: int, link: int, received: int) -> None:
+        self.check()
+        self.shard.poll(conn, link, received)
 
     # How one ends.
 
@@ -279,3 +371,13 @@ def check_code(code: int) -> None:
 def cut_reason(code: int | None, reason: str) -> tuple[int | None, str]:
     """A farewell whose reason has 123 bytes at most. Without a code it has none."""
     return (None, "") if code is None else (code, reason.encode()[:123].decode(errors="ignore"))
+
+
+def filter_of(filter: bytes | None) -> Any:
+    """A filter as a document; None: no wish, {}: no filter."""
+    if not filter:
+        return None if filter is None else {}
+    fault = check_filter(filter)
+    if fault is not None:
+        raise ValueError(" ".join(fault))
+    return json.loads(filter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, NamedTuple
 
-from fanwire._engine import Closed, check_json
+from fanwire._engine import Closed, check_audience, check_json
 from helpers.fake.clock import Clock
 from helpers.fake.fair_queue import FairQueue
 from helpers.fake.ids import NEWCOMERS, Ids
@@ -25,6 +25,7 @@ class Draft(NamedTuple):
     role: str = "data"
     key: str | None = None
     delivery: str | None = None
+    audience: bytes | None = None
 
 
 class Core:
@@ -45,6 +46,7 @@ class Core:
         self.is_full = False
         self.fair_queue = FairQueue()
         self.table = Rooms(self.settings.max_rooms, Kept(self.settings.history_bytes))
+        self.table.found = lambda name: self.fair_queue.push("room", 0, name)
         self.shard = Shard(self.settings, self.clock, self.table, self.fair_queue)
         self.newcomer_ids = Ids(NEWCOMERS)
         self.newcomers: dict[int, tuple[Link, str]] = {}
@@ -66,7 +68,9 @@ class Core:
         items, size = self.settings.queue_items, self.settings.queue_bytes
         if self.is_full or not items or not size:
             self.refused += 1
-            raise overloaded("the queue of a shard", items, "queue_bytes")
+            if self.is_full or not items:
+                raise overloaded("the queue of a shard", items, "queue_items")
+            raise overloaded("the queue of a shard (in bytes)", size, "queue_bytes")
 
     def check_size(self, payload: bytes) -> None:
         """Raises ValueError if it could never wait for a connection."""
@@ -104,15 +108,17 @@ class Core:
         return f"{prefix}{self.epoch:x}-{next(self.numbers)}"
 
 
-def draft_of(payload: Any, json: bool, key: str | None, delivery: str | None) -> Draft:
+def draft_of(payload: Any, json: bool, key: str | None, delivery: str | None, audience: bytes | None = None) -> Draft:
     """A draft, if its payload is one and there is such a delivery class."""
     if delivery is not None:
         check_delivery(delivery)
+    if audience is not None and (fault := check_audience(audience)) is not None:
+        raise ValueError(" ".join(fault))
     if isinstance(payload, str):
-        return Draft("json" if json else "text", payload.encode(), key=key, delivery=delivery)
+        return Draft("json" if json else "text", payload.encode(), key=key, delivery=delivery, audience=audience)
     if not isinstance(payload, bytes):
         raise TypeError(f"payload must be bytes or str, not {type(payload).__name__}")
-    return Draft("json" if json else "binary", payload, key=key, delivery=delivery)
+    return Draft("json" if json else "binary", payload, key=key, delivery=delivery, audience=audience)
 
 
 def forgetting(key: str) -> Draft:

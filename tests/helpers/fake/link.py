@@ -25,12 +25,16 @@ class Link:
     Args:
         request: its id as a newcomer.
         doings: see `Doings`.
+        transport: "websocket", "sse" or "long-poll".
         answers: it answers a close frame with one at once, as real clients do.
 
     Attributes:
         request: its id as a newcomer.
         id: its name in events, once it was let in.
-        frames: messages that it has got and a test has not looked at.
+        transport: see above.
+        is_one_way: the client's messages come by other requests.
+        has_poll: a poll waits for its answer, if the client polls.
+        frames: messages that it has got and a test has not looked at; not those that answer a poll.
         control: envelopes that wait while it reads nothing; they go ahead of messages.
         refusal: status, headers and reason, if it was refused.
         farewell: code and reason of the close frame that it has got.
@@ -38,15 +42,19 @@ class Link:
         is_over: the engine has ended it.
     """
 
-    def __init__(self, request: int, doings: Doings, answers: bool) -> None:
+    def __init__(self, request: int, doings: Doings, answers: bool, transport: str = "websocket") -> None:
         self.request = request
+        self.transport = transport
+        self.is_one_way = transport != "websocket"
+        self.has_poll = False
         self.id = 0
         self.slot = 0
         self.frames: deque[Frame] = deque()
         self.control: deque[Frame] = deque()
         self.refusal: tuple[int, list[str], str] | None = None
         self.farewell: tuple[int | None, str] | None = None
-        self.has_closed = False
+        # The client of a one-way link sends no close frame.
+        self.has_closed = self.is_one_way
         self.is_stalled = False
         self.is_over = False
         self._doings = doings
@@ -87,6 +95,11 @@ class Link:
         """Reads again."""
         self.is_stalled = False
         self._doings.writable(self)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether it takes nothing now."""
+        return self.is_stalled or (self.transport == "long-poll" and not self.has_poll)
 
     # What reaches it.
 

@@ -42,6 +42,7 @@ class Message:
     id: str | None = None
     re: str | None = None
     ack: bool = False
+    audience: bytes | None = None
 
     @property
     def is_event(self) -> bool:
@@ -62,7 +63,7 @@ class Message:
     @property
     def kept_size(self) -> int:
         """What keeping it counts for."""
-        return kept_size(len(self.payload))
+        return kept_size(len(self.payload), self.audience)
 
     def _envelope(self, codec: str) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -112,9 +113,9 @@ def header(size: int) -> int:
     return 2 if size < 126 else 4 if size < 1 << 16 else 10
 
 
-def kept_size(size: int) -> int:
+def kept_size(size: int, audience: bytes | None = None) -> int:
     """What keeping a message with such a payload counts for."""
-    return 2 * (size + header(size)) + OVERHEAD
+    return 2 * (size + header(size)) + OVERHEAD + 3 * len(audience or b"")
 
 
 OVERHEAD = 256

@@ -28,6 +28,7 @@ class Outbox:
         self.is_closing = False
         self.farewell: tuple[int | None, str] | None = None
         self.bytes = 0
+        self.highest = 0
         self._limit = limit
         self._codec = codec
         self._dropped = dropped
@@ -49,6 +50,7 @@ class Outbox:
                 return False
             (self._urgent if message.role == "urgent" else self._reliable).append(message)
             self.bytes += cost
+            self.highest = max(self.highest, self.bytes)
         elif message.delivery == "drop-newest":
             while not self._fits(cost) and not self._has_most(message.room_id) and self._drop_oldest():
                 pass
@@ -61,6 +63,10 @@ class Outbox:
         """Adds what a joiner has to have first, beyond the limit if need be."""
         self._allowance += sum(message.cost(self._codec) for message in messages)
         return all(self.push(message) for message in messages)
+
+    def waiting(self) -> list[Message]:
+        """All messages that were never sent."""
+        return [message for lane in (self._urgent, self._reliable, *self._lanes.values()) for message in lane]
 
     def waits(self, room_id: int) -> bool:
         """Whether droppable messages of a room wait."""
@@ -113,6 +119,7 @@ class Outbox:
     def _put(self, message: Message, cost: int) -> None:
         self._lanes.setdefault(message.room_id, deque()).append(message)
         self.bytes += cost
+        self.highest = max(self.highest, self.bytes)
 
     def _replace(self, message: Message, cost: int) -> bool:
         lane = self._lanes.get(message.room_id, deque())
@@ -122,6 +129,7 @@ class Outbox:
             if old.key_id == message.key_id:
                 lane[place] = message
                 self.bytes += cost
+                self.highest = max(self.highest, self.bytes)
                 self._drop(old, "replaced")
                 self._make_room(0)
                 return True

@@ -61,9 +61,10 @@ class FakeRig(Rig):
         self.engine = FakeEngine(**settings)
         add_rules(self.engine)
 
-    def connect(self, target: str, subprotocol: str | None, *headers: str) -> Peer:
+    def connect(self, target: str, subprotocol: str | None, *headers: str, transport: str = "websocket") -> Peer:
         lines = "".join(f"{line}\r\n" for line in headers).encode()
-        return FakePeer(self.engine.ask(target.encode(), subprotocol, lines, answers=False))
+        named = subprotocol or (None if transport == "websocket" else "fanwire.v1.raw")
+        return FakePeer(self.engine.ask(target.encode(), named, lines, answers=False, transport=transport))
 
     def becomes(self, condition: Callable[[], object]) -> None:
         assert condition()

@@ -6,6 +6,7 @@ from collections import deque
 from typing import NamedTuple
 
 from fanwire._engine import Overloaded
+from helpers.fake.interest import Interest
 from helpers.fake.message import Message
 from helpers.fake.settings import RoomSettings
 
@@ -30,7 +31,9 @@ class Room:
 
     Attributes:
         members: the connections that are in it, in the order in which they came.
+        interest: which messages its members want.
         floor: the history has all messages after this number.
+        seen: its number when its growth was asked for.
     """
 
     def __init__(self, id: int, name: str, epoch: int, settings: RoomSettings, kept: Kept) -> None:
@@ -39,13 +42,41 @@ class Room:
         self.epoch = epoch
         self.settings = settings
         self.seq = 0
+        self.seen = 0
         self.floor = 0
         self.members: dict[int, None] = {}
+        self.interest = Interest()
         self._kept = kept
         self._history: deque[Message] = deque()
         self._history_bytes = 0
+        self._settled: RoomSettings | None = None
         self._latest: dict[str, tuple[int, Message | None]] = {}
         self._forgotten: dict[str, When] = {}
+
+    def keep_first(self) -> None:
+        """Keeps the first messages until it is settled."""
+        settings = self._settled = self.settings
+        if settings.history < FIRST:
+            size, age = (settings.history_bytes, settings.history_age) if settings.history else (0, 0.0)
+            self.settings = settings._replace(
+                history=FIRST, history_bytes=max(size, 1 << 20), history_age=max(age, 60.0)
+            )
+
+    @property
+    def keeps_first(self) -> bool:
+        """Whether it keeps them still."""
+        return self._settled is not None
+
+    def settle(self) -> None:
+        """From now on it keeps what its rule says."""
+        if self._settled is None:
+            return
+        self.settings, self._settled = self._settled, None
+        settings = self.settings
+        while self._history and (len(self._history) > settings.history or self._history_bytes > settings.history_bytes):
+            self._pop()
+        if settings.history == 0:
+            self.floor = self.seq
 
     # Numbers.
 
@@ -55,7 +86,12 @@ class Room:
             pass
         if epoch != self.epoch:
             self._forgotten = {key: When(when.us, 0) for key, when in self._forgotten.items()}
-        self.epoch, self.seq, self.floor = epoch, seq, seq
+        self.epoch, self.seq, self.seen, self.floor = epoch, seq, seq, seq
+
+    def growth(self) -> int:
+        """How far its numbers have grown since the last call."""
+        before, self.seen = self.seen, self.seq
+        return max(0, self.seq - before)
 
     def advance_to(self, seq: int) -> None:
         """Takes a number greater than all before."""
@@ -76,10 +112,16 @@ class Room:
             return "history"
         return [message for message in self._history if message.seq > seq]
 
-    def kept_after(self, after: tuple[int, int] | None, limit: int, now_us: int) -> list[Message]:
-        """What the history keeps, at most so many messages: the first after a position or, without one, the newest."""
+    def before_last(self, most: int, now_us: int) -> int:
+        """The number before the last so many messages of the history, or before the oldest."""
         self.age(now_us)
         kept = list(self._history)
+        return kept[-most - 1].seq if most < len(kept) else self.floor
+
+    def kept_after(self, after: tuple[int, int] | None, before: int | None, limit: int, now_us: int) -> list[Message]:
+        """What the history keeps, at most so many messages: the first after a position or, without one, the newest."""
+        self.age(now_us)
+        kept = [message for message in self._history if before is None or message.seq < before]
         if after is None:
             return kept[max(0, len(kept) - limit) :]
         epoch, seq = after
@@ -221,4 +263,5 @@ def number_of(epoch: str) -> int:
         return -1
 
 
+FIRST = 1024
 MOST_FORGOTTEN = 1000

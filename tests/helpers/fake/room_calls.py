@@ -10,9 +10,10 @@ from typing import Any
 from fanwire._engine import Overloaded
 from fanwire.cluster.node_message import NodeMessage, pack, unpack
 from helpers.fake.core import Core, Draft, draft_of, forgetting
+from helpers.fake.interest import check_interest
 from helpers.fake.message import Message, kept_size
 from helpers.fake.room import Room, When, number_of
-from helpers.fake.settings import RoomSettings, check_delivery
+from helpers.fake.settings import RoomSettings, check_delivery, check_priority, matches
 
 
 class RoomCalls(Core):
@@ -28,10 +29,17 @@ class RoomCalls(Core):
         history: int,
         history_bytes: int,
         history_age: float,
+        compress: bool = False,
+        priority: str = "normal",
+        tick: int = 0,
+        interest: bool = False,
+        delta: bool = False,
     ) -> None:
         check_delivery(delivery)
+        check_priority(priority)
         self.check()
-        settings = RoomSettings(delivery, max_keys, max_members, history, history_bytes, history_age)
+        kept = (history, history_bytes, history_age)
+        settings = RoomSettings(delivery, max_keys, max_members, *kept, compress, priority, tick, interest, delta)
         self.table.add_rule(pattern, settings)
 
     def publish(
@@ -42,8 +50,10 @@ class RoomCalls(Core):
         key: str | None = None,
         exclude: Sequence[int] = (),
         delivery: str | None = None,
-    ) -> int:
-        draft = draft_of(payload, json, key, delivery)
+        ticket: int = 0,
+        audience: bytes | None = None,
+    ) -> int | None:
+        draft = draft_of(payload, json, key, delivery, audience)
         self.check()
         self.check_size(draft.payload)
         seq = self._queue(self._room(room), draft, exclude)
@@ -60,17 +70,19 @@ class RoomCalls(Core):
         key: str | None = None,
         exclude: Sequence[int] = (),
         delivery: str | None = None,
+        audience: bytes | None = None,
+        prev: int | None = None,
     ) -> bool:
         if seq < 0 or ts_ms < 0:
             raise OverflowError("can't convert negative int to unsigned")
-        draft = forgetting(key or "") if payload is None else draft_of(payload, json, key, delivery)
+        draft = forgetting(key or "") if payload is None else draft_of(payload, json, key, delivery, audience)
         self.check()
         self.check_size(draft.payload)
         self.check_foreign(draft)
         found = self._room(room)
         if seq <= found.seq:
             return False
-        self._queue(found, draft, exclude, seq, ts_ms)
+        self._queue(found, draft, exclude, seq, ts_ms, prev)
         self.published += 1
         return True
 
@@ -89,10 +101,28 @@ class RoomCalls(Core):
         self.check()
         self._room(room).place(number, seq)
 
+    def raise_position(self, room: str, epoch: str, seq: int) -> None:
+        number = epoch_of(epoch)
+        self.check()
+        found = self.table.find(room)
+        if found is not None and found.epoch == number and found.seq < seq:
+            found.advance_to(seq)
+
     def position(self, room: str) -> tuple[str, int]:
         self.check()
         found = self._room(room)
         return f"{found.epoch:x}", found.seq
+
+    def bytes_since(self, room: str, since: tuple[str, int]) -> int | None:
+        self.check()
+        missed = self._room(room).since(number_of(since[0]), since[1], self.clock.now_us)
+        return None if isinstance(missed, str) else sum(message.kept_size for message in missed)
+
+    def busy_rooms(self, most: int) -> list[tuple[str, int, int, int]]:
+        self.check()
+        grown = [(len(room.members), room.growth(), name) for name, room in self.table.items()]
+        found = sorted(((members * grown, members, grown, name) for members, grown, name in grown), reverse=True)
+        return [(name, members, grown, deliveries) for deliveries, members, grown, name in found[:most]]
 
     def floor(self, room: str) -> tuple[str, int]:
         self.check()
@@ -117,15 +147,15 @@ class RoomCalls(Core):
         room: str,
         epoch: str,
         floor: int,
-        messages: list[tuple[int, int, bytes | str | None, bool, str | None, str | None]],
+        messages: list[tuple[int, int, bytes | str | None, bool, str | None, str | None, bytes | None]],
     ) -> None:
         number = epoch_of(epoch)
         drafts = []
         for item in messages:
-            if len(item) != 6:
-                raise ValueError(f"expected tuple of length 6, but got tuple of length {len(item)}")
-            seq, ts_ms, payload, json, key, delivery = item
-            draft = forgetting(key or "") if payload is None else draft_of(payload, json, key, delivery)
+            if len(item) != 7:
+                raise ValueError(f"expected tuple of length 7, but got tuple of length {len(item)}")
+            seq, ts_ms, payload, json, key, delivery, audience = item
+            draft = forgetting(key or "") if payload is None else draft_of(payload, json, key, delivery, audience)
             drafts.append((seq, ts_ms, draft))
         self.check()
         if any(one[0] >= other[0] for one, other in itertools.pairwise(drafts)):
@@ -167,7 +197,7 @@ class RoomCalls(Core):
 
     def _older(self, room: Room, seq: int, ts_ms: int, prev: int, draft: Draft) -> Message | None:
         age_us = max(0, self.clock.now_ms - ts_ms) * 1000
-        if not room.takes_older(kept_size(len(draft.payload)), age_us):
+        if not room.takes_older(kept_size(len(draft.payload), draft.audience), age_us):
             return None
         delivery, name = draft.delivery or room.settings.delivery, draft.key or ""
         key: str | None = name
@@ -185,21 +215,44 @@ class RoomCalls(Core):
         return Message(
             role=draft.role, kind=draft.kind, payload=draft.payload, delivery=delivery, room_id=room.id, room=room.name,
             epoch=room.epoch, seq=seq, prev=prev, key=key, key_id=key_id, ts_ms=ts_ms,
-            made_us=self.clock.now_us - age_us,
+            made_us=self.clock.now_us - age_us, audience=draft.audience,
         )  # fmt: skip
 
     def rooms(self) -> dict[str, int]:
         self.check()
         return self.table.sizes()
 
-    def history(self, room: str, after: tuple[str, int] | None, limit: int) -> tuple[str, list[tuple[int, bytes]]]:
+    def history(
+        self, room: str, after: tuple[str, int] | None, limit: int, before: int | None = None
+    ) -> tuple[str, list[tuple[int, bytes]]]:
         self.check()
         found = self.table.find(room)
         if found is None:
             return "0", []
         position = None if after is None else (number_of(after[0]), after[1])
-        kept = found.kept_after(position, limit, self.clock.now_us)
+        kept = found.kept_after(position, before, limit, self.clock.now_us)
         return f"{found.epoch:x}", [(message.seq, packed(message)) for message in kept]
+
+    def watch_rooms(self, pattern: str) -> None:
+        self.check()
+        self.table.watched.append(pattern)
+
+    def matching_rooms(self, pattern: str, part: int) -> tuple[list[str], int | None]:
+        self.check()
+        return [] if part else [name for name in self.table.sizes() if matches(pattern, name)], None
+
+    def is_new_room(self, room: str) -> bool:
+        found = self.table.find(room)
+        return found is not None and found.keeps_first
+
+    def unwatch_rooms(self, pattern: str) -> None:
+        if pattern in self.table.watched:
+            self.table.watched.remove(pattern)
+
+    def settle_room(self, room: str) -> None:
+        found = self.table.find(room)
+        if found is not None:
+            found.settle()
 
     # Values.
 
@@ -220,7 +273,9 @@ class RoomCalls(Core):
         if node_message.key is None or node_message.is_count or node_message.forgotten_us is not None:
             return False
         try:
-            draft = draft_of(node_message.payload, node_message.json, node_message.key, node_message.delivery)
+            draft = draft_of(
+                node_message.payload, node_message.json, node_message.key, node_message.delivery, node_message.audience
+            )
             self.check_size(draft.payload)
             self.check_foreign(draft)
             room = self._room(name)
@@ -282,12 +337,22 @@ class RoomCalls(Core):
             )
         return delivery
 
-    def _queue(self, room: Room, draft: Draft, exclude: Sequence[int], seq: int | None = None, ts_ms: int = 0) -> int:
+    def _queue(
+        self,
+        room: Room,
+        draft: Draft,
+        exclude: Sequence[int],
+        seq: int | None = None,
+        ts_ms: int = 0,
+        prev: int | None = None,
+    ) -> int:
         """Numbers a message, unless it has its number, and spreads it."""
         delivery = self._delivery(room, draft)
+        if draft.audience is not None and seq is None:
+            check_interest(room.name, room.settings, "a message with `where` or `tags`")
         if room.members:
             self.refuse_if_full()
-        prev = None if seq is None else room.seq
+        prev = None if seq is None else room.seq if prev is None else min(prev, room.seq)
         number = room.seq + 1 if seq is None else seq
         key: str | None = draft.key or ""
         key_id: int | None = None
@@ -304,7 +369,7 @@ class RoomCalls(Core):
         message = Message(
             role=draft.role, kind=draft.kind, payload=draft.payload, delivery=delivery, room_id=room.id, room=room.name,
             epoch=room.epoch, seq=number, prev=prev, key=key, key_id=key_id,
-            ts_ms=self.clock.now_ms if seq is None else ts_ms, made_us=self.clock.now_us,
+            ts_ms=self.clock.now_ms if seq is None else ts_ms, made_us=self.clock.now_us, audience=draft.audience,
         )  # fmt: skip
         self.shard.spread(room, message, exclude)
         if room.settings.history > 0 or (key is not None and not is_forgetting):
@@ -324,4 +389,8 @@ def packed(message: Message) -> bytes:
     if message.role == "forgotten":
         return pack(NodeMessage(b"", key=message.key, ts_ms=message.ts_ms, forgotten_us=message.ts_ms * 1000))
     payload: Any = message.payload.decode() if message.kind == "text" else message.payload
-    return pack(NodeMessage(payload, json=message.kind == "json", key=message.key, ts_ms=message.ts_ms))
+    return pack(
+        NodeMessage(
+            payload, json=message.kind == "json", key=message.key, ts_ms=message.ts_ms, audience=message.audience
+        )
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 from helpers.fake.room import Kept, Room, overloaded
 from helpers.fake.settings import RoomSettings, matches
@@ -14,6 +15,9 @@ class Rooms:
     Args:
         limit: how many there may be.
         kept: what they may keep in all.
+
+    Attributes:
+        watched: patterns whose new rooms are told to `found`.
     """
 
     def __init__(self, limit: int, kept: Kept) -> None:
@@ -23,6 +27,8 @@ class Rooms:
         self._rooms: dict[str, Room] = {}
         self._ids = itertools.count(1)
         self._epochs = itertools.count(0xE00)
+        self.watched: list[str] = []
+        self.found: Callable[[str], object] = lambda name: None
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -63,7 +69,14 @@ class Rooms:
         rules = (settings for pattern, settings in self._rules if matches(pattern, name))
         settings = next(rules, RoomSettings())
         room = self._rooms[name] = Room(self.new_id(), name, self.new_epoch(), settings, self.kept)
+        if any(matches(pattern, name) for pattern in self.watched):
+            room.keep_first()
+            self.found(name)
         return room
+
+    def items(self) -> list[tuple[str, Room]]:
+        """All rooms by name."""
+        return list(self._rooms.items())
 
     def sizes(self) -> dict[str, int]:
         """How many members each room has."""
@@ -73,6 +86,7 @@ class Rooms:
         """A connection is in no room any more."""
         for room in self._rooms.values():
             room.members.pop(conn, None)
+            room.interest.leave(conn)
 
     def _sweep(self, now_us: int) -> None:
         rooms = self._rooms.items()

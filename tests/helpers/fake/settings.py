@@ -28,7 +28,15 @@ class RoomSettings(NamedTuple):
     history: int = 0
     history_bytes: int = 1 << 62
     history_age: float = 1e12
+    compress: bool = False
+    priority: str = "normal"
+    tick: int = 0
+    interest: bool = False
+    delta: bool = False
 
+
+PRIORITIES = ("high", "normal", "low")
+"""In the order of writing."""
 
 DELIVERIES = ("reliable", "latest", "drop-oldest", "drop-newest")
 
@@ -37,6 +45,12 @@ def check_delivery(name: str) -> None:
     """Raises ValueError unless there is such a class."""
     if name not in DELIVERIES:
         raise ValueError(f'delivery must be reliable, latest, drop-oldest or drop-newest, got "{name}"')
+
+
+def check_priority(name: str) -> None:
+    """Raises ValueError unless there is such a priority."""
+    if name not in PRIORITIES:
+        raise ValueError(f'priority must be high, normal or low, got "{name}"')
 
 
 def matches(pattern: str, name: str) -> bool:

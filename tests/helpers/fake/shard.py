@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from fanwire.runtime.reports import Received
+from helpers.event_stream import close_event, event_of
 from helpers.fake.clock import Clock
 from helpers.fake.fair_queue import FairQueue
 from helpers.fake.ids import Ids
+from helpers.fake.interest_of_members import InterestOfMembers
 from helpers.fake.link import Link
 from helpers.fake.message import Frame, Message, as_frame
+from helpers.fake.posted import posted_size
 from helpers.fake.replay import Replay
 from helpers.fake.room import Room
 from helpers.fake.rooms import Rooms
@@ -20,10 +24,11 @@ from helpers.fake.told import report_in
 Farewell = tuple[int | None, str]
 
 
-class Shard:
+class Shard(InterestOfMembers):
     """See the module's head. It is the `Doings` of those that were let in."""
 
     def __init__(self, settings: EngineSettings, clock: Clock, rooms: Rooms, fair_queue: FairQueue) -> None:
+        super().__init__()
         self.ids = Ids(0)
         self.slots: dict[int, Slot] = {}
         self._settings = settings
@@ -101,30 +106,30 @@ class Shard:
         slot = self.slots.get(conn)
         if slot is None or slot.link is None or slot.outbox.is_closing:
             return
-        frame = as_frame(codec, envelope)
-        if slot.link.is_stalled:
-            slot.link.control.append(frame)
-        else:
-            slot.write(frame)
+        slot.link.control.append(as_frame(codec, envelope))
+        self.flush(slot)
 
     def spread(self, room: Room, message: Message, exclude: Iterable[int]) -> None:
         """A message to the members of a room."""
         excluded = frozenset(exclude)
         for conn in list(room.members):
             slot = self.slots[conn]
+            if not room.interest.wants(conn, message):
+                continue
             if conn not in excluded:
                 self._push(slot, message)
             elif message.role == "data":
                 slot.skip(message, "excluded")
                 self.flush(slot)
 
-    def join(self, conn: int, room: Room, before: list[Message]) -> None:
+    def join(self, conn: int, room: Room, before: list[Message], filter: Any = None, everything: bool = False) -> None:
         """A membership begins, with what comes before the stream. A session gets that also when it is a member."""
         slot = self.slots.get(conn)
         if slot is None:
             return
         is_new = conn not in room.members
         room.members[conn] = None
+        before = self.begin_interest(conn, room, before, filter, everything)
         if (is_new or slot.has_session) and before:
             if not slot.outbox.push_snapshot(before):
                 self._close_slow(slot)
@@ -132,6 +137,7 @@ class Shard:
 
     def leave(self, conn: int, room: Room) -> None:
         """A membership ends."""
+        room.interest.leave(conn)
         if room.members.pop(conn, 0) is None:
             slot = self.slots[conn]
             slot.outbox.leave(room.id)
@@ -146,16 +152,29 @@ class Shard:
     def flush(self, slot: Slot) -> None:
         """Writes what waits, if the peer takes it."""
         link = slot.link
-        if link is None or link.is_stalled or link.is_over:
+        if link is None or link.is_blocked or link.is_over:
             return
+        before = len(link.frames)
         while link.control:
             slot.write(link.control.popleft())
         while message := slot.outbox.pop() or self._notice(slot):
             slot.write(message.frame(slot.codec))
             slot.messages += 1
-        if slot.outbox.farewell is not None and link.farewell is None:
+        parts = slot.outbox.farewell is not None and link.farewell is None
+        if link.has_poll and (parts or len(link.frames) > before):
+            self._answer(slot, link, before)
+        if slot.outbox.farewell is not None and parts:
             link.part(slot.outbox.farewell)
             self._look_over(slot)
+
+    def _answer(self, slot: Slot, link: Link, before: int) -> None:
+        """All that was written now answers a poll."""
+        link.has_poll = False
+        frames = [link.frames.pop() for _ in range(len(link.frames) - before)]
+        batch = b"".join(map(event_of, reversed(frames)))
+        if slot.outbox.farewell is not None:
+            batch += close_event(*slot.outbox.farewell)
+        self._fair_queue.push("data", slot.link_id, batch)
 
     def _notice(self, slot: Slot) -> Message | None:
         notice = slot.notice(self._clock.now_ms)
@@ -190,15 +209,21 @@ class Shard:
         retired = self.slots[former] = Slot(former, link, "raw", 0, None)
         retired.link_id, retired.is_retired = slot.link_id, True
         self._retired[slot.link_id] = former
+        link.has_poll = link.transport == "long-poll"
         self.close(former, farewell, True)
 
     def cut(self, conn: int, link_id: int) -> None:
         """Ends a link at once, if it is there."""
+        slot = self._carrying(conn, link_id)
+        if slot is not None and slot.link is not None:
+            self.lose(slot.link, "cut")
+
+    def _carrying(self, conn: int, link_id: int) -> Slot | None:
         for place in (self._retired.get(link_id, 0), conn, link_id):
             slot = self.slots.get(place)
             if slot is not None and slot.link is not None and slot.link_id == link_id:
-                self.lose(slot.link, "cut")
-                return
+                return slot
+        return None
 
     def gone(self, conn: int) -> None:
         """The host wants no more of a connection."""
@@ -260,7 +285,9 @@ class Shard:
         self._rooms.left(slot.id)
         self.ids.release(slot.id)
         if not slot.is_retired:
-            self._fair_queue.push("ended", slot.id, (slot.messages, slot.bytes, dict(slot.drops)))
+            self._fair_queue.push(
+                "ended", slot.id, (slot.messages, slot.bytes, dict(slot.drops), slot.outbox.highest, None)
+            )
 
     # What peers do.
 
@@ -277,6 +304,31 @@ class Shard:
             self.report(slot.id, report)
         else:
             self._fair_queue.push_message(slot.link_id, frame if wait is None else (frame, wait))
+        if link.is_one_way:
+            self._fair_queue.push("read", slot.link_id, posted_size(frame))
+
+    def post(self, conn: int, link_id: int, frames: list[Frame], close: int | None) -> None:
+        """The client of a one-way link has sent messages by another request."""
+        slot = self._carrying(conn, link_id)
+        if slot is not None and slot.link is not None and slot.link.is_one_way:
+            for frame in frames:
+                self.heard(slot.link, frame, None)
+            if close is not None:
+                self.peer_closes(slot.link, close, "")
+
+    def poll(self, conn: int, link_id: int, received: int) -> None:
+        """A client polls."""
+        slot = self._carrying(conn, link_id)
+        if slot is None or slot.link is None or slot.link.transport != "long-poll":
+            return
+        if slot.link.has_poll:
+            self._fair_queue.push("data", link_id, b"")
+        slot.link.has_poll = True
+        replay = slot.outbox.replay
+        if replay is not None and not replay.rewind(received):
+            self.lose(slot.link, "reset")
+        else:
+            self.flush(slot)
 
     def refused(self, link: Link, count: int, size: int) -> None:
         """See `Doings`."""
@@ -305,7 +357,7 @@ class Shard:
         if slot is None or slot.link is not link:
             return
         if not slot.is_retired:
-            may_ask = slot.may_retire and code is not None and 4000 <= code < 4500
+            may_ask = slot.may_retire and code is not None and (4000 <= code < 4500 or code == 1001)
             self._fair_queue.push("peer_closed", slot.link_id, (code, reason))
             if not may_ask:
                 self.close(slot.id, (code, reason), False)

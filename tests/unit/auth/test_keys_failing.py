@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from helpers.key_provider import UNKNOWN, Clock, Provider, ask, jwt_of
 from helpers.tokens import NOW, jwk, jwks, private, showing, token
-from helpers.wait import until, until_sync
+from helpers.wait import PROCESS, until, until_sync
 
 from fanwire.auth import JWT, Keys
 
@@ -194,6 +194,6 @@ def self_signed(folder: Path) -> Path:
     path = folder / "provider.pem"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     make += ["-subj", "/CN=provider", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    done = subprocess.run([*make, "-keyout", "-", "-out", "-"], check=True, capture_output=True, timeout=60)
+    done = subprocess.run([*make, "-keyout", "-", "-out", "-"], check=True, capture_output=True, timeout=PROCESS)
     path.write_bytes(done.stdout)
     return path

@@ -132,7 +132,7 @@ def test_a_log_keeps_so_many_of_each_room() -> None:
 def test_a_log_keeps_them_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
     log = MemoryLog(LOG)
     for n, now in enumerate([1000.0, 1001.0, 1060.5]):
-        monkeypatch.setattr(memory.time, "monotonic", lambda now=now: now)
+        monkeypatch.setattr(memory.clock, "monotonic", lambda now=now: now)
         log.append("a", b"", f"{n}")
     assert [message.seq for _, message in log.rooms["a"]] == [2, 3]
     assert log.gone == {"a": 1}

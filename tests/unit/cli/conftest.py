@@ -25,7 +25,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What the command would have served with."""
     monkeypatch.delenv("FANWIRE_API_KEY", raising=False)
     seen: list[Settings] = []
-    monkeypatch.setattr(serving, "run", lambda settings, workers: seen.append(settings))
+    monkeypatch.setattr(serving, "run", lambda settings, workers, timeout: seen.append(settings))
     return seen
 
 

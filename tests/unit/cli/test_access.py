@@ -17,7 +17,7 @@ from fanwire.cli.settings import (
     ServerTable,
     Settings,
 )
-from fanwire.cli.settings_file import load_settings
+from fanwire.cli.settings_layers import read_settings
 from fanwire.config import Config
 from fanwire.errors import Refused
 from fanwire.identity.identity import ANONYMOUS
@@ -67,6 +67,14 @@ def test_a_session_names_its_rooms_itself(target: bytes) -> None:
     assert ask(with_keys(insecure=True), target, SESSION) is ANONYMOUS
 
 
+def test_a_session_of_a_fallback_transport_names_its_rooms_itself() -> None:
+    target = b"/?transport=sse&protocol=fanwire.v1.json"
+    assert ask(with_keys(insecure=True), target) is ANONYMOUS
+    for wrong, headers in ((b"/?transport=sse&protocol=fanwire.v1.raw", PLAIN), (target, [(b"Upgrade", b"websocket")])):
+        with pytest.raises(Refused):
+            ask(with_keys(insecure=True), wrong, headers)
+
+
 @pytest.mark.parametrize(("authorization", "subject"), [(b"Bearer one", "key 1"), (b"bearer two", "key 2")])
 def test_a_key_makes_a_publisher(authorization: bytes, subject: str) -> None:
     for settings in (with_keys("one", "two"), with_keys("one", "two", insecure=True)):
@@ -101,7 +109,7 @@ def test_tokens(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(secret)
     path = tmp_path / "fanwire.toml"
     path.write_text('[jwt]\nkey = "secret"\nalgorithms = ["HS256"]\naudience = "us"\ncredentials = ["query"]\n')
-    settings = load_settings(str(path))
+    settings = read_settings(str(path)).settings
     claims = {"sub": "alice", "exp": time.time() + 60, "aud": "us", "scope": "publish other"}
     token = jwt.encode(claims, secret, "HS256")
     identity = ask(settings, b"/rooms/a?token=" + token.encode())
@@ -127,7 +135,11 @@ def test_options_for_tokens(settings: list[Settings], tmp_path: Path) -> None:
     ("args", "code", "error"),
     [
         (["--jwt-key", "missing"], 2, "tokens need both --jwt-key and --jwt-algorithm, such as ES256"),
-        (["--jwt-key", "missing", "--jwt-algorithm", "ES256"], 1, "cannot read missing: No such file or directory"),
+        (
+            ["--jwt-key", "missing", "--jwt-algorithm", "ES256"],
+            1,
+            "cannot read the file that jwt.key names: No such file",
+        ),
         (["--jwt-key", __file__, "--jwt-algorithm", "none"], 2, "jwt: "),
         (["--jwt-key", "ftp://x/y", "--jwt-algorithm", "ES256"], 2, "jwt: "),
         (["--insecure", "--trusted-proxy", "proxy"], 2, "trusted_proxies must be addresses or networks"),

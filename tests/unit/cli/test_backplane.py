@@ -62,7 +62,11 @@ def test_another_server_keeps_its_own(alone: None) -> None:
         ),
         (["--nats", "nats://h", "--nats-ca", "missing"], 1, "cannot read certificates (PEM) from missing: "),
         (["--nats", "nats://h", "--nats-ca", __file__], 1, f"cannot read certificates (PEM) from {__file__}: "),
-        (["--nats", "nats://h", "--nats-credentials", "missing"], 1, "cannot read missing"),
+        (
+            ["--nats", "nats://h", "--nats-credentials", "missing"],
+            1,
+            "cannot read the file that nats.cred",
+        ),
     ],
 )
 def test_wrong_options_for_nats_are_one_line(alone: None, args: list[str], code: int, error: str) -> None:
@@ -76,3 +80,15 @@ def test_our_own_certificate_for_nats(alone: None) -> None:
         build_backplane(NATSTable(servers=["tls://h"], certificate=__file__))
     with pytest.raises(CommandFailed, match="as a certificate and its key"):
         build_backplane(NATSTable(servers=["tls://h"], certificate=__file__, key=__file__))
+
+
+@pytest.mark.parametrize("url", ["http://user:secret@h:4222", "mqtt://h", "natss://h"])
+def test_a_url_of_another_protocol_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(Misuse, match=r"nats\.servers must be URLs") as caught:
+        build_backplane(NATSTable(servers=["nats://h", url]))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["h:4222", "NATS://h", "tls://h:4222", "wss://h", "user:secret@h"])
+def test_urls_of_nats_are_taken(url: str) -> None:
+    assert build_backplane(NATSTable(servers=[url])) is not None

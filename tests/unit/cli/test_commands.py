@@ -8,8 +8,24 @@ from typing import Any
 import pytest
 from helpers.commands import run
 
+HELP = [
+    [],
+    ["serve"],
+    ["publish"],
+    ["subscribe"],
+    ["demo"],
+    ["config"],
+    ["config", "check"],
+    ["config", "reference"],
+    ["doctor"],
+    ["health"],
+    ["recording", "info"],
+    ["recording", "cat"],
+    ["replay"],
+]
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["publish"], ["subscribe"], ["demo"]])
+
+@pytest.mark.parametrize("command", HELP)
 def test_help_is_there(command: list[str]) -> None:
     assert run(*command, "--help").exit_code == 0
 

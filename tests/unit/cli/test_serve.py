@@ -13,14 +13,14 @@ from fanwire.cli.serve import build_server, other_place
 from fanwire.cli.settings import (
     Settings,
 )
-from fanwire.cli.settings_file import PLACES, load_settings
+from fanwire.cli.settings_layers import PLACES, read_settings
 from fanwire.listening.listeners import Inherited, Place, Tcp, Unix
 
 
 @pytest.mark.parametrize(("args", "workers"), [([], 1), (["--workers", "1"], 1), (["--workers", "7"], 7)])
 def test_workers_are_counted(monkeypatch: pytest.MonkeyPatch, args: list[str], workers: int) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(serving, "run", lambda settings, workers: seen.append(workers))
+    monkeypatch.setattr(serving, "run", lambda settings, workers, timeout: seen.append(workers))
     assert run("serve", *args).exit_code == 0
     assert seen == [workers]
 
@@ -54,7 +54,7 @@ def test_where_it_listens(
 def test_a_unix_socket_is_found_from_the_folder_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "fanwire.toml"
     path.write_text('[server]\nunix = "x.sock"\ninsecure = true\n')
-    assert build_server(load_settings(str(path))).url == f"ws+unix:{tmp_path}/x.sock"
+    assert build_server(read_settings(str(path)).settings).url == f"ws+unix:{tmp_path}/x.sock"
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,22 @@ def test_proxies_that_speak_the_proxy_protocol(settings: list[Settings], tmp_pat
 )
 def test_the_command_line_wins_over_the_place_of_a_program(place: Place, where: dict[str, Any], other: Place) -> None:
     assert other_place(place, where) == other
+
+
+@pytest.mark.parametrize(
+    ("args", "timeout"), [([], 60.0), (["--worker-timeout", "0"], 0.0), (["--worker-timeout", "5"], 5.0)]
+)
+def test_the_timeout_of_workers(monkeypatch: pytest.MonkeyPatch, args: list[str], timeout: float) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr(serving, "run", lambda settings, workers, timeout: seen.append(timeout))
+    assert run("serve", *args).exit_code == 0
+    monkeypatch.setattr(serving, "run_program", lambda *rest: seen.append(rest[4]))
+    assert run("serve", "app:server", env={"FANWIRE_WORKER_TIMEOUT": f"{timeout}"}).exit_code == 0
+    assert seen == [timeout, timeout]
+
+
+@pytest.mark.parametrize("value", ["4.9", "-1", "nan", "inf"])
+def test_a_timeout_that_healthy_workers_could_miss_is_a_misuse(value: str) -> None:
+    result = run("serve", "--worker-timeout", value)
+    assert result.exit_code == 2
+    assert f"must be 0 or at least 5 seconds, got {value}" in result.stderr

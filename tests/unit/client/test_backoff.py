@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanwire.client.backoff import AT_ONCE, MAX_AFTER, SETTLED, Backoff
+from fanwire.client.backoff import AT_ONCE, MAX_AFTER, MAX_DROPPED, SETTLED, Backoff
 
 
 class Highest(Random):
@@ -62,13 +62,64 @@ def test_a_connection_that_lasted_begins_anew() -> None:
     assert backoff.failures == 1
 
 
-def test_a_server_that_accepts_and_drops_is_failing() -> None:
+def test_a_session_that_opens_ends_the_row() -> None:
     backoff = Backoff(Highest(), max_attempts=4)
+    now = 0.0
+    for _ in range(10):
+        backoff.opened(now)
+        # The loss, and three attempts: one less than those after which it gives up.
+        assert [backoff.failed(now + second) for second in range(1, 5)][1:] == [1, 2, 4]
+        assert (backoff.attempts, backoff.since) == (3, now + 1)
+        now += 100
+    assert backoff.failed(now) is None
+
+
+def test_a_server_that_accepts_and_drops_is_asked_slowly_but_for_ever() -> None:
+    backoff = Backoff(Highest(), max_attempts=2)
     delays = []
-    for number in range(5):
+    for number in range(6):
         backoff.opened(number * 10.0)
         delays.append(backoff.failed(number * 10.0 + SETTLED - 0.1))
-    assert delays == [AT_ONCE, 1, 2, 4, None]
+    assert delays == [AT_ONCE, 1, 2, 4, MAX_DROPPED, MAX_DROPPED]
+    # One that lasts ends that.
+    backoff.opened(100)
+    assert backoff.failed(100 + SETTLED) == AT_ONCE
+    backoff.opened(200)
+    assert backoff.failed(200) == 1
+
+
+def test_attempts_that_fail_do_not_lengthen_the_wait_after_the_next_loss() -> None:
+    backoff = Backoff(Highest(), max_attempts=None)
+    backoff.opened(0)
+    for _ in range(20):
+        backoff.failed(1)
+    backoff.opened(2)
+    assert [backoff.failed(3), backoff.failed(4)] == [1, 1]
+
+
+def test_the_cap_holds_for_every_computed_delay() -> None:
+    backoff = Backoff(Highest(), cap=0.1, max_attempts=None)
+    backoff.opened(0)
+    assert {backoff.failed(0) for _ in range(10)} == {0.1}
+    assert backoff.failed(0, 7) == pytest.approx(7.7)
+
+
+@pytest.mark.parametrize(
+    ("was_open", "failures", "text"),
+    [
+        (False, 1, "1 attempt"),
+        (False, 3, "3 attempts in a row, in 2 s"),
+        (True, 2, "1 attempt since the connection was lost"),
+        (True, 3, "2 attempts in a row, in 2 s since the connection was lost"),
+    ],
+)
+def test_the_row_in_words(*, was_open: bool, failures: int, text: str) -> None:
+    backoff = Backoff(Highest())
+    if was_open:
+        backoff.opened(0)
+    for second in range(failures):
+        backoff.failed(10.0 + second)
+    assert backoff.row(9.0 + failures) == text
 
 
 def test_how_long_it_was_open_counts_once() -> None:
@@ -78,7 +129,7 @@ def test_how_long_it_was_open_counts_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "match"), [({"base": 0}, "base"), ({"cap": 0.5}, "cap"), ({"max_attempts": 0}, "max")]
+    ("options", "match"), [({"base": 0}, "base"), ({"cap": 0}, "cap"), ({"max_attempts": 0}, "max")]
 )
 def test_arguments_out_of_range(options: dict[str, float], match: str) -> None:
     with pytest.raises(ValueError, match=match):
@@ -130,11 +181,11 @@ def test_who_is_asked_again_and_again_takes_more_time_and_never_gives_up() -> No
         assert backoff.attempts == 0
 
 
-def test_failures_before_the_server_asks_are_still_failures() -> None:
-    backoff = Backoff(Highest(), max_attempts=3)
+def test_who_was_asked_to_come_back_was_connected() -> None:
+    backoff = Backoff(Highest(), max_attempts=2)
     backoff.opened(0)
     assert [backoff.failed(1), backoff.failed(2)] == [AT_ONCE, 1]
     backoff.opened(3)
     assert backoff.asked(3.5) == 1
-    assert backoff.failed(4) == 2
+    assert backoff.failed(4) == 1
     assert backoff.failed(5) is None

@@ -86,7 +86,7 @@ def test_what_was_sent_and_withdrawn_counts_if_the_server_has_it(encoding: str, 
     driver.lose()
     driver.open()
     assert [frame["id"] for frame in sent(driver.welcome(resumed=True, received=1))] == [last]
-    # Its answer comes late, and is nobody's.
+    # Its answer comes late, when no call waits for it.
     assert driver.hear("reply", re=key, room="r", seq=1, payload={}) == []
     assert driver.hear("error", re=key, payload={"code": "internal"}) == []
 

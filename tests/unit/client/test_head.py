@@ -108,6 +108,24 @@ def test_a_url_that_leads_nowhere_is_refused(url: str, match: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://h/x?token=secret", "'http://h/x?***'"),
+        ("ws://h:0/#secret", "'ws://h:0/#***'"),
+        ("ws://ann:sec/ret@h", "'ws://***@h'"),
+        ("ws://ann:sec?ret@h", "'ws://***?***'"),
+        ("ann:secret@h", "'***@h'"),
+        ("nope", "'nope'"),
+        ("x" * 200, f"'{'x' * 99}..."),
+    ],
+)
+def test_an_error_does_not_quote_what_may_be_a_secret(url: str, shown: str) -> None:
+    with pytest.raises(ValueError, match="url must") as caught:
+        connect(url)
+    assert f"got {shown}" in str(caught.value)
+
+
 def test_a_url_is_a_string() -> None:
     url: Any = b"ws://localhost"
     with pytest.raises(TypeError, match="url must be a str, got bytes"):

@@ -78,3 +78,19 @@ def test_an_answer_that_was_not_read_yet_is_a_sign_of_life() -> None:
     heartbeat = asked(QUIET)
     assert not heartbeat.is_over(10.0, QUIET._replace(received=1020, unread=20))
     assert heartbeat.is_over(15.0, QUIET._replace(received=1020))
+
+
+def test_what_a_late_loop_has_not_read_yet_is_a_sign_of_life() -> None:
+    late = QUIET._replace(received=1020, unread=20)
+    heartbeat = Heartbeat(5.0)
+    heartbeat.opened(0.0)
+    # Perhaps the welcome.
+    assert not heartbeat.is_over(WELCOME, late)
+    assert heartbeat.deadline == 2 * WELCOME
+    heartbeat.welcomed(5.0)
+    heartbeat.heard(10.0)
+    # Nobody could ask in the meantime.
+    assert not heartbeat.is_over(30.0, late)
+    assert not heartbeat.asks(30.0, late)
+    assert heartbeat.deadline == 35.0
+    assert heartbeat.is_over(40.0, QUIET)

@@ -31,12 +31,22 @@ def test_answers_of_all_sorts() -> None:
     assert driver.hear("reply", re=publish, room="r", seq=9) == []
 
 
+def test_an_applications_type_may_have_any_name() -> None:
+    driver = Driver().up()
+    key = driver.machine.commands.request("rejoin", 1)
+    driver.take()
+    driver.lose()
+    driver.open()
+    assert [frame["id"] for frame in sent(driver.welcome(session="T"))] == [key]
+    assert driver.hear("reply", re=key, payload=2) == [do.ResolveCall(key, 2)]
+
+
 def test_an_error_that_answers_nothing_is_told() -> None:
     driver = Driver().up()
     (action,) = driver.hear("error", payload={"code": "bad_message", "text": "t", "retry": False})
     assert isinstance(action, do.Complained)
     assert str(action.error) == "bad_message: t"
-    # One that answers what nobody waits for any more is nobody's.
+    # An answer that no call waits for any more has no effect.
     assert driver.hear("error", re="c-99", payload={"code": "overloaded", "retry": True}) == []
 
 
@@ -253,7 +263,7 @@ def test_coming_back_is_no_failure() -> None:
         assert only(driver.hear("closing", payload={**COME_BACK, "after_ms": 0}), do.Connect)
     # What then fails is one.
     driver.lose()
-    assert str(driver.machine.error) == "given up after 1 attempt: 1006"
+    assert str(driver.machine.error) == "given up after 1 attempt since the connection was lost: 1006"
 
 
 def test_a_session_that_is_gone_meanwhile_is_begun_anew() -> None:
@@ -307,7 +317,7 @@ def test_it_gives_up() -> None:
     assert only(driver.lose(reason="refused"), do.Connect)
     assert driver.machine.state is ConnectionState.CONNECTING
     driver.lose(reason="refused")
-    assert str(driver.machine.error) == "given up after 2 attempts: 1006 refused"
+    assert str(driver.machine.error) == "given up after 2 attempts in a row, in 0 s: 1006 refused"
 
 
 @pytest.mark.parametrize(("status", "is_renewable", "outcome"), [
@@ -322,7 +332,8 @@ def test_refusals(status: int, is_renewable: bool, outcome: str) -> None:
     if outcome == "fail":
         assert isinstance(driver.machine.error, ConnectionFailed)
         assert driver.machine.error.status == status
-        assert ("the path of the URL is not Fanwire's" in str(driver.machine.error)) == (status in (403, 404))
+        assert ("path of the URL" in str(driver.machine.error)) == (status in (403, 404))
+        assert ("token" in str(driver.machine.error)) == (status in (401, 403))
     else:
         (connect,) = only(actions, do.Connect)
         assert connect.delay == 0 if outcome == "now" else 7 <= connect.delay <= 7.7

@@ -58,7 +58,7 @@ class Model(RuleBasedStateMachine):
         self.calls = 0
         self.renewal = Renewal(Random(0))
         backoff = Backoff(Random(0), max_attempts=None)
-        self.machine = Machine(ClientCodec("json"), backoff, self.renewal, name="c", heartbeat=1e6)
+        self.machine = Machine(ClientCodec("json"), backoff, self.renewal, Random(0), name="c", heartbeat=1e6)
 
     @initialize()
     def start(self) -> None:

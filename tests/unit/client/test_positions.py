@@ -84,6 +84,25 @@ def test_what_is_asked_for_again_fills_its_holes() -> None:
     assert positions.due(1000.0) == (False, [])
 
 
+@pytest.mark.parametrize("prev", [None, 30])
+def test_what_the_server_has_vouched_for_is_not_missing_before_the_next_message(prev: int | None) -> None:
+    # The numbers 6 to 30 belong to other rooms, and the next message of this room is the very next number.
+    positions, _ = after()
+    positions.asked(0.0, 30)
+    assert positions.arrived(31, 0.0, prev)
+    assert (missing(positions), positions.deadline, positions.since.seq) == ([], None, 31)
+    # Behind it each number counts again.
+    assert positions.arrived(33, 0.0)
+    assert missing(positions) == [(32, 32)]
+
+
+def test_a_hole_in_what_was_vouched_for_is_missing_unless_the_message_explains_it() -> None:
+    positions, _ = after()
+    positions.asked(0.0, 30)
+    assert [positions.arrived(8, 0.0), positions.arrived(20, 0.0, 8)] == [True, True]
+    assert missing(positions) == [(6, 7)]
+
+
 def test_what_is_asked_for_in_vain_is_given_up() -> None:
     positions, _ = after((9, 5), (30, 20))
     positions.asked(GRACE, 30)

@@ -109,6 +109,15 @@ def test_what_came_before_the_stream_began_is_taken() -> None:
     assert made.take(0.0) == {"a": {"count": 7}}
 
 
+def test_the_bytes_of_what_came_before_the_stream_began_make_a_report_due() -> None:
+    made = reports()
+    made.passed("a", 7, 60)
+    made.passed("a", 9, 40)
+    queue = room(made)
+    assert queue.taken_bytes == queue.report_at == 100
+    assert made.take(0.0, "a") == {"a": {"count": 9}}
+
+
 def test_another_window_may_make_a_room_due() -> None:
     made = reports()
     queue = room(made)

@@ -44,6 +44,20 @@ def test_what_cannot_be_had_again_is_a_gap() -> None:
     assert deliver.message.gap == Gap("history", 0, 4)
 
 
+def test_numbers_of_other_rooms_up_to_where_it_was_joined_are_no_gap() -> None:
+    driver = Driver().up()
+    driver.joined()
+    driver.message(1)
+    driver.lose()
+    driver.open()
+    (frame,) = sent(driver.welcome(session="T"))
+    # The numbers 2 to 30 belong to other rooms. The next message has the very next number, so it needs no `prev`.
+    driver.answer_join(frame["id"], "r", 30, recovered=True)
+    (deliver,) = only(driver.message(31), do.Deliver)
+    assert deliver.message.gap is None
+    assert driver.wait(3 * GRACE) == []
+
+
 def test_what_does_not_come_though_promised_is_a_gap() -> None:
     driver = Driver().up()
     driver.joined()
@@ -111,13 +125,30 @@ def test_in_other_rooms_numbers_may_be_missing(delivery: str) -> None:
     found = [seqs(driver.message(seq, key="k")) for seq in (2, 4, 9, 9)]
     assert found == [[2], [4], [9], [9]]
     assert driver.wait(10 * GRACE) == []
-    actions = driver.hear("skipped", room="r", payload={"reason": "oldest", "count": 3, "first": 6, "last": 8})
-    assert actions == [do.Told("r", Skipped("oldest", 3, 6, 8))]
+    reason = "replaced" if delivery == "latest" else "oldest"
+    actions = driver.hear("skipped", room="r", payload={"reason": reason, "count": 3, "first": 6, "last": 8})
+    assert actions == [do.Told("r", Skipped(reason, 3, 6, 8))]
     driver.lose()
     driver.open()
     (frame,) = sent(driver.welcome(session="T"))
     # Newest values come out of order: the highest number says nothing of those below.
     assert frame.get("payload") == (None if delivery == "latest" else {"since": {"epoch": "e", "seq": 9}})
+
+
+@pytest.mark.parametrize("reason", ["oldest", "newest", "budget"])
+def test_newest_values_that_were_dropped_come_again_after_a_gap(reason: str) -> None:
+    driver = Driver().up()
+    driver.joined(seq=5, delivery="latest")
+    driver.message(9, key="k")
+    actions = driver.hear("skipped", room="r", payload={"reason": reason, "count": 2, "first": 6, "last": 8})
+    assert only(actions, do.GapFound) == [do.GapFound("r", Gap(reason, 5, 8))]
+    (frame,) = sent(actions)
+    assert (frame["type"], frame.get("payload")) == ("join", None)
+    # More of them before the answer ask for nothing more.
+    more = driver.hear("skipped", room="r", payload={"reason": reason, "count": 1, "first": 10, "last": 10})
+    assert sent(more) == []
+    driver.hear("joined", re=frame["id"], room="r", seq=10, payload={"epoch": "e", "delivery": "latest"})
+    assert seqs(driver.message(10, key="l")) == [10]
 
 
 @pytest.mark.parametrize(("epoch", "reason"), [("e", "history"), ("f", "epoch")])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers.by_hand import Driver, only, parse, sent
+from helpers.by_hand import RATE_LIMITED, Driver, only, parse, sent
 
 from fanwire.client import actions as do
 from fanwire.client.message import Position
@@ -147,6 +147,23 @@ def test_a_ping_is_answered_with_pong_and_the_count() -> None:
     driver = Driver().up()
     driver.hear("message", payload=1)
     assert sent(driver.raw({"type": "ping"})) == [{"type": "pong"}, {"type": "received", "payload": {"count": 1}}]
+
+
+@pytest.mark.parametrize("received", [0, 1])
+def test_what_was_refused_before_its_turn_is_not_sent_again(received: int) -> None:
+    driver = Driver().up()
+    first, refused, last = (driver.machine.commands.publish("r", number) for number in range(3))
+    driver.take()
+    assert only(driver.hear("error", re=refused, payload=RATE_LIMITED), do.RejectCall)
+    driver.lose()
+    driver.open()
+    frames = sent(driver.welcome(resumed=True, received=received))
+    assert [frame["id"] for frame in frames] == [first, last][received:]
+    # Neither side counts it any more.
+    driver.hear("received", payload={"count": 2})
+    driver.lose()
+    driver.open()
+    assert sent(driver.welcome(resumed=True, received=2)) == []
 
 
 def test_own_frames_are_kept_until_acknowledged_and_answered() -> None:

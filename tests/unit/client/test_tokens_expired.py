@@ -77,7 +77,7 @@ def test_a_token_that_was_not_answered_does_not_come_after_a_newer_one() -> None
 def test_a_token_that_expires_again_and_again_ends_in_a_failure_with_backoff() -> None:
     driver = Driver(is_renewable=True, max_attempts=5).up()
     delays = []
-    while connects := only(driver.lose(4501, "token expired"), do.Connect):
+    while (connects := only(driver.lose(4501, "token expired"), do.Connect)) and len(delays) < 9:
         delays.append(connects[0].delay)
         driver.now += connects[0].delay
         driver.open()
@@ -85,6 +85,15 @@ def test_a_token_that_expires_again_and_again_ends_in_a_failure_with_backoff() -
     assert len(delays) == 5
     assert max(delays) > 1
     assert "the token has expired" in str(driver.machine.error)
+
+
+def test_a_token_that_expires_after_a_while_is_a_loss_like_any_other() -> None:
+    driver = Driver(is_renewable=True, max_attempts=2).up()
+    for _ in range(5):
+        driver.now += 10
+        assert only(driver.lose(4501, "token expired"), do.Connect)
+        driver.open()
+        driver.welcome(session="T")
 
 
 def test_two_tokens_in_a_row_that_are_refused_end_the_client() -> None:

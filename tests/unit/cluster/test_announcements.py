@@ -20,12 +20,12 @@ def test_a_word_comes_back(word: Announcement) -> None:
 
 
 def test_their_bytes() -> None:
-    assert pack_announcement(Beat(7)) == encode(["beat", 7])
+    assert pack_announcement(Beat(7)) == encode(["beat", 7, False])
     assert pack_announcement(CountsQuery(7, ["a"])) == encode(["counts", 7, ["a"]])
 
 
 def test_a_later_version_may_say_more() -> None:
-    assert unpack_announcement(encode(["beat", 7, "more"])) == Beat(7)
+    assert unpack_announcement(encode(["beat", 7, False, "more"])) == Beat(7)
 
 
 @pytest.mark.parametrize(

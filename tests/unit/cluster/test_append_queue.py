@@ -105,6 +105,35 @@ async def test_the_order_stays_whatever_fails_between(is_stored: bool) -> None:
     assert ids == ["1", "2", "2", "2", "3", "3", "4"]
 
 
+async def test_it_says_why_nothing_is_stored_until_something_is() -> None:
+    world = World()
+    assert world.append_queue.trouble is None
+    # A log that is not there would be made by now, so it is something else.
+    world.backplane.fails = [(AWAY, False), (Unavailable("JetStream: insufficient resources"), False)]
+    with pytest.raises(Unavailable, match="insufficient resources"):
+        await within(world.put(b"1", waits=False))
+    assert world.append_queue.trouble == f"JetStream: insufficient resources{module.STORES_NOTHING}"
+    await within(world.put(b"2", waits=False))
+    assert world.append_queue.trouble is None
+    world.backplane.bus.set_up(False)
+    with pytest.raises(Unavailable):
+        await within(world.put(b"3", waits=False))
+    assert world.append_queue.trouble == "the MemoryBus is disconnected"
+
+
+async def test_what_making_the_log_anew_fails_with_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    async def declare(log: Log) -> None:
+        raise Unavailable("JetStream: no space left on device")
+
+    monkeypatch.setattr(world.backplane, "declare", declare)
+    world.backplane.fails = [(Unavailable("no answer in time"), False)] * 2
+    with pytest.raises(Unavailable):
+        await within(world.put(b"1", waits=False))
+    assert world.append_queue.trouble == "no answer in time; JetStream: no space left on device"
+
+
 async def test_rooms_do_not_wait_for_each_other() -> None:
     world = World()
     world.backplane.gate.clear()

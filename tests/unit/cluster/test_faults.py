@@ -35,7 +35,7 @@ def test_thousands_make_two_lines(world: World) -> None:
     assert world.lines() == ["live messages of other nodes did not come: room 0"]
     world.now += CALM
     world.faults.look()
-    assert world.lines() == ["live messages of other nodes come, after 4.0 s: 8000 in all"]
+    assert world.lines() == ["live messages of other nodes come, after 9.0 s: 8000 in all"]
     world.faults.look()
     assert not world.lines()
     assert world.faults.counts["missed"] == 8000
@@ -55,7 +55,24 @@ def test_a_state_that_success_ends_lasts_until_then(world: World) -> None:
     assert not world.lines()
     world.faults.succeeded("append")
     world.faults.look()
-    assert world.lines() == ["messages are stored, after 50.0 s: 2 in all"]
+    assert world.lines() == ["messages are stored, after 55.0 s: 2 in all"]
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("append", 0.3), ("log_gap", CALM)])
+def test_the_end_of_one_fault_says_how_long_it_has_lasted_and_is_no_warning(
+    kind: str, seconds: float, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.faults.note(kind, "no answer")
+    world.now += 0.3
+    world.faults.succeeded(kind)
+    world.now += 0.3
+    # Only the first success ends it.
+    world.faults.succeeded(kind)
+    world.now += CALM - 0.6
+    world.faults.look()
+    begun, ended = caplog.records
+    assert (begun.levelno, ended.levelno) == (logging.WARNING, logging.INFO)
+    assert ended.getMessage() == f"{KINDS[kind].ends}, after {seconds:.1f} s: 1 in all"
 
 
 def test_one_that_lasts_is_counted_in_between(world: World) -> None:
@@ -77,6 +94,37 @@ def test_an_end_may_be_said(world: World) -> None:
     world.lines()
     world.faults.end("away")
     assert world.lines() == ["the backplane is back, after 61.2 s: 1 in all"]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"away", "internal"}))
+def test_nothing_between_nodes_ends_while_the_backplane_is_away(kind: str, world: World) -> None:
+    world.faults.note(kind, "no answer")
+    world.faults.note("away", "it is connected to again")
+    world.faults.succeeded(kind)
+    world.lines()
+    world.now += 10 * CALM
+    world.faults.look()
+    assert not world.lines()
+    world.faults.end("away")
+    world.lines()
+    # Now it is tried again, and may fail again.
+    world.now += CALM - 0.1
+    world.faults.look()
+    assert not world.lines()
+    world.now += 0.1
+    world.faults.look()
+    (line,) = world.lines()
+    assert line.startswith(f"{KINDS[kind].ends}, after ")
+
+
+@pytest.mark.logs_errors
+def test_errors_of_the_node_itself_end_while_the_backplane_is_away(world: World) -> None:
+    world.faults.note("internal", "a bug")
+    world.faults.note("away", "it is connected to again")
+    world.lines()
+    world.now += CALM
+    world.faults.look()
+    assert world.lines() == [f"the cluster does not fail any more, after {CALM} s: 1 in all"]
 
 
 def test_the_end_of_a_node_says_what_has_not_ended(world: World) -> None:

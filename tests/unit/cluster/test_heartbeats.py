@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanwire.cluster.heartbeats import BEAT, DEAD, DEAF, Heartbeats
+from fanwire.cluster.heartbeats import BEAT, DEAD, DEAF, Heartbeats, node_name
 
 
 def test_a_node_is_new_once() -> None:
@@ -78,3 +78,17 @@ def test_who_speaks_without_a_beat_dies_all_the_same() -> None:
     heartbeats.heard(1, 2 * DEAD + 0.1)
     assert heartbeats.take_dead(2 * DEAD + 0.1) == [3]
     assert heartbeats.take_dead(2 * DEAD + 0.2) == []
+
+
+def test_viewers_elsewhere_are_known_for_as_long_as_they_are_told() -> None:
+    heartbeats = Heartbeats(1, 0.0)
+    heartbeats.heard(1, 0.0, has_viewers=True)
+    assert not heartbeats.has_viewers(0.0)
+    heartbeats.heard(2, 1.0, has_viewers=True)
+    heartbeats.heard(3, 1.5)
+    assert heartbeats.has_viewers(1.0 + DEAF)
+    assert not heartbeats.has_viewers(1.1 + DEAF)
+
+
+def test_the_name_of_a_node_is_what_ids_of_its_connections_begin_with() -> None:
+    assert node_name(0x58BB2E << 39 | 7) == "58bb2e"

@@ -20,13 +20,16 @@ class Parts:
         self.late = 0
         self.faults = Faults()
         parts = cast("Any", self)
-        self.liveness = Liveness(parts, parts, 7, parts, parts, self.faults)
+        self.liveness = Liveness(parts, parts, 7, parts, parts, self._gone, self.faults)
 
     def heal(self) -> None:
         self.calls.append("heal")
 
-    def drop(self, node: int) -> None:
-        self.calls.append(("drop", node))
+    def send_again(self) -> None:
+        self.calls.append("send_again")
+
+    def _gone(self, node: int) -> None:
+        self.calls.append(("gone", node))
 
     async def reconnect(self) -> None:
         self.calls.append("reconnect")
@@ -42,7 +45,7 @@ async def test_a_dead_node_is_dropped() -> None:
     beats.heard(8, 0.0)
     beats.heard(7, DEAD)
     await parts.liveness._check(DEAD + 1)
-    assert parts.calls == ["heal", ("drop", 8)]
+    assert parts.calls == ["heal", "send_again", ("gone", 8)]
     assert parts.liveness.heartbeats.others == frozenset()
 
 
@@ -51,7 +54,7 @@ async def test_a_deaf_node_connects_again() -> None:
     parts = Parts()
     parts.liveness.heartbeats.restart(0.0)
     await parts.liveness._check(DEAF + 1)
-    assert parts.calls == ["heal", "reconnect"]
+    assert parts.calls == ["heal", "send_again", "reconnect"]
     assert parts.faults.counts["deaf"] == 1
     assert not parts.liveness.heartbeats.is_deaf(DEAF + 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -16,12 +17,13 @@ from fanwire.cluster.revocations import ALL, LOG, ClusterRevocation, Revocations
 
 
 class Backplane(MemoryBackplane):
-    """Does not answer some of the reads."""
+    """Does not answer some of the reads, and may be lost behind one: another node's order is not heard then."""
 
     def __init__(self) -> None:
         super().__init__(MemoryBus())
         self.fails = 0
         self.count = 0
+        self.lost: Callable[[], None] | None = None
 
     async def read(
         self, log: Log, room: str, after: int, upto: int | None = None, synced: float = INFINITE
@@ -29,7 +31,12 @@ class Backplane(MemoryBackplane):
         if self.fails > 0:
             self.fails -= 1
             raise Unavailable("away")
-        return await super().read(log, room, after, upto, synced)
+        found = await super().read(log, room, after, upto, synced)
+        lost, self.lost = self.lost, None
+        if lost is not None:
+            lost()
+            await self.revocation("missed")
+        return found
 
     async def revocation(self, whom: str) -> Stored:
         """Another node's."""
@@ -117,6 +124,16 @@ async def test_whoever_wants_to_know_waits_until_all_have_come() -> None:
     await revocations.catch_up()
     assert obeyed == ["a"]
     await asyncio.wait_for(waiting, 20)
+
+
+async def test_a_loss_while_they_are_read_has_them_read_once_more() -> None:
+    backplane, obeyed = Backplane(), []
+    revocations = await obeying(backplane, obeyed)
+    await backplane.revocation("a")
+    backplane.lost = revocations.fall_behind
+    await revocations.catch_up()
+    assert obeyed == ["a", "missed"]
+    await asyncio.wait_for(revocations.caught_up(), 20)
 
 
 async def test_nobody_waits_for_orders_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

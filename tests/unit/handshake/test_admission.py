@@ -226,7 +226,7 @@ async def test_an_engine_that_has_ended_is_no_error() -> None:
     host = NewcomerHost()
     link = host.engine.ask()
     host.engine.shutdown(0)
-    host.handshakes.begin(link.request, (b"/", b"", "192.0.2.1", False, False, None))
+    host.handshakes.begin(link.request, (b"/", b"", "192.0.2.1", False, False, None, "websocket", None, False))
     assert not host.connections
     assert not host.errors
 
@@ -238,7 +238,7 @@ async def test_an_error_of_the_server_is_500(monkeypatch: pytest.MonkeyPatch) ->
 
     host = NewcomerHost()
     monkeypatch.setattr(host.registry, "connected", fail)
-    monkeypatch.setattr("fanwire.handshake.admission.open_websocket", fail)
+    monkeypatch.setattr("fanwire.handshake.admission.open_link", fail)
     asked = host.ask()
     assert host.engine.refused == {asked: (500, [], "the handshake failed")}
     assert host.errors == ["handshake"]
@@ -308,9 +308,9 @@ async def test_a_session_goes_on() -> None:
     assert session is not None
     session.received = 3
     asked = host.ask(f"/?session={session.id}&received=7", "fanwire.v1.json")
-    conn, encoding, received, accepted, refused, farewell, rate = host.engine.resumed[asked]
-    assert (conn, encoding, received, farewell, rate) == (
-        connection.id, "json", 7, (4503, "another connection uses this session"), 1.0,
+    conn, encoding, received, accepted, refused, farewell, rate, batch, delta = host.engine.resumed[asked]
+    assert (conn, encoding, received, farewell, rate, batch, delta) == (
+        connection.id, "json", 7, (4503, "another connection uses this session"), 1.0, False, False,
     )  # fmt: skip
     told = welcome_of(accepted)
     assert (told["session"], told["resumed"], told["received"]) == (session.id, True, 3)

@@ -69,7 +69,8 @@ def head(peer: socket.socket) -> bytes:
 def test_what_is_said_of_a_request(house: House) -> None:
     with house.dial() as peer:
         request, detail = house.next("request")
-        assert detail == (b"/a?b", UPGRADE.partition(b"\r\n")[2][:-2], "127.0.0.1", False, False, None)
+        headers = UPGRADE.partition(b"\r\n")[2][:-2]
+        assert detail == (b"/a?b", headers, "127.0.0.1", False, False, None, "websocket", None, False)
         assert house.engine.waiting == 1
         conn = house.engine.accept(request, "json", b"{}", 2.0)
         assert conn is not None
@@ -89,15 +90,15 @@ def test_a_refusal(house: House, status: int) -> None:
         assert b"\r\nX: 1\r\n" in answer
         # Nothing makes two headers of one.
         assert b"Z" not in answer
-        assert house.next("turned_away") == (0, ("127.0.0.1", status, "no\nreason", 0))
+        assert house.next("turned_away") == (0, ("127.0.0.1", status, "no\nreason", 0, "", ""))
         assert house.engine.stats()["handshakes"] == {status: 1}
     house.engine.refuse(request, 401)
 
 
 def test_a_socket_of_the_hosts(house: House) -> None:
     with house.dial(b"GET / HTTP/1.1\r\n\r\nabc") as peer:
-        request, (fd, data, address, is_secure) = house.next("http")
-        assert (data, address, is_secure) == (b"GET / HTTP/1.1\r\n\r\nabc", "127.0.0.1", False)
+        request, (fd, data, address, is_secure, tls) = house.next("http")
+        assert (data, address, is_secure, tls) == (b"GET / HTTP/1.1\r\n\r\nabc", "127.0.0.1", False, None)
         assert not os.get_blocking(fd)
         with socket.socket(fileno=fd) as ours:
             ours.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")

@@ -139,6 +139,29 @@ def test_what_is_no_list_of_messages(body: bytes) -> None:
     assert (error.value.status, error.value.code, error.value.path) == (400, "invalid_payload", "$")
 
 
+@pytest.mark.parametrize("wrong", [b"nope", b'{"room":"a","payload":NaN}', b'"\\ud800"', b"[" * 2000 + b"]" * 2000])
+def test_a_line_that_is_no_json_fails_alone(wrong: bytes) -> None:
+    body = b'{"room":"a","payload":1}\n' + wrong + b'\n{"room":"b","payload":2}\n'
+    first, second, third = entries_of("application/x-ndjson", body)
+    assert [entry_of(first).room, entry_of(third).room] == ["a", "b"]
+    with pytest.raises(HttpError) as error:
+        entry_of(second)
+    assert error.value.status is HTTPStatus.BAD_REQUEST
+
+
+def test_a_list_that_is_no_json_is_refused_whole() -> None:
+    for wrong in (b'[{"room":"a","payload":NaN}]', b"[" * 2000 + b"]" * 2000):
+        with pytest.raises(HttpError) as error:
+            entries_of("", wrong)
+        assert (error.value.status, error.value.path) == (400, "$")
+
+
+def test_a_parameter_with_too_many_levels_is_wrong() -> None:
+    with pytest.raises(HttpError) as error:
+        options_of([("tags", '{"a":' + "[" * 2000 + "]" * 2000 + "}")])
+    assert (error.value.status, error.value.path) == (400, "?tags")
+
+
 def test_a_list_of_messages_is_bounded() -> None:
     for kind, body in (("application/json", b"[" + b"1," * MAX_ENTRIES + b"1]"), ("application/jsonl", b"1\n" * 1001)):
         with pytest.raises(HttpError) as error:

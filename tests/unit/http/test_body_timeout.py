@@ -16,18 +16,26 @@ async def test_one_that_stands_still_is_found_out() -> None:
 
 
 async def test_one_that_goes_on_or_is_not_read_is_left_alone() -> None:
-    still, is_wanted = asyncio.Event(), True
-    watch = BodyTimeout(0.1, lambda: is_wanted, still.set)
+    still, is_wanted, looks = asyncio.Event(), True, 0
+
+    class Counted(BodyTimeout):
+        def _start(self) -> None:
+            nonlocal looks
+            looks += 1
+            super()._start()
+
+    watch = Counted(0.01, lambda: is_wanted, still.set)
     watch.begin()
-    for _ in range(10):
-        await asyncio.sleep(0.03)
+    while looks < 5:
         watch.progressed()
+        await asyncio.sleep(0)
     is_wanted = False
-    await asyncio.sleep(0.3)
+    while looks < 10:  # noqa: ASYNC110 - it is the loop's timer that is waited for
+        await asyncio.sleep(0.001)
     assert not still.is_set()
     is_wanted = True
     watch.stop()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.05)
     assert not still.is_set()
 
 

@@ -88,20 +88,28 @@ async def test_one_that_does_not_take_what_is_left_is_cut_off() -> None:
 
 
 async def test_one_that_takes_something_is_not() -> None:
-    transport = Transport()
-    http = HttpTransport(transport, 0.05, lambda: True)
-    transport.unsent = 100
-    http.pause_writing()
-    for _ in range(8):
-        await asyncio.sleep(0.02)
-        transport.unsent -= 10
-        assert not transport.calls
-    http.resume_writing()
-    await asyncio.sleep(0.1)
-    assert not transport.calls
+    # Each look reads the size, and once more if less waits.
+    sizes = [100, 90, 90, 80, 80, 70, 70, 70]
+
+    class Draining(Transport):
+        def get_write_buffer_size(self) -> int:
+            return sizes.pop(0)
+
+    transport = Draining()
+    http = HttpTransport(transport, 0.01, lambda: True)
     http.pause_writing()
     await asyncio.wait_for(transport.aborted.wait(), 5)
+    assert sizes == [], "it is cut off when it has taken nothing since the look before"
     assert http.is_over
+
+
+async def test_one_that_has_taken_enough_is_looked_at_no_more() -> None:
+    transport = Transport()
+    http = HttpTransport(transport, 0.01, lambda: True)
+    http.pause_writing()
+    http.resume_writing()
+    await asyncio.sleep(0.05)
+    assert not transport.calls
 
 
 async def test_when_it_is_lost_no_timer_is_left() -> None:
@@ -113,3 +121,15 @@ async def test_when_it_is_lost_no_timer_is_left() -> None:
     http.lost()
     await asyncio.sleep(0.05)
     assert (transport.calls, transport.written) == (["close"], [])
+
+
+async def test_a_peer_that_has_gone_is_no_error() -> None:
+    class Gone(Transport):
+        def write_eof(self) -> None:
+            raise OSError(107, "Transport endpoint is not connected")
+
+    transport = Gone()
+    http = HttpTransport(transport, 10.0, lambda: False)
+    http.write(b"refused")
+    http.close()
+    assert (transport.calls, transport.written) == (["abort"], [b"refused"])

@@ -281,3 +281,18 @@ def test_sources() -> None:
             check_sources(sources)
     with pytest.raises(TypeError, match="credentials must be a list of str, got 'header': wrap it in a list"):
         check_sources("header")
+
+
+@pytest.mark.parametrize(
+    ("headers", "token"),
+    [
+        (b"Authorization: Bearer a", "a"),
+        (b"Sec-WebSocket-Protocol: fanwire.v1.json, fanwire.token.b", "b"),
+        (b"Authorization: Bearer a\r\nSec-WebSocket-Protocol: fanwire.token.b", "a"),
+        (b"Host: x", None),
+    ],
+)
+def test_the_token_of_both_clients(headers: bytes, token: str | None) -> None:
+    request = Request(b"/?token=c", b"\r\n" + headers, "10.0.0.1", False)
+    assert request.token == token
+    assert request._with_token("new").token == "new"

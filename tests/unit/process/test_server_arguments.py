@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 import fanwire
 from fanwire.listening.listeners import Inherited, Place, Tcp, Unix
-from fanwire.process.server_arguments import ServerArguments, checked_host, checked_origin
+from fanwire.process.server_arguments import NOT_GIVEN, ServerArguments, checked_host, checked_origin
 from fanwire.sessions.store import MemoryStore
 
 
@@ -50,8 +50,12 @@ def server(**given: Any) -> fanwire.Server:
         ({"origins": [None]}, "origins must be a list of str"),
         ({"hosts": 7}, "hosts must be a list of str, got 7"),
         ({"trusted_proxies": None}, "trusted_proxies must be a list of str, got None"),
-        ({"ssl": True}, "ssl must be an ssl.SSLContext, got True"),
-        ({"ssl": ("cert.pem", "key.pem")}, "ssl must be an ssl.SSLContext, got an object of type tuple"),
+        ({"tls": True}, r"tls must be a fanwire.TLS\(certificate, key\), got True"),
+        (
+            {"tls": ("cert.pem", "key.pem")},
+            r"tls must be a fanwire.TLS\(certificate, key\), got an object of type tuple",
+        ),
+        ({"tls": fanwire.TLS}, r"tls must be a fanwire.TLS\(certificate, key\), got the class TLS"),
         ({"sessions": {}}, "sessions must be a SessionStore with save, load and delete"),
         ({"sessions": MemoryStore}, "sessions must be a SessionStore with save, load and delete, got the class"),
         ({"backplane": "nats://localhost"}, "backplane must be a Backplane, got 'nats://localhost'"),
@@ -116,7 +120,10 @@ def test_arguments_of_the_wrong_type(given: dict[str, Any], reason: str) -> None
         ({"prefix": "rt"}, "prefix must be a path such as '/rt', got 'rt'"),
         ({"unix": ""}, "unix must not be empty"),
         ({"unix": "/run/\0x"}, "unix must be a path without NUL"),
-        ({"unix": "/run/" + "x" * 120}, "unix must have at most 10. bytes as an absolute path"),
+        (
+            {"unix": "/run/" + "x" * 120},
+            "unix must have at most 10. bytes as an absolute path, .*, got 125$",
+        ),
         ({"unix": "x.sock", "unix_mode": 660}, "unix_mode must be octal and at most 0o777, such as 0o660, got 660"),
         ({"unix": "x.sock", "unix_mode": -1}, "unix_mode must be at least 0"),
         ({"unix_mode": 0o660}, "unix_mode needs unix, the path of the Unix socket"),
@@ -140,10 +147,10 @@ def test_arguments_that_cannot_be_right(given: dict[str, Any], reason: str) -> N
     assert "secret" not in str(error.value)
 
 
-def test_a_context_for_clients_is_none_for_a_server() -> None:
-    with pytest.raises(ValueError, match="ssl must be a context for servers"):
-        server(ssl=ssl.create_default_context())
-    server(ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+@pytest.mark.parametrize("given", [None, True, ssl.create_default_context(), ("a.pem", "a.key")], ids=type)
+def test_whatever_is_given_as_ssl_the_error_says_what_to_write_instead(given: object) -> None:
+    with pytest.raises(TypeError, match=r"tls=fanwire\.TLS\('fullchain\.pem', 'privkey\.pem'\)"):
+        server(ssl=given)
 
 
 def test_what_is_right() -> None:
@@ -152,6 +159,7 @@ def test_what_is_right() -> None:
     for keys in (["a" * 16], ("a" * 16, "b" * 16), {"a" * 16}, (key for key in ["a" * 16])):
         server(api_keys=keys)
     server(trusted_proxies=["unix"], proxy_protocol=True)
+    server(tls=fanwire.TLS("chain.pem", Path("key.pem")))
     server(port=0, origins=[], hosts=("example.com",), trusted_proxies={"10.0.0.0/8", "::1"}, sessions=MemoryStore())
 
 
@@ -159,8 +167,8 @@ def test_keys_that_come_once_are_kept() -> None:
     given = ServerArguments.of(
         host="x", port=1, unix=None, unix_mode=None, fd=None, reuse_port=False, authenticate=None, authorize=None,
         insecure=True, origins=iter(["https://A.com:443"]), hosts=iter(["::1", "Example.com"]), trusted_proxies=(),
-        proxy_protocol=False, ssl=None, api_keys=iter(["k"]), app=None, mount="/live/", prefix="/rt/",
-        sessions=None, backplane=None, config=None,
+        proxy_protocol=False, tls=None, ssl=NOT_GIVEN, admin=None, api_keys=iter(["k"]), app=None, mount="/live/",
+        prefix="/rt/", sessions=None, backplane=None, config=None,
     )  # fmt: skip
     assert given == (("https://a.com",), ("[::1]", "example.com"), (), ("k",), "/live", "/rt", Tcp("x", 1))
 
@@ -268,6 +276,8 @@ def test_hosts_as_they_are_compared(given: str, host: str) -> None:
         ({"schema": "Order"}, "schema must be a type that msgspec or pydantic knows, got 'Order'"),
         ({"snapshot": {}, "history": 1}, "snapshot must be a function, got an object of type dict"),
         ({"when_away": None}, "when_away must be a str, got None"),
+        ({"compress": "yes"}, "compress must be True or False, got 'yes'"),
+        ({"compress": None}, "compress must be True or False, got None"),
     ],
 )
 def test_settings_of_a_room_of_the_wrong_type(given: dict[str, Any], reason: str) -> None:
@@ -291,7 +301,7 @@ def test_settings_of_a_room_of_the_wrong_type(given: dict[str, Any], reason: str
         ({"history_age": float("nan")}, "history_age must be a number, got nan"),
         ({"history_age": float("inf")}, "history_age must be at most 1000000000, got inf"),
         ({"join": "everyone"}, "a rule must be .*, got 'everyone'"),
-        ({"when_away": "x"}, "when_away must be wait or fail, got 'x'"),
+        ({"when_away": "x"}, 'when_away must be "wait" or "fail", got'),
         ({"snapshot": len}, "needs a history"),
     ],
 )
@@ -319,6 +329,26 @@ def test_a_handler_is_a_function(name: str, handler: Any) -> None:
         getattr(server(), name)(handler)
 
 
+def test_what_is_called_can_be_called_so() -> None:
+    def nothing() -> None: ...
+    def one(connection: Any) -> None: ...
+
+    made = server()
+    for name, decorate, wrong in [
+        ("on_connect", made.on_connect, nothing), ("on_message", made.on_message, one),
+        ("on_disconnect", made.on_disconnect, nothing), ("on_join", made.on_join, one),
+        ("on_leave", made.on_leave, one),
+        ("'order'", made.on("order"), one), ("the hook for 'a.*'", made.on_publish("a.*"), one),
+        ("30 ticks a second", made.tick(30), nothing),
+        ("snapshot", lambda wrong: made.room("s", snapshot=wrong), nothing),
+        ("join", lambda wrong: made.room("j", join=wrong), one),
+        ("authenticate", lambda wrong: fanwire.Server(port=0, authenticate=wrong), nothing),
+        ("authorize", lambda wrong: fanwire.Server(port=0, insecure=True, authorize=wrong), one),
+    ]:  # fmt: skip
+        with pytest.raises(TypeError, match=rf"{name} must be a function of \([a-z, ]+\), got .*\.{wrong.__name__}\("):
+            decorate(wrong)  # type: ignore[operator]  # each takes a function
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "reason"),
     [
@@ -342,6 +372,6 @@ def test_a_type_has_one_handler_which_is_a_function() -> None:
     first, second = made.on("order"), made.on("order")
     with pytest.raises(TypeError, match="the handler for 'order' must be a function, got 'f'"):
         first("f")
-    first(len)
+    first(print)
     with pytest.raises(ValueError, match="the server already has a handler for the type 'order'"):
-        second(len)
+        second(print)

@@ -34,6 +34,12 @@ def test_of_a_new_session() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("interval", "timeout", "told"), [(20.0, 5.0, 20_000), (0.25, 2.0, 2_000), (0, 2.0, 0)])
+def test_how_often_the_server_pings(interval: float, timeout: float, told: int) -> None:
+    config = Config(ping_interval=interval, ping_timeout=timeout)
+    assert payload(WelcomeBuilder(config, None).new(Session("ann", JSON)))["heartbeat_ms"] == told
+
+
 def test_of_one_that_goes_on() -> None:
     session = Session("ann", JSON)
     session.received = 7
@@ -65,6 +71,15 @@ def test_how_long_the_identity_is_good() -> None:
 def test_what_is_not_acknowledged_leaves_room_in_what_is_kept(replay_bytes: int, frames: int, size: int) -> None:
     told = payload(WelcomeBuilder(Config(replay_bytes=replay_bytes), None).new(Session("ann", JSON)))
     assert (told["ack_frames"], told["ack_bytes"]) == (frames, size)
+
+
+def test_over_a_fallback_transport_a_client_acknowledges_less_often() -> None:
+    told = payload(WelcomeBuilder(Config(), None, "n.1").new(Session("ann", JSON)))
+    assert (told["link"], told["ack_frames"], told["ack_bytes"]) == ("n.1", 4096, 768 << 10)
+    told = payload(WelcomeBuilder(Config(replay_bytes=1 << 20), None, "n.1").new(Session("ann", JSON)))
+    assert (told["ack_frames"], told["ack_bytes"]) == (2048, 384 << 10)
+    told = payload(WelcomeBuilder(Config(replay_bytes=0, ack_bytes=100), None, "n.1").new(Session("ann", JSON)))
+    assert told["ack_bytes"] == 150
 
 
 @pytest.mark.parametrize("codec", [JSON, MSGPACK])

@@ -100,7 +100,7 @@ async def test_an_answer_holds_for_its_connection_and_a_while(
     kind: type[Application], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(module.clock, "monotonic", lambda: now)
     application = kind(lambda action: action == "join")
     rights, connection = Rights(application, 1.0), stub()
     for _ in range(3):

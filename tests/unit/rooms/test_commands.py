@@ -50,6 +50,16 @@ async def test_what_came_while_one_was_away(host: Hosted) -> None:
     assert (joined["payload"]["recovered"], joined["payload"]["reason"]) == (False, "history")
 
 
+async def test_a_room_that_no_pattern_matches_is_logged_once_a_minute(
+    host: Hosted, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await host.connect("/ann")
+    for kind, room in (("join", "closed"), ("join", "undeclared"), ("publish", "nowhere")):
+        assert await code(client, kind, room, payload={}) == "forbidden"
+    (line,) = [record.getMessage() for record in caplog.records if "pattern" in record.getMessage()]
+    assert "asks for room 'undeclared', which matches no pattern of Server.room" in line
+
+
 async def test_rooms_are_for_whom_their_rules_say(host: Hosted) -> None:
     client = await host.connect("/ann")
     assert await code(client, "join", "closed") == "forbidden"
@@ -123,30 +133,6 @@ async def test_a_full_room() -> None:
     await host.end()
 
 
-async def test_what_is_published_again_by_the_same_id_is_published_once(host: Hosted) -> None:
-    client, other = await host.connect("/ann"), await host.connect("/bob")
-    for _ in range(2):
-        assert (await published(client, "open.a", 1, "same"))["seq"] == 1
-    # Of another room, and of another user, it is another message.
-    assert (await published(client, "open.b", 1, "same"))["seq"] == 1
-    assert (await published(other, "open.a", 1, "same"))["seq"] == 2
-    # Another connection of the user counts as well, and without an id each is a message.
-    assert (await published(await host.connect("/ann"), "open.a", 1, "same"))["seq"] == 1
-    for _ in range(2):
-        assert await client.says({"type": "publish", "room": "open.a", "payload": 1}) == []
-    assert host.engine.position("open.a")[1] == 4
-
-
-async def test_an_anonymous_client_publishes_once_over_all_its_sessions(host: Hosted) -> None:
-    client, other = await host.connect(), await host.connect()
-    assert (await published(client, "open.a", 1, "same"))["seq"] == 1
-    assert (await published(other, "open.a", 1, "same"))["seq"] == 2
-    await client.closes()
-    back = await host.resume(client)
-    assert (back.welcome["resumed"], back.welcome["reason"]) == (False, "closed")
-    assert (await published(back, "open.a", 1, "same"))["seq"] == 1
-
-
 async def test_values_of_keys(host: Hosted) -> None:
     client = await host.connect()
     assert await code(client, "publish", "open.a", payload=1, key="k") == "bad_message"
@@ -160,16 +146,6 @@ async def test_values_of_keys(host: Hosted) -> None:
     assert (forgotten["type"], forgotten["key"], forgotten["seq"]) == ("forgotten", "usd", 4)
 
 
-async def test_what_a_room_takes_has_a_schema() -> None:
-    host = Hosted()
-    host.room("r", publish=True, schema=dict[str, int])
-    client = await host.connect()
-    answer = await client.asks({"type": "publish", "id": "c1", "room": "r", "payload": {"a": "x"}})
-    assert (answer["payload"]["code"], answer["payload"]["path"]) == ("invalid_payload", "$[...]")
-    assert (await published(client, "r", {"a": 1}))["seq"] == 1
-    await host.end()
-
-
 async def test_joiners_get_the_state_and_what_came_after_it() -> None:
     host = Hosted()
     host.room("r", history=10, snapshot=lambda room: fanwire.Snapshot({"sum": 3}, 2))
@@ -180,3 +156,64 @@ async def test_joiners_get_the_state_and_what_came_after_it() -> None:
     assert (joined["seq"], joined["payload"]["snapshot"]) == (2, {"sum": 3})
     assert (message["seq"], message["payload"]) == (3, 3)
     await host.end()
+
+
+async def test_rates_are_changed_field_by_field_and_end_with_the_membership(host: Hosted) -> None:
+    host.room("rated.*", delivery="latest")
+    client = await host.connect()
+    configure: dict[str, Any] = {"type": "configure", "id": "c2", "room": "rated.a"}
+    assert await code(client, "configure", "rated.a", payload={"max_rate": 4}) == "not_joined"
+    (joined,) = await client.says({"type": "join", "id": "c1", "room": "rated.a", "payload": {"max_rate": 4}})
+    assert (joined["payload"]["max_rate"], "max_bytes" in joined["payload"]) == (4.0, False)
+    reply = await client.asks(configure | {"payload": {"max_bytes": 500}})
+    assert (reply["type"], reply["room"], reply["payload"]) == ("reply", "rated.a", {"max_rate": 4.0, "max_bytes": 500})
+    reply = await client.asks(configure | {"payload": {"max_rate": None}})
+    assert reply["payload"] == {"max_rate": None, "max_bytes": 500}
+    # A member that joins again keeps what it does not change.
+    (joined,) = await client.says({"type": "join", "id": "c3", "room": "rated.a"})
+    assert joined["payload"]["max_bytes"] == 500
+    await client.says({"type": "leave", "room": "rated.a"})
+    (joined,) = await client.says({"type": "join", "id": "c4", "room": "rated.a"})
+    assert "max_bytes" not in joined["payload"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [
+        ({"max_rate": 0}, "$.max_rate"),
+        ({"max_rate": "4"}, "$.max_rate"),
+        ({"max_bytes": 1.5}, "$.max_bytes"),
+        ({"max_bytes": 4}, "$.max_bytes"),
+    ],
+)
+async def test_wrong_rates_are_refused(host: Hosted, payload: dict[str, Any], path: str) -> None:
+    client = await host.connect()
+    await client.joins("open.a")
+    for kind in ("join", "configure"):
+        answer = await client.asks({"type": kind, "id": "c1", "room": "open.a", "payload": payload})
+        assert (answer["payload"]["code"], answer["payload"]["path"]) == ("invalid_payload", path)
+
+
+async def test_the_application_gives_rates(host: Hosted) -> None:
+    host.room("rated.*", delivery="latest")
+    client = await host.connect()
+    connection = host.registry.connections[client.conn]
+    connection.join("rated.a", max_rate=2, max_bytes=100)
+    (joined,) = await client.hears()
+    assert (joined["payload"]["max_rate"], joined["payload"]["max_bytes"]) == (2.0, 100)
+    connection.join("rated.a", max_rate=1)
+    assert (await client.hears())[0]["payload"]["max_rate"] == 1.0
+    with pytest.raises(ValueError, match="needs a room of a class"):
+        connection.join("open.a", max_rate=1)
+    with pytest.raises(ValueError, match="max_rate must be"):
+        connection.join("rated.b", max_rate=0)
+    assert connection.rooms == {"rated.a"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("max_rate", 4), ("max_bytes", 9), ("filter", {"symbol": "eur"})])
+async def test_a_pattern_has_no_options(host: Hosted, name: str, value: Any) -> None:
+    client = await host.connect()
+    join = {"type": "join", "id": "c1", "room": "open.*"}
+    answer = await client.asks(join | {"payload": {name: value}})
+    assert (answer["payload"]["code"], answer["payload"]["path"]) == ("invalid_payload", f"$.{name}")
+    assert (await client.asks(join | {"payload": {name: None}}))["type"] == "reply"

@@ -29,7 +29,17 @@ async def test_members_of_a_room_with_presence_are_told_who_is_there(host: Hoste
     await second.closes()
     (event,) = await first.hears()
     assert (event["type"], event["payload"]["id"]) == ("member_left", f"{second.conn:x}")
-    assert await code(first, "presence", "open.a") == "forbidden"
+
+
+async def test_the_members_of_a_room_without_presence_cannot_be_listed(host: Hosted) -> None:
+    client = await host.connect("/ann")
+    for room, text in (
+        ("open.a", "room 'open.a' has no presence"),
+        # Who may not join it is not told what it has.
+        ("closed", "this client may not see the members of room 'closed'"),
+    ):
+        answer = await client.asks({"type": "presence", "id": "c1", "room": room})
+        assert (answer["payload"]["code"], answer["payload"]["text"]) == ("forbidden", text)
 
 
 async def test_who_does_not_see_members_is_told_nothing_of_them() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fanwire.identity.identity import Identity
-from fanwire.rooms.rules import CLOSED, Policies, RoomPolicy, parse_rule
+from fanwire.rooms.rules import CLOSED, Policies, RoomPolicy, matcher, parse_rule
 
 
 def test_the_first_pattern_that_matches_wins() -> None:
@@ -56,7 +58,7 @@ def allows(rule: Any, identity: Any, room: str = "r", pattern: str = "*") -> boo
     return bool(check(SimpleNamespace(identity=identity), room))
 
 
-@pytest.mark.parametrize("rule", [True, False, None, len])
+@pytest.mark.parametrize("rule", [True, False, None, isinstance])
 def test_what_is_no_text_is_itself(rule: Any) -> None:
     assert parse_rule(rule, "*") is rule
 
@@ -110,3 +112,25 @@ def test_a_subject_is_no_pattern(subject: str) -> None:
 def test_what_says_nothing_is_an_error(rule: str, pattern: str) -> None:
     with pytest.raises(ValueError, match="rule"):
         parse_rule(rule, pattern)
+
+
+def test_a_tick_and_a_stored_history_do_not_go_together() -> None:
+    RoomPolicy("a", tick=30).check_shared()
+    RoomPolicy("a", history=10).check_shared()
+    with pytest.raises(ValueError, match=r"rooms 'a' have a tick, and a history that the backplane stores"):
+        RoomPolicy("a", history=10, tick=30).check_shared()
+
+
+@pytest.mark.parametrize("pattern", ["", "a", "*", "**", "a*", "*a", "a*a", "a*b*a", "*a*", "*ab*b*", "a**b", "a.*.b"])
+def test_a_pattern_matches_what_its_expression_matches(pattern: str) -> None:
+    expression = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    names = ["".join(letters) for size in range(6) for letters in itertools.product("ab.\n", repeat=size)]
+    found = [name for name in names if matcher(pattern)(name)]
+    assert found == [name for name in names if expression.fullmatch(name)]
+
+
+def test_no_pattern_of_a_client_takes_long() -> None:
+    # An expression that goes back would not come to an end.
+    name = "a" * 255
+    assert not matcher("a*" * 126 + "b*a")(name)
+    assert matcher("a*" * 127)(name)

@@ -9,7 +9,13 @@ from fanwire.runtime.cluster_host import ClusterHost
 
 
 def made(host: Hosted) -> ClusterHost:
-    return ClusterHost(host.host.engine, host.registry, host.host.health)
+    async def publish(body: bytes) -> tuple[int, bytes]:
+        return 200, body
+
+    async def echo(question: bytes) -> bytes:
+        return question
+
+    return ClusterHost(host.host.engine, host.registry, host.host.fallbacks, host.host.health, publish, echo)
 
 
 async def test_a_user_gets_messages_on_all_connections() -> None:
@@ -74,4 +80,10 @@ async def test_members_are_told_of_members_elsewhere() -> None:
     made(host).remote_member_changed("a", "x.1", None, False)
     assert [told["type"] for told in await client.hears()] == ["member_joined", "member_left"]
     assert member in host.registry.memberships.present("a")
+    await host.end()
+
+
+async def test_a_question_of_an_operator_is_answered() -> None:
+    host = Hosted(lambda request: "ann")
+    assert await made(host).answer_question(b"?") == b"?"
     await host.end()

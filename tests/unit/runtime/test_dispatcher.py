@@ -253,4 +253,4 @@ async def test_a_full_engine_is_overloaded_and_the_limit_is_counted(host: Hosted
     host.engine.is_full = True
     answer = await client.asks({"type": "publish", "id": "c1", "room": "r", "payload": 1})
     assert code_of(answer) == ("error", "overloaded", True)
-    assert host.passed == ["queue_bytes"]
+    assert host.passed == ["queue_items"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from helpers.wait import within
 
 from fanwire.runtime.publishing import ID_AGE, IDS, IdempotentPublishing
 
@@ -17,7 +20,7 @@ class Numbers:
 
     def publish_acked(
         self, room: str, payload: bytes, json: bool, key: str | None, exclude: Sequence[int], delivery: str | None,
-        id: str | None = None,
+        id: str | None = None, audience: bytes | None = None,
     ) -> int:  # fmt: skip
         if payload == b"bad":
             raise ValueError("too large")
@@ -57,3 +60,21 @@ def test_the_oldest_ids_are_forgotten() -> None:
 def test_an_id_of_another_length_is_refused(id: str) -> None:
     with pytest.raises(ValueError, match=r"^id must have 1 to 200 bytes, got"):
         IdempotentPublishing(Numbers()).publish("a", b"", False, id=id)
+
+
+async def test_a_message_that_waits_for_its_tick_is_not_published_again() -> None:
+    tick: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    class Later(Numbers):
+        def publish_acked(self, *message: Any, **options: Any) -> Any:
+            self.count += 1
+            return tick
+
+    node: Any = Later()
+    published = IdempotentPublishing(node)
+    first, second = (asyncio.ensure_future(published.publish("a", b"1", False, id="x")) for _ in range(2))
+    first.cancel()
+    tick.set_result(5)
+    assert await within(second) == 5
+    assert published.publish("a", b"1", False, id="x") == 5
+    assert node.count == 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
+from functools import partial, wraps
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -118,10 +120,17 @@ def test_none_among_several_texts_is_empty() -> None:
 
 def test_words() -> None:
     assert checks.check_choice("when_away", "fail", ("wait", "fail")) == "fail"
-    with pytest.raises(ValueError, match=r"^when_away must be wait or fail, got 'x'$"):
+    with pytest.raises(ValueError, match=r"^when_away must be \"wait\" or \"fail\", got 'x'$"):
         checks.check_choice("when_away", "x", ("wait", "fail"))
     with pytest.raises(TypeError, match=r"^when_away must be a str, got None$"):
         checks.check_choice("when_away", None, ("wait", "fail"))
+    for right in ("deflate", None):
+        assert checks.check_choice_or_none("compression", right, ("deflate",)) == right
+    with pytest.raises(ValueError, match=r"^compression must be \"deflate\" or None, got 'gzip'$"):
+        checks.check_choice_or_none("compression", "gzip", ("deflate",))
+    with pytest.raises(TypeError, match=r"^compression must be \"deflate\" or None, got True$"):
+        checks.check_choice_or_none("compression", True, ("deflate",))
+    assert checks.any_of(["a", "b", "c"]) == "a, b or c"
 
 
 def test_functions_and_instances() -> None:
@@ -151,6 +160,35 @@ def test_functions_that_nobody_would_await() -> None:
         checks.check_function("join", ValueError)
 
 
+def test_functions_of_the_wrong_number_of_arguments() -> None:
+    def one(a: Any) -> None: ...
+    def some(a: Any, b: Any = 1) -> None: ...
+    def named(a: Any, *, b: Any) -> None: ...
+
+    class Object:
+        def __call__(self, a: Any) -> None: ...
+        def method(self, a: Any, b: Any) -> None: ...
+
+    @wraps(named)
+    def wrapping(*args: Any) -> None: ...
+
+    for value, takes in (
+        (one, "a"), (some, "a"), (some, "ab"), (Object(), "a"), (Object().method, "ab"), (Object, ""),
+        (partial(one, 1), ""), (partial(named, b=2), "a"), (wrapping, "abc"), (mock.Mock(), "ab"), (print, "abc"),
+        (lambda *all: None, "abc"), (type, "a"),
+    ):  # fmt: skip
+        assert checks.check_function("handler", value, takes=takes) is value
+    for value, takes in ((one, ""), (one, "ab"), (some, "abc"), (named, "a"), (Object(), ""), (partial(one, 1), "a")):
+        with pytest.raises(TypeError, match=r"^handler must be a function of \("):
+            checks.check_function("handler", value, takes=takes)
+    with pytest.raises(TypeError, match=r" of \(connection, room\), got .*one\(a\)$"):
+        checks.check_function("handler", one, takes=("connection", "room"))
+    with pytest.raises(TypeError, match=r" of \(\), got .*one\(a\)$"):
+        checks.check_function("handler", one, takes=())
+    with pytest.raises(TypeError, match=r" of \(\), got .*Object\(a\)$"):
+        checks.check_function("handler", Object(), takes=())
+
+
 def test_bytes_or_text() -> None:
     assert checks.check_bytes_or_text("secret", "x") == "x"
     for bad in ("", b""):
@@ -171,3 +209,17 @@ def test_errors_stay_short() -> None:
         text = checks.described(value)
         assert len(text) <= checks.LONGEST + 3
         assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "content", ["-----BEGIN PRIVATE KEY-----", "x" * 201, "a\nb", Path("/run/-----BEGIN EC PRIVATE KEY-----")]
+)
+def test_a_content_in_place_of_a_file_is_not_told(content: object) -> None:
+    text = checks.described_file(content)
+    assert text == f"a file with a name of {len(str(content))} characters, which is not shown"
+    assert checks.described_file("/etc/tls/a.key") == "/etc/tls/a.key"
+
+
+def test_a_long_word_is_not_told_whole() -> None:
+    with pytest.raises(ValueError, match=r"x must be .*, got 'a{99}\.\.\.$"):
+        checks.check_choice("x", "a" * 1000, ["b", "c"])

@@ -1,0 +1,39 @@
+"""What a page pays for: an event for what the server has had together, not for each message."""
+
+from __future__ import annotations
+
+import asyncio
+
+from helpers.browser.page import Tabs
+from helpers.browser.stage import Stage
+
+BURST, BURSTS = 60, 20
+
+
+async def test_a_burst_is_a_few_events_and_all_its_messages(tabs: Tabs, stage: Stage) -> None:
+    page = await stage.reader(tabs)
+    before = await page.evaluate("events")
+    for _ in range(BURSTS):
+        stage.publish(BURST)
+        await asyncio.sleep(0.02)
+    got = await stage.complete(page)
+    events = await page.evaluate("events") - before
+    print(f"{events} events for {len(got)} messages")
+    assert len(got) >= BURST * BURSTS
+    assert events < len(got) / 3
+
+
+async def test_what_was_missed_is_one_event_behind_the_welcome(tabs: Tabs, stage: Stage) -> None:
+    page = await stage.reader(tabs)
+    stage.publish()
+    await stage.complete(page)
+    before = await page.evaluate("events")
+    stage.proxy.refusing = True
+    stage.proxy.cut()
+    await page.until("client.state === 'reconnecting'")
+    stage.publish(100)
+    stage.proxy.refusing = False
+    await stage.complete(page)
+    # Besides: the welcome, a count, the answer to a ping.
+    assert await page.evaluate("events") - before < 10
+    assert await page.evaluate("client.transport") == "websocket"

@@ -1,0 +1,61 @@
+"""Priorities of rooms: what waits together comes in the order of priority."""
+
+from __future__ import annotations
+
+import asyncio
+
+from helpers.features.cases import CUT, over
+from helpers.features.ports import RoomPort
+from helpers.features.stage import Stage
+
+import fanwire
+
+
+def declare(server: fanwire.Server) -> None:
+    server.room("high.*", priority="high")
+    server.room("normal.*")
+    server.room("low.*", priority="low")
+    server.room("quick.*", priority="high", delivery="latest")
+    server.room("slow.*", priority="low", delivery="drop-oldest")
+
+
+KINDS = ("low", "slow", "normal", "quick", "high")
+
+
+# Only while the client has no link it is certain that messages wait together. A link of polls has no such moment that
+# the server knows of: a poll may be waiting, and takes the first message.
+@over(links=(CUT,), transports=("websocket", "sse"), codecs=("json", "msgpack"))
+async def test_high_comes_before_low_when_both_wait(stage: Stage) -> None:
+    rooms = [await stage.join(kind) for kind in KINDS]
+    order: list[str] = []
+
+    async def note(kind: str, room: RoomPort) -> None:
+        assert (await room.one()).data == kind
+        order.append(kind)
+
+    waiting = [asyncio.create_task(note(kind, room)) for kind, room in zip(KINDS, rooms, strict=True)]
+    # The client of another process has got these calls when it has answered the next one.
+    await asyncio.sleep(0)
+    assert await stage.client.get("session")
+    async with stage.away():
+        before = stage.home.stats()["published"]
+        for kind in KINDS:
+            stage.publish(kind, kind)
+        # Those of another node count when they have come.
+        await stage.home.has_stat("published", before + len(KINDS))
+    await asyncio.gather(*waiting)
+    assert order == ["high", "quick", "normal", "low", "slow"]
+
+
+@over()
+async def test_messages_of_one_room_keep_their_order_whatever_its_priority(stage: Stage) -> None:
+    rooms = {kind: await stage.join(kind) for kind in ("low", "normal", "high")}
+    async with stage.away():
+        for n in range(50):
+            for kind in rooms:
+                stage.publish(kind, n)
+    for n in range(50, 60):
+        for kind in rooms:
+            stage.publish(kind, n)
+    for room in rooms.values():
+        assert await room.data(60) == list(range(60))

@@ -1,0 +1,161 @@
+"""`fanwire.Publisher` and `fanwire.AsyncPublisher` over NATS, and with nodes that are killed in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import re
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from helpers.nodes import Cluster, cluster
+from helpers.program import Program
+from helpers.wait import PROCESS, until, within
+
+import fanwire
+from fanwire.backplane.embedded import EmbeddedServer
+from fanwire.backplane.nats import NATS
+
+KEY = "a-key-that-is-long-enough"
+ON_ONE_LOOP = pytest.mark.asyncio(loop_factories=["asyncio"])
+
+
+def url_of(nodes: Cluster) -> str:
+    """The address of the NATS server, with its token."""
+    assert nodes.nats is not None
+    return nodes.nats.url
+
+
+async def test_a_node_publishes_what_comes_over_nats(tmp_path: Path) -> None:
+    async with cluster("nats", tmp_path) as nodes, nodes.node() as a, a.subscribe("*", limit=2000) as messages:
+        with fanwire.Publisher(url_of(nodes)) as publisher:
+            found = await asyncio.to_thread(publisher.publish, "log.x", {"x": 1}, id="one")
+            assert await asyncio.to_thread(publisher.publish, "log.x", {"x": 2}, id="one") == found
+            many = await asyncio.to_thread(publisher.publish_many, [("live.x", n) for n in range(1200)])
+            assert [one.seq for one in many] == list(range(1, 1201))
+            with pytest.raises(fanwire.RequestFailed, match="bad_message"):
+                await asyncio.to_thread(publisher.publish, "live.x", 1, "a-key")
+        first = await within(anext(messages))
+        assert (first.data, messages.positions["log.x"]) == ({"x": 1}, found.position)
+
+
+async def test_an_async_publisher_shares_one_connection(tmp_path: Path) -> None:
+    async with cluster("nats", tmp_path) as nodes, nodes.node() as a:
+        async with fanwire.AsyncPublisher(url_of(nodes)) as publisher:
+            found = await within(asyncio.gather(*[publisher.publish("live.x", n) for n in range(100)]))
+            assert sorted(one.seq for one in found) == list(range(1, 101))
+        assert a.stats()["published"] == 100
+
+
+async def test_another_node_takes_over(tmp_path: Path) -> None:
+    async with cluster("nats", tmp_path) as nodes, nodes.node() as a:
+        async with fanwire.AsyncPublisher(url_of(nodes), timeout=30) as publisher:
+            async with nodes.node():
+                await until(lambda: a._running.node.nodes == 2, "the nodes hear each other")
+                await publisher.publish("log.x", 0)
+            # Whichever node it was: this one is left.
+            for number in range(1, 4):
+                await within(publisher.publish("log.x", number))
+        assert [one.data for one in await a.history("log.x")] == [0, 1, 2, 3]
+
+
+async def test_without_a_node_it_is_told(tmp_path: Path) -> None:
+    async with cluster("nats", tmp_path) as nodes:
+        said: list[str] = []
+
+        async def is_told() -> bool:
+            with pytest.raises(fanwire.Unavailable) as raised:
+                await asyncio.to_thread(publisher.publish, "a", 1)
+            said.append(str(raised.value))
+            return "no node of Fanwire answers over NATS" in said[-1]
+
+        with fanwire.Publisher(url_of(nodes), timeout=0.7) as publisher:
+            # It may take longer than that until there is a connection.
+            while not await is_told():
+                assert "not connected to NATS" in said[-1]
+                assert len(said) < 20
+        url = url_of(nodes)
+    async with fanwire.AsyncPublisher(url, timeout=0.5) as other:
+        with pytest.raises(fanwire.Unavailable, match="not connected to NATS"):
+            await other.publish("a", 1)
+
+
+@ON_ONE_LOOP
+async def test_forks_and_threads_publish_over_nats(tmp_path: Path) -> None:
+    async with cluster("nats", tmp_path) as nodes, nodes.node() as a:
+        publisher = fanwire.Publisher(url_of(nodes))
+        await asyncio.to_thread(publisher.publish, "log.x", "before")
+
+        def work(number: int) -> None:
+            publisher.publish("log.x", number)
+
+        context = multiprocessing.get_context("fork")
+        children = [context.Process(target=work, args=(number,)) for number in range(2)]
+        for child in children:
+            child.start()
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(2, 6)]
+        for thread in threads:
+            thread.start()
+        for one in (*children, *threads):
+            await asyncio.to_thread(one.join, 20)
+        assert [child.exitcode for child in children] == [0, 0]
+        publisher.close()
+        assert Counter(str(one.data) for one in await a.history("log.x")) == Counter(
+            ["before", "0", "1", "2", "3", "4", "5"]
+        )
+
+
+@ON_ONE_LOOP
+@pytest.mark.parametrize("way", ["http", "nats"])
+async def test_each_id_is_stored_once_although_the_server_is_killed(tmp_path: Path, way: str) -> None:
+    nats = EmbeddedServer(tmp_path / "store")
+    await nats.start()
+    config = tmp_path / "quick.toml"
+    config.write_text('[[rooms]]\npattern = "log.*"\nhistory = 2000\n')
+    options = ["serve", "--config", str(config), "--nats", nats.url, "--insecure", "--api-key", KEY]
+    port = "0"
+    try:
+        with Program(*options, "--port", port) as first:
+            url, port = await asyncio.to_thread(started, first)
+            target = url if way == "http" else nats.url
+            publisher = fanwire.Publisher(target, key=KEY if way == "http" else None, timeout=15)
+            found: list[fanwire.Published] = []
+
+            def publish() -> None:
+                for number in range(300):
+                    found.append(publisher.publish("log.x", number, id=f"id-{number}"))  # noqa: PERF401 - is looked at
+
+            work = asyncio.ensure_future(asyncio.to_thread(publish))
+            await until(lambda: len(found) >= 50, "some were published")
+            first.process.send_signal(signal.SIGKILL)
+            await asyncio.to_thread(first.process.wait, PROCESS)
+            assert len(found) < 300
+        with Program(*options, "--port", port) as second:
+            await asyncio.to_thread(started, second)
+            await within(work, 50)
+            await asyncio.to_thread(publisher.close)
+            assert [one.id for one in found] == [f"id-{n}" for n in range(300)]
+            async with reader(nats.url) as server:
+                kept = await server.history("log.x", limit=1000)
+            assert [one.data for one in kept] == list(range(300))
+            assert [one.seq for one in kept] == [one.seq for one in found]
+    finally:
+        await nats.stop()
+
+
+def reader(url: str) -> fanwire.Server:
+    """A node that reads the log."""
+    server = fanwire.Server(port=0, insecure=True, backplane=NATS(url))
+    server.room("log.*", history=2000)
+    return server
+
+
+def started(program: Program) -> tuple[str, str]:
+    """The URL and the port of a program that listens."""
+    line = program.out.next()
+    found = re.search(r"ws://127\.0\.0\.1:(\d+)", line)
+    assert found, line
+    return found[0], found[1]
