@@ -1,13 +1,14 @@
 //! The cost of one message on its way: framing, the outbox, the fan-out of a shard, and publishing through the engine.
 //!
-//! `cargo bench --bench engine` takes less than a minute. There are no sockets: the links take everything or count it,
-//! so that our own work is measured and not the kernel's.
+//! `cargo bench --bench engine` takes less than a minute. Only the engine as a whole has sockets, whose other ends a thread
+//! reads. Elsewhere the links take everything or count it, so that our own work is measured and not the kernel's.
 
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark has no documentation, and ends with its first error")]
 
 use std::cell::Cell;
 use std::hint::black_box;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,13 +16,15 @@ use std::time::{Duration, Instant};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use fanwire::budget::Budget;
 use fanwire::engine::message_builder::Draft;
-use fanwire::engine::{Engine, EngineSettings, JoinOptions, Transport};
+use fanwire::engine::{Engine, EngineSettings, JoinOptions};
+use fanwire::interest::MemberWish;
 use fanwire::message::{Delivery, Message, Metadata, Role};
+use fanwire::outbox::joins::Joins;
 use fanwire::outbox::probes::ProbeKey;
 use fanwire::outbox::{Outbox, Progress, Sink};
 use fanwire::protocol::envelope::Kind;
 use fanwire::protocol::form::Form;
-use fanwire::queues::command::{Command, Event, Source};
+use fanwire::queues::command::{Command, Greeting, Source};
 use fanwire::queues::fair_queue::Credit;
 use fanwire::room::members::Headcount;
 use fanwire::shard::inbound::InboundSettings;
@@ -53,15 +56,26 @@ impl Link for Null {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
-    fn fed(&mut self, _: usize) {}
+    fn has_more(&self) -> bool {
+        false
+    }
+    fn flush(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+    fn has_unsent(&self) -> bool {
+        false
+    }
     fn ends_when_dropped(&self) -> bool {
         true
     }
 
-    fn peer_closed(&mut self) {}
     fn finish(&mut self) {}
     fn abort(&mut self) {}
-    fn grant(&mut self, _: usize) {}
+    fn grant(&mut self) {}
+    fn poll(&mut self) -> bool {
+        false
+    }
+    fn answer(&mut self, _: &[u8]) {}
     fn tcp_info(&self) -> Option<TcpInfo> {
         None
     }
@@ -125,14 +139,16 @@ fn outboxes(c: &mut Criterion) {
     let mut group = c.benchmark_group("outbox/push_and_flush");
     for count in [1, 16, 64] {
         let mut outbox = Outbox::new(1 << 30, Form::RAW);
-        let mut sink = null();
+        let (mut sink, mut joins) = (null(), Joins::new(Arc::clone(&budget)));
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(count.to_string(), |b| {
             b.iter(|| {
                 for message in &messages[..count] {
                     black_box(outbox.push(message, &mut |_, _| {}));
                 }
-                assert!(matches!(outbox.flush(&mut sink, 0), Ok(flushed) if flushed.progress == Progress::Empty));
+                assert!(
+                    matches!(outbox.flush(&mut sink, &mut joins, 0, &mut |_, _| {}), Ok(flushed) if flushed.progress == Progress::Empty)
+                );
             });
         });
     }
@@ -140,18 +156,24 @@ fn outboxes(c: &mut Criterion) {
 
 /// A shard with a room of so many members.
 fn crowd(members: usize, budget: &Arc<Budget>) -> Shard<Null> {
+    crowd_of(members, Form::RAW, budget)
+}
+
+/// The same with another form; with an envelope the members have sessions.
+fn crowd_of(members: usize, form: Form, budget: &Arc<Budget>) -> Shard<Null> {
     let unfinished = Arc::new(Budget::new(usize::MAX));
-    let mut shard = Shard::new(0, shard_settings(), Arc::clone(budget), unfinished, Arc::<Stats>::default());
+    let settings = ShardSettings { replay_bytes: 64 << 10, ..shard_settings() };
+    let mut shard = Shard::new(0, settings, Arc::clone(budget), unfinished, Arc::<Stats>::default());
     let headcount = Arc::new(Headcount::new("r".into(), Arc::default(), 1));
     let mut ids = Ids::new(0);
     for conn in (0..members).map_while(|_| ids.take()) {
-        let greeting = Box::default();
+        let greeting = Greeting::Bytes(Box::default());
         shard.apply(
             Command::Open {
                 conn,
                 link: null(),
-                form: Form::RAW,
-                has_session: false,
+                form,
+                has_session: form != Form::RAW,
                 greeting,
                 first: Box::default(),
                 source: source(),
@@ -159,7 +181,16 @@ fn crowd(members: usize, budget: &Arc<Budget>) -> Shard<Null> {
             0,
         );
         headcount.join(0);
-        shard.apply(Command::Join { conn, room: ROOM, headcount: Arc::clone(&headcount), before: Box::default() }, 0);
+        shard.apply(
+            Command::Join {
+                conn,
+                room: ROOM,
+                headcount: Arc::clone(&headcount),
+                before: Box::default(),
+                wish: MemberWish::Keep,
+            },
+            0,
+        );
     }
     shard
 }
@@ -214,11 +245,40 @@ fn shards(c: &mut Criterion) {
     }
 }
 
+/// What sessions cost with and without batches: one message that waits, and a few that the shard has joined or not.
+fn sessions(c: &mut Criterion) {
+    const MEMBERS: usize = 1_000;
+    let budget = Arc::new(Budget::new(usize::MAX));
+    let mut group = c.benchmark_group("shard/sessions");
+    for (name, form) in [("plain", Form::JSON), ("batched", Form { is_batched: true, ..Form::JSON })] {
+        for (count, joined) in [(1, 1), (16, 1), (64, 1), (64, 31)] {
+            let mut shard = crowd_of(MEMBERS, form, &budget);
+            let mut seq = 0;
+            group.throughput(Throughput::Elements((count * MEMBERS) as u64));
+            group.bench_function(format!("{name}/{count}_by_{joined}"), |b| {
+                b.iter(|| {
+                    let mut messages = (0..count).map(|_| {
+                        seq += 1;
+                        message(seq, Delivery::Reliable, &budget)
+                    });
+                    while let Some(first) = messages.next() {
+                        let run = std::iter::once(first).chain(messages.by_ref().take(joined - 1)).collect();
+                        publish(&mut shard, &Arc::new(Message::join(run, &budget).expect("there are some")));
+                    }
+                    write_all(&mut shard);
+                });
+            });
+        }
+    }
+}
+
 fn engines(c: &mut Criterion) {
     let (kind, role) = (Kind::Text, Role::Data);
-    let draft = Draft { kind, payload: &PAYLOAD, role, id: None, ack: false, key: None, delivery: None };
+    let draft =
+        Draft { kind, payload: &PAYLOAD, role, id: None, ack: false, key: None, delivery: None, audience: None };
     let mut group = c.benchmark_group("engine/publish");
-    for members in [0, 1_000] {
+    // Two descriptors for each: less than what a process may have by default.
+    for members in [0, 400] {
         let settings = EngineSettings {
             shards: 1,
             engine_bytes: 1 << 30,
@@ -227,6 +287,7 @@ fn engines(c: &mut Criterion) {
             queue_items: usize::MAX,
             max_nesting: 64,
             queue_bytes: usize::MAX,
+            spin: Default::default(),
             unsent_bytes: 16 << 10,
             write_timeout: Duration::from_secs(30),
             shard: shard_settings(),
@@ -235,16 +296,20 @@ fn engines(c: &mut Criterion) {
             newcomers: Default::default(),
         };
         let engine = Engine::start(settings).expect("an engine starts");
+        let mut readers = Vec::new();
         for _ in 0..members {
-            let transport = Transport::Hosted { window: usize::MAX, fd: None };
-            let conn = engine.open(transport, Form::RAW, false, [b""; 2], source()).expect("a connection opens");
+            let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+            theirs.set_nonblocking(true).expect("a mode of a socket");
+            readers.push(theirs);
+            let conn = engine.open(ours.into(), Form::RAW, false, [b""; 2], source()).expect("a connection opens");
             engine.join(conn, "room", JoinOptions::default(), None).expect("a connection joins");
         }
+        let reader = std::thread::spawn(|| read_to_ends(readers));
         group.bench_function(format!("call/{members}"), |b| {
             if members == 0 {
                 return b.iter(|| engine.publish("room", draft, &[]));
             }
-            // The cost for the caller, in batches between which the shard catches up and the host takes its bytes.
+            // The cost for the caller, in batches between which the shard catches up.
             let publish = |()| engine.publish("room", draft, &[]);
             b.iter_batched(|| catch_up(&engine, members), publish, BatchSize::NumIterations(64));
         });
@@ -260,16 +325,26 @@ fn engines(c: &mut Criterion) {
             });
         }
         engine.shutdown(Duration::from_secs(10));
+        reader.join().expect("a thread that ends");
+    }
+}
+
+/// Reads all that comes, until every end has come.
+fn read_to_ends(mut streams: Vec<UnixStream>) {
+    let mut buffer = vec![0; 64 << 10];
+    while !streams.is_empty() {
+        streams.retain_mut(|stream| match stream.read(&mut buffer) {
+            Ok(read) => read > 0,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        });
+        std::thread::sleep(Duration::from_micros(200));
     }
 }
 
 /// Waits until everything was handed over to each of the members.
 fn catch_up(engine: &Engine, members: u64) {
-    let delivered = || engine.stats().map(|stats| stats.delivered.value()).sum::<u64>();
+    let delivered = || engine.stats().map(|stats| stats.delivered()).sum::<u64>();
     while delivered() < engine.published().0 * members {
-        for event in engine.events(1000, 0) {
-            assert!(matches!(event, Event::Data { .. }), "{event:?}");
-        }
         std::thread::yield_now();
     }
 }
@@ -281,6 +356,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1500))
         .without_plots();
-    targets = frames, outboxes, shards, engines
+    targets = frames, outboxes, shards, sessions, engines
 }
 criterion_main!(benches);

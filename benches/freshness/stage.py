@@ -18,6 +18,8 @@ import place
 import readers as reading
 import serving
 
+from fanwire.testing.tcp_proxy import TcpProxy
+
 ROOT = Path(__file__).resolve().parents[2]
 START_LIMIT, END_LIMIT = 40.0, 60.0
 """Seconds that a process may need beyond what it was asked for. A loop that works on what it has read ends late."""
@@ -65,12 +67,9 @@ def proxied(port: int, *, rate: float, delay: float, limit: int) -> Iterator[int
 
 def _proxy(pipe: Connection, port: int, rate: float, delay: float, limit: int) -> None:
     place.pin(place.READER_CPU)
-    # The tests' own, which bounds what it holds.
-    sys.path.append(str(ROOT / "tests"))
-    from helpers.proxy import Proxy
 
     async def run() -> None:
-        async with Proxy("127.0.0.1", port, limit=limit) as proxy:
+        async with TcpProxy("127.0.0.1", port, limit=limit) as proxy:
             proxy.up.change(latency=delay)
             proxy.down.change(latency=delay, bandwidth=rate)
             pipe.send(proxy.port)

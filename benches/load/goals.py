@@ -52,12 +52,16 @@ class Runs:
                 found.append(float(number))
         return statistics.median(found) if found else None
 
+    def turns(self) -> list[Runs]:
+        """Give the runs of each repeat."""
+        turns = sorted({run["turn"] for run in self._runs})
+        each = [[run for run in self._runs if run["turn"] == turn] for turn in turns]
+        return [Runs({"runs": runs}, self.fanwire, self.before) for runs in each]
+
     def ratio(self, base: str, scenario: str, *path: str) -> float | None:
         """Give the median of the ratios of the repeats, each within its own turn, where both have the number."""
-        turns = sorted({run["turn"] for run in self._runs})
         found = []
-        for turn in turns:
-            only = Runs({"runs": [run for run in self._runs if run["turn"] == turn]}, self.fanwire, self.before)
+        for only in self.turns():
             own, other = only.value(self.fanwire, scenario, *path), only.value(base, scenario, *path)
             if own is not None and other:
                 found.append(own / other)

@@ -127,6 +127,10 @@ def notes(found: dict[str, Any]) -> list[str]:
     said = []
     if "error" in found:
         return [found["error"]]
+    if found.get("compressed_frames") or found.get("batches"):
+        said.append(f"{number(found.get('bytes_per_delivery'))} bytes for each delivery")
+    if "kernel_kb_per_stalled" in found:
+        said.append(f"{number(found['kernel_kb_per_stalled'])} KB of the kernel's for each stalled reader")
     if found.get("undelivered"):
         share = 100 * found["undelivered"] / max(found["expected"], 1)
         said.append(f"**{found['undelivered']:,} ({share:.2g} %) not delivered in time**")
@@ -143,6 +147,8 @@ def notes(found: dict[str, Any]) -> list[str]:
         said.append(f"p99 {found['p99_ratio']:g} times that without stalled readers ({millis(without)} ms)")
     if "attack" in found:
         said += attacked(found)
+    if "storm" in found:
+        said += stormed(found)
     if each := found.get("cpu_us"):
         parts = [f"{name} {number(each[name]['p50'])} µs" for name in ("open", "close") if each.get(name)]
         said.append(", ".join(["medians of batches", *parts, f"mean of all {number(each['both']['mean'])} µs"]))
@@ -187,6 +193,19 @@ def attacked(found: dict[str, Any]) -> list[str]:
     # What was due and not opened is no attack.
     rate = attack["parameters"]["rate"]
     return said if attack["per_s"] >= 0.95 * rate else [*said, f"**only {attack['per_s'] / rate:.0%} of the attack**"]
+
+
+def stormed(found: dict[str, Any]) -> list[str]:
+    """Whatever handshakes have done to the deliveries beside them."""
+    quiet, storm = found["quiet"], found["storm"]
+    before, late = quiet.get("latency_us") or {}, quiet.get("loop_late_ms") or {}
+    said = [
+        f"p50 {millis(before.get('p50'))} and p99 {millis(before.get('p99'))} ms in quiet",
+        f"{number(storm['handshakes_per_s'])} handshakes/s, {storm['failed']:,} failed",
+        f"{found['disconnected']:,} disconnected, {found['missed']:,} missed",
+        f"server's core {quiet['server_cpu']:.2f} in quiet, {found['server_cpu']:.2f} beside them",
+    ]
+    return [*said, f"event loop late p99 {number(late.get('p99'))} ms in quiet"] if late else said
 
 
 def first(found: dict[str, Any], keys: tuple[str, ...]) -> float | None:

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import certificates
 import click
 import plots
 import report
@@ -34,7 +35,10 @@ CLIENT_LIMIT = 240.0
 @click.option("--quick", is_flag=True, help="Two seconds each and smaller crowds: does everything work?")
 @click.option("--servers", "servers", default="all", help="Names with commas: " + ",".join(s.name for s in SERVERS))
 @click.option(
-    "--scenarios", "scenarios", default="all", help="Names with commas: " + ",".join(s.name for s in SCENARIOS)
+    "--scenarios",
+    "scenarios",
+    default="all",
+    help="Names with commas, `all` (but those of forms) or `forms`: " + ",".join(s.name for s in SCENARIOS),
 )
 @click.option("--seconds", type=float, default=None, help="Measured seconds of each.  [default: 5, quick 2]")
 @click.option("--repeat", type=click.IntRange(1), default=1, show_default=True, help="Runs of each; the median counts.")
@@ -60,7 +64,8 @@ def main(
 ) -> None:
     """Compare Fanwire with its peers on this machine, and with other states of itself."""
     chosen = [s for s in SERVERS if s.name in pick(servers, [s.name for s in SERVERS])]
-    asked = [s for s in SCENARIOS if s.name in pick(scenarios, [s.name for s in SCENARIOS])]
+    groups = {"all": [s.name for s in SCENARIOS if not s.of_forms], "forms": [s.name for s in SCENARIOS if s.of_forms]}
+    asked = [s for s in SCENARIOS if s.name in pick(groups.get(scenarios, scenarios), [s.name for s in SCENARIOS])]
     # The other states right after this one, so that little time lies between them.
     chosen[1:1] = [other(name) for name in others]
     if build:
@@ -84,7 +89,7 @@ def main(
         "repeat": repeat,
         "servers": {s.name: s.what for s in chosen},
         "others": [name.partition("=")[0] for name in others],
-        "scenarios": {s.name: {"title": s.title, "command": s.command(quick=quick)} for s in asked},
+        "scenarios": {s.name: {"title": s.title, "command": s.command(quick=quick), "twin": s.twin} for s in asked},
         "runs": runs,
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -107,6 +112,10 @@ def other(named: str) -> Server:
 
 def fits(server: Server, scenario: Scenario) -> bool:
     """Whether a server can do what a scenario asks of it."""
+    if server.only_forms and not scenario.of_forms:
+        return False
+    if not scenario.needs <= server.can:
+        return False
     return (server.sessions or not scenario.sessions) and (server.guards or not scenario.guarded)
 
 
@@ -116,6 +125,7 @@ def measure(server: Server, scenario: Scenario, *, seconds: float, quick: bool, 
     options += ["--defaults"] if scenario.defaults else []
     options += ["--pings"] if scenario.pings else []
     options += ["--count"] if scenario.counts and server.counts else []
+    options += ["--compress"] if "compress" in scenario.needs else []
     try:
         with tempfile.TemporaryDirectory() as directory:
             files = None
@@ -123,6 +133,9 @@ def measure(server: Server, scenario: Scenario, *, seconds: float, quick: bool, 
                 files = tokens.make(Path(directory), scenario.algorithm, scenario.subjects)
                 command += ["--tokens", str(files.tokens)]
                 options += ["--jwt", str(files.key)]
+            if "tls" in scenario.needs:
+                made = certificates.make(Path(directory), scenario.certificate)
+                options += ["--tls", str(made.certificate), str(made.key)]
             cpu = SERVER_CPU if pinned else None
             alone = [decode_us(server, files, cpu)] if scenario.decodes and files else []
             with running(server, cpu, watch=scenario.watch, options=tuple(options), files=scenario.files) as up:
@@ -169,8 +182,10 @@ def load(up: Running, arguments: list[str], *, seconds: float, pinned: bool) -> 
     return found
 
 
-def pick(wanted: str, known: list[str]) -> list[str]:
+def pick(wanted: str | list[str], known: list[str]) -> list[str]:
     """Check the names of a comma list."""
+    if isinstance(wanted, list):
+        return wanted
     if wanted == "all":
         return known
     names = [name.strip() for name in wanted.split(",") if name.strip()]

@@ -32,6 +32,15 @@ class Scenario:
     decodes: bool = False
     #: Whether connections are pinged; a raw client's latest values have no window otherwise.
     pings: bool = False
+    #: What a server must be able to do for it: pass on `text`, `tls` or `compress` (of which the last two are options
+    #: that it is started with).
+    needs: frozenset[str] = frozenset()
+    #: The scenario that it is compared with: the same in another form.
+    twin: str | None = None
+    #: Which of `certificates.py` a server with TLS has.
+    certificate: str = "p256"
+    #: Whether it is about a form of the wire; some peers are only there for these.
+    of_forms: bool = False
 
     def command(self, *, quick: bool) -> tuple[str, ...]:
         """Give the arguments of the load client."""
@@ -45,6 +54,124 @@ class Scenario:
 
 BYSTANDERS = ("--subscribers", "500", "--hz", "20", "--subprotocol", "fanwire.v1.json")
 HANDSHAKES = (("handshakes", "--connects", "20000"), ("handshakes", "--connects", "2000"))
+#: A reader's way, as name and options; the first is what the others are compared with.
+RAW = (("", ()), ("-sse", ("--transport", "sse")))
+SESSION = tuple((suffix, (*options, "--subprotocol", "fanwire.v1.json")) for suffix, options in RAW)
+POLLED = (*SESSION, ("-poll", ("--transport", "long-poll", "--subprotocol", "fanwire.v1.json")))
+WAYS = {"": "WebSocket", "-sse": "an event stream", "-poll": "long-polling"}
+#: The same load over each transport, one after the other; `transports.py` gives the ratios.
+TRANSPORTS = (
+    *(
+        Scenario(
+            f"{name}-{window}{suffix}",
+            f"1,000 {what} over {WAYS[suffix]}, {window} in flight",
+            ("inflight", "--window", window, "--subscribers", "1000", *more, *options),
+            sessions=True,
+        )
+        for name, what, more, ways in (
+            ("text", "raw subscribers, text", ("--text",), RAW),
+            ("bytes", "raw subscribers, bytes (in event streams base64)", (), RAW),
+            ("json", "JSON sessions, text", ("--text",), SESSION),
+        )
+        for window in ("1", "64")
+        for suffix, options in ways
+    ),
+    *(
+        Scenario(
+            f"json-10-hz{suffix}",
+            f"1,000 JSON sessions over {WAYS[suffix]}, 10 messages/s",
+            ("bursts", "--rate", "10", "--burst", "1", "--subscribers", "1000", "--text", *options),
+            sessions=True,
+            watch=True,
+        )
+        for suffix, options in POLLED
+    ),
+)
+QUOTES = ("--subscribers", "1000", "--quotes")
+SOCKET = ("--subscribers", "1000")
+ALONE, BROWSER, BATCH = ("--deflate", "alone"), ("--deflate", "browser"), ("--batch",)
+TWENTIES = ("bursts", "--rate", "1000", "--burst", "20", *QUOTES, "--subprotocol", "fanwire.v1.json")
+STALLED = ("stalled", "--stalled", "20", "--subscribers", "120", "--rate", "100", "--size", "16384")
+
+
+def form(
+    name: str,
+    title: str,
+    twin: str | None,
+    needs: str,
+    *arguments: str,
+    watch: bool = False,
+    sessions: bool = False,
+    certificate: str = "p256",
+) -> Scenario:
+    """Give a scenario of a form of the wire. A server that can speak TLS is asked to."""
+    what = frozenset(needs.split())
+    return Scenario(
+        name,
+        title,
+        (*arguments, "--tls") if "tls" in what else arguments,
+        watch=watch,
+        sessions=sessions,
+        needs=what,
+        twin=twin,
+        of_forms=True,
+        certificate=certificate,
+    )
+
+
+#: The same load in other forms; `forms.py` gives the ratios. A twin comes before what is compared with it.
+FORMS = (
+    *(
+        form(
+            f"{name}-{window}",
+            f"1,000 subscribers, {what}, {window} in flight",
+            twin and f"{twin}-{window}",
+            needs,
+            *("inflight", "--window", window, *options),
+            watch=watch,
+        )
+        for window in ("1", "64")
+        for name, what, twin, needs, options, watch in (
+            ("plain", "128 bytes", None, "", SOCKET, True),
+            ("tls", "128 bytes, TLS", "plain", "tls", SOCKET, True),
+            ("quotes", "quotes", None, "text", QUOTES, False),
+            ("deflate", "quotes, compressed", "quotes", "text compress", (*QUOTES, *ALONE), False),
+            ("browser", "quotes, compressed as browsers ask", "quotes", "text compress", (*QUOTES, *BROWSER), False),
+        )
+    ),
+    *(
+        form(name, f"1,000 sessions, 20 quotes together{what}", twin, needs, *TWENTIES, *options, sessions=True)
+        for name, what, twin, needs, options in (
+            ("twenty", "", None, "text", ()),
+            ("twenty-deflate", ", compressed", "twenty", "text compress", ALONE),
+            ("twenty-batch", ", in batches", "twenty", "text", BATCH),
+            ("twenty-batch-deflate", ", in batches, compressed", "twenty", "text compress", (*BATCH, *ALONE)),
+            ("twenty-tls", ", TLS", "twenty", "text tls", ()),
+            ("twenty-all", ", in batches, compressed, TLS", "twenty", "text tls compress", (*BATCH, *ALONE)),
+        )
+    ),
+    *(
+        form(f"{name}-{kind}", f"{title}{what}", twin and f"{name}-{twin}", needs, *arguments)
+        for name, title, arguments in (
+            ("still", "5,000 idle connections", ("idle", "--subscribers", "5000")),
+            ("stalled", "20 of 120 never read, 100 messages/s of 16 KiB", STALLED),
+            ("stuck", "the same, with the segments of the loopback", (*STALLED, "--near")),
+        )
+        for kind, what, twin, needs in (("plain", "", None, ""), ("tls", ", TLS", "plain", "tls"))
+    ),
+    *(
+        form(
+            f"beside-{kind}",
+            f"100 subscribers by TLS, 200 messages/s, beside full handshakes ({title})",
+            None,
+            "tls",
+            *("beside", "--subscribers", "100", "--rate", "200"),
+            watch=True,
+            certificate=kind,
+        )
+        for kind, title in (("p256", "P-256"), ("rsa2048", "RSA-2048"))
+    ),
+)
 SCENARIOS = (
     Scenario(
         "inflight-1", "1,000 subscribers, one message in flight", ("inflight", "--window", "1", "--subscribers", "1000")
@@ -83,6 +210,8 @@ SCENARIOS = (
             ("-raw", "raw clients", ()),
         )
     ),
+    *TRANSPORTS,
+    *FORMS,
     Scenario(
         "bursts",
         "1,000 subscribers, 200 messages/s in bursts of 20",

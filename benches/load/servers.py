@@ -32,7 +32,7 @@ END_LIMIT = 5.0
 
 @dataclass(frozen=True)
 class Server:
-    """One row of the table: what is started with a port as its next argument."""
+    """One row of the table: what is started with a port as its next argument, and then its options."""
 
     name: str
     command: tuple[str, ...]
@@ -45,6 +45,12 @@ class Server:
     guards: bool = False
     #: Whether it takes `--count` (see README.md).
     counts: bool = False
+    #: What else it can: pass on `text`, `tls` (it takes `--tls`), `compress` (it takes `--compress`).
+    can: frozenset[str] = frozenset()
+    #: What it is started with, after the port.
+    options: tuple[str, ...] = ()
+    #: Whether it is only there for the scenarios of forms.
+    only_forms: bool = False
 
 
 def peer(file: str, python: str = sys.executable) -> tuple[str, ...]:
@@ -54,9 +60,11 @@ def peer(file: str, python: str = sys.executable) -> tuple[str, ...]:
 
 def fanwire(name: str, what: str, python: str = sys.executable) -> Server:
     """Give Fanwire as this interpreter has it; another checkout's is measured by the same `target.py`."""
-    return Server(name, peer("target.py", python), what, sessions=True, guards=True, counts=True)
+    return Server(name, peer("target.py", python), what, sessions=True, guards=True, counts=True, can=ALL)
 
 
+ALL = frozenset({"text", "tls", "compress"})
+WEBSOCKETS, AIOHTTP = "peers/websockets_broadcast.py", "peers/aiohttp_loop.py"
 NAIVE = str(BINARIES / "naive")
 SERVERS = (
     fanwire("fanwire", "this project"),
@@ -68,8 +76,20 @@ SERVERS = (
         watches=False,
     ),
     Server("picows", peer("peers/picows_loop.py"), "picows on uvloop, a loop of transport.send"),
-    Server("websockets", peer("peers/websockets_broadcast.py"), "websockets' broadcast() on asyncio"),
-    Server("aiohttp", peer("peers/aiohttp_loop.py"), "aiohttp on uvloop, a loop of send_bytes"),
+    Server("websockets", peer(WEBSOCKETS), "websockets' broadcast() on asyncio", can=ALL),
+    Server("aiohttp", peer(AIOHTTP), "aiohttp on uvloop, a loop of send_bytes", can=ALL),
+    Server(
+        "websockets-uvloop", peer(WEBSOCKETS), "the same on uvloop", can=ALL, options=("--uvloop",), only_forms=True
+    ),
+    # Not installed with the others: `pip install socketify`.
+    Server(
+        "uwebsockets",
+        peer("peers/socketify_publish.py"),
+        "uWebSockets by socketify, publish() to a topic",
+        watches=False,
+        can=ALL,
+        only_forms=True,
+    ),
 )
 
 
@@ -117,7 +137,7 @@ def running(
     port = free_port()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(
-            [*server.command, str(port), *(["--watch"] if watch and server.watches else []), *options],
+            [*server.command, str(port), *server.options, *(["--watch"] if watch and server.watches else []), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -1,14 +1,16 @@
-"""Fanwire as a target of the load generator: `target.py PORT [--watch] [--defaults] [--pings] [--count] [--jwt FILE]`.
+"""Fanwire as a target of the load generator: `target.py PORT [--watch] [--defaults] [--pings] [--count]
+[--jwt FILE] [--tls CERTIFICATE KEY] [--compress]`.
 
-Every connection without a session, on any path, is subscribed to one room, except `/pub` (each binary message is
-broadcast unchanged), `/pubrooms` (u16 length of a room's name, name, payload), `/publatest` (u16 length of a key, key,
-payload, for the room `latest` of latest values), `/rooms/NAME` (that room instead), `/sink` (messages are counted) and
-`/echo` (messages are sent back).
+Every connection without a session, on any path, is subscribed to one room, except `/pub` (each message is broadcast
+unchanged), `/pubjson` (each text message is JSON, and published as such), `/pubrooms` (u16 length of a room's name,
+name, payload), `/publatest` (u16 length of a key, key, payload, for the room `latest` of latest values), `/rooms/NAME`
+(that room instead), `/sink` (messages are counted) and `/echo` (messages are sent back).
 `STAT?` on a publisher's connection is answered with what the process has used. Prints READY, ends on SIGTERM.
 With `--watch` the answer tells how late the loop was, which costs a thousand wake-ups a second. With `--jwt FILE` (of
 `tokens.py`) everybody needs a token. With `--defaults` the limits of clients are those of every server; otherwise there
 are none, so that they are not what is measured. With `--pings` connections are pinged as by default; without pings a
-raw client's latest values have no window. With `--count` every message on any path is only counted.
+raw client's latest values have no window. With `--count` every message on any path is only counted. With `--tls` it
+listens by TLS, and with `--compress` the room is compressed for who offers it.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ import asyncio
 import json
 import resource
 import signal
+import ssl
 import time
 from pathlib import Path
 from typing import Any
 
+import orjson
 import uvloop
 
 import fanwire
@@ -118,6 +122,17 @@ def guard(file: Path | None) -> dict[str, Any]:
     return {"authenticate": authenticate}
 
 
+def security(files: list[str] | None) -> dict[str, Any]:
+    """Say how the server is secured; states of Fanwire without a TLS of its own have the loop's."""
+    if files is None:
+        return {}
+    if hasattr(fanwire, "TLS"):
+        return {"tls": fanwire.TLS(*files)}
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*files)
+    return {"ssl": context}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
@@ -126,14 +141,21 @@ def main() -> None:
     parser.add_argument("--pings", action="store_true")
     parser.add_argument("--count", action="store_true")
     parser.add_argument("--jwt", type=Path)
+    parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"))
+    parser.add_argument("--compress", action="store_true")
     asked = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server = fanwire.Server(
-        port=asked.port, config=configuration(defaults=asked.defaults, pings=asked.pings), **guard(asked.jwt)
+        port=asked.port,
+        config=configuration(defaults=asked.defaults, pings=asked.pings),
+        **guard(asked.jwt),
+        **security(asked.tls),
     )
     server.room("latest*", delivery="latest")
-    server.room("*")
+    # Not a word of it otherwise: earlier states know none.
+    compression: dict[str, Any] = {"compress": True} if asked.compress else {}
+    server.room("*", **compression)
     usage = Usage()
 
     @server.on_connect
@@ -143,7 +165,7 @@ def main() -> None:
             return  # it joins by itself
         if path.startswith("/rooms/"):
             conn.join(path.removeprefix("/rooms/"))
-        elif path not in ("/pub", "/pubrooms", "/publatest", "/sink", "/echo"):
+        elif path not in ("/pub", "/pubjson", "/pubrooms", "/publatest", "/sink", "/echo"):
             conn.join(ROOM)
 
     def count(conn: fanwire.Connection, data: bytes | str) -> None:
@@ -165,6 +187,8 @@ def main() -> None:
             server.publish(ROOM, data)
             if len(usage.publish_us) < 1_000_000:
                 usage.publish_us.append((time.perf_counter_ns() - before) / 1e3)
+        elif path == "/pubjson":
+            server.publish(ROOM, orjson.loads(data))
         elif path == "/pubrooms" and isinstance(data, bytes):
             end = 2 + int.from_bytes(data[:2], "big")
             server.publish(data[2:end].decode(), data[end:])

@@ -140,7 +140,7 @@ fn inspect(head: &RequestHead, bytes: &[u8], upgrade: &Upgrade) {
     assert!(head.values(bytes, "content-length").all(|length| length == b"0"));
     assert!(bytes[head.target.clone()].is_ascii() && bytes[head.target.start] == b'/');
     assert!(upgrade.subprotocol.is_none_or(|name| SUBPROTOCOLS.contains(&name)));
-    let answer = String::from_utf8(switching(&upgrade.accept_key, upgrade.subprotocol)).expect("text");
+    let answer = String::from_utf8(switching(&upgrade.accept_key, upgrade.subprotocol, None)).expect("text");
     assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("\r\n\r\n"));
 }
 
@@ -163,7 +163,7 @@ fuzz_target!(|input: Input<'_>| {
             let hosts = input.is_tls.then(|| vec!["example.com".to_owned()]);
             let origins = (input.sizes.len() % 2 == 1).then(|| vec!["https://example.com".to_owned()]);
             let entry = Entry::new(hosts, origins, proxies);
-            match entry.look(&head, &bytes, &upgrade, Some(input.peer.into()), input.is_tls) {
+            match entry.look(&head, &bytes, &upgrade.into(), Some(input.peer.into()), input.is_tls) {
                 Ok(asked) => assert_eq!(asked.address.map(|address| address.to_string()), Some(asked.remote)),
                 Err(refusal) => assert!(matches!(status_of(&refusal), 400 | 403 | 421)),
             }

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use fanwire::budget::Budget;
 use fanwire::message::{Delivery, Message, Metadata, Role};
+use fanwire::outbox::joins::Joins;
 use fanwire::outbox::probes::ProbeKey;
 use fanwire::outbox::{Outbox, Progress, Push};
+use fanwire::protocol::compression::Compression;
 use fanwire::protocol::envelope::Kind;
-use fanwire::protocol::form::Form;
+use fanwire::protocol::form::{Deflate, Form};
 use fanwire::slots::ConnId;
 use fanwire::stats::Drop;
 use fanwire::wire::frame::{self, Opcode};
@@ -41,6 +43,8 @@ struct Run {
     probe_key: ProbeKey,
     peer: Peer,
     budget: Arc<Budget>,
+    compression: Arc<Compression>,
+    joins: Joins,
     limit: usize,
     largest: usize,
     seq: u64,
@@ -63,8 +67,8 @@ impl Run {
             8 => self.flush(usize::MAX),
             9 => self.peer.link.is_interrupted = true,
             10 => match amount % 4 {
-                0 => self.outbox.push_ping(frame::control(Opcode::Ping, b"ping")),
-                1 => self.outbox.push_pong(frame::control(Opcode::Pong, &vec![7; AMOUNTS[amount]])),
+                0 => self.outbox.push_ping(),
+                1 => self.outbox.push_pong(&vec![7; AMOUNTS[amount]]),
                 2 => self.outbox.push_heartbeat(),
                 _ => self.push_raw(),
             },
@@ -118,7 +122,8 @@ impl Run {
         payload.resize(8 + AMOUNTS[amount % 16].min(LARGE), self.seq as u8);
         let room = 1 + self.seq % ROOMS;
         let key = (delivery == Delivery::Latest).then_some(room << 8 | amount as u64 % 3);
-        let metadata = Metadata { key, room_name: Some("r".into()), ..Metadata::place(room, self.seq, delivery) };
+        let (room_name, compression) = (Some("r".into()), Some(Arc::clone(&self.compression)));
+        let metadata = Metadata { key, room_name, compression, ..Metadata::place(room, self.seq, delivery) };
         Arc::new(Message::new(Role::Data, Kind::Binary, &payload, metadata, self.seq, &self.budget))
     }
 
@@ -161,7 +166,7 @@ impl Run {
         }
         if is_queued {
             self.peer.expect(message);
-            if self.outbox.form() != Form::RAW {
+            if self.outbox.form().codec.has_envelopes() {
                 // An envelope may be larger than the limit; then it waits alone, perhaps behind one that has begun.
                 self.largest = self.largest.max(message.cost(self.outbox.form()));
             }
@@ -173,13 +178,14 @@ impl Run {
     /// came.
     fn lose(&mut self, amount: usize, may_forget: bool) -> bool {
         self.outbox.park();
+        let form = Form { deflate: DEFLATES[amount % 4], ..self.outbox.form() };
         let came = self.peer.came.len();
         let received = came - amount.min(came - self.acknowledged);
-        assert!(!self.outbox.resume(came as u64 + 1));
-        let is_resumed = self.outbox.resume(received as u64);
+        assert!(!self.outbox.resume(came as u64 + 1, form));
+        let is_resumed = self.outbox.resume(received as u64, form);
         assert!(is_resumed || may_forget);
         self.acknowledged = received;
-        self.peer.lost(received);
+        self.peer.lost(received, form);
         is_resumed
     }
 
@@ -188,8 +194,10 @@ impl Run {
         self.now_us += 3_000;
         loop {
             let before = self.peer.link.taken.len();
-            let flushed =
-                self.outbox.flush(&mut self.peer.link, self.now_us).expect("no error but those that are none");
+            let flushed = self
+                .outbox
+                .flush(&mut self.peer.link, &mut self.joins, self.now_us, &mut |_, _| {})
+                .expect("no error but those that are none");
             assert_eq!(flushed.bytes, self.peer.link.taken.len() - before);
             self.peer.read();
             match flushed.progress {
@@ -206,6 +214,9 @@ impl Run {
 fuzz_target!(|input: Input<'_>| {
     let budget = Arc::new(Budget::new(usize::MAX));
     let form = [Form::RAW, Form::JSON, Form::MSGPACK][usize::from(input.form % 3)];
+    let form = Form { deflate: DEFLATES[usize::from(input.form / 3 % 4)], ..form };
+    let compression = Arc::new(Compression::default());
+    compression.set(u32::from(input.form / 12 % 9) + 1, 100).expect("a level");
     let limit = |kilobytes: u8| if kilobytes == 0 { usize::MAX / 2 } else { usize::from(kilobytes) << 10 };
     let (limit, replay_limit) = (limit(input.limit), limit(input.replay_limit));
     let outbox = Outbox::of_session(limit, form, replay_limit);
@@ -216,6 +227,8 @@ fuzz_target!(|input: Input<'_>| {
         probe_key,
         peer: Peer::new(form),
         budget: Arc::clone(&budget),
+        compression,
+        joins: Joins::new(Arc::clone(&budget)),
         limit,
         largest: 0,
         seq: 0,
@@ -224,8 +237,7 @@ fuzz_target!(|input: Input<'_>| {
         is_bounded,
     };
     if input.steps.iter().take(STEPS).all(|&step| run.step(step, input.replay_limit > 0)) {
-        let frame = frame::close(input.code, input.reason);
-        run.outbox.close(frame, input.is_flushed, &mut |_, why| assert_eq!(why, Drop::Closed));
+        run.outbox.close(input.code, input.reason, input.is_flushed, &mut |_, why| assert_eq!(why, Drop::Closed));
         while !run.peer.is_closed {
             run.flush(usize::MAX);
         }
@@ -248,6 +260,9 @@ const LARGE: usize = 8_000;
 
 /// The approximate limit on bytes of control frames that wait besides; the number of each kind is limited.
 const CONTROL: usize = 4 << 10;
+
+/// What may have been agreed with each link.
+const DEFLATES: [Deflate; 4] = [Deflate::None, Deflate::Window9, Deflate::Window12, Deflate::Window15];
 
 /// Rooms with droppable messages.
 const ROOMS: u64 = 3;

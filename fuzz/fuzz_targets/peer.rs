@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use fanwire::message::{Delivery, Message, RoomId};
 use fanwire::outbox::Sink;
-use fanwire::protocol::form::Form;
+use fanwire::protocol::form::{Deflate, Form};
+use fanwire::wire::deflate::inflate;
+use fanwire::wire::frame;
 
 use crate::wire;
 
@@ -85,8 +87,9 @@ impl Peer {
         (lane, place)
     }
 
-    /// The link is lost with what was on it, and the session goes on after the first `received` messages.
-    pub fn lost(&mut self, received: usize) {
+    /// The link is lost with what was on it, and the session goes on after the first `received` messages, in this form.
+    pub fn lost(&mut self, received: usize, form: Form) {
+        self.form = form;
         self.link.taken.clear();
         self.pings.clear();
         for message in self.came.drain(received..).rev() {
@@ -111,7 +114,7 @@ impl Peer {
                 0x89 => self.pings.push(frame.payload.to_vec()),
                 0x8A => {}
                 // An envelope is longer than a heartbeat.
-                _ if self.form != Form::RAW && frame.payload.len() < 16 => {}
+                _ if self.form.codec.has_envelopes() && frame.payload.len() < 16 => {}
                 _ if WINDOW.iter().any(|start| frame.payload.starts_with(start)) => {}
                 _ => self.read_message(&rest[..rest.len() - bytes.len()]),
             }
@@ -121,6 +124,7 @@ impl Peer {
 
     fn read_message(&mut self, frame: &[u8]) {
         let is_it = |message: Option<&Arc<Message>>| message.is_some_and(|message| message.frame(self.form) == frame);
+        let plain = Form { deflate: Deflate::None, ..self.form };
         let message = if !self.again.is_empty() {
             assert!(is_it(self.again.front()), "not what has to come again");
             self.again.pop_front()
@@ -130,6 +134,13 @@ impl Peer {
             let lane = self.droppable.values_mut().find(|lane| is_it(lane.front()));
             lane.expect("nothing that is to come next").pop_front()
         };
+        if let Some(message) = &message
+            && frame[0] & 0x40 != 0
+        {
+            let plain = message.frame(plain);
+            let is_same = inflate(frame::payload(frame), plain.len(), |inflated| inflated == frame::payload(plain));
+            assert_eq!((is_same, frame.len() < plain.len()), (Ok(true), true));
+        }
         self.came.extend(message);
     }
 }

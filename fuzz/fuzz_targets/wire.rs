@@ -3,7 +3,7 @@
 /// One whole frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Its first byte: the opcode and the FIN bit.
+    /// Its first byte: the opcode, the FIN bit, and the bit of what is compressed.
     pub first: u8,
     /// Its payload.
     pub payload: &'a [u8],
@@ -12,7 +12,7 @@ pub struct Frame<'a> {
 /// Takes the first frame off `bytes`; none if it is incomplete. Panics at what a server must not send.
 pub fn take<'a>(bytes: &mut &'a [u8]) -> Option<Frame<'a>> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
-    assert!(matches!(first, 0x81 | 0x82 | 0x88..=0x8A), "first byte {first:#x}");
+    assert!(matches!(first, 0x81 | 0x82 | 0xC1 | 0xC2 | 0x88..=0x8A), "first byte {first:#x}");
     assert!(second < 0x80, "a server's frame is not masked");
     let (head, len) = match second {
         126 => {
@@ -27,7 +27,7 @@ pub fn take<'a>(bytes: &mut &'a [u8]) -> Option<Frame<'a>> {
         }
         len => (2, usize::from(len)),
     };
-    assert!(first < 0x88 || len <= 125, "a control frame of {len} bytes");
+    assert!(first & 8 == 0 || len <= 125, "a control frame of {len} bytes");
     let payload = bytes.get(head..head + len)?;
     *bytes = &bytes[head + len..];
     Some(Frame { first, payload })

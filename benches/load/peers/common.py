@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -75,6 +76,28 @@ class Stats:
             await asyncio.sleep(0.001)
             if len(self._late) < SAMPLES:
                 self._late.append((time.perf_counter() - before) * 1e3 - 1.0)
+
+
+#: Whether messages are to be compressed for who offers it (``--compress``).
+COMPRESS = "--compress" in sys.argv[2:]
+
+
+def tls_files() -> tuple[str, str] | None:
+    """Certificate and key that the runner gives (``--tls CERTIFICATE KEY``), if it is to be TLS."""
+    if "--tls" not in sys.argv[2:]:
+        return None
+    at = sys.argv.index("--tls")
+    return sys.argv[at + 1], sys.argv[at + 2]
+
+
+def tls_context() -> ssl.SSLContext | None:
+    """Give the same as a context, with Python's defaults."""
+    files = tls_files()
+    if files is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*files)
+    return context
 
 
 def room_of(path: str) -> str:

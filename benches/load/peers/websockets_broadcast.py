@@ -1,8 +1,14 @@
-"""Peer: websockets with its own ``broadcast``, compression off, on asyncio's loop as its documentation has it."""
+"""Peer: websockets with its own ``broadcast``, on asyncio's loop as its documentation has it, or with `--uvloop`.
+
+Compression is off, or with `--compress` what it does by default.
+"""
 
 from __future__ import annotations
 
-from common import BACKLOG, QUESTION, Stats, ready, room_of, run, split
+import sys
+
+import uvloop
+from common import BACKLOG, COMPRESS, QUESTION, Stats, ready, room_of, run, split, tls_context
 from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.asyncio.server import serve as listen
 
@@ -57,8 +63,16 @@ async def serve(port: int) -> None:
     """Listen and serve."""
     stats.start()
     # Keepalive off, as the other peers have none.
-    async with listen(handle, "127.0.0.1", port, compression=None, ping_interval=None, backlog=BACKLOG):
+    async with listen(
+        handle,
+        "127.0.0.1",
+        port,
+        compression="deflate" if COMPRESS else None,
+        ping_interval=None,
+        backlog=BACKLOG,
+        ssl=tls_context(),
+    ):
         await ready()
 
 
-run(serve)
+run(serve, uvloop.new_event_loop if "--uvloop" in sys.argv else None)

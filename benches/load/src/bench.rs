@@ -6,17 +6,19 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use mio::Events;
+use rustls::client::Resumption;
 use serde_json::{Map, Value, json};
 
 use crate::clock::{self, SECOND};
 use crate::histogram::Histogram;
 use crate::link::Role;
+use crate::plan::{Load, Payload, Plan};
 use crate::session::{Session, Sessions};
-use crate::stamp;
 use crate::stat::Stat;
-use crate::swarm::Swarm;
+use crate::swarm::{Answers, Swarm, Traffic};
 use crate::tally::{Order, Tally};
 use crate::tokens::Tokens;
+use crate::wire::{self, Version};
 
 /// Handshakes in progress at a time. Half a thousand keeps every server's accept queue short.
 pub const WIDTH: usize = 256;
@@ -51,69 +53,33 @@ pub struct Common {
     /// A file of tokens (see `tokens.rs`); each connection says who it is by the next of the `valid` ones.
     #[arg(long)]
     pub tokens: Option<PathBuf>,
+    /// Connect by TLS, of this version; any certificate will do.
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "1.3")]
+    pub tls: Option<Version>,
 }
 
 impl Common {
+    /// No connections yet, as this run has them.
+    ///
+    /// # Errors
+    /// The operator's: no descriptors left.
+    pub fn swarm(&self) -> Result<Swarm> {
+        let mut swarm = Swarm::new(self.port)?;
+        if self.spin {
+            swarm.spin();
+        }
+        if let Some(version) = self.tls {
+            swarm.secure(wire::config(version, false, Resumption::disabled())?);
+        }
+        Ok(swarm)
+    }
+
     /// The tokens of the file; none without a file.
     ///
     /// # Errors
     /// The operator's: there is no such file, or it is not one of tokens.
     pub fn tokens(&self) -> Result<Tokens> {
         self.tokens.as_deref().map_or_else(|| Ok(Tokens::default()), Tokens::read)
-    }
-}
-
-/// When messages are published.
-#[derive(Debug, Clone, Copy)]
-pub enum Load {
-    /// This many are always in flight; a message is done when all its recipients have it.
-    Window(u64),
-    /// `burst` messages together, `rate` a second, by the clock, whatever has become of the earlier ones.
-    Paced {
-        /// Messages per second.
-        rate: f64,
-        /// Messages of the same instant.
-        burst: u64,
-    },
-}
-
-/// Who publishes what.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    /// When.
-    pub load: Load,
-    /// Bytes of a payload.
-    pub size: usize,
-    /// Where to.
-    pub to: To,
-}
-
-/// Where messages are published to.
-#[derive(Debug, Clone, Copy)]
-pub enum To {
-    /// The one room, through `/pub`.
-    Room,
-    /// So many rooms in turn, through `/pubrooms`.
-    Rooms(u64),
-    /// So many keys of the room of latest values in turn, through `/publatest`.
-    Keys(u64),
-}
-
-impl To {
-    fn path(self) -> &'static str {
-        match self {
-            Self::Room => "/pub",
-            Self::Rooms(_) => "/pubrooms",
-            Self::Keys(_) => "/publatest",
-        }
-    }
-
-    /// What goes before the payload: the name of a room, or of a key.
-    fn name(self, number: u64) -> Option<String> {
-        match self {
-            Self::Room => None,
-            Self::Rooms(count) | Self::Keys(count) => Some((number % count).to_string()),
-        }
     }
 }
 
@@ -124,6 +90,8 @@ pub struct Phase {
     pub latency: Histogram,
     order: Order,
     last: Histogram,
+    answers: Answers,
+    traffic: Traffic,
     published: u64,
     expected: u64,
     deliveries: u64,
@@ -155,10 +123,7 @@ impl Bench {
     /// # Errors
     /// The operator's: there is no server at the port.
     pub fn new(common: &Common, rooms: u64) -> Result<Self> {
-        let mut swarm = Swarm::new(common.port)?;
-        if common.spin {
-            swarm.spin();
-        }
+        let mut swarm = common.swarm()?;
         swarm.bear(common.tokens()?.of("valid"));
         let mut tally = Tally::new(rooms);
         let (ids, _) = swarm.open([("/pub".to_owned(), Role::Talker)], 1, &mut tally)?;
@@ -193,14 +158,29 @@ impl Bench {
         self.behind = Histogram::default();
         let before = self.stat()?;
         let (start, cpu, (wakes, events)) = (clock::now(), clock::cpu(), self.swarm.wakes());
+        let (asked, heard) = (self.swarm.answers(), self.swarm.traffic());
         self.publish(common.seconds, common.drain, plan, recipients)?;
         let (end, used) = (clock::now(), clock::cpu() - cpu);
         let (woken, served) = self.swarm.wakes();
+        let (answers, traffic) = (self.swarm.answers(), self.swarm.traffic());
         let after = self.stat()?;
         Ok(Phase {
             latency: self.tally.latency().clone(),
             last: self.tally.last().clone(),
             order: self.tally.order(),
+            answers: Answers {
+                polls: answers.polls - asked.polls,
+                empty: answers.empty - asked.empty,
+                posts: answers.posts - asked.posts,
+            },
+            traffic: Traffic {
+                wire: traffic.wire - heard.wire,
+                framed: traffic.framed - heard.framed,
+                frames: traffic.frames - heard.frames,
+                compressed: traffic.compressed - heard.compressed,
+                batches: traffic.batches - heard.batches,
+                decoded: traffic.decoded - heard.decoded,
+            },
             published: self.tally.published(),
             expected: self.tally.expected(),
             deliveries: self.tally.deliveries(),
@@ -231,7 +211,7 @@ impl Bench {
                 Load::Window(width) if now < end => {
                     for _ in self.tally.in_flight()..width {
                         let number = self.tally.publish(recipients);
-                        self.swarm.say(publisher, payload.stamped(now, number));
+                        self.swarm.publish(publisher, plan.content.is_text(), payload.stamped(now, number));
                     }
                     end
                 }
@@ -250,7 +230,7 @@ impl Bench {
                     self.behind.record(at - due);
                     for _ in 0..burst {
                         let number = self.tally.publish(recipients);
-                        self.swarm.say(publisher, payload.stamped(due, number));
+                        self.swarm.publish(publisher, plan.content.is_text(), payload.stamped(due, number));
                     }
                 },
                 Load::Window(_) => deadline,
@@ -268,7 +248,8 @@ impl Bench {
         if let Some(id) = self.publisher {
             return Ok(id);
         }
-        let id = self.swarm.open([(plan.to.path().to_owned(), Role::Talker)], 1, &mut self.tally)?.0[0];
+        let path = if plan.content.is_json() { "/pubjson" } else { plan.to.path() };
+        let id = self.swarm.open([(path.to_owned(), Role::Talker)], 1, &mut self.tally)?.0[0];
         self.publisher = Some(id);
         Ok(id)
     }
@@ -284,7 +265,12 @@ impl Phase {
     /// Seconds of CPU that the event loop's thread used; `None` where the server does not say.
     #[must_use]
     pub fn loop_cpu(&self) -> Option<f64> {
-        let of = |stat: &Stat| stat.extra.get("loop_cpu").and_then(Value::as_f64);
+        self.grown("loop_cpu")
+    }
+
+    /// By how much a number that the server tells has grown; `None` where it does not.
+    fn grown(&self, name: &str) -> Option<f64> {
+        let of = |stat: &Stat| stat.extra.get(name).and_then(Value::as_f64);
         Some(of(&self.after)? - of(&self.before)?)
     }
 
@@ -311,6 +297,15 @@ impl Phase {
             "latency_us": self.latency.summary(),
             "last_recipient_us": self.last.summary(),
             "order": self.order,
+            // With TLS, of its records; of frames, their heads included.
+            "wire_bytes_per_delivery": round(float(self.traffic.wire) / float(self.deliveries.max(1)), 1),
+            "bytes_per_delivery": round(float(self.traffic.framed) / float(self.deliveries.max(1)), 1),
+            "deliveries_per_frame": round(float(self.deliveries) / float(self.traffic.frames.max(1)), 2),
+            // The server's own count; a write is a call of the system.
+            "deliveries_per_write": self.grown("writes").map(|writes| round(float(self.deliveries) / writes.max(1.0), 2)),
+            "compressed_frames": some(self.traffic.compressed),
+            "batches": some(self.traffic.batches),
+            "decoded": some(self.traffic.decoded),
             "server_cpu": round(cpu * float(SECOND) / float(self.after.at - self.before.at), 3),
             // By the client's own clock, so it shows how long the client waited for its CPU.
             "publisher_late_us": self.behind.summary(),
@@ -325,6 +320,9 @@ impl Phase {
             "loop_cpu_s": self.loop_cpu().map(|seconds| round(seconds, 3)),
             "loop_late_ms": self.after.extra.get("loop_late_ms"),
             "publish_us": self.after.extra.get("publish_us"),
+            "posts": some(self.answers.posts),
+            "polls": some(self.answers.polls + self.answers.empty),
+            "messages_per_poll": some(self.answers.polls).map(|polls| round(float(self.deliveries) / float(polls), 2)),
         });
         let Value::Object(mut map) = value else { return Map::new() };
         map.retain(|_, v| !v.is_null());
@@ -332,41 +330,24 @@ impl Phase {
     }
 }
 
+/// A count that is shown only if there is something to count.
+fn some(count: u64) -> Option<u64> {
+    (count > 0).then_some(count)
+}
+
 /// Path and role of a reader of room `name`, or of the one room: a session joins it itself, on the same path.
 #[must_use]
 pub fn reader(sessions: Sessions, name: Option<&str>, next: u64) -> (String, Role) {
     let path = name.map_or_else(|| "/".to_owned(), |name| format!("/rooms/{name}"));
     let role = match sessions.subprotocol {
-        Some(protocol) => Role::Session(Session::new(protocol, name.unwrap_or(ROOM), next)),
-        None => Role::Reader(next),
-    };
-    (path, role)
-}
-
-/// One payload, written over for each message, and the name that goes before it.
-struct Payload {
-    bytes: Vec<u8>,
-    to: To,
-    size: usize,
-}
-
-impl Payload {
-    fn new(plan: &Plan) -> Self {
-        let size = plan.size.max(stamp::SIZE);
-        Self { bytes: vec![b'.'; size], to: plan.to, size }
-    }
-
-    fn stamped(&mut self, sent: u64, number: u64) -> &[u8] {
-        if let Some(name) = self.to.name(number) {
-            self.bytes.clear();
-            self.bytes.extend_from_slice(&u16::try_from(name.len()).unwrap_or(0).to_be_bytes());
-            self.bytes.extend_from_slice(name.as_bytes());
-            self.bytes.resize(2 + name.len() + self.size, b'.');
+        Some(protocol) => {
+            let session = Session::new(protocol, name.unwrap_or(ROOM), next).over(sessions.transport);
+            Role::Session(session.with_batches(sessions.batch), sessions.deflate)
         }
-        let start = self.bytes.len() - self.size;
-        stamp::write(&mut self.bytes[start..], sent, number);
-        &self.bytes
-    }
+        None => Role::Reader { next, transport: sessions.transport, deflate: sessions.deflate },
+    };
+    let path = if sessions.batch { path + "?batch=1" } else { path };
+    (path, role)
 }
 
 /// A count as a number to divide.

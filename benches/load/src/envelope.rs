@@ -1,7 +1,7 @@
 //! The server's JSON envelopes (docs/protocol.md), read in place. Not a validator and not a JSON library: the fields of
 //! one map, whatever their order, as slices. The rule: one pass and no allocation, for a joiner reads a million of them.
 
-use crate::session::base64;
+use crate::base64;
 use crate::stamp;
 
 /// The fields a bench looks at; what is absent is empty or `None`.
@@ -35,7 +35,7 @@ impl<'a> Envelope<'a> {
     /// The stamp at the beginning of a payload of bytes.
     #[must_use]
     pub fn stamp(&self) -> Option<(u64, u64)> {
-        let bytes = base64(word(self.payload)?.first_chunk()?)?;
+        let bytes = base64::decode(word(self.payload)?.first_chunk()?)?;
         stamp::read(&bytes[..stamp::SIZE])
     }
 

@@ -13,11 +13,18 @@ pub const LIMIT: usize = 8192;
 /// A client's request for `path`, with the subprotocol it wants and the token that says who it is.
 #[must_use]
 pub fn request(path: &str, subprotocol: Option<&str>, token: Option<&str>) -> Vec<u8> {
+    offering(path, subprotocol, token, None)
+}
+
+/// The same with the extensions that the client offers.
+#[must_use]
+pub fn offering(path: &str, subprotocol: Option<&str>, token: Option<&str>, extensions: Option<&str>) -> Vec<u8> {
     let wanted = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
+    let offered = extensions.map(|offer| format!("Sec-WebSocket-Extensions: {offer}\r\n")).unwrap_or_default();
     let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: {NONCE}\r\nSec-WebSocket-Version: 13\r\n{wanted}{bearer}\r\n"
+         Sec-WebSocket-Key: {NONCE}\r\nSec-WebSocket-Version: 13\r\n{wanted}{offered}{bearer}\r\n"
     )
     .into_bytes()
 }
@@ -50,7 +57,9 @@ pub fn response(head: &[u8]) -> Option<(String, Vec<u8>)> {
     Some((path, reply.into_bytes()))
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+/// The value of a field of a head.
+#[must_use]
+pub fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().skip(1).find_map(|line| {
         let (key, value) = line.split_once(':')?;
         key.eq_ignore_ascii_case(name).then(|| value.trim())

@@ -26,6 +26,12 @@ impl Histogram {
         self.0.saturating_record(value);
     }
 
+    /// Counts what another has counted.
+    pub fn add(&mut self, other: &Self) {
+        // Both have the same bounds, so it cannot fail.
+        _ = self.0.add(&other.0);
+    }
+
     /// How many values were counted.
     #[must_use]
     pub fn total(&self) -> u64 {

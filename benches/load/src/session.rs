@@ -5,24 +5,12 @@
 
 use std::rc::Rc;
 
+use crate::base64;
 use crate::frame;
+use crate::inflate::Offer;
+use crate::protocol::{Protocol, after};
 use crate::stamp;
-
-/// The `id` of the one message that wants an answer.
-const JOIN: &str = "join";
-/// No field that a server writes before the payload is longer; beyond it nothing is looked for.
-const HEAD: usize = 1024;
-
-/// A subprotocol of Fanwire's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Protocol {
-    /// Text messages of JSON.
-    #[value(name = "fanwire.v1.json")]
-    Json,
-    /// Binary messages of MessagePack.
-    #[value(name = "fanwire.v1.msgpack")]
-    Msgpack,
-}
+use crate::transport::Transport;
 
 /// What a scenario whose readers may have sessions can be told.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -30,6 +18,15 @@ pub struct Sessions {
     /// The readers ask for this subprotocol and join their rooms themselves.
     #[arg(long)]
     pub subprotocol: Option<Protocol>,
+    /// What carries messages to the readers; sessions over a fallback speak JSON.
+    #[arg(long, value_enum, default_value_t)]
+    pub transport: Transport,
+    /// The readers ask for compression, and are refused by a server that does not agree.
+    #[arg(long, value_enum)]
+    pub deflate: Option<Offer>,
+    /// The sessions take batches, and are refused by a server that sends none.
+    #[arg(long, requires = "subprotocol")]
+    pub batch: bool,
 }
 
 impl Sessions {
@@ -43,8 +40,9 @@ impl Sessions {
 /// What a frame of the server's was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// A message of the room, with the stamp in its payload; it has none if it is not one of ours.
-    Message(Option<[u8; stamp::SIZE]>),
+    /// A message of the room, with the stamp in its payload (when it was sent, and its number); it has none if it is not
+    /// one of ours.
+    Message(Option<(u64, u64)>),
     /// The room is joined.
     Joined,
     /// Nothing to act upon.
@@ -69,6 +67,12 @@ pub struct Session {
     pub protocol: Protocol,
     /// The number its next message should have.
     pub next: u64,
+    /// What carries it. Over a fallback what is said are lines for a POST.
+    pub transport: Transport,
+    /// What the server has called the link; empty over WebSockets.
+    pub link: Rc<str>,
+    /// Whether it has asked for batches.
+    pub takes_batches: bool,
     room: Rc<str>,
     stage: Stage,
     /// Where the last message's payload began.
@@ -84,97 +88,6 @@ pub struct Session {
     window: u64,
 }
 
-impl Protocol {
-    /// Its name in the handshake.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Json => "fanwire.v1.json",
-            Self::Msgpack => "fanwire.v1.msgpack",
-        }
-    }
-
-    fn opcode(self) -> u8 {
-        match self {
-            Self::Json => frame::TEXT,
-            Self::Msgpack => frame::BINARY,
-        }
-    }
-
-    /// What a value of the key `name` comes after.
-    fn key(self, name: &str) -> Vec<u8> {
-        match self {
-            Self::Json => format!("\"{name}\":").into_bytes(),
-            Self::Msgpack => text(name),
-        }
-    }
-
-    fn join(self, room: &str) -> Vec<u8> {
-        match self {
-            Self::Json => serde_json::json!({"type": "join", "id": JOIN, "room": room}).to_string().into_bytes(),
-            Self::Msgpack => {
-                let words = ["type", "join", "id", JOIN, "room", room];
-                [vec![0x83], words.map(text).concat()].concat()
-            }
-        }
-    }
-
-    /// So many messages have come; all that are of the room `taken` were taken.
-    fn received(self, count: u64, taken: Option<&str>) -> Vec<u8> {
-        match self {
-            Self::Json => {
-                let taken = taken.map_or(String::new(), |room| format!(r#","taken":{{"{room}":{{"count":{count}}}}}"#));
-                format!(r#"{{"type":"received","payload":{{"count":{count}{taken}}}}}"#).into_bytes()
-            }
-            Self::Msgpack => {
-                let head = [&[0x82][..], &text("type"), &text("received"), &text("payload")].concat();
-                let count = [&text("count")[..], &[0xCF], &count.to_be_bytes()].concat();
-                let taken = taken.map(|room| [&text("taken")[..], &[0x81], &text(room), &[0x81], &count].concat());
-                let fields = 0x81 + u8::from(taken.is_some());
-                [&head[..], &[fields], &count, taken.as_deref().unwrap_or_default()].concat()
-            }
-        }
-    }
-
-    fn pong(self) -> Vec<u8> {
-        match self {
-            Self::Json => br#"{"type":"pong"}"#.to_vec(),
-            Self::Msgpack => [vec![0x81], text("type"), text("pong")].concat(),
-        }
-    }
-
-    /// A short word of an envelope, such as its `type`. Fanwire writes that first, but the protocol does not promise it.
-    fn word<'a>(self, envelope: &'a [u8], name: &str) -> Option<&'a [u8]> {
-        let rest = &envelope[after(envelope, &self.key(name))?..];
-        match self {
-            Self::Json => rest.strip_prefix(b"\"")?.split(|&b| b == b'"').next(),
-            Self::Msgpack => match *rest.first()? {
-                short @ 0xA0..=0xBF => rest.get(1..1 + usize::from(short & 0x1F)),
-                _ => None,
-            },
-        }
-    }
-
-    /// An unsigned number of the payload.
-    fn number(self, envelope: &[u8], name: &str) -> Option<u64> {
-        let rest = &envelope[after(envelope, &self.key(name))?..];
-        match self {
-            Self::Json => {
-                let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-                std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
-            }
-            Self::Msgpack => match *rest.first()? {
-                small @ 0..0x80 => Some(u64::from(small)),
-                form @ 0xCC..=0xCF => {
-                    let bytes = rest.get(1..1 + (1 << (form - 0xCC)))?;
-                    Some(bytes.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
-                }
-                _ => None,
-            },
-        }
-    }
-}
-
 impl Session {
     /// A session to be, in which the first message of `room` should have the number `next`.
     #[must_use]
@@ -182,6 +95,9 @@ impl Session {
         Self {
             protocol,
             next,
+            transport: Transport::WebSocket,
+            link: "".into(),
+            takes_batches: false,
             room: room.into(),
             stage: Stage::Greeting,
             at: 0,
@@ -195,6 +111,33 @@ impl Session {
             report_bytes: None,
             window: 16_384,
         }
+    }
+
+    /// The same session over `transport`.
+    #[must_use]
+    pub fn over(self, transport: Transport) -> Self {
+        Self { transport, ..self }
+    }
+
+    /// The same session, which asks for batches.
+    #[must_use]
+    pub fn with_batches(self, takes_batches: bool) -> Self {
+        Self { takes_batches, ..self }
+    }
+
+    /// Takes so many messages of the room, with all their bytes, that came as a frame known already.
+    pub fn take_known(&mut self, count: u64, bytes: u64, out: &mut Vec<u8>) {
+        self.counted += count;
+        self.frames += count;
+        self.bytes += bytes;
+        self.untold += bytes;
+        self.acknowledge_if_due(out);
+    }
+
+    /// Counted messages that have come.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.counted
     }
 
     /// Takes one frame, whose first byte is `first`; what is to be answered goes to the end of `out`.
@@ -226,8 +169,15 @@ impl Session {
                 self.ack_frames = self.protocol.number(envelope, "ack_frames").unwrap_or(self.ack_frames).max(1);
                 self.ack_bytes = self.protocol.number(envelope, "ack_bytes").unwrap_or(self.ack_bytes).max(1);
                 self.window = self.protocol.number(envelope, "window").unwrap_or(self.window);
+                if self.takes_batches && after(envelope, b"\"batch\":true").is_none() {
+                    return Err(Refused);
+                }
+                if self.transport != Transport::WebSocket {
+                    let link = self.protocol.word(envelope, "link").ok_or(Refused)?;
+                    self.link = std::str::from_utf8(link).map_err(|_| Refused)?.into();
+                }
                 self.stage = Stage::Joining;
-                frame::push_masked(out, self.protocol.opcode(), &self.protocol.join(&self.room));
+                self.say(out, &self.protocol.join(&self.room));
                 return Ok(Seen::Other);
             }
             (_, Stage::Greeting) | (b"welcome", _) | (b"error", Stage::Joining) => return Err(Refused),
@@ -238,7 +188,7 @@ impl Session {
                 return Ok(Seen::Other);
             }
             (b"ping", _) => {
-                frame::push_masked(out, self.protocol.opcode(), &self.protocol.pong());
+                self.say(out, &self.protocol.pong());
                 self.acknowledge(out);
                 return Ok(Seen::Other);
             }
@@ -271,7 +221,9 @@ impl Session {
     #[inline]
     fn acknowledge_if_due(&mut self, out: &mut Vec<u8>) {
         let is_report_due = self.report_bytes.is_some_and(|bytes| self.untold >= bytes);
-        if self.frames >= self.ack_frames || self.bytes >= self.ack_bytes || is_report_due {
+        let is_count_due = self.frames >= self.ack_frames || self.bytes >= self.ack_bytes;
+        // Each poll acknowledges by itself.
+        if is_report_due || (is_count_due && self.transport != Transport::LongPoll) {
             self.acknowledge(out);
         }
     }
@@ -280,12 +232,22 @@ impl Session {
     fn acknowledge(&mut self, out: &mut Vec<u8>) {
         (self.frames, self.bytes, self.untold) = (0, 0, 0);
         let taken = self.report_bytes.is_some().then_some(&*self.room);
-        frame::push_masked(out, self.protocol.opcode(), &self.protocol.received(self.counted, taken));
+        self.say(out, &self.protocol.received(self.counted, taken));
     }
 
-    /// The stamp at the beginning of the payload, which is bytes: base64 in JSON.
+    fn say(&self, out: &mut Vec<u8>, envelope: &[u8]) {
+        match self.transport {
+            Transport::WebSocket => frame::push_masked(out, self.protocol.opcode(), envelope),
+            Transport::Sse | Transport::LongPoll => {
+                out.extend_from_slice(envelope);
+                out.push(b'\n');
+            }
+        }
+    }
+
+    /// The stamp at the beginning of the payload, which is bytes (base64 in JSON) or a JSON object.
     #[inline]
-    fn stamp(&mut self, envelope: &[u8]) -> Option<[u8; stamp::SIZE]> {
+    fn stamp(&mut self, envelope: &[u8]) -> Option<(u64, u64)> {
         let key: &[u8] = match self.protocol {
             Protocol::Json => b"\"payload\":",
             Protocol::Msgpack => b"\xA7payload",
@@ -296,10 +258,11 @@ impl Session {
         }
         let rest = &envelope[self.at..];
         match self.protocol {
-            Protocol::Json => base64(rest.strip_prefix(b"\"")?.first_chunk()?),
+            Protocol::Json if rest.starts_with(b"{") => stamp::read_json(rest),
+            Protocol::Json => stamp::read(&base64::decode(rest.strip_prefix(b"\"")?.first_chunk()?)?),
             Protocol::Msgpack => {
                 let size = 1 << rest.first()?.checked_sub(0xC4).filter(|&form| form < 3)?;
-                rest.get(1 + size..)?.first_chunk().copied()
+                stamp::read(rest.get(1 + size..)?)
             }
         }
     }
@@ -310,50 +273,11 @@ fn part(window: u64) -> u64 {
     if window < 65_536 { (window / 4).max(1) } else { (window / 4).max(32_768) }
 }
 
-/// Where what follows the first `key` begins.
-fn after(envelope: &[u8], key: &[u8]) -> Option<usize> {
-    let head = &envelope[..envelope.len().min(HEAD)];
-    head.windows(key.len()).position(|part| part == key).map(|at| at + key.len())
-}
-
-/// A short string of MessagePack. A room of a bench has a name of a few bytes; the length is cut to what fits.
-fn text(word: &str) -> Vec<u8> {
-    let size = u8::try_from(word.len()).unwrap_or(u8::MAX);
-    let mut out = if size < 32 { vec![0xA0 | size] } else { vec![0xD9, size] };
-    out.extend_from_slice(&word.as_bytes()[..usize::from(size)]);
-    out
-}
-
-/// The first 16 bytes of what 22 characters of base64 (RFC 4648 4) stand for; the last has four bits too many.
-#[inline]
-pub(crate) fn base64(text: &[u8; 22]) -> Option<[u8; stamp::SIZE]> {
-    let mut sum = 0u128;
-    let mut wrong = 0;
-    for &letter in &text[..21] {
-        let value = VALUES[usize::from(letter)];
-        wrong |= value;
-        sum = sum << 6 | u128::from(value & 63);
-    }
-    let last = VALUES[usize::from(text[21])];
-    // 21 letters are 126 bits.
-    sum = sum << 2 | u128::from(last >> 4 & 3);
-    (wrong | last < 64).then(|| sum.to_be_bytes())
-}
-
-const VALUES: [u8; 256] = {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut values = [0xFF; 256];
-    let mut value = 0;
-    while value < 64 {
-        values[alphabet[value as usize] as usize] = value;
-        value += 1;
-    }
-    values
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base64::VALUES;
+    use crate::protocol::{JOIN, text};
 
     const BOTH: [Protocol; 2] = [Protocol::Json, Protocol::Msgpack];
     const WELCOME: &str = r#"{"type":"welcome","payload":{"ack_frames":3,"ack_bytes":1000}}"#;
@@ -421,14 +345,6 @@ mod tests {
     }
 
     #[test]
-    fn base64_agrees_with_the_rfc() {
-        // "abcdefghijklmnop", by coreutils.
-        assert_eq!(base64(b"YWJjZGVmZ2hpamtsbW5vcA"), Some(*b"abcdefghijklmnop"));
-        assert_eq!(base64(b"/////////////////////w"), Some([0xFF; 16]));
-        assert_eq!(base64(b"YWJjZGVmZ2hpamts\"W5vcA"), None);
-    }
-
-    #[test]
     fn what_is_said_is_the_protocols() {
         assert_eq!(Protocol::Json.join("a"), br#"{"id":"join","room":"a","type":"join"}"#);
         assert_eq!(Protocol::Json.received(512, None), br#"{"type":"received","payload":{"count":512}}"#);
@@ -450,12 +366,30 @@ mod tests {
                 for fields in [[("type", "message"), ("seq", seq)], [("seq", seq), ("type", "message")]] {
                     let message = envelope(protocol, &fields, Some(b"abcdefghijklmnop"));
                     let seen = session.take(first(protocol), &message, &mut out);
-                    assert_eq!(seen, Ok(Seen::Message(Some(*b"abcdefghijklmnop"))));
+                    assert_eq!(seen, Ok(Seen::Message(stamp::read(b"abcdefghijklmnop"))));
                 }
             }
             let foreign = envelope(protocol, &[("type", "message"), ("payload", "short")], None);
             assert_eq!(session.take(first(protocol), &foreign, &mut out), Ok(Seen::Message(None)));
         }
+    }
+
+    #[test]
+    fn who_asks_for_batches_is_refused_without_them_and_counts_what_is_known() {
+        let asking = || Session::new(Protocol::Json, "all", 0).with_batches(true);
+        let mut out = Vec::new();
+        assert_eq!(asking().take(first(Protocol::Json), WELCOME.as_bytes(), &mut out), Err(Refused));
+        let welcome = WELCOME.replace("{\"ack_frames\"", "{\"batch\":true,\"ack_frames\"");
+        let mut session = asking();
+        assert_eq!(session.take(first(Protocol::Json), welcome.as_bytes(), &mut out), Ok(Seen::Other));
+        out.clear();
+        session.take_known(2, 100, &mut out);
+        assert_eq!((session.counted(), out.len()), (2, 0));
+        session.take_known(1, 50, &mut out);
+        assert_eq!(session.counted(), 3);
+        let mut said = Vec::new();
+        assert!(frame::walk_masked(&mut out, |_, text| said.push(text.to_vec())).is_ok());
+        assert_eq!(said, [Protocol::Json.received(3, None)]);
     }
 
     #[test]
@@ -510,6 +444,25 @@ mod tests {
             assert_eq!(said(&mut out), [protocol.received(2, Some("all"))]);
             session.take(first(protocol), &message, &mut out).unwrap();
             assert_eq!(said(&mut out), [protocol.received(3, Some("all"))]);
+        }
+    }
+
+    #[test]
+    fn over_a_fallback_what_is_said_are_lines_and_polls_acknowledge() {
+        let welcome = r#"{"type":"welcome","payload":{"link":"n.1","ack_frames":1}}"#;
+        for (transport, said) in
+            [(Transport::Sse, "{\"type\":\"received\",\"payload\":{\"count\":1}}\n"), (Transport::LongPoll, "")]
+        {
+            let (mut session, mut out) = (Session::new(Protocol::Json, "all", 0).over(transport), Vec::new());
+            assert_eq!(session.take(0x81, WELCOME.as_bytes(), &mut out), Err(Refused), "no link");
+            assert_eq!(session.take(0x81, welcome.as_bytes(), &mut out), Ok(Seen::Other));
+            assert_eq!(&*session.link, "n.1");
+            assert_eq!(out, [&Protocol::Json.join("all")[..], b"\n"].concat());
+            out.clear();
+            let joined = envelope(Protocol::Json, &[("type", "joined"), ("re", JOIN)], None);
+            assert_eq!(session.take(0x81, &joined, &mut out), Ok(Seen::Joined));
+            assert_eq!(out, said.as_bytes());
+            assert_eq!(session.counted(), 1);
         }
     }
 

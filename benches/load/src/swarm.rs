@@ -2,24 +2,35 @@
 //! why it sends. The rule: one receive per readable socket and no allocation per message, for the client must outrun
 //! the server it measures.
 
-use std::collections::VecDeque;
-use std::io::{self, Read};
+mod ear;
+mod requests;
+
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConfig;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::client::Client;
 use crate::clock::{self, Alarm};
-use crate::link::{Link, Role, State};
-use crate::session::Seen;
+use crate::inflate::{Agreed, Inflater};
+use crate::link::{Inflate, Link, Role, State};
+use crate::protocol::Protocol;
 use crate::tally::Tally;
-use crate::{frame, handshake};
+use crate::transport::Transport;
+use crate::wire::Wire;
+use crate::{event_stream, frame, handshake, reply};
+use ear::{Common, Ear};
+
+pub use ear::Traffic;
+pub use requests::Answers;
 
 /// The one receive buffer. It bounds the size of a frame; reads of a busy run fill some tens of KB of it, which stay
 /// in the second-level cache.
@@ -38,10 +49,12 @@ pub struct Swarm {
     address: SocketAddr,
     links: Vec<Link>,
     buffer: Box<[u8]>,
-    opened: Vec<u64>,
+    /// Through which encrypted bytes pass.
+    scratch: Box<[u8]>,
+    secure: Option<Arc<ClientConfig>>,
+    common: Common,
     failed: usize,
     closed: u64,
-    replies: VecDeque<Vec<u8>>,
     sinks_on: bool,
     wakes: u64,
     events: u64,
@@ -50,6 +63,7 @@ pub struct Swarm {
     borne: usize,
     sources: u8,
     begun: usize,
+    answers: Answers,
 }
 
 impl Swarm {
@@ -65,10 +79,11 @@ impl Swarm {
             address: (Ipv4Addr::LOCALHOST, port).into(),
             links: Vec::new(),
             buffer: vec![0; BUFFER].into(),
-            opened: Vec::new(),
+            scratch: Box::new([]),
+            secure: None,
+            common: Common::default(),
             failed: 0,
             closed: 0,
-            replies: VecDeque::new(),
             sinks_on: false,
             wakes: 0,
             events: 0,
@@ -77,6 +92,7 @@ impl Swarm {
             borne: 0,
             sources: 1,
             begun: 0,
+            answers: Answers::default(),
         })
     }
 
@@ -93,11 +109,11 @@ impl Swarm {
     ) -> Result<(Vec<usize>, Vec<u64>)> {
         let mut wanted = wanted.into_iter();
         let mut ids = Vec::new();
-        let (opened, failed) = (self.opened.len(), self.failed);
+        let (opened, failed) = (self.common.opened.len(), self.failed);
         let mut events = Events::with_capacity(1024);
         let deadline = clock::now() + OPEN_LIMIT;
         loop {
-            let mut pending = ids.len() - (self.opened.len() - opened) - (self.failed - failed);
+            let mut pending = ids.len() - (self.common.opened.len() - opened) - (self.failed - failed);
             while pending < width {
                 let Some((path, role)) = wanted.next() else { break };
                 ids.push(self.connect(&path, role)?);
@@ -111,10 +127,10 @@ impl Swarm {
             }
             self.turn(&mut events, deadline, tally)?;
         }
-        if self.opened.len() == opened && !ids.is_empty() {
+        if self.common.opened.len() == opened && !ids.is_empty() {
             bail!("no handshake succeeded with {}", self.address);
         }
-        Ok((ids, self.opened[opened..].to_vec()))
+        Ok((ids, self.common.opened[opened..].to_vec()))
     }
 
     /// Waits for events or for `until`, and serves what there is.
@@ -151,6 +167,18 @@ impl Swarm {
         (self.bearers, self.borne) = (tokens, 0);
     }
 
+    /// Connections from here on are secured, by these settings.
+    pub fn secure(&mut self, config: Arc<ClientConfig>) {
+        self.scratch = vec![0; BUFFER].into();
+        self.secure = Some(config);
+    }
+
+    /// What readers have received.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.common.traffic
+    }
+
     /// Connections from here on come from so many addresses in turn, 127.0.0.1 and on: one has 28,000 ports.
     pub fn spread(&mut self, sources: u8) {
         self.sources = sources.max(1);
@@ -164,13 +192,13 @@ impl Swarm {
     /// Gives a connection's socket what it takes now; the rest follows when the socket is writable.
     pub fn flush(&mut self, id: usize) {
         if self.links[id].flush().is_err() {
-            self.close(id);
+            self.lost(id);
         }
     }
 
     /// The oldest reply to a talker that nobody has taken yet.
     pub fn reply(&mut self) -> Option<Vec<u8>> {
-        self.replies.pop_front()
+        self.common.replies.pop_front()
     }
 
     /// Lets the sinks send, or makes them pause.
@@ -185,6 +213,13 @@ impl Swarm {
     #[must_use]
     pub fn alive(&self, ids: &[usize]) -> usize {
         ids.iter().filter(|&&id| self.links[id].state == State::Open).count()
+    }
+
+    /// The ports of these connections on this side.
+    #[must_use]
+    pub fn ports(&self, ids: &[usize]) -> Vec<u16> {
+        let local = ids.iter().filter_map(|&id| self.links[id].wire.stream().local_addr().ok());
+        local.map(|address| address.port()).collect()
     }
 
     /// Open connections the server has closed.
@@ -210,8 +245,11 @@ impl Swarm {
     pub fn abort(&mut self, ids: &[usize]) {
         for &id in ids {
             if self.links[id].state != State::Closed {
-                _ = SockRef::from(&self.links[id].stream).set_linger(Some(Duration::ZERO));
+                _ = SockRef::from(self.links[id].wire.stream()).set_linger(Some(Duration::ZERO));
                 self.shut(id);
+            }
+            if let Some(courier) = self.links[id].fallback.as_ref().and_then(|fallback| fallback.courier) {
+                self.abort(&[courier]);
             }
         }
     }
@@ -235,6 +273,11 @@ impl Swarm {
         }
     }
 
+    /// Queues one message of either kind on a talker.
+    pub fn publish(&mut self, id: usize, text: bool, payload: &[u8]) {
+        if text { self.write(id, payload) } else { self.say(id, payload) }
+    }
+
     /// Queues one text message; [`Swarm::flush`] sends it.
     pub fn write(&mut self, id: usize, text: &[u8]) {
         frame::push_masked(&mut self.links[id].out, frame::TEXT, text);
@@ -253,10 +296,10 @@ impl Swarm {
     pub fn cut(&mut self, id: usize, reset: bool) -> Result<()> {
         let link = &mut self.links[id];
         if reset {
-            _ = SockRef::from(&link.stream).set_linger(Some(Duration::ZERO));
+            _ = SockRef::from(link.wire.stream()).set_linger(Some(Duration::ZERO));
         }
         // A socket that was never connected takes its place; with the last descriptor its events end, too.
-        link.stream = TcpStream::from_std(Socket::new(Domain::IPV4, Type::STREAM, None)?.into());
+        link.wire = Wire::Plain(TcpStream::from_std(Socket::new(Domain::IPV4, Type::STREAM, None)?.into()));
         link.state = State::Closed;
         Ok(())
     }
@@ -266,13 +309,13 @@ impl Swarm {
     /// # Errors
     /// The operator's: no descriptors or ports left.
     pub fn again(&mut self, id: usize) -> Result<()> {
-        let role = std::mem::replace(&mut self.links[id].role, Role::Stalled);
+        let role = std::mem::replace(&mut self.links[id].role, Role::Talker);
         let Role::Client(mut client) = role else { bail!("connection {id} has no client") };
         let path = client.away();
         // The old descriptor first, so that there are never more than one for each client.
         self.cut(id, true)?;
         let mut link = self.link(&path, Role::Client(client))?;
-        self.poll.registry().register(&mut link.stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        self.poll.registry().register(link.wire.stream_mut(), Token(id), Interest::READABLE | Interest::WRITABLE)?;
         self.links[id] = link;
         Ok(())
     }
@@ -280,18 +323,29 @@ impl Swarm {
     fn connect(&mut self, path: &str, role: Role) -> Result<usize> {
         let mut link = self.link(path, role)?;
         let id = self.links.len();
-        self.poll.registry().register(&mut link.stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        self.poll.registry().register(link.wire.stream_mut(), Token(id), Interest::READABLE | Interest::WRITABLE)?;
         self.links.push(link);
         Ok(id)
     }
 
     fn link(&mut self, path: &str, role: Role) -> Result<Link> {
+        if let Role::Session(session, _) = &role {
+            let is_socket = session.transport == Transport::WebSocket;
+            if (session.takes_batches || !is_socket) && session.protocol != Protocol::Json {
+                let what = if is_socket { "in batches" } else { session.transport.name() };
+                bail!("{what}, this client speaks {} only", Protocol::Json.name());
+            }
+        }
+        if role.transport() != Transport::WebSocket && role.offer().is_some() {
+            bail!("only WebSockets are compressed");
+        }
         let token = self.bearers.get(self.borne % self.bearers.len().max(1)).map(String::as_str);
         self.borne += 1;
         let source = u8::try_from(self.begun % usize::from(self.sources)).unwrap_or(0);
         self.begun += 1;
         let source = (self.sources > 1).then(|| Ipv4Addr::new(127, 0, 0, source.saturating_add(1)));
-        Link::connect(self.address, source, path, role, token).context("connect: descriptors or ports")
+        let secure = self.secure.as_ref();
+        Link::connect(self.address, source, path, role, token, secure).context("connect: descriptors or ports")
     }
 
     fn serve(&mut self, event: &Event, tally: &mut Tally) {
@@ -303,7 +357,14 @@ impl Swarm {
             self.flush(id);
         }
         let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-        match self.links[id].state {
+        let link = &self.links[id];
+        match link.state {
+            State::Open if readable && matches!(link.role, Role::Courier(_)) => self.read_posts(id),
+            State::Upgrading | State::Joining | State::Open
+                if readable && link.role.transport() == Transport::LongPoll =>
+            {
+                self.read_polls(id, tally);
+            }
             State::Upgrading if readable => self.upgrade(id, event, tally),
             State::Joining | State::Open if readable => {
                 self.read(id, event.is_read_closed() || event.is_error(), tally)
@@ -320,14 +381,14 @@ impl Swarm {
     }
 
     fn upgrade(&mut self, id: usize, event: &Event, tally: &mut Tally) {
-        let link = &mut self.links[id];
-        let mut part = [0; 2048];
+        let Self { links, buffer, scratch, .. } = self;
+        let link = &mut links[id];
         loop {
-            match link.stream.read(&mut part) {
-                Ok(0) => return self.close(id),
-                Ok(n) => link.carry.extend_from_slice(&part[..n]),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            match link.wire.read(buffer, scratch) {
+                Ok(got) if got.size == 0 => return self.close(id),
+                Ok(got) => link.carry.extend_from_slice(&buffer[..got.size]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return self.flush(id),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return self.close(id),
             }
             let Some(size) = handshake::head_size(&link.carry) else {
@@ -336,14 +397,28 @@ impl Swarm {
                 }
                 continue;
             };
-            if !handshake::accepted(&link.carry[..size], link.role.subprotocol()) {
+            let head = &link.carry[..size];
+            let is_accepted = match link.role.transport() {
+                Transport::WebSocket => {
+                    link.inflate = match Agreed::read(head) {
+                        Some(Agreed::Alone) => Some(Inflate::Alone),
+                        Some(Agreed::Takeover) => Some(Inflate::Takeover(Inflater::default().into())),
+                        None => None,
+                    };
+                    // What was not asked for must not be, and a reader that asked is here to get it.
+                    handshake::accepted(head, link.role.subprotocol())
+                        && link.inflate.is_some() == link.role.offer().is_some()
+                }
+                Transport::Sse | Transport::LongPoll => reply::is_event_stream(head),
+            };
+            if !is_accepted {
                 return self.close(id);
             }
-            if matches!(link.role, Role::Session(_) | Role::Client(_)) {
+            if matches!(link.role, Role::Session(..) | Role::Client(_)) {
                 link.state = State::Joining;
             } else {
                 link.state = State::Open;
-                self.opened.push(clock::now() - link.started);
+                self.common.opened.push(clock::now() - link.started);
             }
             link.carry.drain(..size);
             if let Role::Visitor { message, waits } = &link.role {
@@ -355,8 +430,8 @@ impl Swarm {
                 // Nothing can have come with the head: a visitor is told nothing that it has not asked for.
                 return;
             }
-            if matches!(link.role, Role::Stalled) {
-                _ = self.poll.registry().deregister(&mut link.stream);
+            if matches!(link.role, Role::Stalled { .. }) {
+                _ = self.poll.registry().deregister(link.wire.stream_mut());
                 return;
             }
             if link.carry.is_empty() {
@@ -368,18 +443,23 @@ impl Swarm {
     }
 
     fn read(&mut self, id: usize, to_end: bool, tally: &mut Tally) {
-        let Self { links, buffer, replies, opened, .. } = self;
+        let Self { links, buffer, scratch, common, .. } = self;
         let link = &mut links[id];
         let mut fresh = link.state == State::Joining;
-        let (mut ended, mut pings, waiting) = (false, Vec::new(), link.out.len());
-        while !ended {
+        let is_stream = link.role.transport() == Transport::Sse;
+        let is_reader = matches!(link.role, Role::Reader { .. } | Role::Session(..));
+        let waiting = link.out.len();
+        loop {
             let kept = link.carry.len();
             buffer[..kept].copy_from_slice(&link.carry);
-            let filled = match link.stream.read(&mut buffer[kept..]) {
-                Ok(0) => return self.close(id),
-                Ok(n) => kept + n,
+            let (filled, drained) = match link.wire.read(&mut buffer[kept..], scratch) {
+                Ok(got) if got.size == 0 => return self.close(id),
+                Ok(got) => {
+                    common.traffic.wire += if is_reader { got.wire as u64 } else { 0 };
+                    (kept + got.size, got.drained)
+                }
                 // A greeting that came with the head may be all there is for now.
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && fresh && kept > 0 => kept,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && fresh && kept > 0 => (kept, false),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return self.close(id),
@@ -387,53 +467,31 @@ impl Swarm {
             fresh = false;
             // One clock reading per receive: all of its frames became ours at this instant.
             let now = clock::now();
-            let used = frame::walk(&buffer[..filled], |first, payload| match (first & 0x0F, &mut link.role) {
-                (frame::CLOSE, _) => ended = true,
-                (frame::PING, _) => pings.push(payload.to_vec()),
-                (frame::PONG, _) => {}
-                (_, Role::Reader(next)) => tally.deliver(id, next, payload, now),
-                (_, Role::Session(session)) => match session.take(first, payload, &mut link.out) {
-                    // What has no stamp is entered as nobody's.
-                    Ok(Seen::Message(stamp)) => {
-                        tally.deliver(id, &mut session.next, stamp.as_ref().map_or(&[], |s| &s[..]), now);
-                    }
-                    Ok(Seen::Joined) => {
-                        link.state = State::Open;
-                        opened.push(now - link.started);
-                    }
-                    Ok(Seen::Other) => {}
-                    Err(_) => ended = true,
-                },
-                (_, Role::Client(client)) => match client.take(first, payload, now, &mut link.out) {
-                    Ok(true) => {
-                        link.state = State::Open;
-                        opened.push(now - link.started);
-                    }
-                    Ok(false) => {}
-                    Err(_) => ended = true,
-                },
-                (_, Role::Talker) => replies.push_back(payload.to_vec()),
-                (_, Role::Visitor { .. }) => frame::push_masked(&mut link.out, frame::CLOSE, &NORMAL),
-                (_, Role::Stalled | Role::Sink(_)) => {}
-            });
-            let Ok(used) = used else { return self.close(id) };
+            let Link { role, state, out, inflate, started, .. } = link;
+            let started = *started;
+            let mut ear = Ear { id, now, is_stream, role, state, out, inflate, started, common, tally, ended: false };
+            let each = |first: u8, payload: &[u8]| ear.hear(first, payload);
+            let used = if is_stream {
+                event_stream::walk(&buffer[..filled], each).ok()
+            } else {
+                frame::walk(&buffer[..filled], each).ok()
+            };
+            let ended = ear.ended;
+            let Some(used) = used.filter(|_| !ended) else { return self.close(id) };
+            common.traffic.framed += if is_reader { used as u64 } else { 0 };
             link.carry.clear();
             link.carry.extend_from_slice(&buffer[used..filled]);
             if link.carry.len() == buffer.len() {
                 return self.close(id);
             }
-            // epoll(7): a short read of a stream means it is drained. Only an end that came along needs one more.
-            if filled < buffer.len() && !to_end {
+            // Only an end that came along needs one more read.
+            if drained && !to_end {
                 break;
             }
         }
-        if ended {
-            return self.close(id);
-        }
-        if !pings.is_empty() && !matches!(link.role, Role::Sink(_)) {
-            pings.iter().for_each(|ping| frame::push_masked(&mut link.out, frame::PONG, ping));
-        }
-        if link.out.len() > waiting {
+        if link.fallback.is_some() {
+            self.post(id);
+        } else if link.out.len() > waiting {
             self.flush(id);
         }
     }
@@ -446,6 +504,9 @@ impl Swarm {
     }
 
     fn close(&mut self, id: usize) {
+        if let Role::Courier(owner) = self.links[id].role {
+            return self.courier_lost(id, owner);
+        }
         match self.links[id].state {
             State::Open => self.closed += 1,
             State::Connecting | State::Upgrading | State::Joining => self.failed += 1,
@@ -458,7 +519,7 @@ impl Swarm {
     fn shut(&mut self, id: usize) {
         let link = &mut self.links[id];
         link.state = State::Closed;
-        _ = self.poll.registry().deregister(&mut link.stream);
-        _ = link.stream.shutdown(std::net::Shutdown::Both);
+        _ = self.poll.registry().deregister(link.wire.stream_mut());
+        _ = link.wire.stream().shutdown(std::net::Shutdown::Both);
     }
 }

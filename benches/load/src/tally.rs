@@ -82,7 +82,13 @@ impl Tally {
     /// Enters one arrival on connection `conn`, whose next number in order is `next`.
     #[inline]
     pub fn deliver(&mut self, conn: usize, next: &mut u64, payload: &[u8], now: u64) {
-        let Some((sent, number)) = stamp::read(payload) else {
+        self.enter(conn, next, stamp::read(payload), now);
+    }
+
+    /// Enters one arrival with this stamp, the time of sending and the number. An arrival without a stamp belongs to no sender.
+    #[inline]
+    pub fn enter(&mut self, conn: usize, next: &mut u64, stamp: Option<(u64, u64)>, now: u64) {
+        let Some((sent, number)) = stamp else {
             self.order.foreign += 1;
             return;
         };

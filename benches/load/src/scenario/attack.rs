@@ -8,8 +8,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::bench::{Bench, Common, Load, Phase, Plan, To, WIDTH, float, reader, round};
+use crate::bench::{Bench, Common, Phase, WIDTH, float, reader, round};
 use crate::mix::Arsenal;
+use crate::plan::{Content, Load, Plan, To};
 use crate::raid::{Raid, Size};
 use crate::session::Sessions;
 
@@ -83,7 +84,7 @@ impl Attack {
         ensure!(refused == 0, "{refused} of {} bystanders were refused", readers.len());
 
         let load = Load::Paced { rate: self.hz * float(rooms), burst: 1 };
-        let plan = Plan { load, size: self.size, to: To::Rooms(rooms) };
+        let plan = Plan { load, size: self.size, to: To::Rooms(rooms), content: Content::Bytes };
         let recipients = u32::try_from(members)?;
         let calm = Common { seconds: common.seconds * self.stretch, ..common.clone() };
         let under = Common { warmup: self.build_up, ..calm.clone() };

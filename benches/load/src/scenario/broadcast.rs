@@ -6,7 +6,9 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::bench::{Bench, Common, LATEST, Load, Plan, To};
+use crate::bench::{Bench, Common, LATEST};
+use crate::inflate::Offer;
+use crate::plan::{Content, Load, Plan, To};
 use crate::session::Sessions;
 
 /// A fixed number of messages in flight.
@@ -67,8 +69,43 @@ struct Room {
     /// under way values are replaced, and never come.
     #[arg(long)]
     keys: Option<NonZeroU64>,
+    /// Publish text, which is the same in all forms; bytes are base64 in JSON and in event streams.
+    #[arg(long, conflicts_with = "keys")]
+    text: bool,
+    /// Publish quotes, JSON of 500 bytes of which each is another.
+    #[arg(long, conflicts_with_all = ["keys", "text", "size"])]
+    quotes: bool,
+    /// Of the quotes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     #[command(flatten)]
     sessions: Sessions,
+}
+
+impl Room {
+    fn content(&self) -> Content {
+        match (self.quotes, self.text) {
+            (true, _) => Content::Quotes { seed: self.seed, is_json: self.sessions.subprotocol.is_some() },
+            (false, true) => Content::Text,
+            (false, false) => Content::Bytes,
+        }
+    }
+
+    fn parameters(&self, more: Value) -> Value {
+        let Self { subscribers, size, keys, text, quotes, seed, sessions } = self;
+        let mut all = json!({
+            "subscribers": subscribers, "size": size, "keys": keys, "text": text, "subprotocol": sessions.name(),
+            "transport": sessions.transport.name(), "deflate": sessions.deflate.map(Offer::name),
+            "batch": sessions.batch,
+        });
+        if *quotes {
+            (all["quotes"], all["seed"], all["size"]) = (true.into(), (*seed).into(), Value::Null);
+        }
+        if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+            all.extend(more);
+        }
+        all
+    }
 }
 
 fn to(keys: Option<NonZeroU64>) -> To {
@@ -77,53 +114,39 @@ fn to(keys: Option<NonZeroU64>) -> To {
 
 impl Inflight {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
-        let Room { subscribers, size, keys, sessions } = self.room;
-        let parameters = json!({
-            "window": self.window, "subscribers": subscribers, "size": size, "keys": keys,
-            "subprotocol": sessions.name(),
-        });
+        let Room { subscribers, size, keys, sessions, .. } = self.room;
+        let parameters = self.room.parameters(json!({"window": self.window}));
         let head = super::head("inflight", &self.common, parameters);
-        broadcast(
-            head,
-            &self.common,
-            subscribers,
-            sessions,
-            &Plan { load: Load::Window(self.window), size, to: to(keys) },
-        )
+        let plan = Plan { load: Load::Window(self.window), size, to: to(keys), content: self.room.content() };
+        broadcast(head, &self.common, subscribers, sessions, &plan)
     }
 }
 
 impl Bursts {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
-        let Room { subscribers, size, keys, sessions } = self.room;
+        let Room { subscribers, size, keys, sessions, .. } = self.room;
         let (rate, burst) = (self.rate, self.burst.max(1));
-        let parameters = json!({
-            "rate": rate, "burst": burst, "subscribers": subscribers, "size": size, "keys": keys,
-            "subprotocol": sessions.name(),
-        });
+        let parameters = self.room.parameters(json!({"rate": rate, "burst": burst}));
         let head = super::head("bursts", &self.common, parameters);
-        broadcast(
-            head,
-            &self.common,
-            subscribers,
-            sessions,
-            &Plan { load: Load::Paced { rate, burst }, size, to: to(keys) },
-        )
+        let plan = Plan { load: Load::Paced { rate, burst }, size, to: to(keys), content: self.room.content() };
+        broadcast(head, &self.common, subscribers, sessions, &plan)
     }
 }
 
 impl Stall {
     pub(super) fn run(&self) -> Result<Map<String, Value>> {
         let Self { subscribers, size, rate, sessions, .. } = *self;
-        let parameters =
-            json!({"rate": rate, "subscribers": subscribers, "size": size, "subprotocol": sessions.name()});
+        let parameters = json!({
+            "rate": rate, "subscribers": subscribers, "size": size,
+            "subprotocol": sessions.name(), "transport": sessions.transport.name(),
+        });
         let head = super::head("stall", &self.common, parameters);
         broadcast(
             head,
             &self.common,
             subscribers,
             sessions,
-            &Plan { load: Load::Paced { rate, burst: 1 }, size, to: To::Room },
+            &Plan { load: Load::Paced { rate, burst: 1 }, size, to: To::Room, content: Content::Bytes },
         )
     }
 }

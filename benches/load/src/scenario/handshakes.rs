@@ -15,7 +15,6 @@ use crate::frame;
 use crate::histogram::Histogram;
 use crate::link::Role;
 use crate::session::Sessions;
-use crate::swarm::Swarm;
 
 /// A close is answered at once, by whoever answers.
 const LIMIT: u64 = 10 * SECOND;
@@ -114,7 +113,7 @@ impl Handshakes {
 
     /// Opens and closes one batch; returns how long the opening took. The connections and their descriptors end with it.
     fn batch(&self, bench: &mut Bench, tokens: &[String], latency: &mut Histogram, costs: &mut Costs) -> Result<u64> {
-        let mut swarm = Swarm::new(self.common.port)?;
+        let mut swarm = self.common.swarm()?;
         swarm.bear(tokens.into());
         let count = self.batch.max(1);
         let before = bench.stat()?;

@@ -1,6 +1,7 @@
 //! The scenarios by name. Each returns the one JSON object its run prints.
 
 mod attack;
+mod beside;
 mod broadcast;
 mod crowd;
 mod echo;
@@ -9,6 +10,7 @@ mod inbound;
 mod latest;
 mod reconnect;
 mod rooms;
+mod secure;
 mod stalled;
 
 use anyhow::Result;
@@ -48,6 +50,10 @@ pub enum Scenario {
     Hostile(attack::Hostile),
     /// What a handshake costs the server, with a token or without.
     Handshakes(handshakes::Handshakes),
+    /// Handshakes of TLS and nothing after them.
+    Secure(secure::Secure),
+    /// Deliveries while others shake hands, and without them.
+    Beside(beside::Beside),
 }
 
 impl Scenario {
@@ -71,6 +77,8 @@ impl Scenario {
             Self::Attack(s) => s.run(),
             Self::Hostile(s) => s.run(),
             Self::Handshakes(s) => s.run(),
+            Self::Secure(s) => s.run(),
+            Self::Beside(s) => s.run(),
         }
     }
 
@@ -92,6 +100,8 @@ impl Scenario {
             Self::Attack(s) => &s.common,
             Self::Hostile(s) => &s.common,
             Self::Handshakes(s) => &s.common,
+            Self::Secure(s) => &s.common,
+            Self::Beside(s) => &s.common,
         }
     }
 }

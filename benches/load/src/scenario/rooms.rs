@@ -4,7 +4,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::bench::{Bench, Common, Load, Plan, To, WIDTH, float, reader};
+use crate::bench::{Bench, Common, WIDTH, float, reader};
+use crate::plan::{Content, Load, Plan, To};
 use crate::session::Sessions;
 
 /// Many small rooms.
@@ -42,7 +43,7 @@ impl Rooms {
         anyhow::ensure!(refused == 0, "{refused} of {} members were refused", readers.len());
 
         let load = Load::Paced { rate: self.hz * float(rooms), burst: 1 };
-        let plan = Plan { load, size: self.size, to: To::Rooms(rooms) };
+        let plan = Plan { load, size: self.size, to: To::Rooms(rooms), content: Content::Bytes };
         let phase = bench.measure(common, &plan, u32::try_from(self.members)?)?;
         let parameters = json!({
             "rooms": rooms, "members": self.members, "hz": self.hz, "size": self.size,
