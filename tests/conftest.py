@@ -30,6 +30,9 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     yield
     if nextitem is not None and nextitem.path != item.path:
         freeze()
+    if (left := open_files()) > OPEN_FILES:
+        gc.collect()
+        assert open_files() <= OPEN_FILES, f"{left} files are open after this test"
 
 
 def freeze() -> None:
@@ -37,6 +40,16 @@ def freeze() -> None:
     and by what files leave behind. Frozen, that is not looked through again."""
     gc.collect()
     gc.freeze()
+
+
+def open_files() -> int:
+    """The files that this process has open."""
+    return sum(1 for _ in FOLDER.iterdir()) if FOLDER.is_dir() else 0
+
+
+FOLDER = Path("/proc/self/fd")
+OPEN_FILES = 1000
+"""More than any tests need for their next ones. What a test leaves open is short in those that come after it."""
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
+import stat
 import struct
 import sys
 from pathlib import Path
@@ -26,16 +28,13 @@ def servers_socket(peer: Peer) -> socket.socket:
     """The server's end of a connection: the engine has it in this process."""
     here = peer.writer.get_extra_info("sockname")
     for path in Path("/proc/self/fd").iterdir():
-        try:
-            found = socket.socket(fileno=os.dup(int(path.name)))
-        except OSError:
-            continue
-        try:
-            if found.getpeername() == here and found.family == socket.AF_INET:
-                return found
-        except OSError:
-            pass
-        found.close()
+        number = int(path.name)
+        with contextlib.suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(number)) as found:
+                if found.family == socket.AF_INET and found.getpeername() == here:
+                    return found.dup()
     raise AssertionError("there is no such socket")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import itertools
@@ -20,7 +21,7 @@ from helpers.features.node_port import NodePort, NodeProcess
 from helpers.features.ports import ClientPort, RoomPort, eventually
 from helpers.features.python_port import PythonPort
 from helpers.serving import Book
-from helpers.wait import until
+from helpers.wait import DEADLINE, until, until_sync
 
 CONFIG = {"message_rate": 0, "byte_rate": 0, "grace": 60.0}
 AGAIN = 4100
@@ -134,8 +135,7 @@ class Stage:
             return
         self._was_away = True
         before = await self.client.get("session")
-        connection = self.home._running.host.registry.sessions.find(before)
-        assert connection is not None, "the reader is not connected"
+        connection = self._connection(before)
         # Those who come now wait, and get through afterwards.
         for line in (self._proxy.up, self._proxy.down):
             line.faults = dataclasses.replace(line.faults, held=True)
@@ -156,6 +156,18 @@ class Stage:
             # A client that has not noticed yet would send to the session that ends.
             await eventually(lambda: self.client.get("session"), lambda session: session not in (None, before))
 
+    async def until_waiting(self, count: int) -> None:
+        """Waits until so many messages wait for the reader, which has no link."""
+        connection = self._connection(self._session)
+        engine = self.home._running.engine
+
+        def waiting() -> int:
+            # Asked behind all that was queued for it before.
+            reading = engine.connection_reading(connection.id, DEADLINE)
+            return reading["waiting_messages"] if reading else 0
+
+        await asyncio.to_thread(until_sync, lambda: waiting() == count, f"{count} messages wait")
+
     async def begin(self, **options: Any) -> None:
         """Connects the reader."""
         if hasattr(self, "client"):
@@ -170,6 +182,11 @@ class Stage:
             await client.close()
         if has_passed and self._was_away:
             assert (session == self._session) == (self.case.link != RENEW), "the session was resumed, or not"
+
+    def _connection(self, session: str) -> fanwire.Connection:
+        connection = self.home._running.host.registry.sessions.find(session)
+        assert connection is not None, "the reader is not connected"
+        return connection
 
     async def _make(self, url: str, options: dict[str, Any]) -> ClientPort:
         case = self.case
