@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -29,12 +28,17 @@ def servers_socket(peer: Peer) -> socket.socket:
     here = peer.writer.get_extra_info("sockname")
     for path in Path("/proc/self/fd").iterdir():
         number = int(path.name)
-        with contextlib.suppress(OSError):
+        try:
             if not stat.S_ISSOCK(os.fstat(number).st_mode):
                 continue
-            with socket.socket(fileno=os.dup(number)) as found:
-                if found.family == socket.AF_INET and found.getpeername() == here:
-                    return found.dup()
+            found = socket.socket(fileno=os.dup(number))
+        except OSError:
+            # It is closed by now, like the one of the folder itself.
+            continue
+        with contextlib.suppress(OSError):
+            if found.family == socket.AF_INET and found.getpeername() == here:
+                return found
+        found.close()
     raise AssertionError("there is no such socket")
 
 
@@ -52,14 +56,17 @@ async def pinned(server: Book, context: ssl.SSLContext | None) -> int:
     async with server, await server.peer("/a", rcvbuf=4096, context=context) as peer:
         peer.stall()
         with servers_socket(peer) as sock:
-            most, waited = 0, 0
-            # A client has buffers, too.
-            while waited < 50:
+            readings: list[int] = []
+
+            def is_enough() -> bool:
                 server.publish("a", bytes(4096))
-                await asyncio.sleep(0.002)
-                most = max(most, kernel_bytes(sock))
-                waited += server.stats()["waiting_bytes"] > 0
-        return most
+                # A client has buffers, too.
+                if server.stats()["waiting_bytes"] > 0:
+                    readings.append(kernel_bytes(sock))
+                return len(readings) == 50
+
+            await until(is_enough, "the kernel takes no more")
+        return max(readings)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SO_MEMINFO is Linux's")
