@@ -15,6 +15,7 @@ pub use crate::message::metadata::Metadata;
 use crate::message::other_forms::OtherForms;
 use crate::message::parts::Parts;
 pub use crate::message::priority::{PRIORITIES, Priority};
+pub use crate::message::role::Role;
 use crate::protocol::codec::Codec;
 use crate::protocol::compression::Compression;
 use crate::protocol::envelope::{self, Envelope, Id, Kind};
@@ -33,19 +34,6 @@ pub const NO_ROOM: RoomId = 0;
 
 /// The id of a key in a room; never reused while the engine lives. A message replaces the waiting one with the same id.
 pub type KeyId = u64;
-
-/// How a message is sent to connections with and without envelopes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Data: the payload, raw or in an envelope.
-    Data,
-    /// A whole envelope, or bytes for a connection that knows their meaning. Sent as it is.
-    Whole,
-    /// Like [`Self::Whole`], but about the connection itself: it goes ahead of the messages of rooms.
-    Urgent,
-    /// An event of this type: an envelope. Raw clients do not get it.
-    Event(&'static str),
-}
 
 /// A message. It never changes, and queues hold references to it. Each form is built when a connection first needs it,
 /// and is shared from then on.
@@ -206,12 +194,17 @@ impl Message {
 
     /// Whether it goes ahead of other messages.
     pub fn is_urgent(&self) -> bool {
-        self.role == Role::Urgent
+        self.role.is_urgent()
+    }
+
+    /// Returns the number of the refusal that it is; none if it is another message.
+    pub fn refusal(&self) -> Option<u64> {
+        self.role.refusal()
     }
 
     /// Whether it may be joined with others: it has an envelope of its own for connections with envelopes.
     pub fn is_joinable(&self) -> bool {
-        !matches!(self.role, Role::Whole | Role::Urgent)
+        !self.role.is_whole()
     }
 
     /// Whether its payload, if it is JSON, is a document: the publisher may have promised what is not so. Alone, one that
@@ -351,7 +344,7 @@ impl Message {
         let Metadata { epoch, seq, prev, id, .. } = &self.metadata;
         let label = match self.role {
             Role::Event(label) => label,
-            Role::Data | Role::Whole | Role::Urgent => table::kind::MESSAGE,
+            Role::Data | Role::Whole | Role::Urgent | Role::Refusal { .. } => table::kind::MESSAGE,
         };
         Envelope {
             label,
@@ -388,3 +381,4 @@ mod metadata;
 mod other_forms;
 mod parts;
 mod priority;
+mod role;

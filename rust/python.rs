@@ -305,7 +305,9 @@ impl PyEngine {
         Ok(conn.map(ConnId::as_u64))
     }
 
-    #[pyo3(signature = (conn, request, session, received, accepted, refused, close, rate=1.0, batch=false, delta=false))]
+    #[pyo3(signature = (
+        conn, request, session, received, refusals, accepted, refused, close, rate=1.0, batch=false, delta=false
+    ))]
     #[expect(clippy::too_many_arguments, reason = "the session, the link and what it begins with")]
     fn resume(
         &self,
@@ -313,6 +315,7 @@ impl PyEngine {
         request: u64,
         session: &str,
         received: u64,
+        refusals: u64,
         accepted: &[u8],
         refused: &Bound<'_, PyDict>,
         close: (u16, String),
@@ -324,7 +327,8 @@ impl PyEngine {
         let (codec, refused) = (parse_codec(session)?, accepting::refused_replies(refused)?);
         guard(|| {
             let close = CloseReason::new(close.0, &close.1)?;
-            self.0.accept_again(conn, request, codec, received, accepted, refused, close, rate, batch, delta)
+            let counts = [received, refusals];
+            self.0.accept_again(conn, request, codec, counts, accepted, refused, close, rate, batch, delta)
         })
         .map(|link| link.map(ConnId::as_u64))
     }
@@ -379,7 +383,7 @@ impl PyEngine {
         let source = Source { rest: rest.into(), times: rate };
         guard(|| {
             let close = CloseReason::new(close.0, &close.1)?;
-            self.0.resume(ConnId::from_u64(conn), fd, form, received, [greeting, accepted], replies, close, source)
+            self.0.resume(ConnId::from_u64(conn), fd, form, [received, 0], [greeting, accepted], replies, close, source)
         })
         .map(ConnId::as_u64)
     }

@@ -506,6 +506,7 @@ class Engine:
         request: int,
         session: str,
         received: int,
+        refusals: int,
         accepted: bytes,
         refused: dict[str, bytes],
         close: tuple[int, str],
@@ -524,6 +525,8 @@ class Engine:
             request: as in `accept`.
             session: the newcomer's codec.
             received: how many messages of the session the client has received.
+            refusals: how many of the client's messages that the engine has refused the host has counted. The answers to
+                later ones are withdrawn: `accepted` does not count these messages, so the client sends them again.
             accepted: an envelope that follows the head if the session is resumed.
             refused: an envelope for each reason, of which one follows if it is not. `"closed"`: the session has ended
                 or is about to. `"overflow"`: too much waited for it, or missing messages are not kept. `"codec"`: it

@@ -223,7 +223,7 @@ impl Engine {
         conn: ConnId,
         request: ConnId,
         codec: Codec,
-        received: u64,
+        [received, refusals]: [u64; 2],
         accepted: &[u8],
         refused: [Box<[u8]>; UNRESUMED.len()],
         close: CloseReason<'_>,
@@ -243,7 +243,8 @@ impl Engine {
         };
         let (form, accepted) =
             (Form { deflate, is_batched, has_deltas, ..Form::plain(codec, framing) }, accepted.into());
-        let resume = Resume { conn, link, as_new, retired, form, received, greeting, accepted, refused, source };
+        let resume =
+            Resume { conn, link, as_new, retired, form, received, refusals, greeting, accepted, refused, source };
         shard.push(Command::Resume(Box::new(resume)), 0);
         Ok(Some(as_new))
     }

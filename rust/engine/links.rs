@@ -54,7 +54,7 @@ impl Engine {
     }
 
     /// Resumes the session of a connection over another socket. The client has received the first `received` messages of
-    /// it. The link starts with the bytes `greeting` and the envelope `accepted`. If the session cannot be resumed, the
+    /// it, and the host has counted the first `refusals` refusals of the client's messages. The link starts with the bytes `greeting` and the envelope `accepted`. If the session cannot be resumed, the
     /// envelope is the one in `refused` for the reason, and the link becomes a connection of its own with the returned
     /// id. [`Event::Resumed`](crate::queues::command::Event::Resumed) or
     /// [`Event::Refused`](crate::queues::command::Event::Refused) reports the result.
@@ -64,7 +64,7 @@ impl Engine {
         conn: ConnId,
         fd: OwnedFd,
         form: Form,
-        received: u64,
+        [received, refusals]: [u64; 2],
         [greeting, accepted]: [&[u8]; 2],
         refused: [Box<[u8]>; UNRESUMED.len()],
         close: CloseReason<'_>,
@@ -77,7 +77,8 @@ impl Engine {
         let retired = close.retire(shard.take_id()?);
         let (as_new, link) = self.link(fd, shard).inspect_err(|_| lock(&shard.ids).release(retired.id))?;
         let (greeting, accepted) = (Greeting::Bytes(greeting.into()), accepted.into());
-        let resume = Resume { conn, link, as_new, retired, form, received, greeting, accepted, refused, source };
+        let resume =
+            Resume { conn, link, as_new, retired, form, received, refusals, greeting, accepted, refused, source };
         shard.push(Command::Resume(Box::new(resume)), 0);
         Ok(as_new)
     }

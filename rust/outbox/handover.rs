@@ -1,5 +1,8 @@
 //! How the outbox of a session moves from one link to the next.
 
+use std::sync::Arc;
+
+use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::outbox::control::ControlKind;
 use crate::outbox::writing::{Begun, Frame};
@@ -51,6 +54,21 @@ impl Outbox {
             }
         }
         goes_on
+    }
+
+    /// Removes the refusals after the first `count` of the session. None of them may have begun to leave over the present
+    /// link.
+    pub fn withdraw_refusals(&mut self, count: u64) {
+        let is_kept = |message: &Arc<Message>| message.refusal().is_none_or(|number| number <= count);
+        self.replay.iter_mut().for_each(|replay| replay.retain_pending(is_kept));
+        let Self { urgent, reliable, bytes, form, .. } = self;
+        let mut keep = |message: &Arc<Message>| {
+            let is_kept = is_kept(message);
+            *bytes -= if is_kept { 0 } else { message.cost(*form) };
+            is_kept
+        };
+        urgent.retain(&mut keep);
+        reliable.retain(keep);
     }
 
     /// Sends what follows the first `received` messages over the present link, of which the client has received no

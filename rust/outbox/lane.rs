@@ -63,6 +63,17 @@ impl Lane {
         Some(message)
     }
 
+    /// Removes the messages for which `keep` returns false.
+    pub fn retain(&mut self, keep: impl FnMut(&Arc<Message>) -> bool) {
+        let before = self.queue.len();
+        self.queue.retain(keep);
+        if self.queue.len() < before {
+            let keys =
+                self.queue.iter().enumerate().filter_map(|(place, message)| Some((message.key()?, place as u64)));
+            self.places = keys.map(|(key, place)| (key, self.gone + place)).collect();
+        }
+    }
+
     /// Frees memory after a backlog.
     pub fn shrink(&mut self) {
         if self.queue.capacity() > KEEP {
@@ -80,3 +91,20 @@ impl Lane {
 
 /// The capacity that an empty lane keeps.
 const KEEP: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::tests::latest;
+
+    #[test]
+    fn keys_are_found_after_messages_were_removed() {
+        let mut lane = Lane::default();
+        (1..=4).for_each(|seq| lane.push(latest(seq, seq)));
+        assert_eq!(lane.pop().unwrap().seq(), 1);
+        lane.retain(|message| message.seq() != 3);
+        assert!(lane.replace(&latest(9, 3)).is_none());
+        assert_eq!(lane.replace(&latest(10, 4)).unwrap().seq(), 4);
+        assert_eq!(lane.iter().map(|message| message.seq()).collect::<Vec<_>>(), [2, 10]);
+    }
+}

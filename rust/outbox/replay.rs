@@ -72,6 +72,17 @@ impl Replay {
         }
     }
 
+    /// Removes those of these entries for which `keep` returns false. They count no more.
+    pub fn retain_pending(&mut self, keep: impl Fn(&Arc<Message>) -> bool) {
+        let mut place = 0;
+        self.ring.retain(|(message, cost)| {
+            let is_kept = place < self.written || keep(message);
+            place += 1;
+            self.bytes -= if is_kept { 0 } else { *cost };
+            is_kept
+        });
+    }
+
     /// Puts a message in the place of the first `count` pending entries, of which it is joined.
     pub fn join_pending(&mut self, joined: &Arc<Message>, count: usize) {
         if count < 2 {

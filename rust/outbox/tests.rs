@@ -57,7 +57,7 @@ pub fn reliable(seq: u64) -> Arc<Message> {
     message(seq, Delivery::Reliable, None, 0)
 }
 
-fn latest(seq: u64, key: KeyId) -> Arc<Message> {
+pub fn latest(seq: u64, key: KeyId) -> Arc<Message> {
     message(seq, Delivery::Latest, Some(key), 0)
 }
 

@@ -96,6 +96,9 @@ pub struct Resume<L> {
     pub form: Form,
     /// How many messages of the session the client has received.
     pub received: u64,
+    /// How many refusals of the session's messages the host has counted. The answers of later ones are
+    /// withdrawn, because the client sends these messages again.
+    pub refusals: u64,
     /// The beginning of the link.
     pub greeting: Greeting,
     /// The envelope that follows if the session is resumed.

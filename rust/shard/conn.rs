@@ -25,6 +25,8 @@ pub(super) struct Conn<L> {
     pub(super) outbox: Outbox,
     pub(super) skipped: Skipped,
     pub(super) account: Account,
+    /// How many messages of the session were refused because they came too fast.
+    pub(super) refusals: u64,
     /// Where it waits until it is written to.
     pub(super) place: Queued,
     /// Whether the link takes nothing until it reports that it does, or there is none.

@@ -27,6 +27,7 @@ impl<L: Link> Shard<L> {
             outbox: if interval_us > 0 { outbox.with_probes(self.settings.probe_key.clone(), conn) } else { outbox },
             skipped: Skipped::new(form.codec.has_envelopes()),
             account: Account::default(),
+            refusals: 0,
             place: Queued::default(),
             is_blocked: false,
             is_held: false,

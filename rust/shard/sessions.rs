@@ -72,6 +72,7 @@ impl<L: Link> Shard<L> {
             outbox,
             skipped: Skipped::new(false),
             account: Account::default(),
+            refusals: 0,
             place: Queued::default(),
             is_blocked: false,
             is_held: false,
@@ -92,7 +93,8 @@ impl<L: Link> Shard<L> {
 
     /// Resumes a session over another link, or makes that link a connection of its own.
     pub(super) fn resume(&mut self, resume: Resume<L>, now_us: u64) {
-        let Resume { conn, link, as_new, retired, form, received, greeting, accepted, refused, source } = resume;
+        let Resume { conn, link, as_new, retired, form, received, refusals, greeting, accepted, refused, source } =
+            resume;
         self.retire(conn, retired, now_us);
         if let Err(why) = self.rewind(conn, form, received) {
             self.open(as_new, link, form, true, now_us);
@@ -105,6 +107,10 @@ impl<L: Link> Shard<L> {
             slot.link_id = as_new;
             slot.is_blocked = false;
             slot.written = 0;
+            if std::mem::replace(&mut slot.refusals, refusals) > refusals {
+                // The greeting does not count their messages, so the client sends them again, and gets other answers.
+                self.with_outbox(conn, |outbox| outbox.withdraw_refusals(refusals));
+            }
         }
         self.greet(conn, greeting, &accepted);
         self.ended.push(as_new);

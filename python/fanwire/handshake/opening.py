@@ -141,8 +141,8 @@ def _go_on(
     refused = {reason: welcome.new(session, reason) for reason in REASONS}
     farewell = (int(CloseCode.TAKEN_OVER), TAKEN_OVER)
     link_id = host.engine.resume(
-        connection.id, asked.id, session.codec.name, claim.received, accepted, refused, farewell, rate_of(identity),
-        asked.takes_batches, asked.takes_deltas,
+        connection.id, asked.id, session.codec.name, claim.received, going_on.refusals, accepted, refused, farewell,
+        rate_of(identity), asked.takes_batches, asked.takes_deltas,
     )  # fmt: skip
     if link_id is None:
         return None

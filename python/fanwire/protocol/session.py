@@ -45,6 +45,7 @@ class Session:
             and never the subject of an identity.
         codec: encodes its messages.
         received: the number of counted messages of the client so far.
+        refusals: the number of those that the engine has refused.
         phase: see `SessionPhase`.
         ended: the reason why it is over, as in docs/protocol.md; None: it is not.
         acks: futures of messages that wait for the client's acknowledgement, by the message's id.
@@ -52,7 +53,8 @@ class Session:
     """
 
     __slots__ = (
-        "_told", "_untold_bytes", "acks", "codec", "ended", "id", "lineage", "owner", "phase", "received", "renewals",
+        "_told", "_untold_bytes", "acks", "codec", "ended", "id", "lineage", "owner", "phase", "received", "refusals",
+        "renewals",
     )  # fmt: skip
 
     def __init__(self, owner: str, codec: Codec, lineage: str | None = None) -> None:
@@ -61,6 +63,7 @@ class Session:
         self.owner = owner
         self.codec = codec
         self.received = 0
+        self.refusals = 0
         self.phase = SessionPhase.LIVE
         self.ended: str | None = None
         self.acks: dict[str, Any] = {}
@@ -93,6 +96,7 @@ class Session:
     def refused(self, count: int, size: int) -> None:
         """Counts messages of so many bytes that the engine has refused."""
         self.received += count
+        self.refusals += count
         self._untold_bytes += size
 
     @property

@@ -101,7 +101,7 @@ fn a_session_begins_with_its_first_envelope() {
     let refused = UNRESUMED.map(|_| Box::from(&b"[]"[..]));
     let close = CloseReason::new(4000, "").unwrap();
     let link =
-        engine.accept_again(conn, id, Codec::Json, 0, b"{1}", refused, close, 1.0, false, false).unwrap().unwrap();
+        engine.accept_again(conn, id, Codec::Json, [0, 0], b"{1}", refused, close, 1.0, false, false).unwrap().unwrap();
     wait_event(&engine, |event| (event == Event::Resumed { conn, link }).then_some(()));
     head(&mut second);
     assert_eq!(take(&mut second, 5), b"\x81\x03{1}");
@@ -109,7 +109,10 @@ fn a_session_begins_with_its_first_envelope() {
     // A newcomer that has gone does not affect the session.
     let refused = UNRESUMED.map(|_| Box::default());
     let close = CloseReason::new(4000, "").unwrap();
-    assert_eq!(engine.accept_again(conn, id, Codec::Json, 0, b"", refused, close, 1.0, false, false).unwrap(), None);
+    assert_eq!(
+        engine.accept_again(conn, id, Codec::Json, [0, 0], b"", refused, close, 1.0, false, false).unwrap(),
+        None
+    );
     engine.send(conn, draft(b"x")).unwrap();
     assert!(second.read(&mut [0; 100]).unwrap() > 0);
 }

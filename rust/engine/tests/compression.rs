@@ -147,7 +147,8 @@ fn a_session_moves_between_links_that_compress_and_that_do_not() {
             let (next, id, is_compressed) = ask(&engine, address, offer);
             assert_eq!(is_compressed, first == 0xC1);
             let (refused, close) = (UNRESUMED.map(|_| (*b"no").into()), CloseReason::new(4503, "").unwrap());
-            let again = engine.accept_again(conn, id, Codec::Json, received, b"{}", refused, close, 1.0, false, false);
+            let again =
+                engine.accept_again(conn, id, Codec::Json, [received, 0], b"{}", refused, close, 1.0, false, false);
             stream = next;
             link = again.unwrap().unwrap();
             head(&mut stream);

@@ -92,7 +92,7 @@ fn a_session_moves_from_a_stream_to_polls_and_back() {
         let refused = UNRESUMED.map(|(_, reason)| format!("\"{reason}\"").into_bytes().into());
         let close = CloseReason::new(4503, "moved").unwrap();
         engine
-            .accept_again(conn, id, Codec::Json, received, b"\"resumed\"", refused, close, 1.0, false, false)
+            .accept_again(conn, id, Codec::Json, [received, 0], b"\"resumed\"", refused, close, 1.0, false, false)
             .unwrap()
             .unwrap()
     };
@@ -141,7 +141,7 @@ fn a_session_that_cannot_be_resumed_says_so_in_the_answer_to_the_request() {
     let refused = UNRESUMED.map(|(_, reason)| reason.as_bytes().into());
     let close = CloseReason::new(4503, "").unwrap();
     let link =
-        engine.accept_again(conn, id, Codec::Msgpack, 0, b"", refused, close, 1.0, false, false).unwrap().unwrap();
+        engine.accept_again(conn, id, Codec::Msgpack, [0, 0], b"", refused, close, 1.0, false, false).unwrap().unwrap();
     let why = Unresumed::Codec;
     wait_event(&engine, |event| (event == Event::Refused { conn, link, why }).then_some(()));
     head(&mut opening);

@@ -128,7 +128,7 @@ fn a_session_resumes_over_another_socket() {
     theirs.set_read_timeout(Some(DEADLINE)).unwrap();
     let (hello, refused) = ([&b""[..], br#"{"type":"welcome"}"#], Default::default());
     let close = CloseReason::new(4503, "").unwrap();
-    let link = engine.resume(first.conn, ours.into(), Form::JSON, 1, hello, refused, close, source()).unwrap();
+    let link = engine.resume(first.conn, ours.into(), Form::JSON, [1, 0], hello, refused, close, source()).unwrap();
     let mut second = Client { conn: link, stream: std::io::BufReader::new(theirs) };
     assert_eq!(second.envelope()["type"], "welcome");
     for seq in 2..=4 {

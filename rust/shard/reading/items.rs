@@ -89,7 +89,8 @@ impl<L: Link> Shard<L> {
         self.answers += 1;
         let ts_ms = self.settings.started_ms + now_us / 1000;
         let answer = refused.answer(codec, &format!("r{:x}-{:x}", conn.as_u64(), self.answers), ts_ms, wait_us);
-        let role = if refused.is_urgent { Role::Urgent } else { Role::Whole };
+        slot.refusals += 1;
+        let role = Role::Refusal { number: slot.refusals, is_urgent: refused.is_urgent };
         let kind = if codec.is_text() { Kind::Text } else { Kind::Binary };
         let about = Metadata::place(NO_ROOM, 0, Delivery::Reliable);
         let message = Message::new(role, kind, &answer, about, now_us, &self.budget);

@@ -53,6 +53,7 @@ impl Harness {
             retired: Retired { id: self.ids.take().unwrap(), code: 4503, reason: "moved".into() },
             form,
             received,
+            refusals: 0,
             greeting: Greeting::Bytes(Box::default()),
             accepted: (*b"\"yes\"").into(),
             refused: UNRESUMED.map(|(_, reason)| format!("\"{reason}\"").into_bytes().into()),

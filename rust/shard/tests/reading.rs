@@ -8,9 +8,9 @@ use crate::protocol::form::Deflate;
 use crate::queues::batch::tests::messages_of;
 use crate::queues::command::Retired;
 
-const FIN_TEXT: u8 = 0x81;
+pub(super) const FIN_TEXT: u8 = 0x81;
 
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let len = payload.len();
     match len {
         0..126 => [&[first, 0x80 | len as u8, 0, 0, 0, 0], payload].concat(),
@@ -20,7 +20,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 impl Fake {
     /// The peer sends bytes.
-    fn brings(&self, bytes: &[u8]) {
+    pub(super) fn brings(&self, bytes: &[u8]) {
         self.0.borrow_mut().given.extend_from_slice(bytes);
     }
 
@@ -31,7 +31,7 @@ impl Fake {
 
 impl Harness {
     /// The poll says that there is something to read.
-    fn ready(&mut self, conn: ConnId, is_hung_up: bool) {
+    pub(super) fn ready(&mut self, conn: ConnId, is_hung_up: bool) {
         self.shard.ready(conn, true, is_hung_up, false);
         self.turn();
     }

@@ -1,5 +1,6 @@
 //! Sessions: parked, resumed, refused, and told what was skipped.
 
+mod over_rate;
 mod refused;
 mod retired;
 
@@ -58,6 +59,11 @@ impl Harness {
     }
 
     fn resume_as(&mut self, conn: ConnId, received: u64, form: Form, takes: usize) -> (ConnId, Fake) {
+        self.resume_after(conn, [received, 0], form, takes)
+    }
+
+    fn resume_after(&mut self, conn: ConnId, counts: [u64; 2], form: Form, takes: usize) -> (ConnId, Fake) {
+        let [received, refusals] = counts;
         let as_new = self.ids.take().unwrap();
         let link = Fake::socket(takes);
         let resume = Resume {
@@ -67,6 +73,7 @@ impl Harness {
             retired: self.retired(),
             form,
             received,
+            refusals,
             greeting: Greeting::Bytes(Box::default()),
             accepted: (*b"yes").into(),
             refused: UNRESUMED.map(|(_, reason)| reason.as_bytes().into()),

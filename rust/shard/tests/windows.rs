@@ -142,6 +142,7 @@ fn a_session_that_comes_back_has_windows_again_once_it_says_so() {
         retired: Retired { id: harness.ids.take().unwrap(), code: 4503, reason: "".into() },
         form: JSON,
         received: sent,
+        refusals: 0,
         greeting: Greeting::Bytes((*b"yes").into()),
         accepted: Box::default(),
         refused: Default::default(),

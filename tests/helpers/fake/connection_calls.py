@@ -77,6 +77,7 @@ class ConnectionCalls(Core):
         request: int,
         session: str,
         received: int,
+        refusals: int,
         accepted: bytes,
         refused: dict[str, bytes],
         close: tuple[int, str],

@@ -307,13 +307,14 @@ async def test_a_session_goes_on() -> None:
     session = connection._session
     assert session is not None
     session.received = 3
+    session.refused(2, 100)
     asked = host.ask(f"/?session={session.id}&received=7", "fanwire.v1.json")
-    conn, encoding, received, accepted, refused, farewell, rate, batch, delta = host.engine.resumed[asked]
-    assert (conn, encoding, received, farewell, rate, batch, delta) == (
-        connection.id, "json", 7, (4503, "another connection uses this session"), 1.0, False, False,
+    conn, encoding, received, refusals, accepted, refused, farewell, rate, batch, delta = host.engine.resumed[asked]
+    assert (conn, encoding, received, refusals, farewell, rate, batch, delta) == (
+        connection.id, "json", 7, 2, (4503, "another connection uses this session"), 1.0, False, False,
     )  # fmt: skip
     told = welcome_of(accepted)
-    assert (told["session"], told["resumed"], told["received"]) == (session.id, True, 3)
+    assert (told["session"], told["resumed"], told["received"]) == (session.id, True, 5)
     for reason, first in refused.items():
         told = welcome_of(first)
         assert (told["resumed"], told["received"], told["reason"]) == (False, 0, reason)

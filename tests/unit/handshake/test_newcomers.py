@@ -184,7 +184,7 @@ def test_there_are_three_codecs(house: House) -> None:
         with pytest.raises(ValueError, match="xml"):
             house.engine.accept(request, "xml")
         with pytest.raises(ValueError, match="no reply for the reason"):
-            house.engine.resume(1, request, "json", 0, b"", {}, (1000, ""))
+            house.engine.resume(1, request, "json", 0, 0, b"", {}, (1000, ""))
         # It waits still.
         assert house.engine.accept(request) is not None
         assert head(peer).startswith(b"HTTP/1.1 101 ")

@@ -49,7 +49,7 @@ async def test_each_welcome_of_a_resume_names_the_new_link() -> None:
     first = host.ask("/", JSON, transport="sse")
     told = welcome_of(host.engine.accepted[first][1])
     again = host.ask(f"/?session={told['session']}&received=0&must_resume=1", JSON, transport="long-poll")
-    _, _, _, accepted, refused, *_ = host.engine.resumed[again]
+    _, _, _, _, accepted, refused, *_ = host.engine.resumed[again]
     tokens = {json.loads(welcome)["payload"]["link"] for welcome in (accepted, *refused.values())}
     assert len(tokens) == 1
     assert told["link"] not in tokens
@@ -64,7 +64,7 @@ async def test_who_asks_for_batches_gets_them_over_this_link_and_is_told(transpo
         assert (host.engine.batched[asked], told.get("batch", False)) == (batch, batch), query
         for next_query, next_batch in (("&batch=1", True), ("", False)):
             again = host.ask(f"/?session={told['session']}&received=0{next_query}", JSON, transport=transport)
-            _, _, _, accepted, refused, *_, resumed_batch, _ = host.engine.resumed[again]
+            _, _, _, _, accepted, refused, *_, resumed_batch, _ = host.engine.resumed[again]
             welcomes = [json.loads(welcome)["payload"] for welcome in (accepted, *refused.values())]
             assert {welcome.get("batch", False) for welcome in welcomes} == {next_batch} == {resumed_batch}
 
@@ -91,7 +91,7 @@ async def test_who_asks_for_deltas_gets_them_over_this_link_and_is_told(transpor
         assert (host.engine.deltas[asked], told.get("delta", False)) == (delta, delta), query
         for next_query, next_delta in (("&delta=1", True), ("", False)):
             again = host.ask(f"/?session={told['session']}&received=0{next_query}", JSON, transport=transport)
-            _, _, _, accepted, refused, *_, resumed_delta = host.engine.resumed[again]
+            _, _, _, _, accepted, refused, *_, resumed_delta = host.engine.resumed[again]
             welcomes = [json.loads(welcome)["payload"] for welcome in (accepted, *refused.values())]
             assert {welcome.get("delta", False) for welcome in welcomes} == {next_delta} == {resumed_delta}
     assert host.engine.deltas[host.ask("/?delta=1", None)] is False
