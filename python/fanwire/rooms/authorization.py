@@ -88,15 +88,19 @@ class Rights:
         known = connection._answers
         if known is None:
             known = connection._answers = Answers()
+        # Known answers are read now: they may be forgotten or have expired when the others are here.
         now = clock.monotonic()
-        unknown = [action for action in open_actions if known.find(action, room, now) is None]
+        answers = {action: known.find(action, room, now) for action in open_actions}
+        unknown = [action for action, allowed in answers.items() if allowed is None]
         for place, action in enumerate(unknown):
             answer = self._ask(self._authorize, connection.identity, action, room, required)
             if isawaitable(answer):
-                return self._wait(connection, policy, room, open_actions, unknown[place:], answer, required)
+                granted = {action for action, allowed in answers.items() if allowed}
+                return self._wait(connection, policy, room, open_actions, granted, unknown[place:], answer, required)
             if not isinstance(answer, Reject):
-                known.note(action, room, _allows("authorize", answer), now)
-        return frozenset(action for action in open_actions if known.find(action, room, now))
+                answers[action] = allowed = _allows("authorize", answer)
+                known.note(action, room, allowed, now)
+        return frozenset(action for action, allowed in answers.items() if allowed)
 
     async def _wait(
         self,
@@ -104,15 +108,13 @@ class Rights:
         policy: RoomPolicy,
         room: str,
         open_actions: Sequence[str],
+        granted: set[str],
         unknown: Sequence[str],
         answer: Awaitable[Any],
         required: Sequence[str],
     ) -> frozenset[str]:
         assert self._authorize is not None  # noqa: S101 - the caller has called it
-        # Known answers are read now: they may have expired when the others are here.
         known = connection._answers or Answers()
-        now = clock.monotonic()
-        granted = {action for action in open_actions if known.find(action, room, now)}
         identity = connection.identity
         for place, action in enumerate(unknown):
             if place:

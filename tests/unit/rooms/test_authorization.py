@@ -156,6 +156,25 @@ def test_answers_are_bounded_and_the_oldest_go_first() -> None:
     assert len(answers._answers) == module.MAX_ANSWERS
 
 
+class Sometimes(Application):
+    """Answers some questions at once, and others later."""
+
+    def __call__(self, identity: Any, action: str, room: str) -> Any:
+        answer = super().__call__(identity, action, room)
+        return Later(answer)(identity, action, room) if action == "presence" else answer
+
+
+@pytest.mark.parametrize("kind", [Application, Later, Sometimes])
+async def test_answers_that_are_forgotten_while_it_asks_still_count(
+    kind: type[Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ANSWERS", 2)
+    rights, connection = Rights(kind(), 1.0), stub()
+    for first in ACTIONS:
+        assert await granted(rights, connection, OPEN, first) == {first}
+        assert await granted(rights, connection, OPEN) == set(ACTIONS)
+
+
 async def nobody_awaits(connection: Any, room: str) -> bool:
     return False
 
