@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import urlencode
 
 import pytest
 from helpers.asking import RIGHT, say
@@ -151,25 +154,62 @@ async def test_several_messages_in_one_body(kind: str, codec: str) -> None:
             {"room": "a", "payload": [2], "key": "k"},
             {"room": "a", "payload": "AP8=", "encoding": "base64"},
             {"room": "a"},
+            {"room": "a", "payload": 1, "tags": {"n": 1 << 70}},
+            {"room": "a", "payload": 1, "where": nested(300)},
+            {"room": "b", "payload": "last"},
         ]
         lines = [json.dumps(message) for message in messages]
         body = "\n".join(lines) if kind == "application/x-ndjson" else f"[{','.join(lines)}]"
         response = await say(peer, "POST", "/publish", {**RIGHT, "Content-Type": kind}, body.encode())
         assert response.status == 207
         results = json.loads(response.body)["results"]
-        assert [result.get("seq") for result in results] == [1, 1, None, None, 2, None]
+        assert [result.get("seq") for result in results] == [1, 1, None, None, 2, None, None, None, 2]
         codes = [result["error"]["code"] for result in results if "error" in result]
-        assert codes == ["bad_room", "bad_message", "bad_message"]
+        assert codes == ["bad_room"] + 4 * ["bad_message"]
         refused = results[2]["error"]
         assert refused["text"] == "room must be a name that Config.room_name allows, got 'a b'"
         assert refused["path"] == "$.room"
-        heard = [await talk.hear("message") for _ in range(3)]
-        assert [message["payload"] for message in heard[:2]] == [{"n": 1}, "text"]
-        assert heard[2]["payload"] == ("AP8=" if codec == "json" else b"\x00\xff")
+        heard = [(await talk.hear("message"))["payload"] for _ in range(4)]
+        assert heard == [{"n": 1}, "text", "AP8=" if codec == "json" else b"\x00\xff", "last"]
         good = json.dumps(messages[:2]).encode()
         response = await say(peer, "POST", "/publish", RIGHT, good)
         assert response.status == 200
-        assert [result["seq"] for result in json.loads(response.body)["results"]] == [3, 2]
+        assert [result["seq"] for result in json.loads(response.body)["results"]] == [3, 3]
+
+
+def nested(levels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"n": 1}
+    for _ in range(levels):
+        found = {"not": found}
+    return found
+
+
+async def test_tags_of_one_message_that_cannot_be() -> None:
+    async with Book(api_keys=["key-two"]) as server, await server.dial() as peer:
+        for name, value in (("tags", {"n": 1 << 70}), ("where", nested(300))):
+            response = await say(peer, "POST", f"/rooms/a?{urlencode({name: json.dumps(value)})}", RIGHT, b"x")
+            assert (response.status, json.loads(response.body)["code"]) == (400, "bad_message")
+            assert json.loads(response.body)["text"].startswith(name)
+
+
+@pytest.mark.logs_errors
+async def test_an_error_of_the_server_itself_is_of_one_message() -> None:
+    async with Book(api_keys=["key-two"]) as server, await server.dial() as peer:
+        published = server._running.host.published
+        publish = published.publish
+
+        def fails(room: str, *rest: Any) -> Any:
+            if room == "b":
+                raise LookupError(room)
+            return publish(room, *rest)
+
+        with patch.object(published, "publish", fails):
+            body = json.dumps([{"room": room, "payload": 1} for room in ("a", "b", "a")]).encode()
+            response = await say(peer, "POST", "/publish", RIGHT, body)
+        assert response.status == 207
+        results = json.loads(response.body)["results"]
+        assert [result.get("seq") for result in results] == [1, None, 2]
+        assert results[1]["error"]["code"] == "internal"
 
 
 async def test_wrong_keys_are_limited_by_address_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fanwire.backplane.base import Unavailable
-from fanwire.errors import Overloaded
+from fanwire.errors import Closed, Overloaded
 from fanwire.http.body import HttpError, PublishOptions, entries_of, entry_of, options_of, payload_of
 from fanwire.http.request_bodies import RequestBodies
 from fanwire.values.reduction import short
@@ -40,6 +40,7 @@ class HttpPublisher:
         timeout: seconds for a body, and one second more for each `min_rate` bytes received.
         min_rate: bytes a second.
         count: called with the name of a limit that was exceeded.
+        failed: called with an error of the server itself. Its message alone is answered with `internal`.
 
     Attributes:
         bodies: reads the bodies of requests.
@@ -56,11 +57,13 @@ class HttpPublisher:
         timeout: float,
         min_rate: int,
         count: Callable[[str], object],
+        failed: Callable[[BaseException], object],
     ) -> None:
         self._publish = publish
         self._epoch_of = epoch_of
         self._is_name = is_name
         self._max_nesting = max_nesting
+        self._failed = failed
         self.bodies = RequestBodies(max_body, timeout, min_rate, count)
 
     async def one(self, request: Request) -> Response:
@@ -147,8 +150,29 @@ class HttpPublisher:
         try:
             seq = self._publish(room, payload, is_json, options)
         except Exception as error:
-            raise _error_of(error) from error
-        return _stored(seq) if isawaitable(seq) else seq
+            raise self._error_of(error) from error
+        return self._stored(seq) if isawaitable(seq) else seq
+
+    async def _stored(self, seq: Awaitable[int]) -> int:
+        try:
+            return await seq
+        except Exception as error:
+            raise self._error_of(error) from error
+
+    def _error_of(self, error: Exception) -> HttpError:
+        if isinstance(error, Unavailable):
+            text = f"the backplane is not available, try again later: {error}"
+            return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, retry_after=1)
+        if isinstance(error, Overloaded):
+            text = "the server has too many messages waiting, try again later"
+            return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", text, retry_after=1)
+        if isinstance(error, Closed):
+            text = "the server is starting or stopping, try again later"
+            return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, retry_after=1)
+        if isinstance(error, (TypeError, ValueError)):
+            return HttpError(HTTPStatus.BAD_REQUEST, "bad_message", str(error))
+        self._failed(error)
+        return HttpError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the server failed to do this")
 
 
 def document(value: Any, status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None) -> Response:
@@ -180,22 +204,3 @@ async def _with_epoch(room: str, seq: int, epoch: Awaitable[str | None]) -> dict
 
 def _result(room: str, seq: int, epoch: str | None) -> dict[str, Any]:
     return {"room": room, "seq": seq} if epoch is None else {"room": room, "seq": seq, "epoch": epoch}
-
-
-async def _stored(seq: Awaitable[int]) -> int:
-    try:
-        return await seq
-    except Exception as error:
-        raise _error_of(error) from error
-
-
-def _error_of(error: Exception) -> Exception:
-    if isinstance(error, Unavailable):
-        text = f"the backplane is not available, try again later: {error}"
-        return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, retry_after=1)
-    if isinstance(error, Overloaded):
-        text = "the server has too many messages waiting, try again later"
-        return HttpError(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", text, retry_after=1)
-    if isinstance(error, ValueError):
-        return HttpError(HTTPStatus.BAD_REQUEST, "bad_message", str(error))
-    return error

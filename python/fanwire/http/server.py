@@ -87,6 +87,7 @@ class HttpSide:
             publish, epoch_of, self._is_public, max_body=config.max_message, max_nesting=config.max_nesting,
             timeout=config.http_body_timeout, min_rate=config.min_rate,
             count=lambda limit: metrics.limit_exceeded(limit).inc(),
+            failed=lambda error: health.internal_error("HTTP", error),
         )  # fmt: skip
         self._routes = Routes(is_ready, publisher, self._keys, metrics.registry)
         self._cross_origin = cross_origin
