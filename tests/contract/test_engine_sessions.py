@@ -255,7 +255,7 @@ def test_a_newcomer_that_has_left_resumes_nothing(rig: Rig) -> None:
     late = rig.newcomer()
     late.leaves()
     rig.until("gone")
-    assert rig.engine.resume(peer.conn, late.request, "json", 0, b"{}", REFUSED, FAREWELL) is None
+    assert rig.engine.resume(peer.conn, late.request, "json", 0, 0, b"{}", REFUSED, FAREWELL) is None
     # Nothing has become of the session.
     rig.engine.send(peer.conn, "text")
     assert payloads(peer, 1) == ["text"]
@@ -263,12 +263,12 @@ def test_a_newcomer_that_has_left_resumes_nothing(rig: Rig) -> None:
 
 def test_what_is_no_way_to_resume(rig: Rig) -> None:
     peer, newcomer = parked(rig), rig.newcomer()
-    usual: list[Any] = [peer.conn, newcomer.request, "json", 0, b"{}", REFUSED, FAREWELL]
+    usual: list[Any] = [peer.conn, newcomer.request, "json", 0, 0, b"{}", REFUSED, FAREWELL]
     for place, wrong, text in (
         (0, newcomer.request, "there is no connection"),
         (2, "xml", "codec must be raw, json or msgpack"),
-        (5, {"closed": b"{}"}, "no reply for the reason"),
-        (6, (1005, ""), "the close code 1005 must not be sent"),
+        (6, {"closed": b"{}"}, "no reply for the reason"),
+        (7, (1005, ""), "the close code 1005 must not be sent"),
     ):
         with pytest.raises(ValueError, match=text):
             rig.engine.resume(*usual[:place], wrong, *usual[place + 1 :])

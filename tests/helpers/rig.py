@@ -146,7 +146,7 @@ class Rig(ABC):
         peer = self.newcomer(subprotocol=f"fanwire.v1.{session}", transport=transport)
         accepted = welcome_in(session, WELCOME)
         refused = {reason: welcome_in(session, envelope) for reason, envelope in REFUSED.items()}
-        link = self.engine.resume(old.conn, peer.request, session, received, accepted, refused, FAREWELL)
+        link = self.engine.resume(old.conn, peer.request, session, received, 0, accepted, refused, FAREWELL)
         assert link is not None
         peer.conn, peer.link = old.conn, link
         return peer

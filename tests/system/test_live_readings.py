@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from helpers.asking import say
@@ -96,6 +97,23 @@ async def test_without_a_viewer_nothing_is_collected() -> None:
         seq, published = engine.position(READINGS)[1], server.stats()["published"]
         await asyncio.sleep(0.5)
         assert (engine.position(READINGS)[1], server.stats()["published"]) == (seq, published)
+
+
+async def test_a_full_queue_leaves_out_one_reading_and_the_next_one_comes() -> None:
+    async with Book(admin=ADMIN) as server, viewer(server) as room:
+        await reading(room)
+        refused = 0
+
+        def refuse(*_: Any) -> int:
+            nonlocal refused
+            refused += 1
+            raise fanwire.Overloaded("the queue of a shard is full")
+
+        with patch.object(server._running.node, "publish", refuse):
+            await until(lambda: refused > 1, "the next reading is tried, too")
+        # The first may be from before.
+        for _ in range(2):
+            await reading(room)
 
 
 async def test_a_subscription_of_the_application_is_no_viewer() -> None:

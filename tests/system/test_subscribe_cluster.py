@@ -132,3 +132,19 @@ async def test_what_a_break_has_cost_is_told_or_read_again(nodes: Cluster) -> No
                 b.publish("live.x", "last")
         assert [(one.data, one.gap) for one in logged] == [(1, None), (2, None), (3, None)]
         assert [one.gap.reason for one in live if one.gap] == ["backplane"]
+
+
+async def test_a_room_of_a_log_for_which_there_was_no_space_is_read_later(nodes: Cluster) -> None:
+    async with nodes.node() as a, nodes.node({"max_rooms": 1}) as b, b.subscribe("log.*") as messages:
+        await know_each_other(a, b)
+        async with fanwire.connect(b.url) as client:
+            pattern = await within(client.join_pattern("log.*"))
+            async with await b.peer("/other"):
+                await until(lambda: b.rooms() == {"other": 1})
+                await a.publish_acked("log.a", "first")
+                await until(lambda: b._faults.counts["room"] > 1, "both have found no space")
+            assert [one.data for one in await some(messages, 1)] == ["first"]
+            assert (await within(anext(pattern))).data == "first"
+            a.publish("log.a", "second")
+            assert [one.data for one in await some(messages, 1)] == ["second"]
+            assert (await within(anext(pattern))).data == "second"

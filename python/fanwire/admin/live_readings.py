@@ -21,7 +21,7 @@ from fanwire._engine import Engine
 from fanwire.admin.documents import NodeHealth
 from fanwire.admin.readings import AGE, LISTED, BusyRoom, NodeReadings, Sample, SlowReader, by_transport
 from fanwire.connection import Connection
-from fanwire.errors import ENGINE_ERRORS
+from fanwire.errors import ENGINE_ERRORS, Closed, EngineFailed, Overloaded
 from fanwire.identity.identity import subject_of
 from fanwire.observability.health import Health
 from fanwire.rooms.node import Node
@@ -102,7 +102,7 @@ class LiveReadings:
             try:
                 if self.is_watched:
                     await self._watched()
-            except ENGINE_ERRORS:
+            except (Closed, EngineFailed):
                 return
             except Exception as error:  # noqa: BLE001 - the readings must go on, whatever has failed
                 self._health.internal_error("the readings of the dashboard", error)
@@ -117,7 +117,9 @@ class LiveReadings:
                 reading = self._readings.of(await self.sample())
                 if reading is not None:
                     text = msgspec.json.encode(reading).decode()
-                    self._node.publish(READINGS, text, True, self._name)
+                    # A full queue leaves out this reading alone: during an overload it is looked at most.
+                    with contextlib.suppress(Overloaded):
+                        self._node.publish(READINGS, text, True, self._name)
                 due = max(due + AGE, time.monotonic())
                 await asyncio.sleep(due - time.monotonic())
         finally:

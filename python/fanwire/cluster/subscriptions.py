@@ -14,6 +14,7 @@ from fanwire.cluster.presence_sync import PresenceSync
 from fanwire.cluster.room_logs import RoomLogs
 from fanwire.cluster.subscription import Subscription
 from fanwire.cluster.tasks import Tasks
+from fanwire.errors import Overloaded
 from fanwire.rooms.rules import RoomPolicy
 
 __all__ = ["Subscriptions"]
@@ -151,7 +152,7 @@ class Subscriptions:
             if policy.presence:
                 await self._presence.follow(subscription.room, self._others() != frozenset())
         except BaseException as error:
-            if isinstance(error, Unavailable):
+            if isinstance(error, (Unavailable, Overloaded)):
                 self._faults.note("room", f"{error} (room {subscription.room!r})")
             # The next joiner tries again.
             self._unfollow(subscription)

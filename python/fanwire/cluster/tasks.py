@@ -9,6 +9,7 @@ from typing import Any
 
 from fanwire.backplane.base import Unavailable
 from fanwire.cluster.faults import Faults
+from fanwire.errors import Overloaded
 
 __all__ = ["Tasks"]
 
@@ -67,7 +68,7 @@ class Tasks:
     def _done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, Unavailable):
+        if error is not None and not isinstance(error, (Unavailable, Overloaded)):
             self._faults.note("internal", error)
 
 

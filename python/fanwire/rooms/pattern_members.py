@@ -18,7 +18,7 @@ from msgspec import UNSET
 
 from fanwire._engine import RoomFull
 from fanwire.connection import Connection
-from fanwire.errors import ENGINE_ERRORS, Unavailable
+from fanwire.errors import ENGINE_ERRORS, Overloaded, Unavailable
 from fanwire.handlers.time_slices import TimeSlices
 from fanwire.observability.limits import Limits
 from fanwire.protocol.envelopes import Refusal
@@ -201,10 +201,12 @@ class PatternMembers:
                     await prepared
                 epoch, seq = self._engine.position(room)
                 break
-            except Unavailable as error:
+            except (Unavailable, Overloaded) as error:
+                # Nothing is lost meanwhile: the log has the room's messages.
                 self._node.note("room", f"{error} (room {room!r}, for patterns)")
                 await asyncio.sleep(AGAIN)
                 if not self._holders.of(room):
+                    self._seen.discard(room)
                     return
         for held in list(self._holders.of(room)):
             start = self._node.start_of(policy, held.begin)

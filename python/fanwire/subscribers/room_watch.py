@@ -18,7 +18,7 @@ class PatternReader(Protocol):
 
     def found(self, room: str) -> None:
         """Begins to read a room, from any thread. The message that is about to be published must be among what it
-        reads. Called once for each room."""
+        reads; if it raises, the message is not published. Called until it has succeeded once for each room."""
 
 
 class Publishing(Protocol):

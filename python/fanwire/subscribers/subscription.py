@@ -129,14 +129,23 @@ class ServerSubscription:
         return self._pattern is not None and room != READINGS and self._pattern(room)
 
     def found(self, room: str) -> None:
-        """Begins to read a room that a message is about to be published to, from any thread."""
+        """Begins to read a room that a message is about to be published to, from any thread.
+
+        Raises:
+            Closed, Overloaded, EngineFailed: it cannot be read, so nothing may be published to it now.
+        """
         services = self._services
         if services is None or not self._claim(services, room):
             return
         policy = services.policies.of(room)
         if services.node.joins_at_once(policy):
-            with contextlib.suppress(*ENGINE_ERRORS):
+            try:
                 self._join(services, room, None)
+            except ENGINE_ERRORS:
+                # Who publishes gets the error: otherwise the message would be missing here.
+                with self._lock:
+                    self._claimed.discard(room)
+                raise
         else:
             start = services.node.start_of(policy, self._begin_at)
             services.on_loop(lambda: services.spawn(self._join_found(services, room, start)))
@@ -230,7 +239,7 @@ class ServerSubscription:
                 if prepared is not None:
                     await prepared
                 epoch, seq = services.node.engine.position(room)
-            except Unavailable as error:  # noqa: PERF203 - it is tried again until it succeeds
+            except (Unavailable, Overloaded) as error:  # noqa: PERF203 - it is tried again until it succeeds
                 services.node.note("room", f"{error} (room {room!r}, for a subscription)")
                 await asyncio.sleep(AGAIN)
             except Closed:
