@@ -85,7 +85,7 @@ class WorkerProcess:
             self._signs = -1
 
     def _forget(self) -> None:
-        # Somebody may have cleaned the directory up.
+        # The directory may be gone.
         with contextlib.suppress(OSError):
             self._note.unlink(missing_ok=True)
 

@@ -110,14 +110,19 @@ async def run_workers(
             while not stopping.is_set():
                 elapsed, looked = min(loop.time() - looked, LONGEST_LOOK), loop.time()
                 for index, worker in enumerate(workers):
-                    worker.look(elapsed, worker_timeout)
-                    if worker.has_ended():
-                        logger.error("%s has ended with %s; starting it again", worker, worker.process.returncode)
-                        worker.close()
-                        await asyncio.sleep(RESTART)
+                    if not worker.has_ended():
+                        worker.look(elapsed, worker_timeout)
+                        continue
+                    logger.error("%s has ended with %s; starting it again", worker, worker.process.returncode)
+                    worker.close()
+                    await asyncio.sleep(RESTART)
+                    again = {**env, RESTARTS_VARIABLE: str(restarts[index] + 1)}
+                    try:
+                        workers[index] = _start(again, index, fds, Path(directory))
                         restarts[index] += 1
-                        env = {**env, RESTARTS_VARIABLE: str(restarts[index])}
-                        workers[index] = _start(env, index, fds, Path(directory))
+                    except OSError as error:
+                        # The others serve. There may be memory, processes or descriptors for it later.
+                        logger.error("%s cannot be started again now: %s", worker, error)
                 try:
                     await within(stopping.wait(), WATCH)
                 except asyncio.TimeoutError:
