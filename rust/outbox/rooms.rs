@@ -36,6 +36,8 @@ pub struct RoomLanes {
     pub(super) is_turned: bool,
     /// The number of lanes with a limit on bytes a second.
     limited: u32,
+    /// The timer that is set for lanes that wait for their limits.
+    timed_us: Option<u64>,
     /// Rooms with a new window, which the peer has to be told.
     new: Vec<(RoomId, Arc<str>)>,
     flow: Flow,
@@ -56,6 +58,7 @@ impl RoomLanes {
             has_tiers: false,
             is_turned: false,
             limited: 0,
+            timed_us: None,
             new: Vec::new(),
             flow: Flow::Open,
         }
