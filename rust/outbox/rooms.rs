@@ -88,6 +88,10 @@ impl RoomLanes {
     pub fn push(&mut self, message: &Arc<Message>, cost: usize) {
         let place = self.place(message);
         let lane = &mut self.lanes[place];
+        if lane.priority != message.priority() && lane.lane.is_empty() {
+            lane.priority = message.priority();
+            self.has_tiers |= lane.priority != Priority::Normal;
+        }
         lane.lane.push(Arc::clone(message));
         lane.cost += cost;
         self.len += 1;
@@ -306,9 +310,7 @@ impl RoomLanes {
         self.find(message.room()).unwrap_or_else(|| {
             let name = message.metadata().room_name.clone();
             self.ids.push(message.room());
-            let priority = message.priority();
-            self.has_tiers |= priority != Priority::Normal;
-            self.lanes.push(RoomLane { name, priority, ..RoomLane::default() });
+            self.lanes.push(RoomLane { name, ..RoomLane::default() });
             self.recent = self.lanes.len() - 1;
             self.recent
         })
