@@ -224,9 +224,7 @@ impl Edge<'_> {
         for (&conn, member) in &mut group.members {
             let replaced = group.replaced - std::mem::replace(&mut member.counted, group.replaced);
             let member = *member;
-            let cell = group.cell;
-            let its =
-                messages.iter().filter(|waiting| !waiting.is_excluded(conn) && member.wants(&waiting.message, cell));
+            let its = messages.iter().filter(|waiting| !waiting.is_excluded(conn) && member.wants(waiting));
             each(conn, replaced, &mut its.map(|waiting| &waiting.message));
         }
     }

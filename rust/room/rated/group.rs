@@ -106,7 +106,7 @@ impl Group {
     pub(super) fn remove(&mut self, conn: ConnId) -> Unrated {
         let Some(member) = self.members.swap_remove(&conn) else { return Unrated::default() };
         let its = self.waiting.iter();
-        let its = its.filter(|waiting| !waiting.is_excluded(conn) && member.wants(&waiting.message, self.cell));
+        let its = its.filter(|waiting| !waiting.is_excluded(conn) && member.wants(waiting));
         let mut waiting: Vec<_> = its.map(|waiting| Arc::clone(&waiting.message)).collect();
         // One that has replaced an older one may be in a place before one of the same key.
         waiting.sort_by_key(|message| message.seq());
@@ -232,8 +232,9 @@ impl WaitingValue {
 }
 
 impl Member {
-    pub(super) fn wants(&self, message: &Message, cell: u64) -> bool {
-        cell > self.until || message.seq() > self.after
+    /// Whether it has not got a value before it came. A late edge changes nothing.
+    pub(super) fn wants(&self, waiting: &WaitingValue) -> bool {
+        waiting.cell > self.until || waiting.message.seq() > self.after
     }
 }
 
