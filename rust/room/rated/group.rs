@@ -113,6 +113,13 @@ impl Group {
         Unrated { waiting, replaced: self.replaced - member.counted, freed: 0 }
     }
 
+    /// Lets a member begin anew. Returns what it has not got.
+    pub(super) fn begin_anew(&mut self, conn: ConnId, now_us: u64) -> Unrated {
+        let unrated = self.remove(conn);
+        self.add(conn, now_us);
+        unrated
+    }
+
     pub(super) fn take(&mut self, message: &Arc<Message>, except: &Except, now_us: u64) -> RateStep {
         self.turn(self.cell_at(now_us));
         let key = self.key_of(message);
